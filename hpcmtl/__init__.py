@@ -1,0 +1,30 @@
+"""hpcmtl: one batch job for a family of dependent training tasks.
+
+The names below are loaded when they are first used, so that `import hpcmtl` costs nothing on a login node.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpcmtl.jobfile.schema import Job as Job
+    from hpcmtl.jobfile.schema import make_task as Task
+    from hpcmtl.pipeline import run as run
+
+__version__ = "0.1.0"
+__all__ = ["Job", "Task", "__version__", "run"]
+
+_PUBLIC = {
+    "Job": ("hpcmtl.jobfile.schema", "Job"),
+    "Task": ("hpcmtl.jobfile.schema", "make_task"),
+    "run": ("hpcmtl.pipeline", "run"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'hpcmtl' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""The `hpcmtl` command: one module a verb; each parses and delegates."""

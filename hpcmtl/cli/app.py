@@ -1,0 +1,58 @@
+"""The `hpcmtl` command and its verbs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import hpcmtl
+from hpcmtl.cli import doctor, plan, run, schema, validate
+from hpcmtl.cli.arguments import Json, RunsDirectory
+from hpcmtl.errors import HpcmtlError
+
+app = typer.Typer(
+    name="hpcmtl",
+    help="One batch job for a family of dependent training tasks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 environment not fit, 75 stopped and resumable.",
+)
+app.command("validate")(validate.validate)
+app.command("schema")(schema.schema)
+app.command("plan")(plan.plan)
+app.command("run")(run.run)
+
+
+@app.command("doctor")
+def _doctor(runs: RunsDirectory = Path("runs"), as_json: Json = False) -> None:
+    """Check that this machine and installation can run jobs; every line that fails has a remedy."""
+    raise typer.Exit(doctor.doctor(runs, as_json=as_json))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hpcmtl {hpcmtl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """One batch job for a family of dependent training tasks."""
+
+
+def main() -> None:
+    """Run the command; an error of ours ends it with its own exit code and no traceback."""
+    try:
+        app()
+    except HpcmtlError as error:
+        print(f"hpcmtl: {error}", file=sys.stderr)  # noqa: T201 - this is the command's voice
+        sys.exit(error.exit_code)

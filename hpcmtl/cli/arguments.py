@@ -1,0 +1,18 @@
+"""Arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JobFile = Annotated[Path, typer.Argument(help="Job file, YAML or TOML.", show_default=False)]
+Ranks = Annotated[
+    int | None, typer.Option("--ranks", "-n", min=1, help="Number of ranks, instead of the job's.", show_default=False)
+]
+Policy = Annotated[
+    str | None, typer.Option("--policy", help="Planning policy, instead of the job's.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+RunsDirectory = Annotated[Path, typer.Option("--runs", help="Directory in which the run directory is made.")]

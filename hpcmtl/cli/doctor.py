@@ -1,0 +1,50 @@
+"""`hpcmtl doctor`: print what was checked, with a remedy for each line that fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hpcmtl.errors import ExitCode
+from hpcmtl.launch.doctor import Check, run_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def doctor(run_directory: Path, *, as_json: bool) -> ExitCode:
+    """Check the installation and print the outcome on stdout.
+
+    Args:
+        run_directory: where a job would write.
+        as_json: print ``{"fit": ..., "checks": [...]}`` in place of a table.
+
+    Returns:
+        `ExitCode.COMPLETE`, or `ExitCode.ENVIRONMENT_UNFIT` if any check failed.
+    """
+    checks = run_checks(run_directory)
+    fit = all(check.ok for check in checks)
+    if as_json:
+        json.dump({"fit": fit, "checks": [dataclasses.asdict(check) for check in checks]}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        Console().print(_table(checks))
+    return ExitCode.COMPLETE if fit else ExitCode.ENVIRONMENT_UNFIT
+
+
+def _table(checks: Sequence[Check]) -> Table:
+    table = Table("", "check", "found")
+    for check in checks:
+        found = Text(check.found)
+        if not check.ok:
+            found.append(f"\nremedy: {check.remedy}", style="bold")
+        mark = Text("ok", style="green") if check.ok else Text("FAILS", style="bold red")
+        table.add_row(mark, check.name, found)
+    return table

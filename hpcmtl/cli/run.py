@@ -1,0 +1,99 @@
+"""`hpcmtl run`: plan and train a job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from hpcmtl.cli.arguments import JobFile, Policy, Ranks, RunsDirectory
+from hpcmtl.errors import HpcmtlError
+from hpcmtl.launch.command import mpirun_command
+from hpcmtl.launch.environment import inside_mpi
+from hpcmtl.pipeline.prepare import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PROGRESS, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_COLUMNS"
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+def run(file: JobFile, ranks: Ranks = None, policy: Policy = None, runs: RunsDirectory = Path("runs")) -> None:
+    """Plan and train a job; outside MPI this starts mpirun, inside it this process is one rank."""
+    if inside_mpi():
+        _run_as_rank(file, ranks, policy, runs)
+    else:
+        sys.exit(_start_ranks(file, ranks, policy, runs))
+
+
+def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path) -> None:
+    from hpcmtl.communicators.mpi import world as mpi_world
+    from hpcmtl.communicators.outcome import abort_on_error
+    from hpcmtl.pipeline.run import RunOptions, exit_code
+    from hpcmtl.pipeline.run import run as run_job
+    from hpcmtl.results.summary import print_table
+
+    world = mpi_world()
+    mode = os.environ.get(_PROGRESS, "plain")
+    width = int(os.environ.get(_COLUMNS, "0")) or None
+    options = RunOptions(runs, ranks, policy, "live" if mode == "live" else "plain", width)
+    with abort_on_error(world):
+        try:
+            result = run_job(file, options, world)
+        except HpcmtlError as error:  # all ranks raise it alike: one of them says it, and all leave in peace
+            if world.rank == 0:
+                print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is the command's voice
+            code = int(error.exit_code)
+        else:
+            code = int(exit_code(result))
+            if world.rank == 0:
+                print_table(result, Console(width=width, force_terminal=mode == "live" or None))
+        sys.stdout.flush()
+        world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
+    sys.exit(code)
+
+
+def _start_ranks(file: Path, ranks: int | None, policy: str | None, runs: Path) -> int:
+    """Start the ranks by mpirun and stay with them; what is wrong with the job is said before that."""
+    prepared = prepare(file, ranks, policy)
+    count = prepared.job.ranks
+    program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", "run", str(file), "--ranks", str(count)]
+    program += ["--runs", str(runs)] + (["--policy", policy] if policy else [])
+    environment = dict(os.environ)
+    if sys.stderr.isatty():
+        environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
+    # In a session of its own, so that Ctrl-C reaches only this process: mpirun would kill the ranks where they are.
+    ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
+        mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    with _forwarding_to(ranks_process):
+        return ranks_process.wait()
+
+
+@contextlib.contextmanager
+def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Turn the first signal into a request to stop with checkpoints, and the second into the end of the ranks."""
+    asked = False
+
+    def forward(number: int, _frame: object) -> None:
+        nonlocal asked
+        name = signal.Signals(number).name
+        text = "ending the ranks" if asked else "stopping at the next step boundary; once more ends the ranks at once"
+        print(f"hpcmtl: {name}: {text}", file=sys.stderr)  # noqa: T201 - this is the command's voice
+        process.send_signal(signal.SIGTERM if asked else signal.SIGUSR1)
+        asked = True
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,14 @@
+"""`hpcmtl schema`: the JSON Schema of job files."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from hpcmtl.jobfile.schema import Job
+
+
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors that check while one types."""
+    typer.echo(json.dumps(Job.model_json_schema(), indent=2))

@@ -1,0 +1,279 @@
+# ruff: noqa: D102, N802 - the verbs are documented in base.py; the uppercase ones are mpi4py's
+"""The communicator of tests and of machines without MPI: every rank is a thread of this process.
+
+Values are pickled and arrays copied on the way, so that ranks share nothing they would not share under MPI. Every
+wait is on a condition, and ends with an error when any rank fails.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import threading
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+
+from hpcmtl.communicators.base import (
+    ANY,
+    CommunicationError,
+    Communicator,
+    Envelope,
+    ReduceOp,
+    SendHandle,
+    checked_buffer,
+    rank_in_group,
+)
+from hpcmtl.errors import HpcmtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+_REDUCE: dict[ReduceOp, np.ufunc] = {"sum": np.add, "max": np.maximum, "min": np.minimum}
+
+
+class RankFailedError(HpcmtlError):
+    """One rank raised; its exception is the cause of this one."""
+
+
+def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
+    """Run `function(communicator, *args)` on `count` ranks, each a thread, and return their results by rank.
+
+    Raises:
+        RankFailedError: for the first rank that raised; the waits of the others end at once.
+    """
+    board = _Switchboard()
+    context = board.new_context()
+    results: dict[int, T] = {}
+
+    def run(rank: int) -> None:
+        try:
+            results[rank] = function(InprocCommunicator(board, context, rank, count), *args)
+        except BaseException as error:  # noqa: BLE001 - whatever ends a rank must end the others, and is raised below
+            board.fail(rank, error)
+
+    # Daemons: an interrupted test run must not wait for ranks that wait for each other.
+    threads = [threading.Thread(target=run, args=(rank,), name=f"rank {rank}", daemon=True) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if board.failure is not None:
+        rank, error = board.failure
+        raise RankFailedError(f"rank {rank} of {count} raised {type(error).__name__}: {error}") from error
+    return [results[rank] for rank in range(count)]
+
+
+class _Address(NamedTuple):
+    """One inbox. The planes keep what users send apart from what collective verbs and new groups send."""
+
+    context: int
+    plane: str
+    rank: int
+
+
+class _Message(NamedTuple):
+    source: int
+    tag: int
+    content: Any
+
+
+class _Switchboard:
+    """The inboxes of all ranks of a world, and the first failure among them."""
+
+    def __init__(self) -> None:
+        self.failure: tuple[int, BaseException] | None = None
+        self._changed = threading.Condition()
+        self._inboxes: defaultdict[_Address, deque[_Message]] = defaultdict(deque)
+        self._contexts = itertools.count()
+
+    def new_context(self) -> int:
+        return next(self._contexts)
+
+    def fail(self, rank: int, error: BaseException) -> None:
+        with self._changed:
+            self.failure = self.failure or (rank, error)
+            self._changed.notify_all()
+
+    def post(self, address: _Address, message: _Message) -> None:
+        with self._changed:
+            self._inboxes[address].append(message)
+            self._changed.notify_all()
+
+    def peek(self, address: _Address, source: int, tag: int) -> _Message | None:
+        """Return the oldest message that fits, or None."""
+        with self._changed:
+            self._check()
+            return self._find(address, source, tag)
+
+    def take(self, address: _Address, source: int, tag: int) -> _Message:
+        """Wait for the oldest message that fits and remove it."""
+        with self._changed:
+            while (message := self._find(address, source, tag)) is None:
+                self._check()
+                self._changed.wait()
+            inbox = self._inboxes[address]
+            # By identity: messages hold arrays, whose == is not a truth value.
+            del inbox[next(index for index, other in enumerate(inbox) if other is message)]
+            return message
+
+    def _find(self, address: _Address, source: int, tag: int) -> _Message | None:
+        fits = (m for m in self._inboxes[address] if source in (ANY, m.source) and tag in (ANY, m.tag))
+        return next(fits, None)
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            rank, error = self.failure
+            raise CommunicationError(f"the world has ended: rank {rank} raised {type(error).__name__}: {error}")
+
+
+class InprocSendHandle(SendHandle):
+    """A message that has been posted; nothing is left to wait for."""
+
+    def test(self) -> bool:
+        return True
+
+    def wait(self) -> None:
+        return
+
+
+class InprocCommunicator(Communicator):
+    """A `Communicator` among threads; made by `run_ranks`."""
+
+    def __init__(self, board: _Switchboard, context: int, rank: int, size: int) -> None:
+        self._board = board
+        self._context = context
+        self._rank = rank
+        self._size = size
+        self._freed = False
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def send(self, value: Any, dest: int, tag: int = 0) -> None:
+        self._post("user", dest, tag, pickle.dumps(value))
+
+    def isend(self, value: Any, dest: int, tag: int = 0) -> InprocSendHandle:
+        self.send(value, dest, tag)
+        return InprocSendHandle()
+
+    def recv(self, source: int = ANY, tag: int = ANY) -> Any:
+        return pickle.loads(self._take("user", source, tag))  # noqa: S301 - pickled by another thread of this process
+
+    def iprobe(self, source: int = ANY, tag: int = ANY) -> Envelope | None:
+        message = self._board.peek(self._address("user", self._rank), source, tag)
+        return None if message is None else Envelope(message.source, message.tag)
+
+    def bcast(self, value: Any, root: int = 0) -> Any:
+        if self._rank != root:
+            return pickle.loads(self._from("bcast", root))  # noqa: S301 - as in recv
+        content = pickle.dumps(value)
+        for rank in self._others():
+            self._to("bcast", rank, content)
+        return value
+
+    def gather(self, value: Any, root: int = 0) -> list[Any] | None:
+        content = pickle.dumps(value)
+        if self._rank != root:
+            self._to("gather", root, content)
+            return None
+        contents = {root: content, **{rank: self._from("gather", rank) for rank in self._others()}}
+        return [pickle.loads(contents[rank]) for rank in range(self._size)]  # noqa: S301 - as in recv
+
+    def allgather(self, value: Any) -> list[Any]:
+        values: list[Any] = self.bcast(self.gather(value))
+        return values
+
+    def barrier(self) -> None:
+        self.allgather(None)
+
+    def Send(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> None:
+        self._post("user", dest, tag, checked_buffer(array, "Send").copy())
+
+    def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
+        checked_buffer(array, "Recv")
+        self._copy(self._take("user", source, tag), array, f"Recv(source={source}, tag={tag})")
+
+    def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:
+        checked_buffer(array, "Bcast")
+        if self._rank != root:
+            self._copy(self._from("Bcast", root), array, f"Bcast(root={root})")
+            return
+        for rank in self._others():
+            self._to("Bcast", rank, array.copy())
+
+    def Allreduce(self, array: np.ndarray[Any, Any], op: ReduceOp = "sum") -> None:
+        checked_buffer(array, "Allreduce")
+        if self._rank == 0:
+            for rank in self._others():
+                _REDUCE[op](array, self._from("Allreduce", rank), out=array)
+        else:
+            self._to("Allreduce", 0, array.copy())
+        self.Bcast(array)
+
+    def create_group(self, ranks: Sequence[int], tag: int) -> InprocCommunicator:
+        rank = rank_in_group(self, ranks)
+        if rank == 0:
+            context = self._board.new_context()
+            for member in ranks[1:]:
+                self._post("group", member, tag, context)
+        else:
+            context = self._take("group", ranks[0], tag)
+        return InprocCommunicator(self._board, context, rank, len(ranks))
+
+    def dup(self) -> InprocCommunicator:
+        context = self.bcast(self._board.new_context() if self._rank == 0 else None)
+        return InprocCommunicator(self._board, context, self._rank, self._size)
+
+    def free(self) -> None:
+        self._check_open()
+        self._freed = True
+
+    def abort(self, code: int) -> NoReturn:
+        error = CommunicationError(f"abort({code}) was called")
+        self._board.fail(self._rank, error)
+        raise error
+
+    def _check_open(self) -> None:
+        if self._freed:
+            raise CommunicationError(f"rank {self._rank} of {self._size}: this communicator has been freed")
+
+    def _others(self) -> list[int]:
+        self._check_open()
+        return [rank for rank in range(self._size) if rank != self._rank]
+
+    def _address(self, plane: str, rank: int) -> _Address:
+        self._check_open()
+        if not 0 <= rank < self._size:
+            raise CommunicationError(f"rank {self._rank} of {self._size}: there is no rank {rank}")
+        return _Address(self._context, plane, rank)
+
+    def _post(self, plane: str, dest: int, tag: int, content: Any) -> None:
+        self._board.post(self._address(plane, dest), _Message(self._rank, tag, content))
+
+    def _take(self, plane: str, source: int, tag: int) -> Any:
+        return self._board.take(self._address(plane, self._rank), source, tag).content
+
+    def _to(self, verb: str, dest: int, content: Any) -> None:
+        self._post("collective", dest, 0, (verb, content))
+
+    def _from(self, verb: str, source: int) -> Any:
+        """Take what `source` sent from the same collective verb; ranks call them in the same order."""
+        other, content = self._take("collective", source, ANY)
+        if other != verb:
+            raise CommunicationError(f"rank {self._rank} called {verb} while rank {source} called {other}")
+        return content
+
+    def _copy(self, content: np.ndarray[Any, Any], array: np.ndarray[Any, Any], verb: str) -> None:
+        if content.nbytes != array.nbytes:
+            cause = f"{content.nbytes} bytes came for an array of {array.nbytes}"
+            raise CommunicationError(f"rank {self._rank} of {self._size}: {verb} failed: {cause}")
+        array.reshape(-1).view(np.uint8)[:] = content.reshape(-1).view(np.uint8)

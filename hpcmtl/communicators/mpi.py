@@ -1,0 +1,213 @@
+# ruff: noqa: D102, N802 - the verbs are documented in base.py; the uppercase ones are mpi4py's
+"""The communicator of real jobs: MPI by mpi4py. No other module imports mpi4py."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hpcmtl.communicators.base import (
+    ANY,
+    CommunicationError,
+    Communicator,
+    Envelope,
+    ReduceOp,
+    SendHandle,
+    checked_buffer,
+    rank_in_group,
+)
+from hpcmtl.errors import EnvironmentUnfitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+
+def world() -> MpiCommunicator:
+    """Start MPI, if it has not been started, and return the communicator of all ranks.
+
+    Raises:
+        EnvironmentUnfitError: if MPI cannot be started, or does not let several threads communicate at once.
+    """
+    try:
+        from mpi4py import MPI  # starts MPI: that is why it is here and not at the top
+    except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there and finds no MPI library
+        raise EnvironmentUnfitError(
+            f"mpi4py cannot start MPI: {error}. Install both with launchers/bootstrap.sh; `hpcmtl doctor` says more"
+        ) from error
+    if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+        library = MPI.Get_library_version().split(",")[0]
+        raise EnvironmentUnfitError(
+            f"MPI ({library}) came up at thread level {MPI.Query_thread()}, but hpcmtl needs MPI_THREAD_MULTIPLE "
+            f"({MPI.THREAD_MULTIPLE}): ranks take commands while they train. Unset MPI4PY_RC_THREAD_LEVEL, start MPI "
+            "by hpcmtl alone, or use the MPI that launchers/bootstrap.sh installs"
+        )
+    return MpiCommunicator(MPI.COMM_WORLD)
+
+
+class MpiCommunicator(Communicator):
+    """A `Communicator` over an mpi4py communicator.
+
+    Attributes:
+        native: the mpi4py communicator, for libraries that take one (`horovod.init(comm=...)`).
+    """
+
+    def __init__(self, native: Any) -> None:
+        from mpi4py import MPI
+
+        self.native = native
+        self._mpi = MPI
+        self._rank: int = native.Get_rank()
+        self._size: int = native.Get_size()
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def send(self, value: Any, dest: int, tag: int = 0) -> None:
+        with self._readable(f"send(dest={dest}, tag={tag})"):
+            self.native.send(value, dest, tag)
+
+    def isend(self, value: Any, dest: int, tag: int = 0) -> MpiSendHandle:
+        readable = self._readable(f"isend(dest={dest}, tag={tag})")
+        with readable:
+            return MpiSendHandle(self.native.isend(value, dest, tag), readable)
+
+    def recv(self, source: int = ANY, tag: int = ANY) -> Any:
+        with self._readable(f"recv(source={source}, tag={tag})"):
+            return self.native.recv(source=self._source(source), tag=self._tag(tag))
+
+    def iprobe(self, source: int = ANY, tag: int = ANY) -> Envelope | None:
+        status = self._mpi.Status()
+        wanted = (self._source(source), self._tag(tag), status)
+        with self._readable("iprobe()"):
+            # Open MPI looks first and fetches from the network afterwards: the second look sees what the first fetched.
+            found = self.native.Iprobe(*wanted) or self.native.Iprobe(*wanted)
+        return Envelope(status.Get_source(), status.Get_tag()) if found else None
+
+    def bcast(self, value: Any, root: int = 0) -> Any:
+        with self._readable(f"bcast(root={root})"):
+            return self.native.bcast(value, root)
+
+    def gather(self, value: Any, root: int = 0) -> list[Any] | None:
+        with self._readable(f"gather(root={root})"):
+            values: list[Any] | None = self.native.gather(value, root)
+        return values
+
+    def allgather(self, value: Any) -> list[Any]:
+        with self._readable("allgather()"):
+            values: list[Any] = self.native.allgather(value)
+        return values
+
+    def barrier(self) -> None:
+        with self._readable("barrier()"):
+            self.native.Barrier()
+
+    def Send(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> None:
+        with self._readable(f"Send(dest={dest}, tag={tag})"):
+            self.native.Send(checked_buffer(array, "Send"), dest, tag)
+
+    def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
+        verb = f"Recv(source={source}, tag={tag})"
+        status = self._mpi.Status()
+        with self._readable(verb):
+            self.native.Recv(checked_buffer(array, "Recv"), self._source(source), self._tag(tag), status)
+        # MPI is content with a shorter message and leaves the rest of the array as it was.
+        received = status.Get_count(self._mpi.BYTE)
+        if received != array.nbytes:
+            raise CommunicationError(_told(self, verb, f"{received} bytes came for an array of {array.nbytes}"))
+
+    def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:
+        with self._readable(f"Bcast(root={root})"):
+            self.native.Bcast(checked_buffer(array, "Bcast"), root)
+
+    def Allreduce(self, array: np.ndarray[Any, Any], op: ReduceOp = "sum") -> None:
+        native_op = {"sum": self._mpi.SUM, "max": self._mpi.MAX, "min": self._mpi.MIN}[op]
+        with self._readable(f"Allreduce({op} of {array.dtype})"):
+            self.native.Allreduce(self._mpi.IN_PLACE, checked_buffer(array, "Allreduce"), native_op)
+
+    def create_group(self, ranks: Sequence[int], tag: int) -> MpiCommunicator:
+        rank_in_group(self, ranks)
+        with self._readable(f"create_group({list(ranks)}, tag={tag})"):
+            everyone = self.native.Get_group()
+            members = everyone.Incl(list(ranks))
+            try:
+                return MpiCommunicator(self.native.Create_group(members, tag))
+            finally:
+                members.Free()
+                everyone.Free()
+
+    def dup(self) -> MpiCommunicator:
+        with self._readable("dup()"):
+            return MpiCommunicator(self.native.Dup())
+
+    def free(self) -> None:
+        with self._readable("free()"):
+            self.native.Free()
+
+    def abort(self, code: int) -> NoReturn:
+        try:
+            logging.shutdown()  # flushes and closes every log file: nothing runs after this
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            self.native.Abort(code)
+        raise AssertionError("MPI_Abort returned")
+
+    def _readable(self, verb: str) -> _Readable:
+        return _Readable(self, self._mpi, verb)
+
+    def _source(self, source: int) -> int:
+        return self._mpi.ANY_SOURCE if source == ANY else source
+
+    def _tag(self, tag: int) -> int:
+        return self._mpi.ANY_TAG if tag == ANY else tag
+
+
+class MpiSendHandle(SendHandle):
+    """A message under way; holds the pickled bytes until MPI has done with them."""
+
+    def __init__(self, request: Any, readable: _Readable) -> None:
+        self._request = request
+        self._readable = readable
+
+    def test(self) -> bool:
+        with self._readable:
+            done, _ = self._request.test()
+        return bool(done)
+
+    def wait(self) -> None:
+        with self._readable:
+            self._request.wait()
+
+
+class _Readable:
+    """Turns MPI's error numbers into sentences around one call; the original stays in reach as the cause.
+
+    A class, as `contextlib.contextmanager` would double the cost of an idle control thread, which probes all the time.
+    """
+
+    __slots__ = ("_comm", "_mpi", "_verb")
+
+    def __init__(self, comm: MpiCommunicator, mpi: Any, verb: str) -> None:
+        self._comm = comm
+        self._mpi = mpi
+        self._verb = verb
+
+    def __enter__(self) -> None:
+        if self._comm.native == self._mpi.COMM_NULL:  # some verbs of Open MPI would end the process
+            raise CommunicationError(_told(self._comm, self._verb, "this communicator has been freed"))
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, self._mpi.Exception):
+            raise CommunicationError(_told(self._comm, self._verb, error)) from error
+
+
+def _told(comm: MpiCommunicator, verb: str, cause: object) -> str:
+    return f"rank {comm.rank} of {comm.size}: {verb} failed: {cause}"

@@ -1,0 +1,78 @@
+"""What became of a piece of work on one rank, made known to all: a value, an error, or the end of the world."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from hpcmtl.errors import ExitCode, HpcmtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hpcmtl.communicators.base import Communicator
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class _Outcome(NamedTuple):
+    """The value of a call, or the error that it raised."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+def on_root(comm: Communicator, function: Callable[[], T]) -> T:
+    """Run `function` on rank 0 alone and return its value, or raise its error, on every rank.
+
+    Collective over `comm`. Without it an error on rank 0 leaves the others waiting for a value that never comes.
+
+    Raises:
+        BaseException: what `function` raised, on all ranks; a RuntimeError with its traceback as text if it cannot
+            travel by pickle. Also a RuntimeError if the value cannot.
+    """
+    outcome = comm.bcast(_fit_to_travel(_capture(function)) if comm.rank == 0 else None)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value  # type: ignore[no-any-return]
+
+
+@contextmanager
+def abort_on_error(world: Communicator) -> Iterator[None]:
+    """End all ranks when the block raises on this one; else they wait for it for ever.
+
+    Whatever leaves the block counts, `SystemExit` included. What all ranks raise alike (see `on_root`) is caught
+    inside it by those who know the exit code. The traceback goes to the log, the exit code is the error's own.
+    """
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 - nothing may leave unseen, see above
+        _log.exception("rank %d of %d failed and ends the run", world.rank, world.size)
+        world.abort(error.exit_code if isinstance(error, HpcmtlError) else ExitCode.TASK_FAILED)
+
+
+def _capture(function: Callable[[], Any]) -> _Outcome:
+    try:
+        return _Outcome(value=function())
+    except BaseException as error:  # noqa: BLE001 - an interrupt of rank 0 must reach the others as well
+        return _Outcome(error=error)
+
+
+def _fit_to_travel(outcome: _Outcome) -> _Outcome:
+    """Return an outcome that is sure to pickle and unpickle; exceptions with a signature of their own often do not.
+
+    Tried before it is sent: what fails inside `bcast` fails on rank 0 alone.
+    """
+    try:
+        pickle.loads(pickle.dumps(outcome))  # noqa: S301 - our own bytes
+    except Exception as failure:  # noqa: BLE001 - pickling runs code of the value's class, which may raise anything
+        if outcome.error is None:
+            text = f"the value of rank 0 cannot be sent to the others, since it does not pickle: {failure}"
+        else:
+            text = "rank 0 raised\n" + "".join(traceback.format_exception(outcome.error))
+        return _Outcome(error=RuntimeError(text))
+    return outcome

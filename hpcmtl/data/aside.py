@@ -1,0 +1,83 @@
+"""New HDF5 files appear under their name complete or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Disc(io.FileIO):
+    """A file that keeps its first error for the caller and takes further writes for done.
+
+    HDF5 cannot close a file that it failed to write to: the process then dies of SIGSEGV when it ends
+    (seen with h5py 3.16, HDF5 2.0, file system full).
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # HDF5 hands out memoryviews
+        """Write all of `data`; a raw file alone may write a part and say so."""
+        left = memoryview(data)
+        try:
+            while left and self.error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the error that was kept."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Open a new HDF5 file for writing; it takes its name when the ``with`` block ends well.
+
+    Written under a hidden name in the same directory, fsynced, then renamed over `path`. If the block or the
+    disc fails nothing is left; a killed process leaves ``.<name>.<random>.partial``, which may be deleted.
+
+    Raises:
+        OSError: the file system refused, e.g. a full disc; at the latest when the block ends.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with _Disc(partial, "x+") as disc:
+            # No lock is taken: nobody else knows the name, and some parallel file systems have none.
+            with h5py.File(disc, "w") as file:
+                yield file
+            disc.check()
+            os.fsync(disc.fileno())
+        partial.replace(path)
+        _sync_directory(path.parent)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _sync_directory(path: Path) -> None:
+    """Force the entries of a directory, and so a rename in it, to the disc."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

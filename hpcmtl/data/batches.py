@@ -1,0 +1,213 @@
+"""The batches of one rank: its share of every global step, read ahead by one thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.data.blocks import batches_per_epoch, epoch_order, global_batch, windows
+from hpcmtl.data.prefetch import Prefetched
+from hpcmtl.data.shard import shard
+from hpcmtl.data.sources import Source, check_sources, open_sources, selected
+from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from hpcmtl.data.cursor import Cursor
+    from hpcmtl.data.reader import ArrayReader
+
+    Arrays = dict[str, NDArray[Any]]
+
+# Key of the sample weights among the readers; no source can have it.
+_WEIGHTS = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a training reads; the same on all ranks.
+
+    Attributes:
+        sources: datasets with one row a sample; from different files if these have the same samples and split.
+        batch_size: samples in a global step, over the whole group.
+        split: ``train``, ``val`` or ``test``.
+        sample_weights: a dataset of one number a sample that multiplies the weights.
+        memory_budget: bytes; a split that needs no more is read once and kept in memory.
+    """
+
+    sources: tuple[Source, ...]
+    batch_size: int
+    split: str = "train"
+    sample_weights: Source | None = None
+    memory_budget: int = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The share of one rank in one global step.
+
+    Attributes:
+        cursor: position of this step; a training that is to repeat it resumes here.
+        indices: (n,) sample numbers.
+        arrays: key of each source to its (n, ...) rows.
+        weights: (n,) 1 for a sample, times its sample weight; 0 for the one dummy sample of a rank that got none.
+        global_samples: samples of the whole group: the loss of the step is the weighted sum over all ranks
+            divided by this, which weighs a short last batch right.
+    """
+
+    cursor: Cursor
+    indices: NDArray[np.int64]
+    arrays: Arrays
+    weights: NDArray[np.float32]
+    global_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """All that the prefetch thread needs to know: what to read, from where to where, for which rank."""
+
+    sources: tuple[Source, ...]
+    indices: NDArray[np.int64]
+    feed: Feed
+    cursor: Cursor
+    until: Cursor
+    group_rank: int
+    group_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One global step as one rank sees it; `positions` are places in the order of the epoch."""
+
+    cursor: Cursor
+    positions: NDArray[np.int64]
+    dummy: bool
+    global_samples: int
+
+
+class Batches(Prefetched[Batch]):
+    """Iterator over the global steps from `cursor` up to, not including, `until`.
+
+    Every rank of the group gets the same number of batches, and what they hold together does not depend on
+    the size of the group. Use it in a ``with`` statement, which ends the prefetch thread.
+
+    Attributes:
+        samples: in the split.
+        steps_per_epoch: global steps.
+    """
+
+    def __init__(self, feed: Feed, cursor: Cursor, until: Cursor, group_rank: int, group_size: int) -> None:
+        """Check the feed and start to read.
+
+        Raises:
+            InputError: files or datasets that are bad or do not belong together, with their names.
+            ValueError: `cursor` is not a step of an epoch of this split.
+        """
+        sources = _all_sources(feed)
+        indices = selected(sources, [feed.split])
+        self.samples = len(indices)
+        self.steps_per_epoch = batches_per_epoch(self.samples, feed.batch_size)
+        if not 0 <= cursor.step < self.steps_per_epoch:
+            raise ValueError(f"{cursor} is not one of the {self.steps_per_epoch} steps of an epoch")
+        request = _Request(sources, indices, feed, cursor, until, group_rank, group_size)
+        super().__init__(partial(_produce, request))
+
+
+def _all_sources(feed: Feed) -> tuple[Source, ...]:
+    """Return the checked sources, that of the sample weights last."""
+    if feed.sample_weights is None:
+        check_sources(feed.sources)
+        return feed.sources
+    weights = Source(_WEIGHTS, feed.sample_weights.path, feed.sample_weights.dataset)
+    sources = (*feed.sources, weights)
+    shape = check_sources(sources)[-1].shape
+    if shape != ():
+        message = f"shape {shape} for each sample; sample weights are one number a sample"
+        raise InputError([Problem(f"{weights.path}: {weights.dataset}", message)])
+    return sources
+
+
+def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
+    """Yield the batches of one rank; runs in the prefetch thread."""
+    with open_sources(request.sources) as readers:
+        block = min(reader.block for reader in readers.values())
+        needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
+        loaded = None
+        if needed <= request.feed.memory_budget:
+            loaded = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
+        for epoch, steps in _epochs(request):
+            order = epoch_order(request.indices, block, request.cursor.seed, epoch)
+            numbers = [order[step.positions] for step in steps]
+            if loaded is not None:
+                rows = _from_memory(loaded, request.indices, numbers)
+            else:
+                window = windows(order, block)[np.concatenate([step.positions for step in steps])]
+                rows = _from_windows(readers, numbers, window, check_open)
+            for step, indices, arrays in zip(steps, numbers, rows, strict=True):
+                yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples)
+
+
+def _epochs(request: _Request) -> Iterator[tuple[int, list[_Step]]]:
+    """Yield each epoch with those of its steps that were asked for."""
+    cursor, until = request.cursor, request.until
+    places = np.arange(len(request.indices))
+    per_epoch = batches_per_epoch(len(places), request.feed.batch_size)
+    while (cursor.epoch, cursor.step) < (until.epoch, until.step):
+        last = per_epoch if cursor.epoch < until.epoch else min(until.step, per_epoch)
+        steps = []
+        for step in range(cursor.step, last):
+            whole = global_batch(places, step, request.feed.batch_size)
+            mine = shard(whole, request.group_rank, request.group_size)
+            dummy = len(mine) == 0
+            # A rank without a sample still has to take part in the step, so it computes one and weighs it 0.
+            steps.append(_Step(replace(cursor, step=step), whole[:1] if dummy else mine, dummy, len(whole)))
+        yield cursor.epoch, steps
+        cursor = cursor.advance(per_epoch, last - cursor.step)
+
+
+def _weights(step: _Step, arrays: Arrays) -> NDArray[np.float32]:
+    """Take the sample weights, if there are any, out of the arrays of a step."""
+    ones = np.ones(len(step.positions), dtype=np.float32)
+    return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.dummy)
+
+
+def _from_memory(loaded: Arrays, indices: NDArray[np.int64], numbers: list[NDArray[np.int64]]) -> Iterator[Arrays]:
+    """Yield the rows of each step out of arrays that hold the whole split."""
+    for wanted in numbers:
+        places = np.searchsorted(indices, wanted)
+        yield {key: array[places] for key, array in loaded.items()}
+
+
+def _from_windows(
+    readers: Mapping[str, ArrayReader],
+    numbers: list[NDArray[np.int64]],
+    window: NDArray[np.int64],
+    check_open: Callable[[], None],
+) -> Iterator[Arrays]:
+    """Yield the rows of each step, reading what this rank needs of a window of blocks at a time.
+
+    Steps end where they like, so rows of one window are held until the step that needs them is complete.
+
+    Args:
+        readers: by key.
+        numbers: the samples of each step.
+        window: number of the window of each of them, for all steps together.
+        check_open: called between reads.
+    """
+    parts = iter(np.split(np.concatenate(numbers), np.flatnonzero(np.diff(window)) + 1))
+    held = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}
+    available = 0
+    for wanted in numbers:
+        while available < len(wanted):
+            part = next(parts)
+            available += len(part)
+            for key, reader in readers.items():
+                held[key] = np.concatenate([held[key], reader.rows(part, check_open)])
+        yield {key: array[: len(wanted)] for key, array in held.items()}
+        held = {key: array[len(wanted) :] for key, array in held.items()}
+        available -= len(wanted)

@@ -1,0 +1,270 @@
+"""Sealed HDF5 files: written complete or not at all, described from their metadata, checked value by value.
+
+`hpcmtl.data.contract` holds the rules, docs/data_format.md tells them, `hpcmtl.data.reader` delivers rows.
+"""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from hpcmtl.data.aside import new_file
+from hpcmtl.data.contract import (
+    CHUNK_BYTES,
+    SPLIT,
+    array_problems,
+    attribute_problems,
+    rows_per_chunk,
+    value_problem,
+)
+from hpcmtl.data.split import SPLIT_CODES
+from hpcmtl.errors import InputError, Problem, nearest
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+FORMAT = 1
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetDescription:
+    """One named dataset.
+
+    Attributes:
+        name: its name in the file.
+        shape: of one sample.
+        dtype: as delivered: float32 for float64 and for anything stored with a ``scale``, else as stored.
+        classes: names of the classes of an integer dataset, where given.
+        bytes: stored size of all samples: what one pass reads.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    classes: tuple[str, ...] | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDescription:
+    """What a sealed file holds; `split_sizes` counts the samples of train, val and test."""
+
+    path: Path
+    samples: int
+    datasets: dict[str, DatasetDescription]
+    split_sizes: dict[str, int]
+
+
+def write_dataset_file(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, NDArray[Any]],
+    split: NDArray[Any],
+    attributes: Mapping[str, Mapping[str, Any]] = _NOTHING,
+    file_attributes: Mapping[str, Any] = _NOTHING,
+) -> None:
+    """Write a sealed data file: aside in the same directory, fsynced, then renamed to `path`.
+
+    Arrays are read block by block, so a `numpy.memmap` larger than memory will do.
+
+    Args:
+        path: the file to make or to replace.
+        arrays: name to array (samples, ...) of integers or floats.
+        split: (samples,) 0 train, 1 val, 2 test; see `split_by_hash`.
+        attributes: name of an array to its attributes. ``classes`` (names of the classes 0, 1, ...) and
+            ``scale`` (what stored values are multiplied by when read) mean something to hpcmtl, others to people.
+        file_attributes: of the file, e.g. source and licence.
+
+    Raises:
+        InputError: the arrays or attributes break the contract; all problems, and no file.
+        OSError: the file system refused, e.g. a full disc; no file.
+    """
+    path = Path(path)
+    problems = array_problems(path, arrays, split) + attribute_problems(path, arrays, attributes)
+    if problems:
+        raise InputError(problems)
+    with new_file(path) as file:
+        for name, array in {**arrays, SPLIT: split.astype(np.uint8)}.items():
+            problems += _write_array(file, path, name, array, attributes.get(name, _NOTHING))
+        if problems:
+            raise InputError(problems)
+        file.attrs.update(file_attributes)
+        file.attrs["hpcmtl_format"] = FORMAT
+        file.flush()
+        file.attrs["sealed"] = True
+
+
+def _write_array(
+    file: h5py.File, path: Path, name: str, array: NDArray[Any], attributes: Mapping[str, Any]
+) -> list[Problem]:
+    """Write one dataset and its attributes; return what is wrong with its values."""
+    rows = rows_per_chunk(array.shape, array.dtype)
+    dtype = array.dtype.newbyteorder("=")
+    # fletcher32: a chunk that is damaged later fails to read, instead of being trained on.
+    dataset = file.create_dataset(name, array.shape, dtype, chunks=(rows, *array.shape[1:]), fletcher32=True)
+    dataset.attrs.update({key: value for key, value in attributes.items() if key != "classes"})
+    classes = [str(label) for label in attributes.get("classes", ())]
+    if classes:
+        dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
+    checksum = 0
+    for start in range(0, len(array), rows):
+        block = np.ascontiguousarray(array[start : start + rows], dtype=dtype)
+        wrong = value_problem(block, start, len(classes))
+        if wrong:
+            return [Problem(f"{path}: {name}", wrong)]
+        dataset[start : start + rows] = block
+        checksum = zlib.crc32(block.data, checksum)
+    dataset.attrs["checksum"] = np.uint32(checksum)
+    return []
+
+
+@contextmanager
+def open_sealed(path: Path) -> Iterator[h5py.File]:
+    """Open a file for reading; refuse it unless it is sealed in a format that is known.
+
+    No lock: sealed files never change, and many ranks read them, some on mounts without locks.
+    """
+    if not path.is_file():
+        raise InputError([Problem(str(path), "is not a file" if path.exists() else "does not exist")])
+    try:
+        # The cache holds several chunks, so that neighbouring reads of small arrays do not read a chunk twice;
+        # the number of slots is a prime well above that, as HDF5 advises.
+        file = h5py.File(path, "r", locking=False, rdcc_nbytes=8 * CHUNK_BYTES, rdcc_nslots=521)
+    except OSError as error:
+        message = f"is truncated, unreadable or not an HDF5 file; make or copy it again ({error})"
+        raise InputError([Problem(str(path), message)]) from error
+    with file:
+        if not file.attrs.get("sealed", False):
+            message = "is not sealed: its writer did not finish, or was not write_dataset_file; write it again"
+            raise InputError([Problem(str(path), message)])
+        if file.attrs.get("hpcmtl_format") != FORMAT:
+            message = f"has format {file.attrs.get('hpcmtl_format')}; this hpcmtl reads format {FORMAT}"
+            raise InputError([Problem(str(path), message)])
+        yield file
+
+
+@contextmanager
+def naming_damage(path: Path, name: str) -> Iterator[None]:
+    """Turn what HDF5 raises for damaged bytes into an error that names file and dataset."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError) as error:
+        message = f"cannot be read, the file is damaged; make or copy it again ({error})"
+        raise InputError([Problem(f"{path}: {name}", message)]) from error
+
+
+def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
+    """Return a dataset by name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in file:
+        message = f"there is no such dataset{nearest(name, (known for known in file if known != SPLIT))}"
+        raise InputError([Problem(f"{path}: {name}", message)])
+    with naming_damage(path, name):
+        return file[name]
+
+
+def describe(path: str | os.PathLike[str]) -> FileDescription:
+    """Read the metadata of a data file and check it against the contract; no pass over the data.
+
+    Raises:
+        InputError: missing, truncated, unsealed or empty file, datasets of different lengths, missing or wrong
+            split; all problems, with file and dataset.
+    """
+    path = Path(path)
+    with open_sealed(path) as file:
+        items = {name: find_dataset(file, path, name) for name in file}
+        others = [name for name, item in items.items() if not isinstance(item, h5py.Dataset)]
+        problems = [Problem(f"{path}: {name}", "is not an array; the format knows nothing else") for name in others]
+        if SPLIT not in items:
+            problems.append(Problem(f"{path}: {SPLIT}", "is missing; write the file by write_dataset_file"))
+        if problems:
+            raise InputError(problems)
+        stored = items.pop(SPLIT)
+        with naming_damage(path, SPLIT):
+            split = stored[()]
+        problems = array_problems(path, items, split)
+        if problems:
+            raise InputError(problems)
+        datasets = {name: _describe_dataset(name, item) for name, item in items.items()}
+    sizes = {name: int(np.count_nonzero(split == code)) for name, code in SPLIT_CODES.items()}
+    return FileDescription(path, len(split), datasets, sizes)
+
+
+def _describe_dataset(name: str, dataset: h5py.Dataset) -> DatasetDescription:
+    size = dataset.size * dataset.dtype.itemsize
+    classes = class_names(dataset)
+    return DatasetDescription(name, tuple(dataset.shape[1:]), delivered_dtype(dataset), classes, size)
+
+
+def class_names(dataset: h5py.Dataset) -> tuple[str, ...] | None:
+    """Return the names of the classes of a dataset, None if it has none."""
+    classes = dataset.attrs.get("classes")
+    return None if classes is None else tuple(str(label) for label in classes)
+
+
+def delivered_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
+    """Return the type that readers hand out for what is stored."""
+    to_float32 = "scale" in dataset.attrs or dataset.dtype == np.float64
+    return np.dtype(np.float32) if to_float32 else np.dtype(dataset.dtype)
+
+
+def check_finite(path: str | os.PathLike[str], names: Iterable[str]) -> None:
+    """Read every value of the named datasets once, block by block, and refuse what cannot be trained on.
+
+    Raises:
+        InputError: NaN, Inf, labels outside of the named classes, values that do not fit the checksum that was
+            written with them, unreadable chunks; one problem for each dataset that has any.
+    """
+    path = Path(path)
+    with open_sealed(path) as file:
+        problems = []
+        for name in names:
+            try:
+                problems += _stored_value_problems(path, name, find_dataset(file, path, name))
+            except InputError as error:  # datasets are few, and each has its say
+                problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
+def _stored_value_problems(path: Path, name: str, dataset: h5py.Dataset) -> list[Problem]:
+    rows = rows_per_chunk(dataset.shape, dataset.dtype)
+    classes = class_names(dataset) or ()
+    checksum = 0
+    for start in range(0, len(dataset), rows):
+        with naming_damage(path, name):
+            block = dataset[start : start + rows]
+        wrong = value_problem(block, start, len(classes))
+        if wrong:
+            return [Problem(f"{path}: {name}", wrong)]
+        checksum = zlib.crc32(block.data, checksum)
+    if checksum == dataset.attrs.get("checksum"):
+        return []
+    message = "values do not fit their checksum: changed after the file was sealed; make or copy it again"
+    return [Problem(f"{path}: {name}", message)]
+
+
+def read_split(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Return the split of each sample: 0 train, 1 val, 2 test."""
+    path = Path(path)
+    with open_sealed(path) as file, naming_damage(path, SPLIT):
+        return np.asarray(file[SPLIT][()])
+
+
+def split_indices(path: str | os.PathLike[str], splits: Iterable[str]) -> NDArray[np.int64]:
+    """Return the ascending numbers of the samples in the named splits."""
+    split = read_split(path)
+    return np.flatnonzero(np.isin(split, [SPLIT_CODES[name] for name in splits]))

@@ -1,0 +1,110 @@
+"""One thread that works ahead of its consumer, by a bounded number of items."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+Item = TypeVar("Item")
+if TYPE_CHECKING:
+    Producer = Callable[[Callable[[], None]], Generator[Item, None, None]]
+
+
+class CancelledError(Exception):
+    """The consumer has closed: raised inside the producer so that a long read ends early; nobody else sees it."""
+
+
+class Prefetched(Generic[Item]):
+    """Iterator over what a producer yields in a thread of its own; a context manager that ends the thread.
+
+    An exception of the producer is raised in the consumer, in its place among the items.
+
+    Attributes:
+        waited_seconds: how long the consumer has waited for items, the first included.
+    """
+
+    def __init__(self, produce: Producer[Item], depth: int = 4) -> None:
+        """Start the thread.
+
+        Args:
+            produce: makes the generator, inside the thread; it is given a function to call between
+                pieces of long work, which raises `CancelledError` once the consumer has closed.
+            depth: items kept ready at most.
+        """
+        self.waited_seconds = 0.0
+        self._ready: deque[Item] = deque()
+        self._depth = depth
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ended = False
+        self._error: BaseException | None = None
+        # Daemon: a consumer that dies without closing must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, args=(produce,), name="prefetch", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Item:
+        start = time.perf_counter()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended or self._closed)
+            self.waited_seconds += time.perf_counter() - start
+            if self._ready:
+                item = self._ready.popleft()
+                self._changed.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what is ready and end the thread; harmless when called again."""
+        with self._changed:
+            self._closed = True
+            self._ready.clear()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self, produce: Producer[Item]) -> None:
+        error: BaseException | None = None
+        try:
+            # Closed here, not when the garbage is collected: the producer holds files open.
+            with closing(produce(self._check_open)) as items:
+                for item in items:
+                    self._put(item)
+        except CancelledError:
+            pass  # the consumer closed; there is nobody to tell
+        except BaseException as raised:  # noqa: BLE001  # whatever it is, the consumer raises it
+            error = raised
+        with self._changed:
+            self._error, self._ended = error, True
+            self._changed.notify_all()
+
+    def _put(self, item: Item) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._ready) < self._depth or self._closed)
+            self._check_open()
+            self._ready.append(item)
+            self._changed.notify_all()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CancelledError

@@ -1,0 +1,96 @@
+"""Rows of one dataset as training wants them: whole blocks off the disc, picked and converted in NumPy."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.data.contract import rows_per_chunk
+from hpcmtl.data.hdf5 import delivered_dtype, find_dataset, naming_damage, open_sealed
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+    import h5py
+    from numpy.typing import NDArray
+
+
+class ArrayReader:
+    """An open dataset.
+
+    Values come as stored, but float64 as float32, and with an attribute ``scale`` as float32 ``stored * scale``.
+
+    Attributes:
+        samples: length of the first axis.
+        shape: of one sample.
+        dtype: as delivered.
+        sample_bytes: of one sample, as delivered.
+        block: samples in a chunk of the file: what is cheap to read at once.
+    """
+
+    def __init__(self, path: Path, name: str, dataset: h5py.Dataset) -> None:
+        self._path = path
+        self._name = name
+        self._dataset = dataset
+        self._scale = dataset.attrs.get("scale")
+        self.samples: int = dataset.shape[0]
+        self.shape: tuple[int, ...] = tuple(dataset.shape[1:])
+        self.dtype = delivered_dtype(dataset)
+        self.sample_bytes: int = self.dtype.itemsize * math.prod(self.shape)
+        self.block: int = rows_per_chunk(dataset.shape, dataset.dtype)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return the rows start <= i < stop.
+
+        Raises:
+            InputError: the bytes are damaged; names file and dataset.
+        """
+        return self._deliver(self._stored(start, stop))
+
+    def rows(self, numbers: NDArray[np.int64], between_blocks: Callable[[], None]) -> NDArray[Any]:
+        """Return rows in any order, reading each block that holds one of them once.
+
+        HDF5 itself is slow at this: a list of rows costs it more than one read for each row.
+
+        Args:
+            numbers: (n,) sample numbers.
+            between_blocks: called before each read; may raise to end a long one.
+
+        Returns:
+            (n, ...) rows, in the order of `numbers`.
+        """
+        out = np.empty((len(numbers), *self.shape), dtype=self.dtype)
+        ascending = np.argsort(numbers, kind="stable")
+        cuts = np.flatnonzero(np.diff(numbers[ascending] // self.block)) + 1
+        for places in np.split(ascending, cuts):
+            between_blocks()
+            wanted = numbers[places]
+            if len(wanted):
+                out[places] = self._deliver(self._stored(wanted[0], wanted[-1] + 1)[wanted - wanted[0]])
+        return out
+
+    def _stored(self, start: int, stop: int) -> NDArray[Any]:
+        with naming_damage(self._path, self._name):
+            rows: NDArray[Any] = self._dataset[start:stop]
+        return rows
+
+    def _deliver(self, stored: NDArray[Any]) -> NDArray[Any]:
+        values = stored.astype(self.dtype, copy=False)
+        return values if self._scale is None else values * self.dtype.type(self._scale)
+
+
+@contextmanager
+def open_array(path: str | os.PathLike[str], name: str) -> Iterator[ArrayReader]:
+    """Open one dataset of a sealed file, for this process alone.
+
+    Raises:
+        InputError: the file or the dataset is missing, truncated or unsealed.
+    """
+    path = Path(path)
+    with open_sealed(path) as file:
+        yield ArrayReader(path, name, find_dataset(file, path, name))

@@ -1,0 +1,60 @@
+"""Samples in stored order, each once over the group: for extraction, prediction and evaluation."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.data.prefetch import Prefetched
+from hpcmtl.data.shard import shard
+from hpcmtl.data.sources import Source, check_sources, open_sources, selected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rows = tuple[NDArray[np.int64], dict[str, NDArray[Any]]]
+
+_ALL = slice(None)
+
+
+def sequential_batches(
+    sources: Sequence[Source],
+    splits: Sequence[str],
+    batch_size: int,
+    group_rank: int,
+    group_size: int,
+    *,
+    piece: slice = _ALL,
+) -> Prefetched[Rows]:
+    """Read the contiguous share of one rank in all samples of some splits.
+
+    Args:
+        sources: datasets with one row a sample.
+        splits: one or more of ``train``, ``val`` and ``test``.
+        batch_size: samples of this rank at a time; the last may be fewer.
+        group_rank: rank in the group.
+        group_size: ranks in the group; the shares of ranks 0, 1, ... follow each other.
+        piece: part of these samples that is shared out; all by default.
+
+    Returns:
+        Iterator, to be used in a ``with`` statement, of sample numbers (n,) and the rows (n, ...) by key; it is
+        empty for a rank that got no sample.
+
+    Raises:
+        InputError: files, datasets or splits that are bad, with their names.
+    """
+    check_sources(sources)
+    mine = shard(selected(sources, splits)[piece], group_rank, group_size)
+    return Prefetched(partial(_produce, sources, mine, batch_size))
+
+
+def _produce(
+    sources: Sequence[Source], mine: NDArray[np.int64], batch_size: int, check_open: Callable[[], None]
+) -> Generator[Rows, None, None]:
+    with open_sources(sources) as readers:
+        for start in range(0, len(mine), batch_size):
+            numbers = mine[start : start + batch_size]
+            yield numbers, {key: reader.rows(numbers, check_open) for key, reader in readers.items()}

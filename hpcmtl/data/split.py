@@ -1,0 +1,74 @@
+"""Which samples are for training, validation and testing: decided once, by a hash, and stored in the file."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.data.keys import random_keys
+from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
+
+
+def split_by_hash(
+    samples: int, fractions: Sequence[float], seed: int, stratify: NDArray[np.generic] | None = None
+) -> NDArray[np.uint8]:
+    """Assign every sample to train (0), val (1) or test (2).
+
+    Args:
+        samples: how many samples there are.
+        fractions: the shares of train, val and test; they sum to 1.
+        seed: another seed gives another split.
+        stratify: (samples,) class of every sample. With it each class is divided in exactly these
+            proportions (largest remainder). Without it each sample is drawn alone: the counts are then only
+            near the fractions, but samples appended later never move an earlier one to another split.
+
+    Returns:
+        (samples,) codes as stored in the dataset ``split``.
+
+    Raises:
+        InputError: fractions that are not three shares of 1, or classes of another length.
+    """
+    problems = _problems(samples, fractions, stratify)
+    if problems:
+        raise InputError(problems)
+    keys = random_keys(np.arange(samples), seed)
+    if stratify is None:
+        # Compared as floats in [0, 1): the last share takes what rounding leaves.
+        return np.searchsorted(np.cumsum(fractions[:2]), keys / 2.0**64, side="right").astype(np.uint8)
+    split = np.empty(samples, dtype=np.uint8)
+    for label in np.unique(stratify):
+        members = np.flatnonzero(stratify == label)
+        shuffled = members[np.argsort(keys[members], kind="stable")]
+        split[shuffled] = np.repeat(np.arange(3, dtype=np.uint8), _exact_counts(len(members), fractions))
+    return split
+
+
+def _problems(samples: int, fractions: Sequence[float], stratify: NDArray[np.generic] | None) -> list[Problem]:
+    problems = []
+    if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-9):
+        message = f"found {list(fractions)}; write the shares of train, val and test, e.g. [0.8, 0.1, 0.1]"
+        problems.append(Problem("split fractions", message))
+    if stratify is not None and stratify.shape != (samples,):
+        message = f"shape {stratify.shape} for {samples} samples; give one class for each sample"
+        problems.append(Problem("split stratify", message))
+    return problems
+
+
+def _exact_counts(members: int, fractions: Sequence[float]) -> NDArray[np.int64]:
+    """Divide `members` by largest remainder, so that the counts sum to it."""
+    # Rounded, so that equal remainders are equal and the earlier share gets the sample, not the one that
+    # floating point happened to favour.
+    exact = np.round(np.asarray(fractions) * members, 9)
+    counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    largest = np.argsort(counts - exact, kind="stable")[: members - int(counts.sum())]
+    counts[largest] += 1
+    return counts

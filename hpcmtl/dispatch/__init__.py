@@ -1,0 +1,1 @@
+"""Who runs what next: the dispatcher on rank 0, and what every rank does with its orders."""

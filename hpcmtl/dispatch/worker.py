@@ -1,0 +1,102 @@
+"""The main thread of a rank: it takes commands one after the other and runs layers."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer
+from hpcmtl.logs import layer_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.dispatch.control import Mailboxes
+    from hpcmtl.training.session import LayerOutcome, Session
+
+    OpenSession = Callable[[str, int, Communicator], Session]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Held:
+    """A session that stays open between layers, and the group it runs on."""
+
+    task: str
+    block: range
+    group: Communicator
+    session: Session | None = None
+
+
+class Worker:
+    """Runs layers on one rank, one at a time."""
+
+    def __init__(self, world: Communicator, boxes: Mailboxes, open_session: OpenSession) -> None:
+        """Get ready.
+
+        Args:
+            world: all ranks; groups are made from it by this thread alone.
+            boxes: shared with the control thread.
+            open_session: (task, layers, group) -> session.
+        """
+        self._world = world
+        self._boxes = boxes
+        self._open_session = open_session
+        self._held: _Held | None = None
+
+    def work(self) -> None:
+        """Obey commands until the end of the job."""
+        while not isinstance(command := self._boxes.commands.get(), EndOfJob):
+            if isinstance(command, Release):
+                self._release(command.task)
+            elif isinstance(command, RunLayer):
+                self._run(command)
+
+    def _run(self, command: RunLayer) -> None:
+        with layer_context(command.task, command.layer), self._reporting(command):
+            outcome = self._session(command).run_layer(command.layer)
+            _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
+            if command.layer == command.layers - 1 and not outcome.stopped:
+                self._release(command.task)
+            self._done(command, outcome)
+
+    def _session(self, command: RunLayer) -> Session:
+        """The session that is held for this task and these ranks, or a new one on a new group."""
+        block = range(command.first_rank, command.first_rank + command.width)
+        held = self._held
+        if held is None or held.session is None or (held.task, held.block) != (command.task, block):
+            assert held is None, f"the session of {held.task} was not released before {command.task} began"
+            _log.debug("a group of ranks %d to %d", block.start, block.stop - 1)
+            group = self._world.create_group(list(block), tag=0)
+            self._held = held = _Held(command.task, block, group)
+            held.session = self._open_session(command.task, command.layers, group)
+        return held.session
+
+    def _release(self, task: str) -> None:
+        if self._held is not None and self._held.task == task:
+            held, self._held = self._held, None
+            if held.session is not None:
+                held.session.close()
+            held.group.free()
+
+    def _done(self, command: RunLayer, outcome: LayerOutcome) -> None:
+        rank = self._world.rank
+        said = outcome if rank == command.first_rank else None
+        self._boxes.report(LayerDone(rank, command.task, command.layer, said))
+
+    @contextmanager
+    def _reporting(self, command: RunLayer) -> Iterator[None]:
+        """Turn an error into a report: whether it is the task's end or the run's is for the dispatcher to decide."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - users' code may raise anything, and the dispatcher must know
+            rank = self._world.rank
+            _log.exception("rank %d failed in task %s, layer %d", rank, command.task, command.layer)
+            message = f"{type(error).__name__}: {error}"
+            report = LayerFailed(rank, command.task, command.layer, message, traceback.format_exc())
+            self._boxes.report(report)

@@ -1,0 +1,82 @@
+"""What can go wrong, by whose fault it is; floor 0, so that every room can raise it.
+
+The exit code of the program follows from the class: see `ExitCode`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ExitCode(enum.IntEnum):
+    """The documented exit codes of `hpcmtl`; batch systems and scripts rely on them."""
+
+    COMPLETE = 0
+    TASK_FAILED = 1
+    BAD_INPUT = 2
+    ENVIRONMENT_UNFIT = 3
+    STOPPED = 75  # EX_TEMPFAIL: stopped with checkpoints, can be resumed
+
+
+class HpcmtlError(Exception):
+    """Base of all errors that hpcmtl raises on purpose."""
+
+    exit_code = ExitCode.TASK_FAILED
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with the input, told to the person who wrote it.
+
+    Attributes:
+        where: file and key, e.g. ``job.yaml: tasks.digit.input``.
+        message: what was found, and what to write instead.
+        line: line number in the file, counted from 1, where it is known.
+    """
+
+    where: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.where if self.line is None else f"{self.where} (line {self.line})"
+        return f"{place}: {self.message}"
+
+
+class InputError(HpcmtlError):
+    """The job file, the data or the arguments are wrong; all problems are reported at once."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__("\n".join([f"{head}:", *(f"  {problem}" for problem in self.problems)]))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
+        """Errors travel from rank 0 to the others by pickle."""
+        return (type(self), (self.problems,))
+
+
+class EnvironmentUnfitError(HpcmtlError):
+    """The machine or the installation cannot run this job; the message says the remedy."""
+
+    exit_code = ExitCode.ENVIRONMENT_UNFIT
+
+
+class TaskFailedError(HpcmtlError):
+    """One task failed on all ranks of its group alike; its dependents are skipped, the others go on."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a hint such as ``; did you mean 'digits'? Valid: ...`` for a name that is not among `valid`."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(names) or 'nothing'}"

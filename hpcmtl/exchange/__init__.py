@@ -1,0 +1,1 @@
+"""Artifacts: what tasks hand each other, sealed in files and shared inside a group."""

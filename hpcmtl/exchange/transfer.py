@@ -1,0 +1,64 @@
+"""Moves named arrays between the ranks of a group, by buffers: nothing large is pickled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from hpcmtl.communicators.outcome import on_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hpcmtl.communicators.base import Communicator
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+Facts = TypeVar("Facts")
+
+_ROWS_TAG = 31
+
+
+def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]]) -> tuple[Arrays, Facts]:
+    """Call `read` on the first rank and give its arrays and facts to all (collective).
+
+    Raises:
+        Exception: what `read` raised, on every rank.
+    """
+    mine: Arrays = {}
+
+    def manifest() -> tuple[list[tuple[str, tuple[int, ...], str]], Facts]:
+        arrays, facts = read()
+        mine.update({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        return [(name, array.shape, array.dtype.str) for name, array in mine.items()], facts
+
+    listed, facts = on_root(group, manifest)
+    arrays = {name: mine[name] if group.rank == 0 else np.empty(shape, np.dtype(kind)) for name, shape, kind in listed}
+    for array in arrays.values():
+        if array.size:
+            group.Bcast(array)
+    return arrays, facts
+
+
+def gather_rows(group: Communicator, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """Stack the rows of all ranks, in rank order, on the first rank; None on the others (collective)."""
+    rows = np.ascontiguousarray(rows)
+    counts = group.gather(len(rows))
+    if group.rank != 0:
+        if rows.size:
+            group.Send(rows, 0, _ROWS_TAG)
+        return None
+    assert counts is not None
+    return _receive_rows(group, rows, counts)
+
+
+def _receive_rows(group: Communicator, rows: np.ndarray[Any, Any], counts: Sequence[int]) -> np.ndarray[Any, Any]:
+    whole = np.empty((sum(counts), *rows.shape[1:]), rows.dtype)
+    whole[: counts[0]] = rows
+    start = counts[0]
+    for source, count in enumerate(counts[1:], start=1):
+        part = whole[start : start + count]
+        if part.size:
+            group.Recv(part, source, _ROWS_TAG)
+        start += count
+    return whole

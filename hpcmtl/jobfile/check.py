@@ -1,0 +1,232 @@
+"""What is wrong with a job that one value alone does not show: references, edges, cycles, names, resources.
+
+Every check yields (key path, message); `load.py` adds file and line. Nothing here opens a data file: see `shapes.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import nearest
+from hpcmtl.jobfile.network import applied_to, network_of, objectives_of, parts_of, published_arrays
+from hpcmtl.jobfile.schema import (
+    LOSSES,
+    METRICS,
+    OPTIMIZERS,
+    Applied,
+    Evaluate,
+    Extract,
+    Joint,
+    Train,
+    Trained,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from hpcmtl.jobfile.schema import Job, Task
+
+Finding = tuple[tuple[str, ...], str]
+_ATTRIBUTE = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+def check_job(job: Job) -> list[Finding]:
+    """Everything that is wrong with a job; the deeper checks run once the edges are sound."""
+    found = [*_names(job), *_edges(job), *_known_names(job), *_resources(job)]
+    found += [
+        ((), f"cycle: {' -> '.join(cycle)}") for cycle in cycles({n: tuple(t.needs) for n, t in job.tasks.items()})
+    ]
+    if not found:
+        found = [*_origins(job)]
+    if not found:
+        found = [*_references(job), *_parts(job)]
+    return found
+
+
+def cycles(needs: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
+    """Every cycle that a depth-first walk meets, as a closed path of task names; empty for a graph without any."""
+    state: dict[str, int] = {}
+    found: list[tuple[str, ...]] = []
+    for start in needs:
+        if start in state:
+            continue
+        state[start] = 1
+        stack: list[tuple[str, Iterator[str]]] = [(start, iter(needs[start]))]
+        while stack:
+            name, rest = stack[-1]
+            follow = next((other for other in rest if other in needs and state.get(other) != 2), None)
+            if follow is None:
+                state[name] = 2
+                stack.pop()
+            elif follow in state:
+                path = [entry for entry, _ in stack]
+                found.append((*path[path.index(follow) :], follow))
+            else:
+                state[follow] = 1
+                stack.append((follow, iter(needs[follow])))
+    return found
+
+
+def _names(job: Job) -> Iterator[Finding]:
+    for name in sorted(set(job.tasks) & set(job.data)):
+        yield (
+            ("tasks", name),
+            f"{name!r} is also a name under `data`; a reference {name}/... would have two meanings",
+        )
+
+
+def _edges(job: Job) -> Iterator[Finding]:
+    for name, task in job.tasks.items():
+        for producer, need in task.needs.items():
+            path = ("tasks", name, "needs", producer)
+            if producer not in job.tasks:
+                yield path, f"unknown task {producer!r}{nearest(producer, job.tasks)}"
+            elif need.kind == "parameters" and not isinstance(job.tasks[producer], Train | Joint):
+                yield (
+                    path,
+                    f"a {job.tasks[producer].kind} task has no parameters to hand on; only train and joint have",
+                )
+
+
+def _known_names(job: Job) -> Iterator[Finding]:
+    for name, task in job.tasks.items():
+        here = ("tasks", name)
+        if isinstance(task, Trained) and task.optimizer:
+            yield from _one_of((*here, "optimizer", "name"), "optimizer", task.optimizer.name, OPTIMIZERS)
+        if isinstance(task, Train):
+            yield from _one_of((*here, "loss"), "loss", task.loss, LOSSES)
+        if isinstance(task, Train | Evaluate):
+            for metric in task.metrics:
+                yield from _metric((*here, "metrics"), metric)
+        if isinstance(task, Joint):
+            yield from _head_names(here, task)
+
+
+def _head_names(here: tuple[str, ...], task: Joint) -> Iterator[Finding]:
+    for name, head in task.heads.items():
+        if head.loss is not None:
+            yield from _one_of((*here, "heads", name, "loss"), "loss", head.loss, LOSSES)
+        for metric in head.metrics or ():
+            yield from _metric((*here, "heads", name, "metrics"), metric)
+
+
+def _one_of(path: tuple[str, ...], what: str, name: str, valid: tuple[str, ...]) -> Iterator[Finding]:
+    if name not in valid and not _ATTRIBUTE.match(name):
+        yield path, f"unknown {what} {name!r}{nearest(name, [*valid, 'package.module:attribute'])}"
+
+
+def _metric(path: tuple[str, ...], name: str) -> Iterator[Finding]:
+    if name not in METRICS:
+        yield path, f"unknown metric {name!r}{nearest(name, METRICS)}"
+
+
+def _resources(job: Job) -> Iterator[Finding]:
+    for name, task in job.tasks.items():
+        path, ranks = ("tasks", name, "ranks"), task.ranks
+        if ranks.max is not None and ranks.max < ranks.min:
+            yield path, f"min {ranks.min} is more than max {ranks.max}"
+        if ranks.min > job.ranks:
+            yield path, f"the task needs {ranks.min} ranks but the job has {job.ranks} (`ranks: {job.ranks}`)"
+        engine = getattr(task, "engine", None)
+        if engine == "local" and ranks.min > 1:
+            yield path, f"engine `local` is for one rank, but the task asks for at least {ranks.min}"
+
+
+def _origins(job: Job) -> Iterator[Finding]:
+    """Tasks whose parameters are used must be named under `needs` as such, and all such edges must be used."""
+    for name, task in job.tasks.items():
+        given = [producer for producer, need in task.needs.items() if need.kind == "parameters"]
+        if isinstance(task, Applied):
+            if len(given) != 1:
+                text = f"{task.kind} runs the network of exactly one task: write `needs: {{TASK: parameters}}`"
+                yield ("tasks", name, "needs"), f"{text}; found {len(given)} such edges"
+            continue
+        for path, producer in _used_origins(task):
+            if producer not in given:
+                yield (
+                    ("tasks", name, *path),
+                    f"{producer!r} is not among `needs` with kind parameters{nearest(producer, given)}",
+                )
+        yield from _head_origins(job, name, task)
+        used = {producer for _, producer in _used_origins(task)}
+        for producer in [p for p in given if isinstance(task, Joint) and p not in used]:
+            yield (
+                ("tasks", name, "needs", producer),
+                "its parameters are used by neither `trunk` nor `heads`; use `order`",
+            )
+
+
+def _head_origins(job: Job, name: str, task: Task) -> Iterator[Finding]:
+    for head_name, head in task.heads.items() if isinstance(task, Joint) else ():
+        if head.from_ in job.tasks and not isinstance(job.tasks[head.from_], Train):
+            yield (
+                ("tasks", name, "heads", head_name, "from"),
+                f"a head comes from a train task; {head.from_!r} is joint",
+            )
+
+
+def _used_origins(task: Task) -> Iterator[Finding]:
+    if isinstance(task, Joint):
+        yield ("trunk", "from"), task.trunk.from_
+        for head_name, head in task.heads.items():
+            if head.from_ is not None:
+                yield ("heads", head_name, "from"), head.from_
+    if isinstance(task, Trained):
+        for producer in task.initialise:
+            yield ("initialise", producer), producer
+
+
+def references_of(job: Job, name: str) -> Iterator[Finding]:
+    """Every array that a task reads, as (key path inside the task, reference); inherited ones included."""
+    task = job.tasks[name]
+    if isinstance(task, Trained):
+        yield ("input",), task.input
+        if task.sample_weights:
+            yield ("sample_weights",), task.sample_weights
+    if isinstance(task, Train):
+        yield ("target",), task.target
+    if isinstance(task, Joint):
+        for objective in objectives_of(job, task):
+            yield ("heads", objective.name, "target"), objective.target
+    if isinstance(task, Applied):
+        source = applied_to(job, task)
+        yield ("input",), task.input or source.input
+        if isinstance(task, Evaluate):
+            for objective in objectives_of(job, source):
+                yield ("needs",), objective.target
+
+
+def _references(job: Job) -> Iterator[Finding]:
+    for name, task in job.tasks.items():
+        for path, reference in references_of(job, name):
+            for problem in _reference(job, task, reference):
+                yield ("tasks", name, *path), problem
+
+
+def _reference(job: Job, task: Task, reference: str) -> Iterator[str]:
+    source, array = reference.split("/", 1)
+    if source in job.data:
+        return
+    if source not in job.tasks:
+        yield f"{reference!r}: {source!r} is neither under `data` nor a task{nearest(source, [*job.data, *job.tasks])}"
+    elif source not in task.needs or task.needs[source].kind not in {"data", "compute"}:
+        yield f"{reference!r} is made by task {source!r}: add it to `needs` as `{source}: data`"
+    elif array not in (arrays := published_arrays(job, job.tasks[source])):
+        yield f"task {source!r} publishes no array {array!r}{nearest(array, arrays)}"
+
+
+def _parts(job: Job) -> Iterator[Finding]:
+    for name, task in job.tasks.items():
+        if isinstance(task, Joint) and task.trunk.part is not None:
+            producer = job.tasks[task.trunk.from_]
+            assert isinstance(producer, Train | Joint)
+            yield from _part(job, producer, task.trunk.part, ("tasks", name, "trunk", "part"))
+        if isinstance(task, Extract):
+            yield from _part(job, applied_to(job, task), task.output, ("tasks", name, "output"))
+
+
+def _part(job: Job, producer: Train | Joint, part: str, path: tuple[str, ...]) -> Iterator[Finding]:
+    valid = parts_of(network_of(job, producer))
+    if valid is not None and part not in valid:
+        yield path, f"the network has no part {part!r}{nearest(part, valid)}"

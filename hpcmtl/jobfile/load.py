@@ -1,0 +1,227 @@
+"""Job file -> `Job`, or every problem at once with file, key and line."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.jobfile.check import check_job
+from hpcmtl.jobfile.models import ZOO
+from hpcmtl.jobfile.schema import KINDS, Job
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+Path_ = tuple[str, ...]
+_TAGS = {*KINDS, *ZOO, "user"}
+_TYPE_MESSAGES = {
+    "missing": "is missing",
+    "int_type": "must be a whole number",
+    "dict_type": "must be a mapping",
+}
+
+
+def load_job(file: Path, changes: Mapping[str, Any] | None = None) -> Job:
+    """Read and check a job file (YAML, or TOML by its ending).
+
+    Args:
+        file: the job file.
+        changes: top-level keys whose values are taken instead of the file's.
+
+    Returns:
+        The job, with the values under `defaults` filled into its tasks.
+
+    Raises:
+        InputError: for everything that is wrong with the file, all at once.
+    """
+    raw, lines = _read(file)
+    return parse_job({**raw, **(changes or {})}, str(file), lines)
+
+
+def parse_job(raw: Any, where: str = "job", lines: Mapping[Path_, int] | None = None) -> Job:
+    """Check values as they came from a file or from code, and fill in the defaults."""
+    found: Iterable[tuple[Path_, str]]
+    try:
+        job = Job.model_validate(raw)
+    except ValidationError as error:
+        found = [_explain(raw, detail) for detail in error.errors()]
+        raise InputError(locate(found, where, lines)) from None
+    job = with_defaults(job)
+    found = check_job(job)
+    if found:
+        raise InputError(locate(found, where, lines))
+    return job
+
+
+def with_defaults(job: Job) -> Job:
+    """Fill what a task leaves open from `defaults`."""
+    defaults = {name: getattr(job.defaults, name) for name in type(job.defaults).model_fields}
+    tasks = {}
+    for name, task in job.tasks.items():
+        open_fields = [key for key in defaults if key in type(task).model_fields and getattr(task, key) is None]
+        tasks[name] = task.model_copy(update={key: defaults[key] for key in open_fields})
+    return job.model_copy(update={"tasks": tasks})
+
+
+def locate(found: Iterable[tuple[Path_, str]], where: str, lines: Mapping[Path_, int] | None = None) -> list[Problem]:
+    """Turn (key path, message) into problems with file, key and the line of the nearest key that is in the file."""
+    problems = []
+    for path, message in found:
+        near = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in (lines or {})), None)
+        line = lines[near] if lines and near else None
+        problems.append(Problem(f"{where}: {'.'.join(path)}" if path else where, message, line))
+    return problems
+
+
+def line_numbers(file: Path) -> dict[Path_, int]:
+    """Line of every key of a job file, for problems that are found after loading."""
+    return _read(file)[1]
+
+
+def _read(file: Path) -> tuple[Any, dict[Path_, int]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError([Problem(str(file), f"cannot read the job file: {reason}")]) from None
+    if file.suffix == ".toml":
+        try:
+            return tomllib.loads(text), {}
+        except tomllib.TOMLDecodeError as error:
+            raise InputError([Problem(str(file), f"not valid TOML: {error}")]) from None
+    return _read_yaml(file, text)
+
+
+def _read_yaml(file: Path, text: str) -> tuple[Any, dict[Path_, int]]:
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else None
+        problem = getattr(error, "problem", None) or str(error)
+        raise InputError([Problem(str(file), f"not valid YAML: {problem}", line)]) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise InputError([Problem(str(file), "a job file is a mapping that begins with `hpcmtl: 1`")])
+    lines: dict[Path_, int] = {}
+    twice = list(_collect_lines(node, (), lines))
+    if twice:
+        # YAML itself lets the second of two equal keys win in silence: a task would vanish.
+        raise InputError(Problem(f"{file}: {'.'.join(p)}", "this key stands twice", line) for p, line in twice)
+    return raw, lines
+
+
+def _collect_lines(node: yaml.Node, path: Path_, lines: dict[Path_, int]) -> Iterable[tuple[Path_, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            if here in lines:
+                yield here, key.start_mark.line + 1
+                continue
+            lines[here] = key.start_mark.line + 1
+            yield from _collect_lines(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            here = (*path, str(index))
+            lines[here] = value.start_mark.line + 1
+            yield from _collect_lines(value, here, lines)
+
+
+def _explain(raw: Any, detail: ErrorDetails) -> tuple[Path_, str]:
+    """Say what pydantic found in the words of the person who wrote the file."""
+    # The value of pydantic and not of the file: a short form such as `needs: {a: data}` has no key of its own.
+    path, value = _path_of(raw, detail["loc"]), detail["input"]
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return path, f"unknown key {path[-1]!r}{nearest(path[-1], _valid_keys(detail['loc']))}"
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        key = "name" if "model" in path else "kind"
+        valid = [*ZOO, "package.module:attribute"] if key == "name" else list(KINDS)
+        given = value.get(key) if isinstance(value, dict) else value
+        if given is None:
+            return path, f"`{key}` is missing; one of {', '.join(valid)}"
+        return (
+            *path,
+            key,
+        ), f"unknown {'model' if key == 'name' else 'task kind'} {given!r}{nearest(str(given), valid)}"
+    if kind == "literal_error":
+        valid = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
+        return path, f"found {value!r}{nearest(str(value), valid)}"
+    if kind == "missing":
+        return path, "is missing"
+    if kind == "value_error":
+        return path, str(context["error"])
+    if kind == "string_pattern_mismatch":
+        return path, f"found {value!r}; {_pattern_help(str(context['pattern']))}"
+    return path, f"found {value!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+def _pattern_help(pattern: str) -> str:
+    if "/" in pattern:
+        return "write source/dataset, e.g. digits/images"
+    if ":" in pattern:
+        return "write a name of the zoo or package.module:attribute"
+    return "a name begins with a letter and has letters, digits, '_', '-' and '.'"
+
+
+def _path_of(raw: Any, loc: tuple[int | str, ...]) -> Path_:
+    """Path of keys as they stand in the file; pydantic adds the tags of unions."""
+    path: list[str] = []
+    value = raw
+    for step in loc:
+        if _holds(value, step):
+            value = value[step]
+        elif step in _TAGS or step == "[key]":
+            continue
+        else:
+            value = None
+        path.append(str(step))
+    return tuple(path)
+
+
+def _holds(value: Any, step: int | str) -> bool:
+    if isinstance(value, dict):
+        return step in value
+    return isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
+
+
+def _valid_keys(loc: tuple[int | str, ...]) -> list[str]:
+    """Keys that the schema knows at the place of an unknown key."""
+    here: list[type[BaseModel]] = [Job]
+    named = False  # the next step is a name that the writer chose, not a key of the schema
+    for step in loc[:-1]:
+        if named:
+            named = False
+            continue
+        tagged = [model for model in here if _tag(model) == step]
+        if tagged and len(here) > 1:
+            here = tagged
+            continue
+        fields = [model.model_fields[step] for model in here if step in model.model_fields]
+        if fields:
+            named = any(get_origin(field.annotation) is dict for field in fields)
+            here = [model for field in fields for model in _models_in(field.annotation)]
+    return sorted({field.alias or name for model in here for name, field in model.model_fields.items()})
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    field = model.model_fields.get("kind") or model.model_fields.get("name")
+    return field.default if field else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

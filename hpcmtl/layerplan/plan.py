@@ -1,0 +1,119 @@
+"""The layer plan: for each task its layers, ranks and turn, and how far from optimal the whole can be."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Ranked(Protocol):
+    """What decides the turn of a task."""
+
+    @property
+    def job_priority(self) -> int:
+        """Priority of the job file."""
+
+    @property
+    def priority(self) -> float:
+        """Bottom level in seconds."""
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+
+
+def dispatch_key(task: Ranked) -> tuple[int, float, int, str]:
+    """Sort key of tasks that are ready: the smallest goes first, in every plan and every run.
+
+    The job's own priority decides, then the bottom level (seconds of work that waits behind the task), then the number
+    of layers (the larger input first), then the name.
+    """
+    return (-task.job_priority, -task.priority, -task.layers, task.name)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTask:
+    """One task of a plan.
+
+    Attributes:
+        name: as in the job file.
+        kind: task kind.
+        layers: number of layers.
+        width: number of ranks.
+        job_priority: priority of the job file.
+        priority: bottom level in seconds at the widths of the plan; higher goes first.
+        order: position among all tasks by `dispatch_key`, from 0.
+        wave: which of the planned moments it starts at, from 0; with `LayerPlan.barrier` the barrier that it waits for.
+        start: planned, seconds from the start of the job.
+        end: planned, seconds from the start of the job.
+        first_rank: the group is the ranks from here to `first_rank + width - 1`.
+        critical: whether a delay of it delays everything, ranks being plenty.
+    """
+
+    name: str
+    kind: str
+    layers: int
+    width: int
+    job_priority: int
+    priority: float
+    order: int
+    wave: int
+    start: float
+    end: float
+    first_rank: int
+    critical: bool
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """A valid plan, with a certified lower bound.
+
+    Attributes:
+        policy: name of the policy that made it.
+        ranks: number of ranks it was made for.
+        makespan: predicted seconds from the first start to the last end.
+        lower_bound: seconds that no plan can be faster than, if the predicted times are right.
+        utilisation: busy rank-seconds over ranks times makespan, from 0 to 1.
+        barrier: whether a wave starts only when the wave before has ended on all ranks.
+        tasks: in topological order.
+    """
+
+    policy: str
+    ranks: int
+    makespan: float
+    lower_bound: float
+    utilisation: float
+    barrier: bool
+    tasks: tuple[PlannedTask, ...]
+
+    @property
+    def gap(self) -> float:
+        """How much longer than the lower bound the plan is, as a part of it: 0.05 is at most 5 % from optimal."""
+        return self.makespan / self.lower_bound - 1 if self.lower_bound > 0 else 0.0
+
+    def task(self, name: str) -> PlannedTask:
+        """One task by name."""
+        return next(task for task in self.tasks if task.name == name)
+
+    def waves(self) -> tuple[tuple[PlannedTask, ...], ...]:
+        """The tasks that the plan starts together, wave after wave; inside a wave in order of dispatch."""
+        ordered = sorted(self.tasks, key=lambda task: (task.wave, task.order))
+        return tuple(tuple(wave) for _, wave in itertools.groupby(ordered, key=lambda task: task.wave))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `plan.json`; `gap` stands there for readers."""
+        return {**asdict(self), "gap": self.gap, "tasks": [asdict(task) for task in self.tasks]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
+        """The plan that `to_dict` was called on."""
+        fields = {key: value for key, value in values.items() if key != "gap"}
+        return cls(**{**fields, "tasks": tuple(PlannedTask(**task) for task in fields["tasks"])})

@@ -1,0 +1,116 @@
+"""The planning problem as arrays: a time for every task at every allowed number of ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.layerplan.speedup import seconds_at
+from hpcmtl.taskgraph.levels import Floats, Ints, Levels
+
+if TYPE_CHECKING:
+    from hpcmtl.taskgraph.graph import TaskGraph
+
+Bools = NDArray[np.bool_]
+
+# Up to so many ranks every width is considered; above, 1 to 16 and then steps of 8 %, which lose little and keep the
+# table small.
+ALL_WIDTHS = 64
+WIDTH_STEP = 1.08
+
+
+@dataclass(frozen=True)
+class PlanningProblem:
+    """Moldable tasks with precedence on identical ranks.
+
+    Attributes:
+        names: of the n tasks.
+        times: (n, K) seconds of a task at each width; inf where the task may not have that width.
+        widths: (K,) numbers of ranks, rising.
+        levels: the precedence edges.
+        ranks: number of ranks, P.
+        priority: (n,) priority of the job file, higher first.
+        layers: (n,) number of layers.
+    """
+
+    names: tuple[str, ...]
+    times: Floats
+    widths: Ints
+    levels: Levels
+    ranks: int
+    priority: Ints
+    layers: Ints
+
+    @cached_property
+    def allowed(self) -> Bools:
+        """(n, K) whether a task may have a width."""
+        return np.isfinite(self.times)
+
+    @cached_property
+    def useful(self) -> Bools:
+        """(n, K) allowed widths that are faster than every smaller one; others only waste ranks."""
+        best = np.minimum.accumulate(self.times, axis=1)
+        before = np.concatenate([np.full((len(self.times), 1), np.inf), best[:, :-1]], axis=1)
+        useful: Bools = self.times < before
+        return useful
+
+    @cached_property
+    def areas(self) -> Floats:
+        """(n, K) rank-seconds; inf where the task may not have that width."""
+        areas: Floats = self.times * self.widths
+        return areas
+
+    def at(self, columns: Ints) -> tuple[Floats, Ints]:
+        """Seconds and ranks (n,) of every task at its column of the table."""
+        return self.times[np.arange(len(columns)), columns], self.widths[columns]
+
+    def part(self, tasks: Ints) -> PlanningProblem:
+        """Some of the tasks, without any precedence between them."""
+        return PlanningProblem(
+            tuple(self.names[i] for i in tasks),
+            self.times[tasks],
+            self.widths,
+            Levels(len(tasks), np.empty((0, 2), dtype=np.int64)),
+            self.ranks,
+            self.priority[tasks],
+            self.layers[tasks],
+        )
+
+
+def make_problem(graph: TaskGraph, ranks: int) -> PlanningProblem:
+    """Predict the times of all tasks and turn the graph into arrays.
+
+    Raises:
+        InputError: if there are no ranks, or tasks need more than there are.
+    """
+    if ranks < 1:
+        raise InputError([Problem("ranks", f"a plan needs at least 1 rank; found {ranks}")])
+    wide = [task for task in graph.tasks if task.min_ranks > ranks]
+    if wide:
+        raise InputError(
+            Problem(f"tasks.{t.name}.ranks", f"the task needs {t.min_ranks} ranks but there are {ranks}") for t in wide
+        )
+    limits = [limit for task in graph.tasks for limit in (task.min_ranks, min(task.max_ranks, ranks))]
+    widths = _ladder(ranks, limits)
+    times = np.array([seconds_at(task, widths) for task in graph.tasks]).reshape(-1, len(widths))
+    low = np.array([task.min_ranks for task in graph.tasks])[:, None]
+    high = np.array([task.max_ranks for task in graph.tasks])[:, None]
+    times[(widths < low) | (widths > high)] = np.inf
+    priority = np.array([task.priority for task in graph.tasks], dtype=np.int64)
+    layers = np.array([task.layers for task in graph.tasks], dtype=np.int64)
+    return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers)
+
+
+def _ladder(ranks: int, limits: list[int]) -> Ints:
+    """Widths to consider, with every limit of a task among them."""
+    if ranks <= ALL_WIDTHS:
+        return np.arange(1, ranks + 1, dtype=np.int64)
+    steps = int(np.log(ranks / 16) / np.log(WIDTH_STEP)) + 1
+    grown = np.round(16 * WIDTH_STEP ** np.arange(steps)).astype(np.int64)
+    widths: Ints = np.unique(np.concatenate([np.arange(1, 17), grown[grown < ranks], limits, [ranks]]).astype(np.int64))
+    return widths

@@ -1,0 +1,81 @@
+"""A plan for people: a table, a chart of ranks over time, and what it is worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
+
+CHART_ROWS = 16  # with more ranks, a row of the chart stands for several
+
+
+def print_plan(plan: LayerPlan, console: Console) -> None:
+    """Print table, chart and summary; plain ASCII where the output is no terminal or `NO_COLOR` is set."""
+    plain = not console.is_terminal or console.no_color
+    console.print(plan_table(plan, plain=plain))
+    for text in ("", gantt(plan, console.width, plain=plain), "", *summary_lines(plan)):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def plan_table(plan: LayerPlan, *, plain: bool = False) -> Table:
+    """One row a task, in order of planned start; `plain` draws with ASCII alone."""
+    table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD)
+    for name in ("task", "kind"):
+        table.add_column(name)
+    for name in ("layers", "ranks", "first rank", "start s", "end s"):
+        table.add_column(name, justify="right")
+    table.add_column("critical", justify="center")
+    for task in sorted(plan.tasks, key=lambda task: (task.start, task.order)):
+        numbers = (str(task.layers), str(task.width), str(task.first_rank), f"{task.start:.2f}", f"{task.end:.2f}")
+        mark = ("*" if plain else "●") if task.critical else ""
+        table.add_row(task.name, task.kind, *numbers, mark, style="bold" if task.critical else None)
+    return table
+
+
+def summary_lines(plan: LayerPlan) -> tuple[str, ...]:
+    """Makespan, lower bound, gap and utilisation in words."""
+    return (
+        f"policy {plan.policy}, {len(plan.tasks)} tasks on {plan.ranks} ranks" + (", barriers" if plan.barrier else ""),
+        f"makespan    {plan.makespan:.2f} s (predicted)",
+        f"lower bound {plan.lower_bound:.2f} s, so this plan is at most {100 * plan.gap:.1f} % from optimal",
+        f"utilisation {100 * plan.utilisation:.0f} %",
+    )
+
+
+def gantt(plan: LayerPlan, width: int, *, plain: bool = False) -> str:
+    """Draw ranks (rows) over time (columns), with the name of each task where it begins.
+
+    Args:
+        plan: what to draw.
+        width: columns of the terminal.
+        plain: ASCII alone.
+    """
+    per_row = -(-plan.ranks // CHART_ROWS)
+    labels = [_label(first, min(first + per_row, plan.ranks) - 1) for first in range(0, plan.ranks, per_row)]
+    margin = max(len(label) for label in labels) + 1
+    cells = max(width - margin - 1, 10)
+    rows = [[" "] * cells for _ in labels]
+    for task in sorted(plan.tasks, key=lambda task: (task.start, task.order)):
+        begin = int(task.start / plan.makespan * cells)
+        end = max(int(task.end / plan.makespan * cells), begin + 1)
+        for row in range(task.first_rank // per_row, (task.first_rank + task.width - 1) // per_row + 1):
+            rows[row][begin:end] = _block(task, end - begin, plain=plain)
+    chart = [f"{label:>{margin - 1}} {''.join(row)}".rstrip() for label, row in zip(labels, rows, strict=True)]
+    end_label = f"{plan.makespan:.2f} s"
+    axis = f"{'':{margin}}0{end_label:>{cells - 1}}"
+    return "\n".join([f"{'rank':>{margin - 1}}", *chart, axis])
+
+
+def _label(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _block(task: PlannedTask, cells: int, *, plain: bool) -> list[str]:
+    edge, fill = ("|", "=" if task.critical else "-") if plain else ("▕", "━" if task.critical else "─")
+    return list((edge + task.name).ljust(cells, fill)[:cells]) if cells > 1 else [edge]

@@ -1,0 +1,80 @@
+"""Logging: one file a rank with time, rank, task and layer in each line; rank 0 also talks on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LAYER: ContextVar[str] = ContextVar("layer", default="-")
+
+
+class _Context(logging.Filter):
+    """Adds rank and the layer in work to every record."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.rank = self.rank
+        record.layer = _LAYER.get()
+        return True
+
+
+class _Talk(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is at the time: the live display replaces it while its bars are drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def open_logs(rank: int, file: Path | None) -> None:
+    """Send the log of this process to `file`; rank 0 shows its own from INFO, the others from ERROR, on stderr.
+
+    Args:
+        rank: rank in the world, written in each line.
+        file: log file of this rank; None for stderr alone.
+    """
+    root = logging.getLogger("hpcmtl")
+    close_logs()
+    root.setLevel(logging.DEBUG)
+    root.propagate = False
+    talk = _Talk()
+    talk.setLevel(logging.INFO if rank == 0 else logging.ERROR)
+    talk.setFormatter(logging.Formatter("hpcmtl: %(message)s" if rank == 0 else "hpcmtl rank %(rank)d: %(message)s"))
+    handlers: list[logging.Handler] = [talk]
+    if file is not None:
+        to_file = logging.FileHandler(file, delay=True)
+        to_file.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)-7s rank=%(rank)d layer=%(layer)s %(name)s: %(message)s")
+        )
+        handlers.append(to_file)
+    for handler in handlers:
+        handler.addFilter(_Context(rank))
+        root.addHandler(handler)
+
+
+def close_logs() -> None:
+    """Flush and drop all handlers, so that a process can open the logs of another run."""
+    root = logging.getLogger("hpcmtl")
+    for handler in list(root.handlers):
+        handler.close()
+        root.removeHandler(handler)
+
+
+@contextmanager
+def layer_context(task: str, layer: int) -> Iterator[None]:
+    """Mark every log line written inside as belonging to one layer of one task."""
+    token = _LAYER.set(f"{task}/{layer}")
+    try:
+        yield
+    finally:
+        _LAYER.reset(token)

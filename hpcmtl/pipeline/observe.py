@@ -1,0 +1,48 @@
+"""What rank 0 writes down and shows while a job runs: the ledger and the display, fed by the dispatcher."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.results.ledger import Ledger
+from hpcmtl.results.progress import open_progress
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from hpcmtl.results.progress import Mode, StepProgress
+    from hpcmtl.results.rundir import RunDirectory
+
+
+class RunObserver:
+    """An `Observer` of the dispatcher."""
+
+    def __init__(self, directory: RunDirectory, mode: Mode, width: int | None) -> None:
+        self._ledger = Ledger(directory.ledger_file)
+        self._display = open_progress(mode, sys.stderr, width)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.close()
+        self._ledger.close()
+
+    def record(self, event: str, **fields: Any) -> None:
+        """See `Observer`."""
+        self._ledger.append(event, **fields)
+        if event == "layer_started":
+            self._display.layer_started(fields["task"], fields["layer"], fields["layers"], fields["ranks"])
+        elif event in {"layer_ended", "layer_stopped"}:
+            self._display.layer_ended(fields["task"])
+        elif event == "task_ended":
+            self._display.task_ended(fields["task"], fields["status"], fields["message"])
+
+    def progressed(self, progress: StepProgress) -> None:
+        """See `Observer`."""
+        self._display.step(progress)

@@ -1,0 +1,291 @@
+"""Runs a job on the ranks of an MPI world."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from hpcmtl.communicators.outcome import on_root
+from hpcmtl.data.hdf5 import check_finite
+from hpcmtl.dispatch.control import ControlThread, Mailboxes
+from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.worker import Worker
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
+from hpcmtl.jobfile.check import references_of
+from hpcmtl.launch.environment import require_world, run_facts
+from hpcmtl.logs import close_logs, open_logs
+from hpcmtl.pipeline.observe import RunObserver
+from hpcmtl.pipeline.prepare import plan, prepare
+from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
+from hpcmtl.results.summary import JobResult, TaskResult, to_dict
+from hpcmtl.training.session import SessionContext
+from hpcmtl.training.tasks import SESSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.dispatch.dispatcher import TaskState
+    from hpcmtl.errors import Problem
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.pipeline.prepare import Prepared
+    from hpcmtl.results.progress import Mode
+    from hpcmtl.results.summary import JobStatus
+    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.session import Session
+
+_log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run goes, beyond what the job file says.
+
+    Attributes:
+        root: directory under which the run directory is made.
+        ranks: what the world is checked against; None takes the world as it is.
+        policy: instead of the job's.
+        progress: how progress is shown on stderr.
+        width: columns of the terminal; None to find out.
+    """
+
+    root: Path = Path("runs")
+    ranks: int | None = None
+    policy: str | None = None
+    progress: Mode = "plain"
+    width: int | None = None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that has been planned: the same values on all ranks."""
+
+    prepared: Prepared
+    plan: LayerPlan
+    directory: RunDirectory
+    options: RunOptions
+
+
+def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
+    """Run a job on all ranks of the world (collective).
+
+    Args:
+        source: a job file, or a job made in code.
+        options: how.
+        world: the ranks; MPI's by default.
+
+    Returns:
+        How it ended, on every rank.
+
+    Raises:
+        InputError: the job is not sound; on all ranks, before anything is written.
+        EnvironmentUnfitError: the world or an engine is not what was asked for; on all ranks.
+    """
+    options = options or RunOptions()
+    world = world or _mpi_world()
+    check_world(world, options.ranks)
+    prepared = on_root(world, lambda: prepare(source, world.size, options.policy))
+    sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
+    framework = _framework(world, prepared.job)
+    on_root(world, lambda: _look_closely(prepared, framework))
+    planned = on_root(world, lambda: _begin(prepared, options))
+    open_logs(world.rank, planned.directory.rank_log(world.rank))
+    try:
+        return _dispatch(world, planned, framework)
+    finally:
+        close_logs()
+
+
+def check_world(world: Communicator, asked: int | None) -> None:
+    """Compare the world with what was asked for and with what the launcher says.
+
+    Raises:
+        EnvironmentUnfitError: N singletons (a launcher that does not speak with this MPI), or another number of ranks.
+    """
+    require_world(world.size)
+    if asked is not None and asked != world.size:
+        raise EnvironmentUnfitError(f"--ranks {asked} was asked for, but the world has {world.size} ranks")
+
+
+def exit_code(result: JobResult) -> ExitCode:
+    """The exit code that tells how a job ended."""
+    return {
+        "complete": ExitCode.COMPLETE,
+        "failed": ExitCode.TASK_FAILED,
+        "stopped": ExitCode.STOPPED,
+    }[result.status]
+
+
+def _mpi_world() -> Communicator:
+    from hpcmtl.communicators.mpi import world
+
+    return world()
+
+
+def _framework(world: Communicator, job: Job) -> Framework:
+    """The framework, and all ranks' word that it can do what the job insists on."""
+    from hpcmtl.training.gluon.engines.select import choose_engine
+    from hpcmtl.training.gluon.framework import GluonFramework
+
+    reason = ""
+    try:
+        for asked in {getattr(task, "engine", None) for task in job.tasks.values()} - {None}:
+            choose_engine(str(asked), world)
+    except EnvironmentUnfitError as error:
+        reason = str(error)
+    reasons = {rank: text for rank, text in enumerate(world.allgather(reason)) if text}
+    if reasons:
+        raise EnvironmentUnfitError(f"rank {min(reasons)}: {reasons[min(reasons)]}")
+    return GluonFramework()
+
+
+def _look_closely(prepared: Prepared, framework: Framework) -> None:
+    """What costs too much for `validate`: read all data once, and build every network."""
+    problems: list[Problem] = []
+    used: dict[Path, set[str]] = {}
+    for name in prepared.job.tasks:
+        for _, reference in references_of(prepared.job, name):
+            origin, dataset = reference.split("/", 1)
+            if origin in prepared.files:
+                used.setdefault(prepared.files[origin], set()).add(dataset)
+    for path, names in used.items():
+        try:
+            check_finite(path, sorted(names))
+        except InputError as error:
+            problems += error.problems
+    problems += framework.problems_with(prepared.job, prepared.arrays)
+    if problems:
+        raise InputError(problems)
+
+
+def _begin(prepared: Prepared, options: RunOptions) -> _Run:
+    """Plan, and make the run directory with all that is known at the start."""
+    layer_plan = plan(prepared)
+    directory = create(options.root, prepared.job.job)
+    resolved = prepared.job.model_dump(mode="json", by_alias=True, exclude_none=True)
+    resolved["data"] = {name: str(path) for name, path in prepared.files.items()}
+    directory.job_file.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    write_json_atomically(directory.plan_file, layer_plan.to_dict())
+    return _Run(prepared, layer_plan, directory, options)
+
+
+def _dispatch(world: Communicator, planned: _Run, framework: Framework) -> JobResult:
+    """Run the control thread beside the worker until the job has ended; results come home on rank 0."""
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    hosts = world.gather(socket.gethostname())
+    boxes = Mailboxes()
+    result: JobResult | None = None
+    control_comm = world.dup()
+    if world.rank == 0:
+        write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": hosts})
+        with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
+            needs = {name: tuple(task.needs) for name, task in planned.prepared.job.tasks.items()}
+            dispatcher = Dispatcher(planned.plan, needs, observer)
+            observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
+            _work(world, control_comm, boxes, (planned, framework, dispatcher))
+            seconds = time.monotonic() - clock
+            result = _result(planned, dispatcher, started.astimezone().isoformat(timespec="seconds"), seconds)
+            write_json_atomically(planned.directory.results_file, to_dict(result))
+            observer.record("job_ended", status=result.status, seconds=seconds)
+    else:
+        _work(world, control_comm, boxes, (planned, framework, None))
+    result = world.bcast(result)
+    control_comm.free()
+    assert result is not None
+    return result
+
+
+def _work(
+    world: Communicator,
+    control_comm: Communicator,
+    boxes: Mailboxes,
+    parts: tuple[_Run, Framework, Dispatcher | None],
+) -> None:
+    planned, framework, dispatcher = parts
+
+    def open_session(task: str, layers: int, group: Communicator) -> Session:
+        context = SessionContext(
+            job=planned.prepared.job,
+            task=task,
+            layers=layers,
+            arrays=planned.prepared.arrays,
+            files=planned.prepared.files,
+            directory=planned.directory,
+            group=group,
+            framework=framework,
+            report=boxes.progress,
+            stop_requested=boxes.stop_requested.is_set,
+        )
+        return SESSIONS[planned.prepared.job.tasks[task].kind](context)
+
+    control = ControlThread(control_comm, boxes, dispatcher)
+    with _signals_to(boxes):
+        control.start()
+        Worker(world, boxes, open_session).work()
+        control.join()
+
+
+@contextmanager
+def _signals_to(boxes: Mailboxes) -> Iterator[None]:
+    """Let signals ask for a stop: a handler only notes the name, the ranks agree on when to stop."""
+
+    def note(number: int, _frame: object) -> None:
+        boxes.signal = signal.Signals(number).name
+        boxes.wake.set()
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float) -> JobResult:
+    tasks = tuple(_task_result(dispatcher.tasks[name]) for name in planned.prepared.job.tasks)
+    status: JobStatus = "stopped"
+    if all(task.status == "complete" for task in tasks):
+        status = "complete"
+    elif any(task.status == "failed" for task in tasks):
+        status = "failed"
+    return JobResult(
+        job=planned.prepared.job.job,
+        status=status,
+        started=started,
+        seconds=seconds,
+        ranks=planned.plan.ranks,
+        tasks=tasks,
+    )
+
+
+def _task_result(state: TaskState) -> TaskResult:
+    outcomes = [outcome for _, outcome in state.outcomes]
+    last = outcomes[-1] if outcomes else None
+    metrics = {name: value for outcome in outcomes for name, value in outcome.metrics.items()}
+    return TaskResult(
+        name=state.plan.name,
+        kind=state.plan.kind,
+        status=state.status or "stopped",
+        layers=state.layers_done,
+        ranks=tuple(width for width, _ in state.outcomes),
+        engine=last.engine if last else "",
+        engine_reason=last.engine_reason if last else "",
+        compression=last.compression if last else "none",
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        steps=sum(outcome.steps for outcome in outcomes),
+        metrics=metrics,
+        message=state.message,
+    )

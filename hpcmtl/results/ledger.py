@@ -1,0 +1,121 @@
+"""The ledger: an append-only log of events, one JSON object a line, each on disk before `append` returns.
+
+A line counts once its newline is written. A process that is killed while it writes leaves at most one torn line, the
+last; `read` passes over it and the next `Ledger` on the file cuts it off. Damage anywhere else is an error.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, final
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.results.rundir import fsync_directory
+from hpcmtl.results.strictjson import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@final
+class Ledger:
+    """Writer of one ledger file; one process writes, any of its threads may.
+
+    Raises:
+        InputError: the file exists and a line in it is damaged.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], datetime] = _utc_now) -> None:
+        self.path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        whole = _parse(path.read_bytes(), path)[1] if path.exists() else 0
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.ftruncate(self._descriptor, whole)
+        os.fsync(self._descriptor)
+        fsync_directory(path.parent)
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Add one event and force it to disk.
+
+        Args:
+            event: what happened, e.g. ``layer_ended``.
+            fields: facts about it, anything that `hpcmtl.results.strictjson.to_json` takes.
+
+        Raises:
+            OSError: it could not be written; the ledger is then as it was before.
+        """
+        if "time" in fields:
+            raise ValueError("the ledger itself sets 'time'; give the field another name")
+        with self._lock:
+            now = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
+            line = (to_json({"time": now, "event": event, **fields}) + "\n").encode()
+            before = os.fstat(self._descriptor).st_size
+            written = os.write(self._descriptor, line)
+            if written != len(line):  # the disk filled up in the middle of the line
+                os.ftruncate(self._descriptor, before)
+                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file; nothing is left to be written."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return all events of a ledger, in order, without a torn last line.
+
+    Raises:
+        InputError: the file cannot be read, or a line before the last is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError([Problem(str(path), f"the ledger cannot be read: {error.strerror}")]) from error
+    return _parse(data, path)[0]
+
+
+def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the events and the length in bytes of the whole lines."""
+    events = []
+    whole = 0
+    *lines, unended = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        event = _event(line)
+        if event is None:
+            if number == len(lines) and not unended:  # blocks of the last write may reach the disk out of order
+                break
+            message = "this line is no event; the ledger was edited or the disk lost data, so what is done is unknown"
+            raise InputError([Problem(str(path), message, line=number)])
+        events.append(event)
+        whole += len(line) + 1
+    return events, whole
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and "event" in value else None

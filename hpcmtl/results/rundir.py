@@ -1,0 +1,144 @@
+"""The run directory: where one job writes everything, and how a file in it is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.results.strictjson import to_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where things are in a run directory; rank 0 creates it with `create`, the other ranks only need the value."""
+
+    path: Path
+
+    @property
+    def job_file(self) -> Path:
+        """The job as it was resolved, with all defaults written out."""
+        return self.path / "job.yaml"
+
+    @property
+    def plan_file(self) -> Path:
+        """The layer plan."""
+        return self.path / "plan.json"
+
+    @property
+    def ledger_file(self) -> Path:
+        """The event log, the only authority on what is done."""
+        return self.path / "events.jsonl"
+
+    @property
+    def results_file(self) -> Path:
+        """How the job and each task ended."""
+        return self.path / "results.json"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, hosts and commit."""
+        return self.path / "environment.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a rank."""
+        return self.path / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints, by task and layer."""
+        return self.path / "checkpoints"
+
+    @property
+    def artifacts(self) -> Path:
+        """Sealed artifacts, by task."""
+        return self.path / "artifacts"
+
+    def rank_log(self, rank: int) -> Path:
+        """Log file of one rank."""
+        return self.logs / f"rank.{rank:03d}.log"
+
+
+def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
+    """Create a new run directory ``<root>/<job>-<YYYYmmdd-HHMMSS>``, with ``-2``, ``-3``, ... if that is taken.
+
+    The name is taken by the mkdir itself, so two jobs that start in the same second never share a directory.
+
+    Args:
+        root: directory of all runs; created if it is missing.
+        job: name of the job, no path.
+        now: time in the name; the local time if None.
+
+    Raises:
+        InputError: the job's name is no file name, or nothing can be created in `root`.
+    """
+    if not job or job != os.path.basename(job) or job.startswith(".") or "\0" in job:  # noqa: PTH119, on a name
+        raise InputError([Problem("job", f"{job!r} cannot name a directory; use letters, digits, '-' and '_'")])
+    started = now or datetime.now(timezone.utc).astimezone()
+    name = f"{job}-{started:%Y%m%d-%H%M%S}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        run = RunDirectory(_take(root.resolve(), name))
+        _furnish(run)
+    except OSError as error:
+        message = f"no run directory can be created here ({error.strerror}); name one that you can write to"
+        raise InputError([Problem(str(root), message)]) from error
+    return run
+
+
+def write_json_atomically(path: Path, value: Any) -> None:
+    """Write a value as JSON so that a reader, or the next attempt after a crash, finds the old file or the new.
+
+    Args:
+        path: the file; a temporary one beside it is written first, forced to disk and renamed.
+        value: see `hpcmtl.results.strictjson.to_json`.
+    """
+    text = to_json(value, indent=2) + "\n"
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
+def fsync_directory(path: Path) -> None:
+    """Force the names in a directory to disk: a new or renamed file survives a crash only after this."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take(root: Path, name: str) -> Path:
+    count = 1
+    while True:
+        path = root / (name if count == 1 else f"{name}-{count}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            count += 1
+        else:
+            return path
+
+
+def _furnish(run: RunDirectory) -> None:
+    try:
+        for directory in (run.logs, run.checkpoints, run.artifacts):
+            directory.mkdir()
+    except OSError:
+        shutil.rmtree(run.path, ignore_errors=True)  # a full quota leaves no half-made run behind
+        raise

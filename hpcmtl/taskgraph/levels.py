@@ -1,0 +1,157 @@
+"""Sweeps over a task graph in array form, whole levels at a time.
+
+The height of a task is the number of edges on the longest way down from it. Tasks of one height do not depend on
+each other, so that a sweep is a few numpy calls a height instead of a Python loop over edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Csr(NamedTuple):
+    """Neighbours of every task in one array: those of task i are `items[starts[i]:starts[i + 1]]`, rising."""
+
+    starts: Ints
+    items: Ints
+
+
+class _Band(NamedTuple):
+    """The edges that leave the tasks of one height, sorted by producer."""
+
+    producers: Ints  # each once
+    starts: Ints  # where each producer's edges begin in the two arrays below
+    repeated: Ints  # producer of each edge
+    consumers: Ints
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A graph without cycles.
+
+    Attributes:
+        tasks: number of tasks, n.
+        edges: (m, 2) producer and consumer index; an edge may stand there twice.
+
+    Raises:
+        ValueError: on first use of a sweep, if the graph has a cycle.
+    """
+
+    tasks: int
+    edges: Ints
+
+    @cached_property
+    def consumers(self) -> Csr:
+        """Who depends on each task."""
+        return _csr(self.tasks, self._unique[:, 0], self._unique[:, 1])
+
+    @cached_property
+    def producers(self) -> Csr:
+        """Whom each task depends on."""
+        return _csr(self.tasks, self._unique[:, 1], self._unique[:, 0])
+
+    @cached_property
+    def depths(self) -> Ints:
+        """(n,) number of edges on the longest way to each task from above."""
+        return _peel(self.producers, self.consumers)
+
+    def bottom(self, seconds: Floats) -> Floats:
+        """(n,) bottom levels: the longest way from the start of each task to the end of all, in seconds."""
+        below = seconds.astype(np.float64)
+        for band in self._bands:
+            below[band.producers] += np.maximum.reduceat(below[band.consumers], band.starts)
+        return below
+
+    def top(self, seconds: Floats) -> Floats:
+        """(n,) earliest start of each task when ranks are plenty, in seconds."""
+        start = np.zeros(self.tasks)
+        for band in reversed(self._bands):
+            np.maximum.at(start, band.consumers, start[band.repeated] + seconds[band.repeated])
+        return start
+
+    def soft_flow(self, seconds: Floats, temperature: float) -> Floats:
+        """(n,) unit flow from the sources to the sinks that favours long ways: gradient of the smoothed critical path.
+
+        The critical path is smoothed by log-sum-exp over all ways; as `temperature` (seconds) falls to zero the flow
+        gathers on the longest one. For every unit flow, sum(flow * seconds) <= critical path.
+        """
+        scaled = seconds / temperature
+        below = scaled.copy()
+        for band in self._bands:
+            below[band.producers] += _log_sum_exp(below[band.consumers], band)
+        flow = np.zeros(self.tasks)
+        sources = np.flatnonzero(self.depths == 0)
+        flow[sources] = np.exp(below[sources] - below[sources].max(initial=0.0))
+        flow /= flow.sum()
+        for band in reversed(self._bands):
+            share = np.exp(below[band.consumers] - (below - scaled)[band.repeated])
+            np.add.at(flow, band.consumers, flow[band.repeated] * share)
+        return flow
+
+    @cached_property
+    def _unique(self) -> Ints:
+        pairs: Ints = np.unique(np.asarray(self.edges, dtype=np.int64).reshape(-1, 2), axis=0)
+        return pairs
+
+    @cached_property
+    def _bands(self) -> tuple[_Band, ...]:
+        heights = _peel(self.consumers, self.producers)
+        producer, consumer = self._unique[:, 0], self._unique[:, 1]
+        order = np.argsort(heights[producer], kind="stable")
+        producer, consumer = producer[order], consumer[order]
+        counts = np.bincount(heights[producer], minlength=1)
+        bands = []
+        for end, count in zip(np.cumsum(counts), counts, strict=True):
+            repeated = producer[end - count : end]
+            if count:
+                first = np.flatnonzero(np.diff(repeated, prepend=-1))
+                bands.append(_Band(repeated[first], first, repeated, consumer[end - count : end]))
+        return tuple(bands)
+
+
+def _log_sum_exp(values: Floats, band: _Band) -> Floats:
+    most = np.maximum.reduceat(values, band.starts)
+    spread = np.repeat(most, np.diff(band.starts, append=len(values)))
+    result: Floats = most + np.log(np.add.reduceat(np.exp(values - spread), band.starts))
+    return result
+
+
+def _csr(tasks: int, rows: Ints, items: Ints) -> Csr:
+    order = np.lexsort((items, rows))
+    starts = np.zeros(tasks + 1, dtype=np.int64)
+    np.cumsum(np.bincount(rows, minlength=tasks), out=starts[1:])
+    return Csr(starts, items[order])
+
+
+def _peel(before: Csr, after: Csr) -> Ints:
+    """Longest distance of every task from those with nothing in `before`, by removing one shell after the other."""
+    waiting = np.diff(before.starts)
+    distance = np.zeros(len(waiting), dtype=np.int64)
+    shell, peeled, step = np.flatnonzero(waiting == 0), 0, 0
+    while len(shell):
+        distance[shell] = step
+        peeled += len(shell)
+        reached = _rows(after, shell)
+        np.subtract.at(waiting, reached, 1)
+        reached = np.unique(reached)
+        shell, step = reached[waiting[reached] == 0], step + 1
+    if peeled < len(waiting):
+        raise ValueError("the graph has a cycle")
+    return distance
+
+
+def _rows(csr: Csr, rows: Ints) -> Ints:
+    """The neighbours of several tasks, one after the other."""
+    counts = csr.starts[rows + 1] - csr.starts[rows]
+    ends = np.cumsum(counts)
+    offsets = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+    items: Ints = csr.items[np.repeat(csr.starts[rows], counts) + offsets]
+    return items

@@ -1,0 +1,1 @@
+"""Training with MXNet Gluon: the only room that imports mxnet and horovod."""

@@ -1,0 +1,1 @@
+"""How the gradients of a group are combined: one module an engine, one contract for all."""

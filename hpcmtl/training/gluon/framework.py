@@ -1,0 +1,79 @@
+"""MXNet/Gluon as a `Framework`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.network import network_of, objectives_of
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.jobfile.schema import Joint, Python, Train
+from hpcmtl.training.gluon.engines.select import choose_engine, open_engine
+from hpcmtl.training.gluon.learner import GluonLearner, GluonNetwork, freeze
+from hpcmtl.training.gluon.losses import make_loss
+from hpcmtl.training.gluon.optimizer import make_optimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.jobfile.models import Shape
+    from hpcmtl.jobfile.network import Network, Objective
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.training.learner import LearnerSettings
+
+_log = logging.getLogger(__name__)
+
+
+class GluonFramework:
+    """Makes Gluon networks and learners; see `Framework`."""
+
+    def network(self, network: Network, sample: Shape, names: tuple[str, ...]) -> GluonNetwork:
+        """See `Framework`."""
+        return GluonNetwork(network, sample, names, seed=0)
+
+    def problems_with(self, job: Job, arrays: Mapping[str, Array]) -> list[Problem]:
+        """See `Framework`."""
+        problems: list[Problem] = []
+        for name, task in job.tasks.items():
+            try:
+                if isinstance(task, Train | Joint):
+                    _try_training(job, task, arrays)
+                elif isinstance(task, Python):
+                    resolve(task.callable)
+            except InputError as error:
+                problems += [Problem(f"tasks.{name}: {problem.where}", problem.message) for problem in error.problems]
+        return problems
+
+    def learner(
+        self,
+        network: tuple[Network, Shape],
+        objectives: tuple[Objective, ...],
+        settings: LearnerSettings,
+        group: Communicator,
+    ) -> GluonLearner:
+        """See `Framework`."""
+        choice = choose_engine(settings.engine, group)
+        fell_back = group.size > 1 and choice.name != settings.engine.rstrip("!")
+        if group.rank == 0:
+            _log.log(logging.WARNING if fell_back else logging.DEBUG, "engine %s: %s", choice.name, choice.reason)
+        return GluonLearner(network, objectives, settings, (choice, open_engine(choice, group)), group)
+
+
+def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, Array]) -> None:
+    """Build what a task trains with.
+
+    Raises:
+        InputError: if something of it cannot be used.
+    """
+    objectives = objectives_of(job, task)
+    for objective in objectives:
+        make_loss(objective.loss)
+    if task.optimizer is not None:
+        make_optimizer(task.optimizer)
+    array = arrays.get(task.input)
+    if array is not None and array.shape is not None:
+        names = [objective.name for objective in objectives]
+        freeze(GluonNetwork(network_of(job, task), array.shape, names, seed=0).parameters, task.freeze)

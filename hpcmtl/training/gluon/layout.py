@@ -1,0 +1,48 @@
+"""Keeps arrays in MXNet's default memory layout, so that no collective meets one that oneDNN has rearranged.
+
+An inference forward (outside `autograd.record`) lets oneDNN rearrange convolution weights in place. Anything that then
+wants the raw memory, as Horovod's operations do in a background thread, dies with ``!IsMKLDNNData(): We can't generate
+TBlob for MKLDNN data``, in more than half of the runs of a net that is evaluated and then broadcast.
+
+Measured with mxnet 1.9.1: `set_data`, ``a[:] = copy`` and in-place arithmetic all KEEP the foreign layout; an operation
+without a oneDNN kernel that writes a copy over the array (``identity(copy, out=a)``) brings the default layout back
+(`docs/decisions/0003-default-layout-before-collectives.md`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.training.gluon.compat import import_mxnet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+mx = import_mxnet()
+
+
+def has_default_layout(array: Any) -> bool:
+    """Say whether the raw memory of an NDArray can be taken (DLPack asks for it and refuses a foreign layout)."""
+    try:
+        array.to_dlpack_for_read()
+    except mx.MXNetError as error:
+        if "MKLDNN" in str(error):
+            return False
+        raise
+    return True
+
+
+def restore_default_layout(arrays: Iterable[Any]) -> int:
+    """Give every array its default layout back, values unchanged, and return how many had lost it.
+
+    Returns when the engine has done it: a collective may follow at once.
+    """
+    # An inference forward rearranges by an operation that it pushes WHILE it runs: waiting for the arrays alone may look
+    # before that one is queued, and find nothing wrong.
+    mx.nd.waitall()
+    foreign = [array for array in arrays if not has_default_layout(array)]
+    for array in foreign:
+        mx.nd.identity(array.copy(), out=array)
+    for array in foreign:
+        array.wait_to_read()
+    return len(foreign)

@@ -1,0 +1,213 @@
+"""A Gluon network as a `Learner`."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.compression import Fp16Wire, LossScale, all_finite, fp16_pays
+from hpcmtl.training.gluon.layout import restore_default_layout
+from hpcmtl.training.gluon.losses import TrainingLoss
+from hpcmtl.training.gluon.optimizer import Updater
+from hpcmtl.training.gluon.zoo import build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.jobfile.models import Shape
+    from hpcmtl.jobfile.network import Network, Objective, Takeover
+    from hpcmtl.training.gluon.engines.base import Engine
+    from hpcmtl.training.gluon.engines.select import Choice
+    from hpcmtl.training.learner import Arrays, LearnerSettings, StepInput
+
+mx = import_mxnet()
+
+PARAMETERS = "parameters/"
+OPTIMIZER = "optimizer/"
+LOSS_SCALE = "loss_scale"
+
+
+class GluonNetwork:
+    """A network with parameters, to be run: what extract, predict and evaluate need."""
+
+    def __init__(self, network: Network, sample: Shape, names: Sequence[str], seed: int) -> None:
+        """Build and initialise.
+
+        Args:
+            network: description from the job.
+            sample: shape of one input sample.
+            names: of the objectives, in the order of the network's outputs.
+            seed: of the initial parameters.
+        """
+        mx.random.seed(seed)
+        self.block = build(network, sample)
+        self.block.initialize(mx.init.Xavier(), force_reinit=False)
+        self.block(mx.nd.zeros((1, *sample)))  # users' blocks may learn their shapes only from data
+        self.block.hybridize(static_alloc=True)
+        self.names = tuple(names)
+        self.parameters: dict[str, Any] = dict(sorted(self.block._collect_params_with_prefix().items()))  # noqa: SLF001 - the names that save_parameters writes; the public names count instances of the process
+
+    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+        """See `Learner`."""
+        samples = mx.nd.array(inputs, dtype="float32")
+        if part is not None:
+            return {"values": getattr(self.block, part)(samples).asnumpy()}
+        made = self.block(samples)
+        made = made if isinstance(made, list | tuple) else [made]
+        return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
+
+    def parameter_arrays(self) -> Arrays:
+        """Copies of all parameters, under names that begin with ``parameters/``."""
+        return {PARAMETERS + name: parameter.data().asnumpy() for name, parameter in self.parameters.items()}
+
+    def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Overwrite all parameters; the names and shapes must be those of `parameter_arrays`."""
+        for name, parameter in self.parameters.items():
+            parameter.set_data(mx.nd.array(state[PARAMETERS + name], dtype=parameter.dtype))
+
+    def take_over(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
+        """See `Learner`.
+
+        Raises:
+            InputError: if nothing matches, or a matching parameter has another shape.
+        """
+        taken = 0
+        for full_name, array in parameters.items():
+            name = full_name.removeprefix(PARAMETERS)
+            if not full_name.startswith(PARAMETERS) or not name.startswith(takeover.take):
+                continue
+            target = takeover.into + name.removeprefix(takeover.take)
+            if target not in self.parameters or not fnmatch.fnmatchcase(name, takeover.pattern):
+                continue
+            mine = self.parameters[target]
+            if tuple(mine.shape) != array.shape:
+                text = f"parameter {name} of {takeover.producer} has shape {array.shape}, {target} has {mine.shape}"
+                raise InputError([Problem(f"parameters of {takeover.producer}", text)])
+            mine.set_data(mx.nd.array(array, dtype=mine.dtype))
+            taken += 1
+        if not taken:
+            text = f"no parameter matches {takeover.pattern!r}; this network has {', '.join(self.parameters)}"
+            raise InputError([Problem(f"parameters of {takeover.producer}", text)])
+        return taken
+
+
+class GluonLearner(GluonNetwork):
+    """A `GluonNetwork` that trains with its group; see `Learner`."""
+
+    def __init__(
+        self,
+        network: tuple[Network, Shape],
+        objectives: Sequence[Objective],
+        settings: LearnerSettings,
+        engine: tuple[Choice, Engine],
+        group: Communicator,
+    ) -> None:
+        """Build the network and bring all ranks to the same parameters later by `synchronise`.
+
+        Args:
+            network: description, and the shape of one input sample.
+            objectives: what it is trained for, in the order of its outputs.
+            settings: optimizer, compression, frozen parameters, seed.
+            engine: what was chosen and why, and what combines the gradients; closed by `close`.
+            group: for agreements between the ranks.
+        """
+        super().__init__(*network, [objective.name for objective in objectives], settings.seed)
+        choice, self._engine = engine
+        self.engine_name, self.engine_reason = choice.name, choice.reason
+        self._group = group
+        freeze(self.parameters, settings.freeze)
+        self._trained = {n: p for n, p in self.parameters.items() if p.grad_req != "null"}
+        self._loss = TrainingLoss(self.block, objectives)
+        self._updater = Updater(self._trained, settings.optimizer)
+        self._pending: list[tuple[Any, float]] = []
+        self._scale = LossScale()
+        self.skipped_steps = 0
+        self._wire, self.compression = self._choose_wire(settings.compression)
+
+    def reseed(self, seed: int) -> None:
+        """See `Learner`."""
+        mx.random.seed(seed)
+
+    def step(self, batch: StepInput, learning_rate: float) -> None:
+        """See `Learner`."""
+        # Each rank's loss is its sum over the size of the WHOLE batch, times the ranks: the mean over the group is then
+        # the mean over the batch, however unevenly it was dealt.
+        scale = self._engine.size / batch.global_samples * (self._scale.value if self._wire else 1.0)
+        losses = self._loss.backward(batch, scale)
+        self._pending.append((losses, scale * batch.global_samples))
+        gradients = [parameter.grad() for parameter in self._trained.values()]
+        if self._wire is None:
+            self._engine.mean(gradients)
+            self._updater.update(learning_rate, 1.0)
+            return
+        self._wire.mean(self._engine, gradients)
+        finite = all_finite(gradients, self._group)
+        if finite:
+            self._updater.update(learning_rate, 1.0 / self._scale.value)
+        else:
+            self.skipped_steps += 1
+        self._scale = self._scale.after(finite)
+
+    def drain_losses(self) -> np.ndarray[Any, Any]:
+        """See `Learner`."""
+        if not self._pending:
+            return np.zeros((0, len(self.names)))
+        losses = mx.nd.stack(*[loss for loss, _ in self._pending]).asnumpy().astype(np.float64)
+        scales = np.array([[scale] for _, scale in self._pending])
+        self._pending.clear()
+        return np.asarray(losses / scales)
+
+    def state(self) -> Arrays:
+        """See `Learner`."""
+        auxiliary = [p.data() for p in self.parameters.values() if not p._differentiable]  # noqa: SLF001 - no public name
+        if auxiliary:
+            self._engine.mean(auxiliary)  # running statistics are of each rank's own batches
+        scale = np.array([self._scale.value, self._scale.good_steps])
+        optimizer = {OPTIMIZER + name: array for name, array in self._updater.state().items()}
+        return {**self.parameter_arrays(), **optimizer, LOSS_SCALE: scale}
+
+    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """See `Learner`."""
+        self.load_parameters(state)
+        self._updater.load_state({n.removeprefix(OPTIMIZER): a for n, a in state.items() if n.startswith(OPTIMIZER)})
+        value, good_steps = state[LOSS_SCALE]
+        self._scale = LossScale(float(value), int(good_steps))
+
+    def synchronise(self) -> None:
+        """See `Learner`."""
+        self._engine.broadcast([parameter.data() for parameter in self.parameters.values()])
+
+    def close(self) -> None:
+        """See `Learner`."""
+        mx.nd.waitall()  # nothing may be under way on a communicator that is about to go
+        restore_default_layout(parameter.data() for parameter in self.parameters.values())
+        self._engine.close()
+
+    def _choose_wire(self, asked: str) -> tuple[Fp16Wire | None, str]:
+        if asked == "none" or self._engine.size == 1:
+            return None, "none" if asked == "none" else "none (one rank)"
+        if asked == "auto":
+            shapes = [tuple(parameter.shape) for parameter in self._trained.values()]
+            if not fp16_pays(self._engine, shapes, self._group):
+                return None, "none (fp16 measured slower)"
+        wire = Fp16Wire([parameter.grad() for parameter in self._trained.values()])
+        return wire, "fp16" if asked == "fp16" else "fp16 (measured faster)"
+
+
+def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> None:
+    """Take the parameters that match out of training, and so out of communication.
+
+    Raises:
+        InputError: for a pattern that matches nothing.
+    """
+    for pattern in patterns:
+        matching = fnmatch.filter(parameters, pattern)
+        if not matching:
+            raise InputError([Problem(f"freeze: {pattern}", f"matches no parameter{nearest(pattern, parameters)}")])
+        for name in matching:
+            parameters[name].grad_req = "null"

@@ -1,0 +1,96 @@
+"""An MXNet optimizer over named parameters, with its whole state as named arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.training.gluon.compat import import_mxnet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.jobfile.schema import Optimizer
+    from hpcmtl.training.learner import Arrays
+
+mx = import_mxnet()
+
+_COUNTS = "update_counts"
+
+
+class Updater:
+    """Applies gradients that are already means over the group.
+
+    `gluon.Trainer` would do, but it ties the update to a store and keeps its state in pickles; this is its core.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], optimizer: Optimizer) -> None:
+        self._names = list(parameters)
+        self._parameters = list(parameters.values())
+        self._optimizer = make_optimizer(optimizer)
+        self._optimizer.param_dict = dict(enumerate(self._parameters))
+        self._updater = mx.optimizer.get_updater(self._optimizer)
+
+    def update(self, learning_rate: float, rescale: float) -> None:
+        """One update of every parameter with its gradient times `rescale`."""
+        self._optimizer.set_learning_rate(learning_rate)
+        self._optimizer.rescale_grad = rescale
+        indices = list(range(len(self._parameters)))
+        gradients = [parameter.grad() for parameter in self._parameters]
+        values = [parameter.data() for parameter in self._parameters]
+        if self._optimizer.aggregate_num > 1:
+            self._updater(indices, gradients, values)
+        else:
+            for index in indices:
+                self._updater(index, gradients[index], values[index])
+
+    def state(self) -> Arrays:
+        """Copies of moments and counters: ``<parameter>/<place in the optimizer's state>``, and ``update_counts``."""
+        arrays: Arrays = {}
+        for index, name in enumerate(self._names):
+            for place, array in _leaves(self._updater.states.get(index)):
+                arrays[f"{name}/{place}"] = array.asnumpy()
+        counts = self._optimizer._index_update_count  # noqa: SLF001 - adam's bias correction; no public name
+        arrays[_COUNTS] = np.array([counts.get(index, 0) for index in range(len(self._names))], dtype=np.int64)
+        return arrays
+
+    def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Take up what `state` gave."""
+        counts = arrays[_COUNTS]
+        for index, name in enumerate(self._names):
+            if counts[index] == 0:
+                continue
+            state = self._optimizer.create_state_multi_precision(index, self._parameters[index].data())
+            for place, array in _leaves(state):
+                array[:] = mx.nd.array(arrays[f"{name}/{place}"], dtype=array.dtype)
+            self._updater.states[index] = state
+            self._updater.states_synced[index] = True
+        self._optimizer._index_update_count.update(enumerate(int(count) for count in counts))  # noqa: SLF001 - as above
+        self._optimizer.num_update = int(counts.max(initial=0))
+
+
+def make_optimizer(optimizer: Optimizer) -> Any:
+    """Make the MXNet optimizer that a job names.
+
+    Raises:
+        InputError: if a user's optimizer cannot be imported, or the options do not fit.
+    """
+    options = {"learning_rate": optimizer.learning_rate, "wd": optimizer.weight_decay, **optimizer.options}
+    try:
+        if ":" in optimizer.name:
+            return resolve(optimizer.name)(**options)
+        return mx.optimizer.create(optimizer.name, **options)
+    except (TypeError, ValueError) as error:
+        raise InputError([Problem(f"optimizer {optimizer.name}", f"cannot be made with {options}: {error}")]) from error
+
+
+def _leaves(state: Any, place: str = "0") -> Iterator[tuple[str, Any]]:
+    """NDArrays in an optimizer's state, which may be None, one array, or nested tuples of them."""
+    if isinstance(state, list | tuple):
+        for index, entry in enumerate(state):
+            yield from _leaves(entry, f"{place}.{index}")
+    elif state is not None:
+        yield place, state

@@ -1,0 +1,176 @@
+"""Builds Gluon blocks from the networks of a job; shapes are known, so no parameter waits for a forward pass."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.jobfile.network import Leaf, Part, output_shape
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.training.gluon.compat import import_mxnet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcmtl.jobfile.models import Model, Shape
+    from hpcmtl.jobfile.network import Network
+
+mx = import_mxnet()
+HybridBlock: Any = mx.gluon.HybridBlock
+nn = mx.gluon.nn
+
+
+def build(network: Network, sample: Shape) -> Any:
+    """Make the (uninitialised) Gluon block of a network for samples of one shape.
+
+    Raises:
+        InputError: if a user's model cannot be imported or built, or a part does not exist.
+    """
+    if isinstance(network, Leaf):
+        return _build_model(network.model, sample)
+    if isinstance(network, Part):
+        whole = build(network.whole, sample)
+        part = getattr(whole, network.part, None)
+        if not isinstance(part, mx.gluon.HybridBlock):
+            raise InputError([Problem(f"part {network.part}", f"{type(whole).__name__} has no block of that name")])
+        return part
+    trunk = build(network.trunk, sample)
+    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample)
+    return SharedNetwork(trunk, [(name, build(head, code)) for name, head in network.heads])
+
+
+class SharedNetwork(HybridBlock):
+    """A trunk whose output goes into every head; gives the heads' outputs in order."""
+
+    def __init__(self, trunk: Any, heads: Sequence[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.heads = _Named(heads)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+        """Outputs of all heads."""
+        return self.heads(self.trunk(x))
+
+
+class _Named(HybridBlock):
+    """Blocks under names of the job file, all on one input."""
+
+    def __init__(self, blocks: Sequence[tuple[str, Any]]) -> None:
+        super().__init__()
+        for name, block in blocks:
+            self.register_child(block, name)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+        return [block(x) for block in self._children.values()]
+
+
+class _BodyAndOutput(HybridBlock):
+    """A body of hidden layers and a dense output."""
+
+    def __init__(self, body: Any, outputs: Any) -> None:
+        super().__init__()
+        self.body = body
+        self.output = outputs
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+        return self.output(self.body(x))
+
+
+class _Autoencoder(HybridBlock):
+    """An encoder to a code and a decoder back."""
+
+    def __init__(self, encoder: Any, decoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+        return self.decoder(self.encoder(x))
+
+
+class _Decoder(HybridBlock):
+    """Dense, then (enlarge, cut to the size on the way down, convolve) for each level."""
+
+    def __init__(self, model: ConvAutoencoder, sizes: Sequence[tuple[int, int]], channels: int) -> None:
+        super().__init__()
+        inner, self._sizes = model.channels[-1], list(reversed(sizes[:-1]))
+        self._image = (inner, *sizes[-1])
+        self.dense = nn.Dense(math.prod(self._image), in_units=model.code, activation="relu")
+        outputs = (*reversed(model.channels[:-1]), channels)
+        self.convolutions = nn.HybridSequential()
+        for index, width in enumerate(outputs):
+            last = index == len(outputs) - 1
+            self.convolutions.add(_convolution(inner, width, model.kernel, None if last else "relu"))
+            inner = width
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803 - Gluon's form
+        image = F.reshape(self.dense(x), shape=(-1, *self._image))
+        for (height, width), convolution in zip(self._sizes, self.convolutions._children.values(), strict=True):  # noqa: SLF001 - Gluon has no public way to iterate under trace
+            image = F.UpSampling(image, scale=2, sample_type="nearest")
+            image = F.slice(image, begin=(None, None, 0, 0), end=(None, None, height, width))
+            image = convolution(image)
+        return image
+
+
+def _build_model(model: Model, sample: Shape) -> Any:
+    if isinstance(model, Mlp):
+        body = nn.HybridSequential()
+        body.add(nn.Flatten())
+        inner = _add_dense(body, math.prod(sample), model.widths, (model.activation, model.dropout))
+        return _BodyAndOutput(body, nn.Dense(model.outputs, in_units=inner))
+    if isinstance(model, ConvNet):
+        body, sizes = _convolutions(sample, model)
+        body.add(nn.Flatten())
+        inner = _add_dense(body, model.channels[-1] * math.prod(sizes[-1]), model.widths, ("relu", model.dropout))
+        return _BodyAndOutput(body, nn.Dense(model.outputs, in_units=inner))
+    if isinstance(model, ConvAutoencoder):
+        encoder, sizes = _convolutions(sample, model)
+        encoder.add(nn.Flatten())
+        encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
+        return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
+    return _user_block(model.name, model.arguments)
+
+
+def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:
+    """Convolution and 2x2 pooling for each width; image sizes before and after each."""
+    block = nn.HybridSequential()
+    inner, height, width = sample
+    sizes = [(height, width)]
+    for channels in model.channels:
+        block.add(_convolution(inner, channels, model.kernel, "relu"))
+        block.add(nn.MaxPool2D(2, 2, ceil_mode=True))
+        inner, height, width = channels, (height + 1) // 2, (width + 1) // 2
+        sizes.append((height, width))
+    return block, sizes
+
+
+def _convolution(inner: int, outputs: int, kernel: int, activation: str | None) -> Any:
+    return nn.Conv2D(outputs, kernel, padding=kernel // 2, in_channels=inner, activation=activation)
+
+
+def _add_dense(block: Any, inner: int, widths: Sequence[int], options: tuple[str, float]) -> int:
+    activation, dropout = options
+    for width in widths:
+        block.add(nn.Dense(width, in_units=inner, activation=activation))
+        if dropout:
+            block.add(nn.Dropout(dropout))
+        inner = width
+    return inner
+
+
+def _user_block(name: str, arguments: dict[str, Any]) -> Any:
+    try:
+        block = resolve(name)(**arguments)
+    except TypeError as error:
+        raise InputError([Problem(name, f"cannot be built with {arguments}: {error}")]) from error
+    if not isinstance(block, mx.gluon.HybridBlock):
+        raise InputError([Problem(name, f"makes a {type(block).__name__}, not a Gluon HybridBlock")])
+    return block
+
+
+def _shape_by_running(block: Any, sample: Shape) -> Shape:
+    """Shape of one output of a block whose shapes only running it tells."""
+    block.initialize()
+    return tuple(block(mx.nd.zeros((1, *sample))).shape[1:])

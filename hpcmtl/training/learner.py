@@ -1,0 +1,165 @@
+"""All that the rest of hpcmtl knows of a deep-learning framework.
+
+Named numpy arrays go in and come out; a step is one call; where it computes is the learner's own affair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.errors import Problem
+    from hpcmtl.jobfile.models import Shape
+    from hpcmtl.jobfile.network import Network as NetworkOfJob
+    from hpcmtl.jobfile.network import Objective, Takeover
+    from hpcmtl.jobfile.schema import Job, Optimizer
+    from hpcmtl.jobfile.shapes import Array
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """What one rank puts into one step of its group.
+
+    Attributes:
+        inputs: (n, *sample shape), this rank's share of the batch.
+        targets: one array (n, ...) for each objective, in order.
+        weights: (n,) float32 sample weights; 0 for a row that only fills an empty share.
+        global_samples: samples in the whole group's batch.
+    """
+
+    inputs: np.ndarray[Any, Any]
+    targets: tuple[np.ndarray[Any, Any], ...]
+    weights: np.ndarray[Any, Any]
+    global_samples: int
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """How a task trains; equal on all ranks of its group.
+
+    Attributes:
+        optimizer: name, weight decay and options; the learning rate comes with each step.
+        engine: as in the job file.
+        compression: what gradients travel as: `none`, `fp16` or `auto` (measured).
+        freeze: patterns of parameter names that are not trained, and not communicated.
+        seed: of the initial parameters; the same for any number of ranks.
+    """
+
+    optimizer: Optimizer
+    engine: str = "horovod"
+    compression: str = "none"
+    freeze: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Learner(Protocol):
+    """A network, its objectives and its optimizer, on one rank of a group.
+
+    Methods marked *collective* are called by all ranks of the group in the same order.
+    """
+
+    @property
+    def engine_name(self) -> str:
+        """Name of the engine that combines the gradients."""
+        ...
+
+    @property
+    def engine_reason(self) -> str:
+        """Why that engine."""
+        ...
+
+    @property
+    def compression(self) -> str:
+        """What gradients travel as, with the reason where it was measured."""
+        ...
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that changed nothing since an fp16 gradient overflowed."""
+        ...
+
+    def reseed(self, seed: int) -> None:
+        """Start the random numbers of dropout and the like afresh."""
+        ...
+
+    def step(self, batch: StepInput, learning_rate: float) -> None:
+        """One optimizer step on the mean loss of the group's batch (collective); may return before it is done."""
+        ...
+
+    def drain_losses(self) -> np.ndarray[Any, Any]:
+        """This rank's share of the mean loss of each step since the last call, (steps, objectives).
+
+        The sum over the ranks is the loss. Waits until the steps are done.
+        """
+        ...
+
+    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+        """Outputs (n, ...) by objective for samples (n, ...); with `part`, that part's output as ``values``."""
+        ...
+
+    def state(self) -> Arrays:
+        """Copies of all parameters, optimizer state and counters, by name; equal on all ranks (collective)."""
+        ...
+
+    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Take up a state that `state` gave, on all ranks alike."""
+        ...
+
+    def take_over(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
+        """Copy the parameters of another task that a takeover names; return how many."""
+        ...
+
+    def synchronise(self) -> None:
+        """Give every rank the parameters of the group's first (collective)."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        ...
+
+
+class Network(Protocol):
+    """A network with parameters, to be run but not trained."""
+
+    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+        """See `Learner`."""
+        ...
+
+    def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Overwrite all parameters by those of a state (names that begin with ``parameters/``)."""
+        ...
+
+
+class Framework(Protocol):
+    """What makes networks and learners; one a deep-learning library."""
+
+    def network(self, network: NetworkOfJob, sample: Shape, names: tuple[str, ...]) -> Network:
+        """Make a network for samples of one shape, with one output a name."""
+        ...
+
+    def problems_with(self, job: Job, arrays: Mapping[str, Array]) -> list[Problem]:
+        """Build every network, loss and optimizer of a job once and say what cannot be used."""
+        ...
+
+    def learner(
+        self,
+        network: tuple[NetworkOfJob, Shape],
+        objectives: tuple[Objective, ...],
+        settings: LearnerSettings,
+        group: Communicator,
+    ) -> Learner:
+        """Make a learner on a group, with the engine that `settings` ask for or one that can take its place.
+
+        Raises:
+            EnvironmentUnfitError: no engine may take its place.
+            InputError: the network, losses, optimizer or patterns cannot be used.
+        """
+        ...

@@ -1,0 +1,198 @@
+"""The steps of one layer: batches in, optimizer steps, and what the ranks of the group agree on in between."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import TaskFailedError
+from hpcmtl.results.progress import StepProgress
+from hpcmtl.training.learner import StepInput
+from hpcmtl.training.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.data.batches import Batch
+    from hpcmtl.training.learner import Learner
+    from hpcmtl.training.schedule import Schedule
+
+_log = logging.getLogger(__name__)
+
+INPUT, TARGET = "input", "target/"
+SECONDS_BETWEEN_AGREEMENTS = 0.5
+MOST_STEPS_BETWEEN_AGREEMENTS = 64
+_NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The steps of a layer.
+
+    Attributes:
+        task: name of the task.
+        layer: number of the layer.
+        start: first step, counted over the whole task.
+        stop: step after the last.
+        steps_per_epoch: of the task.
+        objectives: names, in the order of the learner's losses.
+        batch_size: samples a step over the group.
+        schedule: learning rate by step.
+    """
+
+    task: str
+    layer: int
+    start: int
+    stop: int
+    steps_per_epoch: int
+    objectives: tuple[str, ...]
+    batch_size: int
+    schedule: Schedule
+
+
+@dataclass
+class Hooks:
+    """What the loop calls: all ranks at the same steps.
+
+    Attributes:
+        report: tells how far the layer is; only used on the group's first rank.
+        stop_requested: whether this rank was asked to stop.
+        epoch_ended: called with the number of the epoch, after its last step.
+    """
+
+    report: Callable[[StepProgress], None]
+    stop_requested: Callable[[], bool]
+    epoch_ended: Callable[[int], None]
+
+
+@dataclass
+class Trained:
+    """What became of the steps.
+
+    Attributes:
+        next_step: the step to go on with.
+        stopped: whether the group agreed to stop early.
+        losses: mean loss by objective over the steps since the start of the last epoch that was trained in.
+    """
+
+    next_step: int
+    stopped: bool = False
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+class _Agreement:
+    """What the ranks of a group tell each other every now and then: losses, failures, the wish to stop, their pace.
+
+    A step by itself costs no message but the gradients. The next meeting is fixed at each one, from the slowest rank's
+    pace, so that all ranks meet at the same step and none waits for one that went on.
+    """
+
+    def __init__(self, piece: Piece, group: Communicator) -> None:
+        self._piece = piece
+        self._group = group
+        self._met = piece.start
+        self._met_at = time.perf_counter()
+        self.next = piece.start + 1
+        self.pace = 0.0  # seconds a step
+
+    def meet(self, step: int, losses: np.ndarray[Any, Any], stop: bool) -> tuple[np.ndarray[Any, Any], bool]:
+        """Agree after `step`.
+
+        Args:
+            step: the step that comes next.
+            losses: (steps since the last meeting, objectives), this rank's share.
+            stop: whether this rank wants to stop.
+
+        Returns:
+            The losses of the group, and whether to stop.
+
+        Raises:
+            TaskFailedError: on all ranks, if a loss of any rank was not finite.
+        """
+        bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
+        first_bad = float(step - len(losses) + bad[0]) if len(bad) else _NEVER
+        seconds = time.perf_counter() - self._met_at
+        agreed = np.array([first_bad, -float(stop), -seconds])
+        self._group.Allreduce(agreed, "min")
+        if agreed[0] != _NEVER:
+            self._fail(int(agreed[0]), losses, step)
+        total = np.ascontiguousarray(losses)
+        if total.size:
+            self._group.Allreduce(total)
+        self.pace = -agreed[2] / max(step - self._met, 1)
+        ahead = int(SECONDS_BETWEEN_AGREEMENTS / max(self.pace, 1e-9))
+        self._met, self._met_at = step, time.perf_counter()
+        self.next = step + min(max(ahead, 1), MOST_STEPS_BETWEEN_AGREEMENTS)
+        return total, agreed[1] < 0
+
+    def _fail(self, bad: int, losses: np.ndarray[Any, Any], step: int) -> None:
+        piece = self._piece
+        row = bad - (step - len(losses))
+        total = np.ascontiguousarray(losses[row])
+        self._group.Allreduce(total)
+        names = [f"{n} = {v}" for n, v in zip(piece.objectives, total, strict=True) if not np.isfinite(v)]
+        epoch = bad // piece.steps_per_epoch
+        raise TaskFailedError(
+            f"task {piece.task}, layer {piece.layer}, step {bad} (epoch {epoch}): the loss is not finite "
+            f"({', '.join(names)}). A smaller learning rate, a warm-up or cleaner data may help"
+        )
+
+
+def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: Communicator, hooks: Hooks) -> Trained:
+    """Train the steps of a layer (collective).
+
+    Args:
+        learner: trains.
+        batches: this rank's share of each step, in order; exactly the steps of `piece`.
+        piece: which steps.
+        group: the ranks that train together.
+        hooks: what to call.
+
+    Returns:
+        Where the task stands now.
+
+    Raises:
+        TaskFailedError: on all ranks, if a loss is NaN or infinite.
+    """
+    agreement = _Agreement(piece, group)
+    result = Trained(piece.start)
+    history: list[np.ndarray[Any, Any]] = []
+    for batch in batches:
+        step = result.next_step
+        learner.step(_step_input(batch, piece.objectives), learning_rate(piece.schedule, step))
+        result.next_step = step = step + 1
+        epoch_ends = step % piece.steps_per_epoch == 0
+        if step >= agreement.next or epoch_ends or step == piece.stop:
+            losses, stop = agreement.meet(step, learner.drain_losses(), hooks.stop_requested())
+            history.append(losses)
+            result.losses = dict(zip(piece.objectives, np.concatenate(history).mean(axis=0).tolist(), strict=True))
+            if group.rank == 0:
+                hooks.report(_progress(piece, step, losses, agreement.pace))
+            if epoch_ends:
+                hooks.epoch_ended(step // piece.steps_per_epoch - 1)
+                history.clear()
+            if stop and step < piece.stop:
+                result.stopped = True
+                break
+    return result
+
+
+def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:
+    targets = tuple(batch.arrays[TARGET + name] for name in objectives)
+    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples)
+
+
+def _progress(piece: Piece, step: int, losses: np.ndarray[Any, Any], pace: float) -> StepProgress:
+    return StepProgress(
+        task=piece.task,
+        layer=piece.layer,
+        epoch=(step - 1) // piece.steps_per_epoch,
+        loss=float(losses[-1].sum()) if len(losses) else None,
+        samples_per_second=piece.batch_size / pace if pace > 0 else 0.0,
+        fraction=(step - piece.start) / max(piece.stop - piece.start, 1),
+    )

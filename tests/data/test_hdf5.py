@@ -1,0 +1,228 @@
+"""Tests of hpcmtl.data.hdf5 and hpcmtl.data.contract: what is written, and the real faults that are refused."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from hpcmtl.data.hdf5 import check_finite, describe, split_indices, write_dataset_file
+from hpcmtl.data.reader import open_array
+from hpcmtl.errors import InputError
+
+CHECKOUT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+
+
+def refusal(function, *arguments) -> str:
+    """Return the message with which a call is refused."""
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+def test_description_says_what_was_written(wide_file):
+    """Shapes, delivered types, classes, sizes and splits come back from the metadata."""
+    description = describe(wide_file)
+
+    assert description.samples == 75
+    assert description.split_sizes == {"train": 60, "val": 7, "test": 8}
+    assert list(description.datasets) == ["label", "weight", "wide"]
+    wide, label = description.datasets["wide"], description.datasets["label"]
+    assert (wide.shape, wide.dtype, wide.classes, wide.bytes) == ((64, 1024), np.float32, None, 75 << 18)
+    assert (label.shape, label.dtype, label.classes, label.bytes) == ((), np.int64, ("a", "b", "c"), 600)
+    assert description.datasets["weight"].dtype == np.float32
+    check_finite(wide_file, description.datasets)
+
+
+def test_chunks_are_whole_samples_of_about_a_mebibyte(wide_file):
+    """Auto-chunks would cut across samples and make block reads slow."""
+    with h5py.File(wide_file) as file:
+        assert file["wide"].chunks == (4, 64, 1024)
+        assert file["label"].chunks == (75,)
+        assert file.attrs["licence"] == "none"
+
+
+def test_content_decides_the_bytes(tmp_path):
+    """The same arrays give the same file, byte for byte."""
+    for name in ("a", "b"):
+        arrays = {"x": np.arange(6.0), "y": np.arange(6)}
+        write_dataset_file(tmp_path / name, arrays, np.zeros(6, int), {"y": {"classes": range(6)}})
+
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_split_indices_join_splits(wide_file):
+    """Several splits together come in stored order."""
+    assert split_indices(wide_file, ["val", "test"]).tolist() == list(range(4, 75, 5))
+
+
+def test_all_broken_rules_are_told_at_once(tmp_path):
+    """A converter hears of all its mistakes in one go, by dataset, and no file appears."""
+    arrays = {
+        "a/b": np.zeros(4),
+        "text": np.array(["x"] * 4),
+        "short": np.zeros(3),
+        "none": np.zeros((0, 2)),
+        "good": np.zeros(4),
+    }
+    message = refusal(write_dataset_file, tmp_path / "f.h5", arrays, np.array([0, 1, 2, 3]), {"god": {}})
+
+    assert message.startswith("6 problems:")
+    for part in ("'a/b'", "text: values of type", "short: 3 samples, but split has 4", "none: shape (0, 2)"):
+        assert part in message
+    assert "f.h5: split: int64 of shape (4,)" in message
+    assert "did you mean 'good'?" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_that_cannot_be_trained_on_are_not_written(tmp_path):
+    """NaN, Inf and labels without a class are refused with the number of the sample; no file appears."""
+    x = np.zeros((700_000, 2), np.float32)
+    x[650_000, 1] = np.inf
+    label = np.arange(700_000) % 10
+    arrays = {"x": x, "label": label, "y": np.where(np.arange(700_000) == 5, np.nan, 0)}
+    message = refusal(write_dataset_file, tmp_path / "f.h5", arrays, label * 0, {"label": {"classes": range(9)}})
+
+    assert "x: sample 650000 holds Inf" in message
+    assert "y: sample 5 holds NaN" in message
+    assert "label: sample 9 has label 9; 9 classes are named, so write 0 to 8" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memmap_and_foreign_byte_order(tmp_path):
+    """A big-endian array on disc is written in blocks and comes back with the same values."""
+    mapped = np.memmap(tmp_path / "raw", dtype=">f4", mode="w+", shape=(300_000, 2))
+    mapped[:] = np.arange(600_000).reshape(-1, 2)
+    write_dataset_file(tmp_path / "f.h5", {"x": mapped}, np.zeros(300_000, np.uint8))
+
+    check_finite(tmp_path / "f.h5", ["x"])
+    with open_array(tmp_path / "f.h5", "x") as reader:
+        assert reader.read(299_999, 300_000).tolist() == [[599_998.0, 599_999.0]]
+
+
+@pytest.mark.parametrize("left", [0, 7, 100, 3000, 1_000_000, -1])
+def test_truncated_file(own_file, left):
+    """A file that lost its end, wherever it was cut, is refused by name."""
+    os.truncate(own_file, left if left >= 0 else own_file.stat().st_size + left)
+
+    assert f"{own_file}: is truncated" in refusal(describe, own_file)
+
+
+def test_missing_file_directory_and_text(tmp_path):
+    """What is not there, or is no HDF5, is refused by name."""
+    text = tmp_path / "text.h5"
+    text.write_text("hello")
+
+    assert "does not exist" in refusal(describe, tmp_path / "no.h5")
+    assert "is not a file" in refusal(describe, tmp_path)
+    assert "not an HDF5 file" in refusal(describe, text)
+
+
+def test_unsealed_and_unknown_format(own_file):
+    """A file that opens well but was never sealed, or is of a later format, is refused."""
+    with h5py.File(own_file, "r+") as file:
+        file.attrs["hpcmtl_format"] = 2
+    assert "has format 2" in refusal(describe, own_file)
+    with h5py.File(own_file, "r+") as file:
+        del file.attrs["sealed"]
+    assert "is not sealed" in refusal(describe, own_file)
+
+
+def test_lengths_and_split_of_a_changed_file(own_file):
+    """Datasets of another length and a wrong split are told together, a missing split alone."""
+    with h5py.File(own_file, "r+") as file:
+        del file["label"], file["weight"]
+        file["label"] = np.zeros(74)
+        file["weight"] = np.zeros((0, 3))
+        file["split"][3] = 9
+    message = refusal(describe, own_file)
+
+    assert "label: 74 samples, but split has 75" in message
+    assert "weight: shape (0, 3) is empty" in message
+    assert "split: uint8 of shape (75,)" in message
+    with h5py.File(own_file, "r+") as file:
+        del file["split"]
+        file.create_group("extra")
+    assert "split: is missing" in refusal(describe, own_file)
+    assert "extra: is not an array" in refusal(describe, own_file)
+
+
+def test_nan_in_a_stored_dataset(own_file):
+    """One NaN put in later is found, with dataset and sample; so are changed values and unknown names."""
+    with h5py.File(own_file, "r+") as file:
+        file["wide"][70, 5, 5] = np.nan
+        file["label"][3] = 1
+    message = refusal(check_finite, own_file, ["wide", "label", "weight", "wid"])
+
+    assert f"{own_file}: wide: sample 70 holds NaN" in message
+    assert f"{own_file}: label: values do not fit their checksum" in message
+    assert "did you mean 'wide'?" in message
+    assert message.startswith("3 problems:")
+
+
+def test_damaged_chunk(own_file):
+    """A flipped byte inside a chunk is found by the check and by the read, with file and dataset."""
+    with h5py.File(own_file) as file:
+        offset = file["wide"].id.get_chunk_info(2).byte_offset + 1000
+    with own_file.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff")
+
+    assert f"{own_file}: wide: cannot be read, the file is damaged" in refusal(check_finite, own_file, ["wide"])
+    with open_array(own_file, "wide") as reader:
+        assert reader.read(0, 8)[:, 0, 0].tolist() == list(range(8))
+        assert f"{own_file}: wide: cannot be read" in refusal(reader.read, 8, 12)
+
+
+def test_reading_needs_no_lock(wide_file):
+    """A lock held by somebody else, or a mount that has none, does not stop a reader."""
+    with wide_file.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        assert describe(wide_file).samples == 75
+
+
+WRITER = """
+import sys
+import numpy as np
+from hpcmtl.data.hdf5 import write_dataset_file
+
+class Slow(np.ndarray):
+    '''Says that the second block is due, then waits to be killed.'''
+    def __getitem__(self, rows):
+        if rows.start:
+            print("half", flush=True)
+            sys.stdin.read()
+        return np.asarray(self).__getitem__(rows)
+
+x = np.zeros((4, 1 << 18), np.float32).view(Slow)
+write_dataset_file(sys.argv[1], {"label": np.arange(4), "x": x}, np.zeros(4, int))
+"""
+
+
+def test_killed_writer_leaves_the_old_file(own_file):
+    """SIGKILL in the middle of writing: the file under the name is the old one, the half one is refused."""
+    before = own_file.read_bytes()
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, own_file],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with writer:
+        assert writer.stdout.readline() == "half\n"
+        writer.send_signal(signal.SIGKILL)
+    (half,) = own_file.parent.glob(".own.h5.*.partial")
+
+    assert own_file.read_bytes() == before
+    with pytest.raises(InputError, match=r"truncated|not sealed"):
+        describe(half)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hpcmtl.jobfile.load import parse_job
+from hpcmtl.jobfile.shapes import Array, arrays_of
+from hpcmtl.taskgraph.graph import topological_order
+
+SPLIT = (80, 10, 10)
+FILES = {
+    "digits/images": Array(100, (1, 28, 28), split=SPLIT),
+    "digits/digit": Array(100, (), "i", 10, itemsize=1, split=SPLIT),
+    "digits/parity": Array(100, (), "f", split=SPLIT),
+}
+
+
+def described(job: dict[str, Any], **changes: Any) -> tuple[dict[str, Array], dict[str, str]]:
+    """All arrays of a job, and what does not fit by key; `changes` replace arrays of the file."""
+    files = {**FILES, **{f"digits/{name}": array for name, array in changes.items()}}
+    checked = parse_job(job)
+    order = topological_order({name: task.needs for name, task in checked.tasks.items()})
+    arrays, found = arrays_of(checked, {name: a for name, a in files.items() if a is not None}, order)
+    return arrays, {".".join(path): message for path, message in found}
+
+
+def test_a_sound_job_describes_what_its_tasks_publish(digits: dict[str, Any]) -> None:
+    """Rows, split and shape of features are known before anything runs."""
+    arrays, found = described(digits)
+
+    assert found == {}
+    assert arrays["features/values"] == Array(100, (32,), split=SPLIT)
+
+
+def test_predictions_have_an_array_an_objective(digits: dict[str, Any]) -> None:
+    """A predict task publishes the outputs of each head by its name."""
+    digits["tasks"]["guess"] = {"kind": "predict", "needs": {"joint": "parameters"}}
+    arrays, found = described(digits)
+
+    assert found == {}
+    assert arrays["guess/digit"] == Array(100, (10,), split=SPLIT)
+
+
+def test_what_only_running_tells_is_open(digits: dict[str, Any]) -> None:
+    """Outputs of a callable, and all that is computed from them, have unknown rows and shapes and are not refused."""
+    digits["tasks"]["make"] = {"kind": "python", "callable": "m:f", "outputs": ["x"]}
+    digits["tasks"]["digit"] |= {"input": "make/x", "needs": {"make": "data"}}
+    digits["tasks"].pop("joint")
+    digits["tasks"]["report"]["needs"] = {"digit": "parameters", "make": "data"}
+    arrays, found = described(digits)
+
+    assert found == {}
+    assert arrays["make/x"] == Array(None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "message"),
+    [
+        ({"digit": None}, "tasks.digit.target", "has no dataset 'digit'"),
+        ({"digit": Array(99, (), "i", 10)}, "tasks.digit", "arrays of different length: features/values has 100"),
+        ({"digit": Array(100, (), "f")}, "tasks.digit.target", "needs one whole number a sample"),
+        ({"digit": Array(100, (2,), "i")}, "tasks.digit.target", "samples of shape (2,)"),
+        ({"digit": Array(100, (), "i", 12)}, "tasks.digit.target", "has 12 classes but the network makes 10 outputs"),
+        ({"images": Array(100, (784,), split=SPLIT)}, "tasks.trunk.input", "takes images of shape"),
+        ({"images": Array(100, (1, 28, 28), split=(0, 50, 50))}, "tasks.trunk.input", "no samples in the train split"),
+    ],
+)
+def test_data_that_does_not_fit_is_named(
+    digits: dict[str, Any], changes: dict[str, Any], where: str, message: str
+) -> None:
+    """Missing datasets, lengths, kinds, classes and shapes are found before training, at the key that reads them."""
+    _, found = described(digits, **changes)
+
+    assert message in found[where]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "loss", "fits"),
+    [(1, "l2", True), (1, "sigmoid_bce", True), (2, "l2", False), (2, "package.module:loss", True)],
+)
+def test_outputs_must_have_the_shape_of_their_target(
+    digits: dict[str, Any], outputs: int, loss: str, fits: bool
+) -> None:
+    """One output fits a scalar target; what a loss of the user's takes, only the user knows."""
+    model = {"name": "mlp", "outputs": outputs}
+    digits["tasks"]["parity"] = {**digits["tasks"]["digit"], "target": "digits/parity", "loss": loss, "model": model}
+    _, found = described(digits)
+
+    assert (found == {}) == fits
+    assert fits or list(found) == ["tasks.parity.target"]
+
+
+def test_heads_must_fit_the_trunk_and_their_targets(digits: dict[str, Any]) -> None:
+    """A new head of a joint task is checked against its own target, on top of the shared code."""
+    head = {"model": {"name": "mlp", "outputs": 3}, "target": "digits/digit", "loss": "softmax_ce"}
+    digits["tasks"]["joint"]["heads"]["second"] = head
+    _, found = described(digits)
+
+    assert found.keys() == {"tasks.joint.heads.second.target"}
+
+
+def test_mistakes_in_several_tasks_come_at_once(digits: dict[str, Any]) -> None:
+    """The whole family is checked in one go."""
+    digits["tasks"]["features2"] = {**digits["tasks"]["features"], "input": "digits/digit"}
+    _, found = described(digits, digit=Array(100, (), "i", 12))
+
+    assert {"tasks.digit.target", "tasks.features2.input"} <= found.keys()

@@ -1,0 +1,114 @@
+"""Commands that start ranks, word by word; delete a golden file to accept a change."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.launch import command
+from hpcmtl.launch.command import mpirun_command
+
+LAUNCHERS = Path(command.__file__).parents[2] / "launchers"
+GOLDEN = Path(__file__).parent / "golden"
+MANY = 100_000  # more ranks than any machine has cores
+
+
+def dry_run(launcher, ranks, *program, **environ):
+    """Return the words that a launcher would start."""
+    done = subprocess.run(
+        [LAUNCHERS / launcher, "-np", str(ranks), *program],
+        env={"PATH": os.environ["PATH"], "HPCMTL_LAUNCH_DRY_RUN": "1", "OMP_NUM_THREADS": "1", **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("ranks", [1, MANY])
+@pytest.mark.parametrize("launcher", ["mpirun.sh", "horovodrun.sh", "srun.sh"])
+def test_words_of_the_launchers(launcher, ranks):
+    """Each launcher starts exactly the command that is on record, with room on the cores and without."""
+    words = dry_run(launcher, ranks, "hpcmtl", "run", "a b.yaml", HPCMTL_TEST="1", PYTHONPATH="/x", OTHER="1")
+    words = [word for word in words if word != "--allow-run-as-root"]  # for root alone
+    record = GOLDEN / f"{Path(launcher).stem}-{ranks}.txt"
+    if not record.exists():
+        record.parent.mkdir(exist_ok=True)
+        record.write_text("\n".join(words) + "\n")
+        pytest.fail(f"no record of {launcher}: wrote {record}; look at it, and commit it")
+
+    assert record.read_text().splitlines() == words
+
+
+def test_root_is_allowed_and_only_root_asks():
+    """Open MPI is told to run as root by root, and by nobody else."""
+    assert ("--allow-run-as-root" in dry_run("mpirun.sh", 1, "true")) == (os.geteuid() == 0)
+
+
+def test_the_mpirun_beside_a_program_is_taken(tmp_path):
+    """A Python given by path gets the mpirun of its own environment."""
+    for name in ("python", "mpirun"):
+        (tmp_path / name).touch(mode=0o755)
+
+    assert dry_run("mpirun.sh", 1, str(tmp_path / "python"))[0] == str(tmp_path / "mpirun")
+    assert dry_run("mpirun.sh", 1, "python")[0] == "mpirun"
+
+
+@pytest.mark.parametrize("words", [[], ["-np"], ["-np", "0", "x"], ["-np", "two", "x"], ["-np", "2"], ["2", "x"]])
+@pytest.mark.parametrize("launcher", ["mpirun.sh", "horovodrun.sh", "srun.sh"])
+def test_unclear_calls_get_the_usage(launcher, words):
+    """A call without a number of ranks or a program ends with 2 and shows how to call it."""
+    done = subprocess.run([LAUNCHERS / launcher, *words], capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == 2
+    assert f"usage: launchers/{launcher} -np RANKS PROGRAM" in done.stderr
+
+
+def test_mpirun_command_names_the_launcher_of_the_checkout():
+    """The command is the launcher, the ranks and the program's words unchanged."""
+    assert mpirun_command(3, ["p", "--x=1 2"]) == [str(LAUNCHERS / "mpirun.sh"), "-np", "3", "p", "--x=1 2"]
+
+
+def test_missing_launchers_are_said_with_the_places(monkeypatch, tmp_path):
+    """Without launchers the error says where they were looked for and what to do."""
+    monkeypatch.setattr(command.hpcmtl, "__file__", str(tmp_path / "hpcmtl" / "__init__.py"))
+    monkeypatch.setattr(command.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(command.site, "getuserbase", lambda: str(tmp_path))
+
+    with pytest.raises(EnvironmentUnfitError, match=f"mpirun.sh not found in {tmp_path}.*install hpcmtl"):
+        mpirun_command(2, ["p"])
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("launcher", ["mpirun.sh", "horovodrun.sh"])
+def test_ranks_of_one_world(launcher):
+    """The real launchers make one world of 2 unbound ranks; what they print comes through unmarked."""
+    code = "import os; from mpi4py import MPI; print(MPI.COMM_WORLD.size, len(os.sched_getaffinity(0)), flush=True)"
+    program = [LAUNCHERS / launcher, "-np", "2", sys.executable, "-c", code]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        program, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=90
+    )
+
+    assert done.stdout.split("\n") == [f"2 {len(os.sched_getaffinity(0))}"] * 2 + [""], done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("launcher", ["mpirun.sh", "horovodrun.sh"])
+def test_a_failing_rank_ends_the_launcher_with_its_code(launcher):
+    """The exit code of a program that fails comes through the launcher."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [LAUNCHERS / launcher, "-np", "2", sys.executable, "-c", "raise SystemExit(7)"],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        check=False,
+        timeout=90,
+    )
+
+    assert done.returncode == 7

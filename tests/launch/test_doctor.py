@@ -1,0 +1,102 @@
+"""The doctor passes a good installation, and every broken part is a failing line with a remedy, never a traceback."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hpcmtl
+from hpcmtl.launch import doctor
+from hpcmtl.launch.doctor import run_checks
+
+ROOT = Path(hpcmtl.__file__).parents[1]
+
+
+def examine(directory, pythonpath=(), **environ):
+    """Run the doctor in a process of its own with broken packages first on its path; return its checks by name."""
+    code = f"""
+import json
+from dataclasses import asdict
+from pathlib import Path
+from hpcmtl.launch.doctor import run_checks
+print(json.dumps([asdict(check) for check in run_checks(Path({str(directory)!r}))]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, pythonpath), str(ROOT)]), **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return {check["name"]: check for check in doctor.json.loads(done.stdout)}
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(shutil.which("horovodrun", path=Path(sys.executable).parent) is None, reason="no Horovod here")
+def test_this_environment_is_fit(tmp_path):
+    """Where the tests run every check passes, for a run directory that does not exist yet; nothing stays in it."""
+    checks = run_checks(tmp_path / "runs/later")
+
+    assert [check for check in checks if not check.ok] == []
+    assert all(check.found and not check.remedy for check in checks)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.mpi
+def test_missing_packages_are_failing_lines(tmp_path):
+    """Without mxnet and mpi4py the checks that need them fail with reason and remedy, and the others pass."""
+    for name in ("mxnet", "mpi4py"):
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')")
+    checks = examine(tmp_path, [tmp_path])
+    failed = {name for name, check in checks.items() if not check["ok"]}
+
+    assert failed == {"mxnet", "Horovod", "one libmpi", "MPI threads", "mpirun with 2 ranks", "cores and binding"}
+    assert all(checks[name]["remedy"] for name in failed)
+    assert "mxnet==1.9.1 is not installed" in checks["mxnet"]["found"]
+    assert "No module named mpi4py" in checks["one libmpi"]["found"]
+
+
+@pytest.mark.mpi
+def test_singletons_are_found_out(tmp_path):
+    """Ranks that are each rank 0 of 1 fail the check, although their program ended well."""
+    patient = doctor._Patient(tmp_path)
+    patient.world = doctor._probe([sys.executable, "-m", "mpi4py", "-c", doctor._WORLD])
+    check = doctor._world(patient)
+
+    assert (check.ok, check.found) == (False, "a world of 1")
+    assert "launchers/mpirun.sh" in check.remedy
+
+
+def test_a_program_that_hangs_is_ended(monkeypatch):
+    """A probe has a bound, and says so."""
+    monkeypatch.setattr(doctor, "_PROBE_SECONDS", 0.5)
+
+    assert doctor._probe([sys.executable, "-c", "import time; time.sleep(60)"]) == {"error": "no answer within 0.5 s"}
+
+
+def test_a_crash_is_an_answer():
+    """A child that is killed, or prints nothing, is reported with its exit code."""
+    assert "(exit -11)" in doctor._probe([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"])["error"]
+    assert "No such file" in doctor._probe(["/no/such/program"])["error"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write to")
+def test_a_run_directory_without_write_access_is_refused():
+    """Where no file can be made the HDF5 check fails and names the place."""
+    check = doctor._hdf5_locking(doctor._Patient(Path("/proc/self/runs")))
+
+    assert not check.ok
+    assert "/proc/self" in check.remedy
+
+
+def test_a_full_disk_is_said(monkeypatch, tmp_path):
+    """Too little space fails, with the place and what is left."""
+    monkeypatch.setattr(doctor, "_MIN_FREE_BYTES", 2**80)
+    check = doctor._free_space(doctor._Patient(tmp_path))
+
+    assert not check.ok
+    assert str(tmp_path) in check.found

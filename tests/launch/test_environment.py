@@ -1,0 +1,84 @@
+"""The place among ranks is read from every launcher's variables, and singletons are refused."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.launch.environment import (
+    RankEnvironment,
+    inside_mpi,
+    installed_version,
+    rank_environment,
+    require_world,
+    run_facts,
+    without_launcher,
+)
+
+OPEN_MPI = {
+    "OMPI_COMM_WORLD_RANK": "2",
+    "OMPI_COMM_WORLD_SIZE": "4",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+    "PMIX_RANK": "2",
+}
+SLURM_STEP = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "0", "SLURM_NTASKS": "8"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        (OPEN_MPI, RankEnvironment("Open MPI", 2, 4, 1)),
+        (SLURM_STEP, RankEnvironment("Slurm", 3, 8, 0)),
+        (SLURM_STEP | OPEN_MPI, RankEnvironment("Open MPI", 2, 4, 1)),
+        ({"PMI_RANK": "0", "PMI_SIZE": "2"}, RankEnvironment("PMI", 0, 2, None)),
+        ({"PMIX_RANK": "5"}, RankEnvironment("PMIx", 5, None, None)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}, None),
+        (SLURM_STEP | {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"OMPI_COMM_WORLD_RANK": "none", "OMPI_COMM_WORLD_SIZE": "4"}, None),
+    ],
+    ids=["shell", "mpirun", "srun", "mpirun-in-srun", "pmi", "pmix", "batch-script", "srun-pty", "nonsense"],
+)
+def test_place_by_launcher(environ, expected):
+    """Each launcher's variables give its place; a batch script or an interactive step is no rank."""
+    place = rank_environment(environ)
+
+    assert expected == place
+    assert inside_mpi(environ) == (expected is not None)
+
+
+@given(started=st.integers(2, 10_000), world=st.integers(1, 10_000))
+def test_a_world_of_another_size_is_refused(started, world):
+    """Any world that is not as large as the launcher made it is refused, with both numbers in the message."""
+    environ = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": str(started)}
+
+    if started == world:
+        require_world(world, environ)
+    else:
+        with pytest.raises(EnvironmentUnfitError, match=f"started {started} ranks.* world of {world} "):
+            require_world(world, environ)
+
+
+def test_no_launcher_allows_any_world():
+    """A process that nobody started as a rank may be a world of one."""
+    require_world(1, {})
+
+
+def test_a_child_is_no_rank_and_keeps_the_rest():
+    """What is left of a rank's environment makes no rank of a child; a shell's settings stay as they are."""
+    shell = {"PATH": "/bin", "OMPI_MCA_btl": "self"}
+
+    assert without_launcher(OPEN_MPI | {"PATH": "/bin"}) == {"PATH": "/bin"}
+    assert without_launcher(shell) == shell
+
+
+def test_run_facts_are_json_and_name_the_versions():
+    """The facts can be written as JSON, and leave out what is not installed."""
+    facts = run_facts()
+
+    assert json.loads(json.dumps(asdict(facts)))["host"] == facts.host
+    assert facts.versions["numpy"] == installed_version("numpy")
+    assert installed_version("no-such-package-of-hpcmtl") is None

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hpcmtl.layerplan.plan import LayerPlan
+from hpcmtl.layerplan.policies import POLICIES, make_plan
+from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
+from hpcmtl.taskgraph.work import Work
+
+WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)
+GRAPH = TaskGraph(
+    tuple(TaskNode(name, "train", i, 1, 4, WORK.input_bytes, 2, WORK) for i, name in enumerate("abcde")),
+    (Edge("a", "c", "data"), Edge("b", "d", "order")),
+)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_plan_survives_json_exactly(policy: str) -> None:
+    """What `plan.json` holds is the plan, to the last bit of every float."""
+    plan = make_plan(GRAPH, 3, policy)
+
+    assert LayerPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_json_states_the_gap_for_its_readers() -> None:
+    """The gap is in the file, and is what the plan computes from makespan and bound."""
+    plan = make_plan(GRAPH, 3)
+
+    assert plan.to_dict()["gap"] == plan.gap == plan.makespan / plan.lower_bound - 1
+
+
+def test_waves_hold_every_task_once_by_start() -> None:
+    """Without barriers a wave is the tasks that start at one moment."""
+    plan = make_plan(GRAPH, 3)
+    waves = plan.waves()
+
+    assert sorted(task.name for wave in waves for task in wave) == list("abcde")
+    assert [{task.start for task in wave} for wave in waves] == [{t} for t in sorted({x.start for x in plan.tasks})]

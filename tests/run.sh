@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Every check of the project, cheapest first; ends with pytest's closing line.
+#
+# usage: tests/run.sh [quick] [pytest options]        quick: without the tests marked slow
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export HPCMTL_VENV=${HPCMTL_VENV:-$PWD/.venv}
+export OMP_NUM_THREADS=1 # the tests are many small processes
+
+launchers/bootstrap.sh
+export PATH=$HPCMTL_VENV/bin:$PATH
+unset PYTHONPATH
+
+chosen=()
+if [ "${1:-}" = quick ]; then
+    chosen=(-m "not slow")
+    shift
+fi
+
+set -x
+ruff check .
+ruff format --check .
+mypy
+lint-imports
+shellcheck --external-sources launchers/*.sh tests/*.sh .ci/run
+{ set +x; } 2>/dev/null
+exec pytest "${chosen[@]}" "$@"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcmtl.errors import InputError
+from hpcmtl.training.schedule import Constant, Cosine, Poly, Schedule, Step, learning_rate
+
+
+@st.composite
+def schedules(draw):
+    """Any valid schedule."""
+    total = draw(st.integers(1, 500))
+    warmup = draw(st.integers(0, total - 1))
+    base = draw(st.floats(1e-6, 10))
+    decays = [
+        st.just(Constant()),
+        st.builds(Cosine, st.floats(0, 1)),
+        st.builds(Poly, st.floats(0.1, 5)),
+    ]
+    if total - warmup > 1:
+        steps = st.lists(st.integers(warmup + 1, total - 1), min_size=1, max_size=4, unique=True)
+        decays.append(st.builds(Step, steps.map(lambda s: tuple(sorted(s))), st.floats(0.01, 1)))
+    return Schedule(base, total, warmup, draw(st.floats(0, 1)) * base, draw(st.one_of(decays)))
+
+
+def rates(schedule):
+    """The rate of every step, one past the end included."""
+    return [learning_rate(schedule, step) for step in range(schedule.total_steps + 1)]
+
+
+@given(schedules())
+def test_the_rate_rises_in_the_warm_up_and_falls_after_it(schedule):
+    """Monotone on both sides of the end of the warm-up, and never below 0 or above the base rate."""
+    all_rates = rates(schedule)
+    rising, falling = all_rates[: schedule.warmup_steps + 1], all_rates[schedule.warmup_steps :]
+    slack = schedule.base_learning_rate * 1e-12
+
+    assert all(a <= b + slack for a, b in pairwise(rising))
+    assert all(a >= b - slack for a, b in pairwise(falling))
+    assert min(all_rates) >= 0
+    assert max(all_rates) <= schedule.base_learning_rate + slack
+
+
+@given(schedules())
+def test_the_warm_up_ends_at_the_base_rate_without_a_jump(schedule):
+    """The last step of the warm-up and the first after it differ by one step of the ramp."""
+    base, warmup = schedule.base_learning_rate, schedule.warmup_steps
+
+    assert learning_rate(schedule, warmup) == pytest.approx(base)
+    if warmup:
+        assert learning_rate(schedule, 0) == schedule.warmup_from
+        before = base - (base - schedule.warmup_from) / warmup
+        assert learning_rate(schedule, warmup - 1) == pytest.approx(before, abs=base * 1e-9)
+
+
+@given(schedules(), st.integers(0, 10_000))
+def test_the_last_rate_stays_past_the_end(schedule, more):
+    """Training that goes on past its total does not fall off the curve."""
+    end = schedule.total_steps
+
+    assert learning_rate(schedule, end + more) == learning_rate(schedule, end)
+
+
+def test_cosine_boundaries():
+    """The base rate at the start, the mean half way, the final fraction at the end."""
+    schedule = Schedule(0.4, 110, warmup_steps=10, warmup_from=0.1, decay=Cosine(final_fraction=0.5))
+
+    assert learning_rate(schedule, 0) == 0.1
+    assert learning_rate(schedule, 5) == pytest.approx(0.25)
+    assert learning_rate(schedule, 10) == pytest.approx(0.4)
+    assert learning_rate(schedule, 60) == pytest.approx(0.3)
+    assert learning_rate(schedule, 110) == pytest.approx(0.2)
+
+
+def test_poly_boundaries():
+    """Power 1 is a straight line to zero, power 2 a parabola."""
+    line, parabola = Schedule(1.0, 100, decay=Poly()), Schedule(1.0, 100, decay=Poly(2.0))
+
+    assert [learning_rate(line, step) for step in (0, 25, 100)] == [1.0, 0.75, 0.0]
+    assert learning_rate(parabola, 50) == 0.25
+
+
+def test_the_rate_drops_at_the_milestone_itself():
+    """A milestone is the first step with the new rate, and each one multiplies."""
+    schedule = Schedule(1.0, 100, warmup_steps=2, decay=Step((30, 60), factor=0.5))
+
+    assert [learning_rate(schedule, step) for step in (29, 30, 59, 60, 99)] == [1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_constant_is_constant():
+    """Without warm-up and decay each step has the base rate."""
+    assert set(rates(Schedule(0.01, 20))) == {0.01}
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda: Schedule(0.0, 10), "schedule.base_learning_rate"),
+        (lambda: Schedule(math.nan, 10), "schedule.base_learning_rate"),
+        (lambda: Schedule(0.1, 0), "schedule.total_steps"),
+        (lambda: Schedule(0.1, 10, warmup_steps=10), "schedule.warmup_steps"),
+        (lambda: Schedule(0.1, 10, warmup_steps=-1), "schedule.warmup_steps"),
+        (lambda: Schedule(0.1, 10, warmup_steps=2, warmup_from=0.2), "schedule.warmup_from"),
+        (lambda: Schedule(0.1, 10, decay=Step(())), "schedule.milestones"),
+        (lambda: Schedule(0.1, 10, decay=Step((5, 5))), "schedule.milestones"),
+        (lambda: Schedule(0.1, 10, decay=Step((10,))), "schedule.milestones"),
+        (lambda: Schedule(0.1, 10, warmup_steps=5, decay=Step((5,))), "schedule.milestones"),
+        (lambda: Schedule(0.1, 10, decay=Step((5,), factor=0.0)), "schedule.factor"),
+        (lambda: Schedule(0.1, 10, decay=Cosine(1.5)), "schedule.final_fraction"),
+        (lambda: Schedule(0.1, 10, decay=Poly(0.0)), "schedule.power"),
+        (lambda: Schedule(0.1, 10, decay=Poly(math.nan)), "schedule.power"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(make, key):
+    """Each is named by its key."""
+    with pytest.raises(InputError) as error:
+        make()
+
+    assert key in [problem.where for problem in error.value.problems]
+
+
+def test_all_wrong_numbers_are_told_at_once():
+    """One look at the message is enough to mend them all."""
+    with pytest.raises(InputError) as error:
+        Schedule(-1.0, 10, warmup_steps=20, decay=Step((50,), factor=2.0))
+
+    assert [problem.where.removeprefix("schedule.") for problem in error.value.problems] == [
+        "base_learning_rate",
+        "warmup_steps",
+        "warmup_from",
+        "milestones",
+        "factor",
+    ]
+
+
+def test_a_negative_step_is_a_bug_of_the_caller():
+    """It is not silently taken for step 0."""
+    with pytest.raises(ValueError, match="counted from 0, found -1"):
+        learning_rate(Schedule(0.1, 10), -1)
