@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
 
 SHORTEST_PAUSE = 0.0002
-LONGEST_PAUSE = 0.002
+LONGEST_PAUSE = 0.005
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def next_message(comm: Communicator, stop: Event, timeout: float) -> Message | N
     A message that is already there is returned even then. Only one thread may receive on `comm`.
 
     This polls, as MPI has no wait that sleeps: its blocking calls spin on a core that the training thread needs. The
-    pause between two looks doubles from 0.2 ms to 2 ms, so that an exchange of several messages is quick and an idle
+    pause between two looks doubles from 0.2 ms to 5 ms, so that an exchange of several messages is quick and an idle
     wait costs about 3 % of a core; `stop` ends a pause at once.
     """
     end = time.monotonic() + timeout

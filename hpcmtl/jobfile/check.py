@@ -6,10 +6,12 @@ Every check yields (key path, message); `load.py` adds file and line. Nothing he
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
-from hpcmtl.jobfile.network import applied_to, network_of, objectives_of, parts_of, published_arrays
+from hpcmtl.jobfile.network import applied_to, network_of, parts_of
+from hpcmtl.jobfile.references import check_arrays, check_sources
 from hpcmtl.jobfile.schema import (
     LOSSES,
     METRICS,
@@ -25,23 +27,40 @@ from hpcmtl.jobfile.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from hpcmtl.jobfile.references import Finding
     from hpcmtl.jobfile.schema import Job, Task
 
-Finding = tuple[tuple[str, ...], str]
+_NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _ATTRIBUTE = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
-def check_job(job: Job) -> list[Finding]:
-    """Everything that is wrong with a job; the deeper checks run once the edges are sound."""
-    found = [*_names(job), *_edges(job), *_known_names(job), *_resources(job)]
-    found += [
-        ((), f"cycle: {' -> '.join(cycle)}") for cycle in cycles({n: tuple(t.needs) for n, t in job.tasks.items()})
-    ]
-    if not found:
-        found = [*_origins(job)]
-    if not found:
-        found = [*_references(job), *_parts(job)]
-    return found
+def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> list[Finding]:
+    """Everything that is wrong with a job; each deeper check looks at what the ones before found sound.
+
+    Args:
+        job: the job, without the tasks that could not be read.
+        unread: the names and needs of those.
+    """
+    found = [*_names(job), *_edges(job, unread), *_known_names(job), *_resources(job), *_cycles(job, unread)]
+    found += check_sources(job, unread)
+    found += _origins(sound_part(job, found, unread))
+    rest = sound_part(job, found, unread)
+    return [*found, *check_arrays(rest), *_parts(rest)]
+
+
+def sound_part(job: Job, found: Iterable[Finding], unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> Job:
+    """The job without the tasks that something was found in, and without all that need these."""
+    bad = {path[1] for path, _ in found if len(path) > 1 and path[0] == "tasks"} | set(unread)
+    bad |= {name for name, task in job.tasks.items() if not set(task.needs) <= {*job.tasks, *unread}}
+    needs = {name: task.needs for name, task in job.tasks.items()}
+    while more := {name for name in needs if name not in bad and not bad.isdisjoint(needs[name])}:
+        bad |= more
+    return job.model_copy(update={"tasks": {name: task for name, task in job.tasks.items() if name not in bad}})
+
+
+def _cycles(job: Job, unread: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
+    for cycle in cycles({**unread, **{name: tuple(task.needs) for name, task in job.tasks.items()}}):
+        yield ("tasks", cycle[0], "needs"), f"cycle: {' -> '.join(cycle)}"
 
 
 def cycles(needs: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
@@ -76,12 +95,14 @@ def _names(job: Job) -> Iterator[Finding]:
         )
 
 
-def _edges(job: Job) -> Iterator[Finding]:
+def _edges(job: Job, unread: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
     for name, task in job.tasks.items():
         for producer, need in task.needs.items():
             path = ("tasks", name, "needs", producer)
+            if producer in unread:
+                continue
             if producer not in job.tasks:
-                yield path, f"unknown task {producer!r}{nearest(producer, job.tasks)}"
+                yield path, f"unknown task {producer!r}{nearest(producer, [*job.tasks, *unread])}"
             elif need.kind == "parameters" and not isinstance(job.tasks[producer], Train | Joint):
                 yield (
                     path,
@@ -175,45 +196,6 @@ def _used_origins(task: Task) -> Iterator[Finding]:
     if isinstance(task, Trained):
         for producer in task.initialise:
             yield ("initialise", producer), producer
-
-
-def references_of(job: Job, name: str) -> Iterator[Finding]:
-    """Every array that a task reads, as (key path inside the task, reference); inherited ones included."""
-    task = job.tasks[name]
-    if isinstance(task, Trained):
-        yield ("input",), task.input
-        if task.sample_weights:
-            yield ("sample_weights",), task.sample_weights
-    if isinstance(task, Train):
-        yield ("target",), task.target
-    if isinstance(task, Joint):
-        for objective in objectives_of(job, task):
-            yield ("heads", objective.name, "target"), objective.target
-    if isinstance(task, Applied):
-        source = applied_to(job, task)
-        yield ("input",), task.input or source.input
-        if isinstance(task, Evaluate):
-            for objective in objectives_of(job, source):
-                yield ("needs",), objective.target
-
-
-def _references(job: Job) -> Iterator[Finding]:
-    for name, task in job.tasks.items():
-        for path, reference in references_of(job, name):
-            for problem in _reference(job, task, reference):
-                yield ("tasks", name, *path), problem
-
-
-def _reference(job: Job, task: Task, reference: str) -> Iterator[str]:
-    source, array = reference.split("/", 1)
-    if source in job.data:
-        return
-    if source not in job.tasks:
-        yield f"{reference!r}: {source!r} is neither under `data` nor a task{nearest(source, [*job.data, *job.tasks])}"
-    elif source not in task.needs or task.needs[source].kind not in {"data", "compute"}:
-        yield f"{reference!r} is made by task {source!r}: add it to `needs` as `{source}: data`"
-    elif array not in (arrays := published_arrays(job, job.tasks[source])):
-        yield f"task {source!r} publishes no array {array!r}{nearest(array, arrays)}"
 
 
 def _parts(job: Job) -> Iterator[Finding]:

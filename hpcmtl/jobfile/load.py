@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.jobfile.check import check_job
+from hpcmtl.jobfile.check import check_job, sound_part
 from hpcmtl.jobfile.models import ZOO
 from hpcmtl.jobfile.schema import KINDS, Job
 
@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from hpcmtl.jobfile.references import Finding
+
 Path_ = tuple[str, ...]
 _TAGS = {*KINDS, *ZOO, "user"}
-_TYPE_MESSAGES = {
-    "missing": "is missing",
-    "int_type": "must be a whole number",
-    "dict_type": "must be a mapping",
-}
 
 
 def load_job(file: Path, changes: Mapping[str, Any] | None = None) -> Job:
@@ -44,25 +41,72 @@ def load_job(file: Path, changes: Mapping[str, Any] | None = None) -> Job:
         The job, with the values under `defaults` filled into its tasks.
 
     Raises:
-        InputError: for everything that is wrong with the file, all at once.
+        InputError: for everything that is wrong with the file, all at once (UnsoundJobError once it is YAML or TOML).
     """
     raw, lines = _read(file)
     return parse_job({**raw, **(changes or {})}, str(file), lines)
 
 
+class UnsoundJobError(InputError):
+    """The problems of a job, and what is left for further checks.
+
+    Attributes:
+        readable: the job without the tasks that the schema refuses; None if nothing can be read.
+        sound: the job without the tasks that have problems, and without those that need them.
+    """
+
+    def __init__(self, problems: Iterable[Problem], readable: Job | None, sound: Job | None) -> None:
+        super().__init__(problems)
+        self.readable = readable
+        self.sound = sound
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
+        """The problems alone travel between ranks."""
+        return (InputError, (self.problems,))
+
+
 def parse_job(raw: Any, where: str = "job", lines: Mapping[Path_, int] | None = None) -> Job:
-    """Check values as they came from a file or from code, and fill in the defaults."""
-    found: Iterable[tuple[Path_, str]]
+    """Check values as they came from a file or from code, and fill in the defaults.
+
+    Raises:
+        UnsoundJobError: for everything that is wrong, all at once.
+    """
+    job, found, unread = _validate(raw)
+    if job is not None:
+        job = with_defaults(job)
+        found += check_job(job, unread)
+    if found or job is None:
+        raise UnsoundJobError(locate(found, where, lines), job, sound_part(job, found, unread) if job else None)
+    return job
+
+
+def _validate(raw: Any) -> tuple[Job | None, list[Finding], dict[str, tuple[str, ...]]]:
+    """Validate; where that fails, validate again without the tasks and sections that are to blame.
+
+    Returns:
+        The job, or what is left of it; the findings; the needs, as far as they can be read, of the tasks left out.
+    """
     try:
-        job = Job.model_validate(raw)
+        return Job.model_validate(raw), [], {}
     except ValidationError as error:
         found = [_explain(raw, detail) for detail in error.errors()]
-        raise InputError(locate(found, where, lines)) from None
-    job = with_defaults(job)
-    found = check_job(job)
-    if found:
-        raise InputError(locate(found, where, lines))
-    return job
+    if not isinstance(raw, dict) or not isinstance(raw.get("tasks"), dict):
+        return None, found, {}
+    blamed = {path[1] for path, _ in found if len(path) > 1 and path[0] == "tasks"}
+    sections = {path[0] for path, _ in found if path and path[0] != "tasks"}
+    rest = {key: value for key, value in raw.items() if key not in sections}
+    rest["job"] = rest.get("job", "job")
+    rest["tasks"] = {name: task for name, task in raw["tasks"].items() if name not in blamed}
+    unread = {name: _needs_of(raw["tasks"][name]) for name in blamed if name in raw["tasks"]}
+    try:
+        return Job.model_validate(rest), found, unread
+    except ValidationError:
+        return None, found, unread
+
+
+def _needs_of(task: Any) -> tuple[str, ...]:
+    needs = task.get("needs") if isinstance(task, dict) else None
+    return tuple(map(str, needs)) if isinstance(needs, dict | list) else ()
 
 
 def with_defaults(job: Job) -> Job:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.errors import nearest
-from hpcmtl.jobfile.check import references_of
 from hpcmtl.jobfile.models import ShapeError
 from hpcmtl.jobfile.network import (
     Part,
@@ -20,14 +18,15 @@ from hpcmtl.jobfile.network import (
     output_shape,
     published_arrays,
 )
+from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import Applied, Extract, Joint, Predict, Train, Trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hpcmtl.jobfile.check import Finding
     from hpcmtl.jobfile.models import Shape
     from hpcmtl.jobfile.network import Network, Objective
+    from hpcmtl.jobfile.references import Finding
     from hpcmtl.jobfile.schema import Job
 
 
@@ -77,14 +76,9 @@ def _check_task(job: Job, name: str, arrays: Mapping[str, Array]) -> Iterator[Fi
     task = job.tasks[name]
     here = ("tasks", name)
     read: dict[str, Array] = {}
-    for path, reference in references_of(job, name):
-        source = reference.split("/", 1)[0]
+    for _, reference in references_of(job, name):
         if reference in arrays:
             read[reference] = arrays[reference]
-        elif source in job.data and any(key.startswith(f"{source}/") for key in arrays):
-            names = [key.split("/", 1)[1] for key in arrays if key.startswith(f"{source}/")]
-            wanted = reference.split("/", 1)[1]
-            yield (*here, *path), f"{job.data[source]} has no dataset {wanted!r}{nearest(wanted, names)}"
     counts = {ref: array.samples for ref, array in read.items() if array.samples is not None}
     if len(set(counts.values())) > 1:
         yield (

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.load import line_numbers, load_job, locate, parse_job
+from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
+from hpcmtl.jobfile.references import check_datasets
+from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import Array, arrays_of
 from hpcmtl.layerplan.policies import make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.errors import Problem
-    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.references import Finding
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.taskgraph.graph import TaskGraph
 
@@ -51,20 +53,31 @@ def prepare(source: Path | Job, ranks: int | None = None, policy: str | None = N
         InputError: everything that is wrong, at once.
     """
     changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
-    if isinstance(source, Path):
-        where, base, lines = str(source), source.parent, line_numbers(source)
-        job = load_job(source, changes)
-    else:
-        where, base, lines = "job", Path(), {}
-        job = parse_job({**source.model_dump(by_alias=True), **changes})
-    files = {name: (base / path).resolve() for name, path in job.data.items()}
-    described, problems = _describe(files)
-    order = topological_order({name: task.needs for name, task in job.tasks.items()})
-    arrays, found = arrays_of(job, described, order)
-    problems += locate(found, where, lines)
+    where, base = ("job", Path()) if isinstance(source, Job) else (str(source), source.parent)
+    problems: list[Problem] = []
+    readable: Job | None
+    sound: Job | None
+    try:
+        if isinstance(source, Job):
+            readable = sound = parse_job({**source.model_dump(by_alias=True), **changes})
+        else:
+            readable = sound = load_job(source, changes)
+    except UnsoundJobError as error:
+        problems, readable, sound = list(error.problems), error.readable, error.sound
+    if readable is None or sound is None:
+        raise InputError(problems)
+    files = {name: (base / path).resolve() for name, path in readable.data.items()}
+    described, unreadable = _describe(files)
+    arrays, misfits = arrays_of(sound, described, _order(sound))
+    found = [*unreadable, *check_datasets(readable, described), *misfits]
+    problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else None)
     if problems:
         raise InputError(problems)
-    return Prepared(job, files, arrays, build_graph(job, arrays))
+    return Prepared(sound, files, arrays, build_graph(sound, arrays))
+
+
+def _order(job: Job) -> tuple[str, ...]:
+    return topological_order({name: task.needs for name, task in job.tasks.items()})
 
 
 def plan(prepared: Prepared) -> LayerPlan:
@@ -76,15 +89,15 @@ def plan(prepared: Prepared) -> LayerPlan:
     return make_plan(prepared.graph, prepared.job.ranks, prepared.job.policy)
 
 
-def _describe(files: Mapping[str, Path]) -> tuple[dict[str, Array], list[Problem]]:
+def _describe(files: Mapping[str, Path]) -> tuple[dict[str, Array], list[Finding]]:
     """Describe every dataset of every data file, by reference."""
     arrays: dict[str, Array] = {}
-    problems: list[Problem] = []
+    found: list[Finding] = []
     for name, path in files.items():
         try:
             description = describe(path)
         except InputError as error:
-            problems += error.problems
+            found += [(("data", name), str(problem)) for problem in error.problems]
             continue
         split = (description.split_sizes["train"], description.split_sizes["val"], description.split_sizes["test"])
         for dataset in description.datasets.values():
@@ -99,4 +112,4 @@ def _describe(files: Mapping[str, Path]) -> tuple[dict[str, Array], list[Problem
                 itemsize=dataset.bytes // scalars,
                 split=split,
             )
-    return arrays, problems
+    return arrays, found

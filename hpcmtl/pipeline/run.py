@@ -21,7 +21,7 @@ from hpcmtl.dispatch.control import ControlThread, Mailboxes
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
-from hpcmtl.jobfile.check import references_of
+from hpcmtl.jobfile.references import references_of
 from hpcmtl.launch.environment import require_world, run_facts
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.observe import RunObserver

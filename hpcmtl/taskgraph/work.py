@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.check import references_of
 from hpcmtl.jobfile.network import applied_to, network_of, parameter_count, published_arrays
+from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import SPLITS, Applied, Evaluate, Joint, Python, Train, Trained
 from hpcmtl.jobfile.shapes import Array
 

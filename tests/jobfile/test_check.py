@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.check import cycles, references_of
+from hpcmtl.jobfile.check import cycles
 from hpcmtl.jobfile.load import parse_job
+from hpcmtl.jobfile.references import references_of
 
 MLP = {"name": "mlp", "outputs": 10}
 
@@ -42,13 +43,13 @@ def found(job: dict[str, Any]) -> dict[str, str]:
         ("tasks.digit.needs", {}, "tasks.digit.input", "add it to `needs` as `features: data`"),
         ("tasks.digit.needs", ["features"], "tasks.digit.input", "add it to `needs` as `features: data`"),
         ("tasks.digit.needs.trunc", "order", "tasks.digit.needs.trunc", "unknown task 'trunc'; did you mean 'trunk'?"),
-        ("tasks.digit.needs.features", "parameters", "tasks.digit.needs.features", "has no parameters to hand on"),
+        ("tasks.report.needs.report2", "order", "tasks.report.needs.report2", "unknown task 'report2'"),
         ("tasks.features.output", "encodr", "tasks.features.output", "no part 'encodr'; did you mean 'encoder'?"),
         ("tasks.joint.trunk.part", "body", "tasks.joint.trunk.part", "no part 'body'"),
         ("tasks.joint.heads.digit.loss", "l3", "tasks.joint.heads.digit.loss", "unknown loss 'l3'"),
         ("tasks.joint.heads.digit.metrics", ["acuracy"], "tasks.joint.heads.digit.metrics", "did you mean 'accuracy'?"),
         ("tasks.joint.initialise", {"features": "*"}, "tasks.joint.initialise.features", "not among `needs`"),
-        ("tasks.features.needs.digit", "parameters", "", "cycle: "),
+        ("tasks.features.needs.digit", "order", "tasks.features.needs", "cycle: "),
         ("tasks.report.needs", {}, "tasks.report.needs", "found 0 such edges"),
         ("tasks.report.needs.trunk", "parameters", "tasks.report.needs", "found 2 such edges"),
         ("tasks.report.metrics", ["aucc"], "tasks.report.metrics", "unknown metric 'aucc'; did you mean 'auc'?"),
@@ -64,8 +65,17 @@ def test_each_contradiction_is_named(digits: dict[str, Any], path: str, value: A
     put(digits, path, value)
     problems = found(digits)
 
-    assert list(problems) == [where or "job"]
-    assert message in problems[where or "job"]
+    assert list(problems) == [where]
+    assert message in problems[where]
+
+
+def test_parameters_come_from_tasks_that_train(digits: dict[str, Any]) -> None:
+    """An edge of the wrong kind is named, and so is the reference that it leaves without an edge."""
+    put(digits, "tasks.digit.needs.features", "parameters")
+    problems = found(digits)
+
+    assert set(problems) == {"tasks.digit.needs.features", "tasks.digit.input"}
+    assert "has no parameters to hand on" in problems["tasks.digit.needs.features"]
 
 
 def test_the_local_engine_is_for_one_rank(digits: dict[str, Any]) -> None:
@@ -113,7 +123,7 @@ def test_a_cycle_is_printed_as_a_path(digits: dict[str, Any]) -> None:
     """The reader sees which edges make the cycle."""
     put(digits, "tasks.trunk.needs", {"digit": "order"})
 
-    assert found(digits) == {"job": "cycle: trunk -> digit -> features -> trunk"}
+    assert found(digits) == {"tasks.trunk.needs": "cycle: trunk -> digit -> features -> trunk"}
 
 
 def test_a_task_that_needs_itself_is_a_cycle() -> None:

@@ -173,3 +173,23 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """A file that is not there is named, with the reason."""
     with pytest.raises(InputError, match=r"absent\.yaml: cannot read the job file: No such file"):
         load_job(tmp_path / "absent.yaml")
+
+
+def test_problems_of_all_depths_come_at_once(digits: dict[str, Any]) -> None:
+    """An unknown key in one task does not hide a wrong reference, edge or metric in the others, nor a bad section."""
+    digits["tasks"]["trunk"]["foo"] = 1
+    digits["tasks"]["digit"]["target"] = "digts/digit"
+    digits["tasks"]["report"]["metrics"] = ["aucc"]
+    digits["tasks"]["joint"]["needs"]["nobody"] = "order"
+    digits["layers"] = {"policy": "varable"}
+    with pytest.raises(InputError) as caught:
+        parse_job(digits)
+    keys = {problem.where.removeprefix("job: ") for problem in caught.value.problems}
+
+    assert keys == {
+        "tasks.trunk.foo",
+        "tasks.digit.target",
+        "tasks.report.metrics",
+        "tasks.joint.needs.nobody",
+        "layers.policy",
+    }

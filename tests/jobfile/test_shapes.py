@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hpcmtl.jobfile.load import parse_job
+from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.shapes import Array, arrays_of
 from hpcmtl.taskgraph.graph import topological_order
 
@@ -21,8 +22,9 @@ def described(job: dict[str, Any], **changes: Any) -> tuple[dict[str, Array], di
     files = {**FILES, **{f"digits/{name}": array for name, array in changes.items()}}
     checked = parse_job(job)
     order = topological_order({name: task.needs for name, task in checked.tasks.items()})
-    arrays, found = arrays_of(checked, {name: a for name, a in files.items() if a is not None}, order)
-    return arrays, {".".join(path): message for path, message in found}
+    there = {name: array for name, array in files.items() if array is not None}
+    arrays, misfits = arrays_of(checked, there, order)
+    return arrays, {".".join(path): message for path, message in [*check_datasets(checked, there), *misfits]}
 
 
 def test_a_sound_job_describes_what_its_tasks_publish(digits: dict[str, Any]) -> None:
