@@ -34,9 +34,10 @@ def version() -> str:
     return found.group(1)
 
 
-def shared(folder: str, pattern: str) -> tuple[str, list[str]]:
+def shared(folder: str, *patterns: str) -> tuple[str, list[str]]:
     """Return an entry of data_files: scripts that the installed package finds in <prefix>/share/hpcmtl/."""
-    return f"share/hpcmtl/{folder}", sorted(str(p.relative_to(ROOT)) for p in (ROOT / folder).glob(pattern))
+    found = {str(path.relative_to(ROOT)) for pattern in patterns for path in (ROOT / folder).glob(pattern)}
+    return f"share/hpcmtl/{folder}", sorted(found)
 
 
 setup(
@@ -58,5 +59,9 @@ setup(
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["hpcmtl = hpcmtl.cli.app:main"]},
-    data_files=[shared("launchers", "*.sh"), shared("slurm", "*.sbatch")],
+    data_files=[
+        shared("launchers", "environment.sh", "*run.sh"),  # the others set up a checkout
+        shared("launchers/openmpi5", "*"),
+        shared("slurm", "*.sbatch"),
+    ],
 )

@@ -104,7 +104,7 @@ install_packages() {
     done
     if wants train && [ "$mpi" = system ]; then
         # The wheel of mpi4py looks for an MPI by name at run time; one built by mpicc holds the path of this one.
-        step "mpi4py for the MPI of $(command -v mpicc)" env MPICC="$(command -v mpicc)" \
+        step "mpi4py for the MPI of $(command -v mpicc)" env MPICC="$(command -v mpicc)" CFLAGS="-O1 -g0" \
             "${pip[@]}" --no-cache-dir --no-binary mpi4py mpi4py
     fi
     step "packages [$chosen] and hpcmtl itself" "${pip[@]}" --no-build-isolation --editable "$root${chosen:+[$chosen]}"

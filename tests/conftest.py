@@ -1,4 +1,4 @@
-"""Fixtures of all rooms: real `mpirun`, and the folder whose contract suites tests and rank programs import."""
+"""Fixtures of all rooms: real `mpirun`, real runs, and the folders that tests and rank programs import from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[1]
 
 # A contract suite is imported by the tests of each adapter, and run as a program on the ranks of an mpirun.
-sys.path.insert(0, str(CHECKOUT / "tests" / "contracts"))
+sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("contracts", "support")]
+pytest_plugins = ["runs"]  # jobs, and the command that runs them
 
 
 class MpiRun(Protocol):
@@ -43,7 +44,7 @@ class MpiRun(Protocol):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses real MPI, so that `-m 'not mpi'` leaves it out."""
     for item in items:
-        if "mpirun" in getattr(item, "fixturenames", ()):
+        if {"mpirun", "start", "start_once"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mpi)
 
 

@@ -22,7 +22,8 @@ from hpcmtl.pipeline.prepare import prepare
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PROGRESS, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_COLUMNS"
+# What the ranks cannot find out by themselves: mpirun gives their stdout a terminal of its own, and their stderr none.
+_PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUMNS"
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -55,7 +56,7 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path) 
         else:
             code = int(exit_code(result))
             if world.rank == 0:
-                print_table(result, Console(width=width, force_terminal=mode == "live" or None))
+                print_table(result, Console(width=width, force_terminal=os.environ.get(_STDOUT) == "terminal"))
         sys.stdout.flush()
         world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
     sys.exit(code)
@@ -70,6 +71,8 @@ def _start_ranks(file: Path, ranks: int | None, policy: str | None, runs: Path) 
     environment = dict(os.environ)
     if sys.stderr.isatty():
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
+    if sys.stdout.isatty():
+        environment[_STDOUT] = "terminal"
     # In a session of its own, so that Ctrl-C reaches only this process: mpirun would kill the ranks where they are.
     ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
         mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True

@@ -90,6 +90,8 @@ class ControlThread(threading.Thread):
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
             _log.exception("the control thread of rank %d failed; the run is ended", self._comm.rank)
             self._comm.abort(ExitCode.TASK_FAILED)
+        finally:
+            self._boxes.commands.put(EndOfJob())  # where an abort only raises, the worker must not wait for ever
 
     def _turn(self) -> None:
         for report in self._boxes.take_reports():

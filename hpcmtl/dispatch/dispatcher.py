@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # A rank that failed alone leaves its group waiting in a collective; when the others have not reported by then, they are
 # stuck, and only the end of the run gets them out.
 GRACE_SECONDS = 3.0
+# A layer that has said nothing for so long is named, with the ranks that have not reported; it may still be well.
+LATE_SECONDS = 300.0
 
 
 class Observer(Protocol):
@@ -68,6 +70,8 @@ class Running:
     layer: int
     block: range
     started: float
+    last_word: float
+    late: bool = False
     reported: set[int] = field(default_factory=set)
     outcome: LayerOutcome | None = None
     failures: list[LayerFailed] = field(default_factory=list)
@@ -147,6 +151,9 @@ class Dispatcher:
     def handle(self, report: Report, now: float) -> list[Order]:
         """Take in a report and give the orders that follow from it."""
         if isinstance(report, Progressed):
+            running = self.tasks[report.progress.task].running
+            if running is not None:
+                running.last_word = now
             self._observer.progressed(report.progress)
             return []
         if isinstance(report, StopWanted):
@@ -155,6 +162,7 @@ class Dispatcher:
         running = state.running
         assert running is not None, f"rank {report.rank} reports on {report.task}, which does not run"
         running.reported.add(report.rank)
+        running.last_word = now
         if isinstance(report, LayerFailed):
             running.failures.append(report)
             running.deadline = running.deadline or now + GRACE_SECONDS
@@ -166,14 +174,17 @@ class Dispatcher:
         return self._layer_over(state, running, now) if len(running.reported) == len(running.block) else []
 
     def check(self, now: float) -> None:
-        """Look at the clock.
+        """Look at the clock: name layers that are late, once.
 
         Raises:
             HopelessError: if the partners of a failed rank have not come back in time.
         """
-        for state in self._running():
-            running = state.running
-            if running is not None and running.deadline is not None and now > running.deadline:
+        for state, running in self._running():
+            if now - running.last_word > LATE_SECONDS and not running.late:
+                running.late = True
+                silent = sorted(set(running.block) - running.reported)
+                self._observer.record("layer_late", task=state.plan.name, layer=running.layer, silent_ranks=silent)
+            if running.deadline is not None and now > running.deadline:
                 failure = running.failures[0]
                 missing = sorted(set(running.block) - running.reported)
                 raise HopelessError(
@@ -223,7 +234,7 @@ class Dispatcher:
         self._observer.record("task_ended", task=state.plan.name, status=status, message=message)
 
     def _stop(self, reason: str, now: float) -> list[Order]:
-        if self.stopping:
+        if self.stopping or self._told_end:
             return []
         self._stop_reason = reason
         self._observer.record("stopping", reason=reason)
@@ -261,7 +272,7 @@ class Dispatcher:
             if other.held is not None and overlaps and (other is not state or other.held != block):
                 orders += self._release(other, other.held)
         state.held = None
-        state.running = Running(state.layers_done, block, now)
+        state.running = Running(state.layers_done, block, now, now)
         command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, block.start, len(block))
         self._observer.record(
             "layer_started",
@@ -284,5 +295,5 @@ class Dispatcher:
         state.held = None
         return [Order(rank, Release(state.plan.name)) for rank in block]
 
-    def _running(self) -> list[TaskState]:
-        return [state for state in self.tasks.values() if state.running is not None]
+    def _running(self) -> list[tuple[TaskState, Running]]:
+        return [(state, state.running) for state in self.tasks.values() if state.running is not None]

@@ -10,10 +10,19 @@ import itertools
 import math
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+
+
+def _odd(kernel: int) -> int:
+    """An even kernel has no middle: a 'same' convolution would shift the image or change its size."""
+    if kernel % 2 == 0:
+        raise ValueError(f"a kernel is odd; found {kernel}, write {kernel - 1} or {kernel + 1}")
+    return kernel
+
 
 Shape = tuple[int, ...]
 Widths = tuple[Annotated[int, Field(gt=0)], ...]
+Kernel = Annotated[int, Field(gt=0), AfterValidator(_odd)]
 
 
 class ShapeError(ValueError):
@@ -90,7 +99,7 @@ class ConvNet(Spec):
 
     name: Literal["convnet"] = "convnet"
     channels: Widths = Field(min_length=1)
-    kernel: int = Field(default=3, gt=0)
+    kernel: Kernel = 3
     widths: Widths = ()
     outputs: int = Field(gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -118,7 +127,7 @@ class ConvAutoencoder(Spec):
 
     name: Literal["conv_autoencoder"] = "conv_autoencoder"
     channels: Widths = Field(min_length=1)
-    kernel: int = Field(default=3, gt=0)
+    kernel: Kernel = 3
     code: int = Field(gt=0)
 
     @property

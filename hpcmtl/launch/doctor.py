@@ -192,9 +192,11 @@ def _one_libmpi(patient: _Patient) -> Check:
 
 
 def _threads(patient: _Patient) -> Check:
-    found = patient.libraries.get("level") or patient.libraries["error"]
+    name = "MPI threads"
+    if "error" in patient.libraries:
+        return _check(name, False, "unknown: MPI did not start", f"{_BOOTSTRAP}; see the line above")
     remedy = "use an MPI with MPI_THREAD_MULTIPLE: each rank has a control thread beside the one that trains"
-    return _check("MPI threads", found == "multiple", found, remedy)
+    return _check(name, patient.libraries["level"] == "multiple", patient.libraries["level"], remedy)
 
 
 def _world(patient: _Patient) -> Check:
@@ -219,7 +221,9 @@ def _cores(patient: _Patient) -> Check:
     usable, present = len(os.sched_getaffinity(0)), os.cpu_count()
     ranks = patient.world.get("cores")
     if ranks is None:
-        return _check("cores and binding", False, f"{usable} of {present} cores; no ranks to look at", "see mpirun")
+        return _check(
+            "cores and binding", False, f"{usable} of {present} cores; no ranks to look at", "see the line above"
+        )
     found = f"{usable} of {present} cores usable; each rank may use {min(ranks)}"
     remedy = "start ranks unbound (--bind-to none): threads of a rank that is bound to one core wait for each other"
     return _check("cores and binding", min(ranks) == usable, found, remedy)

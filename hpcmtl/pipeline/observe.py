@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from hpcmtl.results.progress import Mode, StepProgress
     from hpcmtl.results.rundir import RunDirectory
+
+
+_log = logging.getLogger(__name__)
 
 
 class RunObserver:
@@ -40,6 +44,13 @@ class RunObserver:
             self._display.layer_started(fields["task"], fields["layer"], fields["layers"], fields["ranks"])
         elif event in {"layer_ended", "layer_stopped"}:
             self._display.layer_ended(fields["task"])
+        elif event == "layer_late":
+            _log.warning(
+                "task %s, layer %d: no word for long from ranks %s; is one of them stuck?",
+                fields["task"],
+                fields["layer"],
+                ", ".join(map(str, fields["silent_ranks"])),
+            )
         elif event == "task_ended":
             self._display.task_ended(fields["task"], fields["status"], fields["message"])
 

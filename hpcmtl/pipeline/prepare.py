@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.hdf5 import describe
-from hpcmtl.errors import InputError
+from hpcmtl.errors import InputError, nearest
 from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
 from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import Array, arrays_of
-from hpcmtl.layerplan.policies import make_plan
+from hpcmtl.layerplan.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def prepare(source: Path | Job, ranks: int | None = None, policy: str | None = N
     described, unreadable = _describe(files)
     arrays, misfits = arrays_of(sound, described, _order(sound))
     found = [*unreadable, *check_datasets(readable, described), *misfits]
+    if readable.policy not in POLICIES:
+        found.append((("policy",), f"unknown policy {readable.policy!r}{nearest(readable.policy, POLICIES)}"))
     problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else None)
     if problems:
         raise InputError(problems)
@@ -84,7 +86,7 @@ def plan(prepared: Prepared) -> LayerPlan:
     """Plan a prepared job.
 
     Raises:
-        InputError: for an unknown policy, or tasks that need more ranks than there are.
+        InputError: if tasks need more ranks than there are.
     """
     return make_plan(prepared.graph, prepared.job.ranks, prepared.job.policy)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from hpcmtl.communicators.outcome import on_root
+from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
 from hpcmtl.dispatch.dispatcher import Dispatcher
@@ -137,11 +137,12 @@ def _mpi_world() -> Communicator:
 
 def _framework(world: Communicator, job: Job) -> Framework:
     """The framework, and all ranks' word that it can do what the job insists on."""
-    from hpcmtl.training.gluon.engines.select import choose_engine
-    from hpcmtl.training.gluon.framework import GluonFramework
+    reason, framework = "", None
+    try:  # around the imports as well: mxnet may be missing on one node alone
+        from hpcmtl.training.gluon.engines.select import choose_engine
+        from hpcmtl.training.gluon.framework import GluonFramework
 
-    reason = ""
-    try:
+        framework = GluonFramework()
         for asked in {getattr(task, "engine", None) for task in job.tasks.values()} - {None}:
             choose_engine(str(asked), world)
     except EnvironmentUnfitError as error:
@@ -149,7 +150,8 @@ def _framework(world: Communicator, job: Job) -> Framework:
     reasons = {rank: text for rank, text in enumerate(world.allgather(reason)) if text}
     if reasons:
         raise EnvironmentUnfitError(f"rank {min(reasons)}: {reasons[min(reasons)]}")
-    return GluonFramework()
+    assert framework is not None
+    return framework
 
 
 def _look_closely(prepared: Prepared, framework: Framework) -> None:
@@ -232,7 +234,7 @@ def _work(
         return SESSIONS[planned.prepared.job.tasks[task].kind](context)
 
     control = ControlThread(control_comm, boxes, dispatcher)
-    with _signals_to(boxes):
+    with _signals_to(boxes), abort_on_error(world):
         control.start()
         Worker(world, boxes, open_session).work()
         control.join()

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
+STEPS_IN_FLIGHT = 4
+"""Steps that may be under way at once: enough to keep the cores busy, and a bound on the batches held in memory."""
+
 
 @dataclass(frozen=True)
 class StepInput:
-    """What one rank puts into one step of its group.
+    """What one rank puts into one step of its group; the arrays must not be changed afterwards.
 
     Attributes:
         inputs: (n, *sample shape), this rank's share of the batch.
@@ -91,13 +94,16 @@ class Learner(Protocol):
         ...
 
     def step(self, batch: StepInput, learning_rate: float) -> None:
-        """One optimizer step on the mean loss of the group's batch (collective); may return before it is done."""
+        """One optimizer step on the mean loss of the group's batch (collective).
+
+        May return before it is done, but not with more than `STEPS_IN_FLIGHT` under way.
+        """
         ...
 
-    def drain_losses(self) -> np.ndarray[Any, Any]:
-        """This rank's share of the mean loss of each step since the last call, (steps, objectives).
+    def drain_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
+        """This rank's share of the mean loss of each step, (steps, objectives); each step is given once, in order.
 
-        The sum over the ranks is the loss. Waits until the steps are done.
+        The sum over the ranks is the loss. Waits for all steps but the newest `in_flight`, which stay for a later call.
         """
         ...
 

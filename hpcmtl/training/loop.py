@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.results.progress import StepProgress
-from hpcmtl.training.learner import StepInput
+from hpcmtl.training.learner import STEPS_IN_FLIGHT, StepInput
 from hpcmtl.training.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 INPUT, TARGET = "input", "target/"
-SECONDS_BETWEEN_AGREEMENTS = 0.5
-MOST_STEPS_BETWEEN_AGREEMENTS = 64
+SECONDS_BETWEEN_AGREEMENTS = 1.0
+MOST_STEPS_BETWEEN_AGREEMENTS = 200
 _NEVER = float("inf")
 
 
@@ -62,12 +62,12 @@ class Hooks:
     Attributes:
         report: tells how far the layer is; only used on the group's first rank.
         stop_requested: whether this rank was asked to stop.
-        epoch_ended: called with the number of the epoch, after its last step.
+        epoch_ended: called with the number of the epoch, after its last step; None where nothing is to be done then.
     """
 
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
-    epoch_ended: Callable[[int], None]
+    epoch_ended: Callable[[int], None] | None = None
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Trained:
     Attributes:
         next_step: the step to go on with.
         stopped: whether the group agreed to stop early.
-        losses: mean loss by objective over the steps since the start of the last epoch that was trained in.
+        losses: mean loss by objective over the steps of this layer in the last epoch that it trained in.
     """
 
     next_step: int
@@ -95,45 +95,47 @@ class _Agreement:
     def __init__(self, piece: Piece, group: Communicator) -> None:
         self._piece = piece
         self._group = group
-        self._met = piece.start
+        self._met = self._known = piece.start
+        self.losses = np.zeros((0, len(piece.objectives)))  # of the group, from the first step on
         self._met_at = time.perf_counter()
         self.next = piece.start + 1
         self.pace = 0.0  # seconds a step
 
-    def meet(self, step: int, losses: np.ndarray[Any, Any], stop: bool) -> tuple[np.ndarray[Any, Any], bool]:
-        """Agree after `step`.
+    def meet(self, step: int, losses: np.ndarray[Any, Any], stop: bool) -> bool:
+        """Agree before `step`.
 
         Args:
             step: the step that comes next.
-            losses: (steps since the last meeting, objectives), this rank's share.
+            losses: (steps whose losses are new, objectives), this rank's share.
             stop: whether this rank wants to stop.
 
         Returns:
-            The losses of the group, and whether to stop.
+            Whether to stop.
 
         Raises:
             TaskFailedError: on all ranks, if a loss of any rank was not finite.
         """
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
-        first_bad = float(step - len(losses) + bad[0]) if len(bad) else _NEVER
+        first_bad = float(self._known + bad[0]) if len(bad) else _NEVER
         seconds = time.perf_counter() - self._met_at
         agreed = np.array([first_bad, -float(stop), -seconds])
         self._group.Allreduce(agreed, "min")
         if agreed[0] != _NEVER:
-            self._fail(int(agreed[0]), losses, step)
+            self._fail(int(agreed[0]), losses)
         total = np.ascontiguousarray(losses)
         if total.size:
             self._group.Allreduce(total)
+        self.losses = np.concatenate([self.losses, total])
+        self._known += len(total)
         self.pace = -agreed[2] / max(step - self._met, 1)
         ahead = int(SECONDS_BETWEEN_AGREEMENTS / max(self.pace, 1e-9))
         self._met, self._met_at = step, time.perf_counter()
         self.next = step + min(max(ahead, 1), MOST_STEPS_BETWEEN_AGREEMENTS)
-        return total, agreed[1] < 0
+        return bool(agreed[1] < 0)
 
-    def _fail(self, bad: int, losses: np.ndarray[Any, Any], step: int) -> None:
+    def _fail(self, bad: int, losses: np.ndarray[Any, Any]) -> None:
         piece = self._piece
-        row = bad - (step - len(losses))
-        total = np.ascontiguousarray(losses[row])
+        total = np.ascontiguousarray(losses[bad - self._known])
         self._group.Allreduce(total)
         names = [f"{n} = {v}" for n, v in zip(piece.objectives, total, strict=True) if not np.isfinite(v)]
         epoch = bad // piece.steps_per_epoch
@@ -161,25 +163,32 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
     """
     agreement = _Agreement(piece, group)
     result = Trained(piece.start)
-    history: list[np.ndarray[Any, Any]] = []
     for batch in batches:
         step = result.next_step
         learner.step(_step_input(batch, piece.objectives), learning_rate(piece.schedule, step))
         result.next_step = step = step + 1
-        epoch_ends = step % piece.steps_per_epoch == 0
-        if step >= agreement.next or epoch_ends or step == piece.stop:
-            losses, stop = agreement.meet(step, learner.drain_losses(), hooks.stop_requested())
-            history.append(losses)
-            result.losses = dict(zip(piece.objectives, np.concatenate(history).mean(axis=0).tolist(), strict=True))
+        epoch, rest = divmod(step, piece.steps_per_epoch)
+        if step >= agreement.next or step == piece.stop:
+            last = step == piece.stop
+            stop = agreement.meet(step, learner.drain_losses(0 if last else STEPS_IN_FLIGHT), hooks.stop_requested())
             if group.rank == 0:
-                hooks.report(_progress(piece, step, losses, agreement.pace))
-            if epoch_ends:
-                hooks.epoch_ended(step // piece.steps_per_epoch - 1)
-                history.clear()
-            if stop and step < piece.stop:
-                result.stopped = True
-                break
+                hooks.report(_progress(piece, step, agreement))
+            result.stopped = stop and not last
+        if rest == 0 and hooks.epoch_ended is not None:
+            hooks.epoch_ended(epoch - 1)
+        if result.stopped:
+            agreement.meet(step, learner.drain_losses(), stop=True)
+            break
+    result.losses = _last_epoch(piece, agreement.losses)
     return result
+
+
+def _last_epoch(piece: Piece, losses: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Mean of those of a layer's losses that belong to its last epoch."""
+    if not len(losses):
+        return {}
+    steps_in_it = (piece.start + len(losses) - 1) % piece.steps_per_epoch + 1
+    return dict(zip(piece.objectives, losses[-steps_in_it:].mean(axis=0).tolist(), strict=True))
 
 
 def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:
@@ -187,7 +196,8 @@ def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:
     return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples)
 
 
-def _progress(piece: Piece, step: int, losses: np.ndarray[Any, Any], pace: float) -> StepProgress:
+def _progress(piece: Piece, step: int, agreement: _Agreement) -> StepProgress:
+    losses, pace = agreement.losses, agreement.pace
     return StepProgress(
         task=piece.task,
         layer=piece.layer,

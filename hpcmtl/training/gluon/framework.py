@@ -6,13 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.jobfile.network import network_of, objectives_of
+from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.jobfile.schema import Joint, Python, Train
+from hpcmtl.jobfile.schema import Extract, Joint, Python, Train
 from hpcmtl.training.gluon.engines.select import choose_engine, open_engine
 from hpcmtl.training.gluon.learner import GluonLearner, GluonNetwork, freeze
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.optimizer import make_optimizer
+from hpcmtl.training.gluon.zoo import build, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,8 @@ class GluonFramework:
             try:
                 if isinstance(task, Train | Joint):
                     _try_training(job, task, arrays)
+                elif isinstance(task, Extract):
+                    _try_part(job, task, arrays)
                 elif isinstance(task, Python):
                     resolve(task.callable)
             except InputError as error:
@@ -77,3 +80,15 @@ def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, Array]) ->
     if array is not None and array.shape is not None:
         names = [objective.name for objective in objectives]
         freeze(GluonNetwork(network_of(job, task), array.shape, names, seed=0).parameters, task.freeze)
+
+
+def _try_part(job: Job, task: Extract, arrays: Mapping[str, Array]) -> None:
+    """Look for the part of a network that is to be extracted.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    trained = applied_to(job, task)
+    array = arrays.get(task.input or trained.input)
+    if array is not None and array.shape is not None:
+        part_of(build(network_of(job, trained), array.shape), task.output)

@@ -37,8 +37,8 @@ def restore_default_layout(arrays: Iterable[Any]) -> int:
 
     Returns when the engine has done it: a collective may follow at once.
     """
-    # An inference forward rearranges by an operation that it pushes WHILE it runs: waiting for the arrays alone may look
-    # before that one is queued, and find nothing wrong.
+    # An inference forward rearranges by an operation that it pushes WHILE it runs: who waits for the arrays alone may
+    # look before that one is queued, and find nothing wrong.
     mx.nd.waitall()
     foreign = [array for array in arrays if not has_default_layout(array)]
     for array in foreign:

@@ -13,7 +13,8 @@ from hpcmtl.training.gluon.compression import Fp16Wire, LossScale, all_finite, f
 from hpcmtl.training.gluon.layout import restore_default_layout
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.optimizer import Updater
-from hpcmtl.training.gluon.zoo import build
+from hpcmtl.training.gluon.zoo import build, part_of
+from hpcmtl.training.learner import STEPS_IN_FLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,10 +54,14 @@ class GluonNetwork:
         self.parameters: dict[str, Any] = dict(sorted(self.block._collect_params_with_prefix().items()))  # noqa: SLF001 - the names that save_parameters writes; the public names count instances of the process
 
     def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
-        """See `Learner`."""
+        """See `Learner`.
+
+        Raises:
+            InputError: if there is no such part.
+        """
         samples = mx.nd.array(inputs, dtype="float32")
         if part is not None:
-            return {"values": getattr(self.block, part)(samples).asnumpy()}
+            return {"values": part_of(self.block, part)(samples).asnumpy()}
         made = self.block(samples)
         made = made if isinstance(made, list | tuple) else [made]
         return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
@@ -120,8 +125,13 @@ class GluonLearner(GluonNetwork):
         choice, self._engine = engine
         self.engine_name, self.engine_reason = choice.name, choice.reason
         self._group = group
-        freeze(self.parameters, settings.freeze)
+        frozen = freeze(self.parameters, settings.freeze)
+        _freeze_statistics(self.block, frozen)
         self._trained = {n: p for n, p in self.parameters.items() if p.grad_req != "null"}
+        if not self._trained:
+            raise InputError([Problem("freeze", f"{', '.join(settings.freeze)} leaves no parameter to train")])
+        self._statistics = [p for p in self.parameters.values() if _changes_untrained(p) and p not in frozen]
+        self._gradients = [parameter.grad() for parameter in self._trained.values()]
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
         self._pending: list[tuple[Any, float]] = []
@@ -140,7 +150,9 @@ class GluonLearner(GluonNetwork):
         scale = self._engine.size / batch.global_samples * (self._scale.value if self._wire else 1.0)
         losses = self._loss.backward(batch, scale)
         self._pending.append((losses, scale * batch.global_samples))
-        gradients = [parameter.grad() for parameter in self._trained.values()]
+        if len(self._pending) > STEPS_IN_FLIGHT:
+            self._pending[-1 - STEPS_IN_FLIGHT][0].wait_to_read()
+        gradients = self._gradients
         if self._wire is None:
             self._engine.mean(gradients)
             self._updater.update(learning_rate, 1.0)
@@ -153,20 +165,20 @@ class GluonLearner(GluonNetwork):
             self.skipped_steps += 1
         self._scale = self._scale.after(finite)
 
-    def drain_losses(self) -> np.ndarray[Any, Any]:
+    def drain_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
-        if not self._pending:
+        count = max(len(self._pending) - in_flight, 0)
+        done, self._pending = self._pending[:count], self._pending[count:]
+        if not done:
             return np.zeros((0, len(self.names)))
-        losses = mx.nd.stack(*[loss for loss, _ in self._pending]).asnumpy().astype(np.float64)
-        scales = np.array([[scale] for _, scale in self._pending])
-        self._pending.clear()
+        losses = mx.nd.stack(*[loss for loss, _ in done]).asnumpy().astype(np.float64)
+        scales = np.array([[scale] for _, scale in done])
         return np.asarray(losses / scales)
 
     def state(self) -> Arrays:
         """See `Learner`."""
-        auxiliary = [p.data() for p in self.parameters.values() if not p._differentiable]  # noqa: SLF001 - no public name
-        if auxiliary:
-            self._engine.mean(auxiliary)  # running statistics are of each rank's own batches
+        if self._statistics:
+            self._engine.mean([parameter.data() for parameter in self._statistics])  # each rank has its own batches'
         scale = np.array([self._scale.value, self._scale.good_steps])
         optimizer = {OPTIMIZER + name: array for name, array in self._updater.state().items()}
         return {**self.parameter_arrays(), **optimizer, LOSS_SCALE: scale}
@@ -195,19 +207,37 @@ class GluonLearner(GluonNetwork):
             shapes = [tuple(parameter.shape) for parameter in self._trained.values()]
             if not fp16_pays(self._engine, shapes, self._group):
                 return None, "none (fp16 measured slower)"
-        wire = Fp16Wire([parameter.grad() for parameter in self._trained.values()])
+        wire = Fp16Wire(self._gradients)
         return wire, "fp16" if asked == "fp16" else "fp16 (measured faster)"
 
 
-def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> None:
-    """Take the parameters that match out of training, and so out of communication.
+def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> list[Any]:
+    """Take the parameters that match out of training, and so out of communication; return them.
 
     Raises:
         InputError: for a pattern that matches nothing.
     """
+    frozen = []
     for pattern in patterns:
         matching = fnmatch.filter(parameters, pattern)
         if not matching:
             raise InputError([Problem(f"freeze: {pattern}", f"matches no parameter{nearest(pattern, parameters)}")])
         for name in matching:
             parameters[name].grad_req = "null"
+            frozen.append(parameters[name])
+    return frozen
+
+
+def _freeze_statistics(block: Any, frozen: Sequence[Any]) -> None:
+    """Let batch normalisation whose running statistics are frozen use them and leave them alone, as evaluation does."""
+
+    def visit(each: Any) -> None:
+        if isinstance(each, mx.gluon.nn.BatchNorm) and each.running_mean in frozen:
+            each._kwargs["use_global_stats"] = True  # noqa: SLF001 - the way of the constructor's argument
+
+    block.apply(visit)
+
+
+def _changes_untrained(parameter: Any) -> bool:
+    """Whether forward passes change a parameter, as they do running statistics."""
+    return not (parameter._differentiable or isinstance(parameter, mx.gluon.Constant))  # noqa: SLF001 - no public name

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 mx = import_mxnet()
 
 _COUNTS = "update_counts"
+_MOMENTUM_SCHEDULE = "m_schedule"  # a number that nadam alone keeps outside of its state
 
 
 class Updater:
@@ -30,6 +31,10 @@ class Updater:
     def __init__(self, parameters: Mapping[str, Any], optimizer: Optimizer) -> None:
         self._names = list(parameters)
         self._parameters = list(parameters.values())
+        self._indices = list(range(len(parameters)))
+        # The handles stay the same for the life of a parameter: `set_data` writes into them.
+        self._values = [parameter.data() for parameter in self._parameters]
+        self._gradients = [parameter.grad() for parameter in self._parameters]
         self._optimizer = make_optimizer(optimizer)
         self._optimizer.param_dict = dict(enumerate(self._parameters))
         self._updater = mx.optimizer.get_updater(self._optimizer)
@@ -38,14 +43,7 @@ class Updater:
         """One update of every parameter with its gradient times `rescale`."""
         self._optimizer.set_learning_rate(learning_rate)
         self._optimizer.rescale_grad = rescale
-        indices = list(range(len(self._parameters)))
-        gradients = [parameter.grad() for parameter in self._parameters]
-        values = [parameter.data() for parameter in self._parameters]
-        if self._optimizer.aggregate_num > 1:
-            self._updater(indices, gradients, values)
-        else:
-            for index in indices:
-                self._updater(index, gradients[index], values[index])
+        self._updater(self._indices, self._gradients, self._values)
 
     def state(self) -> Arrays:
         """Copies of moments and counters: ``<parameter>/<place in the optimizer's state>``, and ``update_counts``."""
@@ -55,14 +53,18 @@ class Updater:
                 arrays[f"{name}/{place}"] = array.asnumpy()
         counts = self._optimizer._index_update_count  # noqa: SLF001 - adam's bias correction; no public name
         arrays[_COUNTS] = np.array([counts.get(index, 0) for index in range(len(self._names))], dtype=np.int64)
+        if hasattr(self._optimizer, _MOMENTUM_SCHEDULE):
+            arrays[_MOMENTUM_SCHEDULE] = np.array([self._optimizer.m_schedule])
         return arrays
 
     def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Take up what `state` gave."""
         counts = arrays[_COUNTS]
+        self._updater.states.clear()
+        self._updater.states_synced.clear()
         for index, name in enumerate(self._names):
             if counts[index] == 0:
-                continue
+                continue  # the first update makes its state
             state = self._optimizer.create_state_multi_precision(index, self._parameters[index].data())
             for place, array in _leaves(state):
                 array[:] = mx.nd.array(arrays[f"{name}/{place}"], dtype=array.dtype)
@@ -70,21 +72,27 @@ class Updater:
             self._updater.states_synced[index] = True
         self._optimizer._index_update_count.update(enumerate(int(count) for count in counts))  # noqa: SLF001 - as above
         self._optimizer.num_update = int(counts.max(initial=0))
+        if _MOMENTUM_SCHEDULE in arrays:
+            self._optimizer.m_schedule = float(arrays[_MOMENTUM_SCHEDULE][0])
 
 
 def make_optimizer(optimizer: Optimizer) -> Any:
     """Make the MXNet optimizer that a job names.
 
     Raises:
-        InputError: if a user's optimizer cannot be imported, or the options do not fit.
+        InputError: if a user's optimizer cannot be imported or is none, or the options do not fit.
     """
     options = {"learning_rate": optimizer.learning_rate, "wd": optimizer.weight_decay, **optimizer.options}
     try:
-        if ":" in optimizer.name:
-            return resolve(optimizer.name)(**options)
-        return mx.optimizer.create(optimizer.name, **options)
+        if ":" not in optimizer.name:
+            return mx.optimizer.create(optimizer.name, **options)
+        made = resolve(optimizer.name)(**options)
     except (TypeError, ValueError) as error:
         raise InputError([Problem(f"optimizer {optimizer.name}", f"cannot be made with {options}: {error}")]) from error
+    if not isinstance(made, mx.optimizer.Optimizer):
+        text = f"makes a {type(made).__name__}, not an MXNet optimizer"
+        raise InputError([Problem(f"optimizer {optimizer.name}", text)])
+    return made
 
 
 def _leaves(state: Any, place: str = "0") -> Iterator[tuple[str, Any]]:

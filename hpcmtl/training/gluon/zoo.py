@@ -31,14 +31,22 @@ def build(network: Network, sample: Shape) -> Any:
     if isinstance(network, Leaf):
         return _build_model(network.model, sample)
     if isinstance(network, Part):
-        whole = build(network.whole, sample)
-        part = getattr(whole, network.part, None)
-        if not isinstance(part, mx.gluon.HybridBlock):
-            raise InputError([Problem(f"part {network.part}", f"{type(whole).__name__} has no block of that name")])
-        return part
+        return part_of(build(network.whole, sample), network.part)
     trunk = build(network.trunk, sample)
     code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample)
     return SharedNetwork(trunk, [(name, build(head, code)) for name, head in network.heads])
+
+
+def part_of(block: Any, part: str) -> Any:
+    """The block inside another that a job names.
+
+    Raises:
+        InputError: if there is none.
+    """
+    found = getattr(block, part, None)
+    if not isinstance(found, mx.gluon.HybridBlock):
+        raise InputError([Problem(f"part {part}", f"{type(block).__name__} has no block of that name")])
+    return found
 
 
 class SharedNetwork(HybridBlock):
@@ -140,7 +148,7 @@ def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any,
     sizes = [(height, width)]
     for channels in model.channels:
         block.add(_convolution(inner, channels, model.kernel, "relu"))
-        block.add(nn.MaxPool2D(2, 2, ceil_mode=True))
+        block.add(nn.MaxPool2D((min(height, 2), min(width, 2)), 2, ceil_mode=True))  # MXNet refuses 2 on a side of 1
         inner, height, width = channels, (height + 1) // 2, (width + 1) // 2
         sizes.append((height, width))
     return block, sizes

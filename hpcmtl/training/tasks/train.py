@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from typing import TYPE_CHECKING
@@ -69,8 +70,13 @@ class TrainSession:
         state = self._learner.state()
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in trained.losses.items()})
         seconds = time.perf_counter() - started
-        cursor = {"step": trained.next_step, "seed": context.job.seed, "metrics": self._metrics}
-        save_checkpoint(context, layer, state, cursor)
+        facts = {
+            "step": trained.next_step,
+            "seed": context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
+            "schedule": dataclasses.asdict(self._schedule),
+            "metrics": self._metrics,
+        }
+        save_checkpoint(context, layer, state, facts)
         if layer == context.layers - 1 and not trained.stopped and context.group.rank == 0:
             parameters = {name: array for name, array in state.items() if name.startswith(PARAMETERS)}
             seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
@@ -128,7 +134,7 @@ class TrainSession:
             batch_size=self._feed.batch_size,
             schedule=self._schedule,
         )
-        hooks = Hooks(context.report, context.stop_requested, self._epoch_ended)
+        hooks = Hooks(context.report, context.stop_requested, self._epoch_ended if self._validates() else None)
         seed = context.job.seed
         start, stop = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (piece.start, piece.stop))
         with Batches(self._feed, start, stop, context.group.rank, context.group.size) as batches:
@@ -136,12 +142,15 @@ class TrainSession:
             self._waited = batches.waited_seconds
         return trained
 
-    def _epoch_ended(self, epoch: int) -> None:
-        """Metrics on the validation samples, where there are any."""
-        task, every = self._task, self._task.validate_every
-        array = self._context.arrays.get(task.input)
+    def _validates(self) -> bool:
+        """Whether there is anything to validate, and anything to validate by."""
+        array = self._context.arrays.get(self._task.input)
         has_samples = array is not None and array.split is not None and array.split[1] > 0
-        if not (every and (epoch + 1) % every == 0 and has_samples and any(o.metrics for o in self._objectives)):
+        return bool(self._task.validate_every) and has_samples and any(each.metrics for each in self._objectives)
+
+    def _epoch_ended(self, epoch: int) -> None:
+        """Metrics on the validation samples."""
+        if (epoch + 1) % self._task.validate_every:
             return
         group = self._context.group
         outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]

@@ -30,6 +30,7 @@ class HorovodEngine:
             raise RuntimeError("Horovod is still open on another group; close that engine first")
         self._hvd.init(comm=group.native)  # type: ignore[attr-defined]
         self.size = group.size
+        self._latest: dict[str, list[Any]] = {}
         assert self._hvd.size() == group.size, "Horovod came up on other ranks than the group's"
 
     def mean(self, arrays: Sequence[Any]) -> None:
@@ -38,7 +39,9 @@ class HorovodEngine:
             tensors = [array for array in arrays if str(array.dtype) == dtype]
             # Sum of shares already divided, and not Horovod's average: CPU builds average afterwards, so that the SUM
             # travels and fp16 overflows once ranks x max|g| > 65504.
-            self._hvd.grouped_allreduce_(tensors, average=False, name=f"mean.{dtype}", prescale_factor=1.0 / self.size)
+            name = f"mean.{dtype}"
+            self._await_others(name, tensors)
+            self._hvd.grouped_allreduce_(tensors, average=False, name=name, prescale_factor=1.0 / self.size)
 
     def broadcast(self, arrays: Sequence[Any]) -> None:
         """See `Engine`."""
@@ -51,3 +54,15 @@ class HorovodEngine:
     def close(self) -> None:
         """See `Engine`."""
         self._hvd.shutdown()
+
+    def _await_others(self, name: str, tensors: list[Any]) -> None:
+        """Wait for the last call of a name if it was on other arrays.
+
+        Horovod refuses a name that is under way. MXNet lets calls on the same arrays follow each other; others, as
+        running statistics after gradients, would meet.
+        """
+        latest = self._latest.get(name, tensors)
+        if [id(array) for array in latest] != [id(array) for array in tensors]:
+            for array in latest:
+                array.wait_to_read()
+        self._latest[name] = tensors

@@ -1,0 +1,76 @@
+"""No module, function or list of parameters grows past what a reader can hold; files are read as text, not imported."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULE_LINES, FUNCTION_LINES, PARAMETERS = 300, 40, 6
+SOURCES = sorted(path for folder in ("hpcmtl", "datasets", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+# "file" or "file: function" -> why it may be larger.
+ALLOWED: dict[str, str] = {}
+
+
+def functions(path):
+    """All functions of a file, methods and inner ones included."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def parameters(function):
+    """Number of parameters that a caller gives."""
+    given = function.args
+    names = [argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len([name for name in names if name not in {"self", "cls"}])
+
+
+def label(path, function=None):
+    """How `ALLOWED` and the messages name a place."""
+    file = str(path.relative_to(ROOT))
+    return file if function is None else f"{file}: {function.name}"
+
+
+def test_modules_are_short():
+    """A module has at most 300 lines."""
+    lines = {label(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+
+    assert {name: count for name, count in lines.items() if count > MODULE_LINES and name not in ALLOWED} == {}
+
+
+def test_functions_fit_a_screen():
+    """A function has at most 40 lines, its signature and docstring included."""
+    lines = {
+        label(path, function): function.end_lineno - function.lineno + 1
+        for path in SOURCES
+        for function in functions(path)
+    }
+
+    assert {name: count for name, count in lines.items() if count > FUNCTION_LINES and name not in ALLOWED} == {}
+
+
+def test_functions_take_few_parameters():
+    """A function has at most six parameters beside `self`."""
+    counts = {label(path, function): parameters(function) for path in SOURCES for function in functions(path)}
+
+    assert {name: count for name, count in counts.items() if count > PARAMETERS and name not in ALLOWED} == {}
+
+
+def test_exceptions_are_still_needed():
+    """Everything on the list of exceptions exists, so that the list cannot outlive its reasons."""
+    names = {label(path) for path in SOURCES}
+    names |= {label(path, function) for path in SOURCES for function in functions(path)}
+
+    assert set(ALLOWED) - names == set()
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT / "tests")))
+def test_every_test_says_what_it_proves(path):
+    """A test's docstring is one sentence that ends with a full stop."""
+    docstrings = {
+        function.name: ast.get_docstring(function) or "" for function in functions(path) if function.name[:5] == "test_"
+    }
+
+    assert [name for name, text in docstrings.items() if not text.strip().endswith(".") or "\n\n" in text] == []

@@ -1,0 +1,65 @@
+"""What needs neither MPI nor MXNet must not import them: on a login node they are not there, or must not be started."""
+
+import subprocess
+import sys
+
+import pytest
+
+BLOCKED = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"mpi4py", "mxnet", "horovod"}:
+            raise AssertionError(f"import of {name}")
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_blocked(code):
+    """Run Python code where mpi4py, mxnet and horovod cannot be imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED + code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_blocker_blocks():
+    """The finder that the other tests rely on does stop these imports."""
+    with pytest.raises(AssertionError, match="import of mpi4py"):
+        run_blocked("import mpi4py")
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["validate"], ["plan"], ["plan", "--json"], ["schema"]]
+)
+def test_verbs_of_a_login_node(family_file, words):
+    """Help, validate, plan and schema work without mpi4py, mxnet and horovod."""
+    argv = ["hpcmtl", *words]
+    if words[0] in {"validate", "plan"}:
+        argv.append(str(family_file))
+    out = run_blocked(f"sys.argv = {argv!r}\nfrom hpcmtl.cli.app import main\nmain()")
+
+    assert out.strip()
+
+
+def test_the_package_itself_is_light():
+    """`import hpcmtl` and making a job in code load none of numpy, h5py or the planner."""
+    out = run_blocked(
+        "import hpcmtl\n"
+        "assert not {'numpy', 'h5py'} & set(sys.modules), 'import hpcmtl'\n"
+        "hpcmtl.Job(job='a', tasks={'t': hpcmtl.Task('python', callable='m:f')})\n"
+        "print(sorted({'numpy', 'h5py', 'hpcmtl.layerplan'} & set(sys.modules)))\n"
+    )
+
+    assert out == "[]\n"
+
+
+def test_the_planner_rooms_are_pure():
+    """Job file, task graph and layer plan know neither MPI nor MXNet nor h5py."""
+    rooms = ["jobfile.load", "jobfile.shapes", "taskgraph.graph", "layerplan.policies", "layerplan.render"]
+    imports = "\n".join(f"import hpcmtl.{room}" for room in rooms)
+
+    assert run_blocked(f"{imports}\nprint('h5py' in sys.modules)") == "False\n"

@@ -1,0 +1,159 @@
+"""Ranks that obey a `Dispatcher` as a `Worker` does, with made-up durations and failures, and see broken rules."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer, StopTraining, StopWanted
+from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.layerplan.policies import make_plan
+from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
+from hpcmtl.taskgraph.work import Work
+from hpcmtl.training.session import LayerOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hpcmtl.dispatch.dispatcher import Order
+
+Case = tuple[TaskGraph, int]
+NEVER = -1
+
+
+def graph_of(tasks: Mapping[str, tuple[int, int]], edges: Iterable[tuple[str, str]] = ()) -> TaskGraph:
+    """A graph of tasks that have so many layers and at least so many ranks."""
+    work = Work(1000, 2, 64, 1024, 100_000, trains=True)
+    nodes = tuple(
+        TaskNode(name, "train", 0, ranks, max(ranks, 8), work.input_bytes, layers, work)
+        for name, (layers, ranks) in tasks.items()
+    )
+    return TaskGraph(nodes, tuple(Edge(*edge, "order") for edge in edges))
+
+
+@st.composite
+def cases(draw: Any, most: int = 10, ranks: int = 6) -> Case:
+    """A random graph, and a number of ranks that is enough for it."""
+    names = [f"t{i}" for i in range(draw(st.integers(1, most)))]
+    tasks = {name: (draw(st.integers(1, 4)), draw(st.integers(1, 4))) for name in names}
+    pairs = list(itertools.combinations(names, 2))
+    edges = draw(st.lists(st.sampled_from(pairs), max_size=2 * most, unique=True)) if pairs else []
+    return graph_of(tasks, edges), draw(st.integers(max(least for _, least in tasks.values()), ranks))
+
+
+@dataclass
+class Rank:
+    """What one simulated rank is at."""
+
+    inside: RunLayer | None = None
+    held: tuple[str, int, int] | None = None
+    ends: int = 0
+    stops: int = 0
+
+
+@dataclass
+class Simulation:
+    """A job on simulated ranks.
+
+    Attributes:
+        case: graph and ranks.
+        policy: of the plan.
+        chance: decides which report comes next, and when.
+        failing: (task, layer) -> places in the group that raise; the other members end the layer well.
+        stop_after: reports after which a rank asks for a stop.
+        finished: as `Dispatcher` takes it.
+    """
+
+    case: Case
+    policy: str = "variable"
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
+    failing: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)
+    stop_after: int = NEVER
+    finished: Mapping[str, int] = field(default_factory=dict)
+    started: list[RunLayer] = field(default_factory=list)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        graph, ranks = self.case
+        self.needs = {name: graph.producers(name) for name in graph.names}
+        self.plan = make_plan(graph, ranks, self.policy)
+        self.ranks = [Rank() for _ in range(ranks)]
+        self.dispatcher = Dispatcher(self.plan, self.needs, self, self.finished)
+        self.now = 0.0
+        self._stopped: dict[RunLayer, bool] = {}
+
+    def record(self, event: str, **fields: Any) -> None:
+        """See `Observer`."""
+        self.events.append((event, fields))
+
+    def progressed(self, progress: Any) -> None:
+        """See `Observer`; nobody reports progress here."""
+
+    def statuses(self) -> dict[str, str | None]:
+        """Status of each task."""
+        return {name: state.status for name, state in self.dispatcher.tasks.items()}
+
+    def run(self) -> Simulation:
+        """Report in random order until no rank has anything to report."""
+        self.obey(self.dispatcher.start(self.now))
+        for count in itertools.count():
+            busy = [number for number, rank in enumerate(self.ranks) if rank.inside]
+            if count == self.stop_after:
+                asking = StopWanted(self.chance.randrange(len(self.ranks)), "SIGTERM")
+                self.obey(self.dispatcher.handle(asking, self.now))
+            elif busy:
+                self.now += self.chance.random()
+                self.end_layer(self.chance.choice(busy))
+            else:
+                return self
+        raise AssertionError
+
+    def end_layer(self, number: int) -> None:
+        """Let one member report on the layer that it is in."""
+        rank = self.ranks[number]
+        command, rank.inside = rank.inside, None
+        assert command is not None
+        failing = self.failing.get((command.task, command.layer), frozenset())
+        # The members agree on whether they stop before the end of the layer.
+        stopped = self._stopped.setdefault(command, rank.stops > 0 and self.chance.random() < 0.5)
+        if number - command.first_rank in failing:
+            report: Any = LayerFailed(number, command.task, command.layer, "boom", "Traceback: boom")
+        else:
+            outcome = LayerOutcome(1, 1.0, stopped=stopped)
+            report = LayerDone(number, command.task, command.layer, outcome if number == command.first_rank else None)
+            if command.layer == command.layers - 1 and not stopped:
+                rank.held = None
+        self.obey(self.dispatcher.handle(report, self.now))
+
+    def obey(self, orders: Iterable[Order]) -> None:
+        """Take commands in, as the ranks would, and check what a rank can check."""
+        for order in orders:
+            rank, command = self.ranks[order.rank], order.command
+            assert not rank.ends, f"rank {order.rank} gets {command} after the end"
+            if isinstance(command, RunLayer):
+                self._begin(order.rank, command)
+            elif isinstance(command, Release):
+                assert rank.inside is None, f"rank {order.rank} gets {command} while it runs {rank.inside}"
+                if rank.held is not None and rank.held[0] == command.task:
+                    rank.held = None
+            elif isinstance(command, StopTraining):
+                rank.stops += 1
+            elif isinstance(command, EndOfJob):
+                assert rank.held is None, f"rank {order.rank} still holds {rank.held} at the end"
+                rank.ends += 1
+
+    def _begin(self, number: int, command: RunLayer) -> None:
+        rank = self.ranks[number]
+        session = (command.task, command.first_rank, command.width)
+        unmet = [need for need in self.needs[command.task] if self.dispatcher.tasks[need].status != "complete"]
+        assert rank.inside is None, f"rank {number} gets {command} while it runs {rank.inside}"
+        assert rank.held in (None, session), f"rank {number} gets {command} while it holds {rank.held}"
+        assert not rank.stops, f"rank {number} gets {command} after it was told to stop"
+        assert not unmet, f"{command.task} starts before {unmet}"
+        rank.inside, rank.held = command, session
+        if number == command.first_rank:
+            self.started.append(command)

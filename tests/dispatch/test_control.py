@@ -1,0 +1,217 @@
+"""Control threads, workers and the dispatcher together, on ranks that are threads, with sessions that only talk."""
+
+import threading
+
+import pytest
+from simulation import graph_of
+
+from hpcmtl.communicators.inproc import RankFailedError, run_ranks
+from hpcmtl.dispatch import dispatcher as dispatcher_module
+from hpcmtl.dispatch.control import ControlThread, Mailboxes
+from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.worker import Worker
+from hpcmtl.layerplan.policies import make_plan
+from hpcmtl.results.progress import StepProgress
+from hpcmtl.training.session import LayerOutcome
+
+# The threads of a world that is aborted end with the error that says so; under MPI the process is gone by then.
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
+
+class Job:
+    """A job on ranks that are threads; `run_layer` is what every session does."""
+
+    def __init__(self, graph, ranks, run_layer, policy="variable"):
+        self.plan = make_plan(graph, ranks, policy)
+        self.needs = {name: graph.producers(name) for name in graph.names}
+        self.run_layer = run_layer
+        self.lock = threading.Lock()
+        self.calls = []  # (task, layer, rank in the world) as they begin
+        self.closed = []  # (task, rank in the world)
+        self.events = []
+        self.progresses = []
+        self.boxes = {}
+
+    def record(self, event, **fields):
+        """See `Observer`."""
+        self.events.append((event, fields))
+
+    def progressed(self, progress):
+        """See `Observer`."""
+        self.progresses.append(progress)
+
+    def run(self):
+        """Run it and return the status of each task."""
+        return run_ranks(self.plan.ranks, self._rank)[0]
+
+    def ended(self, status):
+        """Tasks that ended so."""
+        return {fields["task"] for event, fields in self.events if event == "task_ended" and fields["status"] == status}
+
+    def _rank(self, world):
+        control_comm = world.dup()
+        boxes = self.boxes[world.rank] = Mailboxes()
+        dispatcher = Dispatcher(self.plan, self.needs, self) if world.rank == 0 else None
+        control = ControlThread(control_comm, boxes, dispatcher)
+        control.start()
+        Worker(world, boxes, lambda task, layers, group: Talker(self, task, group, (world, boxes))).work()
+        control.join()
+        world.barrier()
+        return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
+
+
+class Talker:
+    """A session whose layers talk to the group, as training does."""
+
+    def __init__(self, job, task, group, place):
+        self.job, self.task, self.group = job, task, group
+        self.world, self.boxes = place
+        self.group.barrier()
+
+    def run_layer(self, layer):
+        """See `Session`."""
+        with self.job.lock:
+            self.job.calls.append((self.task, layer, self.world.rank))
+        stopped = bool(self.job.run_layer(self, layer))
+        assert self.group.allgather((self.task, layer)) == [(self.task, layer)] * self.group.size
+        return LayerOutcome(1, 0.0, stopped=stopped)
+
+    def close(self):
+        """See `Session`."""
+        self.group.barrier()
+        with self.job.lock:
+            self.job.closed.append((self.task, self.world.rank))
+
+
+def nothing(session, layer):
+    """A layer that does nothing but talk."""
+
+
+def diamond(count, layers):
+    """`count` tasks in columns that meet now and then, of one to three ranks where there are as many."""
+    names = [f"t{i}" for i in range(count)]
+    edges = [(names[i], names[i + 3]) for i in range(count - 3)] + [
+        (names[i], names[i + 4]) for i in range(0, count - 4, 5)
+    ]
+    return dict.fromkeys(names, (layers, 1)), edges
+
+
+@pytest.mark.parametrize(("ranks", "policy"), [(1, "variable"), (2, "variable"), (4, "variable"), (4, "waves")])
+def test_hundreds_of_layers(ranks, policy):
+    """Every layer of every task runs once on every rank of its group, and every session that was opened is closed."""
+    job = Job(graph_of(*diamond(40, 6)), ranks, nothing, policy)
+    statuses = job.run()
+    expected = sorted(
+        (event["task"], event["layer"], event["first_rank"] + i)
+        for name, event in job.events
+        if name == "layer_started"
+        for i in range(event["ranks"])
+    )
+
+    assert set(statuses.values()) == {"complete"}
+    assert len({(task, layer) for task, layer, _ in job.calls}) == 240
+    assert sorted(job.calls) == expected
+    assert {(task, rank) for task, _, rank in job.calls} == set(job.closed)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_an_error_on_all_members_fails_the_task_alone(ranks):
+    """A task that raises on all its ranks fails, what needs it is skipped, and everything else completes."""
+
+    def run_layer(session, layer):
+        if session.task == "bad" and layer == 1:
+            raise ZeroDivisionError("boom")
+
+    tasks = {"bad": (3, ranks), "after": (1, 1), "good": (4, 1), "last": (1, ranks)}
+    job = Job(graph_of(tasks, [("bad", "after"), ("good", "last")]), ranks, run_layer)
+    statuses = job.run()
+    messages = {fields["task"]: fields["message"] for event, fields in job.events if event == "task_ended"}
+
+    assert statuses == {"bad": "failed", "after": "skipped", "good": "complete", "last": "complete"}
+    assert messages["bad"] == "ZeroDivisionError: boom"
+    assert messages["after"] == "needs bad, which failed"
+    assert sorted(rank for task, rank in job.closed if task == "bad") == list(range(ranks))
+
+
+@pytest.mark.parametrize("lone", [0, 1, 3])
+def test_an_error_on_one_rank_ends_the_run(monkeypatch, lone):
+    """Where the others of the group wait for the one that raised the world is aborted, whichever rank it was."""
+    monkeypatch.setattr(dispatcher_module, "GRACE_SECONDS", 0.2)
+
+    def run_layer(session, layer):
+        if session.world.rank == lone and layer == 1:
+            raise ZeroDivisionError("boom")
+        session.group.barrier()
+
+    job = Job(graph_of({"a": (3, 4)}), 4, run_layer)
+
+    with pytest.raises(RankFailedError, match=r"abort\(1\) was called"):
+        job.run()
+    first = next(fields for event, fields in job.events if event == "rank_failed")
+
+    assert (first["rank"], first["message"]) == (lone, "ZeroDivisionError: boom")
+
+
+def test_an_error_between_layers_ends_the_run():
+    """What raises outside any layer, here in the observer on the dispatcher's thread, leaves nobody waiting."""
+    job = Job(graph_of({"a": (3, 2)}), 2, nothing)
+
+    def record(event, **fields):
+        if event == "layer_ended":
+            raise OSError(28, "No space left on device")
+
+    job.record = record
+
+    with pytest.raises(RankFailedError):
+        job.run()
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_signal_on_any_rank_stops_all(rank):
+    """A signal that any rank gets stops the running layers, and starts no other; the rest of the job is left open."""
+
+    def run_layer(session, layer):
+        if session.task != "long":
+            return False
+        if session.world.rank == rank:
+            session.boxes.signal = "SIGTERM"
+            session.boxes.wake.set()
+        return session.boxes.stop_requested.wait(30)
+
+    job = Job(
+        graph_of({"short": (1, 3), "long": (5, 3), "after": (1, 1)}, [("short", "long"), ("long", "after")]),
+        3,
+        run_layer,
+    )
+    statuses = job.run()
+
+    assert statuses == {"short": "complete", "long": None, "after": None}
+    assert [fields for event, fields in job.events if event == "stopping"] == [{"reason": f"rank {rank} got SIGTERM"}]
+    assert [fields["layer"] for event, fields in job.events if event == "layer_stopped"] == [0]
+    assert sorted(job.closed) == [("long", 0), ("long", 1), ("long", 2), ("short", 0), ("short", 1), ("short", 2)]
+
+
+def test_independent_tasks_run_at_the_same_time():
+    """Two tasks on halves of the ranks meet inside their layers, which they can only if both run."""
+    meeting = threading.Barrier(4)
+    job = Job(graph_of({"a": (3, 2), "b": (3, 2)}), 4, lambda session, layer: meeting.wait(30) and None)
+
+    assert set(job.run().values()) == {"complete"}
+
+
+def test_progress_arrives_before_the_end_of_its_layer():
+    """What a group's first rank reports inside a layer reaches the observer, in order."""
+
+    def run_layer(session, layer):
+        if session.group.rank == 0:
+            for step in range(3):
+                session.boxes.progress(StepProgress(session.task, layer, 0, None, 1.0, step / 3))
+
+    job = Job(graph_of({"a": (4, 2), "b": (4, 1)}), 3, run_layer)
+    job.run()
+    told = [(progress.layer, progress.fraction) for progress in job.progresses if progress.task == "a"]
+
+    assert told == [(layer, step / 3) for layer in range(4) for step in range(3)]

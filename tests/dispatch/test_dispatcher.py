@@ -1,0 +1,220 @@
+"""The dispatcher keeps its rules for random graphs, plans, orders of reports and failures; see also `simulation`."""
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulation import Simulation, cases, graph_of
+
+from hpcmtl.dispatch.commands import LayerDone, LayerFailed, Progressed, RunLayer, StopWanted
+from hpcmtl.dispatch.dispatcher import GRACE_SECONDS, LATE_SECONDS, HopelessError
+from hpcmtl.results.progress import StepProgress
+from hpcmtl.training.session import LayerOutcome
+
+POLICY = st.sampled_from(["variable", "waves", "sequential", "one_rank"])
+CHANCE = st.integers(0, 2**32).map(random.Random)
+
+
+def fates(needs, failing):
+    """Status of each task, worked out from the graph alone."""
+    fate = {}
+    for name in needs:  # in topological order
+        lost = any(fate[need] != "complete" for need in needs[name])
+        fate[name] = "skipped" if lost else "failed" if name in failing else "complete"
+    return fate
+
+
+def layers_of(simulation):
+    """Layers that were started, by task, in order."""
+    return {
+        name: [command.layer for command in simulation.started if command.task == name] for name in simulation.needs
+    }
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases(), POLICY, CHANCE)
+def test_every_job_ends_with_every_layer_run_once(case, policy, chance):
+    """All layers of all tasks run once and in order, no rank has two at a time, and each is told the end once."""
+    simulation = Simulation(case, policy, chance).run()
+
+    assert simulation.dispatcher.ended
+    assert set(simulation.statuses().values()) == {"complete"}
+    assert layers_of(simulation) == {task.name: list(range(task.layers)) for task in case[0].tasks}
+    assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
+    assert all(command.width == simulation.plan.task(command.task).width for command in simulation.started)
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases(), POLICY, CHANCE, st.data())
+def test_a_failed_task_takes_its_dependents_and_nobody_else(case, policy, chance, data):
+    """Tasks that fail are `failed`, all that needs them is `skipped` and says why, and every other task completes."""
+    graph, _ = case
+    failing = {}
+    for task in data.draw(st.lists(st.sampled_from(graph.tasks), max_size=3, unique=True)):
+        members = data.draw(st.sets(st.integers(0, task.min_ranks - 1), min_size=1))
+        failing[task.name, data.draw(st.integers(0, task.layers - 1))] = frozenset(members)
+    simulation = Simulation(case, policy, chance, failing).run()
+    statuses = simulation.statuses()
+    ends = [fields for event, fields in simulation.events if event == "task_ended"]
+
+    assert statuses == fates(simulation.needs, {name for name, _ in failing})
+    assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
+    assert sorted(fields["task"] for fields in ends) == sorted(statuses)
+    for fields in ends:
+        if fields["status"] == "skipped":
+            assert any(need in fields["message"] for need in simulation.needs[fields["task"]])
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases(), POLICY, CHANCE, st.integers(0, 12))
+def test_a_stop_starts_nothing_more_and_ends(case, policy, chance, reports):
+    """After a stop no rank gets a layer, each is told once, and the job ends when the running layers have."""
+    simulation = Simulation(case, policy, chance, stop_after=reports).run()
+    complete = all(status == "complete" for status in simulation.statuses().values())
+
+    assert simulation.dispatcher.ended
+    assert simulation.dispatcher.stopping or complete
+    assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
+    assert {rank.stops for rank in simulation.ranks} <= {0, 1}
+    assert set(simulation.statuses().values()) <= {None, "complete"}
+
+
+@settings(deadline=None, max_examples=25)
+@given(cases(), CHANCE)
+def test_waves_have_a_barrier(case, chance):
+    """With a plan of waves no layer starts before every task of every wave before has ended."""
+    simulation = Simulation(case, "waves", chance).run()
+    ended, waves = set(), {task.name: task.wave for task in simulation.plan.tasks}
+
+    assert simulation.plan.barrier
+    for event, fields in simulation.events:
+        if event == "task_ended":
+            ended.add(fields["task"])
+        if event == "layer_started":
+            assert {name for name in waves if waves[name] < waves[fields["task"]]} <= ended
+
+
+@settings(deadline=None, max_examples=25)
+@given(cases(), POLICY, CHANCE, st.data())
+def test_finished_layers_are_not_run_again(case, policy, chance, data):
+    """A job that goes on runs exactly the layers that were not finished, also where all of them were."""
+    graph, _ = case
+    names = data.draw(st.integers(0, len(graph.names)))
+    finished = {task.name: task.layers for task in graph.tasks[:names]}  # producers first
+    for task in graph.tasks[names : names + 1]:
+        if set(graph.producers(task.name)) <= set(finished):
+            finished[task.name] = data.draw(st.integers(0, task.layers))
+    simulation = Simulation(case, policy, chance, finished=finished).run()
+
+    assert set(simulation.statuses().values()) == {"complete"}
+    assert layers_of(simulation) == {
+        task.name: list(range(finished.get(task.name, 0), task.layers)) for task in graph.tasks
+    }
+    assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
+
+
+@settings(deadline=None, max_examples=25)
+@given(cases(), CHANCE)
+def test_no_rank_idles_while_something_fits(case, chance):
+    """Whenever the dispatcher has spoken, no ready task would fit on the free ranks that lie side by side."""
+
+    class Watched(Simulation):
+        def obey(self, orders):
+            super().obey(orders)
+            if self.dispatcher.ended:
+                return
+            states = self.dispatcher.tasks
+            busy = {rank for state in states.values() if state.running for rank in state.running.block}
+            holes = [len(list(run)) for taken, run in itertools.groupby(range(case[1]), busy.__contains__) if not taken]
+            for name, state in states.items():
+                ready = all(states[need].status == "complete" for need in self.needs[name])
+                if state.status is None and state.running is None and ready:
+                    assert state.plan.width > max(holes, default=0), name
+
+    Watched(case, "variable", chance).run()
+
+
+def test_a_group_stays_together_between_layers():
+    """A task alone keeps its session: no Release before its last layer, after which its ranks close it themselves."""
+    simulation = Simulation((graph_of({"a": (5, 2)}), 2))
+    orders = []
+    obey = simulation.obey
+    simulation.obey = lambda new: (orders.extend(new := list(new)), obey(new))
+    simulation.run()
+
+    assert [type(order.command).__name__ for order in orders] == ["RunLayer"] * 10 + ["EndOfJob"] * 2
+    assert len({order.command.first_rank for order in orders if isinstance(order.command, RunLayer)}) == 1
+
+
+def test_a_rank_that_fails_alone_is_hopeless_after_the_grace_alone():
+    """While a group's other members may still come back there is no error; after the grace it names who and where."""
+    simulation = Simulation((graph_of({"a": (1, 3)}), 3))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    simulation.obey(simulation.dispatcher.handle(LayerDone(0, "a", 0, LayerOutcome(1, 1.0)), 90.0))
+    simulation.obey(simulation.dispatcher.handle(LayerFailed(2, "a", 0, "ZeroDivisionError: boom", ""), 100.0))
+    simulation.dispatcher.check(100.0 + GRACE_SECONDS)
+
+    assert not simulation.dispatcher.ended
+    with pytest.raises(
+        HopelessError, match="rank 2 failed alone in task a, layer 0: ZeroDivisionError: boom; rank 1 cannot"
+    ):
+        simulation.dispatcher.check(100.0 + GRACE_SECONDS + 0.1)
+
+
+def test_the_grace_counts_from_the_first_failure():
+    """A second failure does not put the end off, and with the last report there is no more reason to end the run."""
+    simulation = Simulation((graph_of({"a": (1, 3)}), 3))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    simulation.dispatcher.handle(LayerFailed(0, "a", 0, "boom", ""), 0.0)
+    simulation.dispatcher.handle(LayerFailed(1, "a", 0, "boom", ""), GRACE_SECONDS)
+
+    with pytest.raises(HopelessError, match="rank 2 cannot"):
+        simulation.dispatcher.check(GRACE_SECONDS + 0.1)
+
+    simulation.dispatcher.handle(LayerFailed(2, "a", 0, "boom", ""), GRACE_SECONDS + 0.2)
+    simulation.dispatcher.check(10 * GRACE_SECONDS)
+
+    assert simulation.statuses() == {"a": "failed"}
+
+
+def test_a_second_signal_says_nothing_new():
+    """Signals come to many ranks at a time; only the first makes orders."""
+    simulation = Simulation((graph_of({"a": (3, 2)}), 2))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    first = simulation.dispatcher.handle(StopWanted(1, "SIGTERM"), 1.0)
+    second = simulation.dispatcher.handle(StopWanted(0, "SIGTERM"), 1.1)
+
+    assert [order.rank for order in first] == [0, 1]
+    assert second == []
+    assert [fields for event, fields in simulation.events if event == "stopping"] == [{"reason": "rank 1 got SIGTERM"}]
+
+
+def test_progress_goes_to_the_observer_and_changes_nothing():
+    """Reports of progress make no orders."""
+    simulation = Simulation((graph_of({"a": (1, 1)}), 1))
+    seen = []
+    simulation.progressed = seen.append
+    simulation.obey(simulation.dispatcher.start(0.0))
+    progress = StepProgress("a", 0, 0, 0.5, 100.0, 0.25)
+
+    assert simulation.dispatcher.handle(Progressed(progress), 1.0) == []
+    assert seen == [progress]
+
+
+def test_a_silent_layer_is_named_once():
+    """A layer that says nothing for long is recorded with the ranks that owe a report; any word puts it off."""
+    simulation = Simulation((graph_of({"a": (1, 3)}), 3))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    simulation.dispatcher.handle(Progressed(StepProgress("a", 0, 0, None, 1.0, 0.5)), 100.0)
+    simulation.dispatcher.check(LATE_SECONDS + 50)
+    early = [fields for event, fields in simulation.events if event == "layer_late"]
+    simulation.dispatcher.handle(LayerDone(1, "a", 0, None), 200.0)
+    for minute in range(10):
+        simulation.dispatcher.check(LATE_SECONDS + 201 + 60 * minute)
+
+    assert early == []
+    assert [fields for event, fields in simulation.events if event == "layer_late"] == [
+        {"task": "a", "layer": 0, "silent_ranks": [0, 2]}
+    ]

@@ -1,0 +1,93 @@
+"""What goes wrong on one rank alone ends the whole run within 10 s, with that rank's traceback."""
+
+import time
+
+import pytest
+from jobs import family, family_task, long_job, python_job
+from runs import by_mpirun
+
+TEN_SECONDS = 10
+pytestmark = pytest.mark.timeout(180)
+
+
+def trains(model, **changes):
+    """A job that trains a network of the user's on two ranks, for long."""
+    model = {"name": f"user_code:{model}", "outputs": 10, "rank": 1}
+    task = family_task("digit", input="digits/images", model=model, epochs=100, ranks=2, **changes)
+    return family(ranks=2, tasks={"digit": task})
+
+
+def assert_ended_by(run, rank, error):
+    """The run ended soon after the raise, says who raised what and where, and left nothing behind."""
+    run.finish()
+    ended = time.time()
+    raised = (run.folder / "raised").stat().st_mtime
+    (failure,) = [event for event in run.events if event["event"] == "rank_failed"]
+
+    assert run.returncode not in {0, 75}, run.said
+    assert ended - raised < TEN_SECONDS, run.said
+    assert "Traceback (most recent call last)" in run.stderr
+    assert f"rank {rank} failed in task {failure['task']}, layer 0" in run.stderr
+    assert error in run.stderr
+    assert (failure["rank"], failure["message"]) == (rank, error)
+    assert f"rank {rank} failed alone" in run.log(0)
+    assert error in run.log(rank)
+    assert not (run.directory / "results.json").exists()
+    assert run.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("rank", "ranks", "wait"),
+    [
+        (1, 2, "allreduce"),
+        pytest.param(0, 3, "barrier", marks=pytest.mark.slow),
+        pytest.param(3, 4, "allreduce", marks=pytest.mark.slow),
+    ],
+)
+def test_user_code(start, rank, ranks, wait):
+    """A callable that raises on one rank, the first, the last or another, while the others wait in a collective."""
+    run = start(python_job("lone", ranks, rank=rank, wait=wait), by_mpirun(ranks))
+
+    assert_ended_by(run, rank, "ZeroDivisionError: on purpose, on one rank")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["horovod", "kvstore"])
+def test_network(start, engine):
+    """A network that raises on one rank in its first step while the others wait for its gradients."""
+    run = start(trains("raises_in_forward", engine=engine), by_mpirun(2))
+
+    assert_ended_by(run, 1, "ValueError: on purpose, in the network")
+
+
+@pytest.mark.slow
+def test_data(start):
+    """A disk that fails on one rank in the middle of the training."""
+    run = start(trains("on_a_failing_disk"))
+    run.finish()
+
+    assert_ended_by(run, 1, run.events[-1]["message"])
+    assert "Input/output error, on purpose" in run.stderr
+
+
+@pytest.mark.slow
+def test_engine(start):
+    """An allreduce that raises on one rank while the others take part in it."""
+    run = start(trains("with_a_failing_engine"))
+
+    assert_ended_by(run, 1, "RuntimeError: on purpose, in the engine")
+
+
+@pytest.mark.slow
+def test_killed(start):
+    """A rank that is killed takes the run with it, at once and with an exit code that is not 0."""
+    run = start(long_job())
+    run.until_event("layer_ended", task="digit")
+    killed = time.time()
+    run.rank(1).kill()
+    run.finish()
+
+    assert time.time() - killed < TEN_SECONDS
+    assert run.returncode not in {0, 75}, run.said
+    assert not (run.directory / "results.json").exists()
+    assert run.leftovers() == []

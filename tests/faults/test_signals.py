@@ -1,0 +1,114 @@
+"""Signals stop a run at a step boundary with checkpoints, and a second one ends it; no process is left behind."""
+
+import os
+import signal
+import time
+
+import pytest
+from jobs import long_job, python_job
+from runs import by_mpirun
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+TEN_SECONDS = 10
+
+
+def assert_stopped(run):
+    """The run ended as one that can go on."""
+    tasks = run.results["tasks"]
+    stops = [event for event in run.events if event["event"] == "layer_stopped"]
+
+    assert run.returncode == 75, run.said
+    assert run.results["status"] == "stopped"
+    assert (tasks["digit"]["status"], tasks["digit"]["message"]) == ("stopped", "stopped with a checkpoint")
+    assert tasks["after"]["status"] == "stopped"
+    assert [stop["task"] for stop in stops] == ["digit"]
+    assert (run.directory / "checkpoints" / "digit" / f"layer-{stops[0]['layer']:03d}.h5").exists()
+    assert "digit stopped: stopped with a checkpoint" in run.stdout
+    assert run.leftovers() == []
+
+
+def test_interrupt(start):
+    """Ctrl-C stops all ranks at a step boundary, with a checkpoint; the exit code says that the job can go on."""
+    run = start(long_job(3)).until_event("layer_ended", task="digit")
+    run.process.send_signal(signal.SIGINT)
+    run.finish()
+
+    assert "hpcmtl: SIGINT: stopping at the next step boundary" in run.stderr
+    assert_stopped(run)
+
+
+def test_interrupt_of_the_terminal(start):
+    """A terminal sends Ctrl-C to the whole process group: the ranks are not in it, so that they can checkpoint."""
+    run = start(long_job()).until_event("layer_ended", task="digit")
+    os.killpg(run.process.pid, signal.SIGINT)
+    run.finish()
+
+    assert_stopped(run)
+
+
+def test_usr1_under_mpirun(start):
+    """SIGUSR1 to an mpirun of the user's own, as a batch system sends it before the time limit, stops the job."""
+    run = start(long_job(), by_mpirun(2)).until_event("layer_ended", task="digit")
+    run.process.send_signal(signal.SIGUSR1)
+    run.finish()
+
+    assert_stopped(run)
+
+
+def test_signal_to_one_rank(start):
+    """A signal that reaches only one rank, and not the first, stops them all."""
+    run = start(long_job(), by_mpirun(2)).until_event("layer_ended", task="digit")
+    run.rank(1).send_signal(signal.SIGTERM)
+    run.finish()
+
+    assert_stopped(run)
+    assert [event["reason"] for event in run.events if event["event"] == "stopping"] == ["rank 1 got SIGTERM"]
+
+
+def test_a_callable_can_stop(start):
+    """A python task is told that the job is to stop, and its own end is the end of the run."""
+    run = start(python_job("patient")).until_files("patient.*", 2)
+    run.process.send_signal(signal.SIGTERM)
+    run.finish()
+
+    assert run.results["status"] == "complete", run.said
+    assert run.leftovers() == []
+
+
+def test_interrupt_twice(start):
+    """A job that does not stop is ended by the second Ctrl-C, soon and not with 0."""
+    run = start(python_job("stubborn")).until_files("stubborn.*", 2)
+    run.process.send_signal(signal.SIGINT)
+    run.until(lambda _: "once more ends the ranks" in run.stderr)
+    asked = time.time()
+    run.process.send_signal(signal.SIGINT)
+    run.finish()
+
+    assert time.time() - asked < TEN_SECONDS
+    assert run.returncode not in {0, 75}, run.said
+    assert "hpcmtl: SIGINT: ending the ranks" in run.stderr
+    assert run.leftovers() == []
+
+
+def test_term_under_mpirun(start):
+    """SIGTERM to an mpirun of the user's own ends the ranks as mpirun does it, soon and not with 0."""
+    run = start(python_job("stubborn"), by_mpirun(2)).until_files("stubborn.*", 2)
+    asked = time.time()
+    run.process.send_signal(signal.SIGTERM)
+    run.finish()
+
+    assert time.time() - asked < TEN_SECONDS
+    assert run.returncode not in {0, 75}, run.said
+    assert run.leftovers() == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0, 2.0])
+def test_interrupt_at_the_start(start, delay):
+    """Ctrl-C before the job has begun ends it soon, and nothing is left."""
+    run = start(long_job())
+    time.sleep(delay)
+    run.process.send_signal(signal.SIGINT)
+    run.finish(30)
+
+    assert run.returncode != 0, run.said
+    assert run.leftovers() == []

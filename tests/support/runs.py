@@ -1,0 +1,223 @@
+"""Real runs of `hpcmtl`, watched while they go on: what they wrote, which processes they have, how they ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from jobs import family, write_job
+
+from hpcmtl.results import ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+CHECKOUT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "hpcmtl"]
+ABORTING = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl"]
+_TAG = "HPCMTL_TEST_RUN"  # launchers pass HPCMTL_* on to the ranks
+
+
+def by_mpirun(ranks: int, program: Sequence[str] = ABORTING) -> list[str]:
+    """The command that starts ranks without `hpcmtl run` above them."""
+    return [str(CHECKOUT / "launchers" / "mpirun.sh"), "-np", str(ranks), *program]
+
+
+@dataclass
+class Run:
+    """A command that is running, or has ended, in a folder with a job file.
+
+    Attributes:
+        folder: where the job file lies and the runs will.
+        process: what was started.
+        tag: environment variable by which every process of the run is known.
+    """
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    tag: str
+    started: float = field(default_factory=time.time)
+    seconds: float = 0.0
+
+    @property
+    def directory(self) -> Path:
+        """The one run directory."""
+        (directory,) = (self.folder / "runs").iterdir()
+        return directory
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What `results.json` holds."""
+        return json.loads((self.directory / "results.json").read_text(encoding="utf-8"))
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the ledger holds so far."""
+        found = list(self.folder.glob("runs/*/events.jsonl"))
+        return ledger.read(found[0]) if found else []
+
+    @property
+    def stdout(self) -> str:
+        """Standard output so far."""
+        return (self.folder / "stdout.txt").read_text(encoding="utf-8")
+
+    @property
+    def stderr(self) -> str:
+        """Standard error so far."""
+        return (self.folder / "stderr.txt").read_text(encoding="utf-8")
+
+    @property
+    def said(self) -> str:
+        """All output, for the message of an assertion."""
+        code = self.process.returncode
+        return f"exit code {code} after {self.seconds:.1f} s\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+    @property
+    def returncode(self) -> int:
+        """Exit code; the run has to be over."""
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    def log(self, rank: int) -> str:
+        """The log file of one rank."""
+        return (self.directory / "logs" / f"rank.{rank:03d}.log").read_text(encoding="utf-8")
+
+    def until(self, condition: Callable[[Run], Any], timeout: float = 60) -> Run:
+        """Wait until a condition holds; the test fails if the run ends before, or it takes too long."""
+        end = time.monotonic() + timeout
+        while not condition(self):
+            if self.process.poll() is not None or time.monotonic() > end:
+                pytest.fail(f"waited in vain for {condition}: {self.said}")
+            time.sleep(0.05)
+        return self
+
+    def until_files(self, pattern: str, count: int) -> Run:
+        """Wait until the user's code has left so many files beside the job file."""
+        return self.until(lambda _: len(list(self.folder.glob(pattern))) == count)
+
+    def until_event(self, event: str, **fields: Any) -> Run:
+        """Wait for an event in the ledger with these fields."""
+        wanted = {"event": event, **fields}
+        return self.until(lambda _: any(wanted.items() <= found.items() for found in self.events))
+
+    def finish(self, timeout: float = 90) -> Run:
+        """Wait for the end; the test fails if it does not come."""
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the run is still there after {timeout} s: {self.said}")
+        self.seconds = time.time() - self.started
+        return self
+
+    def processes(self) -> list[psutil.Process]:
+        """All living processes of the run."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(_TAG) == self.tag and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def rank(self, number: int) -> psutil.Process:
+        """The process that is one rank."""
+        return next(p for p in self.processes() if p.environ().get("OMPI_COMM_WORLD_RANK") == str(number))
+
+    def leftovers(self, timeout: float = 5) -> list[psutil.Process]:
+        """Processes that are still there a moment after the end."""
+        psutil.wait_procs(self.processes(), timeout)
+        return self.processes()
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        left = self.processes()
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
+        self.process.wait(5)
+
+
+@dataclass
+class Starter:
+    """Starts runs, each in a folder of its own, and ends what is left of them when the test is over."""
+
+    folder: Path
+    data: Path
+    runs: list[Run] = field(default_factory=list)
+
+    def __call__(
+        self,
+        job: Mapping[str, Any],
+        command: Sequence[str] = PROGRAM,
+        words: Sequence[str] = ("run", "job.yaml", "--runs", "runs"),
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Start a command on a job file, the data and the user's code beside it."""
+        folder = self.folder / f"run{len(self.runs)}"
+        folder.mkdir(parents=True)
+        write_job(folder, dict(job), self.data)
+        tag = uuid.uuid4().hex
+        path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(CHECKOUT)]))
+        environ = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {}), "PYTHONPATH": path, _TAG: tag}
+        with (folder / "stdout.txt").open("w") as stdout, (folder / "stderr.txt").open("w") as stderr:
+            process = subprocess.Popen(
+                [*command, *words],
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        self.runs.append(Run(folder, process, tag))
+        return self.runs[-1]
+
+    def end(self) -> None:
+        """End what still runs."""
+        for run in self.runs:
+            run.end()
+
+
+@pytest.fixture
+def start(tmp_path: Path, digits_file: Path) -> Iterator[Starter]:
+    """Start runs of `hpcmtl` on the small images."""
+    starter = Starter(tmp_path, digits_file)
+    yield starter
+    starter.end()
+
+
+@pytest.fixture(scope="module")
+def start_once(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) -> Iterator[Starter]:
+    """As `start`, for runs that several tests of a module look at."""
+    starter = Starter(tmp_path_factory.mktemp("runs"), digits_file)
+    yield starter
+    starter.end()
+
+
+@pytest.fixture(scope="session")
+def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 1,797 small digits, as the project's own builder makes them."""
+    file = tmp_path_factory.mktemp("data") / "digits.h5"
+    subprocess.run(
+        [sys.executable, str(CHECKOUT / "datasets" / "digits.py"), "--out", str(file)],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        check=True,
+        capture_output=True,
+    )
+    return file
+
+
+@pytest.fixture
+def family_file(tmp_path: Path, digits_file: Path) -> Path:
+    """The job file of the family of tasks, with its data beside it."""
+    return write_job(tmp_path, family(), digits_file)

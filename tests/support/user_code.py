@@ -1,0 +1,120 @@
+"""What users of the tests' jobs have written: callables and networks, some of which fail in a way that is asked for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def census(context):
+    """Count the votes for each class, each rank a share of the samples, and publish them."""
+    scores = context.read(context.arguments["reference"])
+    mine = np.zeros(scores.shape[1])
+    for row in scores[context.group.rank :: context.group.size]:
+        mine[row.argmax()] += 1
+    context.group.Allreduce(mine)
+    return {"votes": mine, "samples": mine.sum()}
+
+
+def _mark(name):
+    """Leave word in the working directory, whose time the tests compare with that of the end."""
+    Path(name).touch()
+
+
+def lone(context):
+    """Raise on one rank of the group while the others wait for it in a collective."""
+    if context.group.rank == context.arguments["rank"]:
+        _mark("raised")
+        raise ZeroDivisionError("on purpose, on one rank")
+    if context.arguments["wait"] == "barrier":
+        context.group.barrier()
+    else:
+        context.group.Allreduce(np.ones(100_000))
+
+
+def together(context):
+    """Raise on all ranks alike."""
+    raise ZeroDivisionError("on purpose, on all ranks")
+
+
+def stubborn(context):
+    """Never end, and never look whether one should."""
+    _mark(f"stubborn.{context.group.rank}")
+    while True:
+        time.sleep(0.05)
+
+
+def patient(context):
+    """Run until the job is to stop, as a well-behaved callable does."""
+    _mark(f"patient.{context.group.rank}")
+    while not context.stop_requested():
+        time.sleep(0.01)
+
+
+def _rank():
+    return int(os.environ["OMPI_COMM_WORLD_RANK"])
+
+
+def _dense(outputs):
+    """A network of one dense layer."""
+    from mxnet.gluon import nn
+
+    net = nn.HybridSequential()
+    net.add(nn.Flatten(), nn.Dense(outputs))
+    return net
+
+
+def on_a_failing_disk(outputs, rank):
+    """A network on whose arrival one rank's second read of data, and all that follow, fail."""
+    import h5py
+
+    read, reads = h5py.Dataset.__getitem__, itertools.count()
+
+    def fail(dataset, *arguments, **keywords):
+        if next(reads) > 0:
+            _mark("raised")
+            raise OSError(5, "Input/output error, on purpose")
+        return read(dataset, *arguments, **keywords)
+
+    if _rank() == rank:
+        h5py.Dataset.__getitem__ = fail
+    return _dense(outputs)
+
+
+def with_a_failing_engine(outputs, rank):
+    """A network on whose arrival one rank's Horovod raises at its fifth allreduce."""
+    import horovod.mxnet as hvd
+
+    allreduce, calls = hvd.grouped_allreduce_, itertools.count(1)
+
+    def fail(*arguments, **keywords):
+        if next(calls) == 5:
+            _mark("raised")
+            raise RuntimeError("on purpose, in the engine")
+        return allreduce(*arguments, **keywords)
+
+    if _rank() == rank:
+        hvd.grouped_allreduce_ = fail
+    return _dense(outputs)
+
+
+def raises_in_forward(outputs, rank):
+    """A network that raises on one rank when it is traced for training."""
+    from mxnet.gluon import nn
+
+    class Moody(nn.HybridSequential):
+        def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's name
+            from mxnet import autograd
+
+            if _rank() == rank and autograd.is_training():
+                _mark("raised")
+                raise ValueError("on purpose, in the network")
+            return super().hybrid_forward(F, x)
+
+    net = Moody()
+    net.add(nn.Flatten(), nn.Dense(outputs))
+    return net

@@ -1,0 +1,129 @@
+"""Optimizers by name or of the user's, and their whole state as arrays: a training goes on as if never interrupted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpcmtl.errors import InputError
+from hpcmtl.jobfile.schema import OPTIMIZERS, Optimizer
+from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
+
+mx = import_mxnet()
+
+CASES = [Optimizer(name=name, learning_rate=0.01, weight_decay=0.001) for name in OPTIMIZERS]
+CASES += [
+    Optimizer(name="sgd", learning_rate=0.01, options={"momentum": 0.9}),
+    Optimizer(name="nag", learning_rate=0.01, options={"momentum": 0.9}),
+    Optimizer(name="rmsprop", learning_rate=0.01, options={"centered": True}),
+    Optimizer(name="own_blocks:Halving", learning_rate=0.01),
+]
+SHAPES = {"a.weight": (4, 3), "a.bias": (4,), "b.weight": (2, 4), "b.bias": (2,), "c.weight": (5,), "d.weight": (1,)}
+
+
+def parameters(values=None):
+    """Fresh parameters, all ones or with given values."""
+    made = {}
+    for name, shape in SHAPES.items():
+        made[name] = mx.gluon.Parameter(name, shape=shape, init="ones")
+        made[name].initialize()
+        if values is not None:
+            made[name].set_data(mx.nd.array(values[name]))
+    return made
+
+
+def take_steps(updater, made, first, count):
+    """Steps with gradients that depend on nothing but the number of the step; return the values after them."""
+    for step in range(first, first + count):
+        generator = np.random.default_rng(step)
+        for parameter in made.values():
+            parameter.grad()[:] = mx.nd.array(generator.normal(size=parameter.shape))
+        updater.update(0.01 / (1 + step), 0.5)
+    return {name: parameter.data().asnumpy() for name, parameter in made.items()}
+
+
+@pytest.mark.parametrize("optimizer", CASES, ids=lambda each: f"{each.name}{''.join(each.options)}")
+def test_state_goes_round(optimizer):
+    """Four steps, save, load in a new updater, four steps: the same bits as eight steps."""
+    straight = parameters()
+    expected = take_steps(Updater(straight, optimizer), straight, 0, 8)
+    first = parameters()
+    updater = Updater(first, optimizer)
+    values = take_steps(updater, first, 0, 4)
+    state = updater.state()
+    second = parameters(values)
+    resumed = Updater(second, optimizer)
+    resumed.load_state(state)
+    made = take_steps(resumed, second, 4, 4)
+
+    assert all(np.isfinite(array).all() for array in expected.values())
+    assert not any(np.array_equal(values[name], expected[name]) for name in SHAPES)
+    assert all(np.array_equal(made[name], expected[name]) for name in SHAPES)
+    again = resumed_state(optimizer, values, state)
+    assert again.keys() == state.keys()
+    assert all(np.array_equal(again[name], state[name]) for name in state)
+
+
+def resumed_state(optimizer, values, state):
+    """What an updater saves that has loaded a state and done nothing."""
+    updater = Updater(parameters(values), optimizer)
+    updater.load_state(state)
+    return updater.state()
+
+
+def test_a_fresh_state_takes_the_place_of_a_used_one():
+    """Loading the state of before the first step forgets all moments."""
+    optimizer = Optimizer(name="adam", learning_rate=0.01)
+    fresh = parameters()
+    expected = take_steps(Updater(fresh, optimizer), fresh, 0, 3)
+    used = parameters()
+    updater = Updater(used, optimizer)
+    before = updater.state()
+    take_steps(updater, used, 5, 3)
+    updater.load_state(before)
+    for name, parameter in parameters().items():
+        used[name].set_data(parameter.data())
+    made = take_steps(updater, used, 0, 3)
+
+    assert all(np.array_equal(made[name], expected[name]) for name in SHAPES)
+
+
+def test_rate_rescale_and_decay():
+    """Plain gradient descent does what its formula says: w - rate * (rescale * g + decay * w)."""
+    made = parameters()
+    updater = Updater(made, Optimizer(name="sgd", learning_rate=9.0, weight_decay=0.1))
+    for parameter in made.values():
+        parameter.grad()[:] = 4.0
+    updater.update(0.5, 0.25)
+
+    for parameter in made.values():
+        np.testing.assert_allclose(parameter.data().asnumpy(), 1 - 0.5 * (0.25 * 4 + 0.1 * 1), rtol=1e-6)
+
+
+def test_an_optimizer_of_the_users():
+    """`package.module:attribute` is called with rate and decay, and its update is used."""
+    made = parameters()
+    updater = Updater(made, Optimizer(name="own_blocks:Halving", learning_rate=9.0))
+    for parameter in made.values():
+        parameter.grad()[:] = 2.0
+    updater.update(0.1, 1.0)
+
+    assert type(make_optimizer(Optimizer(name="own_blocks:Halving", learning_rate=1.0))).__name__ == "Halving"
+    for parameter in made.values():
+        np.testing.assert_allclose(parameter.data().asnumpy(), 1 - 0.5 * 0.1 * 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("sgd", {"momentun": 0.9}, "momentun"),
+        ("own_blocks:Halving", {"depth": 3}, "depth"),
+        ("own_blocks:Missing", {}, "cannot be imported"),
+        ("own_blocks:not_a_block", {}, "makes a int, not an MXNet optimizer"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(name, options, said):
+    """Options that do not fit, and names that stand for no optimizer, are input errors that say so."""
+    with pytest.raises(InputError, match=said):
+        make_optimizer(Optimizer(name=name, learning_rate=0.1, options=options))

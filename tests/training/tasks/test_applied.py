@@ -1,0 +1,131 @@
+"""Extract, predict and evaluate give the same arrays and metrics on any number of ranks, in any number of layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from hpcmtl.communicators.inproc import RankFailedError
+from hpcmtl.data.hdf5 import describe, read_split, split_indices
+from hpcmtl.data.reader import open_array
+from hpcmtl.training.gluon.learner import GluonNetwork
+from hpcmtl.jobfile.network import Leaf
+
+SAMPLES = 61
+FORMS = [(1, 1), (2, 1), (3, 1), (1, 4), (3, 5), (2, 61), (3, 40)]  # (ranks, layers)
+
+
+def tasks_of(task):
+    """A trained net, and every way to apply it."""
+    return {
+        "digit": task(epochs=6, metrics=["accuracy", "auc", "mrr", "ndcg"]),
+        "size": task(
+            target="small/size", loss="l2", model={"name": "mlp", "widths": [4], "outputs": 1}, metrics=["mse", "r2"]
+        ),
+        "code": {"kind": "extract", "needs": {"digit": "parameters"}, "output": "body", "batch_size": 7},
+        "scores": {"kind": "predict", "needs": {"digit": "parameters"}, "batch_size": 7},
+        "report": {"kind": "evaluate", "needs": {"digit": "parameters"}, "batch_size": 7},
+        "sizes": {"kind": "evaluate", "needs": {"size": "parameters"}, "batch_size": 7},
+        "trained_on": {"kind": "evaluate", "needs": {"digit": "parameters"}, "split": "train", "metrics": ["accuracy"]},
+    }
+
+
+@pytest.fixture
+def trained(bench, task):
+    """A bench with both nets trained."""
+    made = bench(tasks_of(task))
+    made.run("digit")
+    made.run("size")
+    return made
+
+
+def read(path, name):
+    """A whole array of a data file."""
+    with open_array(path, name) as reader:
+        return reader.read(0, reader.samples)
+
+
+def direct(trained, name="digit", part=None):
+    """What the network itself makes of all samples in one batch."""
+    model = trained.prepared.job.tasks[name].model
+    network = GluonNetwork(Leaf(model), (1, 6, 6), ["main"], seed=0)
+    network.load_parameters(trained.parameters(name))
+    (made,) = network.outputs(read(trained.prepared.files["small"], "images"), part).values()
+    return made
+
+
+@pytest.mark.parametrize(("ranks", "layers"), FORMS)
+@pytest.mark.parametrize(("name", "array", "part"), [("code", "values", "body"), ("scores", "main", None)])
+def test_published_arrays_do_not_depend_on_ranks_and_layers(trained, name, array, part, ranks, layers):
+    """Every sample has its row, in stored order, as the network makes it; the split goes along."""
+    trained.layers = layers
+    trained.run(name, ranks)
+    path = trained.artifact(name)
+
+    np.testing.assert_allclose(read(path, array), direct(trained, part=part), rtol=1e-5, atol=1e-6)
+    assert np.array_equal(read_split(path), read_split(trained.prepared.files["small"]))
+    assert describe(path).samples == SAMPLES
+
+
+@pytest.mark.parametrize(("ranks", "layers"), [(1, 1), (3, 1), (2, 5), (3, 13)])
+def test_metrics_are_those_of_scikit_learn(trained, ranks, layers):
+    """Over all predictions of the split at once, whatever ranks and layers they came from."""
+    trained.layers = layers
+    found = trained.run("report", ranks)[-1].metrics
+    sizes = trained.run("sizes", ranks)[-1].metrics
+    tested = split_indices(trained.prepared.files["small"], ["test"])
+    truth = read(trained.prepared.files["small"], "digit")[tested]
+    scores = direct(trained)[tested]
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    one_hot = np.eye(3)[truth]
+    true_sizes, made = read(trained.prepared.files["small"], "size")[tested], direct(trained, "size")[tested][:, 0]
+
+    assert found.keys() == {"accuracy", "auc", "mrr", "ndcg"}
+    assert found["accuracy"] == sklearn_metrics.accuracy_score(truth, scores.argmax(axis=1))
+    assert found["mrr"] == pytest.approx(sklearn_metrics.label_ranking_average_precision_score(one_hot, scores))
+    assert found["ndcg"] == pytest.approx(sklearn_metrics.ndcg_score(one_hot, scores))
+    ovr = [sklearn_metrics.roc_auc_score(truth == number, scores[:, number]) for number in range(3)]
+    assert found["auc"] == pytest.approx(np.mean(ovr)) or found["auc"] == pytest.approx(
+        sklearn_metrics.roc_auc_score(truth, probabilities, multi_class="ovr")
+    )
+    assert sizes["mse"] == pytest.approx(sklearn_metrics.mean_squared_error(true_sizes, made), rel=1e-5)
+    assert sizes["r2"] == pytest.approx(sklearn_metrics.r2_score(true_sizes, made), rel=1e-5)
+
+
+def test_another_split_can_be_evaluated(trained):
+    """The metrics and the split that were asked for."""
+    trained_on = split_indices(trained.prepared.files["small"], ["train"])
+    truth = read(trained.prepared.files["small"], "digit")[trained_on]
+
+    assert trained.run("trained_on", 2)[0].metrics == {
+        "accuracy": np.mean(direct(trained)[trained_on].argmax(axis=1) == truth)
+    }
+
+
+@pytest.mark.parametrize("widths", [[1, 3, 2], [3, 1, 1, 2]], ids=str)
+def test_ranks_may_change_between_layers(trained, widths):
+    """A layer leaves its rows in a file, so that the next may run elsewhere."""
+    trained.run_by_layers("code", widths)
+
+    np.testing.assert_allclose(
+        read(trained.artifact("code"), "values"), direct(trained, part="body"), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_progress_reaches_its_end(trained):
+    """The first rank tells how much of the layer is done, up to all of it."""
+    reports = []
+    trained.run("code", 2, report=reports.append)
+
+    assert [report.fraction for report in reports] == sorted(report.fraction for report in reports)
+    assert reports[-1].fraction == 1.0
+    assert {(report.task, report.layer, report.loss) for report in reports} == {("code", 0, None)}
+
+
+def test_missing_parameters_fail_all_ranks(trained):
+    """A producer's file that is not there is named."""
+    trained.artifact("digit").unlink()
+
+    with pytest.raises(RankFailedError, match="digit.h5 cannot be read"):
+        trained.run("code", 2)

@@ -1,0 +1,273 @@
+"""Ranks agree at the same steps: on losses, on a failure of one of them, and on the wish of one to stop."""
+
+from __future__ import annotations
+
+import math
+
+import engine_suite as suite
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcmtl.communicators.inproc import RankFailedError, run_ranks
+from hpcmtl.data.batches import Batch
+from hpcmtl.data.cursor import Cursor
+from hpcmtl.errors import TaskFailedError
+from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, Piece, run_steps
+from hpcmtl.training.schedule import Cosine, Schedule, learning_rate
+
+
+class Recorder:
+    """A learner that computes nothing: it notes its steps, and its losses are what the test says."""
+
+    def __init__(self, losses):
+        self.losses, self.rates, self.seen = losses, [], []
+        self.drained = 0
+
+    def step(self, batch, rate):
+        self.rates.append(rate)
+        self.seen.append(int(batch.inputs[0]))
+
+    def drain_losses(self):
+        rows = [self.losses(step) for step in self.seen[self.drained :]]
+        self.drained = len(self.seen)
+        return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+
+
+class Slow(Recorder):
+    """A learner whose steps take half a second by the clock of the loop, so that the ranks agree after each."""
+
+    clock = 0.0
+
+    def step(self, batch, rate):
+        super().step(batch, rate)
+        self.clock += 0.6
+
+
+def piece(start, stop, per_epoch=10, objectives=("main",)):
+    """A piece of a task `digits` with a cosine schedule over 1000 steps."""
+    return Piece("digits", 3, start, stop, per_epoch, objectives, 32, Schedule(0.1, 1000, decay=Cosine()))
+
+
+def fed(work):
+    """One batch a step; its input is the number of the step."""
+    for step in range(work.start, work.stop):
+        cursor = Cursor(*divmod(step, work.steps_per_epoch), 0)
+        arrays = {INPUT: np.array([step]), **{TARGET + name: np.zeros(1) for name in work.objectives}}
+        yield Batch(cursor, np.array([step]), arrays, np.ones(1, np.float32), 32)
+
+
+def run(group, work, losses=lambda _step: [1.0], stop=lambda: False):
+    """Run the loop with a recorder; return what came of it, and what it called."""
+    learner, reports, epochs = Recorder(losses), [], []
+    trained = run_steps(learner, fed(work), work, group, Hooks(reports.append, stop, epochs.append))
+    return trained, learner, reports, epochs
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_every_step_is_taken_once_with_its_rate(ranks):
+    """In order, from the piece's first to its last, at the rate that the schedule has for it."""
+    work = piece(13, 47)
+    results = run_ranks(ranks, run, work)
+
+    for trained, learner, _, epochs in results:
+        assert learner.seen == list(range(13, 47))
+        assert learner.rates == [learning_rate(work.schedule, step) for step in range(13, 47)]
+        assert (trained.next_step, trained.stopped) == (47, False)
+        assert epochs == [1, 2, 3]
+
+
+def test_losses_are_added_over_ranks_and_averaged_over_the_epoch():
+    """Each rank has its share of the mean loss of a step; the result is the mean over the last epoch's steps."""
+    work = piece(10, 35, objectives=("digit", "parity"))
+    results = run_ranks(3, run, work, lambda step: [step, 2.0])
+
+    for trained, *_ in results:
+        assert trained.losses == {"digit": pytest.approx(3 * np.mean(range(30, 35))), "parity": pytest.approx(6.0)}
+
+
+def test_only_the_first_rank_reports():
+    """What it tells: task, layer, epoch, loss of all objectives, and how much of the layer is done."""
+    work = piece(10, 35, objectives=("digit", "parity"))
+    (_, _, reports, _), (_, _, silence, _) = run_ranks(2, run, work, lambda _step: [1.0, 2.0])
+
+    assert silence == []
+    assert {(r.task, r.layer, r.loss) for r in reports} == {("digits", 3, 6.0)}
+    assert [r.fraction for r in reports] == sorted({r.fraction for r in reports})
+    assert (reports[-1].fraction, reports[-1].epoch) == (1.0, 3)
+    assert reports[0].fraction == 1 / 25
+    assert all(r.samples_per_second > 0 for r in reports)
+
+
+def test_agreements_are_not_at_every_step():
+    """Quick steps cost no message but the gradients: ranks meet after the first, then after up to 64."""
+    work = piece(0, 500, per_epoch=1000)
+    (_, _, reports, _), _ = run_ranks(2, run, work)
+    steps = [round(report.fraction * 500) for report in reports]
+
+    assert steps[0] == 1
+    assert steps[-1] == 500
+    assert max(np.diff(steps)) <= MOST_STEPS_BETWEEN_AGREEMENTS
+    assert len(steps) < 100
+
+
+def test_agreements_follow_the_slowest_rank(monkeypatch):
+    """Where one rank takes half a second for a step, all meet after every step."""
+    clocks = {}
+
+    def slow(group):
+        learner = Slow(lambda _step: [1.0]) if group.rank == 1 else Recorder(lambda _step: [1.0])
+        clocks[group.rank] = learner
+        reports = []
+        work = piece(0, 20, per_epoch=1000)
+        run_steps(learner, fed(work), work, group, Hooks(reports.append, lambda: False, lambda _epoch: None))
+        return reports
+
+    import threading
+
+    def now():
+        rank = int(threading.current_thread().name.split()[-1])
+        return getattr(clocks.get(rank), "clock", 0.0)
+
+    monkeypatch.setattr("hpcmtl.training.loop.time.perf_counter", now)
+    first, _ = run_ranks(2, slow)
+
+    assert [round(report.fraction * 20) for report in first] == list(range(1, 21))
+    assert first[-1].samples_per_second == pytest.approx(32 / 0.6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(0, 2), st.integers(0, 39), st.sampled_from([math.nan, math.inf, -math.inf]), st.data()
+)
+def test_a_loss_that_is_not_finite_fails_all_ranks(ranks, bad_rank, bad_step, value, data):
+    """One rank alone has a NaN or Inf: all raise the same error, with task, layer, step, epoch and objective."""
+    work = piece(0, 40, objectives=("digit", "parity"))
+    bad_rank %= ranks
+    also = data.draw(st.integers(bad_step, 39))  # what follows the first is not what is told
+
+    def failing(group):
+        def losses(step):
+            bad = group.rank == bad_rank and step in {bad_step, also}
+            return [1.0, value if bad else 1.0]
+
+        with pytest.raises(TaskFailedError) as error:
+            run(group, work, losses)
+        return str(error.value)
+
+    messages = set(run_ranks(ranks, failing))
+
+    assert len(messages) == 1
+    message = messages.pop()
+    assert message.startswith(f"task digits, layer 3, step {bad_step} (epoch {bad_step // 10}): the loss is not finite")
+    assert f"(parity = {value})" in message
+
+
+def test_one_wish_to_stop_stops_all_at_the_same_step():
+    """A rank that was asked to stop says so at the next agreement; no rank goes on after it."""
+
+    def stopping(group, asked_rank):
+        asked = []
+
+        def losses(step):
+            asked.append(step == 25 and group.rank == asked_rank)
+            return [1.0]
+
+        return run(group, piece(0, 400), losses, lambda: any(asked))
+
+    for ranks, asked_rank in [(1, 0), (2, 1), (3, 1)]:
+        results = run_ranks(ranks, stopping, asked_rank)
+        steps = {trained.next_step for trained, *_ in results}
+
+        assert len(steps) == 1
+        assert 25 < steps.pop() <= 400 - 1
+        assert all(trained.stopped for trained, *_ in results)
+        assert all(learner.seen == results[0][1].seen for _, learner, *_ in results)
+        assert all(len(learner.seen) == trained.next_step for trained, learner, *_ in results)
+
+
+def test_a_wish_to_stop_at_the_end_is_not_a_stop():
+    """The layer is complete: it is for the dispatcher to start no other."""
+    trained, *_ = run_ranks(1, run, piece(0, 5), lambda _step: [1.0], lambda: True)[0]
+    whole, *_ = run_ranks(1, run, piece(0, 1), lambda _step: [1.0], lambda: True)[0]
+
+    assert (trained.next_step, trained.stopped) == (1, True)
+    assert (whole.next_step, whole.stopped) == (1, False)
+
+
+def test_a_layer_without_steps_is_complete():
+    """A layer that is run again after its end takes no step and keeps its place."""
+    trained, learner, reports, epochs = run_ranks(1, run, piece(20, 20))[0]
+
+    assert (trained.next_step, trained.stopped, trained.losses) == (20, False, {})
+    assert (learner.seen, reports, epochs) == ([], [], [])
+
+
+def test_an_error_of_one_rank_ends_the_others():
+    """A rank that fails by itself leaves nobody waiting."""
+
+    def failing(group):
+        def losses(step):
+            if group.rank == 1 and step == 4:
+                raise ZeroDivisionError("in user code")
+            return [1.0]
+
+        run(group, piece(0, 40), losses)
+
+    with pytest.raises(RankFailedError, match="rank 1 of 2 raised ZeroDivisionError: in user code"):
+        run_ranks(2, failing)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_a_real_learner_that_diverges(ranks):
+    """With a real learner: an Inf in the input of one rank fails all, at the step that had it."""
+
+    def diverging(group):
+        with suite.opened("local" if group.size == 1 else "kvstore", group) as engine:
+            learner = suite.learner_on(group, engine)
+            work = piece(0, len(suite.BATCHES), per_epoch=len(suite.BATCHES))
+            batches = [real(batch, group, step) for step, batch in enumerate(suite.batches())]
+            with pytest.raises(TaskFailedError) as error:
+                run_steps(learner, batches, work, group, Hooks(lambda _p: None, lambda: False, lambda _e: None))
+        return str(error.value)
+
+    def real(batch, group, step):
+        mine = suite.dealt(batch, group.rank, group.size)
+        inputs = np.where(step == 2 and group.rank == group.size - 1, np.inf, mine.inputs)
+        arrays = {INPUT: inputs.astype(np.float32), TARGET + "main": mine.targets[0]}
+        return Batch(Cursor(0, step, 0), np.arange(len(inputs)), arrays, mine.weights, mine.global_samples)
+
+    messages = set(run_ranks(ranks, diverging))
+
+    assert len(messages) == 1
+    assert messages.pop().startswith("task digits, layer 3, step 2 (epoch 0): the loss is not finite (main = ")
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_a_real_learner_trains(ranks):
+    """With a real learner: the losses are those of one rank, and they fall."""
+
+    def trained(group):
+        with suite.opened("local" if group.size == 1 else "kvstore", group) as engine:
+            learner = suite.learner_on(group, engine)
+            learner.load_state(start)
+            work = piece(0, 60, per_epoch=20)
+            batches = [real(group, step) for step in range(60)]
+            losses = []
+            hooks = Hooks(lambda progress: losses.append(progress.loss), lambda: False, lambda _e: None)
+            result = run_steps(learner, batches, work, group, hooks)
+        return result.losses["main"], losses
+
+    def real(group, step):
+        mine = suite.dealt(suite.batches()[step % 2], group.rank, group.size)
+        arrays = {INPUT: mine.inputs, TARGET + "main": mine.targets[0]}
+        return Batch(Cursor(0, step, 0), np.arange(len(mine.inputs)), arrays, mine.weights, mine.global_samples)
+
+    start = run_ranks(1, lambda group: suite.learner_on(group, suite.LocalEngine()).state())[0]
+    one = run_ranks(1, trained)[0]
+    many = run_ranks(ranks, trained)
+
+    for loss, _ in many:
+        assert loss == pytest.approx(one[0], rel=1e-4)
+    assert many[0][1][-1] < 0.5 * many[0][1][0]
