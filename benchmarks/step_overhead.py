@@ -40,9 +40,7 @@ def main() -> int:
     if options.quick:
         options.ranks, options.rounds = "1,2", 3
     rows = [launch(int(ranks), options) for ranks in options.ranks.split(",")]
-    print(
-        f"{'ranks':>5}  {'ours img/s':>10}  {'script img/s':>12}  {'ratio':>6}  {'min':>6}  {'max':>6}  {'data wait':>9}"
-    )
+    print("ranks  ours img/s  script img/s   ratio     min     max  data wait")
     for row in rows:
         print(
             f"{row['ranks']:>5}  {row['ours']:>10.0f}  {row['script']:>12.0f}  {row['ratio']:>6.3f}  "

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import hypothesis
 import psutil
 import pytest
 
@@ -19,6 +20,10 @@ CHECKOUT = Path(__file__).parents[1]
 
 # A contract suite is imported by the tests of each adapter, and run as a program on the ranks of an mpirun.
 sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("contracts", "support")]
+# How long an example takes says more of the machine than of the code; pytest's own time-out ends what hangs.
+hypothesis.settings.register_profile("hpcmtl", deadline=None)
+hypothesis.settings.load_profile("hpcmtl")
+
 pytest_plugins = ["runs"]  # jobs, and the command that runs them
 
 

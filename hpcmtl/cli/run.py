@@ -56,7 +56,12 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path) 
         else:
             code = int(exit_code(result))
             if world.rank == 0:
-                print_table(result, Console(width=width, force_terminal=os.environ.get(_STDOUT) == "terminal"))
+                on_terminal = os.environ.get(_STDOUT) == "terminal"
+                # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that
+                # came before them on the other one.
+                print_table(
+                    result, Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
+                )
         sys.stdout.flush()
         world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
     sys.exit(code)

@@ -227,7 +227,8 @@ class Dispatcher:
             if other.status is None and other.running is None:
                 cause = next((need for need in other.needs if self.tasks[need].status in {"failed", "skipped"}), None)
                 if cause is not None:
-                    self._end(other, "skipped", f"needs {cause}, which {self.tasks[cause].status}")
+                    fate = "failed" if self.tasks[cause].status == "failed" else "was skipped"
+                    self._end(other, "skipped", f"needs {cause}, which {fate}")
 
     def _end(self, state: TaskState, status: TaskStatus, message: str = "") -> None:
         state.status, state.message = status, message

@@ -31,6 +31,7 @@ class _Held:
     block: range
     group: Communicator
     session: Session | None = None
+    failed: bool = False
 
 
 class Worker:
@@ -80,8 +81,14 @@ class Worker:
     def _release(self, task: str) -> None:
         if self._held is not None and self._held.task == task:
             held, self._held = self._held, None
-            if held.session is not None:
-                held.session.close()
+            try:
+                if held.session is not None:
+                    held.session.close()
+            except Exception:
+                if not held.failed:
+                    raise
+                # What went wrong on a background thread comes out again here; the task has failed by it already.
+                _log.debug("closing the failed %s", task, exc_info=True)
             held.group.free()
 
     def _done(self, command: RunLayer, outcome: LayerOutcome) -> None:
@@ -97,6 +104,11 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - users' code may raise anything, and the dispatcher must know
             rank = self._world.rank
             _log.exception("rank %d failed in task %s, layer %d", rank, command.task, command.layer)
-            message = f"{type(error).__name__}: {error}"
+            if self._held is not None:
+                self._held.failed = True
+            text = str(error)
+            if text.startswith("Traceback"):  # MXNet's errors bring one, the cause being its last line
+                text = text.strip().splitlines()[-1]
+            message = f"{type(error).__name__}: {text}"
             report = LayerFailed(rank, command.task, command.layer, message, traceback.format_exc())
             self._boxes.report(report)

@@ -1,7 +1,8 @@
 """Sealed HDF5 files of named arrays: checkpoints and artifacts are one format.
 
 A file is written aside, flushed to disk and renamed: a reader sees all of it or none. Opening is no proof (after kill
--9 HDF5 opens files whose unwritten rows read as zeros), so every array has a checksum that is compared on reading.
+-9 HDF5 opens files whose unwritten rows read as zeros, and HDF5 itself sees no damage in what describes an array), so a
+manifest says what there is: the facts, and dtype, shape and checksum of every array. It has a checksum of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-FORMAT = 1
+FORMAT = 2
 
 
 class DamagedFileError(HpcmtlError):
@@ -38,12 +39,13 @@ def seal(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[
         facts: what is known about them (task, layer, step, ...).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    described = {name: _description(array) for name, array in arrays.items()}
+    manifest = json.dumps({"facts": dict(facts), "arrays": described}, sort_keys=True)
     with new_file(path) as file:
         for name, array in arrays.items():
-            dataset = file.create_dataset(name, data=array)
-            dataset.attrs["crc32"] = _checksum(array)
-        file.attrs["facts"] = json.dumps(dict(facts), sort_keys=True)
-        file.attrs["names"] = json.dumps(sorted(arrays))
+            file.create_dataset(name, data=array)
+        file.attrs["manifest"] = manifest
+        file.attrs["manifest_crc32"] = zlib.crc32(manifest.encode())
         file.attrs["hpcmtl_sealed"] = FORMAT
 
 
@@ -51,24 +53,40 @@ def read_sealed(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:
     """Return the arrays whose names begin with `prefix`, and the facts, of a file that `seal` wrote.
 
     Raises:
-        DamagedFileError: if the file is not there, not sealed, or an array differs from its checksum.
+        DamagedFileError: if the file is not there, not sealed, or differs from what was sealed.
     """
     try:
         # Read-only and without locks: many ranks read at once, and some file systems refuse locks (errno 37, 524).
         with h5py.File(path, "r", locking=False) as file:
-            if file.attrs.get("hpcmtl_sealed") != FORMAT:
-                raise DamagedFileError(f"{path} is not sealed: its writer did not finish")
-            names = [name for name in json.loads(file.attrs["names"]) if name.startswith(prefix)]
-            arrays = {name: file[name][()] for name in names}
-            sums = {name: int(file[name].attrs["crc32"]) for name in names}
-            facts = json.loads(file.attrs["facts"])
-    except (OSError, KeyError) as error:
+            return _read(path, file, prefix)
+    except DamagedFileError:
+        raise
+    except Exception as error:  # what h5py raises for damaged bytes may be of any class
         raise DamagedFileError(f"{path} cannot be read: {error}") from error
-    for name, array in arrays.items():
-        if _checksum(array) != sums[name]:
-            raise DamagedFileError(f"{path}: array {name} differs from its checksum; the file was changed or damaged")
-    return arrays, facts
 
 
-def _checksum(array: np.ndarray[Any, Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+def _read(path: Path, file: h5py.File, prefix: str) -> tuple[Arrays, dict[str, Any]]:
+    if file.attrs.get("hpcmtl_sealed") != FORMAT:
+        raise DamagedFileError(f"{path} is not sealed: its writer did not finish, or was of another version")
+    text = file.attrs["manifest"]
+    if zlib.crc32(text.encode()) != file.attrs["manifest_crc32"]:
+        raise DamagedFileError(f"{path}: its manifest differs from its checksum; the file was changed or damaged")
+    manifest = json.loads(text)
+    arrays: Arrays = {}
+    for name, expected in manifest["arrays"].items():
+        if name.startswith(prefix):
+            stored = file[name]
+            # Shape and dtype first: damage there could ask for any amount of memory.
+            fits = [stored.dtype.str, list(stored.shape)] == expected[:2]
+            array = np.asarray(stored[()] if fits else 0)
+            if _description(array) != expected:
+                text = f"array {name} differs from its checksum; the file was changed or damaged"
+                raise DamagedFileError(f"{path}: {text}")
+            arrays[name] = array
+    return arrays, manifest["facts"]
+
+
+def _description(array: np.ndarray[Any, Any]) -> list[Any]:
+    """Dtype, shape and checksum, as they come out of JSON."""
+    array = np.asarray(array)
+    return [array.dtype.str, list(array.shape), zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)]

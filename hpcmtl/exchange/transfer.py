@@ -29,7 +29,7 @@ def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]]) -> tupl
 
     def manifest() -> tuple[list[tuple[str, tuple[int, ...], str]], Facts]:
         arrays, facts = read()
-        mine.update({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        mine.update({name: np.asarray(array, order="C") for name, array in arrays.items()})
         return [(name, array.shape, array.dtype.str) for name, array in mine.items()], facts
 
     listed, facts = on_root(group, manifest)
@@ -41,24 +41,31 @@ def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]]) -> tupl
 
 
 def gather_rows(group: Communicator, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
-    """Stack the rows of all ranks, in rank order, on the first rank; None on the others (collective)."""
+    """Stack the rows of all ranks, in rank order, on the first rank; None on the others (collective).
+
+    A rank without rows need not know their shape and dtype.
+    """
     rows = np.ascontiguousarray(rows)
-    counts = group.gather(len(rows))
+    described = group.gather((len(rows), rows.shape[1:], rows.dtype.str))
     if group.rank != 0:
         if rows.size:
             group.Send(rows, 0, _ROWS_TAG)
         return None
-    assert counts is not None
-    return _receive_rows(group, rows, counts)
+    assert described is not None
+    return _receive_rows(group, rows, described)
 
 
-def _receive_rows(group: Communicator, rows: np.ndarray[Any, Any], counts: Sequence[int]) -> np.ndarray[Any, Any]:
-    whole = np.empty((sum(counts), *rows.shape[1:]), rows.dtype)
-    whole[: counts[0]] = rows
-    start = counts[0]
-    for source, count in enumerate(counts[1:], start=1):
+def _receive_rows(
+    group: Communicator, rows: np.ndarray[Any, Any], described: Sequence[tuple[int, tuple[int, ...], str]]
+) -> np.ndarray[Any, Any]:
+    _, shape, kind = next((each for each in described if each[0]), described[0])
+    whole = np.empty((sum(count for count, _, _ in described), *shape), np.dtype(kind))
+    start = 0
+    for source, (count, _, _) in enumerate(described):
         part = whole[start : start + count]
-        if part.size:
+        if source == 0 and count:
+            part[...] = rows
+        elif part.size:
             group.Recv(part, source, _ROWS_TAG)
         start += count
     return whole

@@ -15,6 +15,7 @@ from hpcmtl.jobfile.references import check_arrays, check_sources
 from hpcmtl.jobfile.schema import (
     LOSSES,
     METRICS,
+    METRICS_WITH_CUTOFF,
     OPTIMIZERS,
     Applied,
     Evaluate,
@@ -138,8 +139,11 @@ def _one_of(path: tuple[str, ...], what: str, name: str, valid: tuple[str, ...])
 
 
 def _metric(path: tuple[str, ...], name: str) -> Iterator[Finding]:
-    if name not in METRICS:
-        yield path, f"unknown metric {name!r}{nearest(name, METRICS)}"
+    metric, at, cutoff = name.partition("@")
+    if metric not in METRICS:
+        yield path, f"unknown metric {name!r}{nearest(metric, METRICS)}"
+    elif at and (metric not in METRICS_WITH_CUTOFF or not cutoff.isdigit() or int(cutoff) == 0):
+        yield path, f"found {name!r}; only {' and '.join(METRICS_WITH_CUTOFF)} have a cut-off, e.g. ndcg@10"
 
 
 def _resources(job: Job) -> Iterator[Finding]:

@@ -29,7 +29,8 @@ OPTIMIZERS = (
     "signum",
     "lamb",
 )
-METRICS = ("accuracy", "auc", "mrr", "ndcg", "mse", "r2")
+METRICS = ("accuracy", "auc", "log_loss", "mrr", "ndcg", "mse", "r2")
+METRICS_WITH_CUTOFF = ("mrr", "ndcg")
 SPLITS = ("train", "val", "test")
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}

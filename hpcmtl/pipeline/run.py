@@ -104,7 +104,8 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
     planned = on_root(world, lambda: _begin(prepared, options))
     open_logs(world.rank, planned.directory.rank_log(world.rank))
     try:
-        return _dispatch(world, planned, framework)
+        with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
+            return _dispatch(world, planned, framework)
     finally:
         close_logs()
 
@@ -234,7 +235,7 @@ def _work(
         return SESSIONS[planned.prepared.job.tasks[task].kind](context)
 
     control = ControlThread(control_comm, boxes, dispatcher)
-    with _signals_to(boxes), abort_on_error(world):
+    with _signals_to(boxes):
         control.start()
         Worker(world, boxes, open_session).work()
         control.join()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.jobfile.schema import METRICS, METRICS_WITH_CUTOFF
 from hpcmtl.training.ranking import over_classes, over_queries
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
     Classes = NDArray[np.int64]
 
-METRICS = ("accuracy", "auc", "log_loss", "mrr", "ndcg", "mse", "r2")
 LOWER_IS_BETTER = ("log_loss", "mse")
-WITH_CUTOFF = ("mrr", "ndcg")
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +55,8 @@ def parse(name: str) -> tuple[str, int | None]:
         message = f"there is no metric {metric!r}{nearest(metric, METRICS)}"
     elif not at:
         return metric, None
-    elif metric not in WITH_CUTOFF:
-        message = f"{metric} takes no cut-off; write {metric!r} (only {' and '.join(WITH_CUTOFF)} have one)"
+    elif metric not in METRICS_WITH_CUTOFF:
+        message = f"{metric} takes no cut-off; write {metric!r} (only {' and '.join(METRICS_WITH_CUTOFF)} have one)"
     elif not (cutoff.isascii() and cutoff.isdigit() and int(cutoff) > 0):
         message = f"the cut-off {cutoff!r} is not a positive integer; write for example '{metric}@10'"
     else:

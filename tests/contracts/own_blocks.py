@@ -23,7 +23,7 @@ class TwoParts(mx.gluon.HybridBlock):
         self.neck = nn.Dense(width, activation="tanh")
         self.head = nn.Dense(outputs)
 
-    def hybrid_forward(self, F, x):  # noqa: N803, ARG002 - Gluon's form
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
         """Head on neck."""
         return self.head(self.neck(x))
 

@@ -24,10 +24,11 @@ pytestmark = [
 class Job:
     """A job on ranks that are threads; `run_layer` is what every session does."""
 
-    def __init__(self, graph, ranks, run_layer, policy="variable"):
+    def __init__(self, graph, ranks, run_layer, policy="variable", session=None):
         self.plan = make_plan(graph, ranks, policy)
         self.needs = {name: graph.producers(name) for name in graph.names}
         self.run_layer = run_layer
+        self.session = session or Talker
         self.lock = threading.Lock()
         self.calls = []  # (task, layer, rank in the world) as they begin
         self.closed = []  # (task, rank in the world)
@@ -57,7 +58,7 @@ class Job:
         dispatcher = Dispatcher(self.plan, self.needs, self) if world.rank == 0 else None
         control = ControlThread(control_comm, boxes, dispatcher)
         control.start()
-        Worker(world, boxes, lambda task, layers, group: Talker(self, task, group, (world, boxes))).work()
+        Worker(world, boxes, lambda task, layers, group: self.session(self, task, group, (world, boxes))).work()
         control.join()
         world.barrier()
         return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
@@ -153,6 +154,49 @@ def test_an_error_on_one_rank_ends_the_run(monkeypatch, lone):
     first = next(fields for event, fields in job.events if event == "rank_failed")
 
     assert (first["rank"], first["message"]) == (lone, "ZeroDivisionError: boom")
+
+
+def test_an_error_that_comes_out_again_at_the_close():
+    """A session that failed may fail once more when it is closed; its ranks go on with the next task."""
+
+    class Broken(Talker):
+        def close(self):
+            super().close()
+            if self.task == "bad":
+                raise ArithmeticError("boom, again")
+
+    def run_layer(session, layer):
+        if session.task == "bad":
+            raise ArithmeticError("boom")
+
+    job = Job(graph_of({"bad": (3, 2), "good": (2, 2)}), 2, run_layer, session=Broken)
+
+    assert job.run() == {"bad": "failed", "good": "complete"}
+
+
+def test_an_error_at_the_close_of_a_sound_session():
+    """A task whose session cannot be closed after its last layer has failed, whatever it did before."""
+
+    class Broken(Talker):
+        def close(self):
+            super().close()
+            raise ArithmeticError("boom")
+
+    job = Job(graph_of({"a": (2, 2)}), 2, nothing, session=Broken)
+
+    assert job.run() == {"a": "failed"}
+
+
+def test_errors_that_bring_a_traceback_are_told_by_their_last_line():
+    """MXNet's own errors are texts of many lines; people get the one with the cause."""
+
+    def run_layer(session, layer):
+        raise RuntimeError("Traceback (most recent call last):\n  File here\nMXNetError: shapes differ\n\n")
+
+    job = Job(graph_of({"a": (1, 1)}), 1, run_layer)
+    job.run()
+
+    assert [f["message"] for e, f in job.events if e == "task_ended"] == ["RuntimeError: MXNetError: shapes differ"]
 
 
 def test_an_error_between_layers_ends_the_run():

@@ -52,7 +52,7 @@ def test_a_failed_task_takes_its_dependents_and_nobody_else(case, policy, chance
     """Tasks that fail are `failed`, all that needs them is `skipped` and says why, and every other task completes."""
     graph, _ = case
     failing = {}
-    for task in data.draw(st.lists(st.sampled_from(graph.tasks), max_size=3, unique=True)):
+    for task in data.draw(st.lists(st.sampled_from(graph.tasks), min_size=1, max_size=3, unique=True)):
         members = data.draw(st.sets(st.integers(0, task.min_ranks - 1), min_size=1))
         failing[task.name, data.draw(st.integers(0, task.layers - 1))] = frozenset(members)
     simulation = Simulation(case, policy, chance, failing).run()
@@ -65,6 +65,15 @@ def test_a_failed_task_takes_its_dependents_and_nobody_else(case, policy, chance
     for fields in ends:
         if fields["status"] == "skipped":
             assert any(need in fields["message"] for need in simulation.needs[fields["task"]])
+
+
+def test_dependents_of_dependents_are_skipped():
+    """What a task needs only through another is skipped as well, and names the one that it needs itself."""
+    graph = graph_of(dict.fromkeys("abcd", (2, 1)), [("a", "b"), ("b", "c")])
+    simulation = Simulation((graph, 2), failing={("a", 1): frozenset({0})}).run()
+
+    assert simulation.statuses() == {"a": "failed", "b": "skipped", "c": "skipped", "d": "complete"}
+    assert simulation.dispatcher.tasks["c"].message == "needs b, which was skipped"
 
 
 @settings(deadline=None, max_examples=50)

@@ -4,6 +4,7 @@ import pytest
 from jobs import family, family_task
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_failed_tasks_and_the_others(start):
     """Errors on all ranks and losses that are not finite fail their tasks; dependents are skipped, others complete."""
@@ -17,6 +18,9 @@ def test_failed_tasks_and_the_others(start):
             "diverging": family_task("digit", **tiny, optimizer=diverging),
             "after_raising": {"kind": "python", "callable": "user_code:together", "needs": ["raising"]},
             "after_diverging": after,
+            "background": family_task(
+                "digit", **tiny, model={"name": "user_code:raises_in_the_background", "outputs": 10}
+            ),
             "last": {"kind": "predict", "needs": {"good": "parameters", "after_diverging": "order"}},
             "good": family_task("parity", **tiny),
             "applied": {"kind": "predict", "needs": {"good": "parameters"}},
@@ -31,6 +35,7 @@ def test_failed_tasks_and_the_others(start):
     assert statuses == {
         "raising": "failed",
         "diverging": "failed",
+        "background": "failed",
         "after_raising": "skipped",
         "after_diverging": "skipped",
         "last": "skipped",
@@ -40,7 +45,9 @@ def test_failed_tasks_and_the_others(start):
     assert tasks["raising"]["message"] == "ZeroDivisionError: on purpose, on all ranks"
     assert "task diverging, layer 0, step " in tasks["diverging"]["message"]
     assert "the loss is not finite" in tasks["diverging"]["message"]
-    assert tasks["last"]["message"] == "needs after_diverging, which skipped"
+    assert tasks["background"]["message"].startswith("MXNetError: ")
+    assert "\n" not in tasks["background"]["message"]
+    assert tasks["last"]["message"] == "needs after_diverging, which was skipped"
     for name in ("raising", "diverging", "after_raising", "last"):
         assert tasks[name]["message"] in run.stdout, name
         assert f"{name} {statuses[name]}" in run.stderr, name

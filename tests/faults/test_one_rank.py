@@ -10,10 +10,10 @@ TEN_SECONDS = 10
 pytestmark = pytest.mark.timeout(180)
 
 
-def trains(model, **changes):
+def trains(model, engine="horovod", **arguments):
     """A job that trains a network of the user's on two ranks, for long."""
-    model = {"name": f"user_code:{model}", "outputs": 10, "rank": 1}
-    task = family_task("digit", input="digits/images", model=model, epochs=100, ranks=2, **changes)
+    model = {"name": f"user_code:{model}", "outputs": 10, **arguments}
+    task = family_task("digit", input="digits/images", model=model, epochs=100, ranks=2, engine=engine)
     return family(ranks=2, tasks={"digit": task})
 
 
@@ -55,7 +55,7 @@ def test_user_code(start, rank, ranks, wait):
 @pytest.mark.parametrize("engine", ["horovod", "kvstore"])
 def test_network(start, engine):
     """A network that raises on one rank in its first step while the others wait for its gradients."""
-    run = start(trains("raises_in_forward", engine=engine), by_mpirun(2))
+    run = start(trains("raises_in_forward", engine, rank=1), by_mpirun(2))
 
     assert_ended_by(run, 1, "ValueError: on purpose, in the network")
 
@@ -63,7 +63,7 @@ def test_network(start, engine):
 @pytest.mark.slow
 def test_data(start):
     """A disk that fails on one rank in the middle of the training."""
-    run = start(trains("on_a_failing_disk"))
+    run = start(trains("on_a_failing_disk", rank=1))
     run.finish()
 
     assert_ended_by(run, 1, run.events[-1]["message"])
@@ -73,9 +73,21 @@ def test_data(start):
 @pytest.mark.slow
 def test_engine(start):
     """An allreduce that raises on one rank while the others take part in it."""
-    run = start(trains("with_a_failing_engine"))
+    run = start(trains("with_a_failing_engine", rank=1))
 
     assert_ended_by(run, 1, "RuntimeError: on purpose, in the engine")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("calls", [[3, 6], [7, 4]])
+def test_ranks_that_fail_at_different_steps(start, calls):
+    """Allreduces that some ranks began and others never will do not keep anybody waiting."""
+    run = start(trains("with_ranks_out_of_step", calls=calls)).finish()
+
+    assert run.returncode == 1, run.said
+    assert time.time() - (run.folder / "raised").stat().st_mtime < TEN_SECONDS
+    assert f"RuntimeError: on purpose, at call {min(calls)}" in run.stderr
+    assert run.leftovers() == []
 
 
 @pytest.mark.slow

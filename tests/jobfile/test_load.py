@@ -121,7 +121,7 @@ def test_a_job_survives_being_written_out(digits: dict[str, Any]) -> None:
         ("  batch_size: 32", "  batch_size: 32\n  batch_size: 64", "defaults.batch_size", "stands twice", 7),
     ],
 )
-def test_one_mistake_is_told_with_key_line_and_remedy(  # noqa: PLR0917 - one row of the table above
+def test_one_mistake_is_told_with_key_line_and_remedy(
     tmp_path: Path, old: str, new: str, where: str, message: str, line: int
 ) -> None:
     """Each class of mistake names file, key and line, what was found, and what to write instead."""

@@ -118,3 +118,51 @@ def raises_in_forward(outputs, rank):
     net = Moody()
     net.add(nn.Flatten(), nn.Dense(outputs))
     return net
+
+
+def with_ranks_out_of_step(outputs, calls):
+    """A network on whose arrival each rank's Horovod raises at an allreduce of its own."""
+    import horovod.mxnet as hvd
+
+    allreduce, count, last = hvd.grouped_allreduce_, itertools.count(1), calls[_rank()]
+
+    def fail(*arguments, **keywords):
+        if next(count) == last:
+            _mark("raised")
+            raise RuntimeError(f"on purpose, at call {last}")
+        return allreduce(*arguments, **keywords)
+
+    hvd.grouped_allreduce_ = fail
+    return _dense(outputs)
+
+
+def raises_in_the_background(outputs):
+    """A network whose forward pass fails on MXNet's own threads, where the error comes out at a later call."""
+    import mxnet as mx
+
+    passes = itertools.count()
+
+    class Bomb(mx.operator.CustomOp):
+        def forward(self, is_train, req, in_data, out_data, aux):
+            if is_train and next(passes) >= 5:
+                raise ArithmeticError("on purpose, in the background")
+            self.assign(out_data[0], req[0], in_data[0])
+
+        def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+            self.assign(in_grad[0], req[0], out_grad[0])
+
+    @mx.operator.register("bomb")
+    class BombProp(mx.operator.CustomOpProp):
+        def list_arguments(self):
+            return ["data"]
+
+        def create_operator(self, ctx, shapes, dtypes):
+            return Bomb()
+
+    class Net(mx.gluon.nn.HybridSequential):
+        def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's name
+            return F.Custom(super().hybrid_forward(F, x), op_type="bomb")
+
+    net = Net()
+    net.add(mx.gluon.nn.Flatten(), mx.gluon.nn.Dense(outputs))
+    return net

@@ -11,8 +11,8 @@ import pytest
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.exchange.store import read_sealed
-from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.jobfile.load import parse_job
+from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir import RunDirectory, create
 from hpcmtl.training.gluon.framework import GluonFramework
 from hpcmtl.training.session import SessionContext, artifact_file, checkpoint_file
@@ -112,15 +112,16 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def bench(small_file: Path, tmp_path: Path) -> Callable[..., Bench]:
+@pytest.fixture(scope="session")
+def bench(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
     """Make a bench for the given tasks; one that is made again starts afresh."""
+    runs = tmp_path_factory.mktemp("runs")
 
     def make(tasks: dict[str, Any], layers: int = 1, **keys: Any) -> Bench:
         defaults = {"batch_size": 9, "optimizer": {"name": "adam", "learning_rate": 0.01}, "engine": "kvstore"}
         raw = {"hpcmtl": 1, "job": "bench", "seed": 5, "ranks": 3, "data": {"small": str(small_file)}}
         job = parse_job({**raw, "defaults": defaults, "tasks": tasks, **keys})
-        return Bench(prepare(job), create(tmp_path / "runs", "bench"), layers)
+        return Bench(prepare(job), create(runs, "bench"), layers)
 
     return make
 
@@ -139,7 +140,7 @@ def train_task(**changes: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def task() -> Callable[..., dict[str, Any]]:
     """Make the description of a training task, with changes."""
     return train_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import engine_suite as suite
 import numpy as np
@@ -19,7 +20,7 @@ from hpcmtl.training.schedule import Cosine, Schedule, learning_rate
 
 
 class Recorder:
-    """A learner that computes nothing: it notes its steps, and its losses are what the test says."""
+    """A learner that computes nothing: it notes its steps, and its losses are what the test says, known late."""
 
     def __init__(self, losses):
         self.losses, self.rates, self.seen = losses, [], []
@@ -29,20 +30,21 @@ class Recorder:
         self.rates.append(rate)
         self.seen.append(int(batch.inputs[0]))
 
-    def drain_losses(self):
-        rows = [self.losses(step) for step in self.seen[self.drained :]]
-        self.drained = len(self.seen)
-        return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    def drain_losses(self, in_flight=0):
+        known = max(len(self.seen) - in_flight, self.drained)
+        rows = [self.losses(step) for step in self.seen[self.drained : known]]
+        self.drained = known
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.losses(0)))
 
 
 class Slow(Recorder):
-    """A learner whose steps take half a second by the clock of the loop, so that the ranks agree after each."""
+    """A learner whose steps take over a second by the clock of the loop, so that the ranks agree after each."""
 
     clock = 0.0
 
     def step(self, batch, rate):
         super().step(batch, rate)
-        self.clock += 0.6
+        self.clock += 1.25
 
 
 def piece(start, stop, per_epoch=10, objectives=("main",)):
@@ -88,12 +90,13 @@ def test_losses_are_added_over_ranks_and_averaged_over_the_epoch():
 
 
 def test_only_the_first_rank_reports():
-    """What it tells: task, layer, epoch, loss of all objectives, and how much of the layer is done."""
+    """What it tells: task, layer, epoch, newest known loss of all objectives, and how much of the layer is done."""
     work = piece(10, 35, objectives=("digit", "parity"))
     (_, _, reports, _), (_, _, silence, _) = run_ranks(2, run, work, lambda _step: [1.0, 2.0])
 
     assert silence == []
-    assert {(r.task, r.layer, r.loss) for r in reports} == {("digits", 3, 6.0)}
+    assert {(r.task, r.layer) for r in reports} == {("digits", 3)}
+    assert [r.loss for r in reports] == [None, 6.0]
     assert [r.fraction for r in reports] == sorted({r.fraction for r in reports})
     assert (reports[-1].fraction, reports[-1].epoch) == (1.0, 3)
     assert reports[0].fraction == 1 / 25
@@ -101,7 +104,7 @@ def test_only_the_first_rank_reports():
 
 
 def test_agreements_are_not_at_every_step():
-    """Quick steps cost no message but the gradients: ranks meet after the first, then after up to 64."""
+    """Quick steps cost no message but the gradients: ranks meet after the first, then after up to 200."""
     work = piece(0, 500, per_epoch=1000)
     (_, _, reports, _), _ = run_ranks(2, run, work)
     steps = [round(report.fraction * 500) for report in reports]
@@ -113,7 +116,7 @@ def test_agreements_are_not_at_every_step():
 
 
 def test_agreements_follow_the_slowest_rank(monkeypatch):
-    """Where one rank takes half a second for a step, all meet after every step."""
+    """Where one rank takes over a second for a step, all meet after every step."""
     clocks = {}
 
     def slow(group):
@@ -121,10 +124,8 @@ def test_agreements_follow_the_slowest_rank(monkeypatch):
         clocks[group.rank] = learner
         reports = []
         work = piece(0, 20, per_epoch=1000)
-        run_steps(learner, fed(work), work, group, Hooks(reports.append, lambda: False, lambda _epoch: None))
+        run_steps(learner, fed(work), work, group, Hooks(reports.append, lambda: False))
         return reports
-
-    import threading
 
     def now():
         rank = int(threading.current_thread().name.split()[-1])
@@ -134,12 +135,16 @@ def test_agreements_follow_the_slowest_rank(monkeypatch):
     first, _ = run_ranks(2, slow)
 
     assert [round(report.fraction * 20) for report in first] == list(range(1, 21))
-    assert first[-1].samples_per_second == pytest.approx(32 / 0.6)
+    assert first[-1].samples_per_second == pytest.approx(32 / 1.25)
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.integers(1, 3), st.integers(0, 2), st.integers(0, 39), st.sampled_from([math.nan, math.inf, -math.inf]), st.data()
+    st.integers(1, 3),
+    st.integers(0, 2),
+    st.integers(0, 39),
+    st.sampled_from([math.nan, math.inf, -math.inf]),
+    st.data(),
 )
 def test_a_loss_that_is_not_finite_fails_all_ranks(ranks, bad_rank, bad_step, value, data):
     """One rank alone has a NaN or Inf: all raise the same error, with task, layer, step, epoch and objective."""
@@ -229,7 +234,7 @@ def test_a_real_learner_that_diverges(ranks):
             work = piece(0, len(suite.BATCHES), per_epoch=len(suite.BATCHES))
             batches = [real(batch, group, step) for step, batch in enumerate(suite.batches())]
             with pytest.raises(TaskFailedError) as error:
-                run_steps(learner, batches, work, group, Hooks(lambda _p: None, lambda: False, lambda _e: None))
+                run_steps(learner, batches, work, group, Hooks(lambda _p: None, lambda: False))
         return str(error.value)
 
     def real(batch, group, step):
@@ -252,12 +257,11 @@ def test_a_real_learner_trains(ranks):
         with suite.opened("local" if group.size == 1 else "kvstore", group) as engine:
             learner = suite.learner_on(group, engine)
             learner.load_state(start)
-            work = piece(0, 60, per_epoch=20)
+            hooks = Hooks(lambda _progress: None, lambda: False)
             batches = [real(group, step) for step in range(60)]
-            losses = []
-            hooks = Hooks(lambda progress: losses.append(progress.loss), lambda: False, lambda _e: None)
-            result = run_steps(learner, batches, work, group, hooks)
-        return result.losses["main"], losses
+            first = run_steps(learner, batches[:20], piece(0, 20, per_epoch=20), group, hooks)
+            last = run_steps(learner, batches[20:], piece(20, 60, per_epoch=20), group, hooks)
+        return first.losses["main"], last.losses["main"]
 
     def real(group, step):
         mine = suite.dealt(suite.batches()[step % 2], group.rank, group.size)
@@ -268,6 +272,6 @@ def test_a_real_learner_trains(ranks):
     one = run_ranks(1, trained)[0]
     many = run_ranks(ranks, trained)
 
-    for loss, _ in many:
-        assert loss == pytest.approx(one[0], rel=1e-4)
-    assert many[0][1][-1] < 0.5 * many[0][1][0]
+    for losses in many:
+        assert losses == pytest.approx(one, rel=1e-4)
+    assert one[1] < 0.5 * one[0]

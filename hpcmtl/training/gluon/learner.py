@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ PARAMETERS = "parameters/"
 OPTIMIZER = "optimizer/"
 LOSS_SCALE = "loss_scale"
 
+# MXNet has one stream of random numbers for all threads, and ranks may be threads.
+_ONE_AT_A_TIME = threading.Lock()
+
 
 class GluonNetwork:
     """A network with parameters, to be run: what extract, predict and evaluate need."""
@@ -45,10 +49,11 @@ class GluonNetwork:
             names: of the objectives, in the order of the network's outputs.
             seed: of the initial parameters.
         """
-        mx.random.seed(seed)
-        self.block = build(network, sample)
-        self.block.initialize(mx.init.Xavier(), force_reinit=False)
-        self.block(mx.nd.zeros((1, *sample)))  # users' blocks may learn their shapes only from data
+        with _ONE_AT_A_TIME:
+            mx.random.seed(seed)
+            self.block = build(network, sample)
+            self.block.initialize(mx.init.Xavier(), force_reinit=False)
+            self.block(mx.nd.zeros((1, *sample)))  # users' blocks may learn their shapes only from data
         self.block.hybridize(static_alloc=True)
         self.names = tuple(names)
         self.parameters: dict[str, Any] = dict(sorted(self.block._collect_params_with_prefix().items()))  # noqa: SLF001 - the names that save_parameters writes; the public names count instances of the process
@@ -196,9 +201,11 @@ class GluonLearner(GluonNetwork):
 
     def close(self) -> None:
         """See `Learner`."""
-        mx.nd.waitall()  # nothing may be under way on a communicator that is about to go
-        restore_default_layout(parameter.data() for parameter in self.parameters.values())
-        self._engine.close()
+        try:
+            mx.nd.waitall()  # nothing may be under way on a communicator that is about to go
+            restore_default_layout(parameter.data() for parameter in self.parameters.values())
+        finally:
+            self._engine.close()
 
     def _choose_wire(self, asked: str) -> tuple[Fp16Wire | None, str]:
         if asked == "none" or self._engine.size == 1:

@@ -101,14 +101,14 @@ class AppliedSession:
                     kept.setdefault(key, []).append(rows)
                 count += len(numbers)
                 self._report(layer, count, time.perf_counter() - started)
-        # A rank without samples does not know the names: the first rank, which has some if any has, tells them.
-        names = group.bcast(sorted(kept))
+        # A rank without samples does not know the names: those that have some tell them.
+        names = sorted(set().union(*group.allgather(set(kept))))
         gathered = {name: gather_rows(group, _stacked(kept.get(name))) for name in names}
         return -(-count // self._batch_size), {name: rows for name, rows in gathered.items() if rows is not None}
 
     def _report(self, layer: int, count: int, seconds: float) -> None:
         if self.context.group.rank == 0:
-            share_of_layer = max(self._bounds[layer + 1] - self._bounds[layer], 1) / self.context.group.size
+            share_of_layer = max((self._bounds[layer + 1] - self._bounds[layer]) // self.context.group.size, 1)
             speed = count * self.context.group.size / max(seconds, 1e-9)
             self.context.report(
                 StepProgress(self.context.task, layer, 0, None, speed, min(count / share_of_layer, 1.0))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError, Problem, TaskFailedError
@@ -17,7 +19,7 @@ from hpcmtl.jobfile.schema import Python
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.learner import Arrays
@@ -74,7 +76,7 @@ class PythonSession:
             stop_requested=context.stop_requested,
         )
         result = self._function(given)
-        metrics = self._publish(dict(result or {})) if context.group.rank == 0 else {}
+        metrics = on_root(context.group, lambda: self._publish(result))
         return LayerOutcome(1, time.perf_counter() - started, metrics=metrics)
 
     def close(self) -> None:
@@ -89,7 +91,11 @@ class PythonSession:
         with open_array(source.path, source.dataset) as reader:
             return reader.read(0, reader.samples)
 
-    def _publish(self, result: dict[str, Any]) -> dict[str, float]:
+    def _publish(self, returned: Any) -> dict[str, float]:
+        if returned is not None and not isinstance(returned, Mapping):
+            found = f"returned a {type(returned).__name__}, not a mapping of metrics and outputs, or nothing"
+            raise TaskFailedError(f"task {self._context.task}: {self._task.callable} {found}")
+        result = dict(returned or {})
         arrays = {name: np.asarray(result.pop(name)) for name in self._task.outputs if name in result}
         missing = [name for name in self._task.outputs if name not in arrays]
         if missing:

@@ -1,0 +1,195 @@
+"""Does a convolutional net survive to be evaluated and then broadcast? Upstream more than half of such runs die.
+
+    python benchmarks/stress_layout.py --runs N [--ranks 2,4] [--quick] [--without-cure] [--json FILE]
+
+Each run is a fresh mpirun, on 2 and 4 ranks in turn, that goes through several rounds: regroup the ranks in another way,
+open Horovod on each group, take up the last checkpoint, train, evaluate, broadcast, evaluate, checkpoint, close. Exit 1
+if any run fails. With --without-cure no array is brought back into the default layout: what upstream does, to show that
+the stress is real; then the exit code is 1 if NO run fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hpcmtl.communicators.base import Communicator
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS_OF_A_RUN = 90.0
+ROUNDS, QUICK_ROUNDS = 6, 3
+STEPS = 4
+BATCH = 32
+SAMPLE = (1, 28, 28)
+DONE = "all rounds done"
+
+# How the ranks are grouped in each round; every rank is in one group.
+GROUPINGS = {
+    2: ([2], [1, 1], [2]),
+    3: ([3], [1, 2], [2, 1]),
+    4: ([4], [2, 2], [1, 3], [3, 1], [1, 2, 1], [4]),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended; `reason` is its last words if it failed."""
+
+    ranks: int
+    seconds: float
+    passed: bool
+    reason: str = ""
+
+
+def main() -> int:
+    """Run, print the table, and say by the exit code whether all was as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=50, help="over all numbers of ranks together")
+    parser.add_argument("--ranks", default="2,4", help=f"of {', '.join(map(str, GROUPINGS))}")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds a run instead of {ROUNDS}")
+    parser.add_argument("--without-cure", action="store_true", help="leave arrays in whatever layout they have")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--as-rank", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    if options.as_rank:
+        stress(options.as_rank, rounds, cure=not options.without_cure)
+        return 0
+    sizes = [int(size) for size in options.ranks.split(",")]
+    if not set(sizes) <= set(GROUPINGS) or options.runs < 1:
+        parser.error(f"--runs is at least 1, --ranks some of {', '.join(map(str, GROUPINGS))}")
+    outcomes = []
+    for number, ranks in zip(range(options.runs), itertools.cycle(sizes), strict=False):
+        outcomes.append(launch(ranks, options))
+        print(f"run {number + 1} of {options.runs}: {outcomes[-1].reason or 'passed'}", file=sys.stderr, flush=True)
+    report(outcomes, options)
+    failed = sum(not outcome.passed for outcome in outcomes)
+    return int(failed == 0 if options.without_cure else failed > 0)
+
+
+def launch(ranks: int, options: argparse.Namespace) -> Outcome:
+    """One run, from mpirun to its end."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-m", "mpi4py", __file__, "--as-rank", folder]
+        words += [flag for flag in ("--quick", "--without-cure") if getattr(options, flag[2:].replace("-", "_"))]
+        command = [str(ROOT / "launchers/mpirun.sh"), "-np", str(ranks), *words]
+        try:
+            done = subprocess.run(
+                ["timeout", "--kill-after=10", str(SECONDS_OF_A_RUN), *command],  # mpirun ends its ranks on SIGTERM
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            seconds = time.perf_counter() - started
+    passed = done.returncode == 0 and done.stdout.count(DONE) == ranks
+    return Outcome(ranks, seconds, passed, "" if passed else _last_words(done))
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode in {124, 137}:
+        return f"hung: over {SECONDS_OF_A_RUN:.0f} s"
+    lines = [line.strip() for line in (done.stderr + done.stdout).splitlines()]
+    errors = [line for line in lines if "Error" in line or "Assertion" in line or "signal" in line]
+    return (errors or lines or ["no output"])[0][:200] + f" (exit {done.returncode})"
+
+
+def report(outcomes: list[Outcome], options: argparse.Namespace) -> None:
+    """Print the table and write the JSON."""
+    rows = []
+    for ranks in sorted({outcome.ranks for outcome in outcomes}):
+        mine = [outcome for outcome in outcomes if outcome.ranks == ranks]
+        passed = sum(outcome.passed for outcome in mine)
+        median = statistics.median(outcome.seconds for outcome in mine)
+        rows.append(
+            {"ranks": ranks, "runs": len(mine), "passed": passed, "failed": len(mine) - passed, "median": median}
+        )
+    print(f"{'ranks':>5}  {'runs':>5}  {'passed':>6}  {'failed':>6}  {'median s':>8}")
+    for row in rows:
+        print(f"{row['ranks']:>5}  {row['runs']:>5}  {row['passed']:>6}  {row['failed']:>6}  {row['median']:>8.1f}")
+    passed = sum(outcome.passed for outcome in outcomes)
+    cure = "without the cure" if options.without_cure else "with the cure"
+    print(f"{passed} of {len(outcomes)} runs passed, {cure}")
+    if options.json:
+        facts = {"cure": not options.without_cure, "passed": passed, "failed": len(outcomes) - passed, "rows": rows}
+        options.json.write_text(json.dumps({**facts, "outcomes": [asdict(each) for each in outcomes]}, indent=2))
+
+
+def stress(folder: Path, rounds: int, *, cure: bool) -> None:
+    """One rank of a run: go through all rounds."""
+    from hpcmtl.communicators.mpi import world as mpi_world
+
+    if not cure:
+        _take_the_cure_away()
+    world = mpi_world()
+    for number, sizes in zip(range(rounds), itertools.cycle(GROUPINGS.get(world.size, ([1],))), strict=False):
+        ends = list(itertools.accumulate(sizes))
+        block = next(range(end - size, end) for size, end in zip(sizes, ends, strict=True) if world.rank < end)
+        group = world.create_group(list(block), tag=number)
+        _round(group, folder / f"ranks-from-{block.start}.h5", folder / "ranks-from-0.h5", number)
+        group.free()
+        world.barrier()
+    print(DONE, flush=True)
+
+
+def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
+    """Take up the last checkpoint, train, evaluate, broadcast, evaluate and checkpoint, on one group."""
+    from hpcmtl.exchange.store import read_sealed, seal
+    from hpcmtl.exchange.transfer import share
+    from hpcmtl.jobfile.models import ConvNet
+    from hpcmtl.jobfile.network import MAIN, Leaf, Objective
+    from hpcmtl.jobfile.schema import Optimizer
+    from hpcmtl.training.gluon.framework import GluonFramework
+    from hpcmtl.training.learner import LearnerSettings, StepInput
+
+    network = (Leaf(ConvNet(channels=(16, 32), widths=(64,), outputs=10)), SAMPLE)
+    objectives = (Objective(MAIN, "", "softmax_ce", 1.0, ()),)
+    settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), "horovod!", seed=group.rank)
+    learner = GluonFramework().learner(network, objectives, settings, group)
+    learner.synchronise()
+    if number:
+        state, _ = share(group, lambda: read_sealed(last))
+        learner.load_state(state)
+    generator = np.random.default_rng(number)
+    images = generator.normal(size=(BATCH, *SAMPLE)).astype(np.float32)
+    targets = (generator.integers(0, 10, BATCH),)
+    for _ in range(STEPS):
+        learner.step(StepInput(images, targets, np.ones(BATCH, np.float32), BATCH * group.size), 1e-3)
+    learner.outputs(images)
+    learner.synchronise()
+    seen = learner.outputs(images)[MAIN]
+    state = learner.state()
+    learner.synchronise()
+    same = group.allgather([array.tobytes() for array in (seen, *state.values())])
+    assert all(each == same[0] for each in same), "ranks of one group hold different numbers"
+    group.barrier()
+    if group.rank == 0:
+        seal(mine, state, {"round": number})
+    learner.close()
+
+
+def _take_the_cure_away() -> None:
+    from hpcmtl.training.gluon import learner
+    from hpcmtl.training.gluon.engines import horovod
+
+    def nothing(_arrays: Any) -> int:
+        return 0
+
+    learner.restore_default_layout = horovod.restore_default_layout = nothing  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

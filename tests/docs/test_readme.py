@@ -1,0 +1,73 @@
+"""Every command of the README is run: here, or by the step that is named here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line and not line.startswith("#")
+]
+
+LIGHT = [command for command in COMMANDS if re.match(r"hpcmtl (validate|plan|schema)\b", command)]
+RUNS = [command for command in COMMANDS if "hpcmtl run" in command and "srun" not in command]
+RUNS += [command for command in COMMANDS if command.startswith("launchers/local.sh")]
+ELSEWHERE = {
+    "tests/run.sh": "is what runs these tests",
+    "hpcmtl doctor": "tests/cli/test_doctor.py",
+    "launchers/srun.sh -np 4 hpcmtl run examples/digits.yaml": "needs an allocation; tests/launch compares its argv",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data() -> None:
+    """The data of the examples, as launchers/local.sh builds it."""
+    for name in ("mnist5k", "digits"):
+        subprocess.run([sys.executable, ROOT / f"datasets/{name}.py"], check=True, cwd=ROOT, timeout=120)
+
+
+def test_every_command_is_run_somewhere() -> None:
+    """A command that is added to the README has to be run too."""
+    covered = {*LIGHT, *RUNS, *ELSEWHERE}
+
+    assert set(COMMANDS) - covered == set()
+    assert set(ELSEWHERE) - set(COMMANDS) == set()
+
+
+@pytest.mark.parametrize("command", LIGHT)
+def test_light_commands_work(command: str) -> None:
+    """Validate, plan and schema print something and succeed."""
+    words = shlex.split(command)
+    result = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+@pytest.mark.parametrize("command", RUNS)
+def test_runs_complete(command: str, tmp_path: Path) -> None:
+    """Each launcher of the README trains the digits job to its end; the table is on stdout."""
+    if shutil.which("hpcmtl") is None:
+        pytest.fail("the hpcmtl command is not on PATH: run this by tests/run.sh")
+    words = [*shlex.split(command), "--runs", str(tmp_path)]
+    if words[0] == "mpirun":  # as root mpirun wants to be told
+        words[1:1] = ["--allow-run-as-root"]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert "6 of 6 tasks complete" in result.stdout

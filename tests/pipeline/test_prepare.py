@@ -1,0 +1,54 @@
+"""What can be said of a job before it runs: the same from a file and from code, and every problem with its place."""
+
+import pytest
+from jobs import family
+
+from hpcmtl import Job, Task
+from hpcmtl.errors import InputError
+from hpcmtl.layerplan.check import violations
+from hpcmtl.layerplan.policies import POLICIES
+from hpcmtl.layerplan.problem import make_problem
+from hpcmtl.pipeline.prepare import plan, prepare
+
+
+def test_code_and_file_are_the_same_job(family_file, monkeypatch):
+    """A job made in code, in the folder of the data, has the graph and the plan of the same job in a file."""
+    monkeypatch.chdir(family_file.parent)
+    written = family()
+    tasks = {name: Task(**task) for name, task in written.pop("tasks").items()}
+    from_code, from_file = prepare(Job(**written, tasks=tasks)), prepare(family_file)
+
+    assert from_code.graph == from_file.graph
+    assert from_code.job == from_file.job
+    assert plan(from_code) == plan(from_file)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_ranks_and_policy_take_the_place_of_the_jobs(family_file, ranks, policy):
+    """A plan is made for the ranks and by the policy that the caller names, and it is valid."""
+    prepared = prepare(family_file, ranks, policy)
+    made = plan(prepared)
+
+    assert (made.ranks, made.policy) == (ranks, policy)
+    assert violations(make_problem(prepared.graph, ranks), made) == []
+
+
+def test_arrays_of_tasks_are_known(family_file):
+    """What tasks will publish is described before any of them has run."""
+    arrays = prepare(family_file).arrays
+
+    assert arrays["features/values"].shape == (24,)
+    assert arrays["features/values"].samples == arrays["digits/images"].samples == 1797
+    assert arrays["outputs/digit"].shape == (10,)
+
+
+def test_problems_of_a_job_in_code(monkeypatch, tmp_path):
+    """Where there is no file the place of a problem is the key, and all problems are there."""
+    monkeypatch.chdir(tmp_path)
+    job = Job(job="a", policy="best", data={"d": "no.h5"}, tasks={"t": Task("python", callable="m:f", ranks=2)})
+    with pytest.raises(InputError) as refused:
+        prepare(job)
+    places = [problem.where for problem in refused.value.problems]
+
+    assert sorted(places) == ["job: data.d", "job: policy", "job: tasks.t.ranks"]

@@ -1,0 +1,131 @@
+"""A user's callable is given what the contract says, and what it returns becomes metrics and artifacts or an error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpcmtl.communicators.inproc import RankFailedError
+from hpcmtl.data.hdf5 import read_split
+from hpcmtl.data.reader import open_array
+from hpcmtl.errors import InputError, TaskFailedError
+
+
+def python_task(name, **keys):
+    """A task that calls a function of `own_tasks`."""
+    return {"kind": "python", "callable": f"own_tasks:{name}", **keys}
+
+
+def failing(bench, name, ranks=2, **keys):
+    """What a task raises, on the group's first failing rank."""
+    done = bench({"own": python_task(name, **keys)})
+    with pytest.raises(RankFailedError) as error:
+        done.run("own", ranks)
+    return error.value.__cause__, done
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_numbers_become_metrics(bench, ranks):
+    """Whole numbers, floats and numpy scalars; the callable saw its arguments, group, seed and no stop."""
+    metrics = bench({"own": python_task("report", arguments={"factor": 3})}).run("own", ranks)[0].metrics
+    again = bench({"own": python_task("report", arguments={"factor": 3})}).run("own", ranks)[0].metrics
+
+    assert metrics == again
+    assert metrics.pop("seed") > 0
+    assert metrics == {"factor": 3.0, "half": 0.5, "ranks": ranks, "sum": ranks * (ranks - 1) / 2, "stop": 0.0}
+    assert all(type(value) is float for value in metrics.values())
+
+
+def test_nothing_is_a_result(bench):
+    """A callable that returns None has no metrics."""
+    outcome = bench({"own": python_task("nothing")}).run("own", 2)[0]
+
+    assert (outcome.metrics, outcome.steps) == ({}, 1)
+
+
+def test_arrays_become_artifacts(bench):
+    """Arrays that `outputs` names are published with their split, and other tasks read them."""
+    tasks = {
+        "own": python_task("arrays", outputs=["twice", "label"]),
+        "reader": python_task("reading", needs={"own": "data"}, arguments={"reference": "own/twice"}),
+    }
+    done = bench(tasks)
+    metrics = done.run("own", 2)[0].metrics
+    read = done.run("reader", 2)[0].metrics
+    with open_array(done.artifact("own"), "twice") as twice:
+        rows = twice.read(0, twice.samples)
+
+    assert metrics == {"rows": 4.0}
+    assert rows.tolist() == [[0, 2], [4, 6], [8, 10], [12, 14]]
+    assert read_split(done.artifact("own")).tolist() == [0, 0, 1, 2]
+    assert read == {"rows": 4.0, "sum": 56.0}
+
+
+def test_parameters_of_a_trained_task(bench, task):
+    """The parameters of a task that it needs are at hand, by name."""
+    done = bench({"digit": task(epochs=1), "own": python_task("weighing", needs={"digit": "parameters"})})
+    done.run("digit")
+
+    assert done.run("own", 2)[0].metrics == {"parameters": 6.0, "outputs": 3.0}
+
+
+def test_a_data_file_can_be_read(bench):
+    """By the name that the job file gives it."""
+    task = python_task("reading", arguments={"reference": "small/images"})
+
+    assert bench({"own": task}).run("own", 2)[0].metrics["rows"] == 61
+
+
+def test_a_missing_output_fails_all_ranks(bench):
+    """It is named, and nothing is published."""
+    error, done = failing(bench, "arrays", outputs=["twice", "thrice"])
+
+    assert isinstance(error, TaskFailedError)
+    assert str(error) == "task own: own_tasks:arrays did not return thrice"
+    assert not done.artifact("own").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("text", "task own: best is neither a number nor among `outputs` (none)"),
+        ("arrays", "task own: twice, label, split is neither a number nor among `outputs` (none)"),
+        ("number", "task own: own_tasks:number returned a int, not a mapping of metrics and outputs, or nothing"),
+    ],
+)
+def test_an_odd_value_fails_all_ranks(bench, name, said):
+    """What is neither a metric nor an output is named."""
+    error, _ = failing(bench, name)
+
+    assert isinstance(error, TaskFailedError)
+    assert str(error) == said
+
+
+def test_an_array_that_is_not_among_the_inputs_is_refused(bench):
+    """Reading what the task does not need would race with its producer."""
+    tasks = {
+        "own": python_task("arrays", outputs=["twice", "label"]),
+        "reader": python_task("reading", arguments={"reference": "own/twice"}),
+    }
+    done = bench(tasks)
+    done.run("own")
+    with pytest.raises(RankFailedError, match="task reader: 'own' is not among its inputs") as error:
+        done.run("reader")
+
+    assert isinstance(error.value.__cause__, InputError)
+
+
+def test_arrays_of_different_length_are_refused(bench):
+    """The contract of data files holds for those of callables as well."""
+    error, done = failing(bench, "uneven", outputs=["a", "b"])
+
+    assert isinstance(error, InputError)
+    assert np.all([word in str(error) for word in ("own.h5", "a", "b")])
+    assert not done.artifact("own").exists()
+
+
+def test_an_error_of_the_callable_is_its_own(bench):
+    """It comes as it was raised."""
+    error, _ = failing(bench, "broken", ranks=1)
+
+    assert isinstance(error, ZeroDivisionError)
