@@ -29,7 +29,7 @@ STEPS_IN_FLIGHT = 4
 
 @dataclass(frozen=True)
 class StepInput:
-    """What one rank puts into one step of its group; the arrays must not be changed afterwards.
+    """What one rank puts into one step of its group.
 
     Attributes:
         inputs: (n, *sample shape), this rank's share of the batch.

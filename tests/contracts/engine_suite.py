@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from layouts import has_default_layout
 from own_blocks import mx
 
 from hpcmtl.communicators.inproc import run_ranks
@@ -23,7 +24,6 @@ from hpcmtl.jobfile.network import Leaf, Objective
 from hpcmtl.jobfile.schema import Optimizer
 from hpcmtl.training.gluon.engines.base import LocalEngine
 from hpcmtl.training.gluon.engines.select import Choice, open_engine
-from hpcmtl.training.gluon.layout import has_default_layout
 from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER, PARAMETERS, GluonLearner
 from hpcmtl.training.learner import LearnerSettings, StepInput
 

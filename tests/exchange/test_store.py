@@ -142,10 +142,10 @@ def test_no_flipped_byte_goes_unseen(tmp_path, place, mask):
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= mask
     path.write_bytes(bytes(content))
+    refused = None
     try:
         found, facts = read_sealed(path)
     except DamagedFileError as error:
-        assert "flipped.h5" in str(error)
-    else:
-        assert same(found, ARRAYS)
-        assert facts == FACTS
+        refused = str(error)
+
+    assert "flipped.h5" in refused if refused else (same(found, ARRAYS) and facts == FACTS)
