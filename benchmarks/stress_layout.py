@@ -45,12 +45,13 @@ GROUPINGS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run ended; `reason` is its last words if it failed."""
+    """How one run ended; if it failed, the line that says why and the end of what it wrote."""
 
     ranks: int
     seconds: float
     passed: bool
     reason: str = ""
+    output: str = ""
 
 
 def main() -> int:
@@ -96,10 +97,10 @@ def launch(ranks: int, options: argparse.Namespace) -> Outcome:
         finally:
             seconds = time.perf_counter() - started
     passed = done.returncode == 0 and done.stdout.count(DONE) == ranks
-    return Outcome(ranks, seconds, passed, "" if passed else _last_words(done))
+    return Outcome(ranks, seconds, passed, *(() if passed else (_reason(done), (done.stderr + done.stdout)[-10_000:])))
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode in {124, 137}:
         return f"hung: over {SECONDS_OF_A_RUN:.0f} s"
     lines = [line.strip() for line in (done.stderr + done.stdout).splitlines()]

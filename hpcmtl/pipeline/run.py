@@ -96,18 +96,20 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
     """
     options = options or RunOptions()
     world = world or _mpi_world()
-    check_world(world, options.ranks)
-    prepared = on_root(world, lambda: prepare(source, world.size, options.policy))
-    sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
-    framework = _framework(world, prepared.job)
-    on_root(world, lambda: _look_closely(prepared, framework))
-    planned = on_root(world, lambda: _begin(prepared, options))
-    open_logs(world.rank, planned.directory.rank_log(world.rank))
-    try:
-        with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
-            return _dispatch(world, planned, framework)
-    finally:
-        close_logs()
+    boxes = Mailboxes()
+    with _signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
+        check_world(world, options.ranks)
+        prepared = on_root(world, lambda: prepare(source, world.size, options.policy))
+        sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
+        framework = _framework(world, prepared.job)
+        on_root(world, lambda: _look_closely(prepared, framework))
+        planned = on_root(world, lambda: _begin(prepared, options))
+        open_logs(world.rank, planned.directory.rank_log(world.rank))
+        try:
+            with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
+                return _dispatch(world, boxes, planned, framework)
+        finally:
+            close_logs()
 
 
 def check_world(world: Communicator, asked: int | None) -> None:
@@ -185,11 +187,10 @@ def _begin(prepared: Prepared, options: RunOptions) -> _Run:
     return _Run(prepared, layer_plan, directory, options)
 
 
-def _dispatch(world: Communicator, planned: _Run, framework: Framework) -> JobResult:
+def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
     """Run the control thread beside the worker until the job has ended; results come home on rank 0."""
     started, clock = datetime.now(timezone.utc), time.monotonic()
     hosts = world.gather(socket.gethostname())
-    boxes = Mailboxes()
     result: JobResult | None = None
     control_comm = world.dup()
     if world.rank == 0:
@@ -235,10 +236,9 @@ def _work(
         return SESSIONS[planned.prepared.job.tasks[task].kind](context)
 
     control = ControlThread(control_comm, boxes, dispatcher)
-    with _signals_to(boxes):
-        control.start()
-        Worker(world, boxes, open_session).work()
-        control.join()
+    control.start()
+    Worker(world, boxes, open_session).work()
+    control.join()
 
 
 @contextmanager

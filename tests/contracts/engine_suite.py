@@ -1,8 +1,7 @@
 """What every engine keeps, and every learner on top of one: one list of checks for all engines, at any group size.
 
-Each check is called on all ranks with a communicator and the name of an engine. As a program, on the ranks of an
-mpirun, this file runs all of them with every engine that such a world can have; `test_engines.py` starts it, and runs
-the checks of the KVStore engine over threads as well.
+Each check is called on all ranks with a communicator and the name of an engine: by `test_engines.py` on ranks that are
+threads, with the one engine that needs no MPI, and by the program `tests/mpi/check_engines.py` with every engine.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from layouts import has_default_layout
 from own_blocks import mx
 
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.communicators.outcome import abort_on_error
 from hpcmtl.data.shard import shard
 from hpcmtl.jobfile.models import ConvNet, Mlp, UserModel
 from hpcmtl.jobfile.network import Leaf, Objective
@@ -380,25 +378,3 @@ def check_frozen_statistics(world: Communicator, name: str) -> None:
 
 
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
-
-
-def main() -> None:
-    """Run all checks with all engines on this rank; the first that fails on any rank ends all of them."""
-    from hpcmtl.communicators import mpi
-
-    world = mpi.world()
-    engines = ["horovod", "kvstore", "local"] if world.size == 1 else ["horovod", "kvstore"]
-    with abort_on_error(world):
-        for name, check in itertools.product(engines, CHECKS):
-            comm = world.dup()
-            if world.rank == 0:
-                print(name, check.__name__, flush=True)
-            check(comm, name)
-            comm.free()
-        world.barrier()
-    if world.rank == 0:
-        print(f"{len(CHECKS)} checks passed on {world.size} ranks with {', '.join(engines)}")
-
-
-if __name__ == "__main__":
-    main()

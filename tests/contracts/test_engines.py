@@ -7,6 +7,7 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 
+PROGRAM = Path(__file__).parents[1] / "mpi" / "check_engines.py"
 ENGINES = {1: "horovod, kvstore, local"}
 
 
@@ -23,7 +24,7 @@ def test_kvstore_over_threads(check, ranks):
 def test_all_engines_over_mpi(mpirun, ranks):
     """Horovod and KVStore keep the contract on ranks of a real MPI; the last check named is the one that failed."""
     # A process can have one Horovod at a time, so the ranks of one mpirun go through engines and checks in turn.
-    done = mpirun(ranks, Path(engine_suite.__file__), env={"OMPI_MCA_mpi_yield_when_idle": "1"})
+    done = mpirun(ranks, PROGRAM, timeout=240, env={"OMPI_MCA_mpi_yield_when_idle": "1"})
 
     assert done.returncode == 0, done.stdout + done.stderr
     engines = ENGINES.get(ranks, "horovod, kvstore")

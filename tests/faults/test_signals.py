@@ -102,9 +102,18 @@ def test_term_under_mpirun(start):
     assert run.leftovers() == []
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0, 2.0])
+def test_interrupt_during_the_import(start):
+    """Ctrl-C while the ranks import MXNet stops the job as one that comes later does."""
+    run = start(long_job()).until_loaded("libmxnet")
+    run.process.send_signal(signal.SIGINT)
+    run.finish()
+
+    assert_stopped(run)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
 def test_interrupt_at_the_start(start, delay):
-    """Ctrl-C before the job has begun ends it soon, and nothing is left."""
+    """Ctrl-C before there are ranks, or while they come up, ends the command soon, and nothing is left."""
     run = start(long_job())
     time.sleep(delay)
     run.process.send_signal(signal.SIGINT)

@@ -105,6 +105,16 @@ class Run:
         """Wait until the user's code has left so many files beside the job file."""
         return self.until(lambda _: len(list(self.folder.glob(pattern))) == count)
 
+    def until_loaded(self, library: str) -> Run:
+        """Wait until a rank has loaded a shared library."""
+
+        def loaded(run: Run) -> bool:
+            with contextlib.suppress(psutil.Error, OSError):
+                return any(library in mapped.path for rank in run.processes() for mapped in rank.memory_maps())
+            return False
+
+        return self.until(loaded)
+
     def until_event(self, event: str, **fields: Any) -> Run:
         """Wait for an event in the ledger with these fields."""
         wanted = {"event": event, **fields}

@@ -1,0 +1,94 @@
+"""What a job names is built once before it runs, and everything that cannot be used is said at once."""
+
+from __future__ import annotations
+
+import logging
+
+import engine_suite as suite
+import pytest
+
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.jobfile.network import Leaf
+from hpcmtl.training.gluon.framework import GluonFramework
+from hpcmtl.training.learner import LearnerSettings
+
+
+def problems(bench, tasks):
+    """What is said of the tasks of a job, as text."""
+    prepared = bench(tasks).prepared
+    return [str(problem) for problem in GluonFramework().problems_with(prepared.job, prepared.arrays)]
+
+
+def test_a_sound_job_has_no_problems(bench, task):
+    """Networks of the zoo and of users, losses, optimizers, parts and callables that are there."""
+    tasks = {
+        "digit": task(freeze=["body.*"]),
+        "own": task(
+            model={"name": "own_blocks:TwoParts", "outputs": 1},
+            loss="own_blocks:Cubic",
+            target="small/size",
+            metrics=["mse"],
+            optimizer={"name": "own_blocks:Halving", "learning_rate": 0.1},
+        ),
+        "code": {"kind": "extract", "needs": {"own": "parameters"}, "output": "neck"},
+        "call": {"kind": "python", "callable": "own_tasks:nothing"},
+    }
+
+    assert problems(bench, tasks) == []
+
+
+def test_all_problems_are_found_at_once(bench, task):
+    """Each with the name of its task."""
+    tasks = {
+        "a": task(model={"name": "own_blocks:missing"}),
+        "b": task(model={"name": "own_blocks:TwoParts", "depth": 3}),
+        "c": task(loss="own_blocks:not_a_block"),
+        "d": task(optimizer={"name": "sgd", "learning_rate": 0.1, "options": {"momentun": 0.9}}),
+        "e": task(freeze=["boddy.*"]),
+        "f": task(model={"name": "own_blocks:TwoParts"}),
+        "g": {"kind": "extract", "needs": {"f": "parameters"}, "output": "knee"},
+        "h": {"kind": "python", "callable": "own_tasks:missing"},
+    }
+    found = problems(bench, tasks)
+
+    assert [text.partition(":")[0] for text in found] == [f"tasks.{name}" for name in "abcdegh"]
+    expected = ["cannot be imported", "depth", "not a Gluon loss", "momentun", "boddy", "knee", "cannot be imported"]
+    assert all(word in text for word, text in zip(expected, found, strict=True))
+
+
+def learner_of(group, engine):
+    """A learner as the framework makes it."""
+    settings = LearnerSettings(suite.SGD, engine)
+    return GluonFramework().learner((Leaf(suite.CONVNET), suite.IMAGE), suite.CLASSES, settings, group)
+
+
+def test_falling_back_is_told(caplog):
+    """A group that cannot have the engine it asked for trains by another, and the log says why."""
+    with caplog.at_level(logging.WARNING):
+        names = run_ranks(2, lambda group: learner_of(group, "horovod").engine_name)
+
+    assert names == ["kvstore", "kvstore"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "engine kvstore: horovod cannot be used: these ranks are threads of one process, without MPI"
+    ]
+
+
+def test_insisting_is_heard():
+    """`horovod!` does not fall back."""
+
+    def refused(group):
+        with pytest.raises(EnvironmentUnfitError, match="refuses to fall back"):
+            learner_of(group, "horovod!")
+        return True
+
+    assert run_ranks(2, refused) == [True, True]
+
+
+def test_one_rank_needs_no_engine(caplog):
+    """Nobody is warned of it."""
+    with caplog.at_level(logging.WARNING):
+        learner = run_ranks(1, lambda group: learner_of(group, "horovod"))[0]
+
+    assert (learner.engine_name, learner.engine_reason) == ("local", "the group has one rank")
+    assert caplog.records == []
