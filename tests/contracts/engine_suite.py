@@ -364,14 +364,16 @@ def check_running_statistics(world: Communicator, name: str) -> None:
 
 
 def check_frozen_statistics(world: Communicator, name: str) -> None:
-    """Frozen running statistics are used as they are, and stay so bit for bit; what is not frozen is trained."""
+    """Frozen running statistics stay as they are, bit for bit, and at home; what is not frozen is trained."""
     with opened(name, world) as engine:
-        learner = learner_on(world, engine, NORMALISED, freeze=("0.*", "1.*"))
+        listening = _Listening(engine)
+        learner = learner_on(world, listening, NORMALISED, freeze=("0.*", "1.*"))
         start = learner.state()
         state = train(learner, world)
 
     frozen = [key for key in start if key.startswith((PARAMETERS + "0.", PARAMETERS + "1."))]
     assert len(frozen) == 6
+    assert set(listening.shapes) == {(3, 144), (3,)}
     assert all(np.array_equal(state[key], start[key]) for key in frozen)
     assert not np.array_equal(state[PARAMETERS + "4.weight"], start[PARAMETERS + "4.weight"])
     assert_same_bits(world, state)
