@@ -15,7 +15,7 @@ def test_threads(check, ranks):
     run_ranks(ranks, check)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+@pytest.mark.parametrize("ranks", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 5))])
 def test_mpi(mpirun, ranks):
     """Ranks of a real MPI keep the contract; the last check named is the one that failed."""
     done = mpirun(ranks, Path(communicator_suite.__file__))

@@ -33,6 +33,7 @@ def build(name: str, out: Path, *flags: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 @builders
 def test_builder_is_right_deterministic_and_idempotent(tmp_path, name):
     """Two builds are equal byte for byte; a third finds its work done; splits and values are what was promised."""

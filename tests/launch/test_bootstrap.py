@@ -115,6 +115,7 @@ def small_checkout(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_a_failed_step_shows_its_log_and_leaves_nothing_finished(tmp_path, small_checkout):
     """A step that fails ends with 3, its reason and the log; the next call does not take the rest for finished."""
     venv = tmp_path / "venv"
@@ -128,6 +129,7 @@ def test_a_failed_step_shows_its_log_and_leaves_nothing_finished(tmp_path, small
         assert not (venv / "hpcmtl.stamp").exists()
 
 
+@pytest.mark.slow
 def test_what_was_cut_off_is_installed_again(tmp_path, small_checkout):
     """A package without the mark that pip writes last is forgotten, so that pip installs it anew."""
     venv = tmp_path / "venv"

@@ -84,7 +84,7 @@ def test_missing_launchers_are_said_with_the_places(monkeypatch, tmp_path):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("launcher", ["mpirun.sh", "horovodrun.sh"])
+@pytest.mark.parametrize("launcher", ["mpirun.sh", pytest.param("horovodrun.sh", marks=pytest.mark.slow)])
 def test_ranks_of_one_world(launcher):
     """The real launchers make one world of 2 unbound ranks; what they print comes through unmarked."""
     code = "import os; from mpi4py import MPI; print(MPI.COMM_WORLD.size, len(os.sched_getaffinity(0)), flush=True)"
@@ -99,7 +99,7 @@ def test_ranks_of_one_world(launcher):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("launcher", ["mpirun.sh", "horovodrun.sh"])
+@pytest.mark.parametrize("launcher", ["mpirun.sh", pytest.param("horovodrun.sh", marks=pytest.mark.slow)])
 def test_a_failing_rank_ends_the_launcher_with_its_code(launcher):
     """The exit code of a program that fails comes through the launcher."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -36,6 +36,7 @@ print(json.dumps([asdict(check) for check in run_checks(Path({str(directory)!r})
 
 
 @pytest.mark.mpi
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("horovodrun", path=Path(sys.executable).parent) is None, reason="no Horovod here")
 def test_this_environment_is_fit(tmp_path):
     """Where the tests run every check passes, for a run directory that does not exist yet; nothing stays in it."""
