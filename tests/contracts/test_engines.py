@@ -11,7 +11,7 @@ PROGRAM = Path(__file__).parents[1] / "mpi" / "check_engines.py"
 ENGINES = {1: "horovod, kvstore, local"}
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("check", engine_suite.CHECKS, ids=lambda check: check.__name__)
 def test_kvstore_over_threads(check, ranks):
     """The KVStore engine keeps the contract where ranks are threads."""

@@ -249,7 +249,7 @@ def test_a_real_learner_that_diverges(ranks):
     assert messages.pop().startswith("task digits, layer 3, step 2 (epoch 0): the loss is not finite (main = ")
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)), 3])
 def test_a_real_learner_trains(ranks):
     """With a real learner: the losses are those of one rank, and they fall."""
 

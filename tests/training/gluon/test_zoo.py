@@ -28,7 +28,7 @@ convnets = st.builds(ConvNet, channels=channels, kernel=kernels, widths=widths, 
 autoencoders = st.builds(ConvAutoencoder, channels=channels, kernel=kernels, code=few)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(mlps, convnets, autoencoders), images, st.integers(1, 3))
 def test_shapes_and_parameters_are_as_predicted(model, sample, count):
     """Output shapes, those of every part and the number of parameters are what planning and checking reckon with."""

@@ -80,6 +80,7 @@ def test_ranks_may_change_between_layers(bench, task, widths):
     assert [outcome.engine for outcome in outcomes] == ["local" if width == 1 else "kvstore" for width in widths]
 
 
+@pytest.mark.slow
 def test_it_learns_and_says_so(bench, task):
     """Loss and accuracy on the validation samples are among the metrics, equal on any number of ranks."""
     tasks = {"digit": task(epochs=12)}
@@ -94,6 +95,7 @@ def test_it_learns_and_says_so(bench, task):
     assert found[1]["loss"] == pytest.approx(found[0]["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_first_weights_do_not_depend_on_ranks(bench, task):
     """A learning rate too small to change anything shows that all groups begin alike."""
     starts = []
@@ -108,7 +110,7 @@ def test_the_first_weights_do_not_depend_on_ranks(bench, task):
             assert np.array_equal(array, starts[2][name])
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_damaged_checkpoint_is_passed_over(bench, task, caplog, ranks):
     """A layer that was stopped, and whose state is damaged, goes on from the layer before, with a warning."""
     tasks = {"digit": task()}
@@ -183,7 +185,7 @@ def test_a_nan_names_task_layer_and_step(bench, task):
     assert not exploding.artifact("digit").exists()
 
 
-@pytest.mark.parametrize("ranks", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])
 def test_batch_normalisation(bench, task, ranks):
     """A net with running statistics trains, is evaluated and goes on from its checkpoint on any number of ranks."""
     tasks = {
@@ -244,6 +246,7 @@ def test_what_cannot_be_taken_over_is_refused(bench, task):
     assert isinstance(error.value.__cause__, InputError)
 
 
+@pytest.mark.slow
 def test_a_joint_task(bench, task):
     """Trunk and heads begin with what was trained before, and each head has its own metrics."""
     head = {"kind": "train", "input": "code/values", "needs": {"code": "data"}, "loss": "softmax_ce", "epochs": 3}
