@@ -113,7 +113,8 @@ class OurLoop:
 
         model = ConvNet(channels=(16, 32), widths=(64,), outputs=10)
         objectives = (Objective(MAIN, "data/digit", "softmax_ce", 1.0, ()),)
-        settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), "horovod!")
+        engine = "horovod!" if world.size > 1 else "horovod"  # which is the local engine then, as in any job
+        settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), engine)
         self.learner = GluonFramework().learner((Leaf(model), (1, 28, 28)), objectives, settings, world)
         self.learner.synchronise()
         self._world = world
