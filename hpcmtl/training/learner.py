@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-STEPS_IN_FLIGHT = 4
-"""Steps that may be under way at once: enough to keep the cores busy, and a bound on the batches held in memory."""
+STEPS_IN_FLIGHT = 8
+"""Half of the steps that may be under way at once: enough to keep the cores busy, and a bound on the batches held."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Learner(Protocol):
     def step(self, batch: StepInput, learning_rate: float) -> None:
         """One optimizer step on the mean loss of the group's batch (collective).
 
-        May return before it is done, but not with more than `STEPS_IN_FLIGHT` under way.
+        May return before it is done, but not with more than twice `STEPS_IN_FLIGHT` under way.
         """
         ...
 
