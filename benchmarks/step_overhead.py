@@ -1,6 +1,6 @@
 """How much of a hand-written Horovod/Gluon script's speed does our training loop keep? Same net, same batch, one run.
 
-    python benchmarks/step_overhead.py [--ranks 1,2,4] [--rounds 9] [--epochs 4] [--quick] [--json FILE]
+    python benchmarks/step_overhead.py [--ranks 1,2,4] [--rounds 15] [--epochs 4] [--quick] [--json FILE]
 
 For each number of ranks one mpirun alternates the two, round by round; the ratio of images/s is taken pair by pair, so
 that a machine whose speed drifts does not decide. Exit 1 if a median ratio is below 0.95.
@@ -28,7 +28,7 @@ def main() -> int:
     """Run every number of ranks, print the table, and say by the exit code whether the bar was met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", default="1,2,4")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--epochs", type=int, default=4, help="epochs a round")
     parser.add_argument("--quick", action="store_true", help="3 rounds, 1 and 2 ranks")
     parser.add_argument("--json", type=Path)

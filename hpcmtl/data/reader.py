@@ -80,8 +80,9 @@ class ArrayReader:
         return rows
 
     def _deliver(self, stored: NDArray[Any]) -> NDArray[Any]:
-        values = stored.astype(self.dtype, copy=False)
-        return values if self._scale is None else values * self.dtype.type(self._scale)
+        if self._scale is None:
+            return stored.astype(self.dtype, copy=False)
+        return np.multiply(stored, self.dtype.type(self._scale), dtype=self.dtype, casting="same_kind")
 
 
 @contextmanager
