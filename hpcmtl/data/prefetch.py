@@ -32,7 +32,7 @@ class Prefetched(Generic[Item]):
         waited_seconds: how long the consumer has waited for items, the first included.
     """
 
-    def __init__(self, produce: Producer[Item], depth: int = 4) -> None:
+    def __init__(self, produce: Producer[Item], depth: int = 8) -> None:
         """Start the thread.
 
         Args:
@@ -61,7 +61,10 @@ class Prefetched(Generic[Item]):
             self.waited_seconds += time.perf_counter() - start
             if self._ready:
                 item = self._ready.popleft()
-                self._changed.notify_all()
+                # Where ranks share cores, a thread that is woken takes the core from the one that wakes it: not for
+                # every item, then, but for half of them at a time.
+                if len(self._ready) <= self._depth // 2:
+                    self._changed.notify_all()
                 return item
             if self._error is not None:
                 raise self._error
@@ -103,7 +106,8 @@ class Prefetched(Generic[Item]):
             self._changed.wait_for(lambda: len(self._ready) < self._depth or self._closed)
             self._check_open()
             self._ready.append(item)
-            self._changed.notify_all()
+            if len(self._ready) == 1:  # the consumer only waits where there was nothing
+                self._changed.notify_all()
 
     def _check_open(self) -> None:
         if self._closed:
