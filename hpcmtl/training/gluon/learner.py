@@ -139,7 +139,7 @@ class GluonLearner(GluonNetwork):
         self._gradients = [parameter.grad() for parameter in self._trained.values()]
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
-        self._pending: list[tuple[Any, float]] = []
+        self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
         self._scale = LossScale()
         self.skipped_steps = 0
         self._wire, self.compression = self._choose_wire(settings.compression)
@@ -154,10 +154,10 @@ class GluonLearner(GluonNetwork):
         # the mean over the batch, however unevenly it was dealt.
         scale = self._engine.size / batch.global_samples * (self._scale.value if self._wire else 1.0)
         losses = self._loss.backward(batch, scale)
-        self._pending.append((losses, scale * batch.global_samples))
+        self._pending.append((losses, batch.weights, batch.global_samples))
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
-            self._pending[-1 - STEPS_IN_FLIGHT][0].wait_to_read()
+            self._pending[-1 - STEPS_IN_FLIGHT][0][-1].wait_to_read()
         gradients = self._gradients
         if self._wire is None:
             self._engine.mean(gradients)
@@ -175,11 +175,10 @@ class GluonLearner(GluonNetwork):
         """See `Learner`."""
         count = max(len(self._pending) - in_flight, 0)
         done, self._pending = self._pending[:count], self._pending[count:]
-        if not done:
-            return np.zeros((0, len(self.names)))
-        losses = mx.nd.stack(*[loss for loss, _ in done]).asnumpy().astype(np.float64)
-        scales = np.array([[scale] for _, scale in done])
-        return np.asarray(losses / scales)
+        shares = [
+            [float(np.dot(loss.asnumpy(), weights)) / samples for loss in losses] for losses, weights, samples in done
+        ]
+        return np.array(shares).reshape(len(done), len(self.names))
 
     def state(self) -> Arrays:
         """See `Learner`."""

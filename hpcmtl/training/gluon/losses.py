@@ -51,24 +51,25 @@ class TrainingLoss:
     def __init__(self, block: Any, objectives: Sequence[Objective]) -> None:
         # The network stays a graph of its own: as one graph with its losses it ran 8 % slower on two cores.
         self._block = block
-        self._sums = _Sums([make_loss(objective.loss) for objective in objectives])
-        self._sums.hybridize(static_alloc=True)
-        self._objective_weights = mx.nd.array([objective.weight for objective in objectives])
+        self._losses = _PerSample([make_loss(objective.loss) for objective in objectives])
+        self._losses.hybridize(static_alloc=True)
+        self._objective_weights = [objective.weight for objective in objectives]
 
-    def backward(self, batch: StepInput, scale: float) -> Any:
+    def backward(self, batch: StepInput, scale: float) -> list[Any]:
         """Leave the gradients of the weighted sum of all losses, times `scale`, in the parameters.
 
+        The weights of the samples are the gradients that the backward pass begins with, and so cost no operation.
+
         Returns:
-            An NDArray (objectives,): each objective's sum over the samples, times `scale`; not waited for.
+            For each objective an NDArray (n,), the loss of each sample, not weighted; not waited for.
         """
-        weights = batch.weights * np.float32(scale)
-        inputs, *others = [_ndarray(array) for array in (batch.inputs, weights, *batch.targets)]
+        inputs, *targets = [_ndarray(array) for array in (batch.inputs, *batch.targets)]
+        heads = [_ndarray(batch.weights * np.float32(scale * weight)) for weight in self._objective_weights]
         with mx.autograd.record():
             made = self._block(inputs)
-            made = made if isinstance(made, list | tuple) else [made]
-            sums = self._sums(*others, *made)
-        sums.backward(self._objective_weights)
-        return sums
+            losses: list[Any] = self._losses(targets, list(made) if isinstance(made, list | tuple) else [made])
+        mx.autograd.backward(losses, heads)
+        return losses
 
 
 def _ndarray(array: np.ndarray[Any, Any]) -> Any:
@@ -87,19 +88,20 @@ def _ndarray(array: np.ndarray[Any, Any]) -> Any:
     return made
 
 
-class _Sums(HybridBlock):
-    """Weighted sum over the samples of each objective's loss."""
+class _PerSample(HybridBlock):
+    """Each objective's loss of each sample."""
 
     def __init__(self, losses: Sequence[Any]) -> None:
         super().__init__()
         for loss in losses:
             self.register_child(loss)
 
-    def hybrid_forward(self, F: Any, weights: Any, *targets_and_outputs: Any) -> Any:  # noqa: N803 - Gluon's form
-        losses = list(self._children.values())
-        targets, outputs = targets_and_outputs[: len(losses)], targets_and_outputs[len(losses) :]
-        sums = [
-            F.sum(F.mean(F.reshape(loss(output, target), shape=(0, -1)), axis=1) * weights)
-            for loss, output, target in zip(losses, outputs, targets, strict=True)
-        ]
-        return F.concat(*[F.reshape(value, shape=(1,)) for value in sums], dim=0)
+    def hybrid_forward(self, F: Any, targets: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:  # noqa: N803 - Gluon's form
+        losses = zip(self._children.values(), outputs, targets, strict=True)
+        return [_one_value_a_sample(F, loss, loss(output, target)) for loss, output, target in losses]
+
+
+def _one_value_a_sample(F: Any, loss: Any, values: Any) -> Any:  # noqa: N803 - Gluon's form
+    if type(loss) in _LOSSES.values():
+        return values
+    return F.mean(F.reshape(values, shape=(0, -1)), axis=1)  # a user's loss may leave more axes

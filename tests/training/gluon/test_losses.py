@@ -81,7 +81,7 @@ class TwoOutputs(mx.gluon.HybridBlock):
 
 
 def test_the_training_loss_weighs_samples_and_objectives():
-    """Each objective's loss is its weighted sum over the samples; gradients are those of the weighted objectives."""
+    """Losses are those of each sample; gradients are those of the weighted sum over samples and objectives."""
     block = TwoOutputs()
     block.initialize(mx.init.Xavier())
     objectives = (Objective("a", "", "softmax_ce", 0.25, ()), Objective("b", "", "l2", 3.0, ()))
@@ -92,11 +92,13 @@ def test_the_training_loss_weighs_samples_and_objectives():
     left, right = (part.weight.data().asnumpy().astype(np.float64) for part in (block.left, block.right))
     found = TrainingLoss(block, objectives).backward(StepInput(inputs, (classes, numbers), weights, 4), 0.5)
 
-    def total(left, right):
-        each = [softmax_ce(inputs @ left.T, classes), 0.5 * ((inputs @ right.T)[:, 0] - numbers) ** 2]
-        return np.array([(loss * weights).sum() * 0.5 for loss in each])
+    def each(left, right):
+        return [softmax_ce(inputs @ left.T, classes), 0.5 * ((inputs @ right.T)[:, 0] - numbers) ** 2]
 
-    np.testing.assert_allclose(found.asnumpy(), total(left, right), rtol=1e-5)
+    def total(left, right):
+        return np.array([(loss * weights).sum() * 0.5 for loss in each(left, right)])
+
+    np.testing.assert_allclose([loss.asnumpy() for loss in found], each(left, right), rtol=1e-5)
     for part, place in ((block.left, 0), (block.right, 1)):
         gradient = part.weight.grad().asnumpy()
         for index in np.ndindex(gradient.shape):
