@@ -31,8 +31,8 @@ def test_a_short_run_passes(tmp_path):
     found = json.loads(report.read_text())
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 2 runs passed, with the cure" in done.stdout
-    assert (found["passed"], found["failed"], found["cure"]) == (2, 0, True)
+    assert "2 of 2 runs passed" in done.stdout
+    assert (found["passed"], found["failed"], found["upstream"]) == (2, 0, False)
     assert [(row["ranks"], row["runs"]) for row in found["rows"]] == [(2, 1), (4, 1)]
 
 
