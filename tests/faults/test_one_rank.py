@@ -36,14 +36,8 @@ def assert_ended_by(run, rank, error):
     assert run.leftovers() == []
 
 
-@pytest.mark.parametrize(
-    ("rank", "ranks", "wait"),
-    [
-        (1, 2, "allreduce"),
-        pytest.param(0, 3, "barrier", marks=pytest.mark.slow),
-        pytest.param(3, 4, "allreduce", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "ranks", "wait"), [(1, 2, "allreduce"), (0, 3, "barrier"), (3, 4, "allreduce")])
 def test_user_code(start, rank, ranks, wait):
     """A callable that raises on one rank, the first, the last or another, while the others wait in a collective."""
     run = start(python_job("lone", ranks, rank=rank, wait=wait), by_mpirun(ranks))

@@ -181,7 +181,8 @@ class Starter:
         environ = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {}), "PYTHONPATH": path, _TAG: tag}
         with (folder / "stdout.txt").open("w") as stdout, (folder / "stderr.txt").open("w") as stderr:
             process = subprocess.Popen(
-                [*command, *words],
+                # Who starts the tests in the background of a shell has them inherit that Ctrl-C is ignored.
+                ["env", "--default-signal=INT", *command, *words],
                 cwd=folder,
                 env=environ,
                 stdin=subprocess.DEVNULL,

@@ -53,6 +53,7 @@ def test_trains_on_the_numpy_of_this_environment():
     assert train() == [np.__version__, "True"]
 
 
+@pytest.mark.slow
 def test_the_import_warns_of_nothing():
     """With every warning an error mxnet imports all the same: what it is known to warn of is silenced."""
     code = "from hpcmtl.training.gluon.compat import import_mxnet; import_mxnet()"
