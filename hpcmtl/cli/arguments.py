@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 JobFile = Annotated[Path, typer.Argument(help="Job file, YAML or TOML.", show_default=False)]
+OptionalJobFile = Annotated[Path | None, typer.Argument(help="Job file, YAML or TOML.", show_default=False)]
 Ranks = Annotated[
     int | None, typer.Option("--ranks", "-n", min=1, help="Number of ranks, instead of the job's.", show_default=False)
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 UNIFORM_PRICES = np.geomspace(1e-6, 10.0, 24)
 ROUNDS = 30  # of the price iteration
+NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
 ROUNDING = 1e-12  # part of a bound that sums of floats may get wrong
 
 
@@ -82,6 +83,8 @@ def _critical_flow(problem: PlanningProblem, columns: Ints) -> Iterator[tuple[In
     log_weight = 0.0
     for k in range(ROUNDS):
         path, area = path_and_area(problem, columns)
+        if path < NO_TIME:
+            return
         seconds, _ = problem.at(columns)
         flow = problem.levels.soft_flow(seconds, max(path, area) * 0.02 / (1 + k / 8))
         mean = flow if mean is None else mean + max(0.08, 2 / (k + 2)) * (flow - mean)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def simple_bound(problem: PlanningProblem) -> float:
-    """The larger of the least area over the ranks and the critical path at the fastest widths."""
+    """The larger of the least area over the ranks and the critical path at the fastest widths, releases counted."""
     if not problem.names:
         return 0.0
     area = problem.areas.min(axis=1).sum() / problem.ranks
-    return float(max(area, problem.levels.bottom(problem.times.min(axis=1)).max()))
+    return float(max(area, (problem.release + problem.levels.bottom(problem.times.min(axis=1))).max()))
 
 
 def priced_costs(problem: PlanningProblem, flow: Floats, path_weight: float) -> Floats:

@@ -40,8 +40,8 @@ def _widths(problem: PlanningProblem, plan: LayerPlan, slack: float) -> Iterator
             yield f"{task.name}: {task.width} ranks are not allowed"
         elif abs(task.end - task.start - seconds) > slack:
             yield f"{task.name}: takes {seconds} s on {task.width} ranks, not {task.end - task.start} s"
-        if task.start < 0:
-            yield f"{task.name}: starts at {task.start} s, before the job does"
+        if task.start < problem.release[i] - slack:
+            yield f"{task.name}: starts at {task.start} s, before its release at {problem.release[i]} s"
 
 
 def _precedence(problem: PlanningProblem, plan: LayerPlan, slack: float) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -90,21 +90,26 @@ class _Run:
         self.waiting = np.diff(problem.levels.producers.starts).tolist()
         self.next_starts = problem.levels.consumers.starts.tolist()
         self.next_items = problem.levels.consumers.items.tolist()
-        self.ready = [self.place[task] for task, count in enumerate(self.waiting) if count == 0]
-        heapify(self.ready)
+        self.release = problem.release.tolist()
+        self.ready: list[int] = []
+        self.unreleased: list[tuple[float, int]] = []  # nothing but time is missing
         self.running: list[tuple[float, int]] = []
         self.holes = Holes(problem.ranks)
         self.start = [0.0] * len(order)
         self.first_rank = [0] * len(order)
+        for task, count in enumerate(self.waiting):
+            if count == 0:
+                heappush(self.unreleased, (self.release[task], self.place[task]))
 
     def to_end(self) -> None:
         """Run until nothing is left."""
-        now = 0.0
-        while self.ready or self.running:
-            self._start_what_fits(now)
-            now = self.running[0][0]
+        while self.unreleased or self.ready or self.running:
+            now = min(queue[0][0] for queue in (self.unreleased, self.running) if queue)
             while self.running and self.running[0][0] <= now:
                 self._finish(self.order[heappop(self.running)[1]])
+            while self.unreleased and self.unreleased[0][0] <= now:
+                heappush(self.ready, heappop(self.unreleased)[1])
+            self._start_what_fits(now)
 
     def _start_what_fits(self, now: float) -> None:
         passed: list[int] = []
@@ -125,7 +130,7 @@ class _Run:
         for follower in self.next_items[self.next_starts[task] : self.next_starts[task + 1]]:
             self.waiting[follower] -= 1
             if self.waiting[follower] == 0:
-                heappush(self.ready, self.place[follower])
+                heappush(self.unreleased, (self.release[follower], self.place[follower]))
 
 
 class Holes:

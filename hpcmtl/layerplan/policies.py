@@ -46,21 +46,35 @@ def make_plan(graph: TaskGraph, ranks: int, policy: str = "variable") -> LayerPl
     Raises:
         InputError: for an unknown policy, or if a task needs more ranks than there are.
     """
-    if policy not in POLICIES:
-        raise InputError([Problem("policy", f"unknown policy {policy!r}{nearest(policy, POLICIES)}")])
     problem = make_problem(graph, ranks)
-    schedule = POLICIES[policy](problem)
-    seconds, widths = problem.at(schedule.columns)
-    makespan = schedule.makespan
+    schedule, lower_bound = plan_problem(problem, policy)
     return LayerPlan(
         policy=policy,
         ranks=ranks,
-        makespan=makespan,
-        lower_bound=allocate(problem).lower_bound,
-        utilisation=float(seconds @ widths) / (ranks * makespan),
+        makespan=schedule.makespan,
+        lower_bound=lower_bound,
+        utilisation=utilisation(problem, schedule),
         barrier=schedule.wave is not None,
         tasks=_planned_tasks(graph, problem, schedule),
     )
+
+
+def plan_problem(problem: PlanningProblem, policy: str = "variable") -> tuple[Schedule, float]:
+    """Plan arrays; return the schedule, and the seconds that no schedule can be faster than.
+
+    Raises:
+        InputError: for an unknown policy.
+    """
+    if policy not in POLICIES:
+        raise InputError([Problem("policy", f"unknown policy {policy!r}{nearest(policy, POLICIES)}")])
+    return POLICIES[policy](problem), allocate(problem).lower_bound
+
+
+def utilisation(problem: PlanningProblem, schedule: Schedule) -> float:
+    """Busy rank-seconds over ranks times makespan, from 0 to 1."""
+    seconds, widths = problem.at(schedule.columns)
+    whole = problem.ranks * schedule.makespan
+    return float(seconds @ widths) / whole if whole else 1.0
 
 
 def _planned_tasks(graph: TaskGraph, problem: PlanningProblem, schedule: Schedule) -> tuple[PlannedTask, ...]:
@@ -147,9 +161,9 @@ def waves(problem: PlanningProblem) -> Schedule:
     start, end = np.zeros(len(depths)), np.zeros(len(depths))
     for depth in range(int(depths.max(initial=-1)) + 1):
         members = np.flatnonzero(depths == depth)
-        part = _searched(problem.part(members), PACKED_TASKS // len(depths))
-        columns[members], first_rank[members] = part.columns, part.first_rank
         barrier = end.max(initial=0.0)
+        part = _searched(problem.part(members, barrier), PACKED_TASKS // len(depths))
+        columns[members], first_rank[members] = part.columns, part.first_rank
         start[members], end[members] = barrier + part.start, barrier + part.end
     return Schedule(columns, start, end, first_rank, depths)
 

@@ -36,6 +36,7 @@ class PlanningProblem:
         ranks: number of ranks, P.
         priority: (n,) priority of the job file, higher first.
         layers: (n,) number of layers.
+        release: (n,) seconds before which a task may not start.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class PlanningProblem:
     ranks: int
     priority: Ints
     layers: Ints
+    release: Floats
 
     @cached_property
     def allowed(self) -> Bools:
@@ -69,8 +71,8 @@ class PlanningProblem:
         """Seconds and ranks (n,) of every task at its column of the table."""
         return self.times[np.arange(len(columns)), columns], self.widths[columns]
 
-    def part(self, tasks: Ints) -> PlanningProblem:
-        """Some of the tasks, without any precedence between them."""
+    def part(self, tasks: Ints, since: float) -> PlanningProblem:
+        """Some of the tasks, without any precedence between them, from `since` (seconds) on."""
         return PlanningProblem(
             tuple(self.names[i] for i in tasks),
             self.times[tasks],
@@ -79,6 +81,7 @@ class PlanningProblem:
             self.ranks,
             self.priority[tasks],
             self.layers[tasks],
+            np.maximum(self.release[tasks] - since, 0.0),
         )
 
 
@@ -103,7 +106,7 @@ def make_problem(graph: TaskGraph, ranks: int) -> PlanningProblem:
     times[(widths < low) | (widths > high)] = np.inf
     priority = np.array([task.priority for task in graph.tasks], dtype=np.int64)
     layers = np.array([task.layers for task in graph.tasks], dtype=np.int64)
-    return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers)
+    return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers, np.zeros(len(priority)))
 
 
 def _ladder(ranks: int, limits: list[int]) -> Ints:

@@ -51,7 +51,7 @@ def test_a_valid_plan_has_no_violations() -> None:
         (changed(1, width=1), "1 ranks are not allowed"),
         (changed(1, width=7), "7 ranks are not allowed"),
         (changed(1, end=0.5 * SECONDS), "takes"),
-        (moved(1, -1.0), "before the job does"),
+        (moved(1, -1.0), "before its release"),
         (replace(PLAN, makespan=PLAN.makespan * 2), "the makespan is"),
         (replace(PLAN, lower_bound=PLAN.makespan * 2), "above the makespan"),
         (replace(PLAN, tasks=PLAN.tasks[:2]), "not those of the problem"),

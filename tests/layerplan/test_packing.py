@@ -18,7 +18,7 @@ def problem(widths: list[int], seconds: list[float], ranks: int, edges: list[tup
     zeros = np.zeros(len(widths), dtype=np.int64)
     levels = Levels(len(widths), np.array(edges, dtype=np.int64).reshape(-1, 2))
     names = tuple("abcdefgh"[: len(widths)])
-    return PlanningProblem(names, times, np.arange(1, ranks + 1), levels, ranks, zeros, zeros + 1)
+    return PlanningProblem(names, times, np.arange(1, ranks + 1), levels, ranks, zeros, zeros + 1, np.zeros(len(names)))
 
 
 def starts(*arguments: Any) -> list[float]:
