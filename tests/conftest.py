@@ -20,8 +20,11 @@ CHECKOUT = Path(__file__).parents[1]
 
 # A contract suite is imported by the tests of each adapter, and run as a program on the ranks of an mpirun.
 sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("contracts", "support")]
-# How long an example takes says more of the machine than of the code; pytest's own time-out ends what hangs.
-hypothesis.settings.register_profile("hpcmtl", deadline=None)
+# How long an example takes says more of the machine than of the code; pytest's own time-out ends what hangs. A folder
+# that examples share is no trouble, as each writes its files anew.
+_WITHOUT = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+hypothesis.settings.register_profile("hpcmtl", deadline=None, suppress_health_check=_WITHOUT)
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("hpcmtl"), max_examples=25)
 hypothesis.settings.load_profile("hpcmtl")
 
 pytest_plugins = ["runs"]  # jobs, and the command that runs them

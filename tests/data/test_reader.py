@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcmtl.data.hdf5 import describe, write_dataset_file
@@ -16,7 +16,7 @@ def nothing() -> None:
     """Check for nothing between blocks."""
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 74), max_size=80))
 def test_rows_come_in_the_order_asked_for(wide_file, numbers):
     """Any rows, repeated or not, in any order."""

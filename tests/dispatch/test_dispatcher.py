@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
@@ -33,7 +33,6 @@ def layers_of(simulation):
     }
 
 
-@settings(deadline=None, max_examples=50)
 @given(cases(), POLICY, CHANCE)
 def test_every_job_ends_with_every_layer_run_once(case, policy, chance):
     """All layers of all tasks run once and in order, no rank has two at a time, and each is told the end once."""
@@ -46,7 +45,6 @@ def test_every_job_ends_with_every_layer_run_once(case, policy, chance):
     assert all(command.width == simulation.plan.task(command.task).width for command in simulation.started)
 
 
-@settings(deadline=None, max_examples=50)
 @given(cases(), POLICY, CHANCE, st.data())
 def test_a_failed_task_takes_its_dependents_and_nobody_else(case, policy, chance, data):
     """Tasks that fail are `failed`, all that needs them is `skipped` and says why, and every other task completes."""
@@ -76,7 +74,6 @@ def test_dependents_of_dependents_are_skipped():
     assert simulation.dispatcher.tasks["c"].message == "needs b, which was skipped"
 
 
-@settings(deadline=None, max_examples=50)
 @given(cases(), POLICY, CHANCE, st.integers(0, 12))
 def test_a_stop_starts_nothing_more_and_ends(case, policy, chance, reports):
     """After a stop no rank gets a layer, each is told once, and the job ends when the running layers have."""
@@ -90,7 +87,6 @@ def test_a_stop_starts_nothing_more_and_ends(case, policy, chance, reports):
     assert set(simulation.statuses().values()) <= {None, "complete"}
 
 
-@settings(deadline=None, max_examples=25)
 @given(cases(), CHANCE)
 def test_waves_have_a_barrier(case, chance):
     """With a plan of waves no layer starts before every task of every wave before has ended."""
@@ -105,7 +101,6 @@ def test_waves_have_a_barrier(case, chance):
             assert {name for name in waves if waves[name] < waves[fields["task"]]} <= ended
 
 
-@settings(deadline=None, max_examples=25)
 @given(cases(), POLICY, CHANCE, st.data())
 def test_finished_layers_are_not_run_again(case, policy, chance, data):
     """A job that goes on runs exactly the layers that were not finished, also where all of them were."""
@@ -124,7 +119,6 @@ def test_finished_layers_are_not_run_again(case, policy, chance, data):
     assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
 
 
-@settings(deadline=None, max_examples=25)
 @given(cases(), CHANCE)
 def test_no_rank_idles_while_something_fits(case, chance):
     """Whenever the dispatcher has spoken, no ready task would fit on the free ranks that lie side by side."""

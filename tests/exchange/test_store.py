@@ -7,7 +7,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -53,7 +53,7 @@ def test_goes_round(sealed):
     assert facts == FACTS
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(st.dictionaries(names, arrays, max_size=4))
 def test_any_arrays_go_round(tmp_path, given_arrays):
     """Whatever their dtypes and shapes."""
@@ -133,7 +133,7 @@ def test_a_changed_array_is_named(sealed):
         read_sealed(sealed)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120)
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 def test_no_flipped_byte_goes_unseen(tmp_path, place, mask):
     """Any byte may be damaged, of the arrays or of what describes them: all is as it was, or the file is refused."""

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -49,7 +49,6 @@ def problems(draw):
     return made
 
 
-@settings(max_examples=60)
 @given(problems(), st.sampled_from(sorted(POLICIES)))
 def test_any_sound_problem_gets_a_valid_plan(tmp_path_factory, arrays, policy):
     """What the written plan says keeps widths, times, edges, releases and ranks, and is not below the bound."""

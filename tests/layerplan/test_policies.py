@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.errors import InputError
@@ -74,7 +74,6 @@ def placed_in_turn(problem: PlanningProblem, columns: Any, order: Any, producers
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(deadline=None, max_examples=40)
 @given(case=graphs())
 def test_every_policy_makes_valid_plans(policy: str, case: tuple[TaskGraph, int]) -> None:
     """Any graph gives a plan that the independent check accepts, not shorter than its certified bound."""
@@ -86,7 +85,6 @@ def test_every_policy_makes_valid_plans(policy: str, case: tuple[TaskGraph, int]
     assert 0 < plan.utilisation <= 1 + 1e-9
 
 
-@settings(deadline=None, max_examples=40)
 @given(graphs())
 def test_variable_is_never_worse_than_the_plain_policies(case: tuple[TaskGraph, int]) -> None:
     """By its own prediction the planner beats, or equals, what people do today."""
@@ -96,7 +94,6 @@ def test_variable_is_never_worse_than_the_plain_policies(case: tuple[TaskGraph, 
     assert planned <= make_plan(*case, "one_rank").makespan * (1 + 1e-9)
 
 
-@settings(deadline=None, max_examples=30)
 @given(graphs(), st.sampled_from(list(POLICIES)))
 def test_planning_is_deterministic(case: tuple[TaskGraph, int], policy: str) -> None:
     """The same graph gives the same plan, to the last bit, and so does another order of its edges."""
@@ -106,7 +103,6 @@ def test_planning_is_deterministic(case: tuple[TaskGraph, int], policy: str) -> 
     assert make_plan(graph, ranks, policy) == make_plan(graph, ranks, policy) == make_plan(turned, ranks, policy)
 
 
-@settings(deadline=None, max_examples=25)
 @given(graphs(most=4, ranks=4))
 def test_the_bound_is_below_the_optimum_of_tiny_graphs(case: tuple[TaskGraph, int]) -> None:
     """No schedule whatever is shorter than the bound, and the plan stays near the best one."""
