@@ -210,10 +210,10 @@ class Dispatcher:
             self._observer.record(
                 event, task=name, layer=running.layer, ranks=width, seconds=now - running.started, **details
             )
-            if outcome.stopped:
-                state.message = "stopped with a checkpoint"
-            else:
+            if not outcome.stopped:
                 state.layers_done = running.layer + 1
+            if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
+                state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:
                 state.held = None  # its ranks close the session themselves after the last layer
                 self._end(state, "complete")
