@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from hpcmtl.cli.arguments import Json, OptionalJobFile, Policy, Ranks
+from hpcmtl.layerplan.bounds import gap
 from hpcmtl.layerplan.files import read_problem, write_schedule
 from hpcmtl.layerplan.policies import plan_problem, utilisation
 from hpcmtl.layerplan.render import print_plan
@@ -61,7 +62,7 @@ def _plan_arrays(path: Path, policy: str, out: Path | None, *, as_json: bool) ->
     facts = {
         "makespan": schedule.makespan,
         "lower_bound": bound,
-        "gap": schedule.makespan / bound - 1 if bound > 0 else 0.0,
+        "gap": gap(schedule.makespan, bound),
         "seconds": seconds,
         "policy": policy,
         "tasks": len(problem.names),

@@ -118,16 +118,14 @@ def _bad_edges(edges: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
 
 
 def _per_task(arrays: Mapping[str, np.ndarray[Any, Any]], count: int) -> list[tuple[str, str]]:
-    found = []
-    for name in OPTIONAL:
-        if name in arrays and arrays[name].shape != (count,):
-            found.append((name, f"has shape {arrays[name].shape}; there are {count} tasks"))
-        elif name == "release" and name in arrays:
-            release = arrays[name]
-            found += _wrong(
-                name, "is not a finite number of seconds from 0 on", ~((release >= 0) & np.isfinite(release))
-            )
-    return found
+    found = [
+        (name, f"has shape {arrays[name].shape}; there are {count} tasks")
+        for name in OPTIONAL
+        if name in arrays and arrays[name].shape != (count,)
+    ]
+    release = arrays.get("release", np.zeros(0))
+    bad = ~((release >= 0) & np.isfinite(release))
+    return found + _wrong("release", "is not a finite number of seconds from 0 on", bad)
 
 
 def _wrong(name: str, what: str, wrong: np.ndarray[Any, Any]) -> list[tuple[str, str]]:

@@ -6,6 +6,8 @@ import itertools
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpcmtl.layerplan.bounds import gap
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -96,8 +98,8 @@ class LayerPlan:
 
     @property
     def gap(self) -> float:
-        """How much longer than the lower bound the plan is, as a part of it: 0.05 is at most 5 % from optimal."""
-        return self.makespan / self.lower_bound - 1 if self.lower_bound > 0 else 0.0
+        """See `bounds.gap`."""
+        return gap(self.makespan, self.lower_bound)
 
     def task(self, name: str) -> PlannedTask:
         """One task by name."""

@@ -16,6 +16,7 @@ from hpcmtl.layerplan.problem import make_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hpcmtl.layerplan.allocate import Allocations
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.taskgraph.levels import Ints
@@ -30,8 +31,8 @@ IMPROVED_TASKS = 300  # graphs up to this size are improved task by task
 class Policy(Protocol):
     """A way to plan."""
 
-    def __call__(self, problem: PlanningProblem) -> Schedule:
-        """Make a valid schedule."""
+    def __call__(self, problem: PlanningProblem, found: Allocations) -> Schedule:
+        """Make a valid schedule; `found` is what `allocate` found for the problem."""
         ...
 
 
@@ -67,7 +68,8 @@ def plan_problem(problem: PlanningProblem, policy: str = "variable") -> tuple[Sc
     """
     if policy not in POLICIES:
         raise InputError([Problem("policy", f"unknown policy {policy!r}{nearest(policy, POLICIES)}")])
-    return POLICIES[policy](problem), allocate(problem).lower_bound
+    found = allocate(problem)
+    return POLICIES[policy](problem, found), found.lower_bound
 
 
 def utilisation(problem: PlanningProblem, schedule: Schedule) -> float:
@@ -102,28 +104,28 @@ def _planned_tasks(graph: TaskGraph, problem: PlanningProblem, schedule: Schedul
     )
 
 
-def variable(problem: PlanningProblem) -> Schedule:
+def variable(problem: PlanningProblem, found: Allocations) -> Schedule:
     """Global allocation by prices, capped list scheduling, the best of several; `fixed` differs in the layers alone."""
     schedules = PACKED_TASKS // len(problem.names)
-    best = _searched(problem, schedules)
+    best = _searched(problem, found, schedules)
     if len(problem.names) > IMPROVED_TASKS:
         return best
     # The widths that suit one depth at a time are another good start, without their barriers.
-    other = _improved(problem, pack(problem, waves(problem).columns), schedules)
+    other = _improved(problem, pack(problem, waves(problem, found).columns), schedules)
     return min(best, other, key=lambda schedule: schedule.makespan)
 
 
-def _searched(problem: PlanningProblem, schedules: int) -> Schedule:
-    best = min(_candidates(problem, schedules), key=lambda schedule: schedule.makespan)
+def _searched(problem: PlanningProblem, found: Allocations, schedules: int) -> Schedule:
+    best = min(_candidates(problem, found, schedules), key=lambda schedule: schedule.makespan)
     return _improved(problem, best, schedules) if len(problem.names) <= IMPROVED_TASKS else best
 
 
-def _candidates(problem: PlanningProblem, schedules: int) -> Iterator[Schedule]:
+def _candidates(problem: PlanningProblem, found: Allocations, schedules: int) -> Iterator[Schedule]:
     """Schedules of the most promising allocations and caps, and of the two plain policies, to be never worse."""
     yield pack(problem, _narrowest(problem))
     yield pack(problem, _widest(problem))  # never worse than one at a time: whenever nothing runs, the next one starts
     tried: set[bytes] = set()
-    for allocation in allocate(problem).columns:
+    for allocation in found.columns:
         for cap in CAPS:
             columns = capped(problem, allocation, cap * problem.ranks)
             if columns.tobytes() not in tried:
@@ -154,7 +156,7 @@ def _improved(problem: PlanningProblem, best: Schedule, schedules: int) -> Sched
     return best
 
 
-def waves(problem: PlanningProblem) -> Schedule:
+def waves(problem: PlanningProblem, found: Allocations) -> Schedule:  # noqa: ARG001 - found for the whole, not for a depth
     """Strict layers: all tasks at one depth of the graph, then a barrier over the world; planned depth by depth."""
     depths = problem.levels.depths
     columns, first_rank = np.zeros_like(depths), np.zeros_like(depths)
@@ -162,18 +164,19 @@ def waves(problem: PlanningProblem) -> Schedule:
     for depth in range(int(depths.max(initial=-1)) + 1):
         members = np.flatnonzero(depths == depth)
         barrier = end.max(initial=0.0)
-        part = _searched(problem.part(members, barrier), PACKED_TASKS // len(depths))
+        at_depth = problem.part(members, barrier)
+        part = _searched(at_depth, allocate(at_depth), PACKED_TASKS // len(depths))
         columns[members], first_rank[members] = part.columns, part.first_rank
         start[members], end[members] = barrier + part.start, barrier + part.end
     return Schedule(columns, start, end, first_rank, depths)
 
 
-def sequential(problem: PlanningProblem) -> Schedule:
+def sequential(problem: PlanningProblem, found: Allocations) -> Schedule:  # noqa: ARG001 - needs no search
     """One task after the other on all ranks that it may have: a script that calls one launcher after the other."""
     return pack(problem, _widest(problem), alone=True)
 
 
-def one_rank(problem: PlanningProblem) -> Schedule:
+def one_rank(problem: PlanningProblem, found: Allocations) -> Schedule:  # noqa: ARG001 - needs no search
     """Every task on as few ranks as it may have."""
     return pack(problem, _narrowest(problem))
 

@@ -14,7 +14,7 @@ from hpcmtl.training.gluon.compression import Fp16Wire, LossScale, all_finite, f
 from hpcmtl.training.gluon.layout import restore_default_layout
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.optimizer import Updater
-from hpcmtl.training.gluon.zoo import build, part_of
+from hpcmtl.training.gluon.zoo import build, outputs_of, part_of
 from hpcmtl.training.learner import STEPS_IN_FLIGHT
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class GluonNetwork:
         samples = mx.nd.array(inputs, dtype="float32")
         if part is not None:
             return {"values": part_of(self.block, part)(samples).asnumpy()}
-        made = self.block(samples)
-        made = made if isinstance(made, list | tuple) else [made]
+        made = outputs_of(self.block, samples)
         return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
 
     def parameter_arrays(self) -> Arrays:

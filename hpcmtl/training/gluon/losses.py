@@ -10,6 +10,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.zoo import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +67,7 @@ class TrainingLoss:
         inputs, *targets = [_ndarray(array) for array in (batch.inputs, *batch.targets)]
         heads = [_ndarray(batch.weights * np.float32(scale * weight)) for weight in self._objective_weights]
         with mx.autograd.record():
-            made = self._block(inputs)
-            losses: list[Any] = self._losses(targets, list(made) if isinstance(made, list | tuple) else [made])
+            losses: list[Any] = self._losses(targets, outputs_of(self._block, inputs))
         mx.autograd.backward(losses, heads)
         return losses
 

@@ -37,6 +37,12 @@ def build(network: Network, sample: Shape) -> Any:
     return SharedNetwork(trunk, [(name, build(head, code)) for name, head in network.heads])
 
 
+def outputs_of(block: Any, samples: Any) -> list[Any]:
+    """Run a network; a list also of the only output."""
+    made = block(samples)
+    return list(made) if isinstance(made, list | tuple) else [made]
+
+
 def part_of(block: Any, part: str) -> Any:
     """The block inside another that a job names.
 
