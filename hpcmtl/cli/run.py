@@ -95,7 +95,8 @@ def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
         nonlocal asked
         name = signal.Signals(number).name
         text = "ending the ranks" if asked else "stopping at the next step boundary; once more ends the ranks at once"
-        print(f"hpcmtl: {name}: {text}", file=sys.stderr)  # noqa: T201 - this is the command's voice
+        # Not print: a second signal in the middle of it would meet a stream that refuses to be entered twice.
+        os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
         process.send_signal(signal.SIGTERM if asked else signal.SIGUSR1)
         asked = True
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 import socket
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +17,7 @@ from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
 from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.jobfile.references import references_of
@@ -32,8 +31,6 @@ from hpcmtl.training.session import SessionContext
 from hpcmtl.training.tasks import SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.dispatcher import TaskState
     from hpcmtl.errors import Problem
@@ -46,8 +43,6 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import Session
 
 _log = logging.getLogger(__name__)
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,7 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
     options = options or RunOptions()
     world = world or _mpi_world()
     boxes = Mailboxes()
-    with _signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
+    with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
         check_world(world, options.ranks)
         prepared = on_root(world, lambda: prepare(source, world.size, options.policy))
         sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
@@ -239,22 +234,6 @@ def _work(
     control.start()
     Worker(world, boxes, open_session).work()
     control.join()
-
-
-@contextmanager
-def _signals_to(boxes: Mailboxes) -> Iterator[None]:
-    """Let signals ask for a stop: a handler only notes the name, the ranks agree on when to stop."""
-
-    def note(number: int, _frame: object) -> None:
-        boxes.signal = signal.Signals(number).name
-        boxes.wake.set()
-
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float) -> JobResult:

@@ -1,0 +1,33 @@
+"""Signals ask for a stop: a handler only notes the name, the ranks agree on when to stop."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.dispatch.control import Mailboxes
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@contextmanager
+def signals_to(boxes: Mailboxes) -> Iterator[None]:
+    """Leave the name of a signal in the mailboxes, for the control thread to find when it looks round.
+
+    The handler must not wake that thread: `Event.set` takes a lock, and a signal may come while the main thread, which
+    handlers run on, holds that lock to report a layer. Both threads then waited for ever.
+    """
+
+    def note(number: int, _frame: object) -> None:
+        boxes.signal = signal.Signals(number).name
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
