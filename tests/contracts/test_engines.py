@@ -18,9 +18,8 @@ def test_kvstore_over_threads(check, ranks):
     run_ranks(ranks, check, "kvstore")
 
 
-@pytest.mark.parametrize(
-    "ranks", [pytest.param(1, marks=pytest.mark.slow), 2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_all_engines_over_mpi(mpirun, ranks):
     """Horovod and KVStore keep the contract on ranks of a real MPI; the last check named is the one that failed."""
     # A process can have one Horovod at a time, so the ranks of one mpirun go through engines and checks in turn.
