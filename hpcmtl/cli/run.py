@@ -93,12 +93,12 @@ def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
     def forward(number: int, _frame: object) -> None:
         nonlocal asked
+        again, asked = asked, True  # first of all: the next signal may come in the middle of this one
         name = signal.Signals(number).name
-        text = "ending the ranks" if asked else "stopping at the next step boundary; once more ends the ranks at once"
+        text = "ending the ranks" if again else "stopping at the next step boundary; once more ends the ranks at once"
         # Not print: a second signal in the middle of it would meet a stream that refuses to be entered twice.
         os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
-        process.send_signal(signal.SIGTERM if asked else signal.SIGUSR1)
-        asked = True
+        process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
