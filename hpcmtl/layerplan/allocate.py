@@ -10,85 +10,114 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hpcmtl.layerplan.bounds import priced_costs, simple_bound
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Floats, Ints
 
-UNIFORM_PRICES = np.geomspace(1e-6, 10.0, 24)
-ROUNDS = 30  # of the price iteration
+UNIFORM_PRICES = np.geomspace(1e-6, 10.0, 12)
+ROUNDS = 24  # of the price iteration for one crowding
+# A wide task waits until many ranks are free at once, and they wait for it: with crowding c, p of P ranks cost as much
+# as p (1 + c p / P). What is best depends on the graph, so an allocation is searched for each. The first is the true
+# price, for the bound.
+CROWDING = (0.0, 2.0)
+LATER_ROUNDS = 10  # of the iteration for the other crowding, which goes on from the prices of the first
 NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
-ROUNDING = 1e-12  # part of a bound that sums of floats may get wrong
+
+
+class Prices(NamedTuple):
+    """What time and ranks are worth; see `bounds.price_bound`.
+
+    Attributes:
+        flow: (n,) unit flow from sources to sinks, see `Levels.soft_flow`.
+        path_weight: weight of the critical path against the area, from 0 to 1.
+    """
+
+    flow: Floats
+    path_weight: float
 
 
 class Allocations(NamedTuple):
-    """Allocations worth packing, and what their search proved.
+    """What the search found.
 
     Attributes:
-        columns: each (n,) columns of the problem's table; the most promising first.
-        lower_bound: seconds that no plan can be faster than.
+        columns: for each crowding the best allocation, (n,) columns of the problem's table.
+        prices: those that promise the highest bound.
     """
 
     columns: tuple[Ints, ...]
-    lower_bound: float
+    prices: Prices | None
 
 
 def allocate(problem: PlanningProblem) -> Allocations:
-    """Find allocations with a small max(critical path, area / ranks)."""
-    best: dict[bytes, tuple[float, Ints]] = {}
-    bound = simple_bound(problem)
-    for columns in _uniform(problem):
-        best[columns.tobytes()] = (max(path_and_area(problem, columns)), columns)
-    start = min(best.values(), key=lambda entry: entry[0])[1]
-    for columns, proved in _critical_flow(problem, start):
-        best[columns.tobytes()] = (max(path_and_area(problem, columns)), columns)
-        bound = max(bound, proved)
-    ordered = sorted(best.values(), key=lambda entry: entry[0])
-    return Allocations(tuple(columns for _, columns in ordered), bound * (1 - ROUNDING))
+    """Find allocations with a small max(critical path, area / ranks).
 
-
-def path_and_area(problem: PlanningProblem, columns: Ints) -> tuple[float, float]:
-    """Critical path of an allocation, and its area over the ranks, both in seconds."""
-    seconds, widths = problem.at(columns)
-    return float(problem.levels.bottom(seconds).max()), float(seconds @ widths) / problem.ranks
+    Prices from the smoothed critical path: averaged subgradient steps on the Lagrangian dual of the discrete time-cost
+    trade-off. The smoothing falls and the steps shorten with the rounds.
+    """
+    search = _Search(problem)
+    best = tuple(search.run(crowding, LATER_ROUNDS if i else ROUNDS) for i, crowding in enumerate(CROWDING))
+    columns = tuple(np.take_along_axis(problem.choices.columns, choice[:, None], axis=1)[:, 0] for choice in best)
+    return Allocations(columns, search.prices)
 
 
 def capped(problem: PlanningProblem, columns: Ints, cap: float) -> Ints:
     """Narrow all tasks to at most `cap` ranks, or to their fewest if those are more (Lepere et al. 2001)."""
     at_most = np.searchsorted(problem.widths, max(cap, 1.0), side="right") - 1
     wanted = np.minimum(columns, at_most)
-    column = np.arange(len(problem.widths))
-    fits = problem.useful & (column <= wanted[:, None])
-    widest = np.where(fits, column, -1).max(axis=1)
+    widest = np.take_along_axis(problem.widest_useful, wanted[:, None], axis=1)[:, 0]
     result: Ints = np.where(widest >= 0, widest, problem.useful.argmax(axis=1))
     return result
 
 
-def _uniform(problem: PlanningProblem) -> Iterator[Ints]:
-    """Every task pays the same price for a rank-second, over a range of prices."""
-    for price in UNIFORM_PRICES:
-        yield (problem.times + price * problem.areas).argmin(axis=1)
+class _Search:
+    """The price iteration over the choices of a problem; all allocations here are (n,) indices of choices."""
 
+    def __init__(self, problem: PlanningProblem) -> None:
+        self.problem = problem
+        self.tasks = np.arange(len(problem.names))
+        choices = problem.choices
+        # What is no choice is dearer than everything together, and finite, since a price may be zero.
+        never = 1e9 * float(np.where(np.isfinite(choices.times), choices.times, 0.0).sum() + 1.0)
+        self.times = np.where(np.isfinite(choices.times), choices.times, never)
+        self.widths = np.maximum(choices.widths, 1)
+        self.flow: Floats | None = None
+        self.log_weight = 0.0
+        self.prices: Prices | None = None
+        self.promised = 0.0
 
-def _critical_flow(problem: PlanningProblem, columns: Ints) -> Iterator[tuple[Ints, float]]:
-    """Prices from the smoothed critical path: averaged subgradient steps on the Lagrangian dual.
+    def run(self, crowding: float, rounds: int) -> Ints:
+        """Iterate at one crowding; return the best allocation."""
+        problem = self.problem
+        areas = self.times * (self.widths * (1 + crowding * self.widths / problem.ranks)) / problem.ranks
+        tried = [self._measured(choice, areas) for choice in self._first(areas)]
+        best = min(tried, key=lambda entry: max(entry[1:]))
+        choice, path, area = best
+        for k in range(rounds):
+            if path < NO_TIME:
+                break
+            seconds = self.times[self.tasks, choice]
+            flow = problem.levels.soft_flow(seconds, max(path, area) * 0.02 / (1 + k / 8))
+            mean = flow if self.flow is None else self.flow + max(0.08, 2 / (k + 2)) * (flow - self.flow)
+            self.flow = mean
+            self.log_weight = float(np.clip(self.log_weight + 1.5 / (1 + k / 6) * np.log(path / area), -30, 30))
+            weight = 1 / (1 + float(np.exp(-self.log_weight)))
+            costs = self.times * (weight * mean)[:, None] + areas * (1 - weight)
+            choice = costs.argmin(axis=1)
+            promised = float(costs[self.tasks, choice].sum())
+            if crowding == 0 and promised > self.promised:  # averages of unit flows are unit flows
+                self.promised, self.prices = promised, Prices(mean, weight)
+            choice, path, area = self._measured(choice, areas)
+            if max(path, area) < max(best[1:]):
+                best = choice, path, area
+        return best[0]
 
-    Each round yields an allocation and the bound that its prices prove (`bounds.price_bound`). The smoothing falls and
-    the steps shorten with the rounds; averages of unit flows are unit flows, which keeps every bound valid.
-    """
-    mean: Floats | None = None
-    log_weight = 0.0
-    for k in range(ROUNDS):
-        path, area = path_and_area(problem, columns)
-        if path < NO_TIME:
-            return
-        seconds, _ = problem.at(columns)
-        flow = problem.levels.soft_flow(seconds, max(path, area) * 0.02 / (1 + k / 8))
-        mean = flow if mean is None else mean + max(0.08, 2 / (k + 2)) * (flow - mean)
-        log_weight += 1.5 / (1 + k / 6) * float(np.log(path / area))
-        costs = priced_costs(problem, mean, 1 / (1 + float(np.exp(-log_weight))))
-        columns = costs.argmin(axis=1)
-        yield columns, float(costs.min(axis=1).sum())
+    def _first(self, areas: Floats) -> list[Ints]:
+        """Allocations at which every task pays the same price: where the iteration may begin."""
+        if self.flow is not None:
+            weight = 1 / (1 + float(np.exp(-self.log_weight)))
+            return [(self.times * (weight * self.flow)[:, None] + areas * (1 - weight)).argmin(axis=1)]
+        return [(self.times + price * self.problem.ranks * areas).argmin(axis=1) for price in UNIFORM_PRICES]
+
+    def _measured(self, choice: Ints, areas: Floats) -> tuple[Ints, float, float]:
+        path = float(self.problem.levels.bottom(self.times[self.tasks, choice]).max())
+        return choice, path, float(areas[self.tasks, choice].sum())

@@ -1,22 +1,30 @@
-"""List scheduling into contiguous blocks of ranks."""
+"""Serial list scheduling into contiguous blocks of ranks: each task in turn gets the earliest place that is left.
+
+Tasks come in dispatch order, so that a task may fill the time before another that came first, and never delays it
+(insertion, as in HEFT; serial schedule generation in project scheduling). With `mouldable`, a task that would have to
+wait for its ranks takes fewer of them if it is then done sooner, which closes the holes that contiguous blocks leave.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.plan import dispatch_key
+from hpcmtl.layerplan.occupancy import Occupancy
 
 if TYPE_CHECKING:
+    from hpcmtl.layerplan.occupancy import Slot
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Floats, Ints
 
-# How many ready tasks that do not fit are passed over in search of one that does.
-BACKFILL = 16
+# Narrow tasks fill from the last rank, wide ones from the first: between them stays one large hole. Measured best.
+WIDE = 1 / 16
+AREA_GROWTH = 1.1  # how much more area a task that is late may take to be done sooner
+OTHER_WIDTHS = 8  # how many other widths a task that is late tries
 
 
 @dataclass(frozen=True)
@@ -43,135 +51,111 @@ class Schedule:
         return float(self.end.max(initial=0.0))
 
 
-class _Turn(NamedTuple):
-    """What `dispatch_key` wants to know of a task."""
-
-    job_priority: int
-    priority: float
-    layers: int
-    name: str
+def dispatch_order(problem: PlanningProblem, urgency: Floats) -> Ints:
+    """Indices of all tasks by `plan.dispatch_key`, for tasks with a bottom level of `urgency` (n,) seconds."""
+    order: Ints = np.lexsort((problem.name_order, -problem.layers, -urgency, -problem.priority))
+    return order
 
 
-def dispatch_order(problem: PlanningProblem, seconds: Floats) -> list[int]:
-    """Indices of all tasks by `dispatch_key`, for tasks that take `seconds` (n,)."""
-    columns = (problem.priority, problem.levels.bottom(seconds), problem.layers)
-    turns = list(zip(*(column.tolist() for column in columns), problem.names, strict=True))
-    return sorted(range(len(turns)), key=lambda i: dispatch_key(_Turn(*turns[i])))
-
-
-def pack(problem: PlanningProblem, columns: Ints, *, alone: bool = False) -> Schedule:
-    """Start tasks in dispatch order as ranks come free.
-
-    A task takes the smallest hole that holds it, the lowest of equal ones. A ready task that does not fit is passed
-    over, so no rank idles for order's sake (at most `BACKFILL` are).
+def pack(
+    problem: PlanningProblem,
+    columns: Ints,
+    *,
+    mouldable: bool = False,
+    widen_after: float = np.inf,
+    haste: Floats | None = None,
+    alone: bool = False,
+) -> Schedule:
+    """Give every task in turn the earliest place for its ranks.
 
     Args:
         problem: the tasks.
         columns: (n,) width of each, as a column of the table.
+        mouldable: take fewer ranks where that ends a task sooner than to wait for more.
+        widen_after: with `mouldable`, a task whose end leaves less than its bottom level until these seconds takes
+            more ranks if that helps.
+        haste: (n,) factors on the bottom levels that decide the turns.
         alone: one task at a time, whatever its width.
     """
-    seconds, widths = problem.at(columns)
-    order = dispatch_order(problem, seconds)
-    blocks = [problem.ranks] * len(order) if alone else widths.tolist()
-    run = _Run(problem, order, seconds.tolist(), blocks)
-    run.to_end()
-    start, first_rank = np.array(run.start), np.array(run.first_rank, dtype=np.int64)
-    return Schedule(columns, start, start + seconds, first_rank)
+    packing = _Packing(problem, columns, mouldable=mouldable, widen_after=widen_after, alone=alone)
+    urgency = packing.bottom if haste is None else packing.bottom * haste
+    return packing.schedule(np.argsort(dispatch_order(problem, urgency)).tolist())
 
 
-class _Run:
-    """The state of one list scheduling run; tasks are known by their place in the dispatch order where heaps sort."""
+class _Packing:
+    """The state of one run."""
 
-    def __init__(self, problem: PlanningProblem, order: list[int], seconds: list[float], blocks: list[int]) -> None:
-        self.order, self.seconds, self.blocks = order, seconds, blocks
-        self.place = [0] * len(order)
-        for place, task in enumerate(order):
-            self.place[task] = place
-        self.waiting = np.diff(problem.levels.producers.starts).tolist()
-        self.next_starts = problem.levels.consumers.starts.tolist()
-        self.next_items = problem.levels.consumers.items.tolist()
-        self.release = problem.release.tolist()
-        self.ready: list[int] = []
-        self.unreleased: list[tuple[float, int]] = []  # nothing but time is missing
-        self.running: list[tuple[float, int]] = []
-        self.holes = Holes(problem.ranks)
-        self.start = [0.0] * len(order)
-        self.first_rank = [0] * len(order)
-        for task, count in enumerate(self.waiting):
-            if count == 0:
-                heappush(self.unreleased, (self.release[task], self.place[task]))
+    def __init__(
+        self, problem: PlanningProblem, columns: Ints, *, mouldable: bool, widen_after: float, alone: bool
+    ) -> None:
+        seconds, widths = problem.at(columns)
+        self.problem = problem
+        self.bottom = problem.levels.bottom(seconds)
+        self.columns, self.seconds, self.widths = columns.tolist(), seconds.tolist(), widths.tolist()
+        self.latest = (widen_after - self.bottom + seconds).tolist()
+        self.mouldable, self.alone = mouldable, alone
+        self.ranks = (1 << problem.ranks) - 1
+        self.occupancy = Occupancy(problem.ranks)
+        chosen = problem.choices
+        self.choices = [array.tolist() for array in (chosen.columns, chosen.widths, chosen.times)] if mouldable else []
+        self.start = [0.0] * len(self.widths)
+        self.end = [0.0] * len(self.widths)
+        self.first_rank = [0] * len(self.widths)
 
-    def to_end(self) -> None:
-        """Run until nothing is left."""
-        while self.unreleased or self.ready or self.running:
-            now = min(queue[0][0] for queue in (self.unreleased, self.running) if queue)
-            while self.running and self.running[0][0] <= now:
-                self._finish(self.order[heappop(self.running)[1]])
-            while self.unreleased and self.unreleased[0][0] <= now:
-                heappush(self.ready, heappop(self.unreleased)[1])
-            self._start_what_fits(now)
+    def schedule(self, turn: list[int]) -> Schedule:
+        """Place all tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
+        problem = self.problem
+        waiting = np.diff(problem.levels.producers.starts).tolist()
+        starts, items = (array.tolist() for array in problem.levels.consumers)
+        ready = problem.release.tolist()
+        queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0]
+        heapify(queue)
+        while queue:
+            _, task = heappop(queue)
+            self._place(task, ready[task])
+            end = self.end[task]
+            for consumer in items[starts[task] : starts[task + 1]]:
+                ready[consumer] = max(ready[consumer], end)
+                waiting[consumer] -= 1
+                if waiting[consumer] == 0:
+                    heappush(queue, (turn[consumer], consumer))
+        return Schedule(
+            np.array(self.columns, dtype=np.int64),
+            np.array(self.start),
+            np.array(self.end),
+            np.array(self.first_rank, dtype=np.int64),
+        )
 
-    def _start_what_fits(self, now: float) -> None:
-        passed: list[int] = []
-        while self.ready and self.holes.largest and len(passed) < BACKFILL:
-            place = heappop(self.ready)
-            task = self.order[place]
-            if self.blocks[task] > self.holes.largest:
-                passed.append(place)
-                continue
-            self.start[task] = now
-            self.first_rank[task] = self.holes.take(self.blocks[task])
-            heappush(self.running, (now + self.seconds[task], place))
-        for place in passed:
-            heappush(self.ready, place)
+    def _place(self, task: int, ready: float) -> None:
+        width = self.problem.ranks if self.alone else self.widths[task]
+        slot = self._find(width, self.seconds[task], ready)
+        if self.mouldable:
+            if slot.start > ready:
+                slot = self._other_width(task, slot, ready, narrower=True)
+            if slot.end > self.latest[task]:
+                slot = self._other_width(task, slot, ready, narrower=False)
+            width = self.widths[task]
+        low = width > WIDE * self.problem.ranks
+        first = ((slot.firsts & -slot.firsts) if low else slot.firsts).bit_length() - 1
+        self.occupancy.take(slot, first, width)
+        self.start[task], self.end[task], self.first_rank[task] = slot.start, slot.end, first
 
-    def _finish(self, task: int) -> None:
-        self.holes.give_back(self.first_rank[task], self.blocks[task])
-        for follower in self.next_items[self.next_starts[task] : self.next_starts[task + 1]]:
-            self.waiting[follower] -= 1
-            if self.waiting[follower] == 0:
-                heappush(self.unreleased, (self.release[follower], self.place[follower]))
+    def _find(self, width: int, seconds: float, ready: float) -> Slot:
+        return self.occupancy.find(ready, seconds, width, self.ranks, self.ranks)
 
-
-class Holes:
-    """The free ranks, as contiguous holes."""
-
-    def __init__(self, ranks: int) -> None:
-        self._first = {0: ranks}  # first rank of a hole -> its size
-        self._last = {ranks: 0}  # rank after a hole -> its first rank
-        self._by_size = [(ranks, 0)]
-
-    @property
-    def largest(self) -> int:
-        """Ranks of the largest hole; 0 if no rank is free."""
-        return self._by_size[-1][0] if self._by_size else 0
-
-    def take(self, width: int) -> int:
-        """Take `width` ranks out of the smallest hole that holds them (`largest` does); return the first."""
-        size, first = self._by_size[bisect_left(self._by_size, (width, 0))]
-        self._drop(first, size)
-        if size > width:
-            self._add(first + width, size - width)
-        return first
-
-    def give_back(self, first: int, width: int) -> None:
-        """Free a block and join it with the holes on both sides."""
-        if first in self._last:
-            before = self._last[first]
-            self._drop(before, first - before)
-            first, width = before, width + first - before
-        if first + width in self._first:
-            size = self._first[first + width]
-            self._drop(first + width, size)
-            width += size
-        self._add(first, width)
-
-    def _add(self, first: int, size: int) -> None:
-        self._first[first] = size
-        self._last[first + size] = first
-        insort(self._by_size, (size, first))
-
-    def _drop(self, first: int, size: int) -> None:
-        del self._first[first]
-        del self._last[first + size]
-        del self._by_size[bisect_left(self._by_size, (size, first))]
+    def _other_width(self, task: int, slot: Slot, ready: float, *, narrower: bool) -> Slot:
+        """The slot that ends first among the next few widths; the one there was, if none ends sooner."""
+        widths = self.choices[1][task]
+        if narrower:
+            near = range(bisect_left(widths, self.widths[task]) - 1, -1, -1)
+        else:
+            near = range(bisect_right(widths, self.widths[task]), len(widths))
+        columns, widths, times = (values[task] for values in self.choices)
+        area = (slot.end - slot.start) * self.widths[task] * (1.0 if narrower else AREA_GROWTH)
+        for choice in near[:OTHER_WIDTHS]:
+            if ready + times[choice] < slot.end and (narrower or times[choice] * widths[choice] <= area):
+                other = self._find(widths[choice], times[choice], ready)
+                if other.end < slot.end:
+                    slot = other
+                    self.columns[task], self.widths[task] = columns[choice], widths[choice]
+        return slot

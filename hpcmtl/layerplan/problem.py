@@ -22,6 +22,23 @@ Bools = NDArray[np.bool_]
 # table small.
 ALL_WIDTHS = 64
 WIDTH_STEP = 1.08
+# Of a table with more columns than this, the search for widths looks at those with three significant bits.
+SEARCHED_WIDTHS = 64
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The widths that the search for a plan looks at: for each task those that are faster than every smaller one.
+
+    Attributes:
+        columns: (n, C) columns of the problem's table, never falling; -1 where a task has no such narrow choice.
+        widths: (n, C) numbers of ranks; 0 where there is no choice.
+        times: (n, C) seconds; inf where there is no choice.
+    """
+
+    columns: Ints
+    widths: Ints
+    times: Floats
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,32 @@ class PlanningProblem:
         before = np.concatenate([np.full((len(self.times), 1), np.inf), best[:, :-1]], axis=1)
         useful: Bools = self.times < before
         return useful
+
+    @cached_property
+    def choices(self) -> Choices:
+        """The widths to choose from; every task has one at least."""
+        if len(self.widths) <= SEARCHED_WIDTHS:
+            ladder = np.arange(len(self.widths))
+        else:
+            grain = 2 ** np.maximum(np.floor(np.log2(self.widths)).astype(np.int64) - 2, 0)
+            ladder = np.union1d(np.flatnonzero(self.widths % grain == 0), [len(self.widths) - 1])
+        # The widest useful width up to each step, so that a step stands for all widths since the one before.
+        columns = self.widest_useful[:, ladder]
+        missing = columns < 0
+        times = np.take_along_axis(self.times, columns, axis=1)
+        return Choices(columns, np.where(missing, 0, self.widths[columns]), np.where(missing, np.inf, times))
+
+    @cached_property
+    def name_order(self) -> Ints:
+        """(n,) place of each task among the names in order."""
+        order: Ints = np.argsort(np.argsort(np.array(self.names, dtype=np.str_), kind="stable"))
+        return order
+
+    @cached_property
+    def widest_useful(self) -> Ints:
+        """(n, K) the widest useful column up to each; -1 where there is none."""
+        widest: Ints = np.maximum.accumulate(np.where(self.useful, np.arange(len(self.widths)), -1), axis=1)
+        return widest
 
     @cached_property
     def areas(self) -> Floats:

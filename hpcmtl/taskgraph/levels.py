@@ -6,6 +6,7 @@ each other, so that a sweep is a few numpy calls a height instead of a Python lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Visit = Callable[[Ints, Floats], Floats]
 
 
 class Csr(NamedTuple):
@@ -70,12 +73,37 @@ class Levels:
             below[band.producers] += np.maximum.reduceat(below[band.consumers], band.starts)
         return below
 
-    def top(self, seconds: Floats) -> Floats:
-        """(n,) earliest start of each task when ranks are plenty, in seconds."""
-        start = np.zeros(self.tasks)
-        for band in reversed(self._bands):
-            np.maximum.at(start, band.consumers, start[band.repeated] + seconds[band.repeated])
+    def top(self, seconds: Floats, release: Floats | None = None, visit: Visit | None = None) -> Floats:
+        """(n,) earliest start of each task when ranks are plenty, in seconds.
+
+        Args:
+            seconds: (n,) how long each task takes.
+            release: (n,) seconds before which a task may not start.
+            visit: may put off tasks: gets the tasks of one height and their starts, and returns their starts.
+        """
+        start = np.zeros(self.tasks) if release is None else release.astype(np.float64)
+        for tasks, band in zip(reversed(self._by_height), (*reversed(self._bands), None), strict=True):
+            if visit is not None:
+                start[tasks] = visit(tasks, start[tasks])
+            if band is not None:
+                np.maximum.at(start, band.consumers, (start + seconds)[band.repeated])
         return start
+
+    def before(self, marked: Ints) -> Bools:
+        """(n, S) whether a task comes somewhere before each of the S `marked` tasks."""
+        own = np.zeros((self.tasks, len(marked)), dtype=np.bool_)
+        own[marked, np.arange(len(marked))] = True
+        bits = np.packbits(own, axis=1)
+        found = np.zeros_like(bits)
+        for band in self._bands:
+            found[band.producers] = np.bitwise_or.reduceat((found | bits)[band.consumers], band.starts, axis=0)
+        unpacked: Bools = np.unpackbits(found, axis=1, count=len(marked)).astype(np.bool_)
+        return unpacked
+
+    @cached_property
+    def turned(self) -> Levels:
+        """The same graph with all edges the other way round."""
+        return Levels(self.tasks, self.edges[:, ::-1])
 
     def soft_flow(self, seconds: Floats, temperature: float) -> Floats:
         """(n,) unit flow from the sources to the sinks that favours long ways: gradient of the smoothed critical path.
@@ -102,8 +130,18 @@ class Levels:
         return pairs
 
     @cached_property
+    def _heights(self) -> Ints:
+        return _peel(self.consumers, self.producers)
+
+    @cached_property
+    def _by_height(self) -> tuple[Ints, ...]:
+        """The tasks of each height; an edge leaves all heights but 0."""
+        counts = np.bincount(self._heights, minlength=1)
+        return tuple(np.split(np.argsort(self._heights, kind="stable"), np.cumsum(counts)[:-1]))
+
+    @cached_property
     def _bands(self) -> tuple[_Band, ...]:
-        heights = _peel(self.consumers, self.producers)
+        heights = self._heights
         producer, consumer = self._unique[:, 0], self._unique[:, 1]
         order = np.argsort(heights[producer], kind="stable")
         producer, consumer = producer[order], consumer[order]

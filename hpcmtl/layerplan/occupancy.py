@@ -1,0 +1,124 @@
+"""Which ranks are free when: time as a sequence of intervals, and in each the free ranks as bits of an integer.
+
+Python's integers are as wide as needed, so that to look at 4,096 ranks takes hardly longer than at 64, and whatever
+restricts the place of a task (nodes, memory, ranks that are gone) is one more mask.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left, bisect_right
+from operator import and_
+from typing import NamedTuple
+
+
+class Slot(NamedTuple):
+    """Where a task fits.
+
+    Attributes:
+        start: seconds.
+        end: seconds.
+        firsts: bit mask of the ranks that may be the first of its block.
+        interval: index of the interval in which it starts.
+        after: index of the first interval that begins at its end or later.
+    """
+
+    start: float
+    end: float
+    firsts: int
+    interval: int
+    after: int
+
+
+class Occupancy:
+    """The free ranks at all times from 0 on."""
+
+    def __init__(self, ranks: int) -> None:
+        self._begins = [0.0]
+        self._free = [(1 << ranks) - 1]
+        self._count = [ranks]
+
+    def find(self, ready: float, seconds: float, width: int, ranks: int, firsts: int) -> Slot:
+        """Find the earliest slot of a task from `ready` on.
+
+        Args:
+            ready: seconds before which it may not start.
+            seconds: how long it takes.
+            width: ranks, side by side.
+            ranks: bit mask of the ranks it may have; it must hold at least one block when all of them are free.
+            firsts: bit mask of the ranks that its block may start at.
+        """
+        begins, free, count = self._begins, self._free, self._count
+        last = len(begins)
+        i = k = bisect_right(begins, ready) - 1
+        start = ready
+        # What is free in all of the intervals i to k - 1, as a queue of two stacks: `newer` is the intersection of
+        # those that came last, `older` has one for each that may be dropped. So each interval is looked at twice or so,
+        # however often the start moves on.
+        newer = ranks
+        older: list[int] = []
+        while True:
+            end = start + seconds
+            while k == i or (k < last and begins[k] < end):
+                if count[k] < width:  # no slot holds this interval: the next one to try begins after it
+                    i = k = k + 1
+                    start = begins[i]
+                    end = start + seconds
+                    newer, older = ranks, []
+                else:
+                    newer &= free[k]
+                    k += 1
+            mask = newer & older[-1] if older else newer
+            if mask.bit_count() >= width:
+                mask = _runs(mask, width) & firsts
+                if mask:
+                    return Slot(start, end, mask, i, k)
+            if not older:
+                older = list(itertools.accumulate(reversed(free[i:k]), and_))
+                newer = ranks
+            older.pop()
+            i += 1
+            start = begins[i]
+
+    def take(self, slot: Slot, first_rank: int, width: int) -> None:
+        """Take `width` ranks from `first_rank` on for the time of a slot that `find` has just found."""
+        begins, free, count = self._begins, self._free, self._count
+        start, end, _, i, k = slot
+        if begins[i] < start:
+            i, k = i + 1, k + 1
+            self._split(i, start)
+        if k == len(begins) or begins[k] > end:
+            self._split(k, end)
+        block = ((1 << width) - 1) << first_rank
+        for j in range(i, k):
+            free[j] ^= block
+            count[j] -= width
+
+    def block(self, start: float, end: float, ranks: int) -> None:
+        """Take the ranks of a bit mask from `start` to `end`, those that are free."""
+        i = self._boundary(start)
+        for j in range(i, self._boundary(end)):
+            self._free[j] &= ~ranks
+            self._count[j] = self._free[j].bit_count()
+
+    def _boundary(self, moment: float) -> int:
+        i = bisect_left(self._begins, moment)
+        if i == len(self._begins) or self._begins[i] > moment:
+            self._split(i, moment)
+        return i
+
+    def _split(self, i: int, moment: float) -> None:
+        """Let an interval begin at `moment`, with what is free in the one that it is cut from."""
+        self._begins.insert(i, moment)
+        self._free.insert(i, self._free[i - 1])
+        self._count.insert(i, self._count[i - 1])
+
+
+def _runs(mask: int, width: int) -> int:
+    """The bits at which a run of at least `width` ones begins."""
+    length = 1
+    while length < width and mask:
+        step = min(length, width - length)
+        mask &= mask >> step
+        length += step
+    return mask
