@@ -33,8 +33,9 @@ def gap(makespan: float, lower_bound: float) -> float:
 
 def simple_bound(problem: PlanningProblem) -> float:
     """The larger of the least area over the ranks and the critical path at the fastest widths, releases counted."""
-    area = problem.areas.min(axis=1).sum() / problem.ranks
-    return float(max(area, (problem.release + problem.levels.bottom(problem.times.min(axis=1))).max()))
+    area = problem.areas.min(axis=1).sum() / problem.capacity
+    fastest = problem.times.min(axis=1) / problem.top_speed
+    return float(max(area, (problem.release + problem.levels.bottom(fastest)).max()))
 
 
 def price_bound(problem: PlanningProblem, prices: Prices) -> float:
@@ -45,7 +46,7 @@ def price_bound(problem: PlanningProblem, prices: Prices) -> float:
     the discrete time-cost trade-off; cf. Lepere, Trystram, Woeginger 2001).
     """
     flow, weight = prices
-    price = weight * flow[:, None] + (1 - weight) / problem.ranks * problem.widths
+    price = weight / problem.top_speed * flow[:, None] + (1 - weight) / problem.capacity * problem.widths
     costs = np.where(problem.allowed, np.where(problem.allowed, problem.times, 0.0) * price, np.inf)
     return float(costs.min(axis=1).sum())
 
@@ -58,7 +59,8 @@ def window_bound(problem: PlanningProblem) -> float:
     is a bound (energetic reasoning as in cumulative scheduling, over the order of tasks instead of over time). Windows
     are looked at between `MILESTONES` tasks alone, those on the longest ways at each depth.
     """
-    seconds, areas = problem.times.min(axis=1), problem.areas.min(axis=1) / problem.ranks
+    seconds = problem.times.min(axis=1) / problem.top_speed
+    areas = problem.areas.min(axis=1) / problem.capacity
     levels = problem.levels
     milestones = _milestones(problem, seconds)
     before = levels.before(milestones)  # (n, S)

@@ -35,18 +35,18 @@ class Occupancy:
 
     def __init__(self, ranks: int) -> None:
         self._begins = [0.0]
-        self._free = [(1 << ranks) - 1]
+        self._everywhere = (1 << ranks) - 1
+        self._free = [self._everywhere]
         self._count = [ranks]
 
-    def find(self, ready: float, seconds: float, width: int, ranks: int, firsts: int) -> Slot:
+    def find(self, ready: float, seconds: float, width: int, firsts: int) -> Slot:
         """Find the earliest slot of a task from `ready` on.
 
         Args:
             ready: seconds before which it may not start.
             seconds: how long it takes.
             width: ranks, side by side.
-            ranks: bit mask of the ranks it may have; it must hold at least one block when all of them are free.
-            firsts: bit mask of the ranks that its block may start at.
+            firsts: bit mask of the ranks that its block may start at; there must be room at one of them at last.
         """
         begins, free, count = self._begins, self._free, self._count
         last = len(begins)
@@ -55,7 +55,7 @@ class Occupancy:
         # What is free in all of the intervals i to k - 1, as a queue of two stacks: `newer` is the intersection of
         # those that came last, `older` has one for each that may be dropped. So each interval is looked at twice or so,
         # however often the start moves on.
-        newer = ranks
+        newer = self._everywhere
         older: list[int] = []
         while True:
             end = start + seconds
@@ -64,18 +64,18 @@ class Occupancy:
                     i = k = k + 1
                     start = begins[i]
                     end = start + seconds
-                    newer, older = ranks, []
+                    newer, older = self._everywhere, []
                 else:
                     newer &= free[k]
                     k += 1
             mask = newer & older[-1] if older else newer
             if mask.bit_count() >= width:
-                mask = _runs(mask, width) & firsts
+                mask = runs(mask, width) & firsts
                 if mask:
                     return Slot(start, end, mask, i, k)
             if not older:
                 older = list(itertools.accumulate(reversed(free[i:k]), and_))
-                newer = ranks
+                newer = self._everywhere
             older.pop()
             i += 1
             start = begins[i]
@@ -114,7 +114,7 @@ class Occupancy:
         self._count.insert(i, self._count[i - 1])
 
 
-def _runs(mask: int, width: int) -> int:
+def runs(mask: int, width: int) -> int:
     """The bits at which a run of at least `width` ones begins."""
     length = 1
     while length < width and mask:

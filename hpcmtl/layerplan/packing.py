@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.layerplan.occupancy import Occupancy
+from hpcmtl.layerplan.places import Places
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.occupancy import Slot
@@ -94,8 +95,8 @@ class _Packing:
         self.columns, self.seconds, self.widths = columns.tolist(), seconds.tolist(), widths.tolist()
         self.latest = (widen_after - self.bottom + seconds).tolist()
         self.mouldable, self.alone = mouldable, alone
-        self.ranks = (1 << problem.ranks) - 1
-        self.occupancy = Occupancy(problem.ranks)
+        self.places, self.top_speed = Places(problem), problem.top_speed
+        self.occupancy = Occupancy(self.places.ranks)
         chosen = problem.choices
         self.choices = [array.tolist() for array in (chosen.columns, chosen.widths, chosen.times)] if mouldable else []
         self.start = [0.0] * len(self.widths)
@@ -105,14 +106,15 @@ class _Packing:
     def schedule(self, turn: list[int]) -> Schedule:
         """Place all tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
         problem = self.problem
-        waiting = np.diff(problem.levels.producers.starts).tolist()
         starts, items = (array.tolist() for array in problem.levels.consumers)
+        waiting = np.diff(problem.levels.producers.starts).tolist()
         ready = problem.release.tolist()
         queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0]
         heapify(queue)
+        end = 0.0
         while queue:
             _, task = heappop(queue)
-            self._place(task, ready[task])
+            self._place(task, max(ready[task], end) if self.alone else ready[task])
             end = self.end[task]
             for consumer in items[starts[task] : starts[task + 1]]:
                 ready[consumer] = max(ready[consumer], end)
@@ -127,34 +129,48 @@ class _Packing:
         )
 
     def _place(self, task: int, ready: float) -> None:
-        width = self.problem.ranks if self.alone else self.widths[task]
-        slot = self._find(width, self.seconds[task], ready)
-        if self.mouldable:
+        guide = self.places.guide(task)
+        if guide >= 0:
+            self.columns[task], self.widths[task] = self.columns[guide], self.widths[guide]
+            self.seconds[task] = float(self.problem.times[task, self.columns[task]])
+        slot = self._find(task, self.widths[task], self.seconds[task], ready)
+        if self.mouldable and guide < 0:
             if slot.start > ready:
                 slot = self._other_width(task, slot, ready, narrower=True)
             if slot.end > self.latest[task]:
                 slot = self._other_width(task, slot, ready, narrower=False)
-            width = self.widths[task]
+        width = self.widths[task]
         low = width > WIDE * self.problem.ranks
         first = ((slot.firsts & -slot.firsts) if low else slot.firsts).bit_length() - 1
-        self.occupancy.take(slot, first, width)
+        self.occupancy.take(slot, first, self.places.needed(task, width))
         self.start[task], self.end[task], self.first_rank[task] = slot.start, slot.end, first
 
-    def _find(self, width: int, seconds: float, ready: float) -> Slot:
-        return self.occupancy.find(ready, seconds, width, self.ranks, self.ranks)
+    def _find(self, task: int, width: int, seconds: float, ready: float) -> Slot:
+        """The slot that ends first: the fastest ranks that are free may not be the first to be free."""
+        places, guide, best = self.places, self.places.guide(task), None
+        for speed in places.speeds:
+            firsts = places.firsts(task, width, speed)
+            if guide >= 0:
+                firsts &= 1 << self.first_rank[guide]
+            if firsts and (best is None or ready + seconds / speed < best.end):
+                slot = self.occupancy.find(ready, seconds / speed, places.needed(task, width), firsts)
+                best = slot if best is None or slot.end < best.end else best
+        assert best is not None, f"{self.problem.names[task]} fits nowhere; see places.ruled"
+        return best
 
     def _other_width(self, task: int, slot: Slot, ready: float, *, narrower: bool) -> Slot:
         """The slot that ends first among the next few widths; the one there was, if none ends sooner."""
-        widths = self.choices[1][task]
+        columns, widths, times = (values[task] for values in self.choices)
         if narrower:
             near = range(bisect_left(widths, self.widths[task]) - 1, -1, -1)
         else:
             near = range(bisect_right(widths, self.widths[task]), len(widths))
-        columns, widths, times = (values[task] for values in self.choices)
         area = (slot.end - slot.start) * self.widths[task] * (1.0 if narrower else AREA_GROWTH)
         for choice in near[:OTHER_WIDTHS]:
-            if ready + times[choice] < slot.end and (narrower or times[choice] * widths[choice] <= area):
-                other = self._find(widths[choice], times[choice], ready)
+            if ready + times[choice] / self.top_speed < slot.end and (
+                narrower or times[choice] * widths[choice] <= area
+            ):
+                other = self._find(task, widths[choice], times[choice], ready)
                 if other.end < slot.end:
                     slot = other
                     self.columns[task], self.widths[task] = columns[choice], widths[choice]

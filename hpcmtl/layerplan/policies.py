@@ -12,6 +12,7 @@ from hpcmtl.layerplan.allocate import allocate, capped
 from hpcmtl.layerplan.bounds import lower_bound
 from hpcmtl.layerplan.improve import improve
 from hpcmtl.layerplan.packing import Schedule, dispatch_order, pack
+from hpcmtl.layerplan.places import ruled
 from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 from hpcmtl.layerplan.problem import make_problem
 
@@ -75,6 +76,7 @@ def plan_problem(problem: PlanningProblem, policy: str = "variable") -> tuple[Sc
     """
     if policy not in POLICIES:
         raise InputError([Problem("policy", f"unknown policy {policy!r}{nearest(policy, POLICIES)}")])
+    problem = ruled(problem)
     found = allocate(problem)
     bound = lower_bound(problem, found.prices)
     return POLICIES[policy](problem, found, bound), bound
@@ -141,14 +143,24 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     allocations = [_widest(problem), _narrowest(problem)]
     allocations += [capped(problem, columns, cap * problem.ranks) for columns in found.columns for cap in CAPS]
     # The widths that suit one depth at a time are another good start, without their barriers.
-    allocations.append(waves(problem, found, bound).columns)
+    allocations.append(_depth_by_depth(problem).columns)
     for columns in {columns.tobytes(): columns for columns in allocations}.values():
         yield pack(problem, columns)
         yield pack(problem, columns, mouldable=True, widen_after=bound)
 
 
 def waves(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:  # noqa: ARG001 - planned by depth
-    """Strict layers: all tasks at one depth of the graph, then a barrier over the world; planned depth by depth."""
+    """Strict layers: all tasks at one depth of the graph, then a barrier over the world.
+
+    Raises:
+        InputError: if a task has to share the block of another one, which is planned at another depth.
+    """
+    if problem.rules.same_place is not None:
+        raise InputError([Problem("policy", "waves are planned one by one, and cannot keep tasks at the same place")])
+    return _depth_by_depth(problem)
+
+
+def _depth_by_depth(problem: PlanningProblem) -> Schedule:
     depths = problem.levels.depths
     columns, first_rank = np.zeros_like(depths), np.zeros_like(depths)
     start, end = np.zeros(len(depths)), np.zeros(len(depths))

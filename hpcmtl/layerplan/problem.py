@@ -41,9 +41,42 @@ class Choices:
     times: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Where tasks may run, beside their widths; by default anywhere.
+
+    Attributes:
+        node: ranks of a node, 0 for none: a block wider than a node begins at one, a narrower one lies inside one.
+        exclusive: (n,) whether a task has the nodes that it runs on for itself; its block begins at a node.
+        memory: (n,) bytes that each rank of a task needs.
+        rank_memory: (P,) bytes that a rank has.
+        rank_speed: (P,) speed against that of the table of times; a block is as fast as its slowest rank.
+        same_place: (n,) the task whose block a task has to share, later; -1 for none.
+    """
+
+    node: int = 0
+    exclusive: Bools | None = None
+    memory: Floats | None = None
+    rank_memory: Floats | None = None
+    rank_speed: Floats | None = None
+    same_place: Ints | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a rule at all."""
+        given = (self.exclusive, self.memory, self.rank_memory, self.rank_speed, self.same_place)
+        return self.node > 0 or any(array is not None for array in given)
+
+    def part(self, tasks: Ints) -> Rules:
+        """The rules for some of the tasks, but for whose block they share."""
+        exclusive = None if self.exclusive is None else self.exclusive[tasks]
+        memory = None if self.memory is None else self.memory[tasks]
+        return Rules(self.node, exclusive, memory, self.rank_memory, self.rank_speed)
+
+
 @dataclass(frozen=True)
 class PlanningProblem:
-    """Moldable tasks with precedence on identical ranks.
+    """Moldable tasks with precedence on ranks.
 
     Attributes:
         names: of the n tasks.
@@ -54,6 +87,7 @@ class PlanningProblem:
         priority: (n,) priority of the job file, higher first.
         layers: (n,) number of layers.
         release: (n,) seconds before which a task may not start.
+        rules: where tasks may run.
     """
 
     names: tuple[str, ...]
@@ -64,6 +98,17 @@ class PlanningProblem:
     priority: Ints
     layers: Ints
     release: Floats
+    rules: Rules = Rules()
+
+    @property
+    def capacity(self) -> float:
+        """What all ranks do in a second, in rank-seconds of the table of times."""
+        return float(self.ranks if self.rules.rank_speed is None else self.rules.rank_speed.sum())
+
+    @property
+    def top_speed(self) -> float:
+        """Speed of the fastest rank."""
+        return float(1.0 if self.rules.rank_speed is None else self.rules.rank_speed.max())
 
     @cached_property
     def allowed(self) -> Bools:
@@ -125,6 +170,7 @@ class PlanningProblem:
             self.priority[tasks],
             self.layers[tasks],
             np.maximum(self.release[tasks] - since, 0.0),
+            self.rules.part(tasks),
         )
 
 
