@@ -88,7 +88,7 @@ class _Search:
     def run(self, crowding: float, rounds: int) -> Ints:
         """Iterate at one crowding; return the best allocation."""
         problem = self.problem
-        areas = self.times * (self.widths * (1 + crowding * self.widths / problem.ranks)) / problem.ranks
+        areas = self.times * (self.widths * (1 + crowding * self.widths / problem.living)) / problem.capacity
         tried = [self._measured(choice, areas) for choice in self._first(areas)]
         best = min(tried, key=lambda entry: max(entry[1:]))
         choice, path, area = best

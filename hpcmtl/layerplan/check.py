@@ -134,6 +134,8 @@ def _rules(problem: PlanningProblem, placed: Placed, first_rank: Ints) -> Iterat
         first, width = int(first_rank[i]), int(placed.width[i])
         if 0 < rules.node < problem.ranks and first % rules.node and first % rules.node + width > rules.node:
             yield f"{name}: ranks {first} to {first + width - 1} straddle nodes of {rules.node}"
+        if rules.lost is not None and rules.lost[first : first + width].any():
+            yield f"{name}: has ranks that are lost, among {first} to {first + width - 1}"
         if rules.memory is not None and rules.rank_memory is not None:
             least = rules.rank_memory[first : first + width].min(initial=np.inf)
             if least < rules.memory[i]:

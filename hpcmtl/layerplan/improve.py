@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.packing import pack
+from hpcmtl.layerplan.packing import dispatch_order, pack
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.packing import Schedule
@@ -41,7 +41,9 @@ def improve(problem: PlanningProblem, best: Schedule, enough: float) -> Schedule
             others[task] = random.choice(useful[task])
         else:
             hastes[task] *= np.exp(TURN_STEP * random.standard_normal())
-        made = pack(problem, others, mouldable=random.random() < 1 / 2, haste=hastes)
+        urgency = problem.levels.bottom(problem.at(others)[0]) * hastes
+        turn = np.argsort(dispatch_order(problem, urgency))
+        made = pack(problem, others, mouldable=random.random() < 1 / 2, turn=turn)
         if made.makespan <= kept.makespan:
             kept, columns, haste = made, made.columns, hastes
         if made.makespan < best.makespan:

@@ -20,7 +20,7 @@ from hpcmtl.layerplan.places import Places
 if TYPE_CHECKING:
     from hpcmtl.layerplan.occupancy import Slot
     from hpcmtl.layerplan.problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Floats, Ints
+    from hpcmtl.taskgraph.levels import Bools, Floats, Ints
 
 # Narrow tasks fill from the last rank, wide ones from the first: between them stays one large hole. Measured best.
 WIDE = 1 / 16
@@ -52,6 +52,21 @@ class Schedule:
         return float(self.end.max(initial=0.0))
 
 
+@dataclass(frozen=True)
+class Past:
+    """What can no longer be planned.
+
+    Attributes:
+        now: seconds; nothing else may start sooner.
+        started: (n,) tasks that have started, or ended.
+        schedule: how these ran, or will end by what is known now; of the other tasks it says nothing.
+    """
+
+    now: float
+    started: Bools
+    schedule: Schedule
+
+
 def dispatch_order(problem: PlanningProblem, urgency: Floats) -> Ints:
     """Indices of all tasks by `plan.dispatch_key`, for tasks with a bottom level of `urgency` (n,) seconds."""
     order: Ints = np.lexsort((problem.name_order, -problem.layers, -urgency, -problem.priority))
@@ -64,8 +79,9 @@ def pack(
     *,
     mouldable: bool = False,
     widen_after: float = np.inf,
-    haste: Floats | None = None,
+    turn: Ints | None = None,
     alone: bool = False,
+    past: Past | None = None,
 ) -> Schedule:
     """Give every task in turn the earliest place for its ranks.
 
@@ -75,12 +91,15 @@ def pack(
         mouldable: take fewer ranks where that ends a task sooner than to wait for more.
         widen_after: with `mouldable`, a task whose end leaves less than its bottom level until these seconds takes
             more ranks if that helps.
-        haste: (n,) factors on the bottom levels that decide the turns.
+        turn: (n,) of the tasks whose producers have a place the one with the smallest comes next; None for the
+            dispatch order.
         alone: one task at a time, whatever its width.
+        past: what has started already.
     """
     packing = _Packing(problem, columns, mouldable=mouldable, widen_after=widen_after, alone=alone)
-    urgency = packing.bottom if haste is None else packing.bottom * haste
-    return packing.schedule(np.argsort(dispatch_order(problem, urgency)).tolist())
+    if turn is None:
+        turn = np.argsort(dispatch_order(problem, packing.bottom))
+    return packing.schedule(turn.tolist(), past)
 
 
 class _Packing:
@@ -103,13 +122,21 @@ class _Packing:
         self.end = [0.0] * len(self.widths)
         self.first_rank = [0] * len(self.widths)
 
-    def schedule(self, turn: list[int]) -> Schedule:
+    def schedule(self, turn: list[int], past: Past | None) -> Schedule:
         """Place all tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
         problem = self.problem
         starts, items = (array.tolist() for array in problem.levels.consumers)
         waiting = np.diff(problem.levels.producers.starts).tolist()
         ready = problem.release.tolist()
-        queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0]
+        started = self._take_over(past) if past is not None else []
+        for task in started:
+            for consumer in items[starts[task] : starts[task + 1]]:
+                ready[consumer] = max(ready[consumer], self.end[task])
+                waiting[consumer] -= 1
+        if past is not None:
+            ready = [max(moment, past.now) for moment in ready]
+        done = set(started)
+        queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0 and task not in done]
         heapify(queue)
         end = 0.0
         while queue:
@@ -127,6 +154,20 @@ class _Packing:
             np.array(self.end),
             np.array(self.first_rank, dtype=np.int64),
         )
+
+    def _take_over(self, past: Past) -> list[int]:
+        """Note what has started, and keep the ranks of what still runs; return the tasks."""
+        old = past.schedule
+        started: list[int] = np.flatnonzero(past.started).tolist()
+        for task in started:
+            column = int(old.columns[task])
+            self.columns[task], self.widths[task] = column, int(self.problem.widths[column])
+            self.start[task], self.end[task] = float(old.start[task]), float(old.end[task])
+            self.first_rank[task] = int(old.first_rank[task])
+            if self.end[task] > past.now:
+                block = (1 << self.places.needed(task, self.widths[task])) - 1
+                self.occupancy.block(past.now, self.end[task], block << self.first_rank[task])
+        return started
 
     def _place(self, task: int, ready: float) -> None:
         guide = self.places.guide(task)

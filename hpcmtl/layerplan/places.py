@@ -14,6 +14,7 @@ from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.taskgraph.levels import Ints
 
 
 class Places:
@@ -33,6 +34,7 @@ class Places:
         self._guides = [-1] * len(none) if rules.same_place is None else rules.same_place.tolist()
         self._memory = none if rules.memory is None else rules.memory.tolist()
         self._rank_memory = np.full(ranks, np.inf) if rules.rank_memory is None else rules.rank_memory
+        self._living = np.full(ranks, True) if rules.lost is None else ~rules.lost
         self._rank_speed = np.ones(ranks) if rules.rank_speed is None else rules.rank_speed
         self.speeds: list[float] = np.unique(self._rank_speed)[::-1].tolist()
         self._firsts = cache(self._firsts_of)
@@ -52,11 +54,16 @@ class Places:
     def _firsts_of(self, width: int, exclusive: bool, memory: float, speed: float) -> int:
         inside = 0 if exclusive or width >= self._node else self._node - width
         allowed = sum(1 << first for first in range(self._count - width + 1) if first % self._node <= inside)
-        return allowed & runs(_mask((self._rank_memory >= memory) & (self._rank_speed >= speed)), width)
+        ranks = self._living & (self._rank_memory >= memory) & (self._rank_speed >= speed)
+        return allowed & runs(_mask(ranks), width)
 
 
-def ruled(problem: PlanningProblem) -> PlanningProblem:
+def ruled(problem: PlanningProblem, tasks: Ints | None = None) -> PlanningProblem:
     """Take the rules into the table and the edges: no time for a width that fits nowhere, and shared blocks in turn.
+
+    Args:
+        problem: the tasks and the rules.
+        tasks: those that are still to be placed; all by default.
 
     Raises:
         InputError: if a task fits nowhere.
@@ -66,7 +73,7 @@ def ruled(problem: PlanningProblem) -> PlanningProblem:
     problem = _together(problem)
     times = problem.times.copy()
     places = Places(problem)
-    for task in range(len(times)):
+    for task in range(len(times)) if tasks is None else tasks.tolist():
         for column, width in enumerate(problem.widths.tolist()):
             if np.isfinite(times[task, column]) and not places.firsts(task, width, places.speeds[-1]):
                 times[task, column] = np.inf

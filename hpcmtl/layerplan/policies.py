@@ -136,12 +136,12 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     if tasks > FEW_TASKS:
         count = 1 if tasks > MANY_TASKS else 2 if tasks > SOME_TASKS else 4
         for crowding, cap in PACKED[:count]:
-            columns = capped(problem, found.columns[crowding], cap * problem.ranks)
+            columns = capped(problem, found.columns[crowding], cap * problem.living)
             yield pack(problem, columns, mouldable=True, widen_after=bound)
         return
     # To be never worse than the plain policies: whenever nothing runs, the next task starts as wide as it may.
     allocations = [_widest(problem), _narrowest(problem)]
-    allocations += [capped(problem, columns, cap * problem.ranks) for columns in found.columns for cap in CAPS]
+    allocations += [capped(problem, columns, cap * problem.living) for columns in found.columns for cap in CAPS]
     # The widths that suit one depth at a time are another good start, without their barriers.
     allocations.append(_depth_by_depth(problem).columns)
     for columns in {columns.tobytes(): columns for columns in allocations}.values():
@@ -171,7 +171,7 @@ def _depth_by_depth(problem: PlanningProblem) -> Schedule:
         allocations = allocate(at_depth)
         part = min(
             (
-                pack(at_depth, capped(at_depth, allocations.columns[crowding], cap * problem.ranks), mouldable=True)
+                pack(at_depth, capped(at_depth, allocations.columns[crowding], cap * problem.living), mouldable=True)
                 for crowding, cap in PACKED
             ),
             key=lambda schedule: schedule.makespan,

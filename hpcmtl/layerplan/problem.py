@@ -52,6 +52,7 @@ class Rules:
         rank_memory: (P,) bytes that a rank has.
         rank_speed: (P,) speed against that of the table of times; a block is as fast as its slowest rank.
         same_place: (n,) the task whose block a task has to share, later; -1 for none.
+        lost: (P,) whether a rank is gone.
     """
 
     node: int = 0
@@ -60,18 +61,19 @@ class Rules:
     rank_memory: Floats | None = None
     rank_speed: Floats | None = None
     same_place: Ints | None = None
+    lost: Bools | None = None
 
     @property
     def any(self) -> bool:
         """Whether there is a rule at all."""
-        given = (self.exclusive, self.memory, self.rank_memory, self.rank_speed, self.same_place)
+        given = (self.exclusive, self.memory, self.rank_memory, self.rank_speed, self.same_place, self.lost)
         return self.node > 0 or any(array is not None for array in given)
 
     def part(self, tasks: Ints) -> Rules:
         """The rules for some of the tasks, but for whose block they share."""
         exclusive = None if self.exclusive is None else self.exclusive[tasks]
         memory = None if self.memory is None else self.memory[tasks]
-        return Rules(self.node, exclusive, memory, self.rank_memory, self.rank_speed)
+        return Rules(self.node, exclusive, memory, self.rank_memory, self.rank_speed, lost=self.lost)
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,18 @@ class PlanningProblem:
     @property
     def capacity(self) -> float:
         """What all ranks do in a second, in rank-seconds of the table of times."""
-        return float(self.ranks if self.rules.rank_speed is None else self.rules.rank_speed.sum())
+        speed = np.ones(self.ranks) if self.rules.rank_speed is None else self.rules.rank_speed
+        return float(speed.sum() if self.rules.lost is None else speed[~self.rules.lost].sum())
 
     @property
     def top_speed(self) -> float:
         """Speed of the fastest rank."""
         return float(1.0 if self.rules.rank_speed is None else self.rules.rank_speed.max())
+
+    @property
+    def living(self) -> int:
+        """Number of ranks that are not lost."""
+        return self.ranks if self.rules.lost is None else int((~self.rules.lost).sum())
 
     @cached_property
     def allowed(self) -> Bools:
@@ -159,17 +167,26 @@ class PlanningProblem:
         """Seconds and ranks (n,) of every task at its column of the table."""
         return self.times[np.arange(len(columns)), columns], self.widths[columns]
 
-    def part(self, tasks: Ints, since: float) -> PlanningProblem:
-        """Some of the tasks, without any precedence between them, from `since` (seconds) on."""
+    def part(self, tasks: Ints, since: float, release: Floats | None = None) -> PlanningProblem:
+        """Some of the tasks, with the precedence between them, from `since` (seconds) on.
+
+        Args:
+            tasks: (m,) indices, rising.
+            since: seconds that become 0.
+            release: (m,) instead of their own.
+        """
+        place = np.full(len(self.names), -1)
+        place[tasks] = np.arange(len(tasks))
+        edges = place[self.levels.edges.reshape(-1, 2)]
         return PlanningProblem(
             tuple(self.names[i] for i in tasks),
             self.times[tasks],
             self.widths,
-            Levels(len(tasks), np.empty((0, 2), dtype=np.int64)),
+            Levels(len(tasks), edges[(edges >= 0).all(axis=1)]),
             self.ranks,
             self.priority[tasks],
             self.layers[tasks],
-            np.maximum(self.release[tasks] - since, 0.0),
+            np.maximum((self.release[tasks] if release is None else release) - since, 0.0),
             self.rules.part(tasks),
         )
 

@@ -1,0 +1,86 @@
+"""A new plan for what has not started, from what is known by now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.layerplan.allocate import allocate, capped
+from hpcmtl.layerplan.bounds import lower_bound
+from hpcmtl.layerplan.packing import pack
+from hpcmtl.layerplan.places import ruled
+from hpcmtl.layerplan.policies import PACKED
+
+if TYPE_CHECKING:
+    from hpcmtl.layerplan.packing import Past, Schedule
+    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.taskgraph.levels import Ints
+
+PACKINGS = 3  # of new allocations that are tried
+
+
+def replan(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
+    """Plan what has not started, on the ranks that are left.
+
+    By its own prediction the result is never worse than to keep the old widths in the old order.
+
+    Args:
+        problem: the tasks with the times as they are known now; ranks that are gone are `rules.lost`.
+        old: the plan so far.
+        past: what has started, with the ends that are expected now.
+
+    Returns:
+        A schedule of all tasks, those of the past as they were.
+
+    Raises:
+        InputError: if a task that has not started fits nowhere any more.
+    """
+    waiting = np.flatnonzero(~past.started)
+    if not len(waiting):
+        return past.schedule
+    problem = _without_the_past(problem, past)
+    kept = _kept(problem, old, past)
+    rest = problem.part(waiting, past.now, _release(problem, past)[waiting])
+    found = allocate(rest)
+    bound = past.now + lower_bound(rest, found.prices)
+    columns = old.columns.copy()
+    schedules = [kept]
+    for crowding, cap in PACKED[:PACKINGS]:
+        columns[waiting] = capped(rest, found.columns[crowding], cap * problem.living)
+        schedules.append(pack(problem, columns, mouldable=True, widen_after=bound, past=past))
+    return min(schedules, key=lambda schedule: schedule.makespan)
+
+
+def keep(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
+    """What becomes of the old plan: its widths in its order; a width that fits nowhere any more is narrowed."""
+    return _kept(_without_the_past(problem, past), old, past)
+
+
+def _kept(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
+    columns = np.where(past.started, old.columns, _possible(problem, old.columns))
+    return pack(problem, columns, turn=np.argsort(np.lexsort((problem.name_order, old.start))), past=past)
+
+
+def _possible(problem: PlanningProblem, columns: Ints) -> Ints:
+    """The widths of an allocation, and where one is no longer allowed the next smaller, or the smallest."""
+    allowed = np.where(problem.allowed, np.arange(len(problem.widths)), -1)
+    below = np.take_along_axis(np.maximum.accumulate(allowed, axis=1), columns[:, None], axis=1)[:, 0]
+    possible: Ints = np.where(below >= 0, below, problem.allowed.argmax(axis=1))
+    return possible
+
+
+def _release(problem: PlanningProblem, past: Past) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """(n,) seconds before which tasks cannot start for what runs now."""
+    release = np.maximum(problem.release, past.now)
+    edges = problem.levels.edges.reshape(-1, 2)
+    edges = edges[past.started[edges[:, 0]]]
+    np.maximum.at(release, edges[:, 1], past.schedule.end[edges[:, 0]])
+    return release
+
+
+def _without_the_past(problem: PlanningProblem, past: Past) -> PlanningProblem:
+    """Apply the rules to what is to be planned alone: what has run on ranks that are lost now needs no place."""
+    if not problem.rules.any:
+        return problem
+    return ruled(problem, np.flatnonzero(~past.started))

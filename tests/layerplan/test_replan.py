@@ -1,0 +1,88 @@
+"""A new plan for what has not started: it keeps the past and the rules, and is never worse than to keep the old one."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import problems
+
+from hpcmtl.errors import InputError
+from hpcmtl.layerplan.check import schedule_violations
+from hpcmtl.layerplan.packing import Past, Schedule
+from hpcmtl.layerplan.policies import plan_problem
+from hpcmtl.layerplan.problem import PlanningProblem, Rules
+from hpcmtl.layerplan.replan import keep, replan
+from hpcmtl.taskgraph.levels import Levels
+
+
+@given(problems(), st.floats(0, 1), st.data())
+def test_the_rest_is_planned_anew(problem: PlanningProblem, moment: float, data: Any) -> None:
+    """At any moment, with ranks lost that nothing runs on: valid, the past as it was, and not worse than before."""
+    with contextlib.suppress(InputError):  # a problem that is not sound has no past
+        old, _ = plan_problem(problem)
+        past = Past(now := moment * old.makespan, old.start < now, old)
+        busy = past.started & (old.end > now)
+        gone = np.array([data.draw(st.booleans()) for _ in range(problem.ranks)])
+        for task in np.flatnonzero(busy):
+            gone[old.first_rank[task] : old.first_rank[task] + problem.widths[old.columns[task]]] = False
+        after = replace(problem, rules=replace(problem.rules, lost=gone))
+        new = replan(after, old, past)
+        later = ~past.started
+
+        assert schedule_violations(problem, new) == []
+        assert (new.start[later] >= now).all()
+        assert (new.start[past.started] == old.start[past.started]).all()
+        assert (new.first_rank[past.started] == old.first_rank[past.started]).all()
+        assert new.makespan <= keep(after, old, past).makespan * (1 + 1e-9)
+        for task in np.flatnonzero(later):
+            assert not gone[new.first_rank[task] :][: problem.widths[new.columns[task]]].any()
+
+
+def row(count: int, ranks: int) -> PlanningProblem:
+    """Tasks that scale perfectly, 12 seconds each on one rank, one after the other."""
+    widths = np.arange(1, ranks + 1)
+    zeros = np.zeros(count, dtype=np.int64)
+    levels = Levels(count, np.array([(i, i + 1) for i in range(count - 1)], dtype=np.int64))
+    times = np.tile(12.0 / widths, (count, 1))
+    return PlanningProblem(tuple("abcdef"[:count]), times, widths, levels, ranks, zeros, zeros + 1, zeros * 1.0)
+
+
+def test_fewer_ranks() -> None:
+    """When half of the ranks are lost, what is left runs on the other half."""
+    problem = row(3, 4)
+    old, _ = plan_problem(problem)
+    past = Past(3.0, old.start < 3.0, old)
+    lost = replace(problem, rules=Rules(lost=np.array([True, True, False, False])))
+    new = replan(lost, old, past)
+
+    assert old.makespan == 9.0
+    assert new.makespan == 3.0 + 6.0 + 6.0
+    assert new.first_rank.tolist() == [0, 2, 2]
+
+
+def test_a_late_task() -> None:
+    """What waits for a task that takes longer than planned is put off; what does not is not."""
+    problem = row(2, 2)
+    problem = replace(problem, levels=Levels(2, np.empty((0, 2), dtype=np.int64)))
+    old = Schedule(np.array([0, 0]), np.array([0.0, 12.0]), np.array([12.0, 24.0]), np.array([0, 0]))
+    late = replace(old, end=np.array([100.0, 24.0]))
+    new = replan(problem, old, Past(12.0, np.array([True, False]), late))
+
+    assert (new.start[1], new.first_rank[1]) == (12.0, 1)
+
+
+def test_no_ranks_left() -> None:
+    """What fits nowhere any more is named; when all has started there is nothing to plan."""
+    problem = row(2, 2)
+    old, _ = plan_problem(problem)
+    dead = replace(problem, rules=Rules(lost=np.array([True, True])))
+    with pytest.raises(InputError, match="b: fits nowhere"):
+        replan(dead, old, Past(1.0, old.start < 1.0, old))
+
+    assert replan(dead, old, Past(50.0, old.start < 50.0, old)) is old
