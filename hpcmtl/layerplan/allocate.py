@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from hpcmtl.taskgraph.levels import Floats, Ints
 
 UNIFORM_PRICES = np.geomspace(1e-6, 10.0, 12)
-ROUNDS = 24  # of the price iteration for one crowding
+# Rounds of the price iteration for one crowding. A round costs some calls of NumPy for each depth of the graph, so that
+# flat graphs may have more; small ones are worth it anyhow.
+FEWEST_ROUNDS, MOST_ROUNDS = 24, 150
+ROUNDS_AND_DEPTHS = 240
+SMALL_TASKS, SMALL_ROUNDS = 50, 100
 # A wide task waits until many ranks are free at once, and they wait for it: with crowding c, p of P ranks cost as much
 # as p (1 + c p / P). What is best depends on the graph, so an allocation is searched for each. The first is the true
 # price, for the bound.
 CROWDING = (0.0, 2.0)
-LATER_ROUNDS = 10  # of the iteration for the other crowding, which goes on from the prices of the first
+LATER_ROUNDS = 0.4  # part of them for the other crowding, which goes on from the prices of the first
 NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
 
 
@@ -55,9 +59,19 @@ def allocate(problem: PlanningProblem) -> Allocations:
     trade-off. The smoothing falls and the steps shorten with the rounds.
     """
     search = _Search(problem)
-    best = tuple(search.run(crowding, LATER_ROUNDS if i else ROUNDS) for i, crowding in enumerate(CROWDING))
+    rounds = _rounds(problem)
+    best = tuple(
+        search.run(crowding, int(rounds * LATER_ROUNDS) if i else rounds) for i, crowding in enumerate(CROWDING)
+    )
     columns = tuple(np.take_along_axis(problem.choices.columns, choice[:, None], axis=1)[:, 0] for choice in best)
     return Allocations(columns, search.prices)
+
+
+def _rounds(problem: PlanningProblem) -> int:
+    if len(problem.names) <= SMALL_TASKS:
+        return SMALL_ROUNDS
+    depth = int(problem.levels.depths.max())
+    return min(max(ROUNDS_AND_DEPTHS // (depth + 2), FEWEST_ROUNDS), MOST_ROUNDS)
 
 
 def capped(problem: PlanningProblem, columns: Ints, cap: float) -> Ints:

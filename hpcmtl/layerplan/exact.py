@@ -80,14 +80,14 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
         model.add(blocks[consumer].start >= blocks[producer].end)
     model.add_no_overlap_2d([block.time for block in blocks], [block.place for block in blocks])
     model.add_cumulative([block.time for block in blocks], [block.width for block in blocks], problem.ranks)
-    makespan = model.new_int_var(int(bound / tick), horizon, "makespan")
+    makespan = model.new_int_var(min(int(bound / tick), TICKS), horizon, "makespan")
     model.add_max_equality(makespan, [block.end for block in blocks])
     model.add(sum(block.area for block in blocks) <= problem.ranks * makespan)
     model.minimize(makespan)
     for task, block in enumerate(blocks):
         model.add_hint(block.first, int(known.first_rank[task]))
         for column, chosen in block.chosen.items():
-            model.add_hint(chosen, column == known.columns[task])
+            model.add_hint(chosen, bool(column == known.columns[task]))
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1  # with more of them the result depends on chance
     solver.parameters.random_seed = SEED
@@ -103,7 +103,8 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
 
 
 def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon: int) -> _Block:
-    columns = np.flatnonzero(problem.useful[task]).tolist()
+    # A width that takes longer than the known plan as a whole is in no shorter one.
+    columns = np.flatnonzero(problem.useful[task] & (problem.times[task] <= tick * horizon)).tolist()
     lengths = {column: int(np.ceil(problem.times[task, column] / tick)) for column in columns}
     widths = {column: int(problem.widths[column]) for column in columns}
     areas = {column: lengths[column] * widths[column] for column in columns}

@@ -7,6 +7,7 @@ restricts the place of a task (nodes, memory, ranks that are gone) is one more m
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_left, bisect_right
 from operator import and_
 from typing import NamedTuple
@@ -39,14 +40,15 @@ class Occupancy:
         self._free = [self._everywhere]
         self._count = [ranks]
 
-    def find(self, ready: float, seconds: float, width: int, firsts: int) -> Slot:
-        """Find the earliest slot of a task from `ready` on.
+    def find(self, ready: float, seconds: float, width: int, firsts: int, before: float = math.inf) -> Slot | None:
+        """Find the earliest slot of a task from `ready` on; None if it would not end before `before`.
 
         Args:
             ready: seconds before which it may not start.
             seconds: how long it takes.
             width: ranks, side by side.
             firsts: bit mask of the ranks that its block may start at; there must be room at one of them at last.
+            before: seconds.
         """
         begins, free, count = self._begins, self._free, self._count
         last = len(begins)
@@ -57,13 +59,13 @@ class Occupancy:
         # however often the start moves on.
         newer = self._everywhere
         older: list[int] = []
-        while True:
-            end = start + seconds
+        while (end := start + seconds) < before:
             while k == i or (k < last and begins[k] < end):
                 if count[k] < width:  # no slot holds this interval: the next one to try begins after it
                     i = k = k + 1
                     start = begins[i]
-                    end = start + seconds
+                    if (end := start + seconds) >= before:
+                        return None
                     newer, older = self._everywhere, []
                 else:
                     newer &= free[k]
@@ -79,6 +81,7 @@ class Occupancy:
             older.pop()
             i += 1
             start = begins[i]
+        return None
 
     def take(self, slot: Slot, first_rank: int, width: int) -> None:
         """Take `width` ranks from `first_rank` on for the time of a slot that `find` has just found."""
@@ -118,7 +121,7 @@ def runs(mask: int, width: int) -> int:
     """The bits at which a run of at least `width` ones begins."""
     length = 1
     while length < width and mask:
-        step = min(length, width - length)
+        step = length if 2 * length <= width else width - length
         mask &= mask >> step
         length += step
     return mask

@@ -82,6 +82,7 @@ def pack(
     turn: Ints | None = None,
     alone: bool = False,
     past: Past | None = None,
+    most: int | None = None,
 ) -> Schedule:
     """Give every task in turn the earliest place for its ranks.
 
@@ -95,11 +96,12 @@ def pack(
             dispatch order.
         alone: one task at a time, whatever its width.
         past: what has started already.
+        most: number of tasks that are placed; the others start and end never (inf).
     """
     packing = _Packing(problem, columns, mouldable=mouldable, widen_after=widen_after, alone=alone)
     if turn is None:
         turn = np.argsort(dispatch_order(problem, packing.bottom))
-    return packing.schedule(turn.tolist(), past)
+    return packing.schedule(turn.tolist(), past, most)
 
 
 class _Packing:
@@ -114,18 +116,17 @@ class _Packing:
         self.columns, self.seconds, self.widths = columns.tolist(), seconds.tolist(), widths.tolist()
         self.latest = (widen_after - self.bottom + seconds).tolist()
         self.mouldable, self.alone = mouldable, alone
-        self.places, self.top_speed = Places(problem), problem.top_speed
+        self.places = Places(problem)
         self.occupancy = Occupancy(self.places.ranks)
-        chosen = problem.choices
-        self.choices = [array.tolist() for array in (chosen.columns, chosen.widths, chosen.times)] if mouldable else []
-        self.start = [0.0] * len(self.widths)
-        self.end = [0.0] * len(self.widths)
+        self.choice_columns, self.choice_widths, self.choice_times = problem.choice_lists if mouldable else ([], [], [])
+        self.start = [np.inf] * len(self.widths)
+        self.end = [np.inf] * len(self.widths)
         self.first_rank = [0] * len(self.widths)
 
-    def schedule(self, turn: list[int], past: Past | None) -> Schedule:
+    def schedule(self, turn: list[int], past: Past | None, most: int | None = None) -> Schedule:
         """Place all tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
         problem = self.problem
-        starts, items = (array.tolist() for array in problem.levels.consumers)
+        starts, items = problem.levels.consumer_lists
         waiting = np.diff(problem.levels.producers.starts).tolist()
         ready = problem.release.tolist()
         started = self._take_over(past) if past is not None else []
@@ -139,7 +140,8 @@ class _Packing:
         queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0 and task not in done]
         heapify(queue)
         end = 0.0
-        while queue:
+        while queue and most != 0:
+            most = None if most is None else most - 1
             _, task = heappop(queue)
             self._place(task, max(ready[task], end) if self.alone else ready[task])
             end = self.end[task]
@@ -175,6 +177,7 @@ class _Packing:
             self.columns[task], self.widths[task] = self.columns[guide], self.widths[guide]
             self.seconds[task] = float(self.problem.times[task, self.columns[task]])
         slot = self._find(task, self.widths[task], self.seconds[task], ready)
+        assert slot is not None, f"{self.problem.names[task]} fits nowhere; see places.ruled"
         if self.mouldable and guide < 0:
             if slot.start > ready:
                 slot = self._other_width(task, slot, ready, narrower=True)
@@ -186,33 +189,32 @@ class _Packing:
         self.occupancy.take(slot, first, self.places.needed(task, width))
         self.start[task], self.end[task], self.first_rank[task] = slot.start, slot.end, first
 
-    def _find(self, task: int, width: int, seconds: float, ready: float) -> Slot:
-        """The slot that ends first: the fastest ranks that are free may not be the first to be free."""
+    def _find(self, task: int, width: int, seconds: float, ready: float, before: float = np.inf) -> Slot | None:
+        """The slot that ends first, and before `before`: the fastest ranks may not be the first to be free."""
         places, guide, best = self.places, self.places.guide(task), None
         for speed in places.speeds:
             firsts = places.firsts(task, width, speed)
             if guide >= 0:
                 firsts &= 1 << self.first_rank[guide]
-            if firsts and (best is None or ready + seconds / speed < best.end):
-                slot = self.occupancy.find(ready, seconds / speed, places.needed(task, width), firsts)
-                best = slot if best is None or slot.end < best.end else best
-        assert best is not None, f"{self.problem.names[task]} fits nowhere; see places.ruled"
+            if firsts:
+                slot = self.occupancy.find(ready, seconds / speed, places.needed(task, width), firsts, before)
+                if slot is not None:
+                    best, before = slot, slot.end
         return best
 
     def _other_width(self, task: int, slot: Slot, ready: float, *, narrower: bool) -> Slot:
         """The slot that ends first among the next few widths; the one there was, if none ends sooner."""
-        columns, widths, times = (values[task] for values in self.choices)
+        columns, widths, times = self.choice_columns[task], self.choice_widths[task], self.choice_times[task]
         if narrower:
             near = range(bisect_left(widths, self.widths[task]) - 1, -1, -1)
         else:
             near = range(bisect_right(widths, self.widths[task]), len(widths))
         area = (slot.end - slot.start) * self.widths[task] * (1.0 if narrower else AREA_GROWTH)
+        speed = self.places.speeds[0]
         for choice in near[:OTHER_WIDTHS]:
-            if ready + times[choice] / self.top_speed < slot.end and (
-                narrower or times[choice] * widths[choice] <= area
-            ):
-                other = self._find(task, widths[choice], times[choice], ready)
-                if other.end < slot.end:
+            if ready + times[choice] / speed < slot.end and (narrower or times[choice] * widths[choice] <= area):
+                other = self._find(task, widths[choice], times[choice], ready, slot.end)
+                if other is not None:
                     slot = other
                     self.columns[task], self.widths[task] = columns[choice], widths[choice]
         return slot

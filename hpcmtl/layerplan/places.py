@@ -53,7 +53,9 @@ class Places:
 
     def _firsts_of(self, width: int, exclusive: bool, memory: float, speed: float) -> int:
         inside = 0 if exclusive or width >= self._node else self._node - width
-        allowed = sum(1 << first for first in range(self._count - width + 1) if first % self._node <= inside)
+        one_node = (1 << inside + 1) - 1
+        nodes = sum(one_node << first for first in range(0, self._count, self._node))
+        allowed = nodes & (1 << self._count - width + 1) - 1
         ranks = self._living & (self._rank_memory >= memory) & (self._rank_speed >= speed)
         return allowed & runs(_mask(ranks), width)
 

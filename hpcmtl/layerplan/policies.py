@@ -9,7 +9,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.layerplan.allocate import allocate, capped
-from hpcmtl.layerplan.bounds import lower_bound
+from hpcmtl.layerplan.bounds import gap, lower_bound
 from hpcmtl.layerplan.exact import optimum
 from hpcmtl.layerplan.improve import improve
 from hpcmtl.layerplan.packing import Schedule, dispatch_order, pack
@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 
 # What is packed, the most promising first: an allocation of `allocate.CROWDING`, and the widest group as a part of all
 # ranks. Wide tasks cannot be packed side by side, and which cap is right depends on the shape of the graph. The order
-# is that of a greedy choice over 80 random graphs (100 to 2,500 tasks, 64 to 512 ranks): each is the one that shortens
-# the mean of the best so far the most.
-PACKED = ((0, 0.2), (1, 0.34), (0, 0.13), (0, 0.26), (1, 0.13), (0, 0.5))
-MANY_TASKS = 5000  # with more tasks, one of these is packed
-SOME_TASKS = 250  # with more, the first two are
+# is that of a greedy choice over random graphs (of daggen, shapes of real work, independent tasks): each is the one
+# that shortens the mean of the best so far the most, for large graphs and for others.
+LARGE = ((0, 0.2), (1, 0.34))
+PACKED = ((0, 0.5), (1, 0.5), (0, 0.13), (0, 1.0), (0, 0.2))
+MANY_TASKS = 5000  # with more tasks, the first of `LARGE` is packed,
+SOME_TASKS = 250  # with more, both are,
+POOR = 0.1  # and where the best is so far from the bound, the others
 FEW_TASKS = 50  # up to so many, all widths and caps are, and a local search follows
 EXACT_TASKS = 30
 CAPS = (1.0, 0.5, 0.34, 0.26, 0.2, 0.13)
-NEAR = 1e-3  # a plan so near to the bound is good enough
+NEAR = 5e-3  # a plan so near to the bound is good enough
 
 
 class Policy(Protocol):
@@ -136,10 +138,15 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     """Schedules of the most promising allocations and caps; of small graphs, of all."""
     tasks = len(problem.names)
     if tasks > FEW_TASKS:
-        count = 1 if tasks > MANY_TASKS else 2 if tasks > SOME_TASKS else 4
-        for crowding, cap in PACKED[:count]:
+        first = LARGE[:1] if tasks > MANY_TASKS else LARGE if tasks > SOME_TASKS else PACKED[:2]
+        best = np.inf
+        for crowding, cap in dict.fromkeys((*first, *PACKED)):
+            if (crowding, cap) not in first and gap(best, bound) <= POOR:
+                return
             columns = capped(problem, found.columns[crowding], cap * problem.living)
-            yield pack(problem, columns, mouldable=True, widen_after=bound)
+            schedule = pack(problem, columns, mouldable=True, widen_after=bound)
+            best = min(best, schedule.makespan)
+            yield schedule
         return
     # To be never worse than the plain policies: whenever nothing runs, the next task starts as wide as it may.
     allocations = [_widest(problem), _narrowest(problem)]

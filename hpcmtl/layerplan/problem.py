@@ -146,6 +146,12 @@ class PlanningProblem:
         return Choices(columns, np.where(missing, 0, self.widths[columns]), np.where(missing, np.inf, times))
 
     @cached_property
+    def choice_lists(self) -> tuple[list[list[int]], list[list[int]], list[list[float]]]:
+        """The columns, widths and times of the choices, for loops over single tasks."""
+        choices = self.choices
+        return choices.columns.tolist(), choices.widths.tolist(), choices.times.tolist()
+
+    @cached_property
     def name_order(self) -> Ints:
         """(n,) place of each task among the names in order."""
         order: Ints = np.argsort(np.argsort(np.array(self.names, dtype=np.str_), kind="stable"))

@@ -10,14 +10,12 @@ from hpcmtl.layerplan.allocate import allocate, capped
 from hpcmtl.layerplan.bounds import lower_bound
 from hpcmtl.layerplan.packing import pack
 from hpcmtl.layerplan.places import ruled
-from hpcmtl.layerplan.policies import PACKED
+from hpcmtl.layerplan.policies import LARGE, PACKED
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.packing import Past, Schedule
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Ints
-
-PACKINGS = 3  # of new allocations that are tried
 
 
 def replan(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
@@ -46,7 +44,7 @@ def replan(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
     bound = past.now + lower_bound(rest, found.prices)
     columns = old.columns.copy()
     schedules = [kept]
-    for crowding, cap in PACKED[:PACKINGS]:
+    for crowding, cap in (*LARGE, PACKED[0]):
         columns[waiting] = capped(rest, found.columns[crowding], cap * problem.living)
         schedules.append(pack(problem, columns, mouldable=True, widen_after=bound, past=past))
     return min(schedules, key=lambda schedule: schedule.makespan)

@@ -57,6 +57,11 @@ class Levels:
         return _csr(self.tasks, self._unique[:, 0], self._unique[:, 1])
 
     @cached_property
+    def consumer_lists(self) -> tuple[list[int], list[int]]:
+        """The two arrays of `consumers`, for loops over single tasks."""
+        return self.consumers.starts.tolist(), self.consumers.items.tolist()
+
+    @cached_property
     def producers(self) -> Csr:
         """Whom each task depends on."""
         return _csr(self.tasks, self._unique[:, 1], self._unique[:, 0])

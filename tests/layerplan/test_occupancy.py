@@ -36,7 +36,10 @@ def test_the_earliest_slot_of_all(data: Any) -> None:
         slot = occupancy.find(float(ready), float(seconds), width, allowed)
         expected = next(start for start in range(ready, 100) if firsts(start))
 
+        assert slot is not None
         assert (slot.start, slot.end) == (expected, expected + seconds)
+        assert occupancy.find(float(ready), float(seconds), width, allowed, slot.end) is None
+        assert occupancy.find(float(ready), float(seconds), width, allowed, slot.end + 0.1) == slot
         assert ones(slot.firsts, ranks) == firsts(expected)
         first = data.draw(st.sampled_from(sorted(firsts(expected))))
         occupancy.take(slot, first, width)

@@ -1,0 +1,271 @@
+"""How good plans are, and how long planning takes: hpcmtl's planner beside published ones, on fixed random problems.
+
+usage: python benchmarks/planner.py [--quick] [--only FAMILY ...] [--json FILE]
+
+Every plan is checked (`hpcmtl.layerplan.check`). Ratios are makespan over bound: `/LB` is over the certified lower
+bound that the planner prints, `/L` over the one of the literature (least area and critical path), `/L_bfs` over that
+one as the published code computes it, which the published ratios are to be set beside. `best other` is the shortest
+plan of all published planners on the same problem. In full about 25 minutes on 2 cores, with --quick under one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from planning.baselines import BASELINES, LP_TASKS, topc24
+from planning.instances import MODELS, Instance, from_arrays, large, published, published_bound, shapes, speedups
+from planning.simulate import after_loss, realised, with_noise
+from rich.console import Console
+from rich.table import Table
+
+from hpcmtl.layerplan.allocate import allocate
+from hpcmtl.layerplan.bounds import lower_bound, simple_bound
+from hpcmtl.layerplan.check import placed_violations, schedule_violations
+from hpcmtl.layerplan.exact import optimum
+from hpcmtl.layerplan.policies import plan_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hpcmtl.layerplan.packing import Schedule
+    from hpcmtl.layerplan.problem import PlanningProblem
+
+Row = dict[str, Any]
+console = Console(width=120 if not sys.stdout.isatty() else None)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the families asked for and print a table for each."""
+    parser = argparse.ArgumentParser(description="Measure the planner.")
+    parser.add_argument("--quick", action="store_true", help="small problems, one seed")
+    parser.add_argument("--only", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), metavar="FAMILY")
+    parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
+    options = parser.parse_args(arguments)
+    results: dict[str, list[Row]] = {}
+    for name in options.only:
+        start = time.perf_counter()
+        results[name] = FAMILIES[name](options.quick)
+        _show(name, FAMILIES[name].__doc__ or "", results[name], time.perf_counter() - start)
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+def planned(problem: PlanningProblem, policy: str = "variable") -> tuple[Schedule, float, float]:
+    """A checked plan, its bound, and the seconds that planning took."""
+    start = time.perf_counter()
+    schedule, bound = plan_problem(problem, policy)
+    seconds = time.perf_counter() - start
+    broken = schedule_violations(problem, schedule)
+    if broken:
+        raise AssertionError(f"{policy} made an invalid plan: {broken[0]}")
+    return schedule, bound, seconds
+
+
+def others(problem: PlanningProblem, model: str | None = None) -> dict[str, float]:
+    """Makespans of all published planners that can plan the problem in reasonable time, each checked."""
+    planners = dict(BASELINES)
+    if model is not None:
+        planners["topc24"] = topc24(model)
+    if len(problem.names) > LP_TASKS:
+        del planners["ltw_lp"]
+    found = {}
+    for name, planner in planners.items():
+        placed = planner(problem)
+        broken = placed_violations(problem, placed)
+        if broken:
+            raise AssertionError(f"{name} made an invalid plan: {broken[0]}")
+        found[name] = float(placed.end.max())
+    found["mcpa2"] = min(found["cpa"], found["mcpa"])  # which is what it is
+    found["sequential"] = plan_problem(problem, "sequential")[0].makespan
+    return found
+
+
+def grid(quick: bool) -> list[Row]:
+    """The published grid at its defaults; Fair's published mean ratio over L_bfs is 1.52."""
+    tasks, ranks, seeds, compared = (300, 128, 1, 1) if quick else (2500, 512, 10, 2)
+    rows = []
+    for model in MODELS:
+        found: list[Row] = []
+        for seed in range(1, seeds + 1):
+            problem = published(model, seed, tasks=tasks, ranks=ranks)
+            schedule, bound, seconds = planned(problem)
+            simple, bfs = simple_bound(problem), published_bound(problem)
+            row = {"/LB": schedule.makespan / bound, "/L": schedule.makespan / simple}
+            row |= {"/L_bfs": schedule.makespan / bfs, "seconds": seconds}
+            if seed <= compared:
+                rivals = others(problem, model)
+                best = min(rivals, key=lambda name: rivals[name])
+                row |= {"Fair/L_bfs": rivals["fair"] / bfs, "MCPA/LB": rivals["mcpa"] / bound}
+                row |= {"CPA/LB": rivals["cpa"] / bound, "best other/LB": rivals[best] / bound, "best other": best}
+                row["ours/best other"] = schedule.makespan / rivals[best]
+            found.append(row)
+        rows.append({"model": model, **_averaged(found), "worst /LB": max(row["/LB"] for row in found)})
+    return [*rows, {"model": "mean", **_averaged(rows)}]
+
+
+def sweep(quick: bool) -> list[Row]:
+    """The published grid away from its defaults: one parameter at a time, all five speedup models."""
+    values: dict[str, list[float]] = {
+        "tasks": [500, 5000],
+        "ranks": [124, 1024],
+        "fat": [0.25, 1.0],
+        "density": [0.0, 1.0],
+        "regular": [0.0, 1.0],
+        "jump": [1, 9],
+    }
+    rows = []
+    for name, chosen in values.items():
+        for value in chosen[:1] if quick else chosen:
+            settings: dict[str, Any] = {"tasks": 200, "ranks": 64} if quick else {}
+            settings[name] = type(chosen[0])(value) if not quick or name not in settings else settings[name]
+            found = []
+            for model in MODELS:
+                schedule, bound, seconds = planned(published(model, 1, **settings))
+                found.append({"/LB": schedule.makespan / bound, "seconds": seconds})
+            rows.append(
+                {"parameter": f"{name} = {value}", **_averaged(found), "worst /LB": max(row["/LB"] for row in found)}
+            )
+    return rows
+
+
+def speed(quick: bool) -> list[Row]:
+    """Seconds of planning alone, median of 5 (of 3 from 10,000 tasks on), and how they grow; general speedups."""
+    sizes = [(100, 64), (1000, 512), (10_000, 4096), (1000, 1024), (3000, 1024), (30_000, 1024), (100_000, 1024)]
+    rows = []
+    for tasks, ranks in sizes[:2] if quick else sizes:
+        times, made = [], (0.0, 0.0)
+        for _ in range(5 if tasks < 10_000 else 3):
+            problem = large(tasks, ranks)  # anew each time: nothing is kept between plans
+            schedule, bound, seconds = planned(problem)
+            times.append(seconds)
+            made = (schedule.makespan, bound)
+        edges = len(problem.levels.edges)
+        row = {"tasks": tasks, "ranks": ranks, "edges": edges, "widths": len(problem.widths)}
+        each = median(times) / (tasks + edges) * 1e6
+        rows.append(row | {"seconds": median(times), "us / (task + edge)": each, "/LB": made[0] / made[1]})
+    for model in () if quick else MODELS:
+        for tasks, ranks in ((100, 64), (1000, 512)):
+            times = [planned(published(model, 1, tasks=tasks, ranks=ranks))[2] for _ in range(5)]
+            rows.append({"tasks": tasks, "ranks": ranks, "widths": ranks, "model": model, "seconds": median(times)})
+    return rows
+
+
+def work(quick: bool) -> list[Row]:
+    """Shapes of real work, with data-parallel training times on nodes of 16 ranks."""
+    rows = []
+    for instance in _every(shapes, 1 if quick else 3):
+        schedule, bound, _ = planned(instance.problem)
+        rivals = others(instance.problem)
+        best = min(rivals, key=lambda name: rivals[name])
+        row = {"graph": instance.name, "tasks": len(instance.problem.names), "/LB": schedule.makespan / bound}
+        row |= {"best other/LB": rivals[best] / bound, "best other": best}
+        row |= {"ours/best other": schedule.makespan / rivals[best], "sequential/LB": rivals["sequential"] / bound}
+        rows.append(row)
+    return rows
+
+
+def tiny(quick: bool) -> list[Row]:
+    """Small graphs beside the optimum by CP-SAT, with blocks side by side as in our plans; proved ones alone count."""
+    if find_spec("ortools") is None:
+        console.print("OR-Tools is not installed: pip install 'hpcmtl[exact]'")
+        return []
+    rows = []
+    for tasks, ranks in ((6, 4), (8, 8), (10, 8), (12, 8)):
+        found, bounds = [], []
+        for model in MODELS:
+            for seed in (1,) if quick else (1, 2, 3):
+                problem = published(model, seed, tasks=tasks, ranks=ranks)
+                schedule, bound, _ = planned(problem)
+                best = optimum(problem, schedule, bound, seconds=1.0 if quick else 5.0)
+                if best.proved:
+                    found.append(schedule.makespan / best.schedule.makespan)
+                    bounds.append(bound / best.schedule.makespan)
+        if found:
+            row = {"tasks": tasks, "ranks": ranks, "proved": len(found), "ours/optimum": mean(found)}
+            rows.append(row | {"worst": max(found), "LB/optimum": mean(bounds), "highest LB/optimum": max(bounds)})
+    return rows
+
+
+def independent(quick: bool) -> list[Row]:
+    """Tasks without edges."""
+    rows = []
+    for model in MODELS:
+        for tasks, ranks in ((50, 64),) if quick else ((50, 64), (500, 128), (2000, 512)):
+            draw = np.random.default_rng([tasks, MODELS.index(model)])
+            widths = np.arange(1, ranks + 1)
+            times = speedups(model, draw.lognormal(6, 1.5, tasks), widths, draw)
+            problem = from_arrays(times, widths, np.empty((0, 2), dtype=np.int64), ranks)
+            schedule, bound, seconds = planned(problem)
+            rivals = others(problem, model)
+            best = min(rivals, key=lambda name: rivals[name])
+            row = {"model": model, "tasks": tasks, "ranks": ranks, "/LB": schedule.makespan / bound}
+            row |= {"best other/LB": rivals[best] / bound, "best other": best, "seconds": seconds}
+            rows.append(row | {"ours/best other": schedule.makespan / rivals[best]})
+    return rows
+
+
+def noise(quick: bool) -> list[Row]:
+    """Times that vary (lognormal, sigma), over the bound of what they turned out to be; and a quarter of ranks lost."""
+    tasks, ranks = (300, 128) if quick else (2500, 512)
+    rows = []
+    for model in MODELS:
+        problem = published(model, 1, tasks=tasks, ranks=ranks)
+        plan, bound, _ = planned(problem)
+        row: Row = {"model": model, "planned": plan.makespan / bound}
+        for sigma in (0.2,) if quick else (0.1, 0.2):
+            factors = np.random.default_rng(5).lognormal(-(sigma**2) / 2, sigma, tasks)
+            truth = replace(problem, times=problem.times * factors[:, None])
+            least = lower_bound(truth, allocate(truth).prices)
+            row[f"{sigma}: fixed order"] = realised(problem, plan, factors).makespan / least
+            row[f"{sigma}: packed anew"] = with_noise(problem, plan, factors, bound).makespan / least
+        gone = np.arange(ranks) < ranks // 4
+        kept, anew = (
+            after_loss(problem, plan, plan.makespan / 2, gone, anew=choice).makespan / bound for choice in (False, True)
+        )
+        rows.append(row | {"loss: old plan": kept, "loss: new plan": anew})
+    return [*rows, {"model": "mean", **_averaged(rows)}]
+
+
+FAMILIES: dict[str, Callable[[bool], list[Row]]] = {
+    "grid": grid,
+    "sweep": sweep,
+    "speed": speed,
+    "work": work,
+    "tiny": tiny,
+    "independent": independent,
+    "noise": noise,
+}
+
+
+def _every(family: Callable[[int], list[Instance]], seeds: int) -> list[Instance]:
+    return [instance for seed in range(1, seeds + 1) for instance in family(seed)]
+
+
+def _averaged(rows: list[Row]) -> Row:
+    keys = {key: None for row in rows for key in row}
+    numbers = {key: [row[key] for row in rows if isinstance(row.get(key), float)] for key in keys}
+    return {key: mean(values) for key, values in numbers.items() if values}
+
+
+def _show(name: str, title: str, rows: list[Row], seconds: float) -> None:
+    table = Table(title=f"{name}: {title.splitlines()[0]} ({seconds:.0f} s)", title_justify="left")
+    keys = list({key: None for row in rows for key in row})
+    for key in keys:
+        table.add_column(key, justify="right")
+    for row in rows:
+        values = [row.get(key, "") for key in keys]
+        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
