@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
@@ -35,6 +37,24 @@ def plan_table(plan: LayerPlan, *, plain: bool = False) -> Table:
         numbers = (str(task.layers), str(task.width), str(task.first_rank), f"{task.start:.2f}", f"{task.end:.2f}")
         mark = ("*" if plain else "●") if task.critical else ""
         table.add_row(task.name, task.kind, *numbers, mark, style="bold" if task.critical else None)
+    return table
+
+
+def comparison_table(plans: Sequence[LayerPlan], *, plain: bool = False) -> Table:
+    """One row a policy, the shortest plan first."""
+    table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD)
+    table.add_column("policy")
+    for name in ("makespan s", "over bound %", "utilisation %", "times the best"):
+        table.add_column(name, justify="right")
+    best = min(plan.makespan for plan in plans)
+    for plan in sorted(plans, key=lambda plan: (plan.makespan, plan.policy)):
+        numbers = (
+            f"{plan.makespan:.2f}",
+            f"{100 * plan.gap:.1f}",
+            f"{100 * plan.utilisation:.0f}",
+            f"{plan.makespan / best:.2f}",
+        )
+        table.add_row(plan.policy, *numbers)
     return table
 
 

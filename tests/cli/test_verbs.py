@@ -104,6 +104,40 @@ def test_a_sound_job(hpcmtl, family_file):
     assert "lower bound" in table.out
 
 
+def test_views_of_a_plan(hpcmtl, family_file):
+    """The policies side by side, the reasons for one task, what a time limit cuts off, and a picture."""
+    compared = hpcmtl("plan", family_file.name, "--ranks", "3", "--compare")
+    numbers = hpcmtl("plan", family_file.name, "--ranks", "3", "--compare", "--json")
+    reasons = hpcmtl("plan", family_file.name, "--ranks", "3", "--explain", "trunk")
+    limited = hpcmtl("plan", family_file.name, "--ranks", "3", "--time-limit", "1s", "--svg", "plan.svg")
+    makespans = {plan["policy"]: plan["makespan"] for plan in json.loads(numbers.out)}
+
+    assert (compared.code, compared.err) == (0, "")
+    assert set(makespans) == {"variable", "fixed", "waves", "sequential", "one_rank"}
+    assert all(policy in compared.out for policy in makespans)
+    assert makespans["variable"] <= min(makespans["waves"], makespans["sequential"], makespans["one_rank"]) * 1.000001
+    assert "starts at once" in reasons.out
+    assert "layers" in reasons.out
+    assert "tasks may not end in time" in limited.out
+    assert {path.name for path in limited.left} == {"plan.svg"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--explain", "trunc"], "there is no task 'trunc'; did you mean 'trunk'?"),
+        (["--time-limit", "soon"], "'soon' is no time: write 90s"),
+        (["--policy", "varable"], "unknown policy 'varable'; did you mean 'variable'?"),
+    ],
+)
+def test_views_that_cannot_be(hpcmtl, family_file, words, said):
+    """What is asked for and is not there is named, with what may have been meant."""
+    done = hpcmtl("plan", family_file.name, *words)
+
+    assert (done.code, done.out, done.left) == (2, "", set())
+    assert said in done.err
+
+
 def test_json(hpcmtl, family_file):
     """The JSON of `plan` and `schema` is all that is on stdout."""
     plan = hpcmtl("plan", family_file.name, "--ranks", "3", "--policy", "waves", "--json")

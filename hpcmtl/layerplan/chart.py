@@ -1,0 +1,107 @@
+"""A plan as a picture: ranks over time, one colour a task, the critical path outlined. SVG that stands alone."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
+
+WIDTH, ROW, LEAST_ROWS, MOST_ROWS = 1200, 22, 6, 32  # pixels, and rows that the height is that of
+MARGIN = {"left": 70, "right": 24, "top": 64, "bottom": 56}
+LETTER = 7.0  # pixels of a letter of the labels
+GOLDEN = 0.618  # turns of the colour wheel from one task to the next: neighbours differ, however many there are
+
+
+def svg(plan: LayerPlan) -> str:
+    """Draw a plan."""
+    rows = min(max(plan.ranks, LEAST_ROWS), MOST_ROWS)
+    inner_width, inner_height = WIDTH - MARGIN["left"] - MARGIN["right"], ROW * rows
+    height = inner_height + MARGIN["top"] + MARGIN["bottom"]
+    across, down = inner_width / (plan.makespan or 1.0), inner_height / plan.ranks
+    root = ET.Element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {WIDTH} {height}",
+            "font-family": "sans-serif",
+            "font-size": "12",
+        },
+    )
+    _add(root, "rect", x=0, y=0, width=WIDTH, height=height, fill="white")
+    title = f"{len(plan.tasks)} tasks on {plan.ranks} ranks, policy {plan.policy}"
+    _text(root, MARGIN["left"], 24, title, size=16, weight="bold")
+    facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal, "
+    facts += f"utilisation {100 * plan.utilisation:.0f} %; dark outline: critical path"
+    _text(root, MARGIN["left"], 44, facts)
+    _axes(root, plan, (inner_width, inner_height))
+    for task in sorted(plan.tasks, key=lambda task: (task.critical, task.start)):  # outlines on top
+        box = (
+            MARGIN["left"] + task.start * across,
+            MARGIN["top"] + task.first_rank * down,
+            max((task.end - task.start) * across, 1.0),
+            task.width * down,
+        )
+        _task(root, task, box)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _task(root: ET.Element, task: PlannedTask, box: tuple[float, float, float, float]) -> None:
+    x, y, width, height = box
+    outline = {"stroke": "#111111", "stroke-width": "2.5"} if task.critical else {"stroke": "white"}
+    group = ET.SubElement(root, "g")
+    first, last = task.first_rank, task.first_rank + task.width - 1
+    said = f"{task.name} ({task.kind}): ranks {first} to {last}, {task.start:.4g} to {task.end:.4g} s, "
+    ET.SubElement(group, "title").text = f"{said}{task.layers} layers{', critical' if task.critical else ''}"
+    _add(group, "rect", x=x, y=y, width=width, height=height, fill=_colour(task.order), **outline)
+    letters = int((width - 8) / LETTER)
+    if letters >= min(len(task.name), 3) and height >= 12:
+        label = task.name if len(task.name) <= letters else f"{task.name[: letters - 1]}…"
+        _text(group, x + 4, y + height / 2 + 4, label)
+
+
+def _axes(root: ET.Element, plan: LayerPlan, inner: tuple[float, float]) -> None:
+    """Seconds below, ranks at the left, and a faint line for each."""
+    left, top, (width, height) = MARGIN["left"], MARGIN["top"], inner
+    step = _step(plan.makespan / 8)
+    for k in range(int(plan.makespan / step * (1 + 1e-9)) + 1):
+        x = left + k * step * width / (plan.makespan or 1.0)
+        _add(root, "line", x1=x, y1=top, x2=x, y2=top + height, stroke="#dddddd")
+        _text(root, x, top + height + 18, f"{k * step:g}", anchor="middle")
+    _text(root, left + width / 2, top + height + 42, "seconds", anchor="middle")
+    step = max(round(_step(plan.ranks / 8)), 1)
+    for rank in range(0, plan.ranks, step):
+        y = top + rank * height / plan.ranks
+        _add(root, "line", x1=left, y1=y, x2=left + width, y2=y, stroke="#dddddd")
+        _text(root, left - 8, y + min(height / plan.ranks, ROW) / 2 + 4, str(rank), anchor="end")
+    _text(root, left - 8, top - 8, "rank", anchor="end")
+
+
+def _step(wanted: float) -> float:
+    """The next larger of 1, 2 and 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(wanted)) if wanted > 0 else 1.0
+    return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= wanted * (1 - 1e-9))
+
+
+def _colour(order: int) -> str:
+    red, green, blue = colorsys.hls_to_rgb(order * GOLDEN % 1.0, 0.72, 0.55)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+
+
+def _text(
+    root: ET.Element, x: float, y: float, text: str, *, size: int = 12, weight: str = "normal", anchor: str = "start"
+) -> None:
+    element = _add(root, "text", x=x, y=y, **{"font-size": str(size), "font-weight": weight, "text-anchor": anchor})
+    element.text = text
+
+
+def _add(root: ET.Element, kind: str, **values: float | str) -> ET.Element:
+    return ET.SubElement(root, kind, {key: _number(value) for key, value in values.items()})
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
