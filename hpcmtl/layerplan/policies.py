@@ -37,7 +37,8 @@ POOR = 0.1  # and where the best is so far from the bound, the others
 FEW_TASKS = 50  # up to so many, all widths and caps are, and a local search follows
 EXACT_TASKS = 30
 CAPS = (1.0, 0.5, 0.34, 0.26, 0.2, 0.13)
-NEAR = 5e-3  # a plan so near to the bound is good enough
+NEAR = 5e-3  # a plan so near to the bound is good enough; of few tasks,
+ROUNDING = 1e-9  # so near
 
 
 class Policy(Protocol):
@@ -124,14 +125,16 @@ def variable(problem: PlanningProblem, found: Allocations, bound: float) -> Sche
     The best of several schedules: one with the widths as allocated, some that change widths while they pack, and for
     small graphs whatever a local search makes of them.
     """
+    few = len(problem.names) <= FEW_TASKS
+    enough = bound * (1 + (ROUNDING if few else NEAR))
     best: Schedule | None = None
     for schedule in _candidates(problem, found, bound):
         if best is None or schedule.makespan < best.makespan:
             best = schedule
-        if best.makespan <= bound * (1 + NEAR):
+        if best.makespan <= enough:
             return best
     assert best is not None
-    return improve(problem, best, bound * (1 + NEAR)) if len(problem.names) <= FEW_TASKS else best
+    return improve(problem, best, enough) if few else best
 
 
 def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> Iterator[Schedule]:

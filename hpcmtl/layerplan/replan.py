@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from hpcmtl.layerplan.policies import LARGE, PACKED
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.packing import Past, Schedule
-    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.layerplan.problem import PlanningProblem, Rules
     from hpcmtl.taskgraph.levels import Ints
 
 
@@ -24,7 +25,8 @@ def replan(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
     By its own prediction the result is never worse than to keep the old widths in the old order.
 
     Args:
-        problem: the tasks with the times as they are known now; ranks that are gone are `rules.lost`.
+        problem: the tasks with the times as they are known now; ranks that are gone are `rules.lost`, and
+            who should share a block that has some of them may go elsewhere.
         old: the plan so far.
         past: what has started, with the ends that are expected now.
 
@@ -81,4 +83,18 @@ def _without_the_past(problem: PlanningProblem, past: Past) -> PlanningProblem:
     """Apply the rules to what is to be planned alone: what has run on ranks that are lost now needs no place."""
     if not problem.rules.any:
         return problem
-    return ruled(problem, np.flatnonzero(~past.started))
+    return ruled(replace(problem, rules=_rules_left(problem, past)), np.flatnonzero(~past.started))
+
+
+def _rules_left(problem: PlanningProblem, past: Past) -> Rules:
+    """The rules without the blocks that nobody can share any more: data that was there is lost with them."""
+    rules, old = problem.rules, past.schedule
+    if rules.same_place is None or rules.lost is None:
+        return rules
+    leaders = rules.same_place.copy()
+    for task in np.flatnonzero(leaders >= 0).tolist():
+        leader = leaders[task]
+        ranks = slice(old.first_rank[leader], old.first_rank[leader] + problem.widths[old.columns[leader]])
+        if past.started[leader] and rules.lost[ranks].any():
+            leaders[task] = -1
+    return replace(rules, same_place=leaders)
