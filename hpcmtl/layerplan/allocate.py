@@ -25,6 +25,7 @@ SMALL_TASKS, SMALL_ROUNDS = 50, 100
 # price, for the bound.
 CROWDING = (0.0, 2.0)
 LATER_ROUNDS = 0.4  # part of them for the other crowding, which goes on from the prices of the first
+EVENING_ROUNDS = 8
 NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
 
 
@@ -120,6 +121,27 @@ class _Search:
             promised = float(costs[self.tasks, choice].sum())
             if crowding == 0 and promised > self.promised:  # averages of unit flows are unit flows
                 self.promised, self.prices = promised, Prices(mean, weight)
+            choice, path, area = self._measured(choice, areas)
+            if max(path, area) < max(best[1:]):
+                best = choice, path, area
+        return self._evened(best, areas)
+
+    def _evened(self, best: tuple[Ints, float, float], areas: Floats) -> Ints:
+        """Give slack back: each task takes the cheapest width that lets its longest way fit a target.
+
+        A task may take t T / l seconds, where l is the longest way through it: no way is then longer than the target T,
+        since the l of all its tasks are at least its length. The target moves to where path and area meet.
+        """
+        levels, (choice, path, area) = self.problem.levels, best
+        for _ in range(EVENING_ROUNDS):
+            if path < NO_TIME:
+                break
+            seconds = self.times[self.tasks, choice]
+            through = levels.top(seconds) + levels.bottom(seconds)
+            limit = seconds * ((path + area) / 2) / np.maximum(through, NO_TIME)
+            fits = self.times <= limit[:, None] * (1 + 1e-12)
+            cheapest = np.where(fits, areas, np.inf).argmin(axis=1)
+            choice = np.where(fits.any(axis=1), cheapest, self.times.argmin(axis=1))
             choice, path, area = self._measured(choice, areas)
             if max(path, area) < max(best[1:]):
                 best = choice, path, area

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SEED = 0  # the same problem always gives the same plan
 SCHEDULES = 150_000  # that are tried, times the square of the number of tasks, which is about their time
-MOST_SCHEDULES = 200
+MOST_SCHEDULES = 300
 WIDTH_MOVES = 0.6  # share of the moves that change a width; the others change a turn
 TURN_STEP = 0.3  # standard deviation of the logarithm of a change of haste
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # ranks. Wide tasks cannot be packed side by side, and which cap is right depends on the shape of the graph. The order
 # is that of a greedy choice over random graphs (of daggen, shapes of real work, independent tasks): each is the one
 # that shortens the mean of the best so far the most, for large graphs and for others.
+RIGID = (0, 0.5)  # with the widths as allocated, before all others: best where tasks do not depend on each other
 LARGE = ((0, 0.2), (1, 0.34))
 PACKED = ((0, 0.5), (1, 0.5), (0, 0.13), (0, 1.0), (0, 0.2))
 MANY_TASKS = 5000  # with more tasks, the first of `LARGE` is packed,
@@ -142,13 +143,15 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     tasks = len(problem.names)
     if tasks > FEW_TASKS:
         first = LARGE[:1] if tasks > MANY_TASKS else LARGE if tasks > SOME_TASKS else PACKED[:2]
-        best = np.inf
+        crowding, cap = RIGID
+        best = pack(problem, capped(problem, found.columns[crowding], cap * problem.living))
+        yield best
         for crowding, cap in dict.fromkeys((*first, *PACKED)):
-            if (crowding, cap) not in first and gap(best, bound) <= POOR:
+            if (crowding, cap) not in first and gap(best.makespan, bound) <= POOR:
                 return
             columns = capped(problem, found.columns[crowding], cap * problem.living)
             schedule = pack(problem, columns, mouldable=True, widen_after=bound)
-            best = min(best, schedule.makespan)
+            best = min(best, schedule, key=lambda made: made.makespan)
             yield schedule
         return
     # To be never worse than the plain policies: whenever nothing runs, the next task starts as wide as it may.
