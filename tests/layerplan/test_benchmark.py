@@ -1,0 +1,36 @@
+"""The benchmark of the planner runs, checks every plan, and finds ours not worse than the best published one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_quick(tmp_path: Path) -> None:
+    """On the small forms of the published grid and of real shapes: bounds hold, and the best of the others is beaten."""
+    words = ["--quick", "--only", "grid", "work", "noise", "--json", str(tmp_path / "results.json")]
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "benchmarks" / "planner.py", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+
+    for row in results["grid"] + results["work"]:
+        assert row["/LB"] >= 1
+        assert row["ours/best other"] <= 1.02, row
+    for row in results["noise"]:
+        assert row["loss: new plan"] <= row["loss: old plan"], row
