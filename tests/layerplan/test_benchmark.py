@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 def test_quick(tmp_path: Path) -> None:
-    """On the small forms of the published grid and of real shapes: bounds hold, and the best of the others is beaten."""
+    """On small forms of the published grid and of real shapes bounds hold, and the best of the others is beaten."""
     words = ["--quick", "--only", "grid", "work", "noise", "--json", str(tmp_path / "results.json")]
     done = subprocess.run(
         [sys.executable, CHECKOUT / "benchmarks" / "planner.py", *words],
