@@ -120,7 +120,7 @@ def sweep(quick: bool) -> list[Row]:
         "fat": [0.25, 1.0],
         "density": [0.0, 1.0],
         "regular": [0.0, 1.0],
-        "jump": [1, 9],
+        "jump_size": [1, 9],
     }
     rows = []
     for name, chosen in values.items():

@@ -6,78 +6,25 @@ are contiguous. Sources stand with each; "as described by" means that the origin
 
 from __future__ import annotations
 
-import itertools
 from heapq import heappop, heappush
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_matrix
 
 from hpcmtl.layerplan.check import Placed
+from planning.layered import layers_of_groups, spindle_waves
+from planning.linear_program import lp_allocation
+from planning.listing import at_most, by_bottom, list_schedule, monotone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hpcmtl.layerplan.problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Floats, Ints
+    from hpcmtl.taskgraph.levels import Ints
 
-LTW_RHO = 0.43  # rounding and
 LTW_MU = 0.382  # cap of Lepere, Trystram, Woeginger 2001 and Jansen, Zhang 2006
 LP_TASKS = 500  # the linear program takes half a minute with 2,500
-
-
-def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | None = None) -> Placed:
-    """Graham's list scheduling: whenever ranks come free, start what fits, by priority or first come first served."""
-    seconds, widths = problem.at(columns)
-    waiting = np.diff(problem.levels.producers.starts).tolist()
-    starts, items = (array.tolist() for array in problem.levels.consumers)
-    start, free, now, arrivals = np.zeros(len(columns)), problem.ranks, 0.0, 0
-    ready: list[tuple[float, int]] = []
-    running: list[tuple[float, int]] = []
-    new = [task for task, count in enumerate(waiting) if count == 0]
-    while new or ready or running:
-        for task in new:
-            heappush(ready, (arrivals if priority is None else -priority[task], task))
-            arrivals += 1
-        new, passed = [], []
-        while ready and free:
-            key, task = heappop(ready)
-            if widths[task] <= free:
-                start[task], free = now, free - int(widths[task])
-                heappush(running, (now + seconds[task], task))
-            else:
-                passed.append((key, task))
-        for entry in passed:
-            heappush(ready, entry)
-        now = running[0][0]
-        while running and running[0][0] <= now:
-            _, task = heappop(running)
-            free += int(widths[task])
-            for consumer in items[starts[task] : starts[task + 1]]:
-                waiting[consumer] -= 1
-                if waiting[consumer] == 0:
-                    new.append(consumer)
-    return Placed(widths, start, start + seconds, None)
-
-
-def by_bottom(problem: PlanningProblem, columns: Ints) -> Placed:
-    """List scheduling by bottom levels."""
-    return list_schedule(problem, columns, problem.levels.bottom(problem.at(columns)[0]))
-
-
-def _at_most(problem: PlanningProblem, columns: Ints, ranks: float) -> Ints:
-    """Columns of the same or the widest width up to `ranks`."""
-    most = int(np.searchsorted(problem.widths, max(ranks, 1), side="right")) - 1
-    capped: Ints = np.minimum(columns, most)
-    return capped
-
-
-def _monotone(problem: PlanningProblem) -> tuple[Floats, Floats]:
-    """Times and areas of all widths; of those that no longer help, infinite."""
-    times = np.where(problem.useful, problem.times, np.inf)
-    return times, times * problem.widths
 
 
 def min_time(problem: PlanningProblem) -> Placed:
@@ -92,12 +39,12 @@ def min_area(problem: PlanningProblem) -> Placed:
 
 def fair(problem: PlanningProblem) -> Placed:
     """The Fair algorithm (Perotin et al. 2025): the least of max(time ratio, area ratio), capped, first come."""
-    times, areas = _monotone(problem)
+    times, areas = monotone(problem)
     ratio = np.maximum(times / times.min(axis=1, keepdims=True), areas / areas.min(axis=1, keepdims=True))
     columns = ratio.argmin(axis=1)
     worst = float(ratio.min(axis=1).max())
     cap = (2 * worst + 1 - np.sqrt(4 * worst**2 + 1)) / (2 * worst)
-    return list_schedule(problem, _at_most(problem, columns, np.ceil(cap * problem.ranks)))
+    return list_schedule(problem, at_most(problem, columns, np.ceil(cap * problem.ranks)))
 
 
 # The bound on the area ratio and the cap of each speedup model; for powercom as the published code has them.
@@ -117,9 +64,9 @@ def topc24(model: str) -> Callable[[PlanningProblem], Placed]:
     most, cap = _TOPC[model]
 
     def planned(problem: PlanningProblem) -> Placed:
-        times, areas = _monotone(problem)
+        times, areas = monotone(problem)
         columns = np.where(areas / areas[:, :1] <= most * (1 + 1e-12), times, np.inf).argmin(axis=1)
-        return list_schedule(problem, _at_most(problem, columns, np.ceil(cap * problem.ranks)))
+        return list_schedule(problem, at_most(problem, columns, np.ceil(cap * problem.ranks)))
 
     return planned
 
@@ -210,132 +157,7 @@ def m_heft(problem: PlanningProblem) -> Placed:
 def lepere(problem: PlanningProblem) -> Placed:
     """Lepere, Trystram, Woeginger (2001): linear program of the time-cost trade-off, rounding, cap, list scheduling."""
     columns, _ = lp_allocation(problem)
-    return by_bottom(problem, _at_most(problem, columns, np.ceil(LTW_MU * problem.ranks)))
-
-
-def lp_allocation(problem: PlanningProblem) -> tuple[Ints, float]:
-    """Solve min max(critical path, area / ranks) over the convex hull of every task's (time, area) points.
-
-    Returns:
-        Rounded widths, and the optimum in seconds, which is a lower bound.
-    """
-    n, edges = len(problem.names), problem.levels.edges.reshape(-1, 2)
-    unit = float(problem.areas.min(axis=1).sum()) / problem.ranks  # seconds; the solver wants numbers near 1
-    rows, cols, values, limits, row = [], [], [], [], 0
-
-    def at_most(terms: list[tuple[int, float]], limit: float) -> None:
-        nonlocal row
-        for column, value in terms:
-            rows.append(row)
-            cols.append(column)
-            values.append(value)
-        limits.append(limit)
-        row += 1
-
-    x, a, c, t = 0, n, 2 * n, 3 * n  # times, areas, ends, and the makespan
-    hulls = [[(time / unit, area / unit / problem.ranks) for time, area in _hull(problem, task)] for task in range(n)]
-    for task, hull in enumerate(hulls):
-        for (t0, a0), (t1, a1) in itertools.pairwise(hull):
-            slope = (a1 - a0) / (t1 - t0)
-            at_most([(x + task, slope), (a + task, -1.0)], slope * t0 - a0)
-        at_most([(x + task, 1.0), (c + task, -1.0)], 0.0)
-        at_most([(c + task, 1.0), (t, -1.0)], 0.0)
-    for before, after in edges.tolist():
-        at_most([(c + before, 1.0), (x + after, 1.0), (c + after, -1.0)], 0.0)
-    at_most([(a + task, 1.0) for task in range(n)] + [(t, -1.0)], 0.0)
-    bounds = [(hull[-1][0], hull[0][0]) for hull in hulls] + [(hull[0][1], None) for hull in hulls]
-    matrix = coo_matrix((values, (rows, cols)), shape=(row, 3 * n + 1)).tocsr()
-    goal = np.zeros(3 * n + 1)
-    goal[t] = 1.0
-    solved = linprog(goal, A_ub=matrix, b_ub=limits, bounds=[*bounds, *[(0, None)] * n, (0, None)], method="highs")
-    if solved.status != 0:
-        raise RuntimeError(f"the linear program was not solved: {solved.message}")
-    return np.array([_rounded(problem, task, solved.x[task] * unit) for task in range(n)]), float(solved.fun) * unit
-
-
-def _hull(problem: PlanningProblem, task: int) -> list[tuple[float, float]]:
-    """The lower convex hull of (time, area), from the slowest and cheapest point to the fastest."""
-    hull: list[tuple[float, float]] = []
-    for column in np.flatnonzero(problem.useful[task]):
-        point = (float(problem.times[task, column]), float(problem.areas[task, column]))
-        while hull and hull[-1][1] >= point[1]:
-            hull.pop()
-        while len(hull) > 1 and _above(hull[-2], hull[-1], point):
-            hull.pop()
-        hull.append(point)
-    return hull
-
-
-def _above(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
-    share = (first[0] - middle[0]) / (first[0] - last[0])
-    return middle[1] >= first[1] + share * (last[1] - first[1])
-
-
-def _rounded(problem: PlanningProblem, task: int, seconds: float) -> int:
-    """The width whose time is next to `seconds`: the slower one while that is no more than `LTW_RHO` of the way."""
-    columns = np.flatnonzero(problem.useful[task])
-    times = problem.times[task, columns]
-    k = int(np.searchsorted(-times, -seconds * (1 + 1e-9), side="right")) - 1
-    if k + 1 >= len(columns) or k < 0:
-        return int(columns[min(max(k, 0), len(columns) - 1)])
-    return int(columns[k] if seconds >= LTW_RHO * times[k + 1] + (1 - LTW_RHO) * times[k] else columns[k + 1])
-
-
-def _by_depth(problem: PlanningProblem, plan: Callable[[PlanningProblem], Placed]) -> Placed:
-    """One depth of the graph after the other, with a barrier between them."""
-    parts = []
-    barrier = 0.0
-    for depth in range(int(problem.levels.depths.max()) + 1):
-        members = np.flatnonzero(problem.levels.depths == depth)
-        placed = plan(problem.part(members, barrier))
-        parts.append((members, placed.width, barrier + placed.start, barrier + placed.end))
-        barrier = float(parts[-1][3].max())
-    order = np.argsort(np.concatenate([part[0] for part in parts]))
-    width, start, end = (np.concatenate([part[k] for part in parts])[order] for k in (1, 2, 3))
-    return Placed(width, start, end, None)
-
-
-def layers_of_groups(problem: PlanningProblem) -> Placed:
-    """Layers of equal groups (Rauber, Ruenger), as described in surveys: at each depth the best number of groups."""
-    return _by_depth(problem, _best_groups)
-
-
-def _best_groups(layer: PlanningProblem) -> Placed:
-    best: Placed | None = None
-    groups = np.unique(np.geomspace(1, min(layer.ranks, len(layer.names)), 24).astype(np.int64))
-    for count in groups.tolist():
-        columns = _at_most(layer, layer.times.argmin(axis=1), layer.ranks // count)
-        columns = np.where(np.isfinite(layer.times[np.arange(len(columns)), columns]), columns, layer.allowed.argmax(1))
-        seconds, widths = layer.at(columns)
-        free = [(0.0, group) for group in range(count)]
-        start = np.zeros(len(columns))
-        for task in np.argsort(-seconds, kind="stable"):  # longest first
-            begin, group = heappop(free)
-            start[task] = begin
-            heappush(free, (begin + seconds[task], group))
-        placed = Placed(widths, start, start + seconds, None)
-        if best is None or placed.end.max() < best.end.max():
-            best = placed
-    assert best is not None
-    return best
-
-
-def spindle_waves(problem: PlanningProblem) -> Placed:
-    """Waves in the manner of Spindle (ASPLOS 2025): at each depth the widths that let all end within one target."""
-    return _by_depth(problem, _best_target)
-
-
-def _best_target(layer: PlanningProblem) -> Placed:
-    times = np.where(layer.useful, layer.times, np.inf)
-    low, high = times.min(axis=1).max(), np.where(layer.useful, layer.times, 0.0).max()
-    best: Placed | None = None
-    for target in np.geomspace(low, max(high, low), 16):
-        columns = (times <= target * (1 + 1e-12)).argmax(axis=1)
-        placed = list_schedule(layer, columns, layer.at(columns)[0])
-        if best is None or placed.end.max() < best.end.max():
-            best = placed
-    assert best is not None
-    return best
+    return by_bottom(problem, at_most(problem, columns, np.ceil(LTW_MU * problem.ranks)))
 
 
 def optimus(problem: PlanningProblem) -> Placed:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 MODELS = ("roofline", "communication", "amdahl", "general", "powercom")
+SHAPE = {"fat": 0.5, "density": 0.5, "regular": 0.5, "jump_size": 5}
 NODE = 16  # ranks of a node, where a family has nodes
 
 
@@ -37,19 +38,9 @@ class Instance:
     problem: PlanningProblem
 
 
-def published(
-    model: str,
-    seed: int,
-    *,
-    tasks: int = 2500,
-    ranks: int = 512,
-    fat: float = 0.5,
-    density: float = 0.5,
-    regular: float = 0.5,
-    jump: int = 5,
-) -> PlanningProblem:
-    """A graph of daggen and draws of a speedup model, at the published defaults; all widths are allowed."""
-    graph = daggen.DAG(seed=seed, num_tasks=tasks, fat=fat, density=density, regular=regular, jump_size=jump)
+def published(model: str, seed: int, tasks: int = 2500, ranks: int = 512, **shape: float) -> PlanningProblem:
+    """A graph of daggen and draws of a speedup model, all widths allowed; `shape` is what differs from `SHAPE`."""
+    graph = daggen.DAG(seed=seed, num_tasks=tasks, **{**SHAPE, **shape})
     nodes, arcs = graph.task_n_edge_tuples()
     index = {node[0]: i for i, node in enumerate(nodes)}
     edges = np.array([(index[a], index[b]) for a, b, _ in arcs], dtype=np.int64).reshape(-1, 2)

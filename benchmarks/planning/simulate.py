@@ -53,7 +53,7 @@ def with_noise(problem: PlanningProblem, plan: Schedule, factors: Floats, bound:
         old = replace(plan, start=np.where(started, really.start, plan.start))
         allocated = np.where(started, plan.columns, columns)
         plan = min(
-            (static(problem, old, past), pack(problem, allocated, mouldable=True, widen_after=bound, past=past)),
+            (static(problem, old, past), pack(problem, allocated, mould=bound, past=past)),
             key=lambda schedule: schedule.makespan,
         )
         truth = Past(now, started, really)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from hpcmtl.cli.arguments import JobFile, Policy, Ranks, RunsDirectory
+from hpcmtl.dispatch.signals import handled_by
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.environment import inside_mpi
@@ -100,9 +101,5 @@ def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
         os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
         process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
 
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
-    try:
+    with handled_by(forward, _FORWARDED):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from hpcmtl.dispatch.control import Mailboxes
 
@@ -25,9 +25,16 @@ def signals_to(boxes: Mailboxes) -> Iterator[None]:
     def note(number: int, _frame: object) -> None:
         boxes.signal = signal.Signals(number).name
 
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    with handled_by(note, _SIGNALS):
+        yield
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, object], None], numbers: Iterable[int]) -> Iterator[None]:
+    """Let a handler have some signals for a while."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -33,7 +33,7 @@ def svg(plan: LayerPlan) -> str:
     )
     _add(root, "rect", x=0, y=0, width=WIDTH, height=height, fill="white")
     title = f"{len(plan.tasks)} tasks on {plan.ranks} ranks, policy {plan.policy}"
-    _text(root, MARGIN["left"], 24, title, size=16, weight="bold")
+    _text(root, MARGIN["left"], 24, title, **{"font-size": "16", "font-weight": "bold"})
     facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal, "
     facts += f"utilisation {100 * plan.utilisation:.0f} %; dark outline: critical path"
     _text(root, MARGIN["left"], 44, facts)
@@ -71,14 +71,14 @@ def _axes(root: ET.Element, plan: LayerPlan, inner: tuple[float, float]) -> None
     for k in range(int(plan.makespan / step * (1 + 1e-9)) + 1):
         x = left + k * step * width / (plan.makespan or 1.0)
         _add(root, "line", x1=x, y1=top, x2=x, y2=top + height, stroke="#dddddd")
-        _text(root, x, top + height + 18, f"{k * step:g}", anchor="middle")
-    _text(root, left + width / 2, top + height + 42, "seconds", anchor="middle")
+        _text(root, x, top + height + 18, f"{k * step:g}", **{"text-anchor": "middle"})
+    _text(root, left + width / 2, top + height + 42, "seconds", **{"text-anchor": "middle"})
     step = max(round(_step(plan.ranks / 8)), 1)
     for rank in range(0, plan.ranks, step):
         y = top + rank * height / plan.ranks
         _add(root, "line", x1=left, y1=y, x2=left + width, y2=y, stroke="#dddddd")
-        _text(root, left - 8, y + min(height / plan.ranks, ROW) / 2 + 4, str(rank), anchor="end")
-    _text(root, left - 8, top - 8, "rank", anchor="end")
+        _text(root, left - 8, y + min(height / plan.ranks, ROW) / 2 + 4, str(rank), **{"text-anchor": "end"})
+    _text(root, left - 8, top - 8, "rank", **{"text-anchor": "end"})
 
 
 def _step(wanted: float) -> float:
@@ -92,10 +92,8 @@ def _colour(order: int) -> str:
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
-def _text(
-    root: ET.Element, x: float, y: float, text: str, *, size: int = 12, weight: str = "normal", anchor: str = "start"
-) -> None:
-    element = _add(root, "text", x=x, y=y, **{"font-size": str(size), "font-weight": weight, "text-anchor": anchor})
+def _text(root: ET.Element, x: float, y: float, text: str, **style: float | str) -> None:
+    element = _add(root, "text", x=x, y=y, **style)
     element.text = text
 
 

@@ -73,6 +73,23 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
     tick = known.makespan / TICKS
     if tick == 0:
         return Optimum(known, 0.0, proved=True)
+    model, blocks = _model(cp_model, problem, known, bound)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1  # with more of them the result depends on chance
+    solver.parameters.random_seed = SEED
+    solver.parameters.max_deterministic_time = seconds
+    solver.parameters.max_time_in_seconds = 3 * seconds  # presolving does not count the deterministic time
+    status = solver.solve(model)
+    proved = (solver.best_objective_bound - len(blocks)) * tick
+    if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
+        return Optimum(known, max(bound, proved), proved=False)
+    found = _schedule(problem, solver, blocks)
+    best = min((known, found), key=lambda schedule: schedule.makespan)
+    return Optimum(best, min(max(bound, proved), best.makespan), proved=status == cp_model.OPTIMAL)
+
+
+def _model(cp_model: Any, problem: PlanningProblem, known: Schedule, bound: float) -> tuple[Any, list[_Block]]:
+    tick = known.makespan / TICKS
     model = cp_model.CpModel()
     horizon = TICKS + len(problem.names)  # every task of a chain may be rounded up by a tick
     blocks = [_block(model, problem, task, tick, horizon) for task in range(len(problem.names))]
@@ -88,18 +105,7 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
         model.add_hint(block.first, int(known.first_rank[task]))
         for column, chosen in block.chosen.items():
             model.add_hint(chosen, bool(column == known.columns[task]))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1  # with more of them the result depends on chance
-    solver.parameters.random_seed = SEED
-    solver.parameters.max_deterministic_time = seconds
-    solver.parameters.max_time_in_seconds = 3 * seconds  # presolving does not count the deterministic time
-    status = solver.solve(model)
-    proved = (solver.best_objective_bound - len(blocks)) * tick
-    if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
-        return Optimum(known, max(bound, proved), proved=False)
-    found = _schedule(problem, solver, blocks)
-    best = min((known, found), key=lambda schedule: schedule.makespan)
-    return Optimum(best, min(max(bound, proved), best.makespan), proved=status == cp_model.OPTIMAL)
+    return model, blocks
 
 
 def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon: int) -> _Block:

@@ -31,7 +31,7 @@ def improve(problem: PlanningProblem, best: Schedule, enough: float) -> Schedule
     by_name = np.argsort(problem.name_order)
     useful = [np.flatnonzero(row) for row in problem.useful]
     columns, haste = best.columns, np.ones(len(best.columns))
-    kept = min((pack(problem, columns, mouldable=mould) for mould in (False, True)), key=lambda made: made.makespan)
+    kept = min((pack(problem, columns, mould=mould) for mould in (None, np.inf)), key=lambda made: made.makespan)
     for _ in range(min(SCHEDULES // len(columns) ** 2, MOST_SCHEDULES)):
         if best.makespan <= enough:
             break
@@ -43,7 +43,7 @@ def improve(problem: PlanningProblem, best: Schedule, enough: float) -> Schedule
             hastes[task] *= np.exp(TURN_STEP * random.standard_normal())
         urgency = problem.levels.bottom(problem.at(others)[0]) * hastes
         turn = np.argsort(dispatch_order(problem, urgency))
-        made = pack(problem, others, mouldable=random.random() < 1 / 2, turn=turn)
+        made = pack(problem, others, mould=np.inf if random.random() < 1 / 2 else None, turn=turn)
         if made.makespan <= kept.makespan:
             kept, columns, haste = made, made.columns, hastes
         if made.makespan < best.makespan:

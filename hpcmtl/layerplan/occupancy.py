@@ -41,22 +41,20 @@ class Occupancy:
         self._count = [ranks]
 
     def find(self, ready: float, seconds: float, width: int, firsts: int, before: float = math.inf) -> Slot | None:
-        """Find the earliest slot of a task from `ready` on; None if it would not end before `before`.
+        """Find the earliest slot from `ready` on; None if it would not end before `before` (all in seconds).
 
         Args:
-            ready: seconds before which it may not start.
+            ready: when it may start.
             seconds: how long it takes.
             width: ranks, side by side.
             firsts: bit mask of the ranks that its block may start at; there must be room at one of them at last.
-            before: seconds.
+            before: when it must have ended.
         """
-        begins, free, count = self._begins, self._free, self._count
-        last = len(begins)
-        i = k = bisect_right(begins, ready) - 1
-        start = ready
-        # What is free in all of the intervals i to k - 1, as a queue of two stacks: `newer` is the intersection of
-        # those that came last, `older` has one for each that may be dropped. So each interval is looked at twice or so,
-        # however often the start moves on.
+        begins, free, count, last = self._begins, self._free, self._count, len(self._begins)
+        i, start = bisect_right(begins, ready) - 1, ready
+        k = i
+        # What is free in all of the intervals i to k - 1, as a queue of two stacks: `newer` is that of the last ones,
+        # `older` has one for each that may be dropped. So each interval is looked at about twice.
         newer = self._everywhere
         older: list[int] = []
         while (end := start + seconds) < before:

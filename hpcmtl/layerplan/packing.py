@@ -1,7 +1,7 @@
 """Serial list scheduling into contiguous blocks of ranks: each task in turn gets the earliest place that is left.
 
 Tasks come in dispatch order, so that a task may fill the time before another that came first, and never delays it
-(insertion, as in HEFT; serial schedule generation in project scheduling). With `mouldable`, a task that would have to
+(insertion, as in HEFT; serial schedule generation in project scheduling). With `mould`, a task that would have to
 wait for its ranks takes fewer of them if it is then done sooner, which closes the holes that contiguous blocks leave.
 """
 
@@ -77,53 +77,49 @@ def pack(
     problem: PlanningProblem,
     columns: Ints,
     *,
-    mouldable: bool = False,
-    widen_after: float = np.inf,
+    mould: float | None = None,
     turn: Ints | None = None,
     alone: bool = False,
     past: Past | None = None,
-    most: int | None = None,
 ) -> Schedule:
     """Give every task in turn the earliest place for its ranks.
 
     Args:
         problem: the tasks.
         columns: (n,) width of each, as a column of the table.
-        mouldable: take fewer ranks where that ends a task sooner than to wait for more.
-        widen_after: with `mouldable`, a task whose end leaves less than its bottom level until these seconds takes
-            more ranks if that helps.
+        mould: change widths while packing, to end a plan by these seconds: a task that would have to wait takes fewer
+            ranks if it then ends sooner, and one whose end leaves less than its bottom level takes more.
         turn: (n,) of the tasks whose producers have a place the one with the smallest comes next; None for the
             dispatch order.
         alone: one task at a time, whatever its width.
         past: what has started already.
-        most: number of tasks that are placed; the others start and end never (inf).
     """
-    packing = _Packing(problem, columns, mouldable=mouldable, widen_after=widen_after, alone=alone)
+    packing = _Packing(problem, columns, mould, alone=alone)
     if turn is None:
         turn = np.argsort(dispatch_order(problem, packing.bottom))
-    return packing.schedule(turn.tolist(), past, most)
+    return packing.schedule(turn.tolist(), past)
 
 
 class _Packing:
     """The state of one run."""
 
-    def __init__(
-        self, problem: PlanningProblem, columns: Ints, *, mouldable: bool, widen_after: float, alone: bool
-    ) -> None:
+    def __init__(self, problem: PlanningProblem, columns: Ints, mould: float | None, *, alone: bool) -> None:
         seconds, widths = problem.at(columns)
         self.problem = problem
         self.bottom = problem.levels.bottom(seconds)
         self.columns, self.seconds, self.widths = columns.tolist(), seconds.tolist(), widths.tolist()
-        self.latest = (widen_after - self.bottom + seconds).tolist()
-        self.mouldable, self.alone = mouldable, alone
+        self.latest = ((np.inf if mould is None else mould) - self.bottom + seconds).tolist()
+        self.mouldable, self.alone = mould is not None, alone
         self.places = Places(problem)
         self.occupancy = Occupancy(self.places.ranks)
-        self.choice_columns, self.choice_widths, self.choice_times = problem.choice_lists if mouldable else ([], [], [])
+        self.choice_columns, self.choice_widths, self.choice_times = (
+            problem.choice_lists if self.mouldable else ([], [], [])
+        )
         self.start = [np.inf] * len(self.widths)
         self.end = [np.inf] * len(self.widths)
         self.first_rank = [0] * len(self.widths)
 
-    def schedule(self, turn: list[int], past: Past | None, most: int | None = None) -> Schedule:
+    def schedule(self, turn: list[int], past: Past | None) -> Schedule:
         """Place all tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
         problem = self.problem
         starts, items = problem.levels.consumer_lists
@@ -140,8 +136,7 @@ class _Packing:
         queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0 and task not in done]
         heapify(queue)
         end = 0.0
-        while queue and most != 0:
-            most = None if most is None else most - 1
+        while queue:
             _, task = heappop(queue)
             self._place(task, max(ready[task], end) if self.alone else ready[task])
             end = self.end[task]

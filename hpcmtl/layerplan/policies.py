@@ -150,7 +150,7 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
             if (crowding, cap) not in first and gap(best.makespan, bound) <= POOR:
                 return
             columns = capped(problem, found.columns[crowding], cap * problem.living)
-            schedule = pack(problem, columns, mouldable=True, widen_after=bound)
+            schedule = pack(problem, columns, mould=bound)
             best = min(best, schedule, key=lambda made: made.makespan)
             yield schedule
         return
@@ -161,7 +161,7 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     allocations.append(_depth_by_depth(problem).columns)
     for columns in {columns.tobytes(): columns for columns in allocations}.values():
         yield pack(problem, columns)
-        yield pack(problem, columns, mouldable=True, widen_after=bound)
+        yield pack(problem, columns, mould=bound)
 
 
 def waves(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:  # noqa: ARG001 - planned by depth
@@ -186,7 +186,7 @@ def _depth_by_depth(problem: PlanningProblem) -> Schedule:
         allocations = allocate(at_depth)
         part = min(
             (
-                pack(at_depth, capped(at_depth, allocations.columns[crowding], cap * problem.living), mouldable=True)
+                pack(at_depth, capped(at_depth, allocations.columns[crowding], cap * problem.living), mould=np.inf)
                 for crowding, cap in PACKED
             ),
             key=lambda schedule: schedule.makespan,

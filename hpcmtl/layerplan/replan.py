@@ -48,7 +48,7 @@ def replan(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
     schedules = [kept]
     for crowding, cap in (*LARGE, PACKED[0]):
         columns[waiting] = capped(rest, found.columns[crowding], cap * problem.living)
-        schedules.append(pack(problem, columns, mouldable=True, widen_after=bound, past=past))
+        schedules.append(pack(problem, columns, mould=bound, past=past))
     return min(schedules, key=lambda schedule: schedule.makespan)
 
 

@@ -11,7 +11,9 @@ SOURCES = sorted(path for folder in ("hpcmtl", "datasets", "benchmarks") for pat
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # "file" or "file: function" -> why it may be larger.
-ALLOWED: dict[str, str] = {}
+ALLOWED: dict[str, str] = {
+    "hpcmtl/cli/plan.py: plan": "each parameter is a word of the command line, given by name",
+}
 
 
 def functions(path):

@@ -1,0 +1,66 @@
+"""List scheduling as published: it counts ranks, wherever they are."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.layerplan.check import Placed
+
+if TYPE_CHECKING:
+    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.taskgraph.levels import Floats, Ints
+
+
+def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | None = None) -> Placed:
+    """Graham's list scheduling: whenever ranks come free, start what fits, by priority or first come first served."""
+    seconds, widths = problem.at(columns)
+    waiting = np.diff(problem.levels.producers.starts).tolist()
+    starts, items = (array.tolist() for array in problem.levels.consumers)
+    start, free, now, arrivals = np.zeros(len(columns)), problem.ranks, 0.0, 0
+    ready: list[tuple[float, int]] = []
+    running: list[tuple[float, int]] = []
+    new = [task for task, count in enumerate(waiting) if count == 0]
+    while new or ready or running:
+        for task in new:
+            heappush(ready, (arrivals if priority is None else -priority[task], task))
+            arrivals += 1
+        new, passed = [], []
+        while ready and free:
+            key, task = heappop(ready)
+            if widths[task] <= free:
+                start[task], free = now, free - int(widths[task])
+                heappush(running, (now + seconds[task], task))
+            else:
+                passed.append((key, task))
+        for entry in passed:
+            heappush(ready, entry)
+        now = running[0][0]
+        while running and running[0][0] <= now:
+            _, task = heappop(running)
+            free += int(widths[task])
+            for consumer in items[starts[task] : starts[task + 1]]:
+                waiting[consumer] -= 1
+                if waiting[consumer] == 0:
+                    new.append(consumer)
+    return Placed(widths, start, start + seconds, None)
+
+
+def by_bottom(problem: PlanningProblem, columns: Ints) -> Placed:
+    """List scheduling by bottom levels."""
+    return list_schedule(problem, columns, problem.levels.bottom(problem.at(columns)[0]))
+
+
+def at_most(problem: PlanningProblem, columns: Ints, ranks: float) -> Ints:
+    """Columns of the same or the widest width up to `ranks`."""
+    most = int(np.searchsorted(problem.widths, max(ranks, 1), side="right")) - 1
+    capped: Ints = np.minimum(columns, most)
+    return capped
+
+
+def monotone(problem: PlanningProblem) -> tuple[Floats, Floats]:
+    """Times and areas of all widths; of those that no longer help, infinite."""
+    times = np.where(problem.useful, problem.times, np.inf)
+    return times, times * problem.widths
