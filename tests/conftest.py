@@ -24,7 +24,7 @@ sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("contracts", "su
 # that examples share is no trouble, as each writes its files anew.
 _WITHOUT = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
 hypothesis.settings.register_profile("hpcmtl", deadline=None, suppress_health_check=_WITHOUT)
-hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("hpcmtl"), max_examples=25)
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("hpcmtl"), max_examples=12)
 hypothesis.settings.load_profile("hpcmtl")
 
 pytest_plugins = ["runs"]  # jobs, and the command that runs them
