@@ -26,6 +26,7 @@ SMALL_TASKS, SMALL_ROUNDS = 50, 100
 CROWDING = (0.0, 2.0)
 LATER_ROUNDS = 0.4  # part of them for the other crowding, which goes on from the prices of the first
 EVENING_ROUNDS = 8
+STRETCHES = (1.03, 1.065, 1.12)  # of the longest way: where path and area meet, nothing is left for what packing loses
 NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
 
 
@@ -46,10 +47,12 @@ class Allocations(NamedTuple):
 
     Attributes:
         columns: for each crowding the best allocation, (n,) columns of the problem's table.
+        stretched: the first of them with longer ways and less area, for each of `STRETCHES`.
         prices: those that promise the highest bound.
     """
 
     columns: tuple[Ints, ...]
+    stretched: tuple[Ints, ...]
     prices: Prices | None
 
 
@@ -64,8 +67,11 @@ def allocate(problem: PlanningProblem) -> Allocations:
     best = tuple(
         search.run(crowding, int(rounds * LATER_ROUNDS) if i else rounds) for i, crowding in enumerate(CROWDING)
     )
-    columns = tuple(np.take_along_axis(problem.choices.columns, choice[:, None], axis=1)[:, 0] for choice in best)
-    return Allocations(columns, search.prices)
+    stretched = tuple(search.stretched(best[0], factor) for factor in STRETCHES)
+    columns = [
+        np.take_along_axis(problem.choices.columns, choice[:, None], axis=1)[:, 0] for choice in best + stretched
+    ]
+    return Allocations(tuple(columns[: len(best)]), tuple(columns[len(best) :]), search.prices)
 
 
 def _rounds(problem: PlanningProblem) -> int:
@@ -132,20 +138,30 @@ class _Search:
         A task may take t T / l seconds, where l is the longest way through it: no way is then longer than the target T,
         since the l of all its tasks are at least its length. The target moves to where path and area meet.
         """
-        levels, (choice, path, area) = self.problem.levels, best
+        choice, path, area = best
         for _ in range(EVENING_ROUNDS):
             if path < NO_TIME:
                 break
-            seconds = self.times[self.tasks, choice]
-            through = levels.top(seconds) + levels.bottom(seconds)
-            limit = seconds * ((path + area) / 2) / np.maximum(through, NO_TIME)
-            fits = self.times <= limit[:, None] * (1 + 1e-12)
-            cheapest = np.where(fits, areas, np.inf).argmin(axis=1)
-            choice = np.where(fits.any(axis=1), cheapest, self.times.argmin(axis=1))
+            choice = self._fitted(choice, (path + area) / 2, areas)
             choice, path, area = self._measured(choice, areas)
             if max(path, area) < max(best[1:]):
                 best = choice, path, area
         return best[0]
+
+    def stretched(self, choice: Ints, factor: float) -> Ints:
+        """Let the longest way take `factor` times as long, for less area."""
+        areas = self.times * self.widths
+        return self._fitted(choice, factor * self._measured(choice, areas)[1], areas)
+
+    def _fitted(self, choice: Ints, target: float, areas: Floats) -> Ints:
+        """The cheapest choices with which every way fits a target, in seconds."""
+        levels, seconds = self.problem.levels, self.times[self.tasks, choice]
+        through = levels.top(seconds) + levels.bottom(seconds)
+        limit = seconds * target / np.maximum(through, NO_TIME)
+        fits = self.times <= limit[:, None] * (1 + 1e-12)
+        cheapest = np.where(fits, areas, np.inf).argmin(axis=1)
+        fitted: Ints = np.where(fits.any(axis=1), cheapest, self.times.argmin(axis=1))
+        return fitted
 
     def _first(self, areas: Floats) -> list[Ints]:
         """Allocations at which every task pays the same price: where the iteration may begin."""

@@ -146,6 +146,8 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
         crowding, cap = RIGID
         best = pack(problem, capped(problem, found.columns[crowding], cap * problem.living))
         yield best
+        for columns in found.stretched if tasks <= SOME_TASKS else ():
+            yield pack(problem, columns)
         for crowding, cap in dict.fromkeys((*first, *PACKED)):
             if (crowding, cap) not in first and gap(best.makespan, bound) <= POOR:
                 return
@@ -155,7 +157,7 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
             yield schedule
         return
     # To be never worse than the plain policies: whenever nothing runs, the next task starts as wide as it may.
-    allocations = [_widest(problem), _narrowest(problem)]
+    allocations = [_widest(problem), _narrowest(problem), *found.stretched]
     allocations += [capped(problem, columns, cap * problem.living) for columns in found.columns for cap in CAPS]
     # The widths that suit one depth at a time are another good start, without their barriers.
     allocations.append(_depth_by_depth(problem).columns)
