@@ -108,10 +108,8 @@ def test_planning_is_deterministic(case: tuple[TaskGraph, int], policy: str) -> 
 
 @given(graphs(most=4, ranks=4))
 def test_the_bound_is_below_the_optimum_of_tiny_graphs(case: tuple[TaskGraph, int]) -> None:
-    """No schedule whatever is shorter than the bound, and the plan stays near the best one, priorities apart.
-
-    A task of high priority waits for nobody below it, whatever that costs.
-    """
+    """No schedule whatever is shorter than the bound, and the plan stays near the best one, priorities apart."""
+    # A task of high priority waits for nobody below it, whatever that costs.
     graph, ranks = TaskGraph(tuple(replace(task, priority=0) for task in case[0].tasks), case[0].edges), case[1]
     best = optimum(make_problem(graph, ranks))
     plan = make_plan(graph, ranks)
@@ -220,6 +218,7 @@ def test_no_ranks_at_all_are_refused() -> None:
 
 
 # Always the same graphs: list scheduling has anomalies, and while none is known, none is ruled out either.
+@pytest.mark.slow
 @settings(derandomize=True)
 @given(graphs())
 def test_one_more_rank_does_not_make_a_plan_longer(case: tuple[TaskGraph, int]) -> None:
@@ -229,6 +228,7 @@ def test_one_more_rank_does_not_make_a_plan_longer(case: tuple[TaskGraph, int]) 
     assert make_plan(graph, ranks + 1).makespan <= make_plan(graph, ranks).makespan * (1 + 1e-9)
 
 
+@pytest.mark.slow
 @given(graphs(), st.randoms())
 def test_the_order_of_the_input_does_not_matter(case: tuple[TaskGraph, int], random: Any) -> None:
     """A job whose tasks stand in another order, producers behind consumers even, gets the same plan."""

@@ -21,6 +21,7 @@ from hpcmtl.layerplan.replan import keep, replan
 from hpcmtl.taskgraph.levels import Levels
 
 
+@pytest.mark.slow
 @given(problems(), st.floats(0, 1), st.data())
 def test_the_rest_is_planned_anew(problem: PlanningProblem, moment: float, data: Any) -> None:
     """At any moment, with ranks lost that nothing runs on: valid, the past as it was, and not worse than before."""
