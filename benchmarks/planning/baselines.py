@@ -15,7 +15,7 @@ import numpy as np
 from hpcmtl.layerplan.check import Placed
 from planning.layered import layers_of_groups, spindle_waves
 from planning.linear_program import lp_allocation
-from planning.listing import at_most, by_bottom, list_schedule, monotone
+from planning.listing import at_most, by_bottom, first_ends, list_schedule, monotone, set_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -164,7 +164,6 @@ def optimus(problem: PlanningProblem) -> Placed:
     """Marginal gain (Optimus, EuroSys 2018): free ranks go to the ready tasks that they help most."""
     choices = problem.choices
     waiting = np.diff(problem.levels.producers.starts).tolist()
-    starts, items = (array.tolist() for array in problem.levels.consumers)
     n = len(problem.names)
     start, end, width = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int64)
     ready = [task for task, count in enumerate(waiting) if count == 0]
@@ -179,14 +178,9 @@ def optimus(problem: PlanningProblem) -> Placed:
             end[task] = now + choices.times[task, choice]
             free -= int(width[task])
             heappush(running, (end[task], task))
-        now = running[0][0]
-        while running and running[0][0] <= now:
-            _, task = heappop(running)
-            free += int(width[task])
-            for consumer in items[starts[task] : starts[task + 1]]:
-                waiting[consumer] -= 1
-                if waiting[consumer] == 0:
-                    ready.append(consumer)
+        now, ended = first_ends(running)
+        free += int(width[ended].sum())
+        ready += set_free(problem, ended, waiting)
     return Placed(width, start, end, None)
 
 

@@ -18,7 +18,6 @@ def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | No
     """Graham's list scheduling: whenever ranks come free, start what fits, by priority or first come first served."""
     seconds, widths = problem.at(columns)
     waiting = np.diff(problem.levels.producers.starts).tolist()
-    starts, items = (array.tolist() for array in problem.levels.consumers)
     start, free, now, arrivals = np.zeros(len(columns)), problem.ranks, 0.0, 0
     ready: list[tuple[float, int]] = []
     running: list[tuple[float, int]] = []
@@ -27,7 +26,7 @@ def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | No
         for task in new:
             heappush(ready, (arrivals if priority is None else -priority[task], task))
             arrivals += 1
-        new, passed = [], []
+        passed = []
         while ready and free:
             key, task = heappop(ready)
             if widths[task] <= free:
@@ -37,15 +36,30 @@ def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | No
                 passed.append((key, task))
         for entry in passed:
             heappush(ready, entry)
-        now = running[0][0]
-        while running and running[0][0] <= now:
-            _, task = heappop(running)
-            free += int(widths[task])
-            for consumer in items[starts[task] : starts[task + 1]]:
-                waiting[consumer] -= 1
-                if waiting[consumer] == 0:
-                    new.append(consumer)
+        now, ended = first_ends(running)
+        free += int(widths[ended].sum())
+        new = set_free(problem, ended, waiting)
     return Placed(widths, start, start + seconds, None)
+
+
+def first_ends(running: list[tuple[float, int]]) -> tuple[float, list[int]]:
+    """Take the tasks that end first out of a heap of (end, task)."""
+    now, ended = running[0][0], []
+    while running and running[0][0] <= now:
+        ended.append(heappop(running)[1])
+    return now, ended
+
+
+def set_free(problem: PlanningProblem, ended: list[int], waiting: list[int]) -> list[int]:
+    """Count down what consumers wait for; return those that wait for nothing more."""
+    starts, items = problem.levels.consumer_lists
+    free = []
+    for task in ended:
+        for consumer in items[starts[task] : starts[task + 1]]:
+            waiting[consumer] -= 1
+            if waiting[consumer] == 0:
+                free.append(consumer)
+    return free
 
 
 def by_bottom(problem: PlanningProblem, columns: Ints) -> Placed:

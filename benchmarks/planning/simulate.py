@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.packing import Past, Schedule, pack
+from hpcmtl.layerplan.packing import Past, Schedule, pack, replay
 from hpcmtl.layerplan.replan import keep, replan
 
 if TYPE_CHECKING:
@@ -19,22 +19,7 @@ ROUNDS = 100  # how often the rest is planned anew in a noisy run
 
 def realised(problem: PlanningProblem, plan: Schedule, factors: Floats, past: Past | None = None) -> Schedule:
     """What a plan becomes if every rank keeps to the plan's order, and tasks take `factors` (n,) times as long."""
-    seconds = problem.at(plan.columns)[0] * factors
-    widths = problem.widths[plan.columns]
-    start, end, free = np.zeros(len(seconds)), np.zeros(len(seconds)), np.zeros(problem.ranks)
-    if past is not None:
-        start[past.started], end[past.started] = past.schedule.start[past.started], past.schedule.end[past.started]
-        for task in np.flatnonzero(past.started).tolist():
-            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
-            free[ranks] = np.maximum(free[ranks], end[task])
-    producers, now = problem.levels.producers, 0.0 if past is None else past.now
-    for task in np.lexsort((problem.levels.depths, plan.start)).tolist():
-        if past is None or not past.started[task]:
-            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
-            before = end[producers.items[producers.starts[task] : producers.starts[task + 1]]]
-            start[task] = max(problem.release[task], before.max(initial=now), free[ranks].max())
-            end[task] = free[ranks] = start[task] + seconds[task]
-    return replace(plan, start=start, end=end)
+    return replay(problem, plan, problem.at(plan.columns)[0] * factors, past)
 
 
 def with_noise(problem: PlanningProblem, plan: Schedule, factors: Floats, bound: float) -> Schedule:
@@ -63,7 +48,7 @@ def with_noise(problem: PlanningProblem, plan: Schedule, factors: Floats, bound:
 
 def static(problem: PlanningProblem, plan: Schedule, past: Past) -> Schedule:
     """What the plan becomes by prediction if its order on every rank is kept."""
-    return realised(problem, plan, np.ones(len(plan.start)), past)
+    return replay(problem, plan, problem.at(plan.columns)[0], past)
 
 
 def after_loss(problem: PlanningProblem, plan: Schedule, moment: float, gone: Bools, *, anew: bool) -> Schedule:

@@ -18,7 +18,7 @@ from hpcmtl.layerplan.files import read_problem, write_schedule
 from hpcmtl.layerplan.limit import cut_off, limit_lines, parse_duration
 from hpcmtl.layerplan.policies import COMPARED, plan_problem, utilisation
 from hpcmtl.layerplan.problem import make_problem
-from hpcmtl.layerplan.render import comparison_table, print_plan
+from hpcmtl.layerplan.render import print_comparison, print_plan
 from hpcmtl.pipeline.prepare import plan as plan_job
 from hpcmtl.pipeline.prepare import prepare
 
@@ -100,8 +100,7 @@ def _compare(file: Path, ranks: int | None, *, as_json: bool) -> None:
         fields = ("policy", "makespan", "lower_bound", "gap", "utilisation")
         typer.echo(json.dumps([{name: getattr(plan, name) for name in fields} for plan in plans], indent=2))
         return
-    console = Console()
-    console.print(comparison_table(plans, plain=not console.is_terminal or console.no_color))
+    print_comparison(plans, Console())
 
 
 def _plan_arrays(path: Path, policy: str, out: Path | None, *, as_json: bool) -> None:

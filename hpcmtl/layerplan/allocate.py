@@ -26,6 +26,7 @@ SMALL_TASKS, SMALL_ROUNDS = 50, 100
 CROWDING = (0.0, 2.0)
 LATER_ROUNDS = 0.4  # part of them for the other crowding, which goes on from the prices of the first
 EVENING_ROUNDS = 8
+STRETCHED_TASKS = 250  # graphs up to this size are given
 STRETCHES = (1.03, 1.065, 1.12)  # of the longest way: where path and area meet, nothing is left for what packing loses
 NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
 
@@ -47,7 +48,8 @@ class Allocations(NamedTuple):
 
     Attributes:
         columns: for each crowding the best allocation, (n,) columns of the problem's table.
-        stretched: the first of them with longer ways and less area, for each of `STRETCHES`.
+        stretched: of graphs up to `STRETCHED_TASKS` the first of them with longer ways and less area, for each of
+            `STRETCHES`.
         prices: those that promise the highest bound.
     """
 
@@ -67,11 +69,12 @@ def allocate(problem: PlanningProblem) -> Allocations:
     best = tuple(
         search.run(crowding, int(rounds * LATER_ROUNDS) if i else rounds) for i, crowding in enumerate(CROWDING)
     )
-    stretched = tuple(search.stretched(best[0], factor) for factor in STRETCHES)
-    columns = [
-        np.take_along_axis(problem.choices.columns, choice[:, None], axis=1)[:, 0] for choice in best + stretched
-    ]
-    return Allocations(tuple(columns[: len(best)]), tuple(columns[len(best) :]), search.prices)
+    factors = STRETCHES if len(problem.names) <= STRETCHED_TASKS else ()
+    return Allocations(
+        tuple(search.columns(choice) for choice in best),
+        tuple(search.columns(search.stretched(best[0], factor)) for factor in factors),
+        search.prices,
+    )
 
 
 def _rounds(problem: PlanningProblem) -> int:
@@ -79,6 +82,11 @@ def _rounds(problem: PlanningProblem) -> int:
         return SMALL_ROUNDS
     depth = int(problem.levels.depths.max())
     return min(max(ROUNDS_AND_DEPTHS // (depth + 2), FEWEST_ROUNDS), MOST_ROUNDS)
+
+
+def allocation(problem: PlanningProblem, found: Allocations, crowding: int, cap: float) -> Ints:
+    """The allocation of one of the crowdings, with no group wider than a part of the ranks; (n,) columns."""
+    return capped(problem, found.columns[crowding], cap * problem.living)
 
 
 def capped(problem: PlanningProblem, columns: Ints, cap: float) -> Ints:
@@ -121,12 +129,12 @@ class _Search:
             mean = flow if self.flow is None else self.flow + max(0.08, 2 / (k + 2)) * (flow - self.flow)
             self.flow = mean
             self.log_weight = float(np.clip(self.log_weight + 1.5 / (1 + k / 6) * np.log(path / area), -30, 30))
-            weight = 1 / (1 + float(np.exp(-self.log_weight)))
-            costs = self.times * (weight * mean)[:, None] + areas * (1 - weight)
+            prices = Prices(mean, self._weight())
+            costs = self._costs(prices, areas)
             choice = costs.argmin(axis=1)
             promised = float(costs[self.tasks, choice].sum())
             if crowding == 0 and promised > self.promised:  # averages of unit flows are unit flows
-                self.promised, self.prices = promised, Prices(mean, weight)
+                self.promised, self.prices = promised, prices
             choice, path, area = self._measured(choice, areas)
             if max(path, area) < max(best[1:]):
                 best = choice, path, area
@@ -156,8 +164,7 @@ class _Search:
     def _fitted(self, choice: Ints, target: float, areas: Floats) -> Ints:
         """The cheapest choices with which every way fits a target, in seconds."""
         levels, seconds = self.problem.levels, self.times[self.tasks, choice]
-        through = levels.top(seconds) + levels.bottom(seconds)
-        limit = seconds * target / np.maximum(through, NO_TIME)
+        limit = seconds * target / np.maximum(levels.through(seconds), NO_TIME)
         fits = self.times <= limit[:, None] * (1 + 1e-12)
         cheapest = np.where(fits, areas, np.inf).argmin(axis=1)
         fitted: Ints = np.where(fits.any(axis=1), cheapest, self.times.argmin(axis=1))
@@ -166,9 +173,21 @@ class _Search:
     def _first(self, areas: Floats) -> list[Ints]:
         """Allocations at which every task pays the same price: where the iteration may begin."""
         if self.flow is not None:
-            weight = 1 / (1 + float(np.exp(-self.log_weight)))
-            return [(self.times * (weight * self.flow)[:, None] + areas * (1 - weight)).argmin(axis=1)]
+            return [self._costs(Prices(self.flow, self._weight()), areas).argmin(axis=1)]
         return [(self.times + price * self.problem.ranks * areas).argmin(axis=1) for price in UNIFORM_PRICES]
+
+    def columns(self, choice: Ints) -> Ints:
+        """An allocation as (n,) columns of the problem's table."""
+        columns: Ints = np.take_along_axis(self.problem.choices.columns, choice[:, None], axis=1)[:, 0]
+        return columns
+
+    def _weight(self) -> float:
+        return 1 / (1 + float(np.exp(-self.log_weight)))
+
+    def _costs(self, prices: Prices, areas: Floats) -> Floats:
+        """(n, C) what every choice costs."""
+        costs: Floats = self.times * (prices.path_weight * prices.flow)[:, None] + areas * (1 - prices.path_weight)
+        return costs
 
     def _measured(self, choice: Ints, areas: Floats) -> tuple[Ints, float, float]:
         path = float(self.problem.levels.bottom(self.times[self.tasks, choice]).max())

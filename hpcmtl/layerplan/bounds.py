@@ -92,7 +92,7 @@ def window_bound(problem: PlanningProblem) -> float:
 def _milestones(problem: PlanningProblem, seconds: Floats) -> Ints:
     """The tasks on the longest ways, as many at each depth; of very deep graphs, at evenly spread depths."""
     depths = problem.levels.depths
-    through = problem.levels.top(seconds) + problem.levels.bottom(seconds)
+    through = problem.levels.through(seconds)
     count = int(depths.max()) + 1
     most = min(MILESTONES, max(LOOKED_AT // len(depths), 1))
     chosen = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

@@ -59,7 +59,7 @@ def placed_violations(problem: PlanningProblem, placed: Placed) -> list[str]:
 
 
 def _widths(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
-    column = {int(width): k for k, width in enumerate(problem.widths)}
+    column, slack = {int(width): k for k, width in enumerate(problem.widths)}, placed.slack
     for i, name in enumerate(problem.names):
         width, took = int(placed.width[i]), placed.end[i] - placed.start[i]
         seconds = problem.times[i, column[width]] if width in column else np.inf
@@ -69,9 +69,9 @@ def _widths(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
         if problem.rules.rank_speed is not None and placed.first_rank is not None:
             first = int(placed.first_rank[i])
             seconds /= problem.rules.rank_speed[first : first + width].min(initial=problem.top_speed)
-        if abs(took - seconds) > placed.slack:
+        if abs(took - seconds) > slack:
             yield f"{name}: takes {seconds} s on {width} ranks, not {took} s"
-    early = np.flatnonzero(placed.start < problem.release - placed.slack)
+    early = np.flatnonzero(placed.start < problem.release - slack)
     for i in early.tolist():
         yield f"{problem.names[i]}: starts at {placed.start[i]} s, before its release at {problem.release[i]} s"
 
@@ -99,7 +99,7 @@ def _count(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
 def _ranks(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
     """Walk through the tasks by start and remember who holds every rank until when."""
     assert placed.first_rank is not None
-    until = np.zeros(problem.ranks)
+    until, slack = np.zeros(problem.ranks), placed.slack
     holder = np.full(problem.ranks, -1)
     for i in np.lexsort((placed.end, placed.start)).tolist():
         name, width, first = problem.names[i], int(placed.width[i]), int(placed.first_rank[i])
@@ -107,7 +107,7 @@ def _ranks(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
             yield f"{name}: ranks {first} to {first + width - 1} are not among 0 to {problem.ranks - 1}"
             continue
         block = _held(problem, i, first, width)
-        for other in np.unique(holder[block][until[block] > placed.start[i] + placed.slack]).tolist():
+        for other in np.unique(holder[block][until[block] > placed.start[i] + slack]).tolist():
             yield f"{name}: starts at {placed.start[i]} s on ranks that {_claim(problem, placed, other)}"
         until[block], holder[block] = np.maximum(until[block], placed.end[i]), i
 

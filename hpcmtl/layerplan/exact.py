@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
-from hpcmtl.layerplan.packing import Schedule
+from hpcmtl.layerplan.packing import Schedule, replay
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.problem import PlanningProblem
@@ -136,14 +136,8 @@ def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon
 def _schedule(problem: PlanningProblem, solver: Any, blocks: list[_Block]) -> Schedule:
     """The solver's choices in real seconds: in its order, each task as soon as its ranks and its producers let it."""
     columns = np.array([next(c for c, this in block.chosen.items() if solver.value(this)) for block in blocks])
-    first_rank = np.array([solver.value(block.first) for block in blocks])
-    seconds, widths = problem.at(columns)
-    start, end, free = np.zeros(len(blocks)), np.zeros(len(blocks)), np.zeros(problem.ranks)
-    producers = problem.levels.producers
-    order = sorted(range(len(blocks)), key=lambda task: (solver.value(blocks[task].start), problem.levels.depths[task]))
-    for task in order:
-        ranks = slice(first_rank[task], first_rank[task] + widths[task])
-        before = end[producers.items[producers.starts[task] : producers.starts[task + 1]]]
-        start[task] = max(problem.release[task], before.max(initial=0.0), free[ranks].max())
-        end[task] = free[ranks] = start[task] + seconds[task]
-    return Schedule(columns, start, end, first_rank)
+    start, end, first_rank = (
+        np.array([solver.value(variable) for variable in variables])
+        for variables in zip(*((block.start, block.end, block.first) for block in blocks), strict=True)
+    )
+    return replay(problem, Schedule(columns, start, end, first_rank), problem.at(columns)[0])

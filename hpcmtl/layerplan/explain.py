@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.layerplan.packing import pack
+from hpcmtl.layerplan.packing import pack, turns_by_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def _width(task: PlannedTask, problem: PlanningProblem, plan: LayerPlan) -> Iter
     """What other widths would do to the task, and to the whole if everything else keeps its width and its turn."""
     i = problem.names.index(task.name)
     columns = np.array([int(np.searchsorted(problem.widths, other.width)) for other in plan.tasks])
-    turn = np.argsort(np.lexsort((problem.name_order, np.array([other.start for other in plan.tasks]))))
+    turn = turns_by_start(problem, np.array([other.start for other in plan.tasks]))
     useful = np.flatnonzero(problem.useful[i])
     here = int(np.searchsorted(useful, columns[i]))
     yield f"width {task.width}: {problem.times[i, columns[i]]:.2f} s"

@@ -8,14 +8,13 @@ wait for its ranks takes fewer of them if it is then done sooner, which closes t
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpcmtl.layerplan.occupancy import Occupancy
-from hpcmtl.layerplan.places import Places
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.occupancy import Slot
@@ -73,6 +72,12 @@ def dispatch_order(problem: PlanningProblem, urgency: Floats) -> Ints:
     return order
 
 
+def turns_by_start(problem: PlanningProblem, start: Floats) -> Ints:
+    """(n,) the turn of each task in the order of some starts, for `pack`."""
+    turns: Ints = np.argsort(np.lexsort((problem.name_order, start)))
+    return turns
+
+
 def pack(
     problem: PlanningProblem,
     columns: Ints,
@@ -100,6 +105,25 @@ def pack(
     return packing.schedule(turn.tolist(), past)
 
 
+def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats, past: Past | None = None) -> Schedule:
+    """What a schedule becomes if every rank keeps to its order and tasks take other `seconds` (n,)."""
+    widths = problem.widths[plan.columns]
+    start, end, free = np.zeros(len(seconds)), np.zeros(len(seconds)), np.zeros(problem.ranks)
+    if past is not None:
+        start[past.started], end[past.started] = past.schedule.start[past.started], past.schedule.end[past.started]
+        for task in np.flatnonzero(past.started).tolist():
+            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
+            free[ranks] = np.maximum(free[ranks], end[task])
+    producers, now = problem.levels.producers, 0.0 if past is None else past.now
+    for task in np.lexsort((problem.levels.depths, plan.start)).tolist():
+        if past is None or not past.started[task]:
+            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
+            before = end[producers.items[producers.starts[task] : producers.starts[task + 1]]]
+            start[task] = max(problem.release[task], before.max(initial=now), free[ranks].max())
+            end[task] = free[ranks] = start[task] + seconds[task]
+    return replace(plan, start=start, end=end)
+
+
 class _Packing:
     """The state of one run."""
 
@@ -110,7 +134,7 @@ class _Packing:
         self.columns, self.seconds, self.widths = columns.tolist(), seconds.tolist(), widths.tolist()
         self.latest = ((np.inf if mould is None else mould) - self.bottom + seconds).tolist()
         self.mouldable, self.alone = mould is not None, alone
-        self.places = Places(problem)
+        self.places = problem.places
         self.occupancy = Occupancy(self.places.ranks)
         self.choice_columns, self.choice_widths, self.choice_times = (
             problem.choice_lists if self.mouldable else ([], [], [])

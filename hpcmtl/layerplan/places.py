@@ -74,7 +74,7 @@ def ruled(problem: PlanningProblem, tasks: Ints | None = None) -> PlanningProble
         return problem
     problem = _together(problem)
     times = problem.times.copy()
-    places = Places(problem)
+    places = problem.places
     for task in range(len(times)) if tasks is None else tasks.tolist():
         for column, width in enumerate(problem.widths.tolist()):
             if np.isfinite(times[task, column]) and not places.firsts(task, width, places.speeds[-1]):

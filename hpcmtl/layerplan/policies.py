@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.layerplan.allocate import allocate, capped
+from hpcmtl.layerplan.allocate import STRETCHED_TASKS, allocate, allocation
 from hpcmtl.layerplan.bounds import gap, lower_bound
 from hpcmtl.layerplan.exact import optimum
 from hpcmtl.layerplan.improve import improve
@@ -33,7 +33,7 @@ RIGID = (0, 0.5)  # with the widths as allocated, before all others: best where 
 LARGE = ((0, 0.2), (1, 0.34))
 PACKED = ((0, 0.5), (1, 0.5), (0, 0.13), (0, 1.0), (0, 0.2))
 MANY_TASKS = 5000  # with more tasks, the first of `LARGE` is packed,
-SOME_TASKS = 250  # with more, both are,
+SOME_TASKS = STRETCHED_TASKS  # with more, both are,
 POOR = 0.1  # and where the best is so far from the bound, the others
 FEW_TASKS = 50  # up to so many, all widths and caps are, and a local search follows
 EXACT_TASKS = 30
@@ -143,22 +143,20 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     tasks = len(problem.names)
     if tasks > FEW_TASKS:
         first = LARGE[:1] if tasks > MANY_TASKS else LARGE if tasks > SOME_TASKS else PACKED[:2]
-        crowding, cap = RIGID
-        best = pack(problem, capped(problem, found.columns[crowding], cap * problem.living))
+        best = pack(problem, allocation(problem, found, *RIGID))
         yield best
-        for columns in found.stretched if tasks <= SOME_TASKS else ():
+        for columns in found.stretched:
             yield pack(problem, columns)
         for crowding, cap in dict.fromkeys((*first, *PACKED)):
             if (crowding, cap) not in first and gap(best.makespan, bound) <= POOR:
                 return
-            columns = capped(problem, found.columns[crowding], cap * problem.living)
-            schedule = pack(problem, columns, mould=bound)
+            schedule = pack(problem, allocation(problem, found, crowding, cap), mould=bound)
             best = min(best, schedule, key=lambda made: made.makespan)
             yield schedule
         return
     # To be never worse than the plain policies: whenever nothing runs, the next task starts as wide as it may.
     allocations = [_widest(problem), _narrowest(problem), *found.stretched]
-    allocations += [capped(problem, columns, cap * problem.living) for columns in found.columns for cap in CAPS]
+    allocations += [allocation(problem, found, k, cap) for k in range(len(found.columns)) for cap in CAPS]
     # The widths that suit one depth at a time are another good start, without their barriers.
     allocations.append(_depth_by_depth(problem).columns)
     for columns in {columns.tobytes(): columns for columns in allocations}.values():
@@ -188,7 +186,7 @@ def _depth_by_depth(problem: PlanningProblem) -> Schedule:
         allocations = allocate(at_depth)
         part = min(
             (
-                pack(at_depth, capped(at_depth, allocations.columns[crowding], cap * problem.living), mould=np.inf)
+                pack(at_depth, allocation(at_depth, allocations, crowding, cap), mould=np.inf)
                 for crowding, cap in PACKED
             ),
             key=lambda schedule: schedule.makespan,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.layerplan.places import Places
 from hpcmtl.layerplan.speedup import seconds_at
 from hpcmtl.taskgraph.levels import Floats, Ints, Levels
 
@@ -117,6 +118,11 @@ class PlanningProblem:
     def living(self) -> int:
         """Number of ranks that are not lost."""
         return self.ranks if self.rules.lost is None else int((~self.rules.lost).sum())
+
+    @cached_property
+    def places(self) -> Places:
+        """The rules as masks of ranks, task by task."""
+        return Places(self)
 
     @cached_property
     def allowed(self) -> Bools:

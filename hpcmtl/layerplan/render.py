@@ -19,7 +19,7 @@ CHART_ROWS = 16  # with more ranks, a row of the chart stands for several
 
 def print_plan(plan: LayerPlan, console: Console) -> None:
     """Print table, chart and summary; plain ASCII where the output is no terminal or `NO_COLOR` is set."""
-    plain = not console.is_terminal or console.no_color
+    plain = _is_plain(console)
     console.print(plan_table(plan, plain=plain))
     for text in ("", gantt(plan, console.width, plain=plain), "", *summary_lines(plan)):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -58,6 +58,11 @@ def comparison_table(plans: Sequence[LayerPlan], *, plain: bool = False) -> Tabl
     return table
 
 
+def print_comparison(plans: Sequence[LayerPlan], console: Console) -> None:
+    """Print the comparison of policies; plain as `print_plan` is."""
+    console.print(comparison_table(plans, plain=_is_plain(console)))
+
+
 def summary_lines(plan: LayerPlan) -> tuple[str, ...]:
     """Makespan, lower bound, gap and utilisation in words."""
     return (
@@ -90,6 +95,10 @@ def gantt(plan: LayerPlan, width: int, *, plain: bool = False) -> str:
     end_label = f"{plan.makespan:.2f} s"
     axis = f"{'':{margin}}0{end_label:>{cells - 1}}"
     return "\n".join([f"{'rank':>{margin - 1}}", *chart, axis])
+
+
+def _is_plain(console: Console) -> bool:
+    return not console.is_terminal or console.no_color
 
 
 def _label(first: int, last: int) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.allocate import allocate, capped
+from hpcmtl.layerplan.allocate import allocate, allocation
 from hpcmtl.layerplan.bounds import lower_bound
-from hpcmtl.layerplan.packing import pack
+from hpcmtl.layerplan.packing import pack, turns_by_start
 from hpcmtl.layerplan.places import ruled
 from hpcmtl.layerplan.policies import LARGE, PACKED
 
@@ -47,7 +47,7 @@ def replan(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
     columns = old.columns.copy()
     schedules = [kept]
     for crowding, cap in (*LARGE, PACKED[0]):
-        columns[waiting] = capped(rest, found.columns[crowding], cap * problem.living)
+        columns[waiting] = allocation(rest, found, crowding, cap)
         schedules.append(pack(problem, columns, mould=bound, past=past))
     return min(schedules, key=lambda schedule: schedule.makespan)
 
@@ -59,7 +59,7 @@ def keep(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
 
 def _kept(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
     columns = np.where(past.started, old.columns, _possible(problem, old.columns))
-    return pack(problem, columns, turn=np.argsort(np.lexsort((problem.name_order, old.start))), past=past)
+    return pack(problem, columns, turn=turns_by_start(problem, old.start), past=past)
 
 
 def _possible(problem: PlanningProblem, columns: Ints) -> Ints:

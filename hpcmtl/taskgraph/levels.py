@@ -94,6 +94,11 @@ class Levels:
                 np.maximum.at(start, band.consumers, (start + seconds)[band.repeated])
         return start
 
+    def through(self, seconds: Floats) -> Floats:
+        """(n,) the longest way through each task from a source to a sink, in seconds."""
+        through: Floats = self.top(seconds) + self.bottom(seconds)
+        return through
+
     def before(self, marked: Ints) -> Bools:
         """(n, S) whether a task comes somewhere before each of the S `marked` tasks."""
         own = np.zeros((self.tasks, len(marked)), dtype=np.bool_)
