@@ -15,5 +15,11 @@ Ranks = Annotated[
 Policy = Annotated[
     str | None, typer.Option("--policy", help="Planning policy, instead of the job's.", show_default=False)
 ]
+Measured = Annotated[
+    Path | None,
+    typer.Option(
+        "--measured", metavar="RUN", help="Predict times from what this run's layers took.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RunsDirectory = Annotated[Path, typer.Option("--runs", help="Directory in which the run directory is made.")]

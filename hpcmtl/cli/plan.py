@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 
-from hpcmtl.cli.arguments import Json, OptionalJobFile, Policy, Ranks
+from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, Policy, Ranks
 from hpcmtl.layerplan.bounds import gap
 from hpcmtl.layerplan.chart import svg as draw
 from hpcmtl.layerplan.explain import explain as explained
@@ -19,10 +19,14 @@ from hpcmtl.layerplan.limit import cut_off, limit_lines, parse_duration
 from hpcmtl.layerplan.policies import COMPARED, plan_problem, utilisation
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.render import print_comparison, print_plan
+from hpcmtl.layerplan.speedup import Speedups
+from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.prepare import plan as plan_job
 from hpcmtl.pipeline.prepare import prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcmtl.pipeline.prepare import Prepared
 
 ProblemFile = Annotated[
@@ -36,6 +40,10 @@ Explain = Annotated[
 ]
 Compare = Annotated[bool, typer.Option("--compare", help="Put the policies side by side.")]
 Svg = Annotated[Path | None, typer.Option("--svg", help="Draw the plan into this file.", show_default=False)]
+RanksPerNode = Annotated[
+    int | None,
+    typer.Option("--ranks-per-node", min=1, help="Ranks of a node; all are on one if not given.", show_default=False),
+]
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Say what will not fit: 90s, 45m, 1h30m, 2-00:00:00.")
 ]
@@ -49,6 +57,8 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
     compare: Compare = False,
     svg: Svg = None,
     time_limit: TimeLimit = None,
+    ranks_per_node: RanksPerNode = None,
+    measured: Measured = None,
     problem: ProblemFile = None,
     out: Out = None,
     as_json: Json = False,
@@ -56,27 +66,44 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
     """Plan a job and print the plan; needs neither MPI nor MXNet."""
     if (file is None) == (problem is None):
         raise typer.BadParameter("give either a job file or --problem FILE")
-    for_jobs = {"--ranks": ranks, "--explain": explain, "--compare": compare, "--svg": svg, "--time-limit": time_limit}
-    for_arrays = {"--out": out}
-    for name, value in (for_jobs if file is None else for_arrays).items():
-        if value not in {None, False}:
-            kind = "a job file" if file is None else "--problem"
-            raise typer.BadParameter(f"goes with {kind}", param_hint=name)
+    views = {"--svg": svg, "--time-limit": time_limit}
+    for_jobs = {"--ranks": ranks, "--explain": explain, "--compare": compare, **views}
+    for_jobs |= {"--ranks-per-node": ranks_per_node, "--measured": measured}
+    if file is None:
+        _refuse(for_jobs, "goes with a job file")
+    else:
+        _refuse({"--out": out}, "goes with --problem")
     if problem is not None:
         _plan_arrays(problem, policy or "variable", out, as_json=as_json)
         return
     assert file is not None
     limit = None if time_limit is None else parse_duration(time_limit)
+    given = _Given(ranks_per_node or 0, Speedups(() if measured is None else measurements_of(measured)))
     if compare:
-        _compare(file, ranks, as_json=as_json)
+        _refuse({"--policy": policy, "--explain": explain, **views}, "does not go with --compare")
+        _compare(file, ranks, given, as_json=as_json)
     elif explain is not None:
-        _explain(prepare(file, ranks, policy), explain)
+        _refuse({"--json": as_json, **views}, "does not go with --explain")
+        _explain(prepare(file, ranks, policy), explain, given)
     else:
-        _plan_job(prepare(file, ranks, policy), svg, limit, as_json=as_json)
+        _plan_job(prepare(file, ranks, policy), svg, limit, given, as_json=as_json)
 
 
-def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, *, as_json: bool) -> None:
-    layer_plan = plan_job(prepared)
+class _Given(NamedTuple):
+    """What the plan of a job is made from beside the job."""
+
+    node: int
+    speedups: Speedups
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
+        if value not in {None, False}:
+            raise typer.BadParameter(why, param_hint=name)
+
+
+def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, given: _Given, *, as_json: bool) -> None:
+    layer_plan = plan_job(prepared, **given._asdict())
     if svg is not None:
         svg.write_text(draw(layer_plan), encoding="utf-8")
     if as_json:
@@ -88,14 +115,17 @@ def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, *, as_j
         typer.echo(line)
 
 
-def _explain(prepared: Prepared, task: str) -> None:
-    problem = make_problem(prepared.graph, prepared.job.ranks)
-    for line in explained(task, prepared.graph, problem, plan_job(prepared), prepared.job.layers):
+def _explain(prepared: Prepared, task: str, given: _Given) -> None:
+    problem = make_problem(prepared.graph, prepared.job.ranks, **given._asdict())
+    layer_plan = plan_job(prepared, **given._asdict())
+    rule = prepared.job.layers
+    for line in explained(task, prepared.graph, problem, layer_plan, rule=rule, speedups=given.speedups):
         typer.echo(line)
 
 
-def _compare(file: Path, ranks: int | None, *, as_json: bool) -> None:
-    plans = [plan_job(prepare(file, ranks, policy)) for policy in COMPARED]  # each with the layers that it makes
+def _compare(file: Path, ranks: int | None, given: _Given, *, as_json: bool) -> None:
+    jobs = (prepare(file, ranks, policy) for policy in COMPARED)  # each with the layers that it makes
+    plans = [plan_job(job, **given._asdict()) for job in jobs]
     if as_json:
         fields = ("policy", "makespan", "lower_bound", "gap", "utilisation")
         typer.echo(json.dumps([{name: getattr(plan, name) for name in fields} for plan in plans], indent=2))

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from hpcmtl.cli.arguments import JobFile, Policy, Ranks, RunsDirectory
+from hpcmtl.cli.arguments import JobFile, Measured, Policy, Ranks, RunsDirectory
 from hpcmtl.dispatch.signals import handled_by
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.environment import inside_mpi
+from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.prepare import prepare
 
 if TYPE_CHECKING:
@@ -28,15 +29,21 @@ _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUM
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
-def run(file: JobFile, ranks: Ranks = None, policy: Policy = None, runs: RunsDirectory = Path("runs")) -> None:
+def run(
+    file: JobFile,
+    ranks: Ranks = None,
+    policy: Policy = None,
+    runs: RunsDirectory = Path("runs"),
+    measured: Measured = None,
+) -> None:
     """Plan and train a job; outside MPI this starts mpirun, inside it this process is one rank."""
     if inside_mpi():
-        _run_as_rank(file, ranks, policy, runs)
+        _run_as_rank(file, ranks, policy, runs, measured)
     else:
-        sys.exit(_start_ranks(file, ranks, policy, runs))
+        sys.exit(_start_ranks(file, ranks, policy, runs, measured))
 
 
-def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path) -> None:
+def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path, measured: Path | None) -> None:
     from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.pipeline.run import RunOptions, exit_code
@@ -46,7 +53,7 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path) 
     world = mpi_world()
     mode = os.environ.get(_PROGRESS, "plain")
     width = int(os.environ.get(_COLUMNS, "0")) or None
-    options = RunOptions(runs, ranks, policy, "live" if mode == "live" else "plain", width)
+    options = RunOptions(runs, ranks, policy, "live" if mode == "live" else "plain", width, measured)
     with abort_on_error(world):
         try:
             result = run_job(file, options, world)
@@ -68,12 +75,15 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path) 
     sys.exit(code)
 
 
-def _start_ranks(file: Path, ranks: int | None, policy: str | None, runs: Path) -> int:
+def _start_ranks(file: Path, ranks: int | None, policy: str | None, runs: Path, measured: Path | None) -> int:
     """Start the ranks by mpirun and stay with them; what is wrong with the job is said before that."""
     prepared = prepare(file, ranks, policy)
+    if measured is not None:
+        measurements_of(measured)
     count = prepared.job.ranks
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", "run", str(file), "--ranks", str(count)]
     program += ["--runs", str(runs)] + (["--policy", policy] if policy else [])
+    program += ["--measured", str(measured)] if measured else []
     environment = dict(os.environ)
     if sys.stderr.isatty():
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})

@@ -206,9 +206,9 @@ class Dispatcher:
             state.outcomes.append((width, outcome))
             state.held = running.block
             event = "layer_stopped" if outcome.stopped else "layer_ended"
-            details = {"metrics": dict(outcome.metrics), **outcome.facts}
+            seconds = now - running.started
             self._observer.record(
-                event, task=name, layer=running.layer, ranks=width, seconds=now - running.started, **details
+                event, task=name, layer=running.layer, ranks=width, **{**outcome.told(), "seconds": seconds}
             )
             if not outcome.stopped:
                 state.layers_done = running.layer + 1

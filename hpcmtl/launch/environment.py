@@ -6,6 +6,7 @@ The only reader of the launchers' environment variables.
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import shutil
@@ -20,7 +21,7 @@ import hpcmtl
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -174,3 +175,10 @@ def _commit() -> str | None:
 
     head = ask("rev-parse", "HEAD")
     return f"{head}+changes" if head is not None and ask("status", "--porcelain") else head
+
+
+def ranks_per_node(hosts: Sequence[str]) -> int:
+    """Ranks of a node, from the host of each rank in order; 0 for one node, or if hosts are not in equal blocks."""
+    blocks = [len(list(block)) for _, block in itertools.groupby(hosts)]
+    in_blocks = len(blocks) == len(set(hosts)) > 1 and set(blocks[:-1]) == {blocks[0]} and blocks[-1] <= blocks[0]
+    return blocks[0] if in_blocks else 0

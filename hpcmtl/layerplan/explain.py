@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Layers
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.layerplan.problem import PlanningProblem
-    from hpcmtl.taskgraph.graph import TaskGraph
+    from hpcmtl.layerplan.speedup import Speedups
+    from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
 
 OTHERS = 2  # widths below and above that are shown
 MOMENT = 1e-9  # part of the makespan: what counts as the same time
 
 
-def explain(name: str, graph: TaskGraph, problem: PlanningProblem, plan: LayerPlan, rule: Layers) -> tuple[str, ...]:
+def explain(
+    name: str, graph: TaskGraph, problem: PlanningProblem, plan: LayerPlan, *, rule: Layers, speedups: Speedups
+) -> tuple[str, ...]:
     """Tell in plain lines what decided about a task.
 
     Raises:
@@ -34,9 +37,24 @@ def explain(name: str, graph: TaskGraph, problem: PlanningProblem, plan: LayerPl
         f"{name}: {_ranks(task.first_rank, task.width)}, {task.start:.2f} to {task.end:.2f} s",
         *(
             f"  {line}"
-            for line in (*_width(task, problem, plan), *_layers(task, graph, rule), *_place(task, plan, graph))
+            for line in (
+                *_times(graph.task(name), problem, speedups),
+                *_width(task, problem, plan),
+                *_layers(task, graph, rule),
+                *_place(task, plan, graph),
+            )
         ),
     )
+
+
+def _times(task: TaskNode, problem: PlanningProblem, speedups: Speedups) -> Iterator[str]:
+    """Where the times come from."""
+    known = speedups.predict(task, problem.widths, problem.rules.node)
+    if not known.layers:
+        yield "times: from its size, as nothing like it was measured"
+        return
+    widths = ", ".join(map(str, problem.widths[known.measured])) or "none of these"
+    yield f"times: measured on {widths} ranks ({known.layers} layers of its family), fitted for other widths"
 
 
 def _width(task: PlannedTask, problem: PlanningProblem, plan: LayerPlan) -> Iterator[str]:

@@ -106,7 +106,7 @@ def pack(
 
 
 def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats, past: Past | None = None) -> Schedule:
-    """What a schedule becomes if every rank keeps to its order and tasks take other `seconds` (n,)."""
+    """What a schedule becomes if ranks keep to their order, barriers hold, and tasks take other `seconds` (n,)."""
     widths = problem.widths[plan.columns]
     start, end, free = np.zeros(len(seconds)), np.zeros(len(seconds)), np.zeros(problem.ranks)
     if past is not None:
@@ -115,7 +115,10 @@ def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats, past: Past
             ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
             free[ranks] = np.maximum(free[ranks], end[task])
     producers, now = problem.levels.producers, 0.0 if past is None else past.now
-    for task in np.lexsort((problem.levels.depths, plan.start)).tolist():
+    wave, last = np.zeros(len(seconds), dtype=np.int64) if plan.wave is None else plan.wave, 0
+    for task in np.lexsort((problem.levels.depths, plan.start, wave)).tolist():
+        if wave[task] > last:
+            last, now = int(wave[task]), float(end.max())
         if past is None or not past.started[task]:
             ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
             before = end[producers.items[producers.starts[task] : producers.starts[task + 1]]]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.layerplan.bounds import gap
+from hpcmtl.layerplan.speedup import Family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +57,10 @@ class PlannedTask:
         wave: which of the planned moments it starts at, from 0; with `LayerPlan.barrier` the barrier that it waits for.
         start: planned, seconds from the start of the job.
         end: planned, seconds from the start of the job.
+        late_end: of this plan if every task is as late as only one in ten is; what a time limit is compared with.
         first_rank: the group is the ranks from here to `first_rank + width - 1`.
         critical: whether a delay of it delays everything, ranks being plenty.
+        family: what predicts its times.
     """
 
     name: str
@@ -70,8 +73,10 @@ class PlannedTask:
     wave: int
     start: float
     end: float
+    late_end: float
     first_rank: int
     critical: bool
+    family: Family
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class LayerPlan:
         utilisation: busy rank-seconds over ranks times makespan, from 0 to 1.
         barrier: whether a wave starts only when the wave before has ended on all ranks.
         tasks: in topological order.
+        node: ranks of a node; 0 if all are on one.
     """
 
     policy: str
@@ -95,6 +101,7 @@ class LayerPlan:
     utilisation: float
     barrier: bool
     tasks: tuple[PlannedTask, ...]
+    node: int = 0
 
     @property
     def gap(self) -> float:
@@ -118,4 +125,5 @@ class LayerPlan:
     def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
         """The plan that `to_dict` was called on."""
         fields = {key: value for key, value in values.items() if key != "gap"}
-        return cls(**{**fields, "tasks": tuple(PlannedTask(**task) for task in fields["tasks"])})
+        tasks = (PlannedTask(**{**task, "family": Family(*task["family"])}) for task in fields["tasks"])
+        return cls(**{**fields, "tasks": tuple(tasks)})

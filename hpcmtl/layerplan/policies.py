@@ -12,10 +12,11 @@ from hpcmtl.layerplan.allocate import STRETCHED_TASKS, allocate, allocation
 from hpcmtl.layerplan.bounds import gap, lower_bound
 from hpcmtl.layerplan.exact import optimum
 from hpcmtl.layerplan.improve import improve
-from hpcmtl.layerplan.packing import Schedule, dispatch_order, pack
+from hpcmtl.layerplan.packing import Schedule, dispatch_order, pack, replay
 from hpcmtl.layerplan.places import ruled
 from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 from hpcmtl.layerplan.problem import make_problem
+from hpcmtl.layerplan.speedup import Speedups, family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,18 +51,23 @@ class Policy(Protocol):
         ...
 
 
-def make_plan(graph: TaskGraph, ranks: int, policy: str = "variable") -> LayerPlan:
+def make_plan(
+    graph: TaskGraph, ranks: int, policy: str = "variable", *, node: int = 0, speedups: Speedups | None = None
+) -> LayerPlan:
     """Plan who runs where, how wide and when.
 
     Args:
         graph: the tasks, their layers and edges.
         ranks: number of ranks of the world.
         policy: a key of `POLICIES`.
+        node: ranks of a node; 0 if all are on one.
+        speedups: predicts times; from sizes alone by default.
 
     Raises:
         InputError: for an unknown policy, or if a task needs more ranks than there are.
     """
-    problem = make_problem(graph, ranks)
+    speedups = speedups or Speedups()
+    problem = make_problem(graph, ranks, node=node, speedups=speedups)
     schedule, bound = plan_problem(problem, policy)
     return LayerPlan(
         policy=policy,
@@ -70,7 +76,8 @@ def make_plan(graph: TaskGraph, ranks: int, policy: str = "variable") -> LayerPl
         lower_bound=bound,
         utilisation=utilisation(problem, schedule),
         barrier=schedule.wave is not None,
-        tasks=_planned_tasks(graph, problem, schedule),
+        tasks=_planned_tasks(graph, problem, schedule, _late(graph, problem, schedule, speedups)),
+        node=node,
     )
 
 
@@ -95,7 +102,17 @@ def utilisation(problem: PlanningProblem, schedule: Schedule) -> float:
     return float(seconds @ widths) / whole if whole else 1.0
 
 
-def _planned_tasks(graph: TaskGraph, problem: PlanningProblem, schedule: Schedule) -> tuple[PlannedTask, ...]:
+def _late(graph: TaskGraph, problem: PlanningProblem, schedule: Schedule, speedups: Speedups) -> Schedule:
+    """What becomes of a schedule if all tasks are late together: they are predicted by the same numbers."""
+    widths = problem.widths[schedule.columns, None]
+    tasks = zip(graph.tasks, widths, strict=True)
+    late = [speedups.predict(task, width, problem.rules.node).late[0] for task, width in tasks]
+    return replay(problem, schedule, np.array(late))
+
+
+def _planned_tasks(
+    graph: TaskGraph, problem: PlanningProblem, schedule: Schedule, late: Schedule
+) -> tuple[PlannedTask, ...]:
     seconds, widths = problem.at(schedule.columns)
     bottom = problem.levels.bottom(seconds)
     through = problem.levels.top(seconds) + bottom
@@ -113,8 +130,10 @@ def _planned_tasks(graph: TaskGraph, problem: PlanningProblem, schedule: Schedul
             wave=int(wave[i]),
             start=float(schedule.start[i]),
             end=float(schedule.end[i]),
+            late_end=float(late.end[i]),
             first_rank=int(schedule.first_rank[i]),
             critical=bool(through[i] >= bottom.max() * (1 - 1e-9)),
+            family=family_of(task),
         )
         for i, task in enumerate(graph.tasks)
     )

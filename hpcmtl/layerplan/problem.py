@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.places import Places
-from hpcmtl.layerplan.speedup import seconds_at
+from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.taskgraph.levels import Floats, Ints, Levels
 
 if TYPE_CHECKING:
@@ -203,8 +203,14 @@ class PlanningProblem:
         )
 
 
-def make_problem(graph: TaskGraph, ranks: int) -> PlanningProblem:
+def make_problem(graph: TaskGraph, ranks: int, *, node: int = 0, speedups: Speedups | None = None) -> PlanningProblem:
     """Predict the times of all tasks and turn the graph into arrays.
+
+    Args:
+        graph: the tasks.
+        ranks: number of ranks.
+        node: ranks of a node; 0 if all are on one.
+        speedups: predicts times; from sizes alone by default.
 
     Raises:
         InputError: if there are no ranks, or tasks need more than there are.
@@ -218,13 +224,15 @@ def make_problem(graph: TaskGraph, ranks: int) -> PlanningProblem:
         )
     limits = [limit for task in graph.tasks for limit in (task.min_ranks, min(task.max_ranks, ranks))]
     widths = _ladder(ranks, limits)
-    times = np.array([seconds_at(task, widths) for task in graph.tasks]).reshape(-1, len(widths))
+    speedups = speedups or Speedups()
+    times = np.array([speedups.predict(task, widths, node).seconds for task in graph.tasks]).reshape(-1, len(widths))
     low = np.array([task.min_ranks for task in graph.tasks])[:, None]
     high = np.array([task.max_ranks for task in graph.tasks])[:, None]
     times[(widths < low) | (widths > high)] = np.inf
     priority = np.array([task.priority for task in graph.tasks], dtype=np.int64)
     layers = np.array([task.layers for task in graph.tasks], dtype=np.int64)
-    return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers, np.zeros(len(priority)))
+    release, rules = np.zeros(len(priority)), Rules(node if node < ranks else 0)
+    return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers, release, rules)
 
 
 def _ladder(ranks: int, limits: list[int]) -> Ints:

@@ -1,24 +1,29 @@
-"""How long a task takes on a number of ranks, predicted from its size before anything was measured.
+"""How long a task takes on a number of ranks: from what was measured, and before that from its size.
 
-One step of data-parallel training is: a fixed part, the samples of the fullest rank, and the combination of gradients.
-The allreduce term is the usual latency-bandwidth form: log2(p) rounds there and back, and 2 (p - 1) / p of the gradient
-over the wire.
-
-The constants are a PRIOR, of the order of what small Gluon networks do on one CPU core a rank. They are to be replaced
-by measured step times as soon as there are any; until then they decide which tasks are big and how far they scale.
+Tasks of one family run the same steps: the same kind, network size, row and batch. Times come, in this order, from the
+median of the family's steps on just so many ranks; from a fit of the family (`stepform`); and where nothing was
+measured, from the size of a step and from how far other families were from theirs.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from hpcmtl.taskgraph.graph import TaskNode
-    from hpcmtl.taskgraph.levels import Floats, Ints
-    from hpcmtl.taskgraph.work import Work
+from hpcmtl.layerplan.stepform import Belief, Parameters, Shapes, fit, log_seconds, prior, uncertainty
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hpcmtl.taskgraph.graph import TaskNode
+    from hpcmtl.taskgraph.levels import Bools, Floats, Ints
+
+# The constants are of the order of what small Gluon networks do on one CPU core a rank. Until steps were measured they
+# decide which tasks are big and how far they scale.
 LAYER_SECONDS = 0.04  # s a layer: command, communicator, engine, first step (measured: 35-43 ms)
 STEP_SECONDS = 1.5e-3  # s a step: Python, operator dispatch, optimizer
 FLOP_SECONDS = 1 / 3e9  # s a floating point operation of one rank on small layers
@@ -28,36 +33,202 @@ READ_SECONDS = 1e-9  # s a byte of input
 ROUND_SECONDS = 2e-4  # s a round of the allreduce (latency and negotiation)
 WIRE_SECONDS = 1e-9  # s a byte of gradient between ranks
 GRADIENT_BYTES = 4  # bytes a parameter
+ACROSS = 1.1  # how much longer a round takes between nodes
+OVERLAP = 0.1  # hardly any of small gradients
 PYTHON_SECONDS = 1.0  # s of a user's callable beyond reading its input: nothing is known of it
 
+SPREAD = Parameters(0.7, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5)  # of the logarithms of what the constants predict
+MEASURED_SPREAD = 0.1  # of a layer's mean step from another layer's on the same ranks
+MISFIT_SPREAD = 0.05  # of the form from the median of many layers
+P90 = 1.2816  # standard deviations of a normal distribution, above which one in ten lies
 
-def seconds_at(task: TaskNode, widths: Ints) -> Floats:
-    """Predicted seconds (K,) of the whole task, all layers and passes, at each number of ranks in `widths` (K,).
 
-    A `python` task is taken to be as slow on many ranks as on one. Other times need not fall with the width: a small
-    batch on many ranks is all latency.
+class Family(NamedTuple):
+    """What tasks have in common whose steps take the same time.
+
+    Attributes:
+        kind: task kind.
+        parameters: trainable scalars.
+        sample_bytes: bytes of one row that it reads.
+        batch_size: rows of one step, over the group if it trains.
+        name: of the task, for a callable of which nothing else is known; else empty.
     """
+
+    kind: str
+    parameters: int
+    sample_bytes: int
+    batch_size: int
+    name: str = ""
+
+    @property
+    def trains(self) -> bool:
+        """Whether the group shares each batch and combines gradients after it."""
+        return self.kind in {"train", "joint"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One layer as it ran.
+
+    Attributes:
+        family: of its task.
+        ranks: of its group.
+        nodes: that its group spanned.
+        rows: of the fullest rank in a step.
+        steps: that it had.
+        step_seconds: mean of a step.
+        seconds: of the whole layer, from its start to the last rank's report.
+    """
+
+    family: Family
+    ranks: int
+    nodes: int
+    rows: float
+    steps: int
+    step_seconds: float
+    seconds: float
+
+
+class Prediction(NamedTuple):
+    """Seconds of a whole task at each of K widths, all layers and passes.
+
+    Attributes:
+        seconds: (K,) expected.
+        late: (K,) that it takes longer than in one case out of ten.
+        measured: (K,) whether layers of its family were measured at that width.
+        layers: number of layers of its family that were measured at any.
+    """
+
+    seconds: Floats
+    late: Floats
+    measured: Bools
+    layers: int
+
+
+class Speedups:
+    """Predicts times from some measurements."""
+
+    def __init__(self, measurements: Iterable[Measurement] = ()) -> None:
+        self._measured: dict[Family, list[Measurement]] = defaultdict(list)
+        for each in measurements:  # a callable is as slow on any ranks
+            counted = replace(each, ranks=1, nodes=1, rows=0) if each.family.kind == "python" else each
+            self._measured[each.family].append(counted)
+        self._beliefs: dict[Family, Belief] = {}
+
+    def predict(self, task: TaskNode, widths: Ints, node: int = 0) -> Prediction:
+        """Predict a task's times.
+
+        A `python` task is taken to be as slow on many ranks as on one. Other times need not fall with the width: a
+        small batch on many ranks is all latency.
+
+        Args:
+            task: to predict.
+            widths: (K,) numbers of ranks.
+            node: ranks of a node; 0 if all are on one.
+        """
+        family, known = family_of(task), self._measured.get(family_of(task), [])
+        if family not in self._beliefs:
+            self._beliefs[family] = self._belief(family, known)
+        belief = self._beliefs[family]
+        steps, shapes = _steps_of(task, widths, node)
+        logarithms, spread = log_seconds(belief.mean, shapes), uncertainty(belief, shapes)
+        measured = np.zeros(len(widths), dtype=np.bool_)
+        for ranks, nodes, beside, count in _beside(belief, known):
+            here = (shapes.ranks == ranks) & (shapes.nodes == nodes)
+            logarithms[here] += beside
+            spread[here] = _spread(count)
+            measured |= here
+        start = task.layers * self._start(family)
+        seconds = steps * np.exp(logarithms)
+        return Prediction(start + seconds, start + seconds * np.exp(P90 * spread), measured, len(known))
+
+    def _start(self, family: Family) -> float:
+        """Seconds of a layer beside its steps: a mean over the family's, over all, or a guess."""
+        known = self._measured.get(family) or [each for some in self._measured.values() for each in some]
+        beside = [max(each.seconds - each.steps * each.step_seconds, 0.0) for each in known]
+        return float(np.mean(beside)) if beside else LAYER_SECONDS
+
+    def _belief(self, family: Family, known: Sequence[Measurement]) -> Belief:
+        before = expected(family)
+        if family.kind != "python":
+            before = Belief(before.mean + self._shift, before.covariance)
+        return _fitted(before, known) if known else before
+
+    @cached_property
+    def _shift(self) -> Floats:
+        """(7,) how far families are from what their sizes say, each counted by how much its measurements tell of it."""
+        moved, weight = np.zeros(len(SPREAD)), np.ones(len(SPREAD))
+        for family, known in self._measured.items():
+            if family.kind != "python":
+                before = expected(family)
+                after = _fitted(before, known)
+                told = 1 - after.covariance.diagonal() / before.covariance.diagonal()
+                moved += told * (after.mean - before.mean)
+                weight += told
+        shift: Floats = moved / weight
+        return shift
+
+
+def family_of(task: TaskNode) -> Family:
+    """The family of a task."""
     work = task.work
-    ranks = np.asarray(widths, dtype=np.float64)
+    name = task.name if task.kind == "python" else ""
+    return Family(task.kind, work.parameters, work.sample_bytes, work.batch_size, name)
+
+
+def expected(family: Family) -> Belief:
+    """What the size of a family's steps says of them."""
+    row = family.sample_bytes * READ_SECONDS
+    if family.kind == "python":
+        known = Parameters(PYTHON_SECONDS + row * family.batch_size, 0, 0, 0, 0, 0, OVERLAP)
+    elif family.trains:
+        wire = family.parameters * GRADIENT_BYTES * WIRE_SECONDS
+        row += family.parameters * TRAIN_FLOPS * FLOP_SECONDS
+        known = Parameters(STEP_SECONDS, row, ROUND_SECONDS, wire, ROUND_SECONDS * ACROSS, wire, OVERLAP)
+    else:
+        row += family.parameters * APPLY_FLOPS * FLOP_SECONDS
+        known = Parameters(STEP_SECONDS, row, 0, 0, 0, 0, OVERLAP)
+    return prior(known, SPREAD)
+
+
+def _steps_of(task: TaskNode, widths: Ints, node: int) -> tuple[Floats, Shapes]:
+    """Steps of a task (K,), and on what they run."""
+    work, ranks = task.work, np.asarray(widths, dtype=np.float64)
+    nodes = np.ceil(ranks / node) if node else np.ones(len(ranks))
     if task.kind == "python":
-        return np.full(len(ranks), LAYER_SECONDS + PYTHON_SECONDS + READ_SECONDS * work.input_bytes)
-    seconds: Floats = task.layers * LAYER_SECONDS + (_training(work, ranks) if work.trains else _applying(work, ranks))
-    return seconds
-
-
-def _training(work: Work, ranks: Floats) -> Floats:
-    """The group shares each batch and combines gradients after it."""
-    sample = work.parameters * TRAIN_FLOPS * FLOP_SECONDS + work.sample_bytes * READ_SECONDS
-    wire = 2 * (ranks - 1) / ranks * work.parameters * GRADIENT_BYTES * WIRE_SECONDS
-    allreduce = 2 * ROUND_SECONDS * np.ceil(np.log2(ranks)) + wire
-    rows = np.ceil(min(work.batch_size, work.samples) / ranks)
-    seconds: Floats = work.steps * (STEP_SECONDS + sample * rows + allreduce)
-    return seconds
-
-
-def _applying(work: Work, ranks: Floats) -> Floats:
-    """The group shares the rows once; each rank runs its own batches and waits for nobody."""
-    sample = work.parameters * APPLY_FLOPS * FLOP_SECONDS + work.sample_bytes * READ_SECONDS
+        return np.ones(len(ranks)), Shapes(np.ones(len(ranks)), np.ones(len(ranks)), np.zeros(len(ranks)))
+    if work.trains:
+        rows = np.ceil(min(work.batch_size, work.samples) / ranks)
+        return np.full(len(ranks), float(work.steps)), Shapes(ranks, nodes, rows)
+    # The group shares the rows once; each rank runs its own batches and waits for nobody.
     rows = np.ceil(work.samples / ranks)
-    seconds: Floats = np.ceil(rows / work.batch_size) * STEP_SECONDS + rows * sample
-    return seconds
+    steps = np.ceil(rows / work.batch_size)
+    return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1))
+
+
+def _fitted(before: Belief, known: Sequence[Measurement]) -> Belief:
+    groups: dict[tuple[int, int, float], list[float]] = defaultdict(list)
+    for each in known:
+        groups[each.ranks, each.nodes, each.rows].append(each.step_seconds)
+    shapes = Shapes(*np.array(list(groups), dtype=np.float64).T)
+    medians = np.array([np.median(seconds) for seconds in groups.values()])
+    return fit(before, shapes, medians, np.array([_spread(len(seconds)) for seconds in groups.values()]))
+
+
+def _beside(belief: Belief, known: Sequence[Measurement]) -> Iterator[tuple[int, int, float, int]]:
+    """For each number of ranks and nodes by how much the median is beside the fit (logarithm), and of how many layers.
+
+    If all the steps are of one size, the fit and this together are the median.
+    """
+    groups: dict[tuple[int, int], list[Measurement]] = defaultdict(list)
+    for each in known:
+        groups[each.ranks, each.nodes].append(each)
+    for (ranks, nodes), some in groups.items():
+        shapes = Shapes(*(np.array(column) for column in zip(*((m.ranks, m.nodes, m.rows) for m in some), strict=True)))
+        rest = np.log([each.step_seconds for each in some]) - log_seconds(belief.mean, shapes)
+        yield ranks, nodes, float(np.median(rest)), len(some)
+
+
+def _spread(count: int) -> float:
+    """Standard deviation of the logarithm of a median of some layers."""
+    return float(np.hypot(MISFIT_SPREAD, MEASURED_SPREAD / np.sqrt(count)))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.references import Finding
     from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.layerplan.speedup import Speedups
     from hpcmtl.taskgraph.graph import TaskGraph
 
 
@@ -82,13 +83,18 @@ def _order(job: Job) -> tuple[str, ...]:
     return topological_order({name: task.needs for name, task in job.tasks.items()})
 
 
-def plan(prepared: Prepared) -> LayerPlan:
+def plan(prepared: Prepared, *, node: int = 0, speedups: Speedups | None = None) -> LayerPlan:
     """Plan a prepared job.
+
+    Args:
+        prepared: the job.
+        node: ranks of a node; 0 if all are on one.
+        speedups: predicts times; from sizes alone by default.
 
     Raises:
         InputError: if tasks need more ranks than there are.
     """
-    return make_plan(prepared.graph, prepared.job.ranks, prepared.job.policy)
+    return make_plan(prepared.graph, prepared.job.ranks, prepared.job.policy, node=node, speedups=speedups)
 
 
 def _describe(files: Mapping[str, Path]) -> tuple[dict[str, Array], list[Finding]]:

@@ -21,8 +21,10 @@ from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.jobfile.references import references_of
-from hpcmtl.launch.environment import require_world, run_facts
+from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
+from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.logs import close_logs, open_logs
+from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
@@ -31,6 +33,8 @@ from hpcmtl.training.session import SessionContext
 from hpcmtl.training.tasks import SESSIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.dispatcher import TaskState
     from hpcmtl.errors import Problem
@@ -55,6 +59,7 @@ class RunOptions:
         policy: instead of the job's.
         progress: how progress is shown on stderr.
         width: columns of the terminal; None to find out.
+        measured: directory of a run whose layers' times predict those of this one.
     """
 
     root: Path = Path("runs")
@@ -62,6 +67,7 @@ class RunOptions:
     policy: str | None = None
     progress: Mode = "plain"
     width: int | None = None
+    measured: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class _Run:
     plan: LayerPlan
     directory: RunDirectory
     options: RunOptions
+    hosts: Sequence[str]
 
 
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
@@ -98,7 +105,8 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
         framework = _framework(world, prepared.job)
         on_root(world, lambda: _look_closely(prepared, framework))
-        planned = on_root(world, lambda: _begin(prepared, options))
+        hosts = world.allgather(socket.gethostname())
+        planned = on_root(world, lambda: _begin(prepared, options, hosts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
@@ -171,25 +179,25 @@ def _look_closely(prepared: Prepared, framework: Framework) -> None:
         raise InputError(problems)
 
 
-def _begin(prepared: Prepared, options: RunOptions) -> _Run:
+def _begin(prepared: Prepared, options: RunOptions, hosts: Sequence[str]) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
-    layer_plan = plan(prepared)
+    speedups = Speedups(() if options.measured is None else measurements_of(options.measured))
+    layer_plan = plan(prepared, node=ranks_per_node(hosts), speedups=speedups)
     directory = create(options.root, prepared.job.job)
     resolved = prepared.job.model_dump(mode="json", by_alias=True, exclude_none=True)
     resolved["data"] = {name: str(path) for name, path in prepared.files.items()}
     directory.job_file.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(prepared, layer_plan, directory, options)
+    return _Run(prepared, layer_plan, directory, options, hosts)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
     """Run the control thread beside the worker until the job has ended; results come home on rank 0."""
     started, clock = datetime.now(timezone.utc), time.monotonic()
-    hosts = world.gather(socket.gethostname())
     result: JobResult | None = None
     control_comm = world.dup()
     if world.rank == 0:
-        write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": hosts})
+        write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": list(planned.hosts)})
         with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
             needs = {name: tuple(task.needs) for name, task in planned.prepared.job.tasks.items()}
             dispatcher = Dispatcher(planned.plan, needs, observer)

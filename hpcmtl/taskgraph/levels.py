@@ -32,6 +32,7 @@ class _Band(NamedTuple):
 
     producers: Ints  # each once
     starts: Ints  # where each producer's edges begin in the two arrays below
+    place: Ints  # which of `producers` each edge leaves
     repeated: Ints  # producer of each edge
     consumers: Ints
 
@@ -91,7 +92,7 @@ class Levels:
             if visit is not None:
                 start[tasks] = visit(tasks, start[tasks])
             if band is not None:
-                np.maximum.at(start, band.consumers, (start + seconds)[band.repeated])
+                np.maximum.at(start, band.consumers, start[band.repeated] + seconds[band.repeated])
         return start
 
     def through(self, seconds: Floats) -> Floats:
@@ -129,8 +130,9 @@ class Levels:
         sources = np.flatnonzero(self.depths == 0)
         flow[sources] = np.exp(below[sources] - below[sources].max(initial=0.0))
         flow /= flow.sum()
+        after = below - scaled
         for band in reversed(self._bands):
-            share = np.exp(below[band.consumers] - (below - scaled)[band.repeated])
+            share = np.exp(below[band.consumers] - after[band.repeated])
             np.add.at(flow, band.consumers, flow[band.repeated] * share)
         return flow
 
@@ -160,15 +162,16 @@ class Levels:
         for end, count in zip(np.cumsum(counts), counts, strict=True):
             repeated = producer[end - count : end]
             if count:
-                first = np.flatnonzero(np.diff(repeated, prepend=-1))
-                bands.append(_Band(repeated[first], first, repeated, consumer[end - count : end]))
+                new = np.diff(repeated, prepend=-1) != 0
+                first = np.flatnonzero(new)
+                place = np.cumsum(new) - 1
+                bands.append(_Band(repeated[first], first, place, repeated, consumer[end - count : end]))
         return tuple(bands)
 
 
 def _log_sum_exp(values: Floats, band: _Band) -> Floats:
     most = np.maximum.reduceat(values, band.starts)
-    spread = np.repeat(most, np.diff(band.starts, append=len(values)))
-    result: Floats = most + np.log(np.add.reduceat(np.exp(values - spread), band.starts))
+    result: Floats = most + np.log(np.add.reduceat(np.exp(values - most[band.place]), band.starts))
     return result
 
 

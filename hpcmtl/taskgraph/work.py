@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Meant to be too much rather than too little: a task that is thought too small is starved of ranks.
 GUESSED_SAMPLES = 10_000
 GUESSED_SAMPLE_BYTES = 4096
+APPLIED_BATCH = 256  # rows of a step of a task that applies a network and does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def work_of(job: Job, name: str, arrays: Mapping[str, Array]) -> Work:
     sample_bytes = sum(_sample_bytes(array, arrays) for array in read)
     if isinstance(task, Python):
         return Work(rows, 1, max(rows, 1), sample_bytes, 0, trains=False)
-    batch_size = task.batch_size or job.defaults.batch_size
+    batch_size = task.batch_size or (job.defaults.batch_size if isinstance(task, Trained) else APPLIED_BATCH)
     passes = task.epochs if isinstance(task, Trained) else 1
     return Work(rows, passes, batch_size, sample_bytes, _parameters(job, name, arrays), isinstance(task, Trained))
 

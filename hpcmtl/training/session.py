@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.data.sources import Source
 
@@ -66,16 +66,20 @@ class LayerOutcome:
 
     Attributes:
         steps: optimizer steps, or batches for a task that applies a network.
+        rows: in a step, on the fullest rank; 0 where there are none.
+        step_seconds: mean of a step.
         seconds: from start to end, checkpoint included.
         stopped: the layer ended early, at a step boundary, with a checkpoint: the job was asked to stop.
         metrics: value by name; those of a later layer replace those of an earlier one.
-        facts: what the ledger should know: step time, share of time that waited for data, skipped steps, ...
+        facts: what else the ledger should know: share of time that waited for data, skipped steps, ...
         engine: name of the engine; empty for a task that does not train.
         engine_reason: why that engine.
         compression: what gradients travelled as.
     """
 
     steps: int
+    rows: float
+    step_seconds: float
     seconds: float
     stopped: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -83,6 +87,11 @@ class LayerOutcome:
     engine: str = ""
     engine_reason: str = ""
     compression: str = "none"
+
+    def told(self) -> dict[str, Any]:
+        """What the ledger is told of it."""
+        names = ("steps", "rows", "step_seconds", "seconds", "metrics")
+        return {**{name: getattr(self, name) for name in names}, **self.facts}
 
 
 class Session(Protocol):

@@ -123,7 +123,7 @@ class Simulation:
         if number - command.first_rank in failing:
             report: Any = LayerFailed(number, command.task, command.layer, "boom", "Traceback: boom")
         else:
-            outcome = LayerOutcome(1, 1.0, stopped=stopped)
+            outcome = LayerOutcome(1, 1, 1.0, 1.0, stopped=stopped)
             report = LayerDone(number, command.task, command.layer, outcome if number == command.first_rank else None)
             if command.layer == command.layers - 1 and not stopped:
                 rank.held = None

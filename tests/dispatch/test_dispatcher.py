@@ -155,7 +155,7 @@ def test_a_rank_that_fails_alone_is_hopeless_after_the_grace_alone():
     """While a group's other members may still come back there is no error; after the grace it names who and where."""
     simulation = Simulation((graph_of({"a": (1, 3)}), 3))
     simulation.obey(simulation.dispatcher.start(0.0))
-    simulation.obey(simulation.dispatcher.handle(LayerDone(0, "a", 0, LayerOutcome(1, 1.0)), 90.0))
+    simulation.obey(simulation.dispatcher.handle(LayerDone(0, "a", 0, LayerOutcome(1, 1, 1.0, 1.0)), 90.0))
     simulation.obey(simulation.dispatcher.handle(LayerFailed(2, "a", 0, "ZeroDivisionError: boom", ""), 100.0))
     simulation.dispatcher.check(100.0 + GRACE_SECONDS)
 

@@ -1,6 +1,9 @@
 """A family of every kind of task, on 1 to 4 ranks, started in every way: all of it completes, and gives the same."""
 
 import json
+import math
+import subprocess
+import sys
 from datetime import datetime
 
 import h5py
@@ -153,3 +156,25 @@ def test_streams(on, ranks):
     assert all(line.startswith("hpcmtl: ") for line in run.stderr.splitlines()), run.stderr
     assert [line for line in run.stderr.splitlines() if " complete after " in line] != []
     assert len(progress) <= run.seconds / 10 + 1
+
+
+@pytest.mark.slow
+def test_the_next_run_is_predicted(on):
+    """A plan from what the layers of a run took is closer to it than one from sizes, and says where it has it from."""
+    run = on(2)
+    job = run.directory / "job.yaml"
+
+    def planned(*words):
+        command = [sys.executable, "-m", "hpcmtl", "plan", str(job), "--ranks", "2", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    guessed, known = (
+        json.loads(planned("--json", *words))["makespan"] for words in ((), ("--measured", str(run.directory)))
+    )
+    really = max(end for task in KINDS for _, end, _ in spans(run, task)) - min(
+        start for task in KINDS for start, _, _ in spans(run, task)
+    )
+    off_guessed, off_known = (abs(math.log(seconds / really.total_seconds())) for seconds in (guessed, known))
+
+    assert off_known < min(0.25, off_guessed)
+    assert "measured on" in planned("--measured", str(run.directory), "--explain", "trunk")

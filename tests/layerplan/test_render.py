@@ -7,11 +7,14 @@ from rich.console import Console
 
 from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 from hpcmtl.layerplan.render import gantt, print_plan, summary_lines
+from hpcmtl.layerplan.speedup import Family
+
+FAMILY = Family("train", 1000, 64, 32)
 
 
 def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:
     """One task of a hand-made plan."""
-    return PlannedTask(name, "train", 2, block[1], 0, 1.0, 0, 0, *span, block[0], critical)
+    return PlannedTask(name, "train", 2, block[1], 0, 1.0, 0, 0, *span, 1.5 * span[1], block[0], critical, FAMILY)
 
 
 PLAN = LayerPlan(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcmtl.layerplan.problem import make_problem
-from hpcmtl.layerplan.speedup import LAYER_SECONDS, seconds_at
+from hpcmtl.layerplan.speedup import LAYER_SECONDS, Measurement, Speedups, family_of
 from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
 from hpcmtl.taskgraph.work import Work
 
@@ -20,9 +20,20 @@ def with_work(**changes: object) -> TaskNode:
     return replace(NODE, work=replace(WORK, **changes))
 
 
+def seconds_at(task: TaskNode, *measured: Measurement) -> np.ndarray:
+    """Predicted seconds at `WIDTHS`."""
+    return Speedups(measured).predict(task, WIDTHS).seconds
+
+
+def layer(task: TaskNode, ranks: int, step_seconds: float, beside: float = 0.5, steps: int = 100) -> Measurement:
+    """A measured layer of a task."""
+    rows = -(-task.work.batch_size // ranks)
+    return Measurement(family_of(task), ranks, 1, rows, steps, step_seconds, steps * step_seconds + beside)
+
+
 def test_more_ranks_are_faster_but_not_in_proportion() -> None:
     """A large network gains from ranks, and pays for the allreduce."""
-    seconds = seconds_at(NODE, WIDTHS)
+    seconds = seconds_at(NODE)
 
     assert seconds[1] < seconds[0]
     assert np.all(seconds[1:] * WIDTHS[1:] > seconds[0])
@@ -33,30 +44,79 @@ def test_a_tiny_network_is_slower_on_many_ranks() -> None:
     node = with_work(parameters=100, sample_bytes=4)
     problem = make_problem(TaskGraph((node,), ()), 64)
 
-    assert seconds_at(node, WIDTHS)[-1] > seconds_at(node, WIDTHS)[0]
+    assert seconds_at(node)[-1] > seconds_at(node)[0]
     assert problem.allowed[0].all()
     assert problem.useful[0].tolist() == [True] + [False] * 63
 
 
-@pytest.mark.parametrize("changes", [{"passes": 6}, {"samples": 20_000}, {"parameters": 2_000_000}, {"trains": True}])
+@pytest.mark.parametrize("changes", [{"passes": 6}, {"samples": 20_000}, {"parameters": 2_000_000}])
 def test_more_work_takes_longer(changes: dict[str, object]) -> None:
-    """Time grows with epochs, rows and parameters, and training takes longer than applying."""
-    assert np.all(seconds_at(with_work(**changes), WIDTHS) > seconds_at(with_work(trains=False), WIDTHS))
+    """Time grows with epochs, rows and parameters."""
+    assert np.all(seconds_at(with_work(**changes)) > seconds_at(NODE))
+
+
+def test_training_takes_longer_than_applying() -> None:
+    """A network is only run forward by a task that applies it, once."""
+    assert np.all(seconds_at(NODE) > seconds_at(replace(with_work(trains=False), kind="extract")))
 
 
 def test_each_layer_costs_its_start() -> None:
-    """Two more layers of the same work cost two more starts."""
-    more = seconds_at(replace(NODE, layers=6), WIDTHS) - seconds_at(NODE, WIDTHS)
+    """Two more layers of the same work cost two more starts: as measured, or else as guessed."""
+    measured = [layer(NODE, 2, 0.01, beside) for beside in (0.2, 0.4)]
 
-    assert more == pytest.approx(np.full(6, 2 * LAYER_SECONDS))
+    for start, known in ((LAYER_SECONDS, []), (0.3, measured)):
+        more = seconds_at(replace(NODE, layers=6), *known) - seconds_at(NODE, *known)
+        assert more == pytest.approx(np.full(6, 2 * start))
 
 
 def test_python_tasks_do_not_scale() -> None:
-    """Nothing is known of a callable, so that no rank is spent on it in vain."""
-    seconds = seconds_at(replace(NODE, kind="python"), WIDTHS)
+    """Nothing is known of a callable, so that no rank is spent on it in vain; one that was measured is known."""
+    node = replace(NODE, kind="python", layers=1)
+    measured = Measurement(family_of(node), 3, 1, 0, 1, 7.0, 7.0)
+    before, after = seconds_at(node), seconds_at(node, measured)
 
-    assert np.all(seconds == seconds[0])
-    assert seconds[0] > 0
+    assert np.all(before == before[0])
+    assert before[0] > 0
+    assert after == pytest.approx(np.full(6, 7.0))
+    assert np.all(seconds_at(replace(node, name="b"), measured) < 3.0)
+
+
+def test_measured_widths_are_predicted_by_the_median() -> None:
+    """The median of the steps counts where there is one, to the last bit but rounding; the fit in between."""
+    found = [layer(NODE, 1, s, beside=0.0) for s in (0.2, 0.3, 9.0)] + [layer(NODE, 4, 0.2, beside=0.0)]
+    known = Speedups(found).predict(NODE, WIDTHS)
+
+    assert known.seconds[[0, 3]] == pytest.approx([0.3 * WORK.steps, 0.2 * WORK.steps])
+    assert known.measured.tolist() == [True, False, False, True, False, False]
+    assert known.layers == 4
+    assert 0.1 * WORK.steps < known.seconds[1] < 0.35 * WORK.steps
+
+
+def test_measurements_make_sure() -> None:
+    """What was measured is predicted with less doubt than what was not, and its neighbours with less than before."""
+    before = Speedups().predict(NODE, WIDTHS)
+    after = Speedups([layer(NODE, 1, 0.05, beside=0.0)] * 4).predict(NODE, WIDTHS)
+    doubt_before, doubt_after = before.late / before.seconds, after.late / after.seconds
+
+    assert np.all(doubt_before > 1)
+    assert 1 < doubt_after[0] < 1.1 < doubt_after[1]
+    assert np.all(doubt_after[:5] < doubt_before[:5])
+
+
+def test_a_family_learns_from_others() -> None:
+    """If steps were three times as long as their size says, a family that was not measured is thought slower."""
+    other = with_work(parameters=500_000, batch_size=32)
+    expected = seconds_at(other)[0] / other.work.steps
+    slow = [layer(other, ranks, 3 * expected / min(ranks, 2)) for ranks in (1, 2, 4)]
+
+    assert np.all(seconds_at(NODE, *slow)[:3] > 1.3 * seconds_at(NODE)[:3])
+
+
+def test_the_order_of_measurements_does_not_matter() -> None:
+    """The same measurements in another order predict the same."""
+    found = [layer(NODE, ranks, 0.3 / ranks + 0.01 * k) for ranks in (1, 2, 4) for k in range(3)]
+
+    assert seconds_at(NODE, *found) == pytest.approx(seconds_at(NODE, *found[::-1]), rel=1e-6)
 
 
 def test_widths_outside_the_limits_are_not_allowed() -> None:

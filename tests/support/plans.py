@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from hpcmtl.layerplan.plan import PlannedTask
+from hpcmtl.layerplan.speedup import Family
+
+FAMILY = Family("train", 1000, 64, 32)
 
 
 def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:
     """One task of a hand-made plan."""
-    return PlannedTask(name, "train", 2, block[1], 0, 1.0, len(name), 0, *span, block[0], critical)
+    return PlannedTask(
+        name, "train", 2, block[1], 0, 1.0, len(name), 0, *span, 1.5 * span[1], block[0], critical, FAMILY
+    )
 
 
 TASKS = (

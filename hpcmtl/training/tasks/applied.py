@@ -20,6 +20,7 @@ from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
 from hpcmtl.jobfile.schema import Applied
 from hpcmtl.results.progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
+from hpcmtl.taskgraph.work import APPLIED_BATCH
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoint_file
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 PARAMETERS = "parameters/"
-_DEFAULT_BATCH = 256
 
 
 class AppliedSession:
@@ -51,7 +51,7 @@ class AppliedSession:
         self.context = context
         trained = applied_to(context.job, task)
         self.objectives = objectives_of(context.job, trained)
-        self._batch_size = task.batch_size or _DEFAULT_BATCH
+        self._batch_size = task.batch_size or APPLIED_BATCH
         self._splits = list(splits)
         self.input = context.source(INPUT, task.input or trained.input)
         self._sources = [self.input, *(context.source(key, reference) for key, reference in targets.items())]
@@ -66,13 +66,19 @@ class AppliedSession:
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
         started = time.perf_counter()
-        batches, rows = self._run(layer)
+        rows = self._run(layer)
+        seconds = time.perf_counter() - started
         metrics: Mapping[str, float] = {}
         if self.context.group.rank == 0:
             seal(self._part_file(layer), rows, {"task": self.context.task, "layer": layer})
             if layer == self.context.layers - 1:
                 metrics = self.finish(self._joined())
-        return LayerOutcome(batches, time.perf_counter() - started, metrics=metrics)
+        samples = self._bounds[layer + 1] - self._bounds[layer]
+        fullest = -(-samples // self.context.group.size)
+        steps = -(-fullest // self._batch_size)
+        return LayerOutcome(
+            steps, fullest / max(steps, 1), seconds / max(steps, 1), time.perf_counter() - started, metrics=metrics
+        )
 
     def close(self) -> None:
         """See `Session`; a network alone holds nothing of the group."""
@@ -86,7 +92,7 @@ class AppliedSession:
         write_dataset_file(artifact_file(self.context.directory, self.context.task), arrays, split)
         return {}
 
-    def _run(self, layer: int) -> tuple[int, Arrays]:
+    def _run(self, layer: int) -> Arrays:
         """Run this rank's share of the layer's samples; return all rows on the first rank."""
         group, piece = self.context.group, slice(self._bounds[layer], self._bounds[layer + 1])
         kept: dict[str, list[np.ndarray[Any, Any]]] = {}
@@ -104,7 +110,7 @@ class AppliedSession:
         # A rank without samples does not know the names: those that have some tell them.
         names = sorted(set().union(*group.allgather(set(kept))))
         gathered = {name: gather_rows(group, _stacked(kept.get(name))) for name in names}
-        return -(-count // self._batch_size), {name: rows for name, rows in gathered.items() if rows is not None}
+        return {name: rows for name, rows in gathered.items() if rows is not None}
 
     def _report(self, layer: int, count: int, seconds: float) -> None:
         if self.context.group.rank == 0:

@@ -77,7 +77,8 @@ class PythonSession:
         )
         result = self._function(given)
         metrics = on_root(context.group, lambda: self._publish(result))
-        return LayerOutcome(1, time.perf_counter() - started, metrics=metrics)
+        seconds = time.perf_counter() - started
+        return LayerOutcome(1, 0, seconds, seconds, metrics=metrics)
 
     def close(self) -> None:
         """See `Session`; nothing is held."""

@@ -49,6 +49,7 @@ class TrainSession:
         self._waited = 0.0
         self._feed = self._make_feed()
         samples = _train_samples(context, task.input)
+        self._rows = -(-min(self._feed.batch_size, samples) // context.group.size)  # of a step, on the fullest rank
         self._steps_per_epoch = batches_per_epoch(samples, self._feed.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"
@@ -64,12 +65,12 @@ class TrainSession:
             self._begin(layer)
         assert self._next_step is not None
         self._learner.reseed(context.seed("layer", layer, context.group.rank))
-        first = self._next_step
+        first, training = self._next_step, time.perf_counter()
         trained = self._train(layer, first)
+        seconds = time.perf_counter() - training
         self._next_step = trained.next_step
         state = self._learner.state()
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in trained.losses.items()})
-        seconds = time.perf_counter() - started
         facts = {
             "step": trained.next_step,
             "seed": context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
@@ -178,11 +179,12 @@ class TrainSession:
         steps = trained.next_step - first
         return LayerOutcome(
             steps=steps,
+            rows=self._rows,
+            step_seconds=training_seconds / max(steps, 1),
             seconds=time.perf_counter() - started,
             stopped=trained.stopped,
             metrics=dict(self._metrics),
             facts={
-                "step_seconds": training_seconds / max(steps, 1),
                 "data_wait": self._waited / max(training_seconds, 1e-9),
                 "skipped_steps": self._learner.skipped_steps,
             },
