@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -35,6 +35,22 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
+class Size(NamedTuple):
+    """How large a network is.
+
+    Attributes:
+        parameters: trainable scalars.
+        multiplications: to run one sample forward.
+    """
+
+    parameters: int
+    multiplications: int
+
+    def plus(self, *others: Size) -> Size:
+        """The size of several networks together."""
+        return Size(*(sum(column) for column in zip(self, *others, strict=True)))
+
+
 class NetworkShape(Protocol):
     """What planning and checking know of a network."""
 
@@ -42,15 +58,21 @@ class NetworkShape(Protocol):
         """Shape that the network, or one part of it, makes of one sample; None where only running it tells."""
         ...
 
-    def parameter_count(self, sample: Shape) -> int | None:
-        """Number of trainable scalars; None where only building it tells."""
+    def size(self, sample: Shape, part: str | None = None) -> Size | None:
+        """How large the network, or one part of it, is for such samples; None where only building it tells."""
         ...
 
 
-def _dense(inputs: int, widths: Widths) -> int:
-    """Parameters of a chain of dense layers."""
-    sizes = (inputs, *widths)
-    return sum(a * b + b for a, b in itertools.pairwise(sizes))
+def _dense(inputs: int, widths: Widths) -> Size:
+    """A chain of dense layers."""
+    layers = list(itertools.pairwise((inputs, *widths)))
+    return Size(sum(a * b + b for a, b in layers), sum(a * b for a, b in layers))
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, pixels: int) -> Size:
+    """A 'same' convolution of an image of so many pixels."""
+    weights = inputs * outputs * kernel * kernel
+    return Size(weights + outputs, weights * pixels)
 
 
 def _images(name: str, sample: Shape) -> tuple[int, int, int]:
@@ -59,14 +81,14 @@ def _images(name: str, sample: Shape) -> tuple[int, int, int]:
     return sample
 
 
-def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -> tuple[int, Shape]:
-    """Parameters and output shape of 'same' convolutions, each followed by 2x2 pooling (rounded up)."""
+def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -> tuple[Size, Shape]:
+    """Size and output shape of 'same' convolutions, each followed by 2x2 pooling (rounded up)."""
     inputs, height, width = sample
-    count = 0
+    size = Size(0, 0)
     for outputs in channels:
-        count += inputs * outputs * kernel * kernel + outputs
+        size = size.plus(_convolution(inputs, outputs, kernel, height * width))
         inputs, height, width = outputs, (height + 1) // 2, (width + 1) // 2
-    return count, (inputs, height, width)
+    return size, (inputs, height, width)
 
 
 class Mlp(Spec):
@@ -89,9 +111,9 @@ class Mlp(Spec):
             return (self.widths[-1] if self.widths else math.prod(sample),)
         return (self.outputs,)
 
-    def parameter_count(self, sample: Shape) -> int:
+    def size(self, sample: Shape, part: str | None = None) -> Size:
         """See `NetworkShape`."""
-        return _dense(math.prod(sample), (*self.widths, self.outputs))
+        return _dense(math.prod(sample), self.widths if part == "body" else (*self.widths, self.outputs))
 
 
 class ConvNet(Spec):
@@ -116,10 +138,10 @@ class ConvNet(Spec):
             return (self.widths[-1] if self.widths else math.prod(image),)
         return (self.outputs,)
 
-    def parameter_count(self, sample: Shape) -> int:
+    def size(self, sample: Shape, part: str | None = None) -> Size:
         """See `NetworkShape`."""
-        count, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
-        return count + _dense(math.prod(image), (*self.widths, self.outputs))
+        size, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
+        return size.plus(_dense(math.prod(image), self.widths if part == "body" else (*self.widths, self.outputs)))
 
 
 class ConvAutoencoder(Spec):
@@ -140,17 +162,18 @@ class ConvAutoencoder(Spec):
         _images(self.name, sample)
         return (self.code,) if part == "encoder" else sample
 
-    def parameter_count(self, sample: Shape) -> int:
+    def size(self, sample: Shape, part: str | None = None) -> Size:
         """See `NetworkShape`."""
-        count, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
-        size = math.prod(image)
-        back = (*reversed(self.channels[:-1]), sample[0])
-        ups = 0
-        inputs = self.channels[-1]
-        for outputs in back:
-            ups += inputs * outputs * self.kernel * self.kernel + outputs
-            inputs = outputs
-        return count + _dense(size, (self.code, size)) + ups
+        inputs, height, width = _images(self.name, sample)
+        size, image = _convolutions((inputs, height, width), self.channels, self.kernel)
+        size = size.plus(_dense(math.prod(image), (self.code,)))
+        if part == "encoder":
+            return size
+        size = size.plus(_dense(self.code, (math.prod(image),)))
+        for outputs, back in zip(self.channels, (inputs, *self.channels), strict=False):  # the way back, from its end
+            size = size.plus(_convolution(outputs, back, self.kernel, height * width))
+            height, width = (height + 1) // 2, (width + 1) // 2
+        return size
 
 
 class UserModel(BaseModel):
@@ -174,7 +197,7 @@ class UserModel(BaseModel):
         """Unknown before the network is built."""
         return None
 
-    def parameter_count(self, sample: Shape) -> int | None:  # noqa: ARG002 - the seam's form
+    def size(self, sample: Shape, part: str | None = None) -> Size | None:  # noqa: ARG002 - the seam's form
         """Unknown before the network is built."""
         return None
 

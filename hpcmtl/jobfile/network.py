@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpcmtl.jobfile.models import Size
 from hpcmtl.jobfile.schema import Extract, Joint, Predict, Python, Train
 
 if TYPE_CHECKING:
@@ -158,15 +159,15 @@ def objective_shapes(network: Network, sample: Shape) -> dict[str, Shape | None]
     return {name: output_shape(head, code) if code is not None else None for name, head in network.heads}
 
 
-def parameter_count(network: Network, sample: Shape) -> int:
-    """Trainable scalars of a network; parts that only building tells count as nothing.
-
-    A part is counted with its whole: this serves predictions of work, not allocation.
-    """
+def size_of(network: Network, sample: Shape) -> Size:
+    """How large a network is; parts that only building tells count as nothing."""
     if isinstance(network, Leaf):
-        return network.model.parameter_count(sample) or 0
+        return network.model.size(sample) or Size(0, 0)
     if isinstance(network, Part):
-        return parameter_count(network.whole, sample)
+        whole = network.whole
+        if isinstance(whole, Leaf):
+            return whole.model.size(sample, network.part) or Size(0, 0)
+        return size_of(whole.trunk if isinstance(whole, Shared) else whole, sample)  # whose one part is its trunk
     code = output_shape(network.trunk, sample)
-    heads = sum(parameter_count(head, code) for _, head in network.heads) if code is not None else 0
-    return parameter_count(network.trunk, sample) + heads
+    heads = () if code is None else (size_of(head, code) for _, head in network.heads)
+    return size_of(network.trunk, sample).plus(*heads)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 # decide which tasks are big and how far they scale.
 LAYER_SECONDS = 0.04  # s a layer: command, communicator, engine, first step (measured: 35-43 ms)
 STEP_SECONDS = 1.5e-3  # s a step: Python, operator dispatch, optimizer
-FLOP_SECONDS = 1 / 3e9  # s a floating point operation of one rank on small layers
-TRAIN_FLOPS = 6  # operations a parameter and sample: multiply and add, forward and twice backward
-APPLY_FLOPS = 2  # operations a parameter and sample, forward alone
+FLOP_SECONDS = 1 / 4e9  # s a floating point operation of one rank on small layers (measured: 3.6 to 9e9 a second)
+TRAIN_FLOPS = 6  # operations a multiplication of one sample: multiply and add, forward and twice backward
+APPLY_FLOPS = 2  # operations a multiplication, forward alone
 READ_SECONDS = 1e-9  # s a byte of input
 ROUND_SECONDS = 2e-4  # s a round of the allreduce (latency and negotiation)
 WIRE_SECONDS = 1e-9  # s a byte of gradient between ranks
@@ -37,7 +37,7 @@ ACROSS = 1.1  # how much longer a round takes between nodes
 OVERLAP = 0.1  # hardly any of small gradients
 PYTHON_SECONDS = 1.0  # s of a user's callable beyond reading its input: nothing is known of it
 
-SPREAD = Parameters(0.7, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5)  # of the logarithms of what the constants predict
+SPREAD = Parameters(0.7, 0.7, 1.0, 1.0, 1.0, 1.0, 0.5)  # of the logarithms of what the constants predict
 MEASURED_SPREAD = 0.1  # of a layer's mean step from another layer's on the same ranks
 MISFIT_SPREAD = 0.05  # of the form from the median of many layers
 P90 = 1.2816  # standard deviations of a normal distribution, above which one in ten lies
@@ -49,6 +49,7 @@ class Family(NamedTuple):
     Attributes:
         kind: task kind.
         parameters: trainable scalars.
+        multiplications: to run one row forward.
         sample_bytes: bytes of one row that it reads.
         batch_size: rows of one step, over the group if it trains.
         name: of the task, for a callable of which nothing else is known; else empty.
@@ -56,6 +57,7 @@ class Family(NamedTuple):
 
     kind: str
     parameters: int
+    multiplications: int
     sample_bytes: int
     batch_size: int
     name: str = ""
@@ -173,7 +175,8 @@ def family_of(task: TaskNode) -> Family:
     """The family of a task."""
     work = task.work
     name = task.name if task.kind == "python" else ""
-    return Family(task.kind, work.parameters, work.sample_bytes, work.batch_size, name)
+    multiplications = max(work.multiplications, work.parameters)  # one a parameter, where nothing better is known
+    return Family(task.kind, work.parameters, multiplications, work.sample_bytes, work.batch_size, name)
 
 
 def expected(family: Family) -> Belief:
@@ -183,10 +186,10 @@ def expected(family: Family) -> Belief:
         known = Parameters(PYTHON_SECONDS + row * family.batch_size, 0, 0, 0, 0, 0, OVERLAP)
     elif family.trains:
         wire = family.parameters * GRADIENT_BYTES * WIRE_SECONDS
-        row += family.parameters * TRAIN_FLOPS * FLOP_SECONDS
+        row += family.multiplications * TRAIN_FLOPS * FLOP_SECONDS
         known = Parameters(STEP_SECONDS, row, ROUND_SECONDS, wire, ROUND_SECONDS * ACROSS, wire, OVERLAP)
     else:
-        row += family.parameters * APPLY_FLOPS * FLOP_SECONDS
+        row += family.multiplications * APPLY_FLOPS * FLOP_SECONDS
         known = Parameters(STEP_SECONDS, row, 0, 0, 0, 0, OVERLAP)
     return prior(known, SPREAD)
 

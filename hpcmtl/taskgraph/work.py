@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.network import applied_to, network_of, parameter_count, published_arrays
+from hpcmtl.jobfile.models import Size
+from hpcmtl.jobfile.network import Part, applied_to, network_of, parts_of, published_arrays, size_of
 from hpcmtl.jobfile.references import references_of
-from hpcmtl.jobfile.schema import SPLITS, Applied, Evaluate, Joint, Python, Train, Trained
+from hpcmtl.jobfile.schema import SPLITS, Applied, Evaluate, Extract, Joint, Python, Train, Trained
 from hpcmtl.jobfile.shapes import Array
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Work:
         sample_bytes: bytes of one row over all arrays that are read.
         parameters: trainable scalars of the network; 0 where only building it tells.
         trains: whether gradients are computed and combined.
+        multiplications: to run one row forward; 0 where only building the network tells.
     """
 
     samples: int
@@ -42,6 +44,7 @@ class Work:
     sample_bytes: int
     parameters: int
     trains: bool
+    multiplications: int = 0
 
     @property
     def steps_per_pass(self) -> int:
@@ -79,7 +82,9 @@ def work_of(job: Job, name: str, arrays: Mapping[str, Array]) -> Work:
         return Work(rows, 1, max(rows, 1), sample_bytes, 0, trains=False)
     batch_size = task.batch_size or (job.defaults.batch_size if isinstance(task, Trained) else APPLIED_BATCH)
     passes = task.epochs if isinstance(task, Trained) else 1
-    return Work(rows, passes, batch_size, sample_bytes, _parameters(job, name, arrays), isinstance(task, Trained))
+    size = _size(job, name, arrays)
+    trains = isinstance(task, Trained)
+    return Work(rows, passes, batch_size, sample_bytes, size.parameters, trains, size.multiplications)
 
 
 def _inputs(job: Job, name: str) -> set[str]:
@@ -112,9 +117,12 @@ def _sample_bytes(array: Array, arrays: Mapping[str, Array]) -> int:
     return max(known, default=GUESSED_SAMPLE_BYTES)
 
 
-def _parameters(job: Job, name: str, arrays: Mapping[str, Array]) -> int:
+def _size(job: Job, name: str, arrays: Mapping[str, Array]) -> Size:
     task = job.tasks[name]
     source = applied_to(job, task) if isinstance(task, Applied) else task
     assert isinstance(source, Train | Joint), "python tasks have no network"
     array = arrays.get((task.input if isinstance(task, Applied) else None) or source.input)
-    return parameter_count(network_of(job, source), array.shape) if array and array.shape is not None else 0
+    network = network_of(job, source)
+    if isinstance(task, Extract) and task.output in (parts_of(network) or ()):
+        network = Part(network, task.output)
+    return size_of(network, array.shape) if array and array.shape is not None else Size(0, 0)

@@ -9,7 +9,7 @@ from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 from hpcmtl.layerplan.render import gantt, print_plan, summary_lines
 from hpcmtl.layerplan.speedup import Family
 
-FAMILY = Family("train", 1000, 64, 32)
+FAMILY = Family("train", 1000, 1000, 64, 32)
 
 
 def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:

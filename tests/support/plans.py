@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpcmtl.layerplan.plan import PlannedTask
 from hpcmtl.layerplan.speedup import Family
 
-FAMILY = Family("train", 1000, 64, 32)
+FAMILY = Family("train", 1000, 1000, 64, 32)
 
 
 def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:

@@ -38,7 +38,7 @@ def test_shapes_and_parameters_are_as_predicted(model, sample, count):
     parameters = sum(int(np.prod(array.shape)) for array in network.parameter_arrays().values())
 
     assert network.outputs(inputs)["main"].shape == (count, *model.output_shape(sample))
-    assert parameters == model.parameter_count(sample)
+    assert parameters == model.size(sample).parameters
     for part, shape in made.items():
         predicted = model.output_shape(sample, part)
         # A body of no layers at all leaves dense samples flat.
