@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Bools, Floats
 
-ROUNDS = 100  # how often the rest is planned anew in a noisy run
+NEXT = 64  # how many tasks are packed at every event
+LATE = 1.01  # a task that is late is expected to end at so many times the present
 
 
 def realised(problem: PlanningProblem, plan: Schedule, factors: Floats, past: Past | None = None) -> Schedule:
@@ -23,32 +24,24 @@ def realised(problem: PlanningProblem, plan: Schedule, factors: Floats, past: Pa
 
 
 def with_noise(problem: PlanningProblem, plan: Schedule, factors: Floats, bound: float) -> Schedule:
-    """Run a plan while its rest is packed again every so often, from what has really happened by then.
+    """Run tasks as a dispatcher that packs what comes next at every end, and starts what then starts at once.
 
     Of a running task only its predicted end is known, and that it is late once this has passed.
     """
-    columns = plan.columns
-    really = realised(problem, plan, factors)
-    for k in range(1, ROUNDS):
-        now = float(np.quantile(really.end, k / ROUNDS))
-        started = really.start <= now
-        predicted = really.start + problem.at(plan.columns)[0]
-        expected = np.where(really.end <= now, really.end, np.maximum(predicted, now))
-        past = Past(now, started, replace(really, end=expected))
-        old = replace(plan, start=np.where(started, really.start, plan.start))
-        allocated = np.where(started, plan.columns, columns)
-        plan = min(
-            (static(problem, old, past), pack(problem, allocated, mould=bound, past=past)),
-            key=lambda schedule: schedule.makespan,
-        )
-        truth = Past(now, started, really)
-        really = realised(problem, plan, factors, truth)
-    return really
-
-
-def static(problem: PlanningProblem, plan: Schedule, past: Past) -> Schedule:
-    """What the plan becomes by prediction if its order on every rank is kept."""
-    return replay(problem, plan, problem.at(plan.columns)[0], past)
+    columns, first_rank = plan.columns.copy(), plan.first_rank.copy()
+    started = np.zeros(len(columns), dtype=np.bool_)
+    start, end, expected = (np.full(len(columns), np.inf) for _ in range(3))
+    now = 0.0
+    while not started.all():
+        running = Schedule(columns, start, np.where(end <= now, end, np.maximum(expected, now * LATE)), first_rank)
+        packed = pack(problem, columns, mould=bound, past=Past(now, started, running), most=NEXT)
+        begin = ~started & (packed.start <= now)
+        columns[begin], first_rank[begin] = packed.columns[begin], packed.first_rank[begin]
+        seconds = problem.at(columns)[0][begin]
+        start[begin], expected[begin], end[begin] = now, now + seconds, now + seconds * factors[begin]
+        started |= begin
+        now = end[end > now].min(initial=np.inf)
+    return Schedule(columns, start, end, first_rank)
 
 
 def after_loss(problem: PlanningProblem, plan: Schedule, moment: float, gone: Bools, *, anew: bool) -> Schedule:

@@ -13,6 +13,9 @@ from operator import and_
 from typing import NamedTuple
 
 
+ANYWHERE = -1  # all bits: a block may begin at any rank
+
+
 class Slot(NamedTuple):
     """Where a task fits.
 
@@ -47,7 +50,7 @@ class Occupancy:
             ready: when it may start.
             seconds: how long it takes.
             width: ranks, side by side.
-            firsts: bit mask of the ranks that its block may start at; there must be room at one of them at last.
+            firsts: bit mask of the ranks that its block may start at, or `ANYWHERE`; there must be room at one of them at last.
             before: when it must have ended.
         """
         begins, free, count, last = self._begins, self._free, self._count, len(self._begins)
@@ -60,8 +63,10 @@ class Occupancy:
         while (end := start + seconds) < before:
             while k == i or (k < last and begins[k] < end):
                 if count[k] < width:  # no slot holds this interval: the next one to try begins after it
-                    i = k = k + 1
-                    start = begins[i]
+                    k += 1
+                    while count[k] < width:
+                        k += 1
+                    i, start = k, begins[k]
                     if (end := start + seconds) >= before:
                         return None
                     newer, older = self._everywhere, []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.occupancy import Occupancy
+from hpcmtl.layerplan.occupancy import ANYWHERE, Occupancy
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.occupancy import Slot
@@ -86,6 +86,7 @@ def pack(
     turn: Ints | None = None,
     alone: bool = False,
     past: Past | None = None,
+    most: int | None = None,
 ) -> Schedule:
     """Give every task in turn the earliest place for its ranks.
 
@@ -98,11 +99,12 @@ def pack(
             dispatch order.
         alone: one task at a time, whatever its width.
         past: what has started already.
+        most: only place so many; what comes after them starts at infinity.
     """
     packing = _Packing(problem, columns, mould, alone=alone)
     if turn is None:
         turn = np.argsort(dispatch_order(problem, packing.bottom))
-    return packing.schedule(turn.tolist(), past)
+    return packing.schedule(turn.tolist(), past, len(turn) if most is None else most)
 
 
 def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats, past: Past | None = None) -> Schedule:
@@ -138,6 +140,7 @@ class _Packing:
         self.latest = ((np.inf if mould is None else mould) - self.bottom + seconds).tolist()
         self.mouldable, self.alone = mould is not None, alone
         self.places = problem.places
+        self.anywhere, self.wide = not problem.rules.any, WIDE * problem.ranks
         self.occupancy = Occupancy(self.places.ranks)
         self.choice_columns, self.choice_widths, self.choice_times = (
             problem.choice_lists if self.mouldable else ([], [], [])
@@ -146,8 +149,8 @@ class _Packing:
         self.end = [np.inf] * len(self.widths)
         self.first_rank = [0] * len(self.widths)
 
-    def schedule(self, turn: list[int], past: Past | None) -> Schedule:
-        """Place all tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
+    def schedule(self, turn: list[int], past: Past | None, most: int) -> Schedule:
+        """Place tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
         problem = self.problem
         starts, items = problem.levels.consumer_lists
         waiting = np.diff(problem.levels.producers.starts).tolist()
@@ -163,8 +166,9 @@ class _Packing:
         queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0 and task not in done]
         heapify(queue)
         end = 0.0
-        while queue:
+        while queue and most:
             _, task = heappop(queue)
+            most -= 1
             self._place(task, max(ready[task], end) if self.alone else ready[task])
             end = self.end[task]
             for consumer in items[starts[task] : starts[task + 1]]:
@@ -194,7 +198,7 @@ class _Packing:
         return started
 
     def _place(self, task: int, ready: float) -> None:
-        guide = self.places.guide(task)
+        guide = -1 if self.anywhere else self.places.guide(task)
         if guide >= 0:
             self.columns[task], self.widths[task] = self.columns[guide], self.widths[guide]
             self.seconds[task] = float(self.problem.times[task, self.columns[task]])
@@ -206,13 +210,14 @@ class _Packing:
             if slot.end > self.latest[task]:
                 slot = self._other_width(task, slot, ready, narrower=False)
         width = self.widths[task]
-        low = width > WIDE * self.problem.ranks
-        first = ((slot.firsts & -slot.firsts) if low else slot.firsts).bit_length() - 1
-        self.occupancy.take(slot, first, self.places.needed(task, width))
+        first = ((slot.firsts & -slot.firsts) if width > self.wide else slot.firsts).bit_length() - 1
+        self.occupancy.take(slot, first, width if self.anywhere else self.places.needed(task, width))
         self.start[task], self.end[task], self.first_rank[task] = slot.start, slot.end, first
 
     def _find(self, task: int, width: int, seconds: float, ready: float, before: float = np.inf) -> Slot | None:
         """The slot that ends first, and before `before`: the fastest ranks may not be the first to be free."""
+        if self.anywhere:  # worth a way of its own, as most of the time goes here
+            return self.occupancy.find(ready, seconds, width, ANYWHERE, before)
         places, guide, best = self.places, self.places.guide(task), None
         for speed in places.speeds:
             firsts = places.firsts(task, width, speed)

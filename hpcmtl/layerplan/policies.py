@@ -166,6 +166,8 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
         yield best
         for columns in found.stretched:
             yield pack(problem, columns)
+            if not len(problem.levels.edges) and tasks <= STRETCHED_TASKS:
+                yield pack(problem, columns, mould=bound)
         for crowding, cap in dict.fromkeys((*first, *PACKED)):
             if (crowding, cap) not in first and gap(best.makespan, bound) <= POOR:
                 return
