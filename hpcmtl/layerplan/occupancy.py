@@ -12,7 +12,6 @@ from bisect import bisect_left, bisect_right
 from operator import and_
 from typing import NamedTuple
 
-
 ANYWHERE = -1  # all bits: a block may begin at any rank
 
 
@@ -50,12 +49,12 @@ class Occupancy:
             ready: when it may start.
             seconds: how long it takes.
             width: ranks, side by side.
-            firsts: bit mask of the ranks that its block may start at, or `ANYWHERE`; there must be room at one of them at last.
+            firsts: bit mask of the ranks that its block may start at, with room at one of them at last, or `ANYWHERE`.
             before: when it must have ended.
         """
         begins, free, count, last = self._begins, self._free, self._count, len(self._begins)
-        i, start = bisect_right(begins, ready) - 1, ready
-        k = i
+        i = k = bisect_right(begins, ready) - 1
+        start = ready
         # What is free in all of the intervals i to k - 1, as a queue of two stacks: `newer` is that of the last ones,
         # `older` has one for each that may be dropped. So each interval is looked at about twice.
         newer = self._everywhere
@@ -63,7 +62,6 @@ class Occupancy:
         while (end := start + seconds) < before:
             while k == i or (k < last and begins[k] < end):
                 if count[k] < width:  # no slot holds this interval: the next one to try begins after it
-                    k += 1
                     while count[k] < width:
                         k += 1
                     i, start = k, begins[k]
@@ -79,8 +77,7 @@ class Occupancy:
                 if mask:
                     return Slot(start, end, mask, i, k)
             if not older:
-                older = list(itertools.accumulate(reversed(free[i:k]), and_))
-                newer = self._everywhere
+                older, newer = list(itertools.accumulate(reversed(free[i:k]), and_)), self._everywhere
             older.pop()
             i += 1
             start = begins[i]

@@ -86,7 +86,6 @@ def pack(
     turn: Ints | None = None,
     alone: bool = False,
     past: Past | None = None,
-    most: int | None = None,
 ) -> Schedule:
     """Give every task in turn the earliest place for its ranks.
 
@@ -99,12 +98,18 @@ def pack(
             dispatch order.
         alone: one task at a time, whatever its width.
         past: what has started already.
-        most: only place so many; what comes after them starts at infinity.
     """
     packing = _Packing(problem, columns, mould, alone=alone)
     if turn is None:
         turn = np.argsort(dispatch_order(problem, packing.bottom))
-    return packing.schedule(turn.tolist(), past, len(turn) if most is None else most)
+    return packing.schedule(turn.tolist(), past, len(turn))
+
+
+def pack_next(problem: PlanningProblem, columns: Ints, mould: float, past: Past, most: int) -> Schedule:
+    """As `pack`, for the next `most` tasks in dispatch order alone; the others start at infinity."""
+    packing = _Packing(problem, columns, mould, alone=False)
+    turn = np.argsort(dispatch_order(problem, packing.bottom))
+    return packing.schedule(turn.tolist(), past, most)
 
 
 def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats, past: Past | None = None) -> Schedule:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcmtl.layerplan.packing import pack
+from hpcmtl.layerplan.packing import Past, Schedule, pack, pack_next, replay
 from hpcmtl.layerplan.problem import PlanningProblem
 from hpcmtl.taskgraph.levels import Levels
 
@@ -38,3 +38,36 @@ def test_a_narrow_task_fills_the_hole_beside_one_that_must_wait() -> None:
 def test_precedence_holds_a_task_back() -> None:
     """A consumer starts when its last producer has ended, ranks or no ranks."""
     assert starts([1, 1, 1], [1.0, 3.0, 1.0], 4, [(0, 2), (1, 2)]) == [0.0, 0.0, 3.0]
+
+
+def test_what_comes_next_alone() -> None:
+    """The next few tasks get the places that a whole packing gives them; the others have none."""
+    made = problem([2, 1, 1, 2], [4.0, 3.0, 1.0, 1.0], 2, [(0, 3)])
+    columns, nothing = made.allowed.argmax(axis=1), np.zeros(4, dtype=np.bool_)
+    nowhere = Schedule(columns, np.zeros(4), np.zeros(4), columns)
+    whole = pack(made, columns, mould=np.inf)
+
+    for most in range(5):
+        some = pack_next(made, columns, np.inf, Past(0.0, nothing, nowhere), most)
+        placed = np.isfinite(some.start)
+        assert placed.sum() == most
+        assert some.start[placed].tolist() == whole.start[placed].tolist()
+
+
+def test_a_late_task_holds_up_its_ranks_and_its_consumers() -> None:
+    """Other seconds move what comes after on the same ranks, and what needs them, and nothing else."""
+    made = problem([1, 1, 1, 1], [2.0, 2.0, 2.0, 2.0], 2, [(0, 3)])
+    columns = made.allowed.argmax(axis=1)
+    plan = Schedule(columns, np.array([0.0, 0, 2, 2]), np.array([2.0, 2, 4, 4]), np.array([0, 1, 0, 1]))
+
+    assert replay(made, plan, np.array([3.0, 2, 2, 2])).start.tolist() == [0, 0, 3, 3]
+    assert replay(made, plan, np.array([2.0, 3, 2, 2])).start.tolist() == [0, 0, 2, 3]
+
+
+def test_barriers_hold_in_a_replay() -> None:
+    """With waves everything waits for the last of the wave before."""
+    made = problem([1, 1, 1], [2.0, 2.0, 2.0], 2, [])
+    columns = made.allowed.argmax(axis=1)
+    plan = Schedule(columns, np.array([0.0, 0, 2]), np.array([2.0, 2, 4]), np.array([0, 1, 0]), np.array([0, 0, 1]))
+
+    assert replay(made, plan, np.array([1.0, 5, 2])).start.tolist() == [0, 0, 5]

@@ -86,6 +86,7 @@ def test_every_policy_makes_valid_plans(policy: str, case: tuple[TaskGraph, int]
     assert violations(make_problem(graph, ranks), plan) == []
     assert plan.makespan >= plan.lower_bound > 0
     assert 0 < plan.utilisation <= 1 + 1e-9
+    assert all(task.late_end >= task.end for task in plan.tasks)
 
 
 @given(graphs())
