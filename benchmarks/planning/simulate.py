@@ -34,7 +34,7 @@ def with_noise(problem: PlanningProblem, plan: Schedule, factors: Floats, bound:
     now = 0.0
     while not started.all():
         running = Schedule(columns, start, np.where(end <= now, end, np.maximum(expected, now * LATE)), first_rank)
-        packed = pack_next(problem, columns, bound, Past(now, started, running), NEXT)
+        packed = pack_next(problem, columns, bound, Past(now, started, running), most=NEXT)
         begin = ~started & (packed.start <= now)
         columns[begin], first_rank[begin] = packed.columns[begin], packed.first_rank[begin]
         seconds = problem.at(columns)[0][begin]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
-    from hpcmtl.dispatch.dispatcher import Dispatcher, Order
+    from hpcmtl.dispatch.dispatcher import Dispatcher
+    from hpcmtl.dispatch.state import Order
     from hpcmtl.results.progress import StepProgress
 
 _log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class ControlThread(threading.Thread):
         elif message is not None:
             self._obey(message.value)
         if self._dispatcher is not None:
-            self._dispatcher.check(time.monotonic())
+            self._give(self._dispatcher.check(time.monotonic()))
         self._sending = [handle for handle in self._sending if not handle.test()]
 
     def _pass_on(self, report: Report) -> None:

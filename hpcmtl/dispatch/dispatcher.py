@@ -1,16 +1,14 @@
-"""Decides which layer runs next on which ranks. Pure: reports and the clock come in, commands go out.
+"""Takes a job through its layers. Pure: reports and the clock come in, commands go out.
 
-Layers of ready tasks start in the order of `layerplan.plan.dispatch_key` as ranks come free; there is no barrier over
-the world unless the plan asks for one. A task keeps its group (engine, network, optimizer state in memory) from layer
-to layer unless a task that goes before it needs those ranks.
+What starts when and where is the scheduler's word (`foresight`, `inorder`). There is no barrier over the world unless
+the plan asks for one. A task keeps its group (engine, network, optimizer state in memory) from layer to layer unless
+the scheduler moves it, or gives those ranks to another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from hpcmtl.communicators.groups import Pool
 from hpcmtl.dispatch.commands import (
     EndOfJob,
     LayerDone,
@@ -21,86 +19,28 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.layerplan.plan import dispatch_key
+from hpcmtl.dispatch.state import Order, Running, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.dispatch.commands import Command, Report
-    from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
-    from hpcmtl.results.progress import StepProgress
+    from hpcmtl.dispatch.commands import Report
+    from hpcmtl.dispatch.state import Observer, Scheduler
+    from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.summary import TaskStatus
-    from hpcmtl.training.session import LayerOutcome
+    from hpcmtl.taskgraph.graph import TaskGraph
 
 # A rank that failed alone leaves its group waiting in a collective; when the others have not reported by then, they are
 # stuck, and only the end of the run gets them out.
 GRACE_SECONDS = 3.0
 # A layer that has said nothing for so long is named, with the ranks that have not reported; it may still be well.
 LATE_SECONDS = 300.0
-
-
-class Observer(Protocol):
-    """Who wants to know what happens: the ledger and the display."""
-
-    def record(self, event: str, **fields: Any) -> None:
-        """Something that the ledger should hold."""
-        ...
-
-    def progressed(self, progress: StepProgress) -> None:
-        """A running layer is so far."""
-        ...
-
-
-@dataclass(frozen=True)
-class Order:
-    """A command and the rank that it is for."""
-
-    rank: int
-    command: Command
+# A task that may be tried again waits so long, and twice as long each time after.
+FIRST_BACK_OFF_SECONDS = 1.0
 
 
 class HopelessError(Exception):
     """A rank failed alone and its group is stuck: the run must be ended from outside."""
-
-
-@dataclass
-class Running:
-    """A layer that is being run."""
-
-    layer: int
-    block: range
-    started: float
-    last_word: float
-    late: bool = False
-    reported: set[int] = field(default_factory=set)
-    outcome: LayerOutcome | None = None
-    failures: list[LayerFailed] = field(default_factory=list)
-    deadline: float | None = None
-
-
-@dataclass
-class TaskState:
-    """What is known of one task.
-
-    Attributes:
-        plan: its part of the plan.
-        needs: tasks that must complete first.
-        layers_done: finished layers.
-        status: None until it has ended.
-        held: ranks that keep its session while it does not run.
-        running: the layer in work.
-        outcomes: of the layers that were run, with their widths.
-        message: why it did not complete.
-    """
-
-    plan: PlannedTask
-    needs: tuple[str, ...]
-    layers_done: int = 0
-    status: TaskStatus | None = None
-    held: range | None = None
-    running: Running | None = None
-    outcomes: list[tuple[int, LayerOutcome]] = field(default_factory=list)
-    message: str = ""
 
 
 class Dispatcher:
@@ -109,22 +49,24 @@ class Dispatcher:
     def __init__(
         self,
         plan: LayerPlan,
-        needs: Mapping[str, tuple[str, ...]],
+        graph: TaskGraph,
         observer: Observer,
+        scheduler: Scheduler,
         finished_layers: Mapping[str, int] | None = None,
     ) -> None:
         """Take up a plan.
 
         Args:
-            plan: who gets how many ranks, and in which order.
-            needs: task -> tasks that must complete before it starts.
+            plan: the tasks and their layers.
+            graph: what they need of each other.
             observer: is told everything.
+            scheduler: says what starts when and where.
             finished_layers: task -> layers that an earlier attempt finished.
         """
-        self.tasks = {task.name: TaskState(task, needs[task.name]) for task in plan.tasks}
-        self._plan = plan
+        self.tasks = {task.name: TaskState(task, graph.producers(task.name)) for task in plan.tasks}
+        self._plan, self._graph = plan, graph
         self._observer = observer
-        self._pool = Pool(plan.ranks)
+        self._scheduler = scheduler
         self._stop_reason = ""
         self._told_end = False
         for name, count in (finished_layers or {}).items():
@@ -173,8 +115,8 @@ class Dispatcher:
             running.outcome = report.outcome
         return self._layer_over(state, running, now) if len(running.reported) == len(running.block) else []
 
-    def check(self, now: float) -> None:
-        """Look at the clock: name layers that are late, once.
+    def check(self, now: float) -> list[Order]:
+        """Look at the clock: name layers that are late, once, and start what has waited long enough.
 
         Raises:
             HopelessError: if the partners of a failed rank have not come back in time.
@@ -192,24 +134,26 @@ class Dispatcher:
                     f"{failure.message}; "
                     f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} cannot go on without it"
                 )
+        due = [state for state in self.tasks.values() if state.waits and 0 < state.not_before <= now]
+        for state in due:
+            state.not_before = 0.0
+        return self._next(now) if due else []
 
     def _layer_over(self, state: TaskState, running: Running, now: float) -> list[Order]:
         name, width = state.plan.name, len(running.block)
         state.running, orders = None, []
-        self._pool.give_back(running.block)
         if running.failures:
             orders += self._release(state, running.block)
-            self._fail(state, running)
+            self._fail(state, running.failures[0], now)
         else:
             assert running.outcome is not None, f"nobody said what came out of {name}, layer {running.layer}"
             outcome = running.outcome
             state.outcomes.append((width, outcome))
             state.held = running.block
             event = "layer_stopped" if outcome.stopped else "layer_ended"
-            seconds = now - running.started
-            self._observer.record(
-                event, task=name, layer=running.layer, ranks=width, **{**outcome.told(), "seconds": seconds}
-            )
+            told = {**outcome.told(), **self._scheduler.layer_ended(state, running, outcome, now)}
+            told["seconds"] = now - running.started
+            self._observer.record(event, task=name, layer=running.layer, ranks=width, **told)
             if not outcome.stopped:
                 state.layers_done = running.layer + 1
             if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
@@ -219,9 +163,24 @@ class Dispatcher:
                 self._end(state, "complete")
         return [*orders, *self._next(now)]
 
-    def _fail(self, state: TaskState, running: Running) -> None:
-        failure = running.failures[0]
+    def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> None:
+        """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
         state.held = None
+        retries = self._graph.task(state.plan.name).retries
+        if state.failed < retries:
+            wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
+            state.failed += 1
+            state.not_before = now + wait
+            self._observer.record(
+                "task_retried",
+                task=state.plan.name,
+                layer=failure.layer,
+                retry=state.failed,
+                retries=retries,
+                wait=wait,
+                message=failure.message,
+            )
+            return
         self._end(state, "failed", failure.message)
         for other in self.tasks.values():
             if other.status is None and other.running is None:
@@ -245,8 +204,8 @@ class Dispatcher:
         """Start what can be started."""
         orders: list[Order] = []
         if not self.stopping:
-            for state in self._ready():
-                orders += self._start(state, now)
+            for state, block in self._scheduler.starts(self.tasks, now):
+                orders += self._start(state, block, now)
         if self.ended and not self._told_end:
             self._told_end = True
             orders += [
@@ -255,25 +214,14 @@ class Dispatcher:
             orders += [Order(rank, EndOfJob()) for rank in range(self._plan.ranks)]
         return orders
 
-    def _ready(self) -> list[TaskState]:
-        waiting = [s for s in self.tasks.values() if s.status is None and s.running is None]
-        ready = [s for s in waiting if all(self.tasks[need].status == "complete" for need in s.needs)]
-        if self._plan.barrier:
-            wave = min((s.plan.wave for s in self.tasks.values() if s.status is None), default=0)
-            ready = [state for state in ready if state.plan.wave == wave]
-        return sorted(ready, key=lambda state: dispatch_key(state.plan))
-
-    def _start(self, state: TaskState, now: float) -> list[Order]:
-        block = self._block_for(state)
-        if block is None:
-            return []
+    def _start(self, state: TaskState, block: range, now: float) -> list[Order]:
         orders: list[Order] = []
+        opened = state.held != block
         for other in self.tasks.values():
-            overlaps = other.held is not None and set(other.held) & set(block)
-            if other.held is not None and overlaps and (other is not state or other.held != block):
+            if other.held is not None and (opened if other is state else set(other.held) & set(block)):
                 orders += self._release(other, other.held)
         state.held = None
-        state.running = Running(state.layers_done, block, now, now)
+        state.running = Running(state.layers_done, block, now, now, opened)
         command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, block.start, len(block))
         self._observer.record(
             "layer_started",
@@ -284,13 +232,6 @@ class Dispatcher:
             ranks=command.width,
         )
         return [*orders, *(Order(rank, command) for rank in block)]
-
-    def _block_for(self, state: TaskState) -> range | None:
-        """The ranks for the next layer: those that hold its session if they are free, else any free block."""
-        width = state.plan.width
-        if state.held is not None and len(state.held) == width and self._pool.take_exactly(state.held):
-            return state.held
-        return self._pool.take(width)
 
     def _release(self, state: TaskState, block: range) -> list[Order]:
         state.held = None

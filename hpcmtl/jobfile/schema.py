@@ -123,6 +123,7 @@ class TaskBase(Spec):
     priority: int = Field(default=0, description="higher goes first among tasks that are ready")
     ranks: Annotated[Ranks, BeforeValidator(_ranks)] = Ranks()
     layers: int | None = Field(default=None, ge=1, description="number of layers, instead of the rule under `layers:`")
+    retries: int = Field(default=0, ge=0, description="tries after a failure, from its last checkpoint")
 
 
 class Trained(TaskBase):

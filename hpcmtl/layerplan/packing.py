@@ -17,6 +17,8 @@ import numpy as np
 from hpcmtl.layerplan.occupancy import ANYWHERE, Occupancy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcmtl.layerplan.occupancy import Slot
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Bools, Floats, Ints
@@ -59,11 +61,13 @@ class Past:
         now: seconds; nothing else may start sooner.
         started: (n,) tasks that have started, or ended.
         schedule: how these ran, or will end by what is known now; of the other tasks it says nothing.
+        busy: blocks of ranks that are taken otherwise, and the seconds until when.
     """
 
     now: float
     started: Bools
     schedule: Schedule
+    busy: tuple[tuple[range, float], ...] = ()
 
 
 def dispatch_order(problem: PlanningProblem, urgency: Floats) -> Ints:
@@ -105,9 +109,21 @@ def pack(
     return packing.schedule(turn.tolist(), past, len(turn))
 
 
-def pack_next(problem: PlanningProblem, columns: Ints, mould: float, past: Past, most: int) -> Schedule:
-    """As `pack`, for the next `most` tasks in dispatch order alone; the others start at infinity."""
+def pack_next(
+    problem: PlanningProblem, columns: Ints, mould: float, past: Past, *, most: int, stay: Sequence[int] = ()
+) -> Schedule:
+    """As `pack`, for the next `most` tasks in dispatch order alone; the others start at infinity.
+
+    Args:
+        problem: the tasks.
+        columns: (n,) as for `pack`.
+        mould: as for `pack`.
+        past: what has started already.
+        most: how many tasks.
+        stay: (n,) the first rank of the block that a task would rather have, where it is free in time; -1 for any.
+    """
     packing = _Packing(problem, columns, mould, alone=False)
+    packing.stay = stay
     turn = np.argsort(dispatch_order(problem, packing.bottom))
     return packing.schedule(turn.tolist(), past, most)
 
@@ -153,6 +169,7 @@ class _Packing:
         self.start = [np.inf] * len(self.widths)
         self.end = [np.inf] * len(self.widths)
         self.first_rank = [0] * len(self.widths)
+        self.stay: Sequence[int] = ()
 
     def schedule(self, turn: list[int], past: Past | None, most: int) -> Schedule:
         """Place tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
@@ -200,6 +217,8 @@ class _Packing:
             if self.end[task] > past.now:
                 block = (1 << self.places.needed(task, self.widths[task])) - 1
                 self.occupancy.block(past.now, self.end[task], block << self.first_rank[task])
+        for ranks, until in past.busy:
+            self.occupancy.block(past.now, until, ((1 << len(ranks)) - 1) << ranks.start)
         return started
 
     def _place(self, task: int, ready: float) -> None:
@@ -216,6 +235,8 @@ class _Packing:
                 slot = self._other_width(task, slot, ready, narrower=False)
         width = self.widths[task]
         first = ((slot.firsts & -slot.firsts) if width > self.wide else slot.firsts).bit_length() - 1
+        if self.stay and self.stay[task] >= 0 and slot.firsts >> self.stay[task] & 1:
+            first = self.stay[task]
         self.occupancy.take(slot, first, width if self.anywhere else self.places.needed(task, width))
         self.start[task], self.end[task], self.first_rank[task] = slot.start, slot.end, first
 

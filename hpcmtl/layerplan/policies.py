@@ -260,4 +260,5 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "exact": exact,
     }
 )
+ADAPTIVE = ("variable", "fixed", "exact")  # whose groups change while a job runs, as what happens differs from the plan
 COMPARED = tuple(policy for policy in POLICIES if policy != "exact")  # which takes seconds, and an extra

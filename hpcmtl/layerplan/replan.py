@@ -52,6 +52,22 @@ def replan(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
     return min(schedules, key=lambda schedule: schedule.makespan)
 
 
+def new_widths(problem: PlanningProblem, columns: Ints, past: Past) -> Ints:
+    """The widths (n,), as columns of the table, with which tasks that all wait are predicted to end first.
+
+    Args:
+        problem: what is left of the tasks.
+        columns: (n,) the widths so far; they are kept if no others are better.
+        past: the ranks that are busy.
+    """
+    found = allocate(problem)
+    bound = lower_bound(problem, found.prices)
+    candidates = [allocation(problem, found, *choice) for choice in dict.fromkeys((*LARGE, *PACKED[:2]))]
+    schedules = [pack(problem, columns, past=past)]
+    schedules += [pack(problem, choice, mould=bound, past=past) for choice in (columns, *candidates)]
+    return min(schedules, key=lambda schedule: schedule.makespan).columns
+
+
 def keep(problem: PlanningProblem, old: Schedule, past: Past) -> Schedule:
     """What becomes of the old plan: its widths in its order; a width that fits nowhere any more is narrowed."""
     return _kept(_without_the_past(problem, past), old, past)

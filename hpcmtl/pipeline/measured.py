@@ -34,7 +34,7 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
     for event in read(directory.ledger_file):
         if event["event"] == "layer_started":
             blocks[event["task"]] = event["first_rank"], event["ranks"]
-        elif event["event"] == "layer_ended" and event["steps"]:
+        elif event["event"] == "layer_ended" and event["step_seconds"] > 0:
             first, ranks = blocks[event["task"]]
             nodes = (first + ranks - 1) // plan.node - first // plan.node + 1 if plan.node else 1
             found.append(

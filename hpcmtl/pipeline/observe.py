@@ -51,6 +51,11 @@ class RunObserver:
                 fields["layer"],
                 ", ".join(map(str, fields["silent_ranks"])),
             )
+        elif event == "task_retried":
+            _log.warning(
+                "task %s failed in layer %d (%s): try %d of %d follows in %g s",
+                *(fields[key] for key in ("task", "layer", "message", "retry", "retries", "wait")),
+            )
         elif event == "task_ended":
             self._display.task_ended(fields["task"], fields["status"], fields["message"])
 

@@ -17,6 +17,7 @@ from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
 from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.dispatch.dispatcher import TaskState
+    from hpcmtl.dispatch.state import TaskState
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.layerplan.speedup import Measurement
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.results.progress import Mode
     from hpcmtl.results.summary import JobStatus
@@ -79,6 +81,7 @@ class _Run:
     directory: RunDirectory
     options: RunOptions
     hosts: Sequence[str]
+    measured: Sequence[Measurement]
 
 
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
@@ -181,14 +184,14 @@ def _look_closely(prepared: Prepared, framework: Framework) -> None:
 
 def _begin(prepared: Prepared, options: RunOptions, hosts: Sequence[str]) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
-    speedups = Speedups(() if options.measured is None else measurements_of(options.measured))
-    layer_plan = plan(prepared, node=ranks_per_node(hosts), speedups=speedups)
+    measured = () if options.measured is None else measurements_of(options.measured)
+    layer_plan = plan(prepared, node=ranks_per_node(hosts), speedups=Speedups(measured))
     directory = create(options.root, prepared.job.job)
     resolved = prepared.job.model_dump(mode="json", by_alias=True, exclude_none=True)
     resolved["data"] = {name: str(path) for name, path in prepared.files.items()}
     directory.job_file.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(prepared, layer_plan, directory, options, hosts)
+    return _Run(prepared, layer_plan, directory, options, hosts, measured)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
@@ -199,8 +202,8 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
     if world.rank == 0:
         write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": list(planned.hosts)})
         with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
-            needs = {name: tuple(task.needs) for name, task in planned.prepared.job.tasks.items()}
-            dispatcher = Dispatcher(planned.plan, needs, observer)
+            scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
+            dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
             _work(world, control_comm, boxes, (planned, framework, dispatcher))
             seconds = time.monotonic() - clock

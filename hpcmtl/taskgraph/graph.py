@@ -45,6 +45,7 @@ class TaskNode:
         input_bytes: bytes that it reads in one pass over its data.
         layers: number of contiguous pieces it is cut into.
         work: its size.
+        retries: how often it is tried again if it fails.
     """
 
     name: str
@@ -55,6 +56,7 @@ class TaskNode:
     input_bytes: int
     layers: int
     work: Work
+    retries: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,8 @@ def _node(job: Job, name: str, arrays: Mapping[str, Array]) -> TaskNode:
     rule = job.layers.model_copy(update={"policy": "fixed"}) if job.policy == "fixed" else job.layers
     python = isinstance(task, Python)  # a callable is one call: there is nowhere to cut it
     layers = 1 if python else layer_count(rule, work.input_bytes, work.steps, task.layers)
-    return TaskNode(
-        name, task.kind, task.priority, task.ranks.min, _max_ranks(job, name, work), work.input_bytes, layers, work
-    )
+    most = _max_ranks(job, name, work)
+    return TaskNode(name, task.kind, task.priority, task.ranks.min, most, work.input_bytes, layers, work, task.retries)
 
 
 def _max_ranks(job: Job, name: str, work: Work) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer, StopTraining, StopWanted
 from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.layerplan.policies import make_plan
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
 from hpcmtl.taskgraph.work import Work
@@ -19,7 +20,7 @@ from hpcmtl.training.session import LayerOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.dispatcher import Order
+    from hpcmtl.dispatch.state import Order
 
 Case = tuple[TaskGraph, int]
 NEVER = -1
@@ -82,7 +83,7 @@ class Simulation:
         self.needs = {name: graph.producers(name) for name in graph.names}
         self.plan = make_plan(graph, ranks, self.policy)
         self.ranks = [Rank() for _ in range(ranks)]
-        self.dispatcher = Dispatcher(self.plan, self.needs, self, self.finished)
+        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler_for(graph, self.plan), self.finished)
         self.now = 0.0
         self._stopped: dict[RunLayer, bool] = {}
 

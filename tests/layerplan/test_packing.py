@@ -48,7 +48,7 @@ def test_what_comes_next_alone() -> None:
     whole = pack(made, columns, mould=np.inf)
 
     for most in range(5):
-        some = pack_next(made, columns, np.inf, Past(0.0, nothing, nowhere), most)
+        some = pack_next(made, columns, np.inf, Past(0.0, nothing, nowhere), most=most)
         placed = np.isfinite(some.start)
         assert placed.sum() == most
         assert some.start[placed].tolist() == whole.start[placed].tolist()

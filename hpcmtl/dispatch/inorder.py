@@ -1,0 +1,49 @@
+"""Starts layers in the order of the plan, with its widths: what fits goes, with or without barriers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.communicators.groups import Pool
+from hpcmtl.dispatch.state import ready
+from hpcmtl.layerplan.plan import dispatch_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.dispatch.state import Running, TaskState
+    from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.training.session import LayerOutcome
+
+
+class InOrder:
+    """A `Scheduler` for the plain policies, which are what they say: they do not adapt."""
+
+    def __init__(self, plan: LayerPlan) -> None:
+        self._plan = plan
+
+    def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
+        """See `Scheduler`; by `dispatch_key`, on the ranks that hold a task's session if these are free."""
+        pool = Pool(self._plan.ranks, self._plan.node or None)
+        for state in tasks.values():
+            if state.running is not None:
+                pool.take_exactly(state.running.block)
+        waiting = [state for state in tasks.values() if ready(tasks, state, now)]
+        if self._plan.barrier:
+            wave = min((state.plan.wave for state in tasks.values() if state.status is None), default=0)
+            waiting = [state for state in waiting if state.plan.wave == wave]
+        for state in sorted(waiting, key=lambda state: dispatch_key(state.plan)):
+            stays = state.held is not None and len(state.held) == state.plan.width and pool.take_exactly(state.held)
+            block = state.held if stays else pool.take(state.plan.width)
+            if block is not None:
+                yield state, block
+
+    def layer_ended(
+        self,
+        state: TaskState,  # noqa: ARG002 - nothing is learnt
+        running: Running,  # noqa: ARG002
+        outcome: LayerOutcome,  # noqa: ARG002
+        now: float,  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        """See `Scheduler`."""
+        return {}
