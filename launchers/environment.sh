@@ -17,8 +17,9 @@ share_cores() { # set cores, and OMP_NUM_THREADS unless the user has; nproc woul
     cores=$(($(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) * ${SLURM_JOB_NUM_NODES:-1}))
     local each=$((cores / ranks))
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((each > 1 ? each : 1))}
-    # Ranks that wait spin, and keep the core from the one that they wait for.
-    [ "$ranks" -le "$cores" ] || export OMPI_MCA_mpi_yield_when_idle=1
+    # A rank has two threads that may be busy, Horovod's beside MXNet's. One that waits in MPI spins, and keeps the core
+    # from the one that it waits for: 2 ranks on 2 cores train 1.4 times faster if it yields.
+    [ $((2 * ranks)) -le "$cores" ] || export OMPI_MCA_mpi_yield_when_idle=${OMPI_MCA_mpi_yield_when_idle-1}
 }
 
 passed_on() { # names of the variables that ranks on other nodes must see as well

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from hpcmtl.layerplan.limit import cut_off, limit_lines, parse_duration
 from hpcmtl.layerplan.policies import COMPARED, plan_problem, utilisation
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.render import print_comparison, print_plan
-from hpcmtl.layerplan.speedup import Speedups
+from hpcmtl.layerplan.speedup import Machine, Speedups
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.prepare import plan as plan_job
 from hpcmtl.pipeline.prepare import prepare
@@ -44,6 +44,10 @@ RanksPerNode = Annotated[
     int | None,
     typer.Option("--ranks-per-node", min=1, help="Ranks of a node; all are on one if not given.", show_default=False),
 ]
+CoresPerNode = Annotated[
+    int | None,
+    typer.Option("--cores-per-node", min=1, help="Cores of a node; one a rank if not given.", show_default=False),
+]
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Say what will not fit: 90s, 45m, 1h30m, 2-00:00:00.")
 ]
@@ -58,6 +62,7 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
     svg: Svg = None,
     time_limit: TimeLimit = None,
     ranks_per_node: RanksPerNode = None,
+    cores_per_node: CoresPerNode = None,
     measured: Measured = None,
     problem: ProblemFile = None,
     out: Out = None,
@@ -68,7 +73,7 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
         raise typer.BadParameter("give either a job file or --problem FILE")
     views = {"--svg": svg, "--time-limit": time_limit}
     for_jobs = {"--ranks": ranks, "--explain": explain, "--compare": compare, **views}
-    for_jobs |= {"--ranks-per-node": ranks_per_node, "--measured": measured}
+    for_jobs |= {"--ranks-per-node": ranks_per_node, "--cores-per-node": cores_per_node, "--measured": measured}
     if file is None:
         _refuse(for_jobs, "goes with a job file")
     else:
@@ -78,22 +83,16 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
         return
     assert file is not None
     limit = None if time_limit is None else parse_duration(time_limit)
-    given = _Given(ranks_per_node or 0, Speedups(() if measured is None else measurements_of(measured)))
+    machine = Machine(ranks_per_node or 0, cores_per_node or 0)
+    speedups = Speedups(() if measured is None else measurements_of(measured), machine)
     if compare:
         _refuse({"--policy": policy, "--explain": explain, **views}, "does not go with --compare")
-        _compare(file, ranks, given, as_json=as_json)
+        _compare(file, ranks, speedups, as_json=as_json)
     elif explain is not None:
         _refuse({"--json": as_json, **views}, "does not go with --explain")
-        _explain(prepare(file, ranks, policy), explain, given)
+        _explain(prepare(file, ranks, policy), explain, speedups)
     else:
-        _plan_job(prepare(file, ranks, policy), svg, limit, given, as_json=as_json)
-
-
-class _Given(NamedTuple):
-    """What the plan of a job is made from beside the job."""
-
-    node: int
-    speedups: Speedups
+        _plan_job(prepare(file, ranks, policy), svg, limit, speedups, as_json=as_json)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:
@@ -102,8 +101,8 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
             raise typer.BadParameter(why, param_hint=name)
 
 
-def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, given: _Given, *, as_json: bool) -> None:
-    layer_plan = plan_job(prepared, **given._asdict())
+def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, speedups: Speedups, *, as_json: bool) -> None:
+    layer_plan = plan_job(prepared, speedups)
     if svg is not None:
         svg.write_text(draw(layer_plan), encoding="utf-8")
     if as_json:
@@ -115,17 +114,17 @@ def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, given: 
         typer.echo(line)
 
 
-def _explain(prepared: Prepared, task: str, given: _Given) -> None:
-    problem = make_problem(prepared.graph, prepared.job.ranks, **given._asdict())
-    layer_plan = plan_job(prepared, **given._asdict())
+def _explain(prepared: Prepared, task: str, speedups: Speedups) -> None:
+    problem = make_problem(prepared.graph, prepared.job.ranks, speedups)
+    layer_plan = plan_job(prepared, speedups)
     rule = prepared.job.layers
-    for line in explained(task, prepared.graph, problem, layer_plan, rule=rule, speedups=given.speedups):
+    for line in explained(task, prepared.graph, problem, layer_plan, rule=rule, speedups=speedups):
         typer.echo(line)
 
 
-def _compare(file: Path, ranks: int | None, given: _Given, *, as_json: bool) -> None:
+def _compare(file: Path, ranks: int | None, speedups: Speedups, *, as_json: bool) -> None:
     jobs = (prepare(file, ranks, policy) for policy in COMPARED)  # each with the layers that it makes
-    plans = [plan_job(job, **given._asdict()) for job in jobs]
+    plans = [plan_job(job, speedups) for job in jobs]
     if as_json:
         fields = ("policy", "makespan", "lower_bound", "gap", "utilisation")
         typer.echo(json.dumps([{name: getattr(plan, name) for name in fields} for plan in plans], indent=2))

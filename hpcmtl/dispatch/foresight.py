@@ -82,10 +82,9 @@ class Foresight:
         seconds = now - running.started
         predicted = self._layer_seconds(state, running)
         family = family_of(self._graph.task(state.plan.name))
-        nodes = _nodes(running.block, self._plan.node)
-        self._measured.append(
-            Measurement(family, len(running.block), nodes, outcome.rows, outcome.steps, outcome.step_seconds, seconds)
-        )
+        nodes, crowd = self._plan.machine.share(running.block)
+        rows, steps, step_seconds = outcome.rows, outcome.steps, outcome.step_seconds
+        self._measured.append(Measurement(family, len(running.block), nodes, crowd, rows, steps, step_seconds, seconds))
         self._beside[running.opened].append(max(seconds - outcome.steps * outcome.step_seconds, 0.0))
         if max(seconds, predicted) > SURPRISE * min(seconds, predicted):
             self._predict()
@@ -93,8 +92,8 @@ class Foresight:
         return {"predicted_seconds": predicted}
 
     def _predict(self) -> None:
-        speedups = Speedups(self._measured)
-        self._problem = make_problem(self._graph, self._plan.ranks, node=self._plan.node, speedups=speedups)
+        speedups = Speedups(self._measured, self._plan.machine)
+        self._problem = make_problem(self._graph, self._plan.ranks, speedups)
 
     def _rest(self, left: Sequence[int], states: Sequence[TaskState], now: float) -> PlanningProblem:
         """What has not started: the layers of each task that are left, from now on."""
@@ -157,7 +156,3 @@ class Foresight:
 def _layers_left(state: TaskState) -> int:
     """Layers of a task that have not been started."""
     return state.plan.layers - state.layers_done - (state.running is not None)
-
-
-def _nodes(block: range, node: int) -> int:
-    return (block.stop - 1) // node - block.start // node + 1 if node else 1

@@ -24,7 +24,7 @@ class InOrder:
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
         """See `Scheduler`; by `dispatch_key`, on the ranks that hold a task's session if these are free."""
-        pool = Pool(self._plan.ranks, self._plan.node or None)
+        pool = Pool(self._plan.ranks, self._plan.machine.node or None)
         for state in tasks.values():
             if state.running is not None:
                 pool.take_exactly(state.running.block)

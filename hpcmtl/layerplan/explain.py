@@ -49,7 +49,7 @@ def explain(
 
 def _times(task: TaskNode, problem: PlanningProblem, speedups: Speedups) -> Iterator[str]:
     """Where the times come from."""
-    known = speedups.predict(task, problem.widths, problem.rules.node)
+    known = speedups.predict(task, problem.widths)
     if not known.layers:
         yield "times: from its size, as nothing like it was measured"
         return

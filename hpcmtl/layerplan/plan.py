@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.layerplan.bounds import gap
-from hpcmtl.layerplan.speedup import Family
+from hpcmtl.layerplan.speedup import ONE_NODE, Family, Machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +91,7 @@ class LayerPlan:
         utilisation: busy rank-seconds over ranks times makespan, from 0 to 1.
         barrier: whether a wave starts only when the wave before has ended on all ranks.
         tasks: in topological order.
-        node: ranks of a node; 0 if all are on one.
+        machine: what it was made for.
     """
 
     policy: str
@@ -101,7 +101,7 @@ class LayerPlan:
     utilisation: float
     barrier: bool
     tasks: tuple[PlannedTask, ...]
-    node: int = 0
+    machine: Machine = ONE_NODE
 
     @property
     def gap(self) -> float:
@@ -126,4 +126,4 @@ class LayerPlan:
         """The plan that `to_dict` was called on."""
         fields = {key: value for key, value in values.items() if key != "gap"}
         tasks = (PlannedTask(**{**task, "family": Family(*task["family"])}) for task in fields["tasks"])
-        return cls(**{**fields, "tasks": tuple(tasks)})
+        return cls(**{**fields, "tasks": tuple(tasks), "machine": Machine(**fields["machine"])})

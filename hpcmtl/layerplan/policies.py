@@ -51,23 +51,20 @@ class Policy(Protocol):
         ...
 
 
-def make_plan(
-    graph: TaskGraph, ranks: int, policy: str = "variable", *, node: int = 0, speedups: Speedups | None = None
-) -> LayerPlan:
+def make_plan(graph: TaskGraph, ranks: int, policy: str = "variable", *, speedups: Speedups | None = None) -> LayerPlan:
     """Plan who runs where, how wide and when.
 
     Args:
         graph: the tasks, their layers and edges.
         ranks: number of ranks of the world.
         policy: a key of `POLICIES`.
-        node: ranks of a node; 0 if all are on one.
-        speedups: predicts times; from sizes alone by default.
+        speedups: predicts times; from sizes alone by default, with a core for each rank.
 
     Raises:
         InputError: for an unknown policy, or if a task needs more ranks than there are.
     """
     speedups = speedups or Speedups()
-    problem = make_problem(graph, ranks, node=node, speedups=speedups)
+    problem = make_problem(graph, ranks, speedups)
     schedule, bound = plan_problem(problem, policy)
     return LayerPlan(
         policy=policy,
@@ -77,7 +74,7 @@ def make_plan(
         utilisation=utilisation(problem, schedule),
         barrier=schedule.wave is not None,
         tasks=_planned_tasks(graph, problem, schedule, _late(graph, problem, schedule, speedups)),
-        node=node,
+        machine=speedups.machine,
     )
 
 
@@ -106,7 +103,7 @@ def _late(graph: TaskGraph, problem: PlanningProblem, schedule: Schedule, speedu
     """What becomes of a schedule if all tasks are late together: they are predicted by the same numbers."""
     widths = problem.widths[schedule.columns, None]
     tasks = zip(graph.tasks, widths, strict=True)
-    late = [speedups.predict(task, width, problem.rules.node).late[0] for task, width in tasks]
+    late = [speedups.predict(task, width).late[0] for task, width in tasks]
     return replay(problem, schedule, np.array(late))
 
 

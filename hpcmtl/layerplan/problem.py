@@ -203,14 +203,13 @@ class PlanningProblem:
         )
 
 
-def make_problem(graph: TaskGraph, ranks: int, *, node: int = 0, speedups: Speedups | None = None) -> PlanningProblem:
+def make_problem(graph: TaskGraph, ranks: int, speedups: Speedups | None = None) -> PlanningProblem:
     """Predict the times of all tasks and turn the graph into arrays.
 
     Args:
         graph: the tasks.
         ranks: number of ranks.
-        node: ranks of a node; 0 if all are on one.
-        speedups: predicts times; from sizes alone by default.
+        speedups: predicts times; from sizes alone by default, with a core for each rank.
 
     Raises:
         InputError: if there are no ranks, or tasks need more than there are.
@@ -225,12 +224,13 @@ def make_problem(graph: TaskGraph, ranks: int, *, node: int = 0, speedups: Speed
     limits = [limit for task in graph.tasks for limit in (task.min_ranks, min(task.max_ranks, ranks))]
     widths = _ladder(ranks, limits)
     speedups = speedups or Speedups()
-    times = np.array([speedups.predict(task, widths, node).seconds for task in graph.tasks]).reshape(-1, len(widths))
+    times = np.array([speedups.predict(task, widths).seconds for task in graph.tasks]).reshape(-1, len(widths))
     low = np.array([task.min_ranks for task in graph.tasks])[:, None]
     high = np.array([task.max_ranks for task in graph.tasks])[:, None]
     times[(widths < low) | (widths > high)] = np.inf
     priority = np.array([task.priority for task in graph.tasks], dtype=np.int64)
     layers = np.array([task.layers for task in graph.tasks], dtype=np.int64)
+    node = speedups.machine.node
     release, rules = np.zeros(len(priority)), Rules(node if node < ranks else 0)
     return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers, release, rules)
 

@@ -30,7 +30,7 @@ FLOP_SECONDS = 1 / 4e9  # s a floating point operation of one rank on small laye
 TRAIN_FLOPS = 6  # operations a multiplication of one sample: multiply and add, forward and twice backward
 APPLY_FLOPS = 2  # operations a multiplication, forward alone
 READ_SECONDS = 1e-9  # s a byte of input
-ROUND_SECONDS = 2e-4  # s a round of the allreduce (latency and negotiation)
+ROUND_SECONDS = 5e-4  # s a round of the allreduce: Horovod looks for gradients once in 1 ms
 WIRE_SECONDS = 1e-9  # s a byte of gradient between ranks
 GRADIENT_BYTES = 4  # bytes a parameter
 ACROSS = 1.1  # how much longer a round takes between nodes
@@ -69,6 +69,33 @@ class Family(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What ranks run on.
+
+    Attributes:
+        node: ranks of a node; 0 if all are on one.
+        cores: cores of a node; 0 if there is one at least for each rank.
+    """
+
+    node: int = 0
+    cores: int = 0
+
+    def share(self, block: range) -> tuple[int, float]:
+        """Nodes that a block of ranks spans, and its `crowd`."""
+        nodes = (block.stop - 1) // self.node - block.start // self.node + 1 if self.node else 1
+        return nodes, float(self.crowd(np.array([len(block)]))[0])
+
+    def crowd(self, ranks: Floats) -> Floats:
+        """Ranks for each core that groups of so many `ranks` (K,) share, if nobody else runs; 1 at least."""
+        together = np.minimum(ranks, self.node) if self.node else ranks
+        crowd: Floats = np.maximum(together / self.cores, 1.0) if self.cores else np.ones(len(ranks))
+        return crowd
+
+
+ONE_NODE = Machine()
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One layer as it ran.
 
@@ -76,6 +103,7 @@ class Measurement:
         family: of its task.
         ranks: of its group.
         nodes: that its group spanned.
+        crowd: ranks of its group for each core.
         rows: of the fullest rank in a step.
         steps: that it had.
         step_seconds: mean of a step.
@@ -85,6 +113,7 @@ class Measurement:
     family: Family
     ranks: int
     nodes: int
+    crowd: float
     rows: float
     steps: int
     step_seconds: float
@@ -110,15 +139,16 @@ class Prediction(NamedTuple):
 class Speedups:
     """Predicts times from some measurements."""
 
-    def __init__(self, measurements: Iterable[Measurement] = ()) -> None:
+    def __init__(self, measurements: Iterable[Measurement] = (), machine: Machine = ONE_NODE) -> None:
+        self.machine = machine
         self._measured: dict[Family, list[Measurement]] = defaultdict(list)
         for each in measurements:  # a callable is as slow on any ranks
-            counted = replace(each, ranks=1, nodes=1, rows=0) if each.family.kind == "python" else each
+            counted = replace(each, ranks=1, nodes=1, crowd=1, rows=0) if each.family.kind == "python" else each
             self._measured[each.family].append(counted)
         self._beliefs: dict[Family, Belief] = {}
 
-    def predict(self, task: TaskNode, widths: Ints, node: int = 0) -> Prediction:
-        """Predict a task's times.
+    def predict(self, task: TaskNode, widths: Ints) -> Prediction:
+        """Predict a task's times on the machine.
 
         A `python` task is taken to be as slow on many ranks as on one. Other times need not fall with the width: a
         small batch on many ranks is all latency.
@@ -126,13 +156,12 @@ class Speedups:
         Args:
             task: to predict.
             widths: (K,) numbers of ranks.
-            node: ranks of a node; 0 if all are on one.
         """
         family, known = family_of(task), self._measured.get(family_of(task), [])
         if family not in self._beliefs:
             self._beliefs[family] = self._belief(family, known)
         belief = self._beliefs[family]
-        steps, shapes = _steps_of(task, widths, node)
+        steps, shapes = _steps_of(task, widths, self.machine)
         logarithms, spread = log_seconds(belief.mean, shapes), uncertainty(belief, shapes)
         measured = np.zeros(len(widths), dtype=np.bool_)
         for ranks, nodes, beside, count in _beside(belief, known):
@@ -194,25 +223,26 @@ def expected(family: Family) -> Belief:
     return prior(known, SPREAD)
 
 
-def _steps_of(task: TaskNode, widths: Ints, node: int) -> tuple[Floats, Shapes]:
+def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, Shapes]:
     """Steps of a task (K,), and on what they run."""
     work, ranks = task.work, np.asarray(widths, dtype=np.float64)
-    nodes = np.ceil(ranks / node) if node else np.ones(len(ranks))
+    one = np.ones(len(ranks))
+    nodes, crowd = np.ceil(ranks / machine.node) if machine.node else one, machine.crowd(ranks)
     if task.kind == "python":
-        return np.ones(len(ranks)), Shapes(np.ones(len(ranks)), np.ones(len(ranks)), np.zeros(len(ranks)))
+        return one, Shapes(one, one, 0 * one, one)
     if work.trains:
         rows = np.ceil(min(work.batch_size, work.samples) / ranks)
-        return np.full(len(ranks), float(work.steps)), Shapes(ranks, nodes, rows)
+        return work.steps * one, Shapes(ranks, nodes, rows, crowd)
     # The group shares the rows once; each rank runs its own batches and waits for nobody.
     rows = np.ceil(work.samples / ranks)
     steps = np.ceil(rows / work.batch_size)
-    return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1))
+    return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1), crowd)
 
 
 def _fitted(before: Belief, known: Sequence[Measurement]) -> Belief:
-    groups: dict[tuple[int, int, float], list[float]] = defaultdict(list)
+    groups: dict[tuple[float, ...], list[float]] = defaultdict(list)
     for each in known:
-        groups[each.ranks, each.nodes, each.rows].append(each.step_seconds)
+        groups[_shape(each)].append(each.step_seconds)
     shapes = Shapes(*np.array(list(groups), dtype=np.float64).T)
     medians = np.array([np.median(seconds) for seconds in groups.values()])
     return fit(before, shapes, medians, np.array([_spread(len(seconds)) for seconds in groups.values()]))
@@ -227,9 +257,13 @@ def _beside(belief: Belief, known: Sequence[Measurement]) -> Iterator[tuple[int,
     for each in known:
         groups[each.ranks, each.nodes].append(each)
     for (ranks, nodes), some in groups.items():
-        shapes = Shapes(*(np.array(column) for column in zip(*((m.ranks, m.nodes, m.rows) for m in some), strict=True)))
+        shapes = Shapes(*np.array([_shape(each) for each in some]).T)
         rest = np.log([each.step_seconds for each in some]) - log_seconds(belief.mean, shapes)
         yield ranks, nodes, float(np.median(rest)), len(some)
+
+
+def _shape(measured: Measurement) -> tuple[float, ...]:
+    return measured.ranks, measured.nodes, measured.rows, measured.crowd
 
 
 def _spread(count: int) -> float:

@@ -56,11 +56,13 @@ class Shapes(NamedTuple):
         ranks: of the group.
         nodes: that it spans.
         rows: of the fullest rank.
+        crowd: ranks of the group for each core that they share; 1 where each has its own.
     """
 
     ranks: Floats
     nodes: Floats
     rows: Floats
+    crowd: Floats
 
 
 class Belief(NamedTuple):
@@ -83,10 +85,10 @@ def prior(parameters: Parameters, spread: Parameters) -> Belief:
 def log_seconds(logarithms: Floats, shapes: Shapes) -> Floats:
     """Logarithms (m,) of the seconds of a step, for the logarithms (7,) of the parameters."""
     fixed, row, round_inside, wire_inside, round_across, wire_across, overlap = np.exp(logarithms)
-    ranks, nodes, rows = shapes
+    ranks, nodes, rows, crowd = shapes
     inside = nodes <= 1
-    computing = fixed + row * rows
-    rounds = 2 * np.ceil(np.log2(ranks)) * np.where(inside, round_inside, round_across)
+    computing = crowd * (fixed + row * rows)
+    rounds = crowd * 2 * np.ceil(np.log2(ranks)) * np.where(inside, round_inside, round_across)
     combining = rounds + 2 * (ranks - 1) / ranks * np.where(inside, wire_inside, wire_across)
     longer = np.maximum(computing, combining)
     ratio = np.minimum(computing, combining) / longer

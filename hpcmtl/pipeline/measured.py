@@ -36,12 +36,13 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
             blocks[event["task"]] = event["first_rank"], event["ranks"]
         elif event["event"] == "layer_ended" and event["step_seconds"] > 0:
             first, ranks = blocks[event["task"]]
-            nodes = (first + ranks - 1) // plan.node - first // plan.node + 1 if plan.node else 1
+            nodes, crowd = plan.machine.share(range(first, first + ranks))
             found.append(
                 Measurement(
                     plan.task(event["task"]).family,
                     ranks,
                     nodes,
+                    crowd,
                     event["rows"],
                     event["steps"],
                     event["step_seconds"],

@@ -83,18 +83,17 @@ def _order(job: Job) -> tuple[str, ...]:
     return topological_order({name: task.needs for name, task in job.tasks.items()})
 
 
-def plan(prepared: Prepared, *, node: int = 0, speedups: Speedups | None = None) -> LayerPlan:
+def plan(prepared: Prepared, speedups: Speedups | None = None) -> LayerPlan:
     """Plan a prepared job.
 
     Args:
         prepared: the job.
-        node: ranks of a node; 0 if all are on one.
-        speedups: predicts times; from sizes alone by default.
+        speedups: predicts times; from sizes alone by default, with a core for each rank.
 
     Raises:
         InputError: if tasks need more ranks than there are.
     """
-    return make_plan(prepared.graph, prepared.job.ranks, prepared.job.policy, node=node, speedups=speedups)
+    return make_plan(prepared.graph, prepared.job.ranks, prepared.job.policy, speedups=speedups)
 
 
 def _describe(files: Mapping[str, Path]) -> tuple[dict[str, Array], list[Finding]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 import time
@@ -23,7 +24,7 @@ from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
-from hpcmtl.layerplan.speedup import Speedups
+from hpcmtl.layerplan.speedup import Machine, Speedups
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.observe import RunObserver
@@ -108,8 +109,8 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
         framework = _framework(world, prepared.job)
         on_root(world, lambda: _look_closely(prepared, framework))
-        hosts = world.allgather(socket.gethostname())
-        planned = on_root(world, lambda: _begin(prepared, options, hosts))
+        places = world.allgather((socket.gethostname(), tuple(sorted(os.sched_getaffinity(0)))))
+        planned = on_root(world, lambda: _begin(prepared, options, places))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
@@ -182,10 +183,12 @@ def _look_closely(prepared: Prepared, framework: Framework) -> None:
         raise InputError(problems)
 
 
-def _begin(prepared: Prepared, options: RunOptions, hosts: Sequence[str]) -> _Run:
+def _begin(prepared: Prepared, options: RunOptions, places: Sequence[tuple[str, tuple[int, ...]]]) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
     measured = () if options.measured is None else measurements_of(options.measured)
-    layer_plan = plan(prepared, node=ranks_per_node(hosts), speedups=Speedups(measured))
+    hosts = [host for host, _ in places]
+    cores = min(len({core for host, own in places if host == node for core in own}) for node in set(hosts))
+    layer_plan = plan(prepared, Speedups(measured, Machine(ranks_per_node(hosts), cores)))
     directory = create(options.root, prepared.job.job)
     resolved = prepared.job.model_dump(mode="json", by_alias=True, exclude_none=True)
     resolved["data"] = {name: str(path) for name, path in prepared.files.items()}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcmtl.layerplan.problem import make_problem
-from hpcmtl.layerplan.speedup import LAYER_SECONDS, Measurement, Speedups, family_of
+from hpcmtl.layerplan.speedup import LAYER_SECONDS, Machine, Measurement, Speedups, family_of
 from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
 from hpcmtl.taskgraph.work import Work
 
@@ -28,7 +28,7 @@ def seconds_at(task: TaskNode, *measured: Measurement) -> np.ndarray:
 def layer(task: TaskNode, ranks: int, step_seconds: float, beside: float = 0.5, steps: int = 100) -> Measurement:
     """A measured layer of a task."""
     rows = -(-task.work.batch_size // ranks)
-    return Measurement(family_of(task), ranks, 1, rows, steps, step_seconds, steps * step_seconds + beside)
+    return Measurement(family_of(task), ranks, 1, 1.0, rows, steps, step_seconds, steps * step_seconds + beside)
 
 
 def test_more_ranks_are_faster_but_not_in_proportion() -> None:
@@ -72,7 +72,7 @@ def test_each_layer_costs_its_start() -> None:
 def test_python_tasks_do_not_scale() -> None:
     """Nothing is known of a callable, so that no rank is spent on it in vain; one that was measured is known."""
     node = replace(NODE, kind="python", layers=1)
-    measured = Measurement(family_of(node), 3, 1, 0, 1, 7.0, 7.0)
+    measured = Measurement(family_of(node), 3, 1, 3.0, 0, 1, 7.0, 7.0)
     before, after = seconds_at(node), seconds_at(node, measured)
 
     assert np.all(before == before[0])
@@ -110,6 +110,19 @@ def test_a_family_learns_from_others() -> None:
     slow = [layer(other, ranks, 3 * expected / min(ranks, 2)) for ranks in (1, 2, 4)]
 
     assert np.all(seconds_at(NODE, *slow)[:3] > 1.3 * seconds_at(NODE)[:3])
+
+
+def test_shared_cores_are_no_gain() -> None:
+    """Where four ranks share two cores, four are hardly faster than two; on nodes of two ranks they are."""
+    free, shared, nodes = (
+        Speedups(machine=machine).predict(NODE, WIDTHS).seconds
+        for machine in (Machine(), Machine(cores=2), Machine(node=2, cores=2))
+    )
+
+    assert shared[:2] == pytest.approx(free[:2])
+    assert shared[3] > 0.95 * shared[1]
+    assert free[3] < 0.7 * free[1]
+    assert nodes[3] < 0.7 * nodes[1]
 
 
 def test_the_order_of_measurements_does_not_matter() -> None:

@@ -19,7 +19,7 @@ BATCH, NODE = 256, 4
 def shapes(*ranks: int) -> Shapes:
     """Steps of one batch on some numbers of ranks, four to a node."""
     count = np.array(ranks, dtype=np.float64)
-    return Shapes(count, np.ceil(count / NODE), np.ceil(BATCH / count))
+    return Shapes(count, np.ceil(count / NODE), np.ceil(BATCH / count), np.ones(len(count)))
 
 
 def test_a_rank_alone_has_nothing_to_combine() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from hpcmtl.errors import InputError
 from hpcmtl.layerplan.policies import make_plan
-from hpcmtl.layerplan.speedup import Measurement, Speedups
+from hpcmtl.layerplan.speedup import Machine, Measurement, Speedups
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir import create, write_json_atomically
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)
 GRAPH = TaskGraph(tuple(TaskNode(name, "train", 0, 1, 8, WORK.input_bytes, 2, WORK) for name in "ab"), ())
-PLAN = make_plan(GRAPH, 8, node=4)
+PLAN = make_plan(GRAPH, 8, speedups=Speedups(machine=Machine(node=4, cores=2)))
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_layers_that_ended_are_measurements(run: RunDirectory) -> None:
     family = PLAN.task("a").family
 
     assert measurements_of(run.path) == (
-        Measurement(family, 2, 1, 32, 20, 0.1, 2.5),
-        Measurement(family, 4, 2, 16, 20, 0.08, 2.5),
+        Measurement(family, 2, 1, 1.0, 32, 20, 0.1, 2.5),
+        Measurement(family, 4, 2, 2.0, 16, 20, 0.08, 2.5),
     )
 
 
