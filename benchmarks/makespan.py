@@ -1,0 +1,194 @@
+"""How long a family of dependent tasks takes: hpcmtl beside what people do today, on the same ranks, by the same code.
+
+usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--json FILE]
+
+The rivals: a shell loop of one mpirun a task on all ranks; one MPI job with one task after the other on all ranks; with
+barriers between the depths of the graph; with one rank a task; and mpi4py.futures, each task on one of as many workers.
+All rivals and hpcmtl are run in turn, in so many rounds; times are of the whole command, from its start to its end, and
+a ratio above 1 means that hpcmtl was faster. `prediction` is the plan's makespan over what the layers really took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.results.ledger import read
+from hpcmtl.results.rundir import RunDirectory, create
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).parents[1]
+TASKS = Path(__file__).parent / "rivals" / "tasks.py"
+console = Console(width=120 if not sys.stdout.isatty() else None)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run everything in turn and print a table for each number of ranks."""
+    parser = argparse.ArgumentParser(description="Measure whole jobs.")
+    parser.add_argument("--quick", action="store_true", help="one round on two ranks, one epoch a task")
+    parser.add_argument("--ranks", type=int, nargs="+", default=[4, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.ranks, options.rounds = [2], 1
+    subprocess.run([sys.executable, ROOT / "datasets/mnist5k.py"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        job = Path(scratch) / "family.yaml"
+        job.write_text(yaml.safe_dump(family(1 if options.quick else 2), sort_keys=False), encoding="utf-8")
+        for ranks in options.ranks:
+            results[str(ranks)] = compared(job, ranks, options.rounds)
+            show(ranks, results[str(ranks)])
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+def family(epochs: int) -> dict[str, Any]:
+    """A trunk with its features, five heads on them, a joint task, three networks beside, and what evaluates them."""
+
+    def train(model: dict[str, Any], source: str, target: str, part: float, **keys: Any) -> dict[str, Any]:
+        model = {"outputs": 10 if target == "digit" else 2, **model}
+        count = max(round(part * epochs), 1)
+        task = {"kind": "train", "model": model, "input": source, "target": f"mnist/{target}", "epochs": count}
+        return {**task, "loss": "softmax_ce", "metrics": ["accuracy"], **keys}
+
+    def head(target: str, widths: list[int], **keys: Any) -> dict[str, Any]:
+        model = {"name": "mlp", "widths": widths}
+        return train(model, "features/values", target, 3, needs={"features": "data"}, **keys)
+
+    def convnet(channels: list[int], width: int, part: float, **keys: Any) -> dict[str, Any]:
+        model = {"name": "convnet", "channels": channels, "widths": [width]}
+        return train(model, "mnist/images", "digit", part, **keys)
+
+    def evaluated(task: str, **needs: str) -> dict[str, Any]:
+        needs = {task: "parameters", **needs}
+        return {"kind": "evaluate", "needs": needs, "split": "test", "metrics": ["accuracy"]}
+
+    trunk = {"kind": "train", "model": {"name": "conv_autoencoder", "channels": [16, 32], "code": 64}, "loss": "l2"}
+    needs = {"trunk": "parameters", "digit": "parameters", "parity": "parameters"}
+    tasks = {
+        "trunk": {**trunk, "input": "mnist/images", "target": "mnist/images", "epochs": epochs},
+        "features": {"kind": "extract", "needs": {"trunk": "parameters"}, "output": "encoder"},
+        "digit": head("digit", [128]),
+        "parity": head("parity", [128]),
+        "digit_deep": head("digit", [256, 128]),
+        "digit_slow": head("digit", [128], optimizer={"name": "adam", "learning_rate": 0.0003}),
+        "parity_wide": head("parity", [512]),
+        "conv_small": convnet([8], 32, 1.5),
+        "conv_fast": convnet([8], 32, 1.5, optimizer={"name": "adam", "learning_rate": 0.003}),
+        "conv_large": convnet([16, 32], 64, 1),
+        "joint": {
+            "kind": "joint",
+            "needs": needs,
+            "input": "mnist/images",
+            "trunk": {"from": "trunk", "part": "encoder"},
+            "heads": {"digit": {"from": "digit"}, "parity": {"from": "parity"}},
+            "epochs": epochs,
+        },
+        "report": evaluated("joint"),
+        "report_conv": evaluated("conv_large"),
+        "report_deep": evaluated("digit_deep", features="data"),
+    }
+    layers = {"policy": "variable", "quantum": "2MiB", "max_layers": 4}
+    data = {"mnist": str(ROOT / "data" / "mnist5k.h5")}
+    return {"hpcmtl": 1, "job": "makespan", "ranks": 4, "seed": 7, "data": data, "layers": layers, "tasks": tasks}
+
+
+def compared(job: Path, ranks: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each way, round by round, and how good the predictions were."""
+    ways: dict[str, Callable[[], Path | None]] = {
+        "hpcmtl": lambda: hpcmtl(job, ranks, "variable"),
+        "a: shell loop": lambda: shell_loop(job, ranks),
+        "b: sequential": lambda: hpcmtl(job, ranks, "sequential"),
+        "c: waves": lambda: hpcmtl(job, ranks, "waves"),
+        "d: one_rank": lambda: hpcmtl(job, ranks, "one_rank"),
+        "e: mpi4py.futures": lambda: futures(job, ranks),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds |= {"prediction": [], "prediction, measured": []}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            run = way()
+            seconds[name].append(time.perf_counter() - start)
+            if name == "hpcmtl":
+                assert run is not None
+                first = run
+        again = hpcmtl(job, ranks, "variable", "--measured", str(first))
+        seconds["prediction"].append(predicted(first))
+        seconds["prediction, measured"].append(predicted(again))
+    return seconds
+
+
+def hpcmtl(job: Path, ranks: int, policy: str, *words: str) -> Path:
+    """Run the job by hpcmtl; return the run directory."""
+    runs = Path(tempfile.mkdtemp(dir=job.parent))
+    words = ("--ranks", str(ranks), "--policy", policy, "--runs", str(runs), *words)
+    _call([sys.executable, "-m", "hpcmtl", "run", str(job), *words])
+    return next(runs.iterdir())
+
+
+def shell_loop(job: Path, ranks: int) -> None:
+    """One mpirun after the other, each with one task on all ranks."""
+    run = create(job.parent, "loop").path
+    for task in prepare(job).graph.tasks:
+        _mpirun(ranks, job, run, task.name)
+
+
+def futures(job: Path, ranks: int) -> None:
+    """All tasks as jobs of one rank; the rank that hands them out comes on top."""
+    _mpirun(ranks + 1, job, create(job.parent, "futures").path)
+
+
+def predicted(run: Path) -> float:
+    """The plan's makespan over the seconds from the first start to the last end of a layer."""
+    directory = RunDirectory(run)
+    events = [event for event in read(directory.ledger_file) if event["event"] in {"layer_started", "layer_ended"}]
+    first, last = (datetime.fromisoformat(event["time"]) for event in (events[0], events[-1]))
+    plan = json.loads(directory.plan_file.read_text(encoding="utf-8"))
+    return float(plan["makespan"]) / (last - first).total_seconds()
+
+
+def show(ranks: int, seconds: dict[str, list[float]]) -> None:
+    """Print a table: medians, and the median of the ratios round by round."""
+    table = Table(title=f"{ranks} ranks, {len(seconds['hpcmtl'])} rounds", title_justify="left")
+    for column in ("way", "seconds", "over hpcmtl", "least", "most"):
+        table.add_column(column, justify="right")
+    for name, values in seconds.items():
+        if name.startswith("prediction"):
+            table.add_row(name, "", *(f"{f(values):.2f}" for f in (median, min, max)))
+            continue
+        ratios = [value / ours for value, ours in zip(values, seconds["hpcmtl"], strict=True)]
+        table.add_row(name, f"{median(values):.1f}", *(f"{f(ratios):.2f}" for f in (median, min, max)))
+    console.print(table)
+
+
+def _mpirun(ranks: int, *words: object) -> None:
+    launcher = [str(ROOT / "launchers" / "mpirun.sh"), "-np", str(ranks)]
+    _call([*launcher, sys.executable, "-m", "mpi4py", str(TASKS), *map(str, words)])
+
+
+def _call(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""One task of a job, trained by hpcmtl's own sessions, without its planning and dispatch.
+
+usage: mpirun -np N python benchmarks/rivals/tasks.py JOB RUN TASK       on all ranks
+       mpirun -np N python benchmarks/rivals/tasks.py JOB RUN            all tasks, each on one rank of N - 1 workers
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import FIRST_COMPLETED, wait
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpcmtl.communicators.mpi import world
+from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.results.rundir import RunDirectory
+from hpcmtl.training.session import SessionContext
+from hpcmtl.training.tasks import SESSIONS
+
+if TYPE_CHECKING:
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.pipeline.prepare import Prepared
+
+
+@cache
+def prepared(job: str) -> Prepared:
+    """The job, read once a process."""
+    return prepare(Path(job))
+
+
+def run(job: str, directory: str, task: str, group: Communicator) -> None:
+    """Run all layers of a task on a group."""
+    from hpcmtl.training.gluon.framework import GluonFramework
+
+    known = prepared(job)
+    context = SessionContext(
+        job=known.job,
+        task=task,
+        layers=known.graph.task(task).layers,
+        arrays=known.arrays,
+        files=known.files,
+        directory=RunDirectory(Path(directory)),
+        group=group,
+        framework=GluonFramework(),
+        report=lambda _: None,
+        stop_requested=lambda: False,
+    )
+    session = SESSIONS[known.job.tasks[task].kind](context)
+    for layer in range(context.layers):
+        session.run_layer(layer)
+    session.close()
+
+
+def on_one_rank(job: str, directory: str, task: str) -> str:
+    """Run a task on this rank alone."""
+    everyone = world()
+    group = everyone.create_group([everyone.rank], tag=0)
+    run(job, directory, task, group)
+    group.free()
+    return task
+
+
+def as_futures(job: str, directory: str) -> None:
+    """Run all tasks as futures: each is submitted when what it needs is done."""
+    from mpi4py.futures import MPICommExecutor
+
+    with MPICommExecutor() as executor:
+        if executor is None:  # a worker, when all is done
+            return
+        waiting = {task.name: set(prepared(job).graph.producers(task.name)) for task in prepared(job).graph.tasks}
+        running = set()
+        while waiting or running:
+            for task in [task for task, needs in waiting.items() if not needs]:
+                del waiting[task]
+                running.add(executor.submit(on_one_rank, job, directory, task))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                for needs in waiting.values():
+                    needs.discard(future.result())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        run(*sys.argv[1:], world())
+    else:
+        as_futures(*sys.argv[1:])
