@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 TASKS = Path(__file__).parent / "rivals" / "tasks.py"
+FAMILY = Path(__file__).parent / "rivals" / "family.yaml"
 console = Console(width=120 if not sys.stdout.isatty() else None)
 
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         job = Path(scratch) / "family.yaml"
-        job.write_text(yaml.safe_dump(family(1 if options.quick else 2), sort_keys=False), encoding="utf-8")
+        job.write_text(yaml.safe_dump(family(quick=options.quick), sort_keys=False), encoding="utf-8")
         for ranks in options.ranks:
             results[str(ranks)] = compared(job, ranks, options.rounds)
             show(ranks, results[str(ranks)])
@@ -59,55 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
-def family(epochs: int) -> dict[str, Any]:
-    """A trunk with its features, five heads on them, a joint task, three networks beside, and what evaluates them."""
-
-    def train(model: dict[str, Any], source: str, target: str, part: float, **keys: Any) -> dict[str, Any]:
-        model = {"outputs": 10 if target == "digit" else 2, **model}
-        count = max(round(part * epochs), 1)
-        task = {"kind": "train", "model": model, "input": source, "target": f"mnist/{target}", "epochs": count}
-        return {**task, "loss": "softmax_ce", "metrics": ["accuracy"], **keys}
-
-    def head(target: str, widths: list[int], **keys: Any) -> dict[str, Any]:
-        model = {"name": "mlp", "widths": widths}
-        return train(model, "features/values", target, 3, needs={"features": "data"}, **keys)
-
-    def convnet(channels: list[int], width: int, part: float, **keys: Any) -> dict[str, Any]:
-        model = {"name": "convnet", "channels": channels, "widths": [width]}
-        return train(model, "mnist/images", "digit", part, **keys)
-
-    def evaluated(task: str, **needs: str) -> dict[str, Any]:
-        needs = {task: "parameters", **needs}
-        return {"kind": "evaluate", "needs": needs, "split": "test", "metrics": ["accuracy"]}
-
-    trunk = {"kind": "train", "model": {"name": "conv_autoencoder", "channels": [16, 32], "code": 64}, "loss": "l2"}
-    needs = {"trunk": "parameters", "digit": "parameters", "parity": "parameters"}
-    tasks = {
-        "trunk": {**trunk, "input": "mnist/images", "target": "mnist/images", "epochs": epochs},
-        "features": {"kind": "extract", "needs": {"trunk": "parameters"}, "output": "encoder"},
-        "digit": head("digit", [128]),
-        "parity": head("parity", [128]),
-        "digit_deep": head("digit", [256, 128]),
-        "digit_slow": head("digit", [128], optimizer={"name": "adam", "learning_rate": 0.0003}),
-        "parity_wide": head("parity", [512]),
-        "conv_small": convnet([8], 32, 1.5),
-        "conv_fast": convnet([8], 32, 1.5, optimizer={"name": "adam", "learning_rate": 0.003}),
-        "conv_large": convnet([16, 32], 64, 1),
-        "joint": {
-            "kind": "joint",
-            "needs": needs,
-            "input": "mnist/images",
-            "trunk": {"from": "trunk", "part": "encoder"},
-            "heads": {"digit": {"from": "digit"}, "parity": {"from": "parity"}},
-            "epochs": epochs,
-        },
-        "report": evaluated("joint"),
-        "report_conv": evaluated("conv_large"),
-        "report_deep": evaluated("digit_deep", features="data"),
-    }
-    layers = {"policy": "variable", "quantum": "2MiB", "max_layers": 4}
-    data = {"mnist": str(ROOT / "data" / "mnist5k.h5")}
-    return {"hpcmtl": 1, "job": "makespan", "ranks": 4, "seed": 7, "data": data, "layers": layers, "tasks": tasks}
+def family(*, quick: bool) -> dict[str, Any]:
+    """The job, with one epoch a task if it has to be quick."""
+    job: dict[str, Any] = yaml.safe_load(FAMILY.read_text(encoding="utf-8"))
+    job["data"] = {name: str((FAMILY.parent / path).resolve()) for name, path in job["data"].items()}
+    for task in job["tasks"].values() if quick else ():
+        if "epochs" in task:
+            task["epochs"] = 1
+    return job
 
 
 def compared(job: Path, ranks: int, rounds: int) -> dict[str, list[float]]:

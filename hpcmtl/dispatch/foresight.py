@@ -8,6 +8,7 @@ urgent task that is about to become ready, and what is short enough fills the ti
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hpcmtl.layerplan.packing import Past, Schedule, pack_next
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.replan import new_widths
 from hpcmtl.layerplan.speedup import Measurement, Speedups, family_of
+from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.graph import TaskGraph
-    from hpcmtl.taskgraph.levels import Ints
+    from hpcmtl.taskgraph.levels import Floats, Ints
     from hpcmtl.training.session import LayerOutcome
 
 NEXT = 64  # tasks that are packed at an event; benchmarks/planner.py, family noise
@@ -59,20 +61,22 @@ class Foresight:
         states = list(tasks.values())
         if not any(ready(tasks, state, now) for state in states):
             return
-        left = [i for i, state in enumerate(states) if state.status is None and _layers_left(state)]
-        rest = self._rest(left, states, now)
-        past = self._past(len(left), states, now)
+        left = np.array([i for i, state in enumerate(states) if state.status is None and _layers_left(state)])
+        release, busy = self._release(states, now)[left], self._busy(states, now)
         if self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS:
-            self._columns[left] = new_widths(rest, self._columns[left], past)
+            rest = self._rest(left, states, release)
+            self._columns[left] = new_widths(rest, self._columns[left], _around(busy, len(left)))
             self._surprised, self._planned_at = False, now
-        columns, stay = self._columns[left], [-1] * len(left)
-        for k, i in enumerate(left):
-            columns[k], stay[k] = self._where_it_is(states[i], rest, k, columns[k])
-        seconds, widths = rest.at(columns)
-        reach = max(float(rest.levels.bottom(seconds).max()), float(seconds @ widths) / rest.ranks)
-        packed = pack_next(rest, columns, reach, past, most=NEXT, stay=stay)
-        for k in np.flatnonzero(packed.start <= 0.0).tolist():
-            first, width = int(packed.first_rank[k]), int(rest.widths[packed.columns[k]])
+        places = [self._where_it_is(states[i], i) for i in left.tolist()]
+        layers, after = self._next_layers(left, states, release)
+        columns = np.array([column for column, _ in places])
+        columns = np.concatenate([columns, self._columns[left[after]]])
+        seconds, widths = layers.at(columns)
+        reach = max(float(layers.levels.bottom(seconds).max()), float(seconds @ widths) / layers.ranks)
+        stay = [first for _, first in places] + [-1] * len(after)
+        packed = pack_next(layers, columns, reach, _around(busy, len(columns)), most=NEXT, stay=stay)
+        for k in np.flatnonzero(packed.start[: len(left)] <= 0.0).tolist():
+            first, width = int(packed.first_rank[k]), int(layers.widths[packed.columns[k]])
             yield states[left[k]], range(first, first + width)
 
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
@@ -95,46 +99,70 @@ class Foresight:
         speedups = Speedups(self._measured, self._plan.machine)
         self._problem = make_problem(self._graph, self._plan.ranks, speedups)
 
-    def _rest(self, left: Sequence[int], states: Sequence[TaskState], now: float) -> PlanningProblem:
-        """What has not started: the layers of each task that are left, from now on."""
+    def _release(self, states: Sequence[TaskState], now: float) -> Floats:
+        """(n,) seconds from now before which tasks cannot go on, for the layers that run."""
         release = np.zeros(len(states))
         consumers = self._problem.levels.consumers
         for i, state in enumerate(states):
             if state.running is not None:
                 remaining = self._remaining(state, state.running, now)
-                if _layers_left(state):
-                    release[i] = remaining
-                else:
-                    after = consumers.items[consumers.starts[i] : consumers.starts[i + 1]]
-                    release[after] = np.maximum(release[after], remaining)
+                held_up = i if _layers_left(state) else consumers.items[consumers.starts[i] : consumers.starts[i + 1]]
+                release[held_up] = np.maximum(release[held_up], remaining)
             release[i] = max(release[i], state.not_before - now)
-        tasks = np.array(left, dtype=np.int64)
-        rest = self._problem.part(tasks, 0.0, release[tasks])
-        parts = np.array([_layers_left(states[i]) / states[i].plan.layers for i in left])
-        rest.times[:] *= parts[:, None]
+        return release
+
+    def _rest(self, left: Ints, states: Sequence[TaskState], release: Floats) -> PlanningProblem:
+        """The layers that have not been started, those of a task as one."""
+        rest = self._problem.part(left, 0.0, release)
+        rest.times[:] *= np.array([_layers_left(states[i]) / states[i].plan.layers for i in left.tolist()])[:, None]
         return rest
 
-    def _past(self, count: int, states: Sequence[TaskState], now: float) -> Past:
-        """The layers that run, as ranks that are busy."""
-        busy = [
-            (state.running.block, self._remaining(state, state.running, now))
-            for state in states
-            if state.running is not None
-        ]
-        none = np.zeros(count)
-        nothing = Schedule(none.astype(np.int64), none, none, none.astype(np.int64))
-        return Past(0.0, none.astype(np.bool_), nothing, tuple(busy))
+    def _next_layers(self, left: Ints, states: Sequence[TaskState], release: Floats) -> tuple[PlanningProblem, Ints]:
+        """The next layer of each task, and after these (places in `left` returned) what comes after it as one.
 
-    def _where_it_is(self, state: TaskState, rest: PlanningProblem, k: int, column: int) -> tuple[int, int]:
+        A group may change between the two, so that a task need not wait with its next layer for the ranks that it
+        will have later.
+        """
+        rest = self._problem.part(left, 0.0, release)
+        counts = np.array([_layers_left(states[i]) for i in left.tolist()])
+        after = np.flatnonzero(counts > 1)
+        last = np.arange(len(left))
+        last[after] = len(left) + np.arange(len(after))
+        edges = rest.levels.edges.reshape(-1, 2)
+        edges = np.stack([last[edges[:, 0]], edges[:, 1]], axis=1)
+        edges = np.concatenate([edges, np.stack([after, last[after]], axis=1)])
+        layers = np.array([states[i].plan.layers for i in left.tolist()])
+        times = np.concatenate([rest.times / layers[:, None], rest.times[after] * ((counts - 1) / layers)[after, None]])
+        both = np.concatenate([np.arange(len(left)), after])
+        whole = replace(
+            rest,
+            names=tuple(rest.names[i] for i in both.tolist()),
+            times=times,
+            levels=Levels(len(both), edges),
+            priority=rest.priority[both],
+            layers=rest.layers[both],
+            release=np.concatenate([release, np.zeros(len(after))]),
+            rules=self._problem.rules.part(left[both]),
+        )
+        return whole, after
+
+    def _busy(self, states: Sequence[TaskState], now: float) -> tuple[tuple[range, float], ...]:
+        """The ranks of the layers that run, and the seconds until they are free."""
+        running = [(state, state.running) for state in states if state.running is not None]
+        return tuple((layer.block, self._remaining(state, layer, now)) for state, layer in running)
+
+    def _where_it_is(self, state: TaskState, i: int) -> tuple[int, int]:
         """The width that a task should have, and the first rank that it should stay at.
 
         It is left where it is, unless a move ends it sooner with the cost of moving.
         """
+        column = int(self._columns[i])
         if state.held is None:
-            return int(column), -1
-        here = int(np.searchsorted(rest.widths, len(state.held)))
-        if rest.times[k, column] + self._move_seconds() < rest.times[k, here]:
-            return int(column), -1
+            return column, -1
+        here = int(np.searchsorted(self._problem.widths, len(state.held)))
+        times, part = self._problem.times[i], _layers_left(state) / state.plan.layers
+        if times[column] * part + self._move_seconds() < times[here] * part:
+            return column, -1
         return here, state.held.start
 
     def _move_seconds(self) -> float:
@@ -151,6 +179,12 @@ class Foresight:
         """Seconds until a running layer is expected to end; always some."""
         so_far = now - running.started
         return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
+
+
+def _around(busy: tuple[tuple[range, float], ...], tasks: int) -> Past:
+    """The past of so many tasks that have not begun, beside ranks that are busy."""
+    none, zeros = np.zeros(tasks), np.zeros(tasks, dtype=np.int64)
+    return Past(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)
 
 
 def _layers_left(state: TaskState) -> int:
