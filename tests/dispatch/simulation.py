@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ class Simulation:
         policy: of the plan.
         chance: decides which report comes next, and when.
         failing: (task, layer) -> places in the group that raise; the other members end the layer well.
+        heals_after: failures after which such a layer no longer raises.
         stop_after: reports after which a rank asks for a stop.
         finished: as `Dispatcher` takes it.
     """
@@ -73,6 +75,7 @@ class Simulation:
     policy: str = "variable"
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     failing: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)
+    heals_after: float = math.inf
     stop_after: int = NEVER
     finished: Mapping[str, int] = field(default_factory=dict)
     started: list[RunLayer] = field(default_factory=list)
@@ -109,6 +112,9 @@ class Simulation:
             elif busy:
                 self.now += self.chance.random()
                 self.end_layer(self.chance.choice(busy))
+            elif not self.dispatcher.ended:  # a task waits to be tried again
+                self.now += 1.0
+                self.obey(self.dispatcher.check(self.now))
             else:
                 return self
         raise AssertionError
@@ -119,6 +125,8 @@ class Simulation:
         command, rank.inside = rank.inside, None
         assert command is not None
         failing = self.failing.get((command.task, command.layer), frozenset())
+        if self.dispatcher.tasks[command.task].failed >= self.heals_after:
+            failing = frozenset()
         # The members agree on whether they stop before the end of the layer.
         stopped = self._stopped.setdefault(command, rank.stops > 0 and self.chance.random() < 0.5)
         if number - command.first_rank in failing:

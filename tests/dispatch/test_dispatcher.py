@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.commands import LayerDone, LayerFailed, Progressed, RunLayer, StopWanted
-from hpcmtl.dispatch.dispatcher import GRACE_SECONDS, LATE_SECONDS, HopelessError
+from hpcmtl.dispatch.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS, LATE_SECONDS, HopelessError
 from hpcmtl.results.progress import StepProgress
+from hpcmtl.taskgraph.graph import TaskGraph
 from hpcmtl.training.session import LayerOutcome
 
 POLICY = st.sampled_from(["variable", "waves", "sequential", "one_rank"])
@@ -75,6 +77,39 @@ def test_dependents_of_dependents_are_skipped():
 
     assert simulation.statuses() == {"a": "failed", "b": "skipped", "c": "skipped", "d": "complete"}
     assert simulation.dispatcher.tasks["c"].message == "needs b, which was skipped"
+
+
+@given(cases(), POLICY, CHANCE, st.data())
+def test_a_task_is_tried_again_as_often_as_it_may(case, policy, chance, data):
+    """A layer that fails a few times runs again, after the layers before it, until it works or may not any more."""
+    graph, ranks = case
+    retries, heals_after = data.draw(st.integers(0, 3)), data.draw(st.integers(1, 4))
+    graph = TaskGraph(tuple(replace(task, retries=retries) for task in graph.tasks), graph.edges)
+    task = data.draw(st.sampled_from(graph.tasks))
+    layer = data.draw(st.integers(0, task.layers - 1))
+    members = frozenset(range(task.min_ranks))
+    simulation = Simulation((graph, ranks), policy, chance, {(task.name, layer): members}, heals_after).run()
+    failing = {} if heals_after <= retries else {task.name}
+    tries = layers_of(simulation)[task.name].count(layer)
+    waits = [fields["wait"] for event, fields in simulation.events if event == "task_retried"]
+
+    assert simulation.statuses() == fates(simulation.needs, failing)
+    assert tries == min(heals_after, retries) + 1
+    assert waits == [FIRST_BACK_OFF_SECONDS * 2**k for k in range(tries - 1)]
+
+
+def test_a_task_that_waits_holds_nobody_up():
+    """While one task waits to be tried again others run, and it does not start before its time."""
+    graph = graph_of({"a": (1, 1), "b": (2, 1)})
+    graph = TaskGraph(tuple(replace(task, retries=1) for task in graph.tasks), graph.edges)
+    simulation = Simulation((graph, 1), "one_rank", failing={("a", 0): frozenset({0})}, heals_after=1)
+    simulation.obey(simulation.dispatcher.start(0.0))
+    assert simulation.started[-1].task == "b"  # the larger one
+    simulation.run()
+    retried = [fields for event, fields in simulation.events if event == "task_retried"]
+
+    assert [fields["message"] for fields in retried] == ["boom"]
+    assert simulation.statuses() == {"a": "complete", "b": "complete"}
 
 
 @given(cases(), POLICY, CHANCE, st.integers(0, 12))
