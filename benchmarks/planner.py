@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hpcmtl.layerplan.allocate import allocate
-from hpcmtl.layerplan.bounds import lower_bound, simple_bound
+from hpcmtl.layerplan.bounds import bound_of_widths, lower_bound, simple_bound
 from hpcmtl.layerplan.check import placed_violations, schedule_violations
 from hpcmtl.layerplan.exact import optimum
 from hpcmtl.layerplan.policies import plan_problem
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from hpcmtl.layerplan.packing import Schedule
     from hpcmtl.layerplan.problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Floats
 
 Row = dict[str, Any]
 console = Console(width=120 if not sys.stdout.isatty() else None)
@@ -233,20 +232,14 @@ def noise(quick: bool) -> list[Row]:
             row[f"{sigma}: fixed order"] = realised(problem, plan, factors).makespan / least
             really = with_noise(problem, plan, factors, bound)
             row[f"{sigma}: packed at every end"] = really.makespan / least
-            row[f"{sigma}: own widths"] = really.makespan / _own_bound(problem, really, factors)
+            seconds, widths = problem.at(really.columns)
+            row[f"{sigma}: own widths"] = really.makespan / bound_of_widths(problem, seconds * factors, widths)
         gone = np.arange(ranks) < ranks // 4
         kept, anew = (
             after_loss(problem, plan, plan.makespan / 2, gone, anew=choice).makespan / bound for choice in (False, True)
         )
         rows.append(row | {"loss: old plan": kept, "loss: new plan": anew})
     return [*rows, {"model": "mean", **_averaged(rows)}]
-
-
-def _own_bound(problem: PlanningProblem, schedule: Schedule, factors: Floats) -> float:
-    """The longest way, or the area of all tasks on all ranks, with the widths and times of a run."""
-    seconds, widths = problem.at(schedule.columns)
-    seconds = seconds * factors
-    return max(float(problem.levels.bottom(seconds).max()), float(seconds @ widths) / problem.ranks)
 
 
 FAMILIES: dict[str, Callable[[bool], list[Row]]] = {

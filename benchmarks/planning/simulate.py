@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcmtl.dispatch.foresight import NEXT
 from hpcmtl.layerplan.packing import Past, Schedule, pack_next, replay
 from hpcmtl.layerplan.replan import keep, replan
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Bools, Floats
 
-NEXT = 64  # how many tasks are packed at every event
 LATE = 1.01  # a task that is late is expected to end at so many times the present
 
 

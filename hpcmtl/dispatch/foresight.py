@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.dispatch.state import ready
+from hpcmtl.layerplan.bounds import bound_of_widths
 from hpcmtl.layerplan.packing import Past, Schedule, pack_next
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.replan import new_widths
@@ -63,16 +64,18 @@ class Foresight:
             return
         left = np.array([i for i, state in enumerate(states) if state.status is None and _layers_left(state)])
         release, busy = self._release(states, now)[left], self._busy(states, now)
+        rest = self._problem.part(left, 0.0, release)
+        counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS:
-            rest = self._rest(left, states, release)
-            self._columns[left] = new_widths(rest, self._columns[left], _around(busy, len(left)))
+            together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
+            self._columns[left] = new_widths(together, self._columns[left], _around(busy, len(left)))
             self._surprised, self._planned_at = False, now
         places = [self._where_it_is(states[i], i) for i in left.tolist()]
-        layers, after = self._next_layers(left, states, release)
+        layers, after = _next_layers(rest, counts)
         columns = np.array([column for column, _ in places])
         columns = np.concatenate([columns, self._columns[left[after]]])
         seconds, widths = layers.at(columns)
-        reach = max(float(layers.levels.bottom(seconds).max()), float(seconds @ widths) / layers.ranks)
+        reach = bound_of_widths(layers, seconds, widths)
         stay = [first for _, first in places] + [-1] * len(after)
         packed = pack_next(layers, columns, reach, _around(busy, len(columns)), most=NEXT, stay=stay)
         for k in np.flatnonzero(packed.start[: len(left)] <= 0.0).tolist():
@@ -110,41 +113,6 @@ class Foresight:
                 release[held_up] = np.maximum(release[held_up], remaining)
             release[i] = max(release[i], state.not_before - now)
         return release
-
-    def _rest(self, left: Ints, states: Sequence[TaskState], release: Floats) -> PlanningProblem:
-        """The layers that have not been started, those of a task as one."""
-        rest = self._problem.part(left, 0.0, release)
-        rest.times[:] *= np.array([_layers_left(states[i]) / states[i].plan.layers for i in left.tolist()])[:, None]
-        return rest
-
-    def _next_layers(self, left: Ints, states: Sequence[TaskState], release: Floats) -> tuple[PlanningProblem, Ints]:
-        """The next layer of each task, and after these (places in `left` returned) what comes after it as one.
-
-        A group may change between the two, so that a task need not wait with its next layer for the ranks that it
-        will have later.
-        """
-        rest = self._problem.part(left, 0.0, release)
-        counts = np.array([_layers_left(states[i]) for i in left.tolist()])
-        after = np.flatnonzero(counts > 1)
-        last = np.arange(len(left))
-        last[after] = len(left) + np.arange(len(after))
-        edges = rest.levels.edges.reshape(-1, 2)
-        edges = np.stack([last[edges[:, 0]], edges[:, 1]], axis=1)
-        edges = np.concatenate([edges, np.stack([after, last[after]], axis=1)])
-        layers = np.array([states[i].plan.layers for i in left.tolist()])
-        times = np.concatenate([rest.times / layers[:, None], rest.times[after] * ((counts - 1) / layers)[after, None]])
-        both = np.concatenate([np.arange(len(left)), after])
-        whole = replace(
-            rest,
-            names=tuple(rest.names[i] for i in both.tolist()),
-            times=times,
-            levels=Levels(len(both), edges),
-            priority=rest.priority[both],
-            layers=rest.layers[both],
-            release=np.concatenate([release, np.zeros(len(after))]),
-            rules=self._problem.rules.part(left[both]),
-        )
-        return whole, after
 
     def _busy(self, states: Sequence[TaskState], now: float) -> tuple[tuple[range, float], ...]:
         """The ranks of the layers that run, and the seconds until they are free."""
@@ -185,6 +153,34 @@ def _around(busy: tuple[tuple[range, float], ...], tasks: int) -> Past:
     """The past of so many tasks that have not begun, beside ranks that are busy."""
     none, zeros = np.zeros(tasks), np.zeros(tasks, dtype=np.int64)
     return Past(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)
+
+
+def _next_layers(rest: PlanningProblem, counts: Ints) -> tuple[PlanningProblem, Ints]:
+    """The next layer of each task, and after these what comes after it as one, for the tasks that are returned.
+
+    A group may change between the two, so that a task need not wait with its next layer for the ranks that it will have
+    later. `rest` has the times of whole tasks; `counts` (n,) is how many of their layers are left.
+    """
+    tasks = np.arange(len(counts))
+    after = np.flatnonzero(counts > 1)
+    last = tasks.copy()
+    last[after] = len(counts) + np.arange(len(after))
+    edges = rest.levels.edges.reshape(-1, 2)
+    edges = np.stack([last[edges[:, 0]], edges[:, 1]], axis=1)
+    edges = np.concatenate([edges, np.stack([after, last[after]], axis=1)])
+    both = np.concatenate([tasks, after])
+    parts = np.concatenate([1 / rest.layers, ((counts - 1) / rest.layers)[after]])
+    layers = replace(
+        rest,
+        names=tuple(rest.names[i] for i in both.tolist()),
+        times=rest.times[both] * parts[:, None],
+        levels=Levels(len(both), edges),
+        priority=rest.priority[both],
+        layers=rest.layers[both],
+        release=np.concatenate([rest.release, np.zeros(len(after))]),
+        rules=rest.rules.part(both),
+    )
+    return layers, after
 
 
 def _layers_left(state: TaskState) -> int:

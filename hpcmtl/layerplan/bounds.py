@@ -31,6 +31,11 @@ def gap(makespan: float, lower_bound: float) -> float:
     return makespan / lower_bound - 1 if lower_bound > 0 else 0.0
 
 
+def bound_of_widths(problem: PlanningProblem, seconds: Floats, widths: Ints) -> float:
+    """Seconds that no order of tasks with these `seconds` and `widths` (n,) can beat: longest way, or area."""
+    return max(float(problem.levels.bottom(seconds).max()), float(seconds @ widths) / problem.ranks)
+
+
 def simple_bound(problem: PlanningProblem) -> float:
     """The larger of the least area over the ranks and the critical path at the fastest widths, releases counted."""
     area = problem.areas.min(axis=1).sum() / problem.capacity

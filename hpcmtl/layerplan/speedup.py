@@ -136,6 +136,22 @@ class Prediction(NamedTuple):
     layers: int
 
 
+class _Known(NamedTuple):
+    """What is known of a family.
+
+    Attributes:
+        belief: of its steps.
+        beside: how far measured numbers of ranks are from it; see `_beside`.
+        start: seconds of a layer beside its steps.
+        layers: that were measured.
+    """
+
+    belief: Belief
+    beside: tuple[tuple[int, int, float, int], ...]
+    start: float
+    layers: int
+
+
 class Speedups:
     """Predicts times from some measurements."""
 
@@ -145,7 +161,7 @@ class Speedups:
         for each in measurements:  # a callable is as slow on any ranks
             counted = replace(each, ranks=1, nodes=1, crowd=1, rows=0) if each.family.kind == "python" else each
             self._measured[each.family].append(counted)
-        self._beliefs: dict[Family, Belief] = {}
+        self._known: dict[Family, _Known] = {}
 
     def predict(self, task: TaskNode, widths: Ints) -> Prediction:
         """Predict a task's times on the machine.
@@ -157,21 +173,27 @@ class Speedups:
             task: to predict.
             widths: (K,) numbers of ranks.
         """
-        family, known = family_of(task), self._measured.get(family_of(task), [])
-        if family not in self._beliefs:
-            self._beliefs[family] = self._belief(family, known)
-        belief = self._beliefs[family]
+        known = self._of(family_of(task))
+        belief = known.belief
         steps, shapes = _steps_of(task, widths, self.machine)
         logarithms, spread = log_seconds(belief.mean, shapes), uncertainty(belief, shapes)
         measured = np.zeros(len(widths), dtype=np.bool_)
-        for ranks, nodes, beside, count in _beside(belief, known):
+        for ranks, nodes, beside, count in known.beside:
             here = (shapes.ranks == ranks) & (shapes.nodes == nodes)
             logarithms[here] += beside
             spread[here] = _spread(count)
             measured |= here
-        start = task.layers * self._start(family)
+        start = task.layers * known.start
         seconds = steps * np.exp(logarithms)
-        return Prediction(start + seconds, start + seconds * np.exp(P90 * spread), measured, len(known))
+        return Prediction(start + seconds, start + seconds * np.exp(P90 * spread), measured, known.layers)
+
+    def _of(self, family: Family) -> _Known:
+        """What is known of a family, worked out once."""
+        if family not in self._known:
+            layers = self._measured.get(family, [])
+            belief = self._belief(family, layers)
+            self._known[family] = _Known(belief, tuple(_beside(belief, layers)), self._start(family), len(layers))
+        return self._known[family]
 
     def _start(self, family: Family) -> float:
         """Seconds of a layer beside its steps: a mean over the family's, over all, or a guess."""

@@ -1,15 +1,13 @@
 """The verbs that run nothing: exit codes, data on stdout, talk on stderr, every problem at once and nothing left."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from jobs import family, write_job
-from runs import CHECKOUT
+from runs import run_python
 
 from hpcmtl.cli.app import main
 
@@ -60,15 +58,7 @@ def hpcmtl(monkeypatch, capfd, tmp_path):
 
 def real(folder, *words):
     """Run the command as a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hpcmtl", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_python(folder, "-m", "hpcmtl", *words)
     return Done(done.returncode, done.stdout, done.stderr, set())
 
 

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from runs import CHECKOUT, run_python
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.slow
 def test_quick(tmp_path: Path) -> None:
     """On small forms of the published grid and of real shapes bounds hold, and the best of the others is beaten."""
     words = ["--quick", "--only", "grid", "work", "noise", "--json", str(tmp_path / "results.json")]
-    done = subprocess.run(
-        [sys.executable, CHECKOUT / "benchmarks" / "planner.py", *words],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+    done = run_python(tmp_path, CHECKOUT / "benchmarks" / "planner.py", *words, timeout=200)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "results.json").read_text())
 

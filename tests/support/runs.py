@@ -33,6 +33,19 @@ def by_mpirun(ranks: int, program: Sequence[str] = ABORTING) -> list[str]:
     return [str(CHECKOUT / "launchers" / "mpirun.sh"), "-np", str(ranks), *program]
 
 
+def run_python(folder: Path, *words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a Python of its own in a folder, with the package of this checkout, to its end."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+
+
 @dataclass
 class Run:
     """A command that is running, or has ended, in a folder with a job file.
