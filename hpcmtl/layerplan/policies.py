@@ -10,6 +10,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.layerplan.allocate import STRETCHED_TASKS, allocate, allocation
 from hpcmtl.layerplan.bounds import gap, lower_bound
+from hpcmtl.layerplan.coarse import coarse_packing
 from hpcmtl.layerplan.exact import optimum
 from hpcmtl.layerplan.improve import improve
 from hpcmtl.layerplan.packing import Schedule, dispatch_order, pack, replay
@@ -19,7 +20,7 @@ from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.speedup import Speedups, family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from hpcmtl.layerplan.allocate import Allocations
     from hpcmtl.layerplan.problem import PlanningProblem
@@ -159,7 +160,9 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     tasks = len(problem.names)
     if tasks > FEW_TASKS:
         first = LARGE[:1] if tasks > MANY_TASKS else LARGE if tasks > SOME_TASKS else PACKED[:2]
-        best = pack(problem, allocation(problem, found, *RIGID))
+        rigid = allocation(problem, found, *RIGID)
+        place = _packing_of(problem, rigid, bound)
+        best = place(rigid, None)
         yield best
         for columns in found.stretched:
             yield pack(problem, columns)
@@ -168,7 +171,7 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
         for crowding, cap in dict.fromkeys((*first, *PACKED)):
             if (crowding, cap) not in first and gap(best.makespan, bound) <= POOR:
                 return
-            schedule = pack(problem, allocation(problem, found, crowding, cap), mould=bound)
+            schedule = place(allocation(problem, found, crowding, cap), bound)
             best = min(best, schedule, key=lambda made: made.makespan)
             yield schedule
         return
@@ -180,6 +183,12 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
     for columns in {columns.tobytes(): columns for columns in allocations}.values():
         yield pack(problem, columns)
         yield pack(problem, columns, mould=bound)
+
+
+def _packing_of(problem: PlanningProblem, columns: Ints, bound: float) -> Callable[[Ints, float | None], Schedule]:
+    """How columns are packed: of very many tasks by a coarse clock, if their widths and times allow one."""
+    coarse = coarse_packing(problem, columns, bound) if len(problem.names) > MANY_TASKS else None
+    return coarse or (lambda columns, mould: pack(problem, columns, mould=mould))
 
 
 def waves(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:  # noqa: ARG001 - planned by depth
