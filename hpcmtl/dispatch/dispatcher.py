@@ -220,7 +220,7 @@ class Dispatcher:
         for other in self.tasks.values():
             if other.held is not None and (opened if other is state else set(other.held) & set(block)):
                 orders += self._release(other, other.held)
-        state.held = None
+        state.held, state.place = None, block
         state.running = Running(state.layers_done, block, now, now, opened)
         command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, block.start, len(block))
         self._observer.record(

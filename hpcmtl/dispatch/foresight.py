@@ -16,6 +16,7 @@ import numpy as np
 from hpcmtl.dispatch.state import ready
 from hpcmtl.layerplan.bounds import bound_of_widths
 from hpcmtl.layerplan.packing import Past, Schedule, pack_next
+from hpcmtl.layerplan.places import ruled
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.replan import new_widths
 from hpcmtl.layerplan.speedup import Measurement, Speedups, family_of
@@ -64,7 +65,7 @@ class Foresight:
             return
         left = np.array([i for i, state in enumerate(states) if state.status is None and _layers_left(state)])
         release, busy = self._release(states, now)[left], self._busy(states, now)
-        rest = self._problem.part(left, 0.0, release)
+        rest = self._pinned(self._problem.part(left, 0.0, release), left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
@@ -100,7 +101,7 @@ class Foresight:
 
     def _predict(self) -> None:
         speedups = Speedups(self._measured, self._plan.machine)
-        self._problem = make_problem(self._graph, self._plan.ranks, speedups)
+        self._problem = ruled(make_problem(self._graph, self._plan.ranks, speedups))
 
     def _release(self, states: Sequence[TaskState], now: float) -> Floats:
         """(n,) seconds from now before which tasks cannot go on, for the layers that run."""
@@ -116,8 +117,23 @@ class Foresight:
 
     def _busy(self, states: Sequence[TaskState], now: float) -> tuple[tuple[range, float], ...]:
         """The ranks of the layers that run, and the seconds until they are free."""
-        running = [(state, state.running) for state in states if state.running is not None]
-        return tuple((layer.block, self._remaining(state, layer, now)) for state, layer in running)
+        taken = self._problem.places.taken
+        running = [(i, state, state.running) for i, state in enumerate(states) if state.running is not None]
+        return tuple((taken(i, layer.block), self._remaining(state, layer, now)) for i, state, layer in running)
+
+    def _pinned(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
+        """Pin the tasks that share the block of another one which has ended, or is in its last layer, to that block."""
+        if self._problem.rules.same_place is None:
+            return rest
+        times, pinned = rest.times.copy(), np.full(len(left), -1)
+        for k, i in enumerate(left.tolist()):
+            leader = int(self._problem.rules.same_place[i])
+            block = states[leader].place if leader >= 0 and leader not in left else None
+            column = int(np.searchsorted(rest.widths, len(block))) if block is not None else 0
+            if block is not None and np.isfinite(times[k, column]):
+                times[k, np.arange(len(rest.widths)) != column] = np.inf
+                self._columns[i], pinned[k] = column, block.start
+        return replace(rest, times=times, rules=replace(rest.rules, pinned=pinned))
 
     def _where_it_is(self, state: TaskState, i: int) -> tuple[int, int]:
         """The width that a task should have, and the first rank that it should stay at.

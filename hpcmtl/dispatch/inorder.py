@@ -4,39 +4,63 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.communicators.groups import Pool
 from hpcmtl.dispatch.state import ready
+from hpcmtl.layerplan.occupancy import runs
+from hpcmtl.layerplan.places import ruled
 from hpcmtl.layerplan.plan import dispatch_key
+from hpcmtl.layerplan.problem import make_problem
+from hpcmtl.layerplan.speedup import Speedups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.dispatch.state import Running, TaskState
     from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.session import LayerOutcome
 
 
 class InOrder:
     """A `Scheduler` for the plain policies, which are what they say: they do not adapt."""
 
-    def __init__(self, plan: LayerPlan) -> None:
-        self._plan = plan
+    def __init__(self, graph: TaskGraph, plan: LayerPlan) -> None:
+        self._graph, self._plan = graph, plan
+        self._problem = ruled(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
         """See `Scheduler`; by `dispatch_key`, on the ranks that hold a task's session if these are free."""
-        pool = Pool(self._plan.ranks, self._plan.machine.node or None)
+        free = (1 << self._problem.places.ranks) - 1
         for state in tasks.values():
             if state.running is not None:
-                pool.take_exactly(state.running.block)
+                free &= ~self._taken(state, state.running.block)
         waiting = [state for state in tasks.values() if ready(tasks, state, now)]
         if self._plan.barrier:
             wave = min((state.plan.wave for state in tasks.values() if state.status is None), default=0)
             waiting = [state for state in waiting if state.plan.wave == wave]
         for state in sorted(waiting, key=lambda state: dispatch_key(state.plan)):
-            stays = state.held is not None and len(state.held) == state.plan.width and pool.take_exactly(state.held)
-            block = state.held if stays else pool.take(state.plan.width)
+            leader = self._graph.task(state.plan.name).rules.same_place
+            block = self._block(state, free, tasks[leader].place if leader else None)
             if block is not None:
+                free &= ~self._taken(state, block)
                 yield state, block
+
+    def _block(self, state: TaskState, free: int, place: range | None) -> range | None:
+        """The free ranks that a task gets, at a place if it has to be there; None if it has to wait."""
+        task, places = self._graph.index[state.plan.name], self._problem.places
+        width = state.plan.width if place is None else len(place)
+        firsts = runs(free, places.needed(task, width)) & places.firsts(task, width, places.speeds[-1])
+        wanted = place or state.held
+        if place is not None:
+            firsts &= 1 << place.start
+        if not firsts:
+            return None
+        stays = wanted is not None and len(wanted) == width and firsts >> wanted.start & 1
+        first = wanted.start if wanted is not None and stays else (firsts & -firsts).bit_length() - 1
+        return range(first, first + width)
+
+    def _taken(self, state: TaskState, block: range) -> int:
+        taken = self._problem.places.taken(self._graph.index[state.plan.name], block)
+        return ((1 << len(taken)) - 1) << taken.start
 
     def layer_ended(
         self,

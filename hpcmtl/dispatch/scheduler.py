@@ -19,4 +19,4 @@ if TYPE_CHECKING:
 
 def scheduler_for(graph: TaskGraph, plan: LayerPlan, measurements: Iterable[Measurement] = ()) -> Scheduler:
     """Plans that were searched for are followed with foresight; the plain policies are what they say."""
-    return Foresight(graph, plan, measurements) if plan.policy in ADAPTIVE else InOrder(plan)
+    return Foresight(graph, plan, measurements) if plan.policy in ADAPTIVE else InOrder(graph, plan)

@@ -74,6 +74,7 @@ class TaskState:
         layers_done: finished layers.
         status: None until it has ended.
         held: ranks that keep its session while it does not run.
+        place: ranks of its last layer that was started.
         running: the layer in work.
         outcomes: of the layers that were run, with their widths.
         message: why it did not complete.
@@ -86,6 +87,7 @@ class TaskState:
     layers_done: int = 0
     status: TaskStatus | None = None
     held: range | None = None
+    place: range | None = None
     running: Running | None = None
     outcomes: list[tuple[int, LayerOutcome]] = field(default_factory=list)
     message: str = ""

@@ -151,8 +151,14 @@ def _resources(job: Job) -> Iterator[Finding]:
         path, ranks = ("tasks", name, "ranks"), task.ranks
         if ranks.max is not None and ranks.max < ranks.min:
             yield path, f"min {ranks.min} is more than max {ranks.max}"
-        if ranks.min > job.ranks:
+        elif ranks.min > job.ranks:
             yield path, f"the task needs {ranks.min} ranks but the job has {job.ranks} (`ranks: {job.ranks}`)"
+        elif not any(ranks.allow(width) for width in range(1, job.ranks + 1)):
+            most = min(ranks.max or job.ranks, job.ranks)
+            yield path, f"no number from {ranks.min} to {most} is what `multiple_of` and `powers_of_two` ask for"
+        if task.with_ is not None and task.with_ not in task.needs:
+            text = f"{task.with_!r} is not among `needs`{nearest(task.with_, task.needs)}"
+            yield ("tasks", name, "with"), f"{text}; a task can only come after the one whose ranks it takes over"
         engine = getattr(task, "engine", None)
         if engine == "local" and ranks.min > 1:
             yield path, f"engine `local` is for one rank, but the task asks for at least {ranks.min}"

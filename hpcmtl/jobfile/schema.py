@@ -87,10 +87,19 @@ class Optimizer(Spec):
 
 
 class Ranks(Spec):
-    """How many ranks a task may have."""
+    """How many ranks a task may have, and which."""
 
     min: int = Field(default=1, ge=1)
     max: int | None = Field(default=None, ge=1)
+    multiple_of: int = Field(default=1, ge=1, description="only multiples of this number")
+    powers_of_two: bool = Field(default=False, description="only 1, 2, 4, 8, ...")
+    exclusive: bool = Field(default=False, description="no other task on its nodes while it runs")
+    memory: Size | None = Field(default=None, description="that each rank needs, e.g. 2GiB")
+
+    def allow(self, width: int) -> bool:
+        """Whether the task may have so many ranks."""
+        power = not self.powers_of_two or width & (width - 1) == 0
+        return self.min <= width <= (self.max or width) and width % self.multiple_of == 0 and power
 
 
 def _ranks(value: Any) -> Any:
@@ -123,6 +132,11 @@ class TaskBase(Spec):
     priority: int = Field(default=0, description="higher goes first among tasks that are ready")
     ranks: Annotated[Ranks, BeforeValidator(_ranks)] = Ranks()
     layers: int | None = Field(default=None, ge=1, description="number of layers, instead of the rule under `layers:`")
+    with_: Name | None = Field(
+        default=None,
+        alias="with",
+        description="a task under `needs` whose ranks it runs on, after it: what is already there need not be moved",
+    )
     retries: int = Field(default=0, ge=0, description="tries after a failure, from its last checkpoint")
 
 

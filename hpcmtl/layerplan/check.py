@@ -140,6 +140,8 @@ def _rules(problem: PlanningProblem, placed: Placed, first_rank: Ints) -> Iterat
             least = rules.rank_memory[first : first + width].min(initial=np.inf)
             if least < rules.memory[i]:
                 yield f"{name}: needs {rules.memory[i]} bytes a rank, and has a rank with {least}"
+        if rules.pinned is not None and rules.pinned[i] >= 0 and first != rules.pinned[i]:
+            yield f"{name}: begins at rank {first}, not {rules.pinned[i]}"
         leader = -1 if rules.same_place is None else int(rules.same_place[i])
         if leader >= 0 and (first, width) != (int(first_rank[leader]), int(placed.width[leader])):
             yield f"{name}: is not at the place of {problem.names[leader]}"

@@ -32,6 +32,7 @@ class Places:
         none = [0] * len(problem.names)
         self._exclusive = none if rules.exclusive is None else rules.exclusive.tolist()
         self._guides = [-1] * len(none) if rules.same_place is None else rules.same_place.tolist()
+        self._pinned = [-1] * len(none) if rules.pinned is None else rules.pinned.tolist()
         self._memory = none if rules.memory is None else rules.memory.tolist()
         self._rank_memory = np.full(ranks, np.inf) if rules.rank_memory is None else rules.rank_memory
         self._living = np.full(ranks, True) if rules.lost is None else ~rules.lost
@@ -47,9 +48,14 @@ class Places:
         """Ranks side by side that must be free: whole nodes if it has them for itself."""
         return -(-width // self._node) * self._node if self._exclusive[task] else width
 
+    def taken(self, task: int, block: range) -> range:
+        """The ranks that nobody else may have while a task runs on a block: of its nodes, if it has them for itself."""
+        return range(block.start, block.start + self.needed(task, len(block)))
+
     def firsts(self, task: int, width: int, speed: float) -> int:
         """Bit mask of the ranks that its block may begin at, if all of it is to have at least a speed."""
-        return self._firsts(width, bool(self._exclusive[task]), self._memory[task], speed)
+        firsts = self._firsts(width, bool(self._exclusive[task]), self._memory[task], speed)
+        return firsts if self._pinned[task] < 0 else firsts & 1 << self._pinned[task]
 
     def _firsts_of(self, width: int, exclusive: bool, memory: float, speed: float) -> int:
         inside = 0 if exclusive or width >= self._node else self._node - width

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.taskgraph.levels import Floats, Ints, Levels
 
 if TYPE_CHECKING:
+    from hpcmtl.layerplan.speedup import Machine
     from hpcmtl.taskgraph.graph import TaskGraph
 
 Bools = NDArray[np.bool_]
@@ -53,6 +54,7 @@ class Rules:
         rank_memory: (P,) bytes that a rank has.
         rank_speed: (P,) speed against that of the table of times; a block is as fast as its slowest rank.
         same_place: (n,) the task whose block a task has to share, later; -1 for none.
+        pinned: (n,) the rank that the block of a task has to begin at; -1 for any.
         lost: (P,) whether a rank is gone.
     """
 
@@ -62,19 +64,27 @@ class Rules:
     rank_memory: Floats | None = None
     rank_speed: Floats | None = None
     same_place: Ints | None = None
+    pinned: Ints | None = None
     lost: Bools | None = None
 
     @property
     def any(self) -> bool:
         """Whether there is a rule at all."""
-        given = (self.exclusive, self.memory, self.rank_memory, self.rank_speed, self.same_place, self.lost)
-        return self.node > 0 or any(array is not None for array in given)
+        of_tasks = (self.exclusive, self.memory, self.same_place, self.pinned)
+        of_ranks = (self.rank_memory, self.rank_speed, self.lost)
+        return self.node > 0 or any(array is not None for array in (*of_tasks, *of_ranks))
 
     def part(self, tasks: Ints) -> Rules:
-        """The rules for some of the tasks, but for whose block they share."""
+        """The rules for some of the tasks; of whose blocks they share, those that are among them."""
         exclusive = None if self.exclusive is None else self.exclusive[tasks]
         memory = None if self.memory is None else self.memory[tasks]
-        return Rules(self.node, exclusive, memory, self.rank_memory, self.rank_speed, lost=self.lost)
+        pinned = None if self.pinned is None else self.pinned[tasks]
+        place = None
+        if self.same_place is not None:
+            index = np.full(len(self.same_place) + 1, -1)  # the last one stands for no task
+            index[tasks] = np.arange(len(tasks))
+            place = index[self.same_place[tasks]]
+        return replace(self, exclusive=exclusive, memory=memory, same_place=place, pinned=pinned)
 
 
 @dataclass(frozen=True)
@@ -222,17 +232,46 @@ def make_problem(graph: TaskGraph, ranks: int, speedups: Speedups | None = None)
             Problem(f"tasks.{t.name}.ranks", f"the task needs {t.min_ranks} ranks but there are {ranks}") for t in wide
         )
     limits = [limit for task in graph.tasks for limit in (task.min_ranks, min(task.max_ranks, ranks))]
-    widths = _ladder(ranks, limits)
+    widths = _multiples(graph, _ladder(ranks, limits))
     speedups = speedups or Speedups()
     times = np.array([speedups.predict(task, widths).seconds for task in graph.tasks]).reshape(-1, len(widths))
     low = np.array([task.min_ranks for task in graph.tasks])[:, None]
     high = np.array([task.max_ranks for task in graph.tasks])[:, None]
-    times[(widths < low) | (widths > high)] = np.inf
+    times[(widths < low) | (widths > high) | ~_allowed(graph, widths)] = np.inf
     priority = np.array([task.priority for task in graph.tasks], dtype=np.int64)
     layers = np.array([task.layers for task in graph.tasks], dtype=np.int64)
-    node = speedups.machine.node
-    release, rules = np.zeros(len(priority)), Rules(node if node < ranks else 0)
+    release, rules = np.zeros(len(priority)), _rules(graph, ranks, speedups.machine)
     return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers, release, rules)
+
+
+def _rules(graph: TaskGraph, ranks: int, machine: Machine) -> Rules:
+    """Where tasks may run by what the job file says of them; what nobody asks for is left out, as it costs time."""
+    asked = [task.rules for task in graph.tasks]
+    leaders = [graph.index[rule.same_place] if rule.same_place else -1 for rule in asked]
+    return Rules(
+        machine.node if machine.node < ranks else 0,
+        np.array([rule.exclusive for rule in asked]) if any(rule.exclusive for rule in asked) else None,
+        np.array([float(rule.memory) for rule in asked]) if any(rule.memory for rule in asked) else None,
+        same_place=np.array(leaders) if any(leader >= 0 for leader in leaders) else None,
+    )
+
+
+def _allowed(graph: TaskGraph, widths: Ints) -> Bools:
+    """(n, K) whether a task may have so many ranks by what it says of their number."""
+    multiple = np.array([task.rules.multiple_of for task in graph.tasks], dtype=np.int64)[:, None]
+    power = np.array([task.rules.powers_of_two for task in graph.tasks], dtype=np.bool_)[:, None]
+    allowed: Bools = (widths % multiple == 0) & (~power | (widths & (widths - 1) == 0))
+    return allowed
+
+
+def _multiples(graph: TaskGraph, widths: Ints) -> Ints:
+    """Widths, and what they are rounded down to for tasks that are particular about the number of their ranks."""
+    particular = {task.rules.multiple_of for task in graph.tasks}
+    rounded = [widths // multiple * multiple for multiple in sorted(particular)]
+    if any(task.rules.powers_of_two for task in graph.tasks):
+        rounded.append(2 ** np.floor(np.log2(widths)).astype(np.int64))
+    every: Ints = np.unique(np.concatenate([widths, *rounded]))
+    return every[every > 0]
 
 
 def _ladder(ranks: int, limits: list[int]) -> Ints:

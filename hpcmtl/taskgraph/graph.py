@@ -18,7 +18,7 @@ from hpcmtl.taskgraph.work import Work, work_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.jobfile.schema import EdgeKind, Job
+    from hpcmtl.jobfile.schema import EdgeKind, Job, Task
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.taskgraph.levels import Csr
 
@@ -30,6 +30,25 @@ class Edge:
     producer: str
     consumer: str
     kind: EdgeKind
+
+
+@dataclass(frozen=True, slots=True)
+class RankRules:
+    """Which ranks a task may have, beside how few and how many.
+
+    Attributes:
+        multiple_of: of which their number is a multiple.
+        powers_of_two: whether it is a power of two.
+        exclusive: whether no other task may run on its nodes.
+        memory: bytes that each needs.
+        same_place: the task, needed by it, whose ranks it runs on; empty for none.
+    """
+
+    multiple_of: int = 1
+    powers_of_two: bool = False
+    exclusive: bool = False
+    memory: int = 0
+    same_place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,7 @@ class TaskNode:
         layers: number of contiguous pieces it is cut into.
         work: its size.
         retries: how often it is tried again if it fails.
+        rules: which ranks it may have.
     """
 
     name: str
@@ -57,6 +77,7 @@ class TaskNode:
     layers: int
     work: Work
     retries: int = 0
+    rules: RankRules = RankRules()
 
 
 @dataclass(frozen=True)
@@ -144,8 +165,15 @@ def _node(job: Job, name: str, arrays: Mapping[str, Array]) -> TaskNode:
     rule = job.layers.model_copy(update={"policy": "fixed"}) if job.policy == "fixed" else job.layers
     python = isinstance(task, Python)  # a callable is one call: there is nowhere to cut it
     layers = 1 if python else layer_count(rule, work.input_bytes, work.steps, task.layers)
-    most = _max_ranks(job, name, work)
-    return TaskNode(name, task.kind, task.priority, task.ranks.min, most, work.input_bytes, layers, work, task.retries)
+    fewest = next(width for width in range(task.ranks.min, job.ranks + 1) if task.ranks.allow(width))
+    most = max(_max_ranks(job, name, work), fewest)
+    size = (fewest, most, work.input_bytes, layers, work)
+    return TaskNode(name, task.kind, task.priority, *size, task.retries, _rules(task))
+
+
+def _rules(task: Task) -> RankRules:
+    ranks = task.ranks
+    return RankRules(ranks.multiple_of, ranks.powers_of_two, ranks.exclusive, ranks.memory or 0, task.with_ or "")
 
 
 def _max_ranks(job: Job, name: str, work: Work) -> int:
@@ -157,4 +185,4 @@ def _max_ranks(job: Job, name: str, work: Work) -> int:
         useful = 1 if task.engine == "local" else work.batch_size
     else:
         useful = work.samples
-    return max(min(useful, task.ranks.max or job.ranks, job.ranks), task.ranks.min)
+    return min(useful, task.ranks.max or job.ranks, job.ranks)

@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, 
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.layerplan.policies import make_plan
-from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
+from hpcmtl.taskgraph.graph import Edge, RankRules, TaskGraph, TaskNode
 from hpcmtl.taskgraph.work import Work
 from hpcmtl.training.session import LayerOutcome
 
@@ -27,11 +28,17 @@ Case = tuple[TaskGraph, int]
 NEVER = -1
 
 
-def graph_of(tasks: Mapping[str, tuple[int, int]], edges: Iterable[tuple[str, str]] = ()) -> TaskGraph:
-    """A graph of tasks that have so many layers and at least so many ranks."""
+def graph_of(
+    tasks: Mapping[str, tuple[int, int]],
+    edges: Iterable[tuple[str, str]] = (),
+    rules: Mapping[str, RankRules] = MappingProxyType({}),
+) -> TaskGraph:
+    """A graph of tasks that have so many layers and at least so many ranks, some of them particular about these."""
     work = Work(1000, 2, 64, 1024, 100_000, trains=True)
     nodes = tuple(
-        TaskNode(name, "train", 0, ranks, max(ranks, 8), work.input_bytes, layers, work)
+        TaskNode(
+            name, "train", 0, ranks, max(ranks, 8), work.input_bytes, layers, work, rules=rules.get(name, RankRules())
+        )
         for name, (layers, ranks) in tasks.items()
     )
     return TaskGraph(nodes, tuple(Edge(*edge, "order") for edge in edges))

@@ -57,6 +57,14 @@ def found(job: dict[str, Any]) -> dict[str, str]:
         ("tasks.trunk.optimizer", {"name": "adan", "learning_rate": 1}, "tasks.trunk.optimizer.name", "'adam'"),
         ("tasks.trunk.ranks", 5, "tasks.trunk.ranks", "needs 5 ranks but the job has 4"),
         ("tasks.trunk.ranks", {"min": 3, "max": 2}, "tasks.trunk.ranks", "min 3 is more than max 2"),
+        ("tasks.trunk.ranks", {"min": 3, "multiple_of": 5}, "tasks.trunk.ranks", "no number from 3 to 4 is what"),
+        (
+            "tasks.trunk.ranks",
+            {"min": 3, "max": 3, "powers_of_two": True},
+            "tasks.trunk.ranks",
+            "no number from 3 to 3",
+        ),
+        ("tasks.digit.with", "feature", "tasks.digit.with", "not among `needs`; did you mean 'features'?"),
         ("data.trunk", "x.h5", "tasks.trunk", "also a name under `data`"),
     ],
 )
