@@ -26,16 +26,16 @@ class _Outcome(NamedTuple):
     error: BaseException | None = None
 
 
-def on_root(comm: Communicator, function: Callable[[], T]) -> T:
-    """Run `function` on rank 0 alone and return its value, or raise its error, on every rank.
+def on_root(comm: Communicator, function: Callable[[], T], root: int = 0) -> T:
+    """Run `function` on one rank alone and return its value, or raise its error, on every rank.
 
-    Collective over `comm`. Without it an error on rank 0 leaves the others waiting for a value that never comes.
+    Collective over `comm`. Without it an error on that rank leaves the others waiting for a value that never comes.
 
     Raises:
         BaseException: what `function` raised, on all ranks; a RuntimeError with its traceback as text if it cannot
             travel by pickle. Also a RuntimeError if the value cannot.
     """
-    outcome = comm.bcast(_fit_to_travel(_capture(function)) if comm.rank == 0 else None)
+    outcome = comm.bcast(_fit_to_travel(_capture(function)) if comm.rank == root else None, root)
     if outcome.error is not None:
         raise outcome.error
     return outcome.value  # type: ignore[no-any-return]
@@ -71,8 +71,8 @@ def _fit_to_travel(outcome: _Outcome) -> _Outcome:
         pickle.loads(pickle.dumps(outcome))  # noqa: S301 - our own bytes
     except Exception as failure:  # noqa: BLE001 - pickling runs code of the value's class, which may raise anything
         if outcome.error is None:
-            text = f"the value of rank 0 cannot be sent to the others, since it does not pickle: {failure}"
+            text = f"a value cannot be sent to the others, since it does not pickle: {failure}"
         else:
-            text = "rank 0 raised\n" + "".join(traceback.format_exception(outcome.error))
+            text = "the rank that did it raised\n" + "".join(traceback.format_exception(outcome.error))
         return _Outcome(error=RuntimeError(text))
     return outcome

@@ -12,13 +12,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunLayer:
-    """Run one layer with the ranks [first_rank, first_rank + width); `layers` is how many the task has."""
+    """Run one layer with the ranks [first_rank, first_rank + width).
+
+    Attributes:
+        task: name.
+        layer: number.
+        layers: how many the task has.
+        first_rank: of the group.
+        width: of the group.
+        step: steps that the task has done by then; None if that is not known.
+    """
 
     task: str
     layer: int
     layers: int
     first_rank: int
     width: int
+    step: int | None = None
 
 
 @dataclass(frozen=True)

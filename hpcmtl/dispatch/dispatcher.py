@@ -71,7 +71,7 @@ class Dispatcher:
         self._told_end = False
         for name, count in (finished_layers or {}).items():
             state = self.tasks[name]
-            state.layers_done = count
+            state.layers_done, state.steps = count, None
             if count == state.plan.layers:
                 state.status = "complete"
 
@@ -149,6 +149,7 @@ class Dispatcher:
             assert running.outcome is not None, f"nobody said what came out of {name}, layer {running.layer}"
             outcome = running.outcome
             state.outcomes.append((width, outcome))
+            state.steps = None if state.steps is None else state.steps + outcome.steps
             state.held = running.block
             event = "layer_stopped" if outcome.stopped else "layer_ended"
             told = {**outcome.told(), **self._scheduler.layer_ended(state, running, outcome, now)}
@@ -222,7 +223,8 @@ class Dispatcher:
                 orders += self._release(other, other.held)
         state.held, state.place = None, block
         state.running = Running(state.layers_done, block, now, now, opened)
-        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, block.start, len(block))
+        where = (block.start, len(block), state.steps)
+        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where)
         self._observer.record(
             "layer_started",
             task=command.task,

@@ -72,6 +72,7 @@ class TaskState:
         plan: its part of the plan.
         needs: tasks that must complete first.
         layers_done: finished layers.
+        steps: that its layers did; None if an earlier attempt did some.
         status: None until it has ended.
         held: ranks that keep its session while it does not run.
         place: ranks of its last layer that was started.
@@ -85,6 +86,7 @@ class TaskState:
     plan: PlannedTask
     needs: tuple[str, ...]
     layers_done: int = 0
+    steps: int | None = 0
     status: TaskStatus | None = None
     held: range | None = None
     place: range | None = None

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.control import Mailboxes
     from hpcmtl.training.session import LayerOutcome, Session
 
-    OpenSession = Callable[[str, int, Communicator], Session]
+    OpenSession = Callable[[RunLayer, Communicator], Session]
 
 _log = logging.getLogger(__name__)
+
+PARKED = 4  # sessions without a group that a rank keeps: their networks and optimizers take memory
 
 
 @dataclass
@@ -43,12 +45,13 @@ class Worker:
         Args:
             world: all ranks; groups are made from it by this thread alone.
             boxes: shared with the control thread.
-            open_session: (task, layers, group) -> session.
+            open_session: (command, group) -> session.
         """
         self._world = world
         self._boxes = boxes
         self._open_session = open_session
         self._held: _Held | None = None
+        self._parked: dict[str, Session] = {}  # of tasks that ran here and went on elsewhere, by the time they left
 
     def work(self) -> None:
         """Obey commands until the end of the job."""
@@ -63,7 +66,7 @@ class Worker:
             outcome = self._session(command).run_layer(command.layer)
             _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
             if command.layer == command.layers - 1 and not outcome.stopped:
-                self._release(command.task)
+                self._release(command.task, over=True)
             self._done(command, outcome)
 
     def _session(self, command: RunLayer) -> Session:
@@ -75,15 +78,22 @@ class Worker:
             _log.debug("a group of ranks %d to %d", block.start, block.stop - 1)
             group = self._world.create_group(list(block), tag=0)
             self._held = held = _Held(command.task, block, group)
-            held.session = self._open_session(command.task, command.layers, group)
+            parked = self._parked.pop(command.task, None)
+            joined = parked is not None and parked.join(group, command.step)
+            held.session = parked if joined else self._open_session(command, group)
+        assert held.session is not None
         return held.session
 
-    def _release(self, task: str) -> None:
+    def _release(self, task: str, *, over: bool = False) -> None:
+        """Leave the group of a task; what was built for it is kept until the task is `over`."""
         if self._held is not None and self._held.task == task:
             held, self._held = self._held, None
             try:
                 if held.session is not None:
                     held.session.close()
+                    if not (held.failed or over):
+                        self._parked[task] = held.session
+                        self._parked = dict(list(self._parked.items())[-PARKED:])
             except Exception:
                 if not held.failed:
                     raise

@@ -19,8 +19,8 @@ Facts = TypeVar("Facts")
 _ROWS_TAG = 31
 
 
-def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]]) -> tuple[Arrays, Facts]:
-    """Call `read` on the first rank and give its arrays and facts to all (collective).
+def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]], root: int = 0) -> tuple[Arrays, Facts]:
+    """Call `read` on one rank and give its arrays and facts to all (collective).
 
     Raises:
         Exception: what `read` raised, on every rank.
@@ -32,11 +32,13 @@ def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]]) -> tupl
         mine.update({name: np.asarray(array, order="C") for name, array in arrays.items()})
         return [(name, array.shape, array.dtype.str) for name, array in mine.items()], facts
 
-    listed, facts = on_root(group, manifest)
-    arrays = {name: mine[name] if group.rank == 0 else np.empty(shape, np.dtype(kind)) for name, shape, kind in listed}
+    listed, facts = on_root(group, manifest, root)
+    arrays = {
+        name: mine[name] if group.rank == root else np.empty(shape, np.dtype(kind)) for name, shape, kind in listed
+    }
     for array in arrays.values():
         if array.size:
-            group.Bcast(array)
+            group.Bcast(array, root)
     return arrays, facts
 
 

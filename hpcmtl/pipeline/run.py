@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.dispatch.commands import RunLayer
     from hpcmtl.dispatch.state import TaskState
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.schema import Job
@@ -229,11 +230,12 @@ def _work(
 ) -> None:
     planned, framework, dispatcher = parts
 
-    def open_session(task: str, layers: int, group: Communicator) -> Session:
+    def open_session(command: RunLayer, group: Communicator) -> Session:
         context = SessionContext(
             job=planned.prepared.job,
-            task=task,
-            layers=layers,
+            task=command.task,
+            layers=command.layers,
+            step=command.step,
             arrays=planned.prepared.arrays,
             files=planned.prepared.files,
             directory=planned.directory,
@@ -242,7 +244,7 @@ def _work(
             report=boxes.progress,
             stop_requested=boxes.stop_requested.is_set,
         )
-        return SESSIONS[planned.prepared.job.tasks[task].kind](context)
+        return SESSIONS[planned.prepared.job.tasks[command.task].kind](context)
 
     control = ControlThread(control_comm, boxes, dispatcher)
     control.start()

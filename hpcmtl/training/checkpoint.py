@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
@@ -10,6 +11,7 @@ from hpcmtl.exchange.transfer import share
 from hpcmtl.training.session import checkpoint_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hpcmtl.training.learner import Arrays
@@ -18,21 +20,51 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def save_checkpoint(context: SessionContext, layer: int, state: Arrays, facts: dict[str, Any]) -> None:
-    """Seal the state after, or inside, a layer; only the group's first rank writes.
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What a checkpoint holds.
 
-    Args:
-        context: of the session.
-        layer: number of the layer.
+    Attributes:
         state: what `Learner.state` gave: parameters, optimizer state, loss scale.
         facts: the data cursor (step, epoch, seed) and what else describes the state.
     """
+
+    state: Arrays
+    facts: Mapping[str, Any]
+
+
+def save_checkpoint(context: SessionContext, layer: int, saved: Saved) -> None:
+    """Seal the state after, or inside, a layer; only the group's first rank writes."""
     if context.group.rank == 0:
-        seal(checkpoint_file(context.directory, context.task, layer), state, {"task": context.task, **facts})
+        path = checkpoint_file(context.directory, context.task, layer)
+        seal(path, saved.state, {"task": context.task, **saved.facts})
 
 
-def latest_checkpoint(context: SessionContext, layer: int) -> tuple[Arrays, dict[str, Any]] | None:
-    """The newest state that a layer can go on from, given to all ranks; None for a fresh start (collective).
+def newest_state(context: SessionContext, layer: int, mine: Saved | None) -> Saved | None:
+    """What a layer goes on from, the same on all ranks; None for a fresh start (collective).
+
+    A rank that was in the group of the layer before still has it, and gives it to the others: a tenth of the time that
+    the way by the checkpoint takes.
+
+    Args:
+        context: of the session; with the step at which the task stands, if that is known.
+        layer: that is to be run.
+        mine: what this rank has last saved, of this task; that is what is returned, if it is the newest.
+    """
+    have = mine is not None and mine.facts["step"] == context.step
+    holders = context.group.allgather(have)
+    if not any(holders):
+        return latest_checkpoint(context, layer)
+    if all(holders):
+        return mine
+    state, facts = share(
+        context.group, lambda: (mine.state, dict(mine.facts)) if mine else ({}, {}), holders.index(True)
+    )
+    return mine if have else Saved(state, facts)
+
+
+def latest_checkpoint(context: SessionContext, layer: int) -> Saved | None:
+    """The newest checkpoint that a layer can go on from, given to all ranks; None for a fresh start (collective).
 
     That is a state from inside the layer (it was stopped), or after the layer before; a damaged one is passed over with
     a warning if the one before it still serves.
@@ -58,7 +90,7 @@ def latest_checkpoint(context: SessionContext, layer: int) -> tuple[Arrays, dict
         return {}, None
 
     arrays, facts = share(context.group, read)
-    return None if facts is None else (arrays, facts)
+    return None if facts is None else Saved(arrays, facts)
 
 
 def _passed_over(path: Path, error: DamagedFileError) -> str:

@@ -128,7 +128,7 @@ class Learner(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Let go of group and engine (collective); the learner may join another group, or be dropped."""
         ...
 
 
@@ -167,5 +167,15 @@ class Framework(Protocol):
         Raises:
             EnvironmentUnfitError: no engine may take its place.
             InputError: the network, losses, optimizer or patterns cannot be used.
+        """
+        ...
+
+    def join(self, learner: Learner, settings: LearnerSettings, group: Communicator) -> None:
+        """Bring a learner that was closed into another one, with the settings that it was made with.
+
+        Its state is what it was; that of the other ranks may be another (see `Learner.load_state`).
+
+        Raises:
+            EnvironmentUnfitError: no engine may take the place of the one that is asked for.
         """
         ...

@@ -32,6 +32,7 @@ class SessionContext:
         files: data name -> HDF5 file.
         directory: the run directory.
         group: the ranks that run the task, for the main thread alone.
+        step: steps that the task has done when this group takes over; None if that is not known.
         framework: makes networks and learners.
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the job is to stop at the next step boundary.
@@ -47,6 +48,7 @@ class SessionContext:
     framework: Framework
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
+    step: int | None = None
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""
@@ -106,7 +108,14 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of engine and network."""
+        """Let go of the group, and of the engine that belongs to it; harmless when called again."""
+        ...
+
+    def join(self, group: Communicator, step: int | None) -> bool:
+        """Once closed, go on with another group, after so many steps of the task; False if another session must.
+
+        What this rank has built for the task serves again; its state comes from a rank that has it, or a checkpoint.
+        """
         ...
 
 

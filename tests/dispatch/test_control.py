@@ -60,7 +60,7 @@ class Job:
         dispatcher = Dispatcher(self.plan, self.graph, self, scheduler) if world.rank == 0 else None
         control = ControlThread(control_comm, boxes, dispatcher)
         control.start()
-        Worker(world, boxes, lambda task, layers, group: self.session(self, task, group, (world, boxes))).work()
+        Worker(world, boxes, lambda command, group: self.session(self, command.task, group, (world, boxes))).work()
         control.join()
         world.barrier()
         return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
@@ -87,6 +87,13 @@ class Talker:
         self.group.barrier()
         with self.job.lock:
             self.job.closed.append((self.task, self.world.rank))
+
+    def join(self, group, step):
+        """See `Session`."""
+        assert step is not None
+        self.group = group
+        self.group.barrier()
+        return True
 
 
 def nothing(session, layer):

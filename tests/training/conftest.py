@@ -73,6 +73,30 @@ class Bench:
 
         return run_ranks(ranks, on_rank)[0]
 
+    def run_on_groups(self, task: str, groups: Sequence[Sequence[int]]) -> list[Any]:
+        """Run a layer on each group of ranks in turn, without checkpoints: ranks keep what they have of the task."""
+        self.layers = len(groups)
+
+        def on_rank(world: Communicator) -> list[LayerOutcome | None]:
+            session, step = None, 0
+            outcomes = []
+            for layer, ranks in enumerate(groups):
+                outcome = None
+                if world.rank in ranks:
+                    group = world.create_group(ranks, tag=0)
+                    context = self.context(task, group, step=step)
+                    if session is None or not session.join(group, step):
+                        session = SESSIONS[self.prepared.job.tasks[task].kind](context)
+                    outcome = session.run_layer(layer)
+                    session.close()
+                    if group.rank == 0:
+                        checkpoint_file(self.directory, task, layer).unlink()
+                outcomes.append(outcome)
+                step += world.bcast(outcome.steps if outcome else 0, root=ranks[0])
+            return outcomes
+
+        return run_ranks(1 + max(rank for ranks in groups for rank in ranks), on_rank)
+
     def run_by_layers(self, task: str, widths: Sequence[int]) -> list[Any]:
         """Run the layers of a task, each in a session of its own on so many ranks."""
         self.layers = len(widths)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.network import Network, Objective
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
-    from hpcmtl.training.learner import LearnerSettings
+    from hpcmtl.training.gluon.engines.base import Engine
+    from hpcmtl.training.gluon.engines.select import Choice
+    from hpcmtl.training.learner import Learner, LearnerSettings
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +60,21 @@ class GluonFramework:
         group: Communicator,
     ) -> GluonLearner:
         """See `Framework`."""
-        choice = choose_engine(settings.engine, group)
-        fell_back = group.size > 1 and choice.name != settings.engine.rstrip("!")
-        if group.rank == 0:
-            _log.log(logging.WARNING if fell_back else logging.DEBUG, "engine %s: %s", choice.name, choice.reason)
-        return GluonLearner(network, objectives, settings, (choice, open_engine(choice, group)), group)
+        return GluonLearner(network, objectives, settings, _engine(settings, group), group)
+
+    def join(self, learner: Learner, settings: LearnerSettings, group: Communicator) -> None:
+        """See `Framework`."""
+        assert isinstance(learner, GluonLearner)
+        learner.join(_engine(settings, group), group)
+
+
+def _engine(settings: LearnerSettings, group: Communicator) -> tuple[Choice, Engine]:
+    """The engine that a group gets, open; says so if it is another one than was asked for."""
+    choice = choose_engine(settings.engine, group)
+    fell_back = group.size > 1 and choice.name != settings.engine.rstrip("!")
+    if group.rank == 0:
+        _log.log(logging.WARNING if fell_back else logging.DEBUG, "engine %s: %s", choice.name, choice.reason)
+    return choice, open_engine(choice, group)
 
 
 def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, Array]) -> None:

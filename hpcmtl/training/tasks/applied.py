@@ -7,6 +7,7 @@ parts, so that a task that was stopped goes on where it was and its ranks may ch
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoint_file
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.learner import Arrays
     from hpcmtl.training.session import SessionContext
 
@@ -82,6 +84,11 @@ class AppliedSession:
 
     def close(self) -> None:
         """See `Session`; a network alone holds nothing of the group."""
+
+    def join(self, group: Communicator, step: int | None) -> bool:
+        """See `Session`; the network does not change."""
+        self.context = replace(self.context, group=group, step=step)
+        return True
 
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
         """Make of the outputs for all samples what the task is for, here a data file for other tasks; give metrics.

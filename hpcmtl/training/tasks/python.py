@@ -83,6 +83,10 @@ class PythonSession:
     def close(self) -> None:
         """See `Session`; nothing is held."""
 
+    def join(self, group: Communicator, step: int | None) -> bool:  # noqa: ARG002 - there is one layer, and no state
+        """See `Session`."""
+        return False
+
     def _read(self, reference: str) -> np.ndarray[Any, Any]:
         origin = reference.partition("/")[0]
         if origin not in self._context.files and origin not in self._task.needs:

@@ -21,13 +21,14 @@ from hpcmtl.jobfile.network import network_of, objectives_of, takeovers_of
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
-from hpcmtl.training.checkpoint import latest_checkpoint, save_checkpoint
+from hpcmtl.training.checkpoint import Saved, newest_state, save_checkpoint
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
 from hpcmtl.training.metrics import compute
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
+    from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Optimizer
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.loop import Trained
@@ -46,10 +47,12 @@ class TrainSession:
         self._objectives = objectives_of(context.job, task)
         self._metrics: dict[str, float] = {}
         self._next_step: int | None = None
+        self._saved: Saved | None = None  # what this rank knows of the newest checkpoint
+        self._joined = True
         self._waited = 0.0
         self._feed = self._make_feed()
         samples = _train_samples(context, task.input)
-        self._rows = -(-min(self._feed.batch_size, samples) // context.group.size)  # of a step, on the fullest rank
+        self._samples = samples
         self._steps_per_epoch = batches_per_epoch(samples, self._feed.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"
@@ -61,8 +64,10 @@ class TrainSession:
         """See `Session`."""
         started = time.perf_counter()
         context = self._context
-        if self._next_step is None:
+        if self._joined:
             self._begin(layer)
+            self._joined = False
+        self._saved = None  # it takes as much memory as the state itself
         assert self._next_step is not None
         self._learner.reseed(context.seed("layer", layer, context.group.rank))
         first, training = self._next_step, time.perf_counter()
@@ -77,7 +82,8 @@ class TrainSession:
             "schedule": dataclasses.asdict(self._schedule),
             "metrics": self._metrics,
         }
-        save_checkpoint(context, layer, state, facts)
+        self._saved = Saved(state, facts)
+        save_checkpoint(context, layer, self._saved)
         if layer == context.layers - 1 and not trained.stopped and context.group.rank == 0:
             parameters = {name: array for name, array in state.items() if name.startswith(PARAMETERS)}
             seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
@@ -86,6 +92,13 @@ class TrainSession:
     def close(self) -> None:
         """See `Session`."""
         self._learner.close()
+
+    def join(self, group: Communicator, step: int | None) -> bool:
+        """See `Session`."""
+        self._context = dataclasses.replace(self._context, group=group, step=step)
+        self._context.framework.join(self._learner, self._settings, group)
+        self._joined = True
+        return True
 
     def _make_feed(self) -> Feed:
         context, task = self._context, self._task
@@ -100,21 +113,21 @@ class TrainSession:
         assert task.optimizer is not None
         assert task.engine is not None
         assert task.compression is not None
-        settings = LearnerSettings(
+        self._settings = LearnerSettings(
             task.optimizer, task.engine, task.compression, task.freeze, context.seed("initial parameters")
         )
         shape = _sample_shape(context, task.input)
         network = network_of(context.job, task)
-        return context.framework.learner((network, shape), self._objectives, settings, context.group)
+        return context.framework.learner((network, shape), self._objectives, self._settings, context.group)
 
     def _begin(self, layer: int) -> None:
         """Take up the newest checkpoint, or fresh and taken-over parameters."""
-        found = latest_checkpoint(self._context, layer)
+        found = newest_state(self._context, layer, self._saved)
         if found is not None:
-            state, facts = found
-            self._learner.load_state(state)
-            self._next_step = int(facts["step"])
-            self._metrics = dict(facts["metrics"])
+            if found is not self._saved:
+                self._learner.load_state(found.state)
+            self._next_step = int(found.facts["step"])
+            self._metrics = dict(found.facts["metrics"])
             return
         for takeover in takeovers_of(self._task):
             path = artifact_file(self._context.directory, takeover.producer)
@@ -179,7 +192,7 @@ class TrainSession:
         steps = trained.next_step - first
         return LayerOutcome(
             steps=steps,
-            rows=self._rows,
+            rows=-(-min(self._feed.batch_size, self._samples) // self._context.group.size),
             step_seconds=training_seconds / max(steps, 1),
             seconds=time.perf_counter() - started,
             stopped=trained.stopped,

@@ -67,6 +67,17 @@ def test_layers_in_one_session_equal_one_piece(bench, task):
     assert same_bits(pieces.parameters("digit"), whole.parameters("digit"))
 
 
+@pytest.mark.parametrize("network", [{}, {"model": BATCH_NORMALISED}], ids=["mlp", "batch normalised"])
+def test_the_state_goes_from_rank_to_rank(bench, task, network):
+    """A task that moves to ranks of which one was there before needs no checkpoint, and comes to the same bits."""
+    tasks = {"digit": task(optimizer=ADAM | {"learning_rate": 0.01}, **network)}
+    moving, fixed = bench(tasks), bench(tasks)
+    moving.run_on_groups("digit", [[0, 1], [1, 2], [3, 0, 2], [1, 3], [3]])
+    fixed.run_by_layers("digit", [2, 2, 3, 2, 1])
+
+    assert same_bits(moving.parameters("digit"), fixed.parameters("digit"))
+
+
 @pytest.mark.parametrize("widths", [[1, 2], [3, 1, 2], pytest.param([2, 3, 1, 3, 1], marks=pytest.mark.slow)], ids=str)
 def test_ranks_may_change_between_layers(bench, task, widths):
     """Layers on other numbers of ranks come to the weights of one rank, within the rounding of float32 sums."""

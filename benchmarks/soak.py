@@ -1,0 +1,245 @@
+"""Does everything come right in the end, over and over? Random families of tiny tasks, one after the other in one job.
+
+    python benchmarks/soak.py [--graphs 200] [--seed 0] [--quick] [--json FILE]
+
+Tasks fail and are tried again, groups change at random between layers, on 4 ranks. After each family: every task ended
+as it had to, every layer ended once, no rank was in two layers at a time, and every communicator was freed; in the end
+memory, descriptors and threads have not grown. Exit 1 if anything was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+HERE = Path(__file__).resolve().parent
+RANKS = 4
+SECONDS = 30  # that a family may take on average
+WARM_UP = 10  # families before memory is looked at
+GROWTH_BYTES = 2 * 2**20  # of a rank, a family
+
+
+def main() -> int:
+    """Run the families, say what was wrong, and end with 1 if anything was."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--graphs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="6 graphs")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--as-rank", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    graphs = 6 if options.quick else options.graphs
+    if options.as_rank:
+        as_rank(options.as_rank, options.seed, graphs)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.json"
+        words = [sys.executable, "-m", "mpi4py", __file__, "--as-rank", str(out)]
+        words += ["--graphs", str(graphs), "--seed", str(options.seed)]
+        launcher = [HERE.parent / "launchers" / "mpirun.sh", "-np", str(RANKS)]
+        done = subprocess.run([*launcher, *words], check=False, timeout=60 + SECONDS * graphs, stderr=subprocess.PIPE)
+        if done.returncode or not out.exists():
+            print(done.stderr.decode()[-5000:], f"the soak ended with {done.returncode}", sep="\n")
+            return 1
+        found = json.loads(out.read_text(encoding="utf-8"))
+    for wrong in found["wrong"]:
+        print(wrong)
+    print(
+        f"{len(found['seconds'])} families of {found['tasks']} tasks and {found['layers']} layers, "
+        f"{found['moves']} of them on other ranks than the one before; {found['retries']} tries after failures; "
+        f"{median(found['seconds']):.1f} s a family, {max(found['seconds']):.1f} at most; "
+        f"{found['growth'] / 2**20:.2f} MiB a family and rank; {len(found['wrong'])} things wrong"
+    )
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return 1 if found["wrong"] else 0
+
+
+def as_rank(out: Path, seed: int, graphs: int) -> None:
+    """Be one rank of all families."""
+    from hpcmtl.communicators.mpi import world as mpi_world
+
+    sys.path.insert(0, str(HERE))
+    pipeline, world, open_groups = import_module("hpcmtl.pipeline.run"), mpi_world(), count_groups()
+    chance = np.random.default_rng(seed)  # the same on all ranks
+    pipeline.scheduler_for = restless(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
+    if world.rank == 0:
+        write_data(out.parent / "data.h5")
+    world.barrier()
+    found: dict[str, Any] = {"wrong": [], "seconds": [], **dict.fromkeys(("tasks", "layers", "moves", "retries"), 0)}
+    levels = []
+    for number in range(graphs):
+        folder = out.parent / str(number)
+        folder.mkdir(exist_ok=True)
+        job, expected = family(chance, folder)
+        began = time.monotonic()
+        result = pipeline.run(job, pipeline.RunOptions(folder / "runs"), world)  # type: ignore[attr-defined]
+        found["seconds"].append(time.monotonic() - began)
+        wrong = [f"rank {world.rank}: {count} groups were not freed" for count in [open_groups["open"]] if count]
+        if world.rank == 0:
+            statuses = {task.name: task.status for task in result.tasks}
+            wrong += [
+                f"{name} is {statuses[name]}, not {status}"
+                for name, status in expected.items()
+                if statuses[name] != status
+            ]
+            wrong += look(next((folder / "runs").iterdir()), expected, found)
+            shutil.rmtree(folder / "runs")
+        found["wrong"] += [f"family {number}: {text}" for each in world.allgather(wrong) for text in each]
+        levels.append(level())
+    growth = max(world.allgather(grown(levels)))
+    found["growth"] = growth[0]
+    if growth[0] > GROWTH_BYTES or growth[1] > 0 or growth[2] > 0:
+        found["wrong"].append(f"a rank grew by {growth} bytes, descriptors and threads a family")
+    if world.rank == 0:
+        out.write_text(json.dumps(found), encoding="utf-8")
+
+
+def family(chance: Generator, folder: Path) -> tuple[Any, dict[str, str]]:
+    """A random job, and the status that each of its tasks has to end with."""
+    from hpcmtl.jobfile.load import parse_job
+
+    tasks: dict[str, Any] = {}
+    expected: dict[str, str] = {}
+    for i in range(int(chance.integers(2, 9))):
+        name = f"t{i}"
+        earlier = list(tasks)
+        picked = chance.permutation(len(earlier))[: chance.integers(0, 3)].tolist() if earlier else []
+        needs = {earlier[k]: "order" for k in picked}
+        low = int(chance.integers(1, RANKS + 1))
+        common = {"needs": needs, "priority": int(chance.integers(-1, 2)), "retries": int(chance.integers(0, 2))}
+        common["ranks"] = {"min": low, "max": int(chance.integers(low, RANKS + 1))}
+        fails = 0
+        if chance.random() < 0.4:
+            fails = int(chance.integers(0, 3))
+            arguments = {"calls": str(folder / f"{name}.calls"), "fails": fails}
+            tasks[name] = {"kind": "python", "callable": "soaked:fumble", "arguments": arguments, **common}
+        else:
+            model = {"name": "mlp", "widths": [8], "outputs": 2}
+            sizes = {"epochs": int(chance.integers(1, 3)), "batch_size": 16, "layers": int(chance.integers(1, 5))}
+            train = {"kind": "train", "model": model, "input": "data/x", "target": "data/y", "loss": "softmax_ce"}
+            tasks[name] = {**train, **sizes, **common}
+        lost = any(expected[need] != "complete" for need in needs)
+        expected[name] = "skipped" if lost else "failed" if fails > common["retries"] else "complete"
+    policy = str(chance.choice(["variable", "variable", "fixed", "waves", "sequential", "one_rank"]))
+    job = {"hpcmtl": 1, "job": "soak", "ranks": RANKS, "policy": policy, "tasks": tasks}
+    return parse_job({**job, "data": {"data": str(folder.parent / "data.h5")}}), expected
+
+
+def write_data(path: Path) -> None:
+    """Few and small samples."""
+    from hpcmtl.data.hdf5 import write_dataset_file
+
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.normal(size=(96, 6)).astype(np.float32), "y": rng.integers(0, 2, 96)}
+    write_dataset_file(path, arrays, np.zeros(96, np.uint8))
+
+
+def restless(chance: Generator) -> Any:
+    """Schedulers as a run has them, but those that adapt give tasks other widths and places at random."""
+    from hpcmtl.dispatch.foresight import Foresight
+    from hpcmtl.dispatch.scheduler import scheduler_for
+
+    class Restless(Foresight):
+        def _where_it_is(self, state: Any, i: int) -> tuple[int, int]:
+            column, first = super()._where_it_is(state, i)
+            if chance.random() < 0.5:
+                return column, first
+            return int(chance.choice(np.flatnonzero(self._problem.allowed[i]))), -1
+
+    def choose(graph: Any, plan: Any, measurements: Any = ()) -> Any:
+        usual = scheduler_for(graph, plan, measurements)
+        return Restless(graph, plan, measurements) if isinstance(usual, Foresight) else usual
+
+    return choose
+
+
+def look(run: Path, expected: dict[str, str], found: dict[str, Any]) -> list[str]:
+    """What the ledger of a run shows to be wrong; counts what happened."""
+    from hpcmtl.results.ledger import read
+    from hpcmtl.results.rundir import RunDirectory
+
+    wrong, ended, inside = [], Counter[tuple[str, int]](), dict[int, str]()
+    blocks: dict[str, list[range]] = defaultdict(list)
+    layers: dict[str, int] = {}
+    for event in read(RunDirectory(run).ledger_file):
+        task = event.get("task", "")
+        if event["event"] == "layer_started":
+            block = range(event["first_rank"], event["first_rank"] + event["ranks"])
+            wrong += [f"rank {rank} is in {inside[rank]} and {task}" for rank in block if rank in inside]
+            inside.update(dict.fromkeys(block, task))
+            blocks[task].append(block)
+            layers[task] = event["layers"]
+        elif event["event"] in {"layer_ended", "task_retried"} or event.get("status") == "failed":
+            inside = {rank: other for rank, other in inside.items() if other != task}
+            if event["event"] == "layer_ended":
+                ended[task, event["layer"]] += 1
+            found["retries"] += event["event"] == "task_retried"
+    for task, status in expected.items():
+        counts = [ended[task, layer] for layer in range(layers.get(task, 1))]
+        if counts != [1] * len(counts) and status == "complete":
+            wrong.append(f"{task}: its layers ended {counts} times")
+        found["layers"] += len(counts)
+        found["moves"] += sum(before != after for before, after in pairwise(blocks[task]))
+    found["tasks"] += len(expected)
+    return wrong
+
+
+def count_groups() -> dict[str, int]:
+    """Count the groups that are open on this rank, from now on."""
+    from hpcmtl.communicators.mpi import MpiCommunicator
+
+    counted = {"open": 0}
+    create, free = MpiCommunicator.create_group, MpiCommunicator.free
+
+    def created(self: Any, *args: Any, **keys: Any) -> Any:
+        counted["open"] += 1
+        group = create(self, *args, **keys)
+        group.counted = True
+        return group
+
+    def freed(self: Any) -> None:
+        counted["open"] -= getattr(self, "counted", False)
+        free(self)
+
+    MpiCommunicator.create_group, MpiCommunicator.free = created, freed  # type: ignore[method-assign]
+    return counted
+
+
+def level() -> tuple[int, int, int]:
+    """Bytes, descriptors and threads of this process."""
+    import threading
+
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGESIZE"), sum(1 for _ in Path("/proc/self/fd").iterdir()), threading.active_count()
+
+
+def grown(levels: list[tuple[int, int, int]]) -> tuple[float, ...]:
+    """By how much each rose from family to family, after the first ones."""
+    first = min(WARM_UP, len(levels) // 2)
+    return tuple(
+        (after - before) / (len(levels) - first) for before, after in zip(levels[first], levels[-1], strict=True)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
