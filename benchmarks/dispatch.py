@@ -166,7 +166,7 @@ def watch(notes: Notes) -> Callable[[], float]:
     notes.timed(HorovodEngine, "__init__", "Horovod starts")
     notes.timed(HorovodEngine, "close", "Horovod ends")
     notes.timed(GluonNetwork, "__init__", "network")
-    notes.timed(train, "latest_checkpoint", "state read")
+    notes.timed(train, "newest_state", "state found")
     notes.timed(GluonLearner, "__init__", "network and optimizer")
     notes.timed(GluonLearner, "load_state", "state loaded")
     notes.timed(train.TrainSession, "__init__", "session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,28 @@ if TYPE_CHECKING:
     from hpcmtl.data.reader import ArrayReader
 
     Arrays = dict[str, NDArray[Any]]
+    RowsOf = Callable[[list[NDArray[np.int64]], NDArray[np.int64]], Iterator[Arrays]]
 
 # Key of the sample weights among the readers; no source can have it.
 _WEIGHTS = ""
+
+
+@dataclass(eq=False)
+class Kept:
+    """A split that fits into memory, once it has been read: for all who read by the same `Feed`.
+
+    Attributes:
+        block: samples that lie together in the files; the order of an epoch depends on it.
+        arrays: key of each source to its rows; None before they were read.
+    """
+
+    block: int = 0
+    arrays: Arrays | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return sum(array.nbytes for array in (self.arrays or {}).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +57,7 @@ class Feed:
         split: ``train``, ``val`` or ``test``.
         sample_weights: a dataset of one number a sample that multiplies the weights.
         memory_budget: bytes; a split that needs no more is read once and kept in memory.
+        kept: what was.
     """
 
     sources: tuple[Source, ...]
@@ -45,6 +65,7 @@ class Feed:
     split: str = "train"
     sample_weights: Source | None = None
     memory_budget: int = 256 << 20
+    kept: Kept = field(default_factory=Kept, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +155,26 @@ def _all_sources(feed: Feed) -> tuple[Source, ...]:
 
 def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
     """Yield the batches of one rank; runs in the prefetch thread."""
-    with open_sources(request.sources) as readers:
-        block = min(reader.block for reader in readers.values())
-        needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
-        loaded = None
-        if needed <= request.feed.memory_budget:
-            loaded = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
-        for epoch, steps in _epochs(request):
-            order = epoch_order(request.indices, block, request.cursor.seed, epoch)
-            numbers = [order[step.positions] for step in steps]
-            if loaded is not None:
-                rows = _from_memory(loaded, request.indices, numbers)
-            else:
-                window = windows(order, block)[np.concatenate([step.positions for step in steps])]
-                rows = _from_windows(readers, numbers, window, check_open)
-            for step, indices, arrays in zip(steps, numbers, rows, strict=True):
-                yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples)
+    kept = request.feed.kept
+    if kept.arrays is None:
+        with open_sources(request.sources) as readers:
+            block = min(reader.block for reader in readers.values())
+            needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
+            if needed > request.feed.memory_budget:
+                yield from _batches(request, block, partial(_from_windows, readers, check_open))
+                return
+            arrays = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
+            kept.block, kept.arrays = block, arrays
+    yield from _batches(request, kept.block, partial(_from_memory, kept.arrays, request.indices))
+
+
+def _batches(request: _Request, block: int, rows_of: RowsOf) -> Iterator[Batch]:
+    for epoch, steps in _epochs(request):
+        order = epoch_order(request.indices, block, request.cursor.seed, epoch)
+        numbers = [order[step.positions] for step in steps]
+        window = windows(order, block)[np.concatenate([step.positions for step in steps])]
+        for step, indices, arrays in zip(steps, numbers, rows_of(numbers, window), strict=True):
+            yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples)
 
 
 def _epochs(request: _Request) -> Iterator[tuple[int, list[_Step]]]:
@@ -176,7 +201,12 @@ def _weights(step: _Step, arrays: Arrays) -> NDArray[np.float32]:
     return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.dummy)
 
 
-def _from_memory(loaded: Arrays, indices: NDArray[np.int64], numbers: list[NDArray[np.int64]]) -> Iterator[Arrays]:
+def _from_memory(
+    loaded: Arrays,
+    indices: NDArray[np.int64],
+    numbers: list[NDArray[np.int64]],
+    window: NDArray[np.int64],  # noqa: ARG001 - of those who read bit by bit
+) -> Iterator[Arrays]:
     """Yield the rows of each step out of arrays that hold the whole split."""
     for wanted in numbers:
         places = np.searchsorted(indices, wanted)
@@ -185,9 +215,9 @@ def _from_memory(loaded: Arrays, indices: NDArray[np.int64], numbers: list[NDArr
 
 def _from_windows(
     readers: Mapping[str, ArrayReader],
+    check_open: Callable[[], None],
     numbers: list[NDArray[np.int64]],
     window: NDArray[np.int64],
-    check_open: Callable[[], None],
 ) -> Iterator[Arrays]:
     """Yield the rows of each step, reading what this rank needs of a window of blocks at a time.
 
@@ -195,9 +225,9 @@ def _from_windows(
 
     Args:
         readers: by key.
+        check_open: called between reads.
         numbers: the samples of each step.
         window: number of the window of each of them, for all steps together.
-        check_open: called between reads.
     """
     parts = iter(np.split(np.concatenate(numbers), np.flatnonzero(np.diff(window)) + 1))
     held = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -183,7 +184,21 @@ def describe(path: str | os.PathLike[str]) -> FileDescription:
         InputError: missing, truncated, unsealed or empty file, datasets of different lengths, missing or wrong
             split; all problems, with file and dataset.
     """
-    path = Path(path)
+    return _describe(Path(path), _version(Path(path)))
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """What tells a file from another one that takes its place; of none if there is none."""
+    try:
+        state = path.stat()
+    except OSError:  # whoever opens it says what is wrong
+        return ()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+# Each layer asks again, and what is sealed does not change: to open a file takes some milliseconds.
+@lru_cache(maxsize=256)
+def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa: ARG001 - a part of the cache's key
     with open_sealed(path) as file:
         items = {name: find_dataset(file, path, name) for name in file}
         others = [name for name, item in items.items() if not isinstance(item, h5py.Dataset)]
@@ -258,10 +273,16 @@ def _stored_value_problems(path: Path, name: str, dataset: h5py.Dataset) -> list
 
 
 def read_split(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Return the split of each sample: 0 train, 1 val, 2 test."""
-    path = Path(path)
+    """Return the split of each sample: 0 train, 1 val, 2 test; not to be written to."""
+    return _read_split(Path(path), _version(Path(path)))
+
+
+@lru_cache(maxsize=8)
+def _read_split(path: Path, version: tuple[int, ...]) -> NDArray[np.uint8]:  # noqa: ARG001 - as above
     with open_sealed(path) as file, naming_damage(path, SPLIT):
-        return np.asarray(file[SPLIT][()])
+        split = np.asarray(file[SPLIT][()])
+    split.flags.writeable = False
+    return split
 
 
 def split_indices(path: str | os.PathLike[str], splits: Iterable[str]) -> NDArray[np.int64]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import SessionContext
 
 PARAMETERS = "parameters/"
+KEPT_BYTES = 32 << 20  # of samples that a session without a group keeps in memory
 
 
 class TrainSession:
@@ -92,6 +93,8 @@ class TrainSession:
     def close(self) -> None:
         """See `Session`."""
         self._learner.close()
+        if self._feed.kept.bytes > KEPT_BYTES:
+            self._feed.kept.arrays = None
 
     def join(self, group: Communicator, step: int | None) -> bool:
         """See `Session`."""
