@@ -63,11 +63,14 @@ class Foresight:
         states = list(tasks.values())
         if not any(ready(tasks, state, now) for state in states):
             return
+        due = self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS
+        if due:
+            self._predict()
         left = np.array([i for i, state in enumerate(states) if state.status is None and _layers_left(state)])
         release, busy = self._release(states, now)[left], self._busy(states, now)
         rest = self._pinned(self._problem.part(left, 0.0, release), left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
-        if self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS:
+        if due:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
             self._columns[left] = new_widths(together, self._columns[left], _around(busy, len(left)))
             self._surprised, self._planned_at = False, now
@@ -95,7 +98,6 @@ class Foresight:
         self._measured.append(Measurement(family, len(running.block), nodes, crowd, rows, steps, step_seconds, seconds))
         self._beside[running.opened].append(max(seconds - outcome.steps * outcome.step_seconds, 0.0))
         if max(seconds, predicted) > SURPRISE * min(seconds, predicted):
-            self._predict()
             self._surprised = True
         return {"predicted_seconds": predicted}
 

@@ -163,6 +163,16 @@ class Speedups:
             self._measured[each.family].append(counted)
         self._known: dict[Family, _Known] = {}
 
+    def seconds(self, task: TaskNode, widths: Ints) -> Floats:
+        """(K,) expected seconds of a task, as `predict` gives them with what is known about them."""
+        known = self._of(family_of(task))
+        steps, shapes = _steps_of(task, widths, self.machine)
+        logarithms = log_seconds(known.belief.mean, shapes)
+        for ranks, nodes, beside, _ in known.beside:
+            logarithms[(shapes.ranks == ranks) & (shapes.nodes == nodes)] += beside
+        seconds: Floats = task.layers * known.start + steps * np.exp(logarithms)
+        return seconds
+
     def predict(self, task: TaskNode, widths: Ints) -> Prediction:
         """Predict a task's times on the machine.
 
@@ -174,18 +184,14 @@ class Speedups:
             widths: (K,) numbers of ranks.
         """
         known = self._of(family_of(task))
-        belief = known.belief
-        steps, shapes = _steps_of(task, widths, self.machine)
-        logarithms, spread = log_seconds(belief.mean, shapes), uncertainty(belief, shapes)
+        spread = uncertainty(known.belief, shapes := _steps_of(task, widths, self.machine)[1])
         measured = np.zeros(len(widths), dtype=np.bool_)
-        for ranks, nodes, beside, count in known.beside:
+        for ranks, nodes, _, count in known.beside:
             here = (shapes.ranks == ranks) & (shapes.nodes == nodes)
-            logarithms[here] += beside
             spread[here] = _spread(count)
             measured |= here
-        start = task.layers * known.start
-        seconds = steps * np.exp(logarithms)
-        return Prediction(start + seconds, start + seconds * np.exp(P90 * spread), measured, known.layers)
+        seconds, start = self.seconds(task, widths), task.layers * known.start
+        return Prediction(seconds, start + (seconds - start) * np.exp(P90 * spread), measured, known.layers)
 
     def _of(self, family: Family) -> _Known:
         """What is known of a family, worked out once."""

@@ -120,6 +120,8 @@ def test_predictions_follow_what_layers_take():
         begin(states["a"], layer, range(1), 0.0)
         outcome = LayerOutcome(100, 256, 3 * guess / 100, 3 * guess)
         told.append(foresight.layer_ended(states["a"], states["a"].running, outcome, 3 * guess)["predicted_seconds"])
+        states["a"].running, states["a"].layers_done = None, layer + 1
+        assert list(foresight.starts(states, 10.0 * layer))  # looked at, with what is to start next
 
     assert told[0] == pytest.approx(guess)
     assert told[1] == told[2] == pytest.approx(told[1])
