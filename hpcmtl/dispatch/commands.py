@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hpcmtl.results.progress import StepProgress
+    from hpcmtl.training.orders import Rate, RateTaken
     from hpcmtl.training.session import LayerOutcome
 
 
 @dataclass(frozen=True)
 class RunLayer:
-    """Run one layer with the ranks [first_rank, first_rank + width); `layers` is how many the task has."""
+    """Run one layer with the ranks [first_rank, first_rank + width).
+
+    `layers` is how many the task has, `rate` the learning rate that was ordered for it while the job ran.
+    """
 
     task: str
     layer: int
     layers: int
     first_rank: int
     width: int
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,18 @@ class Release:
     """Close the session of a task that its ranks hold between layers: they are needed elsewhere."""
 
     task: str
+
+
+@dataclass(frozen=True)
+class StopLayer:
+    """Stop the layer that the rank runs at the next step boundary that its group agrees on, with a checkpoint."""
+
+
+@dataclass(frozen=True)
+class SetRate:
+    """Go on with another learning rate from the next step boundary that the group agrees on."""
+
+    rate: Rate
 
 
 @dataclass(frozen=True)
@@ -38,7 +55,7 @@ class EndOfJob:
     """There is nothing more to do."""
 
 
-Command = RunLayer | Release | StopTraining | EndOfJob
+Command = RunLayer | Release | StopLayer | SetRate | StopTraining | EndOfJob
 
 
 @dataclass(frozen=True)
@@ -77,4 +94,11 @@ class StopWanted:
     signal: str
 
 
-Report = LayerDone | LayerFailed | Progressed | StopWanted
+@dataclass(frozen=True)
+class RateReport:
+    """A rate that was ordered has taken effect."""
+
+    taken: RateTaken
+
+
+Report = LayerDone | LayerFailed | Progressed | RateReport | StopWanted

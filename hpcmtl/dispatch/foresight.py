@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.dispatch.state import ready
+from hpcmtl.dispatch.state import held_back, ready
 from hpcmtl.layerplan.bounds import bound_of_widths
 from hpcmtl.layerplan.packing import Past, Schedule, pack_next
 from hpcmtl.layerplan.problem import make_problem
@@ -62,7 +62,9 @@ class Foresight:
         states = list(tasks.values())
         if not any(ready(tasks, state, now) for state in states):
             return
-        left = np.array([i for i, state in enumerate(states) if state.status is None and _layers_left(state)])
+        back = held_back(tasks)
+        going = [state.status is None and state.plan.name not in back for state in states]
+        left = np.array([i for i, state in enumerate(states) if going[i] and _layers_left(state)])
         release, busy = self._release(states, now)[left], self._busy(states, now)
         rest = self._problem.part(left, 0.0, release)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])

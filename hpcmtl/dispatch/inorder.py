@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.groups import Pool
-from hpcmtl.dispatch.state import ready
+from hpcmtl.dispatch.state import held_back, ready
 from hpcmtl.layerplan.plan import dispatch_key
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class InOrder:
                 pool.take_exactly(state.running.block)
         waiting = [state for state in tasks.values() if ready(tasks, state, now)]
         if self._plan.barrier:
-            wave = min((state.plan.wave for state in tasks.values() if state.status is None), default=0)
+            back = held_back(tasks)
+            going = [state.plan.wave for name, state in tasks.items() if state.status is None and name not in back]
+            wave = min(going, default=0)
             waiting = [state for state in waiting if state.plan.wave == wave]
         for state in sorted(waiting, key=lambda state: dispatch_key(state.plan)):
             stays = state.held is not None and len(state.held) == state.plan.width and pool.take_exactly(state.held)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import PlannedTask
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.summary import TaskStatus
+    from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
 
 
@@ -50,6 +51,7 @@ class Running:
         outcome: what the group's first rank said came out.
         failures: what its ranks raised.
         deadline: seconds, when the others must have reported after a failure.
+        halted: whether its ranks were told to stop it.
     """
 
     layer: int
@@ -62,6 +64,7 @@ class Running:
     outcome: LayerOutcome | None = None
     failures: list[LayerFailed] = field(default_factory=list)
     deadline: float | None = None
+    halted: bool = False
 
 
 @dataclass
@@ -79,6 +82,9 @@ class TaskState:
         message: why it did not complete.
         failed: how often a layer of it failed.
         not_before: seconds before which it is not tried again.
+        paused: whether it waits until somebody lets it go on.
+        cancelled: whether it ends as soon as its layer has stopped.
+        rate: the learning rate that was ordered last.
     """
 
     plan: PlannedTask
@@ -91,11 +97,19 @@ class TaskState:
     message: str = ""
     failed: int = 0
     not_before: float = 0.0
+    paused: bool = False
+    cancelled: bool = False
+    rate: Rate | None = None
 
     @property
     def waits(self) -> bool:
         """Whether it has neither ended nor runs."""
         return self.status is None and self.running is None
+
+    @property
+    def held_back(self) -> bool:
+        """Whether no further layer of it may start, by somebody's wish."""
+        return self.paused or self.cancelled
 
 
 class Scheduler(Protocol):
@@ -117,4 +131,26 @@ class Scheduler(Protocol):
 
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
     """Whether a task could start if it had ranks."""
-    return state.waits and state.not_before <= now and all(tasks[need].status == "complete" for need in state.needs)
+    return (
+        state.waits
+        and not state.held_back
+        and state.not_before <= now
+        and all(tasks[need].status == "complete" for need in state.needs)
+    )
+
+
+def held_back(tasks: Mapping[str, TaskState]) -> set[str]:
+    """Names of the tasks that cannot go on by somebody's wish: those held back, and all that need them."""
+    found: set[str] = set()
+    for name, state in tasks.items():  # producers first
+        if state.status is None and (state.held_back or not found.isdisjoint(state.needs)):
+            found.add(name)
+    return found
+
+
+def waits_for_somebody(tasks: Mapping[str, TaskState]) -> list[str]:
+    """The paused tasks, if nothing runs and nothing is left that could go on without them; else none."""
+    back = held_back(tasks)
+    if any(state.status is None and (state.running or name not in back) for name, state in tasks.items()):
+        return []
+    return [name for name, state in tasks.items() if state.status is None and state.paused]

@@ -17,6 +17,7 @@ import yaml
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
+from hpcmtl.dispatch.desk import Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
@@ -135,6 +136,7 @@ def exit_code(result: JobResult) -> ExitCode:
     return {
         "complete": ExitCode.COMPLETE,
         "failed": ExitCode.TASK_FAILED,
+        "incomplete": ExitCode.TASK_FAILED,
         "stopped": ExitCode.STOPPED,
     }[result.status]
 
@@ -208,13 +210,15 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
             scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
-            _work(world, control_comm, boxes, (planned, framework, dispatcher))
+            desk = Desk(planned.directory.requests, dispatcher, observer)
+            _work(world, control_comm, boxes, (planned, framework, dispatcher, desk))
+            desk.close()
             seconds = time.monotonic() - clock
             result = _result(planned, dispatcher, started.astimezone().isoformat(timespec="seconds"), seconds)
             write_json_atomically(planned.directory.results_file, to_dict(result))
             observer.record("job_ended", status=result.status, seconds=seconds)
     else:
-        _work(world, control_comm, boxes, (planned, framework, None))
+        _work(world, control_comm, boxes, (planned, framework, None, None))
     result = world.bcast(result)
     control_comm.free()
     assert result is not None
@@ -225,9 +229,9 @@ def _work(
     world: Communicator,
     control_comm: Communicator,
     boxes: Mailboxes,
-    parts: tuple[_Run, Framework, Dispatcher | None],
+    parts: tuple[_Run, Framework, Dispatcher | None, Desk | None],
 ) -> None:
-    planned, framework, dispatcher = parts
+    planned, framework, dispatcher, desk = parts
 
     def open_session(task: str, layers: int, group: Communicator) -> Session:
         context = SessionContext(
@@ -240,11 +244,12 @@ def _work(
             group=group,
             framework=framework,
             report=boxes.progress,
-            stop_requested=boxes.stop_requested.is_set,
+            stop_requested=boxes.should_stop,
+            orders=lambda: boxes.layer,
         )
         return SESSIONS[planned.prepared.job.tasks[task].kind](context)
 
-    control = ControlThread(control_comm, boxes, dispatcher)
+    control = ControlThread(control_comm, boxes, dispatcher, desk)
     control.start()
     Worker(world, boxes, open_session).work()
     control.join()
@@ -257,6 +262,8 @@ def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float)
         status = "complete"
     elif any(task.status == "failed" for task in tasks):
         status = "failed"
+    elif all(task.status != "stopped" for task in tasks):
+        status = "incomplete"
     return JobResult(
         job=planned.prepared.job.job,
         status=status,

@@ -61,6 +61,11 @@ class RunDirectory:
         """Sealed artifacts, by task."""
         return self.path / "artifacts"
 
+    @property
+    def requests(self) -> Path:
+        """What people ask of the job while it runs, and the answers; see `results.requests`."""
+        return self.path / "requests"
+
     def rank_log(self, rank: int) -> Path:
         """Log file of one rank."""
         return self.logs / f"rank.{rank:03d}.log"
@@ -137,7 +142,7 @@ def _take(root: Path, name: str) -> Path:
 
 def _furnish(run: RunDirectory) -> None:
     try:
-        for directory in (run.logs, run.checkpoints, run.artifacts):
+        for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
             directory.mkdir()
     except OSError:
         shutil.rmtree(run.path, ignore_errors=True)  # a full quota leaves no half-made run behind

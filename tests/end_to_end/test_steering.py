@@ -1,0 +1,84 @@
+"""A running job is changed through its run directory, by commands of their own, and what it makes stays exact."""
+
+import h5py
+import numpy as np
+import pytest
+from jobs import family, family_task
+from runs import PROGRAM, run_python
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def steer(run, *words):
+    """Run a verb on a run and return what came of it."""
+    verb, *rest = words
+    return run_python(run.folder, *PROGRAM[1:], verb, run.directory.name, *rest, "--timeout", "60")
+
+
+def digit(**changes):
+    """A train task on both ranks; 30 epochs take some seconds."""
+    return family_task("digit", input="digits/images", ranks=2, **changes)
+
+
+def parameters(run, task):
+    """What a task published, by name."""
+    with h5py.File(run.directory / "artifacts" / f"{task}.h5", locking=False) as file:
+        found = {}
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def assert_equal(one, other):
+    """Two sets of arrays are the same to the last bit."""
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def events_of(run, event, task):
+    """Events of one kind on one task."""
+    return [found for found in run.events if found["event"] == event and found.get("task") == task]
+
+
+def test_a_job_is_steered(start):
+    """Pause, unpause, set and cancel do what they say, the ledger tells, and weights are those of an unsteered run."""
+    faster = {"name": "adam", "learning_rate": 0.01}
+    tasks = {
+        "first": digit(epochs=120, layers=2, priority=1),
+        "later": digit(epochs=2, layers=2),
+        "spoilt": digit(epochs=3000, layers=2, needs={"later": "order"}),
+        "after": {"kind": "predict", "needs": {"spoilt": "parameters"}},
+    }
+    run = start(family(ranks=2, tasks=tasks)).until_event("layer_started", task="first")
+    said = [steer(run, "set", "later", "learning_rate=0.01"), steer(run, "pause", "first")]
+    refused = steer(run, "pause", "first")
+    run.until_event("layer_started", task="spoilt")
+    said += [steer(run, "unpause", "first"), steer(run, "cancel", "spoilt")]
+    run.finish()
+    plain = start(family(ranks=2, tasks={"first": tasks["first"], "later": {**tasks["later"], "optimizer": faster}}))
+    plain.finish()
+
+    assert [done.returncode for done in said] == [0, 0, 0, 0], said
+    assert (refused.returncode, "first is paused already" in refused.stderr) == (2, True)
+    assert [event["verb"] for event in run.events if event["event"] == "request_accepted"] == [
+        "set",
+        "pause",
+        "unpause",
+        "cancel",
+    ]
+    assert len(events_of(run, "request_refused", "first")) == 1
+    assert run.returncode == 1, run.said
+    assert run.results["status"] == "incomplete"
+    assert {name: task["status"] for name, task in run.results["tasks"].items()} == {
+        "first": "complete",
+        "later": "complete",
+        "spoilt": "cancelled",
+        "after": "skipped",
+    }
+    assert run.results["tasks"]["after"]["message"] == "needs spoilt, which was cancelled"
+    assert len(events_of(run, "layer_stopped", "first")) == len(events_of(run, "layer_stopped", "spoilt")) == 1
+    assert [event["learning_rate"] for event in events_of(run, "rate_taken", "later")] == [0.01]
+    assert plain.returncode == 0, plain.said
+    for task in ("first", "later"):
+        assert_equal(parameters(run, task), parameters(plain, task))
+    over = steer(run, "unpause", "first")
+    assert (over.returncode, "the run has ended (incomplete)" in over.stderr) == (3, True), over.stderr
