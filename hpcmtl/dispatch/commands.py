@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.training.orders import Rate, RateTaken
     from hpcmtl.training.session import LayerOutcome
@@ -34,6 +39,23 @@ class Release:
 
 
 @dataclass(frozen=True)
+class TakeUp:
+    """The job has more tasks from now on; sessions that are opened later are of this job.
+
+    Attributes:
+        job: all of it, what was there before included.
+        files: data name -> HDF5 file.
+        arrays: every array by reference.
+        folder: where users' modules of the new tasks may lie.
+    """
+
+    job: Job
+    files: Mapping[str, Path]
+    arrays: Mapping[str, Array]
+    folder: str
+
+
+@dataclass(frozen=True)
 class StopLayer:
     """Stop the layer that the rank runs at the next step boundary that its group agrees on, with a checkpoint."""
 
@@ -55,7 +77,7 @@ class EndOfJob:
     """There is nothing more to do."""
 
 
-Command = RunLayer | Release | StopLayer | SetRate | StopTraining | EndOfJob
+Command = RunLayer | Release | TakeUp | StopLayer | SetRate | StopTraining | EndOfJob
 
 
 @dataclass(frozen=True)

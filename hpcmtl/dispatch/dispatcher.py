@@ -22,13 +22,13 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.state import Order, Running, TaskState, waits_for_somebody
+from hpcmtl.dispatch.state import Order, Running, states_of, waits_for_somebody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.dispatch.commands import Report
-    from hpcmtl.dispatch.state import Observer, Scheduler
+    from hpcmtl.dispatch.state import Observer, Scheduler, TaskState
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.summary import TaskStatus
     from hpcmtl.taskgraph.graph import TaskGraph
@@ -69,7 +69,7 @@ class Dispatcher:
             scheduler: says what starts when and where.
             finished_layers: task -> layers that an earlier attempt finished.
         """
-        self.tasks = {task.name: TaskState(task, graph.producers(task.name)) for task in plan.tasks}
+        self.tasks = states_of(plan, graph)
         self._plan, self._graph = plan, graph
         self._observer = observer
         self._scheduler = scheduler
@@ -221,6 +221,11 @@ class Dispatcher:
             return self._release(state, state.held) if state.held else []
         halted, state.running.halted = state.running.halted, True
         return [] if halted else [Order(rank, StopLayer()) for rank in state.running.block]
+
+    def extend(self, plan: LayerPlan, graph: TaskGraph) -> None:
+        """Go on with a plan and a graph of more tasks; what is known of the others stays."""
+        self.tasks, self._plan, self._graph = states_of(plan, graph, self.tasks), plan, graph
+        self._scheduler.extend(graph, plan)
 
     def go_on(self, now: float) -> list[Order]:
         """Start what can be started since something was changed."""

@@ -49,13 +49,17 @@ class Foresight:
             plan: widths to begin with.
             measurements: of layers that ran before.
         """
-        self._graph, self._plan = graph, plan
         self._measured = list(measurements)
+        self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
+        self._surprised, self._planned_at = False, -np.inf
+        self.extend(graph, plan)
+
+    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+        """See `Scheduler`."""
+        self._graph, self._plan = graph, plan
         self._predict()
         widths = np.array([task.width for task in plan.tasks])
         self._columns: Ints = np.searchsorted(self._problem.widths, widths)
-        self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
-        self._surprised, self._planned_at = False, -np.inf
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
         """See `Scheduler`."""
@@ -66,7 +70,8 @@ class Foresight:
         going = [state.status is None and state.plan.name not in back for state in states]
         left = np.array([i for i, state in enumerate(states) if going[i] and _layers_left(state)])
         release, busy = self._release(states, now)[left], self._busy(states, now)
-        rest = self._problem.part(left, 0.0, release)
+        classes = np.array([states[i].plan.job_priority for i in left.tolist()], dtype=np.int64)
+        rest = replace(self._problem.part(left, 0.0, release), priority=classes)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])

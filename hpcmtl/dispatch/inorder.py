@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.state import Running, TaskState
     from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.session import LayerOutcome
 
 
@@ -39,6 +40,10 @@ class InOrder:
             block = state.held if stays else pool.take(state.plan.width)
             if block is not None:
                 yield state, block
+
+    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:  # noqa: ARG002 - the plan has all that is needed
+        """See `Scheduler`."""
+        self._plan = plan
 
     def layer_ended(
         self,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hpcmtl.dispatch.commands import Command, LayerFailed
-    from hpcmtl.layerplan.plan import PlannedTask
+    from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.summary import TaskStatus
+    from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
 
@@ -124,9 +125,26 @@ class Scheduler(Protocol):
         """
         ...
 
+    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+        """Go on with a graph and a plan of more tasks; those that were there keep their names and layers."""
+        ...
+
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
         """Take note of what a layer took; return what the ledger should know of the conclusions."""
         ...
+
+
+def states_of(plan: LayerPlan, graph: TaskGraph, known: Mapping[str, TaskState] | None = None) -> dict[str, TaskState]:
+    """A state for each task of a plan, in its order; of those that were there before all that is `known` stays."""
+    states = {}
+    for task in plan.tasks:
+        state = (known or {}).get(task.name)
+        if state is None:
+            state = TaskState(task, graph.producers(task.name))
+        else:
+            state.plan = replace(task, job_priority=state.plan.job_priority)
+        states[task.name] = state
+    return states
 
 
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.commands import SetRate
@@ -15,14 +15,32 @@ from hpcmtl.training.orders import Rate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hpcmtl.dispatch.commands import TakeUp
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import TaskState
+    from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.requests import Request
+    from hpcmtl.taskgraph.graph import TaskGraph
 
     Steered = tuple[Answer, list[Order]]
     Verb = Callable[[Dispatcher, TaskState, Request], Steered]
 
 TRAINED = ("train", "joint")
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A job with more tasks, found sound.
+
+    Attributes:
+        plan: of all tasks.
+        graph: of all tasks.
+        news: what the ranks are told.
+    """
+
+    plan: LayerPlan
+    graph: TaskGraph
+    news: TakeUp
 
 
 def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
@@ -49,6 +67,21 @@ def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
         return _refused(f"task {request.task} is being cancelled")
     answer, orders = VERBS[request.verb](dispatcher, state, request)
     return answer, [*orders, *(dispatcher.go_on(now) if answer.accepted else [])]
+
+
+def grow(dispatcher: Dispatcher, grown: Grown, now: float) -> Steered:
+    """Take up a job with more tasks, or refuse it for what happened while it was examined."""
+    if dispatcher.ended or dispatcher.stopping:
+        return _refused(f"the run {'has ended' if dispatcher.ended else 'is stopping'}")
+    new = [name for name in grown.graph.names if name not in dispatcher.tasks]
+    for name in new:
+        for need in grown.graph.producers(name):
+            producer = dispatcher.tasks.get(need)
+            if producer is not None and (producer.cancelled or producer.status not in {None, "complete"}):
+                return _refused(f"task {name} needs {need}, which is {producer.status or 'being cancelled'}")
+    dispatcher.extend(grown.plan, grown.graph)
+    orders = [Order(rank, grown.news) for rank in range(grown.plan.ranks)]
+    return Answer(True, f"{', '.join(new)}: started when their turn comes"), [*orders, *dispatcher.go_on(now)]
 
 
 def problem_of(request: Request, kind: str) -> str:

@@ -52,9 +52,7 @@ class RunObserver:
                 ", ".join(map(str, fields["silent_ranks"])),
             )
         elif event == "job_waits":
-            _log.warning(
-                "only paused tasks are left (%s); see `hpcmtl unpause`", ", ".join(fields["tasks"])
-            )
+            _log.warning("only paused tasks are left (%s); see `hpcmtl unpause`", ", ".join(fields["tasks"]))
         elif event == "task_retried":
             _log.warning(
                 "task %s failed in layer %d (%s): try %d of %d follows in %g s",

@@ -105,7 +105,11 @@ def write_json_atomically(path: Path, value: Any) -> None:
         path: the file; a temporary one beside it is written first, forced to disk and renamed.
         value: see `hpcmtl.results.strictjson.to_json`.
     """
-    text = to_json(value, indent=2) + "\n"
+    write_text_atomically(path, to_json(value, indent=2) + "\n")
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, as `write_json_atomically` does."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("w", encoding="utf-8") as file:
