@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from hpcmtl.dispatch.ageing import age, seconds_a_class
 from hpcmtl.dispatch.commands import (
     EndOfJob,
     LayerDone,
@@ -242,6 +243,7 @@ class Dispatcher:
         """Start what can be started."""
         orders: list[Order] = []
         if not self.stopping:
+            age(self.tasks, now, seconds_a_class(self._plan.makespan))
             for state, block in self._scheduler.starts(self.tasks, now):
                 orders += self._start(state, block, now)
         if self.ended and not self._told_end:

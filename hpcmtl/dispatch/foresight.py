@@ -70,7 +70,7 @@ class Foresight:
         going = [state.status is None and state.plan.name not in back for state in states]
         left = np.array([i for i, state in enumerate(states) if going[i] and _layers_left(state)])
         release, busy = self._release(states, now)[left], self._busy(states, now)
-        classes = np.array([states[i].plan.job_priority for i in left.tolist()], dtype=np.int64)
+        classes = np.array([states[i].priority_class for i in left.tolist()], dtype=np.int64)
         rest = replace(self._problem.part(left, 0.0, release), priority=classes)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS:

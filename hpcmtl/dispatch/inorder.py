@@ -24,7 +24,7 @@ class InOrder:
         self._plan = plan
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
-        """See `Scheduler`; by `dispatch_key`, on the ranks that hold a task's session if these are free."""
+        """See `Scheduler`; by class and `dispatch_key`, on the ranks that hold a task's session if these are free."""
         pool = Pool(self._plan.ranks, self._plan.machine.node or None)
         for state in tasks.values():
             if state.running is not None:
@@ -35,11 +35,16 @@ class InOrder:
             going = [state.plan.wave for name, state in tasks.items() if state.status is None and name not in back]
             wave = min(going, default=0)
             waiting = [state for state in waiting if state.plan.wave == wave]
-        for state in sorted(waiting, key=lambda state: dispatch_key(state.plan)):
+        barred = min((state.priority_class for state in waiting), default=0)  # what goes before a class waits for room
+        for state in sorted(waiting, key=lambda state: (-state.priority_class, dispatch_key(state.plan))):
+            if state.priority_class < barred:
+                return
             stays = state.held is not None and len(state.held) == state.plan.width and pool.take_exactly(state.held)
             block = state.held if stays else pool.take(state.plan.width)
             if block is not None:
                 yield state, block
+            else:
+                barred = state.priority_class
 
     def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:  # noqa: ARG002 - the plan has all that is needed
         """See `Scheduler`."""

@@ -86,6 +86,8 @@ class TaskState:
         paused: whether it waits until somebody lets it go on.
         cancelled: whether it ends as soon as its layer has stopped.
         rate: the learning rate that was ordered last.
+        waits_since: seconds, since when it has been ready and has not run; None where it is not so.
+        aged: classes that it has gained by waiting.
     """
 
     plan: PlannedTask
@@ -101,11 +103,18 @@ class TaskState:
     paused: bool = False
     cancelled: bool = False
     rate: Rate | None = None
+    waits_since: float | None = None
+    aged: int = 0
 
     @property
     def waits(self) -> bool:
         """Whether it has neither ended nor runs."""
         return self.status is None and self.running is None
+
+    @property
+    def priority_class(self) -> int:
+        """What decides first which of the ready tasks goes next: the higher."""
+        return self.plan.job_priority + self.aged
 
     @property
     def held_back(self) -> bool:
