@@ -9,6 +9,8 @@ import yaml
 from jobs import family, family_task
 from runs import PROGRAM, run_python
 
+from hpcmtl.results.requests import new_request, submit
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -65,12 +67,14 @@ def test_a_job_is_steered(start):
     """Every verb does what it says, the ledger tells, and weights are those of an unsteered run."""
     faster = {"name": "adam", "learning_rate": 0.01}
     tasks = {
-        "first": digit(epochs=80, layers=2, priority=1),
+        "first": digit(epochs=120, layers=6, priority=1),
         "later": digit(epochs=2, layers=2),
         "spoilt": digit(epochs=3000, layers=100, needs={"later": "order"}),
         "after": {"kind": "predict", "needs": {"spoilt": "parameters"}},
+        "urgent": digit(epochs=1, layers=1),
     }
     run = start(family(ranks=2, tasks=tasks)).until_event("layer_started", task="first")
+    submit(run.directory / "requests", new_request("pause", "urgent"))
     said = [steer(run, "set", "later", "learning_rate=0.01"), steer(run, "pause", "first")]
     refused = steer(run, "pause", "first")
     run.until_event("layer_started", task="spoilt")
@@ -78,8 +82,10 @@ def test_a_job_is_steered(start):
     refusals = [steer(run, "add", task_file(run, name, freeze=["none*"])) for name in ("extra", "odd")]
     run.until_event("task_ended", task="extra_tally")
     said.append(steer(run, "cancel", "spoilt"))
-    run.until_event("job_waits", tasks=["first"])
+    run.until_event("job_waits", tasks=["first", "urgent"])
     said.append(steer(run, "unpause", "first"))
+    for request in (new_request("set", "urgent", {"priority": 9}), new_request("unpause", "urgent")):
+        submit(run.directory / "requests", request)
     run.finish()
     plain = start(family(ranks=2, tasks={"first": tasks["first"], "later": {**tasks["later"], "optimizer": faster}}))
     plain.finish()
@@ -87,10 +93,13 @@ def test_a_job_is_steered(start):
     assert [done.returncode for done in said] == [0] * 5, said
     assert (refused.returncode, "first is paused already" in refused.stderr) == (2, True)
     assert [event["verb"] for event in run.events if event["event"] == "request_accepted"] == [
+        "pause",
         "set",
         "pause",
         "add",
         "cancel",
+        "unpause",
+        "set",
         "unpause",
     ]
     assert len(events_of(run, "request_refused", "first")) == 1
@@ -103,6 +112,7 @@ def test_a_job_is_steered(start):
         "after": "skipped",
         "extra": "complete",
         "extra_tally": "complete",
+        "urgent": "complete",
     }
     assert run.results["tasks"]["after"]["message"] == "needs spoilt, which was cancelled"
     assert len(events_of(run, "layer_stopped", "first")) == len(events_of(run, "layer_stopped", "spoilt")) == 1
@@ -118,8 +128,9 @@ def test_a_job_is_steered(start):
     assert "odd" not in yaml.safe_load((run.directory / "job.yaml").read_text())["tasks"]
     assert "extra" in {task["name"] for task in json.loads((run.directory / "plan.json").read_text())["tasks"]}
     order = [event["task"] for event in run.events if event["event"] == "layer_started"]
-    place = order.index("extra")
-    assert "spoilt" in order[:place]
-    assert "spoilt" in order[place:]
+    for high, low in (("extra", "spoilt"), ("urgent", "first")):  # on a full machine, between two layers
+        place = order.index(high)
+        assert order[place - 1] == low
+        assert low in order[place:]
     over = steer(run, "unpause", "first")
     assert (over.returncode, "the run has ended (incomplete)" in over.stderr) == (3, True), over.stderr
