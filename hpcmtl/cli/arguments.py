@@ -21,5 +21,8 @@ Measured = Annotated[
         "--measured", metavar="RUN", help="Predict times from what this run's layers took.", show_default=False
     ),
 ]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run directory, or its name under --runs.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RunsDirectory = Annotated[Path, typer.Option("--runs", help="Directory in which the run directory is made.")]

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
+    from hpcmtl.training.orders import Rate, RateTaken
     from hpcmtl.training.session import LayerOutcome
 
 
@@ -21,6 +27,7 @@ class RunLayer:
         first_rank: of the group.
         width: of the group.
         step: steps that the task has done by then; None if that is not known.
+        rate: the learning rate that was ordered for the task while the job ran.
     """
 
     task: str
@@ -29,6 +36,7 @@ class RunLayer:
     first_rank: int
     width: int
     step: int | None = None
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,35 @@ class Release:
     """Close the session of a task that its ranks hold between layers: they are needed elsewhere."""
 
     task: str
+
+
+@dataclass(frozen=True)
+class TakeUp:
+    """The job has more tasks from now on; sessions that are opened later are of this job.
+
+    Attributes:
+        job: all of it, what was there before included.
+        files: data name -> HDF5 file.
+        arrays: every array by reference.
+        folder: where users' modules of the new tasks may lie.
+    """
+
+    job: Job
+    files: Mapping[str, Path]
+    arrays: Mapping[str, Array]
+    folder: str
+
+
+@dataclass(frozen=True)
+class StopLayer:
+    """Stop the layer that the rank runs at the next step boundary that its group agrees on, with a checkpoint."""
+
+
+@dataclass(frozen=True)
+class SetRate:
+    """Go on with another learning rate from the next step boundary that the group agrees on."""
+
+    rate: Rate
 
 
 @dataclass(frozen=True)
@@ -48,7 +85,7 @@ class EndOfJob:
     """There is nothing more to do."""
 
 
-Command = RunLayer | Release | StopTraining | EndOfJob
+Command = RunLayer | Release | TakeUp | StopLayer | SetRate | StopTraining | EndOfJob
 
 
 @dataclass(frozen=True)
@@ -87,4 +124,11 @@ class StopWanted:
     signal: str
 
 
-Report = LayerDone | LayerFailed | Progressed | StopWanted
+@dataclass(frozen=True)
+class RateReport:
+    """A rate that was ordered has taken effect."""
+
+    taken: RateTaken
+
+
+Report = LayerDone | LayerFailed | Progressed | RateReport | StopWanted

@@ -12,18 +12,30 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.mailbox import next_message
-from hpcmtl.dispatch.commands import EndOfJob, Progressed, StopTraining, StopWanted
+from hpcmtl.dispatch.commands import (
+    EndOfJob,
+    Progressed,
+    RateReport,
+    RunLayer,
+    SetRate,
+    StopLayer,
+    StopTraining,
+    StopWanted,
+)
 from hpcmtl.dispatch.dispatcher import HopelessError
 from hpcmtl.errors import ExitCode
+from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
+    from hpcmtl.dispatch.desk import Desk
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import Order
     from hpcmtl.results.progress import StepProgress
+    from hpcmtl.training.orders import RateTaken
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +49,7 @@ class Mailboxes:
     def __init__(self) -> None:
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.stop_requested = threading.Event()
+        self.layer = LayerOrders()  # of the layer that the rank runs, or last ran
         self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.wake = threading.Event()
@@ -50,6 +63,14 @@ class Mailboxes:
         """Leave word of how far a layer is."""
         self.report(Progressed(progress))
 
+    def rate_taken(self, taken: RateTaken) -> None:
+        """Leave word that a learning rate has taken effect."""
+        self.report(RateReport(taken))
+
+    def should_stop(self) -> bool:
+        """Whether the layer that runs is to stop, by itself or with the whole job."""
+        return self.stop_requested.is_set() or self.layer.stop.is_set()
+
     def take_reports(self) -> Iterable[Report]:
         """All reports that are waiting."""
         self.wake.clear()
@@ -60,18 +81,22 @@ class Mailboxes:
 class ControlThread(threading.Thread):
     """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
 
-    def __init__(self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None) -> None:
+    def __init__(
+        self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None, desk: Desk | None = None
+    ) -> None:
         """Get ready.
 
         Args:
             comm: a duplicate of the world for this thread alone.
             boxes: shared with the main thread.
             dispatcher: on rank 0.
+            desk: on rank 0, where people may ask things of the job while it runs.
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
         self._boxes = boxes
         self._dispatcher = dispatcher
+        self._desk = desk
         self._sending: list[SendHandle] = []
         self._ended = False
         self._told_signal = False
@@ -109,6 +134,8 @@ class ControlThread(threading.Thread):
             self._obey(message.value)
         if self._dispatcher is not None:
             self._give(self._dispatcher.check(time.monotonic()))
+        if self._desk is not None:
+            self._give(self._desk.look(time.monotonic()))
         self._sending = [handle for handle in self._sending if not handle.test()]
 
     def _pass_on(self, report: Report) -> None:
@@ -128,5 +155,13 @@ class ControlThread(threading.Thread):
         if isinstance(command, StopTraining):
             self._boxes.stop_requested.set()
             return
+        if isinstance(command, StopLayer):
+            self._boxes.layer.stop.set()
+            return
+        if isinstance(command, SetRate):
+            self._boxes.layer.order(command.rate)
+            return
+        if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
+            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken)
         self._boxes.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

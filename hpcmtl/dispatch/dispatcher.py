@@ -7,25 +7,29 @@ the scheduler moves it, or gives those ranks to another.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from hpcmtl.dispatch.ageing import age, seconds_a_class
 from hpcmtl.dispatch.commands import (
     EndOfJob,
     LayerDone,
     LayerFailed,
     Progressed,
+    RateReport,
     Release,
     RunLayer,
+    StopLayer,
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.state import Order, Running, TaskState
+from hpcmtl.dispatch.state import Order, Running, states_of, waits_for_somebody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.dispatch.commands import Report
-    from hpcmtl.dispatch.state import Observer, Scheduler
+    from hpcmtl.dispatch.state import Observer, Scheduler, TaskState
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.summary import TaskStatus
     from hpcmtl.taskgraph.graph import TaskGraph
@@ -37,6 +41,9 @@ GRACE_SECONDS = 3.0
 LATE_SECONDS = 300.0
 # A task that may be tried again waits so long, and twice as long each time after.
 FIRST_BACK_OFF_SECONDS = 1.0
+
+
+_FATES = {"failed": "failed", "skipped": "was skipped", "cancelled": "was cancelled"}
 
 
 class HopelessError(Exception):
@@ -63,12 +70,13 @@ class Dispatcher:
             scheduler: says what starts when and where.
             finished_layers: task -> layers that an earlier attempt finished.
         """
-        self.tasks = {task.name: TaskState(task, graph.producers(task.name)) for task in plan.tasks}
+        self.tasks = states_of(plan, graph)
         self._plan, self._graph = plan, graph
         self._observer = observer
         self._scheduler = scheduler
         self._stop_reason = ""
-        self._told_end = False
+        self._told_end = self._told_wait = False
+        self.expecting = False  # whether more tasks may be on their way: the job does not end before they are here
         for name, count in (finished_layers or {}).items():
             state = self.tasks[name]
             state.layers_done, state.steps = count, None
@@ -83,7 +91,7 @@ class Dispatcher:
     @property
     def ended(self) -> bool:
         """Whether every task has ended, or every one that runs has stopped."""
-        over = all(state.status is not None for state in self.tasks.values())
+        over = all(state.status is not None for state in self.tasks.values()) and not self.expecting
         return over or (self.stopping and not self._running())
 
     def start(self, now: float) -> list[Order]:
@@ -97,6 +105,9 @@ class Dispatcher:
             if running is not None:
                 running.last_word = now
             self._observer.progressed(report.progress)
+            return []
+        if isinstance(report, RateReport):
+            self._observer.record("rate_taken", **asdict(report.taken))
             return []
         if isinstance(report, StopWanted):
             return self._stop(f"rank {report.rank} got {report.signal}", now)
@@ -161,13 +172,21 @@ class Dispatcher:
                 state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:
                 state.held = None  # its ranks close the session themselves after the last layer
-                self._end(state, "complete")
+            if state.cancelled:
+                orders += self.end(state, "cancelled", "was cancelled")
+            elif state.layers_done == state.plan.layers:
+                self.end(state, "complete")
+            elif state.paused and state.held:
+                orders += self._release(state, state.held)
         return [*orders, *self._next(now)]
 
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> None:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
         state.held = None
         retries = self._graph.task(state.plan.name).retries
+        if state.cancelled:
+            self.end(state, "cancelled", "was cancelled")
+            return
         if state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
             state.failed += 1
@@ -182,17 +201,37 @@ class Dispatcher:
                 message=failure.message,
             )
             return
-        self._end(state, "failed", failure.message)
-        for other in self.tasks.values():
-            if other.status is None and other.running is None:
-                cause = next((need for need in other.needs if self.tasks[need].status in {"failed", "skipped"}), None)
-                if cause is not None:
-                    fate = "failed" if self.tasks[cause].status == "failed" else "was skipped"
-                    self._end(other, "skipped", f"needs {cause}, which {fate}")
+        self.end(state, "failed", failure.message)
 
-    def _end(self, state: TaskState, status: TaskStatus, message: str = "") -> None:
+    def end(self, state: TaskState, status: TaskStatus, message: str = "") -> list[Order]:
+        """End a task that does not run, and skip all that needs it if it did not complete; let go of its ranks."""
+        orders = self._release(state, state.held) if state.held else []
+        self._note_end(state, status, message)
+        for other in self.tasks.values() if status != "complete" else ():
+            lost = next((need for need in other.needs if self.tasks[need].status in _FATES), None)
+            if lost is not None and other.waits:
+                self._note_end(other, "skipped", f"needs {lost}, which {_FATES[str(self.tasks[lost].status)]}")
+        return orders
+
+    def _note_end(self, state: TaskState, status: TaskStatus, message: str) -> None:
         state.status, state.message = status, message
         self._observer.record("task_ended", task=state.plan.name, status=status, message=message)
+
+    def halt(self, state: TaskState) -> list[Order]:
+        """Stop the layer that a task runs, or let go of the ranks that it holds between two."""
+        if state.running is None:
+            return self._release(state, state.held) if state.held else []
+        halted, state.running.halted = state.running.halted, True
+        return [] if halted else [Order(rank, StopLayer()) for rank in state.running.block]
+
+    def extend(self, plan: LayerPlan, graph: TaskGraph) -> None:
+        """Go on with a plan and a graph of more tasks; what is known of the others stays."""
+        self.tasks, self._plan, self._graph = states_of(plan, graph, self.tasks), plan, graph
+        self._scheduler.extend(graph, plan)
+
+    def go_on(self, now: float) -> list[Order]:
+        """Start what can be started since something was changed."""
+        return self._next(now)
 
     def _stop(self, reason: str, now: float) -> list[Order]:
         if self.stopping or self._told_end:
@@ -205,6 +244,7 @@ class Dispatcher:
         """Start what can be started."""
         orders: list[Order] = []
         if not self.stopping:
+            age(self.tasks, now, seconds_a_class(self._plan.makespan))
             for state, block in self._scheduler.starts(self.tasks, now):
                 orders += self._start(state, block, now)
         if self.ended and not self._told_end:
@@ -213,6 +253,10 @@ class Dispatcher:
                 order for state in self.tasks.values() if state.held for order in self._release(state, state.held)
             ]
             orders += [Order(rank, EndOfJob()) for rank in range(self._plan.ranks)]
+        paused = waits_for_somebody(self.tasks)
+        if paused and not self._told_wait and not self.stopping:
+            self._observer.record("job_waits", tasks=paused)
+        self._told_wait = bool(paused)
         return orders
 
     def _start(self, state: TaskState, block: range, now: float) -> list[Order]:
@@ -224,7 +268,7 @@ class Dispatcher:
         state.held, state.place = None, block
         state.running = Running(state.layers_done, block, now, now, opened)
         where = (block.start, len(block), state.steps)
-        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where)
+        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where, state.rate)
         self._observer.record(
             "layer_started",
             task=command.task,

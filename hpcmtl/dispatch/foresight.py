@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.dispatch.state import ready
+from hpcmtl.dispatch.state import held_back, ready
 from hpcmtl.layerplan.bounds import bound_of_widths
 from hpcmtl.layerplan.packing import Past, Schedule, pack_next
 from hpcmtl.layerplan.places import ruled
@@ -50,13 +50,17 @@ class Foresight:
             plan: widths to begin with.
             measurements: of layers that ran before.
         """
-        self._graph, self._plan = graph, plan
         self._measured = list(measurements)
+        self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
+        self._surprised, self._planned_at = False, -np.inf
+        self.extend(graph, plan)
+
+    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+        """See `Scheduler`."""
+        self._graph, self._plan = graph, plan
         self._predict()
         widths = np.array([task.width for task in plan.tasks])
         self._columns: Ints = np.searchsorted(self._problem.widths, widths)
-        self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
-        self._surprised, self._planned_at = False, -np.inf
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
         """See `Scheduler`."""
@@ -66,9 +70,13 @@ class Foresight:
         due = self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS
         if due:
             self._predict()
-        left = np.array([i for i, state in enumerate(states) if state.status is None and _layers_left(state)])
+        back = held_back(tasks)
+        going = [state.status is None and state.plan.name not in back for state in states]
+        left = np.array([i for i, state in enumerate(states) if going[i] and _layers_left(state)])
         release, busy = self._release(states, now)[left], self._busy(states, now)
-        rest = self._pinned(self._problem.part(left, 0.0, release), left, states)
+        classes = np.array([states[i].priority_class for i in left.tolist()], dtype=np.int64)
+        rest = replace(self._problem.part(left, 0.0, release), priority=classes)
+        rest = self._pinned(rest, left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if due:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])

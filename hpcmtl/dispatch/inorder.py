@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.dispatch.state import ready
+from hpcmtl.dispatch.state import held_back, ready
 from hpcmtl.layerplan.occupancy import runs
 from hpcmtl.layerplan.places import ruled
 from hpcmtl.layerplan.plan import dispatch_key
@@ -24,25 +24,36 @@ class InOrder:
     """A `Scheduler` for the plain policies, which are what they say: they do not adapt."""
 
     def __init__(self, graph: TaskGraph, plan: LayerPlan) -> None:
-        self._graph, self._plan = graph, plan
-        self._problem = ruled(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
+        self.extend(graph, plan)
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
-        """See `Scheduler`; by `dispatch_key`, on the ranks that hold a task's session if these are free."""
+        """See `Scheduler`; by class and `dispatch_key`, on the ranks that hold a task's session if these are free."""
         free = (1 << self._problem.places.ranks) - 1
         for state in tasks.values():
             if state.running is not None:
                 free &= ~self._taken(state, state.running.block)
         waiting = [state for state in tasks.values() if ready(tasks, state, now)]
         if self._plan.barrier:
-            wave = min((state.plan.wave for state in tasks.values() if state.status is None), default=0)
+            back = held_back(tasks)
+            going = [state.plan.wave for name, state in tasks.items() if state.status is None and name not in back]
+            wave = min(going, default=0)
             waiting = [state for state in waiting if state.plan.wave == wave]
-        for state in sorted(waiting, key=lambda state: dispatch_key(state.plan)):
+        barred = min((state.priority_class for state in waiting), default=0)  # what goes before a class waits for room
+        for state in sorted(waiting, key=lambda state: (-state.priority_class, dispatch_key(state.plan))):
+            if state.priority_class < barred:
+                return
             leader = self._graph.task(state.plan.name).rules.same_place
             block = self._block(state, free, tasks[leader].place if leader else None)
             if block is not None:
                 free &= ~self._taken(state, block)
                 yield state, block
+            else:
+                barred = state.priority_class
+
+    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+        """See `Scheduler`."""
+        self._graph, self._plan = graph, plan
+        self._problem = ruled(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
 
     def _block(self, state: TaskState, free: int, place: range | None) -> range | None:
         """The free ranks that a task gets, at a place if it has to be there; None if it has to wait."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hpcmtl.dispatch.commands import Command, LayerFailed
-    from hpcmtl.layerplan.plan import PlannedTask
+    from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.summary import TaskStatus
+    from hpcmtl.taskgraph.graph import TaskGraph
+    from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
 
 
@@ -50,6 +52,7 @@ class Running:
         outcome: what the group's first rank said came out.
         failures: what its ranks raised.
         deadline: seconds, when the others must have reported after a failure.
+        halted: whether its ranks were told to stop it.
     """
 
     layer: int
@@ -62,6 +65,7 @@ class Running:
     outcome: LayerOutcome | None = None
     failures: list[LayerFailed] = field(default_factory=list)
     deadline: float | None = None
+    halted: bool = False
 
 
 @dataclass
@@ -81,6 +85,11 @@ class TaskState:
         message: why it did not complete.
         failed: how often a layer of it failed.
         not_before: seconds before which it is not tried again.
+        paused: whether it waits until somebody lets it go on.
+        cancelled: whether it ends as soon as its layer has stopped.
+        rate: the learning rate that was ordered last.
+        waits_since: seconds, since when it has been ready and has not run; None where it is not so.
+        aged: classes that it has gained by waiting.
     """
 
     plan: PlannedTask
@@ -95,11 +104,26 @@ class TaskState:
     message: str = ""
     failed: int = 0
     not_before: float = 0.0
+    paused: bool = False
+    cancelled: bool = False
+    rate: Rate | None = None
+    waits_since: float | None = None
+    aged: int = 0
 
     @property
     def waits(self) -> bool:
         """Whether it has neither ended nor runs."""
         return self.status is None and self.running is None
+
+    @property
+    def priority_class(self) -> int:
+        """What decides first which of the ready tasks goes next: the higher."""
+        return self.plan.job_priority + self.aged
+
+    @property
+    def held_back(self) -> bool:
+        """Whether no further layer of it may start, by somebody's wish."""
+        return self.paused or self.cancelled
 
 
 class Scheduler(Protocol):
@@ -114,11 +138,50 @@ class Scheduler(Protocol):
         """
         ...
 
+    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+        """Go on with a graph and a plan of more tasks; those that were there keep their names and layers."""
+        ...
+
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
         """Take note of what a layer took; return what the ledger should know of the conclusions."""
         ...
 
 
+def states_of(plan: LayerPlan, graph: TaskGraph, known: Mapping[str, TaskState] | None = None) -> dict[str, TaskState]:
+    """A state for each task of a plan, in its order; of those that were there before all that is `known` stays."""
+    states = {}
+    for task in plan.tasks:
+        state = (known or {}).get(task.name)
+        if state is None:
+            state = TaskState(task, graph.producers(task.name))
+        else:
+            state.plan = replace(task, job_priority=state.plan.job_priority)
+        states[task.name] = state
+    return states
+
+
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
     """Whether a task could start if it had ranks."""
-    return state.waits and state.not_before <= now and all(tasks[need].status == "complete" for need in state.needs)
+    return (
+        state.waits
+        and not state.held_back
+        and state.not_before <= now
+        and all(tasks[need].status == "complete" for need in state.needs)
+    )
+
+
+def held_back(tasks: Mapping[str, TaskState]) -> set[str]:
+    """Names of the tasks that cannot go on by somebody's wish: those held back, and all that need them."""
+    found: set[str] = set()
+    for name, state in tasks.items():  # producers first
+        if state.status is None and (state.held_back or not found.isdisjoint(state.needs)):
+            found.add(name)
+    return found
+
+
+def waits_for_somebody(tasks: Mapping[str, TaskState]) -> list[str]:
+    """The paused tasks, if nothing runs and nothing is left that could go on without them; else none."""
+    back = held_back(tasks)
+    if any(state.status is None and (state.running or name not in back) for name, state in tasks.items()):
+        return []
+    return [name for name, state in tasks.items() if state.status is None and state.paused]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer
+from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer, TakeUp
 from hpcmtl.logs import layer_context
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import LayerOutcome, Session
 
     OpenSession = Callable[[RunLayer, Communicator], Session]
+    TakeUpJob = Callable[[TakeUp], None]
 
 _log = logging.getLogger(__name__)
 
@@ -39,17 +40,21 @@ class _Held:
 class Worker:
     """Runs layers on one rank, one at a time."""
 
-    def __init__(self, world: Communicator, boxes: Mailboxes, open_session: OpenSession) -> None:
+    def __init__(
+        self, world: Communicator, boxes: Mailboxes, open_session: OpenSession, take_up: TakeUpJob | None = None
+    ) -> None:
         """Get ready.
 
         Args:
             world: all ranks; groups are made from it by this thread alone.
             boxes: shared with the control thread.
             open_session: (command, group) -> session.
+            take_up: is called when the job gets more tasks, before a session of any is opened.
         """
         self._world = world
         self._boxes = boxes
         self._open_session = open_session
+        self._take_up = take_up
         self._held: _Held | None = None
         self._parked: dict[str, Session] = {}  # of tasks that ran here and went on elsewhere, by the time they left
 
@@ -60,6 +65,8 @@ class Worker:
                 self._release(command.task)
             elif isinstance(command, RunLayer):
                 self._run(command)
+            elif isinstance(command, TakeUp) and self._take_up is not None:
+                self._take_up(command)
 
     def _run(self, command: RunLayer) -> None:
         with layer_context(command.task, command.layer), self._reporting(command):

@@ -43,7 +43,7 @@ def load_job(file: Path, changes: Mapping[str, Any] | None = None) -> Job:
     Raises:
         InputError: for everything that is wrong with the file, all at once (UnsoundJobError once it is YAML or TOML).
     """
-    raw, lines = _read(file)
+    raw, lines = read_values(file)
     return parse_job({**raw, **(changes or {})}, str(file), lines)
 
 
@@ -131,10 +131,15 @@ def locate(found: Iterable[tuple[Path_, str]], where: str, lines: Mapping[Path_,
 
 def line_numbers(file: Path) -> dict[Path_, int]:
     """Line of every key of a job file, for problems that are found after loading."""
-    return _read(file)[1]
+    return read_values(file)[1]
 
 
-def _read(file: Path) -> tuple[Any, dict[Path_, int]]:
+def read_values(file: Path) -> tuple[Any, dict[Path_, int]]:
+    """What stands in a YAML or TOML file, and the line of every key.
+
+    Raises:
+        InputError: it cannot be read, is not valid, or no mapping, or has a key twice.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -51,6 +51,8 @@ class RunObserver:
                 fields["layer"],
                 ", ".join(map(str, fields["silent_ranks"])),
             )
+        elif event == "job_waits":
+            _log.warning("only paused tasks are left (%s); see `hpcmtl unpause`", ", ".join(fields["tasks"]))
         elif event == "task_retried":
             _log.warning(
                 "task %s failed in layer %d (%s): try %d of %d follows in %g s",

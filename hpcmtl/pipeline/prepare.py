@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.errors import InputError, nearest
@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class RawJob:
+    """A job as plain values, not checked yet.
+
+    Attributes:
+        values: as in a job file; data files are absolute or relative to the working directory.
+        where: what messages name as its file.
+        lines: of its keys in that file.
+    """
+
+    values: Mapping[str, Any]
+    where: str
+    lines: Mapping[tuple[str, ...], int]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A job that was found sound, and all that is known of it before it runs.
 
@@ -41,12 +56,18 @@ class Prepared:
     arrays: Mapping[str, Array]
     graph: TaskGraph
 
+    def resolved(self) -> dict[str, Any]:
+        """The job as plain values, defaults filled in and data files absolute: what `job.yaml` holds."""
+        values = self.job.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {**values, "data": {name: str(path) for name, path in self.files.items()}}
 
-def prepare(source: Path | Job, ranks: int | None = None, policy: str | None = None) -> Prepared:
+
+def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str | None = None) -> Prepared:
     """Load and check a job as far as possible without running it.
 
     Args:
-        source: a job file, or a job made in code (data files are then relative to the working directory).
+        source: a job file, or a job made in code (data files are then relative to the working directory), or
+            plain values.
         ranks: instead of the job's `ranks`.
         policy: instead of the job's `policy`.
 
@@ -54,12 +75,14 @@ def prepare(source: Path | Job, ranks: int | None = None, policy: str | None = N
         InputError: everything that is wrong, at once.
     """
     changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
-    where, base = ("job", Path()) if isinstance(source, Job) else (str(source), source.parent)
+    where, base = _origin(source)
     problems: list[Problem] = []
     readable: Job | None
     sound: Job | None
     try:
-        if isinstance(source, Job):
+        if isinstance(source, RawJob):
+            readable = sound = parse_job({**source.values, **changes}, where, source.lines)
+        elif isinstance(source, Job):
             readable = sound = parse_job({**source.model_dump(by_alias=True), **changes})
         else:
             readable = sound = load_job(source, changes)
@@ -73,10 +96,18 @@ def prepare(source: Path | Job, ranks: int | None = None, policy: str | None = N
     found = [*unreadable, *check_datasets(readable, described), *misfits]
     if readable.policy not in POLICIES:
         found.append((("policy",), f"unknown policy {readable.policy!r}{nearest(readable.policy, POLICIES)}"))
-    problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else None)
+    lines = source.lines if isinstance(source, RawJob) else None
+    problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else lines)
     if problems:
         raise InputError(problems)
     return Prepared(sound, files, arrays, build_graph(sound, arrays))
+
+
+def _origin(source: Path | Job | RawJob) -> tuple[str, Path]:
+    """What messages call a job, and what its data files are relative to."""
+    if isinstance(source, RawJob):
+        return source.where, Path()
+    return ("job", Path()) if isinstance(source, Job) else (str(source), source.parent)
 
 
 def _order(job: Job) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 import yaml
 
 from hpcmtl.communicators.outcome import abort_on_error, on_root
-from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
+from hpcmtl.dispatch.desk import Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
-from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
-from hpcmtl.jobfile.references import references_of
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
 from hpcmtl.layerplan.speedup import Machine, Speedups
 from hpcmtl.logs import close_logs, open_logs
+from hpcmtl.pipeline.examine import look_closely
+from hpcmtl.pipeline.grow import GrowingJob
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.commands import RunLayer
     from hpcmtl.dispatch.state import TaskState
-    from hpcmtl.errors import Problem
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.speedup import Measurement
@@ -109,7 +109,7 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         prepared = on_root(world, lambda: prepare(source, world.size, options.policy))
         sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
         framework = _framework(world, prepared.job)
-        on_root(world, lambda: _look_closely(prepared, framework))
+        on_root(world, lambda: look_closely(prepared, framework, prepared.job.tasks))
         places = world.allgather((socket.gethostname(), tuple(sorted(os.sched_getaffinity(0)))))
         planned = on_root(world, lambda: _begin(prepared, options, places))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
@@ -136,6 +136,7 @@ def exit_code(result: JobResult) -> ExitCode:
     return {
         "complete": ExitCode.COMPLETE,
         "failed": ExitCode.TASK_FAILED,
+        "incomplete": ExitCode.TASK_FAILED,
         "stopped": ExitCode.STOPPED,
     }[result.status]
 
@@ -165,25 +166,6 @@ def _framework(world: Communicator, job: Job) -> Framework:
     return framework
 
 
-def _look_closely(prepared: Prepared, framework: Framework) -> None:
-    """What costs too much for `validate`: read all data once, and build every network."""
-    problems: list[Problem] = []
-    used: dict[Path, set[str]] = {}
-    for name in prepared.job.tasks:
-        for _, reference in references_of(prepared.job, name):
-            origin, dataset = reference.split("/", 1)
-            if origin in prepared.files:
-                used.setdefault(prepared.files[origin], set()).add(dataset)
-    for path, names in used.items():
-        try:
-            check_finite(path, sorted(names))
-        except InputError as error:
-            problems += error.problems
-    problems += framework.problems_with(prepared.job, prepared.arrays)
-    if problems:
-        raise InputError(problems)
-
-
 def _begin(prepared: Prepared, options: RunOptions, places: Sequence[tuple[str, tuple[int, ...]]]) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
     measured = () if options.measured is None else measurements_of(options.measured)
@@ -191,9 +173,7 @@ def _begin(prepared: Prepared, options: RunOptions, places: Sequence[tuple[str, 
     cores = min(len({core for host, own in places if host == node for core in own}) for node in set(hosts))
     layer_plan = plan(prepared, Speedups(measured, Machine(ranks_per_node(hosts), cores)))
     directory = create(options.root, prepared.job.job)
-    resolved = prepared.job.model_dump(mode="json", by_alias=True, exclude_none=True)
-    resolved["data"] = {name: str(path) for name, path in prepared.files.items()}
-    directory.job_file.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    directory.job_file.write_text(yaml.safe_dump(prepared.resolved(), sort_keys=False), encoding="utf-8")
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
     return _Run(prepared, layer_plan, directory, options, hosts, measured)
 
@@ -201,6 +181,7 @@ def _begin(prepared: Prepared, options: RunOptions, places: Sequence[tuple[str, 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
     """Run the control thread beside the worker until the job has ended; results come home on rank 0."""
     started, clock = datetime.now(timezone.utc), time.monotonic()
+    growing = GrowingJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
     result: JobResult | None = None
     control_comm = world.dup()
     if world.rank == 0:
@@ -209,13 +190,20 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
             scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
-            _work(world, control_comm, boxes, (planned, framework, dispatcher))
+            desk = Desk(planned.directory.requests, dispatcher, observer, growing)
+            _work(world, control_comm, boxes, (growing, framework, dispatcher, desk))
+            desk.close()
             seconds = time.monotonic() - clock
-            result = _result(planned, dispatcher, started.astimezone().isoformat(timespec="seconds"), seconds)
+            result = _result(
+                replace(planned, prepared=growing.accepted),
+                dispatcher,
+                started.astimezone().isoformat(timespec="seconds"),
+                seconds,
+            )
             write_json_atomically(planned.directory.results_file, to_dict(result))
             observer.record("job_ended", status=result.status, seconds=seconds)
     else:
-        _work(world, control_comm, boxes, (planned, framework, None))
+        _work(world, control_comm, boxes, (growing, framework, None, None))
     result = world.bcast(result)
     control_comm.free()
     assert result is not None
@@ -226,29 +214,30 @@ def _work(
     world: Communicator,
     control_comm: Communicator,
     boxes: Mailboxes,
-    parts: tuple[_Run, Framework, Dispatcher | None],
+    parts: tuple[GrowingJob, Framework, Dispatcher | None, Desk | None],
 ) -> None:
-    planned, framework, dispatcher = parts
+    growing, framework, dispatcher, desk = parts
 
     def open_session(command: RunLayer, group: Communicator) -> Session:
         context = SessionContext(
-            job=planned.prepared.job,
+            job=growing.prepared.job,
             task=command.task,
             layers=command.layers,
             step=command.step,
-            arrays=planned.prepared.arrays,
-            files=planned.prepared.files,
-            directory=planned.directory,
+            arrays=growing.prepared.arrays,
+            files=growing.prepared.files,
+            directory=growing.directory,
             group=group,
             framework=framework,
             report=boxes.progress,
-            stop_requested=boxes.stop_requested.is_set,
+            stop_requested=boxes.should_stop,
+            orders=lambda: boxes.layer,
         )
-        return SESSIONS[planned.prepared.job.tasks[command.task].kind](context)
+        return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
 
-    control = ControlThread(control_comm, boxes, dispatcher)
+    control = ControlThread(control_comm, boxes, dispatcher, desk)
     control.start()
-    Worker(world, boxes, open_session).work()
+    Worker(world, boxes, open_session, growing.take_up).work()
     control.join()
 
 
@@ -259,6 +248,8 @@ def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float)
         status = "complete"
     elif any(task.status == "failed" for task in tasks):
         status = "failed"
+    elif all(task.status != "stopped" for task in tasks):
+        status = "incomplete"
     return JobResult(
         job=planned.prepared.job.job,
         status=status,

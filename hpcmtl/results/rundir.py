@@ -61,6 +61,11 @@ class RunDirectory:
         """Sealed artifacts, by task."""
         return self.path / "artifacts"
 
+    @property
+    def requests(self) -> Path:
+        """What people ask of the job while it runs, and the answers; see `results.requests`."""
+        return self.path / "requests"
+
     def rank_log(self, rank: int) -> Path:
         """Log file of one rank."""
         return self.logs / f"rank.{rank:03d}.log"
@@ -100,7 +105,11 @@ def write_json_atomically(path: Path, value: Any) -> None:
         path: the file; a temporary one beside it is written first, forced to disk and renamed.
         value: see `hpcmtl.results.strictjson.to_json`.
     """
-    text = to_json(value, indent=2) + "\n"
+    write_text_atomically(path, to_json(value, indent=2) + "\n")
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, as `write_json_atomically` does."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("w", encoding="utf-8") as file:
@@ -137,7 +146,7 @@ def _take(root: Path, name: str) -> Path:
 
 def _furnish(run: RunDirectory) -> None:
     try:
-        for directory in (run.logs, run.checkpoints, run.artifacts):
+        for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
             directory.mkdir()
     except OSError:
         shutil.rmtree(run.path, ignore_errors=True)  # a full quota leaves no half-made run behind

@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-JobStatus = Literal["complete", "failed", "stopped"]
-TaskStatus = Literal["complete", "failed", "stopped", "skipped"]
+JobStatus = Literal["complete", "failed", "incomplete", "stopped"]
+TaskStatus = Literal["complete", "failed", "stopped", "cancelled", "skipped"]
 
-_STYLES = {"complete": "green", "failed": "bold red", "stopped": "yellow", "skipped": "yellow"}
+_STYLES = {
+    "complete": "green",
+    "failed": "bold red",
+    "incomplete": "yellow",
+    "stopped": "yellow",
+    "cancelled": "yellow",
+    "skipped": "yellow",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +66,8 @@ class JobResult:
 
     Attributes:
         job: name of the job.
-        status: complete only if every task is; stopped can be resumed.
+        status: complete only if every task is; incomplete if none failed but some were cancelled; stopped can be
+            resumed.
         started: ISO 8601 time of the start, with its offset.
         seconds: from start to end.
         ranks: size of the world.

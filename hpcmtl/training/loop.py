@@ -43,6 +43,7 @@ class Piece:
         objectives: names, in the order of the learner's losses.
         batch_size: samples a step over the group.
         schedule: learning rate by step.
+        rate: number of the learning rate that was ordered for it; 0 for none.
     """
 
     task: str
@@ -53,6 +54,7 @@ class Piece:
     objectives: tuple[str, ...]
     batch_size: int
     schedule: Schedule
+    rate: int = 0
 
 
 @dataclass
@@ -63,11 +65,16 @@ class Hooks:
         report: tells how far the layer is; only used on the group's first rank.
         stop_requested: whether this rank was asked to stop.
         epoch_ended: called with the number of the epoch, after its last step; None where nothing is to be done then.
+        newest_rate: number of the newest learning rate that this rank knows was ordered; 0 for none.
+        rate_agreed: called with the number of a rate that all ranks know, and the step that is the first to be taken
+            with it; gives the schedule to go on with.
     """
 
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
     epoch_ended: Callable[[int], None] | None = None
+    newest_rate: Callable[[], int] = lambda: 0
+    rate_agreed: Callable[[int, int], Schedule] | None = None
 
 
 @dataclass
@@ -86,15 +93,17 @@ class Trained:
 
 
 class _Agreement:
-    """What the ranks of a group tell each other every now and then: losses, failures, the wish to stop, their pace.
+    """What the ranks of a group tell each other every now and then: losses, failures, wishes, their pace.
 
     A step by itself costs no message but the gradients. The next meeting is fixed at each one, from the slowest rank's
     pace, so that all ranks meet at the same step and none waits for one that went on.
     """
 
-    def __init__(self, piece: Piece, group: Communicator) -> None:
+    def __init__(self, piece: Piece, group: Communicator, hooks: Hooks) -> None:
         self._piece = piece
         self._group = group
+        self._hooks = hooks
+        self.schedule, self._rate = piece.schedule, piece.rate
         self._met = self._known = piece.start
         self.losses = np.zeros((0, len(piece.objectives)))  # of the group, from the first step on
         self._met_at = time.perf_counter()
@@ -118,7 +127,7 @@ class _Agreement:
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         first_bad = float(self._known + bad[0]) if len(bad) else _NEVER
         seconds = time.perf_counter() - self._met_at
-        agreed = np.array([first_bad, -float(stop), -seconds])
+        agreed = np.array([first_bad, -float(stop), -seconds, float(self._hooks.newest_rate())])
         self._group.Allreduce(agreed, "min")
         if agreed[0] != _NEVER:
             self._fail(int(agreed[0]), losses)
@@ -128,6 +137,9 @@ class _Agreement:
         self.losses = np.concatenate([self.losses, total])
         self._known += len(total)
         self.pace = -agreed[2] / max(step - self._met, 1)
+        if agreed[3] > self._rate and self._hooks.rate_agreed is not None:
+            self._rate = int(agreed[3])
+            self.schedule = self._hooks.rate_agreed(self._rate, step)
         ahead = int(SECONDS_BETWEEN_AGREEMENTS / max(self.pace, 1e-9))
         self._met, self._met_at = step, time.perf_counter()
         self.next = step + min(max(ahead, 1), MOST_STEPS_BETWEEN_AGREEMENTS)
@@ -161,11 +173,11 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
     Raises:
         TaskFailedError: on all ranks, if a loss is NaN or infinite.
     """
-    agreement = _Agreement(piece, group)
+    agreement = _Agreement(piece, group, hooks)
     result = Trained(piece.start)
     for batch in batches:
         step = result.next_step
-        learner.step(_step_input(batch, piece.objectives), learning_rate(piece.schedule, step))
+        learner.step(_step_input(batch, piece.objectives), learning_rate(agreement.schedule, step))
         result.next_step = step = step + 1
         epoch, rest = divmod(step, piece.steps_per_epoch)
         if step >= agreement.next or step == piece.stop:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpcmtl.errors import InputError, Problem
 
@@ -93,6 +93,13 @@ def learning_rate(schedule: Schedule, step: int) -> float:
         return schedule.warmup_from + (base - schedule.warmup_from) * step / warmup
     progress = min(1.0, (step - warmup) / (schedule.total_steps - warmup))
     return base * _decayed(schedule.decay, step, progress)
+
+
+def rebased(schedule: Schedule, base_learning_rate: float) -> Schedule:
+    """The same course, warm-up and decay, at another base rate: every rate is multiplied by the same factor."""
+    factor = base_learning_rate / schedule.base_learning_rate
+    warmup_from = min(schedule.warmup_from * factor, base_learning_rate)
+    return replace(schedule, base_learning_rate=base_learning_rate, warmup_from=warmup_from)
 
 
 def _decayed(decay: Decay, step: int, progress: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.data.sources import Source
+from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +36,8 @@ class SessionContext:
         step: steps that the task has done when this group takes over; None if that is not known.
         framework: makes networks and learners.
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
-        stop_requested: whether the job is to stop at the next step boundary.
+        stop_requested: whether the layer is to stop at the next step boundary.
+        orders: what else was ordered for the layer that runs.
     """
 
     job: Job
@@ -49,6 +51,7 @@ class SessionContext:
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
     step: int | None = None
+    orders: Callable[[], LayerOrders] = LayerOrders
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""
@@ -71,7 +74,7 @@ class LayerOutcome:
         rows: in a step, on the fullest rank; 0 where there are none.
         step_seconds: mean of a step.
         seconds: from start to end, checkpoint included.
-        stopped: the layer ended early, at a step boundary, with a checkpoint: the job was asked to stop.
+        stopped: the layer ended early, at a step boundary, with a checkpoint: it was asked to.
         metrics: value by name; those of a later layer replace those of an earlier one.
         facts: what else the ledger should know: share of time that waited for data, skipped steps, ...
         engine: name of the engine; empty for a task that does not train.

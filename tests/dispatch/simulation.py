@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer, StopTraining, StopWanted
+from hpcmtl.dispatch.commands import (
+    EndOfJob,
+    LayerDone,
+    LayerFailed,
+    Release,
+    RunLayer,
+    StopLayer,
+    StopTraining,
+    StopWanted,
+)
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.layerplan.policies import make_plan
@@ -62,6 +71,7 @@ class Rank:
     held: tuple[str, int, int] | None = None
     ends: int = 0
     stops: int = 0
+    halted: bool = False
 
 
 @dataclass
@@ -112,6 +122,7 @@ class Simulation:
         """Report in random order until no rank has anything to report."""
         self.obey(self.dispatcher.start(self.now))
         for count in itertools.count():
+            self.meddle()
             busy = [number for number, rank in enumerate(self.ranks) if rank.inside]
             if count == self.stop_after:
                 asking = StopWanted(self.chance.randrange(len(self.ranks)), "SIGTERM")
@@ -126,6 +137,9 @@ class Simulation:
                 return self
         raise AssertionError
 
+    def meddle(self) -> None:
+        """What somebody outside does before the next report; here nothing."""
+
     def end_layer(self, number: int) -> None:
         """Let one member report on the layer that it is in."""
         rank = self.ranks[number]
@@ -135,7 +149,7 @@ class Simulation:
         if self.dispatcher.tasks[command.task].failed >= self.heals_after:
             failing = frozenset()
         # The members agree on whether they stop before the end of the layer.
-        stopped = self._stopped.setdefault(command, rank.stops > 0 and self.chance.random() < 0.5)
+        stopped = self._stopped.setdefault(command, (rank.stops > 0 or rank.halted) and self.chance.random() < 0.5)
         if number - command.first_rank in failing:
             report: Any = LayerFailed(number, command.task, command.layer, "boom", "Traceback: boom")
         else:
@@ -156,6 +170,8 @@ class Simulation:
                 assert rank.inside is None, f"rank {order.rank} gets {command} while it runs {rank.inside}"
                 if rank.held is not None and rank.held[0] == command.task:
                     rank.held = None
+            elif isinstance(command, StopLayer):
+                rank.halted = True
             elif isinstance(command, StopTraining):
                 rank.stops += 1
             elif isinstance(command, EndOfJob):
@@ -170,6 +186,7 @@ class Simulation:
         assert rank.held in (None, session), f"rank {number} gets {command} while it holds {rank.held}"
         assert not rank.stops, f"rank {number} gets {command} after it was told to stop"
         assert not unmet, f"{command.task} starts before {unmet}"
-        rank.inside, rank.held = command, session
+        rank.inside, rank.held, rank.halted = command, session, False
         if number == command.first_rank:
+            self._stopped.pop(command, None)  # a layer that was stopped runs again
             self.started.append(command)

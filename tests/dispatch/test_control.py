@@ -8,11 +8,14 @@ from simulation import graph_of
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.dispatch import dispatcher as dispatcher_module
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
+from hpcmtl.dispatch.desk import Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.worker import Worker
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.policies import make_plan
 from hpcmtl.results.progress import StepProgress
+from hpcmtl.results.requests import new_request, read_answer, submit
 from hpcmtl.training.session import LayerOutcome
 
 # The threads of a world that is aborted end with the error that says so; under MPI the process is gone by then.
@@ -36,6 +39,7 @@ class Job:
         self.events = []
         self.progresses = []
         self.boxes = {}
+        self.requests = None  # folder of requests
 
     def record(self, event, **fields):
         """See `Observer`."""
@@ -58,12 +62,21 @@ class Job:
         boxes = self.boxes[world.rank] = Mailboxes()
         scheduler = scheduler_for(self.graph, self.plan)
         dispatcher = Dispatcher(self.plan, self.graph, self, scheduler) if world.rank == 0 else None
-        control = ControlThread(control_comm, boxes, dispatcher)
+        desk = Desk(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None
+        control = ControlThread(control_comm, boxes, dispatcher, desk)
         control.start()
         Worker(world, boxes, lambda command, group: self.session(self, command.task, group, (world, boxes))).work()
         control.join()
         world.barrier()
         return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
+
+
+class Additions:
+    """Nothing can be added here."""
+
+    def examine(self, request):
+        """See `Additions`."""
+        raise InputError([Problem("add", "not here")])
 
 
 class Talker:
@@ -268,3 +281,40 @@ def test_progress_arrives_before_the_end_of_its_layer():
     told = [(progress.layer, progress.fraction) for progress in job.progresses if progress.task == "a"]
 
     assert told == [(layer, step / 3) for layer in range(4) for step in range(3)]
+
+
+def test_requests_reach_the_layer_that_runs(tmp_path):
+    """Orders for one layer reach all its ranks and no later layer; every request has its answer."""
+    requests = [new_request(*words) for words in (("set", "a", {"learning_rate": 0.5}), ("pause", "a"), ("add",))]
+    later = [new_request("unpause", "a"), new_request("cancel", "b")]
+    heard = []
+
+    def run_layer(session, layer):
+        if session.task == "a" and not heard:
+            if session.world.rank == 0:
+                for request in requests:
+                    submit(tmp_path, request)
+            orders = session.boxes.layer
+            stopped = orders.stop.wait(30)
+            session.group.barrier()
+            heard.append(orders.numbered(orders.newest).learning_rate)
+            session.group.barrier()
+            return stopped
+        if session.task == "b":
+            for request in later if session.world.rank == 0 else ():
+                submit(tmp_path, request)
+            return session.boxes.layer.stop.wait(30)
+        assert not session.boxes.should_stop()
+        assert session.boxes.layer.rate.learning_rate == 0.5
+        return False
+
+    job = Job(graph_of({"a": (3, 2), "b": (2, 2)}), 2, run_layer, "sequential")
+    job.requests = tmp_path
+    statuses = job.run()
+    answers = [read_answer(tmp_path, request) for request in requests + later]
+
+    assert statuses == {"a": "complete", "b": "cancelled"}
+    assert heard == [0.5, 0.5]
+    assert [answer.accepted for answer in answers] == [True, True, False, True, True]
+    assert "not here" in answers[2].message
+    assert [fields["verb"] for event, fields in job.events if event == "request_refused"] == ["add"]

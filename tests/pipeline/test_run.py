@@ -10,7 +10,12 @@ from hpcmtl.results.summary import JobResult
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [("complete", ExitCode.COMPLETE), ("failed", ExitCode.TASK_FAILED), ("stopped", ExitCode.STOPPED)],
+    [
+        ("complete", ExitCode.COMPLETE),
+        ("failed", ExitCode.TASK_FAILED),
+        ("incomplete", ExitCode.TASK_FAILED),
+        ("stopped", ExitCode.STOPPED),
+    ],
 )
 def test_exit_codes(status, code):
     """Only a complete job ends with 0."""

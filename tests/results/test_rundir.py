@@ -15,11 +15,11 @@ NOON = datetime(2024, 5, 1, 12, 30, 59, tzinfo=timezone.utc)
 
 
 def test_the_directory_is_named_for_job_and_time_and_furnished(tmp_path):
-    """Missing parents are made; logs, checkpoints and artifacts are there."""
+    """Missing parents are made; logs, checkpoints, artifacts and requests are there."""
     run = create(tmp_path / "deep" / "runs", "digits", NOON)
 
     assert run.path == tmp_path / "deep" / "runs" / "digits-20240501-123059"
-    assert sorted(entry.name for entry in run.path.iterdir()) == ["artifacts", "checkpoints", "logs"]
+    assert sorted(entry.name for entry in run.path.iterdir()) == ["artifacts", "checkpoints", "logs", "requests"]
 
 
 def test_the_paths_are_the_documented_ones():

@@ -16,7 +16,7 @@ from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, Piece, run_steps
-from hpcmtl.training.schedule import Cosine, Schedule, learning_rate
+from hpcmtl.training.schedule import Cosine, Schedule, learning_rate, rebased
 
 
 class Recorder:
@@ -78,6 +78,31 @@ def test_every_step_is_taken_once_with_its_rate(ranks):
         assert learner.rates == [learning_rate(work.schedule, step) for step in range(13, 47)]
         assert (trained.next_step, trained.stopped) == (47, False)
         assert epochs == [1, 2, 3]
+
+
+def test_a_rate_is_taken_at_one_step_by_all():
+    """Ranks hear of another learning rate at different meetings; all go on with it once the last has heard."""
+    work = piece(0, 600, per_epoch=1000)
+
+    def hear_late(group):
+        learner, taken = Recorder(lambda _step: [1.0]), []
+        meetings = iter([0] * group.rank + [1] * 600)
+
+        def agreed(number, step):
+            taken.append((number, step))
+            return rebased(work.schedule, 0.4)
+
+        hooks = Hooks(lambda _p: None, lambda: False, None, lambda: next(meetings), agreed)
+        run_steps(learner, fed(work), work, group, hooks)
+        return taken, learner.rates
+
+    results = run_ranks(3, hear_late)
+    ((number, step),) = results[0][0]
+
+    assert results[1] == results[2] == results[0]
+    assert (number, step > 1) == (1, True)
+    plain = [learning_rate(work.schedule, each) for each in range(600)]
+    assert results[0][1] == pytest.approx(plain[:step] + [4 * rate for rate in plain[step:]])
 
 
 def test_losses_are_added_over_ranks_and_averaged_over_the_epoch():

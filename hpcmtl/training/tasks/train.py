@@ -25,6 +25,7 @@ from hpcmtl.training.checkpoint import Saved, newest_state, save_checkpoint
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
 from hpcmtl.training.metrics import compute
+from hpcmtl.training.orders import RateTaken
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Optimizer
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.loop import Trained
+    from hpcmtl.training.orders import LayerOrders
     from hpcmtl.training.session import SessionContext
 
 PARAMETERS = "parameters/"
@@ -70,9 +72,12 @@ class TrainSession:
             self._joined = False
         self._saved = None  # it takes as much memory as the state itself
         assert self._next_step is not None
+        orders = context.orders()
+        if orders.rate is not None:
+            self._take_rate(orders, orders.rate.number, self._next_step)
         self._learner.reseed(context.seed("layer", layer, context.group.rank))
         first, training = self._next_step, time.perf_counter()
-        trained = self._train(layer, first)
+        trained = self._train(layer, first, orders)
         seconds = time.perf_counter() - training
         self._next_step = trained.next_step
         state = self._learner.state()
@@ -81,6 +86,7 @@ class TrainSession:
             "step": trained.next_step,
             "seed": context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
             "schedule": dataclasses.asdict(self._schedule),
+            "learning_rate": self._schedule.base_learning_rate,
             "metrics": self._metrics,
         }
         self._saved = Saved(state, facts)
@@ -131,6 +137,7 @@ class TrainSession:
                 self._learner.load_state(found.state)
             self._next_step = int(found.facts["step"])
             self._metrics = dict(found.facts["metrics"])
+            self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             return
         for takeover in takeovers_of(self._task):
             path = artifact_file(self._context.directory, takeover.producer)
@@ -139,7 +146,16 @@ class TrainSession:
         self._learner.synchronise()
         self._next_step = 0
 
-    def _train(self, layer: int, first: int) -> Trained:
+    def _take_rate(self, orders: LayerOrders, number: int, step: int) -> schedules.Schedule:
+        """Go on with a learning rate that was ordered, from a step on; all ranks of the group at the same step."""
+        base = orders.numbered(number).learning_rate
+        if base != self._schedule.base_learning_rate:
+            self._schedule = schedules.rebased(self._schedule, base)
+            if self._context.group.rank == 0:
+                orders.taken(RateTaken(self._context.task, orders.layer, step, base))
+        return self._schedule
+
+    def _train(self, layer: int, first: int, orders: LayerOrders) -> Trained:
         context = self._context
         piece = Piece(
             task=context.task,
@@ -150,8 +166,15 @@ class TrainSession:
             objectives=tuple(objective.name for objective in self._objectives),
             batch_size=self._feed.batch_size,
             schedule=self._schedule,
+            rate=orders.rate.number if orders.rate else 0,
         )
-        hooks = Hooks(context.report, context.stop_requested, self._epoch_ended if self._validates() else None)
+        hooks = Hooks(
+            context.report,
+            context.stop_requested,
+            self._epoch_ended if self._validates() else None,
+            lambda: orders.newest,
+            lambda number, step: self._take_rate(orders, number, step),
+        )
         seed = context.job.seed
         start, stop = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (piece.start, piece.stop))
         with Batches(self._feed, start, stop, context.group.rank, context.group.size) as batches:

@@ -14,6 +14,7 @@ from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.exchange.store import DamagedFileError, read_sealed
 from hpcmtl.training.metrics import compute
+from hpcmtl.training.orders import LayerOrders, Rate, RateTaken
 
 ADAM = {"name": "adam"}
 MOMENTUM = {"name": "sgd", "options": {"momentum": 0.9}}
@@ -138,6 +139,27 @@ def test_a_damaged_checkpoint_is_passed_over(bench, task, caplog, ranks):
     assert outcome.steps == 10
     assert "layer-001.h5 is passed over" in caplog.text
     assert same_bits(pieces.parameters("digit"), whole.parameters("digit"))
+
+
+def test_another_rate_on_any_number_of_ranks(bench, task):
+    """A rate that is ordered takes effect at the same step on any ranks, and later sessions keep to it."""
+    found, told = [], []
+    for ranks, layers in ((1, [[0, 1]]), (2, [[0, 1]]), (2, [[0], [1]])):
+        done = bench({"digit": task()}, layers=2)
+        orders = LayerOrders(0, taken=told.append)
+        orders.order(Rate(1, 0.1))  # heard of after the layer has begun: taken when the group meets first
+        done.run("digit", ranks, layers[0], orders=lambda orders=orders: orders)
+        for more in layers[1:]:
+            done.run("digit", ranks, more)
+        found.append(done.parameters("digit"))
+    plain = bench({"digit": task()})
+    plain.run("digit", 2)
+
+    assert told == [RateTaken("digit", 0, 1, 0.1)] * 3
+    assert same_bits(found[1], found[2])
+    for name, array in found[0].items():
+        assert np.allclose(array, found[1][name], rtol=1e-4, atol=1e-5)
+        assert not np.allclose(array, plain.parameters("digit")[name], rtol=1e-2, atol=1e-3)
 
 
 def test_no_checkpoint_that_can_be_read_fails_the_task(bench, task):

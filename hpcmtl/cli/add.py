@@ -1,0 +1,37 @@
+"""`hpcmtl add`: more tasks for a running job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcmtl.cli.arguments import Run, RunsDirectory
+from hpcmtl.cli.steer import NoWait, Timeout, send
+from hpcmtl.pipeline.addition import joined, read_addition
+from hpcmtl.pipeline.ask import check, find_run, job_of
+from hpcmtl.pipeline.prepare import plan, prepare
+from hpcmtl.results.requests import new_request
+
+TaskFile = Annotated[
+    Path,
+    typer.Argument(metavar="TASKFILE", help="`tasks` and `data` in the form of a job file.", show_default=False),
+]
+
+
+def add(
+    run: Run,
+    file: TaskFile,
+    runs: RunsDirectory = Path("runs"),
+    timeout: Timeout = 120.0,
+    *,
+    no_wait: NoWait = False,
+) -> None:
+    """Add tasks to a running job; they are checked together with it, here and by the job."""
+    directory = find_run(run, runs)
+    values, lines = read_addition(file)
+    request = new_request("add", values=values)
+    check(directory, request)
+    plan(prepare(joined(job_of(directory), values, lines)))
+    send(directory, request, 0.0 if no_wait else timeout)

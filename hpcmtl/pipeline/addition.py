@@ -1,0 +1,74 @@
+"""More tasks for a running job: a file with `tasks` and `data` in the job file's form, beside the job's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError
+from hpcmtl.jobfile.load import locate, read_values
+from hpcmtl.pipeline.prepare import RawJob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from hpcmtl.jobfile.references import Finding
+
+KEYS = ("tasks", "data")
+
+
+def read_addition(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    """Read a file of tasks.
+
+    Returns:
+        The values of an ``add`` request: `file` and `folder`, `tasks`, and `data` with absolute paths; and the line of
+        each key.
+
+    Raises:
+        InputError: it cannot be read, or is no mapping of `tasks` and perhaps `data`.
+    """
+    raw, lines = read_values(file)
+    found = list(_misshapen(raw))
+    if found:
+        raise InputError(locate(found, str(file), lines))
+    folder = file.resolve().parent
+    data = {str(name): str((folder / str(path)).resolve()) for name, path in (raw.get("data") or {}).items()}
+    return {"file": str(file), "folder": str(folder), "tasks": raw["tasks"], "data": data}, lines
+
+
+def joined(
+    job: Mapping[str, Any], values: Mapping[str, Any], lines: Mapping[tuple[str, ...], int] | None = None
+) -> RawJob:
+    """A job with more tasks.
+
+    Args:
+        job: as `Prepared.resolved` gives it.
+        values: as `read_addition` gives them.
+        lines: of the keys in the file.
+
+    Raises:
+        InputError: for names that the job has already.
+    """
+    text = "the job has a task of this name; a new task needs another"
+    found: list[Finding] = [(("tasks", name), text) for name in values["tasks"] if name in job["tasks"]]
+    for name, path in values["data"].items():
+        if job.get("data", {}).get(name, path) != path:
+            text = f"the job has other data of this name ({job['data'][name]}); new data need another"
+            found.append((("data", name), text))
+    if found:
+        raise InputError(locate(found, values["file"], lines))
+    both = {key: {**job.get(key, {}), **values[key]} for key in KEYS}
+    return RawJob({**job, **both}, values["file"], lines or {})
+
+
+def _misshapen(raw: Any) -> Iterator[Finding]:
+    if not isinstance(raw, dict):
+        yield (), "a file of tasks is a mapping with `tasks` and, for new data, `data`"
+        return
+    for key in raw:
+        if key not in KEYS:
+            yield (str(key),), "a file of tasks has `tasks` and `data` alone: all else is as the job has it"
+    if not isinstance(raw.get("tasks"), dict) or not raw["tasks"]:
+        yield ("tasks",), "must be a mapping of at least one task"
+    if not isinstance(raw.get("data") or {}, dict):
+        yield ("data",), "must be a mapping of names and HDF5 files"

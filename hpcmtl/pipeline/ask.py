@@ -1,0 +1,114 @@
+"""Asks something of a running job through its run directory alone, from any host that sees it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hpcmtl.dispatch.steering import VERBS, problem_of
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
+from hpcmtl.results.ledger import read
+from hpcmtl.results.requests import read_answer, submit, withdraw
+from hpcmtl.results.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hpcmtl.results.requests import Answer, Request
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+def find_run(name: Path, runs: Path) -> RunDirectory:
+    """A run by its directory, or by its name under `runs`.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    for path in (name, runs / name):
+        if (path / "job.yaml").is_file():
+            return RunDirectory(path)
+    there = [entry.parent.name for entry in runs.glob("*/job.yaml")]
+    raise InputError([Problem(str(name), f"this is no run, nor the name of one in {runs}{nearest(str(name), there)}")])
+
+
+def job_of(run: RunDirectory) -> dict[str, Any]:
+    """The job of a run as plain values, with defaults filled in and absolute data files.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise InputError([Problem(str(run.job_file), f"the job of this run cannot be read: {error}")]) from error
+
+
+def require_running(run: RunDirectory) -> None:
+    """Refuse a run that is over.
+
+    Raises:
+        EnvironmentUnfitError: it has ended.
+    """
+    if run.results_file.exists():
+        status = json.loads(run.results_file.read_text(encoding="utf-8")).get("status", "over")
+        raise EnvironmentUnfitError(f"{run.path}: the run has ended ({status}): there is nothing to change any more")
+
+
+def check(run: RunDirectory, request: Request) -> None:
+    """Refuse what the run directory alone shows to be wrong.
+
+    Raises:
+        InputError: no such task, one that has ended, or values that cannot be.
+        EnvironmentUnfitError: the run has ended.
+    """
+    require_running(run)
+    if request.verb not in VERBS:
+        return
+    tasks = job_of(run)["tasks"]
+    if request.task not in tasks:
+        raise InputError(
+            [Problem(f"{run.path}: {request.task}", f"there is no such task{nearest(request.task, tasks)}")]
+        )
+    if request.verb == "set" and (problem := problem_of(request, tasks[request.task]["kind"])):
+        raise InputError([Problem(f"set {request.task}", problem)])
+    events = read(run.ledger_file) if run.ledger_file.exists() else []
+    ends = [event for event in events if event["event"] == "task_ended" and event["task"] == request.task]
+    if ends:
+        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {ends[-1]['status']}")])
+
+
+def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
+    """Leave a request and wait for the answer; None for a `timeout` of 0 seconds, which does not wait.
+
+    Raises:
+        EnvironmentUnfitError: nobody answers; unless the message says otherwise the request is taken back.
+    """
+    submit(run.requests, request)
+    end = time.monotonic() + timeout
+    while timeout > 0:
+        answer = read_answer(run.requests, request)
+        if answer is not None:
+            return answer
+        over = run.results_file.exists()
+        if over or time.monotonic() > end:
+            withdrawn = withdraw(run.requests, request)
+            answer = read_answer(run.requests, request)  # it may have come in this moment
+            if answer is not None:
+                return answer
+            raise EnvironmentUnfitError(_silence(run, request, timeout, withdrawn=withdrawn, over=over))
+        time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file on a shared file system: there is no condition to wait on
+    return None
+
+
+def _silence(run: RunDirectory, request: Request, timeout: float, *, withdrawn: bool, over: bool) -> str:
+    if over:
+        return f"{run.path}: the run has ended before it could answer"
+    if withdrawn:
+        text = f"nobody answered within {timeout:g} s: the run is dead, or its node does not see this directory yet"
+        return f"{run.path}: {text}; the request is withdrawn"
+    where = run.requests / f"{request.id}.answer.json"
+    return f"{run.path}: the job took the request but has not answered within {timeout:g} s; look for {where}"
