@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
-    from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.state import Order
+    from hpcmtl.dispatch.state import Order, Steersman
     from hpcmtl.results.progress import StepProgress
 
 _log = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ class Mailboxes:
 class ControlThread(threading.Thread):
     """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
 
-    def __init__(self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None) -> None:
+    def __init__(self, comm: Communicator, boxes: Mailboxes, dispatcher: Steersman | None) -> None:
         """Get ready.
 
         Args:

@@ -63,12 +63,17 @@ class Dispatcher:
             scheduler: says what starts when and where.
             finished_layers: task -> layers that an earlier attempt finished.
         """
-        self.tasks = {task.name: TaskState(task, graph.producers(task.name)) for task in plan.tasks}
+        live = graph.live
+        self.tasks = {
+            task.name: TaskState(task, graph.producers(task.name), live=live.get(task.name, frozenset()))
+            for task in plan.tasks
+        }
         self._plan, self._graph = plan, graph
         self._observer = observer
         self._scheduler = scheduler
         self._stop_reason = ""
         self._told_end = False
+        self._lost = False  # whether a task has failed, so that others may wait in vain
         for name, count in (finished_layers or {}).items():
             state = self.tasks[name]
             state.layers_done = count
@@ -161,7 +166,7 @@ class Dispatcher:
             if state.layers_done == state.plan.layers:
                 state.held = None  # its ranks close the session themselves after the last layer
                 self._end(state, "complete")
-        return [*orders, *self._next(now)]
+        return [*orders, *self._skip_hopeless(), *self._next(now)]
 
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> None:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
@@ -181,13 +186,19 @@ class Dispatcher:
                 message=failure.message,
             )
             return
+        self._lost = True
         self._end(state, "failed", failure.message)
-        for other in self.tasks.values():
-            if other.status is None and other.running is None:
-                cause = next((need for need in other.needs if self.tasks[need].status in {"failed", "skipped"}), None)
-                if cause is not None:
-                    fate = "failed" if self.tasks[cause].status == "failed" else "was skipped"
-                    self._end(other, "skipped", f"needs {cause}, which {fate}")
+
+    def _skip_hopeless(self) -> list[Order]:
+        """End what waits for tasks that failed or were skipped; what ran beside one may still hold a session."""
+        orders: list[Order] = []
+        for other in self.tasks.values() if self._lost else ():
+            cause = next((need for need in other.needs if self.tasks[need].status in {"failed", "skipped"}), None)
+            if other.waits and cause is not None:
+                fate = "failed" if self.tasks[cause].status == "failed" else "was skipped"
+                orders += self._release(other, other.held) if other.held else []
+                self._end(other, "skipped", f"needs {cause}, which {fate}")
+        return orders
 
     def _end(self, state: TaskState, status: TaskStatus, message: str = "") -> None:
         state.status, state.message = status, message

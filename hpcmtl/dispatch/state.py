@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.commands import Command, LayerFailed
+    from hpcmtl.dispatch.commands import Command, LayerFailed, Report
     from hpcmtl.layerplan.plan import PlannedTask
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.summary import TaskStatus
@@ -71,6 +71,7 @@ class TaskState:
     Attributes:
         plan: its part of the plan.
         needs: tasks that must complete first.
+        live: those of them that it may run beside: to start, it is enough that they run.
         layers_done: finished layers.
         status: None until it has ended.
         held: ranks that keep its session while it does not run.
@@ -91,6 +92,7 @@ class TaskState:
     message: str = ""
     failed: int = 0
     not_before: float = 0.0
+    live: frozenset[str] = frozenset()
 
     @property
     def waits(self) -> bool:
@@ -115,6 +117,26 @@ class Scheduler(Protocol):
         ...
 
 
+class Steersman(Protocol):
+    """What rank 0's control thread asks for orders: a `Dispatcher`, or what stands before one."""
+
+    def start(self, now: float) -> list[Order]:
+        """The first orders."""
+        ...
+
+    def handle(self, report: Report, now: float) -> list[Order]:
+        """Take in a report and give the orders that follow from it."""
+        ...
+
+    def check(self, now: float) -> list[Order]:
+        """Look at the clock and give the orders that follow from it."""
+        ...
+
+
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
     """Whether a task could start if it had ranks."""
-    return state.waits and state.not_before <= now and all(tasks[need].status == "complete" for need in state.needs)
+    return state.waits and state.not_before <= now and all(_met(tasks[need], state.live) for need in state.needs)
+
+
+def _met(need: TaskState, live: frozenset[str]) -> bool:
+    return need.status == "complete" or (need.running is not None and need.plan.name in live)

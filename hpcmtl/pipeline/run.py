@@ -27,6 +27,7 @@ from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
 from hpcmtl.layerplan.speedup import Machine, Speedups
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.measured import measurements_of
+from hpcmtl.pipeline.meeting import open_meeting
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.state import TaskState
+    from hpcmtl.dispatch.worker import OpenSession
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.speedup import Measurement
+    from hpcmtl.pipeline.meeting import Meeting
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.results.progress import Mode
     from hpcmtl.results.summary import JobStatus
@@ -228,7 +231,14 @@ def _work(
     parts: tuple[_Run, Framework, Dispatcher | None],
 ) -> None:
     planned, framework, dispatcher = parts
+    with open_meeting(world, planned.prepared.job, dispatcher) as meeting:
+        control = ControlThread(control_comm, boxes, meeting.dispatcher)
+        control.start()
+        Worker(world, boxes, _session_opener(planned, framework, boxes, meeting)).work()
+        control.join()
 
+
+def _session_opener(planned: _Run, framework: Framework, boxes: Mailboxes, meeting: Meeting) -> OpenSession:
     def open_session(task: str, layers: int, group: Communicator) -> Session:
         context = SessionContext(
             job=planned.prepared.job,
@@ -241,13 +251,11 @@ def _work(
             framework=framework,
             report=boxes.progress,
             stop_requested=boxes.stop_requested.is_set,
+            post=meeting.post,
         )
         return SESSIONS[planned.prepared.job.tasks[task].kind](context)
 
-    control = ControlThread(control_comm, boxes, dispatcher)
-    control.start()
-    Worker(world, boxes, open_session).work()
-    control.join()
+    return open_session
 
 
 def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float) -> JobResult:

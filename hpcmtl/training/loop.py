@@ -63,11 +63,14 @@ class Hooks:
         report: tells how far the layer is; only used on the group's first rank.
         stop_requested: whether this rank was asked to stop.
         epoch_ended: called with the number of the epoch, after its last step; None where nothing is to be done then.
+        boundary: called with the number of steps done after each step; all ranks get the same answer to whether the
+            task stops here, before the end of its layer. None where nothing is exchanged with other tasks.
     """
 
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
     epoch_ended: Callable[[int], None] | None = None
+    boundary: Callable[[int], bool] | None = None
 
 
 @dataclass
@@ -174,6 +177,8 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
             if group.rank == 0:
                 hooks.report(_progress(piece, step, agreement))
             result.stopped = stop and not last
+        if hooks.boundary is not None and not result.stopped:
+            result.stopped = hooks.boundary(step) and step < piece.stop
         if rest == 0 and hooks.epoch_ended is not None:
             hooks.epoch_ended(epoch - 1)
         if result.stopped:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.exchange.post import Post
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
@@ -35,6 +36,7 @@ class SessionContext:
         framework: makes networks and learners.
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the job is to stop at the next step boundary.
+        post: reaches the office where tasks meet that run at the same time; None if no tasks of the job do.
     """
 
     job: Job
@@ -47,6 +49,7 @@ class SessionContext:
     framework: Framework
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
+    post: Post | None = None
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""

@@ -158,7 +158,12 @@ class Simulation:
     def _begin(self, number: int, command: RunLayer) -> None:
         rank = self.ranks[number]
         session = (command.task, command.first_rank, command.width)
-        unmet = [need for need in self.needs[command.task] if self.dispatcher.tasks[need].status != "complete"]
+        live, tasks = self.case[0].live.get(command.task, ()), self.dispatcher.tasks
+        unmet = [
+            need
+            for need in self.needs[command.task]
+            if tasks[need].status != "complete" and not (need in live and tasks[need].running)
+        ]
         assert rank.inside is None, f"rank {number} gets {command} while it runs {rank.inside}"
         assert rank.held in (None, session), f"rank {number} gets {command} while it holds {rank.held}"
         assert not rank.stops, f"rank {number} gets {command} after it was told to stop"

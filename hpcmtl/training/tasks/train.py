@@ -22,12 +22,15 @@ from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.checkpoint import latest_checkpoint, save_checkpoint
+from hpcmtl.training.coupling import Boundary, open_coupling
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
 from hpcmtl.training.metrics import compute
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcmtl.jobfile.schema import Optimizer
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.loop import Trained
@@ -56,13 +59,17 @@ class TrainSession:
         self._schedule = make_schedule(task.optimizer, self._steps, self._steps_per_epoch)
         self._bounds = layer_bounds(self._steps, context.layers)
         self._learner = self._make_learner()
+        rest = self._feed.batch_size * self._steps_per_epoch - samples  # by which the last batch of an epoch is smaller
+        self._coupling = open_coupling(
+            context, task, lambda step: step * self._feed.batch_size - step // self._steps_per_epoch * rest
+        )
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
         started = time.perf_counter()
         context = self._context
-        if self._next_step is None:
-            self._begin(layer)
+        if not self._begun(layer):  # what it needs of a task beside it is not there, and that task has paused
+            return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True)
         assert self._next_step is not None
         self._learner.reseed(context.seed("layer", layer, context.group.rank))
         first, training = self._next_step, time.perf_counter()
@@ -76,6 +83,7 @@ class TrainSession:
             "seed": context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
             "schedule": dataclasses.asdict(self._schedule),
             "metrics": self._metrics,
+            "versions": {} if self._coupling is None else self._coupling.taken,
         }
         save_checkpoint(context, layer, state, facts)
         if layer == context.layers - 1 and not trained.stopped and context.group.rank == 0:
@@ -107,21 +115,49 @@ class TrainSession:
         network = network_of(context.job, task)
         return context.framework.learner((network, shape), self._objectives, settings, context.group)
 
-    def _begin(self, layer: int) -> None:
-        """Take up the newest checkpoint, or fresh and taken-over parameters."""
+    def _begun(self, layer: int) -> bool:
+        """Be ready for the first step of a layer; False if that cannot be now."""
+        if self._next_step is None and not self._begin(layer):
+            return False
+        assert self._next_step is not None
+        return self._coupling is None or not self._coupling.begin(self._learner, self._boundary(layer, self._next_step))
+
+    def _begin(self, layer: int) -> bool:
+        """Take up the newest checkpoint, or fresh and taken-over parameters, if they are there."""
         found = latest_checkpoint(self._context, layer)
         if found is not None:
             state, facts = found
             self._learner.load_state(state)
             self._next_step = int(facts["step"])
             self._metrics = dict(facts["metrics"])
-            return
+            if self._coupling is not None:
+                self._coupling.taken = dict(facts["versions"])
+            return True
         for takeover in takeovers_of(self._task):
+            if self._coupling is not None and self._coupling.is_beside(takeover.producer):
+                newest = self._coupling.first_parameters(takeover.producer)
+                if newest is None:
+                    return False
+                self._learner.take_over(newest, takeover)
+                continue
             path = artifact_file(self._context.directory, takeover.producer)
             parameters, _ = share(self._context.group, lambda path=path: read_sealed(path, PARAMETERS))  # type: ignore[misc]
             self._learner.take_over(parameters, takeover)
         self._learner.synchronise()
         self._next_step = 0
+        return True
+
+    def _boundary(self, layer: int, step: int) -> Boundary:
+        """Where the task stands after `step` steps, in or at the end of a layer."""
+        done = layer + (step == self._bounds[layer + 1])
+        return Boundary(step, done, between_layers=step in self._bounds, last=step == self._steps)
+
+    def _exchange(self, layer: int) -> Callable[[int], bool] | None:
+        """What is done at the step boundaries of a layer."""
+        coupling = self._coupling
+        if coupling is None:
+            return None
+        return lambda step: coupling.boundary(self._learner, self._boundary(layer, step))
 
     def _train(self, layer: int, first: int) -> Trained:
         context = self._context
@@ -135,7 +171,8 @@ class TrainSession:
             batch_size=self._feed.batch_size,
             schedule=self._schedule,
         )
-        hooks = Hooks(context.report, context.stop_requested, self._epoch_ended if self._validates() else None)
+        validate = self._epoch_ended if self._validates() else None
+        hooks = Hooks(context.report, context.stop_requested, validate, self._exchange(layer))
         seed = context.job.seed
         start, stop = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (piece.start, piece.stop))
         with Batches(self._feed, start, stop, context.group.rank, context.group.size) as batches:
@@ -187,6 +224,7 @@ class TrainSession:
             facts={
                 "data_wait": self._waited / max(training_seconds, 1e-9),
                 "skipped_steps": self._learner.skipped_steps,
+                **({} if self._coupling is None else self._coupling.facts()),
             },
             engine=self._learner.engine_name,
             engine_reason=self._learner.engine_reason,
