@@ -53,7 +53,7 @@ def check_coupling(job: Job, unread: Collection[str]) -> Iterator[Finding]:
                 text = f"a {need.kind} edge is always sync: only parameters have versions; write `kind: parameters`"
                 yield path, f"{text}, or leave out `mode`"
             elif not isinstance(task, Train | Joint):
-                text = f"a {task.kind} task uses what it needs once: it cannot take versions while it runs"
+                text = f"{task.kind} tasks use what they need once: they cannot take versions while they run"
                 yield path, f"{text}; leave out `mode: async`"
             elif isinstance(task, Trained) and need.live and not task.freeze:
                 text = "an async edge renews frozen parameters, and this task freezes none"
