@@ -74,6 +74,7 @@ def edge(staleness):
 
 
 OWN_HEAD = {"digit": {"model": {"name": "mlp", "outputs": 10}, "target": "digits/digit", "loss": "softmax_ce"}}
+LAST = ["beside", "after", "nothing_stale", "whole"]
 TASKS = {
     "left": images(0, HALF),
     "right": images(HALF, 2 * HALF),
@@ -99,8 +100,8 @@ TASKS = {
     "nothing_stale": on_top(edge(0)),
     "beside": on_top(edge(1), needs={"trunk": edge(1)}, heads=OWN_HEAD, epochs=6),
     # More members than ranks, which begin and end at different times; one fails on the way.
-    **{f"m{n}": coder(epochs=n, needs=["beside"]) for n in (1, 2, 3)},
-    "broken": coder(needs=["beside"], optimizer={"name": "sgd", "learning_rate": 1e30}),
+    **{f"m{n}": coder(epochs=n, needs=LAST) for n in (1, 2, 3)},
+    "broken": coder(needs=LAST, optimizer={"name": "sgd", "learning_rate": 1e30}),
 }
 MERGE = {
     "halves": {"tasks": ["a", "b"], "every": 1},
