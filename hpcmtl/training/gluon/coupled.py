@@ -28,7 +28,7 @@ def coupling_problems(job: Job, arrays: Mapping[str, Array]) -> Iterator[Problem
     """
     for name, task in job.tasks.items():
         if isinstance(task, Train | Joint) and live_needs(job, name):
-            yield from _renewing_nothing(job, name, _shapes(job, name, arrays))
+            yield from _renewing_nothing(job, name, arrays)
     for key, merge in job.merge.items():
         members = {name: _shapes(job, name, arrays) for name in merge.tasks}
         shared = {n: _matching(shapes, merge.parameters) for n, shapes in members.items() if shapes is not None}
@@ -43,16 +43,15 @@ def coupling_problems(job: Job, arrays: Mapping[str, Array]) -> Iterator[Problem
                 yield Problem(f"merge.{key}.parameters", f"{text}; members share names and shapes")
 
 
-def _renewing_nothing(job: Job, name: str, shapes: Mapping[str, Shape] | None) -> Iterator[Problem]:
-    task = job.tasks[name]
+def _renewing_nothing(job: Job, name: str, arrays: Mapping[str, Array]) -> Iterator[Problem]:
+    task, own = job.tasks[name], _shapes(job, name, arrays)
     assert isinstance(task, Train | Joint)
+    frozen = {each for pattern in task.freeze for each in _matching(own or {}, pattern)}
     for takeover in takeovers_of(task):
-        if shapes is None or takeover.producer not in live_needs(job, name):
-            continue
-        frozen = [own for own in shapes if any(fnmatch.fnmatchcase(own, pattern) for pattern in task.freeze)]
-        if not any(own.startswith(takeover.into) for own in frozen):
+        theirs = _shapes(job, takeover.producer, arrays) if takeover.producer in live_needs(job, name) else None
+        if own is not None and theirs is not None and frozen.isdisjoint({takeover.target(each) for each in theirs}):
             text = f"`freeze` matches nothing that is taken from {takeover.producer}: no version would be used"
-            yield Problem(f"tasks.{name}.freeze", f"{text}; frozen are {', '.join(frozen)}")
+            yield Problem(f"tasks.{name}.freeze", f"{text}; frozen are {', '.join(sorted(frozen))}")
 
 
 def _matching(shapes: Mapping[str, Shape], pattern: str) -> dict[str, Shape]:
