@@ -9,11 +9,13 @@ import logging
 import queue
 import threading
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.dispatch.commands import EndOfJob, Progressed, StopTraining, StopWanted
 from hpcmtl.dispatch.dispatcher import HopelessError
+from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
 from hpcmtl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -78,12 +80,18 @@ class ControlThread(threading.Thread):
     def run(self) -> None:
         """Carry messages."""
         try:
+            self._stream = self._comm.dup()  # of this thread's own, so that reports and commands do not mix
+            self._sender = CommandSender(self._stream, threading.Event())
+            self._receiver = CommandReceiver(self._stream)
             if self._dispatcher is not None:
                 self._give(self._dispatcher.start(time.monotonic()))
             while not self._ended:
                 self._turn()
             for handle in self._sending:
                 handle.wait()
+            self._sender.close()
+            self._receiver.close()
+            self._stream.free()
         except HopelessError as error:
             _log.error("the run is ended: %s", error)
             self._comm.abort(ExitCode.TASK_FAILED)
@@ -101,12 +109,12 @@ class ControlThread(threading.Thread):
             self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
         if self._ended:
             return
-        message = next_message(self._comm, self._boxes.wake, _LOOK_ROUND_SECONDS)
-        if message is not None and self._dispatcher is not None:
-            self._pass_on(message.value)
-        elif message is not None:
-            self._obey(message.value)
-        if self._dispatcher is not None:
+        if self._dispatcher is None:
+            self._receiver.obey(self._obey, self._boxes.wake, _LOOK_ROUND_SECONDS)
+        else:
+            message = next_message(self._comm, self._boxes.wake, _LOOK_ROUND_SECONDS)
+            if message is not None:
+                self._pass_on(message.value)
             self._give(self._dispatcher.check(time.monotonic()))
         self._sending = [handle for handle in self._sending if not handle.test()]
 
@@ -117,11 +125,15 @@ class ControlThread(threading.Thread):
             self._give(self._dispatcher.handle(report, time.monotonic()))
 
     def _give(self, orders: Iterable[Order]) -> None:
-        for order in orders:
-            if order.rank == self._comm.rank:
-                self._obey(order.command)
-            else:
-                self._sending.append(self._comm.isend(order.command, order.rank))
+        for command, given in groupby(orders, key=lambda order: order.command):
+            ranks = [order.rank for order in given]
+            others = [rank for rank in ranks if rank != self._comm.rank]
+            if others and isinstance(command, EndOfJob):
+                self._sender.call(command, others)  # nothing may be under way when the stream is given back
+            elif others:
+                self._sender.post(command, others)
+            if len(others) < len(ranks):
+                self._obey(command)
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, StopTraining):

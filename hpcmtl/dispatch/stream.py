@@ -1,8 +1,9 @@
 """The command stream: one rank sends commands to blocks of ranks, in order, without loss, and never too many at once.
 
-A command for a block goes down a binomial tree: its sender sends one message (or, being a member itself, log2 of the
-members), and each receiver passes it on before it obeys. Messages to one rank come by different ways, so each carries
-its number in that rank's order, and what comes early is held back.
+A command for a wide block goes down a binomial tree: its sender sends one message, and each receiver passes it on
+before it obeys. For a narrow one the sender sends all messages itself, which costs less than the receivers take to
+notice. Messages to one rank come by different ways, so each carries its number in that rank's order, and what comes
+early is held back.
 
 `post` is asynchronous: it returns at once while there is credit, which is how many commands a rank may have that it has
 not done. `call` is synchronous: it returns when every member has done the command.
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 CREDIT = 64
 """Commands that a rank may have and not have done."""
+
+NARROW = 16
+"""Ranks up to which the sender sends all messages itself: some microseconds each, where a receiver looks for messages
+every 0.2 to 5 ms."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,9 @@ class _Command:
 class CommandSender:
     """The end that gives commands; for one thread, on a communicator of its own."""
 
-    def __init__(self, comm: Communicator, stop: Event, credit: int = CREDIT, patience: float = 300.0) -> None:
+    def __init__(
+        self, comm: Communicator, stop: Event, credit: int = CREDIT, patience: float = 300.0, narrow: int = NARROW
+    ) -> None:
         """Begin.
 
         Args:
@@ -66,8 +73,10 @@ class CommandSender:
             stop: ends waiting for credit and for what `call` waits for.
             credit: as `CREDIT`; the receivers have the same.
             patience: seconds that may pass without word from a rank that is waited for.
+            narrow: as `NARROW`.
         """
-        self._comm, self._stop, self._credit, self._patience = comm, stop, credit, patience
+        self._comm, self._stop, self._narrow = comm, stop, narrow
+        self._credit, self._patience = credit, patience
         self._given: Counter[int] = Counter()
         self._done: Counter[int] = Counter()
         self._sending: list[SendHandle] = []
@@ -101,10 +110,12 @@ class CommandSender:
 
     def _give(self, value: Any, ranks: Sequence[int], *, told: bool) -> None:
         self._wait(lambda: [rank for rank in ranks if self.pending(rank) >= self._credit])
-        command = _Command(value, ranks, tuple(self._given[rank] for rank in ranks), told)
-        self._given.update(ranks)
+        blocks = [[rank] for rank in ranks] if len(ranks) <= self._narrow else [ranks]
         self._sending = [handle for handle in self._sending if not handle.test()]
-        self._sending.append(self._comm.isend(command, ranks[0]))
+        for block in blocks:
+            command = _Command(value, block, tuple(self._given[rank] for rank in block), told)
+            self._sending.append(self._comm.isend(command, block[0]))
+        self._given.update(ranks)
 
     def _wait(self, missing: Callable[[], list[int]]) -> None:
         """Take in what receivers tell until no rank is missing."""

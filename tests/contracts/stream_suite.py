@@ -51,7 +51,7 @@ def check_nothing_is_lost_or_reordered(comm: Communicator, count: int = 500) -> 
     """Every rank does exactly the commands of the blocks that it is in, in the order given."""
     chosen = blocks(comm.size, count)
     if comm.rank == 0:
-        sender = CommandSender(comm, threading.Event())
+        sender = CommandSender(comm, threading.Event(), narrow=1)
         for number, block in enumerate(chosen):
             (sender.call if number % 100 == 0 else sender.post)(number, block)
         sender.call(None, range(1, comm.size))
@@ -83,7 +83,7 @@ def check_credit(comm: Communicator) -> None:
 def check_call_returns_when_it_is_done(comm: Communicator) -> None:
     """A synchronous command has been done by all its ranks when it returns; what was posted before it, too."""
     if comm.rank == 0:
-        sender = CommandSender(comm, threading.Event())
+        sender = CommandSender(comm, threading.Event(), narrow=1)
         started = time.monotonic()
         sender.post("slow", range(1, comm.size))
         posted = time.monotonic() - started
