@@ -102,6 +102,10 @@ class Communicator(Protocol):
         """Send the contents of an array; may wait for its receiver, or not."""
         ...
 
+    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> SendHandle:
+        """Start to send the contents of an array, which must not change until the handle's `test` is true."""
+        ...
+
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
         """Wait for an array of the same dtype and size and write it into `array`."""
         ...

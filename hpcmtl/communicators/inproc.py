@@ -198,6 +198,10 @@ class InprocCommunicator(Communicator):
     def Send(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> None:
         self._post("user", dest, tag, checked_buffer(array, "Send").copy())
 
+    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> InprocSendHandle:
+        self.Send(array, dest, tag)
+        return InprocSendHandle()
+
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
         checked_buffer(array, "Recv")
         self._copy(self._take("user", source, tag), array, f"Recv(source={source}, tag={tag})")

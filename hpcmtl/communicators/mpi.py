@@ -113,6 +113,11 @@ class MpiCommunicator(Communicator):
         with self._readable(f"Send(dest={dest}, tag={tag})"):
             self.native.Send(checked_buffer(array, "Send"), dest, tag)
 
+    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> MpiSendHandle:
+        readable = self._readable(f"Isend(dest={dest}, tag={tag})")
+        with readable:
+            return MpiSendHandle(self.native.Isend(checked_buffer(array, "Isend"), dest, tag), readable)
+
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
         verb = f"Recv(source={source}, tag={tag})"
         status = self._mpi.Status()

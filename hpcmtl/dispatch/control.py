@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.mailbox import next_message
@@ -23,6 +24,7 @@ from hpcmtl.dispatch.commands import (
     StopWanted,
 )
 from hpcmtl.dispatch.dispatcher import HopelessError
+from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
 from hpcmtl.errors import ExitCode
 from hpcmtl.training.orders import LayerOrders
 
@@ -31,9 +33,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
-    from hpcmtl.dispatch.desk import Desk
-    from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.state import Order
+    from hpcmtl.dispatch.state import Order, Steersman
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.training.orders import RateTaken
 
@@ -81,22 +81,18 @@ class Mailboxes:
 class ControlThread(threading.Thread):
     """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
 
-    def __init__(
-        self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None, desk: Desk | None = None
-    ) -> None:
+    def __init__(self, comm: Communicator, boxes: Mailboxes, dispatcher: Steersman | None) -> None:
         """Get ready.
 
         Args:
             comm: a duplicate of the world for this thread alone.
             boxes: shared with the main thread.
             dispatcher: on rank 0.
-            desk: on rank 0, where people may ask things of the job while it runs.
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
         self._boxes = boxes
         self._dispatcher = dispatcher
-        self._desk = desk
         self._sending: list[SendHandle] = []
         self._ended = False
         self._told_signal = False
@@ -104,12 +100,18 @@ class ControlThread(threading.Thread):
     def run(self) -> None:
         """Carry messages."""
         try:
+            self._stream = self._comm.dup()  # of this thread's own, so that reports and commands do not mix
+            self._sender = CommandSender(self._stream, threading.Event())
+            self._receiver = CommandReceiver(self._stream)
             if self._dispatcher is not None:
                 self._give(self._dispatcher.start(time.monotonic()))
             while not self._ended:
                 self._turn()
             for handle in self._sending:
                 handle.wait()
+            self._sender.close()
+            self._receiver.close()
+            self._stream.free()
         except HopelessError as error:
             _log.error("the run is ended: %s", error)
             self._comm.abort(ExitCode.TASK_FAILED)
@@ -127,15 +129,13 @@ class ControlThread(threading.Thread):
             self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
         if self._ended:
             return
-        message = next_message(self._comm, self._boxes.wake, _LOOK_ROUND_SECONDS)
-        if message is not None and self._dispatcher is not None:
-            self._pass_on(message.value)
-        elif message is not None:
-            self._obey(message.value)
-        if self._dispatcher is not None:
+        if self._dispatcher is None:
+            self._receiver.obey(self._obey, self._boxes.wake, _LOOK_ROUND_SECONDS)
+        else:
+            message = next_message(self._comm, self._boxes.wake, _LOOK_ROUND_SECONDS)
+            if message is not None:
+                self._pass_on(message.value)
             self._give(self._dispatcher.check(time.monotonic()))
-        if self._desk is not None:
-            self._give(self._desk.look(time.monotonic()))
         self._sending = [handle for handle in self._sending if not handle.test()]
 
     def _pass_on(self, report: Report) -> None:
@@ -145,11 +145,15 @@ class ControlThread(threading.Thread):
             self._give(self._dispatcher.handle(report, time.monotonic()))
 
     def _give(self, orders: Iterable[Order]) -> None:
-        for order in orders:
-            if order.rank == self._comm.rank:
-                self._obey(order.command)
-            else:
-                self._sending.append(self._comm.isend(order.command, order.rank))
+        for command, given in groupby(orders, key=lambda order: order.command):
+            ranks = [order.rank for order in given]
+            others = [rank for rank in ranks if rank != self._comm.rank]
+            if others and isinstance(command, EndOfJob):
+                self._sender.call(command, others)  # nothing may be under way when the stream is given back
+            elif others:
+                self._sender.post(command, others)
+            if len(others) < len(ranks):
+                self._obey(command)
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, StopTraining):

@@ -13,8 +13,9 @@ from hpcmtl.results.requests import Answer, Request, give_answer, take
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.state import Observer, Order
+    from hpcmtl.dispatch.state import Observer, Order, Steersman
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,25 @@ class _Examination(threading.Thread):
         except Exception as error:  # noqa: BLE001 - whatever it is, who asked has to know, and the job goes on
             _log.exception("request %s could not be examined", self.request.id)
             self.problem = f"it could not be examined: {type(error).__name__}: {error}"
+
+
+class Attended:
+    """A `Steersman` that takes requests as well."""
+
+    def __init__(self, steersman: Steersman, desk: Desk) -> None:
+        self._steersman, self._desk = steersman, desk
+
+    def start(self, now: float) -> list[Order]:
+        """See `Steersman`."""
+        return self._steersman.start(now)
+
+    def handle(self, report: Report, now: float) -> list[Order]:
+        """See `Steersman`."""
+        return self._steersman.handle(report, now)
+
+    def check(self, now: float) -> list[Order]:
+        """See `Steersman`."""
+        return [*self._steersman.check(now), *self._desk.look(now)]
 
 
 class Desk:

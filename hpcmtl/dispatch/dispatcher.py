@@ -76,6 +76,7 @@ class Dispatcher:
         self._scheduler = scheduler
         self._stop_reason = ""
         self._told_end = self._told_wait = False
+        self._lost = False  # whether a task ended otherwise than complete, so that others may wait in vain
         self.expecting = False  # whether more tasks may be on their way: the job does not end before they are here
         for name, count in (finished_layers or {}).items():
             state = self.tasks[name]
@@ -178,7 +179,7 @@ class Dispatcher:
                 self.end(state, "complete")
             elif state.paused and state.held:
                 orders += self._release(state, state.held)
-        return [*orders, *self._next(now)]
+        return [*orders, *self._skip_hopeless(), *self._next(now)]
 
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> None:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
@@ -203,15 +204,22 @@ class Dispatcher:
             return
         self.end(state, "failed", failure.message)
 
+    def _skip_hopeless(self) -> list[Order]:
+        """End what waits for tasks that did not complete; what ran beside one may still hold a session."""
+        orders: list[Order] = []
+        for other in self.tasks.values() if self._lost else ():
+            lost = next((need for need in other.needs if self.tasks[need].status in _FATES), None)
+            if lost is not None and other.waits:
+                orders += self._release(other, other.held) if other.held else []
+                self._note_end(other, "skipped", f"needs {lost}, which {_FATES[str(self.tasks[lost].status)]}")
+        return orders
+
     def end(self, state: TaskState, status: TaskStatus, message: str = "") -> list[Order]:
         """End a task that does not run, and skip all that needs it if it did not complete; let go of its ranks."""
         orders = self._release(state, state.held) if state.held else []
         self._note_end(state, status, message)
-        for other in self.tasks.values() if status != "complete" else ():
-            lost = next((need for need in other.needs if self.tasks[need].status in _FATES), None)
-            if lost is not None and other.waits:
-                self._note_end(other, "skipped", f"needs {lost}, which {_FATES[str(self.tasks[lost].status)]}")
-        return orders
+        self._lost = self._lost or status != "complete"
+        return [*orders, *self._skip_hopeless()]
 
     def _note_end(self, state: TaskState, status: TaskStatus, message: str) -> None:
         state.status, state.message = status, message

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from hpcmtl.taskgraph.levels import Floats, Ints
     from hpcmtl.training.session import LayerOutcome
 
+    Busy = tuple[tuple[range, float], ...]
+
 NEXT = 64  # tasks that are packed at an event; benchmarks/planner.py, family noise
 SURPRISE = 1.2  # factor between what a layer took and its prediction, either way, that calls for new predictions
 SECONDS_BETWEEN_PLANS = 1.0
@@ -67,8 +69,8 @@ class Foresight:
         states = list(tasks.values())
         if not any(ready(tasks, state, now) for state in states):
             return
-        due = self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS
-        if due:
+        anew = self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS
+        if anew:
             self._predict()
         back = held_back(tasks)
         going = [state.status is None and state.plan.name not in back for state in states]
@@ -78,20 +80,18 @@ class Foresight:
         rest = replace(self._problem.part(left, 0.0, release), priority=classes)
         rest = self._pinned(rest, left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
-        if due:
+        if anew:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
             self._columns[left] = new_widths(together, self._columns[left], _around(busy, len(left)))
             self._surprised, self._planned_at = False, now
-        places = [self._where_it_is(states[i], i) for i in left.tolist()]
-        layers, after = _next_layers(rest, counts)
-        columns = np.array([column for column, _ in places])
-        columns = np.concatenate([columns, self._columns[left[after]]])
-        seconds, widths = layers.at(columns)
-        reach = bound_of_widths(layers, seconds, widths)
-        stay = [first for _, first in places] + [-1] * len(after)
-        packed = pack_next(layers, columns, reach, _around(busy, len(columns)), most=NEXT, stay=stay)
+        packed = self._pack(states, left, (rest, counts), busy)
+        due = {states[i].plan.name for i in left[packed.start[: len(left)] <= 0.0].tolist()}
+        early = [pair for pair in self._unbegun(tasks) if pair[1] in due and pair[0] not in due]
+        if early:
+            rest = replace(rest, levels=_with_edges(rest, self._unbegun(tasks)))
+            packed = self._pack(states, left, (rest, counts), busy)
         for k in np.flatnonzero(packed.start[: len(left)] <= 0.0).tolist():
-            first, width = int(packed.first_rank[k]), int(layers.widths[packed.columns[k]])
+            first, width = int(packed.first_rank[k]), int(rest.widths[packed.columns[k]])
             yield states[left[k]], range(first, first + width)
 
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
@@ -109,6 +109,24 @@ class Foresight:
             self._surprised = True
         return {"predicted_seconds": predicted}
 
+    def _pack(
+        self, states: Sequence[TaskState], left: Ints, rest: tuple[PlanningProblem, Ints], busy: Busy
+    ) -> Schedule:
+        """Pack the next layers of what is left (`rest`, with their numbers of layers), and what comes after them."""
+        places = [self._where_it_is(states[i], i) for i in left.tolist()]
+        layers, after = _next_layers(*rest)
+        columns = np.array([column for column, _ in places])
+        columns = np.concatenate([columns, self._columns[left[after]]])
+        seconds, widths = layers.at(columns)
+        reach = bound_of_widths(layers, seconds, widths)
+        stay = [first for _, first in places] + [-1] * len(after)
+        return pack_next(layers, columns, reach, _around(busy, len(columns)), most=NEXT, stay=stay)
+
+    def _unbegun(self, tasks: Mapping[str, TaskState]) -> list[tuple[str, str]]:
+        """Live edges whose producer does not run: their consumers may begin with it, but not before."""
+        live = ((producer, name) for name, producers in self._graph.live.items() for producer in producers)
+        return [(producer, name) for producer, name in live if tasks[producer].waits]
+
     def _predict(self) -> None:
         speedups = Speedups(self._measured, self._plan.machine)
         self._problem = ruled(make_problem(self._graph, self._plan.ranks, speedups))
@@ -125,7 +143,7 @@ class Foresight:
             release[i] = max(release[i], state.not_before - now)
         return release
 
-    def _busy(self, states: Sequence[TaskState], now: float) -> tuple[tuple[range, float], ...]:
+    def _busy(self, states: Sequence[TaskState], now: float) -> Busy:
         """The ranks of the layers that run, and the seconds until they are free."""
         taken = self._problem.places.taken
         running = [(i, state, state.running) for i, state in enumerate(states) if state.running is not None]
@@ -175,7 +193,14 @@ class Foresight:
         return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
 
 
-def _around(busy: tuple[tuple[range, float], ...], tasks: int) -> Past:
+def _with_edges(problem: PlanningProblem, pairs: Iterable[tuple[str, str]]) -> Levels:
+    """The precedence of a problem and that of some pairs of its tasks."""
+    index = {name: i for i, name in enumerate(problem.names)}
+    more = [(index[one], index[other]) for one, other in pairs if one in index and other in index]
+    return Levels(len(index), np.concatenate([problem.levels.edges.reshape(-1, 2), np.array(more, dtype=np.int64)]))
+
+
+def _around(busy: Busy, tasks: int) -> Past:
     """The past of so many tasks that have not begun, beside ranks that are busy."""
     none, zeros = np.zeros(tasks), np.zeros(tasks, dtype=np.int64)
     return Past(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)

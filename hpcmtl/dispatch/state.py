@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.commands import Command, LayerFailed
+    from hpcmtl.dispatch.commands import Command, LayerFailed, Report
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.summary import TaskStatus
@@ -75,6 +75,7 @@ class TaskState:
     Attributes:
         plan: its part of the plan.
         needs: tasks that must complete first.
+        live: those of them that it may run beside: to start, it is enough that they run.
         layers_done: finished layers.
         steps: that its layers did; None if an earlier attempt did some.
         status: None until it has ended.
@@ -104,6 +105,7 @@ class TaskState:
     message: str = ""
     failed: int = 0
     not_before: float = 0.0
+    live: frozenset[str] = frozenset()
     paused: bool = False
     cancelled: bool = False
     rate: Rate | None = None
@@ -149,15 +151,31 @@ class Scheduler(Protocol):
 
 def states_of(plan: LayerPlan, graph: TaskGraph, known: Mapping[str, TaskState] | None = None) -> dict[str, TaskState]:
     """A state for each task of a plan, in its order; of those that were there before all that is `known` stays."""
-    states = {}
+    states, live = {}, graph.live
     for task in plan.tasks:
         state = (known or {}).get(task.name)
         if state is None:
-            state = TaskState(task, graph.producers(task.name))
+            state = TaskState(task, graph.producers(task.name), live=live.get(task.name, frozenset()))
         else:
             state.plan = replace(task, job_priority=state.plan.job_priority)
         states[task.name] = state
     return states
+
+
+class Steersman(Protocol):
+    """What rank 0's control thread asks for orders: a `Dispatcher`, or what stands before one."""
+
+    def start(self, now: float) -> list[Order]:
+        """The first orders."""
+        ...
+
+    def handle(self, report: Report, now: float) -> list[Order]:
+        """Take in a report and give the orders that follow from it."""
+        ...
+
+    def check(self, now: float) -> list[Order]:
+        """Look at the clock and give the orders that follow from it."""
+        ...
 
 
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
@@ -166,8 +184,12 @@ def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
         state.waits
         and not state.held_back
         and state.not_before <= now
-        and all(tasks[need].status == "complete" for need in state.needs)
+        and all(_met(tasks[need], state.live) for need in state.needs)
     )
+
+
+def _met(need: TaskState, live: frozenset[str]) -> bool:
+    return need.status == "complete" or (need.running is not None and need.plan.name in live)
 
 
 def held_back(tasks: Mapping[str, TaskState]) -> set[str]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
+from hpcmtl.jobfile.coupling import check_coupling
 from hpcmtl.jobfile.network import applied_to, network_of, parts_of
 from hpcmtl.jobfile.references import check_arrays, check_sources
 from hpcmtl.jobfile.schema import (
@@ -44,6 +45,7 @@ def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> lis
     """
     found = [*_names(job), *_edges(job, unread), *_known_names(job), *_resources(job), *_cycles(job, unread)]
     found += check_sources(job, unread)
+    found += check_coupling(job, unread)
     found += _origins(sound_part(job, found, unread))
     rest = sound_part(job, found, unread)
     return [*found, *check_arrays(rest), *_parts(rest)]

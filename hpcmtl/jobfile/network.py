@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,12 @@ class Takeover:
     take: str = ""
     into: str = ""
     pattern: str = "*"
+
+    def target(self, name: str) -> str | None:
+        """The name under which a parameter of the producer is taken over; None if it is not."""
+        if not name.startswith(self.take) or not fnmatch.fnmatchcase(name, self.pattern):
+            return None
+        return self.into + name.removeprefix(self.take)
 
 
 def network_of(job: Job, task: Train | Joint) -> Network:

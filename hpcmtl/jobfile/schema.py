@@ -62,6 +62,7 @@ EngineChoice = Literal["horovod", "kvstore", "local", "horovod!", "kvstore!"]
 Compression = Literal["none", "fp16", "auto"]
 EdgeKind = Literal["data", "compute", "parameters", "order"]
 SplitName = Literal["train", "val", "test"]
+Every = Annotated[int, Field(gt=0)] | Literal["layer"]
 
 
 class Schedule(Spec):
@@ -111,6 +112,20 @@ class Need(Spec):
     """One edge of the task graph, as its consumer states it."""
 
     kind: EdgeKind
+    mode: Literal["sync", "async"] = Field(default="sync", description="async: both tasks run at the same time")
+    every: Every = Field(default="layer", description="async: steps between versions, or `layer`: one a layer")
+    staleness: int = Field(default=1, ge=0, description="async: versions that the consumer may be ahead; 0 is sync")
+
+    @model_validator(mode="after")
+    def _async_alone(self) -> Need:
+        if self.mode == "sync" and (self.every, self.staleness) != ("layer", 1):
+            raise ValueError("`every` and `staleness` say how an async edge goes; add `mode: async`")
+        return self
+
+    @property
+    def live(self) -> bool:
+        """Whether the consumer runs beside its producer."""
+        return self.mode == "async" and self.staleness > 0
 
 
 def _need(value: Any) -> Any:
@@ -262,6 +277,17 @@ class Layers(Spec):
     count: int = Field(default=2, ge=1, description="fixed: layers of every task")
 
 
+class Merge(Spec):
+    """Tasks that bring the parameters that they share together again and again while they run at the same time."""
+
+    tasks: tuple[Name, ...] = Field(min_length=2)
+    parameters: str = Field(default="*", description="pattern of the names of the shared parameters")
+    every: Every = Field(default="layer", description="steps between rounds, or `layer`: one a layer")
+    how: Literal["mean", "samples", "statistics"] = Field(
+        default="mean", description="weights: equal, by samples seen since the last round, or by squared gradients"
+    )
+
+
 class Job(Spec):
     """A family of dependent tasks."""
 
@@ -273,6 +299,7 @@ class Job(Spec):
     defaults: Defaults = Defaults()
     layers: Layers = Layers()
     policy: str = Field(default="variable", description="planning policy")
+    merge: dict[Name, Merge] = Field(default={}, description="parameters that tasks share while they run")
     tasks: dict[Name, Task] = Field(min_length=1)
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
-from hpcmtl.dispatch.desk import Desk
+from hpcmtl.dispatch.desk import Attended, Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
@@ -28,6 +28,7 @@ from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.examine import look_closely
 from hpcmtl.pipeline.grow import GrowingJob
 from hpcmtl.pipeline.measured import measurements_of
+from hpcmtl.pipeline.meeting import open_meeting
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.commands import RunLayer
     from hpcmtl.dispatch.state import TaskState
+    from hpcmtl.dispatch.worker import OpenSession
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.speedup import Measurement
+    from hpcmtl.pipeline.meeting import Meeting
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.results.progress import Mode
     from hpcmtl.results.summary import JobStatus
@@ -217,7 +220,15 @@ def _work(
     parts: tuple[GrowingJob, Framework, Dispatcher | None, Desk | None],
 ) -> None:
     growing, framework, dispatcher, desk = parts
+    steersman = Attended(dispatcher, desk) if dispatcher is not None and desk is not None else None
+    with open_meeting(world, growing.prepared.job, dispatcher, steersman) as meeting:
+        control = ControlThread(control_comm, boxes, meeting.steersman)
+        control.start()
+        Worker(world, boxes, _session_opener(growing, framework, boxes, meeting), growing.take_up).work()
+        control.join()
 
+
+def _session_opener(growing: GrowingJob, framework: Framework, boxes: Mailboxes, meeting: Meeting) -> OpenSession:
     def open_session(command: RunLayer, group: Communicator) -> Session:
         context = SessionContext(
             job=growing.prepared.job,
@@ -232,13 +243,11 @@ def _work(
             report=boxes.progress,
             stop_requested=boxes.should_stop,
             orders=lambda: boxes.layer,
+            post=meeting.post,
         )
         return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
 
-    control = ControlThread(control_comm, boxes, dispatcher, desk)
-    control.start()
-    Worker(world, boxes, open_session, growing.take_up).work()
-    control.join()
+    return open_session
 
 
 def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float) -> JobResult:

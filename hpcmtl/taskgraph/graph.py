@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcmtl.jobfile.coupling import members_with
 from hpcmtl.jobfile.schema import Python, Trained
 from hpcmtl.taskgraph.layering import layer_count
 from hpcmtl.taskgraph.levels import Levels
@@ -22,14 +23,21 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.taskgraph.levels import Csr
 
+# Policies whose order is fixed beforehand: what an async edge joins is not run side by side there.
+ONE_AFTER_THE_OTHER = ("waves", "sequential", "one_rank")
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A dependency: `consumer` needs what `producer` makes, or only its end (kind `order`)."""
+    """A dependency: `consumer` needs what `producer` makes, or only its end (kind `order`).
+
+    A `live` one lets the consumer begin as soon as the producer runs.
+    """
 
     producer: str
     consumer: str
     kind: EdgeKind
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +102,40 @@ class TaskGraph:
 
     @cached_property
     def levels(self) -> Levels:
-        """The edges as arrays: CSR both ways, and sweeps over them."""
-        pairs = [(self.index[edge.producer], self.index[edge.consumer]) for edge in self.edges]
+        """What must end before what begins, as arrays: CSR both ways, and sweeps over them.
+
+        A live edge says less: the consumer may begin when the producer may, which is after the same tasks.
+        """
+        index, before = self.index, self._before
+        pairs = [(index[name], index[task.name]) for task in self.tasks for name in before[task.name]]
         return Levels(len(self.tasks), np.array(pairs, dtype=np.int64).reshape(-1, 2))
+
+    @cached_property
+    def live(self) -> Mapping[str, frozenset[str]]:
+        """Consumer -> the producers that it may run beside; only tasks that have such are there."""
+        found: dict[str, set[str]] = {}
+        for edge in self.edges:
+            if edge.live:
+                found.setdefault(edge.consumer, set()).add(edge.producer)
+        return {name: frozenset(producers) for name, producers in found.items()}
+
+    @cached_property
+    def _needs(self) -> Mapping[str, list[str]]:
+        """Whom each task depends on, in topological order."""
+        needs: dict[str, list[str]] = {task.name: [] for task in self.tasks}
+        for edge in sorted(self.edges, key=lambda edge: self.index[edge.producer]):
+            needs[edge.consumer].append(edge.producer)
+        return needs
+
+    @cached_property
+    def _before(self) -> Mapping[str, set[str]]:
+        """The tasks that must have ended before each may begin."""
+        before: dict[str, set[str]] = {}
+        for task in self.tasks:
+            live = self.live.get(task.name, frozenset())
+            before[task.name] = {name for name in self._needs[task.name] if name not in live}
+            before[task.name] |= {name for producer in live for name in before[producer]}
+        return before
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,7 +148,7 @@ class TaskGraph:
 
     def producers(self, name: str) -> tuple[str, ...]:
         """Tasks that one depends on directly, in topological order."""
-        return self._names(self.levels.producers, name)
+        return tuple(self._needs[name])
 
     def consumers(self, name: str) -> tuple[str, ...]:
         """Tasks that depend on one directly, in topological order."""
@@ -128,7 +167,12 @@ def build_graph(job: Job, arrays: Mapping[str, Array]) -> TaskGraph:
         arrays: ``source/array`` -> its description; what is missing there is guessed (see `work_of`).
     """
     order = topological_order({name: task.needs for name, task in job.tasks.items()})
-    edges = (Edge(producer, name, need.kind) for name in order for producer, need in job.tasks[name].needs.items())
+    beside = job.policy not in ONE_AFTER_THE_OTHER
+    edges = (
+        Edge(producer, name, need.kind, live=beside and need.live)
+        for name in order
+        for producer, need in job.tasks[name].needs.items()
+    )
     return TaskGraph(tuple(_node(job, name, arrays) for name in order), tuple(edges))
 
 
@@ -168,7 +212,8 @@ def _node(job: Job, name: str, arrays: Mapping[str, Array]) -> TaskNode:
     fewest = next(width for width in range(task.ranks.min, job.ranks + 1) if task.ranks.allow(width))
     most = max(_max_ranks(job, name, work), fewest)
     size = (fewest, most, work.input_bytes, layers, work)
-    return TaskNode(name, task.kind, task.priority, *size, task.retries, _rules(task))
+    priority = max((job.tasks[member].priority for member in members_with(job, name)), default=task.priority)
+    return TaskNode(name, task.kind, priority, *size, task.retries, _rules(task))
 
 
 def _rules(task: Task) -> RankRules:

@@ -123,6 +123,22 @@ class Learner(Protocol):
         """Copy the parameters of another task that a takeover names; return how many."""
         ...
 
+    def renew(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
+        """As `take_over`, but only of parameters that are frozen here; may be called between any two steps."""
+        ...
+
+    def shared(self, pattern: str) -> Arrays:
+        """Copies of the parameters that match, by name; waits for the steps under way."""
+        ...
+
+    def set_shared(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Overwrite parameters by name."""
+        ...
+
+    def gradients(self, pattern: str) -> Arrays:
+        """Copies of the mean gradients of the last step, of the trained parameters that match."""
+        ...
+
     def synchronise(self) -> None:
         """Give every rank the parameters of the group's first (collective)."""
         ...

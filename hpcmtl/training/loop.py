@@ -68,6 +68,8 @@ class Hooks:
         newest_rate: number of the newest learning rate that this rank knows was ordered; 0 for none.
         rate_agreed: called with the number of a rate that all ranks know, and the step that is the first to be taken
             with it; gives the schedule to go on with.
+        boundary: called with the number of steps done after each step; all ranks get the same answer to whether the
+            task stops here, before the end of its layer. None where nothing is exchanged with other tasks.
     """
 
     report: Callable[[StepProgress], None]
@@ -75,6 +77,7 @@ class Hooks:
     epoch_ended: Callable[[int], None] | None = None
     newest_rate: Callable[[], int] = lambda: 0
     rate_agreed: Callable[[int, int], Schedule] | None = None
+    boundary: Callable[[int], bool] | None = None
 
 
 @dataclass
@@ -186,6 +189,8 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
             if group.rank == 0:
                 hooks.report(_progress(piece, step, agreement))
             result.stopped = stop and not last
+        if hooks.boundary is not None and not result.stopped:
+            result.stopped = hooks.boundary(step) and step < piece.stop
         if rest == 0 and hooks.epoch_ended is not None:
             hooks.epoch_ended(epoch - 1)
         if result.stopped:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.exchange.post import Post
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
@@ -38,6 +39,7 @@ class SessionContext:
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the layer is to stop at the next step boundary.
         orders: what else was ordered for the layer that runs.
+        post: reaches the office where tasks meet that run at the same time; None if no tasks of the job do.
     """
 
     job: Job
@@ -52,6 +54,7 @@ class SessionContext:
     stop_requested: Callable[[], bool]
     step: int | None = None
     orders: Callable[[], LayerOrders] = LayerOrders
+    post: Post | None = None
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""

@@ -130,6 +130,20 @@ def check_arrays_from_rank_to_rank(comm: Communicator) -> None:
     assert comm.rank > 0 or (array == sum(range(comm.size))).all()
 
 
+def check_arrays_sent_without_waiting(comm: Communicator) -> None:
+    """A big array can be sent when nobody receives yet, and its handle tells when it has left."""
+    before, after = neighbours(comm)
+    array = np.full(BIG, comm.rank, np.uint8)
+    handle = comm.Isend(array, after, tag=4)
+    comm.barrier()
+    received = np.empty(BIG, np.uint8)
+    comm.Recv(received, before, tag=4)
+    until(handle.test)
+    handle.wait()
+
+    assert (received == before).all()
+
+
 def check_array_of_another_size(comm: Communicator) -> None:
     """A receiver that expects a longer or a shorter array is told, not left with half of it."""
     if comm.size == 1 or comm.rank > 1:

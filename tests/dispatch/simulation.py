@@ -40,9 +40,10 @@ NEVER = -1
 def graph_of(
     tasks: Mapping[str, tuple[int, int]],
     edges: Iterable[tuple[str, str]] = (),
+    live: Iterable[tuple[str, str]] = (),
     rules: Mapping[str, RankRules] = MappingProxyType({}),
 ) -> TaskGraph:
-    """A graph of tasks that have so many layers and at least so many ranks, some of them particular about these."""
+    """A graph of tasks that have so many layers and at least so many ranks; `live` are those of the edges."""
     work = Work(1000, 2, 64, 1024, 100_000, trains=True)
     nodes = tuple(
         TaskNode(
@@ -50,7 +51,7 @@ def graph_of(
         )
         for name, (layers, ranks) in tasks.items()
     )
-    return TaskGraph(nodes, tuple(Edge(*edge, "order") for edge in edges))
+    return TaskGraph(nodes, tuple(Edge(*edge, "order", edge in set(live)) for edge in edges))
 
 
 @st.composite
@@ -86,6 +87,7 @@ class Simulation:
         heals_after: failures after which such a layer no longer raises.
         stop_after: reports after which a rank asks for a stop.
         finished: as `Dispatcher` takes it.
+        yielding: (task, layer) that is stopped when it runs for the first time, as its task waits for another.
     """
 
     case: Case
@@ -95,6 +97,7 @@ class Simulation:
     heals_after: float = math.inf
     stop_after: int = NEVER
     finished: Mapping[str, int] = field(default_factory=dict)
+    yielding: set[tuple[str, int]] = field(default_factory=set)
     started: list[RunLayer] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -150,6 +153,7 @@ class Simulation:
             failing = frozenset()
         # The members agree on whether they stop before the end of the layer.
         stopped = self._stopped.setdefault(command, (rank.stops > 0 or rank.halted) and self.chance.random() < 0.5)
+        stopped = stopped or (command.task, command.layer) in self.yielding
         if number - command.first_rank in failing:
             report: Any = LayerFailed(number, command.task, command.layer, "boom", "Traceback: boom")
         else:
@@ -157,7 +161,11 @@ class Simulation:
             report = LayerDone(number, command.task, command.layer, outcome if number == command.first_rank else None)
             if command.layer == command.layers - 1 and not stopped:
                 rank.held = None
-        self.obey(self.dispatcher.handle(report, self.now))
+        orders = self.dispatcher.handle(report, self.now)
+        state = self.dispatcher.tasks[command.task]
+        if state.running is None or state.running.layer != command.layer or not state.running.reported:
+            self.yielding.discard((command.task, command.layer))
+        self.obey(orders)
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Take commands in, as the ranks would, and check what a rank can check."""
@@ -181,7 +189,12 @@ class Simulation:
     def _begin(self, number: int, command: RunLayer) -> None:
         rank = self.ranks[number]
         session = (command.task, command.first_rank, command.width)
-        unmet = [need for need in self.needs[command.task] if self.dispatcher.tasks[need].status != "complete"]
+        live, tasks = self.case[0].live.get(command.task, ()), self.dispatcher.tasks
+        unmet = [
+            need
+            for need in self.needs[command.task]
+            if tasks[need].status != "complete" and not (need in live and tasks[need].running)
+        ]
         assert rank.inside is None, f"rank {number} gets {command} while it runs {rank.inside}"
         assert rank.held in (None, session), f"rank {number} gets {command} while it holds {rank.held}"
         assert not rank.stops, f"rank {number} gets {command} after it was told to stop"

@@ -8,7 +8,7 @@ from simulation import graph_of
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.dispatch import dispatcher as dispatcher_module
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
-from hpcmtl.dispatch.desk import Desk
+from hpcmtl.dispatch.desk import Attended, Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.worker import Worker
@@ -63,7 +63,7 @@ class Job:
         scheduler = scheduler_for(self.graph, self.plan)
         dispatcher = Dispatcher(self.plan, self.graph, self, scheduler) if world.rank == 0 else None
         desk = Desk(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None
-        control = ControlThread(control_comm, boxes, dispatcher, desk)
+        control = ControlThread(control_comm, boxes, Attended(dispatcher, desk) if desk else dispatcher)
         control.start()
         Worker(world, boxes, lambda command, group: self.session(self, command.task, group, (world, boxes))).work()
         control.join()

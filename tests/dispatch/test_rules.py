@@ -70,7 +70,7 @@ def particular(draw: Any) -> tuple[TaskGraph, int]:
             same_place=draw(st.sampled_from(["", *leaders])),
         )
     edges = [(edge.producer, edge.consumer) for edge in graph.edges]
-    return graph_of(sizes, edges, rules), draw(st.sampled_from([2, 4, 6]))
+    return graph_of(sizes, edges, rules=rules), draw(st.sampled_from([2, 4, 6]))
 
 
 @pytest.mark.parametrize("policy", COMPARED)

@@ -9,6 +9,7 @@ from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.schema import Extract, Joint, Python, Train
+from hpcmtl.training.gluon.coupled import coupling_problems
 from hpcmtl.training.gluon.engines.select import choose_engine, open_engine
 from hpcmtl.training.gluon.learner import GluonLearner, GluonNetwork, freeze
 from hpcmtl.training.gluon.losses import make_loss
@@ -50,7 +51,7 @@ class GluonFramework:
                     resolve(task.callable)
             except InputError as error:
                 problems += [Problem(f"tasks.{name}: {problem.where}", problem.message) for problem in error.problems]
-        return problems
+        return problems or list(coupling_problems(job, arrays))
 
     def learner(
         self,

@@ -85,22 +85,25 @@ class GluonNetwork:
         Raises:
             InputError: if nothing matches, or a matching parameter has another shape.
         """
+        return self._take(parameters, takeover, self.parameters)
+
+    def _take(
+        self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover, targets: Mapping[str, Any]
+    ) -> int:
         taken = 0
         for full_name, array in parameters.items():
             name = full_name.removeprefix(PARAMETERS)
-            if not full_name.startswith(PARAMETERS) or not name.startswith(takeover.take):
+            target = takeover.target(name) if full_name.startswith(PARAMETERS) else None
+            if target is None or target not in targets:
                 continue
-            target = takeover.into + name.removeprefix(takeover.take)
-            if target not in self.parameters or not fnmatch.fnmatchcase(name, takeover.pattern):
-                continue
-            mine = self.parameters[target]
+            mine = targets[target]
             if tuple(mine.shape) != array.shape:
                 text = f"parameter {name} of {takeover.producer} has shape {array.shape}, {target} has {mine.shape}"
                 raise InputError([Problem(f"parameters of {takeover.producer}", text)])
             mine.data()[:] = array
             taken += 1
         if not taken:
-            text = f"no parameter matches {takeover.pattern!r}; this network has {', '.join(self.parameters)}"
+            text = f"no parameter matches {takeover.pattern!r}; this network has {', '.join(targets)}"
             raise InputError([Problem(f"parameters of {takeover.producer}", text)])
         return taken
 
@@ -127,6 +130,7 @@ class GluonLearner(GluonNetwork):
         """
         super().__init__(*network, [objective.name for objective in objectives], settings.seed)
         frozen = freeze(self.parameters, settings.freeze)
+        self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
         _freeze_statistics(self.block, frozen)
         self._trained = {n: p for n, p in self.parameters.items() if p.grad_req != "null"}
         if not self._trained:
@@ -199,6 +203,30 @@ class GluonLearner(GluonNetwork):
         self._updater.load_state({n.removeprefix(OPTIMIZER): a for n, a in state.items() if n.startswith(OPTIMIZER)})
         value, good_steps = state[LOSS_SCALE]
         self._scale = LossScale(float(value), int(good_steps))
+
+    def renew(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
+        """See `Learner`.
+
+        Raises:
+            InputError: if nothing that is frozen matches.
+        """
+        return self._take(parameters, takeover, self._frozen)
+
+    def shared(self, pattern: str) -> Arrays:
+        """See `Learner`."""
+        return {n: p.data().asnumpy() for n, p in self.parameters.items() if fnmatch.fnmatchcase(n, pattern)}
+
+    def set_shared(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """See `Learner`."""
+        for name, array in arrays.items():
+            parameter = self.parameters[name]
+            parameter.set_data(mx.nd.array(array, dtype=parameter.dtype))
+
+    def gradients(self, pattern: str) -> Arrays:
+        """See `Learner`."""
+        scale = self._scale.value if self._wire else 1.0
+        matching = ((n, p) for n, p in self._trained.items() if fnmatch.fnmatchcase(n, pattern))
+        return {name: parameter.grad().asnumpy() / scale for name, parameter in matching}
 
     def synchronise(self) -> None:
         """See `Learner`."""

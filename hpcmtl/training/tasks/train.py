@@ -22,6 +22,7 @@ from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.checkpoint import Saved, newest_state, save_checkpoint
+from hpcmtl.training.coupling import Boundary, open_coupling
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
 from hpcmtl.training.metrics import compute
@@ -29,6 +30,8 @@ from hpcmtl.training.orders import RateTaken
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Optimizer
     from hpcmtl.training.learner import Learner
@@ -62,14 +65,17 @@ class TrainSession:
         self._schedule = make_schedule(task.optimizer, self._steps, self._steps_per_epoch)
         self._bounds = layer_bounds(self._steps, context.layers)
         self._learner = self._make_learner()
+        rest = self._feed.batch_size * self._steps_per_epoch - samples  # by which the last batch of an epoch is smaller
+        self._coupling = open_coupling(
+            context, task, lambda step: step * self._feed.batch_size - step // self._steps_per_epoch * rest
+        )
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
         started = time.perf_counter()
         context = self._context
-        if self._joined:
-            self._begin(layer)
-            self._joined = False
+        if not self._begun(layer):  # what it needs of a task beside it is not there, and that task has paused
+            return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True)
         self._saved = None  # it takes as much memory as the state itself
         assert self._next_step is not None
         orders = context.orders()
@@ -88,6 +94,7 @@ class TrainSession:
             "schedule": dataclasses.asdict(self._schedule),
             "learning_rate": self._schedule.base_learning_rate,
             "metrics": self._metrics,
+            "versions": {} if self._coupling is None else self._coupling.taken,
         }
         self._saved = Saved(state, facts)
         save_checkpoint(context, layer, self._saved)
@@ -103,7 +110,9 @@ class TrainSession:
             self._feed.kept.arrays = None
 
     def join(self, group: Communicator, step: int | None) -> bool:
-        """See `Session`."""
+        """See `Session`; a task that exchanges parameters with others begins afresh, from its checkpoint."""
+        if self._coupling is not None:
+            return False
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._context.framework.join(self._learner, self._settings, group)
         self._joined = True
@@ -129,8 +138,16 @@ class TrainSession:
         network = network_of(context.job, task)
         return context.framework.learner((network, shape), self._objectives, self._settings, context.group)
 
-    def _begin(self, layer: int) -> None:
-        """Take up the newest checkpoint, or fresh and taken-over parameters."""
+    def _begun(self, layer: int) -> bool:
+        """Be ready for the first step of a layer; False if that cannot be now."""
+        if self._joined and not self._begin(layer):
+            return False
+        self._joined = False
+        assert self._next_step is not None
+        return self._coupling is None or not self._coupling.begin(self._learner, self._boundary(layer, self._next_step))
+
+    def _begin(self, layer: int) -> bool:
+        """Take up the newest checkpoint, or fresh and taken-over parameters, if they are there."""
         found = newest_state(self._context, layer, self._saved)
         if found is not None:
             if found is not self._saved:
@@ -138,13 +155,34 @@ class TrainSession:
             self._next_step = int(found.facts["step"])
             self._metrics = dict(found.facts["metrics"])
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
-            return
+            if self._coupling is not None:
+                self._coupling.taken = dict(found.facts["versions"])
+            return True
         for takeover in takeovers_of(self._task):
+            if self._coupling is not None and self._coupling.is_beside(takeover.producer):
+                newest = self._coupling.first_parameters(takeover.producer)
+                if newest is None:
+                    return False
+                self._learner.take_over(newest, takeover)
+                continue
             path = artifact_file(self._context.directory, takeover.producer)
             parameters, _ = share(self._context.group, lambda path=path: read_sealed(path, PARAMETERS))  # type: ignore[misc]
             self._learner.take_over(parameters, takeover)
         self._learner.synchronise()
         self._next_step = 0
+        return True
+
+    def _boundary(self, layer: int, step: int) -> Boundary:
+        """Where the task stands after `step` steps, in or at the end of a layer."""
+        done = layer + (step == self._bounds[layer + 1])
+        return Boundary(step, done, between_layers=step in self._bounds, last=step == self._steps)
+
+    def _exchange(self, layer: int) -> Callable[[int], bool] | None:
+        """What is done at the step boundaries of a layer."""
+        coupling = self._coupling
+        if coupling is None:
+            return None
+        return lambda step: coupling.boundary(self._learner, self._boundary(layer, step))
 
     def _take_rate(self, orders: LayerOrders, number: int, step: int) -> schedules.Schedule:
         """Go on with a learning rate that was ordered, from a step on; all ranks of the group at the same step."""
@@ -174,6 +212,7 @@ class TrainSession:
             self._epoch_ended if self._validates() else None,
             lambda: orders.newest,
             lambda number, step: self._take_rate(orders, number, step),
+            self._exchange(layer),
         )
         seed = context.job.seed
         start, stop = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (piece.start, piece.stop))
@@ -226,6 +265,7 @@ class TrainSession:
             facts={
                 "data_wait": self._waited / max(training_seconds, 1e-9),
                 "skipped_steps": self._learner.skipped_steps,
+                **({} if self._coupling is None else self._coupling.facts()),
             },
             engine=self._learner.engine_name,
             engine_reason=self._learner.engine_reason,

@@ -57,6 +57,24 @@ def test_all_problems_are_found_at_once(bench, task):
     assert all(word in text for word, text in zip(expected, found, strict=True))
 
 
+def test_networks_that_cannot_exchange_parameters(bench, task):
+    """An async edge that renews nothing, and members that do not share what they merge, are found before training."""
+    live = {"kind": "parameters", "mode": "async"}
+    tasks = {
+        "a": task(),
+        "b": task(model={"name": "convnet", "channels": [5], "widths": [8], "outputs": 3}),
+        "fine": task(needs={"a": live}, freeze=["body.*"]),
+        "vain": task(needs={"a": live}, freeze=["body.*"], initialise={"a": "output.*"}),
+    }
+    merge = {"shapes": {"tasks": ["b", "vain"], "parameters": "body.*"}}
+    prepared = bench(tasks, merge=merge).prepared
+    found = [str(problem) for problem in GluonFramework().problems_with(prepared.job, prepared.arrays)]
+
+    assert len(found) == 2
+    assert "tasks.vain.freeze: `freeze` matches nothing that is taken from a" in found[0]
+    assert "merge.shapes.parameters: b has body." in found[1]
+
+
 def learner_of(group, engine):
     """A learner as the framework makes it."""
     settings = LearnerSettings(suite.SGD, engine)

@@ -1,0 +1,55 @@
+"""A steersman whose every decision is told, before it is carried out, to those who must know which tasks run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.dispatch.commands import Progressed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from hpcmtl.dispatch.commands import Report
+    from hpcmtl.dispatch.dispatcher import Dispatcher
+    from hpcmtl.dispatch.state import Order, Steersman
+    from hpcmtl.results.summary import TaskStatus
+
+    Tell = Callable[[Iterable[str], Mapping[str, TaskStatus]], None]
+
+
+class Announcing:
+    """A `Steersman` that tells which tasks run, and how others ended, as one piece of news for each event.
+
+    A layer that ends and the next layer of its task that starts by the same event are one decision: nobody sees the
+    task pause in between. News go out before the orders that they follow from.
+    """
+
+    def __init__(self, steersman: Steersman, dispatcher: Dispatcher, tell: Tell) -> None:
+        """Stand before a steersman.
+
+        Args:
+            steersman: gives the orders.
+            dispatcher: knows the tasks.
+            tell: is told of them.
+        """
+        self._steersman, self._dispatcher, self._tell = steersman, dispatcher, tell
+
+    def start(self, now: float) -> list[Order]:
+        """See `Dispatcher`."""
+        return self._told(self._steersman.start(now))
+
+    def handle(self, report: Report, now: float) -> list[Order]:
+        """See `Dispatcher`."""
+        orders = self._steersman.handle(report, now)
+        return orders if isinstance(report, Progressed) else self._told(orders)
+
+    def check(self, now: float) -> list[Order]:
+        """See `Dispatcher`."""
+        orders = self._steersman.check(now)
+        return self._told(orders) if orders else orders
+
+    def _told(self, orders: list[Order]) -> list[Order]:
+        tasks = self._dispatcher.tasks
+        running = [name for name, state in tasks.items() if state.running is not None]
+        self._tell(running, {name: state.status for name, state in tasks.items() if state.status is not None})
+        return orders

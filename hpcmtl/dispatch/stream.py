@@ -1,0 +1,176 @@
+"""The command stream: one rank sends commands to blocks of ranks, in order, without loss, and never too many at once.
+
+A command for a wide block goes down a binomial tree: its sender sends one message, and each receiver passes it on
+before it obeys. For a narrow one the sender sends all messages itself, which costs less than the receivers take to
+notice. Messages to one rank come by different ways, so each carries its number in that rank's order, and what comes
+early is held back.
+
+`post` is asynchronous: it returns at once while there is credit, which is how many commands a rank may have that it has
+not done. `call` is synchronous: it returns when every member has done the command.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.communicators.base import CommunicationError
+from hpcmtl.communicators.mailbox import next_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from threading import Event
+
+    from hpcmtl.communicators.base import Communicator, SendHandle
+
+CREDIT = 64
+"""Commands that a rank may have and not have done."""
+
+NARROW = 16
+"""Ranks up to which the sender sends all messages itself: some microseconds each, where a receiver looks for messages
+every 0.2 to 5 ms."""
+
+
+@dataclass(frozen=True)
+class _Command:
+    """What travels down the tree.
+
+    Attributes:
+        value: the command.
+        ranks: who is to get it from here on, the receiver first.
+        numbers: its place in the order of each of them.
+        told: whether each of them tells at once when it has done it.
+    """
+
+    value: Any
+    ranks: Sequence[int]
+    numbers: tuple[int, ...]
+    told: bool
+
+    def pass_on(self, comm: Communicator) -> list[SendHandle]:
+        """Send it to the upper half, and again to the upper half of the rest, until the receiver alone is left."""
+        handles, count = [], len(self.ranks)
+        while count > 1:
+            half = (count + 1) // 2
+            upper = _Command(self.value, self.ranks[half:count], self.numbers[half:count], self.told)
+            handles.append(comm.isend(upper, upper.ranks[0]))
+            count = half
+        return handles
+
+
+class CommandSender:
+    """The end that gives commands; for one thread, on a communicator of its own."""
+
+    def __init__(
+        self, comm: Communicator, stop: Event, credit: int = CREDIT, patience: float = 300.0, narrow: int = NARROW
+    ) -> None:
+        """Begin.
+
+        Args:
+            comm: a duplicate of the world for this stream alone.
+            stop: ends waiting for credit and for what `call` waits for.
+            credit: as `CREDIT`; the receivers have the same.
+            patience: seconds that may pass without word from a rank that is waited for.
+            narrow: as `NARROW`.
+        """
+        self._comm, self._stop, self._narrow = comm, stop, narrow
+        self._credit, self._patience = credit, patience
+        self._given: Counter[int] = Counter()
+        self._done: Counter[int] = Counter()
+        self._sending: list[SendHandle] = []
+
+    def post(self, value: Any, ranks: Sequence[int]) -> None:
+        """Give a command to some other ranks; waits only where one of them has no credit left.
+
+        Raises:
+            CommunicationError: if a rank that is waited for says nothing; it is named.
+        """
+        self._give(value, ranks, told=False)
+
+    def call(self, value: Any, ranks: Sequence[int]) -> None:
+        """Give a command to some other ranks, and return when all of them have done it.
+
+        Raises:
+            CommunicationError: see `post`.
+        """
+        self._give(value, ranks, told=True)
+        wanted = {rank: self._given[rank] for rank in ranks}
+        self._wait(lambda: [rank for rank in ranks if self._done[rank] < wanted[rank]])
+
+    def pending(self, rank: int) -> int:
+        """Commands that a rank has been given and is not known to have done."""
+        return self._given[rank] - self._done[rank]
+
+    def close(self) -> None:
+        """Wait until everything has left."""
+        for handle in self._sending:
+            handle.wait()
+
+    def _give(self, value: Any, ranks: Sequence[int], *, told: bool) -> None:
+        self._wait(lambda: [rank for rank in ranks if self.pending(rank) >= self._credit])
+        blocks = [[rank] for rank in ranks] if len(ranks) <= self._narrow else [ranks]
+        self._sending = [handle for handle in self._sending if not handle.test()]
+        for block in blocks:
+            command = _Command(value, block, tuple(self._given[rank] for rank in block), told)
+            self._sending.append(self._comm.isend(command, block[0]))
+        self._given.update(ranks)
+
+    def _wait(self, missing: Callable[[], list[int]]) -> None:
+        """Take in what receivers tell until no rank is missing."""
+        self._hear(0.0)
+        end = time.monotonic() + self._patience
+        while late := missing():
+            if self._hear(min(self._patience, 1.0)):
+                end = time.monotonic() + self._patience
+            elif self._stop.is_set() or time.monotonic() > end:
+                why = "the stream was stopped" if self._stop.is_set() else f"no word for {self._patience:g} s"
+                raise CommunicationError(f"ranks {', '.join(map(str, late))} have not done their commands: {why}")
+
+    def _hear(self, seconds: float) -> bool:
+        """Take in what has come, waiting for the first so long; say whether there was any."""
+        heard = False
+        while (message := next_message(self._comm, self._stop, 0.0 if heard else seconds)) is not None:
+            self._done[message.source] = max(self._done[message.source], message.value)
+            heard = True
+        return heard
+
+
+class CommandReceiver:
+    """The end that obeys; for one thread, on a communicator of its own."""
+
+    def __init__(self, comm: Communicator, sender: int = 0, credit: int = CREDIT) -> None:
+        self._comm, self._sender = comm, sender
+        self._often = max(credit // 2, 1)
+        self._early: dict[int, _Command] = {}
+        self._done = 0
+        self._sending: list[SendHandle] = []
+
+    def obey(self, handle: Callable[[Any], None], stop: Event, timeout: float) -> int:
+        """Wait for a message, and do all commands whose turn it is; return how many.
+
+        Args:
+            handle: does one command.
+            stop: ends the wait.
+            timeout: seconds to wait at most.
+        """
+        message = next_message(self._comm, stop, timeout)
+        if message is None:
+            return 0
+        command: _Command = message.value
+        self._sending = [sending for sending in self._sending if not sending.test()]
+        self._sending += command.pass_on(self._comm)
+        self._early[command.numbers[0]] = command
+        before = self._done
+        while (due := self._early.pop(self._done, None)) is not None:
+            handle(due.value)
+            self._done += 1
+            if due.told or self._done % self._often == 0:
+                self._sending.append(self._comm.isend(self._done, self._sender))
+        return self._done - before
+
+    def close(self) -> None:
+        """Wait until everything has left."""
+        for sending in self._sending:
+            sending.wait()

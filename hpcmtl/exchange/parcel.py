@@ -1,0 +1,75 @@
+"""Named arrays as one buffer and a list of what lies in it: two messages, whatever the number of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.communicators.base import Communicator, SendHandle
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+HEADER, CONTENT = 1, 2  # tags
+_ALIGNED = 16  # arrays begin at multiples of so many bytes, so that they can be used in place
+
+
+@dataclass(frozen=True, eq=False)
+class Parcel:
+    """Named arrays, packed.
+
+    Attributes:
+        listed: name, shape and dtype of each array, in the order in which they lie in the buffer.
+        buffer: (bytes,) uint8.
+    """
+
+    listed: tuple[tuple[str, tuple[int, ...], str], ...]
+    buffer: np.ndarray[Any, Any]
+
+    def arrays(self) -> Arrays:
+        """The arrays, as views of the buffer."""
+        found, start = {}, 0
+        for name, shape, kind in self.listed:
+            dtype = np.dtype(kind)
+            size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+            found[name] = self.buffer[start : start + size].view(dtype).reshape(shape)
+            start += _padded(size)
+        return found
+
+
+def pack(arrays: Mapping[str, np.ndarray[Any, Any]]) -> Parcel:
+    """Copy arrays into one buffer."""
+    listed = tuple((name, array.shape, array.dtype.str) for name, array in arrays.items())
+    parcel = Parcel(listed, np.zeros(sum(_padded(array.nbytes) for array in arrays.values()), np.uint8))
+    for name, array in parcel.arrays().items():
+        array[...] = arrays[name]
+    return parcel
+
+
+def send(comm: Communicator, dest: int, header: Any, parcel: Parcel | None = None) -> list[SendHandle]:
+    """Start to send a small value, and a parcel with it; keep the handles until all tests are true."""
+    told = (header, None) if parcel is None else (header, (parcel.listed, parcel.buffer.nbytes))
+    handles = [comm.isend(told, dest, HEADER)]
+    if parcel is not None and parcel.buffer.nbytes:
+        handles.append(comm.Isend(parcel.buffer, dest, CONTENT))
+    return handles
+
+
+def opened(comm: Communicator, source: int, told: Any) -> tuple[Any, Parcel | None]:
+    """What a header that has been received says, and the parcel that follows it."""
+    header, described = told
+    if described is None:
+        return header, None
+    listed, size = described
+    buffer = np.empty(size, np.uint8)
+    if size:
+        comm.Recv(buffer, source, CONTENT)
+    return header, Parcel(listed, buffer)
+
+
+def _padded(size: int) -> int:
+    return -(-size // _ALIGNED) * _ALIGNED

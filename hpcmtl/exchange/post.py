@@ -1,0 +1,124 @@
+"""The office at work: a thread on rank 0 that serves it, and what the main thread of every rank says to it.
+
+Requests travel on one duplicate of the world and replies on another, so that rank 0 can ask itself. Arrays travel as
+buffers. There is at most one version of a task under way to the office: a producer never waits for its readers.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.communicators.mailbox import next_message
+from hpcmtl.errors import ExitCode
+from hpcmtl.exchange.office import Ask, Contribute, Merged, Newest, Publish
+from hpcmtl.exchange.parcel import Parcel, opened, pack, send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+
+    from hpcmtl.communicators.base import Communicator, SendHandle
+    from hpcmtl.exchange.office import Channel, Office, Reply, Request
+    from hpcmtl.results.summary import TaskStatus
+
+_log = logging.getLogger(__name__)
+
+_LOOK_ROUND_SECONDS = 0.05
+# Who waits for another task says so this often; that the other is silent, the dispatcher sees for itself.
+SECONDS_BETWEEN_WARNINGS = 60.0
+
+
+class Post:
+    """What one rank says to the office; for its main thread alone."""
+
+    def __init__(self, requests: Communicator, replies: Communicator) -> None:
+        self._requests, self._replies = requests, replies
+        self._sending: dict[Channel, list[SendHandle]] = {}
+        self._never = threading.Event()
+
+    def publish(self, channel: Channel, version: int, arrays: Mapping[str, np.ndarray[Any, Any]]) -> bool:
+        """Start to send a version, unless the one before is still under way; say which. The arrays are copied."""
+        if not all(handle.test() for handle in self._sending.get(channel, ())):
+            return False
+        self._sending[channel] = send(self._requests, 0, Publish(channel, version), pack(arrays))
+        return True
+
+    def ask(self, ask: Ask) -> tuple[Newest, Parcel | None]:
+        """Wait for the answer to a question, see `Office`; the parcel comes if its version is new to the asker."""
+        reply, parcel = self._call(ask, None, f"version {ask.least} of {ask.channel.task}")
+        assert isinstance(reply, Newest)
+        return reply, parcel
+
+    def contribute(self, contribution: Contribute, parcel: Parcel) -> tuple[Merged, Parcel | None]:
+        """Wait for the end of a round of merging; the parcel is what its members have together."""
+        reply, merged = self._call(contribution, parcel, f"the other members of merge {contribution.merge}")
+        assert isinstance(reply, Merged)
+        return reply, merged
+
+    def close(self) -> None:
+        """Tell the office that nothing more comes from this rank."""
+        last = send(self._requests, 0, None)
+        for handle in [*(handle for handles in self._sending.values() for handle in handles), *last]:
+            handle.wait()
+
+    def _call(self, request: Request, parcel: Parcel | None, awaited: str) -> tuple[Any, Parcel | None]:
+        started = time.monotonic()
+        sending = send(self._requests, 0, request, parcel)
+        while (message := next_message(self._replies, self._never, SECONDS_BETWEEN_WARNINGS)) is None:
+            _log.warning("waiting for %s since %.0f s", awaited, time.monotonic() - started)
+        for handle in sending:
+            handle.wait()
+        return opened(self._replies, message.source, message.value)
+
+
+class OfficeThread(threading.Thread):
+    """Serves the office on rank 0 until every rank has closed its post; an error in it ends the whole run."""
+
+    def __init__(self, requests: Communicator, replies: Communicator, office: Office) -> None:
+        super().__init__(name="office", daemon=True)
+        self._requests, self._replies, self._office = requests, replies, office
+        self._news: queue.SimpleQueue[tuple[tuple[str, ...], dict[str, TaskStatus]]] = queue.SimpleQueue()
+        self._wake = threading.Event()
+        self._open = requests.size
+        self._sending: list[SendHandle] = []
+
+    def announce(self, running: Iterable[str], ended: Mapping[str, TaskStatus]) -> None:
+        """Tell which tasks run now, and which have ended how; from any thread of rank 0."""
+        self._news.put((tuple(running), dict(ended)))
+        self._wake.set()
+
+    def run(self) -> None:
+        """Serve."""
+        try:
+            while self._open:
+                self._turn()
+            for handle in self._sending:
+                handle.wait()
+        except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
+            _log.exception("the office on rank %d failed; the run is ended", self._requests.rank)
+            self._requests.abort(ExitCode.TASK_FAILED)
+
+    def _turn(self) -> None:
+        self._wake.clear()
+        while not self._news.empty():
+            self._reply(self._office.announce(*self._news.get()))
+        message = next_message(self._requests, self._wake, _LOOK_ROUND_SECONDS)
+        if message is not None:
+            request, parcel = opened(self._requests, message.source, message.value)
+            # What a rank says follows from orders that were given before: news of these come first.
+            while not self._news.empty():
+                self._reply(self._office.announce(*self._news.get()))
+            if request is None:
+                self._open -= 1
+            else:
+                self._reply(self._office.take(message.source, request, parcel))
+        self._sending = [handle for handle in self._sending if not handle.test()]
+
+    def _reply(self, replies: Iterable[Reply]) -> None:
+        for rank, reply, parcel in replies:
+            self._sending += send(self._replies, rank, reply, parcel)

@@ -1,0 +1,69 @@
+"""Whether networks that exchange parameters while they train have the same: what only building them tells."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import Problem
+from hpcmtl.jobfile.coupling import live_needs
+from hpcmtl.jobfile.network import network_of, takeovers_of
+from hpcmtl.jobfile.schema import Joint, Train
+from hpcmtl.training.gluon.learner import GluonNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.jobfile.models import Shape
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.shapes import Array
+
+
+def coupling_problems(job: Job, arrays: Mapping[str, Array]) -> Iterator[Problem]:
+    """Async edges that renew nothing, and merges whose members do not share the same parameters.
+
+    Args:
+        job: whose networks can all be built.
+        arrays: by reference; tasks whose input is not known beforehand are passed over.
+    """
+    for name, task in job.tasks.items():
+        if isinstance(task, Train | Joint) and live_needs(job, name):
+            yield from _renewing_nothing(job, name, arrays)
+    for key, merge in job.merge.items():
+        members = {name: _shapes(job, name, arrays) for name in merge.tasks}
+        shared = {n: _matching(shapes, merge.parameters) for n, shapes in members.items() if shapes is not None}
+        for name, shapes in shared.items():
+            first, expected = next(iter(shared.items()))
+            if not shapes:
+                text = f"{merge.parameters!r} matches no parameter of {name}; it has {', '.join(members[name] or ())}"
+                yield Problem(f"merge.{key}.parameters", text)
+            elif expected and shapes != expected:
+                odd = min(dict(shapes.items() ^ expected.items()))
+                text = f"{first} has {odd} with shape {expected.get(odd)}, {name} with {shapes.get(odd)}"
+                yield Problem(f"merge.{key}.parameters", f"{text}; members share names and shapes")
+
+
+def _renewing_nothing(job: Job, name: str, arrays: Mapping[str, Array]) -> Iterator[Problem]:
+    task, own = job.tasks[name], _shapes(job, name, arrays)
+    assert isinstance(task, Train | Joint)
+    frozen = {each for pattern in task.freeze for each in _matching(own or {}, pattern)}
+    for takeover in takeovers_of(task):
+        theirs = _shapes(job, takeover.producer, arrays) if takeover.producer in live_needs(job, name) else None
+        if own is not None and theirs is not None and frozen.isdisjoint({takeover.target(each) for each in theirs}):
+            text = f"`freeze` matches nothing that is taken from {takeover.producer}: no version would be used"
+            yield Problem(f"tasks.{name}.freeze", f"{text}; frozen are {', '.join(sorted(frozen))}")
+
+
+def _matching(shapes: Mapping[str, Shape], pattern: str) -> dict[str, Shape]:
+    return {name: shape for name, shape in shapes.items() if fnmatch.fnmatchcase(name, pattern)}
+
+
+def _shapes(job: Job, name: str, arrays: Mapping[str, Array]) -> dict[str, Shape] | None:
+    """Shapes of a task's parameters by name; None if its input is made by another task and not known yet."""
+    task = job.tasks[name]
+    assert isinstance(task, Train | Joint)
+    array = arrays.get(task.input)
+    if array is None or array.shape is None:
+        return None
+    network = GluonNetwork(network_of(job, task), array.shape, (), seed=0)
+    return {own: tuple(parameter.shape) for own, parameter in network.parameters.items()}
