@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunLayer:
-    """Run one layer with the ranks [first_rank, first_rank + width); `layers` is how many the task has."""
+    """Run one layer with the ranks [first_rank, first_rank + width); `layers` is how many the task has.
+
+    `homes` are pairs of a task that this one needs and the rank that answers for its artifact in memory.
+    """
 
     task: str
     layer: int
     layers: int
     first_rank: int
     width: int
+    homes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)

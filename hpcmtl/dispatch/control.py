@@ -15,6 +15,7 @@ from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.dispatch.commands import EndOfJob, Progressed, StopTraining, StopWanted
 from hpcmtl.dispatch.dispatcher import HopelessError
 from hpcmtl.errors import ExitCode
+from hpcmtl.exchange.handover import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.commands import Command, Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import Order
+    from hpcmtl.exchange.handover import Handover
     from hpcmtl.results.progress import StepProgress
 
 _log = logging.getLogger(__name__)
 
 # How long the thread may wait for a message before it looks at the clock and for signals again.
 _LOOK_ROUND_SECONDS = 0.05
+# As long as messages are under way: some transports get on with them only when they are looked at.
+_WHILE_SENDING = 0.002
 
 
 class Mailboxes:
@@ -40,6 +44,7 @@ class Mailboxes:
         self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.wake = threading.Event()
+        self.homes: dict[str, int] = {}  # task -> rank that answers for its artifact; of the main thread alone
 
     def report(self, report: Report) -> None:
         """Leave a report for the dispatcher."""
@@ -60,18 +65,22 @@ class Mailboxes:
 class ControlThread(threading.Thread):
     """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
 
-    def __init__(self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None) -> None:
+    def __init__(
+        self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None, handover: Handover | None = None
+    ) -> None:
         """Get ready.
 
         Args:
             comm: a duplicate of the world for this thread alone.
             boxes: shared with the main thread.
             dispatcher: on rank 0.
+            handover: answers other ranks' questions for artifacts.
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
         self._boxes = boxes
         self._dispatcher = dispatcher
+        self._handover = handover
         self._sending: list[SendHandle] = []
         self._ended = False
         self._told_signal = False
@@ -102,8 +111,11 @@ class ControlThread(threading.Thread):
             self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
         if self._ended:
             return
-        message = next_message(self._comm, self._boxes.wake, _LOOK_ROUND_SECONDS)
-        if message is not None and self._dispatcher is not None:
+        message = next_message(self._comm, self._boxes.wake, _WHILE_SENDING if self._sending else _LOOK_ROUND_SECONDS)
+        if message is not None and isinstance(message.value, Question):
+            assert self._handover is not None, f"rank {message.source} asks for an artifact where none is kept"
+            self._sending += self._handover.serve(message.source, message.value)
+        elif message is not None and self._dispatcher is not None:
             self._pass_on(message.value)
         elif message is not None:
             self._obey(message.value)

@@ -19,7 +19,7 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.state import Order, Running, TaskState
+from hpcmtl.dispatch.state import Order, Running, TaskState, homes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,6 +159,7 @@ class Dispatcher:
             if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
                 state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:
+                state.home = running.block.start
                 state.held = None  # its ranks close the session themselves after the last layer
                 self._end(state, "complete")
         return [*orders, *self._next(now)]
@@ -222,7 +223,8 @@ class Dispatcher:
                 orders += self._release(other, other.held)
         state.held = None
         state.running = Running(state.layers_done, block, now, now, opened)
-        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, block.start, len(block))
+        where = (block.start, len(block), homes(self.tasks, state))
+        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where)
         self._observer.record(
             "layer_started",
             task=command.task,

@@ -79,6 +79,7 @@ class TaskState:
         message: why it did not complete.
         failed: how often a layer of it failed.
         not_before: seconds before which it is not tried again.
+        home: rank that answers for its artifact in memory: the first of those that completed it.
     """
 
     plan: PlannedTask
@@ -91,6 +92,7 @@ class TaskState:
     message: str = ""
     failed: int = 0
     not_before: float = 0.0
+    home: int | None = None
 
     @property
     def waits(self) -> bool:
@@ -118,3 +120,9 @@ class Scheduler(Protocol):
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
     """Whether a task could start if it had ranks."""
     return state.waits and state.not_before <= now and all(tasks[need].status == "complete" for need in state.needs)
+
+
+def homes(tasks: Mapping[str, TaskState], state: TaskState) -> tuple[tuple[str, int], ...]:
+    """Who answers for the artifacts that a task needs."""
+    pairs = ((need, tasks[need].home) for need in state.needs)
+    return tuple((need, home) for need, home in pairs if home is not None)

@@ -73,6 +73,7 @@ class Worker:
         if held is None or held.session is None or (held.task, held.block) != (command.task, block):
             assert held is None, f"the session of {held.task} was not released before {command.task} began"
             _log.debug("a group of ranks %d to %d", block.start, block.stop - 1)
+            self._boxes.homes.update(command.homes)
             group = self._world.create_group(list(block), tag=0)
             self._held = held = _Held(command.task, block, group)
             held.session = self._open_session(command.task, command.layers, group)

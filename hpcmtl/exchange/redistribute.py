@@ -145,13 +145,17 @@ def redistribute(
         send.wait()
 
 
-def _parts(pieces: Sequence[Rows], move: Move, chunk_bytes: int | None = None) -> Iterator[np.ndarray[Any, Any]]:
-    """The bytes of the rows of a move, where they lie, in chunks; the same chunks for sender and receiver."""
+def in_chunks(array: np.ndarray[Any, Any], chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray[Any, Any]]:
+    """The bytes of a contiguous array where they lie, in chunks that fit a message: as uint8, whatever the dtype."""
+    assert array.flags.c_contiguous, "rows travel from and to contiguous memory"
+    whole = array.reshape(-1).view(np.uint8)
+    for start in range(0, len(whole), chunk_bytes):
+        yield whole[start : start + chunk_bytes]
+
+
+def _parts(pieces: Sequence[Rows], move: Move, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray[Any, Any]]:
+    """The bytes of the rows of a move, in chunks; the same chunks for sender and receiver."""
     piece = next((each for each in pieces if each.start <= move.start and move.stop <= each.stop), None)
     if piece is None:
         raise ValueError(f"{move}: these rows do not lie in one piece of memory on this rank")
-    assert piece.array.flags.c_contiguous, "rows travel from and to contiguous memory"
-    whole = piece.array[move.start - piece.start : move.stop - piece.start].reshape(-1).view(np.uint8)
-    step = chunk_bytes or max(len(whole), 1)
-    for start in range(0, len(whole), step):
-        yield whole[start : start + step]
+    return in_chunks(piece.array[move.start - piece.start : move.stop - piece.start], chunk_bytes)

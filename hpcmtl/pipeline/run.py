@@ -22,6 +22,8 @@ from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
+from hpcmtl.exchange.handover import Handover
+from hpcmtl.exchange.shelf import Shelf
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
 from hpcmtl.layerplan.speedup import Machine, Speedups
@@ -201,22 +203,24 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
     """Run the control thread beside the worker until the job has ended; results come home on rank 0."""
     started, clock = datetime.now(timezone.utc), time.monotonic()
     result: JobResult | None = None
-    control_comm = world.dup()
+    control_comm, answers = world.dup(), world.dup()
+    handover = Handover(control_comm, answers, Shelf(planned.prepared.job.artifact_memory))
     if world.rank == 0:
         write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": list(planned.hosts)})
         with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
             scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
-            _work(world, control_comm, boxes, (planned, framework, dispatcher))
+            _work(world, control_comm, boxes, (planned, framework, dispatcher, handover))
             seconds = time.monotonic() - clock
             result = _result(planned, dispatcher, started.astimezone().isoformat(timespec="seconds"), seconds)
             write_json_atomically(planned.directory.results_file, to_dict(result))
             observer.record("job_ended", status=result.status, seconds=seconds)
     else:
-        _work(world, control_comm, boxes, (planned, framework, None))
+        _work(world, control_comm, boxes, (planned, framework, None, handover))
     result = world.bcast(result)
     control_comm.free()
+    answers.free()
     assert result is not None
     return result
 
@@ -225,9 +229,9 @@ def _work(
     world: Communicator,
     control_comm: Communicator,
     boxes: Mailboxes,
-    parts: tuple[_Run, Framework, Dispatcher | None],
+    parts: tuple[_Run, Framework, Dispatcher | None, Handover],
 ) -> None:
-    planned, framework, dispatcher = parts
+    planned, framework, dispatcher, handover = parts
 
     def open_session(task: str, layers: int, group: Communicator) -> Session:
         context = SessionContext(
@@ -241,10 +245,12 @@ def _work(
             framework=framework,
             report=boxes.progress,
             stop_requested=boxes.stop_requested.is_set,
+            handover=handover,
+            homes=boxes.homes,
         )
         return SESSIONS[planned.prepared.job.tasks[task].kind](context)
 
-    control = ControlThread(control_comm, boxes, dispatcher)
+    control = ControlThread(control_comm, boxes, dispatcher, handover)
     control.start()
     Worker(world, boxes, open_session).work()
     control.join()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.exchange.handover import Handover
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
@@ -35,6 +36,8 @@ class SessionContext:
         framework: makes networks and learners.
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the job is to stop at the next step boundary.
+        handover: what hands artifacts from memory to memory; None where they go through files alone.
+        homes: task that this one needs -> rank of the world that answers for its artifact in memory.
     """
 
     job: Job
@@ -47,6 +50,8 @@ class SessionContext:
     framework: Framework
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
+    handover: Handover | None = None
+    homes: Mapping[str, int] = field(default_factory=dict)
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""

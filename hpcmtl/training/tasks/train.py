@@ -12,19 +12,20 @@ import numpy as np
 from hpcmtl.data.batches import Batches, Feed
 from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
-from hpcmtl.data.hdf5 import describe
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.data.sources import selected
-from hpcmtl.exchange.store import read_sealed, seal
-from hpcmtl.exchange.transfer import gather_rows, share
+from hpcmtl.exchange.store import seal
+from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.network import network_of, objectives_of, takeovers_of
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.checkpoint import latest_checkpoint, save_checkpoint
+from hpcmtl.training.inputs import PARAMETERS, Inputs, every_row
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
 from hpcmtl.training.metrics import compute
+from hpcmtl.training.publish import publish_parameters
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.loop import Trained
     from hpcmtl.training.session import SessionContext
 
-PARAMETERS = "parameters/"
+_WEIGHTS = "weights"
 
 
 class TrainSession:
@@ -47,8 +48,9 @@ class TrainSession:
         self._metrics: dict[str, float] = {}
         self._next_step: int | None = None
         self._waited = 0.0
+        self._inputs = Inputs(context)
         self._feed = self._make_feed()
-        samples = _train_samples(context, task.input)
+        samples = len(selected(self._feed.sources[:1], ["train"]))
         self._rows = -(-min(self._feed.batch_size, samples) // context.group.size)  # of a step, on the fullest rank
         self._steps_per_epoch = batches_per_epoch(samples, self._feed.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
@@ -78,9 +80,11 @@ class TrainSession:
             "metrics": self._metrics,
         }
         save_checkpoint(context, layer, state, facts)
-        if layer == context.layers - 1 and not trained.stopped and context.group.rank == 0:
+        if layer == context.layers - 1 and not trained.stopped:
             parameters = {name: array for name, array in state.items() if name.startswith(PARAMETERS)}
-            seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
+            if context.group.rank == 0:
+                seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
+            publish_parameters(context, parameters)
         return self._outcome(trained, (first, started, seconds))
 
     def close(self) -> None:
@@ -88,12 +92,14 @@ class TrainSession:
         self._learner.close()
 
     def _make_feed(self) -> Feed:
-        context, task = self._context, self._task
-        sources = [context.source(INPUT, task.input)]
-        sources += [context.source(TARGET + objective.name, objective.target) for objective in self._objectives]
-        weights = context.source("weights", task.sample_weights) if task.sample_weights else None
+        task = self._task
+        references = {INPUT: task.input, **{TARGET + each.name: each.target for each in self._objectives}}
+        if task.sample_weights:
+            references[_WEIGHTS] = task.sample_weights
+        sources = self._inputs.sources(references, every_row)
+        weights = sources.pop(_WEIGHTS, None)
         assert task.batch_size is not None, "defaults are filled in"
-        return Feed(tuple(sources), task.batch_size, sample_weights=weights)
+        return Feed(tuple(sources.values()), task.batch_size, sample_weights=weights)
 
     def _make_learner(self) -> Learner:
         context, task = self._context, self._task
@@ -103,7 +109,8 @@ class TrainSession:
         settings = LearnerSettings(
             task.optimizer, task.engine, task.compression, task.freeze, context.seed("initial parameters")
         )
-        shape = _sample_shape(context, task.input)
+        source = self._feed.sources[0]
+        shape = source.described().datasets[source.dataset].shape
         network = network_of(context.job, task)
         return context.framework.learner((network, shape), self._objectives, settings, context.group)
 
@@ -117,9 +124,7 @@ class TrainSession:
             self._metrics = dict(facts["metrics"])
             return
         for takeover in takeovers_of(self._task):
-            path = artifact_file(self._context.directory, takeover.producer)
-            parameters, _ = share(self._context.group, lambda path=path: read_sealed(path, PARAMETERS))  # type: ignore[misc]
-            self._learner.take_over(parameters, takeover)
+            self._learner.take_over(self._inputs.parameters(takeover.producer), takeover)
         self._learner.synchronise()
         self._next_step = 0
 
@@ -187,6 +192,7 @@ class TrainSession:
             facts={
                 "data_wait": self._waited / max(training_seconds, 1e-9),
                 "skipped_steps": self._learner.skipped_steps,
+                **self._inputs.facts(),
             },
             engine=self._learner.engine_name,
             engine_reason=self._learner.engine_reason,
@@ -210,12 +216,3 @@ def make_schedule(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> sch
         decay = schedules.Poly(spec.power)
     warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
     return schedules.Schedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)
-
-
-def _train_samples(context: SessionContext, reference: str) -> int:
-    return len(selected([context.source(INPUT, reference)], ["train"]))
-
-
-def _sample_shape(context: SessionContext, reference: str) -> tuple[int, ...]:
-    source = context.source(INPUT, reference)
-    return describe(source.path).datasets[source.dataset].shape
