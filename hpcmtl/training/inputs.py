@@ -96,17 +96,28 @@ class Inputs:
                     came.memory += size
         return found
 
-    def parameters_alone(self, producer: str) -> Arrays | None:
-        """As `parameters`, for this rank alone; None if they are not in memory."""
-        found = self._alone(producer, PACKED)
-        return None if found is None else {n: array.copy() for n, array in unpack(found[1], found[0].packed).items()}
+    def parameters_alone(self, producer: str) -> Arrays:
+        """As `parameters`, for this rank alone."""
+        with self._counted() as came:
+            found = self._alone(producer, PACKED)
+            if found is None:
+                arrays, _ = read_sealed(artifact_file(self._context.directory, producer), PARAMETERS)
+                came.files += sum(array.nbytes for array in arrays.values())
+            else:
+                arrays = unpack(found[1], found[0].packed)
+                came.memory += found[1].nbytes
+            return arrays
 
-    def source_alone(self, source: Source, producer: str) -> Source:
+    def source_alone(self, reference: str) -> Source:
         """The source of all rows of another task's array, in memory if they can be had; for this rank alone."""
-        found = self._alone(producer, source.dataset)
-        if found is None:
-            return source
-        return replace(source, held=HeldFile(source.path, {source.dataset: found[1]}, np.empty(0, np.uint8)))
+        source = self._context.source("", reference)
+        with self._counted() as came:
+            found = self._alone(reference.partition("/")[0], source.dataset)
+            if found is None:
+                came.files += source.described().datasets[source.dataset].bytes
+                return source
+            came.memory += found[1].nbytes
+            return replace(source, held=HeldFile(source.path, {source.dataset: found[1]}, np.empty(0, np.uint8)))
 
     def _alone(self, producer: str, name: str) -> tuple[Catalogue, NDArray[Any]] | None:
         """The catalogue of an artifact and a whole array of it."""

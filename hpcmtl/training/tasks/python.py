@@ -12,7 +12,6 @@ import numpy as np
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError, Problem, TaskFailedError
-from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.schema import Python
 from hpcmtl.training.inputs import PARAMETERS, Inputs
@@ -80,7 +79,7 @@ class PythonSession:
         result = self._function(given)
         metrics = on_root(context.group, lambda: self._publish(result))
         seconds = time.perf_counter() - started
-        return LayerOutcome(1, 0, seconds, seconds, metrics=metrics)
+        return LayerOutcome(1, 0, seconds, seconds, metrics=metrics, facts=self._inputs.facts())
 
     def close(self) -> None:
         """See `Session`; nothing is held."""
@@ -90,16 +89,13 @@ class PythonSession:
         if origin not in self._context.files and origin not in self._task.needs:
             valid = ", ".join([*self._context.files, *self._task.needs])
             raise InputError([Problem(f"task {self._context.task}", f"{origin!r} is not among its inputs ({valid})")])
-        source = self._context.source("", reference)
-        if origin in self._task.needs:
-            source = self._inputs.source_alone(source, origin)
+        own = origin in self._context.files
+        source = self._context.source("", reference) if own else self._inputs.source_alone(reference)
         with source.opened() as reader:
             return reader.read(0, reader.samples)
 
     def _parameters(self, name: str) -> Arrays:
         arrays = self._inputs.parameters_alone(name)
-        if arrays is None:
-            arrays, _ = read_sealed(artifact_file(self._context.directory, name), PARAMETERS)
         return {key.removeprefix(PARAMETERS): array for key, array in arrays.items()}
 
     def _publish(self, returned: Any) -> dict[str, float]:
