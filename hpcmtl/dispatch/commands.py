@@ -57,13 +57,14 @@ class LayerDone:
 
 @dataclass(frozen=True)
 class LayerFailed:
-    """A layer raised on a rank."""
+    """A layer raised on a rank; `damaged` is the task whose artifact could not be used, if that was the cause."""
 
     rank: int
     task: str
     layer: int
     message: str
     traceback: str
+    damaged: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.state import Order, Running, TaskState, homes
+from hpcmtl.dispatch.state import Order, Running, TaskState, homes, remake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,6 +167,10 @@ class Dispatcher:
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> None:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
         state.held = None
+        if remake(self.tasks, failure.damaged) is not None:
+            told = {"consumer": failure.task, "layer": failure.layer, "message": failure.message}
+            self._observer.record("artifact_damaged", task=failure.damaged, **told)
+            return
         retries = self._graph.task(state.plan.name).retries
         if state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed

@@ -79,6 +79,7 @@ class TaskState:
         message: why it did not complete.
         failed: how often a layer of it failed.
         not_before: seconds before which it is not tried again.
+        remade: whether its last layer was run again since its artifact was damaged.
         home: rank that answers for its artifact in memory: the first of those that completed it.
     """
 
@@ -92,6 +93,7 @@ class TaskState:
     message: str = ""
     failed: int = 0
     not_before: float = 0.0
+    remade: bool = False
     home: int | None = None
 
     @property
@@ -120,6 +122,21 @@ class Scheduler(Protocol):
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
     """Whether a task could start if it had ranks."""
     return state.waits and state.not_before <= now and all(tasks[need].status == "complete" for need in state.needs)
+
+
+def remake(tasks: Mapping[str, TaskState], damaged: str) -> TaskState | None:
+    """Have a task with a damaged artifact run its last layer again, from its checkpoint; who needs it waits for that.
+
+    Returns:
+        The task; None if there is none of that name, or it was made again before.
+    """
+    producer = tasks.get(damaged)
+    if producer is None or (producer.remade and producer.status is not None):
+        return None
+    if producer.status == "complete":  # else another of its consumers has found the same
+        producer.status, producer.home, producer.remade = None, None, True
+        producer.layers_done -= 1
+    return producer
 
 
 def homes(tasks: Mapping[str, TaskState], state: TaskState) -> tuple[tuple[str, int], ...]:

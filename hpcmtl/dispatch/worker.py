@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer
+from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
 if TYPE_CHECKING:
@@ -111,5 +112,6 @@ class Worker:
             if text.startswith("Traceback"):  # MXNet's errors bring one, the cause being its last line
                 text = text.strip().splitlines()[-1]
             message = f"{type(error).__name__}: {text}"
-            report = LayerFailed(rank, command.task, command.layer, message, traceback.format_exc())
-            self._boxes.report(report)
+            damaged = error.producer if isinstance(error, DamagedArtifactError) else ""
+            failure = LayerFailed(rank, command.task, command.layer, message, traceback.format_exc(), damaged)
+            self._boxes.report(failure)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpcmtl.communicators.outcome import on_root
+from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.data.held import HeldFile
-from hpcmtl.exchange.store import read_sealed
+from hpcmtl.exchange.store import artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share, unpack
 from hpcmtl.training.publish import PACKED, SPLIT
 from hpcmtl.training.session import artifact_file
@@ -63,15 +65,14 @@ class Inputs:
         """The parameters of another task, by names that begin with ``parameters/``, on every rank.
 
         Raises:
-            DamagedFileError: they are not in memory, and the file cannot be read.
+            DamagedArtifactError: they are not in memory, and the file cannot be read; on all ranks.
         """
         with self._counted() as came:
             arrays = self._parameters_in_memory(producer)
             if arrays is not None:
                 came.memory += sum(array.nbytes for array in arrays.values())
                 return arrays
-            path = artifact_file(self._context.directory, producer)
-            arrays, _ = share(self._context.group, lambda: read_sealed(path, PARAMETERS))
+            arrays, _ = share(self._context.group, lambda: self._read_parameters(producer))
             came.files += sum(array.nbytes for array in arrays.values())
             return arrays
 
@@ -81,6 +82,9 @@ class Inputs:
         Args:
             references: key -> reference.
             wanted: says which rows this rank will read, and no others.
+
+        Raises:
+            DamagedArtifactError: rows are not in memory, and the file is not as it was sealed; on all ranks.
         """
         found = {key: self._context.source(key, reference) for key, reference in references.items()}
         for producer in {reference.partition("/")[0] for reference in references.values()} - {*self._context.files}:
@@ -88,6 +92,8 @@ class Inputs:
                 keys = [key for key, reference in references.items() if reference.partition("/")[0] == producer]
                 names = {found[key].dataset for key in keys}
                 held = self._rows_in_memory(producer, names, wanted)
+                if held is None:
+                    on_root(self._context.group, partial(self._check, producer, names))
                 found.update({key: replace(found[key], held=held) for key in keys})
                 size = sum(each.bytes for name, each in found[keys[0]].described().datasets.items() if name in names)
                 if held is None:
@@ -101,7 +107,7 @@ class Inputs:
         with self._counted() as came:
             found = self._alone(producer, PACKED)
             if found is None:
-                arrays, _ = read_sealed(artifact_file(self._context.directory, producer), PARAMETERS)
+                arrays, _ = self._read_parameters(producer)
                 came.files += sum(array.nbytes for array in arrays.values())
             else:
                 arrays = unpack(found[1], found[0].packed)
@@ -114,6 +120,7 @@ class Inputs:
         with self._counted() as came:
             found = self._alone(reference.partition("/")[0], source.dataset)
             if found is None:
+                self._check(reference.partition("/")[0], {source.dataset})
                 came.files += source.described().datasets[source.dataset].bytes
                 return source
             came.memory += found[1].nbytes
@@ -129,6 +136,15 @@ class Inputs:
             return None
         found = handover.fetch(catalogue, {name: [(0, catalogue.arrays[name].shape[0])]})
         return None if found is None else (catalogue, found[name])
+
+    def _read_parameters(self, producer: str) -> tuple[Arrays, Any]:
+        with artifact_of(producer):
+            return read_sealed(artifact_file(self._context.directory, producer), PARAMETERS)
+
+    def _check(self, producer: str, names: set[str]) -> None:
+        """Read all values of arrays in a file once, on one rank: a rank that met damage alone would end the run."""
+        with artifact_of(producer):
+            check_finite(artifact_file(self._context.directory, producer), sorted(names))
 
     def _parameters_in_memory(self, producer: str) -> Arrays | None:
         catalogue = self._catalogue(producer)
