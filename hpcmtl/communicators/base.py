@@ -47,13 +47,31 @@ class SendHandle(Protocol):
         ...
 
 
+class ReceiveHandle(Protocol):
+    """An array on its way here."""
+
+    def test(self) -> bool:
+        """Say whether the array is there, without waiting."""
+        ...
+
+    def wait(self) -> None:
+        """Return when the array is there.
+
+        Raises:
+            CommunicationError: what came had another size.
+        """
+        ...
+
+
 class Communicator(Protocol):
     """A fixed list of ranks that exchange messages no other communicator sees.
 
     Messages from one rank to another with one tag arrive in the order sent. Collective verbs (`bcast`, `gather`,
     `allgather`, `barrier`, `Bcast`, `Allreduce`, `dup`, `free`) are called by all ranks in the same order, from one
     thread of each. Other threads of the process may use OTHER communicators at the same time: a control thread works
-    on a `dup` of the world while the main thread trains. Tags lie in 0..32767. Failures raise `CommunicationError`.
+    on a `dup` of the world while the main thread trains. Threads may also share one communicator for messages from rank
+    to rank, if they receive by tags that no other of them takes. Tags lie in 0..32767. Failures raise
+    `CommunicationError`.
     """
 
     @property
@@ -102,12 +120,19 @@ class Communicator(Protocol):
         """Send the contents of an array; may wait for its receiver, or not."""
         ...
 
-    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> SendHandle:
-        """Start to send the contents of an array, which must not change until the handle's `test` is true."""
-        ...
-
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
         """Wait for an array of the same dtype and size and write it into `array`."""
+        ...
+
+    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> SendHandle:
+        """Start to send the contents of an array; leave it as it is, and keep the handle, until its `test` is true."""
+        ...
+
+    def Irecv(self, array: np.ndarray[Any, Any], source: int, tag: int) -> ReceiveHandle:
+        """Start to receive an array of the same size; `array` is defined when the handle's `test` is true.
+
+        Of several that fit a message the one that was started first gets it, whichever is waited for first.
+        """
         ...
 
     def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:

@@ -7,11 +7,9 @@ wait is on a condition, and ends with an error when any rank fails.
 
 from __future__ import annotations
 
-import itertools
 import pickle
 import threading
-from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -20,15 +18,19 @@ from hpcmtl.communicators.base import (
     CommunicationError,
     Communicator,
     Envelope,
+    ReceiveHandle,
     ReduceOp,
     SendHandle,
     checked_buffer,
     rank_in_group,
 )
+from hpcmtl.communicators.switchboard import Address, Message, Switchboard
 from hpcmtl.errors import HpcmtlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from hpcmtl.communicators.switchboard import Expected
 
 T = TypeVar("T")
 
@@ -45,7 +47,7 @@ def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
     Raises:
         RankFailedError: for the first rank that raised; the waits of the others end at once.
     """
-    board = _Switchboard()
+    board = Switchboard()
     context = board.new_context()
     results: dict[int, T] = {}
 
@@ -67,69 +69,6 @@ def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
     return [results[rank] for rank in range(count)]
 
 
-class _Address(NamedTuple):
-    """One inbox. The planes keep what users send apart from what collective verbs and new groups send."""
-
-    context: int
-    plane: str
-    rank: int
-
-
-class _Message(NamedTuple):
-    source: int
-    tag: int
-    content: Any
-
-
-class _Switchboard:
-    """The inboxes of all ranks of a world, and the first failure among them."""
-
-    def __init__(self) -> None:
-        self.failure: tuple[int, BaseException] | None = None
-        self._changed = threading.Condition()
-        self._inboxes: defaultdict[_Address, deque[_Message]] = defaultdict(deque)
-        self._contexts = itertools.count()
-
-    def new_context(self) -> int:
-        return next(self._contexts)
-
-    def fail(self, rank: int, error: BaseException) -> None:
-        with self._changed:
-            self.failure = self.failure or (rank, error)
-            self._changed.notify_all()
-
-    def post(self, address: _Address, message: _Message) -> None:
-        with self._changed:
-            self._inboxes[address].append(message)
-            self._changed.notify_all()
-
-    def peek(self, address: _Address, source: int, tag: int) -> _Message | None:
-        """Return the oldest message that fits, or None."""
-        with self._changed:
-            self._check()
-            return self._find(address, source, tag)
-
-    def take(self, address: _Address, source: int, tag: int) -> _Message:
-        """Wait for the oldest message that fits and remove it."""
-        with self._changed:
-            while (message := self._find(address, source, tag)) is None:
-                self._check()
-                self._changed.wait()
-            inbox = self._inboxes[address]
-            # By identity: messages hold arrays, whose == is not a truth value.
-            del inbox[next(index for index, other in enumerate(inbox) if other is message)]
-            return message
-
-    def _find(self, address: _Address, source: int, tag: int) -> _Message | None:
-        fits = (m for m in self._inboxes[address] if source in (ANY, m.source) and tag in (ANY, m.tag))
-        return next(fits, None)
-
-    def _check(self) -> None:
-        if self.failure is not None:
-            rank, error = self.failure
-            raise CommunicationError(f"the world has ended: rank {rank} raised {type(error).__name__}: {error}")
-
-
 class InprocSendHandle(SendHandle):
     """A message that has been posted; nothing is left to wait for."""
 
@@ -140,10 +79,29 @@ class InprocSendHandle(SendHandle):
         return
 
 
+class InprocReceiveHandle(ReceiveHandle):
+    """An array that is expected; copied when it is asked for."""
+
+    def __init__(self, comm: InprocCommunicator, expected: Expected, array: np.ndarray[Any, Any], verb: str) -> None:
+        self._comm, self._expected, self._array, self._verb = comm, expected, array, verb
+        self._done = False
+
+    def test(self) -> bool:
+        if not self._done and self._comm._board.arrived(self._expected):  # noqa: SLF001 - one adapter
+            self.wait()
+        return self._done
+
+    def wait(self) -> None:
+        if not self._done:
+            content = self._comm._board.await_expected(self._expected).content  # noqa: SLF001
+            self._done = True
+            self._comm._copy(content, self._array, self._verb)  # noqa: SLF001
+
+
 class InprocCommunicator(Communicator):
     """A `Communicator` among threads; made by `run_ranks`."""
 
-    def __init__(self, board: _Switchboard, context: int, rank: int, size: int) -> None:
+    def __init__(self, board: Switchboard, context: int, rank: int, size: int) -> None:
         self._board = board
         self._context = context
         self._rank = rank
@@ -198,13 +156,18 @@ class InprocCommunicator(Communicator):
     def Send(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> None:
         self._post("user", dest, tag, checked_buffer(array, "Send").copy())
 
-    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> InprocSendHandle:
-        self.Send(array, dest, tag)
-        return InprocSendHandle()
-
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
         checked_buffer(array, "Recv")
         self._copy(self._take("user", source, tag), array, f"Recv(source={source}, tag={tag})")
+
+    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> InprocSendHandle:
+        self._post("user", dest, tag, checked_buffer(array, "Isend").copy())
+        return InprocSendHandle()
+
+    def Irecv(self, array: np.ndarray[Any, Any], source: int, tag: int) -> InprocReceiveHandle:
+        checked_buffer(array, "Irecv")
+        expected = self._board.expect(self._address("user", self._rank), source, tag)
+        return InprocReceiveHandle(self, expected, array, f"Irecv(source={source}, tag={tag})")
 
     def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:
         checked_buffer(array, "Bcast")
@@ -254,14 +217,14 @@ class InprocCommunicator(Communicator):
         self._check_open()
         return [rank for rank in range(self._size) if rank != self._rank]
 
-    def _address(self, plane: str, rank: int) -> _Address:
+    def _address(self, plane: str, rank: int) -> Address:
         self._check_open()
         if not 0 <= rank < self._size:
             raise CommunicationError(f"rank {self._rank} of {self._size}: there is no rank {rank}")
-        return _Address(self._context, plane, rank)
+        return Address(self._context, plane, rank)
 
     def _post(self, plane: str, dest: int, tag: int, content: Any) -> None:
-        self._board.post(self._address(plane, dest), _Message(self._rank, tag, content))
+        self._board.post(self._address(plane, dest), Message(self._rank, tag, content))
 
     def _take(self, plane: str, source: int, tag: int) -> Any:
         return self._board.take(self._address(plane, self._rank), source, tag).content

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from threading import Event
 
-    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.communicators.base import Communicator, Envelope
 
 SHORTEST_PAUSE = 0.0002
 LONGEST_PAUSE = 0.005
@@ -17,15 +17,18 @@ LONGEST_PAUSE = 0.005
 
 @dataclass(frozen=True)
 class Message:
-    """A value that has arrived, with the rank it came from and its tag."""
+    """A value that has arrived, with the rank it came from, its tag, and the communicator that brought it."""
 
     source: int
     tag: int
     value: Any
+    comm: Communicator
 
 
-def next_message(comm: Communicator, stop: Event, timeout: float) -> Message | None:
+def next_message(comm: Communicator, stop: Event, timeout: float, also: Communicator | None = None) -> Message | None:
     """Return the next message from any rank; None once `stop` is set or `timeout` seconds have passed.
+
+    With `also`, what comes on that communicator is looked for as well, after what comes on the first.
 
     A message that is already there is returned even then. Only one thread may receive on `comm`.
 
@@ -35,10 +38,17 @@ def next_message(comm: Communicator, stop: Event, timeout: float) -> Message | N
     """
     end = time.monotonic() + timeout
     pause = SHORTEST_PAUSE
-    while (envelope := comm.iprobe()) is None:
+    while (found := _envelope(comm, also)) is None:
         left = end - time.monotonic()
         if left <= 0 or stop.wait(min(pause, left)):
             return None
         pause = min(2 * pause, LONGEST_PAUSE)
-    value = comm.recv(envelope.source, envelope.tag)
-    return Message(envelope.source, envelope.tag, value)
+    where, envelope = found
+    return Message(envelope.source, envelope.tag, where.recv(envelope.source, envelope.tag), where)
+
+
+def _envelope(*comms: Communicator | None) -> tuple[Communicator, Envelope] | None:
+    for comm in comms:
+        if comm is not None and (envelope := comm.iprobe()) is not None:
+            return comm, envelope
+    return None

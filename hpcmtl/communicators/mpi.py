@@ -12,6 +12,7 @@ from hpcmtl.communicators.base import (
     CommunicationError,
     Communicator,
     Envelope,
+    ReceiveHandle,
     ReduceOp,
     SendHandle,
     checked_buffer,
@@ -20,7 +21,7 @@ from hpcmtl.communicators.base import (
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -113,20 +114,23 @@ class MpiCommunicator(Communicator):
         with self._readable(f"Send(dest={dest}, tag={tag})"):
             self.native.Send(checked_buffer(array, "Send"), dest, tag)
 
-    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> MpiSendHandle:
-        readable = self._readable(f"Isend(dest={dest}, tag={tag})")
-        with readable:
-            return MpiSendHandle(self.native.Isend(checked_buffer(array, "Isend"), dest, tag), readable)
-
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
         verb = f"Recv(source={source}, tag={tag})"
         status = self._mpi.Status()
         with self._readable(verb):
             self.native.Recv(checked_buffer(array, "Recv"), self._source(source), self._tag(tag), status)
-        # MPI is content with a shorter message and leaves the rest of the array as it was.
-        received = status.Get_count(self._mpi.BYTE)
-        if received != array.nbytes:
-            raise CommunicationError(_told(self, verb, f"{received} bytes came for an array of {array.nbytes}"))
+        self._check_whole(array, status, verb)
+
+    def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> MpiSendHandle:
+        readable = self._readable(f"Isend(dest={dest}, tag={tag})")
+        with readable:
+            return MpiSendHandle(self.native.Isend(checked_buffer(array, "Isend"), dest, tag), readable)
+
+    def Irecv(self, array: np.ndarray[Any, Any], source: int, tag: int) -> MpiReceiveHandle:
+        verb = f"Irecv(source={source}, tag={tag})"
+        with self._readable(verb):
+            request = self.native.Irecv(checked_buffer(array, "Irecv"), self._source(source), self._tag(tag))
+        return MpiReceiveHandle(request, self, array, verb)
 
     def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:
         with self._readable(f"Bcast(root={root})"):
@@ -165,6 +169,12 @@ class MpiCommunicator(Communicator):
             self.native.Abort(code)
         raise AssertionError("MPI_Abort returned")
 
+    def _check_whole(self, array: np.ndarray[Any, Any], status: Any, verb: str) -> None:
+        """MPI is content with a shorter message and leaves the rest of the array as it was."""
+        received = status.Get_count(self._mpi.BYTE)
+        if received != array.nbytes:
+            raise CommunicationError(_told(self, verb, f"{received} bytes came for an array of {array.nbytes}"))
+
     def _readable(self, verb: str) -> _Readable:
         return _Readable(self, self._mpi, verb)
 
@@ -190,6 +200,30 @@ class MpiSendHandle(SendHandle):
     def wait(self) -> None:
         with self._readable:
             self._request.wait()
+
+
+class MpiReceiveHandle(ReceiveHandle):
+    """An array on its way; holds it until MPI has filled it."""
+
+    def __init__(self, request: Any, comm: MpiCommunicator, array: np.ndarray[Any, Any], verb: str) -> None:
+        self._request = request
+        self._comm, self._array, self._verb = comm, array, verb
+        self._done = False
+
+    def test(self) -> bool:
+        return self._done or self._complete(self._request.Test)
+
+    def wait(self) -> None:
+        if not self._done:
+            self._complete(self._request.Wait)
+
+    def _complete(self, verb: Callable[[Any], Any]) -> bool:
+        status = self._comm._mpi.Status()  # noqa: SLF001 - the two classes are one adapter
+        with self._comm._readable(self._verb):  # noqa: SLF001
+            self._done = bool(verb(status))
+        if self._done:
+            self._comm._check_whole(self._array, status, self._verb)  # noqa: SLF001
+        return self._done
 
 
 class _Readable:

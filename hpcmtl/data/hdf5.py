@@ -287,5 +287,9 @@ def _read_split(path: Path, version: tuple[int, ...]) -> NDArray[np.uint8]:  # n
 
 def split_indices(path: str | os.PathLike[str], splits: Iterable[str]) -> NDArray[np.int64]:
     """Return the ascending numbers of the samples in the named splits."""
-    split = read_split(path)
+    return numbers_in(read_split(path), splits)
+
+
+def numbers_in(split: NDArray[np.uint8], splits: Iterable[str]) -> NDArray[np.int64]:
+    """Return the ascending numbers of the samples whose code is that of one of the named splits."""
     return np.flatnonzero(np.isin(split, [SPLIT_CODES[name] for name in splits]))

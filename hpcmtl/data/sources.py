@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.data.hdf5 import describe, split_indices
+from hpcmtl.data.hdf5 import describe, numbers_in, read_split
 from hpcmtl.data.reader import open_array
 from hpcmtl.data.split import SPLIT_CODES
 from hpcmtl.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
     from hpcmtl.data.hdf5 import DatasetDescription, FileDescription
+    from hpcmtl.data.held import HeldFile
     from hpcmtl.data.reader import ArrayReader
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One dataset to read; its rows are delivered under `key`."""
+    """One dataset to read; its rows are delivered under `key`.
+
+    Attributes:
+        key: name of the rows.
+        path: the file.
+        dataset: its name in the file.
+        held: what the file holds, if it is in memory: then the file is not read.
+    """
 
     key: str
     path: Path
     dataset: str
+    held: HeldFile | None = None
+
+    def described(self) -> FileDescription:
+        """What is known of the file; see `describe`."""
+        return describe(self.path) if self.held is None else self.held.description()
+
+    def split(self) -> NDArray[np.uint8]:
+        """The split of each sample: 0 train, 1 val, 2 test."""
+        return read_split(self.path) if self.held is None else self.held.split
+
+    def opened(self) -> AbstractContextManager[ArrayReader]:
+        """A reader of its rows."""
+        return open_array(self.path, self.dataset) if self.held is None else nullcontext(self.held.reader(self.dataset))
 
 
 @contextmanager
 def open_sources(sources: Sequence[Source]) -> Iterator[dict[str, ArrayReader]]:
     """Open a reader for each source, by key."""
     with ExitStack() as stack:
-        yield {source.key: stack.enter_context(open_array(source.path, source.dataset)) for source in sources}
+        yield {source.key: stack.enter_context(source.opened()) for source in sources}
 
 
 def check_sources(sources: Sequence[Source]) -> list[DatasetDescription]:
@@ -47,9 +69,10 @@ def check_sources(sources: Sequence[Source]) -> list[DatasetDescription]:
     """
     problems: list[Problem] = []
     described: dict[Path, FileDescription] = {}
+    firsts = {Path(source.path): source for source in reversed(sources)}
     for path in dict.fromkeys(Path(source.path) for source in sources):
         try:
-            described[path] = describe(path)
+            described[path] = firsts[path].described()
         except InputError as error:  # files are few, and each has its say
             problems += error.problems
     for source in sources:
@@ -59,27 +82,23 @@ def check_sources(sources: Sequence[Source]) -> list[DatasetDescription]:
             problems.append(Problem(f"{source.path}: {source.dataset}", message))
     if problems:
         raise InputError(problems)
-    problems = _disagreements([*described.values()])
+    problems = _disagreements([(firsts[path], known) for path, known in described.items()])
     if problems:
         raise InputError(problems)
     return [described[Path(source.path)].datasets[source.dataset] for source in sources]
 
 
-def _disagreements(files: list[FileDescription]) -> list[Problem]:
+def _disagreements(files: list[tuple[Source, FileDescription]]) -> list[Problem]:
     problems = []
-    first, *others = files
-    for other in others:
-        if other.samples != first.samples:
-            message = f"{other.samples} samples, but {first.path} has {first.samples}; rows must belong together"
+    (first, known), *others = files
+    for other, found in others:
+        if found.samples != known.samples:
+            message = f"{found.samples} samples, but {first.path} has {known.samples}; rows must belong together"
             problems.append(Problem(str(other.path), message))
-        elif any(not _same_split(first.path, other.path, name) for name in SPLIT_CODES):
+        elif not np.array_equal(first.split(), other.split()):
             message = f"differs from that of {first.path}; test samples would be trained on, so use one split"
             problems.append(Problem(f"{other.path}: split", message))
     return problems
-
-
-def _same_split(one: Path, other: Path, name: str) -> bool:
-    return np.array_equal(split_indices(one, [name]), split_indices(other, [name]))
 
 
 def selected(sources: Sequence[Source], splits: Sequence[str]) -> NDArray[np.int64]:
@@ -96,7 +115,7 @@ def selected(sources: Sequence[Source], splits: Sequence[str]) -> NDArray[np.int
     ]
     if problems:
         raise InputError(problems)
-    indices = split_indices(path, splits)
+    indices = numbers_in(sources[0].split(), splits)
     if not len(indices):
         raise InputError([Problem(f"{path}: split", f"no sample is in {' or '.join(splits)}; choose another split")])
     return indices

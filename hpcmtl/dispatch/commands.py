@@ -28,6 +28,7 @@ class RunLayer:
         width: of the group.
         step: steps that the task has done by then; None if that is not known.
         rate: the learning rate that was ordered for the task while the job ran.
+        homes: pairs of a task that this one needs and the rank that answers for its artifact in memory.
     """
 
     task: str
@@ -37,6 +38,7 @@ class RunLayer:
     width: int
     step: int | None = None
     rate: Rate | None = None
+    homes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,14 @@ class LayerDone:
 
 @dataclass(frozen=True)
 class LayerFailed:
-    """A layer raised on a rank."""
+    """A layer raised on a rank; `damaged` is the task whose artifact could not be used, if that was the cause."""
 
     rank: int
     task: str
     layer: int
     message: str
     traceback: str
+    damaged: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from hpcmtl.communicators.mailbox import next_message
+from hpcmtl.communicators.mailbox import Message, next_message
 from hpcmtl.dispatch.commands import (
     EndOfJob,
     Progressed,
@@ -26,6 +26,7 @@ from hpcmtl.dispatch.commands import (
 from hpcmtl.dispatch.dispatcher import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
 from hpcmtl.errors import ExitCode
+from hpcmtl.exchange.handover import Question
 from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
     from hpcmtl.dispatch.state import Order, Steersman
+    from hpcmtl.exchange.handover import Handover
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.training.orders import RateTaken
 
@@ -41,6 +43,8 @@ _log = logging.getLogger(__name__)
 
 # How long the thread may wait for a message before it looks at the clock and for signals again.
 _LOOK_ROUND_SECONDS = 0.05
+# As long as messages are under way: some transports get on with them only when they are looked at.
+_WHILE_SENDING = 0.002
 
 
 class Mailboxes:
@@ -53,6 +57,7 @@ class Mailboxes:
         self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.wake = threading.Event()
+        self.homes: dict[str, int] = {}  # task -> rank that answers for its artifact; of the main thread alone
 
     def report(self, report: Report) -> None:
         """Leave a report for the dispatcher."""
@@ -81,18 +86,22 @@ class Mailboxes:
 class ControlThread(threading.Thread):
     """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
 
-    def __init__(self, comm: Communicator, boxes: Mailboxes, dispatcher: Steersman | None) -> None:
+    def __init__(
+        self, comm: Communicator, boxes: Mailboxes, dispatcher: Steersman | None, handover: Handover | None = None
+    ) -> None:
         """Get ready.
 
         Args:
             comm: a duplicate of the world for this thread alone.
             boxes: shared with the main thread.
             dispatcher: on rank 0.
+            handover: answers other ranks' questions for artifacts.
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
         self._boxes = boxes
         self._dispatcher = dispatcher
+        self._handover = handover
         self._sending: list[SendHandle] = []
         self._ended = False
         self._told_signal = False
@@ -129,14 +138,24 @@ class ControlThread(threading.Thread):
             self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
         if self._ended:
             return
-        if self._dispatcher is None:
-            self._receiver.obey(self._obey, self._boxes.wake, _LOOK_ROUND_SECONDS)
-        else:
-            message = next_message(self._comm, self._boxes.wake, _LOOK_ROUND_SECONDS)
-            if message is not None:
-                self._pass_on(message.value)
+        pause = _WHILE_SENDING if self._sending else _LOOK_ROUND_SECONDS
+        # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
+        commands = self._stream if self._dispatcher is None else None
+        message = next_message(self._comm, self._boxes.wake, pause, also=commands)
+        if message is not None:
+            self._take(message)
+        if self._dispatcher is not None:
             self._give(self._dispatcher.check(time.monotonic()))
         self._sending = [handle for handle in self._sending if not handle.test()]
+
+    def _take(self, message: Message) -> None:
+        if message.comm is self._stream:
+            self._receiver.take(message, self._obey)
+        elif isinstance(message.value, Question):
+            assert self._handover is not None, f"rank {message.source} asks for an artifact where none is kept"
+            self._sending += self._handover.serve(message.source, message.value)
+        else:
+            self._pass_on(message.value)
 
     def _pass_on(self, report: Report) -> None:
         if self._dispatcher is None:

@@ -23,7 +23,7 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.state import Order, Running, states_of, waits_for_somebody
+from hpcmtl.dispatch.state import Order, Running, homes, remake, states_of, waits_for_somebody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,6 +172,7 @@ class Dispatcher:
             if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
                 state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:
+                state.home = running.block.start
                 state.held = None  # its ranks close the session themselves after the last layer
             if state.cancelled:
                 orders += self.end(state, "cancelled", "was cancelled")
@@ -184,6 +185,10 @@ class Dispatcher:
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> None:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
         state.held = None
+        if remake(self.tasks, failure.damaged) is not None:
+            told = {"consumer": failure.task, "layer": failure.layer, "message": failure.message}
+            self._observer.record("artifact_damaged", task=failure.damaged, **told)
+            return
         retries = self._graph.task(state.plan.name).retries
         if state.cancelled:
             self.end(state, "cancelled", "was cancelled")
@@ -276,7 +281,9 @@ class Dispatcher:
         state.held, state.place = None, block
         state.running = Running(state.layers_done, block, now, now, opened)
         where = (block.start, len(block), state.steps)
-        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where, state.rate)
+        command = RunLayer(
+            state.plan.name, state.layers_done, state.plan.layers, *where, state.rate, homes(self.tasks, state)
+        )
         self._observer.record(
             "layer_started",
             task=command.task,

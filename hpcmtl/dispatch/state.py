@@ -91,6 +91,8 @@ class TaskState:
         rate: the learning rate that was ordered last.
         waits_since: seconds, since when it has been ready and has not run; None where it is not so.
         aged: classes that it has gained by waiting.
+        remade: whether its last layer was run again since its artifact was damaged.
+        home: rank that answers for its artifact in memory: the first of those that completed it.
     """
 
     plan: PlannedTask
@@ -111,6 +113,8 @@ class TaskState:
     rate: Rate | None = None
     waits_since: float | None = None
     aged: int = 0
+    remade: bool = False
+    home: int | None = None
 
     @property
     def waits(self) -> bool:
@@ -207,3 +211,24 @@ def waits_for_somebody(tasks: Mapping[str, TaskState]) -> list[str]:
     if any(state.status is None and (state.running or name not in back) for name, state in tasks.items()):
         return []
     return [name for name, state in tasks.items() if state.status is None and state.paused]
+
+
+def remake(tasks: Mapping[str, TaskState], damaged: str) -> TaskState | None:
+    """Have a task with a damaged artifact run its last layer again, from its checkpoint; who needs it waits for that.
+
+    Returns:
+        The task; None if there is none of that name, or it was made again before.
+    """
+    producer = tasks.get(damaged)
+    if producer is None or (producer.remade and producer.status is not None):
+        return None
+    if producer.status == "complete":  # else another of its consumers has found the same
+        producer.status, producer.home, producer.remade = None, None, True
+        producer.layers_done, producer.steps = producer.layers_done - 1, None
+    return producer
+
+
+def homes(tasks: Mapping[str, TaskState], state: TaskState) -> tuple[tuple[str, int], ...]:
+    """Who answers for the artifacts that a task needs."""
+    pairs = ((need, tasks[need].home) for need in state.needs)
+    return tuple((need, home) for need, home in pairs if home is not None)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from hpcmtl.communicators.base import Communicator, SendHandle
+    from hpcmtl.communicators.mailbox import Message
 
 CREDIT = 64
 """Commands that a rank may have and not have done."""
@@ -156,8 +157,10 @@ class CommandReceiver:
             timeout: seconds to wait at most.
         """
         message = next_message(self._comm, stop, timeout)
-        if message is None:
-            return 0
+        return 0 if message is None else self.take(message, handle)
+
+    def take(self, message: Message, handle: Callable[[Any], None]) -> int:
+        """As `obey`, for a message that has come."""
         command: _Command = message.value
         self._sending = [sending for sending in self._sending if not sending.test()]
         self._sending += command.pass_on(self._comm)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer, TakeUp
+from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
 if TYPE_CHECKING:
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.control import Mailboxes
+    from hpcmtl.training.checkpoint import Saved
     from hpcmtl.training.session import LayerOutcome, Session
 
-    OpenSession = Callable[[RunLayer, Communicator], Session]
+    OpenSession = Callable[[RunLayer, Communicator, dict[str, Saved]], Session]
     TakeUpJob = Callable[[TakeUp], None]
 
 _log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class Worker:
         Args:
             world: all ranks; groups are made from it by this thread alone.
             boxes: shared with the control thread.
-            open_session: (command, group) -> session.
+            open_session: (command, group, states) -> session; `states` are what this rank knows of checkpoints.
             take_up: is called when the job gets more tasks, before a session of any is opened.
         """
         self._world = world
@@ -57,6 +59,7 @@ class Worker:
         self._take_up = take_up
         self._held: _Held | None = None
         self._parked: dict[str, Session] = {}  # of tasks that ran here and went on elsewhere, by the time they left
+        self._states: dict[str, Saved] = {}
 
     def work(self) -> None:
         """Obey commands until the end of the job."""
@@ -83,13 +86,20 @@ class Worker:
         if held is None or held.session is None or (held.task, held.block) != (command.task, block):
             assert held is None, f"the session of {held.task} was not released before {command.task} began"
             _log.debug("a group of ranks %d to %d", block.start, block.stop - 1)
+            self._boxes.homes.update(command.homes)
             group = self._world.create_group(list(block), tag=0)
             self._held = held = _Held(command.task, block, group)
-            parked = self._parked.pop(command.task, None)
-            joined = parked is not None and parked.join(group, command.step)
-            held.session = parked if joined else self._open_session(command, group)
-        assert held.session is not None
+            held.session = self._moved(command, group) or self._open_session(command, group, self._states)
         return held.session
+
+    def _moved(self, command: RunLayer, group: Communicator) -> Session | None:
+        """The session that this rank had for the task, on a new group; None unless all members had one."""
+        parked = self._parked.pop(command.task, None)
+        move = None if parked is None else parked.mover()
+        if not all(group.allgather(move is not None)) or move is None:
+            return None
+        move(group, command.step)
+        return parked
 
     def _release(self, task: str, *, over: bool = False) -> None:
         """Leave the group of a task; what was built for it is kept until the task is `over`."""
@@ -98,15 +108,23 @@ class Worker:
             try:
                 if held.session is not None:
                     held.session.close()
-                    if not (held.failed or over):
-                        self._parked[task] = held.session
-                        self._parked = dict(list(self._parked.items())[-PARKED:])
+                    if over:
+                        self._states.pop(task, None)
+                    elif not held.failed:
+                        self._park(task, held.session)
             except Exception:
                 if not held.failed:
                     raise
                 # What went wrong on a background thread comes out again here; the task has failed by it already.
                 _log.debug("closing the failed %s", task, exc_info=True)
             held.group.free()
+
+    def _park(self, task: str, session: Session) -> None:
+        self._parked[task] = session
+        while len(self._parked) > PARKED:
+            oldest = next(iter(self._parked))
+            del self._parked[oldest]
+            self._states.pop(oldest, None)
 
     def _done(self, command: RunLayer, outcome: LayerOutcome) -> None:
         rank = self._world.rank
@@ -127,5 +145,6 @@ class Worker:
             if text.startswith("Traceback"):  # MXNet's errors bring one, the cause being its last line
                 text = text.strip().splitlines()[-1]
             message = f"{type(error).__name__}: {text}"
-            report = LayerFailed(rank, command.task, command.layer, message, traceback.format_exc())
-            self._boxes.report(report)
+            damaged = error.producer if isinstance(error, DamagedArtifactError) else ""
+            failure = LayerFailed(rank, command.task, command.layer, message, traceback.format_exc(), damaged)
+            self._boxes.report(failure)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from hpcmtl.data.aside import new_file
-from hpcmtl.errors import HpcmtlError
+from hpcmtl.errors import HpcmtlError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -28,6 +29,30 @@ FORMAT = 2
 
 class DamagedFileError(HpcmtlError):
     """A sealed file is missing, cut short or changed; the message names the file and what is wrong."""
+
+
+class DamagedArtifactError(HpcmtlError):
+    """What a task published cannot be used; the task can make it again.
+
+    Attributes:
+        producer: name of the task.
+    """
+
+    def __init__(self, message: str, producer: str) -> None:
+        super().__init__(message, producer)  # both, so that it can travel by pickle
+        self.producer = producer
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@contextmanager
+def artifact_of(producer: str) -> Iterator[None]:
+    """Turn what is wrong with a file that is read inside into the producer's `DamagedArtifactError`."""
+    try:
+        yield
+    except (DamagedFileError, InputError) as error:
+        raise DamagedArtifactError(f"the artifact of task {producer} is damaged: {error}", producer) from error
 
 
 def seal(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[str, Any]) -> None:

@@ -52,6 +52,12 @@ Size = Annotated[
     Field(gt=0),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
+SizeOrNone = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    Field(ge=0),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Reference = Annotated[
     str,
@@ -300,6 +306,10 @@ class Job(Spec):
     layers: Layers = Layers()
     policy: str = Field(default="variable", description="planning policy")
     merge: dict[Name, Merge] = Field(default={}, description="parameters that tasks share while they run")
+    artifact_memory: SizeOrNone = Field(
+        default=256 * 2**20,
+        description="artifacts that a rank keeps in memory for tasks that need them; 0: files alone",
+    )
     tasks: dict[Name, Task] = Field(min_length=1)
 
 

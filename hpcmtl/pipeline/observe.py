@@ -58,6 +58,8 @@ class RunObserver:
                 "task %s failed in layer %d (%s): try %d of %d follows in %g s",
                 *(fields[key] for key in ("task", "layer", "message", "retry", "retries", "wait")),
             )
+        elif event == "artifact_damaged":
+            _log.warning("%s; its last layer runs again for %s", fields["message"], fields["consumer"])
         elif event == "task_ended":
             self._display.task_ended(fields["task"], fields["status"], fields["message"])
 

@@ -22,6 +22,8 @@ from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
+from hpcmtl.exchange.handover import Handover
+from hpcmtl.exchange.shelf import Shelf
 from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
 from hpcmtl.layerplan.speedup import Machine, Speedups
 from hpcmtl.logs import close_logs, open_logs
@@ -42,14 +44,13 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.commands import RunLayer
     from hpcmtl.dispatch.state import TaskState
-    from hpcmtl.dispatch.worker import OpenSession
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.speedup import Measurement
-    from hpcmtl.pipeline.meeting import Meeting
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.results.progress import Mode
     from hpcmtl.results.summary import JobStatus
+    from hpcmtl.training.checkpoint import Saved
     from hpcmtl.training.learner import Framework
     from hpcmtl.training.session import Session
 
@@ -186,7 +187,8 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
     started, clock = datetime.now(timezone.utc), time.monotonic()
     growing = GrowingJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
     result: JobResult | None = None
-    control_comm = world.dup()
+    control_comm, answers = world.dup(), world.dup()
+    handover = Handover(control_comm, answers, Shelf(planned.prepared.job.artifact_memory))
     if world.rank == 0:
         write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": list(planned.hosts)})
         with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
@@ -194,7 +196,7 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
             desk = Desk(planned.directory.requests, dispatcher, observer, growing)
-            _work(world, control_comm, boxes, (growing, framework, dispatcher, desk))
+            _work(world, control_comm, boxes, (growing, framework, handover), (dispatcher, desk))
             desk.close()
             seconds = time.monotonic() - clock
             result = _result(
@@ -206,9 +208,10 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
             write_json_atomically(planned.directory.results_file, to_dict(result))
             observer.record("job_ended", status=result.status, seconds=seconds)
     else:
-        _work(world, control_comm, boxes, (growing, framework, None, None))
+        _work(world, control_comm, boxes, (growing, framework, handover), None)
     result = world.bcast(result)
     control_comm.free()
+    answers.free()
     assert result is not None
     return result
 
@@ -217,37 +220,38 @@ def _work(
     world: Communicator,
     control_comm: Communicator,
     boxes: Mailboxes,
-    parts: tuple[GrowingJob, Framework, Dispatcher | None, Desk | None],
+    parts: tuple[GrowingJob, Framework, Handover],
+    helm: tuple[Dispatcher, Desk] | None,
 ) -> None:
-    growing, framework, dispatcher, desk = parts
-    steersman = Attended(dispatcher, desk) if dispatcher is not None and desk is not None else None
-    with open_meeting(world, growing.prepared.job, dispatcher, steersman) as meeting:
-        control = ControlThread(control_comm, boxes, meeting.steersman)
+    growing, framework, handover = parts
+    steersman = Attended(*helm) if helm is not None else None
+    with open_meeting(world, growing.prepared.job, helm[0] if helm else None, steersman) as meeting:
+        control = ControlThread(control_comm, boxes, meeting.steersman, handover)
         control.start()
-        Worker(world, boxes, _session_opener(growing, framework, boxes, meeting), growing.take_up).work()
+
+        def open_session(command: RunLayer, group: Communicator, states: dict[str, Saved]) -> Session:
+            context = SessionContext(
+                job=growing.prepared.job,
+                task=command.task,
+                layers=command.layers,
+                step=command.step,
+                arrays=growing.prepared.arrays,
+                files=growing.prepared.files,
+                directory=growing.directory,
+                group=group,
+                framework=framework,
+                report=boxes.progress,
+                stop_requested=boxes.should_stop,
+                orders=lambda: boxes.layer,
+                post=meeting.post,
+                handover=handover,
+                homes=boxes.homes,
+                states=states,
+            )
+            return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
+
+        Worker(world, boxes, open_session, growing.take_up).work()
         control.join()
-
-
-def _session_opener(growing: GrowingJob, framework: Framework, boxes: Mailboxes, meeting: Meeting) -> OpenSession:
-    def open_session(command: RunLayer, group: Communicator) -> Session:
-        context = SessionContext(
-            job=growing.prepared.job,
-            task=command.task,
-            layers=command.layers,
-            step=command.step,
-            arrays=growing.prepared.arrays,
-            files=growing.prepared.files,
-            directory=growing.directory,
-            group=group,
-            framework=framework,
-            report=boxes.progress,
-            stop_requested=boxes.should_stop,
-            orders=lambda: boxes.layer,
-            post=meeting.post,
-        )
-        return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
-
-    return open_session
 
 
 def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float) -> JobResult:

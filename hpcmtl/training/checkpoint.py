@@ -40,7 +40,7 @@ def save_checkpoint(context: SessionContext, layer: int, saved: Saved) -> None:
         seal(path, saved.state, {"task": context.task, **saved.facts})
 
 
-def newest_state(context: SessionContext, layer: int, mine: Saved | None) -> Saved | None:
+def newest_state(context: SessionContext, layer: int) -> Saved | None:
     """What a layer goes on from, the same on all ranks; None for a fresh start (collective).
 
     A rank that was in the group of the layer before still has it, and gives it to the others: a tenth of the time that
@@ -49,8 +49,8 @@ def newest_state(context: SessionContext, layer: int, mine: Saved | None) -> Sav
     Args:
         context: of the session; with the step at which the task stands, if that is known.
         layer: that is to be run.
-        mine: what this rank has last saved, of this task; that is what is returned, if it is the newest.
     """
+    mine = context.states.get(context.task)
     have = mine is not None and mine.facts["step"] == context.step
     holders = context.group.allgather(have)
     if not any(holders):

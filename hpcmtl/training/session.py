@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.exchange.handover import Handover
     from hpcmtl.exchange.post import Post
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.rundir import RunDirectory
+    from hpcmtl.training.checkpoint import Saved
     from hpcmtl.training.learner import Framework
 
 
@@ -40,6 +42,9 @@ class SessionContext:
         stop_requested: whether the layer is to stop at the next step boundary.
         orders: what else was ordered for the layer that runs.
         post: reaches the office where tasks meet that run at the same time; None if no tasks of the job do.
+        handover: what hands artifacts from memory to memory; None where they go through files alone.
+        homes: task that this one needs -> rank of the world that answers for its artifact in memory.
+        states: task -> what this rank knows of its newest checkpoint.
     """
 
     job: Job
@@ -55,6 +60,9 @@ class SessionContext:
     step: int | None = None
     orders: Callable[[], LayerOrders] = LayerOrders
     post: Post | None = None
+    handover: Handover | None = None
+    homes: Mapping[str, int] = field(default_factory=dict)
+    states: dict[str, Saved] = field(default_factory=dict)
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""
@@ -117,10 +125,11 @@ class Session(Protocol):
         """Let go of the group, and of the engine that belongs to it; harmless when called again."""
         ...
 
-    def join(self, group: Communicator, step: int | None) -> bool:
-        """Once closed, go on with another group, after so many steps of the task; False if another session must.
+    def mover(self) -> Callable[[Communicator, int | None], None] | None:
+        """What lets a session that was closed go on with another group, after so many steps of the task (collective).
 
         What this rank has built for the task serves again; its state comes from a rank that has it, or a checkpoint.
+        None if another session has to take its place.
         """
         ...
 

@@ -157,6 +157,57 @@ def check_array_of_another_size(comm: Communicator) -> None:
             comm.Recv(np.zeros(length), 0)
 
 
+def check_arrays_under_way(comm: Communicator) -> None:
+    """Big arrays cross between neighbours that both send first; what is asked for first is what came first."""
+    before, after = neighbours(comm)
+    received = [np.empty(BIG // 8) for _ in range(2)]
+    receiving = [comm.Irecv(array, before, tag=4) for array in received]
+    sending = [comm.Isend(np.full(BIG // 8, 10.0 * comm.rank + number), after, tag=4) for number in range(2)]
+    receiving[1].wait()
+    until(receiving[0].test)
+    for handle in sending:
+        handle.wait()
+
+    assert [array[[0, -1]].tolist() for array in received] == [[10.0 * before + n] * 2 for n in range(2)]
+    assert receiving[1].test()
+
+
+def check_arrays_under_way_of_another_size(comm: Communicator) -> None:
+    """A receiver that expects a longer or a shorter array is told when it waits."""
+    if comm.size == 1:  # Open MPI cuts what a rank sends itself and says nothing
+        return
+    before, after = neighbours(comm)
+    for length in (9, 11):
+        receiving = comm.Irecv(np.zeros(length), before, tag=4)
+        sending = comm.Isend(np.ones(10), after, tag=4)
+        with pytest.raises(CommunicationError, match=rf"rank {comm.rank} of {comm.size}: Irecv\(source={before}"):
+            receiving.wait()
+        sending.wait()
+
+
+def check_a_second_thread_on_the_same_communicator(comm: Communicator) -> None:
+    """A thread that takes requests by their tag does not disturb the main thread, which takes the answers by theirs."""
+    before, after = neighbours(comm)
+    rounds = 30
+
+    def serve() -> None:
+        for _ in range(rounds):
+            until(lambda: comm.iprobe(tag=1))
+            length = comm.recv(tag=1)
+            comm.Isend(np.full(length, comm.rank), before, tag=2).wait()
+
+    with ThreadPoolExecutor() as threads:
+        serving = threads.submit(serve)
+        for number in range(rounds):
+            answer = np.empty(20_000 * (number % 2) + 1, np.int64)
+            receiving = comm.Irecv(answer, after, tag=2)
+            comm.isend(len(answer), after, tag=1).wait()
+            receiving.wait()
+
+            assert (answer == after).all()
+        serving.result()
+
+
 def check_arrays_that_cannot_travel(comm: Communicator) -> None:
     """Uppercase verbs refuse, on the spot, arrays with gaps and dtypes that do not add up."""
     with pytest.raises(ValueError, match="contiguous"):

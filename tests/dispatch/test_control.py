@@ -65,7 +65,9 @@ class Job:
         desk = Desk(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None
         control = ControlThread(control_comm, boxes, Attended(dispatcher, desk) if desk else dispatcher)
         control.start()
-        Worker(world, boxes, lambda command, group: self.session(self, command.task, group, (world, boxes))).work()
+        Worker(
+            world, boxes, lambda command, group, states: self.session(self, command.task, group, (world, boxes))
+        ).work()
         control.join()
         world.barrier()
         return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
@@ -101,12 +103,14 @@ class Talker:
         with self.job.lock:
             self.job.closed.append((self.task, self.world.rank))
 
-    def join(self, group, step):
+    def mover(self):
         """See `Session`."""
+        return self._join
+
+    def _join(self, group, step):
         assert step is not None
         self.group = group
         self.group.barrier()
-        return True
 
 
 def nothing(session, layer):

@@ -79,13 +79,16 @@ class Bench:
 
         def on_rank(world: Communicator) -> list[LayerOutcome | None]:
             session, step = None, 0
+            states: dict[str, Any] = {}
             outcomes = []
             for layer, ranks in enumerate(groups):
                 outcome = None
                 if world.rank in ranks:
                     group = world.create_group(ranks, tag=0)
-                    context = self.context(task, group, step=step)
-                    if session is None or not session.join(group, step):
+                    if all(group.allgather(session is not None)):
+                        session.mover()(group, step)
+                    else:
+                        context = self.context(task, group, step=step, states=states)
                         session = SESSIONS[self.prepared.job.tasks[task].kind](context)
                     outcome = session.run_layer(layer)
                     session.close()

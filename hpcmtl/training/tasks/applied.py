@@ -7,38 +7,41 @@ parts, so that a task that was stopped goes on where it was and its ranks may ch
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.data.hdf5 import describe, read_split, write_dataset_file
+from hpcmtl.data.hdf5 import numbers_in, write_dataset_file
 from hpcmtl.data.sequential import sequential_batches
+from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import read_sealed, seal
-from hpcmtl.exchange.transfer import gather_rows, share
+from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
 from hpcmtl.jobfile.schema import Applied
 from hpcmtl.results.progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.taskgraph.work import APPLIED_BATCH
+from hpcmtl.training.inputs import Inputs
+from hpcmtl.training.publish import keep_rows, publish_rows
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoint_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.learner import Arrays
     from hpcmtl.training.session import SessionContext
 
 INPUT = "input"
-PARAMETERS = "parameters/"
+_NO_ROWS = np.empty((0,), np.float32)
 
 
 class AppliedSession:
     """Runs a network over samples; a kind says which `part` and what becomes of the outputs (`finish`)."""
 
     part: str | None = None
+    publishes = True
 
     def __init__(self, context: SessionContext, splits: Sequence[str], targets: Mapping[str, str]) -> None:
         """Load the network.
@@ -55,52 +58,65 @@ class AppliedSession:
         self.objectives = objectives_of(context.job, trained)
         self._batch_size = task.batch_size or APPLIED_BATCH
         self._splits = list(splits)
-        self.input = context.source(INPUT, task.input or trained.input)
-        self._sources = [self.input, *(context.source(key, reference) for key, reference in targets.items())]
+        self._inputs = Inputs(context)
+        references = {INPUT: task.input or trained.input, **targets}
+        self._sources = list(self._inputs.sources(references, self._rows_wanted).values())
+        self.input = self._sources[0]
         self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
-        shape = describe(self.input.path).datasets[self.input.dataset].shape
+        shape = self.input.described().datasets[self.input.dataset].shape
         names = tuple(objective.name for objective in self.objectives)
         self._network = context.framework.network(network_of(context.job, trained), shape, names)
         producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
-        path = artifact_file(context.directory, producer)
-        self._network.load_parameters(share(context.group, lambda: read_sealed(path, PARAMETERS))[0])
+        self._network.load_parameters(self._inputs.parameters(producer))
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
         started = time.perf_counter()
-        rows = self._run(layer)
+        rows, kept_by = self._run(layer)
         seconds = time.perf_counter() - started
         metrics: Mapping[str, float] = {}
         if self.context.group.rank == 0:
-            seal(self._part_file(layer), rows, {"task": self.context.task, "layer": layer})
+            seal(self._part_file(layer), rows, {"task": self.context.task, "layer": layer, "holders": kept_by})
             if layer == self.context.layers - 1:
-                metrics = self.finish(self._joined())
+                arrays, holders = self._joined()
+                metrics = self.finish(arrays)
+                if self.publishes:
+                    publish_rows(self.context, arrays, self.input.split(), holders)
         samples = self._bounds[layer + 1] - self._bounds[layer]
         fullest = -(-samples // self.context.group.size)
         steps = -(-fullest // self._batch_size)
         return LayerOutcome(
-            steps, fullest / max(steps, 1), seconds / max(steps, 1), time.perf_counter() - started, metrics=metrics
+            steps,
+            fullest / max(steps, 1),
+            seconds / max(steps, 1),
+            time.perf_counter() - started,
+            metrics=metrics,
+            facts=self._inputs.facts(),
         )
 
     def close(self) -> None:
         """See `Session`; a network alone holds nothing of the group."""
 
-    def join(self, group: Communicator, step: int | None) -> bool:
-        """See `Session`; the network does not change."""
-        self.context = replace(self.context, group=group, step=step)
-        return True
+    def mover(self) -> None:
+        """See `Session`; in another group, this rank has other samples."""
 
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
         """Make of the outputs for all samples what the task is for, here a data file for other tasks; give metrics.
 
         Only called on the group's first rank.
         """
-        split = read_split(self.input.path)
-        write_dataset_file(artifact_file(self.context.directory, self.context.task), arrays, split)
+        write_dataset_file(artifact_file(self.context.directory, self.context.task), arrays, self.input.split())
         return {}
 
-    def _run(self, layer: int) -> Arrays:
-        """Run this rank's share of the layer's samples; return all rows on the first rank."""
+    def _rows_wanted(self, split: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+        """Spans of the samples that fall to this rank, layer by layer."""
+        samples, group = numbers_in(split, self._splits), self.context.group
+        layers = pairwise(layer_bounds(len(samples), self.context.layers))
+        shares = [shard(samples[start:stop], group.rank, group.size) for start, stop in layers]
+        return [(int(share[0]), int(share[-1]) + 1) for share in shares if len(share)]
+
+    def _run(self, layer: int) -> tuple[Arrays, list[int]]:
+        """Run this rank's share of the layer's samples; return all rows on the first rank, and who keeps them."""
         group, piece = self.context.group, slice(self._bounds[layer], self._bounds[layer + 1])
         kept: dict[str, list[np.ndarray[Any, Any]]] = {}
         count = 0
@@ -116,8 +132,10 @@ class AppliedSession:
                 self._report(layer, count, time.perf_counter() - started)
         # A rank without samples does not know the names: those that have some tell them.
         names = sorted(set().union(*group.allgather(set(kept))))
-        gathered = {name: gather_rows(group, _stacked(kept.get(name))) for name in names}
-        return {name: rows for name, rows in gathered.items() if rows is not None}
+        mine = {name: np.concatenate(rows) for name, rows in kept.items()}
+        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else []
+        gathered = {name: gather_rows(group, mine.get(name, _NO_ROWS)) for name in names}
+        return {name: rows for name, rows in gathered.items() if rows is not None}, holders
 
     def _report(self, layer: int, count: int, seconds: float) -> None:
         if self.context.group.rank == 0:
@@ -127,13 +145,13 @@ class AppliedSession:
                 StepProgress(self.context.task, layer, 0, None, speed, min(count / share_of_layer, 1.0))
             )
 
-    def _joined(self) -> Arrays:
-        parts = [read_sealed(self._part_file(layer))[0] for layer in range(self.context.layers)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def _joined(self) -> tuple[Arrays, dict[tuple[int, int], list[int]]]:
+        """The rows of all layers, and who keeps those of each."""
+        parts = [read_sealed(self._part_file(layer)) for layer in range(self.context.layers)]
+        holders = {
+            span: facts.get("holders", []) for span, (_, facts) in zip(pairwise(self._bounds), parts, strict=True)
+        }
+        return {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}, holders
 
     def _part_file(self, layer: int) -> Any:
         return checkpoint_file(self.context.directory, self.context.task, layer)
-
-
-def _stacked(rows: list[np.ndarray[Any, Any]] | None) -> np.ndarray[Any, Any]:
-    return np.concatenate(rows) if rows else np.empty((0,), np.float32)

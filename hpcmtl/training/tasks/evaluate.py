@@ -28,6 +28,8 @@ class EvaluateSession(AppliedSession):
         objectives = objectives_of(context.job, applied_to(context.job, task))
         super().__init__(context, [task.split], {_TARGET + each.name: each.target for each in objectives})
 
+    publishes = False
+
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
         """Metrics over all rows: exact, whatever the number of ranks and layers."""
         return {

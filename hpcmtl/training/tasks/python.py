@@ -11,11 +11,11 @@ import numpy as np
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import write_dataset_file
-from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError, Problem, TaskFailedError
-from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.schema import Python
+from hpcmtl.training.inputs import PARAMETERS, Inputs
+from hpcmtl.training.publish import publish_whole
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class PythonSession:
         assert isinstance(task, Python)
         self._context, self._task = context, task
         self._function = resolve(task.callable)
+        self._inputs = Inputs(context)
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
@@ -72,29 +73,33 @@ class PythonSession:
             group=context.group,
             seed=context.seed("python", layer),
             read=self._read,
-            parameters=lambda name: _parameters(context, name),
+            parameters=self._parameters,
             stop_requested=context.stop_requested,
         )
         result = self._function(given)
         metrics = on_root(context.group, lambda: self._publish(result))
         seconds = time.perf_counter() - started
-        return LayerOutcome(1, 0, seconds, seconds, metrics=metrics)
+        return LayerOutcome(1, 0, seconds, seconds, metrics=metrics, facts=self._inputs.facts())
 
     def close(self) -> None:
         """See `Session`; nothing is held."""
 
-    def join(self, group: Communicator, step: int | None) -> bool:  # noqa: ARG002 - there is one layer, and no state
-        """See `Session`."""
-        return False
+    def mover(self) -> None:
+        """See `Session`; there is one layer."""
 
     def _read(self, reference: str) -> np.ndarray[Any, Any]:
         origin = reference.partition("/")[0]
         if origin not in self._context.files and origin not in self._task.needs:
             valid = ", ".join([*self._context.files, *self._task.needs])
             raise InputError([Problem(f"task {self._context.task}", f"{origin!r} is not among its inputs ({valid})")])
-        source = self._context.source("", reference)
-        with open_array(source.path, source.dataset) as reader:
+        own = origin in self._context.files
+        source = self._context.source("", reference) if own else self._inputs.source_alone(reference)
+        with source.opened() as reader:
             return reader.read(0, reader.samples)
+
+    def _parameters(self, name: str) -> Arrays:
+        arrays = self._inputs.parameters_alone(name)
+        return {key.removeprefix(PARAMETERS): array for key, array in arrays.items()}
 
     def _publish(self, returned: Any) -> dict[str, float]:
         if returned is not None and not isinstance(returned, Mapping):
@@ -111,13 +116,9 @@ class PythonSession:
             samples = len(next(iter(arrays.values())))
             split = np.asarray(result.pop("split", np.zeros(samples)), np.uint8)
             write_dataset_file(artifact_file(self._context.directory, self._context.task), arrays, split)
+            publish_whole(self._context, arrays, split)
         odd = [name for name, value in result.items() if not isinstance(value, int | float | np.number)]
         if odd:
             text = f"task {self._context.task}: {', '.join(odd)} is neither a number nor among `outputs`"
             raise TaskFailedError(f"{text} ({', '.join(self._task.outputs) or 'none'})")
         return {name: float(value) for name, value in result.items()}
-
-
-def _parameters(context: SessionContext, name: str) -> Arrays:
-    arrays, _ = read_sealed(artifact_file(context.directory, name), "parameters/")
-    return {key.removeprefix("parameters/"): array for key, array in arrays.items()}

@@ -12,21 +12,22 @@ import numpy as np
 from hpcmtl.data.batches import Batches, Feed
 from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
-from hpcmtl.data.hdf5 import describe
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.data.sources import selected
-from hpcmtl.exchange.store import read_sealed, seal
-from hpcmtl.exchange.transfer import gather_rows, share
+from hpcmtl.exchange.store import seal
+from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.network import network_of, objectives_of, takeovers_of
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.checkpoint import Saved, newest_state, save_checkpoint
 from hpcmtl.training.coupling import Boundary, open_coupling
+from hpcmtl.training.inputs import PARAMETERS, Inputs, every_row
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
 from hpcmtl.training.metrics import compute
 from hpcmtl.training.orders import RateTaken
+from hpcmtl.training.publish import publish_parameters
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from hpcmtl.training.orders import LayerOrders
     from hpcmtl.training.session import SessionContext
 
-PARAMETERS = "parameters/"
 KEPT_BYTES = 32 << 20  # of samples that a session without a group keeps in memory
+_WEIGHTS = "weights"
 
 
 class TrainSession:
@@ -53,11 +54,12 @@ class TrainSession:
         self._objectives = objectives_of(context.job, task)
         self._metrics: dict[str, float] = {}
         self._next_step: int | None = None
-        self._saved: Saved | None = None  # what this rank knows of the newest checkpoint
-        self._joined = True
+        self._entered = True  # whether the ranks of the group have yet to agree on where the task stands
+        self._loaded: Saved | None = None  # the state that the learner has
         self._waited = 0.0
+        self._inputs = Inputs(context)
         self._feed = self._make_feed()
-        samples = _train_samples(context, task.input)
+        samples = len(selected(self._feed.sources[:1], ["train"]))
         self._samples = samples
         self._steps_per_epoch = batches_per_epoch(samples, self._feed.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
@@ -76,7 +78,8 @@ class TrainSession:
         context = self._context
         if not self._begun(layer):  # what it needs of a task beside it is not there, and that task has paused
             return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True)
-        self._saved = None  # it takes as much memory as the state itself
+        context.states.pop(context.task, None)  # it takes as much memory as the state itself
+        self._loaded = None
         assert self._next_step is not None
         orders = context.orders()
         if orders.rate is not None:
@@ -96,11 +99,13 @@ class TrainSession:
             "metrics": self._metrics,
             "versions": {} if self._coupling is None else self._coupling.taken,
         }
-        self._saved = Saved(state, facts)
-        save_checkpoint(context, layer, self._saved)
-        if layer == context.layers - 1 and not trained.stopped and context.group.rank == 0:
+        context.states[context.task] = self._loaded = Saved(state, facts)
+        save_checkpoint(context, layer, context.states[context.task])
+        if layer == context.layers - 1 and not trained.stopped:
             parameters = {name: array for name, array in state.items() if name.startswith(PARAMETERS)}
-            seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
+            if context.group.rank == 0:
+                seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
+            publish_parameters(context, parameters)
         return self._outcome(trained, (first, started, seconds))
 
     def close(self) -> None:
@@ -109,22 +114,25 @@ class TrainSession:
         if self._feed.kept.bytes > KEPT_BYTES:
             self._feed.kept.arrays = None
 
-    def join(self, group: Communicator, step: int | None) -> bool:
+    def mover(self) -> Callable[[Communicator, int | None], None] | None:
         """See `Session`; a task that exchanges parameters with others begins afresh, from its checkpoint."""
-        if self._coupling is not None:
-            return False
+        return None if self._coupling is not None else self._join
+
+    def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
+        self._inputs = Inputs(self._context)
         self._context.framework.join(self._learner, self._settings, group)
-        self._joined = True
-        return True
+        self._entered = True
 
     def _make_feed(self) -> Feed:
-        context, task = self._context, self._task
-        sources = [context.source(INPUT, task.input)]
-        sources += [context.source(TARGET + objective.name, objective.target) for objective in self._objectives]
-        weights = context.source("weights", task.sample_weights) if task.sample_weights else None
+        task = self._task
+        references = {INPUT: task.input, **{TARGET + each.name: each.target for each in self._objectives}}
+        if task.sample_weights:
+            references[_WEIGHTS] = task.sample_weights
+        sources = self._inputs.sources(references, every_row)
+        weights = sources.pop(_WEIGHTS, None)
         assert task.batch_size is not None, "defaults are filled in"
-        return Feed(tuple(sources), task.batch_size, sample_weights=weights)
+        return Feed(tuple(sources.values()), task.batch_size, sample_weights=weights)
 
     def _make_learner(self) -> Learner:
         context, task = self._context, self._task
@@ -134,23 +142,24 @@ class TrainSession:
         self._settings = LearnerSettings(
             task.optimizer, task.engine, task.compression, task.freeze, context.seed("initial parameters")
         )
-        shape = _sample_shape(context, task.input)
+        source = self._feed.sources[0]
+        shape = source.described().datasets[source.dataset].shape
         network = network_of(context.job, task)
         return context.framework.learner((network, shape), self._objectives, self._settings, context.group)
 
     def _begun(self, layer: int) -> bool:
         """Be ready for the first step of a layer; False if that cannot be now."""
-        if self._joined and not self._begin(layer):
+        if self._entered and not self._begin(layer):
             return False
-        self._joined = False
+        self._entered = False
         assert self._next_step is not None
         return self._coupling is None or not self._coupling.begin(self._learner, self._boundary(layer, self._next_step))
 
     def _begin(self, layer: int) -> bool:
         """Take up the newest checkpoint, or fresh and taken-over parameters, if they are there."""
-        found = newest_state(self._context, layer, self._saved)
+        found = newest_state(self._context, layer)
         if found is not None:
-            if found is not self._saved:
+            if found is not self._loaded:
                 self._learner.load_state(found.state)
             self._next_step = int(found.facts["step"])
             self._metrics = dict(found.facts["metrics"])
@@ -165,9 +174,7 @@ class TrainSession:
                     return False
                 self._learner.take_over(newest, takeover)
                 continue
-            path = artifact_file(self._context.directory, takeover.producer)
-            parameters, _ = share(self._context.group, lambda path=path: read_sealed(path, PARAMETERS))  # type: ignore[misc]
-            self._learner.take_over(parameters, takeover)
+            self._learner.take_over(self._inputs.parameters(takeover.producer), takeover)
         self._learner.synchronise()
         self._next_step = 0
         return True
@@ -266,6 +273,7 @@ class TrainSession:
                 "data_wait": self._waited / max(training_seconds, 1e-9),
                 "skipped_steps": self._learner.skipped_steps,
                 **({} if self._coupling is None else self._coupling.facts()),
+                **self._inputs.facts(),
             },
             engine=self._learner.engine_name,
             engine_reason=self._learner.engine_reason,
@@ -289,12 +297,3 @@ def make_schedule(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> sch
         decay = schedules.Poly(spec.power)
     warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
     return schedules.Schedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)
-
-
-def _train_samples(context: SessionContext, reference: str) -> int:
-    return len(selected([context.source(INPUT, reference)], ["train"]))
-
-
-def _sample_shape(context: SessionContext, reference: str) -> tuple[int, ...]:
-    source = context.source(INPUT, reference)
-    return describe(source.path).datasets[source.dataset].shape

@@ -1,0 +1,192 @@
+"""Hands artifacts from memory to memory: ranks that made rows answer ranks that need them, while they train.
+
+A rank that needs rows asks in its main thread. It asks one rank for the catalogue of the artifact, works out who has
+what it wants (`plan_moves`), and asks each of these once. Who is asked answers in its control thread, which takes all
+messages of a job anyway: the question comes as one of them, the answer goes as buffers on a communicator of its own.
+Whoever has dropped its rows says so, and the file serves.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.exchange.redistribute import Block, in_chunks, plan_moves
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcmtl.communicators.base import Communicator, SendHandle
+    from hpcmtl.exchange.redistribute import Move, Rows
+    from hpcmtl.exchange.shelf import Shelf
+    from hpcmtl.exchange.transfer import Packed
+
+Spans = dict[str, list[tuple[int, int]]]
+
+_ANSWER, _ROWS = 1, 2
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An array of an artifact: dtype, shape, and which rank of the world has which rows."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What an artifact in memory holds; `packed` says what lies in the bytes of its array, if it is parameters."""
+
+    task: str
+    version: int
+    arrays: Mapping[str, Listed]
+    packed: Packed = ()
+
+
+@dataclass(frozen=True)
+class WantCatalogue:
+    """The question for the catalogue of a task's artifact."""
+
+    task: str
+
+
+@dataclass(frozen=True)
+class WantRows:
+    """The question for rows of arrays: (name, first row, row after the last)."""
+
+    task: str
+    version: int
+    parts: tuple[tuple[str, int, int], ...]
+
+
+Question = WantCatalogue | WantRows
+
+
+class Handover:
+    """One a rank, shared by its main thread, which keeps and fetches, and its control thread, which serves."""
+
+    def __init__(self, control: Communicator, answers: Communicator, shelf: Shelf) -> None:
+        """Get ready.
+
+        Args:
+            control: the communicator of the control threads; questions are sent on it, and nothing is received.
+            answers: a duplicate of the world for answers alone.
+            shelf: what this rank keeps.
+        """
+        self._control, self._answers = control, answers
+        self._shelf = shelf
+        self._catalogues: dict[str, Catalogue] = {}
+        self._one_at_a_time = threading.Lock()  # users' code may ask from threads of its own
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank in the world."""
+        return self._control.rank
+
+    @property
+    def size(self) -> int:
+        """Number of ranks of the world."""
+        return self._control.size
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is kept in memory in this job."""
+        return self._shelf.limit > 0
+
+    def keep(self, task: str, version: int, pieces: Mapping[str, Rows]) -> None:
+        """Keep what this rank made of an artifact, as far as there is room; nobody may change it afterwards."""
+        self._shelf.put(task, version, pieces)
+
+    def publish(self, catalogue: Catalogue) -> None:
+        """Answer for an artifact from now on: who needs it asks this rank, by the word of the dispatcher."""
+        self._catalogues[catalogue.task] = catalogue
+
+    def serve(self, source: int, question: Question) -> list[SendHandle]:
+        """Answer a question of another rank, without waiting; called by the control thread."""
+        if isinstance(question, WantCatalogue):
+            return [self._answers.isend(self._catalogues.get(question.task), source, _ANSWER)]
+        found = [self._take(question.task, question.version, part) for part in question.parts]
+        if any(rows is None for rows in found):
+            return [self._answers.isend(False, source, _ANSWER)]
+        chunks = [chunk for rows in found if rows is not None for chunk in in_chunks(rows)]
+        sending: list[SendHandle] = [self._answers.isend(True, source, _ANSWER)]
+        return sending + [self._answers.Isend(chunk, source, _ROWS) for chunk in chunks]
+
+    def catalogue(self, task: str, home: int) -> Catalogue | None:
+        """What the rank `home` says that a task's artifact holds; None if it is not in memory."""
+        if home == self.rank:
+            return self._catalogues.get(task)
+        with self._one_at_a_time:
+            self._control.send(WantCatalogue(task), home)
+            found: Catalogue | None = self._answers.recv(home, _ANSWER)
+        return found
+
+    def fetch(self, catalogue: Catalogue, wanted: Spans) -> dict[str, np.ndarray[Any, Any]] | None:
+        """Get rows of arrays of an artifact, each from a rank that has it.
+
+        Args:
+            catalogue: of the artifact.
+            wanted: name of an array -> spans of its rows.
+
+        Returns:
+            The arrays in full length, of which the wanted rows alone are defined; None if they are larger than what a
+            rank may keep, or one of the ranks has dropped its part: then the file has to serve.
+        """
+        arrays = {name: catalogue.arrays[name] for name in wanted}
+        moves = {name: self._moves(catalogue, listed, wanted[name]) for name, listed in arrays.items()}
+        if sum(_bytes(arrays[name], moves[name]) for name in wanted) > self._shelf.limit:
+            return None
+        found = {name: np.empty(listed.shape, np.dtype(listed.dtype)) for name, listed in arrays.items()}
+        parts: dict[int, list[tuple[str, int, int]]] = {}
+        for name in wanted:
+            for move in moves[name]:
+                parts.setdefault(move.source, []).append((name, move.start, move.stop))
+        with self._one_at_a_time:
+            complete = self._ask(catalogue, parts, found)
+        return found if complete else None
+
+    def _moves(self, catalogue: Catalogue, listed: Listed, spans: Sequence[tuple[int, int]]) -> tuple[Move, ...]:
+        mine = self._shelf.spans(catalogue.task, catalogue.version, listed.name)
+        own = [Block(self.rank, *span) for span in mine]
+        others = [block for block in listed.blocks if block.rank != self.rank or not mine]
+        return plan_moves([*own, *others], [Block(self.rank, *span) for span in spans])
+
+    def _ask(
+        self, catalogue: Catalogue, parts: Mapping[int, list[tuple[str, int, int]]], into: Mapping[str, Any]
+    ) -> bool:
+        """Ask every rank for its parts, then take the answers; say whether all had what they were asked for."""
+        others = [source for source in parts if source != self.rank]
+        for source in others:
+            self._control.send(WantRows(catalogue.task, catalogue.version, tuple(parts[source])), source)
+        granted = True
+        for name, start, stop in parts.get(self.rank, []):
+            rows = self._take(catalogue.task, catalogue.version, (name, start, stop))
+            granted = granted and rows is not None
+            if rows is not None:
+                into[name][start:stop] = rows
+        receiving = []
+        for source in others:
+            if self._answers.recv(source, _ANSWER):
+                targets = [into[name][start:stop] for name, start, stop in parts[source]]
+                chunks = [chunk for target in targets for chunk in in_chunks(target)]
+                receiving += [self._answers.Irecv(chunk, source, _ROWS) for chunk in chunks]
+            else:
+                granted = False
+        for handle in receiving:
+            handle.wait()
+        return granted
+
+    def _take(self, task: str, version: int, part: tuple[str, int, int]) -> np.ndarray[Any, Any] | None:
+        name, start, stop = part
+        return self._shelf.take(task, version, name, (start, stop))
+
+
+def _bytes(listed: Listed, moves: Sequence[Move]) -> int:
+    row = np.dtype(listed.dtype).itemsize * int(np.prod(listed.shape[1:], dtype=np.int64))
+    return row * sum(move.stop - move.start for move in moves)

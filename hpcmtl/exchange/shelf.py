@@ -1,0 +1,80 @@
+"""What one rank keeps of artifacts in memory: rows that it made, for ranks that need them, up to a number of bytes."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from hpcmtl.exchange.redistribute import Rows
+
+
+@dataclass
+class _Kept:
+    """The rows of one version of one artifact, by the name of the array."""
+
+    version: int
+    rows: dict[str, list[Rows]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(rows.array.nbytes for pieces in self.rows.values() for rows in pieces)
+
+
+class Shelf:
+    """Filled by the main thread, read by it and by the thread that answers others.
+
+    When there is no room, the artifact that has been here longest goes: its file serves from then on.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Make an empty one that holds at most `limit` bytes."""
+        self.limit = limit
+        self._kept: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def put(self, task: str, version: int, pieces: Mapping[str, Rows]) -> None:
+        """Keep rows of a task's artifact; nobody may change them afterwards.
+
+        Those of another version of the same artifact are dropped. What alone is larger than the limit is not kept.
+        """
+        size = sum(rows.array.nbytes for rows in pieces.values())
+        with self._lock:
+            kept = self._kept.get(task)
+            if kept is None or kept.version != version:
+                self._kept.pop(task, None)
+                kept = _Kept(version)
+            if kept.size + size > self.limit:
+                self._kept.pop(task, None)
+                return
+            while size + sum(each.size for each in self._kept.values()) > self.limit:
+                oldest = next(name for name in self._kept if name != task)
+                del self._kept[oldest]
+            self._kept[task] = kept
+            for name, rows in pieces.items():
+                others = [piece for piece in kept.rows.get(name, []) if piece.start != rows.start]
+                kept.rows[name] = [*others, rows]
+
+    def spans(self, task: str, version: int, name: str) -> list[tuple[int, int]]:
+        """Which rows of an array are here, as pairs of the first and the one after the last."""
+        with self._lock:
+            return [(rows.start, rows.stop) for rows in self._pieces(task, version, name)]
+
+    def take(self, task: str, version: int, name: str, span: tuple[int, int]) -> np.ndarray[Any, Any] | None:
+        """Rows of an array as they lie here, not to be changed; None if they are not here (any more)."""
+        start, stop = span
+        with self._lock:
+            for rows in self._pieces(task, version, name):
+                if rows.start <= start and stop <= rows.stop:
+                    return rows.array[start - rows.start : stop - rows.start]
+        return None
+
+    def _pieces(self, task: str, version: int, name: str) -> list[Rows]:
+        kept = self._kept.get(task)
+        return [] if kept is None or kept.version != version else kept.rows.get(name, [])

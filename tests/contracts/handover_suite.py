@@ -1,0 +1,149 @@
+"""Artifacts from memory to memory over a real communicator: checks that are called on all of its ranks.
+
+As a program, on the ranks of an mpirun, this file runs all of them over MPI; `exchange/test_handover.py` runs them over
+threads as well.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.communicators.mailbox import next_message
+from hpcmtl.communicators.outcome import abort_on_error
+from hpcmtl.exchange.handover import Catalogue, Handover, Listed
+from hpcmtl.exchange.redistribute import Rows, dealt
+from hpcmtl.exchange.shelf import Shelf
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hpcmtl.communicators.base import Communicator
+
+ROWS = 100_003
+WHOLE = np.arange(3 * ROWS).reshape(ROWS, 3)
+
+
+def pieces(start: int, stop: int) -> dict[str, Rows]:
+    """What a rank made of the array x."""
+    return {"x": Rows(start, WHOLE[start:stop].copy())}
+
+
+class Serving:
+    """A rank whose control thread answers questions as long as the block lasts on any rank."""
+
+    def __init__(self, world: Communicator, limit: int = 1 << 30) -> None:
+        self._world = world
+        self._control, self._answers = world.dup(), world.dup()
+        self.handover = Handover(self._control, self._answers, Shelf(limit))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Handover:
+        self._thread.start()
+        return self.handover
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._world.barrier()
+            self._stop.set()
+            self._thread.join()
+            self._control.free()
+            self._answers.free()
+
+    def _serve(self) -> None:
+        sending = []
+        while not self._stop.is_set():
+            message = next_message(self._control, self._stop, 0.01)
+            if message is not None:
+                sending += self.handover.serve(message.source, message.value)
+            sending = [handle for handle in sending if not handle.test()]
+        for handle in sending:
+            handle.wait()
+
+
+def publish(world: Communicator, handover: Handover, task: str = "a") -> None:
+    """All ranks keep their share of the array x, and the last of them answers for it."""
+    blocks = dealt(range(world.size), ROWS)
+    mine = blocks[world.rank]
+    handover.keep(task, 0, pieces(mine.start, mine.stop))
+    if world.rank == world.size - 1:
+        handover.publish(Catalogue(task, 0, {"x": Listed("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
+    world.barrier()
+
+
+def check_all_want_all_at_once(world: Communicator) -> None:
+    """Every rank gets every row, several times over, as the ranks please."""
+    with Serving(world) as handover:
+        publish(world, handover)
+        for _ in range(1 + world.rank % 3):
+            catalogue = handover.catalogue("a", world.size - 1)
+            assert catalogue is not None
+            found = handover.fetch(catalogue, {"x": [(0, ROWS)]})
+            assert found is not None
+            assert np.array_equal(found["x"], WHOLE)
+
+
+def check_spans(world: Communicator) -> None:
+    """A rank gets the rows that it wants, wherever they lie, and no others."""
+    with Serving(world) as handover:
+        publish(world, handover)
+        catalogue = handover.catalogue("a", world.size - 1)
+        spans = [(7, 9), (1000, ROWS // 2 + 17), (ROWS - 1, ROWS)]
+        found = handover.fetch(catalogue, {"x": spans})
+        for start, stop in spans:
+            assert np.array_equal(found["x"][start:stop], WHOLE[start:stop])
+
+
+def check_nobody_waits_for_a_main_thread(world: Communicator) -> None:
+    """Rank 0 gets all rows while the main threads of the others wait for it."""
+    with Serving(world) as handover:
+        publish(world, handover)
+        if world.rank == 0:
+            found = handover.fetch(handover.catalogue("a", world.size - 1), {"x": [(0, ROWS)]})
+            assert np.array_equal(found["x"], WHOLE)
+        world.bcast(None)
+
+
+def check_what_is_not_in_memory(world: Communicator) -> None:
+    """An unknown artifact has no catalogue; one that a rank has dropped, or that is too large, is not given in part."""
+    with Serving(world, limit=WHOLE.nbytes) as handover:
+        publish(world, handover)
+        assert handover.catalogue("b", 0) is None
+        catalogue = handover.catalogue("a", world.size - 1)
+        world.barrier()
+        if world.rank == world.size - 1:
+            handover.keep("b", 0, pieces(0, ROWS))  # which leaves no room for the rows of a
+        world.barrier()
+        assert handover.fetch(catalogue, {"x": [(0, ROWS)]}) is None
+        if world.rank < world.size - 1:
+            assert np.array_equal(handover.fetch(catalogue, {"x": [(0, 5)]})["x"][:5], WHOLE[:5])
+    with Serving(world, limit=WHOLE.nbytes - 1) as handover:
+        publish(world, handover)
+        assert handover.fetch(catalogue, {"x": [(0, ROWS)]}) is None
+
+
+CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
+
+
+def main() -> None:
+    """Run all checks on this rank; the first that fails on any rank ends all of them."""
+    from hpcmtl.communicators import mpi
+
+    world = mpi.world()
+    with abort_on_error(world):
+        for check in CHECKS:
+            if world.rank == 0:
+                print(check.__name__, flush=True)
+            check(world)
+            world.barrier()
+    if world.rank == 0:
+        print(f"{len(CHECKS)} checks passed on {world.size} ranks")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Artifacts that go from memory to memory, and the same through files: which way it was makes no difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import pytest
+from jobs import family
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from runs import Run, Starter
+
+# Who gets parameters or rows of another task here, and reports by a layer how they came.
+CONSUMERS = ["features", "digit", "parity", "joint", "outputs", "report", "census"]
+
+
+def fixed_widths(memory: str | int) -> dict[str, Any]:
+    """The family on three ranks, each task on exactly two, as the order of a sum depends on how many there are."""
+    job = family(ranks=3, artifact_memory=memory)
+    for task in job["tasks"].values():
+        task["ranks"] = 2
+        if "epochs" in task:
+            task["epochs"] = 1
+    job["tasks"]["outputs"]["ranks"] = 3
+    return job
+
+
+def published(run: Run) -> dict[str, np.ndarray]:
+    """Every array of every artifact."""
+    found: dict[str, np.ndarray] = {}
+
+    def collect(path: Path) -> None:
+        with h5py.File(path) as file:
+            file.visititems(
+                lambda name, item: found.update({f"{path.stem}/{name}": item[()]}) if hasattr(item, "shape") else None
+            )
+
+    for path in sorted((run.directory / "artifacts").iterdir()):
+        collect(path)
+    return found
+
+
+def came(run: Run) -> dict[str, tuple[float, float]]:
+    """Task -> bytes from memory and from files, over its layers."""
+    ended = [event for event in run.events if event["event"] == "layer_ended" and "from_memory" in event]
+    tasks = {event["task"] for event in ended}
+    return {
+        task: tuple(sum(e[key] for e in ended if e["task"] == task) for key in ("from_memory", "from_files"))
+        for task in tasks
+    }
+
+
+@pytest.mark.slow
+def test_memory_and_files_give_the_same(start: Starter) -> None:
+    """The family ends with the same bits in every artifact and the same metrics; the ledger says which way it was."""
+    runs = {memory: start(fixed_widths(memory)).finish(200) for memory in ("256MiB", 0)}
+    by_memory, by_files = runs.values()
+    arrays, others = published(by_memory), published(by_files)
+
+    assert [run.returncode for run in runs.values()] == [0, 0], by_memory.said + by_files.said
+    assert arrays.keys() == others.keys()
+    assert [name for name in arrays if arrays[name].tobytes() != others[name].tobytes()] == []
+    assert sorted(came(by_memory)) == sorted(came(by_files)) == sorted(CONSUMERS)
+    for task in CONSUMERS:
+        memory, files = came(by_memory)[task]
+        assert memory > 0, task
+        assert came(by_files)[task] == (0, memory + files), task
+        assert files == 0, task
+    metrics = [{name: task["metrics"] for name, task in run.results["tasks"].items()} for run in runs.values()]
+    assert metrics[0] == metrics[1]

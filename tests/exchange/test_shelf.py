@@ -1,0 +1,60 @@
+"""What a rank keeps is found again, up to a limit, beyond which what has been there longest goes first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpcmtl.exchange.redistribute import Rows
+from hpcmtl.exchange.shelf import Shelf
+
+
+def rows(start: int, count: int) -> Rows:
+    """Rows of one byte whose values are their numbers."""
+    return Rows(start, np.arange(start, start + count).astype(np.uint8))
+
+
+def test_rows_are_found_by_their_numbers():
+    """A span that lies in one piece is there; one that leaves it, or of another array, task or version, is not."""
+    shelf = Shelf(100)
+    shelf.put("a", 1, {"x": rows(0, 10), "y": rows(3, 4)})
+    shelf.put("a", 1, {"x": rows(20, 10)})
+
+    assert shelf.spans("a", 1, "x") == [(0, 10), (20, 30)]
+    assert shelf.take("a", 1, "x", (22, 25)).tolist() == [22, 23, 24]
+    assert shelf.take("a", 1, "x", (0, 0)).tolist() == []
+    for task, version, name, span in [("a", 1, "x", (5, 15)), ("a", 2, "x", (0, 5)), ("b", 1, "x", (0, 5))]:
+        assert shelf.take(task, version, name, span) is None
+
+
+def test_what_is_made_again_replaces():
+    """Rows of the same place take the place of the old ones; another version drops all of the one before."""
+    shelf = Shelf(100)
+    shelf.put("a", 1, {"x": rows(0, 10), "y": rows(0, 10)})
+    shelf.put("a", 1, {"x": Rows(0, np.full(5, 9, np.uint8))})
+
+    assert shelf.take("a", 1, "x", (0, 5)).tolist() == [9] * 5
+    assert shelf.spans("a", 1, "x") == [(0, 5)]
+    shelf.put("a", 2, {"x": rows(0, 10)})
+    assert shelf.spans("a", 1, "y") == shelf.spans("a", 2, "y") == []
+
+
+def test_the_oldest_goes_first():
+    """When there is no room for more, whole artifacts go, the oldest first."""
+    shelf = Shelf(30)
+    for task in "abc":
+        shelf.put(task, 0, {"x": rows(0, 10)})
+    shelf.put("d", 0, {"x": rows(0, 15)})
+
+    assert [task for task in "abcd" if shelf.spans(task, 0, "x")] == ["c", "d"]
+
+
+def test_what_is_too_large_is_not_kept():
+    """An artifact that grows beyond the limit by itself goes, and the others stay."""
+    shelf = Shelf(30)
+    shelf.put("a", 0, {"x": rows(0, 10)})
+    shelf.put("b", 0, {"x": rows(0, 20)})
+    shelf.put("b", 0, {"x": rows(20, 20)})
+    shelf.put("c", 0, {"x": rows(0, 31)})
+
+    assert [task for task in "abc" if shelf.spans(task, 0, "x")] == ["a"]
+    Shelf(0).put("a", 0, {"x": rows(0, 1)})
