@@ -81,15 +81,16 @@ class Steered(Simulation):
     def add(self, count):
         """Let the job have so many tasks more; who needs one that was refused does not come."""
         new, self.coming = self.coming[:count], self.coming[count:]
-        self.dispatcher.expecting = bool(self.coming)
         names = set(self.dispatcher.tasks)
         for name in new:
             names |= {name} if set(self.needs[name]) <= names else set()
         if names > set(self.dispatcher.tasks):
             graph = part_of(self.whole, names)
             plan = make_plan(graph, len(self.ranks), self.policy)
-            _, orders = grow(self.dispatcher, Grown(plan, graph, TakeUp(names, {}, {}, "")), self.now)
+            answer, orders = grow(self.dispatcher, Grown(plan, graph, TakeUp(names, {}, {}, "")), self.now)
+            assert answer.accepted or " needs " in answer.message or self.dispatcher.stopping, answer
             self.obey(orders)
+        self.dispatcher.expecting = bool(self.coming)
         if not self.coming:
             self.obey(self.dispatcher.go_on(self.now))
 
@@ -148,6 +149,7 @@ def test_a_steered_job_ends_right(simulation):
     statuses = simulation.statuses()
 
     assert simulation.dispatcher.ended
+    assert simulation.coming == [], "the job ended while more tasks were expected"
     assert statuses == fates(simulation, failing)
     assert len(ended) == len(set(ended))
     for name, status in statuses.items():
@@ -192,6 +194,7 @@ def test_a_pause_gives_the_ranks_away():
     simulation.chance = random.Random(1)  # which stops before the end of the layer
     for number in (0, 1, 0, 1):
         simulation.end_layer(number)
+    held = [rank.held for rank in simulation.ranks]
     waiting = [told["tasks"] for event, told in simulation.events if event == "job_waits"]
 
     assert first.accepted
@@ -199,6 +202,7 @@ def test_a_pause_gives_the_ranks_away():
     assert (again.accepted, again.message, none) == (False, "task a is paused already", [])
     assert simulation.statuses() == {"a": None, "b": "complete"}
     assert waiting == [["a"]]
+    assert held == [None, None]
     assert said(simulation, "unpause", "a")[0].accepted
     assert set(simulation.run().statuses().values()) == {"complete"}
 
@@ -299,7 +303,10 @@ def test_a_stop_finds_the_paused():
     said(simulation, "pause", "a")
     for number in (0, 1):
         simulation.end_layer(number)
+
     assert not simulation.dispatcher.ended
+    assert [rank.held for rank in simulation.ranks] == [None, None]
+
     simulation.obey(simulation.dispatcher.handle(StopWanted(0, "SIGTERM"), 2.0))
 
     assert simulation.dispatcher.ended
