@@ -62,7 +62,8 @@ class Newest:
     """The answer to `Ask`.
 
     Attributes:
-        version: the newest; its parcel comes with the answer if the asker did not know it. -1 if there is none.
+        version: the newest; its parcel comes with the answer if the asker did not know it, and the producer has not
+            completed: then its artifact is the last version. -1 if there is none.
         state: of the producer: `running`, `paused` (it waits to go on), or how it ended.
     """
 
@@ -119,6 +120,9 @@ class Office:
     def announce(self, running: Iterable[str], ended: Mapping[str, TaskStatus]) -> list[Reply]:
         """Take in which tasks run now, and which have ended how."""
         self._running, self._ended = frozenset(running), ended
+        for channel, (version, _) in self._newest.items():
+            if ended.get(channel.task) == "complete":  # who asks from now on reads the artifact
+                self._newest[channel] = version, None
         return self._replies()
 
     def _replies(self) -> list[Reply]:
