@@ -55,6 +55,7 @@ def came(run: Run) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 def test_memory_and_files_give_the_same(start: Starter) -> None:
     """The family ends with the same bits in every artifact and the same metrics; the ledger says which way it was."""
     runs = {memory: start(fixed_widths(memory)).finish(200) for memory in ("256MiB", 0)}
@@ -67,8 +68,8 @@ def test_memory_and_files_give_the_same(start: Starter) -> None:
     assert sorted(came(by_memory)) == sorted(came(by_files)) == sorted(CONSUMERS)
     for task in CONSUMERS:
         memory, files = came(by_memory)[task]
-        assert memory > 0, task
-        assert came(by_files)[task] == (0, memory + files), task
-        assert files == 0, task
+        assert memory > 0 == files, task
+        memory, files = came(by_files)[task]
+        assert files > 0 == memory, task
     metrics = [{name: task["metrics"] for name, task in run.results["tasks"].items()} for run in runs.values()]
     assert metrics[0] == metrics[1]
