@@ -139,13 +139,13 @@ class Inputs:
         return None if found is None else (catalogue, found[name])
 
     def _read_parameters(self, producer: str) -> tuple[Arrays, Any]:
-        with artifact_of(producer):
-            return read_sealed(artifact_file(self._context.directory, producer), PARAMETERS)
+        with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
+            return read_sealed(path, PARAMETERS)
 
     def _check(self, producer: str, names: Sequence[str]) -> None:
         """Read all values of arrays in a file once, on one rank: a rank that met damage alone would end the run."""
-        with artifact_of(producer):
-            check_finite(artifact_file(self._context.directory, producer), names)
+        with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
+            check_finite(path, names)
 
     def _parameters_in_memory(self, producer: str) -> Arrays | None:
         catalogue = self._catalogue(producer)
