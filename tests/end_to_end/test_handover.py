@@ -67,7 +67,7 @@ def came(run: Run) -> dict[str, tuple[float, float]]:
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_memory_files_and_damaged_files_give_the_same(start: Starter) -> None:
-    """The family has the same artifacts and metrics by memory, by files, and by files that are damaged and made again."""
+    """The family comes out the same by memory, by files, and by files that are damaged and made again."""
     by_memory = start(fixed_widths("256MiB", spare=True)).finish(200)
     by_files = start(fixed_widths(0, spare=False)).finish(200)
     runs = {"memory": by_memory, "files": by_files}
