@@ -156,7 +156,7 @@ class Dispatcher:
         state.running, orders = None, []
         if running.failures:
             orders += self._release(state, running.block)
-            self._fail(state, running.failures[0], now)
+            orders += self._fail(state, running.failures[0], now)
         else:
             assert running.outcome is not None, f"nobody said what came out of {name}, layer {running.layer}"
             outcome = running.outcome
@@ -182,17 +182,16 @@ class Dispatcher:
                 orders += self._release(state, state.held)
         return [*orders, *self._skip_hopeless(), *self._next(now)]
 
-    def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> None:
+    def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> list[Order]:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
         state.held = None
         if remake(self.tasks, failure.damaged) is not None:
             told = {"consumer": failure.task, "layer": failure.layer, "message": failure.message}
             self._observer.record("artifact_damaged", task=failure.damaged, **told)
-            return
+            return []
         retries = self._graph.task(state.plan.name).retries
         if state.cancelled:
-            self.end(state, "cancelled", "was cancelled")
-            return
+            return self.end(state, "cancelled", "was cancelled")
         if state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
             state.failed += 1
@@ -206,8 +205,8 @@ class Dispatcher:
                 wait=wait,
                 message=failure.message,
             )
-            return
-        self.end(state, "failed", failure.message)
+            return []
+        return self.end(state, "failed", failure.message)
 
     def _skip_hopeless(self) -> list[Order]:
         """End what waits for tasks that did not complete; what ran beside one may still hold a session."""

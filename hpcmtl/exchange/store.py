@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from hpcmtl.data.aside import new_file
-from hpcmtl.errors import HpcmtlError, InputError
+from hpcmtl.errors import HpcmtlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,12 +47,12 @@ class DamagedArtifactError(HpcmtlError):
 
 
 @contextmanager
-def artifact_of(producer: str) -> Iterator[None]:
+def artifact_of(producer: str, path: Path) -> Iterator[Path]:
     """Turn what is wrong with a file that is read inside into the producer's `DamagedArtifactError`."""
     try:
-        yield
-    except (DamagedFileError, InputError) as error:
-        raise DamagedArtifactError(f"the artifact of task {producer} is damaged: {error}", producer) from error
+        yield path
+    except Exception as error:  # what h5py raises for damaged bytes may be of any class
+        raise DamagedArtifactError(f"the artifact of task {producer}, {path}, is damaged: {error}", producer) from error
 
 
 def seal(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from hpcmtl.training.publish import PACKED, SPLIT
 from hpcmtl.training.session import artifact_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,10 +87,11 @@ class Inputs:
             DamagedArtifactError: rows are not in memory, and the file is not as it was sealed; on all ranks.
         """
         found = {key: self._context.source(key, reference) for key, reference in references.items()}
-        for producer in {reference.partition("/")[0] for reference in references.values()} - {*self._context.files}:
+        origins = dict.fromkeys(reference.partition("/")[0] for reference in references.values())
+        for producer in [origin for origin in origins if origin not in self._context.files]:  # all ranks in one order
             with self._counted() as came:
                 keys = [key for key, reference in references.items() if reference.partition("/")[0] == producer]
-                names = {found[key].dataset for key in keys}
+                names = sorted({found[key].dataset for key in keys})
                 held = self._rows_in_memory(producer, names, wanted)
                 if held is None:
                     on_root(self._context.group, partial(self._check, producer, names))
@@ -120,7 +121,7 @@ class Inputs:
         with self._counted() as came:
             found = self._alone(reference.partition("/")[0], source.dataset)
             if found is None:
-                self._check(reference.partition("/")[0], {source.dataset})
+                self._check(reference.partition("/")[0], [source.dataset])
                 came.files += source.described().datasets[source.dataset].bytes
                 return source
             came.memory += found[1].nbytes
@@ -138,13 +139,13 @@ class Inputs:
         return None if found is None else (catalogue, found[name])
 
     def _read_parameters(self, producer: str) -> tuple[Arrays, Any]:
-        with artifact_of(producer):
-            return read_sealed(artifact_file(self._context.directory, producer), PARAMETERS)
+        with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
+            return read_sealed(path, PARAMETERS)
 
-    def _check(self, producer: str, names: set[str]) -> None:
+    def _check(self, producer: str, names: Sequence[str]) -> None:
         """Read all values of arrays in a file once, on one rank: a rank that met damage alone would end the run."""
-        with artifact_of(producer):
-            check_finite(artifact_file(self._context.directory, producer), sorted(names))
+        with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
+            check_finite(path, names)
 
     def _parameters_in_memory(self, producer: str) -> Arrays | None:
         catalogue = self._catalogue(producer)
@@ -153,7 +154,7 @@ class Inputs:
         found = self._fetch(catalogue, {PACKED: [(0, catalogue.arrays[PACKED].shape[0])]})
         return None if found is None else unpack(found[PACKED], catalogue.packed)
 
-    def _rows_in_memory(self, producer: str, names: set[str], wanted: RowsWanted) -> HeldFile | None:
+    def _rows_in_memory(self, producer: str, names: Sequence[str], wanted: RowsWanted) -> HeldFile | None:
         catalogue = self._catalogue(producer)
         if catalogue is None:
             return None

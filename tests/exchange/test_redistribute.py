@@ -77,13 +77,12 @@ def test_threads(check, ranks):
     run_ranks(ranks, check)
 
 
-@pytest.mark.parametrize("ranks", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 5))])
-def test_mpi(mpirun, ranks):
+def test_mpi(mpirun):
     """Arrays are redistributed among the ranks of a real MPI."""
-    done = mpirun(ranks, Path(redistribution_suite.__file__))
+    done = mpirun(3, Path(redistribution_suite.__file__))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(redistribution_suite.CHECKS)} checks passed on {ranks} ranks" in done.stdout
+    assert f"{len(redistribution_suite.CHECKS)} checks passed on 3 ranks" in done.stdout
 
 
 def test_rows_that_are_not_here_are_an_error():

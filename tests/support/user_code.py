@@ -30,7 +30,7 @@ def part(context):
 def vandal(context):
     """Damage what another task published: one byte of its largest array."""
     (path,) = Path("runs").glob(f"*/artifacts/{context.arguments['task']}.h5")
-    if context.group.rank == 0:
+    if not context.arguments["spare"]:
         with h5py.File(path, locking=False) as file:
             found = []
             file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
