@@ -66,8 +66,8 @@ class Rules:
 
     @property
     def any(self) -> bool:
-        """Whether there is a rule at all."""
-        given = (self.exclusive, self.memory, self.rank_memory, self.rank_speed, self.same_place, self.lost)
+        """Whether there is a rule at all; what ranks have is none until a task needs it."""
+        given = (self.exclusive, self.memory, self.rank_speed, self.same_place, self.lost)
         return self.node > 0 or any(array is not None for array in given)
 
     def part(self, tasks: Ints) -> Rules:
@@ -230,8 +230,10 @@ def make_problem(graph: TaskGraph, ranks: int, speedups: Speedups | None = None)
     times[(widths < low) | (widths > high)] = np.inf
     priority = np.array([task.priority for task in graph.tasks], dtype=np.int64)
     layers = np.array([task.layers for task in graph.tasks], dtype=np.int64)
-    node = speedups.machine.node
-    release, rules = np.zeros(len(priority)), Rules(node if node < ranks else 0)
+    machine = speedups.machine
+    memory = np.array(machine.rank_memory, dtype=np.float64) if machine.rank_memory else None
+    rules = Rules(machine.node if machine.node < ranks else 0, rank_memory=memory, rank_speed=machine.speeds)
+    release = np.zeros(len(priority))
     return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers, release, rules)
 
 

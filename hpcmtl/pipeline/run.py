@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -23,12 +21,14 @@ from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.jobfile.references import references_of
-from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
-from hpcmtl.layerplan.speedup import Machine, Speedups
+from hpcmtl.launch.environment import require_world, run_facts
+from hpcmtl.layerplan.machine import Machine
+from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
+from hpcmtl.pipeline.probe import probe
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
 from hpcmtl.results.summary import JobResult, TaskResult, to_dict
 from hpcmtl.training.session import SessionContext
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.state import TaskState
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.launch.world import WorldFacts
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.speedup import Measurement
     from hpcmtl.pipeline.prepare import Prepared
@@ -81,7 +82,7 @@ class _Run:
     plan: LayerPlan
     directory: RunDirectory
     options: RunOptions
-    hosts: Sequence[str]
+    facts: WorldFacts
     measured: Sequence[Measurement]
 
 
@@ -109,8 +110,8 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
         framework = _framework(world, prepared.job)
         on_root(world, lambda: _look_closely(prepared, framework))
-        places = world.allgather((socket.gethostname(), tuple(sorted(os.sched_getaffinity(0)))))
-        planned = on_root(world, lambda: _begin(prepared, options, places))
+        facts = probe(world, options.root)
+        planned = on_root(world, lambda: _begin(prepared, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
@@ -183,18 +184,22 @@ def _look_closely(prepared: Prepared, framework: Framework) -> None:
         raise InputError(problems)
 
 
-def _begin(prepared: Prepared, options: RunOptions, places: Sequence[tuple[str, tuple[int, ...]]]) -> _Run:
+def _begin(prepared: Prepared, options: RunOptions, facts: WorldFacts) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
     measured = () if options.measured is None else measurements_of(options.measured)
-    hosts = [host for host, _ in places]
-    cores = min(len({core for host, own in places if host == node for core in own}) for node in set(hosts))
-    layer_plan = plan(prepared, Speedups(measured, Machine(ranks_per_node(hosts), cores)))
+    layer_plan = plan(prepared, Speedups(measured, _machine(facts)))
     directory = create(options.root, prepared.job.job)
     resolved = prepared.job.model_dump(mode="json", by_alias=True, exclude_none=True)
     resolved["data"] = {name: str(path) for name, path in prepared.files.items()}
     directory.job_file.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(prepared, layer_plan, directory, options, hosts, measured)
+    return _Run(prepared, layer_plan, directory, options, facts, measured)
+
+
+def _machine(facts: WorldFacts) -> Machine:
+    speeds = tuple(round(speed, 3) for speed in facts.rank_speed)
+    efficiency = round(facts.efficiency, 3)
+    return Machine(facts.ranks_per_node, facts.cores_per_node, speeds, facts.rank_memory, efficiency)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
@@ -203,7 +208,9 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
     result: JobResult | None = None
     control_comm = world.dup()
     if world.rank == 0:
-        write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": list(planned.hosts)})
+        environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
+        write_json_atomically(planned.directory.environment_file, environment)
+        _log.info("%s", planned.facts.summary())
         with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
             scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
