@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.dispatch.commands import EndOfJob, Progressed, StopTraining, StopWanted
 from hpcmtl.dispatch.dispatcher import HopelessError
+from hpcmtl.dispatch.heartbeat import Beats
 from hpcmtl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
+    from hpcmtl.dispatch.heartbeat import Heart
     from hpcmtl.dispatch.state import Order
     from hpcmtl.results.progress import StepProgress
 
@@ -60,18 +62,22 @@ class Mailboxes:
 class ControlThread(threading.Thread):
     """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
 
-    def __init__(self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None) -> None:
+    def __init__(
+        self, comm: Communicator, boxes: Mailboxes, dispatcher: Dispatcher | None, heart: Heart | None = None
+    ) -> None:
         """Get ready.
 
         Args:
             comm: a duplicate of the world for this thread alone.
             boxes: shared with the main thread.
             dispatcher: on rank 0.
+            heart: of this rank, on the same communicator; on all ranks or on none.
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
         self._boxes = boxes
         self._dispatcher = dispatcher
+        self._heart = heart
         self._sending: list[SendHandle] = []
         self._ended = False
         self._told_signal = False
@@ -83,6 +89,8 @@ class ControlThread(threading.Thread):
                 self._give(self._dispatcher.start(time.monotonic()))
             while not self._ended:
                 self._turn()
+            if self._heart is not None:
+                self._heart.stop()
             for handle in self._sending:
                 handle.wait()
         except HopelessError as error:
@@ -103,15 +111,22 @@ class ControlThread(threading.Thread):
         if self._ended:
             return
         message = next_message(self._comm, self._boxes.wake, _LOOK_ROUND_SECONDS)
-        if message is not None and self._dispatcher is not None:
+        if message is not None and isinstance(message.value, Beats):
+            if self._heart is not None:
+                self._heart.take(message.value)
+        elif message is not None and self._dispatcher is not None:
             self._pass_on(message.value)
         elif message is not None:
             self._obey(message.value)
         if self._dispatcher is not None:
             self._give(self._dispatcher.check(time.monotonic()))
+        if self._heart is not None:
+            self._heart.turn()
         self._sending = [handle for handle in self._sending if not handle.test()]
 
     def _pass_on(self, report: Report) -> None:
+        if self._heart is not None:
+            self._heart.note(report)
         if self._dispatcher is None:
             self._sending.append(self._comm.isend(report, 0))
         else:
@@ -125,6 +140,8 @@ class ControlThread(threading.Thread):
                 self._sending.append(self._comm.isend(order.command, order.rank))
 
     def _obey(self, command: Command) -> None:
+        if self._heart is not None:
+            self._heart.note(command)
         if isinstance(command, StopTraining):
             self._boxes.stop_requested.set()
             return

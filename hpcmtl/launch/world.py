@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.environment import ranks_per_node
-from hpcmtl.layerplan.machine import EVEN_SPEEDS
+from hpcmtl.layerplan.machine import EVEN_SPEEDS, Machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcmtl.launch.pace import Pace
 
 GIVEN_SPEEDS = "HPCMTL_RANK_SPEED"
+LEAST_OF_CORES = 0.6  # of what cores alone would give, ranks that share a node's memory or hyper-threads get so much
 _GIB = 1 << 30
 
 
@@ -65,6 +66,12 @@ class WorldFacts:
         """Bytes for each rank, if those of a node share alike."""
         sharing = {host: len(block) for host, block in blocks_of(self.hosts).items()}
         return tuple(rank.memory // sharing[rank.host] for rank in self.ranks)
+
+    @property
+    def machine(self) -> Machine:
+        """What the planner is told."""
+        speeds = tuple(round(speed, 3) for speed in self.rank_speed)
+        return Machine(self.ranks_per_node, self.cores_per_node, speeds, self.rank_memory, round(self.efficiency, 3))
 
     def summary(self) -> str:
         """One line for people."""
@@ -119,20 +126,21 @@ def speeds_of(ranks: Sequence[RankFacts], busy: Sequence[Pace]) -> tuple[float, 
     return tuple(each / middle for each in best)
 
 
-def efficiency_of(hosts: Sequence[str], busy: Sequence[Pace], alone: Mapping[int, Pace]) -> float:
+def efficiency_of(ranks: Sequence[RankFacts], busy: Sequence[Pace], alone: Mapping[int, Pace]) -> float:
     """What the ranks of a node get done together against what its first rank does alone, up to 1.
 
-    Of several nodes the median counts.
+    Of several nodes the median counts. What falls far below cores over ranks was somebody else's load in that moment.
 
     Args:
-        hosts: of each rank.
+        ranks: facts of each.
         busy: paces of all ranks at once.
         alone: first rank of each node -> its pace while the others wait.
     """
     found = []
-    for block in blocks_of(hosts).values():
+    for block in blocks_of([rank.host for rank in ranks]).values():
         together = max(sum(each) / len(block) for each in zip(*(busy[rank].wall for rank in block), strict=True))
-        found.append(min(together / max(alone[block[0]].wall), 1.0))
+        least = LEAST_OF_CORES * min(cores_of(ranks, block) / len(block), 1.0)
+        found.append(min(max(together / max(alone[block[0]].wall), least), 1.0))
     return float(statistics.median(found))
 
 

@@ -59,7 +59,7 @@ def probe(
     alone = _one_alone(world, blocks_of(hosts)[hosts[world.rank]], pace)
     paces = {rank: each for rank, each in enumerate(world.allgather(alone)) if each is not None}
     speeds = speeds_of(facts, busy) if given is None else given
-    return WorldFacts(facts, speeds, efficiency_of(hosts, busy, paces), given is not None)
+    return WorldFacts(facts, speeds, efficiency_of(facts, busy, paces), given is not None)
 
 
 def even(speeds: Sequence[float]) -> bool:

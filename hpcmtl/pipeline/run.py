@@ -16,19 +16,20 @@ from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
 from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.heartbeat import SECONDS_BETWEEN_BEATS, Heart
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.jobfile.references import references_of
-from hpcmtl.launch.environment import require_world, run_facts
-from hpcmtl.layerplan.machine import Machine
+from hpcmtl.launch.environment import heartbeat_seconds, require_world, run_facts
 from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.pipeline.probe import probe
+from hpcmtl.pipeline.statusfile import StatusFile
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
 from hpcmtl.results.summary import JobResult, TaskResult, to_dict
 from hpcmtl.training.session import SessionContext
@@ -64,6 +65,7 @@ class RunOptions:
         progress: how progress is shown on stderr.
         width: columns of the terminal; None to find out.
         measured: directory of a run whose layers' times predict those of this one.
+        heartbeat: seconds between the beats of a rank; None for HPCMTL_HEARTBEAT, or 5.
     """
 
     root: Path = Path("runs")
@@ -72,6 +74,7 @@ class RunOptions:
     progress: Mode = "plain"
     width: int | None = None
     measured: Path | None = None
+    heartbeat: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class _Run:
     options: RunOptions
     facts: WorldFacts
     measured: Sequence[Measurement]
+    heartbeat: float
 
 
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
@@ -187,19 +191,14 @@ def _look_closely(prepared: Prepared, framework: Framework) -> None:
 def _begin(prepared: Prepared, options: RunOptions, facts: WorldFacts) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
     measured = () if options.measured is None else measurements_of(options.measured)
-    layer_plan = plan(prepared, Speedups(measured, _machine(facts)))
+    heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
+    layer_plan = plan(prepared, Speedups(measured, facts.machine))
     directory = create(options.root, prepared.job.job)
     resolved = prepared.job.model_dump(mode="json", by_alias=True, exclude_none=True)
     resolved["data"] = {name: str(path) for name, path in prepared.files.items()}
     directory.job_file.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(prepared, layer_plan, directory, options, facts, measured)
-
-
-def _machine(facts: WorldFacts) -> Machine:
-    speeds = tuple(round(speed, 3) for speed in facts.rank_speed)
-    efficiency = round(facts.efficiency, 3)
-    return Machine(facts.ranks_per_node, facts.cores_per_node, speeds, facts.rank_memory, efficiency)
+    return _Run(prepared, layer_plan, directory, options, facts, measured, heartbeat)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
@@ -211,17 +210,20 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
         environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
         write_json_atomically(planned.directory.environment_file, environment)
         _log.info("%s", planned.facts.summary())
-        with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
+        status = StatusFile(
+            planned.directory.status_file, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat
+        )
+        with RunObserver(planned.directory, planned.options.progress, planned.options.width, status) as observer:
             scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
-            _work(world, control_comm, boxes, (planned, framework, dispatcher))
+            _work(world, control_comm, boxes, (planned, framework, dispatcher, observer))
             seconds = time.monotonic() - clock
             result = _result(planned, dispatcher, started.astimezone().isoformat(timespec="seconds"), seconds)
             write_json_atomically(planned.directory.results_file, to_dict(result))
             observer.record("job_ended", status=result.status, seconds=seconds)
     else:
-        _work(world, control_comm, boxes, (planned, framework, None))
+        _work(world, control_comm, boxes, (planned, framework, None, None))
     result = world.bcast(result)
     control_comm.free()
     assert result is not None
@@ -232,9 +234,9 @@ def _work(
     world: Communicator,
     control_comm: Communicator,
     boxes: Mailboxes,
-    parts: tuple[_Run, Framework, Dispatcher | None],
+    parts: tuple[_Run, Framework, Dispatcher | None, RunObserver | None],
 ) -> None:
-    planned, framework, dispatcher = parts
+    planned, framework, dispatcher, observer = parts
 
     def open_session(task: str, layers: int, group: Communicator) -> Session:
         context = SessionContext(
@@ -251,7 +253,8 @@ def _work(
         )
         return SESSIONS[planned.prepared.job.tasks[task].kind](context)
 
-    control = ControlThread(control_comm, boxes, dispatcher)
+    heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, observer)
+    control = ControlThread(control_comm, boxes, dispatcher, heart)
     control.start()
     Worker(world, boxes, open_session).work()
     control.join()

@@ -61,12 +61,17 @@ def test_turns_on_shared_cores_are_no_speeds():
 
 def test_efficiency():
     """Two ranks a core get half of it each; ranks with cores of their own lose nothing; the median node counts."""
-    hosts = ["a"] * 4 + ["b"] * 2 + ["c"]
+    ranks = [facts("a")] * 4 + [facts("b")] * 2 + [facts("c")]
     busy = [pace(25), pace(75), pace(50), pace(50)] + [pace(80)] * 2 + [pace(130)]
 
-    assert efficiency_of(hosts[:4], busy, {0: pace(100)}) == 0.5
-    assert efficiency_of(hosts, busy, {0: pace(100), 4: pace(100), 6: pace(100)}) == 0.8
-    assert efficiency_of(["c"], [pace(130)], {0: pace(100)}) == 1.0
+    assert efficiency_of(ranks[:4], busy, {0: pace(100)}) == 0.5
+    assert efficiency_of(ranks, busy, {0: pace(100), 4: pace(100), 6: pace(100)}) == 0.8
+    assert efficiency_of(ranks[6:], [pace(130)], {0: pace(100)}) == 1.0
+
+
+def test_efficiency_of_a_bad_moment():
+    """Ranks that got hardly anything while somebody else computed are not taken at their word."""
+    assert efficiency_of([facts()] * 4, [pace(5)] * 4, {0: pace(100)}) == pytest.approx(0.3)
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=40))
