@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import hpcmtl
-from hpcmtl.cli import doctor, plan, run, schema, validate
+from hpcmtl.cli import doctor, plan, run, schema, status, validate
 from hpcmtl.cli.arguments import Json, RunsDirectory
 from hpcmtl.errors import HpcmtlError
 
@@ -26,6 +26,7 @@ app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("status")(status.status)
 
 
 @app.command("doctor")

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
-import psutil
-
 from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.dispatch.commands import LayerDone, LayerFailed, Progressed, RunLayer
 from hpcmtl.dispatch.suspects import Watch
+from hpcmtl.launch.facts import memory_now
 from hpcmtl.launch.world import blocks_of
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_BEATS = 5.0
+SECONDS_BEFORE_FIRST_BEAT = 1.0  # at most
 SECONDS_FOR_FAREWELL = 30.0
 _LOOKS_A_BEAT = 4  # for silent ranks
 
@@ -108,8 +108,8 @@ class Heart:
         below = set(node) if node[0] == comm.rank else set()  # who sends to this rank
         self._below = (below | ({block[0] for block in nodes.values()} if comm.rank == 0 else set())) - {comm.rank}
         self._watch = Watch((rank for rank in range(comm.size) if rank), interval, now)
-        self._process, self._used, self._beaten = psutil.Process(), time.process_time(), now
-        self._looked = now
+        self._used, self._beaten = time.process_time(), now
+        self._looked, self._due = now, now + min(interval, SECONDS_BEFORE_FIRST_BEAT)
         self._doing: tuple[str, int, int, float] = ("", 0, 0, 0.0)
         self._latest: dict[int, Beat] = {}
         self._gathered: dict[int, Beat] = {}
@@ -144,8 +144,9 @@ class Heart:
             self._looked = now
             for silence in self._watch.check(now):
                 self._tell(silence)
-        if now - self._beaten < self._interval or (self._handle is not None and not self._handle.test()):
+        if now < self._due or (self._handle is not None and not self._handle.test()):
             return
+        self._due = now + self._interval
         self._send(Beats((*self._gathered.values(), self._own(now))))
 
     def stop(self) -> None:
@@ -174,8 +175,7 @@ class Heart:
         cpu = (used - self._used) / max(now - self._beaten, 1e-9)
         self._used, self._beaten = used, now
         task, layer, step, pace = self._doing
-        available = psutil.virtual_memory().available
-        rss = self._process.memory_info().rss
+        rss, available = memory_now()
         return Beat(self._comm.rank, rss, cpu, os.getloadavg()[0], available, task, layer, step, pace)
 
     def _tell(self, silence: Silence) -> None:

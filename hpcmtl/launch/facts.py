@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from hpcmtl.launch.cgroups import Limits, cgroup_limits
 
 if TYPE_CHECKING:
@@ -62,6 +60,8 @@ def rank_facts(runs: Path) -> RankFacts:
     Args:
         runs: where run directories are made; need not exist yet.
     """
+    import psutil  # only where ranks run: a login node plans without it
+
     memory, scratch = psutil.virtual_memory(), tempfile.gettempdir()
     return RankFacts(
         host=socket.gethostname(),
@@ -75,6 +75,13 @@ def rank_facts(runs: Path) -> RankFacts:
         scratch_free=shutil.disk_usage(scratch).free,
         runs_free=shutil.disk_usage(_existing(runs.absolute())).free,
     )
+
+
+def memory_now() -> tuple[int, int]:
+    """Bytes that this process holds, and bytes of the node that nobody uses."""
+    import psutil
+
+    return psutil.Process().memory_info().rss, psutil.virtual_memory().available
 
 
 def visible_gpus(environ: Mapping[str, str] = os.environ, driver: Path = _DRIVER) -> int:

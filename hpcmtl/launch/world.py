@@ -79,9 +79,9 @@ class WorldFacts:
             f"rank {rank} {speed:.2f}" for rank, speed in enumerate(self.rank_speed) if speed * (1 + EVEN_SPEEDS) < 1
         ]
         nodes, gpus = len(set(self.hosts)), sum({rank.host: rank.gpus for rank in self.ranks}.values())
-        text = f"{len(self.ranks)} ranks on {nodes} node{'s' if nodes > 1 else ''}, {self.cores_per_node} cores a node"
+        text = f"{len(self.ranks)} ranks on {nodes} node{'s' if nodes > 1 else ''} of {self.cores_per_node} cores"
         text += f", {min(self.rank_memory) / _GIB:.1f} GiB a rank" + (f", {gpus} GPUs" if gpus else "")
-        text += f"; all ranks of a node at once run at {self.efficiency:.0%}"
+        text += f"; each runs at {self.efficiency:.0%} when all do"
         return text + (f"; speeds {'given' if self.given else 'measured'}: {', '.join(slow)}" if slow else "")
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,7 +129,8 @@ def speeds_of(ranks: Sequence[RankFacts], busy: Sequence[Pace]) -> tuple[float, 
 def efficiency_of(ranks: Sequence[RankFacts], busy: Sequence[Pace], alone: Mapping[int, Pace]) -> float:
     """What the ranks of a node get done together against what its first rank does alone, up to 1.
 
-    Of several nodes the median counts. What falls far below cores over ranks was somebody else's load in that moment.
+    Of several nodes the median counts. What lies above cores over ranks, or far below, was somebody else's load in one
+    of the two moments.
 
     Args:
         ranks: facts of each.
@@ -139,8 +140,8 @@ def efficiency_of(ranks: Sequence[RankFacts], busy: Sequence[Pace], alone: Mappi
     found = []
     for block in blocks_of([rank.host for rank in ranks]).values():
         together = max(sum(each) / len(block) for each in zip(*(busy[rank].wall for rank in block), strict=True))
-        least = LEAST_OF_CORES * min(cores_of(ranks, block) / len(block), 1.0)
-        found.append(min(max(together / max(alone[block[0]].wall), least), 1.0))
+        most = min(cores_of(ranks, block) / len(block), 1.0)
+        found.append(min(max(together / max(alone[block[0]].wall), LEAST_OF_CORES * most), most))
     return float(statistics.median(found))
 
 

@@ -35,6 +35,8 @@ def status_of(board: Board, now: float) -> dict[str, Any]:
         "job": board.job,
         "status": board.status,
         "ranks": board.ranks,
+        "started": board.started or None,
+        "ended": board.ended or None,
         "seconds": max(end - board.started, 0.0) if board.started else 0.0,
         "expected_seconds_left": None if left is None else left[0],
         "expected_from": "" if left is None else left[1],
@@ -53,8 +55,9 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
         now: seconds since 1970; the clock's by default.
 
     Returns:
-        As `status_of`, with `nodes` and `rank_beats` as rank 0 last wrote them, `age` (seconds since then; None if it
-        never did) and `silent`: whether that is too long ago for a run that has not ended.
+        As `status_of`, with `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and whether it is
+        stale, `age` (seconds since the last word of the run; None if there was none) and `silent`: whether that is too
+        long ago for a run that has not ended, and all is from then.
 
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
@@ -66,17 +69,18 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     for name, task in live.get("tasks", {}).items():
         if task.get("progress"):
             board.progressed(StepProgress(task=name, **task["progress"]))
-    written = live.get("written", 0.0) or board.latest
-    age = max(now - written, 0.0) if written else None
+    written = live.get("written", 0.0)
+    heard = max(written, board.latest)
+    age = max(now - heard, 0.0) if heard else None
     patience = PATIENCE * live.get("seconds_between_beats", SECONDS_BETWEEN_BEATS)
-    silent = not board.ended and age is not None and now - max(written, board.latest) > patience
+    silent = not board.ended and age is not None and age > patience
     return {
         "run": str(path),
-        **status_of(board, now),
+        **status_of(board, heard if silent else now),
         "age": age,
         "silent": silent,
-        "nodes": live.get("nodes", []),
-        "rank_beats": live.get("rank_beats", []),
+        "nodes": [_aged(node, now - written, patience) for node in live.get("nodes", [])],
+        "rank_beats": [_aged(beat, now - written, patience) for beat in live.get("rank_beats", [])],
     }
 
 
@@ -89,12 +93,20 @@ def find_run(name: Path, runs: Path) -> Path:
     if name.is_dir():
         return name
     if name.name == str(name) and runs.is_dir():
-        pattern = "*" if str(name) == "latest" else f"{name}-*-*"
+        pattern = "*" if str(name) == "latest" else f"{name}-{'[0-9]' * 8}-{'[0-9]' * 6}*"
         found = [path for path in runs.glob(pattern) if RunDirectory(path).plan_file.exists()]
-        if found:
-            return max(found, key=lambda path: (path.stat().st_ctime, path.name))
+        if found:  # the plan is written once, at the start
+            return max(found, key=lambda path: (RunDirectory(path).plan_file.stat().st_mtime_ns, path.name))
     message = f"no such run directory, and no run of that name in {runs}/; give a run directory, a job's name or latest"
     raise InputError([Problem(str(name), message)])
+
+
+def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, Any]:
+    """Facts that were written so many seconds ago."""
+    if "age" not in facts:
+        return facts
+    age = max(facts["age"] + seconds, 0.0)
+    return {**facts, "age": age, "stale": age > patience}
 
 
 def _board(run: RunDirectory) -> Board:

@@ -33,8 +33,7 @@ def test_nodes_cores_and_memory():
     assert world.cores_per_node == 1
     assert world.rank_memory == (4 * GIB, 4 * GIB, GIB, 4 * GIB)
     assert world.summary() == (
-        "4 ranks on 2 nodes, 1 cores a node, 1.0 GiB a rank; all ranks of a node at once run at 75%; "
-        "speeds measured: rank 3 0.50"
+        "4 ranks on 2 nodes of 1 cores, 1.0 GiB a rank; each runs at 75% when all do; speeds measured: rank 3 0.50"
     )
     assert [rank["node"] for rank in world.to_dict()["ranks"]] == [0, 0, 1, 1]
 
@@ -70,8 +69,9 @@ def test_efficiency():
 
 
 def test_efficiency_of_a_bad_moment():
-    """Ranks that got hardly anything while somebody else computed are not taken at their word."""
+    """Ranks that got hardly anything, or more than there is, as somebody else computed, are not taken at their word."""
     assert efficiency_of([facts()] * 4, [pace(5)] * 4, {0: pace(100)}) == pytest.approx(0.3)
+    assert efficiency_of([facts()] * 4, [pace(90)] * 4, {0: pace(100)}) == 0.5
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=40))
