@@ -53,11 +53,12 @@ def status(
 
 def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Show a run until it has ended; the screen is then free for its end."""
-    with Live(status_view(found), console=_CONSOLE, auto_refresh=False, transient=True) as live:
+    most = max((_CONSOLE.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
+    with Live(status_view(found, most), console=_CONSOLE, auto_refresh=False, transient=True) as live:
         while found["status"] in _GOING:
             time.sleep(SECONDS_BETWEEN_LOOKS)
             found = read_status(path)
-            live.update(status_view(found), refresh=True)
+            live.update(status_view(found, most), refresh=True)
     return found
 
 

@@ -21,16 +21,21 @@ _BAR = 10
 MOST_ROWS = 40  # of tasks, and of nodes; of more, those that matter now
 
 
-def status_view(status: Mapping[str, Any]) -> RenderableType:
-    """Draw what `results.status.read_status` found."""
-    tasks = _chosen(status["tasks"])
+def status_view(status: Mapping[str, Any], most: int = MOST_ROWS) -> RenderableType:
+    """Draw what `results.status.read_status` found.
+
+    Args:
+        status: how the run is doing.
+        most: rows of tasks, and of nodes.
+    """
+    tasks = _chosen(status["tasks"], most)
     parts: list[RenderableType] = [*_head(status), Text(), _tasks(tasks)]
     if len(tasks) < len(status["tasks"]):
         others = Counter(task["status"] for name, task in status["tasks"].items() if name not in tasks)
         parts.append(
             Text(f"and {', '.join(f'{count} {what}' for what, count in others.most_common())}; --json has all")
         )
-    nodes = sorted(status["nodes"], key=lambda node: -node.get("load", 0.0))[:MOST_ROWS]
+    nodes = sorted(status["nodes"], key=lambda node: -node.get("load", 0.0))[:most]
     if status["status"] in {"running", "stopping"} and nodes:
         parts += [Text(), _nodes([node for node in status["nodes"] if node in nodes])]
         if len(nodes) < len(status["nodes"]):
@@ -68,12 +73,12 @@ def _head(status: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"about {duration(status['expected_seconds_left'])} left ({status['expected_from']})")
 
 
-def _chosen(tasks: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(tasks: Mapping[str, Any], most: int) -> dict[str, Any]:
     """The tasks to show: all, or of many those that run, went wrong, or are about to go on."""
-    if len(tasks) <= MOST_ROWS:
+    if len(tasks) <= most:
         return dict(tasks)
     urgency = ("running", "failed", "held", "skipped", "stopped", "waiting", "complete")
-    first = sorted(tasks, key=lambda name: urgency.index(tasks[name]["status"]))[:MOST_ROWS]
+    first = sorted(tasks, key=lambda name: urgency.index(tasks[name]["status"]))[:most]
     return {name: task for name, task in tasks.items() if name in set(first)}
 
 
