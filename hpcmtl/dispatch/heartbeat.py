@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_BEATS = 5.0
 SECONDS_BEFORE_FIRST_BEAT = 1.0  # at most
 SECONDS_FOR_FAREWELL = 30.0
 _LOOKS_A_BEAT = 4  # for silent ranks

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpcmtl.results.status import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-PATIENCE = 6  # beats
 
 
 @dataclass(frozen=True)

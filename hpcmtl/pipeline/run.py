@@ -16,7 +16,7 @@ from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.dispatch.control import ControlThread, Mailboxes
 from hpcmtl.dispatch.dispatcher import Dispatcher
-from hpcmtl.dispatch.heartbeat import SECONDS_BETWEEN_BEATS, Heart
+from hpcmtl.dispatch.heartbeat import Heart
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.dispatch.worker import Worker
@@ -31,6 +31,7 @@ from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.pipeline.probe import probe
 from hpcmtl.pipeline.statusfile import StatusFile
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
+from hpcmtl.results.status import SECONDS_BETWEEN_BEATS
 from hpcmtl.results.summary import JobResult, TaskResult, to_dict
 from hpcmtl.training.session import SessionContext
 from hpcmtl.training.tasks import SESSIONS

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.results.board import TaskLine
 
-PATIENCE = 6  # beats without a new status.json, after which nothing is known of the run
-SECONDS_BETWEEN_BEATS = 5.0  # of a run that has not said
+PATIENCE = 6  # beats without a word, after which a rank is suspect, or a run
+SECONDS_BETWEEN_BEATS = 5.0  # unless the user says otherwise
 
 
 def status_of(board: Board, now: float) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.dispatch.suspects import PATIENCE, Silence, Watch
+from hpcmtl.dispatch.suspects import Silence, Watch
+from hpcmtl.results.status import PATIENCE
 
 
 def test_a_silent_rank_is_named_once():

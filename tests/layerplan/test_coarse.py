@@ -22,9 +22,7 @@ def random_problem(seed: int, tasks: int, ranks: int = 32, spread: float = 1.0) 
     widths = np.arange(1, ranks + 1)
     serial = draw.uniform(0.02, 0.2, (tasks, 1))
     times = draw.lognormal(0, spread, (tasks, 1)) * (serial + (1 - serial) / widths)
-    edges = np.array([(draw.integers(0, i), i) for i in range(1, tasks) for _ in range(2)], dtype=np.int64).reshape(
-        -1, 2
-    )
+    edges = np.array([(draw.integers(0, i), i) for i in range(1, tasks) for _ in range(2)], dtype=np.int64).reshape(-1, 2)
     zeros = np.zeros(tasks, dtype=np.int64)
     names = tuple(f"t{i}" for i in range(tasks))
     return PlanningProblem(names, times, widths, Levels(tasks, edges), ranks, zeros, zeros + 1, np.zeros(tasks))
