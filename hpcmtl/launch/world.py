@@ -87,12 +87,30 @@ class WorldFacts:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `environment.json`."""
         ranks = [
-            {"rank": rank, "node": node, **vars(facts), "speed": round(speed, 3), "memory": memory}
+            {
+                "rank": rank,
+                "node": node,
+                **vars(facts),
+                "cores": numbers_in_words(facts.cores),
+                "speed": round(speed, 3),
+                "memory": memory,
+            }
             for rank, (facts, node, speed, memory) in enumerate(
                 zip(self.ranks, self.node, self.rank_speed, self.rank_memory, strict=True)
             )
         ]
         return {"efficiency": round(self.efficiency, 3), "speeds_given": self.given, "ranks": ranks}
+
+
+def numbers_in_words(numbers: Sequence[int]) -> str:
+    """Rising numbers, neighbours taken together: ``0-3,8``."""
+    blocks: list[list[int]] = []
+    for number in numbers:
+        if blocks and blocks[-1][-1] == number - 1:
+            blocks[-1].append(number)
+        else:
+            blocks.append([number])
+    return ",".join(f"{block[0]}-{block[-1]}" if len(block) > 1 else str(block[0]) for block in blocks)
 
 
 def blocks_of(hosts: Sequence[str]) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.cgroups import Limits
 from hpcmtl.launch.facts import RankFacts
 from hpcmtl.launch.pace import WINDOWS, Pace, measure
-from hpcmtl.launch.world import WorldFacts, efficiency_of, given_speeds, speeds_of
+from hpcmtl.launch.world import WorldFacts, efficiency_of, given_speeds, numbers_in_words, speeds_of
 
 GIB = 1 << 30
 
@@ -36,6 +36,15 @@ def test_nodes_cores_and_memory():
         "4 ranks on 2 nodes of 1 cores, 1.0 GiB a rank; each runs at 75% when all do; speeds measured: rank 3 0.50"
     )
     assert [rank["node"] for rank in world.to_dict()["ranks"]] == [0, 0, 1, 1]
+    assert [rank["cores"] for rank in world.to_dict()["ranks"]] == ["0-1", "2-3", "0-1", "0-1"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [((), ""), ((3,), "3"), ((0, 1, 2, 3, 8), "0-3,8"), ((0, 2, 4, 5), "0,2,4-5")]
+)
+def test_numbers_in_words(numbers, text):
+    """Hundreds of cores are a few words."""
+    assert numbers_in_words(numbers) == text
 
 
 def test_a_slow_rank_is_seen_through_noise():
