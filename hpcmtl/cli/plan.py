@@ -16,10 +16,11 @@ from hpcmtl.layerplan.chart import svg as draw
 from hpcmtl.layerplan.explain import explain as explained
 from hpcmtl.layerplan.files import read_problem, write_schedule
 from hpcmtl.layerplan.limit import cut_off, limit_lines, parse_duration
+from hpcmtl.layerplan.machine import Machine
 from hpcmtl.layerplan.policies import COMPARED, plan_problem, utilisation
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.render import print_comparison, print_plan
-from hpcmtl.layerplan.speedup import Machine, Speedups
+from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.prepare import plan as plan_job
 from hpcmtl.pipeline.prepare import prepare

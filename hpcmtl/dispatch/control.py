@@ -23,7 +23,8 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.dispatcher import HopelessError
+from hpcmtl.dispatch.heartbeat import Beats
+from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.handover import Question
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
+    from hpcmtl.dispatch.heartbeat import Heart
     from hpcmtl.dispatch.state import Order, Steersman
     from hpcmtl.exchange.handover import Handover
     from hpcmtl.results.progress import StepProgress
@@ -87,7 +89,12 @@ class ControlThread(threading.Thread):
     """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
 
     def __init__(
-        self, comm: Communicator, boxes: Mailboxes, dispatcher: Steersman | None, handover: Handover | None = None
+        self,
+        comm: Communicator,
+        boxes: Mailboxes,
+        dispatcher: Steersman | None,
+        handover: Handover | None = None,
+        heart: Heart | None = None,
     ) -> None:
         """Get ready.
 
@@ -96,12 +103,14 @@ class ControlThread(threading.Thread):
             boxes: shared with the main thread.
             dispatcher: on rank 0.
             handover: answers other ranks' questions for artifacts.
+            heart: of this rank, on the same communicator; on all ranks or on none.
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
         self._boxes = boxes
         self._dispatcher = dispatcher
         self._handover = handover
+        self._heart = heart
         self._sending: list[SendHandle] = []
         self._ended = False
         self._told_signal = False
@@ -116,6 +125,8 @@ class ControlThread(threading.Thread):
                 self._give(self._dispatcher.start(time.monotonic()))
             while not self._ended:
                 self._turn()
+            if self._heart is not None:
+                self._heart.stop()
             for handle in self._sending:
                 handle.wait()
             self._sender.close()
@@ -146,6 +157,8 @@ class ControlThread(threading.Thread):
             self._take(message)
         if self._dispatcher is not None:
             self._give(self._dispatcher.check(time.monotonic()))
+        if self._heart is not None:
+            self._heart.turn()
         self._sending = [handle for handle in self._sending if not handle.test()]
 
     def _take(self, message: Message) -> None:
@@ -154,10 +167,15 @@ class ControlThread(threading.Thread):
         elif isinstance(message.value, Question):
             assert self._handover is not None, f"rank {message.source} asks for an artifact where none is kept"
             self._sending += self._handover.serve(message.source, message.value)
+        elif isinstance(message.value, Beats):
+            if self._heart is not None:
+                self._heart.take(message.value)
         else:
             self._pass_on(message.value)
 
     def _pass_on(self, report: Report) -> None:
+        if self._heart is not None:
+            self._heart.note(report)
         if self._dispatcher is None:
             self._sending.append(self._comm.isend(report, 0))
         else:
@@ -175,6 +193,8 @@ class ControlThread(threading.Thread):
                 self._obey(command)
 
     def _obey(self, command: Command) -> None:
+        if self._heart is not None:
+            self._heart.note(command)
         if isinstance(command, StopTraining):
             self._boxes.stop_requested.set()
             return

@@ -23,7 +23,7 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.state import Order, Running, homes, remake, states_of, waits_for_somebody
+from hpcmtl.dispatch.state import HopelessError, Order, Running, homes, remake, states_of, waits_for_somebody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +44,6 @@ FIRST_BACK_OFF_SECONDS = 1.0
 
 
 _FATES = {"failed": "failed", "skipped": "was skipped", "cancelled": "was cancelled"}
-
-
-class HopelessError(Exception):
-    """A rank failed alone and its group is stuck: the run must be ended from outside."""
 
 
 class Dispatcher:

@@ -185,7 +185,7 @@ class Foresight:
         """Predicted seconds of a running layer."""
         i = self._graph.index[state.plan.name]
         column = int(np.searchsorted(self._problem.widths, len(running.block)))
-        return float(self._problem.times[i, column]) / state.plan.layers
+        return float(self._problem.times[i, column]) / state.plan.layers / self._plan.machine.slowest(running.block)
 
     def _remaining(self, state: TaskState, running: Running, now: float) -> float:
         """Seconds until a running layer is expected to end; always some."""

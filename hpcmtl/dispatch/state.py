@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import LayerOutcome
 
 
+class HopelessError(Exception):
+    """A rank failed alone and its group is stuck: the run must be ended from outside."""
+
+
 class Observer(Protocol):
     """Who wants to know what happens: the ledger and the display."""
 

@@ -115,6 +115,22 @@ def without_launcher(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(_PREFIXES)}
 
 
+def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -> float:
+    """Seconds between the beats of a rank: those of HPCMTL_HEARTBEAT, or the default.
+
+    Raises:
+        EnvironmentUnfitError: the variable is no such time.
+    """
+    text = environ.get("HPCMTL_HEARTBEAT", "") or str(default)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.05 <= seconds <= 3600:
+        raise EnvironmentUnfitError(f"HPCMTL_HEARTBEAT={text!r} is no time between 0.05 and 3600 seconds; write 5")
+    return seconds
+
+
 @dataclass(frozen=True)
 class RunFacts:
     """What a run was made with and where, for its ``environment.json``.

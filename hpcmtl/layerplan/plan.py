@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.layerplan.bounds import gap
-from hpcmtl.layerplan.speedup import ONE_NODE, Family, Machine
+from hpcmtl.layerplan.machine import ONE_NODE, Machine
+from hpcmtl.layerplan.speedup import Family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,4 +127,7 @@ class LayerPlan:
         """The plan that `to_dict` was called on."""
         fields = {key: value for key, value in values.items() if key != "gap"}
         tasks = (PlannedTask(**{**task, "family": Family(*task["family"])}) for task in fields["tasks"])
-        return cls(**{**fields, "tasks": tuple(tasks), "machine": Machine(**fields["machine"])})
+        machine: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields["machine"].items()
+        }
+        return cls(**{**fields, "tasks": tuple(tasks), "machine": Machine(**machine)})

@@ -15,7 +15,7 @@ from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.taskgraph.levels import Floats, Ints, Levels
 
 if TYPE_CHECKING:
-    from hpcmtl.layerplan.speedup import Machine
+    from hpcmtl.layerplan.machine import Machine
     from hpcmtl.taskgraph.graph import TaskGraph
 
 Bools = NDArray[np.bool_]
@@ -69,10 +69,9 @@ class Rules:
 
     @property
     def any(self) -> bool:
-        """Whether there is a rule at all."""
+        """Whether there is a rule at all; what ranks have is none until a task needs it."""
         of_tasks = (self.exclusive, self.memory, self.same_place, self.pinned)
-        of_ranks = (self.rank_memory, self.rank_speed, self.lost)
-        return self.node > 0 or any(array is not None for array in (*of_tasks, *of_ranks))
+        return self.node > 0 or any(array is not None for array in (*of_tasks, self.rank_speed, self.lost))
 
     def part(self, tasks: Ints) -> Rules:
         """The rules for some of the tasks; of whose blocks they share, those that are among them."""
@@ -252,6 +251,8 @@ def _rules(graph: TaskGraph, ranks: int, machine: Machine) -> Rules:
         machine.node if machine.node < ranks else 0,
         np.array([rule.exclusive for rule in asked]) if any(rule.exclusive for rule in asked) else None,
         np.array([float(rule.memory) for rule in asked]) if any(rule.memory for rule in asked) else None,
+        np.array(machine.rank_memory, dtype=np.float64) if machine.rank_memory else None,
+        machine.speeds,
         same_place=np.array(leaders) if any(leader >= 0 for leader in leaders) else None,
     )
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hpcmtl.layerplan.machine import ONE_NODE
 from hpcmtl.layerplan.stepform import Belief, Parameters, Shapes, fit, log_seconds, prior, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from hpcmtl.layerplan.machine import Machine
     from hpcmtl.taskgraph.graph import TaskNode
     from hpcmtl.taskgraph.levels import Bools, Floats, Ints
 
@@ -66,33 +68,6 @@ class Family(NamedTuple):
     def trains(self) -> bool:
         """Whether the group shares each batch and combines gradients after it."""
         return self.kind in {"train", "joint"}
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What ranks run on.
-
-    Attributes:
-        node: ranks of a node; 0 if all are on one.
-        cores: cores of a node; 0 if there is one at least for each rank.
-    """
-
-    node: int = 0
-    cores: int = 0
-
-    def share(self, block: range) -> tuple[int, float]:
-        """Nodes that a block of ranks spans, and its `crowd`."""
-        nodes = (block.stop - 1) // self.node - block.start // self.node + 1 if self.node else 1
-        return nodes, float(self.crowd(np.array([len(block)]))[0])
-
-    def crowd(self, ranks: Floats) -> Floats:
-        """Ranks for each core that groups of so many `ranks` (K,) share, if nobody else runs; 1 at least."""
-        together = np.minimum(ranks, self.node) if self.node else ranks
-        crowd: Floats = np.maximum(together / self.cores, 1.0) if self.cores else np.ones(len(ranks))
-        return crowd
-
-
-ONE_NODE = Machine()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from hpcmtl.results.rundir import write_json_atomically, write_text_atomically
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpcmtl.layerplan.speedup import Machine, Measurement
+    from hpcmtl.layerplan.machine import Machine
+    from hpcmtl.layerplan.speedup import Measurement
     from hpcmtl.results.requests import Request
     from hpcmtl.results.rundir import RunDirectory
 

@@ -10,10 +10,13 @@ from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.progress import open_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from hpcmtl.dispatch.heartbeat import Beat
+    from hpcmtl.pipeline.statusfile import StatusFile
     from hpcmtl.results.progress import Mode, StepProgress
     from hpcmtl.results.rundir import RunDirectory
 
@@ -22,11 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 class RunObserver:
-    """An `Observer` of the dispatcher."""
+    """An `Observer` of the dispatcher, and a `Listener` to heartbeats."""
 
-    def __init__(self, directory: RunDirectory, mode: Mode, width: int | None) -> None:
+    def __init__(
+        self, directory: RunDirectory, mode: Mode, width: int | None, status: StatusFile | None = None
+    ) -> None:
         self._ledger = Ledger(directory.ledger_file)
         self._display = open_progress(mode, sys.stderr, width)
+        self._status = status
 
     def __enter__(self) -> Self:
         return self
@@ -36,10 +42,14 @@ class RunObserver:
     ) -> None:
         self._display.close()
         self._ledger.close()
+        if self._status is not None:
+            self._status.close()
 
     def record(self, event: str, **fields: Any) -> None:
         """See `Observer`."""
         self._ledger.append(event, **fields)
+        if self._status is not None:
+            self._status.take(event, fields)
         if event == "layer_started":
             self._display.layer_started(fields["task"], fields["layer"], fields["layers"], fields["ranks"])
         elif event in {"layer_ended", "layer_stopped"}:
@@ -60,9 +70,27 @@ class RunObserver:
             )
         elif event == "artifact_damaged":
             _log.warning("%s; its last layer runs again for %s", fields["message"], fields["consumer"])
+        elif event in {"rank_suspect", "rank_back"}:
+            _log.warning("%s", silence_in_words(event, fields))
         elif event == "task_ended":
             self._display.task_ended(fields["task"], fields["status"], fields["message"])
 
     def progressed(self, progress: StepProgress) -> None:
         """See `Observer`."""
         self._display.step(progress)
+        if self._status is not None:
+            self._status.progressed(progress)
+
+    def heard(self, beats: Iterable[Beat]) -> None:
+        """See `Listener`."""
+        if self._status is not None:
+            self._status.heard(beats)
+
+
+def silence_in_words(event: str, fields: Mapping[str, Any]) -> str:
+    """Say that a rank has become suspect, or is back, and what it was at."""
+    at = f"at task {fields['task']}, layer {fields['layer']}" if "task" in fields else "waiting for work"
+    at += f", step {fields['step']}" if fields.get("step") else ""
+    if event == "rank_back":
+        return f"rank {fields['rank']} is back after {fields['seconds']:.0f} s without a beat"
+    return f"rank {fields['rank']}: no beat for {fields['seconds']:.0f} s, it was {at}; is its node well?"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,44 +13,42 @@ from typing import TYPE_CHECKING
 import yaml
 
 from hpcmtl.communicators.outcome import abort_on_error, on_root
-from hpcmtl.dispatch.control import ControlThread, Mailboxes
-from hpcmtl.dispatch.desk import Attended, Desk
+from hpcmtl.dispatch.control import Mailboxes
+from hpcmtl.dispatch.desk import Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.heartbeat import Heart
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
-from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.exchange.handover import Handover
 from hpcmtl.exchange.shelf import Shelf
-from hpcmtl.launch.environment import ranks_per_node, require_world, run_facts
-from hpcmtl.layerplan.speedup import Machine, Speedups
+from hpcmtl.launch.environment import heartbeat_seconds, require_world, run_facts
+from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.logs import close_logs, open_logs
+from hpcmtl.pipeline.crew import Crew, work
 from hpcmtl.pipeline.examine import look_closely
 from hpcmtl.pipeline.grow import GrowingJob
 from hpcmtl.pipeline.measured import measurements_of
-from hpcmtl.pipeline.meeting import open_meeting
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
+from hpcmtl.pipeline.probe import probe
+from hpcmtl.pipeline.result import result_of
+from hpcmtl.pipeline.statusfile import StatusFile
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
-from hpcmtl.results.summary import JobResult, TaskResult, to_dict
-from hpcmtl.training.session import SessionContext
-from hpcmtl.training.tasks import SESSIONS
+from hpcmtl.results.status import SECONDS_BETWEEN_BEATS
+from hpcmtl.results.summary import JobResult, to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.dispatch.commands import RunLayer
-    from hpcmtl.dispatch.state import TaskState
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.launch.world import WorldFacts
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.speedup import Measurement
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.results.progress import Mode
-    from hpcmtl.results.summary import JobStatus
-    from hpcmtl.training.checkpoint import Saved
     from hpcmtl.training.learner import Framework
-    from hpcmtl.training.session import Session
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +64,7 @@ class RunOptions:
         progress: how progress is shown on stderr.
         width: columns of the terminal; None to find out.
         measured: directory of a run whose layers' times predict those of this one.
+        heartbeat: seconds between the beats of a rank; None for HPCMTL_HEARTBEAT, or 5.
     """
 
     root: Path = Path("runs")
@@ -76,6 +73,7 @@ class RunOptions:
     progress: Mode = "plain"
     width: int | None = None
     measured: Path | None = None
+    heartbeat: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,9 @@ class _Run:
     plan: LayerPlan
     directory: RunDirectory
     options: RunOptions
-    hosts: Sequence[str]
+    facts: WorldFacts
     measured: Sequence[Measurement]
+    heartbeat: float
 
 
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
@@ -114,8 +113,8 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
         framework = _framework(world, prepared.job)
         on_root(world, lambda: look_closely(prepared, framework, prepared.job.tasks))
-        places = world.allgather((socket.gethostname(), tuple(sorted(os.sched_getaffinity(0)))))
-        planned = on_root(world, lambda: _begin(prepared, options, places))
+        facts = probe(world, options.root)
+        planned = on_root(world, lambda: _begin(prepared, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
@@ -170,16 +169,15 @@ def _framework(world: Communicator, job: Job) -> Framework:
     return framework
 
 
-def _begin(prepared: Prepared, options: RunOptions, places: Sequence[tuple[str, tuple[int, ...]]]) -> _Run:
+def _begin(prepared: Prepared, options: RunOptions, facts: WorldFacts) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
     measured = () if options.measured is None else measurements_of(options.measured)
-    hosts = [host for host, _ in places]
-    cores = min(len({core for host, own in places if host == node for core in own}) for node in set(hosts))
-    layer_plan = plan(prepared, Speedups(measured, Machine(ranks_per_node(hosts), cores)))
+    heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
+    layer_plan = plan(prepared, Speedups(measured, facts.machine))
     directory = create(options.root, prepared.job.job)
     directory.job_file.write_text(yaml.safe_dump(prepared.resolved(), sort_keys=False), encoding="utf-8")
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(prepared, layer_plan, directory, options, hosts, measured)
+    return _Run(prepared, layer_plan, directory, options, facts, measured, heartbeat)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
@@ -190,104 +188,29 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
     control_comm, answers = world.dup(), world.dup()
     handover = Handover(control_comm, answers, Shelf(planned.prepared.job.artifact_memory))
     if world.rank == 0:
-        write_json_atomically(planned.directory.environment_file, {**asdict(run_facts()), "hosts": list(planned.hosts)})
-        with RunObserver(planned.directory, planned.options.progress, planned.options.width) as observer:
+        environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
+        write_json_atomically(planned.directory.environment_file, environment)
+        _log.info("%s", planned.facts.summary())
+        status = StatusFile(
+            planned.directory.status_file, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat
+        )
+        with RunObserver(planned.directory, planned.options.progress, planned.options.width, status) as observer:
             scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
             desk = Desk(planned.directory.requests, dispatcher, observer, growing)
-            _work(world, control_comm, boxes, (growing, framework, handover), (dispatcher, desk))
+            heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, observer)
+            work(world, Crew(control_comm, boxes, growing, framework, handover, heart, (dispatcher, desk)))
             desk.close()
             seconds = time.monotonic() - clock
-            result = _result(
-                replace(planned, prepared=growing.accepted),
-                dispatcher,
-                started.astimezone().isoformat(timespec="seconds"),
-                seconds,
-            )
+            result = result_of(growing.accepted.job, dispatcher, started, seconds)
             write_json_atomically(planned.directory.results_file, to_dict(result))
             observer.record("job_ended", status=result.status, seconds=seconds)
     else:
-        _work(world, control_comm, boxes, (growing, framework, handover), None)
+        heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, None)
+        work(world, Crew(control_comm, boxes, growing, framework, handover, heart))
     result = world.bcast(result)
     control_comm.free()
     answers.free()
     assert result is not None
     return result
-
-
-def _work(
-    world: Communicator,
-    control_comm: Communicator,
-    boxes: Mailboxes,
-    parts: tuple[GrowingJob, Framework, Handover],
-    helm: tuple[Dispatcher, Desk] | None,
-) -> None:
-    growing, framework, handover = parts
-    steersman = Attended(*helm) if helm is not None else None
-    with open_meeting(world, growing.prepared.job, helm[0] if helm else None, steersman) as meeting:
-        control = ControlThread(control_comm, boxes, meeting.steersman, handover)
-        control.start()
-
-        def open_session(command: RunLayer, group: Communicator, states: dict[str, Saved]) -> Session:
-            context = SessionContext(
-                job=growing.prepared.job,
-                task=command.task,
-                layers=command.layers,
-                step=command.step,
-                arrays=growing.prepared.arrays,
-                files=growing.prepared.files,
-                directory=growing.directory,
-                group=group,
-                framework=framework,
-                report=boxes.progress,
-                stop_requested=boxes.should_stop,
-                orders=lambda: boxes.layer,
-                post=meeting.post,
-                handover=handover,
-                homes=boxes.homes,
-                states=states,
-            )
-            return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
-
-        Worker(world, boxes, open_session, growing.take_up).work()
-        control.join()
-
-
-def _result(planned: _Run, dispatcher: Dispatcher, started: str, seconds: float) -> JobResult:
-    tasks = tuple(_task_result(dispatcher.tasks[name]) for name in planned.prepared.job.tasks)
-    status: JobStatus = "stopped"
-    if all(task.status == "complete" for task in tasks):
-        status = "complete"
-    elif any(task.status == "failed" for task in tasks):
-        status = "failed"
-    elif all(task.status != "stopped" for task in tasks):
-        status = "incomplete"
-    return JobResult(
-        job=planned.prepared.job.job,
-        status=status,
-        started=started,
-        seconds=seconds,
-        ranks=planned.plan.ranks,
-        tasks=tasks,
-    )
-
-
-def _task_result(state: TaskState) -> TaskResult:
-    outcomes = [outcome for _, outcome in state.outcomes]
-    last = outcomes[-1] if outcomes else None
-    metrics = {name: value for outcome in outcomes for name, value in outcome.metrics.items()}
-    return TaskResult(
-        name=state.plan.name,
-        kind=state.plan.kind,
-        status=state.status or "stopped",
-        layers=state.layers_done,
-        ranks=tuple(width for width, _ in state.outcomes),
-        engine=last.engine if last else "",
-        engine_reason=last.engine_reason if last else "",
-        compression=last.compression if last else "none",
-        seconds=sum(outcome.seconds for outcome in outcomes),
-        steps=sum(outcome.steps for outcome in outcomes),
-        metrics=metrics,
-        message=state.message,
-    )

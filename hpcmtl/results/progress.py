@@ -36,6 +36,8 @@ class StepProgress:
         loss: latest mean loss over the group; None for a task that has none.
         samples_per_second: over the whole group.
         fraction: share of the layer that is done, 0 to 1.
+        step: steps of the layer that are done.
+        steps_per_second: of the group.
     """
 
     task: str
@@ -44,6 +46,8 @@ class StepProgress:
     loss: float | None
     samples_per_second: float
     fraction: float
+    step: int = 0
+    steps_per_second: float = 0.0
 
 
 class Progress(Protocol):

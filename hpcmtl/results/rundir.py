@@ -42,6 +42,11 @@ class RunDirectory:
         return self.path / "results.json"
 
     @property
+    def status_file(self) -> Path:
+        """How the run is doing while it goes on, as rank 0 saw it last."""
+        return self.path / "status.json"
+
+    @property
     def environment_file(self) -> Path:
         """Versions, hosts and commit."""
         return self.path / "environment.json"

@@ -91,6 +91,18 @@ def to_dict(result: JobResult) -> dict[str, Any]:
     return fields
 
 
+def from_dict(values: Mapping[str, Any]) -> JobResult:
+    """The result that `to_dict` was called on, from what JSON made of it.
+
+    Raises:
+        TypeError: these are no fields of a result.
+    """
+    tasks = (
+        TaskResult(**{**task, "name": name, "ranks": tuple(task["ranks"])}) for name, task in values["tasks"].items()
+    )
+    return JobResult(**{**values, "tasks": tuple(tasks)})
+
+
 def print_table(result: JobResult, console: Console) -> None:
     """Print one row a task, then the status of the job and the reason of everything that did not complete.
 

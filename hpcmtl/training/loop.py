@@ -222,4 +222,6 @@ def _progress(piece: Piece, step: int, agreement: _Agreement) -> StepProgress:
         loss=float(losses[-1].sum()) if len(losses) else None,
         samples_per_second=piece.batch_size / pace if pace > 0 else 0.0,
         fraction=(step - piece.start) / max(piece.stop - piece.start, 1),
+        step=step - piece.start,
+        steps_per_second=1 / pace if pace > 0 else 0.0,
     )

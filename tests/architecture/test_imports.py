@@ -45,6 +45,19 @@ def test_verbs_of_a_login_node(family_file, words):
     assert out.strip()
 
 
+def test_watching_a_run_needs_no_ranks(tmp_path):
+    """`hpcmtl status` reads a run directory without mpi4py, mxnet, horovod, and without what only ranks have."""
+    run = tmp_path / "small-20260101-000000"
+    run.mkdir()
+    (run / "plan.json").write_text('{"ranks": 1, "makespan": 1.0, "tasks": []}')
+    out = run_blocked(
+        f"sys.modules['psutil'] = None\nsys.argv = ['hpcmtl', 'status', {str(run)!r}]\n"
+        "from hpcmtl.cli.app import main\nmain()"
+    )
+
+    assert "preparing" in out
+
+
 def test_the_package_itself_is_light():
     """`import hpcmtl` and making a job in code load none of numpy, h5py or the planner."""
     out = run_blocked(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.commands import LayerDone, LayerFailed, Progressed, RunLayer, StopWanted
-from hpcmtl.dispatch.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS, LATE_SECONDS, HopelessError
+from hpcmtl.dispatch.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS, LATE_SECONDS
+from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.results.progress import StepProgress
 from hpcmtl.taskgraph.graph import TaskGraph
 from hpcmtl.training.session import LayerOutcome

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.layerplan import policies
+from hpcmtl.layerplan.machine import Machine
 from hpcmtl.layerplan.policies import COMPARED
-from hpcmtl.layerplan.speedup import Machine, Speedups
+from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.taskgraph.graph import RankRules, TaskGraph, TaskNode
 
 NODE = 2

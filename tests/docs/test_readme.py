@@ -26,6 +26,7 @@ RUNS += [command for command in COMMANDS if command.startswith("launchers/local.
 ELSEWHERE = {
     "tests/run.sh": "is what runs these tests",
     "hpcmtl doctor": "tests/cli/test_doctor.py",
+    "hpcmtl status --watch": "tests/cli/test_status.py",
     "launchers/srun.sh -np 4 hpcmtl run examples/digits.yaml": "needs an allocation; tests/launch compares its argv",
 }
 

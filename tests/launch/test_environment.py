@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.environment import (
     RankEnvironment,
+    heartbeat_seconds,
     inside_mpi,
     installed_version,
     rank_environment,
@@ -73,6 +74,15 @@ def test_a_child_is_no_rank_and_keeps_the_rest():
 
     assert without_launcher(OPEN_MPI | {"PATH": "/bin"}) == {"PATH": "/bin"}
     assert without_launcher(shell) == shell
+
+
+def test_the_heartbeat_is_set_by_a_variable():
+    """The default counts until the variable gives another time; what is no time is refused with an example."""
+    assert heartbeat_seconds(5.0, {}) == heartbeat_seconds(5.0, {"HPCMTL_HEARTBEAT": ""}) == 5.0
+    assert heartbeat_seconds(5.0, {"HPCMTL_HEARTBEAT": "0.5"}) == 0.5
+    for wrong in ("0", "-1", "soon", "nan", "1e9"):
+        with pytest.raises(EnvironmentUnfitError, match=r"HPCMTL_HEARTBEAT.*write 5"):
+            heartbeat_seconds(5.0, {"HPCMTL_HEARTBEAT": wrong})
 
 
 def test_run_facts_are_json_and_name_the_versions():

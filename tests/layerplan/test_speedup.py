@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hpcmtl.layerplan.machine import Machine
 from hpcmtl.layerplan.problem import make_problem
-from hpcmtl.layerplan.speedup import LAYER_SECONDS, Machine, Measurement, Speedups, family_of
+from hpcmtl.layerplan.speedup import LAYER_SECONDS, Measurement, Speedups, family_of
 from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
 from hpcmtl.taskgraph.work import Work
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpcmtl.errors import InputError
+from hpcmtl.layerplan.machine import Machine
 from hpcmtl.layerplan.policies import make_plan
-from hpcmtl.layerplan.speedup import Machine, Measurement, Speedups
+from hpcmtl.layerplan.speedup import Measurement, Speedups
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir import create, write_json_atomically

@@ -1,4 +1,4 @@
-"""A plan made by hand."""
+"""Plans made by hand."""
 
 from __future__ import annotations
 
@@ -20,3 +20,13 @@ TASKS = (
     planned("a<b & co", (5.0, 10.0), (0, 3)),
     planned("tiny", (5.0, 5.0), (3, 1)),
 )
+
+# As in plan.json, no more than what tells where tasks stand.
+SMALL_PLAN = {
+    "ranks": 4,
+    "makespan": 100.0,
+    "tasks": [
+        {"name": "a", "kind": "train", "layers": 2, "start": 0.0, "end": 50.0, "width": 4},
+        {"name": "b", "kind": "train", "layers": 1, "start": 50.0, "end": 100.0, "width": 4},
+    ],
+}

@@ -1,0 +1,188 @@
+"""The heartbeat: every few seconds each rank says how it is, and each node sends one message of it to rank 0.
+
+The ranks of a node tell its first rank, which sends what it heard on with its own. All travels on the communicator of
+the control threads; no message is sent before the last one has left, so that nothing piles up at a rank that sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpcmtl.communicators.mailbox import next_message
+from hpcmtl.dispatch.commands import LayerDone, LayerFailed, Progressed, RunLayer
+from hpcmtl.dispatch.suspects import Watch
+from hpcmtl.launch.facts import memory_now
+from hpcmtl.launch.world import blocks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hpcmtl.communicators.base import Communicator, SendHandle
+    from hpcmtl.dispatch.commands import Command, Report
+    from hpcmtl.dispatch.suspects import Silence
+
+_log = logging.getLogger(__name__)
+
+SECONDS_BEFORE_FIRST_BEAT = 1.0  # at most
+SECONDS_FOR_FAREWELL = 30.0
+_LOOKS_A_BEAT = 4  # for silent ranks
+
+
+@dataclass(frozen=True)
+class Beat:
+    """How a rank is.
+
+    Attributes:
+        rank: which.
+        rss: bytes of memory that its process holds.
+        cpu: cores' worth of time that its process used since the last beat.
+        load: of its node, see `launch.facts.RankFacts`.
+        memory_available: bytes of its node.
+        task: that it works for; empty if it waits.
+        layer: of the task.
+        step: of the layer, as last reported; only the group's first rank knows.
+        steps_per_second: as last reported.
+    """
+
+    rank: int
+    rss: int
+    cpu: float
+    load: float
+    memory_available: int
+    task: str = ""
+    layer: int = 0
+    step: int = 0
+    steps_per_second: float = 0.0
+
+    @property
+    def doing(self) -> str:
+        """What it does, in words."""
+        if not self.task:
+            return "nothing: it waited for work"
+        return f"task {self.task}, layer {self.layer}" + (f", step {self.step}" if self.step else "")
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Beats of some ranks of one node; with `last` those are the last."""
+
+    beats: tuple[Beat, ...]
+    last: bool = False
+
+
+class Listener(Protocol):
+    """Who wants to know on rank 0."""
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Something that the ledger should hold."""
+        ...
+
+    def heard(self, beats: Iterable[Beat]) -> None:
+        """Beats have come in."""
+        ...
+
+
+class Heart:
+    """The heart of one rank, for its control thread alone."""
+
+    def __init__(self, comm: Communicator, hosts: Sequence[str], interval: float, listener: Listener | None) -> None:
+        """Start to beat.
+
+        Args:
+            comm: of the control threads.
+            hosts: of each rank; the first rank of a host sends for all of it.
+            interval: seconds between beats.
+            listener: on rank 0.
+        """
+        now = time.monotonic()
+        self._comm, self._interval, self._listener = comm, interval, listener
+        nodes = blocks_of(hosts)
+        node = nodes[hosts[comm.rank]]
+        self._to = node[0] if node[0] != comm.rank else 0
+        below = set(node) if node[0] == comm.rank else set()  # who sends to this rank
+        self._below = (below | ({block[0] for block in nodes.values()} if comm.rank == 0 else set())) - {comm.rank}
+        self._watch = Watch((rank for rank in range(comm.size) if rank), interval, now)
+        self._used, self._beaten = time.process_time(), now
+        self._looked, self._due = now, now + min(interval, SECONDS_BEFORE_FIRST_BEAT)
+        self._doing: tuple[str, int, int, float] = ("", 0, 0, 0.0)
+        self._latest: dict[int, Beat] = {}
+        self._gathered: dict[int, Beat] = {}
+        self._steps: dict[str, int] = {}
+        self._handle: SendHandle | None = None
+
+    def note(self, word: Command | Report) -> None:
+        """Take note of what passes by: from it is known what this rank, and on rank 0 every task, is at."""
+        if isinstance(word, RunLayer):
+            self._doing = (word.task, word.layer, 0, 0.0)
+        elif isinstance(word, Progressed):
+            progress = word.progress
+            self._steps[progress.task] = progress.step
+            if (progress.task, progress.layer) == self._doing[:2]:
+                self._doing = (progress.task, progress.layer, progress.step, progress.steps_per_second)
+        elif isinstance(word, LayerDone | LayerFailed) and word.rank == self._comm.rank:
+            self._doing = ("", 0, 0, 0.0)
+
+    def take(self, beats: Beats) -> None:
+        """Take in beats that another rank sent."""
+        for beat in beats.beats:
+            self._gathered[beat.rank] = self._latest[beat.rank] = beat
+            if self._listener is not None and (silence := self._watch.heard(beat.rank, time.monotonic())) is not None:
+                self._tell(silence)
+        if self._listener is not None:
+            self._listener.heard(beats.beats)
+
+    def turn(self) -> None:
+        """Beat if it is time, and on rank 0 look who is silent; returns at once."""
+        now = time.monotonic()
+        if self._listener is not None and now - self._looked > self._interval / _LOOKS_A_BEAT:
+            self._looked = now
+            for silence in self._watch.check(now):
+                self._tell(silence)
+        if now < self._due or (self._handle is not None and not self._handle.test()):
+            return
+        self._due = now + self._interval
+        self._send(Beats((*self._gathered.values(), self._own(now))))
+
+    def stop(self) -> None:
+        """Say the last word and hear that of all who send to this rank, so that no message is left under way."""
+        missing, never, end = set(self._below), Event(), time.monotonic() + SECONDS_FOR_FAREWELL
+        while missing and (left := end - time.monotonic()) > 0:
+            message = next_message(self._comm, never, left)
+            if message is not None and isinstance(message.value, Beats) and message.value.last:
+                missing.discard(message.source)
+        if missing:
+            _log.warning("rank %d heard no last word of ranks %s", self._comm.rank, sorted(missing))
+        if self._comm.rank != 0:
+            if self._handle is not None:
+                self._handle.wait()
+            self._comm.isend(Beats((), last=True), self._to).wait()
+
+    def _send(self, beats: Beats) -> None:
+        self._gathered = {}
+        if self._listener is not None:
+            self._listener.heard(beats.beats[-1:])  # the others were told of as they came
+        else:
+            self._handle = self._comm.isend(beats, self._to)
+
+    def _own(self, now: float) -> Beat:
+        used = time.process_time()
+        cpu = (used - self._used) / max(now - self._beaten, 1e-9)
+        self._used, self._beaten = used, now
+        task, layer, step, pace = self._doing
+        rss, available = memory_now()
+        return Beat(self._comm.rank, rss, cpu, os.getloadavg()[0], available, task, layer, step, pace)
+
+    def _tell(self, silence: Silence) -> None:
+        assert self._listener is not None, "rank 0 alone watches"
+        last = self._latest.get(silence.rank)
+        task, layer = (last.task, last.layer) if last is not None else ("", 0)
+        facts = {"task": task, "layer": layer, "step": self._steps.get(task, 0)} if task else {}
+        seconds = round(silence.seconds, 1)
+        self._listener.record(
+            "rank_back" if silence.back else "rank_suspect", rank=silence.rank, seconds=seconds, **facts
+        )

@@ -1,0 +1,157 @@
+"""Where every task of a job stands: from its plan, the events of its ledger, and word of steps.
+
+Rank 0 keeps one while it runs, and `hpcmtl status` makes one of what the run directory holds. Times are seconds since
+1970, as clocks of several machines read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.results.progress import StepProgress
+
+# With less of the planned work done than this, what the plan says of the rest counts as well as the pace so far.
+TRUSTED_SHARE = 0.1
+OPEN = frozenset({"waiting", "running", "held"})
+PLANNED, SCALED = "as planned", "the plan, scaled by the pace so far"
+
+
+@dataclass
+class TaskLine:
+    """Where one task stands.
+
+    Attributes:
+        kind: task kind; empty if the plan does not know the task.
+        layers: number of layers.
+        weight: rank-seconds that the plan gives it.
+        status: waiting, running, held (between layers), or as it ended.
+        layers_done: layers that have ended.
+        layer: the layer that runs, or ran last.
+        ranks: first and last rank of its group; none before it has one.
+        since: when that layer began.
+        progress: of that layer, as last reported.
+        message: why it did not complete, or is tried again.
+    """
+
+    kind: str = ""
+    layers: int = 1
+    weight: float = 0.0
+    status: str = "waiting"
+    layers_done: int = 0
+    layer: int = 0
+    ranks: tuple[int, int] | None = None
+    since: float = 0.0
+    progress: StepProgress | None = None
+    message: str = ""
+
+    @property
+    def share(self) -> float:
+        """Part of the task that is done, 0 to 1; nothing more is to be done for one that has ended."""
+        if self.status not in OPEN:
+            return 1.0
+        within = self.progress.fraction if self.progress is not None and self.status == "running" else 0.0
+        return min((self.layers_done + within) / max(self.layers, 1), 1.0)
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the running layer ends, at its pace so far; None if nothing is known."""
+        if self.status != "running" or self.progress is None or self.progress.fraction <= 0:
+            return None
+        return max((now - self.since) * (1 - self.progress.fraction) / self.progress.fraction, 0.0)
+
+
+@dataclass
+class Board:
+    """Where a job stands.
+
+    Attributes:
+        tasks: by name.
+        makespan: seconds that the plan says.
+        job: name of the job.
+        ranks: size of the world.
+        started: when it began; 0 before that.
+        ended: when it ended; 0 before that.
+        status: preparing, running, stopping, or as it ended.
+        suspects: ranks that are suspect -> what the ledger says of it.
+        latest: time of the latest event.
+    """
+
+    tasks: dict[str, TaskLine]
+    makespan: float = 0.0
+    job: str = ""
+    ranks: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+    status: str = "preparing"
+    suspects: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    latest: float = 0.0
+
+    @classmethod
+    def of_plan(cls, plan: Mapping[str, Any]) -> Board:
+        """A job that is about to begin; the plan as in `plan.json`."""
+        tasks = {
+            task["name"]: TaskLine(task["kind"], task["layers"], (task["end"] - task["start"]) * task["width"])
+            for task in plan["tasks"]
+        }
+        return cls(tasks, plan["makespan"], ranks=plan["ranks"])
+
+    def take(self, event: str, fields: Mapping[str, Any], at: float) -> None:
+        """Take in an event of the ledger; those that say nothing of where things stand are passed over.
+
+        Args:
+            event: what happened.
+            fields: facts about it.
+            at: when.
+        """
+        self.latest = at
+        if event == "job_started":
+            self.job, self.ranks, self.started, self.status = fields["job"], fields["ranks"], at, "running"
+        elif event == "job_ended":
+            self.ended, self.status = at, fields["status"]
+            for line in self.tasks.values():
+                line.status = "stopped" if line.status in OPEN else line.status
+        elif event == "stopping":
+            self.status = "stopping"
+        elif event == "rank_suspect":
+            self.suspects[fields["rank"]] = fields
+        elif event == "rank_back":
+            self.suspects.pop(fields["rank"], None)
+        elif "task" in fields:
+            self._take_task(self.tasks.setdefault(fields["task"], TaskLine()), event, fields, at)
+
+    def progressed(self, progress: StepProgress) -> None:
+        """Note how far a layer is; late word of a layer that has ended is passed over."""
+        line = self.tasks.get(progress.task)
+        if line is not None and line.status == "running" and line.layer == progress.layer:
+            line.progress = progress
+
+    def left(self, now: float) -> tuple[float, str] | None:
+        """Seconds until the job ends and how they were worked out; None if it does not run or has no plan."""
+        total = sum(line.weight for line in self.tasks.values())
+        if self.status != "running" or total <= 0:
+            return None
+        share = sum(line.weight * line.share for line in self.tasks.values()) / total
+        trust = min(share / TRUSTED_SHARE, 1.0)
+        scaled = (now - self.started) * (1 - share) / share if share > 0 else 0.0
+        seconds = trust * scaled + (1 - trust) * self.makespan * (1 - share)
+        longest = max((line.left(now) or 0.0 for line in self.tasks.values()), default=0.0)
+        return max(seconds, longest), PLANNED if share <= 0 else SCALED
+
+    @staticmethod
+    def _take_task(line: TaskLine, event: str, fields: Mapping[str, Any], at: float) -> None:
+        if event == "layer_started":
+            first = fields["first_rank"]
+            line.status, line.layer, line.layers = "running", fields["layer"], fields["layers"]
+            line.ranks, line.since, line.progress = (first, first + fields["ranks"] - 1), at, None
+            line.message = ""
+        elif event in {"layer_ended", "layer_stopped"}:
+            line.status, line.progress = "held", None
+            line.layers_done = fields["layer"] + (event == "layer_ended")
+        elif event == "task_retried":
+            line.status = "waiting"
+            line.message = f"try {fields['retry']} of {fields['retries']} after: {fields['message']}"
+        elif event == "task_ended":
+            line.status, line.message = fields["status"], fields["message"]
