@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from hpcmtl.jobfile.schema import Head, Job, Layers, make_task, parse_size
+from hpcmtl.jobfile.fields import parse_size
+from hpcmtl.jobfile.schema import Head, Job, Layers, make_task
 
 
 @pytest.mark.parametrize(
