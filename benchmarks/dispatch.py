@@ -132,12 +132,9 @@ def as_rank(out: Path, layers: int) -> None:
 
 
 def watch(notes: Notes) -> Callable[[], float]:
-    """Note the stages and parts of all moves; return what tells the processor seconds of the control thread."""
-    from hpcmtl.communicators.mpi import MpiCommunicator
+    """Note the stages of all moves; return what tells the processor seconds of the control thread."""
     from hpcmtl.dispatch import control, worker
-    from hpcmtl.training.gluon.engines.horovod import HorovodEngine
-    from hpcmtl.training.gluon.learner import GluonLearner, GluonNetwork
-    from hpcmtl.training.tasks import train
+    from hpcmtl.training.gluon.learner import GluonLearner
 
     run_layer, done, carry = worker.Worker._run, worker.Worker._done, control.ControlThread.run  # noqa: SLF001
     step = GluonLearner.step
@@ -162,18 +159,24 @@ def watch(notes: Notes) -> Callable[[], float]:
 
     worker.Worker._run, worker.Worker._done = run_noted, done_noted  # type: ignore[method-assign]  # noqa: SLF001
     control.ControlThread.run, GluonLearner.step = carry_timed, step_noted  # type: ignore[method-assign]
+    watch_parts(notes)
+    return lambda: seconds[0]
+
+
+def watch_parts(notes: Notes) -> None:
+    """Note what parts of a move take."""
+    from hpcmtl.communicators.mpi import MpiCommunicator
+    from hpcmtl.training.gluon.engines.horovod import HorovodEngine
+    from hpcmtl.training.gluon.learner import GluonLearner
+    from hpcmtl.training.tasks import train
+
     notes.timed(MpiCommunicator, "create_group", "group")
     notes.timed(HorovodEngine, "__init__", "Horovod starts")
     notes.timed(HorovodEngine, "close", "Horovod ends")
-    notes.timed(GluonNetwork, "__init__", "network")
-    notes.timed(train, "newest_state", "state found")
     notes.timed(GluonLearner, "__init__", "network and optimizer")
+    notes.timed(train.TrainSession, "__init__", "new session")
+    notes.timed(train, "newest_state", "state found")
     notes.timed(GluonLearner, "load_state", "state loaded")
-    notes.timed(train.TrainSession, "__init__", "session")
-    notes.timed(train.TrainSession, "_begin", "begin")
-    notes.timed(train.Batches, "__enter__", "batches")
-    notes.timed(train.TrainSession, "_make_feed", "data")
-    return lambda: seconds[0]
 
 
 def moves_of(every: list[Any], layers: int) -> dict[str, Any]:

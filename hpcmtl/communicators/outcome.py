@@ -35,7 +35,7 @@ def on_root(comm: Communicator, function: Callable[[], T], root: int = 0) -> T:
         BaseException: what `function` raised, on all ranks; a RuntimeError with its traceback as text if it cannot
             travel by pickle. Also a RuntimeError if the value cannot.
     """
-    outcome = comm.bcast(_fit_to_travel(_capture(function)) if comm.rank == root else None, root)
+    outcome = comm.bcast(_fit_to_travel(_capture(function), root) if comm.rank == root else None, root)
     if outcome.error is not None:
         raise outcome.error
     return outcome.value  # type: ignore[no-any-return]
@@ -62,7 +62,7 @@ def _capture(function: Callable[[], Any]) -> _Outcome:
         return _Outcome(error=error)
 
 
-def _fit_to_travel(outcome: _Outcome) -> _Outcome:
+def _fit_to_travel(outcome: _Outcome, rank: int) -> _Outcome:
     """Return an outcome that is sure to pickle and unpickle; exceptions with a signature of their own often do not.
 
     Tried before it is sent: what fails inside `bcast` fails on rank 0 alone.
@@ -71,8 +71,8 @@ def _fit_to_travel(outcome: _Outcome) -> _Outcome:
         pickle.loads(pickle.dumps(outcome))  # noqa: S301 - our own bytes
     except Exception as failure:  # noqa: BLE001 - pickling runs code of the value's class, which may raise anything
         if outcome.error is None:
-            text = f"a value cannot be sent to the others, since it does not pickle: {failure}"
+            text = f"the value of rank {rank} cannot be sent to the others, since it does not pickle: {failure}"
         else:
-            text = "the rank that did it raised\n" + "".join(traceback.format_exception(outcome.error))
+            text = f"rank {rank} raised\n" + "".join(traceback.format_exception(outcome.error))
         return _Outcome(error=RuntimeError(text))
     return outcome

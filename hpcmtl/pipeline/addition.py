@@ -47,7 +47,7 @@ def joined(
         lines: of the keys in the file.
 
     Raises:
-        InputError: for names that the job has already.
+        InputError: for names that the job has already, and for async edges.
     """
     text = "the job has a task of this name; a new task needs another"
     found: list[Finding] = [(("tasks", name), text) for name in values["tasks"] if name in job["tasks"]]
@@ -55,10 +55,21 @@ def joined(
         if job.get("data", {}).get(name, path) != path:
             text = f"the job has other data of this name ({job['data'][name]}); new data need another"
             found.append((("data", name), text))
+    found += _async_edges(values["tasks"])
     if found:
         raise InputError(locate(found, values["file"], lines))
     both = {key: {**job.get(key, {}), **values[key]} for key in KEYS}
     return RawJob({**job, **both}, values["file"], lines or {})
+
+
+def _async_edges(tasks: Mapping[str, Any]) -> Iterator[Finding]:
+    """Who meets whom while they run is settled when a job starts: the office knows of no others."""
+    for name, task in tasks.items():
+        needs = task.get("needs") if isinstance(task, dict) else None
+        for producer, need in needs.items() if isinstance(needs, dict) else ():
+            if isinstance(need, dict) and need.get("mode") == "async":
+                text = "a task that is added cannot have async edges; leave `mode` out, and it waits for the other task"
+                yield ("tasks", str(name), "needs", str(producer)), text
 
 
 def _misshapen(raw: Any) -> Iterator[Finding]:

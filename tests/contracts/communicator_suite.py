@@ -348,7 +348,7 @@ def check_next_message(comm: Communicator) -> None:
     assert next_message(comm, stop, timeout=0.01) is None
     comm.barrier()
     handle = comm.isend({"text": "hello"}, after, tag=5)
-    assert next_message(comm, stop, timeout=NEVER) == Message(before, 5, {"text": "hello"})
+    assert next_message(comm, stop, timeout=NEVER) == Message(before, 5, {"text": "hello"}, comm)
     handle.wait()
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(next_message, comm, stop, NEVER)

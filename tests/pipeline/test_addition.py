@@ -36,6 +36,10 @@ def test_tasks_and_data_are_joined(tmp_path):
         ({"data": {"more": "x.h5"}}, "tasks: must be a mapping of at least one task"),
         ({"tasks": ["b"]}, "tasks (line 1): must be a mapping of at least one task"),
         ({"tasks": {"a": {}}}, "tasks.a (line 2): the job has a task of this name"),
+        (
+            {"tasks": {"b": {"needs": {"a": {"mode": "async"}}}}},
+            "tasks.b.needs.a (line 4): a task that is added cannot",
+        ),
         ({"data": {"digits": "x.h5"}, "tasks": {"b": {}}}, "data.digits (line 2): the job has other data of this name"),
     ],
 )

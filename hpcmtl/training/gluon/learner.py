@@ -11,7 +11,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.compression import Fp16Wire, LossScale, all_finite, fp16_pays
-from hpcmtl.training.gluon.layout import restore_default_layout
+from hpcmtl.training.gluon.layout import overwrite, restore_default_layout
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.zoo import build, outputs_of, part_of
@@ -77,7 +77,7 @@ class GluonNetwork:
     def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Overwrite all parameters; the names and shapes must be those of `parameter_arrays`."""
         for name, parameter in self.parameters.items():
-            parameter.data()[:] = state[PARAMETERS + name]  # a third of what `set_data` of an NDArray costs
+            overwrite(parameter.data(), state[PARAMETERS + name])
 
     def take_over(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
         """See `Learner`.
@@ -100,7 +100,7 @@ class GluonNetwork:
             if tuple(mine.shape) != array.shape:
                 text = f"parameter {name} of {takeover.producer} has shape {array.shape}, {target} has {mine.shape}"
                 raise InputError([Problem(f"parameters of {takeover.producer}", text)])
-            mine.data()[:] = array
+            overwrite(mine.data(), array)
             taken += 1
         if not taken:
             text = f"no parameter matches {takeover.pattern!r}; this network has {', '.join(targets)}"

@@ -68,7 +68,7 @@ class Updater:
             state = self._optimizer.create_state_multi_precision(index, self._parameters[index].data())
             for place, array in _leaves(state):
                 # A sixth of what an assignment costs; oneDNN, which would rearrange it, never sees this array.
-                array._sync_copyfrom(arrays[f"{name}/{place}"])  # noqa: SLF001 - no public name
+                array._sync_copyfrom(np.ascontiguousarray(arrays[f"{name}/{place}"], array.dtype))  # noqa: SLF001 - no public name
             self._updater.states[index] = state
             self._updater.states_synced[index] = True
         self._optimizer._index_update_count.update(enumerate(int(count) for count in counts))  # noqa: SLF001 - as above
