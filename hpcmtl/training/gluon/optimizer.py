@@ -60,12 +60,15 @@ class Updater:
     def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Take up what `state` gave."""
         counts = arrays[_COUNTS]
+        before = dict(self._updater.states)
         self._updater.states.clear()
         self._updater.states_synced.clear()
         for index, name in enumerate(self._names):
             if counts[index] == 0:
                 continue  # the first update makes its state
-            state = self._optimizer.create_state_multi_precision(index, self._parameters[index].data())
+            state = before.get(index)
+            if state is None:
+                state = self._optimizer.create_state_multi_precision(index, self._parameters[index].data())
             for place, array in _leaves(state):
                 # A sixth of what an assignment costs; oneDNN, which would rearrange it, never sees this array.
                 array._sync_copyfrom(np.ascontiguousarray(arrays[f"{name}/{place}"], array.dtype))  # noqa: SLF001 - no public name
