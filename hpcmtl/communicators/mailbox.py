@@ -25,7 +25,14 @@ class Message:
     comm: Communicator
 
 
-def next_message(comm: Communicator, stop: Event, timeout: float, also: Communicator | None = None) -> Message | None:
+def next_message(
+    comm: Communicator,
+    stop: Event,
+    timeout: float,
+    also: Communicator | None = None,
+    *,
+    longest: float = LONGEST_PAUSE,
+) -> Message | None:
     """Return the next message from any rank; None once `stop` is set or `timeout` seconds have passed.
 
     With `also`, what comes on that communicator is looked for as well, after what comes on the first.
@@ -33,8 +40,8 @@ def next_message(comm: Communicator, stop: Event, timeout: float, also: Communic
     A message that is already there is returned even then. Only one thread may receive on `comm`.
 
     This polls, as MPI has no wait that sleeps: its blocking calls spin on a core that the training thread needs. The
-    pause between two looks doubles from 0.2 ms to 5 ms, so that an exchange of several messages is quick and an idle
-    wait costs about 3 % of a core; `stop` ends a pause at once.
+    pause between two looks doubles from 0.2 ms to the `longest`, so that an exchange of several messages is quick and
+    an idle wait costs little: at 5 ms about 2 % of a core. `stop` ends a pause at once.
     """
     end = time.monotonic() + timeout
     pause = SHORTEST_PAUSE
@@ -42,7 +49,7 @@ def next_message(comm: Communicator, stop: Event, timeout: float, also: Communic
         left = end - time.monotonic()
         if left <= 0 or stop.wait(min(pause, left)):
             return None
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, longest)
     where, envelope = found
     return Message(envelope.source, envelope.tag, where.recv(envelope.source, envelope.tag), where)
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from hpcmtl.communicators.mailbox import Message, next_message
 from hpcmtl.dispatch.commands import (
     EndOfJob,
+    LayerDone,
+    LayerFailed,
     Progressed,
     RateReport,
     RunLayer,
@@ -45,6 +47,8 @@ _log = logging.getLogger(__name__)
 
 # How long the thread may wait for a message before it looks at the clock and for signals again.
 _LOOK_ROUND_SECONDS = 0.05
+# Between two looks for messages, at most: beside a layer, which needs the core more, and while the rank has none.
+_BUSY_PAUSE, _IDLE_PAUSE = 0.01, 0.003
 # As long as messages are under way: some transports get on with them only when they are looked at.
 _WHILE_SENDING = 0.002
 
@@ -112,7 +116,7 @@ class ControlThread(threading.Thread):
         self._handover = handover
         self._heart = heart
         self._sending: list[SendHandle] = []
-        self._ended = False
+        self._ended = self._training = False
         self._told_signal = False
 
     def run(self) -> None:
@@ -143,6 +147,7 @@ class ControlThread(threading.Thread):
 
     def _turn(self) -> None:
         for report in self._boxes.take_reports():
+            self._training = self._training and not isinstance(report, LayerDone | LayerFailed)
             self._pass_on(report)
         if self._boxes.signal and not self._told_signal:
             self._told_signal = True
@@ -152,7 +157,8 @@ class ControlThread(threading.Thread):
         pause = _WHILE_SENDING if self._sending else _LOOK_ROUND_SECONDS
         # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
         commands = self._stream if self._dispatcher is None else None
-        message = next_message(self._comm, self._boxes.wake, pause, also=commands)
+        longest = _BUSY_PAUSE if self._training else _IDLE_PAUSE
+        message = next_message(self._comm, self._boxes.wake, pause, commands, longest=longest)
         if message is not None:
             self._take(message)
         if self._dispatcher is not None:
@@ -206,5 +212,6 @@ class ControlThread(threading.Thread):
             return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
             self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken)
+            self._training = True
         self._boxes.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)
