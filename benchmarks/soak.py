@@ -2,9 +2,10 @@
 
     python benchmarks/soak.py [--graphs 200] [--seed 0] [--quick] [--json FILE]
 
-Tasks fail and are tried again, groups change at random between layers, on 4 ranks. After each family: every task ended
-as it had to, every layer ended once, no rank was in two layers at a time, and every communicator was freed; in the end
-memory, descriptors and threads have not grown. Exit 1 if anything was wrong.
+Tasks fail and are tried again, groups change at random between layers, and somebody pauses tasks, changes priorities
+and learning rates, and adds tasks while they run, on 4 ranks. After each family: every task ended as it had to, every
+layer ended once, no rank was in two layers at a time, and every communicator was freed; in the end memory, descriptors
+and threads have not grown. Exit 1 if anything was wrong.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def main() -> int:
     print(
         f"{len(found['seconds'])} families of {found['tasks']} tasks and {found['layers']} layers, "
         f"{found['moves']} of them on other ranks than the one before; {found['retries']} tries after failures; "
+        f"{found['requests']} requests; "
         f"{median(found['seconds']):.1f} s a family, {max(found['seconds']):.1f} at most; "
         f"{found['growth'] / 2**20:.2f} MiB a family and rank; {len(found['wrong'])} things wrong"
     )
@@ -78,28 +80,41 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
     from hpcmtl.communicators.mpi import world as mpi_world
 
     sys.path.insert(0, str(HERE))
+    from soaked import Meddler
+
     pipeline, world, open_groups = import_module("hpcmtl.pipeline.run"), mpi_world(), count_groups()
     chance = np.random.default_rng(seed)  # the same on all ranks
     pipeline.scheduler_for = restless(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
+    import_module("hpcmtl.dispatch.desk").SECONDS_BETWEEN_LOOKS = 0.05  # type: ignore[attr-defined]
     if world.rank == 0:
         write_data(out.parent / "data.h5")
     world.barrier()
-    found: dict[str, Any] = {"wrong": [], "seconds": [], **dict.fromkeys(("tasks", "layers", "moves", "retries"), 0)}
+    meddling = np.random.default_rng(seed + 2)
+    found: dict[str, Any] = {
+        "wrong": [],
+        "seconds": [],
+        **dict.fromkeys(("tasks", "layers", "moves", "retries", "requests"), 0),
+    }
     levels = []
     for number in range(graphs):
         folder = out.parent / str(number)
         folder.mkdir(exist_ok=True)
         job, expected = family(chance, folder)
-        began = time.monotonic()
+        began, tasks = time.monotonic(), job.model_dump(mode="json", by_alias=True, exclude_none=True)["tasks"]
+        meddler = Meddler(folder / "runs", tasks, meddling)
+        if world.rank == 0:
+            meddler.start()
         result = pipeline.run(job, pipeline.RunOptions(folder / "runs"), world)  # type: ignore[attr-defined]
         found["seconds"].append(time.monotonic() - began)
         wrong = [f"rank {world.rank}: {count} groups were not freed" for count in [open_groups["open"]] if count]
         if world.rank == 0:
+            expected |= dict.fromkeys(meddler.end(), "complete")
+            found["requests"] += len(meddler.asked)
             statuses = {task.name: task.status for task in result.tasks}
             wrong += [
-                f"{name} is {statuses[name]}, not {status}"
+                f"{name} is {statuses.get(name)}, not {status}"
                 for name, status in expected.items()
-                if statuses[name] != status
+                if statuses.get(name) != status
             ]
             wrong += look(next((folder / "runs").iterdir()), expected, found)
             shutil.rmtree(folder / "runs")
@@ -188,7 +203,7 @@ def look(run: Path, expected: dict[str, str], found: dict[str, Any]) -> list[str
             inside.update(dict.fromkeys(block, task))
             blocks[task].append(block)
             layers[task] = event["layers"]
-        elif event["event"] in {"layer_ended", "task_retried"} or event.get("status") == "failed":
+        elif event["event"] in {"layer_ended", "layer_stopped", "task_retried"} or event.get("status") == "failed":
             inside = {rank: other for rank, other in inside.items() if other != task}
             if event["event"] == "layer_ended":
                 ended[task, event["layer"]] += 1

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from hpcmtl.taskgraph.levels import Floats
 
-# Ranks whose speeds differ by less are taken for alike: rules of speed cost planning time, and on virtual machines ranks
-# that are alike were seen to differ by 0.3 for a moment.
+# Ranks whose speeds differ by less are taken for alike: rules of speed cost planning time, and on virtual machines
+# ranks that are alike were seen to differ by 0.3 for a moment.
 EVEN_SPEEDS = 0.4
 
 
