@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -215,7 +215,7 @@ def write_job(folder: Path, layers: int) -> None:
 
 def simulate(ranks: int) -> dict[str, Any]:
     """What the dispatcher computes and sends for a layer, with simulated ranks in groups of a quarter of all."""
-    from hpcmtl.dispatch.commands import LayerDone, RunLayer
+    from hpcmtl.dispatch.commands import RunLayer
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.scheduler import scheduler_for
     from hpcmtl.layerplan.policies import make_plan
@@ -234,17 +234,44 @@ def simulate(ranks: int) -> dict[str, Any]:
     orders = dispatcher.start(now)
     while not dispatcher.ended:
         started = {(o.command.task, o.command.layer): o.command for o in orders if isinstance(o.command, RunLayer)}
-        sent.append(len(orders) / max(len(started), 1))
+        sent.append(sum(messages(order) for order in orders) / max(len(started), 1))
         orders = []
         now += 1.0
         for command in started.values():
+            reports = gathered(command, outcome)
             begun = time.perf_counter()
-            for rank in range(command.first_rank, command.first_rank + command.width):
-                said = outcome if rank == command.first_rank else None
-                orders += dispatcher.handle(LayerDone(rank, command.task, command.layer, said), now)
+            for report in reports:
+                orders += dispatcher.handle(report, now)
             seconds.append(time.perf_counter() - begun)
-            received.append(command.width)
+            received.append(len(reports))
     return {"ranks": ranks, "seconds": median(seconds), "sent": median(sent), "received": median(received)}
+
+
+def messages(order: Any) -> int:
+    """How many messages rank 0 sends for an order; others pass it on."""
+    from hpcmtl.dispatch.stream import NARROW
+
+    return len(order.ranks) if len(order.ranks) <= NARROW else 1
+
+
+def gathered(command: Any, outcome: Any) -> list[Any]:
+    """What rank 0 hears at the end of a layer, as the members' control threads pass it on."""
+    from hpcmtl.dispatch.commands import LayerDone
+    from hpcmtl.dispatch.gathering import FAN, Gathering
+
+    ends = {rank: Gathering(rank) for rank in command.block}
+    place = (command.block, command.number)
+    said = {rank: outcome if rank == command.first_rank else None for rank in command.block}
+    words = deque((r, LayerDone(r, command.task, command.layer, said[r], *place, (r,))) for r in command.block)
+    heard = []
+    while words:
+        rank, word = words.popleft()
+        passed = ends[rank].take(word)
+        if passed is not None and (rank == command.first_rank or command.width <= FAN):
+            heard.append(passed[1])
+        elif passed is not None:
+            words.append(passed)
+    return heard
 
 
 class Nobody:

@@ -29,6 +29,7 @@ class RunLayer:
         step: steps that the task has done by then; None if that is not known.
         rate: the learning rate that was ordered for the task while the job ran.
         homes: pairs of a task that this one needs and the rank that answers for its artifact in memory.
+        number: of this start, counted over the job.
     """
 
     task: str
@@ -39,6 +40,12 @@ class RunLayer:
     step: int | None = None
     rate: Rate | None = None
     homes: tuple[tuple[str, int], ...] = ()
+    number: int = 0
+
+    @property
+    def block(self) -> range:
+        """The ranks of the group."""
+        return range(self.first_rank, self.first_rank + self.width)
 
 
 @dataclass(frozen=True)
@@ -92,23 +99,49 @@ Command = RunLayer | Release | TakeUp | StopLayer | SetRate | StopTraining | End
 
 @dataclass(frozen=True)
 class LayerDone:
-    """A rank has finished a layer; the group's first rank says what came out."""
+    """Ranks have finished a layer.
+
+    Attributes:
+        rank: who says so.
+        task: name.
+        layer: number.
+        outcome: what came out; only the group's first rank knows.
+        block: the group.
+        number: of the `RunLayer`.
+        ranks: who has finished, of those that `rank` speaks for; see `gathering`.
+    """
 
     rank: int
     task: str
     layer: int
     outcome: LayerOutcome | None
+    block: range
+    number: int
+    ranks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class LayerFailed:
-    """A layer raised on a rank; `damaged` is the task whose artifact could not be used, if that was the cause."""
+    """A layer raised on a rank.
+
+    Attributes:
+        rank: which.
+        task: name.
+        layer: number.
+        message: the error in a line.
+        traceback: where it came from.
+        block: the group.
+        number: of the `RunLayer`.
+        damaged: the task whose artifact could not be used, if that was the cause.
+    """
 
     rank: int
     task: str
     layer: int
     message: str
     traceback: str
+    block: range
+    number: int
     damaged: str = ""
 
 

@@ -9,7 +9,6 @@ import logging
 import queue
 import threading
 import time
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.mailbox import Message, next_message
@@ -25,6 +24,7 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
+from hpcmtl.dispatch.gathering import Gathering
 from hpcmtl.dispatch.heartbeat import Beats
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
@@ -114,6 +114,7 @@ class ControlThread(threading.Thread):
         self._boxes = boxes
         self._dispatcher = dispatcher
         self._handover = handover
+        self._gathering = Gathering(comm.rank)
         self._heart = heart
         self._sending: list[SendHandle] = []
         self._ended = self._training = False
@@ -182,20 +183,31 @@ class ControlThread(threading.Thread):
     def _pass_on(self, report: Report) -> None:
         if self._heart is not None:
             self._heart.note(report)
-        if self._dispatcher is None:
-            self._sending.append(self._comm.isend(report, 0))
-        else:
+        if isinstance(report, LayerDone):
+            self._tell(self._gathering.take(report))
+            return
+        self._tell((0, report))
+        if isinstance(report, LayerFailed) and report.rank == self._comm.rank:
+            self._tell(self._gathering.failed(report))
+
+    def _tell(self, word: tuple[int, Report] | None) -> None:
+        """Send a report to a rank, or to the dispatcher if it is here."""
+        if word is None:
+            return
+        rank, report = word
+        if rank != self._comm.rank:
+            self._sending.append(self._comm.isend(report, rank))
+        elif self._dispatcher is not None:
             self._give(self._dispatcher.handle(report, time.monotonic()))
 
     def _give(self, orders: Iterable[Order]) -> None:
-        for command, given in groupby(orders, key=lambda order: order.command):
-            ranks = [order.rank for order in given]
-            others = [rank for rank in ranks if rank != self._comm.rank]
+        for order in orders:
+            command, others = order.command, [rank for rank in order.ranks if rank != self._comm.rank]
             if others and isinstance(command, EndOfJob):
                 self._sender.call(command, others)  # nothing may be under way when the stream is given back
             elif others:
                 self._sender.post(command, others)
-            if len(others) < len(ranks):
+            if self._comm.rank in order.ranks:
                 self._obey(command)
 
     def _obey(self, command: Command) -> None:

@@ -70,7 +70,7 @@ class Dispatcher:
         self._plan, self._graph = plan, graph
         self._observer = observer
         self._scheduler = scheduler
-        self._stop_reason = ""
+        self._stop_reason, self._starts = "", 0
         self._told_end = self._told_wait = False
         self._lost = False  # whether a task ended otherwise than complete, so that others may wait in vain
         self.expecting = False  # whether more tasks may be on their way: the job does not end before they are here
@@ -111,7 +111,7 @@ class Dispatcher:
         state = self.tasks[report.task]
         running = state.running
         assert running is not None, f"rank {report.rank} reports on {report.task}, which does not run"
-        running.reported.add(report.rank)
+        running.reported.update(report.ranks if isinstance(report, LayerDone) else [report.rank])
         running.last_word = now
         if isinstance(report, LayerFailed):
             running.failures.append(report)
@@ -230,7 +230,7 @@ class Dispatcher:
         if state.running is None:
             return self._release(state, state.held) if state.held else []
         halted, state.running.halted = state.running.halted, True
-        return [] if halted else [Order(rank, StopLayer()) for rank in state.running.block]
+        return [] if halted else [Order(state.running.block, StopLayer())]
 
     def extend(self, plan: LayerPlan, graph: TaskGraph) -> None:
         """Go on with a plan and a graph of more tasks; what is known of the others stays."""
@@ -246,7 +246,7 @@ class Dispatcher:
             return []
         self._stop_reason = reason
         self._observer.record("stopping", reason=reason)
-        return [*(Order(rank, StopTraining()) for rank in range(self._plan.ranks)), *self._next(now)]
+        return [Order(range(self._plan.ranks), StopTraining()), *self._next(now)]
 
     def _next(self, now: float) -> list[Order]:
         """Start what can be started."""
@@ -260,7 +260,7 @@ class Dispatcher:
             orders += [
                 order for state in self.tasks.values() if state.held for order in self._release(state, state.held)
             ]
-            orders += [Order(rank, EndOfJob()) for rank in range(self._plan.ranks)]
+            orders.append(Order(range(self._plan.ranks), EndOfJob()))
         paused = waits_for_somebody(self.tasks)
         if paused and not self._told_wait and not self.stopping:
             self._observer.record("job_waits", tasks=paused)
@@ -275,10 +275,10 @@ class Dispatcher:
                 orders += self._release(other, other.held)
         state.held, state.place = None, block
         state.running = Running(state.layers_done, block, now, now, opened)
+        self._starts += 1
         where = (block.start, len(block), state.steps)
-        command = RunLayer(
-            state.plan.name, state.layers_done, state.plan.layers, *where, state.rate, homes(self.tasks, state)
-        )
+        more = (state.rate, homes(self.tasks, state), self._starts)
+        command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where, *more)
         self._observer.record(
             "layer_started",
             task=command.task,
@@ -287,11 +287,11 @@ class Dispatcher:
             first_rank=command.first_rank,
             ranks=command.width,
         )
-        return [*orders, *(Order(rank, command) for rank in block)]
+        return [*orders, Order(block, command)]
 
     def _release(self, state: TaskState, block: range) -> list[Order]:
         state.held = None
-        return [Order(rank, Release(state.plan.name)) for rank in block]
+        return [Order(block, Release(state.plan.name))]
 
     def _running(self) -> list[tuple[TaskState, Running]]:
         return [(state, state.running) for state in self.tasks.values() if state.running is not None]

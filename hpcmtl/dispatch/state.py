@@ -35,9 +35,9 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """A command and the rank that it is for."""
+    """A command and the ranks that it is for."""
 
-    rank: int
+    ranks: range
     command: Command
 
 

@@ -80,7 +80,7 @@ def grow(dispatcher: Dispatcher, grown: Grown, now: float) -> Steered:
             if producer is not None and (producer.cancelled or producer.status not in {None, "complete"}):
                 return _refused(f"task {name} needs {need}, which is {producer.status or 'being cancelled'}")
     dispatcher.extend(grown.plan, grown.graph)
-    orders = [Order(rank, grown.news) for rank in range(grown.plan.ranks)]
+    orders = [Order(range(grown.plan.ranks), grown.news)]
     return Answer(True, f"{', '.join(new)}: started when their turn comes"), [*orders, *dispatcher.go_on(now)]
 
 
@@ -111,7 +111,7 @@ def _set(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:
     if "learning_rate" in request.values:
         state.rate = Rate(state.rate.number + 1 if state.rate else 1, float(request.values["learning_rate"]))
         if state.running is not None:
-            orders = [Order(rank, SetRate(state.rate)) for rank in state.running.block]
+            orders = [Order(state.running.block, SetRate(state.rate))]
     return Answer(True, "at the next step boundary" if orders else "from its next start on"), orders
 
 

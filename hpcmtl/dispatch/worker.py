@@ -81,7 +81,7 @@ class Worker:
 
     def _session(self, command: RunLayer) -> Session:
         """The session that is held for this task and these ranks, or a new one on a new group."""
-        block = range(command.first_rank, command.first_rank + command.width)
+        block = command.block
         held = self._held
         if held is None or held.session is None or (held.task, held.block) != (command.task, block):
             assert held is None, f"the session of {held.task} was not released before {command.task} began"
@@ -129,7 +129,8 @@ class Worker:
     def _done(self, command: RunLayer, outcome: LayerOutcome) -> None:
         rank = self._world.rank
         said = outcome if rank == command.first_rank else None
-        self._boxes.report(LayerDone(rank, command.task, command.layer, said))
+        place = (command.block, command.number)
+        self._boxes.report(LayerDone(rank, command.task, command.layer, said, *place, (rank,)))
 
     @contextmanager
     def _reporting(self, command: RunLayer) -> Iterator[None]:
@@ -146,5 +147,5 @@ class Worker:
                 text = text.strip().splitlines()[-1]
             message = f"{type(error).__name__}: {text}"
             damaged = error.producer if isinstance(error, DamagedArtifactError) else ""
-            failure = LayerFailed(rank, command.task, command.layer, message, traceback.format_exc(), damaged)
-            self._boxes.report(failure)
+            said = (message, traceback.format_exc(), command.block, command.number, damaged)
+            self._boxes.report(LayerFailed(rank, command.task, command.layer, *said))

@@ -155,10 +155,13 @@ class Simulation:
         stopped = self._stopped.setdefault(command, (rank.stops > 0 or rank.halted) and self.chance.random() < 0.5)
         stopped = stopped or (command.task, command.layer) in self.yielding
         if number - command.first_rank in failing:
-            report: Any = LayerFailed(number, command.task, command.layer, "boom", "Traceback: boom")
+            said = ("boom", "Traceback: boom", command.block, command.number)
+            report: Any = LayerFailed(number, command.task, command.layer, *said)
         else:
             outcome = LayerOutcome(1, 1, 1.0, 1.0, stopped=stopped)
-            report = LayerDone(number, command.task, command.layer, outcome if number == command.first_rank else None)
+            said = outcome if number == command.first_rank else None
+            place = (command.block, command.number)
+            report = LayerDone(number, command.task, command.layer, said, *place, (number,))
             if command.layer == command.layers - 1 and not stopped:
                 rank.held = None
         orders = self.dispatcher.handle(report, self.now)
@@ -169,13 +172,13 @@ class Simulation:
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Take commands in, as the ranks would, and check what a rank can check."""
-        for order in orders:
-            rank, command = self.ranks[order.rank], order.command
-            assert not rank.ends, f"rank {order.rank} gets {command} after the end"
+        for number, command in [(number, order.command) for order in orders for number in order.ranks]:
+            rank = self.ranks[number]
+            assert not rank.ends, f"rank {number} gets {command} after the end"
             if isinstance(command, RunLayer):
-                self._begin(order.rank, command)
+                self._begin(number, command)
             elif isinstance(command, Release):
-                assert rank.inside is None, f"rank {order.rank} gets {command} while it runs {rank.inside}"
+                assert rank.inside is None, f"rank {number} gets {command} while it runs {rank.inside}"
                 if rank.held is not None and rank.held[0] == command.task:
                     rank.held = None
             elif isinstance(command, StopLayer):
@@ -183,7 +186,7 @@ class Simulation:
             elif isinstance(command, StopTraining):
                 rank.stops += 1
             elif isinstance(command, EndOfJob):
-                assert rank.held is None, f"rank {order.rank} still holds {rank.held} at the end"
+                assert rank.held is None, f"rank {number} still holds {rank.held} at the end"
                 rank.ends += 1
 
     def _begin(self, number: int, command: RunLayer) -> None:

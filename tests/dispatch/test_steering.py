@@ -98,7 +98,7 @@ class Steered(Simulation):
         orders = list(orders)
         for order in orders:
             if isinstance(order.command, TakeUp):
-                self.known[order.rank] = frozenset(order.command.job)
+                self.known.update(dict.fromkeys(order.ranks, frozenset(order.command.job)))
         super().obey(orders)
         for number, rank in enumerate(self.ranks):
             assert rank.inside is None or rank.inside.task in self.known[number]
