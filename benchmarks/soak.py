@@ -80,44 +80,21 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
     from hpcmtl.communicators.mpi import world as mpi_world
 
     sys.path.insert(0, str(HERE))
-    from soaked import Meddler
-
     pipeline, world, open_groups = import_module("hpcmtl.pipeline.run"), mpi_world(), count_groups()
-    chance = np.random.default_rng(seed)  # the same on all ranks
     pipeline.scheduler_for = restless(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
     import_module("hpcmtl.dispatch.desk").SECONDS_BETWEEN_LOOKS = 0.05  # type: ignore[attr-defined]
     if world.rank == 0:
         write_data(out.parent / "data.h5")
     world.barrier()
-    meddling = np.random.default_rng(seed + 2)
-    found: dict[str, Any] = {
-        "wrong": [],
-        "seconds": [],
-        **dict.fromkeys(("tasks", "layers", "moves", "retries", "requests"), 0),
-    }
+    chance, meddling = np.random.default_rng(seed), np.random.default_rng(seed + 2)  # the same on all ranks
+    counts = dict.fromkeys(("tasks", "layers", "moves", "retries", "requests"), 0)
+    found: dict[str, Any] = {"wrong": [], "seconds": [], **counts}
     levels = []
     for number in range(graphs):
         folder = out.parent / str(number)
         folder.mkdir(exist_ok=True)
-        job, expected = family(chance, folder)
-        began, tasks = time.monotonic(), job.model_dump(mode="json", by_alias=True, exclude_none=True)["tasks"]
-        meddler = Meddler(folder / "runs", tasks, meddling)
-        if world.rank == 0:
-            meddler.start()
-        result = pipeline.run(job, pipeline.RunOptions(folder / "runs"), world)  # type: ignore[attr-defined]
-        found["seconds"].append(time.monotonic() - began)
-        wrong = [f"rank {world.rank}: {count} groups were not freed" for count in [open_groups["open"]] if count]
-        if world.rank == 0:
-            expected |= dict.fromkeys(meddler.end(), "complete")
-            found["requests"] += len(meddler.asked)
-            statuses = {task.name: task.status for task in result.tasks}
-            wrong += [
-                f"{name} is {statuses.get(name)}, not {status}"
-                for name, status in expected.items()
-                if statuses.get(name) != status
-            ]
-            wrong += look(next((folder / "runs").iterdir()), expected, found)
-            shutil.rmtree(folder / "runs")
+        wrong = one_family(world, folder, (chance, meddling), found)
+        wrong += [f"rank {world.rank}: {count} groups were not freed" for count in [open_groups["open"]] if count]
         found["wrong"] += [f"family {number}: {text}" for each in world.allgather(wrong) for text in each]
         levels.append(level())
     growth = max(world.allgather(grown(levels)))
@@ -126,6 +103,33 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
         found["wrong"].append(f"a rank grew by {growth} bytes, descriptors and threads a family")
     if world.rank == 0:
         out.write_text(json.dumps(found), encoding="utf-8")
+
+
+def one_family(world: Any, folder: Path, chances: tuple[Generator, Generator], found: dict[str, Any]) -> list[str]:
+    """Run one family; return what was wrong with it, and count what happened."""
+    from soaked import Meddler
+
+    pipeline = import_module("hpcmtl.pipeline.run")
+    job, expected = family(chances[0], folder)
+    began, tasks = time.monotonic(), job.model_dump(mode="json", by_alias=True, exclude_none=True)["tasks"]
+    meddler = Meddler(folder / "runs", tasks, chances[1])
+    if world.rank == 0:
+        meddler.start()
+    result = pipeline.run(job, pipeline.RunOptions(folder / "runs"), world)
+    found["seconds"].append(time.monotonic() - began)
+    if world.rank != 0:
+        return []
+    expected |= dict.fromkeys(meddler.end(), "complete")
+    found["requests"] += len(meddler.asked)
+    statuses = {task.name: task.status for task in result.tasks}
+    wrong = [
+        f"{name} is {statuses.get(name)}, not {status}"
+        for name, status in expected.items()
+        if statuses.get(name) != status
+    ]
+    wrong += look(next((folder / "runs").iterdir()), expected, found)
+    shutil.rmtree(folder / "runs")
+    return wrong
 
 
 def family(chance: Generator, folder: Path) -> tuple[Any, dict[str, str]]:

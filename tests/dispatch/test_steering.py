@@ -198,7 +198,7 @@ def test_a_pause_gives_the_ranks_away():
     waiting = [told["tasks"] for event, told in simulation.events if event == "job_waits"]
 
     assert first.accepted
-    assert orders == [StopLayer()] * 2
+    assert orders == [StopLayer()]
     assert (again.accepted, again.message, none) == (False, "task a is paused already", [])
     assert simulation.statuses() == {"a": None, "b": "complete"}
     assert waiting == [["a"]]
@@ -227,8 +227,8 @@ def test_rates_are_numbered():
     simulation.run()
 
     assert [[(type(each), each.rate.number, each.rate.learning_rate) for each in orders] for orders in sent] == [
-        [(SetRate, 1, 0.5)] * 2,
-        [(SetRate, 2, 0.25)] * 2,
+        [(SetRate, 1, 0.5)],
+        [(SetRate, 2, 0.25)],
     ]
     assert [command.rate and command.rate.learning_rate for command in simulation.started] == [None, 0.25]
 

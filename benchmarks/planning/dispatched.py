@@ -1,0 +1,79 @@
+"""Simulated ranks in one process: what the dispatcher computes, sends and hears for a layer of many ranks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from statistics import median
+from typing import Any
+
+
+def simulate(ranks: int) -> dict[str, Any]:
+    """What the dispatcher computes and sends for a layer, with simulated ranks in groups of a quarter of all."""
+    from hpcmtl.dispatch.commands import RunLayer
+    from hpcmtl.dispatch.dispatcher import Dispatcher
+    from hpcmtl.dispatch.scheduler import scheduler_for
+    from hpcmtl.layerplan.policies import make_plan
+    from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
+    from hpcmtl.taskgraph.work import Work
+    from hpcmtl.training.session import LayerOutcome
+
+    work = Work(2**22, 2, 2**14, 1024, 10**7, trains=True)
+    quarter = ranks // 4
+    nodes = [TaskNode(f"t{i}", "train", 0, quarter, quarter, work.input_bytes, 4, work) for i in range(16)]
+    graph = TaskGraph(tuple(nodes), ())
+    plan = make_plan(graph, ranks)
+    dispatcher = Dispatcher(plan, graph, Nobody(), scheduler_for(graph, plan))
+    outcome = LayerOutcome(work.steps // 4, 2**14 // quarter, 4 / work.steps, 1.0)
+    seconds, sent, received, now = [], [], [], 0.0
+    orders = dispatcher.start(now)
+    while not dispatcher.ended:
+        started = {(o.command.task, o.command.layer): o.command for o in orders if isinstance(o.command, RunLayer)}
+        sent.append(sum(messages(order) for order in orders) / max(len(started), 1))
+        orders = []
+        now += 1.0
+        for command in started.values():
+            reports = gathered(command, outcome)
+            begun = time.perf_counter()
+            for report in reports:
+                orders += dispatcher.handle(report, now)
+            seconds.append(time.perf_counter() - begun)
+            received.append(len(reports))
+    return {"ranks": ranks, "seconds": median(seconds), "sent": median(sent), "received": median(received)}
+
+
+def messages(order: Any) -> int:
+    """How many messages rank 0 sends for an order; others pass it on."""
+    from hpcmtl.dispatch.stream import NARROW
+
+    return len(order.ranks) if len(order.ranks) <= NARROW else 1
+
+
+def gathered(command: Any, outcome: Any) -> list[Any]:
+    """What rank 0 hears at the end of a layer, as the members' control threads pass it on."""
+    from hpcmtl.dispatch.commands import LayerDone
+    from hpcmtl.dispatch.gathering import FAN, Gathering
+
+    ends = {rank: Gathering(rank) for rank in command.block}
+    place = (command.block, command.number)
+    said = {rank: outcome if rank == command.first_rank else None for rank in command.block}
+    words = deque((r, LayerDone(r, command.task, command.layer, said[r], *place, (r,))) for r in command.block)
+    heard = []
+    while words:
+        rank, word = words.popleft()
+        passed = ends[rank].take(word)
+        if passed is not None and (rank == command.first_rank or command.width <= FAN):
+            heard.append(passed[1])
+        elif passed is not None:
+            words.append(passed)
+    return heard
+
+
+class Nobody:
+    """An observer that does not look."""
+
+    def record(self, event: str, **fields: Any) -> None:
+        """See `Observer`."""
+
+    def progressed(self, progress: Any) -> None:
+        """See `Observer`."""
