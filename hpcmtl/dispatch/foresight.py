@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.dispatch.state import held_back, ready
+from hpcmtl.dispatch.stragglers import Stragglers
 from hpcmtl.layerplan.bounds import bound_of_widths
 from hpcmtl.layerplan.packing import Past, Schedule, pack_next
 from hpcmtl.layerplan.places import ruled
@@ -52,6 +53,8 @@ class Foresight:
             plan: widths to begin with.
             measurements: of layers that ran before.
         """
+        self._machine = plan.machine  # with the speeds that ranks have now
+        self._stragglers = Stragglers(plan.ranks)
         self._measured = list(measurements)
         self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
         self._surprised, self._planned_at = False, -np.inf
@@ -101,13 +104,26 @@ class Foresight:
         seconds = now - running.started
         predicted = self._layer_seconds(state, running)
         family = family_of(self._graph.task(state.plan.name))
-        nodes, crowd = self._plan.machine.share(running.block)
-        rows, steps, step_seconds = outcome.rows, outcome.steps, outcome.step_seconds
-        self._measured.append(Measurement(family, len(running.block), nodes, crowd, rows, steps, step_seconds, seconds))
+        nodes, crowd = self._machine.share(running.block)
+        steps = (outcome.rows, outcome.steps, outcome.step_seconds)
+        self._measured.append(Measurement(family, len(running.block), nodes, crowd, *steps, seconds))
         self._beside[running.opened].append(max(seconds - outcome.steps * outcome.step_seconds, 0.0))
         if max(seconds, predicted) > SURPRISE * min(seconds, predicted):
             self._surprised = True
-        return {"predicted_seconds": predicted}
+        self._stragglers.note(running.block, self._measured[-1], now)
+        slow = self._slow_ranks(now)
+        return {"predicted_seconds": predicted, **({"slow_ranks": slow} if slow else {})}
+
+    def _slow_ranks(self, now: float) -> list[int]:
+        """The ranks that have become slow; from now on the plan knows."""
+        base = self._plan.machine.rank_speed or (1.0,) * self._plan.ranks
+        found = self._stragglers.speeds(now)
+        speeds = tuple(min(before, before * speed) for before, speed in zip(base, found, strict=True))
+        if min(found) < 1 or self._machine is not self._plan.machine:
+            machine = replace(self._plan.machine, rank_speed=speeds) if min(found) < 1 else self._plan.machine
+            self._surprised = self._surprised or machine != self._machine
+            self._machine = machine
+        return [rank for rank, speed in enumerate(found) if speed < 1]
 
     def _pack(
         self, states: Sequence[TaskState], left: Ints, rest: tuple[PlanningProblem, Ints], busy: Busy
@@ -128,7 +144,7 @@ class Foresight:
         return [(producer, name) for producer, name in live if tasks[producer].waits]
 
     def _predict(self) -> None:
-        speedups = Speedups(self._measured, self._plan.machine)
+        speedups = Speedups(self._measured, self._machine)
         self._problem = ruled(make_problem(self._graph, self._plan.ranks, speedups))
 
     def _release(self, states: Sequence[TaskState], now: float) -> Floats:
@@ -173,7 +189,7 @@ class Foresight:
             return column, -1
         here = int(np.searchsorted(self._problem.widths, len(state.held)))
         times, part = self._problem.times[i], _layers_left(state) / state.plan.layers
-        if times[column] * part + self._move_seconds() < times[here] * part:
+        if times[column] * part + self._move_seconds() < times[here] / self._machine.slowest(state.held) * part:
             return column, -1
         return here, state.held.start
 
@@ -185,7 +201,7 @@ class Foresight:
         """Predicted seconds of a running layer."""
         i = self._graph.index[state.plan.name]
         column = int(np.searchsorted(self._problem.widths, len(running.block)))
-        return float(self._problem.times[i, column]) / state.plan.layers / self._plan.machine.slowest(running.block)
+        return float(self._problem.times[i, column]) / state.plan.layers / self._machine.slowest(running.block)
 
     def _remaining(self, state: TaskState, running: Running, now: float) -> float:
         """Seconds until a running layer is expected to end; always some."""

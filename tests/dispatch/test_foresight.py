@@ -140,3 +140,25 @@ def test_a_moved_task_leaves_its_session():
 
     assert any(len(found) > 1 for found in widths.values()), "nothing was resized: the test shows nothing"
     assert any(isinstance(order.command, Release) for order in orders)
+
+
+def test_the_plan_moves_away_from_a_slow_rank():
+    """Of three equal tasks on two ranks, one of which becomes slow, the one that is there moves away when it can."""
+    graph = TaskGraph(tuple(node(name, 8, (1, 1)) for name in "abc"), ())
+    plan = make_plan(graph, 2)
+    states, foresight = states_of(plan, graph), Foresight(graph, plan)
+    usual = seconds_of(graph, "a", 1)
+    now, told = 0.0, {}
+    for layer, (name, rank, pace) in enumerate([("a", 0, 1), ("a", 0, 1), ("b", 1, 3), ("b", 1, 3)]):
+        begin(states[name], layer % 2, range(rank, rank + 1), now)
+        now += pace * usual
+        outcome = LayerOutcome(100, 256, pace * usual / 100, pace * usual)
+        told = foresight.layer_ended(states[name], states[name].running, outcome, now)
+        states[name].layers_done, states[name].held, states[name].running = layer % 2 + 1, range(rank, rank + 1), None
+    assert list(foresight.starts(states, now))  # looked at
+    states["c"].status, states["c"].layers_done = "complete", 8
+    states["a"].status, states["a"].layers_done = "complete", 8
+    at_last = {state.plan.name: block for state, block in foresight.starts(states, now + 2)}
+
+    assert told["slow_ranks"] == [1]
+    assert at_last == {"b": range(1)}
