@@ -144,7 +144,7 @@ def _all_sources(feed: Feed) -> tuple[Source, ...]:
     if feed.sample_weights is None:
         check_sources(feed.sources)
         return feed.sources
-    weights = Source(_WEIGHTS, feed.sample_weights.path, feed.sample_weights.dataset)
+    weights = replace(feed.sample_weights, key=_WEIGHTS)
     sources = (*feed.sources, weights)
     shape = check_sources(sources)[-1].shape
     if shape != ():

@@ -33,6 +33,11 @@ class HeldFile:
     arrays: Mapping[str, NDArray[Any]]
     split: NDArray[np.uint8]
 
+    @property
+    def bytes(self) -> int:
+        """Memory that the arrays take."""
+        return sum(array.nbytes for array in self.arrays.values())
+
     def description(self) -> FileDescription:
         """As `describe` gives it."""
         sizes = {name: int(np.count_nonzero(self.split == code)) for name, code in SPLIT_CODES.items()}

@@ -176,7 +176,7 @@ class ControlThread(threading.Thread):
             self._sending += self._handover.serve(message.source, message.value)
         elif isinstance(message.value, Beats):
             if self._heart is not None:
-                self._heart.take(message.value)
+                self._heart.take(message.value, message.source)
         else:
             self._pass_on(message.value)
 

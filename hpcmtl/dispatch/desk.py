@@ -132,13 +132,19 @@ class Desk:
             if done.grown is not None:
                 answer, orders = grow(self._dispatcher, done.grown, now)
             if done.grown is not None and answer.accepted:
-                self._additions.accept(done.grown)
+                self._accept(done.grown)
             self._answer(done.request, answer)
         if self._examination is None and self._added:
             self._examination = _Examination(self._additions, self._added.pop(0))
             self._examination.start()
         expected, self._dispatcher.expecting = self._dispatcher.expecting, self._examination is not None
         return orders + (self._dispatcher.go_on(now) if expected and not self._dispatcher.expecting else [])
+
+    def _accept(self, grown: Grown) -> None:
+        try:
+            self._additions.accept(grown)
+        except OSError as error:  # the job has the tasks; only what is said of it in files is old
+            _log.warning("job and plan cannot be written anew: %s", error)
 
     def _take(self) -> list[Request | str]:
         try:

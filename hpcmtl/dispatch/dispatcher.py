@@ -110,6 +110,8 @@ class Dispatcher:
             return self._stop(f"rank {report.rank} got {report.signal}", now)
         state = self.tasks[report.task]
         running = state.running
+        if isinstance(report, LayerDone) and (running is None or report.number != running.number):
+            return []  # all members have failed, and told so themselves; this is only the end of the gathering
         assert running is not None, f"rank {report.rank} reports on {report.task}, which does not run"
         running.reported.update(report.ranks if isinstance(report, LayerDone) else [report.rank])
         running.last_word = now
@@ -181,13 +183,13 @@ class Dispatcher:
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> list[Order]:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
         state.held = None
+        if state.cancelled:
+            return self.end(state, "cancelled", "was cancelled")
         if remake(self.tasks, failure.damaged) is not None:
             told = {"consumer": failure.task, "layer": failure.layer, "message": failure.message}
             self._observer.record("artifact_damaged", task=failure.damaged, **told)
             return []
         retries = self._graph.task(state.plan.name).retries
-        if state.cancelled:
-            return self.end(state, "cancelled", "was cancelled")
         if state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
             state.failed += 1
@@ -274,8 +276,8 @@ class Dispatcher:
             if other.held is not None and (opened if other is state else set(other.held) & set(block)):
                 orders += self._release(other, other.held)
         state.held, state.place = None, block
-        state.running = Running(state.layers_done, block, now, now, opened)
         self._starts += 1
+        state.running = Running(state.layers_done, block, now, now, opened, number=self._starts)
         where = (block.start, len(block), state.steps)
         more = (state.rate, homes(self.tasks, state), self._starts)
         command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where, *more)

@@ -99,7 +99,7 @@ class Foresight:
 
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
         """See `Scheduler`; the prediction goes to the ledger, beside what the layer took."""
-        if outcome.stopped or not outcome.step_seconds > 0:  # nothing that could be predicted from
+        if outcome.stopped or outcome.steps < 1 or not outcome.step_seconds > 0:  # nothing that could be predicted from
             return {}
         seconds = now - running.started
         predicted = self._layer_seconds(state, running)

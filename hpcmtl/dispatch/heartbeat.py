@@ -127,8 +127,10 @@ class Heart:
         elif isinstance(word, LayerDone | LayerFailed) and word.rank == self._comm.rank:
             self._doing = ("", 0, 0, 0.0)
 
-    def take(self, beats: Beats) -> None:
-        """Take in beats that another rank sent."""
+    def take(self, beats: Beats, source: int) -> None:
+        """Take in beats that another rank sent; its last word may come while this rank has not stopped yet."""
+        if beats.last:
+            self._below.discard(source)
         for beat in beats.beats:
             self._gathered[beat.rank] = self._latest[beat.rank] = beat
             if self._listener is not None and (silence := self._watch.heard(beat.rank, time.monotonic())) is not None:

@@ -57,6 +57,7 @@ class Running:
         failures: what its ranks raised.
         deadline: seconds, when the others must have reported after a failure.
         halted: whether its ranks were told to stop it.
+        number: of this start, counted over the job.
     """
 
     layer: int
@@ -70,6 +71,7 @@ class Running:
     failures: list[LayerFailed] = field(default_factory=list)
     deadline: float | None = None
     halted: bool = False
+    number: int = 0
 
 
 @dataclass

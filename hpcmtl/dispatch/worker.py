@@ -108,9 +108,9 @@ class Worker:
             try:
                 if held.session is not None:
                     held.session.close()
-                    if over:
+                    if over or held.failed or held.session.mover() is None:
                         self._states.pop(task, None)
-                    elif not held.failed:
+                    else:
                         self._park(task, held.session)
             except Exception:
                 if not held.failed:

@@ -139,7 +139,10 @@ class Handover:
             rank may keep, or one of the ranks has dropped its part: then the file has to serve.
         """
         arrays = {name: catalogue.arrays[name] for name in wanted}
-        moves = {name: self._moves(catalogue, listed, wanted[name]) for name, listed in arrays.items()}
+        try:
+            moves = {name: self._moves(catalogue, listed, wanted[name]) for name, listed in arrays.items()}
+        except ValueError:  # this rank has dropped some of its rows, and nobody else made them
+            return None
         if sum(_bytes(arrays[name], moves[name]) for name in wanted) > self._shelf.limit:
             return None
         found = {name: np.empty(listed.shape, np.dtype(listed.dtype)) for name, listed in arrays.items()}

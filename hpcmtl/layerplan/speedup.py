@@ -111,6 +111,16 @@ class Prediction(NamedTuple):
     layers: int
 
 
+class _Beside(NamedTuple):
+    """What layers on some ranks of some nodes took beside the fit (logarithm), and how crowded they were."""
+
+    ranks: int
+    nodes: int
+    crowd: float
+    beside: float
+    layers: int
+
+
 class _Known(NamedTuple):
     """What is known of a family.
 
@@ -122,7 +132,7 @@ class _Known(NamedTuple):
     """
 
     belief: Belief
-    beside: tuple[tuple[int, int, float, int], ...]
+    beside: tuple[_Beside, ...]
     start: float
     layers: int
 
@@ -142,9 +152,11 @@ class Speedups:
         """(K,) expected seconds of a task, as `predict` gives them with what is known about them."""
         known = self._of(family_of(task))
         steps, shapes = _steps_of(task, widths, self.machine)
-        logarithms = log_seconds(known.belief.mean, shapes)
-        for ranks, nodes, beside, _ in known.beside:
-            logarithms[(shapes.ranks == ranks) & (shapes.nodes == nodes)] += beside
+        crowd, beside = shapes.crowd.copy(), np.zeros(len(widths))
+        for each in known.beside:
+            here = (shapes.ranks == each.ranks) & (shapes.nodes == each.nodes)
+            crowd[here], beside[here] = each.crowd, each.beside
+        logarithms = log_seconds(known.belief.mean, shapes._replace(crowd=crowd)) + beside
         seconds: Floats = task.layers * known.start + steps * np.exp(logarithms)
         return seconds
 
@@ -161,9 +173,9 @@ class Speedups:
         known = self._of(family_of(task))
         spread = uncertainty(known.belief, shapes := _steps_of(task, widths, self.machine)[1])
         measured = np.zeros(len(widths), dtype=np.bool_)
-        for ranks, nodes, _, count in known.beside:
-            here = (shapes.ranks == ranks) & (shapes.nodes == nodes)
-            spread[here] = _spread(count)
+        for each in known.beside:
+            here = (shapes.ranks == each.ranks) & (shapes.nodes == each.nodes)
+            spread[here] = _spread(each.layers)
             measured |= here
         seconds, start = self.seconds(task, widths), task.layers * known.start
         return Prediction(seconds, start + (seconds - start) * np.exp(P90 * spread), measured, known.layers)
@@ -251,10 +263,11 @@ def _fitted(before: Belief, known: Sequence[Measurement]) -> Belief:
     return fit(before, shapes, medians, np.array([_spread(len(seconds)) for seconds in groups.values()]))
 
 
-def _beside(belief: Belief, known: Sequence[Measurement]) -> Iterator[tuple[int, int, float, int]]:
-    """For each number of ranks and nodes by how much the median is beside the fit (logarithm), and of how many layers.
+def _beside(belief: Belief, known: Sequence[Measurement]) -> Iterator[_Beside]:
+    """For each number of ranks and nodes by how much the median is beside the fit.
 
-    If all the steps are of one size, the fit and this together are the median.
+    If all the steps are of one size, the fit and this together are the median, however crowded ranks are now: what a
+    probe says of that varies from run to run, what layers took counts for more.
     """
     groups: dict[tuple[int, int], list[Measurement]] = defaultdict(list)
     for each in known:
@@ -262,7 +275,8 @@ def _beside(belief: Belief, known: Sequence[Measurement]) -> Iterator[tuple[int,
     for (ranks, nodes), some in groups.items():
         shapes = Shapes(*np.array([_shape(each) for each in some]).T)
         rest = np.log([each.step_seconds for each in some]) - log_seconds(belief.mean, shapes)
-        yield ranks, nodes, float(np.median(rest)), len(some)
+        crowd = float(np.median([each.crowd for each in some]))
+        yield _Beside(ranks, nodes, crowd, float(np.median(rest)), len(some))
 
 
 def _shape(measured: Measurement) -> tuple[float, ...]:

@@ -34,7 +34,7 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
     for event in read(directory.ledger_file):
         if event["event"] == "layer_started":
             blocks[event["task"]] = event["first_rank"], event["ranks"]
-        elif event["event"] == "layer_ended" and event["step_seconds"] > 0:
+        elif event["event"] == "layer_ended" and event["steps"] and event["step_seconds"] > 0:
             first, ranks = blocks[event["task"]]
             nodes, crowd = plan.machine.share(range(first, first + ranks))
             found.append(

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.communicators.outcome import on_root
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import share
 from hpcmtl.training.session import checkpoint_file
@@ -34,10 +35,13 @@ class Saved:
 
 
 def save_checkpoint(context: SessionContext, layer: int, saved: Saved) -> None:
-    """Seal the state after, or inside, a layer; only the group's first rank writes."""
-    if context.group.rank == 0:
-        path = checkpoint_file(context.directory, context.task, layer)
-        seal(path, saved.state, {"task": context.task, **saved.facts})
+    """Seal the state after, or inside, a layer; the group's first rank writes (collective).
+
+    Raises:
+        OSError: it could not be written; on all ranks, so that all of them take the layer for failed.
+    """
+    path = checkpoint_file(context.directory, context.task, layer)
+    on_root(context.group, lambda: seal(path, saved.state, {"task": context.task, **saved.facts}))
 
 
 def newest_state(context: SessionContext, layer: int) -> Saved | None:

@@ -9,8 +9,12 @@ import bisect
 import itertools
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from hpcmtl.jobfile.schema import Optimizer
 
 
 @dataclass(frozen=True)
@@ -148,3 +152,21 @@ def _decay_problems(decay: Decay, warmup: int, total: int) -> list[tuple[str, st
         case _:
             pass  # nothing else has a number that could be wrong
     return found
+
+
+def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> Schedule:
+    """The learning rate over the steps of a task, from what the job file says in epochs.
+
+    Raises:
+        InputError: milestones or a warm-up that do not fit the task.
+    """
+    spec = optimizer.schedule
+    decay: Decay = Constant()
+    if spec.kind == "step":
+        decay = Step(tuple(round(epoch * steps_per_epoch) for epoch in spec.epochs), spec.factor)
+    elif spec.kind == "cosine":
+        decay = Cosine(spec.final)
+    elif spec.kind == "poly":
+        decay = Poly(spec.power)
+    warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
+    return Schedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)

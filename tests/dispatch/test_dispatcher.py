@@ -264,3 +264,21 @@ def test_a_silent_layer_is_named_once():
     assert [fields for event, fields in simulation.events if event == "layer_late"] == [
         {"task": "a", "layer": 0, "silent_ranks": [0, 2]}
     ]
+
+
+def test_a_wide_group_that_fails_as_a_whole_is_tried_again():
+    """What the tree of reports says of a layer that its members have all called failed is no news of the next try."""
+    graph = graph_of({"a": (1, 20)})
+    node = replace(graph.tasks[0], retries=1, max_ranks=20)
+    simulation = Simulation((TaskGraph((node,), ()), 20))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    block = range(20)
+    for rank in block:
+        simulation.dispatcher.handle(LayerFailed(rank, "a", 0, "boom", "", block, 1), 1.0)
+    late = simulation.dispatcher.handle(LayerDone(0, "a", 0, None, block, 1, ()), 1.1)
+    again = simulation.dispatcher.check(10.0)
+    late_again = simulation.dispatcher.handle(LayerDone(0, "a", 0, None, block, 1, ()), 10.1)
+
+    assert (late, late_again) == ([], [])
+    assert [(order.ranks, order.command.layer) for order in again] == [(block, 0)]
+    assert simulation.dispatcher.tasks["a"].running.reported == set()

@@ -51,7 +51,7 @@ def turn(comm, heart, until):
     while not until() and time.monotonic() < end:
         message = next_message(comm, never, 0.005)
         if message is not None and isinstance(message.value, Beats):
-            heart.take(message.value)
+            heart.take(message.value, message.source)
         heart.turn()
 
 
@@ -106,7 +106,7 @@ def test_a_rank_that_sleeps_is_suspect_and_comes_back():
         ear = Ear() if world.rank == 0 else None
         heart = Heart(world, ["a", "a"], BEAT, ear)
         if ear is not None:
-            heart.take(Beats((Beat(1, 1, 0.0, 0.0, 1, "t", 3),)))
+            heart.take(Beats((Beat(1, 1, 0.0, 0.0, 1, "t", 3),)), 1)
             heart.note(Progressed(StepProgress("t", 3, 0, None, 1.0, 0.5, 7)))
             turn(world, heart, lambda: ear.events)
             world.send("wake up", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
@@ -17,7 +18,7 @@ from hpcmtl.training.gluon.optimizer import make_optimizer
 from hpcmtl.training.gluon.zoo import build, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.models import Shape
@@ -61,12 +62,26 @@ class GluonFramework:
         group: Communicator,
     ) -> GluonLearner:
         """See `Framework`."""
-        return GluonLearner(network, objectives, settings, _engine(settings, group), group)
+        engine = _engine(settings, group)
+        with _closed_on_error(engine[1]):
+            return GluonLearner(network, objectives, settings, engine, group)
 
     def join(self, learner: Learner, settings: LearnerSettings, group: Communicator) -> None:
         """See `Framework`."""
         assert isinstance(learner, GluonLearner)
-        learner.join(_engine(settings, group), group)
+        engine = _engine(settings, group)
+        with _closed_on_error(engine[1]):
+            learner.join(engine, group)
+
+
+@contextmanager
+def _closed_on_error(engine: Engine) -> Iterator[None]:
+    """A process has one Horovod: who leaves it open takes it from all tasks that come."""
+    try:
+        yield
+    except BaseException:
+        engine.close()
+        raise
 
 
 def _engine(settings: LearnerSettings, group: Communicator) -> tuple[Choice, Engine]:

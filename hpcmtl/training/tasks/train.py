@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.batches import Batches, Feed
 from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.jobfile.schema import Optimizer
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.loop import Trained
     from hpcmtl.training.orders import LayerOrders
@@ -64,7 +63,7 @@ class TrainSession:
         self._steps_per_epoch = batches_per_epoch(samples, self._feed.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"
-        self._schedule = make_schedule(task.optimizer, self._steps, self._steps_per_epoch)
+        self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
         self._bounds = layer_bounds(self._steps, context.layers)
         self._learner = self._make_learner()
         rest = self._feed.batch_size * self._steps_per_epoch - samples  # by which the last batch of an epoch is smaller
@@ -96,16 +95,17 @@ class TrainSession:
             "seed": context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
             "schedule": dataclasses.asdict(self._schedule),
             "learning_rate": self._schedule.base_learning_rate,
-            "metrics": self._metrics,
-            "versions": {} if self._coupling is None else self._coupling.taken,
+            "metrics": dict(self._metrics),
+            "versions": {} if self._coupling is None else dict(self._coupling.taken),
         }
-        context.states[context.task] = self._loaded = Saved(state, facts)
-        save_checkpoint(context, layer, context.states[context.task])
+        saved = Saved(state, facts)
+        save_checkpoint(context, layer, saved)
         if layer == context.layers - 1 and not trained.stopped:
             parameters = {name: array for name, array in state.items() if name.startswith(PARAMETERS)}
-            if context.group.rank == 0:
-                seal(artifact_file(context.directory, context.task), parameters, {"task": context.task})
+            file = artifact_file(context.directory, context.task)
+            on_root(context.group, lambda: seal(file, parameters, {"task": context.task}))
             publish_parameters(context, parameters)
+        context.states[context.task] = self._loaded = saved
         return self._outcome(trained, (first, started, seconds))
 
     def close(self) -> None:
@@ -115,8 +115,9 @@ class TrainSession:
             self._feed.kept.arrays = None
 
     def mover(self) -> Callable[[Communicator, int | None], None] | None:
-        """See `Session`; a task that exchanges parameters with others begins afresh, from its checkpoint."""
-        return None if self._coupling is not None else self._join
+        """See `Session`; a task that exchanges parameters begins afresh, as does one that holds many samples."""
+        held = sum(source.held.bytes for source in self._feed.sources if source.held is not None)
+        return None if self._coupling is not None or held > KEPT_BYTES else self._join
 
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
@@ -279,21 +280,3 @@ class TrainSession:
             engine_reason=self._learner.engine_reason,
             compression=self._learner.compression,
         )
-
-
-def make_schedule(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> schedules.Schedule:
-    """The learning rate over the steps of a task, from what the job file says in epochs.
-
-    Raises:
-        InputError: milestones or a warm-up that do not fit the task.
-    """
-    spec = optimizer.schedule
-    decay: schedules.Decay = schedules.Constant()
-    if spec.kind == "step":
-        decay = schedules.Step(tuple(round(epoch * steps_per_epoch) for epoch in spec.epochs), spec.factor)
-    elif spec.kind == "cosine":
-        decay = schedules.Cosine(spec.final)
-    elif spec.kind == "poly":
-        decay = schedules.Poly(spec.power)
-    warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
-    return schedules.Schedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)
