@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from run_suite import run_all
 
 from hpcmtl.communicators.base import CommunicationError, Communicator, Envelope
 from hpcmtl.communicators.mailbox import Message, next_message
-from hpcmtl.communicators.outcome import abort_on_error, on_root
+from hpcmtl.communicators.outcome import on_root
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -408,22 +409,5 @@ def check_on_root(comm: Communicator) -> None:
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
 
 
-def main() -> None:
-    """Run all checks on this rank; the first that fails on any rank ends all of them."""
-    from hpcmtl.communicators import mpi
-
-    world = mpi.world()
-    with abort_on_error(world):
-        for check in CHECKS:
-            comm = world.dup()
-            if world.rank == 0:
-                print(check.__name__, flush=True)
-            check(comm)
-            comm.free()
-        world.barrier()
-    if world.rank == 0:
-        print(f"{len(CHECKS)} checks passed on {world.size} ranks")
-
-
 if __name__ == "__main__":
-    main()
+    run_all(CHECKS)

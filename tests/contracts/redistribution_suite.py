@@ -11,8 +11,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from run_suite import run_all
 
-from hpcmtl.communicators.outcome import abort_on_error
 from hpcmtl.exchange.redistribute import CHUNK_BYTES, Block, Rows, dealt, plan_moves, redistribute
 
 if TYPE_CHECKING:
@@ -81,22 +81,5 @@ def check_long_messages_are_cut(comm: Communicator) -> None:
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
 
 
-def main() -> None:
-    """Run all checks on this rank; the first that fails on any rank ends all of them."""
-    from hpcmtl.communicators import mpi
-
-    world = mpi.world()
-    with abort_on_error(world):
-        for check in CHECKS:
-            comm = world.dup()
-            if world.rank == 0:
-                print(check.__name__, flush=True)
-            check(comm)
-            comm.free()
-        world.barrier()
-    if world.rank == 0:
-        print(f"{len(CHECKS)} checks passed on {world.size} ranks")
-
-
 if __name__ == "__main__":
-    main()
+    run_all(CHECKS)
