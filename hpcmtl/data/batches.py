@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hpcmtl.data.reader import ArrayReader
 
     Arrays = dict[str, NDArray[Any]]
-    RowsOf = Callable[[list[NDArray[np.int64]], NDArray[np.int64]], Iterator[Arrays]]
+    # (order of an epoch, places in it of each step) -> sample numbers and rows of each step
+    RowsOf = Callable[[NDArray[np.int64], list[NDArray[np.int64]]], Iterator[tuple[NDArray[np.int64], Arrays]]]
 
 # Key of the sample weights among the readers; no source can have it.
 _WEIGHTS = ""
@@ -161,7 +162,7 @@ def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Bat
             block = min(reader.block for reader in readers.values())
             needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
             if needed > request.feed.memory_budget:
-                yield from _batches(request, block, partial(_from_windows, readers, check_open))
+                yield from _batches(request, block, partial(_from_windows, readers, block, check_open))
                 return
             arrays = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
             kept.block, kept.arrays = block, arrays
@@ -171,9 +172,8 @@ def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Bat
 def _batches(request: _Request, block: int, rows_of: RowsOf) -> Iterator[Batch]:
     for epoch, steps in _epochs(request):
         order = epoch_order(request.indices, block, request.cursor.seed, epoch)
-        numbers = [order[step.positions] for step in steps]
-        window = windows(order, block)[np.concatenate([step.positions for step in steps])]
-        for step, indices, arrays in zip(steps, numbers, rows_of(numbers, window), strict=True):
+        rows = rows_of(order, [step.positions for step in steps])
+        for step, (indices, arrays) in zip(steps, rows, strict=True):
             yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples)
 
 
@@ -202,33 +202,34 @@ def _weights(step: _Step, arrays: Arrays) -> NDArray[np.float32]:
 
 
 def _from_memory(
-    loaded: Arrays,
-    indices: NDArray[np.int64],
-    numbers: list[NDArray[np.int64]],
-    window: NDArray[np.int64],  # noqa: ARG001 - of those who read bit by bit
-) -> Iterator[Arrays]:
+    loaded: Arrays, indices: NDArray[np.int64], order: NDArray[np.int64], positions: list[NDArray[np.int64]]
+) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
     """Yield the rows of each step out of arrays that hold the whole split."""
-    for wanted in numbers:
+    for wanted in (order[each] for each in positions):
         places = np.searchsorted(indices, wanted)
-        yield {key: array[places] for key, array in loaded.items()}
+        yield wanted, {key: array[places] for key, array in loaded.items()}
 
 
 def _from_windows(
     readers: Mapping[str, ArrayReader],
+    block: int,
     check_open: Callable[[], None],
-    numbers: list[NDArray[np.int64]],
-    window: NDArray[np.int64],
-) -> Iterator[Arrays]:
+    order: NDArray[np.int64],
+    positions: list[NDArray[np.int64]],
+) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
     """Yield the rows of each step, reading what this rank needs of a window of blocks at a time.
 
     Steps end where they like, so rows of one window are held until the step that needs them is complete.
 
     Args:
         readers: by key.
+        block: samples that lie together.
         check_open: called between reads.
-        numbers: the samples of each step.
-        window: number of the window of each of them, for all steps together.
+        order: sample numbers of the epoch.
+        positions: places in it of each step.
     """
+    numbers = [order[each] for each in positions]
+    window = windows(order, block)[np.concatenate(positions)]
     parts = iter(np.split(np.concatenate(numbers), np.flatnonzero(np.diff(window)) + 1))
     held = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}
     available = 0
@@ -238,6 +239,6 @@ def _from_windows(
             available += len(part)
             for key, reader in readers.items():
                 held[key] = np.concatenate([held[key], reader.rows(part, check_open)])
-        yield {key: array[: len(wanted)] for key, array in held.items()}
+        yield wanted, {key: array[: len(wanted)] for key, array in held.items()}
         held = {key: array[len(wanted) :] for key, array in held.items()}
         available -= len(wanted)

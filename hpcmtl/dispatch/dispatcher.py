@@ -93,7 +93,7 @@ class Dispatcher:
 
     def start(self, now: float) -> list[Order]:
         """The first orders."""
-        return self._next(now)
+        return self.go_on(now)
 
     def handle(self, report: Report, now: float) -> list[Order]:
         """Take in a report and give the orders that follow from it."""
@@ -147,7 +147,7 @@ class Dispatcher:
         due = [state for state in self.tasks.values() if state.waits and 0 < state.not_before <= now]
         for state in due:
             state.not_before = 0.0
-        return self._next(now) if due else []
+        return self.go_on(now) if due else []
 
     def _layer_over(self, state: TaskState, running: Running, now: float) -> list[Order]:
         name, width = state.plan.name, len(running.block)
@@ -178,7 +178,7 @@ class Dispatcher:
                 self.end(state, "complete")
             elif state.paused and state.held:
                 orders += self._release(state, state.held)
-        return [*orders, *self._skip_hopeless(), *self._next(now)]
+        return [*orders, *self._skip_hopeless(), *self.go_on(now)]
 
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> list[Order]:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
@@ -239,19 +239,15 @@ class Dispatcher:
         self.tasks, self._plan, self._graph = states_of(plan, graph, self.tasks), plan, graph
         self._scheduler.extend(graph, plan)
 
-    def go_on(self, now: float) -> list[Order]:
-        """Start what can be started since something was changed."""
-        return self._next(now)
-
     def _stop(self, reason: str, now: float) -> list[Order]:
         if self.stopping or self._told_end:
             return []
         self._stop_reason = reason
         self._observer.record("stopping", reason=reason)
-        return [Order(range(self._plan.ranks), StopTraining()), *self._next(now)]
+        return [Order(range(self._plan.ranks), StopTraining()), *self.go_on(now)]
 
-    def _next(self, now: float) -> list[Order]:
-        """Start what can be started."""
+    def go_on(self, now: float) -> list[Order]:
+        """Start what can be started, and end the job if nothing is left."""
         orders: list[Order] = []
         if not self.stopping:
             age(self.tasks, now, seconds_a_class(self._plan.makespan))

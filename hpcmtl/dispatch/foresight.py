@@ -9,6 +9,7 @@ urgent task that is about to become ready, and what is short enough fills the ti
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,13 +117,12 @@ class Foresight:
 
     def _slow_ranks(self, now: float) -> list[int]:
         """The ranks that have become slow; from now on the plan knows."""
-        base = self._plan.machine.rank_speed or (1.0,) * self._plan.ranks
-        found = self._stragglers.speeds(now)
-        speeds = tuple(min(before, before * speed) for before, speed in zip(base, found, strict=True))
-        if min(found) < 1 or self._machine is not self._plan.machine:
-            machine = replace(self._plan.machine, rank_speed=speeds) if min(found) < 1 else self._plan.machine
-            self._surprised = self._surprised or machine != self._machine
-            self._machine = machine
+        found, machine = self._stragglers.speeds(now), self._plan.machine
+        if min(found) < 1:
+            base = machine.rank_speed or (1.0,) * len(found)
+            machine = replace(machine, rank_speed=tuple(map(mul, base, found)))
+        if machine != self._machine:
+            self._machine, self._surprised = machine, True
         return [rank for rank, speed in enumerate(found) if speed < 1]
 
     def _pack(

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.communicators.base import Communicator, SendHandle
+    from hpcmtl.exchange.parcel import Listed as PackedList
     from hpcmtl.exchange.redistribute import Move, Rows
     from hpcmtl.exchange.shelf import Shelf
-    from hpcmtl.exchange.transfer import Packed
 
 Spans = dict[str, list[tuple[int, int]]]
 
@@ -46,7 +46,7 @@ class Catalogue:
     task: str
     version: int
     arrays: Mapping[str, Listed]
-    packed: Packed = ()
+    packed: PackedList = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Named arrays as one buffer and a list of what lies in it: two messages, whatever the number of arrays."""
+"""Named arrays as one buffer and a list of what lies in it, which travel in few messages, however many they are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator, SendHandle
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+# Name, shape and dtype of arrays that lie one after the other in one buffer.
+Listed = tuple[tuple[str, tuple[int, ...], str], ...]
 
 HEADER, CONTENT = 1, 2  # tags
-_ALIGNED = 16  # arrays begin at multiples of so many bytes, so that they can be used in place
+_ALIGNED = 64  # arrays begin at multiples of so many bytes, so that they can be used in place
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +25,11 @@ class Parcel:
     """Named arrays, packed.
 
     Attributes:
-        listed: name, shape and dtype of each array, in the order in which they lie in the buffer.
+        listed: the arrays, in the order in which they lie in the buffer.
         buffer: (bytes,) uint8.
     """
 
-    listed: tuple[tuple[str, tuple[int, ...], str], ...]
+    listed: Listed
     buffer: np.ndarray[Any, Any]
 
     def arrays(self) -> Arrays:

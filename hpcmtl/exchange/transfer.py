@@ -9,18 +9,14 @@ import numpy as np
 from hpcmtl.communicators.outcome import on_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from hpcmtl.communicators.base import Communicator
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Facts = TypeVar("Facts")
 
-# Name, dtype and shape of arrays that lie one after the other in one array of bytes.
-Packed = tuple[tuple[str, str, tuple[int, ...]], ...]
-
 _ROWS_TAG = 31
-_ALIGNMENT = 64
 
 
 def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]], root: int = 0) -> tuple[Arrays, Facts]:
@@ -75,33 +71,3 @@ def _receive_rows(
             group.Recv(part, source, _ROWS_TAG)
         start += count
     return whole
-
-
-def pack(arrays: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], Packed]:
-    """Copy arrays into one array of bytes, which travels in few messages, however many they are; see `unpack`."""
-    packed = tuple((name, array.dtype.str, array.shape) for name, array in arrays.items())
-    places = _places(packed)
-    whole = np.zeros(places[-1].stop if places else 0, np.uint8)
-    for place, array in zip(places, arrays.values(), strict=True):
-        whole[place.start : place.start + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return whole, packed
-
-
-def unpack(whole: np.ndarray[Any, Any], packed: Packed) -> Arrays:
-    """The arrays that `pack` packed; they share the memory of `whole`."""
-    arrays = {}
-    for place, (name, kind, shape) in zip(_places(packed), packed, strict=True):
-        size = np.dtype(kind).itemsize * int(np.prod(shape, dtype=np.int64))
-        arrays[name] = whole[place.start : place.start + size].view(kind).reshape(shape)
-    return arrays
-
-
-def _places(packed: Packed) -> list[range]:
-    """Where each array lies, rounded up so that the next begins at a multiple of 64 bytes."""
-    places, start = [], 0
-    for _, kind, shape in packed:
-        size = np.dtype(kind).itemsize * int(np.prod(shape, dtype=np.int64))
-        stop = start + -(-size // _ALIGNMENT) * _ALIGNMENT
-        places.append(range(start, stop))
-        start = stop
-    return places

@@ -17,8 +17,9 @@ import numpy as np
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.data.held import HeldFile
+from hpcmtl.exchange.parcel import Parcel
 from hpcmtl.exchange.store import artifact_of, read_sealed
-from hpcmtl.exchange.transfer import share, unpack
+from hpcmtl.exchange.transfer import share
 from hpcmtl.training.publish import PACKED, SPLIT
 from hpcmtl.training.session import artifact_file
 
@@ -111,7 +112,7 @@ class Inputs:
                 arrays, _ = self._read_parameters(producer)
                 came.files += sum(array.nbytes for array in arrays.values())
             else:
-                arrays = unpack(found[1], found[0].packed)
+                arrays = Parcel(found[0].packed, found[1]).arrays()
                 came.memory += found[1].nbytes
             return arrays
 
@@ -152,7 +153,7 @@ class Inputs:
         if catalogue is None:
             return None
         found = self._fetch(catalogue, {PACKED: [(0, catalogue.arrays[PACKED].shape[0])]})
-        return None if found is None else unpack(found[PACKED], catalogue.packed)
+        return None if found is None else Parcel(catalogue.packed, found[PACKED]).arrays()
 
     def _rows_in_memory(self, producer: str, names: Sequence[str], wanted: RowsWanted) -> HeldFile | None:
         catalogue = self._catalogue(producer)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.exchange.handover import Catalogue, Listed
+from hpcmtl.exchange.parcel import pack
 from hpcmtl.exchange.redistribute import Block, Rows, dealt
-from hpcmtl.exchange.transfer import pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,12 +29,13 @@ def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
     handover = context.handover
     if handover is None or not handover.enabled:
         return
-    whole, packed = pack(parameters)
+    parcel = pack(parameters)
+    whole = parcel.buffer
     handover.keep(context.task, _VERSION, {PACKED: Rows(0, whole)})
     ranks = context.group.allgather(handover.rank)
     listed = Listed(PACKED, whole.dtype.str, whole.shape, dealt(ranks, len(whole)))
     if context.group.rank == 0:
-        handover.publish(Catalogue(context.task, _VERSION, {PACKED: listed}, packed))
+        handover.publish(Catalogue(context.task, _VERSION, {PACKED: listed}, parcel.listed))
 
 
 def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> list[int]:

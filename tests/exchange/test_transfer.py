@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
 
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.exchange.store import DamagedFileError
-from hpcmtl.exchange.transfer import gather_rows, pack, share, unpack
+from hpcmtl.exchange.transfer import gather_rows, share
 
 ARRAYS = {
     "weight": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -98,23 +97,3 @@ def test_rows_that_do_not_fit_are_an_error():
     """Ranks with rows of different shapes are told, instead of mixing numbers."""
     with pytest.raises(RankFailedError, match="bytes came for an array of"):
         run_ranks(2, lambda group: gather_rows(group, np.zeros((2, 3 + group.rank))))
-
-
-@settings(max_examples=40)
-@given(
-    st.dictionaries(
-        st.text(max_size=3),
-        npst.arrays(st.sampled_from(["f2", "f4", "f8", "i8", "u1", "?"]), npst.array_shapes(min_dims=0, min_side=0)),
-        max_size=4,
-    )
-)
-def test_packed_arrays_come_out_again(arrays):
-    """Names, dtypes, shapes and bits survive the way through one array of bytes, in order."""
-    whole, packed = pack(arrays)
-    found = unpack(whole.copy(), packed)
-
-    assert list(found) == list(arrays)
-    for name, array in arrays.items():
-        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
-        assert found[name].tobytes() == array.tobytes()
-        assert array.size == 0 or found[name].ctypes.data % array.itemsize == 0

@@ -219,8 +219,7 @@ class GluonLearner(GluonNetwork):
     def set_shared(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """See `Learner`."""
         for name, array in arrays.items():
-            parameter = self.parameters[name]
-            parameter.set_data(mx.nd.array(array, dtype=parameter.dtype))
+            overwrite(self.parameters[name].data(), array)
 
     def gradients(self, pattern: str) -> Arrays:
         """See `Learner`."""
