@@ -27,6 +27,10 @@ class CommunicationError(HpcmtlError):
     """A message could not be carried; the text names the rank, the verb and the cause."""
 
 
+class RankLostError(CommunicationError):
+    """A rank has died, or the communicator was given up (`revoke`) since one has."""
+
+
 @dataclass(frozen=True)
 class Envelope:
     """What is known of a message before it is received: the rank it comes from, and its tag."""
@@ -72,6 +76,11 @@ class Communicator(Protocol):
     on a `dup` of the world while the main thread trains. Threads may also share one communicator for messages from rank
     to rank, if they receive by tags that no other of them takes. Tags lie in 0..32767. Failures raise
     `CommunicationError`.
+
+    Where the launcher lets ranks outlive others (Open MPI's `mpirun --with-ft ulfm`), verbs that wait for a rank that
+    has died raise `RankLostError`, as does `iprobe` from any rank; who waits for one that waits for it may wait for
+    ever. So whoever notices calls `revoke`, which ends all waits on all ranks, and all that live call `shrink`.
+    Elsewhere the death of a rank is the end of all.
     """
 
     @property
@@ -164,6 +173,20 @@ class Communicator(Protocol):
 
     def free(self) -> None:
         """Give the communicator's resources back; it cannot be used afterwards."""
+        ...
+
+    def revoke(self) -> None:
+        """Give the communicator up: all verbs of all ranks on it raise `RankLostError` from now on, but for `shrink`.
+
+        Those that wait in one included. Any thread may call this, while others use the communicator, and again.
+        """
+        ...
+
+    def shrink(self) -> tuple[Communicator, tuple[int, ...]]:
+        """Make a communicator of the ranks that live, in their order; return it and their numbers here (collective).
+
+        The dead need not be known, and ranks may die meanwhile. All that live get the same, and all have to call it.
+        """
         ...
 
     def abort(self, code: int) -> NoReturn:

@@ -41,19 +41,26 @@ class RankFailedError(HpcmtlError):
     """One rank raised; its exception is the cause of this one."""
 
 
+class DeadRankError(BaseException):
+    """Ends the thread of a rank that has died; not an `Exception`, so that nothing on the way takes note of it."""
+
+
 def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
-    """Run `function(communicator, *args)` on `count` ranks, each a thread, and return their results by rank.
+    """Run `function(communicator, *args)` on `count` ranks, each a thread, and return the results of those that lived.
 
     Raises:
         RankFailedError: for the first rank that raised; the waits of the others end at once.
     """
     board = Switchboard()
     context = board.new_context()
+    board.enter(context, tuple(range(count)))
     results: dict[int, T] = {}
 
     def run(rank: int) -> None:
         try:
             results[rank] = function(InprocCommunicator(board, context, rank, count), *args)
+        except DeadRankError:
+            board.die(rank)
         except BaseException as error:  # noqa: BLE001 - whatever ends a rank must end the others, and is raised below
             board.fail(rank, error)
 
@@ -66,7 +73,7 @@ def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
     if board.failure is not None:
         rank, error = board.failure
         raise RankFailedError(f"rank {rank} of {count} raised {type(error).__name__}: {error}") from error
-    return [results[rank] for rank in range(count)]
+    return [results[rank] for rank in sorted(results)]
 
 
 class InprocSendHandle(SendHandle):
@@ -190,6 +197,7 @@ class InprocCommunicator(Communicator):
         rank = rank_in_group(self, ranks)
         if rank == 0:
             context = self._board.new_context()
+            self._board.enter(context, self._board.members(self._context, ranks))
             for member in ranks[1:]:
                 self._post("group", member, tag, context)
         else:
@@ -197,12 +205,28 @@ class InprocCommunicator(Communicator):
         return InprocCommunicator(self._board, context, rank, len(ranks))
 
     def dup(self) -> InprocCommunicator:
-        context = self.bcast(self._board.new_context() if self._rank == 0 else None)
+        context = self._board.new_context() if self._rank == 0 else None
+        if context is not None:
+            self._board.enter(context, self._board.members(self._context, range(self._size)))
+        context = self.bcast(context)
         return InprocCommunicator(self._board, context, self._rank, self._size)
 
     def free(self) -> None:
         self._check_open()
         self._freed = True
+
+    def revoke(self) -> None:
+        self._check_open()
+        self._board.revoke(self._context)
+
+    def shrink(self) -> tuple[InprocCommunicator, tuple[int, ...]]:
+        self._check_open()
+        context, living = self._board.shrink(self._context, self._rank)
+        return InprocCommunicator(self._board, context, living.index(self._rank), len(living)), living
+
+    def die(self) -> NoReturn:
+        """Have this rank die here, as SIGKILL ends a process; its other threads get no word of it."""
+        raise DeadRankError
 
     def abort(self, code: int) -> NoReturn:
         error = CommunicationError(f"abort({code}) was called")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import defaultdict, deque
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpcmtl.communicators.base import ANY, CommunicationError
+from hpcmtl.communicators.base import ANY, CommunicationError, RankLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Address(NamedTuple):
@@ -29,8 +32,8 @@ class Message(NamedTuple):
 class Expected:
     """A message that somebody has asked for in advance: the first that fits, after those asked for before."""
 
-    def __init__(self, source: int, tag: int) -> None:
-        self.source, self.tag = source, tag
+    def __init__(self, source: int, tag: int, address: Address) -> None:
+        self.source, self.tag, self.address = source, tag, address
         self.message: Message | None = None
 
     def fits(self, message: Message) -> bool:
@@ -38,11 +41,23 @@ class Expected:
         return self.source in (ANY, message.source) and self.tag in (ANY, message.tag)
 
 
+class Gathered:
+    """The ranks that have come to make a communicator of those that live, and what became of it."""
+
+    def __init__(self) -> None:
+        self.came: set[int] = set()
+        self.made: tuple[int, tuple[int, ...]] | None = None  # the context, and who lives
+
+
 class Switchboard:
-    """The inboxes of all ranks of a world, and the first failure among them."""
+    """The inboxes of all ranks of a world, the first failure among them, and those that have died."""
 
     def __init__(self) -> None:
         self.failure: tuple[int, BaseException] | None = None
+        self._dead: set[int] = set()
+        self._revoked: set[int] = set()
+        self._members: dict[int, tuple[int, ...]] = {}
+        self._gathering: dict[int, Gathered] = {}
         self._changed = threading.Condition()
         self._inboxes: defaultdict[Address, deque[Message]] = defaultdict(deque)
         self._expected: defaultdict[Address, list[Expected]] = defaultdict(list)
@@ -58,9 +73,50 @@ class Switchboard:
             self.failure = self.failure or (rank, error)
             self._changed.notify_all()
 
+    def enter(self, context: int, members: tuple[int, ...]) -> None:
+        """Note which ranks of the world a communicator has, in its order."""
+        with self._changed:
+            self._members[context] = members
+
+    def members(self, context: int, places: Iterable[int]) -> tuple[int, ...]:
+        """Numbers in the world of some ranks of a communicator."""
+        with self._changed:
+            return tuple(self._members[context][place] for place in places)
+
+    def die(self, rank: int) -> None:
+        """Take a rank of the world for dead."""
+        with self._changed:
+            self._dead.add(rank)
+            self._changed.notify_all()
+
+    def revoke(self, context: int) -> None:
+        """End all waits on a communicator."""
+        with self._changed:
+            self._revoked.add(context)
+            self._changed.notify_all()
+
+    def shrink(self, context: int, rank: int) -> tuple[int, tuple[int, ...]]:
+        """Wait until all living members have come; return a new context, and the numbers of those that live."""
+        with self._changed:
+            gathered = self._gathering.setdefault(context, Gathered())
+            gathered.came.add(rank)
+            while gathered.made is None:
+                self._check_failure()
+                members = self._members[context]
+                living = tuple(place for place, member in enumerate(members) if member not in self._dead)
+                if gathered.came.issuperset(living):
+                    gathered.made = self.new_context(), living
+                    self._members[gathered.made[0]] = tuple(members[place] for place in living)
+                    del self._gathering[context]
+                    self._changed.notify_all()
+                else:
+                    self._changed.wait()
+            return gathered.made
+
     def post(self, address: Address, message: Message) -> None:
         """Hand a message to the first who expects it, or leave it in the inbox."""
         with self._changed:
+            self._check(address, address.rank)
             waiting = next((each for each in self._expected[address] if each.fits(message)), None)
             if waiting is None:
                 self._inboxes[address].append(message)
@@ -72,7 +128,7 @@ class Switchboard:
     def expect(self, address: Address, source: int, tag: int) -> Expected:
         """Ask for the oldest message that fits, or for the next that comes."""
         with self._changed:
-            expected = Expected(source, tag)
+            expected = Expected(source, tag, address)
             expected.message = self._find(address, source, tag)
             if expected.message is None:
                 self._expected[address].append(expected)
@@ -84,28 +140,28 @@ class Switchboard:
         """Say whether what was asked for has come."""
         with self._changed:
             if expected.message is None:
-                self._check()
+                self._check(expected.address, expected.source)
             return expected.message is not None
 
     def await_expected(self, expected: Expected) -> Message:
         """Wait for what was asked for."""
         with self._changed:
             while expected.message is None:
-                self._check()
+                self._check(expected.address, expected.source)
                 self._changed.wait()
             return expected.message
 
     def peek(self, address: Address, source: int, tag: int) -> Message | None:
         """Return the oldest message that fits, or None."""
         with self._changed:
-            self._check()
+            self._check(address, source)
             return self._find(address, source, tag)
 
     def take(self, address: Address, source: int, tag: int) -> Message:
         """Wait for the oldest message that fits and remove it."""
         with self._changed:
-            while (message := self._find(address, source, tag)) is None:
-                self._check()
+            while address.context in self._revoked or (message := self._find(address, source, tag)) is None:
+                self._check(address, source)
                 self._changed.wait()
             self._remove(address, message)
             return message
@@ -119,7 +175,17 @@ class Switchboard:
         fits = (m for m in self._inboxes[address] if source in (ANY, m.source) and tag in (ANY, m.tag))
         return next(fits, None)
 
-    def _check(self) -> None:
+    def _check(self, address: Address, other: int) -> None:
+        """Raise if it makes no sense to wait for a message of a rank, or of any."""
+        self._check_failure()
+        if address.context in self._revoked:
+            raise RankLostError("this communicator was given up")
+        members = self._members[address.context]
+        dead = [place for place in (range(len(members)) if other == ANY else [other]) if members[place] in self._dead]
+        if dead:
+            raise RankLostError(f"rank {dead[0]} of {len(members)} has died")
+
+    def _check_failure(self) -> None:
         if self.failure is not None:
             rank, error = self.failure
             raise CommunicationError(f"the world has ended: rank {rank} raised {type(error).__name__}: {error}")
