@@ -18,6 +18,10 @@ case ${program[0]} in */*) beside=$(dirname "${program[0]}")/mpirun; if [ -x "$b
 flags=(--bind-to none)
 if [ "$ranks" -gt "$cores" ]; then flags+=(--oversubscribe); fi
 if [ "$(id -u)" -eq 0 ]; then flags+=(--allow-run-as-root); fi
+# Ranks may outlive others that die (docs/guides/lost_ranks.md); costs nothing that could be measured while nobody does.
+if [ "${HPCMTL_FT:-1}" != 0 ] && "$mpirun" --version 2>&1 | grep -qE '\(Open MPI\) ([5-9]|[1-9][0-9])\.'; then
+    flags+=(--with-ft ulfm)
+fi
 for name in $(passed_on); do flags+=(-x "$name"); done
 
 start "$mpirun" -np "$ranks" "${flags[@]}" "${program[@]}"

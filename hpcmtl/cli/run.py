@@ -44,6 +44,8 @@ def run(
 
 
 def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path, measured: Path | None) -> None:
+    from hpcmtl.communicators.base import RankLostError
+    from hpcmtl.communicators.mpi import leave
     from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.pipeline.run import RunOptions, exit_code
@@ -71,7 +73,9 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path, 
                     result, Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
                 )
         sys.stdout.flush()
-        world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
+        with contextlib.suppress(RankLostError):
+            world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
+        leave(world, code if world.rank == 0 else 0)  # for the same reason; it returns where no rank was lost
     sys.exit(code)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpcmtl.communicators.base import (
@@ -56,7 +57,10 @@ def leave(world: Communicator, code: int) -> None:
     After a death `MPI_Finalize` waits for ever at times (Open MPI 5.0.11, 3 of 12 runs). mpirun's exit code is the
     first of the living ranks' that is not 0, and 0 if there is none: whoever was killed does not count.
     """
-    if isinstance(world, MpiCommunicator) and world.native.Is_revoked():
+    assert isinstance(world, MpiCommunicator)
+    with suppress(NotImplementedError):  # an MPI without ULFM
+        if not world.native.Is_revoked():
+            return
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from hpcmtl.dispatch.commands import Progressed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import Order, Steersman
+    from hpcmtl.dispatch.survivors import RollCall
     from hpcmtl.results.summary import TaskStatus
 
     Tell = Callable[[Iterable[str], Mapping[str, TaskStatus]], None]
@@ -42,6 +43,10 @@ class Announcing:
         """See `Dispatcher`."""
         orders = self._steersman.handle(report, now)
         return orders if isinstance(report, Progressed) else self._told(orders)
+
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+        """See `Steersman`."""
+        return self._told(self._steersman.lose(survivors, calls, now))
 
     def check(self, now: float) -> list[Order]:
         """See `Dispatcher`."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
@@ -85,6 +86,26 @@ class SetRate:
 
 
 @dataclass(frozen=True)
+class Abandon:
+    """Give up a layer, see `RunLayer.number`: it cannot end, since a rank of the world was lost while it began."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """Ranks were lost; from now on the others are numbered anew. From a rank's control thread to its main thread.
+
+    Attributes:
+        survivors: old numbers of the ranks that live, in order.
+        world: all that live.
+    """
+
+    survivors: tuple[int, ...]
+    world: Communicator
+
+
+@dataclass(frozen=True)
 class StopTraining:
     """Stop at the next step boundary that the group agrees on, with a checkpoint."""
 
@@ -94,7 +115,7 @@ class EndOfJob:
     """There is nothing more to do."""
 
 
-Command = RunLayer | Release | TakeUp | StopLayer | SetRate | StopTraining | EndOfJob
+Command = RunLayer | Release | TakeUp | StopLayer | SetRate | Abandon | Renumbered | StopTraining | EndOfJob
 
 
 @dataclass(frozen=True)
@@ -133,6 +154,7 @@ class LayerFailed:
         block: the group.
         number: of the `RunLayer`.
         damaged: the task whose artifact could not be used, if that was the cause.
+        lost: whether the cause was that a rank was lost, of the group or while it was made.
     """
 
     rank: int
@@ -143,6 +165,7 @@ class LayerFailed:
     block: range
     number: int
     damaged: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,23 @@ Rank 0's also runs the dispatcher. All messages of a job's course travel on one 
 from __future__ import annotations
 
 import logging
-import queue
+import math
+import os
+import signal
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.mailbox import Message, next_message
 from hpcmtl.dispatch.commands import (
+    Abandon,
     EndOfJob,
     LayerDone,
     LayerFailed,
-    Progressed,
-    RateReport,
+    Renumbered,
     RunLayer,
     SetRate,
     StopLayer,
@@ -26,8 +31,10 @@ from hpcmtl.dispatch.commands import (
 )
 from hpcmtl.dispatch.gathering import Gathering
 from hpcmtl.dispatch.heartbeat import Beats
+from hpcmtl.dispatch.regroup import OrphanedError, regroup
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
+from hpcmtl.dispatch.survivors import RollCall, left_of, renumbered, told_by
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.handover import Question
 from hpcmtl.training.orders import LayerOrders
@@ -38,10 +45,9 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
     from hpcmtl.dispatch.heartbeat import Heart
+    from hpcmtl.dispatch.mailboxes import Mailboxes
     from hpcmtl.dispatch.state import Order, Steersman
     from hpcmtl.exchange.handover import Handover
-    from hpcmtl.results.progress import StepProgress
-    from hpcmtl.training.orders import RateTaken
 
 _log = logging.getLogger(__name__)
 
@@ -51,42 +57,8 @@ _LOOK_ROUND_SECONDS = 0.05
 _BUSY_PAUSE, _IDLE_PAUSE = 0.01, 0.003
 # As long as messages are under way: some transports get on with them only when they are looked at.
 _WHILE_SENDING = 0.002
-
-
-class Mailboxes:
-    """What the main thread and the control thread of one rank leave for each other."""
-
-    def __init__(self) -> None:
-        self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self.stop_requested = threading.Event()
-        self.layer = LayerOrders()  # of the layer that the rank runs, or last ran
-        self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
-        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self.wake = threading.Event()
-        self.homes: dict[str, int] = {}  # task -> rank that answers for its artifact; of the main thread alone
-
-    def report(self, report: Report) -> None:
-        """Leave a report for the dispatcher."""
-        self._reports.put(report)
-        self.wake.set()
-
-    def progress(self, progress: StepProgress) -> None:
-        """Leave word of how far a layer is."""
-        self.report(Progressed(progress))
-
-    def rate_taken(self, taken: RateTaken) -> None:
-        """Leave word that a learning rate has taken effect."""
-        self.report(RateReport(taken))
-
-    def should_stop(self) -> bool:
-        """Whether the layer that runs is to stop, by itself or with the whole job."""
-        return self.stop_requested.is_set() or self.layer.stop.is_set()
-
-    def take_reports(self) -> Iterable[Report]:
-        """All reports that are waiting."""
-        self.wake.clear()
-        while not self._reports.empty():
-            yield self._reports.get()
+# A layer whose group lost a rank is over on all others as soon as they communicate; who takes longer is lost as well.
+STUCK_SECONDS = 30.0
 
 
 class ControlThread(threading.Thread):
@@ -111,14 +83,18 @@ class ControlThread(threading.Thread):
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
+        self._world: Communicator | None = None  # of the main thread, once ranks were lost
         self._boxes = boxes
         self._dispatcher = dispatcher
         self._handover = handover
         self._gathering = Gathering(comm.rank)
         self._heart = heart
         self._sending: list[SendHandle] = []
-        self._ended = self._training = False
+        self._ended = self._training = self._closing = False
         self._told_signal = False
+        self._layer: RunLayer | None = None  # the last that was ordered
+        self._over: LayerDone | LayerFailed | None = None  # what the main thread said of it
+        self._stuck_at = math.inf  # when the main thread must be out of a layer that lost a rank
 
     def run(self) -> None:
         """Carry messages."""
@@ -129,15 +105,13 @@ class ControlThread(threading.Thread):
             if self._dispatcher is not None:
                 self._give(self._dispatcher.start(time.monotonic()))
             while not self._ended:
-                self._turn()
-            if self._heart is not None:
-                self._heart.stop()
-            for handle in self._sending:
-                handle.wait()
-            self._sender.close()
-            self._receiver.close()
-            self._stream.free()
-        except HopelessError as error:
+                try:
+                    self._turn()
+                except RankLostError as error:
+                    self._go_on(error)
+            with suppress(RankLostError):  # who dies now takes nothing with it
+                self._close()
+        except (HopelessError, OrphanedError) as error:
             _log.error("the run is ended: %s", error)
             self._comm.abort(ExitCode.TASK_FAILED)
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
@@ -146,16 +120,68 @@ class ControlThread(threading.Thread):
         finally:
             self._boxes.commands.put(EndOfJob())  # where an abort only raises, the worker must not wait for ever
 
+    def _close(self) -> None:
+        if self._heart is not None:
+            self._heart.stop()
+        for handle in self._sending:
+            handle.wait()
+        self._sender.close()
+        self._receiver.close()
+        self._stream.free()
+
+    def _go_on(self, error: RankLostError) -> None:
+        """Go on in a smaller world, see `regroup`."""
+        world = self._boxes.ground.world if self._world is None else self._world
+        if not self._boxes.ground.survivable or world is None:
+            raise HopelessError(f"a rank was lost, and tasks of this job exchange parameters while they run: {error}")
+        _log.warning("a rank was lost: %s", error)
+        if self._handover is not None:
+            self._handover.give_up()
+        made = regroup(self._comm, (self._stream, world), self._roll_call)
+        self._comm, self._stream, self._world, self._sending = made.control, made.stream, made.world, []
+        self._receiver.move(made.stream)
+        self._gathering = Gathering(made.control.rank, 0 if self._layer is None else self._layer.number)
+        if self._heart is not None:
+            self._heart = self._heart.among(made.control, made.survivors)
+        self._boxes.renumber(Renumbered(made.survivors, made.world))
+        self._layer = None if self._layer is None else self._renumbered(self._layer, made.survivors)
+        if self._dispatcher is not None:
+            done = [call.done for call in made.calls]
+            self._sender.move(made.stream, made.survivors, done, lambda value: renumbered(value, made.survivors))
+            self._give(self._dispatcher.lose(made.survivors, made.calls, time.monotonic()))
+
+    def _roll_call(self, rank: int, survivors: tuple[int, ...]) -> RollCall:
+        layer, over = self._layer, self._over
+        if layer is None:
+            return RollCall(rank, self._receiver.done, signal=self._boxes.signal)
+        report = None if over is None else told_by(over, rank, left_of(layer.block, survivors))
+        return RollCall(rank, self._receiver.done, layer.number, report, self._boxes.signal)
+
+    def _renumbered(self, layer: RunLayer, survivors: tuple[int, ...]) -> RunLayer:
+        """The layer that was ordered last, as it reads now; if its group lost a rank, nobody may wait in it."""
+        left = left_of(layer.block, survivors)
+        if len(left) < layer.width and self._training:
+            self._abandon(layer.number)
+        return replace(layer, first_rank=left.start, width=len(left), homes=())
+
+    def _abandon(self, number: int) -> None:
+        self._boxes.ground.give_up(number)
+        if self._training and self._layer is not None and self._layer.number == number:
+            self._stuck_at = min(self._stuck_at, time.monotonic() + STUCK_SECONDS)
+
     def _turn(self) -> None:
+        if self._training and time.monotonic() > self._stuck_at:
+            self._give_in()
         for report in self._boxes.take_reports():
-            self._training = self._training and not isinstance(report, LayerDone | LayerFailed)
-            self._pass_on(report)
+            self._pass_on(self._own(report))
         if self._boxes.signal and not self._told_signal:
-            self._told_signal = True
             self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
+            self._told_signal = True
+        if self._closing and self._sender.all_done():
+            self._obey(EndOfJob())
         if self._ended:
             return
-        pause = _WHILE_SENDING if self._sending else _LOOK_ROUND_SECONDS
+        pause = _WHILE_SENDING if self._sending or self._closing else _LOOK_ROUND_SECONDS
         # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
         commands = self._stream if self._dispatcher is None else None
         longest = _BUSY_PAUSE if self._training else _IDLE_PAUSE
@@ -167,6 +193,24 @@ class ControlThread(threading.Thread):
         if self._heart is not None:
             self._heart.turn()
         self._sending = [handle for handle in self._sending if not handle.test()]
+
+    def _own(self, report: Report) -> Report:
+        """A report of the main thread, which may not have heard yet how ranks are numbered now."""
+        if isinstance(report, LayerDone | LayerFailed):
+            assert self._layer is not None, "the main thread reports on a layer that nobody ordered"
+            self._training, self._stuck_at = False, math.inf
+            report = self._over = told_by(report, self._comm.rank, self._layer.block)
+        return report
+
+    def _give_in(self) -> None:
+        """End this process as one that is lost: its main thread does not come out of a layer whose group has gone."""
+        layer = self._layer
+        assert layer is not None
+        text = f"rank {self._comm.rank} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
+        if self._dispatcher is not None:
+            raise HopelessError(text)
+        _log.error("%s: it ends itself", text)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _take(self, message: Message) -> None:
         if message.comm is self._stream:
@@ -203,11 +247,11 @@ class ControlThread(threading.Thread):
     def _give(self, orders: Iterable[Order]) -> None:
         for order in orders:
             command, others = order.command, [rank for rank in order.ranks if rank != self._comm.rank]
-            if others and isinstance(command, EndOfJob):
-                self._sender.call(command, others)  # nothing may be under way when the stream is given back
-            elif others:
-                self._sender.post(command, others)
-            if self._comm.rank in order.ranks:
+            if others:
+                self._sender.post(command, others, told=isinstance(command, EndOfJob))
+            if isinstance(command, EndOfJob):
+                self._closing = True  # nothing may be under way when the stream is given back
+            elif self._comm.rank in order.ranks:
                 self._obey(command)
 
     def _obey(self, command: Command) -> None:
@@ -222,8 +266,11 @@ class ControlThread(threading.Thread):
         if isinstance(command, SetRate):
             self._boxes.layer.order(command.rate)
             return
+        if isinstance(command, Abandon):
+            self._abandon(command.number)
+            return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
             self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken)
-            self._training = True
+            self._training, self._layer, self._over = True, command, None
         self._boxes.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

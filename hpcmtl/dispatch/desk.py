@@ -11,11 +11,13 @@ from hpcmtl.errors import HpcmtlError
 from hpcmtl.results.requests import Answer, Request, give_answer, take
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import Observer, Order, Steersman
+    from hpcmtl.dispatch.survivors import RollCall
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,10 @@ class Attended:
     def handle(self, report: Report, now: float) -> list[Order]:
         """See `Steersman`."""
         return self._steersman.handle(report, now)
+
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+        """See `Steersman`."""
+        return self._steersman.lose(survivors, calls, now)
 
     def check(self, now: float) -> list[Order]:
         """See `Steersman`."""

@@ -23,13 +23,15 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
-from hpcmtl.dispatch.state import HopelessError, Order, Running, homes, remake, states_of, waits_for_somebody
+from hpcmtl.dispatch.recovery import abandoned, lose
+from hpcmtl.dispatch.state import Order, Running, homes, hopeless, remake, states_of, waits_for_somebody
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.state import Observer, Scheduler, TaskState
+    from hpcmtl.dispatch.survivors import RollCall
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.summary import TaskStatus
     from hpcmtl.taskgraph.graph import TaskGraph
@@ -81,6 +83,11 @@ class Dispatcher:
                 state.status = "complete"
 
     @property
+    def ranks(self) -> int:
+        """Ranks that live."""
+        return self._plan.ranks
+
+    @property
     def stopping(self) -> bool:
         """Whether no new layer is started any more."""
         return bool(self._stop_reason)
@@ -117,13 +124,20 @@ class Dispatcher:
         running.last_word = now
         if isinstance(report, LayerFailed):
             running.failures.append(report)
-            running.deadline = running.deadline or now + GRACE_SECONDS
+            running.torn = running.torn or report.lost
+            running.deadline = None if running.torn else running.deadline or now + GRACE_SECONDS
             self._observer.record(
                 "rank_failed", task=report.task, layer=report.layer, rank=report.rank, message=report.message
             )
         elif isinstance(report, LayerDone) and report.outcome is not None:
             running.outcome = report.outcome
-        return self._layer_over(state, running, now) if len(running.reported) == len(running.block) else []
+        if len(running.reported) == len(running.block):
+            return self._layer_over(state, running, now)
+        return abandoned(running, report)
+
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+        """Go on with the ranks that are left, see `survivors`; `calls` has what each of them knows."""
+        return lose(self, survivors, calls, now)
 
     def check(self, now: float) -> list[Order]:
         """Look at the clock: name layers that are late, once, and start what has waited long enough.
@@ -137,13 +151,7 @@ class Dispatcher:
                 silent = sorted(set(running.block) - running.reported)
                 self._observer.record("layer_late", task=state.plan.name, layer=running.layer, silent_ranks=silent)
             if running.deadline is not None and now > running.deadline:
-                failure = running.failures[0]
-                missing = sorted(set(running.block) - running.reported)
-                raise HopelessError(
-                    f"rank {failure.rank} failed alone in task {failure.task}, layer {failure.layer}: "
-                    f"{failure.message}; "
-                    f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} cannot go on without it"
-                )
+                raise hopeless(running)
         due = [state for state in self.tasks.values() if state.waits and 0 < state.not_before <= now]
         for state in due:
             state.not_before = 0.0
@@ -152,7 +160,10 @@ class Dispatcher:
     def _layer_over(self, state: TaskState, running: Running, now: float) -> list[Order]:
         name, width = state.plan.name, len(running.block)
         state.running, orders = None, []
-        if running.failures:
+        if running.torn and (running.failures or running.outcome is None):
+            orders += self._release(state, running.block)
+            self._observer.record("layer_restarted", task=name, layer=running.layer)
+        elif running.failures:
             orders += self._release(state, running.block)
             orders += self._fail(state, running.failures[0], now)
         else:
@@ -170,13 +181,13 @@ class Dispatcher:
             if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
                 state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:
-                state.home = running.block.start
+                state.home = None if running.torn else running.block.start
                 state.held = None  # its ranks close the session themselves after the last layer
             if state.cancelled:
                 orders += self.end(state, "cancelled", "was cancelled")
             elif state.layers_done == state.plan.layers:
                 self.end(state, "complete")
-            elif state.paused and state.held:
+            elif (state.paused or running.torn) and state.held:
                 orders += self._release(state, state.held)
         return [*orders, *self._skip_hopeless(), *self.go_on(now)]
 
@@ -194,15 +205,8 @@ class Dispatcher:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
             state.failed += 1
             state.not_before = now + wait
-            self._observer.record(
-                "task_retried",
-                task=state.plan.name,
-                layer=failure.layer,
-                retry=state.failed,
-                retries=retries,
-                wait=wait,
-                message=failure.message,
-            )
+            told = {"layer": failure.layer, "retry": state.failed, "retries": retries, "wait": wait}
+            self._observer.record("task_retried", task=state.plan.name, message=failure.message, **told)
             return []
         return self.end(state, "failed", failure.message)
 

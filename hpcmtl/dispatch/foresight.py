@@ -64,6 +64,8 @@ class Foresight:
     def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
         """See `Scheduler`."""
         self._graph, self._plan = graph, plan
+        if self._stragglers.ranks != plan.ranks:  # some were lost: the others are numbered anew, and all are to be used
+            self._machine, self._stragglers, self._surprised = plan.machine, Stragglers(plan.ranks), True
         self._predict()
         widths = np.array([task.width for task in plan.tasks])
         self._columns: Ints = np.searchsorted(self._problem.widths, widths)

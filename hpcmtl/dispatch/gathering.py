@@ -20,8 +20,14 @@ FAN = 16
 class Gathering:
     """What one rank has heard from those below it; for its control thread alone."""
 
-    def __init__(self, rank: int) -> None:
-        self._rank = rank
+    def __init__(self, rank: int, since: int = 0) -> None:
+        """Begin.
+
+        Args:
+            rank: this one.
+            since: layers up to this number are not gathered: their ranks were numbered otherwise when they began.
+        """
+        self._rank, self._since = rank, since
         self._heard: dict[int, list[LayerDone]] = {}
 
     def take(self, report: LayerDone) -> tuple[int, LayerDone] | None:
@@ -30,7 +36,7 @@ class Gathering:
         Returns:
             The rank to tell and what, once all who are waited for have reported.
         """
-        if len(report.block) <= FAN or self._rank not in report.block:
+        if len(report.block) <= FAN or self._rank not in report.block or report.number <= self._since:
             return 0, report
         heard = self._heard.setdefault(report.number, [])
         heard.append(report)
@@ -43,7 +49,7 @@ class Gathering:
 
     def failed(self, report: LayerFailed) -> tuple[int, LayerDone] | None:
         """Wait no longer for this rank's report of a layer that failed; as `take`."""
-        if len(report.block) <= FAN:
+        if len(report.block) <= FAN or report.number <= self._since:
             return None
         return self.take(LayerDone(self._rank, report.task, report.layer, None, report.block, report.number))
 

@@ -100,7 +100,7 @@ class Heart:
             listener: on rank 0.
         """
         now = time.monotonic()
-        self._comm, self._interval, self._listener = comm, interval, listener
+        self._comm, self._interval, self._listener, self._hosts = comm, interval, listener, tuple(hosts)
         nodes = blocks_of(hosts)
         node = nodes[hosts[comm.rank]]
         self._to = node[0] if node[0] != comm.rank else 0
@@ -114,6 +114,15 @@ class Heart:
         self._gathered: dict[int, Beat] = {}
         self._steps: dict[str, int] = {}
         self._handle: SendHandle | None = None
+
+    def among(self, comm: Communicator, survivors: Sequence[int]) -> Heart:
+        """The heart that goes on in its place when ranks were lost; on rank 0 these are named."""
+        if self._listener is not None:
+            for rank in sorted(set(range(self._comm.size)).difference(survivors)):
+                self._listener.record("rank_lost", rank=rank, host=self._hosts[rank], **self._at(rank))
+        heart = Heart(comm, [self._hosts[rank] for rank in survivors], self._interval, self._listener)
+        heart._doing, heart._steps = self._doing, self._steps
+        return heart
 
     def note(self, word: Command | Report) -> None:
         """Take note of what passes by: from it is known what this rank, and on rank 0 every task, is at."""
@@ -181,10 +190,12 @@ class Heart:
 
     def _tell(self, silence: Silence) -> None:
         assert self._listener is not None, "rank 0 alone watches"
-        last = self._latest.get(silence.rank)
-        task, layer = (last.task, last.layer) if last is not None else ("", 0)
-        facts = {"task": task, "layer": layer, "step": self._steps.get(task, 0)} if task else {}
-        seconds = round(silence.seconds, 1)
-        self._listener.record(
-            "rank_back" if silence.back else "rank_suspect", rank=silence.rank, seconds=seconds, **facts
-        )
+        event, seconds = "rank_back" if silence.back else "rank_suspect", round(silence.seconds, 1)
+        self._listener.record(event, rank=silence.rank, seconds=seconds, **self._at(silence.rank))
+
+    def _at(self, rank: int) -> dict[str, Any]:
+        """What a rank was at when it was last heard of; nothing if it waited for work."""
+        last = self._latest.get(rank)
+        if last is None or not last.task:
+            return {}
+        return {"task": last.task, "layer": last.layer, "step": self._steps.get(last.task, 0)}

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hpcmtl.dispatch.commands import Command, LayerFailed, Report
+    from hpcmtl.dispatch.survivors import RollCall
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.summary import TaskStatus
@@ -58,6 +59,7 @@ class Running:
         deadline: seconds, when the others must have reported after a failure.
         halted: whether its ranks were told to stop it.
         number: of this start, counted over the job.
+        torn: whether it lost a rank, or cannot end for one that was lost: `block` are those that are left.
     """
 
     layer: int
@@ -72,6 +74,7 @@ class Running:
     deadline: float | None = None
     halted: bool = False
     number: int = 0
+    torn: bool = False
 
 
 @dataclass
@@ -138,6 +141,16 @@ class TaskState:
         return self.paused or self.cancelled
 
 
+def hopeless(running: Running) -> HopelessError:
+    """What to say of a layer that a rank failed in alone."""
+    failure = running.failures[0]
+    missing = sorted(set(running.block) - running.reported)
+    return HopelessError(
+        f"rank {failure.rank} failed alone in task {failure.task}, layer {failure.layer}: {failure.message}; "
+        f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} cannot go on without it"
+    )
+
+
 class Scheduler(Protocol):
     """Decides what starts now, and where."""
 
@@ -181,6 +194,10 @@ class Steersman(Protocol):
 
     def handle(self, report: Report, now: float) -> list[Order]:
         """Take in a report and give the orders that follow from it."""
+        ...
+
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+        """Go on with the ranks that are left, see `survivors`; `calls` has what each of them knows."""
         ...
 
     def check(self, now: float) -> list[Order]:

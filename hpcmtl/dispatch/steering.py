@@ -73,6 +73,8 @@ def grow(dispatcher: Dispatcher, grown: Grown, now: float) -> Steered:
     """Take up a job with more tasks, or refuse it for what happened while it was examined."""
     if dispatcher.ended or dispatcher.stopping:
         return _refused(f"the run {'has ended' if dispatcher.ended else 'is stopping'}")
+    if grown.plan.ranks != dispatcher.ranks:
+        return _refused("a rank was lost: tasks can be added once the run is resumed")
     new = [name for name in grown.graph.names if name not in dispatcher.tasks]
     for name in new:
         for need in grown.graph.producers(name):

@@ -23,6 +23,7 @@ class Stragglers:
     """What is known of the pace of each rank."""
 
     def __init__(self, ranks: int) -> None:
+        self.ranks = ranks
         self._steps: dict[tuple[Family, int, float], list[float]] = defaultdict(list)
         self._paces: list[deque[tuple[float, float]]] = [deque(maxlen=IN_A_ROW) for _ in range(ranks)]
 

@@ -5,6 +5,9 @@ before it obeys. For a narrow one the sender sends all messages itself, which co
 notice. Messages to one rank come by different ways, so each carries its number in that rank's order, and what comes
 early is held back.
 
+When ranks are lost, and messages with them, both ends go on over another communicator (`move`): the sender keeps what a
+rank is not known to have done, and gives it again.
+
 `post` is asynchronous: it returns at once while there is credit, which is how many commands a rank may have that it has
 not done. `call` is synchronous: it returns when every member has done the command.
 """
@@ -12,11 +15,12 @@ not done. `call` is synchronous: it returns when every member has done the comma
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.communicators.base import CommunicationError
+from hpcmtl.communicators.base import CommunicationError, RankLostError
 from hpcmtl.communicators.mailbox import next_message
 
 if TYPE_CHECKING:
@@ -80,15 +84,19 @@ class CommandSender:
         self._credit, self._patience = credit, patience
         self._given: Counter[int] = Counter()
         self._done: Counter[int] = Counter()
+        self._kept: defaultdict[int, deque[_Command]] = defaultdict(deque)  # what a rank may not have done, in order
         self._sending: list[SendHandle] = []
 
-    def post(self, value: Any, ranks: Sequence[int]) -> None:
+    def post(self, value: Any, ranks: Sequence[int], *, told: bool = False) -> None:
         """Give a command to some other ranks; waits only where one of them has no credit left.
+
+        If it is to be `told`, each of them tells at once when it has done it; see `all_done`. Where a rank is lost
+        nothing is raised, as the command is kept for `move`.
 
         Raises:
             CommunicationError: if a rank that is waited for says nothing; it is named.
         """
-        self._give(value, ranks, told=False)
+        self._give(value, ranks, told=told)
 
     def call(self, value: Any, ranks: Sequence[int]) -> None:
         """Give a command to some other ranks, and return when all of them have done it.
@@ -104,18 +112,53 @@ class CommandSender:
         """Commands that a rank has been given and is not known to have done."""
         return self._given[rank] - self._done[rank]
 
+    def all_done(self) -> bool:
+        """Whether every rank is known to have done all its commands; does not wait."""
+        self._hear(0.0)
+        return all(self.pending(rank) == 0 for rank in self._given)
+
+    def move(
+        self, comm: Communicator, survivors: Sequence[int], done: Sequence[int], renew: Callable[[Any], Any]
+    ) -> None:
+        """Go on over a communicator of the ranks that live, and give them again what they have not done.
+
+        Args:
+            comm: for this stream alone.
+            survivors: old numbers of its ranks.
+            done: commands that each of its ranks has done.
+            renew: gives a command as it reads with new numbers.
+        """
+        kept, given = self._kept, self._given
+        self._comm, self._sending = comm, []
+        self._kept, self._given = defaultdict(deque), Counter()
+        self._done = Counter(dict(enumerate(done)))
+        for rank, old in enumerate(survivors):
+            self._given[rank] = given[old]
+            for command in kept[old]:
+                if command.numbers[0] >= done[rank]:
+                    again = _Command(renew(command.value), [rank], command.numbers, command.told)
+                    self._kept[rank].append(again)
+                    self._send(again, rank)
+
     def close(self) -> None:
         """Wait until everything has left."""
         for handle in self._sending:
             handle.wait()
 
+    def _send(self, command: _Command, rank: int) -> None:
+        with suppress(RankLostError):  # it is kept; who looks for messages next hears of the loss
+            self._sending.append(self._comm.isend(command, rank))
+
     def _give(self, value: Any, ranks: Sequence[int], *, told: bool) -> None:
-        self._wait(lambda: [rank for rank in ranks if self.pending(rank) >= self._credit])
+        with suppress(RankLostError):
+            self._wait(lambda: [rank for rank in ranks if self.pending(rank) >= self._credit])
         blocks = [[rank] for rank in ranks] if len(ranks) <= self._narrow else [ranks]
-        self._sending = [handle for handle in self._sending if not handle.test()]
+        with suppress(RankLostError):
+            self._sending = [handle for handle in self._sending if not handle.test()]
+        for rank in ranks:
+            self._kept[rank].append(_Command(value, [rank], (self._given[rank],), told))
         for block in blocks:
-            command = _Command(value, block, tuple(self._given[rank] for rank in block), told)
-            self._sending.append(self._comm.isend(command, block[0]))
+            self._send(_Command(value, block, tuple(self._given[rank] for rank in block), told), block[0])
         self._given.update(ranks)
 
     def _wait(self, missing: Callable[[], list[int]]) -> None:
@@ -133,8 +176,10 @@ class CommandSender:
         """Take in what has come, waiting for the first so long; say whether there was any."""
         heard = False
         while (message := next_message(self._comm, self._stop, 0.0 if heard else seconds)) is not None:
-            self._done[message.source] = max(self._done[message.source], message.value)
-            heard = True
+            rank, heard = message.source, True
+            self._done[rank] = max(self._done[rank], message.value)
+            while self._kept[rank] and self._kept[rank][0].numbers[0] < self._done[rank]:
+                self._kept[rank].popleft()
         return heard
 
 
@@ -145,7 +190,7 @@ class CommandReceiver:
         self._comm, self._sender = comm, sender
         self._often = max(credit // 2, 1)
         self._early: dict[int, _Command] = {}
-        self._done = 0
+        self.done = 0  # commands that were obeyed
         self._sending: list[SendHandle] = []
 
     def obey(self, handle: Callable[[Any], None], stop: Event, timeout: float) -> int:
@@ -165,13 +210,17 @@ class CommandReceiver:
         self._sending = [sending for sending in self._sending if not sending.test()]
         self._sending += command.pass_on(self._comm)
         self._early[command.numbers[0]] = command
-        before = self._done
-        while (due := self._early.pop(self._done, None)) is not None:
+        before = self.done
+        while (due := self._early.pop(self.done, None)) is not None:
             handle(due.value)
-            self._done += 1
-            if due.told or self._done % self._often == 0:
-                self._sending.append(self._comm.isend(self._done, self._sender))
-        return self._done - before
+            self.done += 1
+            if due.told or self.done % self._often == 0:
+                self._sending.append(self._comm.isend(self.done, self._sender))
+        return self.done - before
+
+    def move(self, comm: Communicator) -> None:
+        """Go on over another communicator; see `CommandSender.move`."""
+        self._comm, self._early, self._sending = comm, {}, []
 
     def close(self) -> None:
         """Wait until everything has left."""

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer, TakeUp
+from hpcmtl.communicators.base import RankLostError
+from hpcmtl.dispatch.commands import (
+    EndOfJob,
+    LayerDone,
+    LayerFailed,
+    Release,
+    Renumbered,
+    RunLayer,
+    TakeUp,
+)
+from hpcmtl.dispatch.survivors import kept
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
@@ -16,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.dispatch.control import Mailboxes
+    from hpcmtl.dispatch.mailboxes import Mailboxes
     from hpcmtl.training.checkpoint import Saved
     from hpcmtl.training.session import LayerOutcome, Session
 
@@ -53,7 +63,9 @@ class Worker:
             open_session: (command, group, states) -> session; `states` are what this rank knows of checkpoints.
             take_up: is called when the job gets more tasks, before a session of any is opened.
         """
-        self._world = world
+        self._rank = world.rank
+        self._ground = boxes.ground
+        self._ground.world = world
         self._boxes = boxes
         self._open_session = open_session
         self._take_up = take_up
@@ -68,10 +80,25 @@ class Worker:
                 self._release(command.task)
             elif isinstance(command, RunLayer):
                 self._run(command)
+            elif isinstance(command, Renumbered):
+                self._renumber(command)
             elif isinstance(command, TakeUp) and self._take_up is not None:
                 self._take_up(command)
 
+    def _renumber(self, news: Renumbered) -> None:
+        """Go on in a smaller world: a session whose group lost a rank is over, and nothing is in others' memory."""
+        held = self._held
+        self._ground.world, self._rank = news.world, news.world.rank
+        self._boxes.homes.clear()
+        block = None if held is None else kept(held.block, news.survivors)
+        if held is not None and block is not None:
+            held.block = block
+        elif held is not None:
+            held.failed = True
+            self._release(held.task)
+
     def _run(self, command: RunLayer) -> None:
+        self._ground.begin(command.number)
         with layer_context(command.task, command.layer), self._reporting(command):
             outcome = self._session(command).run_layer(command.layer)
             _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
@@ -87,7 +114,7 @@ class Worker:
             assert held is None, f"the session of {held.task} was not released before {command.task} began"
             _log.debug("a group of ranks %d to %d", block.start, block.stop - 1)
             self._boxes.homes.update(command.homes)
-            group = self._world.create_group(list(block), tag=0)
+            group = self._ground.make_group(command)
             self._held = held = _Held(command.task, block, group)
             held.session = self._moved(command, group) or self._open_session(command, group, self._states)
         return held.session
@@ -117,7 +144,9 @@ class Worker:
                     raise
                 # What went wrong on a background thread comes out again here; the task has failed by it already.
                 _log.debug("closing the failed %s", task, exc_info=True)
-            held.group.free()
+            self._ground.leave_group()
+            with suppress(*([RankLostError] if held.failed else [])):
+                held.group.free()
 
     def _park(self, task: str, session: Session) -> None:
         self._parked[task] = session
@@ -127,7 +156,7 @@ class Worker:
             self._states.pop(oldest, None)
 
     def _done(self, command: RunLayer, outcome: LayerOutcome) -> None:
-        rank = self._world.rank
+        rank = self._rank
         said = outcome if rank == command.first_rank else None
         place = (command.block, command.number)
         self._boxes.report(LayerDone(rank, command.task, command.layer, said, *place, (rank,)))
@@ -138,7 +167,7 @@ class Worker:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - users' code may raise anything, and the dispatcher must know
-            rank = self._world.rank
+            rank = self._rank
             _log.exception("rank %d failed in task %s, layer %d", rank, command.task, command.layer)
             if self._held is not None:
                 self._held.failed = True
@@ -147,5 +176,6 @@ class Worker:
                 text = text.strip().splitlines()[-1]
             message = f"{type(error).__name__}: {text}"
             damaged = error.producer if isinstance(error, DamagedArtifactError) else ""
-            said = (message, traceback.format_exc(), command.block, command.number, damaged)
+            lost = isinstance(error, RankLostError)
+            said = (message, traceback.format_exc(), command.block, command.number, damaged, lost)
             self._boxes.report(LayerFailed(rank, command.task, command.layer, *said))

@@ -9,11 +9,13 @@ Whoever has dropped its rows says so, and the file serves.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.communicators.base import RankLostError
 from hpcmtl.exchange.redistribute import Block, in_chunks, plan_moves
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class Handover:
         self._shelf = shelf
         self._catalogues: dict[str, Catalogue] = {}
         self._one_at_a_time = threading.Lock()  # users' code may ask from threads of its own
+        self._given_up = False
 
     @property
     def rank(self) -> int:
@@ -99,13 +102,19 @@ class Handover:
         """Whether anything is kept in memory in this job."""
         return self._shelf.limit > 0
 
+    def give_up(self) -> None:
+        """Have files serve from now on: ranks were lost, and the others are numbered anew. Called by any thread."""
+        self._given_up = True
+        self._catalogues.clear()
+
     def keep(self, task: str, version: int, pieces: Mapping[str, Rows]) -> None:
         """Keep what this rank made of an artifact, as far as there is room; nobody may change it afterwards."""
         self._shelf.put(task, version, pieces)
 
     def publish(self, catalogue: Catalogue) -> None:
         """Answer for an artifact from now on: who needs it asks this rank, by the word of the dispatcher."""
-        self._catalogues[catalogue.task] = catalogue
+        if not self._given_up:
+            self._catalogues[catalogue.task] = catalogue
 
     def serve(self, source: int, question: Question) -> list[SendHandle]:
         """Answer a question of another rank, without waiting; called by the control thread."""
@@ -120,11 +129,12 @@ class Handover:
 
     def catalogue(self, task: str, home: int) -> Catalogue | None:
         """What the rank `home` says that a task's artifact holds; None if it is not in memory."""
-        if home == self.rank:
+        if self._given_up or home == self.rank:
             return self._catalogues.get(task)
-        with self._one_at_a_time:
+        found: Catalogue | None = None
+        with self._one_at_a_time, suppress(RankLostError):
             self._control.send(WantCatalogue(task), home)
-            found: Catalogue | None = self._answers.recv(home, _ANSWER)
+            found = self._answers.recv(home, _ANSWER)
         return found
 
     def fetch(self, catalogue: Catalogue, wanted: Spans) -> dict[str, np.ndarray[Any, Any]] | None:
@@ -150,7 +160,8 @@ class Handover:
         for name in wanted:
             for move in moves[name]:
                 parts.setdefault(move.source, []).append((name, move.start, move.stop))
-        with self._one_at_a_time:
+        complete = False
+        with self._one_at_a_time, suppress(RankLostError):
             complete = self._ask(catalogue, parts, found)
         return found if complete else None
 

@@ -15,10 +15,10 @@ from hpcmtl.training.tasks import SESSIONS
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.commands import RunLayer
-    from hpcmtl.dispatch.control import Mailboxes
     from hpcmtl.dispatch.desk import Desk
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.heartbeat import Heart
+    from hpcmtl.dispatch.mailboxes import Mailboxes
     from hpcmtl.exchange.handover import Handover
     from hpcmtl.pipeline.grow import GrowingJob
     from hpcmtl.training.checkpoint import Saved
@@ -78,6 +78,8 @@ def work(world: Communicator, crew: Crew) -> None:
             return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
 
         control = ControlThread(crew.control_comm, boxes, meeting.steersman, crew.handover, crew.heart)
+        boxes.ground.survivable = meeting.post is None  # tasks that meet lose the office, or who was to come to it
+        worker = Worker(world, boxes, open_session, growing.take_up)
         control.start()
-        Worker(world, boxes, open_session, growing.take_up).work()
+        worker.work()
         control.join()

@@ -52,7 +52,7 @@ class RunObserver:
             self._status.take(event, fields)
         if event == "layer_started":
             self._display.layer_started(fields["task"], fields["layer"], fields["layers"], fields["ranks"])
-        elif event in {"layer_ended", "layer_stopped"}:
+        elif event in {"layer_ended", "layer_stopped", "layer_restarted"}:
             self._display.layer_ended(fields["task"])
         elif event == "layer_late":
             _log.warning(
@@ -72,6 +72,11 @@ class RunObserver:
             _log.warning("%s; its last layer runs again for %s", fields["message"], fields["consumer"])
         elif event in {"rank_suspect", "rank_back"}:
             _log.warning("%s", silence_in_words(event, fields))
+        elif event == "rank_lost":
+            at = f"task {fields['task']}, layer {fields['layer']}" if "task" in fields else "no task"
+            _log.warning("rank %d on %s was lost, at %s", fields["rank"], fields["host"], at)
+        elif event == "world_shrunk":
+            _log.warning("the run goes on with %d ranks, numbered anew", fields["ranks"])
         elif event == "task_ended":
             self._display.task_ended(fields["task"], fields["status"], fields["message"])
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from hpcmtl.communicators.outcome import abort_on_error, on_root
-from hpcmtl.dispatch.control import Mailboxes
 from hpcmtl.dispatch.desk import Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.heartbeat import Heart
+from hpcmtl.dispatch.mailboxes import Mailboxes
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
@@ -28,6 +28,7 @@ from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.crew import Crew, work
 from hpcmtl.pipeline.examine import look_closely
 from hpcmtl.pipeline.grow import GrowingJob
+from hpcmtl.pipeline.homecoming import bring_home
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.observe import RunObserver
 from hpcmtl.pipeline.prepare import plan, prepare
@@ -209,8 +210,4 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
     else:
         heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, None)
         work(world, Crew(control_comm, boxes, growing, framework, handover, heart))
-    result = world.bcast(result)
-    control_comm.free()
-    answers.free()
-    assert result is not None
-    return result
+    return bring_home(result, boxes.ground.world or world, (control_comm, answers), planned.directory)

@@ -50,6 +50,8 @@ class StatusFile:
         """See `Board.take`; it happens now."""
         with self._lock:
             self._board.take(event, fields, time.time())
+            if event == "world_shrunk":
+                self._hosts, self._beats = [self._hosts[rank] for rank in fields["survivors"]], {}
         self._news.set()
 
     def progressed(self, progress: StepProgress) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hpcmtl.results.progress import StepProgress
 
@@ -56,6 +56,12 @@ class TaskLine:
         within = self.progress.fraction if self.progress is not None and self.status == "running" else 0.0
         return min((self.layers_done + within) / max(self.layers, 1), 1.0)
 
+    def renumber(self, survivors: Sequence[int]) -> None:
+        """Name the ranks that are left of its group as they are numbered now; `survivors` are their old numbers."""
+        block = [] if self.ranks is None else range(self.ranks[0], self.ranks[1] + 1)
+        left = [rank for rank, old in enumerate(survivors) if old in block]
+        self.ranks = (left[0], left[-1]) if left else None
+
     def left(self, now: float) -> float | None:
         """Seconds until the running layer ends, at its pace so far; None if nothing is known."""
         if self.status != "running" or self.progress is None or self.progress.fraction <= 0:
@@ -77,6 +83,7 @@ class Board:
         status: preparing, running, stopping, or as it ended.
         suspects: ranks that are suspect -> what the ledger says of it.
         latest: time of the latest event.
+        lost: what the ledger says of each rank that was lost.
     """
 
     tasks: dict[str, TaskLine]
@@ -88,6 +95,7 @@ class Board:
     status: str = "preparing"
     suspects: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     latest: float = 0.0
+    lost: list[Mapping[str, Any]] = field(default_factory=list)
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any]) -> Board:
@@ -119,8 +127,19 @@ class Board:
             self.suspects[fields["rank"]] = fields
         elif event == "rank_back":
             self.suspects.pop(fields["rank"], None)
+        elif event in {"rank_lost", "world_shrunk"}:
+            self._take_loss(event, fields)
         elif "task" in fields:
             self._take_task(self.tasks.setdefault(fields["task"], TaskLine()), event, fields, at)
+
+    def _take_loss(self, event: str, fields: Mapping[str, Any]) -> None:
+        if event == "rank_lost":
+            self.lost.append(fields)
+            return
+        self.ranks = fields["ranks"]
+        self.suspects.clear()  # they are numbered anew
+        for line in self.tasks.values():
+            line.renumber(fields["survivors"])
 
     def progressed(self, progress: StepProgress) -> None:
         """Note how far a layer is; late word of a layer that has ended is passed over."""
@@ -150,6 +169,8 @@ class Board:
         elif event in {"layer_ended", "layer_stopped"}:
             line.status, line.progress = "held", None
             line.layers_done = fields["layer"] + (event == "layer_ended")
+        elif event == "layer_restarted":
+            line.status, line.progress, line.message = "waiting", None, "a rank was lost: the layer begins again"
         elif event == "task_retried":
             line.status = "waiting"
             line.message = f"try {fields['retry']} of {fields['retries']} after: {fields['message']}"

@@ -41,6 +41,7 @@ def status_of(board: Board, now: float) -> dict[str, Any]:
         "expected_seconds_left": None if left is None else left[0],
         "expected_from": "" if left is None else left[1],
         "tasks": {name: _task(line, now) for name, line in board.tasks.items()},
+        "lost_ranks": [dict(fields) for fields in board.lost],
         "suspects": [{"rank": rank, **fields} for rank, fields in sorted(board.suspects.items())],
     }
 

@@ -7,7 +7,8 @@ from simulation import graph_of
 
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.dispatch import dispatcher as dispatcher_module
-from hpcmtl.dispatch.control import ControlThread, Mailboxes
+from hpcmtl.dispatch.control import ControlThread
+from hpcmtl.dispatch.mailboxes import Mailboxes
 from hpcmtl.dispatch.desk import Attended, Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for

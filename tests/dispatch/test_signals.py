@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hpcmtl.dispatch.commands import EndOfJob
-from hpcmtl.dispatch.control import Mailboxes
+from hpcmtl.dispatch.mailboxes import Mailboxes
 from hpcmtl.dispatch.signals import signals_to
 
 

@@ -205,3 +205,22 @@ def raises_in_the_background(outputs):
     net = Net()
     net.add(mx.gluon.nn.Flatten(), mx.gluon.nn.Dense(outputs))
     return net
+
+
+def dies(outputs, rank, call):
+    """A network with which one rank of the world is killed when it is about to begin an allreduce, as others have."""
+    import signal
+
+    import horovod.mxnet as hvd
+
+    allreduce, count = getattr(hvd, "sound_allreduce", hvd.grouped_allreduce_), itertools.count(1)
+
+    def fail(*arguments, **keywords):
+        if _rank() == rank and next(count) == call:
+            time.sleep(0.05)
+            _mark("died")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return allreduce(*arguments, **keywords)
+
+    hvd.sound_allreduce, hvd.grouped_allreduce_ = allreduce, fail
+    return _dense(outputs)

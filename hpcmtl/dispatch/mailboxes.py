@@ -1,0 +1,72 @@
+"""What the main thread and the control thread of a rank leave for each other."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hpcmtl.dispatch.commands import Abandon, Progressed, RateReport, RunLayer
+from hpcmtl.dispatch.ground import Ground
+from hpcmtl.dispatch.survivors import never_begun, renumbered
+from hpcmtl.training.orders import LayerOrders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hpcmtl.dispatch.commands import Command, Renumbered, Report
+    from hpcmtl.results.progress import StepProgress
+    from hpcmtl.training.orders import RateTaken
+
+
+class Mailboxes:
+    """What the main thread and the control thread of one rank leave for each other."""
+
+    def __init__(self) -> None:
+        self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self.stop_requested = threading.Event()
+        self.layer = LayerOrders()  # of the layer that the rank runs, or last ran
+        self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
+        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self.wake = threading.Event()
+        self.ground = Ground()
+        self.homes: dict[str, int] = {}  # task -> rank that answers for its artifact; of the main thread alone
+
+    def report(self, report: Report) -> None:
+        """Leave a report for the dispatcher."""
+        self._reports.put(report)
+        self.wake.set()
+
+    def progress(self, progress: StepProgress) -> None:
+        """Leave word of how far a layer is."""
+        self.report(Progressed(progress))
+
+    def rate_taken(self, taken: RateTaken) -> None:
+        """Leave word that a learning rate has taken effect."""
+        self.report(RateReport(taken))
+
+    def should_stop(self) -> bool:
+        """Whether the layer that runs is to stop, by itself or with the whole job."""
+        return self.stop_requested.is_set() or self.layer.stop.is_set()
+
+    def renumber(self, news: Renumbered) -> None:
+        """Have the main thread learn of lost ranks before it obeys what is waiting, which reads otherwise then."""
+        waiting = []
+        with suppress(queue.Empty):
+            while True:
+                waiting.append(self.commands.get_nowait())
+        self.commands.put(news)
+        for command in waiting:
+            again = renumbered(command, news.survivors)
+            if isinstance(again, Abandon):  # the main thread will say nothing of a layer that it never sees
+                assert isinstance(command, RunLayer)
+                self.report(never_begun(command, news.world.rank))
+            else:
+                self.commands.put(again)
+
+    def take_reports(self) -> Iterable[Report]:
+        """All reports that are waiting."""
+        self.wake.clear()
+        while not self._reports.empty():
+            yield self._reports.get()

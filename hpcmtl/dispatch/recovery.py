@@ -1,0 +1,103 @@
+"""How the dispatcher goes on when ranks are lost: it numbers the others anew, learns what they know, and plans again."""
+# ruff: noqa: SLF001 - a part of the dispatcher
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.dispatch.commands import Abandon, LayerFailed, StopWanted
+from hpcmtl.dispatch.state import Order
+from hpcmtl.dispatch.survivors import missed, renumber
+from hpcmtl.errors import InputError
+from hpcmtl.layerplan.places import ruled
+from hpcmtl.layerplan.problem import make_problem
+from hpcmtl.layerplan.speedup import Speedups
+from hpcmtl.taskgraph.graph import TaskGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcmtl.dispatch.commands import LayerDone
+    from hpcmtl.dispatch.dispatcher import Dispatcher
+    from hpcmtl.dispatch.state import Running
+    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.layerplan.machine import Machine
+    from hpcmtl.layerplan.plan import LayerPlan
+
+
+def abandoned(running: Running, report: LayerDone | LayerFailed) -> list[Order]:
+    """Have the whole group give up a layer that one of its ranks could not begin, or saw a rank die in."""
+    lost = isinstance(report, LayerFailed) and report.lost
+    return [Order(running.block, Abandon(running.number))] if lost else []
+
+
+def lose(dispatcher: Dispatcher, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+    """Go on with the ranks that are left.
+
+    Layers that lost a rank begin again, from their newest checkpoint, when those of their ranks that live are out of
+    them. All others go on.
+
+    Args:
+        dispatcher: of the job.
+        survivors: old numbers of the ranks that live, in order.
+        calls: what each of these knows, by its new number.
+        now: seconds.
+    """
+    renumber(dispatcher.tasks, survivors, calls)
+    dispatcher._observer.record("world_shrunk", ranks=len(survivors), survivors=list(survivors))
+    orders = _plan_again(dispatcher, survivors, now)
+    for call in calls:
+        if call.signal:
+            orders += dispatcher.handle(StopWanted(call.rank, call.signal), now)
+        if call.report is not None and missed(dispatcher.tasks, call):
+            orders += dispatcher.handle(call.report, now)
+    for state, running in dispatcher._running():
+        if state.running is running and len(running.reported) == len(running.block):
+            orders += dispatcher._layer_over(state, running, now)
+    return [*orders, *dispatcher.go_on(now)]
+
+
+def _plan_again(dispatcher: Dispatcher, survivors: tuple[int, ...], now: float) -> list[Order]:
+    """Plan for the ranks that are left; if they are too few for a task, stop with checkpoints."""
+    tasks, graph, plan = dispatcher.tasks, dispatcher._graph, dispatcher._plan
+    ranks = len(survivors)
+    plan = replace(plan, ranks=ranks, machine=_machine_of(plan.machine, survivors))
+    nodes = [  # what is done needs no ranks
+        node if tasks[node.name].status is None else replace(node, min_ranks=min(node.min_ranks, ranks))
+        for node in graph.tasks
+    ]
+    graph = TaskGraph(tuple(nodes), graph.edges)
+    try:
+        dispatcher.extend(narrowed(plan, graph), graph)
+    except InputError as error:
+        dispatcher._plan = plan
+        reason = "; ".join(str(problem) for problem in error.problems)
+        return dispatcher._stop(f"ranks were lost, and those left are too few: {reason}", now)
+    return []
+
+
+def narrowed(plan: LayerPlan, graph: TaskGraph) -> LayerPlan:
+    """A plan whose tasks have the widest groups up to the planned width that its ranks allow.
+
+    Raises:
+        InputError: a task needs more ranks than there are.
+    """
+    problem = ruled(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
+    tasks = []
+    for task in plan.tasks:
+        possible = problem.widths[np.isfinite(problem.times[graph.index[task.name]])]
+        narrower = possible[possible <= task.width]
+        tasks.append(replace(task, width=int(narrower.max() if len(narrower) else possible.min())))
+    return replace(plan, tasks=tuple(tasks))
+
+
+def _machine_of(machine: Machine, survivors: Sequence[int]) -> Machine:
+    speed, memory = machine.rank_speed, machine.rank_memory
+    return replace(
+        machine,
+        rank_speed=tuple(speed[rank] for rank in survivors) if speed else (),
+        rank_memory=tuple(memory[rank] for rank in survivors) if memory else (),
+    )

@@ -1,0 +1,74 @@
+"""What the control threads of the ranks that live do together when others are lost: make a smaller world."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcmtl.communicators.base import RankLostError
+from hpcmtl.errors import HpcmtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.dispatch.survivors import RollCall
+
+_log = logging.getLogger(__name__)
+
+
+class OrphanedError(HpcmtlError):
+    """Rank 0 was lost, and with it who knows where the job stands: the run has to be resumed."""
+
+
+@dataclass(frozen=True)
+class Regrouped:
+    """The smaller world.
+
+    Attributes:
+        survivors: old numbers of its ranks, in order.
+        control: for the control threads.
+        stream: for the command stream.
+        world: for the main threads.
+        calls: what each rank knows, by its new number; on rank 0.
+    """
+
+    survivors: tuple[int, ...]
+    control: Communicator
+    stream: Communicator
+    world: Communicator
+    calls: tuple[RollCall, ...]
+
+
+def regroup(
+    control: Communicator, others: Sequence[Communicator], call: Callable[[int, tuple[int, ...]], RollCall]
+) -> Regrouped:
+    """Give up the communicators of a world that lost ranks and make those of a smaller one (collective).
+
+    Args:
+        control: of the control threads.
+        others: of the same ranks.
+        call: (new number, survivors) -> what this rank knows.
+
+    Raises:
+        OrphanedError: rank 0 is among those that are lost.
+    """
+    survivors = tuple(range(control.size))
+    while True:
+        for each in (control, *others):
+            each.revoke()
+        control, living = control.shrink()
+        survivors = tuple(survivors[old] for old in living)
+        _log.warning("rank %d goes on as rank %d of %d", survivors[control.rank], control.rank, control.size)
+        if survivors[0] != 0:
+            raise OrphanedError("rank 0, which led the run, was lost; `hpcmtl resume` goes on from the checkpoints")
+        made: list[Communicator] = []
+        try:
+            made.append(control.dup())
+            made.append(control.dup())
+            calls = control.gather(call(control.rank, survivors))
+            return Regrouped(survivors, control, made[0], made[1], tuple(calls or ()))
+        except RankLostError as error:  # another one, meanwhile
+            _log.warning("once more: %s", error)
+            others = made

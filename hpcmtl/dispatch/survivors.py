@@ -1,0 +1,100 @@
+"""What becomes of numbers of ranks when some are lost: those that live keep their order and are numbered anew. Pure.
+
+`survivors` are everywhere the old numbers of the ranks that live, in order: rank i of now was `survivors[i]` before.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hpcmtl.dispatch.commands import Abandon, LayerDone, LayerFailed, RunLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcmtl.dispatch.commands import Command
+    from hpcmtl.dispatch.state import TaskState
+
+
+@dataclass(frozen=True)
+class RollCall:
+    """What a rank last knows when some are lost, since messages were lost with them.
+
+    Attributes:
+        rank: who says so, as it is numbered now.
+        done: commands of the stream that it has obeyed.
+        number: of the last layer that it was ordered, see `RunLayer`; 0 for none.
+        report: what became of that layer, if it is over here.
+        signal: that the process got.
+    """
+
+    rank: int
+    done: int = 0
+    number: int = 0
+    report: LayerDone | LayerFailed | None = None
+    signal: str = ""
+
+
+def left_of(block: range, survivors: Sequence[int]) -> range:
+    """The ranks of a block that live, as they are numbered now."""
+    return range(bisect_left(survivors, block.start), bisect_left(survivors, block.stop))
+
+
+def kept(block: range | None, survivors: Sequence[int]) -> range | None:
+    """A block as it is numbered now; None if it lost a rank."""
+    left = None if block is None else left_of(block, survivors)
+    return None if block is None or left is None or len(left) < len(block) else left
+
+
+def renumbered(command: Command, survivors: Sequence[int]) -> Command:
+    """A command as it reads now; a layer whose group lost a rank is to be abandoned. Nothing is in memory any more."""
+    if not isinstance(command, RunLayer):
+        return command
+    block = kept(command.block, survivors)
+    return Abandon(command.number) if block is None else replace(command, first_rank=block.start, homes=())
+
+
+def never_begun(command: RunLayer, rank: int) -> LayerFailed:
+    """What a rank says of a layer whose group lost a rank before it began here."""
+    text = "a rank of the group was lost before it began"
+    return LayerFailed(rank, command.task, command.layer, text, "", command.block, command.number, lost=True)
+
+
+def told_by(report: LayerDone | LayerFailed, rank: int, block: range) -> LayerDone | LayerFailed:
+    """A rank's own report as it reads now."""
+    if isinstance(report, LayerDone):
+        return replace(report, rank=rank, block=block, ranks=(rank,))
+    return replace(report, rank=rank, block=block)
+
+
+def renumber(tasks: Mapping[str, TaskState], survivors: Sequence[int], calls: Sequence[RollCall]) -> None:
+    """Have the states of all tasks name ranks as they are numbered now, and note which layers lost one.
+
+    A rank that never heard of a layer that lost a rank counts as one that has reported on it.
+    """
+    new = {old: number for number, old in enumerate(survivors)}
+    for state in tasks.values():
+        state.held, state.place, state.home = kept(state.held, survivors), kept(state.place, survivors), None
+        running = state.running
+        if running is None:
+            continue
+        left = left_of(running.block, survivors)
+        running.reported = {new[rank] for rank in running.reported if rank in new}
+        if len(left) < len(running.block):
+            running.torn, running.deadline = True, None
+            running.reported.update(rank for rank in left if calls[rank].number != running.number)
+        running.block = left
+
+
+def missed(tasks: Mapping[str, TaskState], call: RollCall) -> bool:
+    """Whether the dispatcher has not taken in what a rank says of its layer."""
+    report = call.report
+    running = None if report is None else tasks[report.task].running
+    return (
+        report is not None
+        and running is not None
+        and running.number == report.number
+        and call.rank not in running.reported
+    )
