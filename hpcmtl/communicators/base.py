@@ -189,6 +189,10 @@ class Communicator(Protocol):
         """
         ...
 
+    def die(self) -> NoReturn:
+        """End this rank at once as one that is lost to the others; never returns."""
+        ...
+
     def abort(self, code: int) -> NoReturn:
         """End all ranks of the world at once, with exit code `code`; never returns."""
         ...

@@ -24,7 +24,7 @@ from hpcmtl.communicators.base import (
     checked_buffer,
     rank_in_group,
 )
-from hpcmtl.communicators.switchboard import Address, Message, Switchboard
+from hpcmtl.communicators.switchboard import Address, DeadRankError, Message, Switchboard
 from hpcmtl.errors import HpcmtlError
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ _REDUCE: dict[ReduceOp, np.ufunc] = {"sum": np.add, "max": np.maximum, "min": np
 
 class RankFailedError(HpcmtlError):
     """One rank raised; its exception is the cause of this one."""
-
-
-class DeadRankError(BaseException):
-    """Ends the thread of a rank that has died; not an `Exception`, so that nothing on the way takes note of it."""
 
 
 def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
@@ -225,15 +221,18 @@ class InprocCommunicator(Communicator):
         return InprocCommunicator(self._board, context, living.index(self._rank), len(living)), living
 
     def die(self) -> NoReturn:
-        """Have this rank die here, as SIGKILL ends a process; its other threads get no word of it."""
+        (rank,) = self._board.members(self._context, [self._rank])
+        self._board.die(rank)
         raise DeadRankError
 
     def abort(self, code: int) -> NoReturn:
+        self._board.check_alive(self._context, self._rank)
         error = CommunicationError(f"abort({code}) was called")
         self._board.fail(self._rank, error)
         raise error
 
     def _check_open(self) -> None:
+        self._board.check_alive(self._context, self._rank)
         if self._freed:
             raise CommunicationError(f"rank {self._rank} of {self._size}: this communicator has been freed")
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+class DeadRankError(BaseException):
+    """Ends the threads of a rank that has died; not an `Exception`, so that nothing on the way takes note of it."""
+
+
 class Address(NamedTuple):
     """One inbox. The planes keep what users send apart from what collective verbs and new groups send."""
 
@@ -82,6 +86,12 @@ class Switchboard:
         """Numbers in the world of some ranks of a communicator."""
         with self._changed:
             return tuple(self._members[context][place] for place in places)
+
+    def check_alive(self, context: int, place: int) -> None:
+        """Raise on a rank that has died: its threads end here."""
+        with self._changed:
+            if self._members[context][place] in self._dead:
+                raise DeadRankError
 
     def die(self, rank: int) -> None:
         """Take a rank of the world for dead."""
@@ -162,6 +172,8 @@ class Switchboard:
         with self._changed:
             while address.context in self._revoked or (message := self._find(address, source, tag)) is None:
                 self._check(address, source)
+                if self._members[address.context][address.rank] in self._dead:
+                    raise DeadRankError
                 self._changed.wait()
             self._remove(address, message)
             return message

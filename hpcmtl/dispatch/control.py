@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import signal
 import threading
 import time
 from contextlib import suppress
@@ -102,10 +100,12 @@ class ControlThread(threading.Thread):
             self._stream = self._comm.dup()  # of this thread's own, so that reports and commands do not mix
             self._sender = CommandSender(self._stream, threading.Event())
             self._receiver = CommandReceiver(self._stream)
-            if self._dispatcher is not None:
-                self._give(self._dispatcher.start(time.monotonic()))
+            begun = False
             while not self._ended:
                 try:
+                    if not begun:
+                        begun = True
+                        self._begin()
                     self._turn()
                 except RankLostError as error:
                     self._go_on(error)
@@ -119,6 +119,13 @@ class ControlThread(threading.Thread):
             self._comm.abort(ExitCode.TASK_FAILED)
         finally:
             self._boxes.commands.put(EndOfJob())  # where an abort only raises, the worker must not wait for ever
+
+    def _begin(self) -> None:
+        try:
+            self._comm.barrier()  # nobody may die before all have the stream
+        finally:
+            if self._dispatcher is not None:
+                self._give(self._dispatcher.start(time.monotonic()))
 
     def _close(self) -> None:
         if self._heart is not None:
@@ -210,7 +217,7 @@ class ControlThread(threading.Thread):
         if self._dispatcher is not None:
             raise HopelessError(text)
         _log.error("%s: it ends itself", text)
-        os.kill(os.getpid(), signal.SIGKILL)
+        self._comm.die()
 
     def _take(self, message: Message) -> None:
         if message.comm is self._stream:

@@ -206,7 +206,9 @@ class Foresight:
         return float(self._problem.times[i, column]) / state.plan.layers / self._machine.slowest(running.block)
 
     def _remaining(self, state: TaskState, running: Running, now: float) -> float:
-        """Seconds until a running layer is expected to end; always some."""
+        """Seconds until a running layer is expected to end; always some. One that lost a rank is over at once."""
+        if running.torn:
+            return 1e-3
         so_far = now - running.started
         return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
 

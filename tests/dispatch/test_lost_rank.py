@@ -1,0 +1,139 @@
+"""A rank that dies costs its own group the layer: control threads, workers and dispatcher on ranks that are threads."""
+
+import itertools
+import random
+import threading
+
+import pytest
+from simulation import graph_of
+from thread_job import Job, Talker, diamond, nothing
+
+from hpcmtl.communicators.inproc import RankFailedError
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
+
+def fields_of(job, event):
+    """The facts of all events of a kind."""
+    return [fields for name, fields in job.events if name == event]
+
+
+@pytest.mark.parametrize(("ranks", "dies"), [(2, 1), (3, 2), (4, 1), (4, 3)])
+def test_the_layer_begins_again_on_the_ranks_that_are_left(ranks, dies):
+    """A rank that dies in the middle of a layer costs this layer alone; the rest of the job runs as ever."""
+    dead = threading.Event()
+
+    def run_layer(session, layer):
+        if layer == 1 and session.world.rank == dies and not dead.is_set():
+            dead.set()
+            session.world.die()
+
+    job = Job(graph_of({"a": (3, 1), "after": (2, 1)}, [("a", "after")]), ranks, run_layer)
+    statuses = job.run()
+    layers = [fields["layer"] for fields in fields_of(job, "layer_started") if fields["task"] == "a"]
+
+    assert statuses == {"a": "complete", "after": "complete"}
+    assert [fields["survivors"] for fields in fields_of(job, "world_shrunk")] == [
+        [rank for rank in range(ranks) if rank != dies]
+    ]
+    assert layers == [0, 1, 1, 2]
+    assert [fields["layer"] for fields in fields_of(job, "layer_restarted")] == [1]
+
+
+def test_the_other_group_goes_on_with_what_it_has():
+    """A group that lost nobody runs all its layers once, in one session."""
+    dead, under_way = threading.Event(), threading.Event()
+
+    def run_layer(session, layer):
+        if session.task == "b" and layer == 1:
+            under_way.set()
+            assert dead.wait(30)
+        if session.task == "a" and session.group.rank == 1 and not dead.is_set():
+            assert under_way.wait(30)
+            dead.set()
+            session.world.die()
+
+    job = Job(graph_of({"b": (6, 2), "a": (6, 2)}), 4, run_layer, "waves")
+    statuses = job.run()
+    runs = [fields for fields in fields_of(job, "layer_started") if fields["task"] == "b"]
+
+    assert statuses == {"a": "complete", "b": "complete"}
+    assert [fields["layer"] for fields in runs] == list(range(6))
+    assert sorted(job.closed, key=str).count(("b", 0)) == 1
+    assert [fields["task"] for fields in fields_of(job, "layer_restarted")] == ["a"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_rank_at_any_moment(seed):
+    """Ranks that die anywhere, in a layer, while a group is made, or while nothing runs: the job completes."""
+    chance = random.Random(seed)
+    ranks = chance.randint(2, 6)
+    left = chance.randint(1, ranks - 1)
+    moments = {rank: chance.randint(1, 12) for rank in chance.sample(range(1, ranks), left)}
+    counts = {rank: itertools.count() for rank in range(ranks)}
+
+    def come_past(world):
+        if moments.get(world.rank) == next(counts[world.rank]):
+            world.die()
+
+    class Mortal(Talker):
+        def __init__(self, job, task, group, place):
+            come_past(place[0])
+            super().__init__(job, task, group, place)
+
+        def close(self):
+            come_past(self.world)
+            with self.job.lock:
+                self.job.closed.append((self.task, self.world.rank))
+
+        def mover(self):
+            return None
+
+    def run_layer(session, layer):
+        come_past(session.world)
+
+    job = Job(graph_of(*diamond(12, 4)), ranks, run_layer, session=Mortal)
+    statuses = job.run()
+    ended = [(fields["task"], fields["layer"]) for fields in fields_of(job, "layer_ended")]
+
+    assert set(statuses.values()) == {"complete"}
+    assert len(ended) == len(set(ended)) == 48
+
+
+def test_too_few_ranks_stop_the_run():
+    """Where a task needs more ranks than are left, what runs stops with a checkpoint, and the job can be resumed."""
+
+    def run_layer(session, layer):
+        if session.world.rank == 2:
+            session.world.die()
+        return session.boxes.stop_requested.is_set()
+
+    job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
+
+    assert job.run() == {"a": None}
+    (stopping,) = fields_of(job, "stopping")
+    assert "needs 3 ranks but there are 2" in stopping["reason"]
+
+
+def test_the_death_of_rank_0_ends_the_run():
+    """Nobody else knows where the job stands: all ranks end at once."""
+
+    def run_layer(session, layer):
+        if session.world.rank == 0 and layer == 1:
+            session.world.die()
+
+    job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
+
+    with pytest.raises(RankFailedError, match=r"abort\\(1\\) was called"):
+        job.run()
+
+
+def test_nothing_is_lost_without_a_death():
+    """A job without a death has no events of one."""
+    job = Job(graph_of({"a": (3, 2)}), 2, nothing)
+    job.run()
+
+    assert not fields_of(job, "world_shrunk")

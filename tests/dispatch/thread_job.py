@@ -1,0 +1,119 @@
+"""Jobs on ranks that are threads: control threads, workers and the dispatcher as ever, sessions that only talk."""
+
+import threading
+from contextlib import suppress
+
+from hpcmtl.communicators.base import RankLostError
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.dispatch.control import ControlThread
+from hpcmtl.dispatch.desk import Attended, Desk
+from hpcmtl.dispatch.dispatcher import Dispatcher
+from hpcmtl.dispatch.mailboxes import Mailboxes
+from hpcmtl.dispatch.scheduler import scheduler_for
+from hpcmtl.dispatch.worker import Worker
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.layerplan.policies import make_plan
+from hpcmtl.training.session import LayerOutcome
+
+
+class Job:
+    """A job on ranks that are threads; `run_layer` is what every session does."""
+
+    def __init__(self, graph, ranks, run_layer, policy="variable", session=None):
+        self.plan = make_plan(graph, ranks, policy)
+        self.graph = graph
+        self.run_layer = run_layer
+        self.session = session or Talker
+        self.lock = threading.Lock()
+        self.calls = []  # (task, layer, rank in the world) as they begin
+        self.closed = []  # (task, rank in the world)
+        self.events = []
+        self.progresses = []
+        self.boxes = {}
+        self.requests = None  # folder of requests
+
+    def record(self, event, **fields):
+        """See `Observer`."""
+        self.events.append((event, fields))
+
+    def progressed(self, progress):
+        """See `Observer`."""
+        self.progresses.append(progress)
+
+    def run(self):
+        """Run it and return the status of each task."""
+        return run_ranks(self.plan.ranks, self._rank)[0]
+
+    def ended(self, status):
+        """Tasks that ended so."""
+        return {fields["task"] for event, fields in self.events if event == "task_ended" and fields["status"] == status}
+
+    def _rank(self, world):
+        control_comm = world.dup()
+        boxes = self.boxes[world.rank] = Mailboxes()
+        scheduler = scheduler_for(self.graph, self.plan)
+        dispatcher = Dispatcher(self.plan, self.graph, self, scheduler) if world.rank == 0 else None
+        desk = Desk(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None
+        control = ControlThread(control_comm, boxes, Attended(dispatcher, desk) if desk else dispatcher)
+        worker = Worker(
+            world, boxes, lambda command, group, states: self.session(self, command.task, group, (world, boxes))
+        )
+        control.start()
+        worker.work()
+        control.join()
+        with suppress(RankLostError):
+            boxes.ground.world.barrier()
+        return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
+
+
+class Additions:
+    """Nothing can be added here."""
+
+    def examine(self, request):
+        """See `Additions`."""
+        raise InputError([Problem("add", "not here")])
+
+
+class Talker:
+    """A session whose layers talk to the group, as training does."""
+
+    def __init__(self, job, task, group, place):
+        self.job, self.task, self.group = job, task, group
+        self.world, self.boxes = place
+        self.group.barrier()
+
+    def run_layer(self, layer):
+        """See `Session`."""
+        with self.job.lock:
+            self.job.calls.append((self.task, layer, self.world.rank))
+        stopped = bool(self.job.run_layer(self, layer))
+        assert self.group.allgather((self.task, layer)) == [(self.task, layer)] * self.group.size
+        return LayerOutcome(1, 1, 0.0, 0.0, stopped=stopped)
+
+    def close(self):
+        """See `Session`."""
+        self.group.barrier()
+        with self.job.lock:
+            self.job.closed.append((self.task, self.world.rank))
+
+    def mover(self):
+        """See `Session`."""
+        return self._join
+
+    def _join(self, group, step):
+        assert step is not None
+        self.group = group
+        self.group.barrier()
+
+
+def nothing(session, layer):
+    """A layer that does nothing but talk."""
+
+
+def diamond(count, layers):
+    """`count` tasks in columns that meet now and then, of one to three ranks where there are as many."""
+    names = [f"t{i}" for i in range(count)]
+    edges = [(names[i], names[i + 3]) for i in range(count - 3)] + [
+        (names[i], names[i + 4]) for i in range(0, count - 4, 5)
+    ]
+    return dict.fromkeys(names, (layers, 1)), edges
