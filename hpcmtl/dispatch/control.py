@@ -154,7 +154,7 @@ class ControlThread(threading.Thread):
         self._layer = None if self._layer is None else self._renumbered(self._layer, made.survivors)
         if self._dispatcher is not None:
             done = [call.done for call in made.calls]
-            self._sender.move(made.stream, made.survivors, done, lambda value: renumbered(value, made.survivors))
+            self._sender.move(made.stream, made.survivors, done, renumbered)
             self._give(self._dispatcher.lose(made.survivors, made.calls, time.monotonic()))
 
     def _roll_call(self, rank: int, survivors: tuple[int, ...]) -> RollCall:

@@ -7,15 +7,15 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.commands import Abandon, Progressed, RateReport, RunLayer
+from hpcmtl.dispatch.commands import Progressed, RateReport, Renumbered, RunLayer
 from hpcmtl.dispatch.ground import Ground
-from hpcmtl.dispatch.survivors import never_begun, renumbered
+from hpcmtl.dispatch.survivors import never_begun
 from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hpcmtl.dispatch.commands import Command, Renumbered, Report
+    from hpcmtl.dispatch.commands import Command, Report
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.training.orders import RateTaken
 
@@ -51,19 +51,17 @@ class Mailboxes:
         return self.stop_requested.is_set() or self.layer.stop.is_set()
 
     def renumber(self, news: Renumbered) -> None:
-        """Have the main thread learn of lost ranks before it obeys what is waiting, which reads otherwise then."""
+        """Have the main thread learn of lost ranks before it obeys what is waiting."""
         waiting = []
         with suppress(queue.Empty):
             while True:
                 waiting.append(self.commands.get_nowait())
-        self.commands.put(news)
+        waiting.insert(sum(isinstance(command, Renumbered) for command in waiting), news)  # they come first of all
         for command in waiting:
-            again = renumbered(command, news.survivors)
-            if isinstance(again, Abandon):  # the main thread will say nothing of a layer that it never sees
-                assert isinstance(command, RunLayer)
+            if isinstance(command, RunLayer):  # the main thread will say nothing of a layer that it never sees
                 self.report(never_begun(command, news.world.rank))
             else:
-                self.commands.put(again)
+                self.commands.put(command)
 
     def take_reports(self) -> Iterable[Report]:
         """All reports that are waiting."""

@@ -55,6 +55,8 @@ def lose(dispatcher: Dispatcher, survivors: tuple[int, ...], calls: Sequence[Rol
         if call.report is not None and missed(dispatcher.tasks, call):
             orders += dispatcher.handle(call.report, now)
     for state, running in dispatcher._running():
+        if running.torn:
+            orders.append(Order(running.block, Abandon(running.number)))
         if state.running is running and len(running.reported) == len(running.block):
             orders += dispatcher._layer_over(state, running, now)
     return [*orders, *dispatcher.go_on(now)]

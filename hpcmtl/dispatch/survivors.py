@@ -48,17 +48,18 @@ def kept(block: range | None, survivors: Sequence[int]) -> range | None:
     return None if block is None or left is None or len(left) < len(block) else left
 
 
-def renumbered(command: Command, survivors: Sequence[int]) -> Command:
-    """A command as it reads now; a layer whose group lost a rank is to be abandoned. Nothing is in memory any more."""
-    if not isinstance(command, RunLayer):
-        return command
-    block = kept(command.block, survivors)
-    return Abandon(command.number) if block is None else replace(command, first_rank=block.start, homes=())
+def renumbered(command: Command) -> Command:
+    """What becomes of a command that a rank had not obeyed when others were lost.
+
+    A layer cannot begin any more: its group would be made in the smaller world here, and others of its ranks have made
+    it in the old one.
+    """
+    return Abandon(command.number) if isinstance(command, RunLayer) else command
 
 
 def never_begun(command: RunLayer, rank: int) -> LayerFailed:
-    """What a rank says of a layer whose group lost a rank before it began here."""
-    text = "a rank of the group was lost before it began"
+    """What a rank says of a layer that it had not begun when others were lost."""
+    text = "a rank was lost before it began"
     return LayerFailed(rank, command.task, command.layer, text, "", command.block, command.number, lost=True)
 
 
@@ -70,9 +71,9 @@ def told_by(report: LayerDone | LayerFailed, rank: int, block: range) -> LayerDo
 
 
 def renumber(tasks: Mapping[str, TaskState], survivors: Sequence[int], calls: Sequence[RollCall]) -> None:
-    """Have the states of all tasks name ranks as they are numbered now, and note which layers lost one.
+    """Have the states of all tasks name ranks as they are numbered now, and note which layers cannot end.
 
-    A rank that never heard of a layer that lost a rank counts as one that has reported on it.
+    These are those that lost a rank, and those that a rank never heard of: it counts as one that has reported.
     """
     new = {old: number for number, old in enumerate(survivors)}
     for state in tasks.values():
@@ -82,9 +83,10 @@ def renumber(tasks: Mapping[str, TaskState], survivors: Sequence[int], calls: Se
             continue
         left = left_of(running.block, survivors)
         running.reported = {new[rank] for rank in running.reported if rank in new}
-        if len(left) < len(running.block):
+        unheard = [rank for rank in left if calls[rank].number != running.number]
+        if len(left) < len(running.block) or unheard:
             running.torn, running.deadline = True, None
-            running.reported.update(rank for rank in left if calls[rank].number != running.number)
+            running.reported.update(unheard)
         running.block = left
 
 

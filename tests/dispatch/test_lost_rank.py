@@ -127,7 +127,7 @@ def test_the_death_of_rank_0_ends_the_run():
 
     job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
 
-    with pytest.raises(RankFailedError, match=r"abort\\(1\\) was called"):
+    with pytest.raises(RankFailedError, match=r"abort\(1\) was called"):
         job.run()
 
 
