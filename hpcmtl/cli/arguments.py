@@ -21,6 +21,7 @@ Measured = Annotated[
         "--measured", metavar="RUN", help="Predict times from what this run's layers took.", show_default=False
     ),
 ]
+NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost, instead of going on without.")]
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="Run directory, or its name under --runs.", show_default=False)
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from hpcmtl.cli.arguments import JobFile, Measured, Policy, Ranks, RunsDirectory
+from hpcmtl.cli.arguments import JobFile, Measured, NoFt, Policy, Ranks, RunsDirectory
 from hpcmtl.dispatch.signals import handled_by
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.launch.command import mpirun_command
@@ -35,8 +35,12 @@ def run(
     policy: Policy = None,
     runs: RunsDirectory = Path("runs"),
     measured: Measured = None,
+    *,
+    no_ft: NoFt = False,
 ) -> None:
     """Plan and train a job; outside MPI this starts mpirun, inside it this process is one rank."""
+    if no_ft:
+        os.environ["HPCMTL_FT"] = "0"  # the launcher's word
     if inside_mpi():
         _run_as_rank(file, ranks, policy, runs, measured)
     else:

@@ -1,4 +1,4 @@
-"""What the main thread of a rank stands on: the world, and the group of its session; others may have to take it away."""
+"""What the main thread of a rank stands on: the world, and the group of its session."""
 
 from __future__ import annotations
 

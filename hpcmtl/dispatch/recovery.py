@@ -1,4 +1,4 @@
-"""How the dispatcher goes on when ranks are lost: it numbers the others anew, learns what they know, and plans again."""
+"""How the dispatcher goes on when ranks are lost: numbers anew, what the others know, and another plan."""
 # ruff: noqa: SLF001 - a part of the dispatcher
 
 from __future__ import annotations

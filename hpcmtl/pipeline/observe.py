@@ -70,13 +70,8 @@ class RunObserver:
             )
         elif event == "artifact_damaged":
             _log.warning("%s; its last layer runs again for %s", fields["message"], fields["consumer"])
-        elif event in {"rank_suspect", "rank_back"}:
-            _log.warning("%s", silence_in_words(event, fields))
-        elif event == "rank_lost":
-            at = f"task {fields['task']}, layer {fields['layer']}" if "task" in fields else "no task"
-            _log.warning("rank %d on %s was lost, at %s", fields["rank"], fields["host"], at)
-        elif event == "world_shrunk":
-            _log.warning("the run goes on with %d ranks, numbered anew", fields["ranks"])
+        elif event in _OF_RANKS:
+            _log.warning("%s", rank_in_words(event, fields))
         elif event == "task_ended":
             self._display.task_ended(fields["task"], fields["status"], fields["message"])
 
@@ -92,10 +87,17 @@ class RunObserver:
             self._status.heard(beats)
 
 
-def silence_in_words(event: str, fields: Mapping[str, Any]) -> str:
-    """Say that a rank has become suspect, or is back, and what it was at."""
+_OF_RANKS = frozenset({"rank_suspect", "rank_back", "rank_lost", "world_shrunk"})
+
+
+def rank_in_words(event: str, fields: Mapping[str, Any]) -> str:
+    """Say that a rank has become suspect, is back or is lost, and what it was at; or how many are left."""
+    if event == "world_shrunk":
+        return f"the run goes on with {fields['ranks']} ranks, numbered anew"
     at = f"at task {fields['task']}, layer {fields['layer']}" if "task" in fields else "waiting for work"
     at += f", step {fields['step']}" if fields.get("step") else ""
+    if event == "rank_lost":
+        return f"rank {fields['rank']} on {fields['host']} was lost; last heard of it was {at}"
     if event == "rank_back":
         return f"rank {fields['rank']} is back after {fields['seconds']:.0f} s without a beat"
     return f"rank {fields['rank']}: no beat for {fields['seconds']:.0f} s, it was {at}; is its node well?"

@@ -123,23 +123,23 @@ class Board:
                 line.status = "stopped" if line.status in OPEN else line.status
         elif event == "stopping":
             self.status = "stopping"
-        elif event == "rank_suspect":
-            self.suspects[fields["rank"]] = fields
-        elif event == "rank_back":
-            self.suspects.pop(fields["rank"], None)
-        elif event in {"rank_lost", "world_shrunk"}:
-            self._take_loss(event, fields)
+        elif event in {"rank_suspect", "rank_back", "rank_lost", "world_shrunk"}:
+            self._take_rank(event, fields)
         elif "task" in fields:
             self._take_task(self.tasks.setdefault(fields["task"], TaskLine()), event, fields, at)
 
-    def _take_loss(self, event: str, fields: Mapping[str, Any]) -> None:
-        if event == "rank_lost":
+    def _take_rank(self, event: str, fields: Mapping[str, Any]) -> None:
+        if event == "rank_suspect":
+            self.suspects[fields["rank"]] = fields
+        elif event == "rank_back":
+            self.suspects.pop(fields["rank"], None)
+        elif event == "rank_lost":
             self.lost.append(fields)
-            return
-        self.ranks = fields["ranks"]
-        self.suspects.clear()  # they are numbered anew
-        for line in self.tasks.values():
-            line.renumber(fields["survivors"])
+        else:
+            self.ranks = fields["ranks"]
+            self.suspects.clear()  # they are numbered anew
+            for line in self.tasks.values():
+                line.renumber(fields["survivors"])
 
     def progressed(self, progress: StepProgress) -> None:
         """Note how far a layer is; late word of a layer that has ended is passed over."""
