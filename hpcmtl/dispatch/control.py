@@ -177,8 +177,10 @@ class ControlThread(threading.Thread):
             self._stuck_at = min(self._stuck_at, time.monotonic() + STUCK_SECONDS)
 
     def _turn(self) -> None:
-        if self._training and time.monotonic() > self._stuck_at:
-            self._give_in()
+        if self._stuck_at < math.inf:
+            self._boxes.ground.enforce()
+            if time.monotonic() > self._stuck_at:
+                self._give_in()
         for report in self._boxes.take_reports():
             self._pass_on(self._own(report))
         if self._boxes.signal and not self._told_signal:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
+
+from hpcmtl.communicators.base import RankLostError
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.commands import RunLayer
+
+SECONDS_TO_SETTLE = 0.1
 
 
 class Ground:
@@ -23,7 +28,7 @@ class Ground:
         self.survivable = True
         self._lock = threading.Lock()
         self._group: Communicator | None = None
-        self._at = 0
+        self._at, self._made = 0, 0.0
         self._given_up: set[int] = set()
 
     def begin(self, number: int) -> None:
@@ -40,9 +45,9 @@ class Ground:
         assert self.world is not None
         group = self.world.create_group(list(command.block), tag=0)
         with self._lock:
-            self._group = group
+            self._group, self._made = group, time.monotonic()
             if self._at in self._given_up:
-                group.revoke()
+                raise RankLostError("a rank of the world was lost while this group was made")
         return group
 
     def leave_group(self) -> None:
@@ -51,8 +56,18 @@ class Ground:
             self._group = None
 
     def give_up(self, number: int) -> None:
-        """End all waits on the group of a layer, now or as soon as there is one."""
+        """End all waits on the group of a layer; all its ranks that live are told so."""
         with self._lock:
             self._given_up.add(number)
-            if self._at == number and self._group is not None:
+        self.enforce()
+
+    def enforce(self) -> None:
+        """Take a group away that was given up, unless it is so young that other ranks may still be making it.
+
+        Open MPI 5.0.11 crashes if it hears that a communicator was revoked while it makes it.
+        """
+        with self._lock:
+            settled = time.monotonic() - self._made > SECONDS_TO_SETTLE
+            if self._group is not None and self._at in self._given_up and settled:
                 self._group.revoke()
+                self._group = None

@@ -63,12 +63,10 @@ def regroup(
         _log.warning("rank %d goes on as rank %d of %d", survivors[control.rank], control.rank, control.size)
         if survivors[0] != 0:
             raise OrphanedError("rank 0, which led the run, was lost; `hpcmtl resume` goes on from the checkpoints")
-        made: list[Communicator] = []
         try:
-            made.append(control.dup())
-            made.append(control.dup())
+            stream, world = control.dup(), control.dup()
             calls = control.gather(call(control.rank, survivors))
-            return Regrouped(survivors, control, made[0], made[1], tuple(calls or ()))
+            return Regrouped(survivors, control, stream, world, tuple(calls or ()))
         except RankLostError as error:  # another one, meanwhile
             _log.warning("once more: %s", error)
-            others = made
+            others = ()  # nobody uses what was made, and Open MPI crashes if some ranks are still making what is revoked

@@ -139,13 +139,13 @@ class Worker:
                         self._states.pop(task, None)
                     else:
                         self._park(task, held.session)
-            except Exception:
-                if not held.failed:
+            except Exception as error:
+                if not (held.failed or isinstance(error, RankLostError)):
                     raise
                 # What went wrong on a background thread comes out again here; the task has failed by it already.
                 _log.debug("closing the failed %s", task, exc_info=True)
             self._ground.leave_group()
-            with suppress(*([RankLostError] if held.failed else [])):
+            with suppress(RankLostError):
                 held.group.free()
 
     def _park(self, task: str, session: Session) -> None:
