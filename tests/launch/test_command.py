@@ -20,7 +20,7 @@ def dry_run(launcher, ranks, *program, **environ):
     """Return the words that a launcher would start."""
     done = subprocess.run(
         [LAUNCHERS / launcher, "-np", str(ranks), *program],
-        env={"PATH": os.environ["PATH"], "HPCMTL_LAUNCH_DRY_RUN": "1", "OMP_NUM_THREADS": "1", **environ},
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "HPCMTL_LAUNCH_DRY_RUN": "1", "OMP_NUM_THREADS": "1", **environ},
         capture_output=True,
         text=True,
         check=True,
@@ -47,6 +47,13 @@ def test_words_of_the_launchers(launcher, ranks):
 def test_root_is_allowed_and_only_root_asks():
     """Open MPI is told to run as root by root, and by nobody else."""
     assert ("--allow-run-as-root" in dry_run("mpirun.sh", 1, "true")) == (os.geteuid() == 0)
+
+
+def test_ranks_outlive_others_unless_one_does_not_want_that():
+    """Open MPI 5 is asked to go on without ranks that die, and not if `HPCMTL_FT` is 0."""
+    words = " ".join(dry_run("mpirun.sh", 2, "true")), " ".join(dry_run("mpirun.sh", 2, "true", HPCMTL_FT="0"))
+
+    assert ["--with-ft ulfm" in each for each in words] == [True, False]
 
 
 def test_the_mpirun_beside_a_program_is_taken(tmp_path):
