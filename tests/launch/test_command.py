@@ -20,7 +20,13 @@ def dry_run(launcher, ranks, *program, **environ):
     """Return the words that a launcher would start."""
     done = subprocess.run(
         [LAUNCHERS / launcher, "-np", str(ranks), *program],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "HPCMTL_LAUNCH_DRY_RUN": "1", "OMP_NUM_THREADS": "1", **environ},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ["HOME"],
+            "HPCMTL_LAUNCH_DRY_RUN": "1",
+            "OMP_NUM_THREADS": "1",
+            **environ,
+        },
         capture_output=True,
         text=True,
         check=True,
