@@ -69,4 +69,4 @@ def regroup(
             return Regrouped(survivors, control, stream, world, tuple(calls or ()))
         except RankLostError as error:  # another one, meanwhile
             _log.warning("once more: %s", error)
-            others = ()  # nobody uses what was made, and Open MPI crashes if some ranks are still making what is revoked
+            others = ()  # what was made is not in use, and may still be in the making elsewhere: see Ground.enforce

@@ -1,6 +1,6 @@
 """A rank that is killed in the middle of a step costs its own group the layer, and the run goes on without it."""
 
-import datetime
+import datetime as dt
 
 import h5py
 import numpy as np
@@ -37,7 +37,7 @@ def of_kind(run, event, **fields):
 
 def at(event):
     """When an event was, in seconds since 1970."""
-    return datetime.datetime.fromisoformat(event["time"]).timestamp()
+    return dt.datetime.fromisoformat(event["time"]).timestamp()
 
 
 def test_a_group_of_three_and_its_neighbour(start):
