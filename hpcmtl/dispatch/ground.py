@@ -50,6 +50,15 @@ class Ground:
                 raise RankLostError("a rank of the world was lost while this group was made")
         return group
 
+    def before_closing(self, *, torn: bool = False) -> None:
+        """Have nobody wait for another while the session of a group that lost a rank, or was given up, is closed."""
+        with self._lock:
+            group, given_up = self._group, torn or self._at in self._given_up
+            left = SECONDS_TO_SETTLE - (time.monotonic() - self._made)
+        if group is not None and given_up:
+            time.sleep(max(left, 0.0))  # see `enforce`
+            group.revoke()
+
     def leave_group(self) -> None:
         """The main thread gives its group back."""
         with self._lock:

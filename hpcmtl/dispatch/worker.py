@@ -95,6 +95,7 @@ class Worker:
             held.block = block
         elif held is not None:
             held.failed = True
+            self._ground.before_closing(torn=True)
             self._release(held.task)
 
     def _run(self, command: RunLayer) -> None:
@@ -132,6 +133,8 @@ class Worker:
         """Leave the group of a task; what was built for it is kept until the task is `over`."""
         if self._held is not None and self._held.task == task:
             held, self._held = self._held, None
+            if held.failed:
+                self._ground.before_closing()
             try:
                 if held.session is not None:
                     held.session.close()
