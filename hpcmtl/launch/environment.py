@@ -120,6 +120,25 @@ def attempt_id(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("HPCMTL_ATTEMPT_ID", "")
 
 
+def seconds_left(now: float, environ: Mapping[str, str] = os.environ) -> float | None:
+    """Seconds until the batch system cuts the job off, by HPCMTL_END_TIME or Slurm's SLURM_JOB_END_TIME; None without.
+
+    Args:
+        now: seconds since 1970, as the two are.
+        environ: the environment of this process.
+
+    Raises:
+        EnvironmentUnfitError: a variable is no such time.
+    """
+    for name in ("HPCMTL_END_TIME", "SLURM_JOB_END_TIME"):  # Slurm 22.05 does not have its own yet
+        text = environ.get(name, "")
+        if text and not text.isdigit():
+            raise EnvironmentUnfitError(f"{name}={text!r} is no time in whole seconds since 1970; unset it")
+        if text:
+            return float(text) - now
+    return None
+
+
 def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -> float:
     """Seconds between the beats of a rank: those of HPCMTL_HEARTBEAT, or the default.
 

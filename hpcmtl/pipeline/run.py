@@ -15,6 +15,7 @@ import yaml
 
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.control import Mailboxes
+from hpcmtl.dispatch.deadline import TimeLimit
 from hpcmtl.dispatch.desk import Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.heartbeat import Heart
@@ -23,7 +24,7 @@ from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.exchange.handover import Handover
 from hpcmtl.exchange.shelf import Shelf
-from hpcmtl.launch.environment import attempt_id, heartbeat_seconds, require_world, run_facts
+from hpcmtl.launch.environment import attempt_id, heartbeat_seconds, require_world, run_facts, seconds_left
 from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.crew import Crew, work
@@ -90,6 +91,7 @@ class _Run:
     facts: WorldFacts
     measured: Sequence[Measurement]
     heartbeat: float
+    limit: TimeLimit | None
 
     @property
     def prepared(self) -> Prepared:
@@ -226,7 +228,9 @@ def _begin(outset: Outset, options: RunOptions, facts: WorldFacts) -> _Run:
     set_aside(directory)
     write_text_atomically(directory.job_file, yaml.safe_dump(prepared.resolved(), sort_keys=False))
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(outset, layer_plan, directory, options, facts, measured, heartbeat)
+    left = seconds_left(time.time())
+    limit = None if left is None else TimeLimit(time.monotonic(), time.monotonic() + left)
+    return _Run(outset, layer_plan, directory, options, facts, measured, heartbeat, limit)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
@@ -238,7 +242,7 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
 
     def on_this_rank(listener: RunObserver | None, helm: tuple[Dispatcher, Desk] | None = None) -> None:
         heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, listener)
-        work(world, Crew(control_comm, boxes, growing, framework, handover, heart, helm))
+        work(world, Crew(control_comm, boxes, growing, framework, handover, heart, helm, planned.limit))
 
     if world.rank == 0:
         result = _command(planned, growing, on_this_rank)

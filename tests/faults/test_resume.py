@@ -55,8 +55,12 @@ def test_a_killed_run_goes_on(start, whole, ranks):
     run.until_event("layer_started", task="digit", layer=2)
     seen = len(run.events)
     run.until(lambda run: any(e["event"] == "checkpoint_written" for e in run.events[seen:]))
+    living = [run.rank(0), run.rank(1)]
+    for rank in living:
+        rank.suspend()
     early = resume(start, run).finish()
-    run.rank(1).kill()
+    living[1].kill()
+    living[0].resume()
     run.finish()
     again = resume(start, run, ranks=ranks, env={"HPCMTL_ATTEMPT_ID": "77.1"}).finish()
     started = [event for event in again.events if event["event"] == "job_started"]
