@@ -223,7 +223,7 @@ class ControlThread(threading.Thread):
             self._boxes.layer.order(command.rate)
             return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
-            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken)
+            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken, command.number)
             self._training = True
         self._boxes.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

@@ -62,8 +62,8 @@ class Newest:
     """The answer to `Ask`.
 
     Attributes:
-        version: the newest, never below what the asker knows; its parcel comes with the answer if the asker did not know
-            it, and the producer has not completed: then its artifact is the last version. -1 if there is none.
+        version: the newest, never below what the asker knows; its parcel comes with the answer if the asker did not
+            know it, and the producer has not completed: then its artifact is the last version. -1 if there is none.
         state: of the producer: `running`, `paused` (it waits to go on), or how it ended.
     """
 
