@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.base import CommunicationError
-from hpcmtl.communicators.mailbox import next_message
+from hpcmtl.communicators.mailbox import Silence, next_message
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.office import Ask, Contribute, Merged, Newest, Publish
 from hpcmtl.exchange.parcel import Parcel, opened, pack, send
@@ -127,7 +127,7 @@ class OfficeThread(threading.Thread):
         super().__init__(name="office", daemon=True)
         self._requests, self._replies, self._office = requests, replies, office
         self._news: queue.SimpleQueue[tuple[tuple[str, ...], dict[str, TaskStatus]]] = queue.SimpleQueue()
-        self._wake = threading.Event()
+        self._wake, self._silence = threading.Event(), Silence()
         self._open = requests.size
         self._sending: list[SendHandle] = []
 
@@ -151,7 +151,7 @@ class OfficeThread(threading.Thread):
         self._wake.clear()
         while not self._news.empty():
             self._reply(self._office.announce(*self._news.get()))
-        message = next_message(self._requests, self._wake, _LOOK_ROUND_SECONDS)
+        message = next_message(self._requests, self._wake, _LOOK_ROUND_SECONDS, silence=self._silence)
         if message is not None:
             request, parcel = opened(self._requests, message.source, message.value)
             # What a rank says follows from orders that were given before: news of these come first.
