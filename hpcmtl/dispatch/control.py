@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.communicators.mailbox import Message, next_message
+from hpcmtl.communicators.mailbox import Message, Silence, next_message
 from hpcmtl.dispatch.commands import (
     EndOfJob,
     LayerDone,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # How long the thread may wait for a message before it looks at the clock and for signals again.
-_LOOK_ROUND_SECONDS = 0.05
+_LOOK_ROUND_SECONDS = 0.1
 # Between two looks for messages, at most: beside a layer, which needs the core more, and while the rank has none.
 _BUSY_PAUSE, _IDLE_PAUSE = 0.01, 0.003
 # As long as messages are under way: some transports get on with them only when they are looked at.
@@ -122,6 +122,7 @@ class ControlThread(threading.Thread):
         self._gathering = Gathering(comm.rank)
         self._heart = heart
         self._sending: list[SendHandle] = []
+        self._silence = Silence()
         self._ended = self._training = False
         self._told_signal = False
 
@@ -153,6 +154,7 @@ class ControlThread(threading.Thread):
 
     def _turn(self) -> None:
         for report in self._boxes.take_reports():
+            self._silence.end()
             self._training = self._training and not isinstance(report, LayerDone | LayerFailed)
             self._pass_on(report)
         if self._boxes.signal and not self._told_signal:
@@ -164,7 +166,7 @@ class ControlThread(threading.Thread):
         # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
         commands = self._stream if self._dispatcher is None else None
         longest = _BUSY_PAUSE if self._training else _IDLE_PAUSE
-        message = next_message(self._comm, self._boxes.wake, pause, commands, longest=longest)
+        message = next_message(self._comm, self._boxes.wake, pause, commands, longest=longest, silence=self._silence)
         if message is not None:
             self._take(message)
         if self._dispatcher is not None:
@@ -228,7 +230,7 @@ class ControlThread(threading.Thread):
             self._boxes.layer.order(command.rate)
             return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
-            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken)
+            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken, command.number)
             self._training = True
         self._boxes.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

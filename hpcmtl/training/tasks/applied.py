@@ -26,7 +26,7 @@ from hpcmtl.results.progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.taskgraph.work import APPLIED_BATCH
 from hpcmtl.training.inputs import Inputs
-from hpcmtl.training.publish import keep_rows, publish_rows
+from hpcmtl.training.publish import Holders, keep_rows, publish_rows
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 INPUT = "input"
 _NO_ROWS = np.empty((0,), np.float32)
+_NOBODY = Holders([], 0)
 
 
 class AppliedSession:
@@ -115,7 +116,7 @@ class AppliedSession:
         shares = [shard(samples[start:stop], group.rank, group.size) for start, stop in layers]
         return [(int(share[0]), int(share[-1]) + 1) for share in shares if len(share)]
 
-    def _run(self, layer: int) -> tuple[Arrays, list[int]]:
+    def _run(self, layer: int) -> tuple[Arrays, Holders]:
         """Run this rank's share of the layer's samples; return all rows on the first rank, and who keeps them."""
         group, piece = self.context.group, slice(self._bounds[layer], self._bounds[layer + 1])
         kept: dict[str, list[np.ndarray[Any, Any]]] = {}
@@ -133,7 +134,7 @@ class AppliedSession:
         # A rank without samples does not know the names: those that have some tell them.
         names = sorted(set().union(*group.allgather(set(kept))))
         mine = {name: np.concatenate(rows) for name, rows in kept.items()}
-        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else []
+        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else _NOBODY
         gathered = {name: gather_rows(group, mine.get(name, _NO_ROWS)) for name in names}
         return {name: rows for name, rows in gathered.items() if rows is not None}, holders
 
@@ -169,11 +170,11 @@ class AppliedSession:
             publish_rows(self.context, arrays, self.input.split(), holders)
         return metrics
 
-    def _joined(self) -> tuple[Arrays, dict[tuple[int, int], list[int]]]:
+    def _joined(self) -> tuple[Arrays, dict[tuple[int, int], Holders]]:
         """The rows of all layers, and who keeps those of each."""
         parts = [read_sealed(self._part_file(layer)) for layer in range(self.context.layers)]
         holders = {
-            span: facts.get("holders", []) for span, (_, facts) in zip(pairwise(self._bounds), parts, strict=True)
+            span: Holders(*facts["holders"]) for span, (_, facts) in zip(pairwise(self._bounds), parts, strict=True)
         }
         return {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}, holders
 
