@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from hpcmtl.dispatch.steering import TRAINED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.state import Order, Steersman, TaskState
+    from hpcmtl.dispatch.state import Order, Scheduler, Steersman, TaskState
 
 # Kept free before the limit, to stop in: at most so long, and at most this part of the time there is.
 RESERVE_SECONDS, RESERVE_SHARE = 30.0, 0.1
@@ -42,21 +42,32 @@ class TimeLimit:
         return self.end - min(RESERVE_SECONDS, RESERVE_SHARE * (self.end - self.begun))
 
 
+class Punctual:
+    """A `Scheduler` that starts nothing that could not end in time."""
+
+    def __init__(self, scheduler: Scheduler, limit: TimeLimit) -> None:
+        self._scheduler, self._limit = scheduler, limit
+        self.extend, self.layer_ended = scheduler.extend, scheduler.layer_ended
+
+    def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterable[tuple[TaskState, range]]:
+        """See `Scheduler`."""
+        hold_back(tasks, self._limit, now)
+        return self._scheduler.starts(tasks, now)
+
+
 class Timed:
-    """A `Steersman` that keeps a time limit."""
+    """A `Steersman` that stops the job before its time limit."""
 
     def __init__(self, steersman: Steersman, dispatcher: Dispatcher, limit: TimeLimit) -> None:
         self._steersman, self._dispatcher, self._limit = steersman, dispatcher, limit
 
     def start(self, now: float) -> list[Order]:
         """See `Steersman`."""
-        hold_back(self._dispatcher.tasks, self._limit, now)
         return [*self._steersman.start(now), *self._stop_in_vain(now)]
 
     def handle(self, report: Report, now: float) -> list[Order]:
         """See `Steersman`."""
         stop = self._stop_in_time(now)  # first, so that what has just ended makes room for nothing
-        hold_back(self._dispatcher.tasks, self._limit, now)
         return [*stop, *self._steersman.handle(report, now), *self._stop_in_vain(now)]
 
     def check(self, now: float) -> list[Order]:
@@ -81,10 +92,11 @@ class Timed:
 
 
 def hold_back(tasks: Mapping[str, TaskState], limit: TimeLimit, now: float) -> None:
-    """Note of each task whether its next layer can end in time."""
+    """Note of each task whether its next layer, if it has one, could not end in time."""
     for state in tasks.values():
-        if state.waits and not state.no_time:
-            state.no_time = state.plan.kind not in TRAINED and now + CAUTION * _layer_seconds(state) > limit.stop_at
+        more = state.status is None and state.layers_done + (state.running is not None) < state.plan.layers
+        late = now + CAUTION * _layer_seconds(state) > limit.stop_at
+        state.no_time = more and late and state.plan.kind not in TRAINED
 
 
 def _layer_seconds(state: TaskState) -> float:

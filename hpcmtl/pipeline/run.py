@@ -267,7 +267,7 @@ def _command(
     status = StatusFile(directory.status_file, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat, past)
     attempt = Attempt(planned.attempt, attempt_id())
     with RunObserver(directory, planned.options.progress, planned.options.width, status) as observer:
-        scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
+        scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured, planned.limit)
         dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler, planned.outset.history.tasks)
         observer.record(
             "job_started",

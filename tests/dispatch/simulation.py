@@ -110,11 +110,11 @@ class Simulation:
         self.needs = {name: graph.producers(name) for name in graph.names}
         self.plan = make_plan(graph, ranks, self.policy)
         self.ranks = [Rank() for _ in range(ranks)]
-        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler_for(graph, self.plan), self.past)
+        limit = None if self.seconds_left is None else TimeLimit(0.0, self.seconds_left)
+        scheduler = scheduler_for(graph, self.plan, limit=limit)
+        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler, self.past)
         self.now = 0.0
-        self.steersman: Steersman = self.dispatcher
-        if self.seconds_left is not None:
-            self.steersman = Timed(self.dispatcher, self.dispatcher, TimeLimit(0.0, self.seconds_left))
+        self.steersman: Steersman = Timed(self.dispatcher, self.dispatcher, limit) if limit else self.dispatcher
         self._stopped: dict[RunLayer, bool] = {}
 
     def record(self, event: str, **fields: Any) -> None:

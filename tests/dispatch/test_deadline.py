@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.dispatch.deadline import CAUTION, TimeLimit, hold_back
+from hpcmtl.dispatch.deadline import CAUTION, TimeLimit
 from hpcmtl.taskgraph.graph import TaskGraph
 
 
@@ -52,7 +52,6 @@ def test_what_fits_goes_first():
     simulation = Simulation((graph, 2), "sequential", seconds_left=100.0)
     tasks = simulation.dispatcher.tasks
     tasks["long"].plan = replace(tasks["long"].plan, start=0.0, end=95.0)
-    hold_back(tasks, TimeLimit(0.0, 100.0), 0.0)
     simulation.run()
     reasons = [fields["reason"] for event, fields in simulation.events if event == "stopping"]
 
