@@ -1,4 +1,4 @@
-"""`hpcmtl set`, `pause`, `unpause`, `cancel`: change a running job; each asks its run directory."""
+"""`hpcmtl set`, `pause`, `unpause`: change a running job; each asks its run directory."""
 
 from __future__ import annotations
 
@@ -31,31 +31,25 @@ def set_(
     no_wait: NoWait = False,
 ) -> None:
     """Change the priority or the learning rate of a task of a running job."""
-    _send(run, runs, new_request("set", task, _values(settings)), 0.0 if no_wait else timeout)
+    change(run, runs, new_request("set", task, _values(settings)), 0.0 if no_wait else timeout)
 
 
 def pause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
     """Let a task of a running job stop with a checkpoint, give up its ranks, and wait."""
-    _send(run, runs, new_request("pause", task), 0.0 if no_wait else timeout)
+    change(run, runs, new_request("pause", task), 0.0 if no_wait else timeout)
 
 
 def unpause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
     """Let a paused task of a running job go on from its checkpoint."""
-    _send(run, runs, new_request("unpause", task), 0.0 if no_wait else timeout)
+    change(run, runs, new_request("unpause", task), 0.0 if no_wait else timeout)
 
 
-def cancel(
-    run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
-) -> None:
-    """End a task of a running job; what needs it is skipped, the rest goes on."""
-    _send(run, runs, new_request("cancel", task), 0.0 if no_wait else timeout)
-
-
-def _send(run: Path, runs: Path, request: Request, timeout: float) -> None:
+def change(run: Path, runs: Path, request: Request, timeout: float) -> None:
+    """Check a request on a run and send it; see `send`."""
     directory = find_run(run, runs)
     check(directory, request)
     send(directory, request, timeout)

@@ -107,7 +107,7 @@ class Dispatcher:
             self._observer.record("rate_taken", **asdict(report.taken))
             return []
         if isinstance(report, StopWanted):
-            return self._stop(f"rank {report.rank} got {report.signal}", now)
+            return self.stop(f"rank {report.rank} got {report.signal}", now)
         state = self.tasks[report.task]
         running = state.running
         if isinstance(report, LayerDone) and (running is None or report.number != running.number):
@@ -239,7 +239,8 @@ class Dispatcher:
         self.tasks, self._plan, self._graph = states_of(plan, graph, self.tasks), plan, graph
         self._scheduler.extend(graph, plan)
 
-    def _stop(self, reason: str, now: float) -> list[Order]:
+    def stop(self, reason: str, now: float) -> list[Order]:
+        """Stop all layers with checkpoints, and end the job then; nothing if that is under way."""
         if self.stopping or self._told_end:
             return []
         self._stop_reason = reason

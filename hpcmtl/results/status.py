@@ -8,12 +8,15 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.results.attempts import last_attempt, record_of
 from hpcmtl.results.board import Board
 from hpcmtl.results.ledger import read
 from hpcmtl.results.progress import StepProgress
 from hpcmtl.results.rundir import RunDirectory
+from hpcmtl.results.submission import Submission, read_submission
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hpcmtl.results.board import TaskLine
@@ -57,28 +60,40 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     Returns:
         As `status_of`, with `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and whether it is
         stale, `age` (seconds since the last word of the run; None if there was none) and `silent`: whether that is too
-        long ago for a run that has not ended, and all is from then.
+        long ago for a run that has not ended, and all is from then. And the last `attempt` (0 if none has begun), its
+        completion `record` (its status; empty without one), `cancelled_by`, `job_ids`, `submitted` and `cluster` of its
+        batch jobs, and `now`.
 
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
     """
     now = datetime.now(timezone.utc).timestamp() if now is None else now
     run = RunDirectory(path)
-    board = _board(run)
+    submission = read_submission(run)
+    events = read(run.ledger_file) if run.ledger_file.exists() else []
+    board = _board(run, events, submission)
+    attempt = last_attempt(events)
+    record = record_of(run, attempt) or {}
     live = _json(run.status_file) or {}
     for name, task in live.get("tasks", {}).items():
         if task.get("progress"):
             board.progressed(StepProgress(task=name, **task["progress"]))
     written = live.get("written", 0.0)
-    heard = max(written, board.latest)
+    heard = max(written, board.latest) or (0.0 if submission else _begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
     patience = PATIENCE * live.get("seconds_between_beats", SECONDS_BETWEEN_BEATS)
     silent = not board.ended and age is not None and age > patience
     return {
         "run": str(path),
         **status_of(board, heard if silent else now),
+        "now": now,
         "age": age,
+        "patience": patience,
         "silent": silent,
+        "attempt": attempt.number,
+        "record": record.get("status", ""),
+        "cancelled_by": attempt.cancelled_by,
+        **_submitted(submission or Submission()),
         "nodes": [_aged(node, now - written, patience) for node in live.get("nodes", [])],
         "rank_beats": [_aged(beat, now - written, patience) for beat in live.get("rank_beats", [])],
     }
@@ -94,11 +109,21 @@ def find_run(name: Path, runs: Path) -> Path:
         return name
     if name.name == str(name) and runs.is_dir():
         pattern = "*" if str(name) == "latest" else f"{name}-{'[0-9]' * 8}-{'[0-9]' * 6}*"
-        found = [path for path in runs.glob(pattern) if RunDirectory(path).plan_file.exists()]
-        if found:  # the plan is written once, at the start
-            return max(found, key=lambda path: (RunDirectory(path).plan_file.stat().st_mtime_ns, path.name))
+        found = [(begun, path) for path in runs.glob(pattern) if (begun := _begun(RunDirectory(path)))]
+        if found:
+            return max(found, key=lambda pair: (pair[0], pair[1].name))[1]
     message = f"no such run directory, and no run of that name in {runs}/; give a run directory, a job's name or latest"
     raise InputError([Problem(str(name), message)])
+
+
+def _begun(run: RunDirectory) -> int:
+    """Nanoseconds since 1970 at which a run was planned or submitted; 0 for what is no run."""
+    for file in (run.plan_file, run.submission_file):
+        try:
+            return file.stat().st_mtime_ns
+        except OSError:
+            continue
+    return 0
 
 
 def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, Any]:
@@ -109,7 +134,17 @@ def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, A
     return {**facts, "age": age, "stale": age > patience}
 
 
-def _board(run: RunDirectory) -> Board:
+def _submitted(submission: Submission) -> dict[str, Any]:
+    try:
+        time = datetime.fromisoformat(submission.submitted).timestamp()
+    except (ValueError, OverflowError):
+        time = None
+    return {"job_ids": list(submission.job_ids), "submitted": time, "cluster": submission.cluster}
+
+
+def _board(run: RunDirectory, events: Sequence[Mapping[str, Any]], submission: Submission | None) -> Board:
+    if submission is not None and not run.plan_file.exists() and not events:
+        return Board({})
     if not run.plan_file.exists() and not run.ledger_file.exists():
         missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
         raise InputError([Problem(str(run.path), f"this is no run directory: {missing}")])
@@ -121,7 +156,7 @@ def _board(run: RunDirectory) -> Board:
     except (KeyError, TypeError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(run.plan_file), message)]) from error
-    for event in read(run.ledger_file) if run.ledger_file.exists() else ():
+    for event in events:
         fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
         board.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
     return board

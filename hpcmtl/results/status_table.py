@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from hpcmtl.results.wording import duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -44,17 +46,6 @@ def status_view(status: Mapping[str, Any], most: int = MOST_ROWS) -> RenderableT
     return Group(*parts, *([Text(), *remarks] if remarks else []))
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 8 s, 3 min 20 s, 2 h 05 min, 1 d 04 h."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 24 else f"{hours // 24} d {hours % 24:02} h"
-
-
 def _head(status: Mapping[str, Any]) -> Iterator[Text]:
     tasks = status["tasks"].values()
     complete = sum(task["status"] == "complete" for task in tasks)
@@ -66,9 +57,13 @@ def _head(status: Mapping[str, Any]) -> Iterator[Text]:
     yield head
     if status["ended"]:
         yield Text(f"ended {datetime.fromtimestamp(status['ended']).astimezone():%Y-%m-%d %H:%M:%S}")
+    elif "sentence" in status and status["state"] not in {"running", "preparing"}:
+        yield Text(f"{status['state']}: {status['sentence']}", "yellow" if not status["over"] else "bold red")
     elif status["silent"]:
         text = f"no word for {duration(status['age'] or 0.0)}: it may have been killed, and all here is from before"
         yield Text(text, "bold red")
+    elif status.get("state") == "preparing" and status["job_ids"]:
+        yield Text(status["sentence"])
     elif status["expected_seconds_left"] is not None:
         yield Text(f"about {duration(status['expected_seconds_left'])} left ({status['expected_from']})")
 
