@@ -20,7 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 environment not fit, 75 stopped and resumable; 124 `wait` ran out of time.",
+    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 environment not fit, 75 stopped and resumable, "
+    "124 `wait` ran out of time.",
 )
 app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)

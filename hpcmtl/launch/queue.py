@@ -19,7 +19,7 @@ from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.results.slurmstates import JobWord, parse_state, sum_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hpcmtl.results.submission import Submission
 
@@ -64,6 +64,36 @@ class _Output:
     problem: str = ""
 
 
+class _Inquiry:
+    """What has been found out about the jobs of a submission so far."""
+
+    def __init__(self, submission: Submission, seconds: float) -> None:
+        self._submission, self._seconds = submission, seconds
+        self.found: dict[str, JobWord] = {}
+        self.problems: list[str] = []
+
+    def open(self) -> list[str]:
+        """Jobs of which nothing is known yet."""
+        jobs = self._submission.job_ids
+        return [job for job in jobs if job not in self.found or self.found[job].phase == "unknown"]
+
+    def ask(self, source: str, arguments: list[str], parse: Callable[[Iterable[str]], Iterator[JobWord]]) -> bool:
+        """Ask one command; False if it gave no answer that can be read."""
+        cluster = ["-M", self._submission.cluster] if self._submission.cluster else []
+        output = _call([source, *cluster, *arguments], self._seconds)
+        words = list(parse(output.lines))
+        problem = output.problem
+        if output.lines and not words:
+            problem = f"said what nobody understands: {output.lines[0][:80]!r}"
+        if problem:
+            self.problems.append(f"{source}: {problem}")
+        for job in self.open():
+            said = sum_up(word for word in words if job in _names(word.job))
+            if said is not None:
+                self.found[job] = replace(said, job=job)
+        return not problem
+
+
 def is_slurm_here() -> bool:
     """Whether any of the commands that are asked is on the PATH."""
     return any(shutil.which(command) for command in ("squeue", "scontrol", "sacct"))
@@ -76,40 +106,18 @@ def ask_slurm(submission: Submission, seconds: float = SECONDS_FOR_A_COMMAND) ->
         submission: whose jobs.
         seconds: that each command may take; it is then killed and passed over.
     """
-    found: dict[str, JobWord] = {}
-    problems: list[str] = []
-
-    def take(source: str, output: _Output, words: Sequence[JobWord]) -> bool:
-        problem = output.problem
-        if output.lines and not words:
-            problem = f"said what nobody understands: {output.lines[0][:80]!r}"
-        if problem:
-            problems.append(f"{source}: {problem}")
-        for job in submission.job_ids:
-            said = sum_up(word for word in words if job in _names(word.job))
-            if said is not None and (job not in found or found[job].phase == "unknown"):
-                found[job] = replace(said, job=job)
-        return not problem
-
-    def open_jobs() -> list[str]:
-        return [job for job in submission.job_ids if job not in found or found[job].phase == "unknown"]
-
-    cluster = ["-M", submission.cluster] if submission.cluster else []
+    inquiry = _Inquiry(submission, seconds)
     ids = ",".join(submission.job_ids)
-    output = _call(["squeue", *cluster, "-h", "-r", "-t", "all", "-j", ids, "-o", _SQUEUE_FIELDS], seconds)
-    answered = take("squeue", output, list(_of_squeue(output.lines)))
-    for job in open_jobs()[-MOST_BY_SCONTROL:]:
-        output = _call(["scontrol", *cluster, "-o", "show", "job", job], seconds)
-        answered = take("scontrol", output, list(_of_scontrol(output.lines))) or answered
-        if output.problem:
+    answered = inquiry.ask("squeue", ["-h", "-r", "-t", "all", "-j", ids, "-o", _SQUEUE_FIELDS], _of_squeue)
+    for job in inquiry.open()[-MOST_BY_SCONTROL:]:
+        if not inquiry.ask("scontrol", ["-o", "show", "job", job], _of_scontrol):
             break  # it would say the same of the next
-    if open_jobs():
-        since = _since(submission.submitted)
-        words = ["-X", "-P", "-n", "-S", since, "-j", ",".join(open_jobs()), "-o", _SACCT_FIELDS]
-        output = _call(["sacct", *cluster, *words], seconds)
-        take("sacct", output, list(_of_sacct(output.lines)))
-    words_found = tuple(found.get(job, JobWord(job)) for job in submission.job_ids)
-    return QueueAnswer(words_found, answered, tuple(problems))
+        answered = True
+    if inquiry.open():
+        words = ["-S", _since(submission.submitted), "-j", ",".join(inquiry.open()), "-o", _SACCT_FIELDS]
+        inquiry.ask("sacct", ["-X", "-P", "-n", *words], _of_sacct)
+    words_found = tuple(inquiry.found.get(job, JobWord(job)) for job in submission.job_ids)
+    return QueueAnswer(words_found, answered, tuple(inquiry.problems))
 
 
 def cancel_jobs(submission: Submission, *, pending_only: bool, seconds: float = 4 * SECONDS_FOR_A_COMMAND) -> None:

@@ -59,10 +59,10 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
 
     Returns:
         As `status_of`, with `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and whether it is
-        stale, `age` (seconds since the last word of the run; None if there was none) and `silent`: whether that is too
-        long ago for a run that has not ended, and all is from then. And the last `attempt` (0 if none has begun), its
-        completion `record` (its status; empty without one), `cancelled_by`, `job_ids`, `submitted` and `cluster` of its
-        batch jobs, and `now`.
+        stale, `age` (seconds since the last word of the run; None if there was none) and `silent`: whether that is more
+        than `patience` for a run that has not ended, and all is from then. Further the last `attempt` (0 if none has
+        begun), its completion `record` (its status; or empty), `cancelled_by`, and of its batch jobs `job_ids`,
+        `submitted` and `cluster`.
 
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
@@ -72,8 +72,6 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     submission = read_submission(run)
     events = read(run.ledger_file) if run.ledger_file.exists() else []
     board = _board(run, events, submission)
-    attempt = last_attempt(events)
-    record = record_of(run, attempt) or {}
     live = _json(run.status_file) or {}
     for name, task in live.get("tasks", {}).items():
         if task.get("progress"):
@@ -86,14 +84,12 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     return {
         "run": str(path),
         **status_of(board, heard if silent else now),
+        **_attempt(run, events),
+        **_submitted(submission or Submission()),
         "now": now,
         "age": age,
         "patience": patience,
         "silent": silent,
-        "attempt": attempt.number,
-        "record": record.get("status", ""),
-        "cancelled_by": attempt.cancelled_by,
-        **_submitted(submission or Submission()),
         "nodes": [_aged(node, now - written, patience) for node in live.get("nodes", [])],
         "rank_beats": [_aged(beat, now - written, patience) for beat in live.get("rank_beats", [])],
     }
@@ -132,6 +128,12 @@ def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, A
         return facts
     age = max(facts["age"] + seconds, 0.0)
     return {**facts, "age": age, "stale": age > patience}
+
+
+def _attempt(run: RunDirectory, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    attempt = last_attempt(events)
+    record = record_of(run, attempt) or {}
+    return {"attempt": attempt.number, "record": record.get("status", ""), "cancelled_by": attempt.cancelled_by}
 
 
 def _submitted(submission: Submission) -> dict[str, Any]:
