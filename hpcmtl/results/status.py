@@ -49,9 +49,7 @@ def status_of(board: Board, now: float) -> dict[str, Any]:
 
 
 def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
-    """Read how a run is doing from its directory alone.
-
-    What is done is the ledger's word; `status.json` adds the steps, the nodes and the ranks.
+    """Read how a run is doing from its directory alone: the ledger says what is done, `status.json` the rest.
 
     Args:
         path: the run directory.
@@ -71,11 +69,8 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     run = RunDirectory(path)
     submission = read_submission(run)
     events = read(run.ledger_file) if run.ledger_file.exists() else []
-    board = _board(run, events, submission)
     live = _json(run.status_file) or {}
-    for name, task in live.get("tasks", {}).items():
-        if task.get("progress"):
-            board.progressed(StepProgress(task=name, **task["progress"]))
+    board = _board(run, events, live, submitted=submission is not None)
     written = live.get("written", 0.0)
     heard = max(written, board.latest) or (0.0 if submission else _begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
@@ -144,8 +139,11 @@ def _submitted(submission: Submission) -> dict[str, Any]:
     return {"job_ids": list(submission.job_ids), "submitted": time, "cluster": submission.cluster}
 
 
-def _board(run: RunDirectory, events: Sequence[Mapping[str, Any]], submission: Submission | None) -> Board:
-    if submission is not None and not run.plan_file.exists() and not events:
+def _board(
+    run: RunDirectory, events: Sequence[Mapping[str, Any]], live: Mapping[str, Any], *, submitted: bool
+) -> Board:
+    """What the ledger tells, and of the steps what rank 0 wrote of them."""
+    if submitted and not run.plan_file.exists() and not events:
         return Board({})
     if not run.plan_file.exists() and not run.ledger_file.exists():
         missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
@@ -161,6 +159,9 @@ def _board(run: RunDirectory, events: Sequence[Mapping[str, Any]], submission: S
     for event in events:
         fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
         board.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
+    for name, task in live.get("tasks", {}).items():
+        if task.get("progress"):
+            board.progressed(StepProgress(task=name, **task["progress"]))
     return board
 
 
