@@ -84,7 +84,9 @@ def test_a_job_in_the_queue(run, slurm, hpcmtl):
     found = json.loads(data)
 
     assert code == 0
-    assert "waiting: waiting in the queue: job 16 is PENDING (Resources)" in out
+    assert "small-" in out.splitlines()[0]
+    assert ": waiting, 0 of 0 tasks complete" in out.splitlines()[0]
+    assert out.splitlines()[1] == "waiting in the queue: job 16 is PENDING (Resources)"
     assert (found["state"], found["over"], found["exit_code"]) == ("waiting", False, None)
     assert found["slurm"]["words"][0]["phase"] == "pending"
     assert len(slurm.calls("squeue")) == 1
@@ -108,7 +110,8 @@ def test_a_run_that_died(run, slurm, hpcmtl):
     _, out, _ = hpcmtl("status")
     code, waited, _ = hpcmtl("wait")
 
-    assert "died: job 16 ended (OUT_OF_MEMORY) without a completion record; a node ran out of the memory" in out
+    assert "small: died, 0 of 2 tasks complete" in out
+    assert "job 16 ended (OUT_OF_MEMORY) without a completion record; a node ran out of the memory" in out
     assert (code, waited.startswith("small: died: ")) == (1, True)
 
 
