@@ -77,6 +77,11 @@ class _Inquiry:
         jobs = self._submission.job_ids
         return [job for job in jobs if job not in self.found or self.found[job].phase == "unknown"]
 
+    def vague(self) -> list[str]:
+        """Those, and jobs of which squeue alone says that they have ended: it does not tell exit codes."""
+        ended = {job for job, word in self.found.items() if word.phase.startswith("ended") and word.source == "squeue"}
+        return [job for job in self._submission.job_ids if job in ended or job in self.open()]
+
     def ask(self, source: str, arguments: list[str], parse: Callable[[Iterable[str]], Iterator[JobWord]]) -> bool:
         """Ask one command; False if it gave no answer that can be read."""
         cluster = ["-M", self._submission.cluster] if self._submission.cluster else []
@@ -87,9 +92,9 @@ class _Inquiry:
             problem = f"said what nobody understands: {output.lines[0][:80]!r}"
         if problem:
             self.problems.append(f"{source}: {problem}")
-        for job in self.open():
+        for job in self.vague():
             said = sum_up(word for word in words if job in _names(word.job))
-            if said is not None:
+            if said is not None and (said.phase != "unknown" or job not in self.found):
                 self.found[job] = replace(said, job=job)
         return not problem
 
@@ -100,7 +105,7 @@ def is_slurm_here() -> bool:
 
 
 def ask_slurm(submission: Submission, seconds: float = SECONDS_FOR_A_COMMAND) -> QueueAnswer:
-    """Ask Slurm about all jobs of a submission, by one call of squeue; about those it does not know, the others.
+    """Ask Slurm about all jobs of a submission, by one call of squeue; about those it knows too little of, the others.
 
     Args:
         submission: whose jobs.
@@ -109,7 +114,7 @@ def ask_slurm(submission: Submission, seconds: float = SECONDS_FOR_A_COMMAND) ->
     inquiry = _Inquiry(submission, seconds)
     ids = ",".join(submission.job_ids)
     answered = inquiry.ask("squeue", ["-h", "-r", "-t", "all", "-j", ids, "-o", _SQUEUE_FIELDS], _of_squeue)
-    for job in inquiry.open()[-MOST_BY_SCONTROL:]:
+    for job in inquiry.vague()[-MOST_BY_SCONTROL:]:
         if not inquiry.ask("scontrol", ["-o", "show", "job", job], _of_scontrol):
             break  # it would say the same of the next
         answered = True
@@ -220,4 +225,4 @@ def _call(words: Sequence[str], seconds: float) -> _Output:
     if process.returncode == 0 or "Invalid job id" in err:  # so says squeue, rc 1, when it has forgotten a job
         return _Output(tuple(line for line in out.splitlines() if line and not line.startswith("CLUSTER:")))
     said = (err or out).strip().splitlines()
-    return _Output(problem=f"exit code {process.returncode}: {said[0][:200] if said else 'nothing said'}")
+    return _Output(problem=f"exit code {process.returncode}: {said[-1][:200] if said else 'nothing said'}")

@@ -9,8 +9,8 @@ import yaml
 
 from hpcmtl.dispatch.steering import VERBS, problem_of
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
-from hpcmtl.results.attempts import last_attempt, record_of
 from hpcmtl.results.ledger import read
+from hpcmtl.results.record import last_attempt, record_of
 from hpcmtl.results.requests import read_answer, submit, withdraw
 from hpcmtl.results.rundir import RunDirectory
 
@@ -78,9 +78,14 @@ def check(run: RunDirectory, request: Request) -> None:
         raise InputError([Problem(f"set {request.task}", problem)])
     events = _events(run)
     begun = max((place for place, event in enumerate(events) if event["event"] == "job_started"), default=0)
-    ends = [event for event in events[begun:] if event["event"] == "task_ended" and event["task"] == request.task]
+    ends = [
+        event["status"]
+        for place, event in enumerate(events)
+        if event["event"] == "task_ended" and event["task"] == request.task
+        if place > begun or event["status"] == "complete"  # what went wrong in an earlier attempt is tried again
+    ]
     if ends:
-        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {ends[-1]['status']}")])
+        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {ends[-1]}")])
 
 
 def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:

@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.results.attempts import last_attempt, record_of
 from hpcmtl.results.board import Board
 from hpcmtl.results.ledger import read
 from hpcmtl.results.progress import StepProgress
+from hpcmtl.results.record import last_attempt, record_of
 from hpcmtl.results.rundir import RunDirectory
 from hpcmtl.results.submission import Submission, read_submission
 

@@ -1,4 +1,4 @@
-"""`submission.json`: the batch jobs that a run directory was submitted as."""
+"""The batch jobs of a run: `submission.json`, and the successors that its batch script noted in `attempts.jsonl`."""
 
 from __future__ import annotations
 
@@ -29,11 +29,20 @@ class Submission:
     cluster: str = ""
 
 
+def _successors(run: RunDirectory) -> list[str]:
+    """Jobs that were submitted because the one before was cut off and could not be requeued."""
+    try:
+        lines = (run.path / "attempts.jsonl").read_text(encoding="utf-8").splitlines()
+        return [str(event["successor"]) for line in lines if line and (event := json.loads(line)).get("successor")]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []
+
+
 def read_submission(run: RunDirectory) -> Submission | None:
     """How a run was submitted; None if it was not. What is no job ID in it does not count."""
     try:
         values = json.loads(run.submission_file.read_text(encoding="utf-8"))
-        ids = [str(job) for job in values["job_ids"]]
+        ids = [str(job) for job in values.get("job_ids") or [values["job"]]] + _successors(run)
         submitted, cluster = str(values.get("submitted") or ""), str(values.get("cluster") or "")
     except FileNotFoundError:
         return None

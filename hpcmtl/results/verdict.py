@@ -168,6 +168,7 @@ def _ended(facts: Facts, word: JobWord | None) -> Verdict:
 def _by_slurm(facts: Facts, word: JobWord) -> Verdict:
     """The directory leaves it open how it stands, and Slurm has said something, or does not know the job any more."""
     began = facts.attempt > 0
+    again = _RESUME if began else "`hpcmtl resume RUN` starts it"
     silence = f"no word for {duration(facts.age or 0.0)}" if began else "it has not begun"
     if word.phase in {"pending", "requeued"}:
         text = f"job {word.job} is {word.state}{_because(word)}{_expected(word)}{_hint(word)}"
@@ -184,13 +185,13 @@ def _by_slurm(facts: Facts, word: JobWord) -> Verdict:
         return Verdict("silent", f"{text}: its next attempt begins, or it hangs, or its file system does; {_LOOK}")
     if word.phase == "unknown":
         text = f"{silence}, and Slurm does not know job {word.job} any more: it has ended without a completion record"
-        return Verdict("died", f"{text}; {_LOOK}; {_RESUME}", over=True, sure=False)
+        return Verdict("died", f"{text}; {_LOOK}; {again}", over=True, sure=False)
     if word.phase == "ended-cancelled":
-        return Verdict("cancelled", f"job {word.job} was cancelled{_by(word)} ({silence}); {_RESUME}", over=True)
+        return Verdict("cancelled", f"job {word.job} was cancelled{_by(word)} ({silence}); {again}", over=True)
     text = f"job {word.job} ended ({_told(word)}) without a completion record"
     if word.phase == "ended-complete":
         text += "; an mpirun that loses a node may end with 0 all the same"
-    return Verdict("died", f"{text}{_hint(word)}; {_LOOK}; {_RESUME}", over=True)
+    return Verdict("died", f"{text}{_hint(word)}; {_LOOK}; {again}", over=True)
 
 
 def _attempt(facts: Facts) -> str:

@@ -47,7 +47,7 @@ def test_verbs_of_a_login_node(family_file, words):
 
 @pytest.mark.parametrize("words", [["status"], ["wait", "--timeout", "0"], ["logs"]])
 def test_watching_a_run_needs_no_ranks(tmp_path, words):
-    """`status`, `wait` and `logs` read a run directory without mpi4py, mxnet, horovod, and without what only ranks have."""
+    """They read a run directory without mpi4py, mxnet, horovod, and without what only ranks have."""
     run = tmp_path / "small-20260101-000000"
     run.mkdir()
     (run / "plan.json").write_text('{"ranks": 1, "makespan": 1.0, "tasks": []}')

@@ -67,6 +67,18 @@ def test_scontrol_knows_what_squeue_does_not(slurm):
     assert (word.reason, "memory" in word.hint) == ("OutOfMemory", True)
 
 
+def test_the_exit_code_of_an_ended_job(slurm):
+    """Squeue does not tell it, so that scontrol is asked; if it does not answer, squeue's word stands."""
+    slurm.says("squeue", "16|16|FAILED|T|n1|NonZeroExitCode\n")
+    without = ask_slurm(ONE).word
+    slurm.says("scontrol", SCONTROL.format(job="16", state="FAILED", reason="NonZeroExitCode"))
+    told = ask_slurm(ONE).word
+
+    assert (without.source, without.phase, without.exit_code) == ("squeue", "ended-failed", "")
+    assert (told.source, told.phase, told.exit_code) == ("scontrol", "ended-failed", "0:125")
+    assert slurm.calls("sacct") == []
+
+
 def test_sacct_knows_what_both_have_forgotten(slurm):
     """After MinJobAge only the accounting knows, from a window that begins before the submission."""
     slurm.says("squeue", err=FORGOTTEN, code=1)

@@ -101,6 +101,8 @@ def test_a_successor_is_not_known_at_once(run, slurm):
     [
         ('{"job_ids": ["16", 17, "16"], "submitted": "T", "cluster": ""}', Submission(("16", "17"), "T")),
         ('{"job_ids": ["16_3", "; rm -rf x", "--all", "-u me"], "cluster": "-u"}', Submission(("16_3",))),
+        ('{"job": "16_3", "submitted": "T"}', Submission(("16_3",), "T")),
+        ('{"job": null}', Submission()),
         ('{"job_ids": 3}', Submission()),
         ("{", Submission()),
         ("[]", Submission()),
@@ -111,6 +113,17 @@ def test_submissions(run, text, found):
     run.submission_file.write_text(text)
 
     assert read_submission(run) == found
+
+
+def test_successors_are_jobs_of_the_run(run):
+    """What the batch script noted of a successor counts; a damaged note does not."""
+    run.submission_file.write_text('{"job_ids": ["16"]}')
+    notes = run.path / "attempts.jsonl"
+    notes.write_text('{"event": "x", "successor": ""}\n{"event": "x", "successor": "17"}\n')
+    found = read_submission(run)
+    notes.write_text("[]\n{")
+
+    assert (found.job_ids, read_submission(run).job_ids) == (("16", "17"), ("16",))
 
 
 def test_no_submission(run):

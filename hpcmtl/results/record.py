@@ -1,4 +1,4 @@
-"""Attempts at a run, from its ledger, and whether the completion record is that of the last one."""
+"""The last attempt at a run, from its ledger, and whether the completion record is that of this attempt."""
 
 from __future__ import annotations
 
