@@ -33,9 +33,9 @@ def cancel(
     """End a task of a running job, what needs it is skipped; without TASK end the job, with checkpoints."""
     seconds = 0.0 if no_wait else timeout
     if task is not None:
-        if now or as_json:
-            raise typer.BadParameter("is for a whole job, without TASK", param_hint="--now" if now else "--json")
-        change(run, runs, new_request("cancel", task), seconds)
+        if now:
+            raise typer.BadParameter("is for a whole job, without TASK", param_hint="--now")
+        change(run, runs, new_request("cancel", task), seconds, as_json=as_json)
         return
     done = cancel_job(find_run(run, runs), seconds, at_once=now)
     typer.echo(to_json(done, indent=2) if as_json else f"cancel: {done.message}")

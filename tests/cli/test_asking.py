@@ -225,10 +225,12 @@ def test_cancelling_while_it_runs(run, slurm, hpcmtl):
     server = threading.Thread(target=serve)
     server.start()
     whole, task = hpcmtl("cancel", run.path), hpcmtl("cancel", run.path, "a")
+    left = json.loads(hpcmtl("cancel", run.path, "b", "--no-wait", "--json")[1])
     server.join()
     now = hpcmtl("cancel", run.path, "--now")
 
     assert whole[:2] == (0, "cancel: it stops\n")
+    assert (left["task"], left["accepted"]) == ("b", None)
     assert task[:2] == (0, "cancel a: accepted: it stops\n")
     assert asked == [("cancel", ""), ("cancel", "a")]
     assert (now[0], slurm.calls("scancel")) == (0, ["16"])
