@@ -64,6 +64,17 @@ STATES: Mapping[str, tuple[Phase, str]] = {
     "SUSPENDED": ("suspended", "another job has its cores for a while, or somebody suspended it"),
     "TIMEOUT": ("ended-time", _TIME),
 }
+# Why a job waits, where that does not pass by itself; squeue shows what is held after a requeue as PENDING.
+_REASONS: Mapping[str, str] = {
+    "BadConstraints": "no nodes of this cluster are what it asks for: cancel it, and ask for less",
+    "DependencyNeverSatisfied": "it will never start: cancel it, and submit again",
+    "JobHeldAdmin": "an administrator holds it: ask the site",
+    "JobHeldUser": _HELD,
+    "PartitionNodeLimit": "it asks for more nodes than its partition gives: cancel it, and ask for less",
+    "PartitionTimeLimit": "it asks for more time than its partition gives: cancel it, and ask for less",
+    "job requeued in held state": _HELD,
+    "launch failed requeued held": f"it could not be started on its nodes; {_HELD}",
+}
 _WORDS = re.compile(r"([A-Z][A-Z_]*)\+?(?: by (\S+))?", re.ASCII)
 
 
@@ -99,7 +110,10 @@ class JobWord:
     @property
     def hint(self) -> str:
         """What to do about it; empty where nothing is."""
-        return STATES.get(self.state, ("unknown", ""))[1].replace("JOB", self.job)
+        hint = STATES.get(self.state, ("unknown", ""))[1]
+        if not hint and self.phase == "pending":
+            hint = _REASONS.get(self.reason, "") or _REASONS.get(self.reason.replace("_", " "), "")
+        return hint.replace("JOB", self.job)
 
 
 def parse_state(text: str) -> tuple[str, str]:

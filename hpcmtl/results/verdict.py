@@ -181,7 +181,8 @@ def _by_slurm(facts: Facts, word: JobWord) -> Verdict:
         where = f" on {word.nodes}" if word.nodes else ""
         if not began:
             return Verdict("preparing", f"job {word.job} is {word.state}{where}, and the run has not begun yet")
-        text = f"{silence}, though job {word.job} is {word.state}{where} since {word.start}"
+        since = f" since {word.start}" if word.start else ""
+        text = f"{silence}, though job {word.job} is {word.state}{where}{since}"
         return Verdict("silent", f"{text}: its next attempt begins, or it hangs, or its file system does; {_LOOK}")
     if word.phase == "unknown":
         text = f"{silence}, and Slurm does not know job {word.job} any more: it has ended without a completion record"
@@ -211,7 +212,7 @@ def _because(word: JobWord) -> str:
 
 
 def _expected(word: JobWord) -> str:
-    return f", expected to start at {word.start}" if word.start else ""
+    return f", expected to start at {word.start}" if word.start and not word.hint else ""
 
 
 def _hint(word: JobWord) -> str:

@@ -43,6 +43,25 @@ def test_hints(state, hint):
 
 
 @pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("job requeued in held state", "scontrol release 16"),
+        ("job_requeued_in_held_state", "scontrol release 16"),
+        ("JobHeldUser", "scontrol release 16"),
+        ("DependencyNeverSatisfied", "never start"),
+        ("BeginTime", ""),
+        ("Resources", ""),
+    ],
+)
+def test_reasons_that_do_not_pass(reason, hint):
+    """A job that waits in vain says so; squeue writes reasons with spaces, scontrol with underscores."""
+    found = JobWord("16", "PENDING", reason=reason).hint
+
+    assert hint in found
+    assert bool(hint) == bool(found)
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         ("CANCELLED by 123", ("CANCELLED", "123")),

@@ -41,6 +41,13 @@ def word(state, **more):
             False,
             "PENDING (Resources), expected to start",
         ),
+        (
+            NEW,
+            word("PENDING", reason="JobHeldUser", start="T"),
+            "waiting",
+            False,
+            "(JobHeldUser); it is held: `scontrol",
+        ),
         (NEW, word("CONFIGURING"), "waiting", False, "nodes are being made ready"),
         (NEW, word("RUNNING", nodes="n1"), "preparing", False, "RUNNING on n1, and the run has not begun"),
         (NEW, word("CANCELLED", by="123"), "cancelled", True, "cancelled by user 123 (it has not begun)"),
