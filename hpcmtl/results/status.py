@@ -109,7 +109,7 @@ def find_run(name: Path, runs: Path) -> Path:
 
 def _begun(run: RunDirectory) -> int:
     """Nanoseconds since 1970 at which a run was planned or submitted; 0 for what is no run."""
-    for file in (run.plan_file, run.submission_file):
+    for file in (run.plan_file, *([run.submission_file] if run.job_file.exists() else [])):  # else it is a sweep's
         try:
             return file.stat().st_mtime_ns
         except OSError:
@@ -143,7 +143,7 @@ def _board(
     run: RunDirectory, events: Sequence[Mapping[str, Any]], live: Mapping[str, Any], *, submitted: bool
 ) -> Board:
     """What the ledger tells, and of the steps what rank 0 wrote of them."""
-    if submitted and not run.plan_file.exists() and not events:
+    if submitted and run.job_file.exists() and not run.plan_file.exists() and not events:
         return Board({})
     if not run.plan_file.exists() and not run.ledger_file.exists():
         missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
