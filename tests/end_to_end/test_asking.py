@@ -16,7 +16,7 @@ def verb(run, *words):
 
 def test_a_whole_run_is_cancelled(start):
     """It stops with a checkpoint and 75, is named as cancelled, and the commands that follow and wait end with it."""
-    run = start(long_job()).until_event("layer_ended", task="digit")
+    run = start(long_job()).until(lambda run: any(event["event"] == "layer_ended" for event in run.events), 120)
     words = ["logs", "latest", "--follow", "--task", "digit"]
     with subprocess.Popen([*PROGRAM, *words], cwd=run.folder, stdout=subprocess.PIPE, text=True) as following:
         cancelled = verb(run, "cancel", run.directory.name, "--timeout", "60")
