@@ -240,7 +240,7 @@ class Dispatcher:
         self._scheduler.extend(graph, plan)
 
     def stop(self, reason: str, now: float) -> list[Order]:
-        """Stop the whole job at the next step boundaries; harmless when called again."""
+        """Stop all layers with checkpoints, and end the job then; nothing if that is under way."""
         if self.stopping or self._told_end:
             return []
         self._stop_reason = reason

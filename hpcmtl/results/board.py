@@ -73,11 +73,12 @@ class Board:
         makespan: seconds that the plan says.
         job: name of the job.
         ranks: size of the world.
-        started: when it began; 0 before that.
+        started: when its last attempt began; 0 before that.
         ended: when it ended; 0 before that.
         status: preparing, running, stopping, or as it ended.
         suspects: ranks that are suspect -> what the ledger says of it.
         latest: time of the latest event.
+        done_before: part of the planned work that was done when this attempt began.
     """
 
     tasks: dict[str, TaskLine]
@@ -89,6 +90,7 @@ class Board:
     status: str = "preparing"
     suspects: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     latest: float = 0.0
+    done_before: float = 0.0
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any]) -> Board:
@@ -115,7 +117,7 @@ class Board:
         self.latest = at
         if event == "job_started":
             self.job, self.ranks, self.started, self.status = fields["job"], fields["ranks"], at, "running"
-            self._begin_attempt()
+            self._begin_again()
         elif event == "job_ended":
             self.ended, self.status = at, fields["status"]
             for line in self.tasks.values():
@@ -137,22 +139,29 @@ class Board:
 
     def left(self, now: float) -> tuple[float, str] | None:
         """Seconds until the job ends and how they were worked out; None if it does not run or has no plan."""
-        total = sum(line.weight for line in self.tasks.values())
-        if self.status != "running" or total <= 0:
+        if self.status != "running" or not any(line.weight > 0 for line in self.tasks.values()):
             return None
-        share = sum(line.weight * line.share for line in self.tasks.values()) / total
-        trust = min(share / TRUSTED_SHARE, 1.0)
-        scaled = (now - self.started) * (1 - share) / share if share > 0 else 0.0
+        share = self._share()
+        here = max(share - self.done_before, 0.0)  # in this attempt
+        trust = min(here / TRUSTED_SHARE, 1.0)
+        scaled = (now - self.started) * (1 - share) / here if here > 0 else 0.0
         seconds = trust * scaled + (1 - trust) * self.makespan * (1 - share)
         longest = max((line.left(now) or 0.0 for line in self.tasks.values()), default=0.0)
-        return max(seconds, longest), PLANNED if share <= 0 else SCALED
+        return max(seconds, longest), PLANNED if here <= 0 else SCALED
 
-    def _begin_attempt(self) -> None:
-        """What an earlier attempt has left unfinished waits again; what failed is tried once more."""
-        self.ended, self.suspects = 0.0, {}
+    def _begin_again(self) -> None:
+        """Another attempt begins: what is left unfinished waits again; what failed is tried once more."""
+        self.ended = 0.0
+        self.suspects.clear()
         for line in self.tasks.values():
             if line.status not in {"complete", "cancelled"}:
-                line.status, line.progress, line.message = "waiting", None, ""
+                line.status, line.message, line.progress = "waiting", "", None
+        self.done_before = self._share()
+
+    def _share(self) -> float:
+        """Part of the planned work that is done, 0 to 1."""
+        total = sum(line.weight for line in self.tasks.values())
+        return sum(line.weight * line.share for line in self.tasks.values()) / total if total > 0 else 0.0
 
     @staticmethod
     def _take_task(line: TaskLine, event: str, fields: Mapping[str, Any], at: float) -> None:

@@ -47,6 +47,16 @@ class RunDirectory:
         return self.path / "status.json"
 
     @property
+    def submission_file(self) -> Path:
+        """The batch jobs that the run was submitted as; see `results.submission`."""
+        return self.path / "submission.json"
+
+    @property
+    def queue_file(self) -> Path:
+        """What Slurm said of them last, and when; see `launch.queuebound`."""
+        return self.path / "queue.json"
+
+    @property
     def environment_file(self) -> Path:
         """Versions, hosts and commit."""
         return self.path / "environment.json"
