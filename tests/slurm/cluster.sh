@@ -166,7 +166,7 @@ await() { # await CONDITION...: wait for it; what keeps it from coming true is s
         if [ -z "$dead" ] && [ "$SECONDS" -lt "$end" ]; then sleep 0.1 && continue; fi
         for name in $dead; do
             say "$name ended; the last it said:"
-            tail -qn 5 "$dir/log/$name".{out,log} 2>/dev/null | sed 's/^/    /' >&2
+            tail -qn 5 "$dir/log/$name".{out,log} 2>/dev/null | sed 's/^/    /' >&2 || true
         done
         if [ -z "$dead" ]; then
             say "the nodes are not ready after $seconds s; sinfo says:"
