@@ -70,7 +70,6 @@ class Batch:
         directory: of the run, or of the sweep; absolute.
         modules_beside: directory of the user's modules, that of the job file.
         points: of a sweep, name of the run directory and ranks of each.
-        array: indices of the job array, as in ``0-9%2``.
     """
 
     template: str
@@ -79,7 +78,40 @@ class Batch:
     directory: Path
     modules_beside: Path
     points: Sequence[tuple[str, int]] = ()
-    array: str | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Points that are submitted together.
+
+    Attributes:
+        first: number of the first.
+        count: how many.
+        array: their indices as in ``0-9%2``; None for what is no array.
+    """
+
+    first: int
+    count: int
+    array: str | None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments of the script."""
+        return () if self.array is None else (str(self.first),)
+
+
+def pieces(points: int, limit: int | None, throttle: int | None) -> list[Piece]:
+    """Cut a sweep into arrays: Slurm's indices end below MaxArraySize, so that the script is told where it begins.
+
+    Args:
+        points: of the sweep.
+        limit: points of an array, at most; None for one array whatever its size.
+        throttle: points that run at the same time; None: as many as fit.
+    """
+    limit = limit or points
+    mark = "" if throttle is None else f"%{throttle}"
+    counts = [min(limit, points - first) for first in range(0, points, limit)]
+    return [Piece(index * limit, count, f"0-{count - 1}{mark}") for index, count in enumerate(counts)]
 
 
 def ask_for(settings: Settings, ranks: int | None) -> Ask:
@@ -156,7 +188,9 @@ def render(batch: Batch, settings: Settings, title: Sequence[str]) -> str:
         modules_beside=batch.modules_beside,
         launcher=launcher(settings["launcher"]),
         here=sys.executable,  # the container of the ranks need not have it, nor sbatch
-        settings={key: settings[key] for key in ("modules", "setup", "container", "python", "scratch", "cpus_per_task")},
+        settings={
+            key: settings[key] for key in ("modules", "setup", "container", "python", "scratch", "cpus_per_task")
+        },
         stop_seconds=_stop_seconds(settings),
     )
 
@@ -187,7 +221,7 @@ def _settled(batch: Batch, settings: Settings) -> Mapping[str, Any]:
     name = "slurm-%A_%a" if batch.template == "array" else "slurm-%j"
     return {
         "job-name": batch.job,
-        "array": batch.array,
+        "array": _first_array(batch, settings),
         "account": settings["account"],
         "partition": settings["partition"],
         "qos": settings["qos"],
@@ -202,6 +236,13 @@ def _settled(batch: Batch, settings: Settings) -> Mapping[str, Any]:
         "output": _quoted(f"{logs}/{name}.out"),
         "error": _quoted(f"{logs}/{name}.err"),
     }
+
+
+def _first_array(batch: Batch, settings: Settings) -> str | None:
+    """What the script itself says of the array, for a person who submits it again; `sbatch --array` overrides it."""
+    if batch.template != "array":
+        return None
+    return pieces(len(batch.points), settings["max_array_size"], settings["throttle"])[0].array
 
 
 def _stop_seconds(settings: Settings) -> int:

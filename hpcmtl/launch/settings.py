@@ -69,6 +69,10 @@ class Settings:
         """Who says the value that counts."""
         return next((source for source in reversed(self.sources) if key in source.values), None)
 
+    def number(self, key: str) -> int:
+        """The value of a key that is a number; 0 if nobody says one."""
+        return int(self[key] or 0)
+
     def level(self, key: str) -> Level:
         """Whose word a value is; that of a default if nobody says one."""
         source = self.source(key)

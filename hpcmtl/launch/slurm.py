@@ -43,9 +43,9 @@ def installed() -> bool:
     return shutil.which("sbatch") is not None
 
 
-def test_only(script: str, options: Sequence[str] = ()) -> Answer:
+def test_only(script: str) -> Answer:
     """Have Slurm check a script without submitting it; it says when it would start."""
-    return _ask(["sbatch", "--test-only", *options], stdin=script)
+    return _ask(["sbatch", "--test-only"], stdin=script)
 
 
 def submit(script: Path, options: Sequence[str] = (), arguments: Sequence[str] = ()) -> str:
@@ -110,5 +110,5 @@ def _environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if name in {"SLURM_CONF"} or not name.startswith(("SLURM_", "SRUN_", "HPCMTL_ATTEMPT_ID"))
+        if name == "SLURM_CONF" or not name.startswith(("SLURM_", "SRUN_", "HPCMTL_ATTEMPT_ID"))
     }

@@ -1,205 +1,124 @@
-"""A batch job, from its job file to what Slurm is given: checked and planned before anything is written."""
+"""Hands a drafted batch job in: its run directories, its script, and the word of Slurm; or nothing of them."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 import hpcmtl
-from hpcmtl.errors import InputError, Problem
-from hpcmtl.jobfile.load import read_values
-from hpcmtl.jobfile.slurm import time_text
+from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch import slurm
-from hpcmtl.launch.sbatch import Ask, Batch, ask_for, render
-from hpcmtl.launch.settings import gather
-from hpcmtl.layerplan.limit import cut_off
-from hpcmtl.layerplan.machine import Machine
-from hpcmtl.layerplan.speedup import Speedups
-from hpcmtl.pipeline.prepare import RawJob, plan, prepare
-from hpcmtl.pipeline.sweep import changed, changes_of
-from hpcmtl.results.rundir import create, write_json_atomically
+from hpcmtl.launch.sbatch import Piece, pieces
+from hpcmtl.results.rundir import RunDirectory, create, create_sweep, write_json_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
-    from hpcmtl.launch.settings import Settings
-    from hpcmtl.layerplan.plan import LayerPlan
-    from hpcmtl.pipeline.prepare import Prepared
-    from hpcmtl.pipeline.sweep import Change
+    from hpcmtl.pipeline.draft import Draft, Point
 
-SCRIPT, RECORD = "job.sbatch", "submission.json"
+SCRIPTS, RECORD = {"run": "job.sbatch", "array": "array.sbatch", "benchmark": "benchmark.sbatch"}, "submission.json"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for.
-
-    Attributes:
-        file: the job file.
-        runs: directory in which the run directory is made.
-        options: settings by key, None where not given, and `site`.
-        sets: ``key=value`` words that change the job.
-        kind: run, array (a run for each combination of the values in `sets`), or benchmark (for each of `widths`).
-        widths: numbers of ranks of a benchmark.
-    """
-
-    file: Path
-    runs: Path = Path("runs")
-    options: Mapping[str, Any] = field(default_factory=dict)
-    sets: tuple[str, ...] = ()
-    kind: str = "run"
-    widths: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Point:
-    """One run of a submission: the whole of it, or one of a sweep."""
-
-    prepared: Prepared
-    plan: LayerPlan
-    change: Change
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A submission that was found sound; nothing is written yet.
-
-    Attributes:
-        batch: with the directory that would be made now.
-        settings: with where they come from.
-        points: one for a run.
-        warnings: for people.
-    """
-
-    request: Request
-    batch: Batch
-    settings: Settings
-    points: tuple[Point, ...]
-    warnings: tuple[str, ...]
-
-    def script(self, batch: Batch | None = None) -> str:
-        """The text of the batch script."""
-        batch = batch or self.batch
-        what = {"run": "One run", "array": f"{len(self.points)} runs", "benchmark": f"{len(self.points)} runs"}
-        title = [
-            f"{what[batch.template]} of the job {batch.job}, written by hpcmtl {hpcmtl.__version__}.",
-            "It may be edited, and submitted again by sbatch: what is done is not done again.",
-        ]
-        return render(batch, self.settings, title)
-
-
-def settings_for(request: Request) -> Settings:
-    """The settings of a submission, with where they come from.
-
-    Raises:
-        InputError: everything that is wrong with them.
-    """
-    raw, _ = read_values(request.file)
-    return gather(request.options, raw.get("slurm"), str(request.file))
-
-
-def draft(request: Request) -> Draft:
-    """Check and plan a submission.
-
-    Raises:
-        InputError: everything that is wrong with job, settings and arguments.
-        EnvironmentUnfitError: the templates are not installed.
-    """
-    raw, lines = read_values(request.file)
-    settings = gather(request.options, raw.get("slurm"), str(request.file))
-    changes = changes_of(request.sets)
-    if request.kind == "run" and len(changes) > 1:
-        raise InputError([Problem("--set", f"{len(changes)} combinations of values; add --array for a run of each")])
-    given = raw.get("ranks")
-    ask = ask_for(settings, given if isinstance(given, int) else None)
-    points = tuple(_point(request, (raw, lines), change, ask, settings) for change in changes)
-    name = points[0].prepared.job.job
-    stamp = datetime.now(timezone.utc).astimezone()
-    directory = request.runs.resolve() / f"{name}-{stamp:%Y%m%d-%H%M%S}"
-    batch = Batch(request.kind, name, ask, directory, request.file.resolve().parent)
-    made = Draft(request, batch, settings, points, tuple(_warnings(points, settings)))
-    made.script()
-    return made
-
-
-def submit(made: Draft) -> dict[str, Any]:
-    """Make the run directory, and give the script to Slurm; without Slurm, or if it refuses, nothing is left behind.
+def submit(draft: Draft) -> dict[str, Any]:
+    """Make the run directory, or that of a sweep with one for each point, and give the script to Slurm.
 
     Returns:
-        What `submission.json` holds.
+        What the `submission.json` of the run, or of the sweep, holds.
 
     Raises:
-        EnvironmentUnfitError: there is no Slurm here, or it refuses the script.
+        EnvironmentUnfitError: there is no Slurm here, or it refuses the script; nothing is left behind then, unless
+            some arrays of a sweep were taken before.
         InputError: no directory can be made.
     """
-    run = create(made.request.runs, made.batch.job)
-    batch = replace(made.batch, directory=run.path)
-    point = made.points[0]
+    if not slurm.installed():
+        raise EnvironmentUnfitError("there is no sbatch on this machine; --dry-run shows what would be submitted")
+    kind = draft.request.kind
+    if kind == "run":
+        run = create(draft.request.runs, draft.batch.job)
+        directory, runs = run.path, [run]
+    else:
+        directory, runs = create_sweep(draft.request.runs, draft.batch.job, draft.point_names())
+    script = directory / SCRIPTS[kind]
+    record = _record(draft, directory, script)
+    jobs: list[str] = []
     try:
-        run.job_file.write_text(yaml.safe_dump(point.prepared.resolved(), sort_keys=False), encoding="utf-8")
-        write_json_atomically(run.plan_file, point.plan.to_dict())
-        script = run.path / SCRIPT
-        script.write_text(made.script(batch), encoding="utf-8")
-        record = _record(made, run.path, script)
-        write_json_atomically(run.path / RECORD, record)
-        record = {**record, "job": slurm.submit(script)}
-        write_json_atomically(run.path / RECORD, record)
+        for run, point in zip(runs, draft.points, strict=True):
+            _write_point(run, point)
+        script.write_text(draft.script(directory), encoding="utf-8")
+        _hand_in(draft, script, runs, record, jobs)
     except BaseException:
-        if "job" not in locals().get("record", {}):
-            shutil.rmtree(run.path, ignore_errors=True)
+        if not jobs:
+            shutil.rmtree(directory, ignore_errors=True)
         raise
     return record
 
 
-def _record(made: Draft, directory: Path, script: Path) -> dict[str, Any]:
+def _hand_in(draft: Draft, script: Path, runs: list[RunDirectory], record: dict[str, Any], jobs: list[str]) -> None:
+    """Submit piece by piece; each is on record as soon as Slurm has taken it."""
+    for piece in _pieces(draft):
+        mine = runs[piece.first : piece.first + piece.count]
+        for number, run in enumerate(mine):
+            _note(run.path / RECORD, record, piece, run.path, index=number if piece.array else None)
+        after = [f"--dependency=afterany:{jobs[-1]}"] if jobs and draft.settings["throttle"] else []
+        options = [*([f"--array={piece.array}"] if piece.array else []), *after]
+        try:
+            jobs.append(slurm.submit(script, options, piece.arguments).partition(";")[0])
+        except EnvironmentUnfitError as error:
+            if not jobs:
+                raise
+            left = f"points from {piece.first} on: sbatch {' '.join([*options, str(script), *piece.arguments])}"
+            raise EnvironmentUnfitError(f"{error}; jobs {', '.join(jobs)} were taken; submit the {left}") from error
+        record.update(job=jobs[0], jobs=list(jobs))
+        for number, run in enumerate(mine):
+            index = number if piece.array else None
+            job = jobs[-1] if index is None else f"{jobs[-1]}_{index}"
+            _note(run.path / RECORD, {**record, "job": job}, piece, run.path, index)
+        if draft.request.kind != "run":
+            write_json_atomically(script.parent / RECORD, {**record, "points": _points(draft)})
+
+
+def _pieces(draft: Draft) -> list[Piece]:
+    if draft.request.kind != "array":
+        return [Piece(0, len(draft.points), None)]
+    limits = [limit for limit in (draft.settings["max_array_size"], slurm.max_array_size()) if limit is not None]
+    return pieces(len(draft.points), min(limits, default=len(draft.points)), draft.settings["throttle"])
+
+
+def _points(draft: Draft) -> dict[str, Any]:
+    """Point -> what is different in it."""
+    named = zip(draft.point_names(), draft.points, strict=True)
+    return {name: {"ranks": point.prepared.job.ranks, **point.change} for name, point in named}
+
+
+def _note(file: Path, record: dict[str, Any], piece: Piece, run: Path, index: int | None) -> None:
+    own = {"run": str(run), "arguments": list(piece.arguments), "array_index": index}
+    write_json_atomically(file, {**record, **own})
+
+
+def _write_point(run: RunDirectory, point: Point) -> None:
+    run.job_file.write_text(yaml.safe_dump(point.prepared.resolved(), sort_keys=False), encoding="utf-8")
+    write_json_atomically(run.plan_file, point.plan.to_dict())
+
+
+def _record(draft: Draft, directory: Path, script: Path) -> dict[str, Any]:
     """What is known of a submission: nothing of the environment, which may hold secrets, goes in."""
+    settings, benchmark = draft.settings, draft.request.kind == "benchmark"
     return {
         "hpcmtl": hpcmtl.__version__,
         "submitted": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "kind": made.request.kind,
+        "kind": draft.request.kind,
         "run": str(directory),
-        "job_file": str(made.request.file.resolve()),
+        "job_file": str(draft.request.file.resolve()),
+        "set": list(draft.request.sets),
         "script": str(script),
         "job": None,
-        "ranks": made.batch.ask.ranks,
-        "nodes": made.batch.ask.nodes,
-        "time_limit": made.settings["time"],
-        "requeues": made.settings["requeues"],
-        "restart": made.settings["restart"],
-        "settings": made.settings.to_dict(),
+        "ranks": draft.batch.ask.ranks,
+        "nodes": draft.batch.ask.nodes,
+        "time_limit": settings["time"],
+        "requeues": 0 if benchmark else settings["requeues"],  # its script goes from point to point by itself
+        "restart": settings["restart"],
+        "settings": settings.to_dict(),
     }
-
-
-def _point(
-    request: Request, read: tuple[Mapping[str, Any], Mapping[tuple[str, ...], int]], change: Change, ask: Ask,
-    settings: Settings,
-) -> Point:
-    raw, lines = read
-    values = changed(raw, change)
-    data, base = values.get("data"), request.file.parent
-    if isinstance(data, dict):
-        values["data"] = {name: str(base / path) if isinstance(path, str) else path for name, path in data.items()}
-    prepared = prepare(RawJob(values, str(request.file), lines), ask.ranks)
-    several = ask.nodes is not None and ask.nodes > 1
-    machine = Machine((ask.per_node or -(-ask.ranks // ask.nodes)) if several and ask.nodes else 0, settings["cores_per_node"] or 0)
-    return Point(prepared, plan(prepared, Speedups((), machine)), change)
-
-
-def _warnings(points: tuple[Point, ...], settings: Settings) -> list[str]:
-    limit = settings["time"]
-    if limit is None:
-        return ["no time limit is asked for (--time): that of the partition counts, and the plan cannot be held against it"]
-    late = [point for point in points if cut_off(point.plan, limit)]
-    if not late:
-        return []
-    longest = max(point.plan.makespan for point in late)
-    text = f"the plan takes {longest:.0f} s, more than the time limit of {time_text(limit)}" if longest > limit else (
-        f"the plan takes {longest:.0f} s, and the time limit of {time_text(limit)} may cut it off")
-    requeues = settings["requeues"]
-    again = f"the run goes on in up to {requeues} further attempts" if requeues else "there will be no further attempt"
-    return [f"{text}: {again}"]
