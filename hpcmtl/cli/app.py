@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import hpcmtl
-from hpcmtl.cli import add, doctor, plan, run, schema, status, steer, validate
+from hpcmtl.cli import add, conclude, doctor, plan, run, schema, status, steer, submit, validate
 from hpcmtl.cli.arguments import Json, RunsDirectory
 from hpcmtl.errors import HpcmtlError
 
@@ -26,6 +26,8 @@ app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("submit")(submit.submit)
+app.command("conclude")(conclude.conclude)
 app.command("status")(status.status)
 app.command("add")(add.add)
 app.command("set")(steer.set_)
