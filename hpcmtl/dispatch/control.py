@@ -9,15 +9,16 @@ import logging
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.mailbox import Message, next_message
 from hpcmtl.dispatch.commands import (
     EndOfJob,
     LayerDone,
     LayerFailed,
+    Noted,
     Progressed,
-    RateReport,
     RunLayer,
     SetRate,
     StopLayer,
@@ -76,7 +77,11 @@ class Mailboxes:
 
     def rate_taken(self, taken: RateTaken) -> None:
         """Leave word that a learning rate has taken effect."""
-        self.report(RateReport(taken))
+        self.note("rate_taken", **asdict(taken))
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Leave an event for the ledger."""
+        self.report(Noted(event, facts))
 
     def should_stop(self) -> bool:
         """Whether the layer that runs is to stop, by itself or with the whole job."""

@@ -7,7 +7,6 @@ the scheduler moves it, or gives those ranks to another.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.ageing import age, seconds_a_class
@@ -15,20 +14,22 @@ from hpcmtl.dispatch.commands import (
     EndOfJob,
     LayerDone,
     LayerFailed,
+    Noted,
     Progressed,
-    RateReport,
     Release,
     RunLayer,
     StopLayer,
     StopTraining,
     StopWanted,
 )
+from hpcmtl.dispatch.history import go_on_from
 from hpcmtl.dispatch.state import HopelessError, Order, Running, homes, remake, states_of, waits_for_somebody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.dispatch.commands import Report
+    from hpcmtl.dispatch.history import Past
     from hpcmtl.dispatch.state import Observer, Scheduler, TaskState
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.summary import TaskStatus
@@ -55,7 +56,7 @@ class Dispatcher:
         graph: TaskGraph,
         observer: Observer,
         scheduler: Scheduler,
-        finished_layers: Mapping[str, int] | None = None,
+        past: Mapping[str, Past] | None = None,
     ) -> None:
         """Take up a plan.
 
@@ -64,7 +65,7 @@ class Dispatcher:
             graph: what they need of each other.
             observer: is told everything.
             scheduler: says what starts when and where.
-            finished_layers: task -> layers that an earlier attempt finished.
+            past: task -> what earlier attempts did of it.
         """
         self.tasks = states_of(plan, graph)
         self._plan, self._graph = plan, graph
@@ -74,11 +75,8 @@ class Dispatcher:
         self._told_end = self._told_wait = False
         self._lost = False  # whether a task ended otherwise than complete, so that others may wait in vain
         self.expecting = False  # whether more tasks may be on their way: the job does not end before they are here
-        for name, count in (finished_layers or {}).items():
-            state = self.tasks[name]
-            state.layers_done, state.steps = count, None
-            if count == state.plan.layers:
-                state.status = "complete"
+        for name in self.tasks.keys() & (past or {}).keys():
+            go_on_from(self.tasks[name], (past or {})[name])
 
     @property
     def stopping(self) -> bool:
@@ -93,6 +91,8 @@ class Dispatcher:
 
     def start(self, now: float) -> list[Order]:
         """The first orders."""
+        for state in [state for state in self.tasks.values() if state.cancelled and state.status is None]:
+            self.end(state, "cancelled", "was cancelled")  # by somebody, in an earlier attempt
         return self.go_on(now)
 
     def handle(self, report: Report, now: float) -> list[Order]:
@@ -103,8 +103,8 @@ class Dispatcher:
                 running.last_word = now
             self._observer.progressed(report.progress)
             return []
-        if isinstance(report, RateReport):
-            self._observer.record("rate_taken", **asdict(report.taken))
+        if isinstance(report, Noted):
+            self._observer.record(report.event, **report.facts)
             return []
         if isinstance(report, StopWanted):
             return self._stop(f"rank {report.rank} got {report.signal}", now)
@@ -159,7 +159,7 @@ class Dispatcher:
             assert running.outcome is not None, f"nobody said what came out of {name}, layer {running.layer}"
             outcome = running.outcome
             state.outcomes.append((width, outcome))
-            state.steps = None if state.steps is None else state.steps + outcome.steps
+            state.steps = outcome.reached
             state.held = running.block
             event = "layer_stopped" if outcome.stopped else "layer_ended"
             told = {**outcome.told(), **self._scheduler.layer_ended(state, running, outcome, now)}

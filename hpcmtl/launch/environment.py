@@ -115,6 +115,11 @@ def without_launcher(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(_PREFIXES)}
 
 
+def attempt_id(environ: Mapping[str, str] = os.environ) -> str:
+    """What the batch script calls this attempt (HPCMTL_ATTEMPT_ID), so that it can tell its record from older ones."""
+    return environ.get("HPCMTL_ATTEMPT_ID", "")
+
+
 def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -> float:
     """Seconds between the beats of a rank: those of HPCMTL_HEARTBEAT, or the default.
 

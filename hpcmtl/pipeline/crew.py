@@ -74,6 +74,7 @@ def work(world: Communicator, crew: Crew) -> None:
                 handover=crew.handover,
                 homes=boxes.homes,
                 states=states,
+                note=boxes.note,
             )
             return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
 

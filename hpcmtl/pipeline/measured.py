@@ -31,7 +31,12 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
         raise InputError([Problem(str(directory.plan_file), message)]) from error
     blocks: dict[str, tuple[int, int]] = {}
     found = []
+    comparable = True
     for event in read(directory.ledger_file):
+        if event["event"] == "job_started":  # the plan is of the last attempt, and so is what it says of nodes
+            comparable = event["ranks"] == plan.ranks
+        if not comparable:
+            continue
         if event["event"] == "layer_started":
             blocks[event["task"]] = event["first_rank"], event["ranks"]
         elif event["event"] == "layer_ended" and event["steps"] and event["step_seconds"] > 0:

@@ -7,6 +7,7 @@ Rank 0 keeps one while it runs, and `hpcmtl status` makes one of what the run di
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class Board:
         }
         return cls(tasks, plan["makespan"], ranks=plan["ranks"])
 
+    def take_event(self, event: Mapping[str, Any]) -> None:
+        """Take in an event as it stands in the ledger."""
+        fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
+        self.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
+
     def take(self, event: str, fields: Mapping[str, Any], at: float) -> None:
         """Take in an event of the ledger; those that say nothing of where things stand are passed over.
 
@@ -109,6 +115,7 @@ class Board:
         self.latest = at
         if event == "job_started":
             self.job, self.ranks, self.started, self.status = fields["job"], fields["ranks"], at, "running"
+            self._begin_attempt()
         elif event == "job_ended":
             self.ended, self.status = at, fields["status"]
             for line in self.tasks.values():
@@ -139,6 +146,13 @@ class Board:
         seconds = trust * scaled + (1 - trust) * self.makespan * (1 - share)
         longest = max((line.left(now) or 0.0 for line in self.tasks.values()), default=0.0)
         return max(seconds, longest), PLANNED if share <= 0 else SCALED
+
+    def _begin_attempt(self) -> None:
+        """What an earlier attempt has left unfinished waits again; what failed is tried once more."""
+        self.ended, self.suspects = 0.0, {}
+        for line in self.tasks.values():
+            if line.status not in {"complete", "cancelled"}:
+                line.status, line.progress, line.message = "waiting", None, ""
 
     @staticmethod
     def _take_task(line: TaskLine, event: str, fields: Mapping[str, Any], at: float) -> None:

@@ -7,6 +7,7 @@ last; `read` passes over it and the next `Ledger` on the file cuts it off. Damag
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import threading
@@ -41,6 +42,9 @@ class Ledger:
         self._lock = threading.Lock()
         whole = _parse(path.read_bytes(), path)[1] if path.exists() else 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        if not _lock(self._descriptor):
+            os.close(self._descriptor)
+            raise InputError([Problem(str(path), "another process has this ledger open: the run goes on there")])
         os.ftruncate(self._descriptor, whole)
         os.fsync(self._descriptor)
         fsync_directory(path.parent)
@@ -94,6 +98,30 @@ def read(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise InputError([Problem(str(path), f"the ledger cannot be read: {error.strerror}")]) from error
     return _parse(data, path)[0]
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process has the ledger open for writing, as far as locks tell: some are of one host alone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)  # NFS locks exclusively only what may be written
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock of a ledger, which its process has until it ends; False if another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, 524}:  # 524: of NFS
+            raise
+    return True
 
 
 def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:

@@ -136,6 +136,17 @@ def create_sweep(
     return sweep, runs
 
 
+def set_aside(run: RunDirectory) -> None:
+    """Give the record of an earlier attempt another name: a run without one has not ended."""
+    if not run.results_file.exists():
+        return
+    count = 1
+    while (aside := run.path / f"results.{count}.json").exists():
+        count += 1
+    run.results_file.rename(aside)
+    fsync_directory(run.path)
+
+
 def write_json_atomically(path: Path, value: Any) -> None:
     """Write a value as JSON so that a reader, or the next attempt after a crash, finds the old file or the new.
 

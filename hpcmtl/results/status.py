@@ -122,8 +122,7 @@ def _board(run: RunDirectory) -> Board:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(run.plan_file), message)]) from error
     for event in read(run.ledger_file) if run.ledger_file.exists() else ():
-        fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
-        board.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
+        board.take_event(event)
     return board
 
 

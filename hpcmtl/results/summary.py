@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -60,6 +60,22 @@ class TaskResult:
     message: str = ""
 
 
+class Attempt(NamedTuple):
+    """One of the attempts at a run.
+
+    Attributes:
+        attempt: its number, from 1.
+        attempt_id: what the batch script calls it; empty where there is none.
+    """
+
+    attempt: int = 1
+    attempt_id: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """For the ledger and the record."""
+        return self._asdict()
+
+
 @dataclasses.dataclass(frozen=True)
 class JobResult:
     """How a job ended.
@@ -73,6 +89,8 @@ class JobResult:
         ranks: size of the world.
         tasks: one a task, in the order of the job file.
         message: why it did not complete, where that is no task's fault.
+        attempt: see `Attempt`; `started` and `seconds` are of this one, the tasks' seconds and steps of all.
+        attempt_id: see `Attempt`.
     """
 
     job: str
@@ -82,6 +100,8 @@ class JobResult:
     ranks: int
     tasks: tuple[TaskResult, ...]
     message: str = ""
+    attempt: int = 1
+    attempt_id: str = ""
 
 
 def to_dict(result: JobResult) -> dict[str, Any]:
@@ -143,6 +163,8 @@ def _closing_lines(result: JobResult) -> list[Text]:
     head = Text(f"{result.job}: ")
     head.append(result.status, _STYLES[result.status])
     head.append(f", {complete} of {len(result.tasks)} tasks complete, {_ranks(result.ranks)}, {result.seconds:.1f} s")
+    if result.attempt > 1:
+        head.append(f", attempt {result.attempt}")
     reasons = [Text(f"{task.name} {task.status}: {task.message}") for task in result.tasks if task.message]
     return [head, *([Text(result.message)] if result.message else []), *reasons]
 

@@ -31,6 +31,19 @@ _NEVER = float("inf")
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Losses that are known from steps of this layer and epoch, by objective.
+
+    Attributes:
+        steps: how many.
+        sums: of their losses.
+    """
+
+    steps: int = 0
+    sums: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Piece:
     """The steps of a layer.
 
@@ -44,6 +57,7 @@ class Piece:
         batch_size: samples a step over the group.
         schedule: learning rate by step.
         rate: number of the learning rate that was ordered for it; 0 for none.
+        before: of the steps of the layer, in the epoch of `start`, that were done in an earlier session.
     """
 
     task: str
@@ -55,6 +69,7 @@ class Piece:
     batch_size: int
     schedule: Schedule
     rate: int = 0
+    before: Tally = Tally()
 
 
 @dataclass
@@ -70,6 +85,8 @@ class Hooks:
             with it; gives the schedule to go on with.
         boundary: called with the number of steps done after each step; all ranks get the same answer to whether the
             task stops here, before the end of its layer. None where nothing is exchanged with other tasks.
+        save_due: whether it is time for a checkpoint; the word of one rank is enough.
+        save: called with the number of steps done, and the losses known, when all ranks have agreed on a checkpoint.
     """
 
     report: Callable[[StepProgress], None]
@@ -78,6 +95,8 @@ class Hooks:
     newest_rate: Callable[[], int] = lambda: 0
     rate_agreed: Callable[[int, int], Schedule] | None = None
     boundary: Callable[[int], bool] | None = None
+    save_due: Callable[[], bool] = lambda: False
+    save: Callable[[int, Tally], object] | None = None
 
 
 @dataclass
@@ -88,11 +107,13 @@ class Trained:
         next_step: the step to go on with.
         stopped: whether the group agreed to stop early.
         losses: mean loss by objective over the steps of this layer in the last epoch that it trained in.
+        tally: what a session that goes on inside this layer should know of them.
     """
 
     next_step: int
     stopped: bool = False
     losses: dict[str, float] = field(default_factory=dict)
+    tally: Tally = Tally()
 
 
 class _Agreement:
@@ -112,6 +133,7 @@ class _Agreement:
         self._met_at = time.perf_counter()
         self.next = piece.start + 1
         self.pace = 0.0  # seconds a step
+        self.saving = False  # whether a checkpoint is made at the next meeting
 
     def meet(self, step: int, losses: np.ndarray[Any, Any], stop: bool) -> bool:
         """Agree before `step`.
@@ -130,7 +152,8 @@ class _Agreement:
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         first_bad = float(self._known + bad[0]) if len(bad) else _NEVER
         seconds = time.perf_counter() - self._met_at
-        agreed = np.array([first_bad, -float(stop), -seconds, float(self._hooks.newest_rate())])
+        due = self._hooks.save is not None and not self.saving and self._hooks.save_due()
+        agreed = np.array([first_bad, -float(stop), -seconds, float(self._hooks.newest_rate()), -float(due)])
         self._group.Allreduce(agreed, "min")
         if agreed[0] != _NEVER:
             self._fail(int(agreed[0]), losses)
@@ -144,6 +167,7 @@ class _Agreement:
             self._rate = int(agreed[3])
             self.schedule = self._hooks.rate_agreed(self._rate, step)
         ahead = int(SECONDS_BETWEEN_AGREEMENTS / max(self.pace, 1e-9))
+        self.saving = bool(agreed[4] < 0)
         self._met, self._met_at = step, time.perf_counter()
         self.next = step + min(max(ahead, 1), MOST_STEPS_BETWEEN_AGREEMENTS)
         return bool(agreed[1] < 0)
@@ -184,11 +208,14 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
         result.next_step = step = step + 1
         epoch, rest = divmod(step, piece.steps_per_epoch)
         if step >= agreement.next or step == piece.stop:
-            last = step == piece.stop
-            stop = agreement.meet(step, learner.drain_losses(0 if last else STEPS_IN_FLIGHT), hooks.stop_requested())
+            last, saving = step == piece.stop, agreement.saving
+            in_flight = 0 if last or saving else STEPS_IN_FLIGHT
+            stop = agreement.meet(step, learner.drain_losses(in_flight), hooks.stop_requested())
             if group.rank == 0:
                 hooks.report(_progress(piece, step, agreement))
             result.stopped = stop and not last
+            if saving and hooks.save is not None and not last and not stop:
+                hooks.save(step, _carried(piece, agreement.losses, step))
         if hooks.boundary is not None and not result.stopped:
             result.stopped = hooks.boundary(step) and step < piece.stop
         if rest == 0 and hooks.epoch_ended is not None:
@@ -196,16 +223,28 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
         if result.stopped:
             agreement.meet(step, learner.drain_losses(), stop=True)
             break
-    result.losses = _last_epoch(piece, agreement.losses)
+    known = _last_epoch(piece, agreement.losses)
+    result.losses = {n: total / known.steps for n, total in zip(piece.objectives, known.sums, strict=bool(known.steps))}
+    result.tally = _carried(piece, agreement.losses, result.next_step)
     return result
 
 
-def _last_epoch(piece: Piece, losses: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Mean of those of a layer's losses that belong to its last epoch."""
+def _last_epoch(piece: Piece, losses: np.ndarray[Any, Any]) -> Tally:
+    """Those of a layer's losses that belong to its last epoch."""
     if not len(losses):
-        return {}
+        return piece.before
     steps_in_it = (piece.start + len(losses) - 1) % piece.steps_per_epoch + 1
-    return dict(zip(piece.objectives, losses[-steps_in_it:].mean(axis=0).tolist(), strict=True))
+    mine = losses[-steps_in_it:]
+    steps, sums = len(mine), mine.sum(axis=0)
+    if steps_in_it > len(losses) and piece.before.steps:
+        steps, sums = steps + piece.before.steps, sums + piece.before.sums
+    return Tally(steps, tuple(sums.tolist()))
+
+
+def _carried(piece: Piece, losses: np.ndarray[Any, Any], step: int) -> Tally:
+    """What a session that goes on after `step` steps should know: nothing if it begins an epoch, or the next layer."""
+    fresh = step % piece.steps_per_epoch == 0 or step >= piece.stop
+    return Tally() if fresh else _last_epoch(piece, losses)
 
 
 def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:

@@ -31,6 +31,7 @@ from hpcmtl.training.session import LayerOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from hpcmtl.dispatch.history import Past
     from hpcmtl.dispatch.state import Order
 
 Case = tuple[TaskGraph, int]
@@ -86,7 +87,7 @@ class Simulation:
         failing: (task, layer) -> places in the group that raise; the other members end the layer well.
         heals_after: failures after which such a layer no longer raises.
         stop_after: reports after which a rank asks for a stop.
-        finished: as `Dispatcher` takes it.
+        past: as `Dispatcher` takes it.
         yielding: (task, layer) that is stopped when it runs for the first time, as its task waits for another.
     """
 
@@ -96,7 +97,7 @@ class Simulation:
     failing: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)
     heals_after: float = math.inf
     stop_after: int = NEVER
-    finished: Mapping[str, int] = field(default_factory=dict)
+    past: Mapping[str, Past] = field(default_factory=dict)
     yielding: set[tuple[str, int]] = field(default_factory=set)
     started: list[RunLayer] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -106,7 +107,7 @@ class Simulation:
         self.needs = {name: graph.producers(name) for name in graph.names}
         self.plan = make_plan(graph, ranks, self.policy)
         self.ranks = [Rank() for _ in range(ranks)]
-        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler_for(graph, self.plan), self.finished)
+        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler_for(graph, self.plan), self.past)
         self.now = 0.0
         self._stopped: dict[RunLayer, bool] = {}
 
@@ -158,7 +159,7 @@ class Simulation:
             said = ("boom", "Traceback: boom", command.block, command.number)
             report: Any = LayerFailed(number, command.task, command.layer, *said)
         else:
-            outcome = LayerOutcome(1, 1, 1.0, 1.0, stopped=stopped)
+            outcome = LayerOutcome(1, 1, 1.0, 1.0, stopped=stopped, reached=command.layer + 1)
             said = outcome if number == command.first_rank else None
             place = (command.block, command.number)
             report = LayerDone(number, command.task, command.layer, said, *place, (number,))

@@ -95,7 +95,7 @@ class Talker:
             self.job.calls.append((self.task, layer, self.world.rank))
         stopped = bool(self.job.run_layer(self, layer))
         assert self.group.allgather((self.task, layer)) == [(self.task, layer)] * self.group.size
-        return LayerOutcome(1, 1, 0.0, 0.0, stopped=stopped)
+        return LayerOutcome(1, 1, 0.0, 0.0, stopped=stopped, reached=layer + 1)
 
     def close(self):
         """See `Session`."""

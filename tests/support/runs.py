@@ -82,12 +82,12 @@ class Run:
     @property
     def stdout(self) -> str:
         """Standard output so far."""
-        return (self.folder / "stdout.txt").read_text(encoding="utf-8")
+        return (self.folder / f"{self.tag}.stdout.txt").read_text(encoding="utf-8")
 
     @property
     def stderr(self) -> str:
         """Standard error so far."""
-        return (self.folder / "stderr.txt").read_text(encoding="utf-8")
+        return (self.folder / f"{self.tag}.stderr.txt").read_text(encoding="utf-8")
 
     @property
     def said(self) -> str:
@@ -189,10 +189,16 @@ class Starter:
         folder = self.folder / f"run{len(self.runs)}"
         folder.mkdir(parents=True)
         write_job(folder, dict(job), self.data)
+        return self.again(folder, command, words, env)
+
+    def again(
+        self, folder: Path, command: Sequence[str], words: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> Run:
+        """Start a command where a run has been."""
         tag = uuid.uuid4().hex
         path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(CHECKOUT)]))
         environ = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {}), "PYTHONPATH": path, _TAG: tag}
-        with (folder / "stdout.txt").open("w") as stdout, (folder / "stderr.txt").open("w") as stderr:
+        with (folder / f"{tag}.stdout.txt").open("w") as stdout, (folder / f"{tag}.stderr.txt").open("w") as stderr:
             process = subprocess.Popen(
                 # Who starts the tests in the background of a shell has them inherit that Ctrl-C is ignored.
                 ["env", "--default-signal=INT", *command, *words],
