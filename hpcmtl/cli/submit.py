@@ -75,21 +75,7 @@ def submit(  # noqa: PLR0917 - each is a word of the command line, given by name
 
 
 _SETTINGS = frozenset(
-    [
-        "nodes",
-        "ntasks_per_node",
-        "cpus_per_task",
-        "time",
-        "partition",
-        "account",
-        "qos",
-        "site",
-        "launcher",
-        "throttle",
-        "requeues",
-        "extra",
-        "omit",
-    ]
+    "nodes ntasks_per_node cpus_per_task time partition account qos site launcher throttle requeues extra omit".split()
 )
 
 
