@@ -1,0 +1,125 @@
+"""`hpcmtl submit` on a real Slurm: from the job file to a run that is complete, a sweep, a limit that is reached."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from batch import BatchJob
+from jobs import family, family_task, long_job, write_job
+
+
+def submit(slurm, folder, *words, env=None):
+    """Run `hpcmtl submit job.yaml` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "hpcmtl", "submit", "job.yaml", *words],
+        cwd=folder,
+        env=slurm.environ(env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def submitted(slurm, folder, *words):
+    """Submit; return the jobs."""
+    done = submit(slurm, folder, "--parsable", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [BatchJob(slurm, int(number), folder) for number in done.stdout.split()]
+
+
+def results(run):
+    """The completion record."""
+    return json.loads((run / "results.json").read_text())
+
+
+def said(run):
+    """All that the batch script and its ranks have written."""
+    return "\n".join(file.read_text() for file in sorted(run.glob("logs/slurm-*")))
+
+
+def small_job(**changes):
+    """Two epochs of a small task on two ranks."""
+    return family(ranks=2, tasks={"digit": family_task("digit", input="digits/images", epochs=2, ranks=2)}, **changes)
+
+
+@pytest.fixture(scope="module")
+def jobs(slurm, digits_file, tmp_path_factory):
+    """What is in the queue at the same time: a job beyond its limit, one by srun, and a sweep of two points."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("limit", "run", "sweep")}
+    for name, folder in folders.items():
+        write_job(folder, long_job() if name == "limit" else small_job(), digits_file)
+    nodes = ("--nodes=2", "--ntasks-per-node=1")
+    (limit,) = submitted(slurm, folders["limit"], *nodes, "--time=2", "--requeues=1")
+    (run,) = submitted(slurm, folders["run"], *nodes, "--time=10", "--launcher=srun")
+    points = ("--array", "--set=tasks.digit.epochs=1,2", "--throttle=1")
+    (sweep,) = submitted(slurm, folders["sweep"], *nodes, "--time=10", *points)
+    return {"limit": limit, "run": run, "sweep": sweep}
+
+
+def test_from_a_job_file_to_a_complete_run(jobs):
+    """The job trains on its nodes; record and Slurm's state say that it is complete, and whose attempt it was."""
+    job = jobs["run"].finish()
+    (run,) = (job.folder / "runs").iterdir()
+    found = results(run)
+
+    assert (job.state, job.facts["ExitCode"]) == ("COMPLETED", "0:0"), said(run)
+    assert (found["status"], found["attempt_id"]) == ("complete", f"{job.number}.0")
+    assert json.loads((run / "submission.json").read_text())["job"] == str(job.number)
+    assert re.search(r"^hpcmtl: .*: complete$", said(run), re.MULTILINE)
+    assert {rank["host"] for rank in json.loads((run / "environment.json").read_text())["ranks"]} <= {
+        f"n{i}" for i in range(1, 5)
+    }
+
+
+def test_a_sweep(jobs):
+    """Each point of an array has a run directory of its own, and is complete with its own change."""
+    job = jobs["sweep"]
+    (sweep,) = (job.folder / "runs").iterdir()
+    points = sorted(path for path in sweep.iterdir() if (path / "job.yaml").exists())
+    job.until(lambda _: all((point / "results.json").exists() for point in points))
+
+    assert len(points) == 2
+    assert [results(point)["status"] for point in points] == ["complete"] * 2, [said(point) for point in points]
+    assert ["epochs: 1" in (point / "job.yaml").read_text() for point in points] == [True, False]
+
+
+def test_more_points_than_an_array_may_have(slurm, jobs, digits_file, tmp_path):
+    """A sweep beyond the cluster's MaxArraySize of 9 is submitted as two arrays."""
+    write_job(tmp_path, small_job(), digits_file)
+    epochs = ",".join(map(str, range(1, 11)))
+    found = submitted(slurm, tmp_path, "--array", f"--set=tasks.digit.epochs={epochs}", "--extra=--hold")
+    sizes = [slurm.ask("squeue", "--noheader", "--array", f"--job={job.number}").count("\n") + 1 for job in found]
+    for job in found:
+        slurm.ask("scancel", str(job.number))
+
+    assert sizes == [9, 1]
+
+
+def test_slurm_checks_a_script(slurm, jobs, digits_file, tmp_path):
+    """`--test-only` has Slurm's word; what it refuses is said, and nothing is left on disk."""
+    write_job(tmp_path, small_job(), digits_file)
+    good = submit(slurm, tmp_path, "--test-only", "--time=5")
+    bad = submit(slurm, tmp_path, "--test-only", "--partition=nowhere")
+    refused = submit(slurm, tmp_path, "--partition=nowhere")
+
+    assert (good.returncode, bad.returncode, refused.returncode) == (0, 3, 3), good.stderr
+    assert "to start at" in good.stderr
+    assert "invalid partition specified: nowhere" in bad.stderr
+    assert "invalid partition specified: nowhere" in refused.stderr
+    assert list(tmp_path.glob("runs/*")) == []
+
+
+def test_a_time_limit(jobs):
+    """Before its limit the job stops with checkpoints, is requeued once and goes on; then it ends with 75."""
+    job = jobs["limit"].finish(300)
+    (run,) = (job.folder / "runs").iterdir()
+    attempts = [event for event in job.events if event["event"] == "job_started"]
+
+    assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("FAILED", "75:0", "1"), said(run)
+    assert results(run)["status"] == "stopped"
+    assert [event["attempt_id"] for event in attempts] == [f"{job.number}.0", f"{job.number}.1"]
+    assert "stopped with checkpoints; requeued by hpcmtl (1 of 1): resumes at layer" in said(run)
+    assert "stopped with checkpoints; all 1 further attempts are used" in said(run)
