@@ -91,12 +91,13 @@ def test_a_script_without_environment(outcomes):
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_job_over_four_nodes(outcomes, launcher):
-    """A real job trains over the four nodes to its end."""
+    """A real job trains over the four nodes to its end, and knows them apart although they are one host."""
     outcome = outcomes[f"train {launcher}"]
     (run,) = (outcomes["folder"] / f"runs-{launcher}").iterdir()
 
     assert outcome.code == 0, outcome.stderr
     assert json.loads((run / "results.json").read_text())["status"] == "complete"
+    assert json.loads((run / "environment.json").read_text())["hosts"] == NODES
 
 
 def test_both_launchers_train_alike(outcomes):
