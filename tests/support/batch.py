@@ -61,7 +61,7 @@ class Slurm:
         """Submit the lines of a batch script; its output is `job.out` in the folder, which it runs in."""
         (folder / "job.sh").write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
         words = ("--parsable", "--open-mode=append", "--output=job.out", *options)
-        return BatchJob(self, int(self.ask("sbatch", *words, "job.sh", folder=folder, env=env)), folder)
+        return BatchJob(self, self.ask("sbatch", *words, "job.sh", folder=folder, env=env), folder)
 
     def is_free(self) -> bool:
         """Whether all nodes are idle and there is no job."""
@@ -81,16 +81,21 @@ class Slurm:
 
 @dataclass(frozen=True)
 class BatchJob:
-    """A job in the queue, running, or over for less than five minutes: so long Slurm remembers it."""
+    """A job in the queue, running, or over for less than five minutes: so long Slurm remembers it.
+
+    Attributes:
+        number: its id; ``16_3`` for a point of an array.
+        folder: where its output or its runs are.
+    """
 
     slurm: Slurm
-    number: int
+    number: str
     folder: Path
 
     @property
     def facts(self) -> dict[str, str]:
         """What `scontrol show job` says, by key."""
-        shown = self.slurm.ask("scontrol", "--oneliner", "show", "job", str(self.number))
+        shown = self.slurm.ask("scontrol", "--oneliner", "show", "job", self.number)
         return dict(word.split("=", 1) for word in shown.split() if "=" in word)
 
     @property
@@ -118,9 +123,9 @@ class BatchJob:
         """Wait until its output holds a text."""
         return self.until(lambda job: text in job.output, timeout)
 
-    def until_event(self, event: str, timeout: float = 90) -> BatchJob:
-        """Wait for an event in the ledger of the one run in its folder."""
-        return self.until(lambda job: any(found["event"] == event for found in job.events), timeout)
+    def until_events(self, event: str, count: int = 1, timeout: float = 90) -> BatchJob:
+        """Wait until the ledger of the one run in its folder has so many of an event."""
+        return self.until(lambda job: [found["event"] for found in job.events].count(event) >= count, timeout)
 
     @property
     def events(self) -> list[dict[str, object]]:
