@@ -2,47 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
-from batch import BatchJob
+from batch import BatchJob, submit, submitted
 from jobs import family, family_task, long_job, write_job
 
 
-def submit(slurm, folder, *words, env=None):
-    """Run `hpcmtl submit job.yaml` in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "hpcmtl", "submit", "job.yaml", *words],
-        cwd=folder,
-        env=slurm.environ(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def submitted(slurm, folder, *words):
-    """Submit; return the jobs."""
-    done = submit(slurm, folder, "--parsable", *words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [BatchJob(slurm, number, folder) for number in done.stdout.split()]
-
-
-def results(run):
-    """The completion record."""
-    return json.loads((run / "results.json").read_text())
-
-
-def said(run):
-    """All that the batch script and its ranks have written."""
-    return "\n".join(file.read_text() for file in sorted(run.glob("logs/slurm-*")))
-
-
-def small_job(**changes):
+def small_job():
     """Two epochs of a small task on two ranks."""
-    return family(ranks=2, tasks={"digit": family_task("digit", input="digits/images", epochs=2, ranks=2)}, **changes)
+    return family(ranks=2, tasks={"digit": family_task("digit", input="digits/images", epochs=2, ranks=2)})
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +33,12 @@ def jobs(slurm, digits_file, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def points(slurm, jobs):
-    """The run directories of the sweep, when both points are over."""
+    """The two points of the sweep, when they are over: their run directories and records."""
     job = jobs["sweep"]
     for index in (0, 1):
         BatchJob(slurm, f"{job.number}_{index}", job.folder).finish()
-    return sorted(path for path in job.folder.glob("runs/*/*") if (path / "job.yaml").exists())
+    files = sorted(job.folder.glob("runs/*/*/results.json"))
+    return [(file.parent, json.loads(file.read_text())) for file in files]
 
 
 def test_a_stop_and_what_follows(slurm, jobs):
@@ -80,39 +49,37 @@ def test_a_stop_and_what_follows(slurm, jobs):
         job.until_events("layer_ended", [event["event"] for event in job.events].count("layer_ended") + 1)
         slurm.ask("scancel", "--batch", "--signal=USR1", job.number)
     job.finish()
-    (run,) = (job.folder / "runs").iterdir()
     attempts = [event["attempt_id"] for event in job.events if event["event"] == "job_started"]
 
-    assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("FAILED", "75:0", "1"), said(run)
-    assert results(run)["status"] == "stopped"
+    assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("FAILED", "75:0", "1"), job.said
+    assert job.record["status"] == "stopped"
     assert attempts == [f"{job.number}.0", f"{job.number}.1"]
-    assert "stopped with checkpoints; requeued by hpcmtl (1 of 1): resumes at layer" in said(run)
-    assert "stopped with checkpoints; all 1 further attempts are used" in said(run)
+    assert "stopped with checkpoints; requeued by hpcmtl (1 of 1): resumes at layer" in job.said
+    assert "stopped with checkpoints; all 1 further attempts are used" in job.said
 
 
 def test_from_a_job_file_to_a_complete_run(jobs):
     """The job trains on its nodes; record and Slurm's state say that it is complete, and whose attempt it was."""
     job = jobs["run"].finish()
-    (run,) = (job.folder / "runs").iterdir()
-    found = results(run)
+    found = job.record
 
-    assert (job.state, job.facts["ExitCode"]) == ("COMPLETED", "0:0"), said(run)
+    assert (job.state, job.facts["ExitCode"]) == ("COMPLETED", "0:0"), job.said
     assert (found["status"], found["attempt_id"]) == ("complete", f"{job.number}.0")
-    assert json.loads((run / "submission.json").read_text())["job"] == str(job.number)
-    assert re.search(r"^hpcmtl: .*: complete$", said(run), re.MULTILINE)
-    assert set(json.loads((run / "environment.json").read_text())["hosts"]) < {"n1", "n2", "n3", "n4"}
+    assert json.loads((job.run / "submission.json").read_text())["job"] == str(job.number)
+    assert re.search(r"^hpcmtl: .*: complete$", job.said, re.MULTILINE)
+    assert set(json.loads((job.run / "environment.json").read_text())["hosts"]) < {"n1", "n2", "n3", "n4"}
 
 
 def test_a_sweep(points):
     """Each point of an array has a run directory of its own, and is complete with its own change."""
-    assert [results(point)["status"] for point in points] == ["complete"] * 2, [said(point) for point in points]
-    assert ["epochs: 1" in (point / "job.yaml").read_text() for point in points] == [True, False]
+    assert [record["status"] for _, record in points] == ["complete"] * 2
+    assert ["epochs: 1" in (run / "job.yaml").read_text() for run, _ in points] == [True, False]
 
 
 def test_both_launchers_train_alike(jobs, points):
     """The same job on as many ranks has the same figures, whoever starts them."""
-    (run,) = (jobs["run"].finish().folder / "runs").iterdir()
-    metrics = [results(path)["tasks"]["digit"]["metrics"] for path in (run, points[1])]
+    records = (jobs["run"].finish().record, points[1][1])
+    metrics = [record["tasks"]["digit"]["metrics"] for record in records]
 
     assert metrics[0] == metrics[1]
     assert metrics[0]
@@ -144,9 +111,8 @@ def test_slurm_checks_a_script(slurm, jobs, digits_file, tmp_path):
 def test_a_time_limit(jobs):
     """Slurm's own USR1, a minute and more before the limit, stops a job with checkpoints; its code is 75."""
     job = jobs["limit"].finish(120)
-    (run,) = (job.folder / "runs").iterdir()
 
-    assert (job.state, job.facts["ExitCode"]) == ("FAILED", "75:0"), said(run)
-    assert results(run)["status"] == "stopped"
-    assert list(run.glob("checkpoints/digit/*.h5"))
-    assert "stopped with checkpoints; no further attempt was asked for" in said(run)
+    assert (job.state, job.facts["ExitCode"]) == ("FAILED", "75:0"), job.said
+    assert job.record["status"] == "stopped"
+    assert list(job.run.glob("checkpoints/digit/*.h5"))
+    assert "stopped with checkpoints; no further attempt was asked for" in job.said

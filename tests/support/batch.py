@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -123,6 +124,22 @@ class BatchJob:
         """Wait until its output holds a text."""
         return self.until(lambda job: text in job.output, timeout)
 
+    @property
+    def run(self) -> Path:
+        """The one run directory in its folder."""
+        (run,) = (self.folder / "runs").iterdir()
+        return run
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The completion record of that run."""
+        return json.loads((self.run / "results.json").read_text(encoding="utf-8"))
+
+    @property
+    def said(self) -> str:
+        """All that the script of `hpcmtl submit` and its ranks have written into that run."""
+        return "\n".join(file.read_text(encoding="utf-8") for file in sorted(self.run.glob("logs/slurm-*")))
+
     def until_events(self, event: str, count: int = 1, timeout: float = 90) -> BatchJob:
         """Wait until the ledger of the one run in its folder has so many of an event."""
         return self.until(lambda job: [found["event"] for found in job.events].count(event) >= count, timeout)
@@ -135,6 +152,26 @@ class BatchJob:
     def finish(self, timeout: float = 120) -> BatchJob:
         """Wait for the end; the test fails if it does not come."""
         return self.until(lambda job: job.state in _OVER, timeout)
+
+
+def submit(slurm: Slurm, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `hpcmtl submit job.yaml` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "hpcmtl", "submit", "job.yaml", *words],
+        cwd=folder,
+        env=slurm.environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def submitted(slurm: Slurm, folder: Path, *words: str) -> list[BatchJob]:
+    """Have `hpcmtl submit` submit the job file in a folder; return the jobs."""
+    done = submit(slurm, folder, "--parsable", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [BatchJob(slurm, number, folder) for number in done.stdout.split()]
 
 
 @contextlib.contextmanager
