@@ -113,22 +113,17 @@ END
 }
 
 belongs() { # belongs PID: a daemon of this cluster, a step's, or a process of a job; not who only uses the cluster
-    local variables
-    variables=$(tr '\0' '\n' 2>/dev/null <"/proc/$1/environ") || return 1
-    case $'\n'$variables$'\n' in
-        *$'\n'"HPCMTL_TEST_CLUSTER=$dir"$'\n'*) true ;;
-        *$'\n'"SLURM_CONF=$SLURM_CONF"$'\n'*)
-            grep -q '^SLURM_JOB_ID=' <<<"$variables" || [ "$(cat "/proc/$1/comm" 2>/dev/null)" = slurmstepd ]
-            ;;
-        *) false ;;
-    esac
+    local variables=/proc/$1/environ
+    grep -qzsxF "HPCMTL_TEST_CLUSTER=$dir" "$variables" && return
+    grep -qzsxF "SLURM_CONF=$SLURM_CONF" "$variables" || return 1
+    grep -qzs '^SLURM_JOB_ID=' "$variables" || grep -qsx slurmstepd "/proc/$1/comm"
 }
 
 ours() { # all living processes of the cluster
-    local proc pid
-    for proc in /proc/[0-9]*; do
-        pid=${proc#/proc/}
-        if [ "$pid" != $$ ] && belongs "$pid"; then echo "$pid"; fi
+    local file pid
+    for file in $(grep -lzsxF -e "HPCMTL_TEST_CLUSTER=$dir" -e "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ); do
+        pid=${file//[!0-9]/}
+        if belongs "$pid"; then echo "$pid"; fi
     done
 }
 

@@ -25,7 +25,7 @@ def jobs(slurm, digits_file, tmp_path_factory):
     found = {}
     for name, nodes in (("lost", "n[1-2]"), ("preempted", "n[3-4]")):
         folder = tmp_path_factory.mktemp(name)
-        task = family_task("digit", input="digits/images", epochs=40, layers=20, ranks=2)
+        task = family_task("digit", input="digits/images", epochs=30, layers=15, ranks=2)
         write_job(folder, family(ranks=2, tasks={"digit": task}), digits_file)
         words = ("--nodes=2", "--ntasks-per-node=1", "--time=10", f"--extra=--nodelist={nodes}")
         (found[name],) = submitted(slurm, folder, *words)
@@ -43,7 +43,7 @@ def assert_completed_by_the_second_attempt(job):
 
     assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("COMPLETED", "0:0", "1"), job.said
     assert (job.record["status"], job.record["attempt_id"]) == ("complete", f"{job.number}.1")
-    assert sorted(layers) == list(range(20))
+    assert sorted(layers) == list(range(15))
 
 
 def test_a_lost_node(jobs):

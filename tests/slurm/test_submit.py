@@ -5,12 +5,13 @@ import re
 
 import pytest
 from batch import BatchJob, submit, submitted
-from jobs import family, family_task, long_job, write_job
+from jobs import family, family_task, write_job
 
 
-def small_job():
-    """Two epochs of a small task on two ranks."""
-    return family(ranks=2, tasks={"digit": family_task("digit", input="digits/images", epochs=2, ranks=2)})
+def job_of(epochs, layers=None):
+    """A small task on two ranks, which trains about a second for ten epochs."""
+    task = family_task("digit", input="digits/images", epochs=epochs, ranks=2)
+    return family(ranks=2, tasks={"digit": task | ({"layers": layers} if layers else {})})
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def jobs(slurm, digits_file, tmp_path_factory):
     found = {}
     for name, more in words.items():
         folder = tmp_path_factory.mktemp(name)
-        write_job(folder, long_job() if name in {"limit", "stop"} else small_job(), digits_file)
+        write_job(folder, job_of(3000, layers=600) if name in {"limit", "stop"} else job_of(2), digits_file)
         (found[name],) = submitted(slurm, folder, *nodes, *more)
     return found
 
@@ -87,7 +88,7 @@ def test_both_launchers_train_alike(jobs, points):
 
 def test_more_points_than_an_array_may_have(slurm, jobs, digits_file, tmp_path):
     """A sweep beyond the cluster's MaxArraySize of 9 is submitted as two arrays."""
-    write_job(tmp_path, small_job(), digits_file)
+    write_job(tmp_path, job_of(2), digits_file)
     epochs = ",".join(map(str, range(1, 11)))
     found = submitted(slurm, tmp_path, "--array", f"--set=tasks.digit.epochs={epochs}", "--extra=--hold")
     sizes = [slurm.ask("squeue", "--noheader", "--array", f"--job={job.number}").count("\n") + 1 for job in found]
@@ -98,7 +99,7 @@ def test_more_points_than_an_array_may_have(slurm, jobs, digits_file, tmp_path):
 
 def test_slurm_checks_a_script(slurm, jobs, digits_file, tmp_path):
     """`--test-only` has Slurm's word; what it refuses is said, and nothing is left on disk."""
-    write_job(tmp_path, small_job(), digits_file)
+    write_job(tmp_path, job_of(2), digits_file)
     good = submit(slurm, tmp_path, "--test-only", "--time=5")
     refused = submit(slurm, tmp_path, "--partition=nowhere")
 
