@@ -120,11 +120,10 @@ belongs() { # belongs PID: a daemon of this cluster, a step's, or a process of a
 }
 
 ours() { # all living processes of the cluster
-    local file pid
-    for file in $(grep -lzsxF -e "HPCMTL_TEST_CLUSTER=$dir" -e "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ); do
-        pid=${file//[!0-9]/}
-        if belongs "$pid"; then echo "$pid"; fi
-    done
+    local file
+    while read -r file; do
+        if belongs "${file//[!0-9]/}"; then echo "${file//[!0-9]/}"; fi
+    done < <(grep -lzsxF -e "HPCMTL_TEST_CLUSTER=$dir" -e "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ)
 }
 
 pid_of() { # pid_of DAEMON: print it if it lives; its number may be another process by now
