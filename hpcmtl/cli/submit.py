@@ -74,9 +74,8 @@ def submit(  # noqa: PLR0917 - each is a word of the command line, given by name
         _tell(made, hand_in(made), parsable=parsable, as_json=as_json)
 
 
-_SETTINGS = frozenset(
-    "nodes ntasks_per_node cpus_per_task time partition account qos site launcher throttle requeues extra omit".split()
-)
+_SETTINGS = frozenset({"site", "nodes", "ntasks_per_node", "cpus_per_task", "time", "partition", "account", "qos"})
+_SETTINGS |= {"launcher", "throttle", "requeues", "extra", "omit"}
 
 
 def _kind(array: bool, benchmark: str | None) -> Kind:

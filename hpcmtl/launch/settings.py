@@ -49,9 +49,8 @@ class Source:
 
     def of(self, key: str) -> str:
         """Where exactly a key stands."""
-        if self.level is Level.ENVIRONMENT:
-            return self.name.format(key.upper())
-        return self.name.format(key.replace("_", "-") if self.level is Level.COMMAND_LINE else key)
+        spelt = {Level.ENVIRONMENT: key.upper(), Level.COMMAND_LINE: key.replace("_", "-")}
+        return self.name.replace("{}", spelt.get(self.level, key))
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,8 @@ class Settings:
             value = saying[-1].values[key]
             if key in {"extra", "omit"}:
                 value = [entry for source in saying for entry in source.values[key]]
-            elif key in _TIMES:
-                value = time_text(value)
             else:
-                saying = saying[-1:]
+                value, saying = time_text(value) if key in _TIMES else value, saying[-1:]
             told[key] = {"value": value, "from": ", ".join(source.of(key) for source in saying)}
         return told
 

@@ -121,7 +121,7 @@ def draft(request: Request) -> Draft:
         raise InputError([Problem("--set", f"{len(changes)} combinations of values; add --array for a run of each")])
     for key in changes[0]:
         if key == "ranks" or key.partition(".")[0] == "slurm":
-            text = "is the same for all points; use --nodes and --ntasks-per-node, --benchmark, or the options of submit"
+            text = "is the same for all points; use --nodes, --ntasks-per-node, --benchmark and the other options"
             raise InputError([Problem(f"--set {key}", text)])
     widths = request.widths if request.kind == "benchmark" else ()
     given = max(widths) if widths else raw.get("ranks")

@@ -19,14 +19,13 @@ def lists(draw):
     """A list of hosts as Slurm writes it, with the names that it stands for, made the slow and obvious way."""
     words, hosts = [], []
     for _ in range(draw(st.integers(1, 3))):
-        word, names = draw(TEXT), None
+        word = draw(TEXT)
         names = [word]
         for _ in range(draw(st.integers(0, 3))):
             parts, numbers = [], []
             for first, more, width in draw(st.lists(RANGE, min_size=1, max_size=3)):
-                padded = [str(number).zfill(width) for number in range(first, first + more + 1)]
-                width = len(padded[0])  # what Slurm goes by
-                padded = [str(number).zfill(width) for number in range(first, first + more + 1)]
+                places = max(width, len(str(first)))  # Slurm goes by the first number
+                padded = [str(number).zfill(places) for number in range(first, first + more + 1)]
                 parts.append(f"{padded[0]}-{padded[-1]}" if more else padded[0])
                 numbers += padded
             suffix = draw(st.sampled_from(["", "-ib", "r"]))
@@ -116,7 +115,7 @@ ALONE = MPIRUN | {"OMPI_COMM_WORLD_LOCAL_SIZE": "3", "PMIX_HOSTNAME": "n7"}
         (3, UNEVEN | ALONE, ("n7", "n7", "n7")),
         (1, {}, None),
     ],
-    ids="block fewer more cyclic plane step het mpirun daemons-step one-host shell".split(),
+    ids=["block", "fewer", "more", "cyclic", "plane", "step", "het", "mpirun", "daemons-step", "one-host", "shell"],
 )
 def test_hosts_by_rank(size, environ, hosts):
     """Hosts follow from the allocation, the step or the launcher; where these do not tell, nothing is made up."""
