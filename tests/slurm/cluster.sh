@@ -16,7 +16,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 packages=(slurm-wlm munge libpmix-dev)
 nodes=(n1 n2 n3 n4)
 daemons=(munged slurmctld "${nodes[@]}")
+cleared=(log state spool tmp jobcomp.txt munge.key)
 seconds=60 # an idle machine needs 3
+policy=/usr/sbin/policy-rc.d # says whether packages that are installed may start services
 export PATH=$PATH:/usr/sbin:/sbin
 
 fail() { say "$*"; exit 1; }
@@ -35,9 +37,9 @@ install_packages() {
         exit 77
     fi
     say "installing ${packages[*]} ..."
-    local log policy=/usr/sbin/policy-rc.d apt=(apt-get -o DPkg::Lock::Timeout=300)
+    local log apt=(apt-get -o DPkg::Lock::Timeout=300)
     log=$(mktemp)
-    if [ ! -e "$policy" ]; then # keeps the packages from starting services
+    if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod +x "$policy"
         trap 'rm -f "$policy"' EXIT
@@ -181,7 +183,7 @@ start() {
     fi
     install_packages
     stop
-    rm -rf "${dir:?}"/{log,state,spool,tmp,jobcomp.txt,munge.key}
+    rm -rf "${cleared[@]/#/${dir:?}/}"
     mkdir -p "$dir/log" "$dir/state" "${nodes[@]/#/$dir/spool/}" "${nodes[@]/#/$dir/tmp/}"
     write_configuration
     mungekey --create --keyfile="$dir/munge.key"
@@ -234,8 +236,14 @@ if [ "$1" = install ]; then
     install_packages
     exit
 fi
-mkdir -p "$dir"
-chmod 700 "$dir" || fail "$dir belongs to somebody else: name another DIR"
+if [ ! -e "$dir" ]; then
+    mkdir -p "$dir"
+    chmod 700 "$dir"
+fi
+if [ ! -O "$dir" ]; then fail "$dir belongs to somebody else: name another DIR"; fi
+for name in "${cleared[@]}"; do # a cluster's directories are cleared when it starts: they must be a cluster's
+    if [ -e "$dir/$name" ] && [ ! -f "$SLURM_CONF" ]; then fail "$dir has a $name of its own: name another DIR"; fi
+done
 exec 9>"$dir/lock"
 flock 9 # one start or stop at a time
 case $1 in
