@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import hpcmtl
-from hpcmtl.cli import add, cancel, doctor, logs, plan, run, schema, status, steer, validate
+from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
 from hpcmtl.cli.arguments import Json, RunsDirectory
 from hpcmtl.errors import HpcmtlError
 
@@ -27,6 +27,8 @@ app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("submit")(submit.submit)
+app.command("conclude")(conclude.conclude)
 app.command("resume")(run.resume)
 app.command("status")(status.status)
 app.command("logs")(logs.logs)

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 from hpcmtl.jobfile.fields import Callable_, Name, Reference, Size, SizeOrNone
 from hpcmtl.jobfile.models import Model, Spec
 from hpcmtl.jobfile.sections import Checkpoints, Layers
+from hpcmtl.jobfile.slurm import JobSlurm  # noqa: TC001 - pydantic reads annotations at run time
 
 FORMAT_VERSION: Literal[1] = 1
 
@@ -270,6 +271,9 @@ class Job(Spec):
     artifact_memory: SizeOrNone = Field(
         default=256 * 2**20,
         description="artifacts that a rank keeps in memory for tasks that need them; 0: files alone",
+    )
+    slurm: JobSlurm | None = Field(
+        default=None, description="what `hpcmtl submit` asks for; no part of what is trained"
     )
     checkpoints: Checkpoints = Checkpoints()
     modules: tuple[str, ...] = Field(default=(".",), description="folders of users' Python modules, as `data`")

@@ -1,6 +1,6 @@
 """What a process finds around it: its place among the ranks, and the facts that a run's results keep.
 
-The only reader of the launchers' environment variables.
+The only reader of the launchers' environment variables, with `hostlist.py`, which reads where ranks lie.
 """
 
 from __future__ import annotations
@@ -153,6 +153,44 @@ def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -
     if not 0.05 <= seconds <= 3600:
         raise EnvironmentUnfitError(f"HPCMTL_HEARTBEAT={text!r} is no time between 0.05 and 3600 seconds; write 5")
     return seconds
+
+
+def node_id(environ: Mapping[str, str] = os.environ) -> str:
+    """Name of the node that this process is on: HPCMTL_NODE_ID, else Slurm's name of it, else the host's.
+
+    Where one host plays several nodes, they have one host name, and only the former tell them apart.
+    """
+    return environ.get("HPCMTL_NODE_ID") or environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """The job of Slurm that this process is part of.
+
+    Attributes:
+        name: by which Slurm's commands mean it and no other; of a point of an array ``16_3``, as the plain id of the
+            last point means the whole array.
+        index: of a point of an array; None for other jobs.
+        ends: seconds since 1970 at which its time is up; None where Slurm does not say (before 23.02).
+    """
+
+    name: str
+    index: int | None
+    ends: float | None
+
+
+def batch_job(environ: Mapping[str, str] = os.environ) -> BatchJob | None:
+    """The job of Slurm that this process is part of, or None."""
+    job, array, index = (environ.get(f"SLURM_{key}", "") for key in ("JOB_ID", "ARRAY_JOB_ID", "ARRAY_TASK_ID"))
+    if not job.isdigit():
+        return None
+    ends = environ.get("SLURM_JOB_END_TIME", "")
+    in_array = array.isdigit() and index.isdigit()
+    return BatchJob(
+        f"{array}_{index}" if in_array else job,
+        int(index) if in_array else None,
+        float(ends) if ends.isdigit() else None,
+    )
 
 
 @dataclass(frozen=True)

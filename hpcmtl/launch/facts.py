@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.launch.cgroups import Limits, cgroup_limits
+from hpcmtl.launch.environment import node_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def rank_facts(runs: Path) -> RankFacts:
 
     memory, scratch = psutil.virtual_memory(), tempfile.gettempdir()
     return RankFacts(
-        host=socket.gethostname(),
+        host=node_id(),
         cores=tuple(sorted(os.sched_getaffinity(0))),
         limits=cgroup_limits(),
         memory_total=memory.total,

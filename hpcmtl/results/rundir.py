@@ -12,6 +12,7 @@ from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.strictjson import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -111,6 +112,38 @@ def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
         message = f"no run directory can be created here ({error.strerror}); name one that you can write to"
         raise InputError([Problem(str(root), message)]) from error
     return run
+
+
+def create_sweep(
+    root: Path, job: str, points: Sequence[str], now: datetime | None = None
+) -> tuple[Path, list[RunDirectory]]:
+    """Create ``<root>/<job>-sweep-<YYYYmmdd-HHMMSS>`` with a run directory for each point, or nothing of it.
+
+    Args:
+        root: directory of all runs; created if it is missing.
+        job: name of the job, no path.
+        points: names of the run directories.
+        now: time in the name; the local time if None.
+
+    Raises:
+        InputError: nothing can be created in `root`.
+    """
+    started = now or datetime.now(timezone.utc).astimezone()
+    sweep = None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        sweep = _take(root.resolve(), f"{job}-sweep-{started:%Y%m%d-%H%M%S}")
+        (sweep / "logs").mkdir()
+        runs = [RunDirectory(sweep / point) for point in points]
+        for run in runs:
+            run.path.mkdir()
+            _furnish(run)
+    except OSError as error:
+        if sweep is not None:
+            shutil.rmtree(sweep, ignore_errors=True)
+        message = f"no directory of a sweep can be created here ({error.strerror}); name one that you can write to"
+        raise InputError([Problem(str(root), message)]) from error
+    return sweep, runs
 
 
 def set_aside(run: RunDirectory) -> None:

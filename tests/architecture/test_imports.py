@@ -33,12 +33,13 @@ def test_the_blocker_blocks():
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["run", "--help"], ["validate"], ["plan"], ["plan", "--json"], ["schema"]]
+    "words",
+    [["--help"], ["run", "--help"], ["validate"], ["plan"], ["plan", "--json"], ["schema"], ["submit", "--dry-run"]],
 )
 def test_verbs_of_a_login_node(family_file, words):
-    """Help, validate, plan and schema work without mpi4py, mxnet and horovod."""
+    """Help, validate, plan, schema and submit work without mpi4py, mxnet and horovod."""
     argv = ["hpcmtl", *words]
-    if words[0] in {"validate", "plan"}:
+    if words[0] in {"validate", "plan", "submit"}:
         argv.append(str(family_file))
     out = run_blocked(f"sys.argv = {argv!r}\nfrom hpcmtl.cli.app import main\nmain()")
 
