@@ -237,14 +237,14 @@ def test_an_exit_0_without_a_record_is_no_success(batch, fake):
 
 
 def test_what_slurm_ends_is_left_to_slurm(batch, fake):
-    """TERM is not passed on, the script stays with the ranks until they have ended, and nothing is requeued."""
+    """Of TERM the ranks hear as USR1, the script stays with them until they have ended, and nothing is requeued."""
     _, start = batch
     process = start()
     until(fake.folder / "started")
     process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGUSR1)
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 75
+    assert (fake.folder / "got").read_text() == "usr1\n"
     assert "Slurm has ended the job" in err
     assert not any("requeue" in call for call in fake.calls() if call.startswith("scontrol"))
