@@ -25,6 +25,7 @@ class Attempt:
         restart: how the next one comes.
         stuck: neither it nor the one before brought the run further.
         in_slurm: it was part of a job of Slurm.
+        cancelled_by: who cancelled the whole job while it ran; empty if nobody did.
     """
 
     record: str | None
@@ -36,6 +37,7 @@ class Attempt:
     restart: Action = "requeue"
     stuck: bool = False
     in_slurm: bool = True
+    cancelled_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def decide(attempt: Attempt) -> Verdict:
 
 def _against(attempt: Attempt) -> str:
     """What speaks against another attempt; empty if nothing does."""
+    if attempt.cancelled_by:
+        return f"{attempt.cancelled_by} cancelled it: hpcmtl resume goes on with it"
     if not attempt.in_slurm:
         return "hpcmtl resume goes on with it"
     if attempt.ended_by_slurm and not attempt.at_limit:

@@ -15,6 +15,8 @@ from hpcmtl.launch import slurm
 from hpcmtl.launch.conclude import CLOSE_TO_END, Attempt, decide
 from hpcmtl.launch.environment import batch_job
 from hpcmtl.results.attempts import conclude_attempt, further_attempts, record_of, stuck, where_it_goes_on
+from hpcmtl.results.ledger import read
+from hpcmtl.results.record import last_attempt
 from hpcmtl.results.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def conclude(path: Path, ended: Ended, environ: Mapping[str, str] = os.environ) 
             restart="successor" if submission.get("restart") == "successor" else "requeue",
             stuck=in_vain,
             in_slurm=job is not None,
+            cancelled_by=_cancelled_by(RunDirectory(path), attempt),
         )
     )
     facts = {"attempt": attempt, "code": ended.code, "why": verdict.why, "progressed": progressed, "successor": ""}
@@ -120,6 +123,12 @@ def _at_limit(ended: Ended, submission: Mapping[str, Any], job: BatchJob | None)
     if limit is not None and ended.seconds >= limit - CLOSE_TO_END:
         return True
     return job is not None and job.ends is not None and time.time() >= job.ends - CLOSE_TO_END
+
+
+def _cancelled_by(run: RunDirectory, attempt: str) -> str:
+    """Who cancelled the whole job in this attempt."""
+    last = last_attempt(read(run.ledger_file) if run.ledger_file.exists() else ())
+    return last.cancelled_by if last.id == attempt else ""
 
 
 def _submission(path: Path) -> dict[str, Any]:
