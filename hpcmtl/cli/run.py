@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from hpcmtl import faults
 from hpcmtl.cli.arguments import JobFile, Measured, Policy, Ranks, RunsDirectory
 from hpcmtl.dispatch.signals import handled_by
 from hpcmtl.errors import HpcmtlError
@@ -77,6 +78,7 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path, 
 
 def _start_ranks(file: Path, ranks: int | None, policy: str | None, runs: Path, measured: Path | None) -> int:
     """Start the ranks by mpirun and stay with them; what is wrong with the job is said before that."""
+    faults.requested()
     prepared = prepare(file, ranks, policy)
     if measured is not None:
         measurements_of(measured)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hpcmtl import faults
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.control import Mailboxes
 from hpcmtl.dispatch.desk import Desk
@@ -109,6 +110,7 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
     boxes = Mailboxes()
     with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
         check_world(world, options.ranks)
+        asked = on_root(world, faults.requested)
         prepared = on_root(world, lambda: prepare(source, world.size, options.policy))
         sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
         framework = _framework(world, prepared.job)
@@ -116,10 +118,12 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         facts = probe(world, options.root)
         planned = on_root(world, lambda: _begin(prepared, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
+        faults.arm(asked, planned.directory.path, world.rank)
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
                 return _dispatch(world, boxes, planned, framework)
         finally:
+            faults.disarm()
             close_logs()
 
 

@@ -13,6 +13,7 @@ import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, final
 
+from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.rundir import fsync_directory
 from hpcmtl.results.strictjson import to_json
@@ -40,7 +41,7 @@ class Ledger:
         self._clock = clock
         self._lock = threading.Lock()
         whole = _parse(path.read_bytes(), path)[1] if path.exists() else 0
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         os.ftruncate(self._descriptor, whole)
         os.fsync(self._descriptor)
         fsync_directory(path.parent)
@@ -61,11 +62,14 @@ class Ledger:
             now = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
             line = (to_json({"time": now, "event": event, **fields}) + "\n").encode()
             before = os.fstat(self._descriptor).st_size
-            written = os.write(self._descriptor, line)
+            faults.reach(self.path, "begun")
+            written = os.write(self._descriptor, faults.torn(self.path, line))
+            faults.reach(self.path, "half")
             if written != len(line):  # the disk filled up in the middle of the line
                 os.ftruncate(self._descriptor, before)
                 raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
             os.fsync(self._descriptor)
+            faults.reach(self.path, "done")
 
     def close(self) -> None:
         """Close the file; nothing is left to be written."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl import faults
 from hpcmtl.data.hdf5 import numbers_in, write_dataset_file
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.data.shard import shard
@@ -124,7 +125,8 @@ class AppliedSession:
         with sequential_batches(
             self._sources, self._splits, self._batch_size, group.rank, group.size, piece=piece
         ) as batches:
-            for numbers, arrays in batches:
+            for step, (numbers, arrays) in enumerate(batches):
+                faults.at(self.context.task, layer, step)
                 made = self._network.outputs(arrays.pop(INPUT), self.part)
                 for key, rows in {**made, **arrays}.items():
                     kept.setdefault(key, []).append(rows)
