@@ -28,6 +28,7 @@ from hpcmtl.dispatch.gathering import Gathering
 from hpcmtl.dispatch.heartbeat import Beats
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
+from hpcmtl.dispatch.watchdog import Kill
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.handover import Question
 from hpcmtl.training.orders import LayerOrders
@@ -174,7 +175,7 @@ class ControlThread(threading.Thread):
         elif isinstance(message.value, Question):
             assert self._handover is not None, f"rank {message.source} asks for an artifact where none is kept"
             self._sending += self._handover.serve(message.source, message.value)
-        elif isinstance(message.value, Beats):
+        elif isinstance(message.value, Beats | Kill):
             if self._heart is not None:
                 self._heart.take(message.value, message.source)
         else:

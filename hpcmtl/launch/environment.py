@@ -121,13 +121,28 @@ def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -
     Raises:
         EnvironmentUnfitError: the variable is no such time.
     """
-    text = environ.get("HPCMTL_HEARTBEAT", "") or str(default)
+    return _seconds("HPCMTL_HEARTBEAT", (0.05, 3600), default, environ)
+
+
+def hung_seconds(default: float, environ: Mapping[str, str] = os.environ) -> float:
+    """Seconds after which a suspect rank is taken for dead: those of HPCMTL_HUNG_SECONDS, or the default; 0 for never.
+
+    Raises:
+        EnvironmentUnfitError: the variable is no such time.
+    """
+    return _seconds("HPCMTL_HUNG_SECONDS", (0, 86400), default, environ)
+
+
+def _seconds(name: str, span: tuple[float, float], default: float, environ: Mapping[str, str]) -> float:
+    text = environ.get(name, "") or str(default)
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 3600:
-        raise EnvironmentUnfitError(f"HPCMTL_HEARTBEAT={text!r} is no time between 0.05 and 3600 seconds; write 5")
+        seconds = -1.0
+    if not span[0] <= seconds <= span[1]:
+        raise EnvironmentUnfitError(
+            f"{name}={text!r} is no time between {span[0]:g} and {span[1]:g} seconds; write {default:g}"
+        )
     return seconds
 
 

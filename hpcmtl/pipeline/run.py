@@ -20,10 +20,11 @@ from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.heartbeat import Heart
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
+from hpcmtl.dispatch.watchdog import SECONDS_UNTIL_HUNG, Watchdog
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.exchange.handover import Handover
 from hpcmtl.exchange.shelf import Shelf
-from hpcmtl.launch.environment import heartbeat_seconds, require_world, run_facts
+from hpcmtl.launch.environment import heartbeat_seconds, hung_seconds, require_world, run_facts
 from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.crew import Crew, work
@@ -88,6 +89,7 @@ class _Run:
     facts: WorldFacts
     measured: Sequence[Measurement]
     heartbeat: float
+    hung: float
 
 
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
@@ -177,11 +179,12 @@ def _begin(prepared: Prepared, options: RunOptions, facts: WorldFacts) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
     measured = () if options.measured is None else measurements_of(options.measured)
     heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
+    hung = hung_seconds(SECONDS_UNTIL_HUNG)
     layer_plan = plan(prepared, Speedups(measured, facts.machine))
     directory = create(options.root, prepared.job.job)
     directory.job_file.write_text(yaml.safe_dump(prepared.resolved(), sort_keys=False), encoding="utf-8")
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(prepared, layer_plan, directory, options, facts, measured, heartbeat)
+    return _Run(prepared, layer_plan, directory, options, facts, measured, heartbeat, hung)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
@@ -203,7 +206,8 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
             dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
             observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
             desk = Desk(planned.directory.requests, dispatcher, observer, growing)
-            heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, observer)
+            hosts = planned.facts.hosts
+            heart = Heart(control_comm, hosts, planned.heartbeat, observer, Watchdog(hosts, planned.hung))
             work(world, Crew(control_comm, boxes, growing, framework, handover, heart, (dispatcher, desk)))
             desk.close()
             seconds = time.monotonic() - clock
