@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from hpcmtl import faults
 from hpcmtl.cli.arguments import JobFile, Measured, Policy, Ranks, RunsDirectory
 from hpcmtl.dispatch.signals import handled_by
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.launch.command import mpirun_command
-from hpcmtl.launch.environment import inside_mpi
+from hpcmtl.launch.environment import columns, inside_mpi
+from hpcmtl.launch.settings import check_settings
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.prepare import prepare
 
@@ -53,10 +53,10 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path, 
 
     world = mpi_world()
     mode = os.environ.get(_PROGRESS, "plain")
-    width = int(os.environ.get(_COLUMNS, "0")) or None
-    options = RunOptions(runs, ranks, policy, "live" if mode == "live" else "plain", width, measured)
     with abort_on_error(world):
         try:
+            width = columns()
+            options = RunOptions(runs, ranks, policy, "live" if mode == "live" else "plain", width, measured)
             result = run_job(file, options, world)
         except HpcmtlError as error:  # all ranks raise it alike: one of them says it, and all leave in peace
             if world.rank == 0:
@@ -78,11 +78,11 @@ def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path, 
 
 def _start_ranks(file: Path, ranks: int | None, policy: str | None, runs: Path, measured: Path | None) -> int:
     """Start the ranks by mpirun and stay with them; what is wrong with the job is said before that."""
-    faults.requested()
     prepared = prepare(file, ranks, policy)
     if measured is not None:
         measurements_of(measured)
     count = prepared.job.ranks
+    check_settings(count)
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", "run", str(file), "--ranks", str(count)]
     program += ["--runs", str(runs)] + (["--policy", policy] if policy else [])
     program += ["--measured", str(measured)] if measured else []

@@ -138,8 +138,9 @@ class ControlThread(threading.Thread):
             self._sender.close()
             self._receiver.close()
             self._stream.free()
-        except HopelessError as error:
+        except (HopelessError, OSError) as error:  # what has an OSError here is a disk: the ledger cannot be written
             _log.error("the run is ended: %s", error)
+            _log.debug("by this", exc_info=True)
             self._comm.abort(ExitCode.TASK_FAILED)
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
             _log.exception("the control thread of rank %d failed; the run is ended", self._comm.rank)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SECONDS_UNTIL_HUNG = 60.0  # of silence since a rank became suspect, unless HPCMTL_HUNG_SECONDS says otherwise
 SECONDS_TO_DIE = 10.0  # for a rank that was killed to be known as dead, or the run to be over
 
 

@@ -20,7 +20,7 @@ from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.heartbeat import Heart
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
-from hpcmtl.dispatch.watchdog import SECONDS_UNTIL_HUNG, Watchdog
+from hpcmtl.dispatch.watchdog import Watchdog
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.exchange.handover import Handover
 from hpcmtl.exchange.shelf import Shelf
@@ -36,8 +36,8 @@ from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.pipeline.probe import probe
 from hpcmtl.pipeline.result import result_of
 from hpcmtl.pipeline.statusfile import StatusFile
+from hpcmtl.results.live import SECONDS_BETWEEN_BEATS
 from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
-from hpcmtl.results.status import SECONDS_BETWEEN_BEATS
 from hpcmtl.results.summary import JobResult, to_dict
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _begin(prepared: Prepared, options: RunOptions, facts: WorldFacts) -> _Run:
     """Plan, and make the run directory with all that is known at the start."""
     measured = () if options.measured is None else measurements_of(options.measured)
     heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
-    hung = hung_seconds(SECONDS_UNTIL_HUNG)
+    hung = hung_seconds()
     layer_plan = plan(prepared, Speedups(measured, facts.machine))
     directory = create(options.root, prepared.job.job)
     directory.job_file.write_text(yaml.safe_dump(prepared.resolved(), sort_keys=False), encoding="utf-8")

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import threading
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, final
 
@@ -19,7 +20,7 @@ from hpcmtl.results.rundir import fsync_directory
 from hpcmtl.results.strictjson import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -100,6 +101,24 @@ def read(path: Path) -> list[dict[str, Any]]:
     return _parse(data, path)[0]
 
 
+@contextmanager
+def understanding(path: Path, number: int) -> Iterator[None]:
+    """Turn what an event lacks, or has of another type, into an error that names its place.
+
+    Args:
+        path: the ledger.
+        number: of the event, from 0; each has a line.
+
+    Raises:
+        InputError: a field that is read inside is not there, or not what it should be.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"this version of hpcmtl cannot read this event ({type(error).__name__}: {error})"
+        raise InputError([Problem(str(path), message, line=number + 1)]) from error
+
+
 def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
     """Return the events and the length in bytes of the whole lines."""
     events = []
@@ -122,4 +141,4 @@ def _event(line: bytes) -> dict[str, Any] | None:
         value = json.loads(line)
     except ValueError:
         return None
-    return value if isinstance(value, dict) and "event" in value else None
+    return value if isinstance(value, dict) and isinstance(value.get("event"), str) else None

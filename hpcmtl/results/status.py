@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.board import Board
-from hpcmtl.results.ledger import read
-from hpcmtl.results.progress import StepProgress
+from hpcmtl.results.ledger import read, understanding
+from hpcmtl.results.live import live_of
 from hpcmtl.results.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hpcmtl.results.board import TaskLine
 
 PATIENCE = 6  # beats without a word, after which a rank is suspect, or a run
-SECONDS_BETWEEN_BEATS = 5.0  # unless the user says otherwise
 
 
 def status_of(board: Board, now: float) -> dict[str, Any]:
@@ -65,22 +64,21 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     now = datetime.now(timezone.utc).timestamp() if now is None else now
     run = RunDirectory(path)
     board = _board(run)
-    live = _json(run.status_file) or {}
-    for name, task in live.get("tasks", {}).items():
-        if task.get("progress"):
-            board.progressed(StepProgress(task=name, **task["progress"]))
-    written = live.get("written", 0.0)
+    live = live_of(_json(run.status_file) or {})
+    for progress in live.progress:
+        board.progressed(progress)
+    written = live.written
     heard = max(written, board.latest)
     age = max(now - heard, 0.0) if heard else None
-    patience = PATIENCE * live.get("seconds_between_beats", SECONDS_BETWEEN_BEATS)
+    patience = PATIENCE * live.seconds_between_beats
     silent = not board.ended and age is not None and age > patience
     return {
         "run": str(path),
         **status_of(board, heard if silent else now),
         "age": age,
         "silent": silent,
-        "nodes": [_aged(node, now - written, patience) for node in live.get("nodes", [])],
-        "rank_beats": [_aged(beat, now - written, patience) for beat in live.get("rank_beats", [])],
+        "nodes": [_aged(node, now - written, patience) for node in live.nodes],
+        "rank_beats": [_aged(beat, now - written, patience) for beat in live.rank_beats],
     }
 
 
@@ -118,12 +116,13 @@ def _board(run: RunDirectory) -> Board:
         raise InputError([Problem(str(run.plan_file), "there is no plan in it, without which no task is known")])
     try:
         board = Board.of_plan(plan)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(run.plan_file), message)]) from error
-    for event in read(run.ledger_file) if run.ledger_file.exists() else ():
-        fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
-        board.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
+    for number, event in enumerate(read(run.ledger_file) if run.ledger_file.exists() else ()):
+        with understanding(run.ledger_file, number):
+            fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
+            board.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
     return board
 
 
