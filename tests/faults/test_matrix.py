@@ -138,6 +138,7 @@ def test_what_a_job_survives(start, sound):
         assert all(np.array_equal(expected[name], found[name]) for name in expected), task
     assert_discreet(sound, stat.S_IRWXG | stat.S_IRWXO)
     assert_discreet(run, stat.S_IWOTH)
+    assert stat.S_IMODE((run.directory / "events.jsonl").stat().st_mode) == 0o664
     assert [path for path in run.directory.rglob(".*") if "partial" in path.name] == []
 
 
