@@ -143,7 +143,7 @@ def _checked(text: str, kind: str, values: dict[str, Any]) -> Fault:
     if values.get("nth", 1) < 1 or values.get("attempt", 1) < 1:
         raise _refused(text, "`nth` and `attempt` count from 1")
     if "write" in values:
-        values.setdefault("stage", "done" if kind in DAMAGE else "half")
+        values.setdefault("stage", "done" if kind in DAMAGE else "begun" if kind == "slow" else "half")
     if kind == "slow":
         values["every"] = True
     return Fault(text, kind, **values)

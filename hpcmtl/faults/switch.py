@@ -57,14 +57,16 @@ class Switch:
         if stage == STAGES[0]:
             self._begin(path)
         for fault in self._faults:
-            if self._due.get(fault) == path and fault.stage == stage and self._claim(fault):
+            here = self._due.get(fault) == path and fault.stage == stage and fault.kind != "full"  # see `torn`
+            if here and self._claim(fault):
                 if fault.kind in DAMAGE:
                     self._say(fault)
                     _damage(path, fault.kind)
                 else:
                     self._happen(fault, OSError(errno.EIO, f"{os.strerror(errno.EIO)}, on purpose", str(path)))
         if stage == STAGES[-1]:
-            self._due = {fault: due for fault, due in self._due.items() if due != path}
+            with self._lock:
+                self._due = {fault: due for fault, due in self._due.items() if due != path}
 
     def torn(self, path: Path, data: Bytes) -> Bytes:
         """See `faults.torn`."""

@@ -116,6 +116,16 @@ def test_full_disk(tmp_path, armed, what):
     assert [event["layer"] for event in read(tmp_path / "events.jsonl")] == [0]
 
 
+def test_a_disk_that_stays_full(tmp_path, armed):
+    """With `every`, each write fails as the first did."""
+    armed("full:results,every")
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            write_json_atomically(tmp_path / "results.json", {"layer": 0})
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["truncate", "flip"])
 def test_damaged_checkpoint(tmp_path, armed, kind):
     """A checkpoint that was cut or has a flipped bit is refused by its name, and the one before it is used."""
