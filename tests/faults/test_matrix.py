@@ -17,7 +17,7 @@ from runs import PROGRAM
 
 from hpcmtl.exchange.store import read_sealed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 TEN_SECONDS = 10
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI-planted",
@@ -89,7 +89,7 @@ def with_umask(umask):
 @pytest.fixture(scope="module")
 def sound(start_once):
     """A run in which nothing goes wrong."""
-    return start_once(job(4), with_umask("077"), env=SECRETS).finish()
+    return start_once(job(4), with_umask("077"), env=SECRETS).finish(150)
 
 
 def arrays(run, task):
@@ -115,7 +115,7 @@ def assert_discreet(run, forbidden):
 
 def test_what_a_job_survives(start, sound):
     """Errors on all ranks, full disks and a slow rank cost tries: the weights are those of a sound run, bit by bit."""
-    run = start(job(4), with_umask("002"), env={**SECRETS, **WATCHED, "HPCMTL_FAULT": ";".join(SURVIVED)}).finish()
+    run = start(job(4), with_umask("002"), env={**SECRETS, **WATCHED, "HPCMTL_FAULT": ";".join(SURVIVED)}).finish(150)
     retried = [event for event in run.events if event["event"] == "task_retried"]
     layers = [event["layer"] for event in run.events if event["event"] == "layer_ended" and event["task"] == "digit"]
 
