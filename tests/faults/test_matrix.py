@@ -9,7 +9,6 @@ import stat
 import time
 from dataclasses import dataclass, field
 
-import h5py
 import numpy as np
 import pytest
 from jobs import family, family_task
@@ -92,14 +91,6 @@ def sound(start_once):
     return start_once(job(4), with_umask("077"), env=SECRETS).finish(150)
 
 
-def arrays(run, task):
-    """What a task published, by name."""
-    with h5py.File(run.directory / "artifacts" / f"{task}.h5", locking=False) as file:
-        found = {}
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
 def assert_discreet(run, forbidden):
     """No secret of the environment is in any file, and no file has permissions that the umask forbids."""
     written = list(run.directory.rglob("*"))
@@ -133,7 +124,7 @@ def test_what_a_job_survives(start, sound):
     assert "status.json could not be written: No space left" in run.log(0)
     assert len(list((run.directory / "faults").iterdir())) == len(SURVIVED)  # two for rank=all, none for slow
     for task in ("digit", "parity", "last"):
-        expected, found = arrays(sound, task), arrays(run, task)
+        expected, found = sound.arrays(task), run.arrays(task)
         assert expected.keys() == found.keys()
         assert all(np.array_equal(expected[name], found[name]) for name in expected), task
     assert_discreet(sound, stat.S_IRWXG | stat.S_IRWXO)
