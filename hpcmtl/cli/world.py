@@ -15,12 +15,15 @@ from rich.console import Console
 from hpcmtl.dispatch.signals import handled_by
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.launch.command import mpirun_command
+from hpcmtl.launch.environment import columns
+from hpcmtl.launch.variables import check_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.pipeline.run import RunOptions
+    from hpcmtl.results.progress import Mode
     from hpcmtl.results.summary import JobResult
 
 # What the ranks cannot find out by themselves: mpirun gives their stdout a terminal of its own, and their stderr none.
@@ -42,11 +45,11 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
 
     world = mpi_world()
     mode = os.environ.get(_PROGRESS, "plain")
-    width = int(os.environ.get(_COLUMNS, "0")) or None
-    how = RunOptions(progress="live" if mode == "live" else "plain", width=width, **options)  # type: ignore[arg-type]
     with abort_on_error(world):
         try:
-            result = call(how, world)
+            width = columns()
+            shown: Mode = "live" if mode == "live" else "plain"
+            result = call(RunOptions(progress=shown, width=width, **options), world)  # type: ignore[arg-type]
         except HpcmtlError as error:  # all ranks raise it alike: one of them says it, and all leave in peace
             if world.rank == 0:
                 print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is the command's voice
@@ -67,6 +70,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
 
 def start_ranks(count: int, words: Sequence[str]) -> int:
     """Start `hpcmtl` with these words on so many ranks by mpirun, and stay with them; return the exit code."""
+    check_settings(count)
     environment = dict(os.environ)
     if sys.stderr.isatty():
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})

@@ -29,6 +29,7 @@ from hpcmtl.dispatch.gathering import Gathering
 from hpcmtl.dispatch.heartbeat import Beats
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
+from hpcmtl.dispatch.watchdog import Kill
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.handover import Question
 from hpcmtl.training.orders import LayerOrders
@@ -143,8 +144,9 @@ class ControlThread(threading.Thread):
             self._sender.close()
             self._receiver.close()
             self._stream.free()
-        except HopelessError as error:
+        except (HopelessError, OSError) as error:  # what has an OSError here is a disk: the ledger cannot be written
             _log.error("the run is ended: %s", error)
+            _log.debug("by this", exc_info=True)
             self._comm.abort(ExitCode.TASK_FAILED)
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
             _log.exception("the control thread of rank %d failed; the run is ended", self._comm.rank)
@@ -181,7 +183,7 @@ class ControlThread(threading.Thread):
         elif isinstance(message.value, Question):
             assert self._handover is not None, f"rank {message.source} asks for an artifact where none is kept"
             self._sending += self._handover.serve(message.source, message.value)
-        elif isinstance(message.value, Beats):
+        elif isinstance(message.value, Beats | Kill):
             if self._heart is not None:
                 self._heart.take(message.value, message.source)
         else:

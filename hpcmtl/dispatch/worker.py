@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpcmtl import faults
 from hpcmtl.dispatch.commands import EndOfJob, LayerDone, LayerFailed, Release, RunLayer, TakeUp
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
@@ -73,7 +74,9 @@ class Worker:
 
     def _run(self, command: RunLayer) -> None:
         with layer_context(command.task, command.layer), self._reporting(command):
-            outcome = self._session(command).run_layer(command.layer)
+            session = self._session(command)
+            faults.at(command.task, command.layer)
+            outcome = session.run_layer(command.layer)
             _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
             if command.layer == command.layers - 1 and not outcome.stopped:
                 self._release(command.task, over=True)

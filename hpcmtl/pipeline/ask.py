@@ -42,9 +42,12 @@ def job_of(run: RunDirectory) -> dict[str, Any]:
         InputError: it cannot be read.
     """
     try:
-        return dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise InputError([Problem(str(run.job_file), f"the job of this run cannot be read: {error}")]) from error
+        job = dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
+        _ = {name: str(task["kind"]) for name, task in job["tasks"].items()}
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
+        message = f"the job of this run cannot be read ({type(error).__name__}: {error})"
+        raise InputError([Problem(str(run.job_file), message)]) from error
+    return job
 
 
 def require_running(run: RunDirectory) -> None:

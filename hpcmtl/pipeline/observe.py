@@ -70,7 +70,7 @@ class RunObserver:
             )
         elif event == "artifact_damaged":
             _log.warning("%s; its last layer runs again for %s", fields["message"], fields["consumer"])
-        elif event in {"rank_suspect", "rank_back"}:
+        elif event in {"rank_suspect", "rank_back", "rank_hung"}:
             _log.warning("%s", silence_in_words(event, fields))
         elif event == "task_ended":
             self._display.task_ended(fields["task"], fields["status"], fields["message"])
@@ -88,7 +88,10 @@ class RunObserver:
 
 
 def silence_in_words(event: str, fields: Mapping[str, Any]) -> str:
-    """Say that a rank has become suspect, or is back, and what it was at."""
+    """Say that a rank has become suspect, is back, or is taken for dead, and what it was at."""
+    if event == "rank_hung":
+        silence = f"no beat for {fields['seconds']:.0f} s"
+        return f"rank {fields['rank']} on {fields['host']} hangs: {silence}; taken for dead, at {fields['doing']}"
     at = f"at task {fields['task']}, layer {fields['layer']}" if "task" in fields else "waiting for work"
     at += f", step {fields['step']}" if fields.get("step") else ""
     if event == "rank_back":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hpcmtl import faults
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.control import Mailboxes
 from hpcmtl.dispatch.deadline import TimeLimit
@@ -21,10 +22,18 @@ from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.heartbeat import Heart
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
+from hpcmtl.dispatch.watchdog import Watchdog
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.exchange.handover import Handover
 from hpcmtl.exchange.shelf import Shelf
-from hpcmtl.launch.environment import attempt_id, heartbeat_seconds, require_world, run_facts, seconds_left
+from hpcmtl.launch.environment import (
+    attempt_id,
+    heartbeat_seconds,
+    hung_seconds,
+    require_world,
+    run_facts,
+    seconds_left,
+)
 from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.crew import Crew, work
@@ -38,8 +47,8 @@ from hpcmtl.pipeline.result import read_result, result_of
 from hpcmtl.pipeline.resume import Outset, take_up
 from hpcmtl.pipeline.statusfile import StatusFile
 from hpcmtl.results.ledger import read
+from hpcmtl.results.live import SECONDS_BETWEEN_BEATS
 from hpcmtl.results.rundir import RunDirectory, create, set_aside, write_json_atomically, write_text_atomically
-from hpcmtl.results.status import SECONDS_BETWEEN_BEATS
 from hpcmtl.results.summary import Attempt, JobResult, to_dict
 
 if TYPE_CHECKING:
@@ -91,6 +100,7 @@ class _Run:
     facts: WorldFacts
     measured: Sequence[Measurement]
     heartbeat: float
+    hung: float
     limit: TimeLimit | None
 
     @property
@@ -153,6 +163,7 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
     boxes = Mailboxes()
     with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
         check_world(world, options.ranks)
+        asked = on_root(world, faults.requested)
         outset = on_root(world, lambda: find(world.size))
         if outset.is_over:
             return on_root(world, lambda: read_result(outset))
@@ -162,10 +173,12 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
         facts = probe(world, options.root if outset.directory is None else outset.directory.path)
         planned = on_root(world, lambda: _begin(outset, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
+        faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
                 return _dispatch(world, boxes, planned, framework)
         finally:
+            faults.disarm()
             close_logs()
 
 
@@ -222,6 +235,7 @@ def _begin(outset: Outset, options: RunOptions, facts: WorldFacts) -> _Run:
     if outset.history.attempts and directory is not None:
         measured += measurements_of(directory.path)
     heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
+    hung = hung_seconds()
     layer_plan = plan(prepared, Speedups(measured, facts.machine))
     if directory is None:
         directory = create(options.root, prepared.job.job)
@@ -230,7 +244,7 @@ def _begin(outset: Outset, options: RunOptions, facts: WorldFacts) -> _Run:
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
     left = seconds_left(time.time())
     limit = None if left is None else TimeLimit(time.monotonic(), time.monotonic() + left)
-    return _Run(outset, layer_plan, directory, options, facts, measured, heartbeat, limit)
+    return _Run(outset, layer_plan, directory, options, facts, measured, heartbeat, hung, limit)
 
 
 def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
@@ -241,7 +255,9 @@ def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: F
     handover = Handover(control_comm, answers, Shelf(planned.prepared.job.artifact_memory))
 
     def on_this_rank(listener: RunObserver | None, helm: tuple[Dispatcher, Desk] | None = None) -> None:
-        heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, listener)
+        hosts = planned.facts.hosts
+        watchdog = None if listener is None else Watchdog(hosts, planned.hung)
+        heart = Heart(control_comm, hosts, planned.heartbeat, listener, watchdog)
         work(world, Crew(control_comm, boxes, growing, framework, handover, heart, helm, planned.limit))
 
     if world.rank == 0:

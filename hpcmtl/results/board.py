@@ -96,10 +96,12 @@ class Board:
     def of_plan(cls, plan: Mapping[str, Any]) -> Board:
         """A job that is about to begin; the plan as in `plan.json`."""
         tasks = {
-            task["name"]: TaskLine(task["kind"], task["layers"], (task["end"] - task["start"]) * task["width"])
+            str(task["name"]): TaskLine(
+                str(task["kind"]), int(task["layers"]), float((task["end"] - task["start"]) * task["width"])
+            )
             for task in plan["tasks"]
         }
-        return cls(tasks, plan["makespan"], ranks=plan["ranks"])
+        return cls(tasks, float(plan["makespan"]), ranks=int(plan["ranks"]))
 
     def take_event(self, event: Mapping[str, Any]) -> None:
         """Take in an event as it stands in the ledger."""
@@ -116,20 +118,21 @@ class Board:
         """
         self.latest = at
         if event == "job_started":
-            self.job, self.ranks, self.started, self.status = fields["job"], fields["ranks"], at, "running"
+            self.job, self.ranks = str(fields["job"]), int(fields["ranks"])
+            self.started, self.status = at, "running"
             self._begin_again()
         elif event == "job_ended":
-            self.ended, self.status = at, fields["status"]
+            self.ended, self.status = at, str(fields["status"])
             for line in self.tasks.values():
                 line.status = "stopped" if line.status in OPEN else line.status
         elif event == "stopping":
             self.status = "stopping"
         elif event == "rank_suspect":
-            self.suspects[fields["rank"]] = fields
+            self.suspects[int(fields["rank"])] = fields
         elif event == "rank_back":
-            self.suspects.pop(fields["rank"], None)
+            self.suspects.pop(int(fields["rank"]), None)
         elif "task" in fields:
-            self._take_task(self.tasks.setdefault(fields["task"], TaskLine()), event, fields, at)
+            self._take_task(self.tasks.setdefault(str(fields["task"]), TaskLine()), event, fields, at)
 
     def progressed(self, progress: StepProgress) -> None:
         """Note how far a layer is; late word of a layer that has ended is passed over."""
@@ -166,15 +169,15 @@ class Board:
     @staticmethod
     def _take_task(line: TaskLine, event: str, fields: Mapping[str, Any], at: float) -> None:
         if event == "layer_started":
-            first = fields["first_rank"]
-            line.status, line.layer, line.layers = "running", fields["layer"], fields["layers"]
-            line.ranks, line.since, line.progress = (first, first + fields["ranks"] - 1), at, None
+            first = int(fields["first_rank"])
+            line.status, line.layer, line.layers = "running", int(fields["layer"]), int(fields["layers"])
+            line.ranks, line.since, line.progress = (first, first + int(fields["ranks"]) - 1), at, None
             line.message = ""
         elif event in {"layer_ended", "layer_stopped"}:
             line.status, line.progress = "held", None
-            line.layers_done = fields["layer"] + (event == "layer_ended")
+            line.layers_done = int(fields["layer"]) + (event == "layer_ended")
         elif event == "task_retried":
             line.status = "waiting"
             line.message = f"try {fields['retry']} of {fields['retries']} after: {fields['message']}"
         elif event == "task_ended":
-            line.status, line.message = fields["status"], fields["message"]
+            line.status, line.message = str(fields["status"]), str(fields["message"])

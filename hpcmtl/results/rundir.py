@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.strictjson import to_json
 
@@ -171,15 +172,22 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file whole or not at all, as `write_json_atomically` does."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        with aside.open("wb", buffering=0) as file:
+            faults.reach(path, "begun")
+            left = memoryview(text.encode())
+            while left:  # a disk that is nearly full may take a part and say so
+                left = left[file.write(faults.torn(path, left)) :]
+                faults.reach(path, "half")
+            faults.reach(path, "closed")
             os.fsync(file.fileno())
+        faults.reach(path, "before-rename")
         aside.replace(path)
+        faults.reach(path, "after-rename")
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+    faults.reach(path, "done")
 
 
 def fsync_directory(path: Path) -> None:

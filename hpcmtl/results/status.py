@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.board import Board
-from hpcmtl.results.ledger import read
-from hpcmtl.results.progress import StepProgress
+from hpcmtl.results.ledger import read, understanding
+from hpcmtl.results.live import live_of
 from hpcmtl.results.record import last_attempt, record_of
 from hpcmtl.results.rundir import RunDirectory
 from hpcmtl.results.submission import Submission, read_submission
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hpcmtl.results.board import TaskLine
 
 PATIENCE = 6  # beats without a word, after which a rank is suspect, or a run
-SECONDS_BETWEEN_BEATS = 5.0  # unless the user says otherwise
 
 
 def status_of(board: Board, now: float) -> dict[str, Any]:
@@ -69,12 +68,14 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     run = RunDirectory(path)
     submission = read_submission(run)
     events = read(run.ledger_file) if run.ledger_file.exists() else []
-    live = _json(run.status_file) or {}
-    board = _board(run, events, live, submitted=submission is not None)
-    written = live.get("written", 0.0)
+    board = _board(run, events, submitted=submission is not None)
+    live = live_of(_json(run.status_file) or {})
+    for progress in live.progress:
+        board.progressed(progress)
+    written = live.written
     heard = max(written, board.latest) or (0.0 if submission else _begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
-    patience = PATIENCE * live.get("seconds_between_beats", SECONDS_BETWEEN_BEATS)
+    patience = PATIENCE * live.seconds_between_beats
     silent = not board.ended and age is not None and age > patience
     return {
         "run": str(path),
@@ -85,8 +86,8 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
         "age": age,
         "patience": patience,
         "silent": silent,
-        "nodes": [_aged(node, now - written, patience) for node in live.get("nodes", [])],
-        "rank_beats": [_aged(beat, now - written, patience) for beat in live.get("rank_beats", [])],
+        "nodes": [_aged(node, now - written, patience) for node in live.nodes],
+        "rank_beats": [_aged(beat, now - written, patience) for beat in live.rank_beats],
     }
 
 
@@ -139,10 +140,8 @@ def _submitted(submission: Submission) -> dict[str, Any]:
     return {"job_ids": list(submission.job_ids), "submitted": time, "cluster": submission.cluster}
 
 
-def _board(
-    run: RunDirectory, events: Sequence[Mapping[str, Any]], live: Mapping[str, Any], *, submitted: bool
-) -> Board:
-    """What the ledger tells, and of the steps what rank 0 wrote of them."""
+def _board(run: RunDirectory, events: Sequence[Mapping[str, Any]], *, submitted: bool) -> Board:
+    """What the ledger tells."""
     if submitted and run.job_file.exists() and not run.plan_file.exists() and not events:
         return Board({})
     if not run.plan_file.exists() and not run.ledger_file.exists():
@@ -153,14 +152,12 @@ def _board(
         raise InputError([Problem(str(run.plan_file), "there is no plan in it, without which no task is known")])
     try:
         board = Board.of_plan(plan)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(run.plan_file), message)]) from error
-    for event in events:
-        board.take_event(event)
-    for name, task in live.get("tasks", {}).items():
-        if task.get("progress"):
-            board.progressed(StepProgress(task=name, **task["progress"]))
+    for number, event in enumerate(events):
+        with understanding(run.ledger_file, number):
+            board.take_event(event)
     return board
 
 

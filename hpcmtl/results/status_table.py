@@ -87,8 +87,9 @@ def _chosen(tasks: Mapping[str, Any], most: int) -> dict[str, Any]:
     """The tasks to show: all, or of many those that run, went wrong, or are about to go on."""
     if len(tasks) <= most:
         return dict(tasks)
-    urgency = ("running", "failed", "held", "skipped", "stopped", "waiting", "complete")
-    first = sorted(tasks, key=lambda name: urgency.index(tasks[name]["status"]))[:most]
+    words = ("running", "failed", "held", "skipped", "stopped", "cancelled", "waiting", "complete")
+    urgency = {word: number for number, word in enumerate(words)}
+    first = sorted(tasks, key=lambda name: urgency.get(tasks[name]["status"], len(words)))[:most]
     return {name: task for name, task in tasks.items() if name in set(first)}
 
 
@@ -134,7 +135,7 @@ def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
 
 def _remarks(status: Mapping[str, Any]) -> Iterator[Text]:
     for suspect in status["suspects"]:
-        doing = f"task {suspect['task']}, layer {suspect['layer']}" if "task" in suspect else "no task"
+        doing = f"task {suspect['task']}, layer {suspect.get('layer', 0)}" if "task" in suspect else "no task"
         text = f"rank {suspect['rank']} is suspect: it stopped beating, at {doing}"
         yield Text(text, "yellow")
     for name, task in status["tasks"].items():

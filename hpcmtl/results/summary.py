@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pydantic import TypeAdapter
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
 
 JobStatus = Literal["complete", "failed", "incomplete", "stopped"]
@@ -104,6 +104,9 @@ class JobResult:
     attempt_id: str = ""
 
 
+_RESULT = TypeAdapter(JobResult)
+
+
 def to_dict(result: JobResult) -> dict[str, Any]:
     """Return what `results.json` holds: the fields by name, tasks as an object by their names."""
     fields = dataclasses.asdict(result)
@@ -115,12 +118,10 @@ def from_dict(values: Mapping[str, Any]) -> JobResult:
     """The result that `to_dict` was called on, from what JSON made of it.
 
     Raises:
-        TypeError: these are no fields of a result.
+        AttributeError, KeyError, TypeError, ValueError: these are no fields of a result.
     """
-    tasks = (
-        TaskResult(**{**task, "name": name, "ranks": tuple(task["ranks"])}) for name, task in values["tasks"].items()
-    )
-    return JobResult(**{**values, "tasks": tuple(tasks)})
+    tasks = [{**task, "name": name} for name, task in values["tasks"].items()]
+    return _RESULT.validate_python({**values, "tasks": tasks})
 
 
 def print_table(result: JobResult, console: Console) -> None:

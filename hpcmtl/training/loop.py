@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl import faults
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.results.progress import StepProgress
 from hpcmtl.training.learner import STEPS_IN_FLIGHT, StepInput
@@ -204,6 +205,7 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
     result = Trained(piece.start)
     for batch in batches:
         step = result.next_step
+        faults.at(piece.task, piece.layer, step - piece.start)
         learner.step(_step_input(batch, piece.objectives), learning_rate(agreement.schedule, step))
         result.next_step = step = step + 1
         epoch, rest = divmod(step, piece.steps_per_epoch)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import psutil
 import pytest
 from jobs import family, write_job
@@ -21,6 +22,8 @@ from hpcmtl.results import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "hpcmtl"]
@@ -104,6 +107,15 @@ class Run:
     def log(self, rank: int) -> str:
         """The log file of one rank."""
         return (self.directory / "logs" / f"rank.{rank:03d}.log").read_text(encoding="utf-8")
+
+    def arrays(self, task: str) -> dict[str, np.ndarray[Any, Any]]:
+        """What a task published, by name."""
+        found: dict[str, np.ndarray[Any, Any]] = {}
+        with h5py.File(self.directory / "artifacts" / f"{task}.h5", locking=False) as file:
+            file.visititems(
+                lambda name, each: found.update({name: each[()]}) if isinstance(each, h5py.Dataset) else None
+            )
+        return found
 
     def until(self, condition: Callable[[Run], Any], timeout: float = 60) -> Run:
         """Wait until a condition holds; the test fails if the run ends before, or it takes too long."""

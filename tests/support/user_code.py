@@ -157,24 +157,6 @@ def with_ranks_out_of_step(outputs, calls):
     return _dense(outputs)
 
 
-_calls = itertools.count(1)
-
-
-def stumbles(outputs, call):
-    """A network with which one allreduce of all in the run raises, on all ranks alike and before any has begun it."""
-    import horovod.mxnet as hvd
-
-    allreduce = getattr(hvd, "sound_allreduce", hvd.grouped_allreduce_)
-
-    def fail(*arguments, **keywords):
-        if next(_calls) == call:
-            raise RuntimeError(f"on purpose, at call {call}")
-        return allreduce(*arguments, **keywords)
-
-    hvd.sound_allreduce, hvd.grouped_allreduce_ = allreduce, fail
-    return _dense(outputs)
-
-
 def raises_in_the_background(outputs):
     """A network whose forward pass fails on MXNet's own threads, where the error comes out at a later call."""
     import mxnet as mx

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl import faults
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import numbers_in, write_dataset_file
 from hpcmtl.data.sequential import sequential_batches
@@ -125,7 +126,8 @@ class AppliedSession:
         with sequential_batches(
             self._sources, self._splits, self._batch_size, group.rank, group.size, piece=piece
         ) as batches:
-            for numbers, arrays in batches:
+            for step, (numbers, arrays) in enumerate(batches):
+                faults.at(self.context.task, layer, step)
                 made = self._network.outputs(arrays.pop(INPUT), self.part)
                 for key, rows in {**made, **arrays}.items():
                     kept.setdefault(key, []).append(rows)
