@@ -125,9 +125,9 @@ class _Agreement:
     """
 
     def __init__(self, piece: Piece, group: Communicator, hooks: Hooks) -> None:
-        self._piece = piece
-        self._group = group
-        self._hooks = hooks
+        self.piece = piece
+        self.group = group
+        self.hooks = hooks
         self.schedule, self._rate = piece.schedule, piece.rate
         self._met = self._known = piece.start
         self.losses = np.zeros((0, len(piece.objectives)))  # of the group, from the first step on
@@ -153,20 +153,20 @@ class _Agreement:
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         first_bad = float(self._known + bad[0]) if len(bad) else _NEVER
         seconds = time.perf_counter() - self._met_at
-        due = self._hooks.save is not None and not self.saving and self._hooks.save_due()
-        agreed = np.array([first_bad, -float(stop), -seconds, float(self._hooks.newest_rate()), -float(due)])
-        self._group.Allreduce(agreed, "min")
+        due = self.hooks.save is not None and not self.saving and self.hooks.save_due()
+        agreed = np.array([first_bad, -float(stop), -seconds, float(self.hooks.newest_rate()), -float(due)])
+        self.group.Allreduce(agreed, "min")
         if agreed[0] != _NEVER:
             self._fail(int(agreed[0]), losses)
         total = np.ascontiguousarray(losses)
         if total.size:
-            self._group.Allreduce(total)
+            self.group.Allreduce(total)
         self.losses = np.concatenate([self.losses, total])
         self._known += len(total)
         self.pace = -agreed[2] / max(step - self._met, 1)
-        if agreed[3] > self._rate and self._hooks.rate_agreed is not None:
+        if agreed[3] > self._rate and self.hooks.rate_agreed is not None:
             self._rate = int(agreed[3])
-            self.schedule = self._hooks.rate_agreed(self._rate, step)
+            self.schedule = self.hooks.rate_agreed(self._rate, step)
         ahead = int(SECONDS_BETWEEN_AGREEMENTS / max(self.pace, 1e-9))
         self.saving = bool(agreed[4] < 0)
         self._met, self._met_at = step, time.perf_counter()
@@ -174,9 +174,9 @@ class _Agreement:
         return bool(agreed[1] < 0)
 
     def _fail(self, bad: int, losses: np.ndarray[Any, Any]) -> None:
-        piece = self._piece
+        piece = self.piece
         total = np.ascontiguousarray(losses[bad - self._known])
-        self._group.Allreduce(total)
+        self.group.Allreduce(total)
         names = [f"{n} = {v}" for n, v in zip(piece.objectives, total, strict=True) if not np.isfinite(v)]
         epoch = bad // piece.steps_per_epoch
         raise TaskFailedError(
@@ -210,14 +210,7 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
         result.next_step = step = step + 1
         epoch, rest = divmod(step, piece.steps_per_epoch)
         if step >= agreement.next or step == piece.stop:
-            last, saving = step == piece.stop, agreement.saving
-            in_flight = 0 if last or saving else STEPS_IN_FLIGHT
-            stop = agreement.meet(step, learner.drain_losses(in_flight), hooks.stop_requested())
-            if group.rank == 0:
-                hooks.report(_progress(piece, step, agreement))
-            result.stopped = stop and not last
-            if saving and hooks.save is not None and not last and not stop:
-                hooks.save(step, _carried(piece, agreement.losses, step))
+            result.stopped = _meet(learner, agreement, step) and step < piece.stop
         if hooks.boundary is not None and not result.stopped:
             result.stopped = hooks.boundary(step) and step < piece.stop
         if rest == 0 and hooks.epoch_ended is not None:
@@ -229,6 +222,18 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
     result.losses = {n: total / known.steps for n, total in zip(piece.objectives, known.sums, strict=bool(known.steps))}
     result.tally = _carried(piece, agreement.losses, result.next_step)
     return result
+
+
+def _meet(learner: Learner, agreement: _Agreement, step: int) -> bool:
+    """Agree on how to go on after `step` steps, and make the checkpoint that was agreed on before; whether to stop."""
+    piece, hooks, saving = agreement.piece, agreement.hooks, agreement.saving
+    in_flight = 0 if step == piece.stop or saving else STEPS_IN_FLIGHT
+    stop = agreement.meet(step, learner.drain_losses(in_flight), hooks.stop_requested())
+    if agreement.group.rank == 0:
+        hooks.report(_progress(piece, step, agreement))
+    if saving and hooks.save is not None and step < piece.stop and not stop:
+        hooks.save(step, _carried(piece, agreement.losses, step))
+    return stop
 
 
 def _last_epoch(piece: Piece, losses: np.ndarray[Any, Any]) -> Tally:

@@ -197,7 +197,7 @@ def test_sealed_files(tmp_path):
 )
 def test_settings(family_file, monkeypatch, name, values):
     """Settings in the environment that make no sense are refused before a rank is started, by name, with a remedy."""
-    monkeypatch.setattr("hpcmtl.cli.run.mpirun_command", lambda *_: ["false"])  # what must not be reached
+    monkeypatch.setattr("hpcmtl.cli.world.mpirun_command", lambda *_: ["false"])  # what must not be reached
     before = state(family_file.parent)
     for value in values:
         with pytest.MonkeyPatch.context() as here:

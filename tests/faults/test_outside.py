@@ -7,7 +7,7 @@ from jobs import family, family_task
 from hpcmtl.errors import InputError
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir import RunDirectory, create
-from hpcmtl.training.session import artifact_file, checkpoint_file
+from hpcmtl.training.session import artifact_file, checkpoints_of
 
 WAYS_OUT = [
     "../out",
@@ -72,7 +72,7 @@ def test_names_in_code(tmp_path):
 def test_odd_names_stay_inside(tmp_path, name):
     """Names with dots, or as long as may be, lead to files of their own inside the run directory."""
     run = RunDirectory(tmp_path)
-    paths = [artifact_file(run, name), checkpoint_file(run, name, 3)]
+    paths = [artifact_file(run, name), checkpoints_of(run, name)]
 
     assert all(tmp_path in path.resolve().parents for path in paths)
     assert len({path.parent for path in paths}) == 2

@@ -16,7 +16,7 @@ from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.faults.request import STAGES, requested
 from hpcmtl.results.ledger import Ledger, read
 from hpcmtl.results.rundir import RunDirectory, write_json_atomically
-from hpcmtl.training.checkpoint import latest_checkpoint
+from hpcmtl.training.checkpoint import checkpoint_file, latest_checkpoint
 
 HERE = Path(__file__).parent
 STATE = {"weights": np.arange(30_000, dtype=np.float32) + 1, "bias": np.ones(3)}
@@ -52,15 +52,15 @@ def write_all(folder):
 
 def checkpoint(folder, layer):
     """Where a checkpoint lies."""
-    return folder / "checkpoints" / "digit" / f"layer-{layer:03d}.h5"
+    return checkpoint_file(folder / "checkpoints" / "digit", 10 * (layer + 1))
 
 
 def newest(folder):
     """The step that the second layer would go on from."""
 
     def found(comm):
-        context = SimpleNamespace(directory=RunDirectory(folder), task="digit", group=comm)
-        return latest_checkpoint(context, 1)
+        nobody = {"note": lambda _event, **_facts: None}
+        return latest_checkpoint(SimpleNamespace(directory=RunDirectory(folder), task="digit", group=comm, **nobody))
 
     (saved,) = run_ranks(1, found)
     assert np.array_equal(saved.state["weights"], STATE["weights"])
