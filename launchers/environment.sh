@@ -23,7 +23,8 @@ share_cores() { # set cores, and OMP_NUM_THREADS unless the user has; nproc woul
 }
 
 passed_on() { # names of the variables that ranks on other nodes must see as well
-    compgen -e | LC_ALL=C sort | grep -E '^(HPCMTL_.*|PYTHONPATH|OMP_NUM_THREADS|OMPI_MCA_mpi_yield_when_idle|HDF5_USE_FILE_LOCKING)$'
+    compgen -e | LC_ALL=C sort | grep -E '^(HPCMTL_.*|PYTHONPATH|OMP_NUM_THREADS|OMPI_MCA_mpi_yield_when_idle|HDF5_USE_FILE_LOCKING)$' |
+        grep -vx HPCMTL_NODE_ID # each node has its own
 }
 
 read_command() { # read_command -np RANKS [--] PROGRAM...: set ranks and program

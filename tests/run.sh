@@ -3,6 +3,7 @@
 #
 # usage: tests/run.sh [quick] [pytest options]        quick: without the tests marked slow, fewer examples
 #   HPCMTL_TESTS_AT_ONCE  tests side by side (default: 2)
+#   HPCMTL_SLURM_TESTS    required: fail where there can be no Slurm; no: leave its tests out (default: skip and say so)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -25,6 +26,6 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-shellcheck --external-sources launchers/*.sh tests/*.sh .ci/run
+shellcheck --external-sources launchers/*.sh tests/*.sh tests/slurm/*.sh .ci/run
 { set +x; } 2>/dev/null
 exec pytest -n "$at_once" --dist worksteal "${chosen[@]}" "$@"

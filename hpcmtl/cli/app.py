@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import hpcmtl
-from hpcmtl.cli import add, doctor, plan, run, schema, status, steer, validate
+from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
 from hpcmtl.cli.arguments import Json, RunsDirectory
 from hpcmtl.errors import HpcmtlError
 
@@ -20,18 +20,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 environment not fit, 75 stopped and resumable.",
+    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 environment not fit, 75 stopped and resumable, "
+    "124 `wait` ran out of time.",
 )
 app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("submit")(submit.submit)
+app.command("conclude")(conclude.conclude)
+app.command("resume")(run.resume)
 app.command("status")(status.status)
+app.command("logs")(logs.logs)
+app.command("wait")(status.wait)
 app.command("add")(add.add)
 app.command("set")(steer.set_)
 app.command("pause")(steer.pause)
 app.command("unpause")(steer.unpause)
-app.command("cancel")(steer.cancel)
+app.command("cancel")(cancel.cancel)
 
 
 @app.command("doctor")

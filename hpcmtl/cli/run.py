@@ -1,32 +1,25 @@
-"""`hpcmtl run`: plan and train a job."""
+"""`hpcmtl run` and `hpcmtl resume`: train a job, or go on with one."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
-from hpcmtl.cli.arguments import JobFile, Measured, NoFt, Policy, Ranks, RunsDirectory
-from hpcmtl.dispatch.signals import handled_by
-from hpcmtl.errors import HpcmtlError
-from hpcmtl.launch.command import mpirun_command
+from hpcmtl.cli.arguments import JobFile, Measured, NoFt, Policy, Ranks, Run, RunsDirectory
+from hpcmtl.cli.world import be_rank, start_ranks
 from hpcmtl.launch.environment import inside_mpi
+from hpcmtl.pipeline.ask import find_run
 from hpcmtl.pipeline.measured import measurements_of
 from hpcmtl.pipeline.prepare import prepare
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# What the ranks cannot find out by themselves: mpirun gives their stdout a terminal of its own, and their stderr none.
-_PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUMNS"
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+OtherJob = Annotated[
+    Path | None,
+    typer.Option("--job", metavar="FILE", help="A changed job file: in what has not begun.", show_default=False),
+]
 
 
 def run(
@@ -39,85 +32,53 @@ def run(
     no_ft: NoFt = False,
 ) -> None:
     """Plan and train a job; outside MPI this starts mpirun, inside it this process is one rank."""
-    if no_ft:
-        os.environ["HPCMTL_FT"] = "0"  # the launcher's word
     if inside_mpi():
-        _run_as_rank(file, ranks, policy, runs, measured)
-    else:
-        sys.exit(_start_ranks(file, ranks, policy, runs, measured))
+        from hpcmtl.pipeline.run import run as run_job
 
-
-def _run_as_rank(file: Path, ranks: int | None, policy: str | None, runs: Path, measured: Path | None) -> None:
-    from hpcmtl.communicators.base import RankLostError
-    from hpcmtl.communicators.mpi import leave
-    from hpcmtl.communicators.mpi import world as mpi_world
-    from hpcmtl.communicators.outcome import abort_on_error
-    from hpcmtl.pipeline.run import RunOptions, exit_code
-    from hpcmtl.pipeline.run import run as run_job
-    from hpcmtl.results.summary import print_table
-
-    world = mpi_world()
-    mode = os.environ.get(_PROGRESS, "plain")
-    width = int(os.environ.get(_COLUMNS, "0")) or None
-    options = RunOptions(runs, ranks, policy, "live" if mode == "live" else "plain", width, measured)
-    with abort_on_error(world):
-        try:
-            result = run_job(file, options, world)
-        except HpcmtlError as error:  # all ranks raise it alike: one of them says it, and all leave in peace
-            if world.rank == 0:
-                print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is the command's voice
-            code = int(error.exit_code)
-        else:
-            code = int(exit_code(result))
-            if world.rank == 0:
-                on_terminal = os.environ.get(_STDOUT) == "terminal"
-                # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that
-                # came before them on the other one.
-                print_table(
-                    result, Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
-                )
-        sys.stdout.flush()
-        with contextlib.suppress(RankLostError):
-            world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
-        leave(world, code if world.rank == 0 else 0)  # for the same reason; it returns where no rank was lost
-    sys.exit(code)
-
-
-def _start_ranks(file: Path, ranks: int | None, policy: str | None, runs: Path, measured: Path | None) -> int:
-    """Start the ranks by mpirun and stay with them; what is wrong with the job is said before that."""
-    prepared = prepare(file, ranks, policy)
+        be_rank(
+            lambda options, world: run_job(file, options, world),
+            root=runs,
+            ranks=ranks,
+            policy=policy,
+            measured=measured,
+        )
+    prepared = prepare(file, ranks, policy)  # what is wrong with the job is said before any rank is started
     if measured is not None:
         measurements_of(measured)
-    count = prepared.job.ranks
-    program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", "run", str(file), "--ranks", str(count)]
-    program += ["--runs", str(runs)] + (["--policy", policy] if policy else [])
-    program += ["--measured", str(measured)] if measured else []
-    environment = dict(os.environ)
-    if sys.stderr.isatty():
-        environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
-    if sys.stdout.isatty():
-        environment[_STDOUT] = "terminal"
-    # In a session of its own, so that Ctrl-C reaches only this process: mpirun would kill the ranks where they are.
-    ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
-        mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    with _forwarding_to(ranks_process):
-        return ranks_process.wait()
+    words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
+    words += ["--measured", str(measured)] if measured else []
+    sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], survive=not no_ft))
 
 
-@contextlib.contextmanager
-def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Turn the first signal into a request to stop with checkpoints, and the second into the end of the ranks."""
-    asked = False
+def resume(
+    name: Run,
+    ranks: Ranks = None,
+    job: OtherJob = None,
+    policy: Policy = None,
+    runs: RunsDirectory = Path("runs"),
+    *,
+    no_ft: NoFt = False,
+) -> None:
+    """Go on with a run that was stopped or died, on any number of ranks; finished tasks are not run again."""
+    from hpcmtl.pipeline.resume import take_up
 
-    def forward(number: int, _frame: object) -> None:
-        nonlocal asked
-        again, asked = asked, True  # first of all: the next signal may come in the middle of this one
-        name = signal.Signals(number).name
-        text = "ending the ranks" if again else "stopping at the next step boundary; once more ends the ranks at once"
-        # Not print: a second signal in the middle of it would meet a stream that refuses to be entered twice.
-        os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
-        process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
+    directory = find_run(name, runs).path
+    if inside_mpi():
+        from hpcmtl.pipeline.run import resume as resume_job
 
-    with handled_by(forward, _FORWARDED):
-        yield
+        be_rank(lambda options, world: resume_job(directory, job, options, world), ranks=ranks, policy=policy)
+    outset = take_up(directory, job, ranks, policy)
+    if outset.is_over:
+        from hpcmtl.pipeline.result import read_result
+        from hpcmtl.results.summary import print_table
+
+        print_table(read_result(outset), Console())
+        typer.echo("nothing is left to be done", err=True)
+        return
+    words = ["resume", str(directory), "--ranks", str(outset.prepared.job.ranks)]
+    words += ["--job", str(job)] if job else []
+    sys.exit(start_ranks(outset.prepared.job.ranks, [*words, *_policy(policy)], survive=not no_ft))
+
+
+def _policy(policy: str | None) -> list[str]:
+    return ["--policy", policy] if policy else []

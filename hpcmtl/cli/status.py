@@ -1,8 +1,9 @@
-"""`hpcmtl status`: how a run is doing, from its directory alone."""
+"""`hpcmtl status` and `hpcmtl wait`: how a run is doing, and how it ended."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ from rich.console import Console
 from rich.live import Live
 
 from hpcmtl.cli.arguments import Json
+from hpcmtl.pipeline.standing import looks, standing_of
 from hpcmtl.results.rundir import RunDirectory
-from hpcmtl.results.status import find_run, read_status
+from hpcmtl.results.status import find_run
 from hpcmtl.results.status_table import status_view
 from hpcmtl.results.strictjson import to_json
 from hpcmtl.results.summary import from_dict, print_table
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 SECONDS_BETWEEN_LOOKS = 2.0
-_GOING = frozenset({"preparing", "running", "stopping"})
-_CONSOLE = Console()
+TIMED_OUT = 124  # as `timeout` has it
 
 RunName = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Look again every 2 s until the job ends.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Directory in which runs are looked for by name.")]
+Seconds = Annotated[
+    float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.", show_default=False)
+]
 
 
 def status(
@@ -39,35 +43,64 @@ def status(
     if watch and as_json:
         raise typer.BadParameter("does not go with --json", param_hint="--watch")
     path = find_run(run, runs)
-    found: Mapping[str, Any] = read_status(path)
+    found: Mapping[str, Any] = standing_of(path)
     if as_json:
         typer.echo(to_json(found, indent=2))
         return
-    if watch and found["status"] in _GOING:
+    if watch and not found["over"]:
         found = _watch(path, found)
-    elif found["status"] in _GOING:
-        _CONSOLE.print(status_view(found))
-    if found["status"] not in _GOING:
+    if found["over"] and found["record"]:
         _print_end(path, found)
+    else:
+        Console().print(status_view(found))
+
+
+def wait(
+    run: RunName = Path("latest"), timeout: Seconds = None, as_json: Json = False, runs: Runs = Path("runs")
+) -> None:
+    """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time."""
+    path = find_run(run, runs)
+    end = None if timeout is None else time.monotonic() + timeout
+    said: object = None
+    found: Mapping[str, Any] = {}
+    code = TIMED_OUT
+    for found in looks(path, SECONDS_BETWEEN_LOOKS):
+        code = found["exit_code"] if found["over"] else TIMED_OUT
+        if found["over"] and found["sure"]:
+            break
+        if found["state"] != said:
+            said = found["state"]
+            print(f"hpcmtl: {found['state']}: {found['sentence']}", file=sys.stderr, flush=True)  # noqa: T201 - talk
+        if end is not None and time.monotonic() >= end:
+            code = TIMED_OUT
+            break
+    if as_json:
+        typer.echo(to_json(found, indent=2))
+    else:
+        typer.echo(f"{found['job'] or path}: {found['state']}: {found['sentence']}")
+    raise typer.Exit(code)
 
 
 def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Show a run until it has ended; the screen is then free for its end."""
-    most = max((_CONSOLE.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
-    with Live(status_view(found, most), console=_CONSOLE, auto_refresh=False, transient=True) as live:
-        while found["status"] in _GOING:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-            found = read_status(path)
+    console = Console()
+    most = max((console.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
+    with Live(status_view(found, most), console=console, auto_refresh=False, transient=True) as live:
+        for found in looks(path, SECONDS_BETWEEN_LOOKS):  # noqa: PLR1704 - the last one is returned
             live.update(status_view(found, most), refresh=True)
     return found
 
 
 def _print_end(path: Path, found: Mapping[str, Any]) -> None:
     """What the run itself printed at its end; without its results, where everything stood."""
+    console = Console()
     try:
         result = from_dict(json.loads(RunDirectory(path).results_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # it is there before the ledger has the end
-        _CONSOLE.print(status_view(found))
-    else:
-        print_table(result, _CONSOLE)
-        _CONSOLE.print(f"ended {datetime.fromtimestamp(found['ended']).astimezone():%Y-%m-%d %H:%M:%S}")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another version
+        console.print(status_view(found))
+        return
+    print_table(result, console)
+    if found["ended"]:  # the record is there before the ledger has the end
+        console.print(f"ended {datetime.fromtimestamp(found['ended']).astimezone():%Y-%m-%d %H:%M:%S}")
+    if found["state"] != found["record"] or found["job_ids"]:
+        console.print(found["sentence"], soft_wrap=True, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""`hpcmtl set`, `pause`, `unpause`, `cancel`: change a running job; each asks its run directory."""
+"""`hpcmtl set`, `pause`, `unpause`: change a running job; each asks its run directory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hpcmtl.errors import InputError, Problem
 from hpcmtl.pipeline.ask import ask, check, find_run
 from hpcmtl.results.requests import Request, new_request
 from hpcmtl.results.rundir import RunDirectory
+from hpcmtl.results.strictjson import to_json
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task.", show_default=False)]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the job's answer.")]
@@ -31,37 +32,31 @@ def set_(
     no_wait: NoWait = False,
 ) -> None:
     """Change the priority or the learning rate of a task of a running job."""
-    _send(run, runs, new_request("set", task, _values(settings)), 0.0 if no_wait else timeout)
+    change(run, runs, new_request("set", task, _values(settings)), 0.0 if no_wait else timeout)
 
 
 def pause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
     """Let a task of a running job stop with a checkpoint, give up its ranks, and wait."""
-    _send(run, runs, new_request("pause", task), 0.0 if no_wait else timeout)
+    change(run, runs, new_request("pause", task), 0.0 if no_wait else timeout)
 
 
 def unpause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
     """Let a paused task of a running job go on from its checkpoint."""
-    _send(run, runs, new_request("unpause", task), 0.0 if no_wait else timeout)
+    change(run, runs, new_request("unpause", task), 0.0 if no_wait else timeout)
 
 
-def cancel(
-    run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
-) -> None:
-    """End a task of a running job; what needs it is skipped, the rest goes on."""
-    _send(run, runs, new_request("cancel", task), 0.0 if no_wait else timeout)
-
-
-def _send(run: Path, runs: Path, request: Request, timeout: float) -> None:
+def change(run: Path, runs: Path, request: Request, timeout: float, *, as_json: bool = False) -> None:
+    """Check a request on a run and send it; see `send`."""
     directory = find_run(run, runs)
     check(directory, request)
-    send(directory, request, timeout)
+    send(directory, request, timeout, as_json=as_json)
 
 
-def send(run: RunDirectory, request: Request, timeout: float) -> None:
+def send(run: RunDirectory, request: Request, timeout: float, *, as_json: bool = False) -> None:
     """Ask, say the answer, and leave with an exit code that tells it: 0 accepted, 2 refused.
 
     Raises:
@@ -69,7 +64,10 @@ def send(run: RunDirectory, request: Request, timeout: float) -> None:
     """
     answer = ask(run, request, timeout)
     what = " ".join(filter(None, [request.verb, request.task]))
-    if answer is None:
+    if as_json and (answer is None or answer.accepted):
+        told = {"accepted": None, "message": ""} if answer is None else vars(answer)
+        typer.echo(to_json({"run": run.path, **request.told(), **told}, indent=2))
+    elif answer is None:
         typer.echo(f"{what}: left as {run.requests / request.id}.json")
     elif answer.accepted:
         typer.echo(f"{what}: accepted: {answer.message}")

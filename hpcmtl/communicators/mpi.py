@@ -55,8 +55,9 @@ def world() -> MpiCommunicator:
 def leave(world: Communicator, code: int) -> None:
     """End this process at once if a rank of the world was lost; else return.
 
-    After a death `MPI_Finalize` waits for ever at times (Open MPI 5.0.11, 3 of 12 runs). mpirun's exit code is the
-    first of the living ranks' that is not 0, and 0 if there is none: whoever was killed does not count.
+    After a death `MPI_Finalize` waits for ever at times (Open MPI 5.0.11; seen twice, on a loaded machine). mpirun's
+    exit code is the first of the living ranks' that is not 0, and 0 if there is none: those that were killed do not
+    count.
     """
     assert isinstance(world, MpiCommunicator)
     with suppress(NotImplementedError):  # an MPI without ULFM

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import h5py
 
+from hpcmtl import faults
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,13 +25,15 @@ class _Disc(io.FileIO):
     """
 
     error: OSError | None = None
+    path = Path()  # that the file will have
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # HDF5 hands out memoryviews
         """Write all of `data`; a raw file alone may write a part and say so."""
         left = memoryview(data)
         try:
             while left and self.error is None:
-                left = left[super().write(left) :]
+                left = left[super().write(faults.torn(self.path, left)) :]
+                faults.reach(self.path, "half")
         except OSError as error:
             self.error = error
         return len(data)
@@ -62,13 +66,19 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         with _Disc(partial, "x+") as disc:
+            disc.path = path
+            faults.reach(path, "begun")
             # No lock is taken: nobody else knows the name, and some parallel file systems have none.
             with h5py.File(disc, "w") as file:
                 yield file
             disc.check()
+            faults.reach(path, "closed")
             os.fsync(disc.fileno())
+        faults.reach(path, "before-rename")
         partial.replace(path)
+        faults.reach(path, "after-rename")
         _sync_directory(path.parent)
+        faults.reach(path, "done")
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
-    from hpcmtl.training.orders import Rate, RateTaken
+    from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
 
 
@@ -184,10 +184,11 @@ class StopWanted:
 
 
 @dataclass(frozen=True)
-class RateReport:
-    """A rate that was ordered has taken effect."""
+class Noted:
+    """Something has happened on a rank that the ledger should hold."""
 
-    taken: RateTaken
+    event: str
+    facts: Mapping[str, Any]
 
 
-Report = LayerDone | LayerFailed | Progressed | RateReport | StopWanted
+Report = LayerDone | LayerFailed | Progressed | Noted | StopWanted

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
-from hpcmtl.communicators.mailbox import Message, next_message
+from hpcmtl.communicators.mailbox import Message, Silence, next_message
 from hpcmtl.dispatch.commands import (
     Abandon,
     EndOfJob,
@@ -33,6 +33,7 @@ from hpcmtl.dispatch.regroup import OrphanedError, regroup
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
 from hpcmtl.dispatch.survivors import RollCall, left_of, renumbered, told_by
+from hpcmtl.dispatch.watchdog import Kill
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.handover import Question
 from hpcmtl.training.orders import LayerOrders
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # How long the thread may wait for a message before it looks at the clock and for signals again.
-_LOOK_ROUND_SECONDS = 0.05
+_LOOK_ROUND_SECONDS = 0.1
 # Between two looks for messages, at most: beside a layer, which needs the core more, and while the rank has none.
 _BUSY_PAUSE, _IDLE_PAUSE = 0.01, 0.003
 # As long as messages are under way: some transports get on with them only when they are looked at.
@@ -88,6 +89,7 @@ class ControlThread(threading.Thread):
         self._gathering = Gathering(comm.rank)
         self._heart = heart
         self._sending: list[SendHandle] = []
+        self._silence = Silence()
         self._ended = self._training = self._closing = False
         self._told_signal = False
         self._layer: RunLayer | None = None  # the last that was ordered
@@ -111,8 +113,9 @@ class ControlThread(threading.Thread):
                     self._go_on(error)
             with suppress(RankLostError):  # who dies now takes nothing with it
                 self._close()
-        except (HopelessError, OrphanedError) as error:
+        except (HopelessError, OrphanedError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
             _log.error("the run is ended: %s", error)
+            _log.debug("by this", exc_info=True)
             self._comm.abort(ExitCode.TASK_FAILED)
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
             _log.exception("the control thread of rank %d failed; the run is ended", self._comm.rank)
@@ -182,6 +185,7 @@ class ControlThread(threading.Thread):
             if time.monotonic() > self._stuck_at:
                 self._give_in()
         for report in self._boxes.take_reports():
+            self._silence.end()
             self._pass_on(self._own(report))
         if self._boxes.signal and not self._told_signal:
             self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
@@ -194,7 +198,7 @@ class ControlThread(threading.Thread):
         # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
         commands = self._stream if self._dispatcher is None else None
         longest = _BUSY_PAUSE if self._training else _IDLE_PAUSE
-        message = next_message(self._comm, self._boxes.wake, pause, commands, longest=longest)
+        message = next_message(self._comm, self._boxes.wake, pause, commands, longest=longest, silence=self._silence)
         if message is not None:
             self._take(message)
         if self._dispatcher is not None:
@@ -227,7 +231,7 @@ class ControlThread(threading.Thread):
         elif isinstance(message.value, Question):
             assert self._handover is not None, f"rank {message.source} asks for an artifact where none is kept"
             self._sending += self._handover.serve(message.source, message.value)
-        elif isinstance(message.value, Beats):
+        elif isinstance(message.value, Beats | Kill):
             if self._heart is not None:
                 self._heart.take(message.value, message.source)
         else:
@@ -279,7 +283,7 @@ class ControlThread(threading.Thread):
             self._abandon(command.number)
             return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
-            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken)
+            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken, command.number)
             self._training, self._layer, self._over = True, command, None
         self._boxes.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

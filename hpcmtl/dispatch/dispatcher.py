@@ -7,7 +7,6 @@ the scheduler moves it, or gives those ranks to another.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.ageing import age, seconds_a_class
@@ -15,14 +14,15 @@ from hpcmtl.dispatch.commands import (
     EndOfJob,
     LayerDone,
     LayerFailed,
+    Noted,
     Progressed,
-    RateReport,
     Release,
     RunLayer,
     StopLayer,
     StopTraining,
     StopWanted,
 )
+from hpcmtl.dispatch.history import go_on_from
 from hpcmtl.dispatch.recovery import abandoned, lose
 from hpcmtl.dispatch.state import Order, Running, homes, hopeless, remake, states_of, waits_for_somebody
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.dispatch.commands import Report
+    from hpcmtl.dispatch.history import Past
     from hpcmtl.dispatch.state import Observer, Scheduler, TaskState
     from hpcmtl.dispatch.survivors import RollCall
     from hpcmtl.layerplan.plan import LayerPlan
@@ -44,7 +45,6 @@ LATE_SECONDS = 300.0
 # A task that may be tried again waits so long, and twice as long each time after.
 FIRST_BACK_OFF_SECONDS = 1.0
 
-
 _FATES = {"failed": "failed", "skipped": "was skipped", "cancelled": "was cancelled"}
 
 
@@ -57,7 +57,7 @@ class Dispatcher:
         graph: TaskGraph,
         observer: Observer,
         scheduler: Scheduler,
-        finished_layers: Mapping[str, int] | None = None,
+        past: Mapping[str, Past] | None = None,
     ) -> None:
         """Take up a plan.
 
@@ -66,7 +66,7 @@ class Dispatcher:
             graph: what they need of each other.
             observer: is told everything.
             scheduler: says what starts when and where.
-            finished_layers: task -> layers that an earlier attempt finished.
+            past: task -> what earlier attempts did of it.
         """
         self.tasks = states_of(plan, graph)
         self._plan, self._graph = plan, graph
@@ -76,11 +76,8 @@ class Dispatcher:
         self._told_end = self._told_wait = False
         self._lost = False  # whether a task ended otherwise than complete, so that others may wait in vain
         self.expecting = False  # whether more tasks may be on their way: the job does not end before they are here
-        for name, count in (finished_layers or {}).items():
-            state = self.tasks[name]
-            state.layers_done, state.steps = count, None
-            if count == state.plan.layers:
-                state.status = "complete"
+        for name in self.tasks.keys() & (past or {}).keys():
+            go_on_from(self.tasks[name], (past or {})[name])
 
     @property
     def ranks(self) -> int:
@@ -100,6 +97,8 @@ class Dispatcher:
 
     def start(self, now: float) -> list[Order]:
         """The first orders."""
+        for state in [state for state in self.tasks.values() if state.cancelled and state.status is None]:
+            self.end(state, "cancelled", "was cancelled")  # by somebody, in an earlier attempt
         return self.go_on(now)
 
     def handle(self, report: Report, now: float) -> list[Order]:
@@ -110,11 +109,11 @@ class Dispatcher:
                 running.last_word = now
             self._observer.progressed(report.progress)
             return []
-        if isinstance(report, RateReport):
-            self._observer.record("rate_taken", **asdict(report.taken))
+        if isinstance(report, Noted):
+            self._observer.record(report.event, **report.facts)
             return []
         if isinstance(report, StopWanted):
-            return self._stop(f"rank {report.rank} got {report.signal}", now)
+            return self.stop(f"rank {report.rank} got {report.signal}", now)
         state = self.tasks[report.task]
         running = state.running
         if isinstance(report, LayerDone) and (running is None or report.number != running.number):
@@ -162,6 +161,7 @@ class Dispatcher:
         state.running, orders = None, []
         if running.torn and (running.failures or running.outcome is None):
             orders += self._release(state, running.block)
+            state.steps = None  # its newest checkpoint may lie inside the layer
             self._observer.record("layer_restarted", task=name, layer=running.layer)
         elif running.failures:
             orders += self._release(state, running.block)
@@ -170,7 +170,7 @@ class Dispatcher:
             assert running.outcome is not None, f"nobody said what came out of {name}, layer {running.layer}"
             outcome = running.outcome
             state.outcomes.append((width, outcome))
-            state.steps = None if state.steps is None else state.steps + outcome.steps
+            state.steps = outcome.reached
             state.held = running.block
             event = "layer_stopped" if outcome.stopped else "layer_ended"
             told = {**outcome.told(), **self._scheduler.layer_ended(state, running, outcome, now)}
@@ -243,7 +243,8 @@ class Dispatcher:
         self.tasks, self._plan, self._graph = states_of(plan, graph, self.tasks), plan, graph
         self._scheduler.extend(graph, plan)
 
-    def _stop(self, reason: str, now: float) -> list[Order]:
+    def stop(self, reason: str, now: float) -> list[Order]:
+        """Stop all layers with checkpoints, and end the job then; nothing if that is under way."""
         if self.stopping or self._told_end:
             return []
         self._stop_reason = reason

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.dispatch.commands import LayerDone, LayerFailed, Progressed, RunLayer
+from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.suspects import Watch
-from hpcmtl.launch.facts import memory_now
+from hpcmtl.dispatch.watchdog import Kill, carry_out
+from hpcmtl.launch.facts import born_at, memory_now
 from hpcmtl.launch.world import blocks_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
     from hpcmtl.dispatch.suspects import Silence
+    from hpcmtl.dispatch.watchdog import Hung, Watchdog
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +50,8 @@ class Beat:
         layer: of the task.
         step: of the layer, as last reported; only the group's first rank knows.
         steps_per_second: as last reported.
+        pid: of its process.
+        born: seconds since 1970 when that began.
     """
 
     rank: int
@@ -58,6 +63,8 @@ class Beat:
     layer: int = 0
     step: int = 0
     steps_per_second: float = 0.0
+    pid: int = 0
+    born: float = 0.0
 
     @property
     def doing(self) -> str:
@@ -90,7 +97,14 @@ class Listener(Protocol):
 class Heart:
     """The heart of one rank, for its control thread alone."""
 
-    def __init__(self, comm: Communicator, hosts: Sequence[str], interval: float, listener: Listener | None) -> None:
+    def __init__(
+        self,
+        comm: Communicator,
+        hosts: Sequence[str],
+        interval: float,
+        listener: Listener | None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         """Start to beat.
 
         Args:
@@ -98,6 +112,7 @@ class Heart:
             hosts: of each rank; the first rank of a host sends for all of it.
             interval: seconds between beats.
             listener: on rank 0.
+            watchdog: on rank 0, what says which silent ranks are taken for dead; None for none of them.
         """
         now = time.monotonic()
         self._comm, self._interval, self._listener, self._hosts = comm, interval, listener, tuple(hosts)
@@ -106,6 +121,8 @@ class Heart:
         self._to = node[0] if node[0] != comm.rank else 0
         below = set(node) if node[0] == comm.rank else set()  # who sends to this rank
         self._below = (below | ({block[0] for block in nodes.values()} if comm.rank == 0 else set())) - {comm.rank}
+        self._watchdog = watchdog
+        self._born = born_at(os.getpid()) or 0.0
         self._watch = Watch((rank for rank in range(comm.size) if rank), interval, now)
         self._used, self._beaten = time.process_time(), now
         self._looked, self._due = now, now + min(interval, SECONDS_BEFORE_FIRST_BEAT)
@@ -114,13 +131,15 @@ class Heart:
         self._gathered: dict[int, Beat] = {}
         self._steps: dict[str, int] = {}
         self._handle: SendHandle | None = None
+        self._orders: list[SendHandle] = []  # kept until the end: a request that is dropped may never leave
 
     def among(self, comm: Communicator, survivors: Sequence[int]) -> Heart:
         """The heart that goes on in its place when ranks were lost; on rank 0 these are named."""
         if self._listener is not None:
             for rank in sorted(set(range(self._comm.size)).difference(survivors)):
                 self._listener.record("rank_lost", rank=rank, host=self._hosts[rank], **self._at(rank))
-        heart = Heart(comm, [self._hosts[rank] for rank in survivors], self._interval, self._listener)
+        watchdog = None if self._watchdog is None else self._watchdog.among(survivors)
+        heart = Heart(comm, [self._hosts[rank] for rank in survivors], self._interval, self._listener, watchdog)
         heart._doing, heart._steps = self._doing, self._steps
         return heart
 
@@ -136,8 +155,12 @@ class Heart:
         elif isinstance(word, LayerDone | LayerFailed) and word.rank == self._comm.rank:
             self._doing = ("", 0, 0, 0.0)
 
-    def take(self, beats: Beats, source: int) -> None:
+    def take(self, word: Beats | Kill, source: int) -> None:
         """Take in beats that another rank sent; its last word may come while this rank has not stopped yet."""
+        if isinstance(word, Kill):
+            carry_out(word)
+            return
+        beats = word
         if beats.last:
             self._below.discard(source)
         for beat in beats.beats:
@@ -154,6 +177,8 @@ class Heart:
             self._looked = now
             for silence in self._watch.check(now):
                 self._tell(silence)
+            for hung in self._hung(now):
+                self._condemn(hung)
         if now < self._due or (self._handle is not None and not self._handle.test()):
             return
         self._due = now + self._interval
@@ -186,7 +211,35 @@ class Heart:
         self._used, self._beaten = used, now
         task, layer, step, pace = self._doing
         rss, available = memory_now()
-        return Beat(self._comm.rank, rss, cpu, os.getloadavg()[0], available, task, layer, step, pace)
+        load, process = os.getloadavg()[0], (os.getpid(), self._born)
+        return Beat(self._comm.rank, rss, cpu, load, available, task, layer, step, pace, *process)
+
+    def _hung(self, now: float) -> list[Hung]:
+        """The ranks that are taken for dead from now on."""
+        if self._watchdog is None:
+            return []
+        ages = {rank: self._watch.age(rank, now) for rank in self._watch.suspects}
+        return self._watchdog.look({rank: (age, age - self._watch.patience) for rank, age in ages.items()}, now)
+
+    def _condemn(self, hung: Hung) -> None:
+        """Have a rank that hangs killed.
+
+        Raises:
+            HopelessError: nobody can.
+        """
+        assert self._listener is not None, "rank 0 alone watches"
+        last = self._latest.get(hung.rank)
+        doing = last.doing if last is not None else "nothing that is known of"
+        facts = {"host": hung.host, "seconds": round(hung.seconds, 1), "doing": doing, "killer": hung.killer}
+        self._listener.record("rank_hung", rank=hung.rank, **facts)
+        if last is None or hung.killer is None:
+            why = "no other rank is on its host" if last is not None else "its process is not known"
+            raise HopelessError(f"rank {hung.rank} on {hung.host} hangs, and cannot be killed: {why}")
+        order = Kill(hung.rank, last.pid, last.born)
+        if hung.killer == self._comm.rank:
+            carry_out(order)
+        else:
+            self._orders.append(self._comm.isend(order, hung.killer))
 
     def _tell(self, silence: Silence) -> None:
         assert self._listener is not None, "rank 0 alone watches"

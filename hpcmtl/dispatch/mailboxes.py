@@ -5,9 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from hpcmtl.dispatch.commands import Progressed, RateReport, Renumbered, RunLayer
+from hpcmtl.dispatch.commands import Noted, Progressed, Renumbered, RunLayer
 from hpcmtl.dispatch.ground import Ground
 from hpcmtl.dispatch.survivors import never_begun
 from hpcmtl.training.orders import LayerOrders
@@ -44,7 +45,11 @@ class Mailboxes:
 
     def rate_taken(self, taken: RateTaken) -> None:
         """Leave word that a learning rate has taken effect."""
-        self.report(RateReport(taken))
+        self.note("rate_taken", **asdict(taken))
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Leave an event for the ledger."""
+        self.report(Noted(event, facts))
 
     def should_stop(self) -> bool:
         """Whether the layer that runs is to stop, by itself or with the whole job."""

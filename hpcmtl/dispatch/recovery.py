@@ -77,7 +77,7 @@ def _plan_again(dispatcher: Dispatcher, survivors: tuple[int, ...], now: float) 
     except InputError as error:
         dispatcher._plan = plan
         reason = "; ".join(str(problem) for problem in error.problems)
-        return dispatcher._stop(f"ranks were lost, and those left are too few: {reason}", now)
+        return dispatcher.stop(f"ranks were lost, and those left are too few: {reason}", now)
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpcmtl.dispatch.deadline import Punctual
 from hpcmtl.dispatch.foresight import Foresight
 from hpcmtl.dispatch.inorder import InOrder
 from hpcmtl.layerplan.policies import ADAPTIVE
@@ -11,12 +12,16 @@ from hpcmtl.layerplan.policies import ADAPTIVE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hpcmtl.dispatch.deadline import TimeLimit
     from hpcmtl.dispatch.state import Scheduler
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.speedup import Measurement
     from hpcmtl.taskgraph.graph import TaskGraph
 
 
-def scheduler_for(graph: TaskGraph, plan: LayerPlan, measurements: Iterable[Measurement] = ()) -> Scheduler:
+def scheduler_for(
+    graph: TaskGraph, plan: LayerPlan, measurements: Iterable[Measurement] = (), limit: TimeLimit | None = None
+) -> Scheduler:
     """Plans that were searched for are followed with foresight; the plain policies are what they say."""
-    return Foresight(graph, plan, measurements) if plan.policy in ADAPTIVE else InOrder(graph, plan)
+    found: Scheduler = Foresight(graph, plan, measurements) if plan.policy in ADAPTIVE else InOrder(graph, plan)
+    return found if limit is None else Punctual(found, limit)

@@ -102,6 +102,7 @@ class TaskState:
         aged: classes that it has gained by waiting.
         remade: whether its last layer was run again since its artifact was damaged.
         home: rank that answers for its artifact in memory: the first of those that completed it.
+        no_time: whether its next layer could not end before the time limit.
     """
 
     plan: PlannedTask
@@ -124,6 +125,7 @@ class TaskState:
     aged: int = 0
     remade: bool = False
     home: int | None = None
+    no_time: bool = False
 
     @property
     def waits(self) -> bool:
@@ -137,8 +139,8 @@ class TaskState:
 
     @property
     def held_back(self) -> bool:
-        """Whether no further layer of it may start, by somebody's wish."""
-        return self.paused or self.cancelled
+        """Whether no further layer of it may start: by somebody's wish, or for want of time."""
+        return self.paused or self.cancelled or self.no_time
 
 
 def hopeless(running: Running) -> HopelessError:
@@ -220,7 +222,7 @@ def _met(need: TaskState, live: frozenset[str]) -> bool:
 
 
 def held_back(tasks: Mapping[str, TaskState]) -> set[str]:
-    """Names of the tasks that cannot go on by somebody's wish: those held back, and all that need them."""
+    """Names of the tasks that cannot go on: those held back, and all that need them."""
     found: set[str] = set()
     for name, state in tasks.items():  # producers first
         if state.status is None and (state.held_back or not found.isdisjoint(state.needs)):

@@ -58,6 +58,9 @@ def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
         return _refused(f"the run {'has ended' if dispatcher.ended else 'is stopping'}")
     if request.verb not in VERBS:
         return _refused(f"there is no request {request.verb!r}{nearest(request.verb, VERBS)}")
+    if request.verb == "cancel" and not request.task:
+        orders = dispatcher.stop(f"{request.by} cancelled the job", now)
+        return Answer(True, "the job stops at the next step boundary, with checkpoints, and is not tried again"), orders
     state = dispatcher.tasks.get(request.task)
     if state is None:
         return _refused(f"there is no task {request.task!r}{nearest(request.task, dispatcher.tasks)}")

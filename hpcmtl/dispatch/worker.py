@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpcmtl import faults
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.dispatch.commands import (
     EndOfJob,
@@ -101,7 +102,9 @@ class Worker:
     def _run(self, command: RunLayer) -> None:
         self._ground.begin(command.number)
         with layer_context(command.task, command.layer), self._reporting(command):
-            outcome = self._session(command).run_layer(command.layer)
+            session = self._session(command)
+            faults.at(command.task, command.layer)
+            outcome = session.run_layer(command.layer)
             _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
             if command.layer == command.layers - 1 and not outcome.stopped:
                 self._release(command.task, over=True)
@@ -121,9 +124,12 @@ class Worker:
         return held.session
 
     def _moved(self, command: RunLayer, group: Communicator) -> Session | None:
-        """The session that this rank had for the task, on a new group; None unless all members had one."""
+        """The session that this rank had for the task, on a new group; None unless all members had one.
+
+        Where it is not known how far the task is, as when it lost a rank, the network begins with what files have.
+        """
         parked = self._parked.pop(command.task, None)
-        move = None if parked is None else parked.mover()
+        move = None if parked is None or command.step is None else parked.mover()
         if not all(group.allgather(move is not None)) or move is None:
             return None
         move(group, command.step)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,7 @@ _ANSWER, _ROWS = 1, 2
 
 @dataclass(frozen=True)
 class Listed:
-    """An array of an artifact: dtype, shape, and which rank of the world has which rows."""
+    """An array of an artifact: dtype, shape, and which rank of the world has which rows of which version."""
 
     name: str
     dtype: str
@@ -46,7 +46,6 @@ class Catalogue:
     """What an artifact in memory holds; `packed` says what lies in the bytes of its array, if it is parameters."""
 
     task: str
-    version: int
     arrays: Mapping[str, Listed]
     packed: PackedList = ()
 
@@ -58,13 +57,21 @@ class WantCatalogue:
     task: str
 
 
+class Part(NamedTuple):
+    """Rows start <= i < stop of an array, and their version: the number of the start of a layer that made them."""
+
+    name: str
+    start: int
+    stop: int
+    version: int
+
+
 @dataclass(frozen=True)
 class WantRows:
-    """The question for rows of arrays: (name, first row, row after the last)."""
+    """The question for rows of arrays."""
 
     task: str
-    version: int
-    parts: tuple[tuple[str, int, int], ...]
+    parts: tuple[Part, ...]
 
 
 Question = WantCatalogue | WantRows
@@ -120,7 +127,7 @@ class Handover:
         """Answer a question of another rank, without waiting; called by the control thread."""
         if isinstance(question, WantCatalogue):
             return [self._answers.isend(self._catalogues.get(question.task), source, _ANSWER)]
-        found = [self._take(question.task, question.version, part) for part in question.parts]
+        found = [self._take(question.task, part) for part in question.parts]
         if any(rows is None for rows in found):
             return [self._answers.isend(False, source, _ANSWER)]
         chunks = [chunk for rows in found if rows is not None for chunk in in_chunks(rows)]
@@ -156,38 +163,40 @@ class Handover:
         if sum(_bytes(arrays[name], moves[name]) for name in wanted) > self._shelf.limit:
             return None
         found = {name: np.empty(listed.shape, np.dtype(listed.dtype)) for name, listed in arrays.items()}
-        parts: dict[int, list[tuple[str, int, int]]] = {}
+        parts: dict[int, list[Part]] = {}
         for name in wanted:
             for move in moves[name]:
-                parts.setdefault(move.source, []).append((name, move.start, move.stop))
+                parts.setdefault(move.source, []).append(Part(name, move.start, move.stop, move.version))
         complete = False
         with self._one_at_a_time, suppress(RankLostError):
             complete = self._ask(catalogue, parts, found)
         return found if complete else None
 
     def _moves(self, catalogue: Catalogue, listed: Listed, spans: Sequence[tuple[int, int]]) -> tuple[Move, ...]:
-        mine = self._shelf.spans(catalogue.task, catalogue.version, listed.name)
-        own = [Block(self.rank, *span) for span in mine]
-        others = [block for block in listed.blocks if block.rank != self.rank or not mine]
+        own = [
+            Block(self.rank, max(start, block.start), min(stop, block.stop), version)
+            for start, stop, version in self._shelf.spans(catalogue.task, listed.name)
+            for block in listed.blocks
+            if version == block.version  # else what this rank has was made before
+        ]
+        others = [block for block in listed.blocks if block.rank != self.rank or not own]
         return plan_moves([*own, *others], [Block(self.rank, *span) for span in spans])
 
-    def _ask(
-        self, catalogue: Catalogue, parts: Mapping[int, list[tuple[str, int, int]]], into: Mapping[str, Any]
-    ) -> bool:
+    def _ask(self, catalogue: Catalogue, parts: Mapping[int, list[Part]], into: Mapping[str, Any]) -> bool:
         """Ask every rank for its parts, then take the answers; say whether all had what they were asked for."""
         others = [source for source in parts if source != self.rank]
         for source in others:
-            self._control.send(WantRows(catalogue.task, catalogue.version, tuple(parts[source])), source)
+            self._control.send(WantRows(catalogue.task, tuple(parts[source])), source)
         granted = True
-        for name, start, stop in parts.get(self.rank, []):
-            rows = self._take(catalogue.task, catalogue.version, (name, start, stop))
+        for part in parts.get(self.rank, []):
+            rows = self._take(catalogue.task, part)
             granted = granted and rows is not None
             if rows is not None:
-                into[name][start:stop] = rows
+                into[part.name][part.start : part.stop] = rows
         receiving = []
         for source in others:
             if self._answers.recv(source, _ANSWER):
-                targets = [into[name][start:stop] for name, start, stop in parts[source]]
+                targets = [into[part.name][part.start : part.stop] for part in parts[source]]
                 chunks = [chunk for target in targets for chunk in in_chunks(target)]
                 receiving += [self._answers.Irecv(chunk, source, _ROWS) for chunk in chunks]
             else:
@@ -196,9 +205,8 @@ class Handover:
             handle.wait()
         return granted
 
-    def _take(self, task: str, version: int, part: tuple[str, int, int]) -> np.ndarray[Any, Any] | None:
-        name, start, stop = part
-        return self._shelf.take(task, version, name, (start, stop))
+    def _take(self, task: str, part: Part) -> np.ndarray[Any, Any] | None:
+        return self._shelf.take(task, part.version, part.name, (part.start, part.stop))
 
 
 def _bytes(listed: Listed, moves: Sequence[Move]) -> int:

@@ -62,8 +62,8 @@ class Newest:
     """The answer to `Ask`.
 
     Attributes:
-        version: the newest; its parcel comes with the answer if the asker did not know it, and the producer has not
-            completed: then its artifact is the last version. -1 if there is none.
+        version: the newest, never below what the asker knows; its parcel comes with the answer if the asker did not
+            know it, and the producer has not completed: then its artifact is the last version. -1 if there is none.
         state: of the producer: `running`, `paused` (it waits to go on), or how it ended.
     """
 
@@ -120,9 +120,11 @@ class Office:
     def announce(self, running: Iterable[str], ended: Mapping[str, TaskStatus]) -> list[Reply]:
         """Take in which tasks run now, and which have ended how."""
         self._running, self._ended = frozenset(running), ended
-        for channel, (version, _) in self._newest.items():
+        for channel, (version, parcel) in [*self._newest.items()]:
             if ended.get(channel.task) == "complete":  # who asks from now on reads the artifact
                 self._newest[channel] = version, None
+            elif parcel is None:  # the artifact was damaged and is made again: nobody has that version
+                del self._newest[channel]
         return self._replies()
 
     def _replies(self) -> list[Reply]:
@@ -134,8 +136,8 @@ class Office:
         return replies
 
     def _answer(self, rank: int, ask: Ask) -> Reply | None:
-        version, parcel = self._newest.get(ask.channel, (-1, None))
-        task = ask.channel.task
+        newest, parcel = self._newest.get(ask.channel, (-1, None))
+        version, task = max(newest, ask.known), ask.channel.task
         state: State | TaskStatus = "running" if task in self._running else self._ended.get(task, "paused")
         if state == "running" and version < ask.least:
             return None

@@ -2,6 +2,9 @@
 
 Requests travel on one duplicate of the world and replies on another, so that rank 0 can ask itself. Arrays travel as
 buffers. There is at most one version of a task under way to the office: a producer never waits for its readers.
+
+How long one task waits for another is for the dispatcher to judge, who sees both. What bounds a wait here is that the
+office answers: who has waited for a while asks it for a sign of life.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ import logging
 import queue
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.communicators.mailbox import next_message
+from hpcmtl.communicators.base import CommunicationError
+from hpcmtl.communicators.mailbox import Silence, next_message
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.office import Ask, Contribute, Merged, Newest, Publish
 from hpcmtl.exchange.parcel import Parcel, opened, pack, send
@@ -31,6 +36,14 @@ _log = logging.getLogger(__name__)
 _LOOK_ROUND_SECONDS = 0.05
 # Who waits for another task says so this often; that the other is silent, the dispatcher sees for itself.
 SECONDS_BETWEEN_WARNINGS = 60.0
+# Warnings without a sign of life from the office, after which it counts as lost; not seconds, as who was himself
+# stopped for an hour has not waited that long.
+PATIENCE = 5
+
+
+@dataclass(frozen=True)
+class SignOfLife:
+    """The question whether the office works, and the answer that it does."""
 
 
 class Post:
@@ -40,6 +53,7 @@ class Post:
         self._requests, self._replies = requests, replies
         self._sending: dict[Channel, list[SendHandle]] = {}
         self._never = threading.Event()
+        self._unanswered = 0  # warnings since the office was asked for a sign of life; 0 where it has answered
 
     def publish(self, channel: Channel, version: int, arrays: Mapping[str, np.ndarray[Any, Any]]) -> bool:
         """Start to send a version, unless the one before is still under way; say which. The arrays are copied."""
@@ -49,19 +63,29 @@ class Post:
         return True
 
     def ask(self, ask: Ask) -> tuple[Newest, Parcel | None]:
-        """Wait for the answer to a question, see `Office`; the parcel comes if its version is new to the asker."""
+        """Wait for the answer to a question, see `Office`; the parcel comes if its version is new to the asker.
+
+        Raises:
+            CommunicationError: the office gives no sign of life.
+        """
         reply, parcel = self._call(ask, None, f"version {ask.least} of {ask.channel.task}")
         assert isinstance(reply, Newest)
         return reply, parcel
 
     def contribute(self, contribution: Contribute, parcel: Parcel) -> tuple[Merged, Parcel | None]:
-        """Wait for the end of a round of merging; the parcel is what its members have together."""
+        """Wait for the end of a round of merging; the parcel is what its members have together.
+
+        Raises:
+            CommunicationError: the office gives no sign of life.
+        """
         reply, merged = self._call(contribution, parcel, f"the other members of merge {contribution.merge}")
         assert isinstance(reply, Merged)
         return reply, merged
 
     def close(self) -> None:
         """Tell the office that nothing more comes from this rank."""
+        if self._unanswered:  # its answer must not be left under way
+            next_message(self._replies, self._never, SECONDS_BETWEEN_WARNINGS)
         last = send(self._requests, 0, None)
         for handle in [*(handle for handles in self._sending.values() for handle in handles), *last]:
             handle.wait()
@@ -69,11 +93,31 @@ class Post:
     def _call(self, request: Request, parcel: Parcel | None, awaited: str) -> tuple[Any, Parcel | None]:
         started = time.monotonic()
         sending = send(self._requests, 0, request, parcel)
-        while (message := next_message(self._replies, self._never, SECONDS_BETWEEN_WARNINGS)) is None:
-            _log.warning("waiting for %s since %.0f s", awaited, time.monotonic() - started)
+        reply: Any = SignOfLife()
+        while isinstance(reply, SignOfLife):
+            message = next_message(self._replies, self._never, SECONDS_BETWEEN_WARNINGS)
+            if message is None:
+                _log.warning("waiting for %s since %.0f s", awaited, time.monotonic() - started)
+                self._doubt(awaited)
+                continue
+            reply, found = opened(self._replies, message.source, message.value)
+            if isinstance(reply, SignOfLife):
+                self._unanswered = 0
         for handle in sending:
             handle.wait()
-        return opened(self._replies, message.source, message.value)
+        return reply, found
+
+    def _doubt(self, awaited: str) -> None:
+        """Ask the office whether it works, once; it is lost if it does not say so."""
+        if not self._unanswered:
+            send(self._requests, 0, SignOfLife())
+        self._unanswered += 1
+        if self._unanswered > PATIENCE:
+            raise CommunicationError(
+                f"rank {self._requests.rank}: the office on rank 0 gave no sign of life for "
+                f"{PATIENCE * SECONDS_BETWEEN_WARNINGS:.0f} s, while this rank waited for {awaited}: rank 0 is stuck "
+                "or cannot be reached; its log may say why, and `hpcmtl status` which ranks are still heard of"
+            )
 
 
 class OfficeThread(threading.Thread):
@@ -83,7 +127,7 @@ class OfficeThread(threading.Thread):
         super().__init__(name="office", daemon=True)
         self._requests, self._replies, self._office = requests, replies, office
         self._news: queue.SimpleQueue[tuple[tuple[str, ...], dict[str, TaskStatus]]] = queue.SimpleQueue()
-        self._wake = threading.Event()
+        self._wake, self._silence = threading.Event(), Silence()
         self._open = requests.size
         self._sending: list[SendHandle] = []
 
@@ -107,7 +151,7 @@ class OfficeThread(threading.Thread):
         self._wake.clear()
         while not self._news.empty():
             self._reply(self._office.announce(*self._news.get()))
-        message = next_message(self._requests, self._wake, _LOOK_ROUND_SECONDS)
+        message = next_message(self._requests, self._wake, _LOOK_ROUND_SECONDS, silence=self._silence)
         if message is not None:
             request, parcel = opened(self._requests, message.source, message.value)
             # What a rank says follows from orders that were given before: news of these come first.
@@ -115,6 +159,8 @@ class OfficeThread(threading.Thread):
                 self._reply(self._office.announce(*self._news.get()))
             if request is None:
                 self._open -= 1
+            elif isinstance(request, SignOfLife):
+                self._sending += send(self._replies, message.source, request)
             else:
                 self._reply(self._office.take(message.source, request, parcel))
         self._sending = [handle for handle in self._sending if not handle.test()]

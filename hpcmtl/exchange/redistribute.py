@@ -25,21 +25,27 @@ _TAG = 32
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The rows start <= i < stop of an array, and the rank that has or wants them."""
+    """The rows start <= i < stop of an array, and the rank that has or wants them.
+
+    Attributes:
+        version: of the rows, where they may have been made more than once.
+    """
 
     rank: int
     start: int
     stop: int
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The rows start <= i < stop go from rank `source` to rank `dest`, which may be the same."""
+    """The rows start <= i < stop, of this version, go from rank `source` to rank `dest`, which may be the same."""
 
     source: int
     dest: int
     start: int
     stop: int
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,10 @@ class Rows:
         return self.start + len(self.array)
 
 
-def dealt(ranks: Sequence[int], rows: int) -> tuple[Block, ...]:
+def dealt(ranks: Sequence[int], rows: int, version: int = 0) -> tuple[Block, ...]:
     """Deal rows out in contiguous blocks that differ by one row at most, as `data.shard` does it."""
     count = len(ranks)
-    return tuple(Block(rank, rows * i // count, rows * (i + 1) // count) for i, rank in enumerate(ranks))
+    return tuple(Block(rank, rows * i // count, rows * (i + 1) // count, version) for i, rank in enumerate(ranks))
 
 
 def plan_moves(have: Iterable[Block], want: Iterable[Block]) -> tuple[Move, ...]:
@@ -86,7 +92,7 @@ def plan_moves(have: Iterable[Block], want: Iterable[Block]) -> tuple[Move, ...]
             start, stop = max(at, kept.start), min(kept.stop, wanted.stop)
             if start < stop:
                 moves += _from_others(ordered, reach, Block(wanted.rank, at, start))
-                moves.append(Move(wanted.rank, wanted.rank, start, stop))
+                moves.append(Move(wanted.rank, wanted.rank, start, stop, kept.version))
                 at = stop
         moves += _from_others(ordered, reach, Block(wanted.rank, at, wanted.stop))
     return tuple(moves)
@@ -101,7 +107,7 @@ def _from_others(ordered: Sequence[Block], reach: Sequence[int], wanted: Block) 
             break
         if block.stop > at:
             stop = min(block.stop, wanted.stop)
-            yield Move(block.rank, wanted.rank, at, stop)
+            yield Move(block.rank, wanted.rank, at, stop, block.version)
             at = stop
     if at < wanted.stop:
         raise ValueError(f"rank {wanted.rank} wants the rows {at} to {wanted.stop - 1}: nobody has row {at}")

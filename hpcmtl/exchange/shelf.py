@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Kept:
-    """The rows of one version of one artifact, by the name of the array."""
+    """The rows of one artifact, by the name of the array, each with its version."""
 
-    version: int
-    rows: dict[str, list[Rows]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[int, Rows]]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return sum(rows.array.nbytes for pieces in self.rows.values() for rows in pieces)
+        return sum(rows.array.nbytes for pieces in self.rows.values() for _, rows in pieces)
 
 
 class Shelf:
@@ -42,14 +41,13 @@ class Shelf:
     def put(self, task: str, version: int, pieces: Mapping[str, Rows]) -> None:
         """Keep rows of a task's artifact; nobody may change them afterwards.
 
-        Those of another version of the same artifact are dropped. What alone is larger than the limit is not kept.
+        Those in the same places, of whatever version, are dropped. What alone is larger than the limit is not kept.
         """
         size = sum(rows.array.nbytes for rows in pieces.values())
         with self._lock:
-            kept = self._kept.get(task)
-            if kept is None or kept.version != version:
-                self._kept.pop(task, None)
-                kept = _Kept(version)
+            kept = self._kept.get(task, _Kept())
+            for name, rows in pieces.items():
+                kept.rows[name] = [piece for piece in kept.rows.get(name, []) if not _meet(piece[1], rows)]
             if kept.size + size > self.limit:
                 self._kept.pop(task, None)
                 return
@@ -58,23 +56,26 @@ class Shelf:
                 del self._kept[oldest]
             self._kept[task] = kept
             for name, rows in pieces.items():
-                others = [piece for piece in kept.rows.get(name, []) if piece.start != rows.start]
-                kept.rows[name] = [*others, rows]
+                kept.rows[name].append((version, rows))
 
-    def spans(self, task: str, version: int, name: str) -> list[tuple[int, int]]:
-        """Which rows of an array are here, as pairs of the first and the one after the last."""
+    def spans(self, task: str, name: str) -> list[tuple[int, int, int]]:
+        """Which rows of an array are here: the first, the one after the last, and the version."""
         with self._lock:
-            return [(rows.start, rows.stop) for rows in self._pieces(task, version, name)]
+            return [(rows.start, rows.stop, version) for version, rows in self._pieces(task, name)]
 
     def take(self, task: str, version: int, name: str, span: tuple[int, int]) -> np.ndarray[Any, Any] | None:
         """Rows of an array as they lie here, not to be changed; None if they are not here (any more)."""
         start, stop = span
         with self._lock:
-            for rows in self._pieces(task, version, name):
-                if rows.start <= start and stop <= rows.stop:
+            for made, rows in self._pieces(task, name):
+                if made == version and rows.start <= start and stop <= rows.stop:
                     return rows.array[start - rows.start : stop - rows.start]
         return None
 
-    def _pieces(self, task: str, version: int, name: str) -> list[Rows]:
+    def _pieces(self, task: str, name: str) -> list[tuple[int, Rows]]:
         kept = self._kept.get(task)
-        return [] if kept is None or kept.version != version else kept.rows.get(name, [])
+        return [] if kept is None else kept.rows.get(name, [])
+
+
+def _meet(one: Rows, other: Rows) -> bool:
+    return max(one.start, other.start) < min(one.stop, other.stop)

@@ -32,7 +32,8 @@ SizeOrNone = Annotated[
     Field(ge=0),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+# Names become names of files: most file systems take up to 255 bytes, with our endings and marks of unfinished files.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=100)]
 Reference = Annotated[
     str,
     Field(pattern=r"^[^/\s]+/[^/\s]+$", description="source/dataset: a data name or a task, and an array"),

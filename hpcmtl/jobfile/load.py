@@ -188,13 +188,22 @@ def _collect_lines(node: yaml.Node, path: Path_, lines: dict[Path_, int]) -> Ite
             yield from _collect_lines(value, here, lines)
 
 
-def _explain(raw: Any, detail: ErrorDetails) -> tuple[Path_, str]:
+def findings(model: type[BaseModel], raw: Any) -> list[Finding]:
+    """What is wrong with values for another model than a whole job, such as a site profile."""
+    try:
+        model.model_validate(raw)
+    except ValidationError as error:
+        return [_explain(raw, detail, model) for detail in error.errors()]
+    return []
+
+
+def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tuple[Path_, str]:
     """Say what pydantic found in the words of the person who wrote the file."""
     # The value of pydantic and not of the file: a short form such as `needs: {a: data}` has no key of its own.
     path, value = _path_of(raw, detail["loc"]), detail["input"]
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, f"unknown key {path[-1]!r}{nearest(path[-1], _valid_keys(detail['loc']))}"
+        return path, f"unknown key {path[-1]!r}{nearest(path[-1], _valid_keys(detail['loc'], root))}"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         key = "name" if "model" in path else "kind"
         valid = [*ZOO, "package.module:attribute"] if key == "name" else list(KINDS)
@@ -246,9 +255,9 @@ def _holds(value: Any, step: int | str) -> bool:
     return isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
 
 
-def _valid_keys(loc: tuple[int | str, ...]) -> list[str]:
+def _valid_keys(loc: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
     """Keys that the schema knows at the place of an unknown key."""
-    here: list[type[BaseModel]] = [Job]
+    here: list[type[BaseModel]] = [root]
     named = False  # the next step is a name that the writer chose, not a key of the schema
     for step in loc[:-1]:
         if named:

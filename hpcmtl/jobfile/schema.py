@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from hpcmtl.jobfile.fields import Callable_, Name, Reference, Size, SizeOrNone
 from hpcmtl.jobfile.models import Model, Spec
+from hpcmtl.jobfile.sections import Checkpoints, Layers
+from hpcmtl.jobfile.slurm import JobSlurm  # noqa: TC001 - pydantic reads annotations at run time
 
 FORMAT_VERSION: Literal[1] = 1
 
@@ -243,15 +245,6 @@ class Defaults(Spec):
     compression: Compression = "none"
 
 
-class Layers(Spec):
-    """How tasks are cut into layers."""
-
-    policy: Literal["variable", "fixed"] = "variable"
-    quantum: Size = Field(default=4 * 2**20, description="variable: input bytes a layer, e.g. 4MiB")
-    max_layers: int = Field(default=8, ge=1)
-    count: int = Field(default=2, ge=1, description="fixed: layers of every task")
-
-
 class Merge(Spec):
     """Tasks that bring the parameters that they share together again and again while they run at the same time."""
 
@@ -279,6 +272,11 @@ class Job(Spec):
         default=256 * 2**20,
         description="artifacts that a rank keeps in memory for tasks that need them; 0: files alone",
     )
+    slurm: JobSlurm | None = Field(
+        default=None, description="what `hpcmtl submit` asks for; no part of what is trained"
+    )
+    checkpoints: Checkpoints = Checkpoints()
+    modules: tuple[str, ...] = Field(default=(".",), description="folders of users' Python modules, as `data`")
     tasks: dict[Name, Task] = Field(min_length=1)
 
 

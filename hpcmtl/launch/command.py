@@ -24,21 +24,34 @@ def mpirun_command(ranks: int, program: Sequence[str]) -> list[str]:
     Raises:
         EnvironmentUnfitError: the launchers are not installed.
     """
-    return [str(_launcher("mpirun.sh")), "-np", str(ranks), *program]
+    return [str(launcher("mpirun")), "-np", str(ranks), *program]
 
 
-def _launcher(name: str) -> Path:
-    """Find a launcher in the checkout that hpcmtl runs from, or where setup.py has installed it."""
+def launcher(name: str) -> Path:
+    """The script of a launcher, such as ``mpirun``.
+
+    Raises:
+        EnvironmentUnfitError: the launchers are not installed.
+    """
+    return shipped("launchers", f"{name}.sh")
+
+
+def shipped(folder: str, name: str) -> Path:
+    """Find a file in the checkout that hpcmtl runs from, or where setup.py has installed it.
+
+    Raises:
+        EnvironmentUnfitError: it is not installed.
+    """
     folders = [
-        Path(hpcmtl.__file__).resolve().parent.parent / "launchers",
-        Path(sysconfig.get_path("data")) / "share/hpcmtl/launchers",
-        Path(site.getuserbase()) / "share/hpcmtl/launchers",
+        Path(hpcmtl.__file__).resolve().parent.parent / folder,
+        Path(sysconfig.get_path("data")) / "share/hpcmtl" / folder,
+        Path(site.getuserbase()) / "share/hpcmtl" / folder,
     ]
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    looked = ", ".join(str(folder) for folder in folders)
+    for place in folders:
+        if (place / name).is_file():
+            return place / name
+    looked = ", ".join(str(place) for place in folders)
     raise EnvironmentUnfitError(
-        f"launcher {name} not found in {looked}: install hpcmtl with pip from its checkout, "
+        f"{folder}/{name} not found in {looked}: install hpcmtl with pip from its checkout, "
         "or start the ranks yourself: mpirun -np RANKS hpcmtl run JOB.yaml"
     )

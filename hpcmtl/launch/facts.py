@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.launch.cgroups import Limits, cgroup_limits
+from hpcmtl.launch.environment import node_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def rank_facts(runs: Path) -> RankFacts:
 
     memory, scratch = psutil.virtual_memory(), tempfile.gettempdir()
     return RankFacts(
-        host=socket.gethostname(),
+        host=node_id(),
         cores=tuple(sorted(os.sched_getaffinity(0))),
         limits=cgroup_limits(),
         memory_total=memory.total,
@@ -82,6 +82,16 @@ def memory_now() -> tuple[int, int]:
     import psutil
 
     return psutil.Process().memory_info().rss, psutil.virtual_memory().available
+
+
+def born_at(pid: int) -> float | None:
+    """When a process of this node began, in seconds since 1970; None if there is none with this number."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
 
 
 def visible_gpus(environ: Mapping[str, str] = os.environ, driver: Path = _DRIVER) -> int:

@@ -12,7 +12,7 @@ from hpcmtl.layerplan.packing import pack, turns_by_start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcmtl.jobfile.schema import Layers
+    from hpcmtl.jobfile.sections import Layers
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.layerplan.problem import PlanningProblem
     from hpcmtl.layerplan.speedup import Speedups

@@ -110,8 +110,15 @@ class LayerPlan:
         return gap(self.makespan, self.lower_bound)
 
     def task(self, name: str) -> PlannedTask:
-        """One task by name."""
-        return next(task for task in self.tasks if task.name == name)
+        """One task by name.
+
+        Raises:
+            KeyError: the plan has none of this name.
+        """
+        found = next((task for task in self.tasks if task.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def waves(self) -> tuple[tuple[PlannedTask, ...], ...]:
         """The tasks that the plan starts together, wave after wave; inside a wave in order of dispatch."""

@@ -59,7 +59,8 @@ def joined(
     if found:
         raise InputError(locate(found, values["file"], lines))
     both = {key: {**job.get(key, {}), **values[key]} for key in KEYS}
-    return RawJob({**job, **both}, values["file"], lines or {})
+    modules = list(dict.fromkeys([*job.get("modules", ()), values["folder"]]))
+    return RawJob({**job, **both, "modules": modules}, values["file"], lines or {})
 
 
 def _async_edges(tasks: Mapping[str, Any]) -> Iterator[Finding]:

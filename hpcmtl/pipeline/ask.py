@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import yaml
 from hpcmtl.dispatch.steering import VERBS, problem_of
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
 from hpcmtl.results.ledger import read
+from hpcmtl.results.record import last_attempt, record_of
 from hpcmtl.results.requests import read_answer, submit, withdraw
 from hpcmtl.results.rundir import RunDirectory
 
@@ -42,19 +42,23 @@ def job_of(run: RunDirectory) -> dict[str, Any]:
         InputError: it cannot be read.
     """
     try:
-        return dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise InputError([Problem(str(run.job_file), f"the job of this run cannot be read: {error}")]) from error
+        job = dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
+        _ = {name: str(task["kind"]) for name, task in job["tasks"].items()}
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
+        message = f"the job of this run cannot be read ({type(error).__name__}: {error})"
+        raise InputError([Problem(str(run.job_file), message)]) from error
+    return job
 
 
 def require_running(run: RunDirectory) -> None:
     """Refuse a run that is over.
 
     Raises:
-        EnvironmentUnfitError: it has ended.
+        EnvironmentUnfitError: its last attempt has ended.
     """
-    if run.results_file.exists():
-        status = json.loads(run.results_file.read_text(encoding="utf-8")).get("status", "over")
+    record = record_of(run, last_attempt(_events(run)))
+    if record is not None:
+        status = record["status"]
         raise EnvironmentUnfitError(f"{run.path}: the run has ended ({status}): there is nothing to change any more")
 
 
@@ -66,7 +70,7 @@ def check(run: RunDirectory, request: Request) -> None:
         EnvironmentUnfitError: the run has ended.
     """
     require_running(run)
-    if request.verb not in VERBS:
+    if request.verb not in VERBS or not request.task:
         return
     tasks = job_of(run)["tasks"]
     if request.task not in tasks:
@@ -75,10 +79,16 @@ def check(run: RunDirectory, request: Request) -> None:
         )
     if request.verb == "set" and (problem := problem_of(request, tasks[request.task]["kind"])):
         raise InputError([Problem(f"set {request.task}", problem)])
-    events = read(run.ledger_file) if run.ledger_file.exists() else []
-    ends = [event for event in events if event["event"] == "task_ended" and event["task"] == request.task]
+    events = _events(run)
+    begun = max((place for place, event in enumerate(events) if event["event"] == "job_started"), default=0)
+    ends = [
+        event["status"]
+        for place, event in enumerate(events)
+        if event["event"] == "task_ended" and event["task"] == request.task
+        if place > begun or event["status"] == "complete"  # what went wrong in an earlier attempt is tried again
+    ]
     if ends:
-        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {ends[-1]['status']}")])
+        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {ends[-1]}")])
 
 
 def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
@@ -87,13 +97,14 @@ def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
     Raises:
         EnvironmentUnfitError: nobody answers; unless the message says otherwise the request is taken back.
     """
+    before = _stamp(run)
     submit(run.requests, request)
     end = time.monotonic() + timeout
     while timeout > 0:
         answer = read_answer(run.requests, request)
         if answer is not None:
             return answer
-        over = run.results_file.exists()
+        over = _stamp(run) != before
         if over or time.monotonic() > end:
             withdrawn = withdraw(run.requests, request)
             answer = read_answer(run.requests, request)  # it may have come in this moment
@@ -102,6 +113,18 @@ def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
             raise EnvironmentUnfitError(_silence(run, request, timeout, withdrawn=withdrawn, over=over))
         time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file on a shared file system: there is no condition to wait on
     return None
+
+
+def _events(run: RunDirectory) -> list[dict[str, Any]]:
+    return read(run.ledger_file) if run.ledger_file.exists() else []
+
+
+def _stamp(run: RunDirectory) -> int | None:
+    """What changes when an attempt writes its completion record; an earlier attempt may have left one."""
+    try:
+        return run.results_file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _silence(run: RunDirectory, request: Request, timeout: float, *, withdrawn: bool, over: bool) -> str:

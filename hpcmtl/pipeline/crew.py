@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.control import ControlThread
+from hpcmtl.dispatch.deadline import Timed
 from hpcmtl.dispatch.desk import Attended
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.pipeline.meeting import open_meeting
@@ -15,10 +16,12 @@ from hpcmtl.training.tasks import SESSIONS
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.commands import RunLayer
+    from hpcmtl.dispatch.deadline import TimeLimit
     from hpcmtl.dispatch.desk import Desk
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.heartbeat import Heart
     from hpcmtl.dispatch.mailboxes import Mailboxes
+    from hpcmtl.dispatch.state import Steersman
     from hpcmtl.exchange.handover import Handover
     from hpcmtl.pipeline.grow import GrowingJob
     from hpcmtl.training.checkpoint import Saved
@@ -38,6 +41,7 @@ class Crew:
         handover: hands artifacts from memory to memory.
         heart: beats.
         helm: on rank 0, who gives orders, and where requests are taken.
+        limit: of the batch job; None where there is none.
     """
 
     control_comm: Communicator
@@ -47,12 +51,15 @@ class Crew:
     handover: Handover
     heart: Heart
     helm: tuple[Dispatcher, Desk] | None = None
+    limit: TimeLimit | None = None
 
 
 def work(world: Communicator, crew: Crew) -> None:
     """Run the layers of a job as they are ordered, until its end (collective)."""
     dispatcher = crew.helm[0] if crew.helm else None
-    steersman = Attended(*crew.helm) if crew.helm else None
+    steersman: Steersman | None = Attended(*crew.helm) if crew.helm else None
+    if dispatcher is not None and steersman is not None and crew.limit is not None:
+        steersman = Timed(steersman, dispatcher, crew.limit)
     boxes, growing = crew.boxes, crew.growing
     with open_meeting(world, growing.prepared.job, dispatcher, steersman) as meeting:
 
@@ -74,6 +81,7 @@ def work(world: Communicator, crew: Crew) -> None:
                 handover=crew.handover,
                 homes=boxes.homes,
                 states=states,
+                note=boxes.note,
             )
             return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
 

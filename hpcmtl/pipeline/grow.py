@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -65,7 +66,8 @@ class GrowingJob:
 
     def accept(self, grown: Grown) -> None:
         """See `Additions`."""
-        self.accepted = Prepared(grown.news.job, grown.news.files, grown.news.arrays, grown.graph)
+        modules = tuple(map(Path, grown.news.job.modules))
+        self.accepted = Prepared(grown.news.job, grown.news.files, grown.news.arrays, grown.graph, modules)
         write_text_atomically(self.directory.job_file, _yaml(self.accepted))
         write_json_atomically(self.directory.plan_file, grown.plan.to_dict())
 

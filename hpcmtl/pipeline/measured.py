@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.plan import LayerPlan
 from hpcmtl.layerplan.speedup import Measurement
-from hpcmtl.results.ledger import read
+from hpcmtl.results.ledger import read, understanding
 from hpcmtl.results.rundir import RunDirectory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+_MOST = 1e12  # of anything that was measured
 
 
 def measurements_of(run: Path) -> tuple[Measurement, ...]:
@@ -24,29 +27,32 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
     directory = RunDirectory(run)
     try:
         plan = LayerPlan.from_dict(json.loads(directory.plan_file.read_text(encoding="utf-8")))
+        hash(plan)  # fails where there is a list or an object in place of a value
     except OSError as error:
         raise InputError([Problem(str(run), f"this is no run directory: no plan in it ({error.strerror})")]) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(directory.plan_file), message)]) from error
     blocks: dict[str, tuple[int, int]] = {}
     found = []
-    for event in read(directory.ledger_file):
-        if event["event"] == "layer_started":
-            blocks[event["task"]] = event["first_rank"], event["ranks"]
-        elif event["event"] == "layer_ended" and event["steps"] and event["step_seconds"] > 0:
-            first, ranks = blocks[event["task"]]
-            nodes, crowd = plan.machine.share(range(first, first + ranks))
-            found.append(
-                Measurement(
-                    plan.task(event["task"]).family,
-                    ranks,
-                    nodes,
-                    crowd,
-                    event["rows"],
-                    event["steps"],
-                    event["step_seconds"],
-                    event["seconds"],
-                )
-            )
+    comparable = True
+    for number, event in enumerate(read(directory.ledger_file)):
+        with understanding(directory.ledger_file, number):
+            if event["event"] == "job_started":  # the plan is of the last attempt, and so is what it says of nodes
+                comparable = event["ranks"] == plan.ranks
+            elif not comparable:
+                continue
+            elif event["event"] == "layer_started":
+                blocks[event["task"]] = int(event["first_rank"]), int(event["ranks"])
+            elif event["event"] == "layer_ended" and event["steps"] and event["step_seconds"] > 0:
+                found.append(_measurement(plan, event, *blocks[event["task"]]))
     return tuple(found)
+
+
+def _measurement(plan: LayerPlan, event: Mapping[str, Any], first: int, ranks: int) -> Measurement:
+    """What a layer took that ran on `ranks` ranks from `first` on."""
+    nodes, crowd = plan.machine.share(range(first, first + ranks))
+    times = float(event["rows"]), int(event["steps"]), float(event["step_seconds"]), float(event["seconds"])
+    if not all(0 <= each < _MOST for each in times):
+        raise ValueError(f"rows, steps and seconds are {', '.join(map(str, times))}")
+    return Measurement(plan.task(event["task"]).family, ranks, nodes, crowd, *times)

@@ -87,13 +87,16 @@ class RunObserver:
             self._status.heard(beats)
 
 
-_OF_RANKS = frozenset({"rank_suspect", "rank_back", "rank_lost", "world_shrunk"})
+_OF_RANKS = frozenset({"rank_suspect", "rank_back", "rank_hung", "rank_lost", "world_shrunk"})
 
 
 def rank_in_words(event: str, fields: Mapping[str, Any]) -> str:
-    """Say that a rank has become suspect, is back or is lost, and what it was at; or how many are left."""
+    """Say that a rank is suspect, back, taken for dead or lost, and what it was at; or how many are left."""
     if event == "world_shrunk":
         return f"the run goes on with {fields['ranks']} ranks, numbered anew"
+    if event == "rank_hung":
+        silence = f"no beat for {fields['seconds']:.0f} s"
+        return f"rank {fields['rank']} on {fields['host']} hangs: {silence}; taken for dead, at {fields['doing']}"
     at = f"at task {fields['task']}, layer {fields['layer']}" if "task" in fields else "waiting for work"
     at += f", step {fields['step']}" if fields.get("step") else ""
     if event == "rank_lost":

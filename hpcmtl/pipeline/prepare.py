@@ -49,17 +49,23 @@ class Prepared:
         files: data name -> HDF5 file.
         arrays: every array by reference, those that tasks publish included.
         graph: tasks and edges, with layers.
+        modules: folders of users' Python modules.
     """
 
     job: Job
     files: Mapping[str, Path]
     arrays: Mapping[str, Array]
     graph: TaskGraph
+    modules: tuple[Path, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
-        """The job as plain values, defaults filled in and data files absolute: what `job.yaml` holds."""
+        """The job as plain values, defaults filled in and paths absolute: what `job.yaml` holds."""
         values = self.job.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return {**values, "data": {name: str(path) for name, path in self.files.items()}}
+        paths = {
+            "data": {name: str(path) for name, path in self.files.items()},
+            "modules": list(map(str, self.modules)),
+        }
+        return {**values, **paths}
 
 
 def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str | None = None) -> Prepared:
@@ -100,7 +106,8 @@ def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str |
     problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else lines)
     if problems:
         raise InputError(problems)
-    return Prepared(sound, files, arrays, build_graph(sound, arrays))
+    modules = tuple((base / folder).resolve() for folder in sound.modules)
+    return Prepared(sound, files, arrays, build_graph(sound, arrays), modules)
 
 
 def _origin(source: Path | Job | RawJob) -> tuple[str, Path]:

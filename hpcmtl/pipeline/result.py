@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from hpcmtl.results.summary import JobResult, TaskResult
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.results.summary import JobResult, TaskResult, from_dict
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -12,10 +14,26 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import TaskState
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.results.summary import JobStatus
+    from hpcmtl.pipeline.resume import Outset
+    from hpcmtl.results.summary import Attempt, JobStatus
 
 
-def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: float) -> JobResult:
+def read_result(outset: Outset) -> JobResult:
+    """The record of a run that is complete.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    assert outset.directory is not None
+    file = outset.directory.results_file
+    try:
+        return from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"all tasks are complete by the ledger, but this record cannot be read: {error}"
+        raise InputError([Problem(str(file), message)]) from error
+
+
+def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: float, attempt: Attempt) -> JobResult:
     """The result of a job that has ended.
 
     Args:
@@ -23,6 +41,7 @@ def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: floa
         dispatcher: of the job.
         started: when.
         seconds: that it took.
+        attempt: which one of the run.
     """
     tasks = tuple(_task_result(dispatcher.tasks[name]) for name in job.tasks)
     status: JobStatus = "stopped"
@@ -39,6 +58,7 @@ def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: floa
         seconds=seconds,
         ranks=job.ranks,
         tasks=tasks,
+        **attempt.told(),
     )
 
 

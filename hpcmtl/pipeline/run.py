@@ -4,51 +4,33 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
+from hpcmtl import faults
 from hpcmtl.communicators.outcome import abort_on_error, on_root
-from hpcmtl.dispatch.desk import Desk
-from hpcmtl.dispatch.dispatcher import Dispatcher
-from hpcmtl.dispatch.heartbeat import Heart
 from hpcmtl.dispatch.mailboxes import Mailboxes
-from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
-from hpcmtl.exchange.handover import Handover
-from hpcmtl.exchange.shelf import Shelf
-from hpcmtl.launch.environment import heartbeat_seconds, require_world, run_facts
-from hpcmtl.layerplan.speedup import Speedups
+from hpcmtl.launch.environment import (
+    require_world,
+)
 from hpcmtl.logs import close_logs, open_logs
-from hpcmtl.pipeline.crew import Crew, work
+from hpcmtl.pipeline.attempt import begin, dispatch
 from hpcmtl.pipeline.examine import look_closely
-from hpcmtl.pipeline.grow import GrowingJob
-from hpcmtl.pipeline.homecoming import bring_home
-from hpcmtl.pipeline.measured import measurements_of
-from hpcmtl.pipeline.observe import RunObserver
-from hpcmtl.pipeline.prepare import plan, prepare
+from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.probe import probe
-from hpcmtl.pipeline.result import result_of
-from hpcmtl.pipeline.statusfile import StatusFile
-from hpcmtl.results.rundir import RunDirectory, create, write_json_atomically
-from hpcmtl.results.status import SECONDS_BETWEEN_BEATS
-from hpcmtl.results.summary import JobResult, to_dict
+from hpcmtl.pipeline.result import read_result
+from hpcmtl.pipeline.resume import Outset, take_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.launch.world import WorldFacts
-    from hpcmtl.layerplan.plan import LayerPlan
-    from hpcmtl.layerplan.speedup import Measurement
-    from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.results.progress import Mode
+    from hpcmtl.results.summary import JobResult
     from hpcmtl.training.learner import Framework
 
 _log = logging.getLogger(__name__)
@@ -77,19 +59,6 @@ class RunOptions:
     heartbeat: float | None = None
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A run that has been planned: the same values on all ranks."""
-
-    prepared: Prepared
-    plan: LayerPlan
-    directory: RunDirectory
-    options: RunOptions
-    facts: WorldFacts
-    measured: Sequence[Measurement]
-    heartbeat: float
-
-
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
     """Run a job on all ranks of the world (collective).
 
@@ -106,21 +75,55 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         EnvironmentUnfitError: the world or an engine is not what was asked for; on all ranks.
     """
     options = options or RunOptions()
+    return _attempt(lambda ranks: Outset(prepare(source, ranks, options.policy)), options, world)
+
+
+def resume(
+    directory: Path, job_file: Path | None = None, options: RunOptions | None = None, world: Communicator | None = None
+) -> JobResult:
+    """Go on with a run that was stopped, or died, or has not begun, on any number of ranks (collective).
+
+    Finished tasks are not run again, and unfinished ones go on at their newest checkpoint; those that failed are tried
+    once more.
+
+    Args:
+        directory: of the run.
+        job_file: instead of the job in it; it may differ in what has not begun, and in how tasks are placed.
+        options: how; `root` is not used.
+        world: the ranks; MPI's by default.
+
+    Returns:
+        How it ended, on every rank.
+
+    Raises:
+        InputError: the directory is no run's or damaged, or the job differs in what has been done; on all ranks.
+        EnvironmentUnfitError: as of `run`, or the run goes on; on all ranks.
+    """
+    options = options or RunOptions()
+    return _attempt(lambda ranks: take_up(directory, job_file, ranks, options.policy), options, world)
+
+
+def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communicator | None) -> JobResult:
     world = world or _mpi_world()
     boxes = Mailboxes()
     with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
         check_world(world, options.ranks)
-        prepared = on_root(world, lambda: prepare(source, world.size, options.policy))
-        sys.path.insert(0, str(source.resolve().parent if isinstance(source, Path) else Path.cwd()))  # users' modules
-        framework = _framework(world, prepared.job)
-        on_root(world, lambda: look_closely(prepared, framework, prepared.job.tasks))
-        facts = probe(world, options.root)
-        planned = on_root(world, lambda: _begin(prepared, options, facts))
+        asked = on_root(world, faults.requested)
+        outset = on_root(world, lambda: find(world.size))
+        if outset.is_over:
+            return on_root(world, lambda: read_result(outset))
+        sys.path[:0] = map(str, outset.prepared.modules)
+        framework = _framework(world, outset.prepared.job)
+        on_root(world, lambda: look_closely(outset.prepared, framework, outset.unfinished))
+        facts = probe(world, options.root if outset.directory is None else outset.directory.path)
+        planned = on_root(world, lambda: begin(outset, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
+        faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
-                return _dispatch(world, boxes, planned, framework)
+                return dispatch(world, boxes, planned, framework)
         finally:
+            faults.disarm()
             close_logs()
 
 
@@ -168,46 +171,3 @@ def _framework(world: Communicator, job: Job) -> Framework:
         raise EnvironmentUnfitError(f"rank {min(reasons)}: {reasons[min(reasons)]}")
     assert framework is not None
     return framework
-
-
-def _begin(prepared: Prepared, options: RunOptions, facts: WorldFacts) -> _Run:
-    """Plan, and make the run directory with all that is known at the start."""
-    measured = () if options.measured is None else measurements_of(options.measured)
-    heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
-    layer_plan = plan(prepared, Speedups(measured, facts.machine))
-    directory = create(options.root, prepared.job.job)
-    directory.job_file.write_text(yaml.safe_dump(prepared.resolved(), sort_keys=False), encoding="utf-8")
-    write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    return _Run(prepared, layer_plan, directory, options, facts, measured, heartbeat)
-
-
-def _dispatch(world: Communicator, boxes: Mailboxes, planned: _Run, framework: Framework) -> JobResult:
-    """Run the control thread beside the worker until the job has ended; results come home on rank 0."""
-    started, clock = datetime.now(timezone.utc), time.monotonic()
-    growing = GrowingJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
-    result: JobResult | None = None
-    control_comm, answers = world.dup(), world.dup()
-    handover = Handover(control_comm, answers, Shelf(planned.prepared.job.artifact_memory))
-    if world.rank == 0:
-        environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
-        write_json_atomically(planned.directory.environment_file, environment)
-        _log.info("%s", planned.facts.summary())
-        status = StatusFile(
-            planned.directory.status_file, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat
-        )
-        with RunObserver(planned.directory, planned.options.progress, planned.options.width, status) as observer:
-            scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured)
-            dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler)
-            observer.record("job_started", job=planned.prepared.job.job, ranks=world.size, policy=planned.plan.policy)
-            desk = Desk(planned.directory.requests, dispatcher, observer, growing)
-            heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, observer)
-            work(world, Crew(control_comm, boxes, growing, framework, handover, heart, (dispatcher, desk)))
-            desk.close()
-            seconds = time.monotonic() - clock
-            result = result_of(growing.accepted.job, dispatcher, started, seconds)
-            write_json_atomically(planned.directory.results_file, to_dict(result))
-            observer.record("job_ended", status=result.status, seconds=seconds)
-    else:
-        heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, None)
-        work(world, Crew(control_comm, boxes, growing, framework, handover, heart))
-    return bring_home(result, boxes.ground.world or world, (control_comm, answers), planned.directory)

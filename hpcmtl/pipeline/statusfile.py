@@ -28,7 +28,14 @@ WRITING_SHARE = 0.02  # most of the thread's time that goes into writing, howeve
 class StatusFile:
     """What is known of a running job, and the thread that writes it down after something has happened."""
 
-    def __init__(self, path: Path, plan: Mapping[str, Any], hosts: Sequence[str], seconds_between_beats: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        plan: Mapping[str, Any],
+        hosts: Sequence[str],
+        seconds_between_beats: float,
+        past: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
         """Begin to write.
 
         Args:
@@ -36,10 +43,13 @@ class StatusFile:
             plan: as in `plan.json`.
             hosts: of each rank.
             seconds_between_beats: of the ranks.
+            past: events of earlier attempts.
         """
         self._path, self._hosts = path, hosts
         self._interval = seconds_between_beats
         self._board = Board.of_plan(plan)
+        for event in past:
+            self._board.take_event(event)
         self._beats: dict[int, tuple[Beat, float]] = {}
         self._lock = threading.Lock()
         self._news, self._closed = threading.Event(), threading.Event()

@@ -7,6 +7,7 @@ Rank 0 keeps one while it runs, and `hpcmtl status` makes one of what the run di
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,12 +79,13 @@ class Board:
         makespan: seconds that the plan says.
         job: name of the job.
         ranks: size of the world.
-        started: when it began; 0 before that.
+        started: when its last attempt began; 0 before that.
         ended: when it ended; 0 before that.
         status: preparing, running, stopping, or as it ended.
         suspects: ranks that are suspect -> what the ledger says of it.
         latest: time of the latest event.
         lost: what the ledger says of each rank that was lost.
+        done_before: part of the planned work that was done when this attempt began.
     """
 
     tasks: dict[str, TaskLine]
@@ -96,15 +98,23 @@ class Board:
     suspects: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     latest: float = 0.0
     lost: list[Mapping[str, Any]] = field(default_factory=list)
+    done_before: float = 0.0
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any]) -> Board:
         """A job that is about to begin; the plan as in `plan.json`."""
         tasks = {
-            task["name"]: TaskLine(task["kind"], task["layers"], (task["end"] - task["start"]) * task["width"])
+            str(task["name"]): TaskLine(
+                str(task["kind"]), int(task["layers"]), float((task["end"] - task["start"]) * task["width"])
+            )
             for task in plan["tasks"]
         }
-        return cls(tasks, plan["makespan"], ranks=plan["ranks"])
+        return cls(tasks, float(plan["makespan"]), ranks=int(plan["ranks"]))
+
+    def take_event(self, event: Mapping[str, Any]) -> None:
+        """Take in an event as it stands in the ledger."""
+        fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
+        self.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
 
     def take(self, event: str, fields: Mapping[str, Any], at: float) -> None:
         """Take in an event of the ledger; those that say nothing of where things stand are passed over.
@@ -116,9 +126,11 @@ class Board:
         """
         self.latest = at
         if event == "job_started":
-            self.job, self.ranks, self.started, self.status = fields["job"], fields["ranks"], at, "running"
+            self.job, self.ranks = str(fields["job"]), int(fields["ranks"])
+            self.started, self.status = at, "running"
+            self._begin_again()
         elif event == "job_ended":
-            self.ended, self.status = at, fields["status"]
+            self.ended, self.status = at, str(fields["status"])
             for line in self.tasks.values():
                 line.status = "stopped" if line.status in OPEN else line.status
         elif event == "stopping":
@@ -126,17 +138,17 @@ class Board:
         elif event in {"rank_suspect", "rank_back", "rank_lost", "world_shrunk"}:
             self._take_rank(event, fields)
         elif "task" in fields:
-            self._take_task(self.tasks.setdefault(fields["task"], TaskLine()), event, fields, at)
+            self._take_task(self.tasks.setdefault(str(fields["task"]), TaskLine()), event, fields, at)
 
     def _take_rank(self, event: str, fields: Mapping[str, Any]) -> None:
         if event == "rank_suspect":
-            self.suspects[fields["rank"]] = fields
+            self.suspects[int(fields["rank"])] = fields
         elif event == "rank_back":
-            self.suspects.pop(fields["rank"], None)
+            self.suspects.pop(int(fields["rank"]), None)
         elif event == "rank_lost":
             self.lost.append(fields)
         else:
-            self.ranks = fields["ranks"]
+            self.ranks = int(fields["ranks"])
             self.suspects.clear()  # they are numbered anew
             for line in self.tasks.values():
                 line.renumber(fields["survivors"])
@@ -149,30 +161,44 @@ class Board:
 
     def left(self, now: float) -> tuple[float, str] | None:
         """Seconds until the job ends and how they were worked out; None if it does not run or has no plan."""
-        total = sum(line.weight for line in self.tasks.values())
-        if self.status != "running" or total <= 0:
+        if self.status != "running" or not any(line.weight > 0 for line in self.tasks.values()):
             return None
-        share = sum(line.weight * line.share for line in self.tasks.values()) / total
-        trust = min(share / TRUSTED_SHARE, 1.0)
-        scaled = (now - self.started) * (1 - share) / share if share > 0 else 0.0
+        share = self._share()
+        here = max(share - self.done_before, 0.0)  # in this attempt
+        trust = min(here / TRUSTED_SHARE, 1.0)
+        scaled = (now - self.started) * (1 - share) / here if here > 0 else 0.0
         seconds = trust * scaled + (1 - trust) * self.makespan * (1 - share)
         longest = max((line.left(now) or 0.0 for line in self.tasks.values()), default=0.0)
-        return max(seconds, longest), PLANNED if share <= 0 else SCALED
+        return max(seconds, longest), PLANNED if here <= 0 else SCALED
+
+    def _begin_again(self) -> None:
+        """Another attempt begins: what is left unfinished waits again; what failed is tried once more."""
+        self.ended = 0.0
+        self.suspects.clear()
+        for line in self.tasks.values():
+            if line.status not in {"complete", "cancelled"}:
+                line.status, line.message, line.progress = "waiting", "", None
+        self.done_before = self._share()
+
+    def _share(self) -> float:
+        """Part of the planned work that is done, 0 to 1."""
+        total = sum(line.weight for line in self.tasks.values())
+        return sum(line.weight * line.share for line in self.tasks.values()) / total if total > 0 else 0.0
 
     @staticmethod
     def _take_task(line: TaskLine, event: str, fields: Mapping[str, Any], at: float) -> None:
         if event == "layer_started":
-            first = fields["first_rank"]
-            line.status, line.layer, line.layers = "running", fields["layer"], fields["layers"]
-            line.ranks, line.since, line.progress = (first, first + fields["ranks"] - 1), at, None
+            first = int(fields["first_rank"])
+            line.status, line.layer, line.layers = "running", int(fields["layer"]), int(fields["layers"])
+            line.ranks, line.since, line.progress = (first, first + int(fields["ranks"]) - 1), at, None
             line.message = ""
         elif event in {"layer_ended", "layer_stopped"}:
             line.status, line.progress = "held", None
-            line.layers_done = fields["layer"] + (event == "layer_ended")
+            line.layers_done = int(fields["layer"]) + (event == "layer_ended")
         elif event == "layer_restarted":
             line.status, line.progress, line.message = "waiting", None, "a rank was lost: the layer begins again"
         elif event == "task_retried":
             line.status = "waiting"
             line.message = f"try {fields['retry']} of {fields['retries']} after: {fields['message']}"
         elif event == "task_ended":
-            line.status, line.message = fields["status"], fields["message"]
+            line.status, line.message = str(fields["status"]), str(fields["message"])

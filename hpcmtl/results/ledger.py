@@ -7,18 +7,21 @@ last; `read` passes over it and the next `Ledger` on the file cuts it off. Damag
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import threading
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, final
 
+from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.rundir import fsync_directory
 from hpcmtl.results.strictjson import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -40,7 +43,10 @@ class Ledger:
         self._clock = clock
         self._lock = threading.Lock()
         whole = _parse(path.read_bytes(), path)[1] if path.exists() else 0
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        if not _lock(self._descriptor):
+            os.close(self._descriptor)
+            raise InputError([Problem(str(path), "another process has this ledger open: the run goes on there")])
         os.ftruncate(self._descriptor, whole)
         os.fsync(self._descriptor)
         fsync_directory(path.parent)
@@ -61,11 +67,14 @@ class Ledger:
             now = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
             line = (to_json({"time": now, "event": event, **fields}) + "\n").encode()
             before = os.fstat(self._descriptor).st_size
-            written = os.write(self._descriptor, line)
+            faults.reach(self.path, "begun")
+            written = os.write(self._descriptor, faults.torn(self.path, line))
+            faults.reach(self.path, "half")
             if written != len(line):  # the disk filled up in the middle of the line
                 os.ftruncate(self._descriptor, before)
                 raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
             os.fsync(self._descriptor)
+            faults.reach(self.path, "done")
 
     def close(self) -> None:
         """Close the file; nothing is left to be written."""
@@ -96,6 +105,48 @@ def read(path: Path) -> list[dict[str, Any]]:
     return _parse(data, path)[0]
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process has the ledger open for writing, as far as locks tell: some are of one host alone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)  # NFS locks exclusively only what may be written
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock of a ledger, which its process has until it ends; False if another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, 524}:  # 524: of NFS
+            raise
+    return True
+
+
+@contextmanager
+def understanding(path: Path, number: int) -> Iterator[None]:
+    """Turn what an event lacks, or has of another type, into an error that names its place.
+
+    Args:
+        path: the ledger.
+        number: of the event, from 0; each has a line.
+
+    Raises:
+        InputError: a field that is read inside is not there, or not what it should be.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"this version of hpcmtl cannot read this event ({type(error).__name__}: {error})"
+        raise InputError([Problem(str(path), message, line=number + 1)]) from error
+
+
 def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
     """Return the events and the length in bytes of the whole lines."""
     events = []
@@ -118,4 +169,4 @@ def _event(line: bytes) -> dict[str, Any] | None:
         value = json.loads(line)
     except ValueError:
         return None
-    return value if isinstance(value, dict) and "event" in value else None
+    return value if isinstance(value, dict) and isinstance(value.get("event"), str) else None

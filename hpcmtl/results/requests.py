@@ -33,7 +33,7 @@ class Request:
         id: unique; ids sort by the time of the request.
         verb: ``set``, ``pause``, ``unpause``, ``cancel`` or ``add``.
         by: user and host.
-        task: which task; empty for ``add``.
+        task: which task; empty for ``add``, and for the ``cancel`` of the whole job.
         values: of ``set``: ``priority`` and ``learning_rate``; of ``add``: ``file``, ``tasks`` and ``data``.
     """
 

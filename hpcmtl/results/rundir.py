@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.strictjson import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -45,6 +47,16 @@ class RunDirectory:
     def status_file(self) -> Path:
         """How the run is doing while it goes on, as rank 0 saw it last."""
         return self.path / "status.json"
+
+    @property
+    def submission_file(self) -> Path:
+        """The batch jobs that the run was submitted as; see `results.submission`."""
+        return self.path / "submission.json"
+
+    @property
+    def queue_file(self) -> Path:
+        """What Slurm said of them last, and when; see `launch.queuebound`."""
+        return self.path / "queue.json"
 
     @property
     def environment_file(self) -> Path:
@@ -103,6 +115,49 @@ def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
     return run
 
 
+def create_sweep(
+    root: Path, job: str, points: Sequence[str], now: datetime | None = None
+) -> tuple[Path, list[RunDirectory]]:
+    """Create ``<root>/<job>-sweep-<YYYYmmdd-HHMMSS>`` with a run directory for each point, or nothing of it.
+
+    Args:
+        root: directory of all runs; created if it is missing.
+        job: name of the job, no path.
+        points: names of the run directories.
+        now: time in the name; the local time if None.
+
+    Raises:
+        InputError: nothing can be created in `root`.
+    """
+    started = now or datetime.now(timezone.utc).astimezone()
+    sweep = None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        sweep = _take(root.resolve(), f"{job}-sweep-{started:%Y%m%d-%H%M%S}")
+        (sweep / "logs").mkdir()
+        runs = [RunDirectory(sweep / point) for point in points]
+        for run in runs:
+            run.path.mkdir()
+            _furnish(run)
+    except OSError as error:
+        if sweep is not None:
+            shutil.rmtree(sweep, ignore_errors=True)
+        message = f"no directory of a sweep can be created here ({error.strerror}); name one that you can write to"
+        raise InputError([Problem(str(root), message)]) from error
+    return sweep, runs
+
+
+def set_aside(run: RunDirectory) -> None:
+    """Give the record of an earlier attempt another name: a run without one has not ended."""
+    if not run.results_file.exists():
+        return
+    count = 1
+    while (aside := run.path / f"results.{count}.json").exists():
+        count += 1
+    run.results_file.rename(aside)
+    fsync_directory(run.path)
+
+
 def write_json_atomically(path: Path, value: Any) -> None:
     """Write a value as JSON so that a reader, or the next attempt after a crash, finds the old file or the new.
 
@@ -117,15 +172,22 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file whole or not at all, as `write_json_atomically` does."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        with aside.open("wb", buffering=0) as file:
+            faults.reach(path, "begun")
+            left = memoryview(text.encode())
+            while left:  # a disk that is nearly full may take a part and say so
+                left = left[file.write(faults.torn(path, left)) :]
+                faults.reach(path, "half")
+            faults.reach(path, "closed")
             os.fsync(file.fileno())
+        faults.reach(path, "before-rename")
         aside.replace(path)
+        faults.reach(path, "after-rename")
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+    faults.reach(path, "done")
 
 
 def fsync_directory(path: Path) -> None:

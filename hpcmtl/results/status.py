@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.board import Board
-from hpcmtl.results.ledger import read
-from hpcmtl.results.progress import StepProgress
+from hpcmtl.results.ledger import read, understanding
+from hpcmtl.results.live import live_of
+from hpcmtl.results.record import last_attempt, record_of
 from hpcmtl.results.rundir import RunDirectory
+from hpcmtl.results.submission import Submission, read_submission
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hpcmtl.results.board import TaskLine
 
 PATIENCE = 6  # beats without a word, after which a rank is suspect, or a run
-SECONDS_BETWEEN_BEATS = 5.0  # unless the user says otherwise
 
 
 def status_of(board: Board, now: float) -> dict[str, Any]:
@@ -47,9 +49,7 @@ def status_of(board: Board, now: float) -> dict[str, Any]:
 
 
 def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
-    """Read how a run is doing from its directory alone.
-
-    What is done is the ledger's word; `status.json` adds the steps, the nodes and the ranks.
+    """Read how a run is doing from its directory alone: the ledger says what is done, `status.json` the rest.
 
     Args:
         path: the run directory.
@@ -57,31 +57,36 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
 
     Returns:
         As `status_of`, with `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and whether it is
-        stale, `age` (seconds since the last word of the run; None if there was none) and `silent`: whether that is too
-        long ago for a run that has not ended, and all is from then.
+        stale, `age` (seconds since the last word of the run; None if there was none) and `silent`: whether that is more
+        than `patience` for a run that has not ended, and all is from then. Further the last `attempt` (0 if none has
+        begun), its completion `record` (its status; or empty), `cancelled_by`, and of its batch jobs `job_ids`,
+        `submitted` and `cluster`.
 
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
     """
     now = datetime.now(timezone.utc).timestamp() if now is None else now
     run = RunDirectory(path)
-    board = _board(run)
-    live = _json(run.status_file) or {}
-    for name, task in live.get("tasks", {}).items():
-        if task.get("progress"):
-            board.progressed(StepProgress(task=name, **task["progress"]))
-    written = live.get("written", 0.0)
-    heard = max(written, board.latest)
+    submission = read_submission(run)
+    events = read(run.ledger_file) if run.ledger_file.exists() else []
+    board = _board(run, events, submitted=submission is not None)
+    live = live_of(_json(run.status_file) or {})
+    for progress in live.progress:
+        board.progressed(progress)
+    heard = max(live.written, board.latest) or (0.0 if submission else _begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
-    patience = PATIENCE * live.get("seconds_between_beats", SECONDS_BETWEEN_BEATS)
+    patience = PATIENCE * live.seconds_between_beats
     silent = not board.ended and age is not None and age > patience
     return {
         "run": str(path),
         **status_of(board, heard if silent else now),
+        **_attempt(run, events) | _submitted(submission or Submission()),
+        "now": now,
         "age": age,
+        "patience": patience,
         "silent": silent,
-        "nodes": [_aged(node, now - written, patience) for node in live.get("nodes", [])],
-        "rank_beats": [_aged(beat, now - written, patience) for beat in live.get("rank_beats", [])],
+        "nodes": [_aged(node, now - live.written, patience) for node in live.nodes],
+        "rank_beats": [_aged(beat, now - live.written, patience) for beat in live.rank_beats],
     }
 
 
@@ -95,11 +100,21 @@ def find_run(name: Path, runs: Path) -> Path:
         return name
     if name.name == str(name) and runs.is_dir():
         pattern = "*" if str(name) == "latest" else f"{name}-{'[0-9]' * 8}-{'[0-9]' * 6}*"
-        found = [path for path in runs.glob(pattern) if RunDirectory(path).plan_file.exists()]
-        if found:  # the plan is written once, at the start
-            return max(found, key=lambda path: (RunDirectory(path).plan_file.stat().st_mtime_ns, path.name))
+        found = [(begun, path) for path in runs.glob(pattern) if (begun := _begun(RunDirectory(path)))]
+        if found:
+            return max(found, key=lambda pair: (pair[0], pair[1].name))[1]
     message = f"no such run directory, and no run of that name in {runs}/; give a run directory, a job's name or latest"
     raise InputError([Problem(str(name), message)])
+
+
+def _begun(run: RunDirectory) -> int:
+    """Nanoseconds since 1970 at which a run was planned or submitted; 0 for what is no run."""
+    for file in (run.plan_file, *([run.submission_file] if run.job_file.exists() else [])):  # else it is a sweep's
+        try:
+            return file.stat().st_mtime_ns
+        except OSError:
+            continue
+    return 0
 
 
 def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, Any]:
@@ -110,7 +125,24 @@ def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, A
     return {**facts, "age": age, "stale": age > patience}
 
 
-def _board(run: RunDirectory) -> Board:
+def _attempt(run: RunDirectory, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    attempt = last_attempt(events)
+    record = record_of(run, attempt) or {}
+    return {"attempt": attempt.number, "record": record.get("status", ""), "cancelled_by": attempt.cancelled_by}
+
+
+def _submitted(submission: Submission) -> dict[str, Any]:
+    try:
+        time = datetime.fromisoformat(submission.submitted).timestamp()
+    except (ValueError, OverflowError):
+        time = None
+    return {"job_ids": list(submission.job_ids), "submitted": time, "cluster": submission.cluster}
+
+
+def _board(run: RunDirectory, events: Sequence[Mapping[str, Any]], *, submitted: bool) -> Board:
+    """What the ledger tells."""
+    if submitted and run.job_file.exists() and not run.plan_file.exists() and not events:
+        return Board({})
     if not run.plan_file.exists() and not run.ledger_file.exists():
         missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
         raise InputError([Problem(str(run.path), f"this is no run directory: {missing}")])
@@ -119,12 +151,12 @@ def _board(run: RunDirectory) -> Board:
         raise InputError([Problem(str(run.plan_file), "there is no plan in it, without which no task is known")])
     try:
         board = Board.of_plan(plan)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(run.plan_file), message)]) from error
-    for event in read(run.ledger_file) if run.ledger_file.exists() else ():
-        fields = {key: value for key, value in event.items() if key not in {"event", "time"}}
-        board.take(event["event"], fields, datetime.fromisoformat(event["time"]).timestamp())
+    for number, event in enumerate(events):
+        with understanding(run.ledger_file, number):
+            board.take_event(event)
     return board
 
 

@@ -10,12 +10,21 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from hpcmtl.results.wording import duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from rich.console import RenderableType
 
-_STYLES = {"complete": "green", "running": "cyan", "failed": "bold red", "stopped": "yellow", "skipped": "yellow"}
+_STYLES = {
+    "complete": "green",
+    "running": "cyan",
+    "failed": "bold red",
+    "died": "bold red",
+    "stopped": "yellow",
+    "skipped": "yellow",
+}
 _GIB = 1 << 30
 _BAR = 10
 MOST_ROWS = 40  # of tasks, and of nodes; of more, those that matter now
@@ -44,28 +53,21 @@ def status_view(status: Mapping[str, Any], most: int = MOST_ROWS) -> RenderableT
     return Group(*parts, *([Text(), *remarks] if remarks else []))
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 8 s, 3 min 20 s, 2 h 05 min, 1 d 04 h."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 24 else f"{hours // 24} d {hours % 24:02} h"
-
-
 def _head(status: Mapping[str, Any]) -> Iterator[Text]:
     tasks = status["tasks"].values()
     complete = sum(task["status"] == "complete" for task in tasks)
     head = Text(f"{status['job'] or status['run']}: ")
-    head.append(status["status"], _STYLES.get(status["status"], ""))
+    state = status.get("state", status["status"])
+    head.append(state, _STYLES.get(state, ""))
     head.append(
         f", {complete} of {len(tasks)} tasks complete, {_ranks(status['ranks'])}, {duration(status['seconds'])}"
     )
     yield head
     if status["ended"]:
         yield Text(f"ended {datetime.fromtimestamp(status['ended']).astimezone():%Y-%m-%d %H:%M:%S}")
+    elif "sentence" in status and (status["state"] not in {"running", "preparing"} or status["slurm"]):
+        yield Text(status["sentence"], "bold red" if status["over"] else "yellow")
+        yield from _asked(status["slurm"])
     elif status["silent"]:
         text = f"no word for {duration(status['age'] or 0.0)}: it may have been killed, and all here is from before"
         yield Text(text, "bold red")
@@ -73,12 +75,21 @@ def _head(status: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"about {duration(status['expected_seconds_left'])} left ({status['expected_from']})")
 
 
+def _asked(slurm: Mapping[str, Any] | None) -> Iterator[Text]:
+    """How old Slurm's word is, or why there is none."""
+    if slurm is not None and not slurm["answered"]:
+        yield Text(f"Slurm did not answer: {'; '.join(slurm['problems'])}")
+    elif slurm is not None and slurm["age"] >= 1:
+        yield Text(f"Slurm said so {duration(slurm['age'])} ago")
+
+
 def _chosen(tasks: Mapping[str, Any], most: int) -> dict[str, Any]:
     """The tasks to show: all, or of many those that run, went wrong, or are about to go on."""
     if len(tasks) <= most:
         return dict(tasks)
-    urgency = ("running", "failed", "held", "skipped", "stopped", "waiting", "complete")
-    first = sorted(tasks, key=lambda name: urgency.index(tasks[name]["status"]))[:most]
+    words = ("running", "failed", "held", "skipped", "stopped", "cancelled", "waiting", "complete")
+    urgency = {word: number for number, word in enumerate(words)}
+    first = sorted(tasks, key=lambda name: urgency.get(tasks[name]["status"], len(words)))[:most]
     return {name: task for name, task in tasks.items() if name in set(first)}
 
 
@@ -124,7 +135,7 @@ def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
 
 def _remarks(status: Mapping[str, Any]) -> Iterator[Text]:
     for suspect in status["suspects"]:
-        doing = f"task {suspect['task']}, layer {suspect['layer']}" if "task" in suspect else "no task"
+        doing = f"task {suspect['task']}, layer {suspect.get('layer', 0)}" if "task" in suspect else "no task"
         text = f"rank {suspect['rank']} is suspect: it stopped beating, at {doing}"
         yield Text(text, "yellow")
     for name, task in status["tasks"].items():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pydantic import TypeAdapter
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
 
 JobStatus = Literal["complete", "failed", "incomplete", "stopped"]
@@ -60,6 +60,22 @@ class TaskResult:
     message: str = ""
 
 
+class Attempt(NamedTuple):
+    """One of the attempts at a run.
+
+    Attributes:
+        attempt: its number, from 1.
+        attempt_id: what the batch script calls it; empty where there is none.
+    """
+
+    attempt: int = 1
+    attempt_id: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """For the ledger and the record."""
+        return self._asdict()
+
+
 @dataclasses.dataclass(frozen=True)
 class JobResult:
     """How a job ended.
@@ -73,6 +89,8 @@ class JobResult:
         ranks: size of the world.
         tasks: one a task, in the order of the job file.
         message: why it did not complete, where that is no task's fault.
+        attempt: see `Attempt`; `started` and `seconds` are of this one, the tasks' seconds and steps of all.
+        attempt_id: see `Attempt`.
     """
 
     job: str
@@ -82,6 +100,11 @@ class JobResult:
     ranks: int
     tasks: tuple[TaskResult, ...]
     message: str = ""
+    attempt: int = 1
+    attempt_id: str = ""
+
+
+_RESULT = TypeAdapter(JobResult)
 
 
 def to_dict(result: JobResult) -> dict[str, Any]:
@@ -95,12 +118,10 @@ def from_dict(values: Mapping[str, Any]) -> JobResult:
     """The result that `to_dict` was called on, from what JSON made of it.
 
     Raises:
-        TypeError: these are no fields of a result.
+        AttributeError, KeyError, TypeError, ValueError: these are no fields of a result.
     """
-    tasks = (
-        TaskResult(**{**task, "name": name, "ranks": tuple(task["ranks"])}) for name, task in values["tasks"].items()
-    )
-    return JobResult(**{**values, "tasks": tuple(tasks)})
+    tasks = [{**task, "name": name} for name, task in values["tasks"].items()]
+    return _RESULT.validate_python({**values, "tasks": tasks})
 
 
 def print_table(result: JobResult, console: Console) -> None:
@@ -143,6 +164,8 @@ def _closing_lines(result: JobResult) -> list[Text]:
     head = Text(f"{result.job}: ")
     head.append(result.status, _STYLES[result.status])
     head.append(f", {complete} of {len(result.tasks)} tasks complete, {_ranks(result.ranks)}, {result.seconds:.1f} s")
+    if result.attempt > 1:
+        head.append(f", attempt {result.attempt}")
     reasons = [Text(f"{task.name} {task.status}: {task.message}") for task in result.tasks if task.message]
     return [head, *([Text(result.message)] if result.message else []), *reasons]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpcmtl.jobfile.schema import Layers
+    from hpcmtl.jobfile.sections import Layers
 
 
 def layer_count(rule: Layers, input_bytes: int, steps: int, own: int | None = None) -> int:

@@ -1,24 +1,39 @@
-"""The state of a training task between steps: saved by one rank of the group, loaded for all."""
+"""The state of a training task between steps: written by one rank of the group beside the training, loaded for all.
+
+A file's name has the number of steps that were done, so the newest is the one with the highest; it is found by looking,
+not by what the job believes: a state that was not written in time, or is damaged, costs the steps since the one before.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import share
-from hpcmtl.training.session import checkpoint_file
+from hpcmtl.training.interval import best_interval
+from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from hpcmtl.training.learner import Arrays
     from hpcmtl.training.session import SessionContext
 
 _log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Checkpoints of a task that are on disk: if the newest is damaged, the one before serves."""
+
+# What writing is taken to cost before the first was measured.
+_BYTES_A_SECOND = 200e6
+_SECONDS_A_FILE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,31 +49,107 @@ class Saved:
     facts: Mapping[str, Any]
 
 
-def save_checkpoint(context: SessionContext, layer: int, saved: Saved) -> None:
-    """Seal the state after, or inside, a layer; the group's first rank writes (collective).
+class Checkpointing:
+    """Writes the checkpoints of one session, one at a time, on a thread of the group's first rank."""
 
-    Raises:
-        OSError: it could not be written; on all ranks, so that all of them take the layer for failed.
-    """
-    path = checkpoint_file(context.directory, context.task, layer)
-    on_root(context.group, lambda: seal(path, saved.state, {"task": context.task, **saved.facts}))
+    def __init__(self, context: SessionContext) -> None:
+        """Get ready.
+
+        Args:
+            context: of the session; its job says how often.
+        """
+        self._context = context
+        self._settings = context.job.checkpoints
+        self._pool = ThreadPoolExecutor(1, "checkpoint") if context.group.rank == 0 else None
+        self._writing: Future[None] | None = None
+        self._cost: float | None = None
+        self._since = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint; the word of the group's first rank counts."""
+        if self._pool is None or self._cost is None or (self._writing is not None and not self._writing.done()):
+            return False
+        return time.monotonic() - self._since >= self.interval
+
+    @property
+    def interval(self) -> float:
+        """Seconds between checkpoints, by what they cost."""
+        if self._settings.interval != "auto":
+            return float(self._settings.interval)
+        return best_interval(self._cost or 0.0, self._settings.mtbf_hours * 3600)
+
+    def expect(self, state_bytes: int) -> None:
+        """Say how large a state is, before the first was written."""
+        self._cost = self._cost or _SECONDS_A_FILE + state_bytes / _BYTES_A_SECOND
+
+    def save(self, saved: Saved, held: float = 0.0) -> None:
+        """Have a state written; returns when the one before it is on disk, not this one (collective).
+
+        Args:
+            saved: nobody changes its arrays any more.
+            held: seconds for which the training stood still to make the copy.
+
+        Raises:
+            OSError: the one before could not be written; on all ranks, so that all of them take the layer for failed.
+        """
+        on_root(self._context.group, lambda: self._submit(saved, held))
+
+    def settle(self) -> None:
+        """Return when all is on disk (collective).
+
+        Raises:
+            OSError: it could not be written; on all ranks.
+        """
+        on_root(self._context.group, self._wait)
+
+    def close(self) -> None:
+        """Finish what is being written; if that fails, an older state serves."""
+        if self._pool is None:
+            return
+        try:
+            self._wait()
+        except OSError as error:
+            _log.warning("task %s: the last checkpoint is not written: %s", self._context.task, error)
+        self._pool.shutdown()
+
+    def _submit(self, saved: Saved, held: float) -> None:
+        self._wait()
+        assert self._pool is not None, "the group's first rank writes"
+        self._since = time.monotonic()
+        self._writing = self._pool.submit(self._write, saved, held)
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, saved: Saved, held: float) -> None:
+        context, started = self._context, time.perf_counter()
+        step = int(saved.facts["step"])
+        path = checkpoint_file(checkpoints_of(context.directory, context.task), step)
+        seal(path, saved.state, {"task": context.task, **saved.facts})
+        for old in _newest_first(path.parent)[KEPT:]:
+            old.unlink()
+        seconds = time.perf_counter() - started
+        self._cost = held + seconds
+        size = path.stat().st_size
+        context.note("checkpoint_written", task=context.task, step=step, seconds=seconds, held=held, bytes=size)
 
 
-def newest_state(context: SessionContext, layer: int) -> Saved | None:
-    """What a layer goes on from, the same on all ranks; None for a fresh start (collective).
+def newest_state(context: SessionContext) -> Saved | None:
+    """What a session goes on from, the same on all ranks; None for a fresh start (collective).
 
     A rank that was in the group of the layer before still has it, and gives it to the others: a tenth of the time that
     the way by the checkpoint takes.
 
     Args:
         context: of the session; with the step at which the task stands, if that is known.
-        layer: that is to be run.
     """
     mine = context.states.get(context.task)
     have = mine is not None and mine.facts["step"] == context.step
     holders = context.group.allgather(have)
     if not any(holders):
-        return latest_checkpoint(context, layer)
+        return latest_checkpoint(context)
     if all(holders):
         return mine
     state, facts = share(
@@ -67,36 +158,30 @@ def newest_state(context: SessionContext, layer: int) -> Saved | None:
     return mine if have else Saved(state, facts)
 
 
-def latest_checkpoint(context: SessionContext, layer: int) -> Saved | None:
-    """The newest checkpoint that a layer can go on from, given to all ranks; None for a fresh start (collective).
+def latest_checkpoint(context: SessionContext) -> Saved | None:
+    """The newest checkpoint that can be read, given to all ranks; None if there is none (collective).
 
-    That is a state from inside the layer (it was stopped), or after the layer before; a damaged one is passed over with
-    a warning if the one before it still serves.
-
-    Raises:
-        DamagedFileError: on all ranks, if the layer has predecessors and none of their states can be read.
+    A damaged one is set aside with a warning. If none is left the task begins anew: that costs time, and nothing else.
     """
-    candidates = [checkpoint_file(context.directory, context.task, number) for number in (layer, layer - 1)]
 
     def read() -> tuple[Arrays, dict[str, Any] | None]:
-        problems = []
-        for path in candidates:
-            if path.exists():
-                try:
-                    return read_sealed(path)
-                except DamagedFileError as error:
-                    problems.append(_passed_over(path, error))
-        if layer > 0:
-            raise DamagedFileError(
-                f"task {context.task}: layer {layer} needs the checkpoint of layer {layer - 1}: "
-                + ("; ".join(problems) or f"{candidates[-1]} is not there")
-            )
+        for path in _newest_first(checkpoints_of(context.directory, context.task)):
+            try:
+                return read_sealed(path)
+            except DamagedFileError as error:
+                path.rename(path.with_suffix(".damaged"))
+                _log.warning("task %s: a checkpoint is passed over: %s", context.task, error)
+                context.note("checkpoint_damaged", task=context.task, file=path.name, message=str(error))
         return {}, None
 
     arrays, facts = share(context.group, read)
     return None if facts is None else Saved(arrays, facts)
 
 
-def _passed_over(path: Path, error: DamagedFileError) -> str:
-    _log.warning("checkpoint %s is passed over: %s", path, error)
-    return str(error)
+def checkpoint_file(directory: Path, step: int) -> Path:
+    """Where the state after so many steps lies."""
+    return directory / f"step-{step:010d}.h5"
+
+
+def _newest_first(directory: Path) -> list[Path]:
+    return sorted(directory.glob("step-*.h5"), reverse=True)

@@ -14,7 +14,7 @@ import numpy as np
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.exchange.merging import contribution
 from hpcmtl.exchange.office import Ask, Channel, Contribute
-from hpcmtl.exchange.store import read_sealed
+from hpcmtl.exchange.store import artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share
 from hpcmtl.jobfile.coupling import live_consumers, live_needs, merge_of
 from hpcmtl.jobfile.network import takeovers_of
@@ -151,12 +151,17 @@ class Coupling:
         return wait
 
     def _newest(self, producer: str, known: int, least: int) -> tuple[Arrays, int, bool]:
-        """Parameters if they are newer than known, their version, and whether this task may go on with them."""
+        """Parameters if they are newer than known, their version, and whether this task may go on with them.
+
+        Raises:
+            DamagedArtifactError: the producer has completed, and its artifact cannot be read; on all ranks.
+        """
 
         def read() -> tuple[Arrays, tuple[int, bool]]:
             newest, parcel = self._post.ask(Ask(self._channel(producer), known, least))
             if newest.state == "complete":
-                return read_sealed(artifact_file(self._context.directory, producer), PARAMETERS)[0], (FINAL, True)
+                with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
+                    return read_sealed(path, PARAMETERS)[0], (FINAL, True)
             goes_on = newest.state in {"running", "paused"} and newest.version >= least
             return ({} if parcel is None else parcel.arrays()), (newest.version, goes_on)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl import faults
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.results.progress import StepProgress
 from hpcmtl.training.learner import STEPS_IN_FLIGHT, StepInput
@@ -31,6 +32,19 @@ _NEVER = float("inf")
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Losses that are known from steps of this layer and epoch, by objective.
+
+    Attributes:
+        steps: how many.
+        sums: of their losses.
+    """
+
+    steps: int = 0
+    sums: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Piece:
     """The steps of a layer.
 
@@ -44,6 +58,7 @@ class Piece:
         batch_size: samples a step over the group.
         schedule: learning rate by step.
         rate: number of the learning rate that was ordered for it; 0 for none.
+        before: of the steps of the layer, in the epoch of `start`, that were done in an earlier session.
     """
 
     task: str
@@ -55,6 +70,7 @@ class Piece:
     batch_size: int
     schedule: Schedule
     rate: int = 0
+    before: Tally = Tally()
 
 
 @dataclass
@@ -70,6 +86,8 @@ class Hooks:
             with it; gives the schedule to go on with.
         boundary: called with the number of steps done after each step; all ranks get the same answer to whether the
             task stops here, before the end of its layer. None where nothing is exchanged with other tasks.
+        save_due: whether it is time for a checkpoint; the word of one rank is enough.
+        save: called with the number of steps done, and the losses known, when all ranks have agreed on a checkpoint.
     """
 
     report: Callable[[StepProgress], None]
@@ -78,6 +96,8 @@ class Hooks:
     newest_rate: Callable[[], int] = lambda: 0
     rate_agreed: Callable[[int, int], Schedule] | None = None
     boundary: Callable[[int], bool] | None = None
+    save_due: Callable[[], bool] = lambda: False
+    save: Callable[[int, Tally], object] | None = None
 
 
 @dataclass
@@ -88,11 +108,13 @@ class Trained:
         next_step: the step to go on with.
         stopped: whether the group agreed to stop early.
         losses: mean loss by objective over the steps of this layer in the last epoch that it trained in.
+        tally: what a session that goes on inside this layer should know of them.
     """
 
     next_step: int
     stopped: bool = False
     losses: dict[str, float] = field(default_factory=dict)
+    tally: Tally = Tally()
 
 
 class _Agreement:
@@ -103,15 +125,16 @@ class _Agreement:
     """
 
     def __init__(self, piece: Piece, group: Communicator, hooks: Hooks) -> None:
-        self._piece = piece
-        self._group = group
-        self._hooks = hooks
+        self.piece = piece
+        self.group = group
+        self.hooks = hooks
         self.schedule, self._rate = piece.schedule, piece.rate
         self._met = self._known = piece.start
         self.losses = np.zeros((0, len(piece.objectives)))  # of the group, from the first step on
         self._met_at = time.perf_counter()
         self.next = piece.start + 1
         self.pace = 0.0  # seconds a step
+        self.saving = False  # whether a checkpoint is made at the next meeting
 
     def meet(self, step: int, losses: np.ndarray[Any, Any], stop: bool) -> bool:
         """Agree before `step`.
@@ -130,28 +153,30 @@ class _Agreement:
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         first_bad = float(self._known + bad[0]) if len(bad) else _NEVER
         seconds = time.perf_counter() - self._met_at
-        agreed = np.array([first_bad, -float(stop), -seconds, float(self._hooks.newest_rate())])
-        self._group.Allreduce(agreed, "min")
+        due = self.hooks.save is not None and not self.saving and self.hooks.save_due()
+        agreed = np.array([first_bad, -float(stop), -seconds, float(self.hooks.newest_rate()), -float(due)])
+        self.group.Allreduce(agreed, "min")
         if agreed[0] != _NEVER:
             self._fail(int(agreed[0]), losses)
         total = np.ascontiguousarray(losses)
         if total.size:
-            self._group.Allreduce(total)
+            self.group.Allreduce(total)
         self.losses = np.concatenate([self.losses, total])
         self._known += len(total)
         self.pace = -agreed[2] / max(step - self._met, 1)
-        if agreed[3] > self._rate and self._hooks.rate_agreed is not None:
+        if agreed[3] > self._rate and self.hooks.rate_agreed is not None:
             self._rate = int(agreed[3])
-            self.schedule = self._hooks.rate_agreed(self._rate, step)
+            self.schedule = self.hooks.rate_agreed(self._rate, step)
         ahead = int(SECONDS_BETWEEN_AGREEMENTS / max(self.pace, 1e-9))
+        self.saving = bool(agreed[4] < 0)
         self._met, self._met_at = step, time.perf_counter()
         self.next = step + min(max(ahead, 1), MOST_STEPS_BETWEEN_AGREEMENTS)
         return bool(agreed[1] < 0)
 
     def _fail(self, bad: int, losses: np.ndarray[Any, Any]) -> None:
-        piece = self._piece
+        piece = self.piece
         total = np.ascontiguousarray(losses[bad - self._known])
-        self._group.Allreduce(total)
+        self.group.Allreduce(total)
         names = [f"{n} = {v}" for n, v in zip(piece.objectives, total, strict=True) if not np.isfinite(v)]
         epoch = bad // piece.steps_per_epoch
         raise TaskFailedError(
@@ -180,15 +205,12 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
     result = Trained(piece.start)
     for batch in batches:
         step = result.next_step
+        faults.at(piece.task, piece.layer, step - piece.start)
         learner.step(_step_input(batch, piece.objectives), learning_rate(agreement.schedule, step))
         result.next_step = step = step + 1
         epoch, rest = divmod(step, piece.steps_per_epoch)
         if step >= agreement.next or step == piece.stop:
-            last = step == piece.stop
-            stop = agreement.meet(step, learner.drain_losses(0 if last else STEPS_IN_FLIGHT), hooks.stop_requested())
-            if group.rank == 0:
-                hooks.report(_progress(piece, step, agreement))
-            result.stopped = stop and not last
+            result.stopped = _meet(learner, agreement, step) and step < piece.stop
         if hooks.boundary is not None and not result.stopped:
             result.stopped = hooks.boundary(step) and step < piece.stop
         if rest == 0 and hooks.epoch_ended is not None:
@@ -196,16 +218,40 @@ def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: C
         if result.stopped:
             agreement.meet(step, learner.drain_losses(), stop=True)
             break
-    result.losses = _last_epoch(piece, agreement.losses)
+    known = _last_epoch(piece, agreement.losses)
+    result.losses = {n: total / known.steps for n, total in zip(piece.objectives, known.sums, strict=bool(known.steps))}
+    result.tally = _carried(piece, agreement.losses, result.next_step)
     return result
 
 
-def _last_epoch(piece: Piece, losses: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Mean of those of a layer's losses that belong to its last epoch."""
+def _meet(learner: Learner, agreement: _Agreement, step: int) -> bool:
+    """Agree on how to go on after `step` steps, and make the checkpoint that was agreed on before; whether to stop."""
+    piece, hooks, saving = agreement.piece, agreement.hooks, agreement.saving
+    in_flight = 0 if step == piece.stop or saving else STEPS_IN_FLIGHT
+    stop = agreement.meet(step, learner.drain_losses(in_flight), hooks.stop_requested())
+    if agreement.group.rank == 0:
+        hooks.report(_progress(piece, step, agreement))
+    if saving and hooks.save is not None and step < piece.stop and not stop:
+        hooks.save(step, _carried(piece, agreement.losses, step))
+    return stop
+
+
+def _last_epoch(piece: Piece, losses: np.ndarray[Any, Any]) -> Tally:
+    """Those of a layer's losses that belong to its last epoch."""
     if not len(losses):
-        return {}
+        return piece.before
     steps_in_it = (piece.start + len(losses) - 1) % piece.steps_per_epoch + 1
-    return dict(zip(piece.objectives, losses[-steps_in_it:].mean(axis=0).tolist(), strict=True))
+    mine = losses[-steps_in_it:]
+    steps, sums = len(mine), mine.sum(axis=0)
+    if steps_in_it > len(losses) and piece.before.steps:
+        steps, sums = steps + piece.before.steps, sums + piece.before.sums
+    return Tally(steps, tuple(sums.tolist()))
+
+
+def _carried(piece: Piece, losses: np.ndarray[Any, Any], step: int) -> Tally:
+    """What a session that goes on after `step` steps should know: nothing if it begins an epoch, or the next layer."""
+    fresh = step % piece.steps_per_epoch == 0 or step >= piece.stop
+    return Tally() if fresh else _last_epoch(piece, losses)
 
 
 def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:

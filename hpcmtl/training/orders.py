@@ -44,15 +44,18 @@ class LayerOrders:
     knows when the group meets, and all take the smallest of these from the next step on.
     """
 
-    def __init__(self, layer: int = 0, rate: Rate | None = None, taken: Callable[[RateTaken], None] = _nobody) -> None:
+    def __init__(
+        self, layer: int = 0, rate: Rate | None = None, taken: Callable[[RateTaken], None] = _nobody, number: int = 0
+    ) -> None:
         """Begin a layer.
 
         Args:
             layer: its number.
             rate: what the task's first step in this layer is taken with, if one was ordered.
             taken: is told, on the group's first rank, when a rate takes effect.
+            number: of this start of a layer, counted over the job: tells what is made now from what was made before.
         """
-        self.layer, self.rate = layer, rate
+        self.layer, self.rate, self.number = layer, rate, number
         self.taken = taken
         self.stop = threading.Event()
         self._rates = {} if rate is None else {rate.number: rate}

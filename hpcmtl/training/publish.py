@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 PACKED = "packed parameters"
 SPLIT = "split"
-# Artifacts of sync edges are published once; what is made anew replaces what was there.
-_VERSION = 0
+
+
+class Holders(NamedTuple):
+    """The ranks of the world that keep the rows of a layer, in the order of their shares, and which start made them."""
+
+    ranks: Sequence[int]
+    version: int
 
 
 def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
@@ -30,36 +35,36 @@ def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
     if handover is None or not handover.enabled:
         return
     parcel = pack(parameters)
-    whole = parcel.buffer
-    handover.keep(context.task, _VERSION, {PACKED: Rows(0, whole)})
+    whole, version = parcel.buffer, context.orders().number
+    handover.keep(context.task, version, {PACKED: Rows(0, whole)})
     ranks = context.group.allgather(handover.rank)
-    listed = Listed(PACKED, whole.dtype.str, whole.shape, dealt(ranks, len(whole)))
+    listed = Listed(PACKED, whole.dtype.str, whole.shape, dealt(ranks, len(whole), version))
     if context.group.rank == 0:
-        handover.publish(Catalogue(context.task, _VERSION, {PACKED: listed}, parcel.listed))
+        handover.publish(Catalogue(context.task, {PACKED: listed}, parcel.listed))
 
 
-def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> list[int]:
-    """Keep the rows that this rank made of a task's arrays; return the ranks of the group in the world (collective).
+def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> Holders:
+    """Keep the rows that this rank made of a task's arrays in a layer; return who keeps all of them (collective).
 
     Args:
         context: of the session.
         span: the group's samples; they were dealt to its ranks as `data.shard` does it.
         rows: of this rank, which nobody changes any more.
     """
-    handover = context.handover
+    handover, version = context.handover, context.orders().number
     if handover is None or not handover.enabled:
-        return []
-    ranks: list[int] = context.group.allgather(handover.rank)
-    mine = _dealt_in(ranks, span)[context.group.rank]
-    handover.keep(context.task, _VERSION, {name: Rows(mine.start, array) for name, array in rows.items()})
-    return ranks
+        return Holders([], version)
+    holders = Holders(context.group.allgather(handover.rank), version)
+    mine = _dealt_in(holders, span)[context.group.rank]
+    handover.keep(context.task, version, {name: Rows(mine.start, array) for name, array in rows.items()})
+    return holders
 
 
 def publish_rows(
     context: SessionContext,
     arrays: Arrays,
     split: NDArray[np.uint8],
-    layers: Mapping[tuple[int, int], Sequence[int]],
+    layers: Mapping[tuple[int, int], Holders],
 ) -> None:
     """Answer for stored rows that were kept when they were made; on the group's first rank alone.
 
@@ -67,18 +72,19 @@ def publish_rows(
         context: of the session.
         arrays: name -> all rows, as they were sealed.
         split: (samples,) of the data file that they were sealed in.
-        layers: span of samples -> ranks of the world that kept them; a rank may have dropped them meanwhile.
+        layers: span of samples -> who kept them; a rank may have dropped them meanwhile.
     """
     handover = context.handover
     if handover is None or not handover.enabled:
         return
-    if not all(ranks and max(ranks) < handover.size for ranks in layers.values()):
+    if not all(ranks and max(ranks) < handover.size for ranks, _ in layers.values()):
         return  # some rows were made in an earlier attempt, perhaps by more ranks than there are now
-    handover.keep(context.task, _VERSION, {SPLIT: Rows(0, split.astype(np.uint8))})
-    blocks = tuple(block for span, ranks in layers.items() for block in _dealt_in(ranks, span))
+    version = context.orders().number
+    handover.keep(context.task, version, {SPLIT: Rows(0, split.astype(np.uint8))})
+    blocks = tuple(block for span, holders in layers.items() for block in _dealt_in(holders, span))
     listed = {name: Listed(name, array.dtype.str, array.shape, blocks) for name, array in arrays.items()}
-    listed[SPLIT] = Listed(SPLIT, "|u1", split.shape, (Block(handover.rank, 0, len(split)),))
-    handover.publish(Catalogue(context.task, _VERSION, listed))
+    listed[SPLIT] = Listed(SPLIT, "|u1", split.shape, (Block(handover.rank, 0, len(split), version),))
+    handover.publish(Catalogue(context.task, listed))
 
 
 def publish_whole(context: SessionContext, arrays: Arrays, split: NDArray[np.uint8]) -> None:
@@ -88,13 +94,13 @@ def publish_whole(context: SessionContext, arrays: Arrays, split: NDArray[np.uin
         copies = {
             name: Rows(0, np.array(array, array.dtype.newbyteorder("="), order="C")) for name, array in arrays.items()
         }
-        handover.keep(context.task, _VERSION, copies)
-        publish_rows(
-            context, {name: rows.array for name, rows in copies.items()}, split, {(0, len(split)): [handover.rank]}
-        )
+        mine = Holders([handover.rank], context.orders().number)
+        handover.keep(context.task, mine.version, copies)
+        publish_rows(context, {name: rows.array for name, rows in copies.items()}, split, {(0, len(split)): mine})
 
 
-def _dealt_in(ranks: Sequence[int], span: tuple[int, int]) -> list[Block]:
+def _dealt_in(holders: Holders, span: tuple[int, int]) -> list[Block]:
     """The blocks of samples of a layer, which begin at its first sample."""
     first, stop = span
-    return [Block(block.rank, first + block.start, first + block.stop) for block in dealt(ranks, stop - first)]
+    blocks = dealt(holders.ranks, stop - first)
+    return [Block(block.rank, first + block.start, first + block.stop, holders.version) for block in blocks]

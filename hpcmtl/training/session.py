@@ -45,6 +45,7 @@ class SessionContext:
         handover: what hands artifacts from memory to memory; None where they go through files alone.
         homes: task that this one needs -> rank of the world that answers for its artifact in memory.
         states: task -> what this rank knows of its newest checkpoint.
+        note: tells the ledger of an event with its facts; any thread may call it.
     """
 
     job: Job
@@ -63,6 +64,7 @@ class SessionContext:
     handover: Handover | None = None
     homes: Mapping[str, int] = field(default_factory=dict)
     states: dict[str, Saved] = field(default_factory=dict)
+    note: Callable[..., None] = lambda _event, **_facts: None
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""
@@ -91,6 +93,7 @@ class LayerOutcome:
         engine: name of the engine; empty for a task that does not train.
         engine_reason: why that engine.
         compression: what gradients travelled as.
+        reached: optimizer steps that the task has done by now; None for a task that does not train.
     """
 
     steps: int
@@ -103,11 +106,19 @@ class LayerOutcome:
     engine: str = ""
     engine_reason: str = ""
     compression: str = "none"
+    reached: int | None = None
 
     def told(self) -> dict[str, Any]:
-        """What the ledger is told of it."""
-        names = ("steps", "rows", "step_seconds", "seconds", "metrics")
-        return {**{name: getattr(self, name) for name in names}, **self.facts}
+        """What the ledger is told of it; `outcome_told` reads it back."""
+        return {**{name: getattr(self, name) for name in _TOLD}, **self.facts}
+
+
+_TOLD = ("steps", "rows", "step_seconds", "seconds", "metrics", "engine", "engine_reason", "compression", "reached")
+
+
+def outcome_told(event: Mapping[str, Any]) -> LayerOutcome:
+    """The outcome of a layer, as far as its end in the ledger tells; what earlier versions did not tell is empty."""
+    return LayerOutcome(**{name: event[name] for name in _TOLD if name in event})
 
 
 class Session(Protocol):
@@ -134,9 +145,9 @@ class Session(Protocol):
         ...
 
 
-def checkpoint_file(directory: RunDirectory, task: str, layer: int) -> Path:
-    """Where the state after (or, stopped, inside) a layer lies."""
-    return directory.checkpoints / task / f"layer-{layer:03d}.h5"
+def checkpoints_of(directory: RunDirectory, task: str) -> Path:
+    """The folder of a task's checkpoints, or of the parts of its outputs."""
+    return directory.checkpoints / task
 
 
 def artifact_file(directory: RunDirectory, task: str) -> Path:

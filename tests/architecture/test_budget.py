@@ -12,7 +12,10 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # "file" or "file: function" -> why it may be larger.
 ALLOWED: dict[str, str] = {
+    "hpcmtl/cli/cancel.py: cancel": "each parameter is a word of the command line, given by name",
+    "hpcmtl/cli/logs.py: logs": "each parameter is a word of the command line, given by name",
     "hpcmtl/cli/plan.py: plan": "each parameter is a word of the command line, given by name",
+    "hpcmtl/cli/submit.py: submit": "each parameter is a word of the command line, given by name",
 }
 
 

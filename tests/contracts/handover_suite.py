@@ -14,7 +14,7 @@ import numpy as np
 from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.communicators.outcome import abort_on_error
 from hpcmtl.exchange.handover import Catalogue, Handover, Listed
-from hpcmtl.exchange.redistribute import Rows, dealt
+from hpcmtl.exchange.redistribute import Block, Rows, dealt
 from hpcmtl.exchange.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def publish(world: Communicator, handover: Handover, task: str = "a") -> None:
     mine = blocks[world.rank]
     handover.keep(task, 0, pieces(mine.start, mine.stop))
     if world.rank == world.size - 1:
-        handover.publish(Catalogue(task, 0, {"x": Listed("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
+        handover.publish(Catalogue(task, {"x": Listed("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
     world.barrier()
 
 
@@ -125,6 +125,28 @@ def check_what_is_not_in_memory(world: Communicator) -> None:
     with Serving(world, limit=WHOLE.nbytes - 1) as handover:
         publish(world, handover)
         assert handover.fetch(catalogue, {"x": [(0, ROWS)]}) is None
+
+
+def check_what_was_made_again_is_not_mixed_with_what_was_there(world: Communicator) -> None:
+    """Who kept rows before they were made again, by other ranks, neither uses nor gives them."""
+    with Serving(world) as handover:
+        publish(world, handover)
+        before = handover.catalogue("a", world.size - 1)
+        half = ROWS // 2
+        if world.rank == 0:  # alone makes the second half again, and the last layer of the artifact was that
+            handover.keep("a", 7, {"x": Rows(half, -WHOLE[half:])})
+            old = [Block(b.rank, b.start, min(b.stop, half)) for b in dealt(range(world.size), ROWS) if b.start < half]
+            blocks = (*old, Block(0, half, ROWS, 7))
+            handover.publish(Catalogue("a", {"x": Listed("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
+        world.barrier()
+        again = handover.catalogue("a", 0)
+        found = handover.fetch(again, {"x": [(half, ROWS)]})
+        assert np.array_equal(found["x"][half:], -WHOLE[half:])
+        if world.size > 1:
+            found = handover.fetch(again, {"x": [(0, half // world.size)]})
+            assert found is None or np.array_equal(found["x"][: half // world.size], WHOLE[: half // world.size])
+        first = handover.fetch(before, {"x": [(0, ROWS)]})
+        assert first is None or np.array_equal(first["x"], WHOLE)
 
 
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]

@@ -21,6 +21,7 @@ from hpcmtl.dispatch.commands import (
     StopTraining,
     StopWanted,
 )
+from hpcmtl.dispatch.deadline import Timed, TimeLimit
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.layerplan.policies import make_plan
@@ -31,7 +32,8 @@ from hpcmtl.training.session import LayerOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.state import Order
+    from hpcmtl.dispatch.history import Past
+    from hpcmtl.dispatch.state import Order, Steersman
 
 Case = tuple[TaskGraph, int]
 NEVER = -1
@@ -86,7 +88,8 @@ class Simulation:
         failing: (task, layer) -> places in the group that raise; the other members end the layer well.
         heals_after: failures after which such a layer no longer raises.
         stop_after: reports after which a rank asks for a stop.
-        finished: as `Dispatcher` takes it.
+        past: as `Dispatcher` takes it.
+        seconds_left: until the time limit; None without one.
         yielding: (task, layer) that is stopped when it runs for the first time, as its task waits for another.
     """
 
@@ -96,7 +99,8 @@ class Simulation:
     failing: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)
     heals_after: float = math.inf
     stop_after: int = NEVER
-    finished: Mapping[str, int] = field(default_factory=dict)
+    past: Mapping[str, Past] = field(default_factory=dict)
+    seconds_left: float | None = None
     yielding: set[tuple[str, int]] = field(default_factory=set)
     started: list[RunLayer] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -106,8 +110,11 @@ class Simulation:
         self.needs = {name: graph.producers(name) for name in graph.names}
         self.plan = make_plan(graph, ranks, self.policy)
         self.ranks = [Rank() for _ in range(ranks)]
-        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler_for(graph, self.plan), self.finished)
+        limit = None if self.seconds_left is None else TimeLimit(0.0, self.seconds_left)
+        scheduler = scheduler_for(graph, self.plan, limit=limit)
+        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler, self.past)
         self.now = 0.0
+        self.steersman: Steersman = Timed(self.dispatcher, self.dispatcher, limit) if limit else self.dispatcher
         self._stopped: dict[RunLayer, bool] = {}
 
     def record(self, event: str, **fields: Any) -> None:
@@ -123,19 +130,19 @@ class Simulation:
 
     def run(self) -> Simulation:
         """Report in random order until no rank has anything to report."""
-        self.obey(self.dispatcher.start(self.now))
+        self.obey(self.steersman.start(self.now))
         for count in itertools.count():
             self.meddle()
             busy = [number for number, rank in enumerate(self.ranks) if rank.inside]
             if count == self.stop_after:
                 asking = StopWanted(self.chance.randrange(len(self.ranks)), "SIGTERM")
-                self.obey(self.dispatcher.handle(asking, self.now))
+                self.obey(self.steersman.handle(asking, self.now))
             elif busy:
                 self.now += self.chance.random()
                 self.end_layer(self.chance.choice(busy))
             elif not self.dispatcher.ended:  # a task waits to be tried again
                 self.now += 1.0
-                self.obey(self.dispatcher.check(self.now))
+                self.obey(self.steersman.check(self.now))
             else:
                 return self
         raise AssertionError
@@ -158,13 +165,13 @@ class Simulation:
             said = ("boom", "Traceback: boom", command.block, command.number)
             report: Any = LayerFailed(number, command.task, command.layer, *said)
         else:
-            outcome = LayerOutcome(1, 1, 1.0, 1.0, stopped=stopped)
+            outcome = LayerOutcome(1, 1, 1.0, 1.0, stopped=stopped, reached=command.layer + 1)
             said = outcome if number == command.first_rank else None
             place = (command.block, command.number)
             report = LayerDone(number, command.task, command.layer, said, *place, (number,))
             if command.layer == command.layers - 1 and not stopped:
                 rank.held = None
-        orders = self.dispatcher.handle(report, self.now)
+        orders = self.steersman.handle(report, self.now)
         state = self.dispatcher.tasks[command.task]
         if state.running is None or state.running.layer != command.layer or not state.running.reported:
             self.yielding.discard((command.task, command.layer))

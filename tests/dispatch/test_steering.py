@@ -220,6 +220,22 @@ def test_a_cancelled_task_takes_its_dependents():
     assert [command.task for command in simulation.started].count("a") == 1
 
 
+def test_a_whole_job_is_cancelled():
+    """Without a task the job stops as by a signal, whatever is paused, and the ledger says who wanted it."""
+    simulation = begun({"a": (4, 1), "b": (4, 1), "c": (1, 2)})
+    said(simulation, "pause", "b")
+    answer = said(simulation, "cancel", "")[0]
+    refused = said(simulation, "cancel", "")[0]
+    simulation.run()
+
+    assert answer.accepted
+    assert [told["reason"] for event, told in simulation.events if event == "stopping"] == ["me@here cancelled the job"]
+    assert (refused.accepted, "stopping" in refused.message or "ended" in refused.message) == (False, True)
+    assert set(simulation.statuses().values()) <= {None, "complete"}
+    assert simulation.dispatcher.ended
+    assert [rank.ends for rank in simulation.ranks] == [1, 1]
+
+
 def test_rates_are_numbered():
     """Each learning rate goes to the ranks of the running layer with its number, and with the layers that come."""
     simulation = begun({"a": (2, 2)})

@@ -87,8 +87,10 @@ class Talker:
         with self.job.lock:
             self.job.calls.append((self.task, layer, self.world.rank))
         stopped = bool(self.job.run_layer(self, layer))
-        assert self.group.allgather((self.task, layer)) == [(self.task, layer)] * self.group.size
-        return LayerOutcome(1, 1, 0.0, 0.0, stopped=stopped)
+        start = self.boxes.layer.number
+        assert start > 0
+        assert self.group.allgather((self.task, layer, start)) == [(self.task, layer, start)] * self.group.size
+        return LayerOutcome(1, 1, 0.0, 0.0, stopped=stopped, reached=layer + 1)
 
     def close(self):
         """See `Session`."""

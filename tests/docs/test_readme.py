@@ -20,7 +20,7 @@ COMMANDS = [
     if line and not line.startswith("#")
 ]
 
-LIGHT = [command for command in COMMANDS if re.match(r"hpcmtl (validate|plan|schema)\b", command)]
+LIGHT = [command for command in COMMANDS if re.match(r"hpcmtl (validate|plan|schema|submit)\b", command)]
 RUNS = [command for command in COMMANDS if "hpcmtl run" in command and "srun" not in command]
 RUNS += [command for command in COMMANDS if command.startswith("launchers/local.sh")]
 ELSEWHERE = {
@@ -48,7 +48,7 @@ def test_every_command_is_run_somewhere() -> None:
 
 @pytest.mark.parametrize("command", LIGHT)
 def test_light_commands_work(command: str) -> None:
-    """Validate, plan and schema print something and succeed."""
+    """Validate, plan, schema and a dry submission print something and succeed."""
     words = shlex.split(command)
     result = subprocess.run(
         [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False

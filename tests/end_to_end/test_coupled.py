@@ -126,8 +126,9 @@ def total(run, task, key):
 
 @pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])
 def run(start_once, request):
-    """The job on one rank or two."""
-    return start_once(family(ranks=request.param, merge=MERGE, tasks=TASKS)).finish(timeout=150)
+    """The job on one rank or two; were one thought slow for a moment's load, all would rightly go to the other."""
+    job = family(ranks=request.param, merge=MERGE, tasks=TASKS)
+    return start_once(job, env={"HPCMTL_RANK_SPEED": "0:1"}).finish(timeout=150)
 
 
 def test_everything_ends(run):

@@ -34,6 +34,6 @@ def test_rows_that_a_rank_has_itself_are_not_asked_for():
         handover = handover_suite.Serving(world, limit=1000).handover
         handover.keep("a", 0, handover_suite.pieces(0, 10))
         listed = Listed("x", "<i8", (10, 3), (Block(1, 0, 5), Block(0, 5, 10)))
-        return handover.fetch(Catalogue("a", 0, {"x": listed}), {"x": [(2, 9)]})["x"][2:9].tolist()
+        return handover.fetch(Catalogue("a", {"x": listed}), {"x": [(2, 9)]})["x"][2:9].tolist()
 
     assert run_ranks(2, alone) == [handover_suite.WHOLE[2:9].tolist()] * 2

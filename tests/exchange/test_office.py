@@ -63,6 +63,25 @@ def test_who_waits_learns_that_the_producer_paused_or_ended():
         assert at.announce(*news) == [(1, Newest(1, state), None if state == "complete" else PARCELS[1])]
 
 
+def test_nobody_goes_on_without_the_version_of_a_task_that_is_made_again():
+    """Its last version went with its completion: who has none waits for the next, who has it goes on with that."""
+    at = office()
+    at.announce(["p", "c"], {})
+    at.take(0, Publish(CHANNEL, 3), PARCELS[3])
+    at.announce(["c"], {"p": "complete"})
+    at.announce(["c"], {})
+
+    assert at.take(1, Ask(CHANNEL, -1, 0), None) == [(1, Newest(-1, "paused"), None)]
+    assert at.take(1, Ask(CHANNEL, 3, 3), None) == [(1, Newest(3, "paused"), None)]
+    assert at.announce(["c", "p"], {}) == []
+    assert at.take(1, Ask(CHANNEL, 3, 3), None) == [(1, Newest(3, "running"), None)]
+    assert at.take(1, Ask(CHANNEL, -1, 0), None) == []
+    assert at.take(0, Publish(CHANNEL, 2), PARCELS[2]) == [(1, Newest(2, "running"), PARCELS[2])]
+    assert at.take(1, Ask(CHANNEL, 3, 3), None) == [(1, Newest(3, "running"), None)]
+    assert at.take(1, Ask(CHANNEL, 1, 3), None) == []
+    assert at.announce(["c"], {"p": "complete"}) == [(1, Newest(2, "complete"), None)]
+
+
 def test_a_round_is_over_when_all_who_run_have_come():
     """Members that have not started, have paused or have ended are not waited for."""
     at = office("a", "b", "c")

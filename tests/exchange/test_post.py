@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from hpcmtl.communicators.base import CommunicationError
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.merging import combine, contribution
 from hpcmtl.exchange.office import Ask, Channel, Contribute, Merged, Newest, Office
@@ -56,6 +57,7 @@ def test_versions_and_rounds(ranks):
 def test_a_waiting_rank_is_woken_by_news(caplog, monkeypatch):
     """A rank that waits for a version says so after a while, and goes on when the producer pauses."""
     monkeypatch.setattr("hpcmtl.exchange.post.SECONDS_BETWEEN_WARNINGS", 0.05)
+    monkeypatch.setattr("hpcmtl.exchange.post.PATIENCE", 1000)  # on a busy machine the office may be slow
 
     def on_rank(world):
         post = Post(requests := world.dup(), replies := world.dup())
@@ -74,5 +76,42 @@ def test_a_waiting_rank_is_woken_by_news(caplog, monkeypatch):
         post.close()
         thread.join()
         return None
+
+    assert run_ranks(2, on_rank)[1] == (Newest(-1, "paused"), None)
+
+
+def test_an_office_without_a_sign_of_life(monkeypatch):
+    """A rank that waits for an office which does not work is told so, with what it waited for."""
+    monkeypatch.setattr("hpcmtl.exchange.post.SECONDS_BETWEEN_WARNINGS", 0.01)
+
+    def on_rank(world):
+        post = Post(world.dup(), world.dup())
+        if world.rank == 1:
+            with pytest.raises(CommunicationError, match=r"rank 1: the office on rank 0 .* for version 7 of p"):
+                post.ask(Ask(CHANNEL, -1, 7))
+        world.barrier()
+
+    run_ranks(2, on_rank)
+
+
+def test_a_slow_office_is_not_lost(monkeypatch):
+    """As long as the office answers, a rank waits for whatever it takes."""
+    monkeypatch.setattr("hpcmtl.exchange.post.SECONDS_BETWEEN_WARNINGS", 0.2)
+    monkeypatch.setattr("hpcmtl.exchange.post.PATIENCE", 4)
+
+    def on_rank(world):
+        post = Post(requests := world.dup(), replies := world.dup())
+        thread = OfficeThread(requests, replies, Office({}, combine)) if world.rank == 0 else None
+        if thread is not None:
+            thread.announce(["p"], {})
+            thread.start()
+            threading.Event().wait(2.0)  # longer than the patience
+            thread.announce([], {})
+            post.close()
+            thread.join()
+            return None
+        answer = post.ask(Ask(CHANNEL, -1, 7))
+        post.close()
+        return answer
 
     assert run_ranks(2, on_rank)[1] == (Newest(-1, "paused"), None)

@@ -87,5 +87,7 @@ def test_mpi(mpirun):
 
 def test_rows_that_are_not_here_are_an_error():
     """A rank that is to send what it does not have says which rows."""
-    with pytest.raises(RankFailedError, match=r"start=2, stop=5\): these rows do not lie in one piece of memory"):
+    with pytest.raises(
+        RankFailedError, match=r"start=2, stop=5, version=0\): these rows do not lie in one piece of memory"
+    ):
         run_ranks(1, lambda comm: redistribute(comm, [Move(0, 0, 2, 5)], [Rows(0, np.zeros(4))], []))

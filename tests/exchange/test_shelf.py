@@ -19,7 +19,7 @@ def test_rows_are_found_by_their_numbers():
     shelf.put("a", 1, {"x": rows(0, 10), "y": rows(3, 4)})
     shelf.put("a", 1, {"x": rows(20, 10)})
 
-    assert shelf.spans("a", 1, "x") == [(0, 10), (20, 30)]
+    assert shelf.spans("a", "x") == [(0, 10, 1), (20, 30, 1)]
     assert shelf.take("a", 1, "x", (22, 25)).tolist() == [22, 23, 24]
     assert shelf.take("a", 1, "x", (0, 0)).tolist() == []
     for task, version, name, span in [("a", 1, "x", (5, 15)), ("a", 2, "x", (0, 5)), ("b", 1, "x", (0, 5))]:
@@ -27,15 +27,17 @@ def test_rows_are_found_by_their_numbers():
 
 
 def test_what_is_made_again_replaces():
-    """Rows of the same place take the place of the old ones; another version drops all of the one before."""
+    """Rows of the same places take the place of the old ones, of whatever version; those of other places stay."""
     shelf = Shelf(100)
     shelf.put("a", 1, {"x": rows(0, 10), "y": rows(0, 10)})
     shelf.put("a", 1, {"x": Rows(0, np.full(5, 9, np.uint8))})
 
     assert shelf.take("a", 1, "x", (0, 5)).tolist() == [9] * 5
-    assert shelf.spans("a", 1, "x") == [(0, 5)]
-    shelf.put("a", 2, {"x": rows(0, 10)})
-    assert shelf.spans("a", 1, "y") == shelf.spans("a", 2, "y") == []
+    assert shelf.spans("a", "x") == [(0, 5, 1)]
+    shelf.put("a", 2, {"x": rows(5, 10), "y": rows(9, 2)})
+    assert shelf.spans("a", "x") == [(0, 5, 1), (5, 15, 2)]
+    assert shelf.spans("a", "y") == [(9, 11, 2)]
+    assert shelf.take("a", 1, "x", (5, 7)) is None
 
 
 def test_the_oldest_goes_first():
@@ -45,7 +47,7 @@ def test_the_oldest_goes_first():
         shelf.put(task, 0, {"x": rows(0, 10)})
     shelf.put("d", 0, {"x": rows(0, 15)})
 
-    assert [task for task in "abcd" if shelf.spans(task, 0, "x")] == ["c", "d"]
+    assert [task for task in "abcd" if shelf.spans(task, "x")] == ["c", "d"]
 
 
 def test_what_is_too_large_is_not_kept():
@@ -56,5 +58,5 @@ def test_what_is_too_large_is_not_kept():
     shelf.put("b", 0, {"x": rows(20, 20)})
     shelf.put("c", 0, {"x": rows(0, 31)})
 
-    assert [task for task in "abc" if shelf.spans(task, 0, "x")] == ["a"]
+    assert [task for task in "abc" if shelf.spans(task, "x")] == ["a"]
     Shelf(0).put("a", 0, {"x": rows(0, 1)})

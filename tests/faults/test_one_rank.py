@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from jobs import family, family_task, long_job, python_job
+from jobs import family, family_task, python_job
 from runs import by_mpirun
 
 TEN_SECONDS = 10
@@ -81,19 +81,4 @@ def test_ranks_that_fail_at_different_steps(start, calls):
     assert run.returncode == 1, run.said
     assert time.time() - (run.folder / "raised").stat().st_mtime < TEN_SECONDS
     assert f"RuntimeError: on purpose, at call {min(calls)}" in run.stderr
-    assert run.leftovers() == []
-
-
-@pytest.mark.slow
-def test_killed(start):
-    """Where ranks do not outlive others a killed one takes the run with it, at once and not with 0."""
-    run = start(long_job(), env={"HPCMTL_FT": "0"})
-    run.until_event("layer_ended", task="digit")
-    killed = time.time()
-    run.rank(1).kill()
-    run.finish()
-
-    assert time.time() - killed < TEN_SECONDS
-    assert run.returncode not in {0, 75}, run.said
-    assert not (run.directory / "results.json").exists()
     assert run.leftovers() == []

@@ -22,7 +22,7 @@ def assert_stopped(run):
     assert (tasks["digit"]["status"], tasks["digit"]["message"]) == ("stopped", "stopped with a checkpoint")
     assert tasks["after"]["status"] == "stopped"
     assert [stop["task"] for stop in stops] == ["digit"]
-    assert (run.directory / "checkpoints" / "digit" / f"layer-{stops[0]['layer']:03d}.h5").exists()
+    assert (run.directory / "checkpoints" / "digit" / f"step-{stops[0]['reached']:010d}.h5").exists()
     assert "digit stopped: stopped with a checkpoint" in run.stdout
     assert run.leftovers() == []
 

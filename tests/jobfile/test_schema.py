@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from hpcmtl.jobfile.fields import parse_size
-from hpcmtl.jobfile.schema import Head, Job, Layers, make_task
+from hpcmtl.jobfile.schema import Head, Job, make_task
+from hpcmtl.jobfile.sections import Layers
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.environment import (
     RankEnvironment,
+    columns,
     heartbeat_seconds,
+    hung_seconds,
     inside_mpi,
     installed_version,
     rank_environment,
@@ -83,6 +85,19 @@ def test_the_heartbeat_is_set_by_a_variable():
     for wrong in ("0", "-1", "soon", "nan", "1e9"):
         with pytest.raises(EnvironmentUnfitError, match=r"HPCMTL_HEARTBEAT.*write 5"):
             heartbeat_seconds(5.0, {"HPCMTL_HEARTBEAT": wrong})
+
+
+def test_hung_seconds_and_columns():
+    """When a silent rank is taken for dead, 0 for never, and how wide the terminal is; what is neither is refused."""
+    assert hung_seconds({}) == 60.0
+    assert hung_seconds({"HPCMTL_HUNG_SECONDS": "0"}) == 0.0
+    assert (columns({}), columns({"HPCMTL_COLUMNS": "0"}), columns({"HPCMTL_COLUMNS": "90"})) == (None, None, 90)
+    for wrong in ("-1", "never", "nan", "1e9"):
+        with pytest.raises(EnvironmentUnfitError, match=r"HPCMTL_HUNG_SECONDS.*write 60"):
+            hung_seconds({"HPCMTL_HUNG_SECONDS": wrong})
+    for wrong in ("wide", "-3", "\u00b2"):
+        with pytest.raises(EnvironmentUnfitError, match=r"HPCMTL_COLUMNS.*write 80"):
+            columns({"HPCMTL_COLUMNS": wrong})
 
 
 def test_run_facts_are_json_and_name_the_versions():

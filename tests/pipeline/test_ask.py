@@ -56,6 +56,22 @@ def test_a_run_that_is_over_is_not_asked(run):
         check(run, new_request("pause", "digit"))
 
 
+def test_the_record_of_an_earlier_attempt_ends_nothing(run):
+    """While a later attempt runs its tasks can be changed, also those that had failed in the one before."""
+    with Ledger(run.ledger_file) as ledger:
+        ledger.append("task_ended", task="tally", status="failed", message="boom")
+        ledger.append("job_started", job="job", ranks=1, policy="variable", attempt=2, attempt_id="16.1")
+    run.results_file.write_text('{"status": "stopped", "attempt": 1, "attempt_id": "16.0"}')
+    check(run, new_request("pause", "digit"))
+    check(run, new_request("pause", "tally"))
+    check(run, new_request("cancel"))
+    with pytest.raises(InputError, match="the task has ended: it is complete"):
+        check(run, new_request("pause", "over"))
+    run.results_file.write_text('{"status": "stopped", "attempt": 2, "attempt_id": "16.1"}')
+    with pytest.raises(EnvironmentUnfitError, match=r"the run has ended \(stopped\)"):
+        check(run, new_request("cancel"))
+
+
 def test_nobody_answers(run):
     """A dead run leaves the request where it was: it is withdrawn, so that it does not act later."""
     with pytest.raises(EnvironmentUnfitError, match="nobody answered within 0.2 s.*withdrawn"):

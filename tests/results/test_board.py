@@ -61,6 +61,29 @@ def test_what_went_wrong():
     assert trouble.left(6.0) is None
 
 
+def test_another_attempt():
+    """It takes up what is not complete: nothing has ended, layers that are done stay done, and its own pace counts."""
+    made = board(
+        layer(1.0, "layer_started"),
+        layer(9.0, "layer_ended"),
+        (10.0, "rank_suspect", {"rank": 1}),
+        (11.0, "task_ended", {"task": "b", "status": "failed", "message": "boom"}),
+        (12.0, "job_ended", {"status": "failed"}),
+        (100.0, "job_started", {"job": "j", "ranks": 2, "attempt": 2, "attempt_id": ""}),
+    )
+    before = made.left(110.0)
+    made.take("layer_started", layer(110.0, "layer_started", number=1)[2], 110.0)
+    made.take("layer_ended", layer(120.0, "layer_ended", number=1)[2], 120.0)
+
+    assert (made.status, made.ended, made.started, made.ranks, made.suspects) == ("running", 0.0, 100.0, 2, {})
+    assert [(line.status, line.layers_done, line.message) for line in made.tasks.values()] == [
+        ("held", 2, ""),
+        ("waiting", 0, ""),
+    ]
+    assert before == (75.0, PLANNED)
+    assert made.left(120.0) == (pytest.approx(20.0 * 0.5 / 0.25), SCALED)
+
+
 def test_expected_end():
     """It is the plan's before anything is done, and what the pace so far makes of the plan afterwards."""
     begun = board(layer(0.0, "layer_started"))

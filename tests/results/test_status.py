@@ -173,12 +173,17 @@ def test_runs_are_found(run, tmp_path):
     newer = create(runs, "small-other")
     write_json_atomically(newer.plan_file, SMALL_PLAN)
     create(runs, "has-no-plan-yet")
+    write_json_atomically(create(runs, "a-sweep").submission_file, {"job_ids": ["16"]})
 
     assert find_run(run.path, runs) == run.path
     assert find_run(Path("small"), runs) == run.path
     assert find_run(Path("latest"), runs) == newer.path
     with pytest.raises(InputError, match="no such run directory"):
         find_run(Path("smal"), runs)
+    submitted = create(runs, "submitted")
+    submitted.job_file.write_text("{}")
+    write_json_atomically(submitted.submission_file, {"job_ids": ["16"]})
+    assert find_run(Path("latest"), runs) == submitted.path
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import psutil
 import pytest
 from jobs import family, write_job
@@ -21,6 +22,8 @@ from hpcmtl.results import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "hpcmtl"]
@@ -82,12 +85,12 @@ class Run:
     @property
     def stdout(self) -> str:
         """Standard output so far."""
-        return (self.folder / "stdout.txt").read_text(encoding="utf-8")
+        return (self.folder / f"{self.tag}.stdout.txt").read_text(encoding="utf-8")
 
     @property
     def stderr(self) -> str:
         """Standard error so far."""
-        return (self.folder / "stderr.txt").read_text(encoding="utf-8")
+        return (self.folder / f"{self.tag}.stderr.txt").read_text(encoding="utf-8")
 
     @property
     def said(self) -> str:
@@ -104,6 +107,15 @@ class Run:
     def log(self, rank: int) -> str:
         """The log file of one rank."""
         return (self.directory / "logs" / f"rank.{rank:03d}.log").read_text(encoding="utf-8")
+
+    def arrays(self, task: str) -> dict[str, np.ndarray[Any, Any]]:
+        """What a task published, by name."""
+        found: dict[str, np.ndarray[Any, Any]] = {}
+        with h5py.File(self.directory / "artifacts" / f"{task}.h5", locking=False) as file:
+            file.visititems(
+                lambda name, each: found.update({name: each[()]}) if isinstance(each, h5py.Dataset) else None
+            )
+        return found
 
     def until(self, condition: Callable[[Run], Any], timeout: float = 60) -> Run:
         """Wait until a condition holds; the test fails if the run ends before, or it takes too long."""
@@ -189,10 +201,16 @@ class Starter:
         folder = self.folder / f"run{len(self.runs)}"
         folder.mkdir(parents=True)
         write_job(folder, dict(job), self.data)
+        return self.again(folder, command, words, env)
+
+    def again(
+        self, folder: Path, command: Sequence[str], words: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> Run:
+        """Start a command where a run has been."""
         tag = uuid.uuid4().hex
         path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(CHECKOUT)]))
         environ = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {}), "PYTHONPATH": path, _TAG: tag}
-        with (folder / "stdout.txt").open("w") as stdout, (folder / "stderr.txt").open("w") as stderr:
+        with (folder / f"{tag}.stdout.txt").open("w") as stdout, (folder / f"{tag}.stderr.txt").open("w") as stderr:
             process = subprocess.Popen(
                 # Who starts the tests in the background of a shell has them inherit that Ctrl-C is ignored.
                 ["env", "--default-signal=INT", *command, *words],

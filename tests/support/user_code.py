@@ -157,24 +157,6 @@ def with_ranks_out_of_step(outputs, calls):
     return _dense(outputs)
 
 
-_calls = itertools.count(1)
-
-
-def stumbles(outputs, call):
-    """A network with which one allreduce of all in the run raises, on all ranks alike and before any has begun it."""
-    import horovod.mxnet as hvd
-
-    allreduce = getattr(hvd, "sound_allreduce", hvd.grouped_allreduce_)
-
-    def fail(*arguments, **keywords):
-        if next(_calls) == call:
-            raise RuntimeError(f"on purpose, at call {call}")
-        return allreduce(*arguments, **keywords)
-
-    hvd.sound_allreduce, hvd.grouped_allreduce_ = allreduce, fail
-    return _dense(outputs)
-
-
 def raises_in_the_background(outputs):
     """A network whose forward pass fails on MXNet's own threads, where the error comes out at a later call."""
     import mxnet as mx
@@ -205,22 +187,3 @@ def raises_in_the_background(outputs):
     net = Net()
     net.add(mx.gluon.nn.Flatten(), mx.gluon.nn.Dense(outputs))
     return net
-
-
-def dies(outputs, rank, call):
-    """A network with which one rank of the world is killed when it is about to begin an allreduce, as others have."""
-    import signal
-
-    import horovod.mxnet as hvd
-
-    allreduce, count = getattr(hvd, "sound_allreduce", hvd.grouped_allreduce_), itertools.count(1)
-
-    def fail(*arguments, **keywords):
-        if _rank() == rank and next(count) == call:
-            time.sleep(0.05)
-            _mark("died")
-            os.kill(os.getpid(), signal.SIGKILL)
-        return allreduce(*arguments, **keywords)
-
-    hvd.sound_allreduce, hvd.grouped_allreduce_ = allreduce, fail
-    return _dense(outputs)

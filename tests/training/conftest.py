@@ -15,7 +15,7 @@ from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir import RunDirectory, create
 from hpcmtl.training.gluon.framework import GluonFramework
-from hpcmtl.training.session import SessionContext, artifact_file, checkpoint_file
+from hpcmtl.training.session import SessionContext, artifact_file, checkpoints_of
 from hpcmtl.training.tasks import SESSIONS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Bench:
                     outcome = session.run_layer(layer)
                     session.close()
                     if group.rank == 0:
-                        checkpoint_file(self.directory, task, layer).unlink()
+                        self.checkpoints(task)[-1].unlink()
                 outcomes.append(outcome)
                 step += world.bcast(outcome.steps if outcome else 0, root=ranks[0])
             return outcomes
@@ -113,9 +113,9 @@ class Bench:
         """What a training task publishes."""
         return read_sealed(self.artifact(task))[0]
 
-    def checkpoint(self, task: str, layer: int) -> Path:
-        """The file after a layer."""
-        return checkpoint_file(self.directory, task, layer)
+    def checkpoints(self, task: str) -> list[Path]:
+        """The checkpoints that are there, oldest first."""
+        return sorted(checkpoints_of(self.directory, task).glob("step-*.h5"))
 
 
 @pytest.fixture(scope="session")

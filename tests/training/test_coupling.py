@@ -11,7 +11,7 @@ from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.merging import combine
 from hpcmtl.exchange.office import Office
 from hpcmtl.exchange.post import OfficeThread, Post
-from hpcmtl.exchange.store import read_sealed
+from hpcmtl.exchange.store import DamagedArtifactError, read_sealed
 from hpcmtl.training.coupling import FINAL, Boundary
 from hpcmtl.training.tasks import SESSIONS
 
@@ -117,7 +117,7 @@ def test_a_consumer_gives_up_its_ranks(bench, task, published):
 
     stopped, ended = side_by_side(at, on_rank)[1]
     trunk, taken = at.parameters("first"), at.parameters("second")
-    _, facts = read_sealed(at.checkpoint("second", 0))
+    _, facts = read_sealed(at.checkpoints("second")[-1])
 
     assert stopped.stopped
     assert not ended.stopped
@@ -125,6 +125,26 @@ def test_a_consumer_gives_up_its_ranks(bench, task, published):
     assert stopped.steps + ended.steps == 20
     assert facts["versions"] == {"first": FINAL}
     assert all(np.array_equal(taken[name], trunk[name]) for name in trunk if "body" in name)
+
+
+def test_damage_names_the_producer(bench, task):
+    """A consumer that begins when its producer has completed, and finds a damaged artifact, says whose it is."""
+    at = bench(tasks(task))
+    at.run("first")
+    content = at.artifact("first").read_bytes()
+    at.artifact("first").write_bytes(content[: len(content) // 2])
+
+    def on_rank(world, announce, open_session):
+        if world.rank == 0:
+            announce(["second"], {"first": "complete"})
+        world.barrier()
+        session = open_session("second", [0, 1])
+        with pytest.raises(DamagedArtifactError) as told:
+            session.run_layer(0)
+        session.close()
+        return told.value.producer
+
+    assert side_by_side(at, on_rank) == ["first", "first"]
 
 
 @pytest.mark.parametrize(

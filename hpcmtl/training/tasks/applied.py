@@ -6,17 +6,20 @@ parts, so that a task that was stopped goes on where it was and its ranks may ch
 
 from __future__ import annotations
 
+import logging
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl import faults
+from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import numbers_in, write_dataset_file
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import selected
-from hpcmtl.exchange.store import read_sealed, seal
+from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
 from hpcmtl.jobfile.schema import Applied
@@ -24,8 +27,8 @@ from hpcmtl.results.progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.taskgraph.work import APPLIED_BATCH
 from hpcmtl.training.inputs import Inputs
-from hpcmtl.training.publish import keep_rows, publish_rows
-from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoint_file
+from hpcmtl.training.publish import Holders, keep_rows, publish_rows
+from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +36,11 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner import Arrays
     from hpcmtl.training.session import SessionContext
 
+_log = logging.getLogger(__name__)
+
 INPUT = "input"
 _NO_ROWS = np.empty((0,), np.float32)
+_NOBODY = Holders([], 0)
 
 
 class AppliedSession:
@@ -72,18 +78,14 @@ class AppliedSession:
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
         started = time.perf_counter()
-        rows, kept_by = self._run(layer)
+        group, last = self.context.group, layer == self.context.layers - 1
+        self._make_part(layer)
         seconds = time.perf_counter() - started
-        metrics: Mapping[str, float] = {}
-        if self.context.group.rank == 0:
-            seal(self._part_file(layer), rows, {"task": self.context.task, "layer": layer, "holders": kept_by})
-            if layer == self.context.layers - 1:
-                arrays, holders = self._joined()
-                metrics = self.finish(arrays)
-                if self.publishes:
-                    publish_rows(self.context, arrays, self.input.split(), holders)
+        for damaged in on_root(group, self._damaged_parts) if last else ():
+            self._make_part(damaged)
+        metrics: Mapping[str, float] = on_root(group, self._join) if last else {}
         samples = self._bounds[layer + 1] - self._bounds[layer]
-        fullest = -(-samples // self.context.group.size)
+        fullest = -(-samples // group.size)
         steps = -(-fullest // self._batch_size)
         return LayerOutcome(
             steps,
@@ -115,7 +117,7 @@ class AppliedSession:
         shares = [shard(samples[start:stop], group.rank, group.size) for start, stop in layers]
         return [(int(share[0]), int(share[-1]) + 1) for share in shares if len(share)]
 
-    def _run(self, layer: int) -> tuple[Arrays, list[int]]:
+    def _run(self, layer: int) -> tuple[Arrays, Holders]:
         """Run this rank's share of the layer's samples; return all rows on the first rank, and who keeps them."""
         group, piece = self.context.group, slice(self._bounds[layer], self._bounds[layer + 1])
         kept: dict[str, list[np.ndarray[Any, Any]]] = {}
@@ -124,7 +126,8 @@ class AppliedSession:
         with sequential_batches(
             self._sources, self._splits, self._batch_size, group.rank, group.size, piece=piece
         ) as batches:
-            for numbers, arrays in batches:
+            for step, (numbers, arrays) in enumerate(batches):
+                faults.at(self.context.task, layer, step)
                 made = self._network.outputs(arrays.pop(INPUT), self.part)
                 for key, rows in {**made, **arrays}.items():
                     kept.setdefault(key, []).append(rows)
@@ -133,7 +136,7 @@ class AppliedSession:
         # A rank without samples does not know the names: those that have some tell them.
         names = sorted(set().union(*group.allgather(set(kept))))
         mine = {name: np.concatenate(rows) for name, rows in kept.items()}
-        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else []
+        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else _NOBODY
         gathered = {name: gather_rows(group, mine.get(name, _NO_ROWS)) for name in names}
         return {name: rows for name, rows in gathered.items() if rows is not None}, holders
 
@@ -145,13 +148,37 @@ class AppliedSession:
                 StepProgress(self.context.task, layer, 0, None, speed, min(count / share_of_layer, 1.0))
             )
 
-    def _joined(self) -> tuple[Arrays, dict[tuple[int, int], list[int]]]:
+    def _make_part(self, layer: int) -> None:
+        """Run the samples of a layer and seal what came out (collective)."""
+        rows, kept_by = self._run(layer)
+        facts = {"task": self.context.task, "layer": layer, "holders": kept_by}
+        on_root(self.context.group, lambda: seal(self._part_file(layer), rows, facts))
+
+    def _damaged_parts(self) -> list[int]:
+        """Layers of which the rows cannot be read any more."""
+        damaged = []
+        for layer in range(self.context.layers):
+            try:
+                read_sealed(self._part_file(layer))
+            except DamagedFileError as error:
+                _log.warning("task %s: layer %d is run again: %s", self.context.task, layer, error)
+                damaged.append(layer)
+        return damaged
+
+    def _join(self) -> Mapping[str, float]:
+        arrays, holders = self._joined()
+        metrics = self.finish(arrays)
+        if self.publishes:
+            publish_rows(self.context, arrays, self.input.split(), holders)
+        return metrics
+
+    def _joined(self) -> tuple[Arrays, dict[tuple[int, int], Holders]]:
         """The rows of all layers, and who keeps those of each."""
         parts = [read_sealed(self._part_file(layer)) for layer in range(self.context.layers)]
         holders = {
-            span: facts.get("holders", []) for span, (_, facts) in zip(pairwise(self._bounds), parts, strict=True)
+            span: Holders(*facts["holders"]) for span, (_, facts) in zip(pairwise(self._bounds), parts, strict=True)
         }
         return {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}, holders
 
     def _part_file(self, layer: int) -> Any:
-        return checkpoint_file(self.context.directory, self.context.task, layer)
+        return checkpoints_of(self.context.directory, self.context.task) / f"layer-{layer:03d}.h5"

@@ -6,36 +6,31 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.batches import Batches, Feed
 from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
-from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import seal
-from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.network import network_of, objectives_of, takeovers_of
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
-from hpcmtl.training.checkpoint import Saved, newest_state, save_checkpoint
+from hpcmtl.training.checkpoint import Checkpointing, Saved, newest_state
 from hpcmtl.training.coupling import Boundary, open_coupling
 from hpcmtl.training.inputs import PARAMETERS, Inputs, every_row
 from hpcmtl.training.learner import LearnerSettings
-from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, run_steps
-from hpcmtl.training.metrics import compute
+from hpcmtl.training.loop import INPUT, TARGET, Hooks, Piece, Tally, Trained, run_steps
 from hpcmtl.training.orders import RateTaken
 from hpcmtl.training.publish import publish_parameters
 from hpcmtl.training.session import LayerOutcome, artifact_file
+from hpcmtl.training.validation import validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.learner import Learner
-    from hpcmtl.training.loop import Trained
     from hpcmtl.training.orders import LayerOrders
     from hpcmtl.training.session import SessionContext
 
@@ -56,6 +51,7 @@ class TrainSession:
         self._entered = True  # whether the ranks of the group have yet to agree on where the task stands
         self._loaded: Saved | None = None  # the state that the learner has
         self._waited = 0.0
+        self._tally = Tally()
         self._inputs = Inputs(context)
         self._feed = self._make_feed()
         samples = len(selected(self._feed.sources[:1], ["train"]))
@@ -70,13 +66,14 @@ class TrainSession:
         self._coupling = open_coupling(
             context, task, lambda step: step * self._feed.batch_size - step // self._steps_per_epoch * rest
         )
+        self._open_on_group()
 
     def run_layer(self, layer: int) -> LayerOutcome:
-        """See `Session`."""
+        """See `Session`; it brings the task to the end of the layer from wherever its newest state stands."""
         started = time.perf_counter()
         context = self._context
         if not self._begun(layer):  # what it needs of a task beside it is not there, and that task has paused
-            return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True)
+            return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True, reached=self._next_step)
         context.states.pop(context.task, None)  # it takes as much memory as the state itself
         self._loaded = None
         assert self._next_step is not None
@@ -88,28 +85,18 @@ class TrainSession:
         trained = self._train(layer, first, orders)
         seconds = time.perf_counter() - training
         self._next_step = trained.next_step
-        state = self._learner.state()
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in trained.losses.items()})
-        facts = {
-            "step": trained.next_step,
-            "seed": context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
-            "schedule": dataclasses.asdict(self._schedule),
-            "learning_rate": self._schedule.base_learning_rate,
-            "metrics": dict(self._metrics),
-            "versions": {} if self._coupling is None else dict(self._coupling.taken),
-        }
-        saved = Saved(state, facts)
-        save_checkpoint(context, layer, saved)
-        if layer == context.layers - 1 and not trained.stopped:
-            parameters = {name: array for name, array in state.items() if name.startswith(PARAMETERS)}
-            file = artifact_file(context.directory, context.task)
-            on_root(context.group, lambda: seal(file, parameters, {"task": context.task}))
-            publish_parameters(context, parameters)
+        saved = self._save(trained.next_step, trained.tally)
+        if trained.stopped:
+            self._checkpoints.settle()
+        elif layer == context.layers - 1:
+            self._publish(saved)
         context.states[context.task] = self._loaded = saved
         return self._outcome(trained, (first, started, seconds))
 
     def close(self) -> None:
         """See `Session`."""
+        self._checkpoints.close()
         self._learner.close()
         if self._feed.kept.bytes > KEPT_BYTES:
             self._feed.kept.arrays = None
@@ -123,7 +110,13 @@ class TrainSession:
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._inputs = Inputs(self._context)
         self._context.framework.join(self._learner, self._settings, group)
+        self._open_on_group()
         self._entered = True
+
+    def _open_on_group(self) -> None:
+        """Make what belongs to a group, again for each."""
+        self._checkpoints = Checkpointing(self._context)
+        self._validate = validation(self._context, self._task, self._objectives, self._feed, self._learner)
 
     def _make_feed(self) -> Feed:
         task = self._task
@@ -150,19 +143,20 @@ class TrainSession:
 
     def _begun(self, layer: int) -> bool:
         """Be ready for the first step of a layer; False if that cannot be now."""
-        if self._entered and not self._begin(layer):
+        if self._entered and not self._begin():
             return False
         self._entered = False
         assert self._next_step is not None
         return self._coupling is None or not self._coupling.begin(self._learner, self._boundary(layer, self._next_step))
 
-    def _begin(self, layer: int) -> bool:
+    def _begin(self) -> bool:
         """Take up the newest checkpoint, or fresh and taken-over parameters, if they are there."""
-        found = newest_state(self._context, layer)
+        found = newest_state(self._context)
         if found is not None:
             if found is not self._loaded:
                 self._learner.load_state(found.state)
             self._next_step = int(found.facts["step"])
+            self._tally = Tally(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
             self._metrics = dict(found.facts["metrics"])
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             if self._coupling is not None:
@@ -177,7 +171,7 @@ class TrainSession:
                 continue
             self._learner.take_over(self._inputs.parameters(takeover.producer), takeover)
         self._learner.synchronise()
-        self._next_step = 0
+        self._next_step, self._tally, self._metrics = 0, Tally(), {}
         return True
 
     def _boundary(self, layer: int, step: int) -> Boundary:
@@ -202,63 +196,68 @@ class TrainSession:
         return self._schedule
 
     def _train(self, layer: int, first: int, orders: LayerOrders) -> Trained:
-        context = self._context
+        context, stop = self._context, self._bounds[layer + 1]
+        if first >= stop:  # a checkpoint was newer than what the job knew
+            return Trained(first)
         piece = Piece(
             task=context.task,
             layer=layer,
             start=first,
-            stop=self._bounds[layer + 1],
+            stop=stop,
             steps_per_epoch=self._steps_per_epoch,
             objectives=tuple(objective.name for objective in self._objectives),
             batch_size=self._feed.batch_size,
             schedule=self._schedule,
             rate=orders.rate.number if orders.rate else 0,
+            before=self._tally,
         )
+        self._tally = Tally()
         hooks = Hooks(
             context.report,
             context.stop_requested,
-            self._epoch_ended if self._validates() else None,
+            None if self._validate is None else self._epoch_ended,
             lambda: orders.newest,
             lambda number, step: self._take_rate(orders, number, step),
             self._exchange(layer),
+            self._checkpoints.due,
+            self._save,
         )
         seed = context.job.seed
-        start, stop = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (piece.start, piece.stop))
-        with Batches(self._feed, start, stop, context.group.rank, context.group.size) as batches:
+        start, end = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (piece.start, piece.stop))
+        with Batches(self._feed, start, end, context.group.rank, context.group.size) as batches:
             trained = run_steps(self._learner, batches, piece, context.group, hooks)
             self._waited = batches.waited_seconds
         return trained
 
-    def _validates(self) -> bool:
-        """Whether there is anything to validate, and anything to validate by."""
-        array = self._context.arrays.get(self._task.input)
-        has_samples = array is not None and array.split is not None and array.split[1] > 0
-        return bool(self._task.validate_every) and has_samples and any(each.metrics for each in self._objectives)
-
     def _epoch_ended(self, epoch: int) -> None:
-        """Metrics on the validation samples."""
-        if (epoch + 1) % self._task.validate_every:
-            return
-        group = self._context.group
-        outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
-        with sequential_batches(self._feed.sources, ["val"], self._feed.batch_size, group.rank, group.size) as batches:
-            for _, arrays in batches:
-                for name, array_ in self._learner.outputs(arrays[INPUT]).items():
-                    outputs.setdefault(name, []).append(array_)
-                    outputs.setdefault(TARGET + name, []).append(arrays[TARGET + name])
-        self._validate(outputs)
+        assert self._validate is not None
+        self._metrics.update(self._validate(epoch))
 
-    def _validate(self, outputs: dict[str, list[np.ndarray]]) -> None:  # type: ignore[type-arg]
-        for objective in self._objectives:
-            rows = []
-            for key in (objective.name, TARGET + objective.name):
-                mine = outputs.get(key, [])
-                rows.append(gather_rows(self._context.group, np.concatenate(mine) if mine else np.empty((0,))))
-            for metric in objective.metrics if rows[0] is not None else ():
-                assert rows[0] is not None
-                assert rows[1] is not None
-                prefix = "" if objective.name == "main" else f"{objective.name}."
-                self._metrics[f"{prefix}val_{metric}"] = compute(metric, rows[0], rows[1])
+    def _save(self, step: int, tally: Tally) -> Saved:
+        """Copy the state and have it written (collective)."""
+        started = time.perf_counter()
+        state = self._learner.state()
+        facts = {
+            "step": step,
+            "seed": self._context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
+            "schedule": dataclasses.asdict(self._schedule),
+            "learning_rate": self._schedule.base_learning_rate,
+            "metrics": dict(self._metrics),
+            "losses": dataclasses.asdict(tally),
+            "versions": {} if self._coupling is None else dict(self._coupling.taken),
+        }
+        saved = Saved(state, facts)
+        self._checkpoints.save(saved, time.perf_counter() - started)
+        return saved
+
+    def _publish(self, saved: Saved) -> None:
+        """Seal and hand out what other tasks may need; the task is complete then (collective)."""
+        context = self._context
+        parameters = {name: array for name, array in saved.state.items() if name.startswith(PARAMETERS)}
+        file = artifact_file(context.directory, context.task)
+        on_root(context.group, lambda: seal(file, parameters, {"task": context.task}))
+        publish_parameters(context, parameters)
+        self._checkpoints.settle()
 
     def _outcome(self, trained: Trained, layer: tuple[int, float, float]) -> LayerOutcome:
         first, started, training_seconds = layer
@@ -279,4 +278,5 @@ class TrainSession:
             engine=self._learner.engine_name,
             engine_reason=self._learner.engine_reason,
             compression=self._learner.compression,
+            reached=trained.next_step,
         )

@@ -12,7 +12,7 @@ from hpcmtl.communicators.inproc import RankFailedError
 from hpcmtl.data.hdf5 import split_indices
 from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError, TaskFailedError
-from hpcmtl.exchange.store import DamagedFileError, read_sealed
+from hpcmtl.exchange.store import read_sealed
 from hpcmtl.training.metrics import compute
 from hpcmtl.training.orders import LayerOrders, Rate, RateTaken
 
@@ -130,14 +130,14 @@ def test_a_damaged_checkpoint_is_passed_over(bench, task, caplog, ranks):
     whole.run("digit", ranks)
     pieces.run("digit", ranks, [0])
     stopped = pieces.run("digit", ranks, [1], stop_requested=lambda: True)[0]
-    damage(pieces.checkpoint("digit", 1))
+    damage(pieces.checkpoints("digit")[-1])
     with caplog.at_level(logging.WARNING):
         outcome = pieces.run("digit", ranks, [1])[0]
 
     assert stopped.stopped
     assert 0 < stopped.steps < 10
     assert outcome.steps == 10
-    assert "layer-001.h5 is passed over" in caplog.text
+    assert "a checkpoint is passed over" in caplog.text
     assert same_bits(pieces.parameters("digit"), whole.parameters("digit"))
 
 
@@ -162,22 +162,25 @@ def test_another_rate_on_any_number_of_ranks(bench, task):
         assert not np.allclose(array, plain.parameters("digit")[name], rtol=1e-2, atol=1e-3)
 
 
-def test_no_checkpoint_that_can_be_read_fails_the_task(bench, task):
-    """All ranks get an error that names the files; nothing is trained from the beginning in silence."""
-    pieces = bench({"digit": task()}, layers=2)
-    pieces.run("digit", 2, [0])
-    damage(pieces.checkpoint("digit", 0))
-    with pytest.raises(RankFailedError) as damaged:
-        pieces.run("digit", 2, [1])
-    pieces.checkpoint("digit", 0).unlink()
-    with pytest.raises(RankFailedError) as missing:
-        pieces.run("digit", 2, [1])
+def test_without_a_checkpoint_that_can_be_read_the_task_begins_anew(bench, task, caplog):
+    """Damaged states cost the steps since the one before, or all of them, and nothing else."""
+    tasks = {"digit": task()}
+    whole, pieces = bench(tasks, layers=4), bench(tasks, layers=4)
+    whole.run("digit", 2)
+    pieces.run("digit", 2, [0, 1])
+    for path in pieces.checkpoints("digit"):
+        damage(path)
+    with caplog.at_level(logging.WARNING):
+        third = pieces.run("digit", 2, [2])[0]
+    damage(pieces.checkpoints("digit")[-1])
+    last = pieces.run("digit", 1, [3])[0]
 
-    assert isinstance(damaged.value.__cause__, DamagedFileError)
-    assert "layer 1 needs the checkpoint of layer 0" in str(damaged.value)
-    assert "layer-000.h5" in str(damaged.value)
-    assert "layer-000.h5 is not there" in str(missing.value)
-    assert not pieces.artifact("digit").exists()
+    assert (third.steps, third.reached) == (15, 15)
+    assert (last.steps, last.reached) == (20, 20)
+    assert "step-0000000010.h5" in caplog.text
+    assert len(list(pieces.checkpoints("digit")[0].parent.glob("*.damaged"))) == 3
+    for name, array in pieces.parameters("digit").items():
+        assert np.allclose(array, whole.parameters("digit")[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_stopped_layer_goes_on_where_it_was(bench, task):
@@ -323,7 +326,7 @@ def test_the_checkpoint_says_where_it_is(bench, task):
     """Step, seed and metrics are kept beside parameters, moments, counters and loss scale."""
     done = bench({"digit": task()}, layers=2)
     done.run("digit", 2)
-    state, facts = read_sealed(done.checkpoint("digit", 0))
+    state, facts = read_sealed(done.checkpoints("digit")[0])
 
     assert (facts["task"], facts["step"], facts["seed"]) == ("digit", 10, 5)
     assert "val_accuracy" in facts["metrics"]

@@ -1,0 +1,41 @@
+"""`hpcmtl cancel`: end a task of a running job, or the whole job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcmtl.cli.arguments import Json, Run, RunsDirectory
+from hpcmtl.cli.steer import NoWait, Timeout, change
+from hpcmtl.pipeline.ask import find_run
+from hpcmtl.pipeline.cancel import cancel_job
+from hpcmtl.results.requests import new_request
+from hpcmtl.results.strictjson import to_json
+
+OptionalTask = Annotated[
+    str | None, typer.Argument(metavar="[TASK]", help="Name of a task; the whole job without.", show_default=False)
+]
+Now = Annotated[bool, typer.Option("--now", help="Let Slurm end the job at once, without checkpoints.")]
+
+
+def cancel(
+    run: Run,
+    task: OptionalTask = None,
+    runs: RunsDirectory = Path("runs"),
+    timeout: Timeout = 15.0,
+    *,
+    no_wait: NoWait = False,
+    now: Now = False,
+    as_json: Json = False,
+) -> None:
+    """End a task of a running job, what needs it is skipped; without TASK end the job, with checkpoints."""
+    seconds = 0.0 if no_wait else timeout
+    if task is not None:
+        if now:
+            raise typer.BadParameter("is for a whole job, without TASK", param_hint="--now")
+        change(run, runs, new_request("cancel", task), seconds, as_json=as_json)
+        return
+    done = cancel_job(find_run(run, runs), seconds, at_once=now)
+    typer.echo(to_json(done, indent=2) if as_json else f"cancel: {done.message}")

@@ -1,0 +1,23 @@
+"""`hpcmtl conclude`: the last line of a batch script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcmtl.pipeline.conclude import Ended
+from hpcmtl.pipeline.conclude import conclude as conclude_run
+
+
+def conclude(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)],
+    code: Annotated[int, typer.Option("--code", help="Exit code of the launcher.", show_default=False)],
+    seconds: Annotated[float, typer.Option("--seconds", help="Since the script began.")] = 0.0,
+    terminated: Annotated[bool, typer.Option("--terminated", help="Slurm has sent TERM.")] = False,
+) -> None:
+    """Tell from its completion record how an attempt ended; requeue the job, or end with the true exit code."""
+    final, line = conclude_run(run, Ended(code, seconds, terminated))
+    typer.echo(f"hpcmtl: {run.name}: {line}", err=True)
+    raise typer.Exit(final)

@@ -1,0 +1,80 @@
+"""`hpcmtl logs`: what a run, one of its ranks, or one of its tasks wrote."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcmtl.cli.arguments import Json
+from hpcmtl.cli.status import RunName, Runs
+from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.pipeline.standing import looks
+from hpcmtl.results.logfiles import LogReader, Wanted
+from hpcmtl.results.loglines import LogLine
+from hpcmtl.results.rundir import RunDirectory
+from hpcmtl.results.status import find_run, read_status
+from hpcmtl.results.strictjson import to_json
+
+SECONDS_BETWEEN_LOOKS = (0.5, 5.0)  # while something comes, and after long silence
+SECONDS_BETWEEN_VERDICTS = 5.0
+
+Rank = Annotated[int | None, typer.Option("--rank", min=0, help="The log of this rank.", show_default=False)]
+TaskName = Annotated[
+    str | None, typer.Option("--task", help="Lines of all ranks that tell of this task.", show_default=False)
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends, over new attempts.")]
+Tail = Annotated[
+    int | None, typer.Option("--tail", min=0, help="Begin so many lines before the end.", show_default=False)
+]
+
+
+def logs(
+    run: RunName = Path("latest"),
+    rank: Rank = None,
+    task: TaskName = None,
+    tail: Tail = None,
+    runs: Runs = Path("runs"),
+    *,
+    follow: Follow = False,
+    as_json: Json = False,
+) -> None:
+    """Print the batch output of a run, else the log of rank 0; or that of a rank, or what all ranks say of a task."""
+    path = find_run(run, runs)
+    known = read_status(path)["tasks"]
+    if task is not None and known and task not in known:
+        raise InputError([Problem(f"{path}: --task {task}", f"there is no such task{nearest(task, known)}")])
+    reader = LogReader(RunDirectory(path), Wanted(rank, task or ""))
+    reader.require()
+    first = reader.read(last=not follow)
+    _print(first if tail is None else first[len(first) - min(tail, len(first)) :], as_json=as_json)
+    if follow:
+        for lines in _following(path, reader):
+            _print(lines, as_json=as_json)
+    elif not reader.files():
+        print("hpcmtl: there is no such log yet", file=sys.stderr)  # noqa: T201 - this is the command's voice
+
+
+def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
+    """New lines as they come, until the run has ended; silence makes the looks rarer."""
+    least, most = SECONDS_BETWEEN_LOOKS
+    for found in looks(path, 0.0):
+        if found["over"] and found["sure"]:
+            break
+        due, pause = time.monotonic() + SECONDS_BETWEEN_VERDICTS, least
+        while time.monotonic() < due:
+            lines = reader.read()
+            yield lines
+            pause = least if lines else min(pause * 1.5, most)
+            time.sleep(pause)
+    yield reader.read(last=True)
+
+
+def _print(lines: Iterable[LogLine], *, as_json: bool) -> None:
+    for line in lines:
+        typer.echo(to_json(line) if as_json else line.text)
+    sys.stdout.flush()

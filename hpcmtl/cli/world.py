@@ -1,0 +1,112 @@
+"""How a verb that needs ranks gets them: outside MPI it starts a launcher, inside it is one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+
+from hpcmtl.dispatch.signals import handled_by
+from hpcmtl.errors import HpcmtlError
+from hpcmtl.launch.command import mpirun_command
+from hpcmtl.launch.environment import columns
+from hpcmtl.launch.variables import check_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.pipeline.run import RunOptions
+    from hpcmtl.results.progress import Mode
+    from hpcmtl.results.summary import JobResult
+
+# What the ranks cannot find out by themselves: mpirun gives their stdout a terminal of its own, and their stderr none.
+_PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUMNS"
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: object) -> NoReturn:
+    """Run a job as one rank of an MPI world, tell how it ended, and leave with its exit code.
+
+    Args:
+        call: runs the job, collectively.
+        options: of `RunOptions`, but for how progress is shown.
+    """
+    from hpcmtl.communicators.base import RankLostError
+    from hpcmtl.communicators.mpi import leave
+    from hpcmtl.communicators.mpi import world as mpi_world
+    from hpcmtl.communicators.outcome import abort_on_error
+    from hpcmtl.pipeline.run import RunOptions, exit_code
+    from hpcmtl.results.summary import print_table
+
+    world = mpi_world()
+    mode = os.environ.get(_PROGRESS, "plain")
+    with abort_on_error(world):
+        try:
+            width = columns()
+            shown: Mode = "live" if mode == "live" else "plain"
+            result = call(RunOptions(progress=shown, width=width, **options), world)  # type: ignore[arg-type]
+        except HpcmtlError as error:  # all ranks raise it alike: one of them says it, and all leave in peace
+            if world.rank == 0:
+                print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is the command's voice
+            code = int(error.exit_code)
+        else:
+            code = int(exit_code(result))
+            if world.rank == 0:
+                on_terminal = os.environ.get(_STDOUT) == "terminal"
+                # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that
+                # came before them on the other one.
+                print_table(
+                    result, Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
+                )
+        sys.stdout.flush()
+        with contextlib.suppress(RankLostError):
+            world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
+        leave(world, code if world.rank == 0 else 0)  # for the same reason; it returns where no rank was lost
+    sys.exit(code)
+
+
+def start_ranks(count: int, words: Sequence[str], *, survive: bool = True) -> int:
+    """Start `hpcmtl` with these words on so many ranks by mpirun, and stay with them; return the exit code.
+
+    With `survive` ranks outlive others that are lost, where mpirun can do that.
+    """
+    check_settings(count)
+    environment = dict(os.environ)
+    if not survive:
+        environment["HPCMTL_FT"] = "0"  # for the launcher
+    if sys.stderr.isatty():
+        environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
+    if sys.stdout.isatty():
+        environment[_STDOUT] = "terminal"
+    program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *words]
+    # In a session of its own, so that Ctrl-C reaches only this process: mpirun would kill the ranks where they are.
+    ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
+        mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    with _forwarding_to(ranks_process):
+        return ranks_process.wait()
+
+
+@contextlib.contextmanager
+def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Turn the first signal into a request to stop with checkpoints, and the second into the end of the ranks."""
+    asked = False
+
+    def forward(number: int, _frame: object) -> None:
+        nonlocal asked
+        again, asked = asked, True  # first of all: the next signal may come in the middle of this one
+        name = signal.Signals(number).name
+        text = "ending the ranks" if again else "stopping at the next step boundary; once more ends the ranks at once"
+        # Not print: a second signal in the middle of it would meet a stream that refuses to be entered twice.
+        os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
+        process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
+
+    with handled_by(forward, _FORWARDED):
+        yield

@@ -1,0 +1,121 @@
+"""What may still begin before the time limit of a batch job, and the stop before it. Pure: the clock comes in.
+
+Training can stop with a checkpoint at any step; what else a task does is kept only when its layer has ended. Such a
+layer begins only if it is likely to end in time: else it would be run again in the next attempt, and perhaps for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcmtl.dispatch.steering import TRAINED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hpcmtl.dispatch.commands import Report
+    from hpcmtl.dispatch.dispatcher import Dispatcher
+    from hpcmtl.dispatch.state import Order, Scheduler, Steersman, TaskState
+    from hpcmtl.dispatch.survivors import RollCall
+
+# Kept free before the limit, to stop in: at most so long, and at most this part of the time there is.
+RESERVE_SECONDS, RESERVE_SHARE = 30.0, 0.1
+# A layer may take so much longer than the last one of its task, or than planned.
+CAUTION = 1.25
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """When everything has to be over.
+
+    Attributes:
+        begun: seconds, when the attempt began.
+        end: seconds, when it will be cut off.
+    """
+
+    begun: float
+    end: float
+
+    @property
+    def stop_at(self) -> float:
+        """When the job stops by itself."""
+        return self.end - min(RESERVE_SECONDS, RESERVE_SHARE * (self.end - self.begun))
+
+
+class Punctual:
+    """A `Scheduler` that starts nothing that could not end in time."""
+
+    def __init__(self, scheduler: Scheduler, limit: TimeLimit) -> None:
+        self._scheduler, self._limit = scheduler, limit
+        self.extend, self.layer_ended = scheduler.extend, scheduler.layer_ended
+
+    def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterable[tuple[TaskState, range]]:
+        """See `Scheduler`."""
+        hold_back(tasks, self._limit, now)
+        return self._scheduler.starts(tasks, now)
+
+
+class Timed:
+    """A `Steersman` that stops the job before its time limit."""
+
+    def __init__(self, steersman: Steersman, dispatcher: Dispatcher, limit: TimeLimit) -> None:
+        self._steersman, self._dispatcher, self._limit = steersman, dispatcher, limit
+
+    def start(self, now: float) -> list[Order]:
+        """See `Steersman`."""
+        return [*self._steersman.start(now), *self._stop_in_vain(now)]
+
+    def handle(self, report: Report, now: float) -> list[Order]:
+        """See `Steersman`."""
+        stop = self._stop_in_time(now)  # first, so that what has just ended makes room for nothing
+        return [*stop, *self._steersman.handle(report, now), *self._stop_in_vain(now)]
+
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+        """See `Steersman`."""
+        orders = self._steersman.lose(survivors, calls, now)  # first, so that a stop is for the ranks that are left
+        return [*orders, *self._stop_in_time(now), *self._stop_in_vain(now)]
+
+    def check(self, now: float) -> list[Order]:
+        """See `Steersman`."""
+        return [*self._stop_in_time(now), *self._steersman.check(now), *self._stop_in_vain(now)]
+
+    def _stop_in_time(self, now: float) -> list[Order]:
+        if now < self._limit.stop_at or self._dispatcher.ended or self._dispatcher.stopping:
+            return []
+        return self._dispatcher.stop("the time limit is near", now)
+
+    def _stop_in_vain(self, now: float) -> list[Order]:
+        """Stop if nothing runs, and nothing that is left can be done in time."""
+        tasks = self._dispatcher.tasks
+        late = [name for name, state in tasks.items() if state.no_time and state.status is None]
+        if not late or self._dispatcher.ended or self._dispatcher.stopping:
+            return []
+        if any(state.running for state in tasks.values()) or _others(tasks):
+            return []
+        left = self._limit.end - now
+        return self._dispatcher.stop(f"in the {left:.0f} s that are left no layer can end of {', '.join(late)}", now)
+
+
+def hold_back(tasks: Mapping[str, TaskState], limit: TimeLimit, now: float) -> None:
+    """Note of each task whether its next layer, if it has one, could not end in time."""
+    for state in tasks.values():
+        more = state.status is None and state.layers_done + (state.running is not None) < state.plan.layers
+        late = now + CAUTION * _layer_seconds(state) > limit.stop_at
+        state.no_time = more and late and state.plan.kind not in TRAINED
+
+
+def _layer_seconds(state: TaskState) -> float:
+    """What the next layer of a task is taken to last."""
+    whole = [outcome.seconds for _, outcome in state.outcomes if not outcome.stopped]
+    return whole[-1] if whole else (state.plan.end - state.plan.start) / state.plan.layers
+
+
+def _others(tasks: Mapping[str, TaskState]) -> bool:
+    """Whether a task is left that could begin, now or when others have ended."""
+    return any(state.status is None and not _waits_for_late(tasks, name) for name, state in tasks.items())
+
+
+def _waits_for_late(tasks: Mapping[str, TaskState], name: str) -> bool:
+    state = tasks[name]
+    return state.no_time or any(tasks[need].status is None and _waits_for_late(tasks, need) for need in state.needs)

@@ -1,0 +1,154 @@
+"""Which faults are asked for: HPCMTL_FAULT as values."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import EnvironmentUnfitError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+VARIABLE = "HPCMTL_FAULT"
+KINDS = ("kill", "stop", "slow", "raise", "full", "truncate", "flip")
+STAGES = ("begun", "half", "closed", "before-rename", "after-rename", "done")  # of writing a file aside, in order
+ALL_RANKS = -1
+FILES = {
+    "events.jsonl": "ledger",
+    "results.json": "results",
+    "status.json": "status",
+    "plan.json": "plan",
+    "environment.json": "environment",
+    "job.yaml": "job",
+}
+WRITES = ("checkpoint", "artifact", *FILES.values())
+DAMAGE = ("truncate", "flip")
+_OF_WRITES = ("full", *DAMAGE)  # kinds that happen to files alone
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong.
+
+    Attributes:
+        text: as it was written.
+        kind: one of `KINDS`.
+        rank: of the world; `ALL_RANKS` for each of them, None for the first that gets there.
+        task: name; empty for any.
+        layer: of the task; None for any.
+        step: since the layer was taken up, from 0; None for the moment before the first.
+        write: what is written, one of `WRITES`; empty for a fault of a step.
+        stage: of writing it, one of `STAGES`.
+        nth: which of the writes that fit, counted from 1 by each rank in each attempt.
+        seconds: that a ``slow`` one sleeps.
+        attempt: of the run; None for any.
+        every: whether it happens again and again.
+    """
+
+    text: str
+    kind: str
+    rank: int | None = None
+    task: str = ""
+    layer: int | None = None
+    step: int | None = None
+    write: str = ""
+    stage: str = ""
+    nth: int = 1
+    seconds: float = 0.0
+    attempt: int | None = None
+    every: bool = False
+
+
+def requested(environ: Mapping[str, str] = os.environ) -> tuple[Fault, ...]:
+    """What HPCMTL_FAULT asks for: ``KIND:KEY=VALUE,...;KIND:...``, such as ``kill:rank=1,task=digit,layer=2,step=5``.
+
+    A word without ``=`` is ``every``, or what is written: ``flip:checkpoint,task=digit,nth=2``.
+
+    Raises:
+        EnvironmentUnfitError: it is none of that; the message says what is allowed.
+    """
+    parts = [part.strip() for part in environ.get(VARIABLE, "").split(";")]
+    return tuple(_parse(part) for part in parts if part)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _rank(text: str) -> int:
+    return ALL_RANKS if text == "all" else _whole(text)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 3600:
+        raise ValueError(text)
+    return seconds
+
+
+_VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "rank": (_rank, "a rank, or all"),
+    "task": (str, "the name of a task"),
+    "layer": (_whole, "a number of a layer, from 0"),
+    "step": (_whole, "a number of steps, from 0"),
+    "write": (str, f"one of {', '.join(WRITES)}"),
+    "stage": (str, f"one of {', '.join(STAGES)}"),
+    "nth": (_whole, "a number, from 1"),
+    "seconds": (_seconds, "seconds, up to 3600"),
+    "attempt": (_whole, "the number of an attempt, from 1"),
+}
+_OF_STEPS_ALONE, _OF_FILES_ALONE = ("layer", "step"), ("stage", "nth")
+
+
+def _parse(text: str) -> Fault:
+    kind, _, rest = text.partition(":")
+    if kind not in KINDS:
+        raise _refused(text, f"there is no fault {kind!r}{nearest(kind, KINDS)}")
+    values: dict[str, Any] = {}
+    for word in filter(None, (word.strip() for word in rest.split(","))):
+        key, equals, value = word.partition("=")
+        if word == "every":
+            values["every"] = True
+            continue
+        if not equals and word in WRITES:
+            key, value = "write", word
+        if key not in _VALUES:
+            raise _refused(text, f"found {word!r}{nearest(key, (*_VALUES, 'every'))}")
+        read, wanted = _VALUES[key]
+        try:
+            values[key] = read(value)
+        except ValueError:
+            raise _refused(text, f"{key} is {value!r}; write {wanted}") from None
+    return _checked(text, kind, values)
+
+
+def _checked(text: str, kind: str, values: dict[str, Any]) -> Fault:
+    """Refuse what does not go together, and fill in what follows."""
+    for key, valid in {"write": WRITES, "stage": STAGES}.items():
+        if key in values and values[key] not in valid:
+            raise _refused(text, f"{key} is {values[key]!r}{nearest(values[key], valid)}")
+    if kind in _OF_WRITES and "write" not in values:
+        raise _refused(text, f"{kind} needs `write`: {_VALUES['write'][1]}")
+    strangers = [key for key in (_OF_STEPS_ALONE if "write" in values else _OF_FILES_ALONE) if key in values]
+    strangers += ["stage"] if kind in _OF_WRITES and "stage" in values else []
+    if strangers:
+        raise _refused(text, f"`{strangers[0]}` does not go with {kind} of a {'file' if 'write' in values else 'step'}")
+    if (kind == "slow") != (values.get("seconds", 0) > 0):
+        raise _refused(text, "`seconds`, above 0, belongs to slow, and to nothing else")
+    if values.get("nth", 1) < 1 or values.get("attempt", 1) < 1:
+        raise _refused(text, "`nth` and `attempt` count from 1")
+    if "write" in values:
+        values.setdefault("stage", "done" if kind in DAMAGE else "begun" if kind == "slow" else "half")
+    if kind == "slow":
+        values["every"] = True
+    return Fault(text, kind, **values)
+
+
+def _refused(text: str, why: str) -> EnvironmentUnfitError:
+    kinds = f"{', '.join(KINDS)}; keys are {', '.join(_VALUES)}, every"
+    return EnvironmentUnfitError(f"{VARIABLE}: {text!r}: {why}. Write KIND:KEY=VALUE,...;... where kinds are {kinds}")

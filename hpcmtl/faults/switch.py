@@ -1,0 +1,146 @@
+"""Lets faults happen in this process, where the hooks of the program say that it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from hpcmtl.errors import HpcmtlError
+from hpcmtl.faults.request import ALL_RANKS, DAMAGE, FILES, STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from hpcmtl.faults.request import Fault
+
+Bytes = TypeVar("Bytes", bytes, memoryview)
+
+
+class OnPurposeError(HpcmtlError):
+    """What a fault of kind ``raise`` raises in a step; in the writing of a file it is an `OSError`."""
+
+
+class Switch:
+    """The faults of this process, once it knows its run directory and its rank."""
+
+    def __init__(self, faults: Iterable[Fault], folder: Path, rank: int) -> None:
+        """Let faults happen.
+
+        Args:
+            faults: those of this rank.
+            folder: of the markers; made when there is one.
+            rank: in the world.
+        """
+        self._faults = tuple(faults)
+        self._folder, self._rank = folder, rank
+        self._lock = threading.Lock()  # files are written on threads of their own
+        self._counts: dict[Fault, int] = {}
+        self._due: dict[Fault, Path] = {}  # the file that a fault waits for
+        self._torn: set[Fault] = set()
+
+    def at(self, task: str, layer: int, step: int | None) -> None:
+        """See `faults.at`."""
+        for fault in self._faults:
+            here = fault.task in {"", task} and fault.layer in {None, layer} and fault.step in {None, step}
+            if not fault.write and here and self._claim(fault):
+                self._happen(fault, OnPurposeError(f"on purpose: {fault.text}"))
+
+    def reach(self, path: Path, stage: str) -> None:
+        """See `faults.reach`."""
+        if stage == STAGES[0]:
+            self._begin(path)
+        for fault in self._faults:
+            here = self._due.get(fault) == path and fault.stage == stage and fault.kind != "full"  # see `torn`
+            if here and self._claim(fault):
+                if fault.kind in DAMAGE:
+                    self._say(fault)
+                    _damage(path, fault.kind)
+                else:
+                    self._happen(fault, OSError(errno.EIO, f"{os.strerror(errno.EIO)}, on purpose", str(path)))
+        if stage == STAGES[-1]:
+            with self._lock:
+                self._due = {fault: due for fault, due in self._due.items() if due != path}
+
+    def torn(self, path: Path, data: Bytes) -> Bytes:
+        """See `faults.torn`."""
+        for fault in self._faults:
+            if self._due.get(fault) != path or not (fault.kind == "full" or fault.stage == "half"):
+                continue
+            if fault not in self._torn and not (fault.kind == "full" and not self._claim(fault)):
+                self._torn.add(fault)
+                return data[: len(data) // 2]
+            if fault.kind == "full" and fault in self._torn:
+                raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, on purpose", str(path))
+        return data
+
+    def _begin(self, path: Path) -> None:
+        """Find the faults whose turn it is with this file."""
+        what, task = _identity(path)
+        with self._lock:
+            for fault in self._faults:
+                if fault.write and fault.write == what and fault.task in {"", task}:
+                    count = self._counts[fault] = self._counts.get(fault, 0) + 1
+                    self._torn.discard(fault)
+                    self._due.pop(fault, None)
+                    if (count >= fault.nth if fault.every else count == fault.nth) and not self._happened(fault):
+                        self._due[fault] = path
+
+    def _happened(self, fault: Fault) -> bool:
+        return not fault.every and self._marker(fault).exists()
+
+    def _claim(self, fault: Fault) -> bool:
+        """Whether the fault is this rank's to have; the marker is made by whoever is first."""
+        if fault.every:
+            return True
+        marker = self._marker(fault)
+        marker.parent.mkdir(exist_ok=True)
+        try:
+            marker.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _marker(self, fault: Fault) -> Path:
+        name = re.sub(r"[^\w=.-]+", "_", fault.text)
+        return self._folder / (f"{name}.rank-{self._rank:03d}" if fault.rank == ALL_RANKS else name)
+
+    def _happen(self, fault: Fault, error: Exception) -> None:
+        if fault.kind == "slow":
+            time.sleep(fault.seconds)
+            return
+        self._say(fault)
+        if fault.kind == "raise":
+            raise error
+        os.kill(os.getpid(), signal.SIGKILL if fault.kind == "kill" else signal.SIGSTOP)
+
+    def _say(self, fault: Fault) -> None:
+        # Not the log: of a process that is killed a moment later it may not arrive.
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"hpcmtl rank {self._rank}: {fault.text}\n".encode())
+
+
+def _identity(path: Path) -> tuple[str, str]:
+    """What a file of a run directory is, and of which task."""
+    folder = path.parent
+    if folder.parent.name == "checkpoints":
+        return "checkpoint", folder.name
+    if folder.name == "artifacts":
+        return "artifact", path.stem
+    return FILES.get(path.name, ""), ""
+
+
+def _damage(path: Path, kind: str) -> None:
+    """Cut a file to its half, or flip one bit in it: of a byte that is no padding."""
+    content = bytearray(path.read_bytes())
+    if kind == "truncate":
+        os.truncate(path, len(content) // 2)
+        return
+    place = next((number for number in range(len(content) // 2, -1, -1) if content[number]), 0)
+    content[place] ^= 4
+    path.write_bytes(content)

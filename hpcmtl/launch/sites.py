@@ -1,0 +1,62 @@
+"""Site profiles: what holds for all jobs of one cluster, in ``~/.config/hpcmtl/sites/NAME.yaml`` or any file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.jobfile.load import findings, line_numbers, locate, read_values
+from hpcmtl.jobfile.slurm import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT = "default"  # the profile that is taken if none is named
+_ENDINGS = (".yaml", ".yml", ".toml")
+
+
+def sites_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where profiles are looked for by name: under XDG_CONFIG_HOME, or ~/.config."""
+    home = environ.get("XDG_CONFIG_HOME", "")  # one that is not absolute is to be ignored, says its specification
+    base = Path(home) if os.path.isabs(home) else Path(environ.get("HOME") or Path.home()) / ".config"  # noqa: PTH117
+    return base / "hpcmtl" / "sites"
+
+
+def find_site(name: str | None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file of a profile.
+
+    Args:
+        name: of a profile, or a path (it has a slash, or an ending); None for the profile `default`, if there is one.
+        environ: the environment.
+
+    Raises:
+        InputError: there is no such profile.
+    """
+    folder = sites_directory(environ)
+    if name is not None and ("/" in name or name.endswith(_ENDINGS)):
+        if Path(name).is_file():
+            return Path(name)
+        raise InputError([Problem(f"site {name}", "there is no such file")])
+    for ending in _ENDINGS:
+        file = folder / f"{name or DEFAULT}{ending}"
+        if file.is_file():
+            return file
+    if name is None:
+        return None
+    there = {file.stem for file in folder.glob("*") if file.suffix in _ENDINGS}
+    raise InputError([Problem(f"site {name}", f"no profile of that name in {folder}{nearest(name, there)}")])
+
+
+def read_site(file: Path) -> Site:
+    """Read and check a profile.
+
+    Raises:
+        InputError: everything that is wrong with it, with file, key and line.
+    """
+    raw, _ = read_values(file)
+    found = findings(Site, raw)
+    if found:
+        raise InputError(locate(found, str(file), line_numbers(file)))
+    return Site.model_validate(raw)

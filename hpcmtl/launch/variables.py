@@ -1,0 +1,26 @@
+"""All settings that are taken from the environment, checked before a rank is started."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from hpcmtl.faults import requested
+from hpcmtl.launch.environment import columns, heartbeat_seconds, hung_seconds
+from hpcmtl.launch.world import given_speeds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def check_settings(ranks: int, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse what the variables HPCMTL_* say if a run on so many ranks would do so later.
+
+    Raises:
+        EnvironmentUnfitError: a value makes no sense; the message names the variable.
+    """
+    requested(environ)
+    heartbeat_seconds(1.0, environ)
+    hung_seconds(environ)
+    columns(environ)
+    given_speeds(ranks, environ)

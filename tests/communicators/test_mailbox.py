@@ -1,0 +1,73 @@
+"""How often one who waits for messages looks for them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from hpcmtl.communicators import mailbox
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.communicators.mailbox import Silence, next_message
+
+
+class Clock:
+    """A clock that goes on as it is told."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        """Seconds."""
+        return self.now
+
+
+def pauses(silence, clock, seconds, longest):
+    """The pauses of one who waits for so long."""
+    found, end = [], clock.now + seconds
+    while clock.now < end:
+        found.append(silence.pause(longest))
+        clock.now += found[-1]
+    return found
+
+
+def test_pauses_grow_with_the_silence(monkeypatch):
+    """They double up to the longest, grow to 20 ms as a hundredth of the silence, and begin anew when it ends."""
+    monkeypatch.setattr(mailbox, "time", clock := Clock())
+    silence = Silence()
+    first, later = pauses(silence, clock, 0.9, 0.01), pauses(silence, clock, 5.0, 0.01)
+
+    assert first[:8] == pytest.approx([0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.01, 0.01])
+    assert set(first[6:]) == {0.01}
+    assert later == sorted(later)
+    assert later[-1] == 0.02
+    silence.end()
+    assert silence.pause(0.01) == 0.0002
+
+
+def test_a_silence_lasts_from_call_to_call(monkeypatch):
+    """It ends with a message, or with the word that ends a pause, and not with the time of a call."""
+    monkeypatch.setattr(mailbox, "time", clock := Clock())
+
+    class Stop(threading.Event):
+        def wait(self, seconds):
+            clock.now += seconds
+            return self.is_set()
+
+    def on_rank(comm):
+        silence, stop, found = Silence(), Stop(), []
+        for _ in range(2):
+            assert next_message(comm, stop, 0.1, silence=silence) is None
+            found.append(silence.pause(1.0))
+        stop.set()
+        assert next_message(comm, stop, 0.1, silence=silence) is None
+        found.append(silence.pause(1.0))
+        silence.pause(1.0)
+        comm.isend("word", 0)
+        assert next_message(comm, stop, 0.1, silence=silence).value == "word"
+        return [*found, silence.pause(1.0)]
+
+    quiet, later, woken, told = run_ranks(1, on_rank)[0]
+
+    assert later >= quiet > 0.005
+    assert woken == told == 0.0002

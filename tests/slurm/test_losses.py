@@ -1,0 +1,59 @@
+"""What Slurm or a node does to a job: the attempt counts for what it is, and the next one completes the run."""
+
+import contextlib
+
+import psutil
+import pytest
+from batch import submitted
+from jobs import family, family_task, write_job
+
+
+def kill_daemon(job, node):
+    """Kill the daemon of Open MPI on one node of a job, as the loss of the node does."""
+    for process in psutil.process_iter(["name"]):
+        with contextlib.suppress(psutil.Error):
+            environ = process.environ() if process.info["name"] == "prted" else {}
+            if (environ.get("SLURM_JOB_ID"), environ.get("SLURMD_NODENAME")) == (job.number, node):
+                process.kill()
+                return
+    pytest.fail(f"no prted of job {job.number} on {node}")
+
+
+@pytest.fixture(scope="module")
+def jobs(slurm, digits_file, tmp_path_factory):
+    """Two jobs that train for some seconds, on two nodes each: one has lost a node, the other was preempted."""
+    found = {}
+    for name, nodes in (("lost", "n[1-2]"), ("preempted", "n[3-4]")):
+        folder = tmp_path_factory.mktemp(name)
+        task = family_task("digit", input="digits/images", epochs=30, layers=15, ranks=2)
+        write_job(folder, family(ranks=2, tasks={"digit": task}), digits_file)
+        words = ("--nodes=2", "--ntasks-per-node=1", "--time=10", f"--extra=--nodelist={nodes}")
+        (found[name],) = submitted(slurm, folder, *words)
+    kill_daemon(found["lost"].until_events("layer_ended"), "n2")
+    found["preempted"].until_events("layer_ended")
+    words = ("--partition=high", "--exclusive", "--nodelist=n[3-4]", "--nodes=2")
+    found["high"] = slurm.submit(tmp_path_factory.mktemp("high"), "true", *words)
+    return found
+
+
+def assert_completed_by_the_second_attempt(job):
+    """The run is complete, nothing was done twice, and Slurm's state says so."""
+    job.finish()
+    layers = [event["layer"] for event in job.events if event["event"] == "layer_ended"]
+
+    assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("COMPLETED", "0:0", "1"), job.said
+    assert (job.record["status"], job.record["attempt_id"]) == ("complete", f"{job.number}.1")
+    assert sorted(layers) == list(range(15))
+
+
+def test_a_lost_node(jobs):
+    """When it loses a node mpirun ends with 0: for want of a completion record the attempt is lost, and followed."""
+    assert_completed_by_the_second_attempt(jobs["lost"])
+    assert "lost: it left no completion record (exit code 0); requeued by hpcmtl (1 of 5)" in jobs["lost"].said
+
+
+def test_preemption(jobs):
+    """A job of a higher partition gets the nodes soon; the one that had them stops with checkpoints, and goes on."""
+    assert jobs["high"].finish(30).state == "COMPLETED"
+    assert_completed_by_the_second_attempt(jobs["preempted"])
+    assert "stopped with checkpoints" in jobs["preempted"].said

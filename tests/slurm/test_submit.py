@@ -1,0 +1,119 @@
+"""`hpcmtl submit` on a real Slurm: from the job file to a run that is complete, a sweep, a stop, a time limit."""
+
+import json
+import re
+
+import pytest
+from batch import BatchJob, submit, submitted
+from jobs import family, family_task, write_job
+
+
+def job_of(epochs, layers=None):
+    """A small task on two ranks, which trains about a second for ten epochs."""
+    task = family_task("digit", input="digits/images", epochs=epochs, ranks=2)
+    return family(ranks=2, tasks={"digit": task | ({"layers": layers} if layers else {})})
+
+
+@pytest.fixture(scope="module")
+def jobs(slurm, digits_file, tmp_path_factory):
+    """What is in the queue at the same time, by each launcher a job that completes and one that is stopped."""
+    nodes = ("--nodes=2", "--ntasks-per-node=1")
+    words = {
+        "limit": ("--time=2", "--no-requeue"),
+        "stop": ("--time=10", "--requeues=1", "--launcher=srun"),
+        "run": ("--time=10", "--launcher=srun"),
+        "sweep": ("--time=10", "--array", "--set=tasks.digit.epochs=1,2"),
+    }
+    found = {}
+    for name, more in words.items():
+        folder = tmp_path_factory.mktemp(name)
+        write_job(folder, job_of(3000, layers=600) if name in {"limit", "stop"} else job_of(2), digits_file)
+        (found[name],) = submitted(slurm, folder, *nodes, *more)
+    return found
+
+
+@pytest.fixture(scope="module")
+def points(slurm, jobs):
+    """The two points of the sweep, when they are over: their run directories and records."""
+    job = jobs["sweep"]
+    for index in (0, 1):
+        BatchJob(slurm, f"{job.number}_{index}", job.folder).finish()
+    files = sorted(job.folder.glob("runs/*/*/results.json"))
+    return [(file.parent, json.loads(file.read_text())) for file in files]
+
+
+def test_a_stop_and_what_follows(slurm, jobs):
+    """USR1 stops the job with checkpoints; it is requeued once, goes on, and ends with 75 when it is stopped again."""
+    job = jobs["stop"]
+    for attempt in (1, 2):
+        job.until_events("job_started", attempt)
+        job.until_events("layer_ended", [event["event"] for event in job.events].count("layer_ended") + 1)
+        slurm.ask("scancel", "--batch", "--signal=USR1", job.number)
+    job.finish()
+    attempts = [event["attempt_id"] for event in job.events if event["event"] == "job_started"]
+
+    assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("FAILED", "75:0", "1"), job.said
+    assert job.record["status"] == "stopped"
+    assert attempts == [f"{job.number}.0", f"{job.number}.1"]
+    assert "stopped with checkpoints; requeued by hpcmtl (1 of 1): resumes at layer" in job.said
+    assert "stopped with checkpoints; all 1 further attempts are used" in job.said
+
+
+def test_from_a_job_file_to_a_complete_run(jobs):
+    """The job trains on its nodes; record and Slurm's state say that it is complete, and whose attempt it was."""
+    job = jobs["run"].finish()
+    found = job.record
+
+    assert (job.state, job.facts["ExitCode"]) == ("COMPLETED", "0:0"), job.said
+    assert (found["status"], found["attempt_id"]) == ("complete", f"{job.number}.0")
+    assert json.loads((job.run / "submission.json").read_text())["job"] == str(job.number)
+    assert re.search(r"^hpcmtl: .*: complete$", job.said, re.MULTILINE)
+    assert set(json.loads((job.run / "environment.json").read_text())["hosts"]) < {"n1", "n2", "n3", "n4"}
+
+
+def test_a_sweep(points):
+    """Each point of an array has a run directory of its own, and is complete with its own change."""
+    assert [record["status"] for _, record in points] == ["complete"] * 2
+    assert ["epochs: 1" in (run / "job.yaml").read_text() for run, _ in points] == [True, False]
+
+
+def test_both_launchers_train_alike(jobs, points):
+    """The same job on as many ranks has the same figures, whoever starts them."""
+    records = (jobs["run"].finish().record, points[1][1])
+    metrics = [record["tasks"]["digit"]["metrics"] for record in records]
+
+    assert metrics[0] == metrics[1]
+    assert metrics[0]
+
+
+def test_more_points_than_an_array_may_have(slurm, jobs, digits_file, tmp_path):
+    """A sweep beyond the cluster's MaxArraySize of 9 is submitted as two arrays."""
+    write_job(tmp_path, job_of(2), digits_file)
+    epochs = ",".join(map(str, range(1, 11)))
+    found = submitted(slurm, tmp_path, "--array", f"--set=tasks.digit.epochs={epochs}", "--extra=--hold")
+    sizes = [slurm.ask("squeue", "--noheader", "--array", f"--job={job.number}").count("\n") + 1 for job in found]
+    slurm.ask("scancel", *(job.number for job in found))
+
+    assert sizes == [9, 1]
+
+
+def test_slurm_checks_a_script(slurm, jobs, digits_file, tmp_path):
+    """`--test-only` has Slurm's word; what it refuses is said, and nothing is left on disk."""
+    write_job(tmp_path, job_of(2), digits_file)
+    good = submit(slurm, tmp_path, "--test-only", "--time=5")
+    refused = submit(slurm, tmp_path, "--partition=nowhere")
+
+    assert (good.returncode, refused.returncode) == (0, 3), good.stderr
+    assert "to start at" in good.stderr
+    assert "invalid partition specified: nowhere" in refused.stderr
+    assert list(tmp_path.glob("runs/*")) == []
+
+
+def test_a_time_limit(jobs):
+    """Slurm's own USR1, a minute and more before the limit, stops a job with checkpoints; its code is 75."""
+    job = jobs["limit"].finish(120)
+
+    assert (job.state, job.facts["ExitCode"]) == ("FAILED", "75:0"), job.said
+    assert job.record["status"] == "stopped"
+    assert list(job.run.glob("checkpoints/digit/*.h5"))
+    assert "stopped with checkpoints; no further attempt was asked for" in job.said

@@ -1,0 +1,234 @@
+"""The tests' own Slurm, and batch jobs on it: what they were asked, how they stand, what they wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hpcmtl.results import ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+CHECKOUT = Path(__file__).parents[2]
+CLUSTER = CHECKOUT / "tests" / "slurm" / "cluster.sh"
+# Short, for a socket's path has 107 characters; one for each checkout, so that what a killed session left is found.
+DIRECTORY = Path(f"/tmp/hpcmtl-slurm-tests-{os.getuid()}-{zlib.crc32(os.fsencode(CHECKOUT)):08x}")  # noqa: S108
+NO_RIGHT = 77  # of cluster.sh: no Slurm here, and no right to install it
+_OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL"}
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """A cluster that runs.
+
+    Attributes:
+        directory: where all of it lives.
+    """
+
+    directory: Path
+
+    def environ(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a command that uses the cluster and this checkout's hpcmtl."""
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
+        ours = {
+            "SLURM_CONF": str(self.directory / "slurm.conf"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(CHECKOUT),
+            "OMP_NUM_THREADS": "1",
+        }
+        return {**outside, **ours, **(env or {})}
+
+    def ask(self, *words: str | Path, folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+        """Run a command of Slurm that must work, and return what it says."""
+        done = subprocess.run(
+            words, cwd=folder, env=self.environ(env), capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def submit(self, folder: Path, script: str, *options: str, env: Mapping[str, str] | None = None) -> BatchJob:
+        """Submit the lines of a batch script; its output is `job.out` in the folder, which it runs in."""
+        (folder / "job.sh").write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
+        words = ("--parsable", "--open-mode=append", "--output=job.out", *options)
+        return BatchJob(self, self.ask("sbatch", *words, "job.sh", folder=folder, env=env), folder)
+
+    def is_free(self) -> bool:
+        """Whether all nodes are idle and there is no job."""
+        states = self.ask("sinfo", "--noheader", "--partition=main", "--format=%D %T")
+        return states == "4 idle" and not self.ask("squeue", "--noheader")
+
+    def clear(self, timeout: float = 60) -> None:
+        """Cancel what is there, and wait until all nodes are idle."""
+        jobs = self.ask("squeue", "--noheader", "--format=%A").split()
+        if jobs:
+            self.ask("scancel", *set(jobs))
+        end = time.monotonic() + timeout
+        while not self.is_free():
+            assert time.monotonic() < end, f"the cluster does not come free: {self.ask('sinfo')} {self.ask('squeue')}"
+            time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """A job in the queue, running, or over for less than five minutes: so long Slurm remembers it.
+
+    Attributes:
+        number: its id; ``16_3`` for a point of an array.
+        folder: where its output or its runs are.
+    """
+
+    slurm: Slurm
+    number: str
+    folder: Path
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What `scontrol show job` says, by key."""
+        shown = self.slurm.ask("scontrol", "--oneliner", "show", "job", self.number)
+        return dict(word.split("=", 1) for word in shown.split() if "=" in word)
+
+    @property
+    def state(self) -> str:
+        """As Slurm has it."""
+        return self.facts["JobState"]
+
+    @property
+    def output(self) -> str:
+        """What the script and its ranks have said so far."""
+        file = self.folder / "job.out"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    def until(self, condition: Callable[[BatchJob], object], timeout: float = 90) -> BatchJob:
+        """Wait until a condition holds; the test fails if the job ends before, or it takes too long."""
+        end = time.monotonic() + timeout
+        while not condition(self):
+            state = self.state
+            if (state in _OVER or time.monotonic() > end) and not condition(self):
+                pytest.fail(f"waited in vain for {condition}, the job is {state}: {self.output}")
+            time.sleep(0.1)
+        return self
+
+    def until_said(self, text: str, timeout: float = 90) -> BatchJob:
+        """Wait until its output holds a text."""
+        return self.until(lambda job: text in job.output, timeout)
+
+    @property
+    def run(self) -> Path:
+        """The one run directory in its folder."""
+        (run,) = (self.folder / "runs").iterdir()
+        return run
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The completion record of that run."""
+        return json.loads((self.run / "results.json").read_text(encoding="utf-8"))
+
+    @property
+    def said(self) -> str:
+        """All that the script of `hpcmtl submit` and its ranks have written into that run."""
+        return "\n".join(file.read_text(encoding="utf-8") for file in sorted(self.run.glob("logs/slurm-*")))
+
+    def until_events(self, event: str, count: int = 1, timeout: float = 90) -> BatchJob:
+        """Wait until the ledger of the one run in its folder has so many of an event."""
+        return self.until(lambda job: [found["event"] for found in job.events].count(event) >= count, timeout)
+
+    @property
+    def events(self) -> list[dict[str, object]]:
+        """What that ledger holds so far."""
+        return [event for file in self.folder.glob("runs/*/events.jsonl") for event in ledger.read(file)]
+
+    def finish(self, timeout: float = 120) -> BatchJob:
+        """Wait for the end; the test fails if it does not come."""
+        return self.until(lambda job: job.state in _OVER, timeout)
+
+
+def submit(slurm: Slurm, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `hpcmtl submit job.yaml` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "hpcmtl", "submit", "job.yaml", *words],
+        cwd=folder,
+        env=slurm.environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def submitted(slurm: Slurm, folder: Path, *words: str) -> list[BatchJob]:
+    """Have `hpcmtl submit` submit the job file in a folder; return the jobs."""
+    done = submit(slurm, folder, "--parsable", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [BatchJob(slurm, number, folder) for number in done.stdout.split()]
+
+
+@contextlib.contextmanager
+def started_once(directory: Path = DIRECTORY) -> Iterator[Slurm]:
+    """A cluster that all processes of the tests share: the first starts it, the last stops it.
+
+    Whoever dies leaves its share at once, for the share is a lock.
+    """
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with (directory / "gate").open("w") as gate, (directory / "users").open("w") as users:
+        with _locked(gate):
+            if _alone(users):
+                _call("stop", directory)
+                _call("start", directory)
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield Slurm(directory)
+        finally:
+            with _locked(gate):
+                if _alone(users):
+                    _call("stop", directory)
+
+
+@contextlib.contextmanager
+def used_alone(slurm: Slurm) -> Iterator[None]:
+    """Keep the other processes of the tests off the cluster; it is free at the start, and again at the end."""
+    with (slurm.directory / "turn").open("w") as turn, _locked(turn):
+        slurm.clear()
+        try:
+            yield
+        finally:
+            slurm.clear()
+
+
+@contextlib.contextmanager
+def _locked(file: object) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _alone(users: object) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _call(verb: str, directory: Path) -> None:
+    done = subprocess.run(
+        [CLUSTER, verb, directory], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=400
+    )
+    wanted = os.environ.get("HPCMTL_SLURM_TESTS", "")
+    if done.returncode == NO_RIGHT and wanted != "required":
+        pytest.skip(done.stderr.strip())
+    if done.returncode != 0:
+        pytest.fail(f"cluster.sh {verb} ended with {done.returncode}: {done.stderr}")
