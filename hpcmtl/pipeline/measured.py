@@ -40,6 +40,8 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
         with understanding(directory.ledger_file, number):
             if event["event"] == "job_started":  # the plan is of the last attempt, and so is what it says of nodes
                 comparable = event["ranks"] == plan.ranks
+            elif event["event"] == "world_shrunk":  # ranks have other numbers than in the plan from here on
+                comparable = False
             elif not comparable:
                 continue
             elif event["event"] == "layer_started":

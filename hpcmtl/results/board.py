@@ -84,7 +84,7 @@ class Board:
         status: preparing, running, stopping, or as it ended.
         suspects: ranks that are suspect -> what the ledger says of it.
         latest: time of the latest event.
-        lost: what the ledger says of each rank that was lost.
+        lost: what the ledger says of each rank that this attempt lost.
         done_before: part of the planned work that was done when this attempt began.
     """
 
@@ -175,6 +175,7 @@ class Board:
         """Another attempt begins: what is left unfinished waits again; what failed is tried once more."""
         self.ended = 0.0
         self.suspects.clear()
+        self.lost.clear()
         for line in self.tasks.values():
             if line.status not in {"complete", "cancelled"}:
                 line.status, line.message, line.progress = "waiting", "", None

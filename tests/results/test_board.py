@@ -35,6 +35,20 @@ def test_a_layer_runs_and_ends():
     assert (ended.tasks["a"].status, ended.tasks["a"].layers_done, ended.tasks["a"].share) == ("held", 1, 0.5)
 
 
+def test_ranks_that_are_lost():
+    """What is left of a group has new numbers, its layer waits again, and the next attempt has all its ranks."""
+    lost = (2.0, "rank_lost", {"rank": 1, "host": "h", "task": "a", "layer": 0, "step": 3})
+    shrunk = (2.1, "world_shrunk", {"ranks": 3, "survivors": [0, 2, 3]})
+    smaller = board(layer(1.0, "layer_started"), lost, shrunk)
+    block = smaller.tasks["a"].ranks
+    smaller.take("layer_restarted", {"task": "a", "layer": 0}, 2.2)
+    again = board(layer(1.0, "layer_started"), lost, shrunk, (9.0, "job_started", {"job": "j", "ranks": 4}))
+
+    assert (smaller.ranks, block, [fields["rank"] for fields in smaller.lost]) == (3, (1, 1), [1])
+    assert (smaller.tasks["a"].status, smaller.tasks["a"].progress) == ("waiting", None)
+    assert (again.ranks, again.lost) == (4, [])
+
+
 def test_late_word_is_passed_over():
     """Progress of a layer that has ended, or of a task that nobody knows, changes nothing."""
     ended = board(layer(1.0, "layer_started"), layer(9.0, "layer_ended"))
