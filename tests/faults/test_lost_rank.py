@@ -17,7 +17,7 @@ def job_of(ranks, beside):
     digit = family_task("digit", input="digits/images", epochs=4, layers=4, ranks=ranks)
     tasks = {"digit": digit, "after": {"kind": "predict", "needs": {"digit": "parameters"}}}
     if beside:
-        tasks["parity"] = family_task("parity", input="digits/images", epochs=24, layers=2, ranks=beside)
+        tasks["parity"] = family_task("parity", input="digits/images", epochs=40, layers=2, ranks=beside)
     return family(ranks=ranks + beside, tasks=tasks)
 
 
