@@ -208,6 +208,10 @@ class MpiCommunicator(Communicator):
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
+            if os.environ.get("OMPI_MCA_mpi_ft_enable") == "1":  # noqa: SIM112 - set by mpirun --with-ft ulfm
+                os.kill(
+                    os.getppid(), signal.SIGTERM
+                )  # mpirun: there MPI_Abort of one rank leaves others alone at times
             self.native.Abort(code)
         raise AssertionError("MPI_Abort returned")
 
