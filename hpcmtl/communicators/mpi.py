@@ -56,8 +56,7 @@ def leave(world: Communicator, code: int) -> None:
     """End this process at once if a rank of the world was lost; else return.
 
     After a death `MPI_Finalize` waits for ever at times (Open MPI 5.0.11; seen twice, on a loaded machine). mpirun's
-    exit code is the first of the living ranks' that is not 0, and 0 if there is none: those that were killed do not
-    count.
+    exit code is the first of the living ranks' that is not 0, and 0 if there is none; of killed ones nothing counts.
     """
     assert isinstance(world, MpiCommunicator)
     with suppress(NotImplementedError):  # an MPI without ULFM
