@@ -16,7 +16,7 @@ from hpcmtl.jobfile.network import network_of, objectives_of, takeovers_of
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
-from hpcmtl.training.checkpoint import Checkpointing, Saved, newest_state
+from hpcmtl.training.checkpoint import FIRST_COST_SECONDS, Checkpointing, Saved, newest_state
 from hpcmtl.training.coupling import Boundary, open_coupling
 from hpcmtl.training.inputs import PARAMETERS, Inputs, every_row
 from hpcmtl.training.learner import LearnerSettings
@@ -66,7 +66,7 @@ class TrainSession:
         self._coupling = open_coupling(
             context, task, lambda step: step * self._feed.batch_size - step // self._steps_per_epoch * rest
         )
-        self._open_on_group()
+        self._open_on_group(FIRST_COST_SECONDS)
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`; it brings the task to the end of the layer from wherever its newest state stands."""
@@ -110,12 +110,12 @@ class TrainSession:
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._inputs = Inputs(self._context)
         self._context.framework.join(self._learner, self._settings, group)
-        self._open_on_group()
+        self._open_on_group(self._checkpoints.cost)
         self._entered = True
 
-    def _open_on_group(self) -> None:
+    def _open_on_group(self, checkpoint_cost: float) -> None:
         """Make what belongs to a group, again for each."""
-        self._checkpoints = Checkpointing(self._context)
+        self._checkpoints = Checkpointing(self._context, checkpoint_cost)
         self._validate = validation(self._context, self._task, self._objectives, self._feed, self._learner)
 
     def _make_feed(self) -> Feed:
