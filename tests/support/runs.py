@@ -57,6 +57,7 @@ class Run:
         folder: where the job file lies and the runs will.
         process: what was started.
         tag: environment variable by which every process of the run is known.
+        env: what was added to the environment.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Run:
     tag: str
     started: float = field(default_factory=time.time)
     seconds: float = 0.0
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def directory(self) -> Path:
@@ -201,13 +203,20 @@ class Starter:
         folder = self.folder / f"run{len(self.runs)}"
         folder.mkdir(parents=True)
         write_job(folder, dict(job), self.data)
+        return self._begin(folder, [*command, *words], env)
+
+    def again(self, run: Run, command: Sequence[str], env: Mapping[str, str] | None = None) -> Run:
+        """Start another command in the folder of a run that has ended, by default with the environment of that one."""
+        return self._begin(run.folder, command, run.env if env is None else env)
+
+    def _begin(self, folder: Path, command: Sequence[str], env: Mapping[str, str] | None) -> Run:
         tag = uuid.uuid4().hex
         path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(CHECKOUT)]))
         environ = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {}), "PYTHONPATH": path, _TAG: tag}
         with (folder / "stdout.txt").open("w") as stdout, (folder / "stderr.txt").open("w") as stderr:
             process = subprocess.Popen(
                 # Who starts the tests in the background of a shell has them inherit that Ctrl-C is ignored.
-                ["env", "--default-signal=INT", *command, *words],
+                ["env", "--default-signal=INT", *command],
                 cwd=folder,
                 env=environ,
                 stdin=subprocess.DEVNULL,
@@ -215,7 +224,7 @@ class Starter:
                 stderr=stderr,
                 start_new_session=True,
             )
-        self.runs.append(Run(folder, process, tag))
+        self.runs.append(Run(folder, process, tag, env=env or {}))
         return self.runs[-1]
 
     def end(self) -> None:
