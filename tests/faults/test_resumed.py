@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from jobs import family, family_task
 from runs import PROGRAM
-from test_matrix import arrays
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 QUICKLY = {"HPCMTL_HEARTBEAT": "0.2", "HPCMTL_HUNG_SECONDS": "1"}
@@ -60,7 +59,7 @@ def test_resumed(start, sound, name):
     assert (second.results["attempt"], [event["attempt"] for event in started]) == (2, [1, 2])
     assert sorted(ends) == ["digit", "last"]
     for task in ("digit", "last"):
-        expected, found = arrays(sound, task), arrays(second, task)
+        expected, found = sound.arrays(task), second.arrays(task)
         assert expected.keys() == found.keys()
         assert all(np.array_equal(expected[each], found[each]) for each in expected), task
     assert second.leftovers() == []
