@@ -211,9 +211,27 @@ def _take(root: Path, name: str) -> Path:
             return path
 
 
+def furnish(run: RunDirectory) -> None:
+    """Make the folders of a run that are not there: a job file alone is a run that may begin.
+
+    Raises:
+        InputError: they cannot be made.
+    """
+    try:
+        for directory in _folders(run):
+            directory.mkdir(exist_ok=True)
+    except OSError as error:
+        message = f"the folders of a run cannot be made here ({error.strerror})"
+        raise InputError([Problem(str(run.path), message)]) from error
+
+
+def _folders(run: RunDirectory) -> tuple[Path, ...]:
+    return run.logs, run.checkpoints, run.artifacts, run.requests
+
+
 def _furnish(run: RunDirectory) -> None:
     try:
-        for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
+        for directory in _folders(run):
             directory.mkdir()
     except OSError:
         shutil.rmtree(run.path, ignore_errors=True)  # a full quota leaves no half-made run behind
