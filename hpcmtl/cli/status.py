@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LOOKS = 2.0
 TIMED_OUT = 124  # as `timeout` has it
-_CONSOLE = Console()
 
 RunName = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Look again every 2 s until the job ends.")]
@@ -53,7 +52,7 @@ def status(
     if found["over"] and found["record"]:
         _print_end(path, found)
     else:
-        _CONSOLE.print(status_view(found))
+        Console().print(status_view(found))
 
 
 def wait(
@@ -84,8 +83,9 @@ def wait(
 
 def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Show a run until it has ended; the screen is then free for its end."""
-    most = max((_CONSOLE.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
-    with Live(status_view(found, most), console=_CONSOLE, auto_refresh=False, transient=True) as live:
+    console = Console()
+    most = max((console.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
+    with Live(status_view(found, most), console=console, auto_refresh=False, transient=True) as live:
         for found in looks(path, SECONDS_BETWEEN_LOOKS):  # noqa: PLR1704 - the last one is returned
             live.update(status_view(found, most), refresh=True)
     return found
@@ -93,13 +93,14 @@ def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _print_end(path: Path, found: Mapping[str, Any]) -> None:
     """What the run itself printed at its end; without its results, where everything stood."""
+    console = Console()
     try:
         result = from_dict(json.loads(RunDirectory(path).results_file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another version
-        _CONSOLE.print(status_view(found))
+        console.print(status_view(found))
         return
-    print_table(result, _CONSOLE)
+    print_table(result, console)
     if found["ended"]:  # the record is there before the ledger has the end
-        _CONSOLE.print(f"ended {datetime.fromtimestamp(found['ended']).astimezone():%Y-%m-%d %H:%M:%S}")
+        console.print(f"ended {datetime.fromtimestamp(found['ended']).astimezone():%Y-%m-%d %H:%M:%S}")
     if found["state"] != found["record"] or found["job_ids"]:
-        _CONSOLE.print(found["sentence"], soft_wrap=True, markup=False, highlight=False)
+        console.print(found["sentence"], soft_wrap=True, markup=False, highlight=False)

@@ -6,14 +6,14 @@ import json
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.launch import slurm
 from hpcmtl.launch.conclude import CLOSE_TO_END, Attempt, decide
-from hpcmtl.launch.environment import batch_job
+from hpcmtl.launch.environment import attempt_id, batch_job
 from hpcmtl.results.attempts import conclude_attempt, further_attempts, record_of, stuck, where_it_goes_on
 from hpcmtl.results.ledger import read
 from hpcmtl.results.record import last_attempt
@@ -57,33 +57,38 @@ def conclude(path: Path, ended: Ended, environ: Mapping[str, str] = os.environ) 
     Raises:
         InputError: this is no run directory, or its ledger is damaged: then nothing is tried again.
     """
-    if not RunDirectory(path).job_file.is_file():
+    run = RunDirectory(path)
+    if not run.job_file.is_file():
         raise InputError([Problem(str(path), "this is no run directory: it has no job.yaml")])
     _hold_signals()
-    submission, job = _submission(path), batch_job(environ)
-    attempt = environ.get("HPCMTL_ATTEMPT_ID", "")
-    progressed, in_vain = stuck(RunDirectory(path), attempt)
-    further, allowed = (0 if job is None else further_attempts(path, job.name)), int(submission.get("requeues") or 0)
-    verdict = decide(
-        Attempt(
-            record=record_of(RunDirectory(path), attempt),
-            code=ended.code,
-            ended_by_slurm=ended.terminated,
-            at_limit=_at_limit(ended, submission, job),
-            further=further,
-            allowed=allowed,
-            restart="successor" if submission.get("restart") == "successor" else "requeue",
-            stuck=in_vain,
-            in_slurm=job is not None,
-            cancelled_by=_cancelled_by(RunDirectory(path), attempt),
-        )
-    )
+    submission, job, attempt = _submission(path), batch_job(environ), attempt_id(environ)
+    progressed, in_vain = stuck(run, attempt)
+    told = _attempt(run, attempt, ended, submission, job)
+    verdict = decide(replace(told, stuck=in_vain))
     facts = {"attempt": attempt, "code": ended.code, "why": verdict.why, "progressed": progressed, "successor": ""}
-    facts["job"] = "" if job is None else job.name
+    facts |= {"job": "" if job is None else job.name}
     if verdict.action == "end" or job is None:
         conclude_attempt(path, action="end", **facts)
         return verdict.code, verdict.why
-    return _again(path, job, verdict, facts, f"({further + 1} of {allowed}): resumes at {where_it_goes_on(path)}")
+    count = f"({told.further + 1} of {told.allowed})"
+    return _again(path, job, verdict, facts, f"{count}: resumes at {where_it_goes_on(path)}")
+
+
+def _attempt(
+    run: RunDirectory, attempt: str, ended: Ended, submission: Mapping[str, Any], job: BatchJob | None
+) -> Attempt:
+    """All that is known of the attempt, but for whether it got on."""
+    return Attempt(
+        record=record_of(run, attempt),
+        code=ended.code,
+        ended_by_slurm=ended.terminated,
+        at_limit=_at_limit(ended, submission, job),
+        further=0 if job is None else further_attempts(run.path, job.name),
+        allowed=int(submission.get("requeues") or 0),
+        restart="successor" if submission.get("restart") == "successor" else "requeue",
+        in_slurm=job is not None,
+        cancelled_by=_cancelled_by(run, attempt),
+    )
 
 
 def _again(path: Path, job: BatchJob, verdict: Verdict, facts: dict[str, Any], next_: str) -> tuple[int, str]:

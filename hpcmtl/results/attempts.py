@@ -49,13 +49,16 @@ class Conclusion:
 
 
 def record_of(run: RunDirectory, attempt: str) -> str | None:
-    """The status that an attempt has left in its completion record; None if it has left none."""
+    """The status that an attempt has left in its completion record; None if it has left none.
+
+    A run that is complete stays so: an attempt at it has nothing to do, and so leaves the record as it is.
+    """
     try:
         values = json.loads(run.results_file.read_text(encoding="utf-8"))
         status, of = values["status"], values.get("attempt_id", "")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
-    return str(status) if of == attempt else None
+    return str(status) if of == attempt or status == "complete" else None
 
 
 def progress_by_attempt(events: Iterable[Mapping[str, Any]]) -> dict[str, tuple[float, bool]]:

@@ -72,22 +72,20 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     live = live_of(_json(run.status_file) or {})
     for progress in live.progress:
         board.progressed(progress)
-    written = live.written
-    heard = max(written, board.latest) or (0.0 if submission else _begun(run) / 1e9)
+    heard = max(live.written, board.latest) or (0.0 if submission else _begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
     patience = PATIENCE * live.seconds_between_beats
     silent = not board.ended and age is not None and age > patience
     return {
         "run": str(path),
         **status_of(board, heard if silent else now),
-        **_attempt(run, events),
-        **_submitted(submission or Submission()),
+        **_attempt(run, events) | _submitted(submission or Submission()),
         "now": now,
         "age": age,
         "patience": patience,
         "silent": silent,
-        "nodes": [_aged(node, now - written, patience) for node in live.nodes],
-        "rank_beats": [_aged(beat, now - written, patience) for beat in live.rank_beats],
+        "nodes": [_aged(node, now - live.written, patience) for node in live.nodes],
+        "rank_beats": [_aged(beat, now - live.written, patience) for beat in live.rank_beats],
     }
 
 

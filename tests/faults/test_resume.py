@@ -105,8 +105,8 @@ def test_a_stopped_run_goes_on_with_another_job_file(start, whole):
 
     assert run.returncode == 75, run.said
     assert refused.returncode == 2
-    assert "seed: was 3 and is 4" in refused.stderr
-    assert "tasks.digit.epochs" in refused.stderr
+    assert "changed.yaml: seed (line 4): was 3 and is 4" in refused.stderr
+    assert "changed.yaml: tasks.digit.epochs (line" in refused.stderr
     assert "was 60 and is 61, but has begun: begin a new run with `hpcmtl run`" in refused.stderr
     assert "outputs" not in refused.stderr
     assert again.returncode == 0, again.said

@@ -109,7 +109,9 @@ def test_full_disk(tmp_path, armed, what):
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
 
     assert full.value.errno == errno.ENOSPC
-    assert {"checkpoint": "layer-001.h5", "results": "results.json", "ledger": "events.jsonl"}[what] in str(full.value)
+    assert {"checkpoint": "step-0000000020.h5", "results": "results.json", "ledger": "events.jsonl"}[what] in str(
+        full.value
+    )
     assert not [name for name in left if name.startswith(".")]
     assert newest(tmp_path) == (10 if what == "checkpoint" else 20)
     assert json.loads((tmp_path / "results.json").read_text())["layer"] == (what == "ledger")
@@ -132,7 +134,7 @@ def test_damaged_checkpoint(tmp_path, armed, kind):
     armed(f"{kind}:checkpoint,task=digit,nth=2")
     write_all(tmp_path)
 
-    with pytest.raises(DamagedFileError, match=r"layer-001\.h5"):
+    with pytest.raises(DamagedFileError, match=r"step-0000000020\.h5"):
         read_sealed(checkpoint(tmp_path, 1))
     assert newest(tmp_path) == 10
 

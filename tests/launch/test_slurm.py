@@ -1,5 +1,7 @@
 """How Slurm's commands are called, and what is made of their answers and of their silence."""
 
+import os
+
 import pytest
 from fake_slurm import FakeSlurm
 
@@ -66,6 +68,8 @@ def test_the_largest_array_of_a_cluster(fake):
 
 def test_a_successor_inherits_nothing_of_the_job(fake, tmp_path, monkeypatch):
     """The count of restarts and the sizes of the job that submits stay behind; without a job all is passed on."""
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "HPCMTL_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("SLURM_JOB_ID", "5")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
     monkeypatch.setenv("SLURM_CONF", "/etc/x")

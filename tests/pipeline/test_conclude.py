@@ -66,7 +66,7 @@ def test_a_complete_run_ends_with_0(tmp_path, fake):
 def test_the_record_of_another_attempt_is_none(tmp_path, fake):
     """The 0 of mpirun after a lost node is no success, and an older record is not this attempt's."""
     run = Run(tmp_path, requeues=0)
-    run.attempt("16.0", "complete", layers=2)
+    run.attempt("16.0", "stopped", layers=2)
     run.attempt("16.1")
 
     code, line = conclude(run.path, Ended(0), JOB | {"HPCMTL_ATTEMPT_ID": "16.1"})
