@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recovering.runs import Attempt, Kept, Shape
 
 STAGES = ("begun", "half", "closed", "before-rename", "after-rename", "done")
+PART_LEFT = 0.5
 WATCHED = {"HPCMTL_HEARTBEAT": "0.5", "HPCMTL_HUNG_SECONDS": "3"}
 # Kind -> how often, in parts.
 KINDS = {
@@ -60,8 +61,8 @@ class Moment:
         return {"HPCMTL_FAULT": self.fault, **(WATCHED if self.kind == "hung rank" else {})} if self.fault else {}
 
 
-def draw(chance: Generator, run: Kept, attempt: int, shape: Shape, longest: float) -> Moment:
-    """A moment of an attempt that is about to begin.
+def draw(chance: Generator, run: Kept, attempt: int, shape: Shape, longest: float) -> Moment | None:
+    """A moment of an attempt that is about to begin; None for half of those that have nothing left to train.
 
     Args:
         chance: the source of it.
@@ -75,6 +76,8 @@ def draw(chance: Generator, run: Kept, attempt: int, shape: Shape, longest: floa
         return Moment(kind, seconds=float(chance.uniform(0.2, longest)))
     nth, stage, end = int(chance.integers(1, 4)), str(chance.choice(STAGES)), f",attempt={attempt}"
     task, layer, done, steps = _ahead(chance, run, shape)
+    if not task and chance.random() < PART_LEFT:
+        return None
     at = f"task={task},layer={layer},step={steps}{end}" if task else f"task=last{end}"
     faults = {
         "step": f"kill:{at}",

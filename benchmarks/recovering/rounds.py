@@ -47,7 +47,8 @@ def rounds(folder: Path, shape: Shape, kills: int, chance: Generator) -> dict[st
     while found["kills"].total() < kills:
         run, before = Kept.begin(folder / str(found["runs"]), shape.job()), len(found["wrong"])
         one_run(run, shape, (chance, longest, kills), found)
-        found["wrong"] += [f"run {found['runs']}: {text}" for text in differences(run, sound, shape)]
+        for text in differences(run, sound, shape):
+            note(found, text)
         found["runs"] += 1
         if len(found["wrong"]) == before:
             shutil.rmtree(run.directory.path)
@@ -64,10 +65,16 @@ def one_run(run: Kept, shape: Shape, plan: tuple[Generator, float, int], found: 
         moment = draw(chance, run, number, shape, longest) if found["kills"].total() < kills else None
         text, ended = one_attempt(run, moment, chance, found)
         if text:
-            found["wrong"].append(f"run {found['runs']}, attempt {number}, {moment}: {text}")
+            note(found, f"attempt {number}, {moment}: {text}")
         if ended:
             return
-    found["wrong"].append(f"run {found['runs']} is not complete after {MOST_ATTEMPTS} attempts")
+    note(found, f"not complete after {MOST_ATTEMPTS} attempts")
+
+
+def note(found: dict[str, Any], text: str) -> None:
+    """Keep what was wrong, and say it at once."""
+    found["wrong"].append(f"run {found['runs']}: {text}")
+    print(found["wrong"][-1], flush=True)
 
 
 def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict[str, Any]) -> tuple[str, bool]:
@@ -94,8 +101,7 @@ def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict
     found["kills"][moment.kind] += 1
     if moment.task:
         found["lost"].append(moment.step - run.newest(moment.task))
-    complete = '"complete"' in run.directory.results_file.read_text() if run.directory.results_file.exists() else False
-    return (f"it was killed, but its record says complete (exit code {code})" if complete else ""), False
+    return (f"it was killed, but its record says complete (exit code {code})" if run.complete else ""), False
 
 
 def differences(run: Kept, sound: Kept, shape: Shape) -> list[str]:

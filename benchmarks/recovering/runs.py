@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -99,6 +100,12 @@ class Kept:
     def events(self) -> list[dict[str, Any]]:
         """What the ledger holds."""
         return read(self.directory.ledger_file) if self.directory.ledger_file.exists() else []
+
+    @property
+    def complete(self) -> bool:
+        """By the record of the last attempt."""
+        file = self.directory.results_file
+        return file.exists() and json.loads(file.read_text(encoding="utf-8"))["status"] == "complete"
 
     def layers_done(self, task: str) -> int:
         """By the ledger."""
