@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 32 << 20  # of samples that a session without a group keeps in memory
 _WEIGHTS = "weights"
+_COPIES = 3  # of a network in its state, about: parameters, and what an optimizer such as Adam keeps of each
 
 
 class TrainSession:
@@ -161,6 +162,7 @@ class TrainSession:
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             if self._coupling is not None:
                 self._coupling.taken = dict(found.facts["versions"])
+            self._checkpoints.expect(sum(array.nbytes for array in found.state.values()))
             return True
         for takeover in takeovers_of(self._task):
             if self._coupling is not None and self._coupling.is_beside(takeover.producer):
@@ -172,6 +174,8 @@ class TrainSession:
             self._learner.take_over(self._inputs.parameters(takeover.producer), takeover)
         self._learner.synchronise()
         self._next_step, self._tally, self._metrics = 0, Tally(), {}
+        parameters = self._learner.shared("*")
+        self._checkpoints.expect(_COPIES * sum(array.nbytes for array in parameters.values()))
         return True
 
     def _boundary(self, layer: int, step: int) -> Boundary:
