@@ -31,8 +31,9 @@ _log = logging.getLogger(__name__)
 KEPT = 2
 """Checkpoints of a task that are on disk: if the newest is damaged, the one before serves."""
 
-# What a checkpoint is taken to cost before the first was measured.
-FIRST_COST_SECONDS = 1.0
+# What writing is taken to cost before the first was measured.
+_BYTES_A_SECOND = 200e6
+_SECONDS_A_FILE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +56,12 @@ class Checkpointing:
         cost: seconds that the last one took, for the training to stand still and for the thread to write.
     """
 
-    def __init__(self, context: SessionContext, cost: float = FIRST_COST_SECONDS) -> None:
+    def __init__(self, context: SessionContext, cost: float = 0.0) -> None:
         """Get ready.
 
         Args:
             context: of the session; its job says how often.
-            cost: seconds that a checkpoint takes, as far as is known.
+            cost: seconds that a checkpoint takes; 0 if that is not known.
         """
         self._context, self.cost = context, cost
         self._settings = context.job.checkpoints
@@ -80,6 +81,10 @@ class Checkpointing:
         if self._settings.interval != "auto":
             return float(self._settings.interval)
         return best_interval(self.cost, self._settings.mtbf_hours * 3600)
+
+    def expect(self, state_bytes: int) -> None:
+        """Say about how large a state is, before the first was written."""
+        self.cost = self.cost or _SECONDS_A_FILE + state_bytes / _BYTES_A_SECOND
 
     def save(self, saved: Saved, held: float = 0.0) -> None:
         """Have a state written; returns when the one before it is on disk, not this one (collective).

@@ -1,4 +1,4 @@
-"""The benchmark of recovery runs, and finds nothing wrong."""
+"""The benchmark of recovery runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_quick(tmp_path: Path) -> None:
-    """Two kills at random and what is lost by them, what a checkpoint costs, and its rate beside h5py's."""
-    words = ["--quick", "--only", "kills", "cost", "writing", "--json", str(tmp_path / "results.json")]
+    """What a checkpoint costs, and its rate beside h5py's; kills are tested in `test_resume` and `test_resumed`."""
+    words = ["--quick", "--only", "cost", "writing", "--json", str(tmp_path / "results.json")]
     done = run_python(tmp_path, CHECKOUT / "benchmarks" / "recovery.py", *words, timeout=350)
     assert done.returncode in {0, 1}, done.stderr  # whether bars are met is for a machine that does nothing else
     found = json.loads((tmp_path / "results.json").read_text())
 
-    assert found["kills"]["wrong"] == []
-    assert sum(found["kills"]["kills"].values()) == 2
     assert found["cost"]["checkpoints"] > 0
     assert found["writing"]["ratio"] > 0.2

@@ -16,7 +16,7 @@ from hpcmtl.jobfile.network import network_of, objectives_of, takeovers_of
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
-from hpcmtl.training.checkpoint import FIRST_COST_SECONDS, Checkpointing, Saved, newest_state
+from hpcmtl.training.checkpoint import Checkpointing, Saved, newest_state
 from hpcmtl.training.coupling import Boundary, open_coupling
 from hpcmtl.training.inputs import PARAMETERS, Inputs, every_row
 from hpcmtl.training.learner import LearnerSettings
@@ -67,7 +67,7 @@ class TrainSession:
         self._coupling = open_coupling(
             context, task, lambda step: step * self._feed.batch_size - step // self._steps_per_epoch * rest
         )
-        self._open_on_group(FIRST_COST_SECONDS)
+        self._open_on_group(0.0)
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`; it brings the task to the end of the layer from wherever its newest state stands."""
@@ -174,8 +174,7 @@ class TrainSession:
             self._learner.take_over(self._inputs.parameters(takeover.producer), takeover)
         self._learner.synchronise()
         self._next_step, self._tally, self._metrics = 0, Tally(), {}
-        parameters = self._learner.shared("*")
-        self._checkpoints.expect(_COPIES * sum(array.nbytes for array in parameters.values()))
+        self._checkpoints.expect(_COPIES * sum(array.nbytes for array in self._learner.shared("*").values()))
         return True
 
     def _boundary(self, layer: int, step: int) -> Boundary:
