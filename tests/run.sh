@@ -3,7 +3,7 @@
 #
 # usage: tests/run.sh [quick] [pytest options]        quick: without the tests marked slow, fewer examples
 #   HPCMTL_TESTS_AT_ONCE  tests side by side (default: 2)
-#   HPCMTL_SLURM_TESTS    required: fail where there can be no Slurm; no: leave its tests out (default: skip and say so)
+#   HPCMTL_TESTS_SLURM    required: fail where there can be no Slurm; no: leave its tests out (default: skip and say so)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hpcmtl.cli.arguments import JobFile, Measured, NoFt, Policy, Ranks, Run, RunsDirectory
-from hpcmtl.cli.world import be_rank, start_ranks
+from hpcmtl.cli.arguments import JobFile, Json, Measured, NoFt, Policy, Ranks, Run, RunsDirectory
+from hpcmtl.cli.world import be_rank, print_result, start_ranks
 from hpcmtl.launch.environment import inside_mpi
 from hpcmtl.pipeline.ask import find_run
 from hpcmtl.pipeline.measured import measurements_of
@@ -22,12 +22,13 @@ OtherJob = Annotated[
 ]
 
 
-def run(
+def run(  # noqa: PLR0917 - each is a word of the command line, given by name
     file: JobFile,
     ranks: Ranks = None,
     policy: Policy = None,
     runs: RunsDirectory = Path("runs"),
     measured: Measured = None,
+    as_json: Json = False,
     *,
     no_ft: NoFt = False,
 ) -> None:
@@ -47,15 +48,16 @@ def run(
         measurements_of(measured)
     words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
     words += ["--measured", str(measured)] if measured else []
-    sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], survive=not no_ft))
+    sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], as_json=as_json, survive=not no_ft))
 
 
-def resume(
+def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
     name: Run,
     ranks: Ranks = None,
     job: OtherJob = None,
     policy: Policy = None,
     runs: RunsDirectory = Path("runs"),
+    as_json: Json = False,
     *,
     no_ft: NoFt = False,
 ) -> None:
@@ -70,14 +72,13 @@ def resume(
     outset = take_up(directory, job, ranks, policy)
     if outset.is_over:
         from hpcmtl.pipeline.result import read_result
-        from hpcmtl.results.summary import print_table
 
-        print_table(read_result(outset), Console())
+        print_result(read_result(outset), Console(), as_json=as_json)
         typer.echo("nothing is left to be done", err=True)
         return
     words = ["resume", str(directory), "--ranks", str(outset.prepared.job.ranks)]
     words += ["--job", str(job)] if job else []
-    sys.exit(start_ranks(outset.prepared.job.ranks, [*words, *_policy(policy)], survive=not no_ft))
+    sys.exit(start_ranks(outset.prepared.job.ranks, [*words, *_policy(policy)], as_json=as_json, survive=not no_ft))
 
 
 def _policy(policy: str | None) -> list[str]:

@@ -43,7 +43,6 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
     from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.pipeline.run import RunOptions, exit_code
-    from hpcmtl.results.summary import print_table
 
     world = mpi_world()
     mode = os.environ.get(_PROGRESS, "plain")
@@ -59,12 +58,12 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         else:
             code = int(exit_code(result))
             if world.rank == 0:
-                on_terminal = os.environ.get(_STDOUT) == "terminal"
+                stdout = os.environ.get(_STDOUT)
+                on_terminal = stdout == "terminal"
                 # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that
                 # came before them on the other one.
-                print_table(
-                    result, Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
-                )
+                console = Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
+                print_result(result, console, as_json=stdout == "json")
         sys.stdout.flush()
         with contextlib.suppress(RankLostError):
             world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
@@ -72,7 +71,18 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
     sys.exit(code)
 
 
-def start_ranks(count: int, words: Sequence[str], *, survive: bool = True) -> int:
+def print_result(result: JobResult, console: Console, *, as_json: bool) -> None:
+    """Tell how a job ended: a table for people, or its record for machines."""
+    from hpcmtl.results.strictjson import to_json
+    from hpcmtl.results.summary import print_table, to_dict
+
+    if as_json:
+        print(to_json(to_dict(result), indent=2))  # noqa: T201 - stdout is for data
+    else:
+        print_table(result, console)
+
+
+def start_ranks(count: int, words: Sequence[str], *, as_json: bool = False, survive: bool = True) -> int:
     """Start `hpcmtl` with these words on so many ranks by mpirun, and stay with them; return the exit code.
 
     With `survive` ranks outlive others that are lost, where mpirun can do that.
@@ -83,8 +93,8 @@ def start_ranks(count: int, words: Sequence[str], *, survive: bool = True) -> in
         environment["HPCMTL_FT"] = "0"  # for the launcher
     if sys.stderr.isatty():
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
-    if sys.stdout.isatty():
-        environment[_STDOUT] = "terminal"
+    if as_json or sys.stdout.isatty():
+        environment[_STDOUT] = "json" if as_json else "terminal"
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *words]
     # In a session of its own, so that Ctrl-C reaches only this process: mpirun would kill the ranks where they are.
     ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher

@@ -68,7 +68,6 @@ class Batch:
         job: name of the job.
         ask: ranks and nodes.
         directory: of the run, or of the sweep; absolute.
-        modules_beside: directory of the user's modules, that of the job file.
         points: of a sweep, name of the run directory and ranks of each.
     """
 
@@ -76,7 +75,6 @@ class Batch:
     job: str
     ask: Ask
     directory: Path
-    modules_beside: Path
     points: Sequence[tuple[str, int]] = ()
 
 
@@ -185,7 +183,6 @@ def render(batch: Batch, settings: Settings, title: Sequence[str]) -> str:
         ranks=batch.ask.ranks,
         points=batch.points,
         width=len(batch.points[0][0]) if batch.points else 0,
-        modules_beside=batch.modules_beside,
         launcher=launcher(settings["launcher"]),
         here=sys.executable,  # the container of the ranks need not have it, nor sbatch
         settings={

@@ -38,7 +38,7 @@ from hpcmtl.pipeline.resume import Outset
 from hpcmtl.pipeline.statusfile import StatusFile
 from hpcmtl.results.ledger import read
 from hpcmtl.results.live import SECONDS_BETWEEN_BEATS
-from hpcmtl.results.rundir import RunDirectory, create, set_aside, write_json_atomically, write_text_atomically
+from hpcmtl.results.rundir import RunDirectory, create, furnish, set_aside, write_json_atomically, write_text_atomically
 from hpcmtl.results.summary import Attempt, JobResult, to_dict
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def begin(outset: Outset, options: RunOptions, facts: WorldFacts) -> Planned:
     layer_plan = plan(prepared, Speedups(measured, facts.machine))
     if directory is None:
         directory = create(options.root, prepared.job.job)
+    furnish(directory)
     set_aside(directory)
     write_text_atomically(directory.job_file, yaml.safe_dump(prepared.resolved(), sort_keys=False))
     write_json_atomically(directory.plan_file, layer_plan.to_dict())

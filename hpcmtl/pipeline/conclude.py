@@ -14,7 +14,7 @@ from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.launch import slurm
 from hpcmtl.launch.conclude import CLOSE_TO_END, Attempt, decide
 from hpcmtl.launch.environment import attempt_id, batch_job
-from hpcmtl.results.attempts import conclude_attempt, further_attempts, record_of, stuck, where_it_goes_on
+from hpcmtl.results.attempts import conclude_attempt, further_attempts, status_left, stuck, where_it_goes_on
 from hpcmtl.results.ledger import read
 from hpcmtl.results.record import last_attempt
 from hpcmtl.results.rundir import RunDirectory
@@ -79,7 +79,7 @@ def _attempt(
 ) -> Attempt:
     """All that is known of the attempt, but for whether it got on."""
     return Attempt(
-        record=record_of(run, attempt),
+        record=status_left(run, attempt),
         code=ended.code,
         ended_by_slurm=ended.terminated,
         at_limit=_at_limit(ended, submission, job),

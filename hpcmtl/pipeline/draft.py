@@ -145,7 +145,6 @@ def _drafted(request: Request, settings: Settings, ask: Ask, points: tuple[Point
         job,
         ask,
         directory=request.runs.resolve() / f"{job}-{sweep}{now:%Y%m%d-%H%M%S}",
-        modules_beside=request.file.resolve().parent,
         points=[(name, point.prepared.job.ranks) for name, point in zip(names_of(len(points)), points, strict=True)],
     )
     made = Draft(request, batch, settings, points, tuple(_warnings(points, settings)))

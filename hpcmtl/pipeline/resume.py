@@ -17,7 +17,7 @@ from hpcmtl.results.rundir import RunDirectory
 from hpcmtl.results.status import read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from hpcmtl.jobfile.references import Finding
@@ -73,8 +73,9 @@ def take_up(run: Path, job_file: Path | None, ranks: int | None, policy: str | N
     history = History()
     before = prepare(directory.job_file, ranks, policy)
     if directory.ledger_file.exists():
-        history = history_of(read(directory.ledger_file))
-        _require_over(directory)
+        events = read(directory.ledger_file)
+        history = history_of(events)
+        _require_over(directory, events)
     prepared = before if job_file is None else prepare(job_file, ranks, policy)
     found = [] if job_file is None else list(_changes(before, prepared, history))
     if found and job_file is not None:
@@ -82,7 +83,7 @@ def take_up(run: Path, job_file: Path | None, ranks: int | None, policy: str | N
     return Outset(prepared, directory, history)
 
 
-def _require_over(directory: RunDirectory) -> None:
+def _require_over(directory: RunDirectory, events: Iterable[Mapping[str, Any]]) -> None:
     """Refuse a run that another attempt is at.
 
     The lock on its ledger tells, where the last attempt was on this host; elsewhere locks may be of one host alone, and
@@ -94,7 +95,7 @@ def _require_over(directory: RunDirectory) -> None:
     text = f"{directory.path}: this run goes on: {{}}. Stop it first (`hpcmtl cancel`), or wait for its end"
     if is_held(directory.ledger_file):
         raise EnvironmentUnfitError(text.format("a process has its ledger open"))
-    hosts = [event.get("host") for event in read(directory.ledger_file) if event["event"] == "job_started"]
+    hosts = [event.get("host") for event in events if event["event"] == "job_started"]
     status = read_status(directory.path)
     while hosts and hosts[-1] != socket.gethostname() and status["ended"] is None and not status["silent"]:
         before = time.time() - status["age"]

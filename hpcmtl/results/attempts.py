@@ -6,7 +6,6 @@ they could write anything, are kept in a log of their own, of the same form.
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError
 from hpcmtl.results.ledger import Ledger, read
+from hpcmtl.results.record import read_record
 from hpcmtl.results.status import read_status
 
 if TYPE_CHECKING:
@@ -48,17 +48,14 @@ class Conclusion:
     at: float
 
 
-def record_of(run: RunDirectory, attempt: str) -> str | None:
+def status_left(run: RunDirectory, attempt: str) -> str | None:
     """The status that an attempt has left in its completion record; None if it has left none.
 
     A run that is complete stays so: an attempt at it has nothing to do, and so leaves the record as it is.
     """
-    try:
-        values = json.loads(run.results_file.read_text(encoding="utf-8"))
-        status, of = values["status"], values.get("attempt_id", "")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return str(status) if of == attempt or status == "complete" else None
+    record = read_record(run) or {}
+    own = record.get("attempt_id", "") == attempt or record.get("status") == "complete"
+    return str(record["status"]) if record and own else None
 
 
 def progress_by_attempt(events: Iterable[Mapping[str, Any]]) -> dict[str, tuple[float, bool]]:

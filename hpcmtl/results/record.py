@@ -39,13 +39,19 @@ def last_attempt(events: Iterable[Mapping[str, Any]]) -> Attempt:
     return attempt
 
 
-def record_of(run: RunDirectory, attempt: Attempt) -> Mapping[str, Any] | None:
-    """The completion record of an attempt; None while it has none: that of an earlier one is no word on this one."""
+def read_record(run: RunDirectory) -> Mapping[str, Any] | None:
+    """The completion record that is there, of whichever attempt; None if there is none that can be read."""
     try:
         record = json.loads(run.results_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(record, dict) or "status" not in record:
+    return record if isinstance(record, dict) and "status" in record else None
+
+
+def record_of(run: RunDirectory, attempt: Attempt) -> Mapping[str, Any] | None:
+    """The completion record of an attempt; None while it has none: that of an earlier one is no word on this one."""
+    record = read_record(run)
+    if record is None:
         return None
     own = (record.get("attempt", attempt.number), record.get("attempt_id", attempt.id))
     return record if attempt.number == 0 or own == (attempt.number, attempt.id) else None

@@ -108,7 +108,7 @@ def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
     try:
         root.mkdir(parents=True, exist_ok=True)
         run = RunDirectory(_take(root.resolve(), name))
-        _furnish(run)
+        _furnish_new(run)
     except OSError as error:
         message = f"no run directory can be created here ({error.strerror}); name one that you can write to"
         raise InputError([Problem(str(root), message)]) from error
@@ -138,7 +138,7 @@ def create_sweep(
         runs = [RunDirectory(sweep / point) for point in points]
         for run in runs:
             run.path.mkdir()
-            _furnish(run)
+            _furnish_new(run)
     except OSError as error:
         if sweep is not None:
             shutil.rmtree(sweep, ignore_errors=True)
@@ -211,10 +211,15 @@ def _take(root: Path, name: str) -> Path:
             return path
 
 
-def _furnish(run: RunDirectory) -> None:
+def furnish(run: RunDirectory) -> None:
+    """Make the folders of a run directory that are missing."""
+    for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
+        directory.mkdir(exist_ok=True)
+
+
+def _furnish_new(run: RunDirectory) -> None:
     try:
-        for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
-            directory.mkdir()
+        furnish(run)
     except OSError:
         shutil.rmtree(run.path, ignore_errors=True)  # a full quota leaves no half-made run behind
         raise

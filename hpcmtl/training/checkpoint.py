@@ -50,24 +50,28 @@ class Saved:
 
 
 class Checkpointing:
-    """Writes the checkpoints of one session, one at a time, on a thread of the group's first rank."""
+    """Writes the checkpoints of one session, one at a time, on a thread of the group's first rank.
 
-    def __init__(self, context: SessionContext) -> None:
+    Attributes:
+        cost: seconds that the last one took, for the training to stand still and for the thread to write.
+    """
+
+    def __init__(self, context: SessionContext, cost: float = 0.0) -> None:
         """Get ready.
 
         Args:
             context: of the session; its job says how often.
+            cost: seconds that a checkpoint takes; 0 if that is not known.
         """
-        self._context = context
+        self._context, self.cost = context, cost
         self._settings = context.job.checkpoints
         self._pool = ThreadPoolExecutor(1, "checkpoint") if context.group.rank == 0 else None
         self._writing: Future[None] | None = None
-        self._cost: float | None = None
         self._since = time.monotonic()
 
     def due(self) -> bool:
         """Whether it is time for a checkpoint; the word of the group's first rank counts."""
-        if self._pool is None or self._cost is None or (self._writing is not None and not self._writing.done()):
+        if self._pool is None or (self._writing is not None and not self._writing.done()):
             return False
         return time.monotonic() - self._since >= self.interval
 
@@ -76,11 +80,11 @@ class Checkpointing:
         """Seconds between checkpoints, by what they cost."""
         if self._settings.interval != "auto":
             return float(self._settings.interval)
-        return best_interval(self._cost or 0.0, self._settings.mtbf_hours * 3600)
+        return best_interval(self.cost, self._settings.mtbf_hours * 3600)
 
     def expect(self, state_bytes: int) -> None:
-        """Say how large a state is, before the first was written."""
-        self._cost = self._cost or _SECONDS_A_FILE + state_bytes / _BYTES_A_SECOND
+        """Say about how large a state is, before the first was written."""
+        self.cost = self.cost or _SECONDS_A_FILE + state_bytes / _BYTES_A_SECOND
 
     def save(self, saved: Saved, held: float = 0.0) -> None:
         """Have a state written; returns when the one before it is on disk, not this one (collective).
@@ -131,7 +135,7 @@ class Checkpointing:
         for old in _newest_first(path.parent)[KEPT:]:
             old.unlink()
         seconds = time.perf_counter() - started
-        self._cost = held + seconds
+        self.cost = held + seconds
         size = path.stat().st_size
         context.note("checkpoint_written", task=context.task, step=step, seconds=seconds, held=held, bytes=size)
 

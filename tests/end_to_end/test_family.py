@@ -184,5 +184,5 @@ def test_the_next_run_is_predicted(on):
             took[event["task"]] += event["seconds"]
 
     for name in ("trunk", "joint"):  # which have the same ranks in each run
-        assert tasks[name]["end"] - tasks[name]["start"] == pytest.approx(took[name], rel=0.1), name
+        assert 0.6 < (tasks[name]["end"] - tasks[name]["start"]) / took[name] < 1.6, name  # 3 to 5 without measurements
     assert "measured on" in planned("--explain", "trunk")

@@ -1,5 +1,6 @@
 """A run that was killed or stopped goes on, on any number of ranks, and ends as one that was not."""
 
+import json
 import signal
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_a_killed_run_goes_on(start, whole, ranks):
     run.finish()
     again = resume(start, run, ranks=ranks, env={"HPCMTL_ATTEMPT_ID": "77.1"}).finish()
     started = [event for event in again.events if event["event"] == "job_started"]
-    more = resume(start, run).finish()
+    more, told = resume(start, run).finish(), resume(start, run, "--json").finish()
 
     assert early.returncode == 3, early.said
     assert "this run goes on" in early.stderr
@@ -83,6 +84,7 @@ def test_a_killed_run_goes_on(start, whole, ranks):
     assert more.returncode == 0, more.said
     assert "nothing is left to be done" in more.stderr
     assert more.stdout == again.stdout
+    assert json.loads(told.stdout) == again.results
 
 
 def test_a_stopped_run_goes_on_with_another_job_file(start, whole):
@@ -105,8 +107,8 @@ def test_a_stopped_run_goes_on_with_another_job_file(start, whole):
 
     assert run.returncode == 75, run.said
     assert refused.returncode == 2
-    assert "seed: was 3 and is 4" in refused.stderr
-    assert "tasks.digit.epochs" in refused.stderr
+    assert "changed.yaml: seed (line 4): was 3 and is 4" in refused.stderr
+    assert "changed.yaml: tasks.digit.epochs (line" in refused.stderr
     assert "was 60 and is 61, but has begun: begin a new run with `hpcmtl run`" in refused.stderr
     assert "outputs" not in refused.stderr
     assert again.returncode == 0, again.said

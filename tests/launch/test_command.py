@@ -125,3 +125,22 @@ def test_a_failing_rank_ends_the_launcher_with_its_code(launcher):
     )
 
     assert done.returncode == 7
+
+
+@pytest.mark.mpi
+def test_what_a_killed_mpirun_left_is_no_matter(tmp_path):
+    """A start by mpirun, which names its files by its process number, is not stopped by what that number has left."""
+    make = 'mkdir "$TMPDIR/ompi.$$"; touch "$TMPDIR/ompi.$$/pmix.vm.tool"; exec "$@"'
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", make, "sh", LAUNCHERS / "mpirun.sh", "-np", "1", "echo", "started"],
+        env={**os.environ, "PATH": path, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout == "started\n", done.stderr
+    assert done.returncode == 0
+    assert len(list(tmp_path.glob("hpcmtl.*"))) == 1

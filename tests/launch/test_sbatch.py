@@ -35,7 +35,7 @@ def settings(tmp_path, section=None, **options):
 def script(tmp_path, section=None, template="run", directory="/runs/job-1", **options):
     """A script for two nodes."""
     points = [("000", 1), ("001", 2)]
-    batch = Batch(template, "job", Ask(8, 2, 4), Path(directory), Path("/jobs/my job"), points)
+    batch = Batch(template, "job", Ask(8, 2, 4), Path(directory), points)
     return render(batch, settings(tmp_path, section, **options), ["Of a test."])
 
 

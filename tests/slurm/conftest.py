@@ -27,9 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Slurm]:
-    """Four nodes of Slurm, started by the first test that asks; how: see HPCMTL_SLURM_TESTS in CONTRIBUTING.md."""
-    if os.environ.get("HPCMTL_SLURM_TESTS", "") == "no":
-        pytest.skip("HPCMTL_SLURM_TESTS=no")
+    """Four nodes of Slurm, started by the first test that asks; how: see HPCMTL_TESTS_SLURM in CONTRIBUTING.md."""
+    if os.environ.get("HPCMTL_TESTS_SLURM", "") == "no":
+        pytest.skip("HPCMTL_TESTS_SLURM=no")
     with started_once() as cluster:
         yield cluster
 

@@ -47,9 +47,11 @@ def assert_completed_by_the_second_attempt(job):
 
 
 def test_a_lost_node(jobs):
-    """When it loses a node mpirun ends with 0: for want of a completion record the attempt is lost, and followed."""
+    """When it loses a node mpirun may end with 0: the attempt is no success for that, and another follows."""
     assert_completed_by_the_second_attempt(jobs["lost"])
-    assert "lost: it left no completion record (exit code 0); requeued by hpcmtl (1 of 5)" in jobs["lost"].said
+    # The ranks are either ended at once, or get a TERM first and have the time to stop with checkpoints.
+    ends = ("lost: it left no completion record (exit code 0)", "stopped with checkpoints")
+    assert any(f"{end}; requeued by hpcmtl (1 of 5)" in jobs["lost"].said for end in ends), jobs["lost"].said
 
 
 def test_preemption(jobs):

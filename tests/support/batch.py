@@ -227,7 +227,7 @@ def _call(verb: str, directory: Path) -> None:
     done = subprocess.run(
         [CLUSTER, verb, directory], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=400
     )
-    wanted = os.environ.get("HPCMTL_SLURM_TESTS", "")
+    wanted = os.environ.get("HPCMTL_TESTS_SLURM", "")
     if done.returncode == NO_RIGHT and wanted != "required":
         pytest.skip(done.stderr.strip())
     if done.returncode != 0:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner import Arrays
     from hpcmtl.training.session import SessionContext
 
+    Parts = dict[int, tuple[Arrays, dict[str, Any]]]
+
 _log = logging.getLogger(__name__)
 
 INPUT = "input"
@@ -81,9 +83,10 @@ class AppliedSession:
         group, last = self.context.group, layer == self.context.layers - 1
         self._make_part(layer)
         seconds = time.perf_counter() - started
-        for damaged in on_root(group, self._damaged_parts) if last else ():
+        parts: Parts = {}  # on the first rank
+        for damaged in on_root(group, lambda: self._read_parts(parts)) if last else ():
             self._make_part(damaged)
-        metrics: Mapping[str, float] = on_root(group, self._join) if last else {}
+        metrics: Mapping[str, float] = on_root(group, lambda: self._join(parts)) if last else {}
         samples = self._bounds[layer + 1] - self._bounds[layer]
         fullest = -(-samples // group.size)
         steps = -(-fullest // self._batch_size)
@@ -154,31 +157,31 @@ class AppliedSession:
         facts = {"task": self.context.task, "layer": layer, "holders": kept_by}
         on_root(self.context.group, lambda: seal(self._part_file(layer), rows, facts))
 
-    def _damaged_parts(self) -> list[int]:
-        """Layers of which the rows cannot be read any more."""
+    def _read_parts(self, parts: Parts) -> list[int]:
+        """Read the rows of all layers; return the layers of which they cannot be read any more."""
         damaged = []
         for layer in range(self.context.layers):
             try:
-                read_sealed(self._part_file(layer))
+                parts[layer] = read_sealed(self._part_file(layer))
             except DamagedFileError as error:
                 _log.warning("task %s: layer %d is run again: %s", self.context.task, layer, error)
                 damaged.append(layer)
         return damaged
 
-    def _join(self) -> Mapping[str, float]:
-        arrays, holders = self._joined()
+    def _join(self, parts: Parts) -> Mapping[str, float]:
+        arrays, holders = self._joined(parts)
         metrics = self.finish(arrays)
         if self.publishes:
             publish_rows(self.context, arrays, self.input.split(), holders)
         return metrics
 
-    def _joined(self) -> tuple[Arrays, dict[tuple[int, int], Holders]]:
-        """The rows of all layers, and who keeps those of each."""
-        parts = [read_sealed(self._part_file(layer)) for layer in range(self.context.layers)]
+    def _joined(self, parts: Parts) -> tuple[Arrays, dict[tuple[int, int], Holders]]:
+        """The rows of all layers, and who keeps those of each; what has been made again is read."""
+        whole = [parts.get(layer) or read_sealed(self._part_file(layer)) for layer in range(self.context.layers)]
         holders = {
-            span: Holders(*facts["holders"]) for span, (_, facts) in zip(pairwise(self._bounds), parts, strict=True)
+            span: Holders(*facts["holders"]) for span, (_, facts) in zip(pairwise(self._bounds), whole, strict=True)
         }
-        return {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}, holders
+        return {name: np.concatenate([part[name] for part, _ in whole]) for name in whole[0][0]}, holders
 
     def _part_file(self, layer: int) -> Any:
         return checkpoints_of(self.context.directory, self.context.task) / f"layer-{layer:03d}.h5"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 32 << 20  # of samples that a session without a group keeps in memory
 _WEIGHTS = "weights"
+_COPIES = 3  # of a network in its state, about: parameters, and what an optimizer such as Adam keeps of each
 
 
 class TrainSession:
@@ -66,7 +67,7 @@ class TrainSession:
         self._coupling = open_coupling(
             context, task, lambda step: step * self._feed.batch_size - step // self._steps_per_epoch * rest
         )
-        self._open_on_group()
+        self._open_on_group(0.0)
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`; it brings the task to the end of the layer from wherever its newest state stands."""
@@ -110,12 +111,12 @@ class TrainSession:
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._inputs = Inputs(self._context)
         self._context.framework.join(self._learner, self._settings, group)
-        self._open_on_group()
+        self._open_on_group(self._checkpoints.cost)
         self._entered = True
 
-    def _open_on_group(self) -> None:
+    def _open_on_group(self, checkpoint_cost: float) -> None:
         """Make what belongs to a group, again for each."""
-        self._checkpoints = Checkpointing(self._context)
+        self._checkpoints = Checkpointing(self._context, checkpoint_cost)
         self._validate = validation(self._context, self._task, self._objectives, self._feed, self._learner)
 
     def _make_feed(self) -> Feed:
@@ -161,6 +162,7 @@ class TrainSession:
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             if self._coupling is not None:
                 self._coupling.taken = dict(found.facts["versions"])
+            self._checkpoints.expect(sum(array.nbytes for array in found.state.values()))
             return True
         for takeover in takeovers_of(self._task):
             if self._coupling is not None and self._coupling.is_beside(takeover.producer):
@@ -172,6 +174,7 @@ class TrainSession:
             self._learner.take_over(self._inputs.parameters(takeover.producer), takeover)
         self._learner.synchronise()
         self._next_step, self._tally, self._metrics = 0, Tally(), {}
+        self._checkpoints.expect(_COPIES * sum(array.nbytes for array in self._learner.shared("*").values()))
         return True
 
     def _boundary(self, layer: int, step: int) -> Boundary:

@@ -11,6 +11,7 @@ from hpcmtl.data.hdf5 import describe, read_split, split_indices
 from hpcmtl.data.reader import open_array
 from hpcmtl.jobfile.network import Leaf
 from hpcmtl.training.gluon.learner import GluonNetwork
+from hpcmtl.training.session import checkpoints_of
 
 SAMPLES = 61
 # (array, task, part, ranks, layers); in 31 layers some have fewer samples than ranks.
@@ -72,6 +73,19 @@ def test_published_arrays_do_not_depend_on_ranks_and_layers(trained, array, name
     np.testing.assert_allclose(read(path, array), direct(trained, part=part), rtol=1e-5, atol=1e-6)
     assert np.array_equal(read_split(path), read_split(trained.prepared.files["small"]))
     assert describe(path).samples == SAMPLES
+
+
+def test_a_damaged_part_is_made_again(trained, caplog):
+    """Rows of an earlier layer that cannot be read any more cost that layer, and are published as all others."""
+    trained.layers = 3
+    trained.run("code", 2, [0, 1])
+    part = checkpoints_of(trained.directory, "code") / "layer-000.h5"
+    part.write_bytes(part.read_bytes()[:1000])
+    trained.run("code", 2, [2])
+
+    assert "task code: layer 0 is run again" in caplog.text
+    made = read(trained.artifact("code"), "values")
+    np.testing.assert_allclose(made, direct(trained, part="body"), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("ranks", "layers"), [(1, 1), (2, 3), (3, 13)])  # in 13 layers two of three ranks are idle

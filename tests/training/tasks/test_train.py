@@ -331,3 +331,15 @@ def test_the_checkpoint_says_where_it_is(bench, task):
     assert (facts["task"], facts["step"], facts["seed"]) == ("digit", 10, 5)
     assert "val_accuracy" in facts["metrics"]
     assert {name.split("/")[0] for name in state} == {"parameters", "optimizer", "loss_scale"}
+
+
+def test_the_first_layer_has_checkpoints_inside(bench, task, monkeypatch):
+    """Not only once a first checkpoint was measured, at the end of a layer, but from the first steps of a task on."""
+    monkeypatch.setattr("hpcmtl.training.loop.SECONDS_BETWEEN_AGREEMENTS", 0)
+    noted = []
+    done = bench({"digit": task()}, checkpoints={"interval": 1e-6})
+    done.run("digit", 2, note=lambda event, **facts: noted.append((event, facts["step"])))
+    steps = [step for event, step in noted if event == "checkpoint_written"]
+
+    assert steps[-1] == 20
+    assert steps[0] < 10, steps
