@@ -19,7 +19,8 @@ flags=(--bind-to none)
 if [ "$ranks" -gt "$cores" ]; then flags+=(--oversubscribe); fi
 if [ "$(id -u)" -eq 0 ]; then flags+=(--allow-run-as-root); fi
 # Ranks may outlive others that die (docs/guides/lost_ranks.md); costs nothing that could be measured while nobody does.
-if [ "${HPCMTL_FT:-1}" != 0 ] && "$mpirun" --version 2>&1 | grep -qE '\(Open MPI\) ([5-9]|[1-9][0-9])\.'; then
+# One rank has nobody to outlive, and mpirun would end with 0 whatever it calls MPI_Abort with.
+if [ "${HPCMTL_FT:-1}" != 0 ] && [ "$ranks" -gt 1 ] && "$mpirun" --version 2>&1 | grep -qE '\(Open MPI\) ([5-9]|[1-9][0-9])\.'; then
     flags+=(--with-ft ulfm)
 fi
 for name in $(passed_on); do flags+=(-x "$name"); done

@@ -22,6 +22,7 @@ from hpcmtl.communicators.base import (
     checked_buffer,
     rank_in_group,
 )
+from hpcmtl.communicators.daemon import end_daemon_soon
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
@@ -208,9 +209,7 @@ class MpiCommunicator(Communicator):
             sys.stderr.flush()
         finally:
             if os.environ.get("OMPI_MCA_mpi_ft_enable") == "1":  # noqa: SIM112 - set by mpirun --with-ft ulfm
-                os.kill(
-                    os.getppid(), signal.SIGTERM
-                )  # mpirun: there MPI_Abort of one rank leaves others alone at times
+                end_daemon_soon()
             self.native.Abort(code)
         raise AssertionError("MPI_Abort returned")
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl import faults
+from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.mailboxes import Mailboxes
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
-from hpcmtl.launch.environment import (
-    require_world,
-)
+from hpcmtl.launch.environment import inside_mpi, require_world
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.attempt import begin, dispatch
 from hpcmtl.pipeline.examine import look_closely
@@ -105,6 +104,8 @@ def resume(
 
 def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communicator | None) -> JobResult:
     world = world or _mpi_world()
+    if inside_mpi():
+        end_with_daemon()
     boxes = Mailboxes()
     with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
         check_world(world, options.ranks)
