@@ -1,6 +1,6 @@
 """What it costs to lose a run, and what it costs not to: kills and resumes, checkpoints, and the way back.
 
-usage: python benchmarks/recovery.py [--quick] [--only PART ...] [--rounds N] [--json FILE]
+usage: python benchmarks/recovery.py [--quick] [--only PART ...] [--rounds N] [--losses N] [--json FILE]
 
 kills    attempts at one job on 4 ranks are killed at random: at a step, in the middle of writing a file, with damage to
          what was written, by SIGKILL to a rank, to all or to mpirun at any time. `hpcmtl resume` goes on, sometimes on
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from recovering.cost import beside_training
 from recovering.cost import writing as write_in_turn
+from recovering.in_place import losses, told
 from recovering.rounds import rounds
 from recovering.runs import Shape, build_data
 from recovering.way_back import by_requeue, by_resume
@@ -35,7 +36,7 @@ from hpcmtl.training.interval import best_interval
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-COST, RATE = 0.03, 0.7  # the bars: part of the run time, part of the rate of plain writing
+COST, RATE, BACK = 0.03, 0.7, 3.0  # the bars: part of the run time, part of the rate of plain writing, seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="little of each, no Slurm")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=None, metavar="PART")
     parser.add_argument("--rounds", type=int, default=100, help="kills")
+    parser.add_argument("--losses", type=int, default=20, help="runs that lose a rank and go on in place")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
     options = parser.parse_args(arguments)
@@ -126,10 +128,13 @@ def came_back(way: str, times: list[dict[str, float]]) -> dict[str, Any]:
     return {**found, "good": True}
 
 
-def in_place(_folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
+def in_place(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Without a new attempt."""
-    print("recovery in place: left out, this version ends the attempt when a rank dies")
-    return {"good": True}
+    count = 2 if options.quick else options.losses
+    found = losses(folder / "in-place", build_data(folder), count, np.random.default_rng(options.seed))
+    print(f"in place, seconds from the death of a rank, {len(found['step'])} times:")
+    told(found)
+    return {**found, "good": not found["wrong"] and median(found["step"]) <= BACK}
 
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {

@@ -22,7 +22,7 @@ from hpcmtl.results.ledger import read
 from hpcmtl.results.rundir import RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "hpcmtl"]
@@ -147,9 +147,11 @@ class Attempt:
     output: Path
 
     @classmethod
-    def start(cls, run: Kept, ranks: int = 4, env: Mapping[str, str] | None = None) -> Attempt:
+    def start(
+        cls, run: Kept, ranks: int = 4, env: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+    ) -> Attempt:
         """Begin a run or go on with it."""
-        words, tag = [*PROGRAM, "resume", str(run.directory.path), "--ranks", str(ranks)], uuid.uuid4().hex
+        words, tag = [*program, "resume", str(run.directory.path), "--ranks", str(ranks)], uuid.uuid4().hex
         own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HPCMTL_FT": "0", _TAG: tag}
         file = run.directory.path.with_suffix(f".{tag}.txt")
         with file.open("wb") as output:

@@ -29,7 +29,7 @@ from hpcmtl.dispatch.commands import (
 )
 from hpcmtl.dispatch.gathering import Gathering
 from hpcmtl.dispatch.heartbeat import Beats
-from hpcmtl.dispatch.regroup import OrphanedError, regroup
+from hpcmtl.dispatch.regroup import OrphanedError, not_for_ever, regroup
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
 from hpcmtl.dispatch.survivors import RollCall, left_of, renumbered, told_by
@@ -147,7 +147,8 @@ class ControlThread(threading.Thread):
         _log.warning("a rank was lost: %s", error)
         if self._handover is not None:
             self._handover.give_up()
-        made = regroup(self._comm, (self._stream, world), self._roll_call)
+        with not_for_ever(self._comm, self._boxes.ground.patience):
+            made = regroup(self._comm, (self._stream, world), self._roll_call)
         self._comm, self._stream, self._world, self._sending = made.control, made.stream, made.world, []
         self._receiver.move(made.stream)
         self._gathering = Gathering(made.control.rank, 0 if self._layer is None else self._layer.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -21,11 +22,13 @@ class Ground:
     Attributes:
         world: all ranks that live, as far as the main thread knows.
         survivable: whether this job can go on without a rank.
+        patience: seconds that those that live wait for each other when a rank was lost, before they look who hangs.
     """
 
     def __init__(self) -> None:
         self.world: Communicator | None = None
         self.survivable = True
+        self.patience = math.inf
         self._lock = threading.Lock()
         self._group: Communicator | None = None
         self._at, self._made = 0, 0.0

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
+import signal
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
-from hpcmtl.errors import HpcmtlError
+from hpcmtl.communicators.siblings import stopped_siblings
+from hpcmtl.errors import ExitCode, HpcmtlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.survivors import RollCall
 
 _log = logging.getLogger(__name__)
+
+SECONDS_AFTER_A_KILL = 30.0  # until all have come, or the run is ended
 
 
 class OrphanedError(HpcmtlError):
@@ -70,3 +78,39 @@ def regroup(
         except RankLostError as error:  # another one, meanwhile
             _log.warning("once more: %s", error)
             others = ()  # what was made is not in use, and may still be in the making elsewhere: see Ground.enforce
+
+
+@contextmanager
+def not_for_ever(control: Communicator, patience: float = math.inf) -> Iterator[None]:
+    """See to it that regrouping, for which all that live must come, has an end though one of them hangs.
+
+    Nobody beats meanwhile, so that the watchdog sees nothing. After `patience` seconds each rank kills those of its
+    node that are stopped, which are lost then as well; if that does not help the run is ended.
+    """
+    if math.isinf(patience):
+        yield
+        return
+    timers = [
+        threading.Timer(patience, _kill_stopped),
+        threading.Timer(patience + SECONDS_AFTER_A_KILL, _give_up, (control, patience + SECONDS_AFTER_A_KILL)),
+    ]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+def _kill_stopped() -> None:
+    for pid in stopped_siblings():
+        _log.error("process %d, a rank of this node, is stopped while the others wait for it: it is killed", pid)
+        with suppress(OSError):  # another rank was faster
+            os.kill(pid, signal.SIGKILL)
+
+
+def _give_up(control: Communicator, seconds: float) -> None:
+    _log.error("a rank was lost, and in %.0f s not all of the others have come together; the run is ended", seconds)
+    control.abort(ExitCode.TASK_FAILED)

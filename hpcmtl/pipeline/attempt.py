@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import time
 from dataclasses import asdict, dataclass
@@ -107,6 +108,7 @@ def dispatch(world: Communicator, boxes: Mailboxes, planned: Planned, framework:
     growing = GrowingJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
     result: JobResult | None = None
     control_comm, answers = world.dup(), world.dup()
+    boxes.ground.patience = planned.hung or math.inf
     handover = Handover(control_comm, answers, Shelf(planned.prepared.job.artifact_memory))
 
     def on_this_rank(listener: RunObserver | None, helm: tuple[Dispatcher, Desk] | None = None) -> None:

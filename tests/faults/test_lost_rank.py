@@ -82,3 +82,19 @@ def test_rank_0(start):
     assert "rank 0, which led the run, was lost" in run.stderr
     assert not (run.directory / "results.json").exists()
     assert run.leftovers() == []
+
+
+def test_one_hangs_when_another_is_lost(start):
+    """A stopped rank, for whom those that live would wait for ever, is named, killed and lost as well."""
+    digit = family_task("digit", input="digits/images", epochs=400, layers=4, ranks=1)
+    env = {"HPCMTL_HUNG_SECONDS": "1"}
+    run = start(family(ranks=4, tasks={"digit": digit}), by_mpirun(4), env=env).until_event("layer_started")
+    run.rank(2).suspend()
+    run.rank(3).kill()
+    run.finish(60)
+
+    assert run.returncode == 0, run.said
+    assert run.results["status"] == "complete"
+    assert sorted(each["rank"] for each in of_kind(run, "rank_lost")) == [2, 3]
+    assert "is stopped while the others wait for it: it is killed" in run.stderr
+    assert run.leftovers() == []

@@ -1,0 +1,131 @@
+"""A rank is killed at random and the others go on: how soon, what its neighbours notice, and what comes out."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recovering.runs import ROOT, TRAINED, Attempt, Kept, Shape, rank_of
+from recovering.watched import FOLDER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.random import Generator
+
+WIDTHS = {"digit": 2, "parity": 1}  # on four ranks: whoever loses one goes on with the fourth, as wide as before
+SECONDS_BEFORE = 1.0  # of a neighbour's steps, with which those after the death are compared
+
+
+def losses(folder: Path, data: Path, count: int, chance: Generator) -> dict[str, Any]:
+    """Kill one rank in each of so many runs.
+
+    Returns:
+        ``begun`` and ``step``: seconds from each death until the layer was taken up again and its first step was done;
+        ``before``, ``during``: steps per second of the group that lost nobody;
+        ``gap``: the longest between two of its steps meanwhile, in seconds; ``wrong``: what was, in words.
+    """
+    shape = Shape(data, layers=4, epochs=30, interval=0.5)
+    job = shape.job()
+    for task, width in WIDTHS.items():
+        job["tasks"][task]["ranks"] = width
+    job["tasks"]["last"]["ranks"] = 1
+    sound = Kept.begin(folder / "sound", job)
+    if _start(sound).finish():
+        raise SystemExit("the run that nobody disturbs fails")
+    found: dict[str, Any] = {key: [] for key in ("begun", "step", "before", "during", "gap", "wrong")}
+    for number in range(count):
+        run = Kept.begin(folder / str(number), job)
+        text = _one(run, sound, chance, found)
+        if text:
+            found["wrong"].append(f"run {number}: {text}")
+        print(f"{number + 1} runs, {len(found['wrong'])} things wrong {text}", flush=True)
+    return found
+
+
+def _one(run: Kept, sound: Kept, chance: Generator, found: dict[str, Any]) -> str:
+    """Kill a rank of one run, and say what was wrong with what followed."""
+    attempt = _start(run)
+    while len(_steps(run)) < len(TRAINED) and attempt.process.poll() is None:
+        time.sleep(0.05)  # until both have begun, in other processes
+    time.sleep(float(chance.uniform(0.2, 3.0)))
+    at_work = {rank: lines[-1][1] for rank, lines in _by_rank(run).items()}
+    victim = int(chance.choice(sorted(rank for rank in at_work if rank)))
+    attempt.kill([process for process in attempt.processes() if rank_of(process) == str(victim)])
+    killed = time.time()
+    code, left = attempt.finish(), attempt.leftovers()
+    attempt.kill(left)
+    if code or left or not run.complete:
+        return f"rank {victim} was killed: exit code {code}, left {left}: {attempt.said}"
+    task = at_work[victim]
+    (other,) = set(TRAINED) - {task}
+    _measure(_steps(run), (task, other), killed, found)
+    differ = [f"{name}: {key} differs" for name in TRAINED for key in _differing(run, sound, name)]
+    lost = [event["rank"] for event in run.events if event["event"] == "rank_lost"]
+    return "; ".join(differ + ([] if lost == [victim] else [f"ranks {lost} were lost, {victim} was killed"]))
+
+
+def _measure(steps: dict[str, list[tuple[float, int, int]]], tasks: tuple[str, str], killed: float, found: Any) -> None:
+    task, other = tasks
+    after = [line for line in steps[task] if line[0] > killed]
+    again = next((at for at, _, step in after if step == 0), None)
+    done = next((at for at, _, step in after if again is not None and at > again and step == 1), None)
+    if again is None or done is None:
+        return  # it died when all of its steps were done
+    found["begun"].append(again - killed)
+    found["step"].append(done - killed)
+    times = sorted({(layer, step): at for at, layer, step in reversed(steps[other])}.values())
+    before = [each for each in times if killed - SECONDS_BEFORE < each <= killed]
+    during = [each for each in times if killed <= each <= done]
+    if before and times[-1] > done:
+        found["before"].append(len(before) / SECONDS_BEFORE)
+        found["during"].append(len(during) / (done - killed))
+        found["gap"].append(max(b - a for a, b in itertools.pairwise([killed, *during, done])))
+
+
+def _differing(run: Kept, sound: Kept, task: str) -> list[str]:
+    expected, arrays = sound.published(task), run.published(task)
+    return [name for name in expected if not np.array_equal(expected[name], arrays.get(name))]
+
+
+def _start(run: Kept) -> Attempt:
+    folder = run.directory.path / "steps"
+    folder.mkdir()
+    launcher = [str(ROOT / "launchers" / "mpirun.sh"), "-np", "4"]
+    program = [*launcher, sys.executable, "-m", "mpi4py", str(ROOT / "benchmarks" / "recovering" / "watched.py")]
+    return Attempt.start(run, 4, {"HPCMTL_FT": "1", FOLDER: str(folder)}, program)
+
+
+def _by_rank(run: Kept) -> dict[int, list[tuple[float, str, int, int]]]:
+    """When a rank began which step of which layer of which task."""
+    found = {}
+    for path in (run.directory.path / "steps").glob("*.txt"):
+        lines = [
+            line.split() for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        found[int(path.stem)] = [(float(at), task, int(layer), int(step)) for at, task, layer, step in lines]
+    return {rank: lines for rank, lines in found.items() if lines}
+
+
+def _steps(run: Kept) -> dict[str, list[tuple[float, int, int]]]:
+    """The same by task, of all its ranks, in the order of time."""
+    found: dict[str, list[tuple[float, int, int]]] = {}
+    for lines in _by_rank(run).values():
+        for at, task, layer, step in lines:
+            found.setdefault(task, []).append((at, layer, step))
+    return {task: sorted(lines) for task, lines in found.items()}
+
+
+def told(found: dict[str, Any]) -> None:
+    """Say what was measured."""
+    for key, words in (("begun", "a layer is taken up again"), ("step", "its first step is done")):
+        low, high = np.percentile(found[key], [50, 90])
+        print(f"  until {words}: median {low:.2f}, 90th percentile {high:.2f}, most {max(found[key]):.2f}")
+    before, during = median(found["before"]), median(found["during"])
+    print(f"  steps of the other group: {before:.0f}/s in the second before, {during:.0f}/s meanwhile", end="; ")
+    print(f"longest gap {median(found['gap']):.3f} s (median), {max(found['gap']):.3f} s (most)")

@@ -1,0 +1,27 @@
+"""A rank of `hpcmtl` that writes down when it began which step; see `in_place.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from hpcmtl import faults
+from hpcmtl.cli.app import main
+
+FOLDER = "HPCMTL_BENCHMARK_STEPS"
+_at = faults.at
+
+
+def _at_and_noted(task: str, layer: int, step: int | None = None) -> None:
+    if step is not None:
+        os.write(_file, f"{time.time():.6f} {task} {layer} {step}\n".encode())
+    _at(task, layer, step)
+
+
+if __name__ == "__main__":
+    _path = Path(os.environ[FOLDER]) / f"{os.environ['OMPI_COMM_WORLD_RANK']}.txt"
+    _file = os.open(_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    faults.at = _at_and_noted
+    sys.exit(main())
