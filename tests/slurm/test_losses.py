@@ -13,7 +13,8 @@ def kill_daemon(job, node):
     for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):
             environ = process.environ() if process.info["name"] == "prted" else {}
-            if (environ.get("SLURM_JOB_ID"), environ.get("SLURMD_NODENAME")) == (job.number, node):
+            ours = environ.get("SLURM_CONF") == job.slurm.environ()["SLURM_CONF"]  # another cluster has a job 1 as well
+            if ours and (environ.get("SLURM_JOB_ID"), environ.get("SLURMD_NODENAME")) == (job.number, node):
                 process.kill()
                 return
     pytest.fail(f"no prted of job {job.number} on {node}")
