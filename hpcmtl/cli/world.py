@@ -39,7 +39,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         options: of `RunOptions`, but for how progress is shown.
     """
     from hpcmtl.communicators.base import RankLostError
-    from hpcmtl.communicators.mpi import leave
+    from hpcmtl.communicators.mpi import leads, leave
     from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.pipeline.run import RunOptions, exit_code
@@ -52,12 +52,12 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
             shown: Mode = "live" if mode == "live" else "plain"
             result = call(RunOptions(progress=shown, width=width, **options), world)  # type: ignore[arg-type]
         except HpcmtlError as error:  # all ranks raise it alike: one of them says it, and all leave in peace
-            if world.rank == 0:
+            if leads(world):
                 print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is the command's voice
             code = int(error.exit_code)
         else:
             code = int(exit_code(result))
-            if world.rank == 0:
+            if leads(world):
                 stdout = os.environ.get(_STDOUT)
                 on_terminal = stdout == "terminal"
                 # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that
@@ -67,7 +67,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         sys.stdout.flush()
         with contextlib.suppress(RankLostError):
             world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
-        leave(world, code if world.rank == 0 else 0)  # for the same reason; it returns where no rank was lost
+        leave(world, code if leads(world) else 0)  # for the same reason; it returns where no rank was lost
     sys.exit(code)
 
 

@@ -53,6 +53,16 @@ def world() -> MpiCommunicator:
     return MpiCommunicator(MPI.COMM_WORLD)
 
 
+def leads(world: Communicator) -> bool:
+    """Whether this is the lowest rank of the world that lives."""
+    assert isinstance(world, MpiCommunicator)
+    with suppress(NotImplementedError):  # an MPI without ULFM
+        everyone, lost = world.native.Get_group(), world.native.Get_failed()
+        lost_ranks = lost.Translate_ranks(list(range(lost.Get_size())), everyone)
+        return world.rank == min(set(range(world.size)) - set(lost_ranks))
+    return world.rank == 0
+
+
 def leave(world: Communicator, code: int) -> None:
     """End this process at once if a rank of the world was lost; else return.
 

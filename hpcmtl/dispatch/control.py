@@ -113,7 +113,9 @@ class ControlThread(threading.Thread):
                     self._go_on(error)
             with suppress(RankLostError):  # who dies now takes nothing with it
                 self._close()
-        except (HopelessError, OrphanedError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
+        except OrphanedError as error:
+            self._leave_to_heirs(error)
+        except (HopelessError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
             _log.error("the run is ended: %s", error)
             _log.debug("by this", exc_info=True)
             self._comm.abort(ExitCode.TASK_FAILED)
@@ -161,6 +163,18 @@ class ControlThread(threading.Thread):
             self._sender.move(made.stream, made.survivors, done, renumbered)
             self._give(self._dispatcher.lose(made.survivors, made.calls, time.monotonic()))
 
+    def _leave_to_heirs(self, error: OrphanedError) -> None:
+        """Have the main thread stop at its next step, with a checkpoint if its group is whole, and come back."""
+        self._boxes.leaderless = True
+        self._boxes.stop_requested.set()
+        self._boxes.renumber(Renumbered(error.survivors, error.heirs))
+        self._layer = None if self._layer is None else self._renumbered(self._layer, error.survivors)
+        while self._training:
+            self._boxes.wake.wait(_LOOK_ROUND_SECONDS)
+            self._see_to_it_that_all_come_out()
+            for report in self._boxes.take_reports():
+                self._own(report)
+
     def _roll_call(self, rank: int, survivors: tuple[int, ...]) -> RollCall:
         layer, over = self._layer, self._over
         if layer is None:
@@ -181,10 +195,7 @@ class ControlThread(threading.Thread):
             self._stuck_at = min(self._stuck_at, time.monotonic() + STUCK_SECONDS)
 
     def _turn(self) -> None:
-        if self._stuck_at < math.inf:
-            self._boxes.ground.enforce()
-            if time.monotonic() > self._stuck_at:
-                self._give_in()
+        self._see_to_it_that_all_come_out()
         for report in self._boxes.take_reports():
             self._silence.end()
             self._pass_on(self._own(report))
@@ -207,6 +218,13 @@ class ControlThread(threading.Thread):
         if self._heart is not None:
             self._heart.turn()
         self._sending = [handle for handle in self._sending if not handle.test()]
+
+    def _see_to_it_that_all_come_out(self) -> None:
+        """If the layer lost a rank, get the main thread out of it."""
+        if self._stuck_at < math.inf:
+            self._boxes.ground.enforce()
+            if time.monotonic() > self._stuck_at:
+                self._give_in()
 
     def _own(self, report: Report) -> Report:
         """A report of the main thread, which may not have heard yet how ranks are numbered now."""

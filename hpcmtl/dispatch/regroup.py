@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.siblings import stopped_siblings
-from hpcmtl.errors import ExitCode, HpcmtlError
+from hpcmtl.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,17 @@ _log = logging.getLogger(__name__)
 SECONDS_AFTER_A_KILL = 30.0  # until all have come, or the run is ended
 
 
-class OrphanedError(HpcmtlError):
-    """Rank 0 was lost, and with it who knows where the job stands: the run has to be resumed."""
+class OrphanedError(Exception):
+    """Rank 0 was lost, and with it who leads the run.
+
+    Attributes:
+        survivors: old numbers of the ranks that live, in order.
+        heirs: their communicator; its rank 0 may lead on, from what the run directory has.
+    """
+
+    def __init__(self, survivors: tuple[int, ...], heirs: Communicator) -> None:
+        super().__init__("rank 0, which led the run, was lost")
+        self.survivors, self.heirs = survivors, heirs
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def regroup(
         survivors = tuple(survivors[old] for old in living)
         _log.warning("rank %d goes on as rank %d of %d", survivors[control.rank], control.rank, control.size)
         if survivors[0] != 0:
-            raise OrphanedError("rank 0, which led the run, was lost; `hpcmtl resume` goes on from the checkpoints")
+            raise OrphanedError(survivors, control)
         try:
             stream, world = control.dup(), control.dup()
             calls = control.gather(call(control.rank, survivors))

@@ -85,6 +85,8 @@ class Worker:
                 self._renumber(command)
             elif isinstance(command, TakeUp) and self._take_up is not None:
                 self._take_up(command)
+        if self._held is not None:  # rank 0 was lost, who would have ordered it
+            self._release(self._held.task)
 
     def _renumber(self, news: Renumbered) -> None:
         """Go on in a smaller world: a session whose group lost a rank is over, and nothing is in others' memory."""

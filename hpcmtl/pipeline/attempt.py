@@ -103,8 +103,12 @@ def begin(outset: Outset, options: RunOptions, facts: WorldFacts) -> Planned:
     return Planned(outset, layer_plan, directory, options, facts, measured, heartbeat, hung, limit)
 
 
-def dispatch(world: Communicator, boxes: Mailboxes, planned: Planned, framework: Framework) -> JobResult:
-    """Run the control thread beside the worker until the job has ended; results come home on rank 0."""
+def dispatch(world: Communicator, boxes: Mailboxes, planned: Planned, framework: Framework) -> JobResult | None:
+    """Run the control thread beside the worker until the job has ended; results come home on rank 0.
+
+    Returns:
+        How the job ended, or None if rank 0 was lost: `boxes.ground.world` has those that live.
+    """
     growing = GrowingJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
     result: JobResult | None = None
     control_comm, answers = world.dup(), world.dup()
@@ -121,6 +125,8 @@ def dispatch(world: Communicator, boxes: Mailboxes, planned: Planned, framework:
         result = _command(planned, growing, on_this_rank)
     else:
         on_this_rank(None)
+    if boxes.leaderless:
+        return None
     return bring_home(result, boxes.ground.world or world, (control_comm, answers), planned.directory)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.probe import probe
 from hpcmtl.pipeline.result import read_result
 from hpcmtl.pipeline.resume import Outset, take_up
+from hpcmtl.results.summary import JobResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.results.progress import Mode
-    from hpcmtl.results.summary import JobResult
     from hpcmtl.training.learner import Framework
 
 _log = logging.getLogger(__name__)
@@ -106,9 +107,22 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
     world = world or _mpi_world()
     if inside_mpi():
         end_with_daemon()
+    check_world(world, options.ranks)
+    while True:
+        ended = _led(find, options, world)
+        if isinstance(ended, JobResult):
+            return ended
+        world, directory = ended
+        _log.warning("rank 0 was lost: rank %d of the %d that are left goes on from the ledger", world.rank, world.size)
+        find = partial(take_up, directory, None, policy=options.policy)
+
+
+def _led(
+    find: Callable[[int], Outset], options: RunOptions, world: Communicator
+) -> JobResult | tuple[Communicator, Path]:
+    """Run a job under rank 0 of a world; if that is lost, return the ranks that live and where the run is."""
     boxes = Mailboxes()
     with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
-        check_world(world, options.ranks)
         asked = on_root(world, faults.requested)
         outset = on_root(world, lambda: find(world.size))
         if outset.is_over:
@@ -122,7 +136,11 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
         faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
-                return dispatch(world, boxes, planned, framework)
+                result = dispatch(world, boxes, planned, framework)
+            if result is None:
+                assert boxes.ground.world is not None
+                return boxes.ground.world, planned.directory.path
+            return result
         finally:
             faults.disarm()
             close_logs()

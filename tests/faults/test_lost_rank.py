@@ -73,14 +73,23 @@ def test_too_few_are_left(start):
 
 
 def test_rank_0(start):
-    """Without rank 0 nobody knows where the run stands: the others end at once, not with 0, and say what to do."""
-    run = start(long_job(3), by_mpirun(3)).until_event("layer_ended", task="digit")
-    run.rank(0).kill()
-    run.finish(TEN_SECONDS)
+    """Without rank 0 the lowest that lives leads on from the ledger, with the same weights and one truthful record."""
+    sound, run = (
+        start(job_of(3, 1), by_mpirun(4), env={"HPCMTL_FAULT": fault}).finish(120)
+        for fault in ("", "kill:rank=0,layer=1,step=1")
+    )
+    layers = [(each["task"], each["layer"]) for each in of_kind(run, "layer_ended")]
+    expected, found = sound.arrays("digit"), run.arrays("digit")
 
-    assert run.returncode not in {0, 75}, run.said
-    assert "rank 0, which led the run, was lost" in run.stderr
-    assert not (run.directory / "results.json").exists()
+    assert run.returncode == 0, run.said
+    assert run.results["status"] == "complete"
+    assert run.results["attempt"] == 2
+    assert [each["ranks"] for each in of_kind(run, "job_started")] == [4, 3]
+    assert len(layers) == len(set(layers))
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert "rank 0 was lost" in run.stderr
+    assert run.stdout.count("digit") == 1
     assert run.leftovers() == []
 
 
