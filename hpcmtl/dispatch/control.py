@@ -6,15 +6,14 @@ Rank 0's also runs the dispatcher. All messages of a job's course travel on one 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.mailbox import Message, Silence, next_message
+from hpcmtl.dispatch.assignment import Assignment
 from hpcmtl.dispatch.commands import (
     Abandon,
     EndOfJob,
@@ -32,7 +31,7 @@ from hpcmtl.dispatch.heartbeat import Beats
 from hpcmtl.dispatch.regroup import OrphanedError, not_for_ever, regroup
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
-from hpcmtl.dispatch.survivors import RollCall, left_of, renumbered, told_by
+from hpcmtl.dispatch.survivors import RollCall, renumbered
 from hpcmtl.dispatch.watchdog import Kill
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.handover import Question
@@ -56,8 +55,6 @@ _LOOK_ROUND_SECONDS = 0.1
 _BUSY_PAUSE, _IDLE_PAUSE = 0.01, 0.003
 # As long as messages are under way: some transports get on with them only when they are looked at.
 _WHILE_SENDING = 0.002
-# A layer whose group lost a rank is over on all others as soon as they communicate; who takes longer is lost as well.
-STUCK_SECONDS = 30.0
 
 
 class ControlThread(threading.Thread):
@@ -90,11 +87,8 @@ class ControlThread(threading.Thread):
         self._heart = heart
         self._sending: list[SendHandle] = []
         self._silence = Silence()
-        self._ended = self._training = self._closing = False
-        self._told_signal = False
-        self._layer: RunLayer | None = None  # the last that was ordered
-        self._over: LayerDone | LayerFailed | None = None  # what the main thread said of it
-        self._stuck_at = math.inf  # when the main thread must be out of a layer that lost a rank
+        self._ended = self._closing = self._told_signal = False
+        self._assignment = Assignment(boxes.ground)
 
     def run(self) -> None:
         """Carry messages."""
@@ -153,11 +147,11 @@ class ControlThread(threading.Thread):
             made = regroup(self._comm, (self._stream, world), self._roll_call)
         self._comm, self._stream, self._world, self._sending = made.control, made.stream, made.world, []
         self._receiver.move(made.stream)
-        self._gathering = Gathering(made.control.rank, 0 if self._layer is None else self._layer.number)
+        self._gathering = Gathering(made.control.rank, self._assignment.number)
         if self._heart is not None:
             self._heart = self._heart.among(made.control, made.survivors)
         self._boxes.renumber(Renumbered(made.survivors, made.world))
-        self._layer = None if self._layer is None else self._renumbered(self._layer, made.survivors)
+        self._assignment.renumber(made.survivors)
         if self._dispatcher is not None:
             done = [call.done for call in made.calls]
             self._sender.move(made.stream, made.survivors, done, renumbered)
@@ -168,37 +162,23 @@ class ControlThread(threading.Thread):
         self._boxes.leaderless = True
         self._boxes.stop_requested.set()
         self._boxes.renumber(Renumbered(error.survivors, error.heirs))
-        self._layer = None if self._layer is None else self._renumbered(self._layer, error.survivors)
-        while self._training:
+        self._assignment.renumber(error.survivors)
+        while self._assignment.training:
             self._boxes.wake.wait(_LOOK_ROUND_SECONDS)
-            self._see_to_it_that_all_come_out()
+            if self._assignment.stuck():
+                self._give_in()
             for report in self._boxes.take_reports():
-                self._own(report)
+                self._assignment.own(report, self._comm.rank)
 
     def _roll_call(self, rank: int, survivors: tuple[int, ...]) -> RollCall:
-        layer, over = self._layer, self._over
-        if layer is None:
-            return RollCall(rank, self._receiver.done, signal=self._boxes.signal)
-        report = None if over is None else told_by(over, rank, left_of(layer.block, survivors))
-        return RollCall(rank, self._receiver.done, layer.number, report, self._boxes.signal)
-
-    def _renumbered(self, layer: RunLayer, survivors: tuple[int, ...]) -> RunLayer:
-        """The layer that was ordered last, as it reads now; if its group lost a rank, nobody may wait in it."""
-        left = left_of(layer.block, survivors)
-        if len(left) < layer.width and self._training:
-            self._abandon(layer.number)
-        return replace(layer, first_rank=left.start, width=len(left), homes=())
-
-    def _abandon(self, number: int) -> None:
-        self._boxes.ground.give_up(number)
-        if self._training and self._layer is not None and self._layer.number == number:
-            self._stuck_at = min(self._stuck_at, time.monotonic() + STUCK_SECONDS)
+        return self._assignment.roll_call(rank, survivors, self._receiver.done, self._boxes.signal)
 
     def _turn(self) -> None:
-        self._see_to_it_that_all_come_out()
+        if self._assignment.stuck():
+            self._give_in()
         for report in self._boxes.take_reports():
             self._silence.end()
-            self._pass_on(self._own(report))
+            self._pass_on(self._assignment.own(report, self._comm.rank))
         if self._boxes.signal and not self._told_signal:
             self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
             self._told_signal = True
@@ -209,7 +189,7 @@ class ControlThread(threading.Thread):
         pause = _WHILE_SENDING if self._sending or self._closing else _LOOK_ROUND_SECONDS
         # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
         commands = self._stream if self._dispatcher is None else None
-        longest = _BUSY_PAUSE if self._training else _IDLE_PAUSE
+        longest = _BUSY_PAUSE if self._assignment.training else _IDLE_PAUSE
         message = next_message(self._comm, self._boxes.wake, pause, commands, longest=longest, silence=self._silence)
         if message is not None:
             self._take(message)
@@ -219,24 +199,9 @@ class ControlThread(threading.Thread):
             self._heart.turn()
         self._sending = [handle for handle in self._sending if not handle.test()]
 
-    def _see_to_it_that_all_come_out(self) -> None:
-        """If the layer lost a rank, get the main thread out of it."""
-        if self._stuck_at < math.inf:
-            self._boxes.ground.enforce()
-            if time.monotonic() > self._stuck_at:
-                self._give_in()
-
-    def _own(self, report: Report) -> Report:
-        """A report of the main thread, which may not have heard yet how ranks are numbered now."""
-        if isinstance(report, LayerDone | LayerFailed):
-            assert self._layer is not None, "the main thread reports on a layer that nobody ordered"
-            self._training, self._stuck_at = False, math.inf
-            report = self._over = told_by(report, self._comm.rank, self._layer.block)
-        return report
-
     def _give_in(self) -> None:
         """End this process as one that is lost: its main thread does not come out of a layer whose group has gone."""
-        layer = self._layer
+        layer = self._assignment.layer
         assert layer is not None
         text = f"rank {self._comm.rank} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
         if self._dispatcher is not None:
@@ -299,10 +264,10 @@ class ControlThread(threading.Thread):
             self._boxes.layer.order(command.rate)
             return
         if isinstance(command, Abandon):
-            self._abandon(command.number)
+            self._assignment.abandon(command.number)
             return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
             self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken, command.number)
-            self._training, self._layer, self._over = True, command, None
+            self._assignment.begin(command)
         self._boxes.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)
