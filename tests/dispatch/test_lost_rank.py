@@ -8,8 +8,6 @@ import pytest
 from simulation import graph_of
 from thread_job import Job, Talker, diamond, nothing
 
-from hpcmtl.communicators.inproc import RankFailedError
-
 pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
@@ -119,17 +117,20 @@ def test_too_few_ranks_stop_the_run():
     assert "needs 3 ranks but there are 2" in stopping["reason"]
 
 
-def test_the_death_of_rank_0_ends_the_run():
-    """Nobody else knows where the job stands: all ranks end at once."""
+def test_the_death_of_rank_0_frees_the_others():
+    """The main threads of those that live come out of their layer, and have a smaller world to go on in."""
 
     def run_layer(session, layer):
         if session.world.rank == 0 and layer == 1:
             session.world.die()
 
     job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
+    job.run()
+    heirs = [job.boxes[rank].ground.world for rank in (1, 2)]
 
-    with pytest.raises(RankFailedError, match=r"abort\(1\) was called"):
-        job.run()
+    assert [job.boxes[rank].leaderless for rank in (1, 2)] == [True, True]
+    assert [(world.rank, world.size) for world in heirs] == [(0, 2), (1, 2)]
+    assert sorted(rank for _, rank in job.closed) == [1, 2]
 
 
 def test_nothing_is_lost_without_a_death():

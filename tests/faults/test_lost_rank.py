@@ -4,7 +4,7 @@ import datetime as dt
 
 import numpy as np
 import pytest
-from jobs import family, family_task, long_job
+from jobs import family, family_task
 from runs import by_mpirun
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
