@@ -1,6 +1,7 @@
 """A rank that is killed in the middle of a step costs its own group the layer, and the run goes on without it."""
 
 import datetime as dt
+import time
 
 import numpy as np
 import pytest
@@ -74,10 +75,10 @@ def test_too_few_are_left(start):
 
 def test_rank_0(start):
     """Without rank 0 nobody knows where the run stands: the others end at once, not with 0, and say what to do."""
-    run = start(long_job(3), by_mpirun(3)).until_event("layer_ended", task="digit")
-    run.rank(0).kill()
-    run.finish(TEN_SECONDS)
+    run = start(long_job(3), by_mpirun(3), env={"HPCMTL_FAULT": "kill:rank=0,task=digit,layer=0,step=20"}).finish(120)
+    ended = time.time()
 
+    assert ended - at_fault(run) < TEN_SECONDS, run.said
     assert run.returncode not in {0, 75}, run.said
     assert "rank 0, which led the run, was lost" in run.stderr
     assert not (run.directory / "results.json").exists()
