@@ -5,23 +5,24 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
 
-def test_a_rank_ends_with_the_daemon_that_started_it(mpirun):
+@pytest.mark.parametrize("within", [[], ["sh", "-c", '"$@"; exit $?', "sh"]])
+def test_a_rank_ends_with_the_daemon_that_started_it(mpirun, within):
     """A rank that cannot be told anything any more, as the launcher's daemon was killed, does not stay behind."""
     program = """
 import os, signal, sys, time
-from hpcmtl.communicators import mpi
-from hpcmtl.communicators.daemon import end_with_daemon
-end_with_daemon()
+from hpcmtl.communicators import daemon, mpi
+daemon.end_with_daemon()
 world = mpi.world()
 print(os.getpid(), flush=True)
 world.barrier()
 if world.rank == 0:
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(daemon._daemon(), signal.SIGKILL)
 time.sleep(100)
 """
-    done = mpirun(2, [sys.executable, "-c", program], timeout=30)
+    done = mpirun(2, [*within, sys.executable, "-c", program], timeout=30)
     ranks = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
 
     assert done.returncode == -signal.SIGKILL
