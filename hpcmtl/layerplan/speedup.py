@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -206,8 +206,7 @@ class Speedups:
         moved, weight = np.zeros(len(SPREAD)), np.ones(len(SPREAD))
         for family, known in self._measured.items():
             if family.kind != "python":
-                before = expected(family)
-                after = _fitted(before, known)
+                before, after = expected(family), _from_size(family, tuple(known))
                 told = 1 - after.covariance.diagonal() / before.covariance.diagonal()
                 moved += told * (after.mean - before.mean)
                 weight += told
@@ -252,6 +251,12 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
     rows = np.ceil(work.samples / ranks)
     steps = np.ceil(rows / work.batch_size)
     return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1), crowd)
+
+
+@lru_cache(maxsize=1024)
+def _from_size(family: Family, known: tuple[Measurement, ...]) -> Belief:
+    """What measurements add to the size of a family's steps; kept, for a job predicts again and again."""
+    return _fitted(expected(family), known)
 
 
 def _fitted(before: Belief, known: Sequence[Measurement]) -> Belief:
