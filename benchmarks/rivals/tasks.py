@@ -56,7 +56,10 @@ def on_one_rank(job: str, directory: str, task: str) -> str:
     """Run a task on this rank alone."""
     everyone = world()
     group = everyone.create_group([everyone.rank], tag=0)
-    run(job, directory, task, group)
+    try:
+        run(job, directory, task, group)
+    except Exception as error:  # noqa: BLE001 - raised again, as what can be unpickled without mxnet
+        raise RuntimeError(f"{task} on rank {everyone.rank}: {type(error).__name__}: {error}") from None
     group.free()
     return task
 

@@ -8,6 +8,7 @@ urgent task that is about to become ready, and what is short enough fills the ti
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from operator import mul
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from hpcmtl.layerplan.speedup import Measurement, Speedups, family_of
 from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hpcmtl.dispatch.state import Running, TaskState
     from hpcmtl.layerplan.plan import LayerPlan
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 NEXT = 64  # tasks that are packed at an event; benchmarks/planner.py, family noise
 SURPRISE = 1.2  # factor between what a layer took and its prediction, either way, that calls for new predictions
 SECONDS_BETWEEN_PLANS = 1.0
+PLANNING_SHARE = 0.02  # part of the time that may go into new plans: with 100,000 tasks one takes many seconds
 OVERDUE = 0.05  # a layer that is late is expected to take this part of its time so far from now on
 MOVE_SECONDS = 0.15  # what a session costs that is opened on other ranks, before any was (measured: 0.13 to 0.16 s)
 
@@ -46,19 +48,27 @@ MOVE_SECONDS = 0.15  # what a session costs that is opened on other ranks, befor
 class Foresight:
     """A `Scheduler` that adapts: group widths change at layer boundaries where that is predicted to pay."""
 
-    def __init__(self, graph: TaskGraph, plan: LayerPlan, measurements: Iterable[Measurement] = ()) -> None:
+    def __init__(
+        self,
+        graph: TaskGraph,
+        plan: LayerPlan,
+        measurements: Iterable[Measurement] = (),
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """Begin with a plan.
 
         Args:
             graph: the tasks; those of the plan.
             plan: widths to begin with.
             measurements: of layers that ran before.
+            clock: seconds, by which planning itself is timed.
         """
+        self._clock = clock
         self._machine = plan.machine  # with the speeds that ranks have now
         self._stragglers = Stragglers(plan.ranks)
         self._measured = list(measurements)
         self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
-        self._surprised, self._planned_at = False, -np.inf
+        self._surprised, self._plan_at = False, -np.inf
         self.extend(graph, plan)
 
     def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
@@ -75,7 +85,7 @@ class Foresight:
         states = list(tasks.values())
         if not any(ready(tasks, state, now) for state in states):
             return
-        anew = self._surprised and now - self._planned_at >= SECONDS_BETWEEN_PLANS
+        anew, began = self._surprised and now >= self._plan_at, self._clock()
         if anew:
             self._predict()
         back = held_back(tasks)
@@ -89,7 +99,8 @@ class Foresight:
         if anew:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
             self._columns[left] = new_widths(together, self._columns[left], _around(busy, len(left)))
-            self._surprised, self._planned_at = False, now
+            pause = max(SECONDS_BETWEEN_PLANS, (self._clock() - began) / PLANNING_SHARE)
+            self._surprised, self._plan_at = False, now + pause
         packed = self._pack(states, left, (rest, counts), busy)
         due = {states[i].plan.name for i in left[packed.start[: len(left)] <= 0.0].tolist()}
         early = [pair for pair in self._unbegun(tasks) if pair[1] in due and pair[0] not in due]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
-from hpcmtl.communicators.siblings import stopped_siblings
+from hpcmtl.communicators.daemon import stopped_siblings
 from hpcmtl.errors import ExitCode
 
 if TYPE_CHECKING:

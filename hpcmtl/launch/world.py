@@ -32,12 +32,14 @@ class WorldFacts:
         rank_speed: of each rank against the others, 1 for an ordinary one.
         efficiency: what the ranks of a node get done together, against what each does alone: 1 if each has a core
             of its own, about 0.5 if two share one.
+        flops: operations a second of an ordinary rank in a matrix product.
         given: whether the user gave the speeds.
     """
 
     ranks: tuple[RankFacts, ...]
     rank_speed: tuple[float, ...]
     efficiency: float
+    flops: float
     given: bool = False
 
     @cached_property
@@ -71,7 +73,8 @@ class WorldFacts:
     def machine(self) -> Machine:
         """What the planner is told."""
         speeds = tuple(round(speed, 3) for speed in self.rank_speed)
-        return Machine(self.ranks_per_node, self.cores_per_node, speeds, self.rank_memory, round(self.efficiency, 3))
+        efficiency, flops = round(self.efficiency, 3), float(f"{self.flops:.3g}")
+        return Machine(self.ranks_per_node, self.cores_per_node, speeds, self.rank_memory, efficiency, flops)
 
     def summary(self) -> str:
         """One line for people."""
@@ -81,7 +84,7 @@ class WorldFacts:
         nodes, gpus = len(set(self.hosts)), sum({rank.host: rank.gpus for rank in self.ranks}.values())
         text = f"{len(self.ranks)} ranks on {nodes} node{'s' if nodes > 1 else ''} of {self.cores_per_node} cores"
         text += f", {min(self.rank_memory) / _GIB:.1f} GiB a rank" + (f", {gpus} GPUs" if gpus else "")
-        text += f"; each runs at {self.efficiency:.0%} when all do"
+        text += f"; each runs at {self.efficiency:.0%} when all do, {self.flops / 1e9:.0f} Gflop/s in a matrix product"
         return text + (f"; speeds {'given' if self.given else 'measured'}: {', '.join(slow)}" if slow else "")
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +102,8 @@ class WorldFacts:
                 zip(self.ranks, self.node, self.rank_speed, self.rank_memory, strict=True)
             )
         ]
-        return {"efficiency": round(self.efficiency, 3), "speeds_given": self.given, "ranks": ranks}
+        of_all = {"efficiency": round(self.efficiency, 3), "flops": float(f"{self.flops:.3g}")}
+        return {**of_all, "speeds_given": self.given, "ranks": ranks}
 
 
 def numbers_in_words(numbers: Sequence[int]) -> str:

@@ -61,14 +61,14 @@ class Allocations(NamedTuple):
     prices: Prices | None
 
 
-def allocate(problem: PlanningProblem) -> Allocations:
-    """Find allocations with a small max(critical path, area / ranks).
+def allocate(problem: PlanningProblem, most_rounds: int = MOST_ROUNDS) -> Allocations:
+    """Find allocations with a small max(critical path, area / ranks), in at most so many rounds for each crowding.
 
     Prices from the smoothed critical path: averaged subgradient steps on the Lagrangian dual of the discrete time-cost
     trade-off. The smoothing falls and the steps shorten with the rounds.
     """
     search = _Search(problem)
-    rounds = _rounds(problem)
+    rounds = min(_rounds(problem), most_rounds)
     best = tuple(
         search.run(crowding, int(rounds * LATER_ROUNDS) if i else rounds) for i, crowding in enumerate(CROWDING)
     )

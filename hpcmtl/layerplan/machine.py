@@ -25,6 +25,7 @@ class Machine:
         rank_speed: of each rank against an ordinary one, as probed or given; empty if nothing is known.
         rank_memory: bytes that each rank may use; empty if nothing is known.
         efficiency: of all ranks of a node at once against one alone, as probed; 0 if it was not.
+        flops: single-precision operations a second of a rank in a matrix product, as probed; 0 if it was not.
     """
 
     node: int = 0
@@ -32,6 +33,7 @@ class Machine:
     rank_speed: tuple[float, ...] = ()
     rank_memory: tuple[int, ...] = ()
     efficiency: float = 0.0
+    flops: float = 0.0
 
     def share(self, block: range) -> tuple[int, float]:
         """Nodes that a block of ranks spans, and its `crowd`: more if it has a slow rank."""

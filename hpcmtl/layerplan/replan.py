@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.allocate import allocate, allocation
+from hpcmtl.layerplan.allocate import FEWEST_ROUNDS, allocate, allocation
 from hpcmtl.layerplan.bounds import lower_bound
 from hpcmtl.layerplan.packing import pack, turns_by_start
 from hpcmtl.layerplan.places import ruled
@@ -60,7 +60,7 @@ def new_widths(problem: PlanningProblem, columns: Ints, past: Past) -> Ints:
         columns: (n,) the widths so far; they are kept if no others are better.
         past: the ranks that are busy.
     """
-    found = allocate(problem)
+    found = allocate(problem, FEWEST_ROUNDS)  # ranks wait for it; more were measured to find nothing better
     bound = lower_bound(problem, found.prices)
     candidates = [allocation(problem, found, *choice) for choice in dict.fromkeys((*LARGE, *PACKED[:2]))]
     schedules = [pack(problem, columns, past=past)]

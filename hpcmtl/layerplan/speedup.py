@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from hpcmtl.taskgraph.graph import TaskNode
     from hpcmtl.taskgraph.levels import Bools, Floats, Ints
 
-# The constants are of the order of what small Gluon networks do on one CPU core a rank. Until steps were measured they
-# decide which tasks are big and how far they scale.
+# What small Gluon networks do on one CPU core a rank: until steps were measured, it decides how wide tasks are.
 LAYER_SECONDS = 0.04  # s a layer: command, communicator, engine, first step (measured: 35-43 ms)
-STEP_SECONDS = 1.5e-3  # s a step: Python, operator dispatch, optimizer
-FLOP_SECONDS = 1 / 4e9  # s a floating point operation of one rank on small layers (measured: 3.6 to 9e9 a second)
+STEP_SECONDS = 2e-3  # s a step: Python, operator dispatch, optimizer (measured: 2 ms of a small mlp, 7 of a convnet)
+PRODUCT_FLOPS = 80e9  # operations a second of a matrix product on one core, where nobody has measured it
+TRAINED_PART = 0.25  # of these, in the training of small convolutional networks (measured: 0.11 to 0.33)
+APPLIED_PART = 0.6  # and forward alone (measured: 0.4 to 1)
+# A step costs as much as if it had so many rows more (measured: 25 to 40, between steps of 64 and of 32 rows): few rows
+# do not fill what a core could do, and so two ranks that share a batch take two thirds of the time, not half of it.
+EXTRA_ROWS = 32
 TRAIN_FLOPS = 6  # operations a multiplication of one sample: multiply and add, forward and twice backward
 APPLY_FLOPS = 2  # operations a multiplication, forward alone
 READ_SECONDS = 1e-9  # s a byte of input
-ROUND_SECONDS = 5e-4  # s a round of the allreduce: Horovod looks for gradients once in 1 ms
+ROUND_SECONDS = 7e-4  # s a round of the allreduce: Horovod looks for gradients once in 1 ms (measured: 0.6 to 0.8 ms)
 WIRE_SECONDS = 1e-9  # s a byte of gradient between ranks
 GRADIENT_BYTES = 4  # bytes a parameter
 ACROSS = 1.1  # how much longer a round takes between nodes
@@ -195,7 +199,7 @@ class Speedups:
         return float(np.mean(beside)) if beside else LAYER_SECONDS
 
     def _belief(self, family: Family, known: Sequence[Measurement]) -> Belief:
-        before = expected(family)
+        before = expected(family, self.machine.flops)
         if family.kind != "python":
             before = Belief(before.mean + self._shift, before.covariance)
         return _fitted(before, known) if known else before
@@ -206,8 +210,8 @@ class Speedups:
         moved, weight = np.zeros(len(SPREAD)), np.ones(len(SPREAD))
         for family, known in self._measured.items():
             if family.kind != "python":
-                before = expected(family)
-                after = _fitted(before, known)
+                before = expected(family, self.machine.flops)
+                after = _from_size(family, tuple(known), self.machine.flops)
                 told = 1 - after.covariance.diagonal() / before.covariance.diagonal()
                 moved += told * (after.mean - before.mean)
                 weight += told
@@ -223,17 +227,19 @@ def family_of(task: TaskNode) -> Family:
     return Family(task.kind, work.parameters, multiplications, work.sample_bytes, work.batch_size, name)
 
 
-def expected(family: Family) -> Belief:
-    """What the size of a family's steps says of them."""
+def expected(family: Family, flops: float = 0.0) -> Belief:
+    """What the size of a family's steps says of them, on ranks of so many `Machine.flops`."""
+    product = 1 / (flops or PRODUCT_FLOPS)
     row = family.sample_bytes * READ_SECONDS
     if family.kind == "python":
         known = Parameters(PYTHON_SECONDS + row * family.batch_size, 0, 0, 0, 0, 0, OVERLAP)
     elif family.trains:
         wire = family.parameters * GRADIENT_BYTES * WIRE_SECONDS
-        row += family.multiplications * TRAIN_FLOPS * FLOP_SECONDS
-        known = Parameters(STEP_SECONDS, row, ROUND_SECONDS, wire, ROUND_SECONDS * ACROSS, wire, OVERLAP)
+        computing = family.multiplications * TRAIN_FLOPS * product / TRAINED_PART
+        fixed, row = STEP_SECONDS + EXTRA_ROWS * computing, row + computing
+        known = Parameters(fixed, row, ROUND_SECONDS, wire, ROUND_SECONDS * ACROSS, wire, OVERLAP)
     else:
-        row += family.multiplications * APPLY_FLOPS * FLOP_SECONDS
+        row += family.multiplications * APPLY_FLOPS * product / APPLIED_PART
         known = Parameters(STEP_SECONDS, row, 0, 0, 0, 0, OVERLAP)
     return prior(known, SPREAD)
 
@@ -252,6 +258,12 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
     rows = np.ceil(work.samples / ranks)
     steps = np.ceil(rows / work.batch_size)
     return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1), crowd)
+
+
+@lru_cache(maxsize=1024)
+def _from_size(family: Family, known: tuple[Measurement, ...], flops: float) -> Belief:
+    """What measurements add to the size of a family's steps; kept, for a job predicts again and again."""
+    return _fitted(expected(family, flops), known)
 
 
 def _fitted(before: Belief, known: Sequence[Measurement]) -> Belief:

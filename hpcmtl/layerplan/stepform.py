@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PARAMETERS = 7
 SMALLEST = 1e-15  # s; stands for nothing, which has no logarithm
-STEPS, CLOSE = 60, 1e-9
+STEPS, CLOSE = 60, 1e-4
 DIFFERENCE = 1e-6  # of a parameter's logarithm, for slopes
 
 
@@ -83,8 +83,9 @@ def prior(parameters: Parameters, spread: Parameters) -> Belief:
 
 
 def log_seconds(logarithms: Floats, shapes: Shapes) -> Floats:
-    """Logarithms (m,) of the seconds of a step, for the logarithms (7,) of the parameters."""
-    fixed, row, round_inside, wire_inside, round_across, wire_across, overlap = np.exp(logarithms)
+    """Logarithms (..., m) of the seconds of a step, for the logarithms (..., 7) of the parameters."""
+    parameters = np.moveaxis(np.exp(logarithms), -1, 0)[..., None]
+    fixed, row, round_inside, wire_inside, round_across, wire_across, overlap = parameters
     ranks, nodes, rows, crowd = shapes
     inside = nodes <= 1
     computing = crowd * (fixed + row * rows)
@@ -109,7 +110,7 @@ def fit(before: Belief, shapes: Shapes, seconds: Floats, spread: Floats) -> Beli
     measured = np.log(seconds)
 
     def misfit(at: Floats) -> Floats:
-        return np.concatenate([(log_seconds(at, shapes) - measured) / spread, scale @ (at - before.mean)])
+        return np.concatenate([(log_seconds(at, shapes) - measured) / spread, (at - before.mean) @ scale.T], axis=-1)
 
     at, damping = before.mean, 1e-3
     rest = misfit(at)
@@ -130,7 +131,8 @@ def fit(before: Belief, shapes: Shapes, seconds: Floats, spread: Floats) -> Beli
 
 def _slopes(function: Callable[[Floats], Floats], at: Floats, value: Floats) -> Floats:
     """The Jacobian, (values, 7)."""
-    return np.stack([(function(at + step) - value) / DIFFERENCE for step in DIFFERENCE * np.eye(len(at))], axis=1)
+    jacobian: Floats = ((function(at + DIFFERENCE * np.eye(len(at))) - value) / DIFFERENCE).T
+    return jacobian
 
 
 def uncertainty(belief: Belief, shapes: Shapes) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ def probe(
     alone = _one_alone(world, blocks_of(hosts)[hosts[world.rank]], pace)
     paces = {rank: each for rank, each in enumerate(world.allgather(alone)) if each is not None}
     speeds = speeds_of(facts, busy) if given is None else given
-    return WorldFacts(facts, speeds, efficiency_of(facts, busy, paces), given is not None)
+    flops = statistics.median(each.flops for each in busy)
+    return WorldFacts(facts, speeds, efficiency_of(facts, busy, paces), flops, given is not None)
 
 
 def even(speeds: Sequence[float]) -> bool:
@@ -100,4 +102,4 @@ def _await(world: Communicator, ranks: Sequence[int]) -> None:
 
 def _better(old: Pace, new: Pace) -> Pace:
     """The faster of two measurements, window by window."""
-    return Pace(tuple(map(max, old.wall, new.wall)), tuple(map(max, old.core, new.core)))
+    return Pace(tuple(map(max, old.wall, new.wall)), tuple(map(max, old.core, new.core)), max(old.flops, new.flops))

@@ -1,11 +1,9 @@
 """What MPI alone can show: failing ranks end the run, and an MPI that cannot serve us is refused."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 PROGRAM = Path(__file__).parents[1] / "mpi" / "fail_on_one_rank.py"
@@ -38,27 +36,6 @@ def test_one_rank_that_fails_ends_all_that_could_outlive_it(mpirun, ranks, how):
     assert done.returncode != 0
     assert f"rank {ranks - 1} of {ranks} failed and ends the run" in done.stderr
     assert "Traceback" in done.stderr
-
-
-def test_a_rank_ends_with_the_daemon_that_started_it(mpirun):
-    """A rank that cannot be told anything any more, as the launcher's daemon was killed, does not stay behind."""
-    program = """
-import os, signal, sys, time
-from hpcmtl.communicators import mpi
-from hpcmtl.communicators.daemon import end_with_daemon
-end_with_daemon()
-world = mpi.world()
-print(os.getpid(), flush=True)
-world.barrier()
-if world.rank == 0:
-    os.kill(os.getppid(), signal.SIGKILL)
-time.sleep(100)
-"""
-    done = mpirun(2, [sys.executable, "-c", program], timeout=30)
-    ranks = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
-
-    assert done.returncode == -signal.SIGKILL
-    assert psutil.wait_procs(ranks, timeout=10)[1] == []
 
 
 def test_an_mpi_without_threads_is_refused(mpirun):

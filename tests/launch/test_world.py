@@ -20,20 +20,21 @@ def facts(host="a", cores=(0, 1), limits=Limits()):  # noqa: B008 - it is frozen
 
 def pace(*wall, core=1000.0):
     """A pace of these windows."""
-    return Pace(wall, (core,) * len(wall))
+    return Pace(wall, (core,) * len(wall), 8e10)
 
 
 def test_nodes_cores_and_memory():
     """Ranks share the memory of their node, and the node with the fewest cores counts."""
     ranks = (facts("a"), facts("a", (2, 3)), facts("b", limits=Limits(1.5, 2 * GIB)), facts("b"))
-    world = WorldFacts(ranks, (1, 1, 1, 0.5), 0.75)
+    world = WorldFacts(ranks, (1, 1, 1, 0.5), 0.75, 8e10)
 
     assert world.node == (0, 0, 1, 1)
     assert world.ranks_per_node == 2
     assert world.cores_per_node == 1
     assert world.rank_memory == (4 * GIB, 4 * GIB, GIB, 4 * GIB)
     assert world.summary() == (
-        "4 ranks on 2 nodes of 1 cores, 1.0 GiB a rank; each runs at 75% when all do; speeds measured: rank 3 0.50"
+        "4 ranks on 2 nodes of 1 cores, 1.0 GiB a rank; each runs at 75% when all do, 80 Gflop/s in a matrix product; "
+        "speeds measured: rank 3 0.50"
     )
     assert [rank["node"] for rank in world.to_dict()["ranks"]] == [0, 0, 1, 1]
     assert [rank["cores"] for rank in world.to_dict()["ranks"]] == ["0-1", "2-3", "0-1", "0-1"]

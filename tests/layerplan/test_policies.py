@@ -22,7 +22,7 @@ QUICK = [policy for policy in POLICIES if policy != "exact"]
 
 def node(name: str, samples: int = 1000, ranks: tuple[int, int] = (1, 64), **changes: Any) -> TaskNode:
     """A training task of a network that is large enough to scale."""
-    work = Work(samples, changes.pop("passes", 2), 64, 1024, 100_000, trains=True)
+    work = Work(samples, changes.pop("passes", 2), 256, 1024, 100_000, trains=True, multiplications=2_000_000)
     values = {"kind": "train", "priority": 0, "layers": 1, **changes}
     return TaskNode(
         name=name, min_ranks=ranks[0], max_ranks=ranks[1], input_bytes=work.input_bytes, work=work, **values

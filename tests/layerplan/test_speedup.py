@@ -40,6 +40,22 @@ def test_more_ranks_are_faster_but_not_in_proportion() -> None:
     assert np.all(seconds[1:] * WIDTHS[1:] > seconds[0])
 
 
+def test_the_rates_of_ranks_count() -> None:
+    """Ranks that multiply matrices twice as fast need half the time of a large network, and as long for a tiny one."""
+    large, tiny = with_work(multiplications=100_000_000), with_work(parameters=100, sample_bytes=4)
+    fast, slow = (Speedups(machine=Machine(flops=flops)) for flops in (2e11, 1e11))
+
+    assert fast.seconds(large, WIDTHS)[:4] == pytest.approx(slow.seconds(large, WIDTHS)[:4] / 2, rel=0.05)
+    assert fast.seconds(tiny, WIDTHS) == pytest.approx(slow.seconds(tiny, WIDTHS), rel=0.05)
+
+
+def test_few_rows_do_not_fill_a_core() -> None:
+    """Two ranks that share a batch of 64 rows take two thirds of the time of one, and more than half of it."""
+    seconds = seconds_at(with_work(multiplications=100_000_000))
+
+    assert seconds[1] / seconds[0] == pytest.approx(2 / 3, rel=0.05)
+
+
 def test_a_tiny_network_is_slower_on_many_ranks() -> None:
     """Where a step is all latency the prediction says so, and such widths count as useless."""
     node = with_work(parameters=100, sample_bytes=4)
@@ -115,8 +131,9 @@ def test_a_family_learns_from_others() -> None:
 
 def test_shared_cores_are_no_gain() -> None:
     """Where four ranks share two cores, four are hardly faster than two; on nodes of two ranks they are."""
+    node = with_work(batch_size=512, multiplications=10_000_000)
     free, shared, nodes = (
-        Speedups(machine=machine).predict(NODE, WIDTHS).seconds
+        Speedups(machine=machine).predict(node, WIDTHS).seconds
         for machine in (Machine(), Machine(cores=2), Machine(node=2, cores=2))
     )
 

@@ -52,7 +52,7 @@ class Cores:
             with self.lock:
                 self.asked[rank] = count = self.asked.get(rank, 0) + 1
             slow = rank in self.slow or (rank in self.slow_once and count == 1)
-            return Pace((50.0,) if slow else (100.0,), (100.0,))
+            return Pace((50.0,) if slow else (100.0,), (100.0,), 8e10)
 
         return pace
 
@@ -78,6 +78,7 @@ def test_all_know_the_same(ranks):
     assert found == [found[0]] * ranks
     assert found[0].rank_speed == (1.0,) * ranks
     assert found[0].efficiency == 1.0
+    assert found[0].flops == 8e10
     assert cores.asked == {rank: 2 if rank == 0 else 1 for rank in range(ranks)}
 
 
