@@ -14,6 +14,7 @@ at_once=${HPCMTL_TESTS_AT_ONCE:-2} # tests side by side; one may itself start fo
 launchers/bootstrap.sh
 export PATH=$HPCMTL_VENV/bin:$PATH
 unset PYTHONPATH
+unset PYTHONDONTWRITEBYTECODE # or each of them compiles the package anew
 
 chosen=()
 if [ "${1:-}" = quick ]; then
