@@ -29,4 +29,4 @@ mypy
 lint-imports
 shellcheck --external-sources launchers/*.sh tests/*.sh tests/slurm/*.sh .ci/run
 { set +x; } 2>/dev/null
-exec pytest -n "$at_once" --dist worksteal "${chosen[@]}" "$@"
+exec pytest -n "$at_once" --dist loadscope "${chosen[@]}" "$@"
