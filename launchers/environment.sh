@@ -13,6 +13,9 @@ for prefix in "${HPCMTL_VENV:-}" "$here/../.venv" "$here/../../.."; do
 done
 export PATH
 
+# Open MPI's transport "ofi" sleeps for a second when it finds no network of its kind, in every start of MPI.
+[ -e /sys/class/infiniband ] || [ -e /sys/class/cxi ] || export OMPI_MCA_btl=${OMPI_MCA_btl-^ofi}
+
 share_cores() { # set cores, and OMP_NUM_THREADS unless the user has; nproc would echo the latter
     cores=$(($(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) * ${SLURM_JOB_NUM_NODES:-1}))
     local each=$((cores / ranks))
@@ -23,7 +26,7 @@ share_cores() { # set cores, and OMP_NUM_THREADS unless the user has; nproc woul
 }
 
 passed_on() { # names of the variables that ranks on other nodes must see as well
-    compgen -e | LC_ALL=C sort | grep -E '^(HPCMTL_.*|PYTHONPATH|OMP_NUM_THREADS|OMPI_MCA_mpi_yield_when_idle|HDF5_USE_FILE_LOCKING)$' |
+    compgen -e | LC_ALL=C sort | grep -E '^(HPCMTL_.*|PYTHONPATH|OMP_NUM_THREADS|OMPI_MCA_(btl|mpi_yield_when_idle)|HDF5_USE_FILE_LOCKING)$' |
         grep -vx HPCMTL_NODE_ID # each node has its own
 }
 

@@ -27,7 +27,7 @@ hypothesis.settings.register_profile("hpcmtl", deadline=None, suppress_health_ch
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("hpcmtl"), max_examples=12)
 hypothesis.settings.load_profile("hpcmtl")
 
-pytest_plugins = ["runs"]  # jobs, and the command that runs them
+pytest_plugins = ["runs", "dealing"]  # jobs, and the command that runs them; which process runs which test
 
 
 class MpiRun(Protocol):

@@ -14,6 +14,7 @@ at_once=${HPCMTL_TESTS_AT_ONCE:-2} # tests side by side; one may itself start fo
 launchers/bootstrap.sh
 export PATH=$HPCMTL_VENV/bin:$PATH
 unset PYTHONPATH
+unset PYTHONDONTWRITEBYTECODE # or each of them compiles the package anew
 
 chosen=()
 if [ "${1:-}" = quick ]; then
@@ -28,4 +29,4 @@ mypy
 lint-imports
 shellcheck --external-sources launchers/*.sh tests/*.sh tests/slurm/*.sh .ci/run
 { set +x; } 2>/dev/null
-exec pytest -n "$at_once" --dist worksteal "${chosen[@]}" "$@"
+exec pytest -n "$at_once" --dist loadscope "${chosen[@]}" "$@"

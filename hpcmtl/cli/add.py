@@ -9,10 +9,6 @@ import typer
 
 from hpcmtl.cli.arguments import Run, RunsDirectory
 from hpcmtl.cli.steer import NoWait, Timeout, send
-from hpcmtl.pipeline.addition import joined, read_addition
-from hpcmtl.pipeline.ask import check, find_run, job_of
-from hpcmtl.pipeline.prepare import plan, prepare
-from hpcmtl.results.requests import new_request
 
 TaskFile = Annotated[
     Path,
@@ -29,6 +25,11 @@ def add(
     no_wait: NoWait = False,
 ) -> None:
     """Add tasks to a running job; they are checked together with it, here and by the job."""
+    from hpcmtl.pipeline.addition import joined, read_addition
+    from hpcmtl.pipeline.ask import check, find_run, job_of
+    from hpcmtl.pipeline.prepare import plan, prepare
+    from hpcmtl.results.requests import new_request
+
     directory = find_run(run, runs)
     values, lines = read_addition(file)
     request = new_request("add", values=values)

@@ -9,10 +9,6 @@ import typer
 
 from hpcmtl.cli.arguments import Json, Run, RunsDirectory
 from hpcmtl.cli.steer import NoWait, Timeout, change
-from hpcmtl.pipeline.ask import find_run
-from hpcmtl.pipeline.cancel import cancel_job
-from hpcmtl.results.requests import new_request
-from hpcmtl.results.strictjson import to_json
 
 OptionalTask = Annotated[
     str | None, typer.Argument(metavar="[TASK]", help="Name of a task; the whole job without.", show_default=False)
@@ -31,6 +27,11 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """End a task of a running job, what needs it is skipped; without TASK end the job, with checkpoints."""
+    from hpcmtl.pipeline.ask import find_run
+    from hpcmtl.pipeline.cancel import cancel_job
+    from hpcmtl.results.requests import new_request
+    from hpcmtl.results.strictjson import to_json
+
     seconds = 0.0 if no_wait else timeout
     if task is not None:
         if now:

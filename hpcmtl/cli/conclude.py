@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from hpcmtl.pipeline.conclude import Ended
-from hpcmtl.pipeline.conclude import conclude as conclude_run
-
 
 def conclude(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)],
@@ -18,6 +15,9 @@ def conclude(
     terminated: Annotated[bool, typer.Option("--terminated", help="Slurm has sent TERM.")] = False,
 ) -> None:
     """Tell from its completion record how an attempt ended; requeue the job, or end with the true exit code."""
+    from hpcmtl.pipeline.conclude import Ended
+    from hpcmtl.pipeline.conclude import conclude as conclude_run
+
     final, line = conclude_run(run, Ended(code, seconds, terminated))
     typer.echo(f"hpcmtl: {run.name}: {line}", err=True)
     raise typer.Exit(final)

@@ -8,15 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from hpcmtl.errors import ExitCode
-from hpcmtl.launch.doctor import Check, run_checks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from hpcmtl.launch.doctor import Check
 
 
 def doctor(run_directory: Path, *, as_json: bool) -> ExitCode:
@@ -29,17 +28,24 @@ def doctor(run_directory: Path, *, as_json: bool) -> ExitCode:
     Returns:
         `ExitCode.COMPLETE`, or `ExitCode.ENVIRONMENT_UNFIT` if any check failed.
     """
+    from hpcmtl.launch.doctor import run_checks
+
     checks = run_checks(run_directory)
     fit = all(check.ok for check in checks)
     if as_json:
         json.dump({"fit": fit, "checks": [dataclasses.asdict(check) for check in checks]}, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
+        from rich.console import Console
+
         Console().print(_table(checks))
     return ExitCode.COMPLETE if fit else ExitCode.ENVIRONMENT_UNFIT
 
 
 def _table(checks: Sequence[Check]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("", "check", "found")
     for check in checks:
         found = Text(check.found)

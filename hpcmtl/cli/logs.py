@@ -6,19 +6,17 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpcmtl.cli.arguments import Json
 from hpcmtl.cli.status import RunName, Runs
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.pipeline.standing import looks
-from hpcmtl.results.logfiles import LogReader, Wanted
-from hpcmtl.results.loglines import LogLine
-from hpcmtl.results.rundir import RunDirectory
-from hpcmtl.results.status import find_run, read_status
-from hpcmtl.results.strictjson import to_json
+
+if TYPE_CHECKING:
+    from hpcmtl.results.logfiles import LogReader
+    from hpcmtl.results.loglines import LogLine
 
 SECONDS_BETWEEN_LOOKS = (0.5, 5.0)  # while something comes, and after long silence
 SECONDS_BETWEEN_VERDICTS = 5.0
@@ -44,6 +42,10 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the batch output of a run, else the log of rank 0; or that of a rank, or what all ranks say of a task."""
+    from hpcmtl.results.logfiles import LogReader, Wanted
+    from hpcmtl.results.rundir import RunDirectory
+    from hpcmtl.results.status import find_run, read_status
+
     path = find_run(run, runs)
     known = read_status(path)["tasks"]
     if task is not None and known and task not in known:
@@ -61,6 +63,8 @@ def logs(
 
 def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
     """New lines as they come, until the run has ended; silence makes the looks rarer."""
+    from hpcmtl.pipeline.standing import looks
+
     least, most = SECONDS_BETWEEN_LOOKS
     for found in looks(path, 0.0):
         if found["over"] and found["sure"]:
@@ -75,6 +79,8 @@ def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
 
 
 def _print(lines: Iterable[LogLine], *, as_json: bool) -> None:
+    from hpcmtl.results.strictjson import to_json
+
     for line in lines:
         typer.echo(to_json(line) if as_json else line.text)
     sys.stdout.flush()

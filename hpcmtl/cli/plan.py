@@ -8,26 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, Policy, Ranks
-from hpcmtl.layerplan.bounds import gap
-from hpcmtl.layerplan.chart import svg as draw
-from hpcmtl.layerplan.explain import explain as explained
-from hpcmtl.layerplan.files import read_problem, write_schedule
-from hpcmtl.layerplan.limit import cut_off, limit_lines, parse_duration
-from hpcmtl.layerplan.machine import Machine
-from hpcmtl.layerplan.policies import COMPARED, plan_problem, utilisation
-from hpcmtl.layerplan.problem import make_problem
-from hpcmtl.layerplan.render import print_comparison, print_plan
-from hpcmtl.layerplan.speedup import Speedups
-from hpcmtl.pipeline.measured import measurements_of
-from hpcmtl.pipeline.prepare import plan as plan_job
-from hpcmtl.pipeline.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hpcmtl.layerplan.speedup import Speedups
     from hpcmtl.pipeline.prepare import Prepared
 
 ProblemFile = Annotated[
@@ -83,6 +70,12 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
         _plan_arrays(problem, policy or "variable", out, as_json=as_json)
         return
     assert file is not None
+    from hpcmtl.layerplan.limit import parse_duration
+    from hpcmtl.layerplan.machine import Machine
+    from hpcmtl.layerplan.speedup import Speedups
+    from hpcmtl.pipeline.measured import measurements_of
+    from hpcmtl.pipeline.prepare import prepare
+
     limit = None if time_limit is None else parse_duration(time_limit)
     machine = Machine(ranks_per_node or 0, cores_per_node or 0)
     speedups = Speedups(() if measured is None else measurements_of(measured), machine)
@@ -103,6 +96,13 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 
 
 def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, speedups: Speedups, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from hpcmtl.layerplan.chart import svg as draw
+    from hpcmtl.layerplan.limit import cut_off, limit_lines
+    from hpcmtl.layerplan.render import print_plan
+    from hpcmtl.pipeline.prepare import plan as plan_job
+
     layer_plan = plan_job(prepared, speedups)
     if svg is not None:
         svg.write_text(draw(layer_plan), encoding="utf-8")
@@ -116,6 +116,10 @@ def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, speedup
 
 
 def _explain(prepared: Prepared, task: str, speedups: Speedups) -> None:
+    from hpcmtl.layerplan.explain import explain as explained
+    from hpcmtl.layerplan.problem import make_problem
+    from hpcmtl.pipeline.prepare import plan as plan_job
+
     problem = make_problem(prepared.graph, prepared.job.ranks, speedups)
     layer_plan = plan_job(prepared, speedups)
     rule = prepared.job.layers
@@ -124,6 +128,13 @@ def _explain(prepared: Prepared, task: str, speedups: Speedups) -> None:
 
 
 def _compare(file: Path, ranks: int | None, speedups: Speedups, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from hpcmtl.layerplan.policies import COMPARED
+    from hpcmtl.layerplan.render import print_comparison
+    from hpcmtl.pipeline.prepare import plan as plan_job
+    from hpcmtl.pipeline.prepare import prepare
+
     jobs = (prepare(file, ranks, policy) for policy in COMPARED)  # each with the layers that it makes
     plans = [plan_job(job, speedups) for job in jobs]
     if as_json:
@@ -134,6 +145,10 @@ def _compare(file: Path, ranks: int | None, speedups: Speedups, *, as_json: bool
 
 
 def _plan_arrays(path: Path, policy: str, out: Path | None, *, as_json: bool) -> None:
+    from hpcmtl.layerplan.bounds import gap
+    from hpcmtl.layerplan.files import read_problem, write_schedule
+    from hpcmtl.layerplan.policies import plan_problem, utilisation
+
     problem = read_problem(path)
     start = time.perf_counter()
     schedule, bound = plan_problem(problem, policy)

@@ -7,14 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hpcmtl.cli.arguments import JobFile, Json, Measured, NoFt, Policy, Ranks, Run, RunsDirectory
-from hpcmtl.cli.world import be_rank, print_result, start_ranks
-from hpcmtl.launch.environment import inside_mpi
-from hpcmtl.pipeline.ask import find_run
-from hpcmtl.pipeline.measured import measurements_of
-from hpcmtl.pipeline.prepare import prepare
 
 OtherJob = Annotated[
     Path | None,
@@ -33,6 +27,9 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
     no_ft: NoFt = False,
 ) -> None:
     """Plan and train a job; outside MPI this starts mpirun, inside it this process is one rank."""
+    from hpcmtl.cli.world import be_rank, start_ranks
+    from hpcmtl.launch.environment import inside_mpi
+
     if inside_mpi():
         from hpcmtl.pipeline.run import run as run_job
 
@@ -43,6 +40,9 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
             policy=policy,
             measured=measured,
         )
+    from hpcmtl.pipeline.measured import measurements_of
+    from hpcmtl.pipeline.prepare import prepare
+
     prepared = prepare(file, ranks, policy)  # what is wrong with the job is said before any rank is started
     if measured is not None:
         measurements_of(measured)
@@ -62,15 +62,21 @@ def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
     no_ft: NoFt = False,
 ) -> None:
     """Go on with a run that was stopped or died, on any number of ranks; finished tasks are not run again."""
-    from hpcmtl.pipeline.resume import take_up
+    from hpcmtl.cli.world import be_rank, print_result, start_ranks
+    from hpcmtl.launch.environment import inside_mpi
+    from hpcmtl.pipeline.ask import find_run
 
     directory = find_run(name, runs).path
     if inside_mpi():
         from hpcmtl.pipeline.run import resume as resume_job
 
         be_rank(lambda options, world: resume_job(directory, job, options, world), ranks=ranks, policy=policy)
+    from hpcmtl.pipeline.resume import take_up
+
     outset = take_up(directory, job, ranks, policy)
     if outset.is_over:
+        from rich.console import Console
+
         from hpcmtl.pipeline.result import read_result
 
         print_result(read_result(outset), Console(), as_json=as_json)

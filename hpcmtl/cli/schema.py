@@ -6,9 +6,9 @@ import json
 
 import typer
 
-from hpcmtl.jobfile.schema import Job
-
 
 def schema() -> None:
     """Print the JSON Schema of job files, for editors that check while one types."""
+    from hpcmtl.jobfile.schema import Job
+
     typer.echo(json.dumps(Job.model_json_schema(), indent=2))

@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
 
 from hpcmtl.cli.arguments import Json
-from hpcmtl.pipeline.standing import looks, standing_of
-from hpcmtl.results.rundir import RunDirectory
-from hpcmtl.results.status import find_run
-from hpcmtl.results.status_table import status_view
-from hpcmtl.results.strictjson import to_json
-from hpcmtl.results.summary import from_dict, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +32,10 @@ def status(
     run: RunName = Path("latest"), watch: Watch = False, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor MXNet."""
+    from hpcmtl.pipeline.standing import standing_of
+    from hpcmtl.results.status import find_run
+    from hpcmtl.results.strictjson import to_json
+
     if watch and as_json:
         raise typer.BadParameter("does not go with --json", param_hint="--watch")
     path = find_run(run, runs)
@@ -52,13 +48,17 @@ def status(
     if found["over"] and found["record"]:
         _print_end(path, found)
     else:
-        Console().print(status_view(found))
+        _print_state(found)
 
 
 def wait(
     run: RunName = Path("latest"), timeout: Seconds = None, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time."""
+    from hpcmtl.pipeline.standing import looks
+    from hpcmtl.results.status import find_run
+    from hpcmtl.results.strictjson import to_json
+
     path = find_run(run, runs)
     end = None if timeout is None else time.monotonic() + timeout
     said: object = None
@@ -83,6 +83,12 @@ def wait(
 
 def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Show a run until it has ended; the screen is then free for its end."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from hpcmtl.pipeline.standing import looks
+    from hpcmtl.results.status_table import status_view
+
     console = Console()
     most = max((console.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
     with Live(status_view(found, most), console=console, auto_refresh=False, transient=True) as live:
@@ -91,13 +97,26 @@ def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
+def _print_state(found: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    from hpcmtl.results.status_table import status_view
+
+    Console().print(status_view(found))
+
+
 def _print_end(path: Path, found: Mapping[str, Any]) -> None:
     """What the run itself printed at its end; without its results, where everything stood."""
+    from rich.console import Console
+
+    from hpcmtl.results.rundir import RunDirectory
+    from hpcmtl.results.summary import from_dict, print_table
+
     console = Console()
     try:
         result = from_dict(json.loads(RunDirectory(path).results_file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another version
-        console.print(status_view(found))
+        _print_state(found)
         return
     print_table(result, console)
     if found["ended"]:  # the record is there before the ledger has the end

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from hpcmtl.cli.arguments import JobFile, Json, RunsDirectory
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.launch import slurm
-from hpcmtl.layerplan.render import print_plan
-from hpcmtl.pipeline.draft import Draft, Kind, Request, draft, settings_for
-from hpcmtl.pipeline.submit import submit as hand_in
+
+if TYPE_CHECKING:
+    from hpcmtl.pipeline.draft import Draft, Kind
 
 _Text = str | None
 _Texts = list[str] | None
@@ -58,6 +55,9 @@ def submit(  # noqa: PLR0917 - each is a word of the command line, given by name
     as_json: Json = False,
 ) -> None:
     """Check and plan a job, write its batch script into a new run directory, and give it to Slurm."""
+    from hpcmtl.pipeline.draft import Request, draft, settings_for
+    from hpcmtl.pipeline.submit import submit as hand_in
+
     options: dict[str, Any] = {key: value for key, value in locals().items() if key in _SETTINGS and value is not None}
     if no_requeue:
         options["requeues"] = 0
@@ -97,6 +97,9 @@ def _show(told: dict[str, dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(told, indent=2))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("setting", "value", "from"):
         table.add_column(heading, overflow="fold")
@@ -108,6 +111,8 @@ def _show(told: dict[str, dict[str, Any]], *, as_json: bool) -> None:
 
 def _test(made: Draft) -> None:
     """Slurm's word on the script."""
+    from hpcmtl.launch import slurm
+
     answer = slurm.test_only(made.script())
     if not answer.ok:
         raise EnvironmentUnfitError(f"sbatch --test-only: {answer.said}")
@@ -116,6 +121,11 @@ def _test(made: Draft) -> None:
 
 def _dry_run(made: Draft, *, as_json: bool) -> None:
     """The exact script on stdout, so that it can be kept; all else beside it, or everything as JSON."""
+    from rich.console import Console
+
+    from hpcmtl.launch import slurm
+    from hpcmtl.layerplan.render import print_plan
+
     script = made.script()
     word = slurm.test_only(script) if slurm.installed() else None
     if as_json:

@@ -10,8 +10,6 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from rich.console import Console
-
 from hpcmtl.dispatch.signals import handled_by
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.launch.command import mpirun_command
@@ -20,6 +18,8 @@ from hpcmtl.launch.variables import check_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import Console
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.pipeline.run import RunOptions
@@ -58,6 +58,8 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         else:
             code = int(exit_code(result))
             if leads(world):
+                from rich.console import Console
+
                 stdout = os.environ.get(_STDOUT)
                 on_terminal = stdout == "terminal"
                 # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that

@@ -9,14 +9,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bars
-from rich.table import Column
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.progress import TaskID
 
     from hpcmtl.results.summary import TaskStatus
 
@@ -175,9 +171,13 @@ class _LiveProgress:
     """One bar for each running task, and a lasting line above the bars for each that ended."""
 
     def __init__(self, stream: TextIO, width: int | None, clock: Callable[[], float]) -> None:
+        from rich.console import Console  # here, as most ranks and commands draw nothing
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
+
         self._board = _Board(clock)
         self._bar_of: dict[str, TaskID] = {}
-        self._bars = Bars(
+        self._bars = Progress(
             # The name is the column that shrinks first; the others keep their width.
             TextColumn("{task.description}", table_column=Column(overflow="ellipsis", min_width=8)),
             BarColumn(bar_width=None),
@@ -212,6 +212,8 @@ class _LiveProgress:
         self._bars.stop()
 
     def _draw(self, task: str) -> None:
+        from rich.markup import escape
+
         running = self._board.running[task]
         if task not in self._bar_of:
             self._bar_of[task] = self._bars.add_task(escape(task), total=1.0, facts=running.facts())

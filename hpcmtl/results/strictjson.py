@@ -6,12 +6,11 @@ import dataclasses
 import enum
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -29,7 +28,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
 def _plain(value: Any, place: str) -> Any:
     if isinstance(value, enum.Enum):
         return _plain(value.value, place)
-    if isinstance(value, np.generic | np.ndarray):
+    if _is_of_numpy(value):
         return _plain(value.tolist(), place)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
@@ -44,3 +43,8 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item, f"{place}.{key}") for key, item in value.items()}
     raise TypeError(f"{place.lstrip('.') or 'the value'} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _is_of_numpy(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")  # not imported for this: who holds a value of its has done that
+    return numpy is not None and isinstance(value, numpy.generic | numpy.ndarray)

@@ -7,12 +7,9 @@ import itertools
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import TypeAdapter
-from rich.table import Table
-from rich.text import Text
-
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 JobStatus = Literal["complete", "failed", "incomplete", "stopped"]
 TaskStatus = Literal["complete", "failed", "stopped", "cancelled", "skipped"]
@@ -104,9 +101,6 @@ class JobResult:
     attempt_id: str = ""
 
 
-_RESULT = TypeAdapter(JobResult)
-
-
 def to_dict(result: JobResult) -> dict[str, Any]:
     """Return what `results.json` holds: the fields by name, tasks as an object by their names."""
     fields = dataclasses.asdict(result)
@@ -120,8 +114,10 @@ def from_dict(values: Mapping[str, Any]) -> JobResult:
     Raises:
         AttributeError, KeyError, TypeError, ValueError: these are no fields of a result.
     """
+    from pydantic import TypeAdapter
+
     tasks = [{**task, "name": name} for name, task in values["tasks"].items()]
-    return _RESULT.validate_python({**values, "tasks": tasks})
+    return TypeAdapter(JobResult).validate_python({**values, "tasks": tasks})
 
 
 def print_table(result: JobResult, console: Console) -> None:
@@ -129,6 +125,9 @@ def print_table(result: JobResult, console: Console) -> None:
 
     Columns are parted by spaces alone, so the table reads and greps alike on a terminal and in a batch log.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("task", "status", "layers", "ranks", "engine", "seconds", "metrics"):
         justify: Literal["left", "right"] = "right" if heading in {"layers", "seconds"} else "left"
@@ -160,6 +159,8 @@ def _widths(ranks: tuple[int, ...]) -> str:
 
 
 def _closing_lines(result: JobResult) -> list[Text]:
+    from rich.text import Text
+
     complete = sum(task.status == "complete" for task in result.tasks)
     head = Text(f"{result.job}: ")
     head.append(result.status, _STYLES[result.status])

@@ -15,6 +15,8 @@ ALLOWED: dict[str, str] = {
     "hpcmtl/cli/cancel.py: cancel": "each parameter is a word of the command line, given by name",
     "hpcmtl/cli/logs.py: logs": "each parameter is a word of the command line, given by name",
     "hpcmtl/cli/plan.py: plan": "each parameter is a word of the command line, given by name",
+    "hpcmtl/cli/run.py: resume": "each parameter is a word of the command line, given by name",
+    "hpcmtl/cli/run.py: run": "each parameter is a word of the command line, given by name",
     "hpcmtl/cli/submit.py: submit": "each parameter is a word of the command line, given by name",
 }
 

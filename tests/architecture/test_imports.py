@@ -73,6 +73,30 @@ def test_the_package_itself_is_light():
     assert out == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        (["--help"], {"h5py", "numpy", "pydantic", "yaml", "hpcmtl.pipeline", "hpcmtl.results"}),
+        (["status"], {"h5py", "numpy", "yaml", "rich.progress", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
+        (["logs"], {"h5py", "numpy", "yaml", "rich", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
+        (["validate"], {"rich", "hpcmtl.dispatch", "hpcmtl.training"}),
+    ],
+)
+def test_a_command_loads_what_it_needs(tmp_path, family_file, words, heavy):
+    """The quick verbs are quick because they leave alone what only others need."""
+    run = tmp_path / "small-20260101-000000"
+    run.mkdir()
+    (run / "plan.json").write_text('{"ranks": 1, "makespan": 1.0, "tasks": []}')
+    of_verb = {"--help": [], "validate": [str(family_file)]}
+    argv = ["hpcmtl", *words, *of_verb.get(words[0], [str(run)])]
+    out = run_blocked(
+        f"sys.argv = {argv!r}\nfrom hpcmtl.cli.app import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('loaded:', sorted({heavy!r} & sys.modules.keys()))\n"
+    )
+
+    assert out.splitlines()[-1] == "loaded: []"
+
+
 def test_the_planner_rooms_are_pure():
     """Job file, task graph and layer plan know neither MPI nor MXNet nor h5py."""
     rooms = ["jobfile.load", "jobfile.shapes", "taskgraph.graph", "layerplan.policies", "layerplan.render"]

@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
@@ -52,6 +52,7 @@ def test_every_job_ends_with_every_layer_run_once(case, policy, chance):
         assert policy == "variable" or command.width == simulation.plan.task(command.task).width
 
 
+@settings(max_examples=settings.default.max_examples // 2)
 @given(cases(), POLICY, CHANCE, st.data())
 def test_a_failed_task_takes_its_dependents_and_nobody_else(case, policy, chance, data):
     """Tasks that fail are `failed`, all that needs them is `skipped` and says why, and every other task completes."""
@@ -141,6 +142,7 @@ def test_waves_have_a_barrier(case, chance):
             assert {name for name in waves if waves[name] < waves[fields["task"]]} <= ended
 
 
+@settings(max_examples=settings.default.max_examples // 2)
 @given(cases(), POLICY, CHANCE, st.integers(0, 60), st.data())
 def test_a_run_that_was_cut_off_anywhere_goes_on(case, policy, chance, stop_after, data):
     """A second attempt, on other ranks too, does exactly what the ledger up to any event does not say is done."""

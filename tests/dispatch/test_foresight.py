@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
@@ -41,6 +41,7 @@ def seconds_of(graph, name, width):
     return float(Speedups().predict(task, [width]).seconds[0]) / task.layers
 
 
+@settings(max_examples=settings.default.max_examples // 2)
 @given(cases(), st.integers(0, 2**32).map(random.Random))
 def test_something_always_runs(case, chance):
     """Whenever the dispatcher has spoken and the job has not ended, some rank is busy."""

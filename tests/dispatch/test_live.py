@@ -24,7 +24,7 @@ def live_cases(draw):
     return (graph, ranks), yielding
 
 
-@settings(max_examples=20)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(live_cases(), CHANCE)
 def test_every_job_ends(case, chance):
     """No task waits for ever, none begins before what it runs beside, and all layers are run to their end in order."""
@@ -39,7 +39,7 @@ def test_every_job_ends(case, chance):
         assert started[task.name] == sorted([*range(task.layers), *twice])
 
 
-@settings(max_examples=20)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(live_cases(), CHANCE, st.data())
 def test_who_ran_beside_a_task_that_fails_is_skipped(case, chance, data):
     """It may have completed before; else it is skipped, though it had begun, and holds no ranks at the end."""

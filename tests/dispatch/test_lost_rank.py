@@ -29,7 +29,7 @@ def test_the_layer_begins_again_on_the_ranks_that_are_left(ranks, dies):
             dead.set()
             session.world.die()
 
-    job = Job(graph_of({"a": (3, 1), "after": (2, 1)}, [("a", "after")]), ranks, run_layer)
+    job = Job(graph_of({"a": (3, 1), "after": (2, 1)}, [("a", "after")]), ranks, run_layer, "sequential")
     statuses = job.run()
     layers = [fields["layer"] for fields in fields_of(job, "layer_started") if fields["task"] == "a"]
 
@@ -94,7 +94,8 @@ def test_any_rank_at_any_moment(seed):
     def run_layer(session, layer):
         come_past(session.world)
 
-    job = Job(graph_of(*diamond(12, 4)), ranks, run_layer, session=Mortal)
+    policy = ("variable", "sequential")[seed % 2]  # narrow groups, or all ranks for each task
+    job = Job(graph_of(*diamond(12, 4)), ranks, run_layer, policy, session=Mortal)
     statuses = job.run()
     ended = [(fields["task"], fields["layer"]) for fields in fields_of(job, "layer_ended")]
 

@@ -75,7 +75,7 @@ def particular(draw: Any) -> tuple[TaskGraph, int]:
 
 
 @pytest.mark.parametrize("policy", COMPARED)
-@settings(max_examples=15)
+@settings(max_examples=settings.default.max_examples // 6)
 @given(particular(), st.integers(0, 2**32).map(random.Random))
 def test_rules_are_kept(policy: str, case: Any, chance: Any) -> None:
     """Multiples, nodes, exclusive tasks and shared places hold at every moment, and the job completes."""

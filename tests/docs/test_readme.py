@@ -32,7 +32,7 @@ ELSEWHERE = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _data() -> None:
+def built_data() -> None:
     """The data of the examples, as launchers/local.sh builds it."""
     for name in ("mnist5k", "digits"):
         subprocess.run([sys.executable, ROOT / f"datasets/{name}.py"], check=True, cwd=ROOT, timeout=120)

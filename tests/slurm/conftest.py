@@ -36,6 +36,6 @@ def slurm() -> Iterator[Slurm]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _turn(slurm: Slurm) -> Iterator[None]:
-    """The tests run in several processes, and worksteal deals them anyhow: a module has the cluster for itself."""
+    """A module has the cluster for itself, also where two sessions of tests share it."""
     with used_alone(slurm):
         yield

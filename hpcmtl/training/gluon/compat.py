@@ -1,18 +1,24 @@
 """Importing mxnet 1.9.1 and Horovod: what their age needs, and why an import that fails does so.
 
 mxnet 1.9.1 reads ``numpy.bool``, which numpy took away in 1.24 (measured: 1.23.5, 1.24.4 and 1.26.4 train with the
-alias put back; numpy 2 lacks more, and fails).
+alias put back; numpy 2 lacks more, and fails). Half of the time that its import takes goes into libraries which only
+parts of it want that no task needs.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpcmtl.errors import EnvironmentUnfitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _BOOTSTRAP = "launchers/bootstrap.sh installs what fits"
 
@@ -23,12 +29,14 @@ _KNOWN_WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r"`np\.\w+` is a deprecated alias", DeprecationWarning),
     (r"In the future `np\.\w+` will be defined as", FutureWarning),
 )
+# What mxnet imports if it is there, for its FeedForward, its quantisation and its tests of random numbers.
+_NOT_NEEDED = ("scipy.stats", "sklearn")
 
 
 def import_mxnet() -> Any:
     """Return the module ``mxnet``, imported in the way that works with the numpy of this environment.
 
-    The first call takes one to three seconds.
+    The first call takes one to two seconds.
 
     Raises:
         EnvironmentUnfitError: mxnet is missing, or does not go with this numpy.
@@ -42,7 +50,8 @@ def import_mxnet() -> Any:
     with warnings.catch_warnings():
         for message, category in _KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message, category=category)
-        return _import("mxnet", "mxnet==1.9.1")
+        with _hidden(() if "mxnet" in sys.modules else _NOT_NEEDED):
+            return _import("mxnet", "mxnet==1.9.1")
 
 
 def import_horovod() -> Any:
@@ -58,6 +67,18 @@ def import_horovod() -> Any:
     if missing:
         raise EnvironmentUnfitError(f"Horovod was built without {' and '.join(missing)}: {_BOOTSTRAP}")
     return horovod
+
+
+@contextmanager
+def _hidden(modules: tuple[str, ...]) -> Iterator[None]:
+    """Let modules that are not yet imported look as if they were not installed."""
+    hidden: dict[str, Any] = {name: None for name in modules if name not in sys.modules}
+    sys.modules.update(hidden)
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _import(module: str, title: str) -> Any:
