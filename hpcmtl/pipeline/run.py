@@ -113,7 +113,8 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
         if isinstance(ended, JobResult):
             return ended
         world, directory = ended
-        _log.warning("rank 0 was lost: rank %d of the %d that are left goes on from the ledger", world.rank, world.size)
+        if world.rank == 0:
+            _log.warning("rank 0 was lost: the %d ranks that are left go on from the ledger", world.size)
         find = partial(take_up, directory, None, policy=options.policy)
 
 
