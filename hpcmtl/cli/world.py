@@ -39,7 +39,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         options: of `RunOptions`, but for how progress is shown.
     """
     from hpcmtl.communicators.base import RankLostError
-    from hpcmtl.communicators.mpi import leads, leave
+    from hpcmtl.communicators.leaving import leads, leave
     from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.pipeline.run import RunOptions, exit_code

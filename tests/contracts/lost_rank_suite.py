@@ -85,7 +85,7 @@ def survive(world: Communicator) -> int:
 
 
 if __name__ == "__main__":
-    from hpcmtl.communicators.mpi import leave
+    from hpcmtl.communicators.leaving import leave
     from hpcmtl.communicators.mpi import world as mpi_world
 
     ranks = mpi_world()

@@ -39,7 +39,8 @@ def bare_path(tmp_path):
 
 
 @pytest.mark.skipif(
-    not Path(sys.prefix, "hpcmtl.stamp").exists(), reason="this environment was not made by bootstrap.sh"
+    not Path(sys.prefix, "hpcmtl.stamp").exists() or Path(sys.prefix).resolve().parent != ROOT,
+    reason="bootstrap.sh did not make this environment for this checkout, and would make it anew",
 )
 def test_a_second_call_does_nothing():
     """On a finished environment the script says one line and runs nothing."""

@@ -1,0 +1,40 @@
+"""MPI's world after ranks of it were lost: who leads those that live, and how they leave."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hpcmtl.communicators.mpi import MpiCommunicator
+
+if TYPE_CHECKING:
+    from hpcmtl.communicators.base import Communicator
+
+
+def leads(world: Communicator) -> bool:
+    """Whether this is the lowest rank of the world that lives."""
+    assert isinstance(world, MpiCommunicator)
+    with suppress(NotImplementedError):  # an MPI without ULFM
+        everyone, lost = world.native.Get_group(), world.native.Get_failed()
+        lost_ranks = lost.Translate_ranks(list(range(lost.Get_size())), everyone)
+        return world.rank == min(set(range(world.size)) - set(lost_ranks))
+    return world.rank == 0
+
+
+def leave(world: Communicator, code: int) -> None:
+    """End this process at once if a rank of the world was lost; else return.
+
+    After a death `MPI_Finalize` waits for ever at times (Open MPI 5.0.11; seen twice, on a loaded machine). mpirun's
+    exit code is the first of the living ranks' that is not 0, and 0 if there is none; of killed ones nothing counts.
+    """
+    assert isinstance(world, MpiCommunicator)
+    with suppress(NotImplementedError):  # an MPI without ULFM
+        if not world.native.Is_revoked():
+            return
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
