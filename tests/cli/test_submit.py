@@ -222,8 +222,8 @@ def test_the_script_passes_the_signal_on(batch, fake, count):
     assert fake.calls()[-1] == "scontrol requeue 16"
     seen = fake.environment("mpirun")
     assert (seen["HPCMTL_ATTEMPT_ID"], seen["SLURM_EXPORT_ENV"]) == (f"16.{count}", "ALL")
-    call = next(call for call in fake.calls() if call.startswith("mpirun"))
-    assert "-np 4 --bind-to none" in call
+    call = next(call for call in fake.calls() if call.startswith("mpirun -np"))
+    assert "--bind-to none" in call
     assert call.endswith(f"{shlex.quote(str(fake.folder / 'python'))} -m mpi4py -m hpcmtl resume {run} --ranks 4")
 
 
