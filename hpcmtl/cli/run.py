@@ -48,7 +48,7 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
         measurements_of(measured)
     words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
     words += ["--measured", str(measured)] if measured else []
-    sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], as_json=as_json, survive=not no_ft))
+    sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], runs, as_json=as_json, survive=not no_ft))
 
 
 def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
@@ -84,7 +84,11 @@ def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
         return
     words = ["resume", str(directory), "--ranks", str(outset.prepared.job.ranks)]
     words += ["--job", str(job)] if job else []
-    sys.exit(start_ranks(outset.prepared.job.ranks, [*words, *_policy(policy)], as_json=as_json, survive=not no_ft))
+    sys.exit(
+        start_ranks(
+            outset.prepared.job.ranks, [*words, *_policy(policy)], directory, as_json=as_json, survive=not no_ft
+        )
+    )
 
 
 def _policy(policy: str | None) -> list[str]:

@@ -8,10 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hpcmtl.dispatch.signals import handled_by
-from hpcmtl.errors import HpcmtlError
+from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.environment import columns
 from hpcmtl.launch.variables import check_settings
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 # What the ranks cannot find out by themselves: mpirun gives their stdout a terminal of its own, and their stderr none.
 _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUMNS"
+# Where the rank that leads writes the exit code: mpirun says 0 of some ends that are none, above all where ranks may
+# outlive others.
+_LAST_WORD = "HPCMTL_LAST_WORD"
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -58,19 +63,25 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         else:
             code = int(exit_code(result))
             if leads(world):
-                from rich.console import Console
-
-                stdout = os.environ.get(_STDOUT)
-                on_terminal = stdout == "terminal"
-                # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that
-                # came before them on the other one.
-                console = Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
-                print_result(result, console, as_json=stdout == "json")
+                _show(result, mode, width)
         sys.stdout.flush()
+        if leads(world):
+            _leave_word(code)
         with contextlib.suppress(RankLostError):
             world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
         leave(world, code if leads(world) else 0)  # for the same reason; it returns where no rank was lost
     sys.exit(code)
+
+
+def _show(result: JobResult, mode: str, width: int | None) -> None:
+    from rich.console import Console
+
+    stdout = os.environ.get(_STDOUT)
+    on_terminal = stdout == "terminal"
+    # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that came before
+    # them on the other one.
+    console = Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
+    print_result(result, console, as_json=stdout == "json")
 
 
 def print_result(result: JobResult, console: Console, *, as_json: bool) -> None:
@@ -84,13 +95,26 @@ def print_result(result: JobResult, console: Console, *, as_json: bool) -> None:
         print_table(result, console)
 
 
-def start_ranks(count: int, words: Sequence[str], *, as_json: bool = False, survive: bool = True) -> int:
+def _leave_word(code: int) -> None:
+    """Tell who started the ranks how the run ended; where that is nowhere, nothing has been written by it either."""
+    place = os.environ.get(_LAST_WORD)
+    if place and Path(place).parent.is_dir():
+        Path(place).write_text(str(code), encoding="utf-8")
+
+
+def start_ranks(count: int, words: Sequence[str], folder: Path, *, as_json: bool = False, survive: bool = True) -> int:
     """Start `hpcmtl` with these words on so many ranks by mpirun, and stay with them; return the exit code.
 
-    With `survive` ranks outlive others that are lost, where mpirun can do that.
+    Args:
+        count: of ranks.
+        words: of the command line.
+        folder: that all ranks see, for the last word of the one that leads.
+        as_json: print the completion record, not a table.
+        survive: ranks outlive others that are lost, where mpirun can do that.
     """
     check_settings(count)
-    environment = dict(os.environ)
+    last_word = folder.absolute() / f".ended.{uuid.uuid4().hex}"
+    environment = {**os.environ, _LAST_WORD: str(last_word)}
     if not survive:
         environment["HPCMTL_FT"] = "0"  # for the launcher
     if sys.stderr.isatty():
@@ -103,7 +127,16 @@ def start_ranks(count: int, words: Sequence[str], *, as_json: bool = False, surv
         mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
     with _forwarding_to(ranks_process):
-        return ranks_process.wait()
+        code = ranks_process.wait()
+    try:
+        said = int(last_word.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        said = int(ExitCode.TASK_FAILED)
+        if code == 0:
+            text = "hpcmtl: mpirun ended without an error, but no rank said that the run has ended: it has failed"
+            print(text, file=sys.stderr)  # noqa: T201 - this is the command's voice
+    last_word.unlink(missing_ok=True)
+    return code or said
 
 
 @contextlib.contextmanager

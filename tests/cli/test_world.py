@@ -1,0 +1,25 @@
+"""What a command believes of the ranks that it started."""
+
+import pytest
+
+from hpcmtl.cli import world
+
+
+@pytest.mark.parametrize(
+    ("played", "code"),
+    [
+        ("exit 0", 1),
+        ("exit 9", 9),
+        ('echo 75 > "$HPCMTL_LAST_WORD"', 75),
+        ('echo 0 > "$HPCMTL_LAST_WORD"', 0),
+        ('echo 0 > "$HPCMTL_LAST_WORD"; exit 6', 6),
+        ('echo half > "$HPCMTL_LAST_WORD"', 1),
+    ],
+)
+def test_a_launchers_0_is_not_believed(monkeypatch, tmp_path, capsys, played, code):
+    """The word of the rank that leads counts where the launcher says 0; without one the run has failed."""
+    monkeypatch.setattr(world, "mpirun_command", lambda ranks, program: ["sh", "-c", played])
+
+    assert world.start_ranks(2, ["run", "job.yaml"], tmp_path) == code
+    assert list(tmp_path.iterdir()) == []
+    assert ("no rank said that the run has ended" in capsys.readouterr().err) == (code == 1)
