@@ -65,7 +65,7 @@ setup(
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["hpcmtl = hpcmtl.cli.app:main"]},
     data_files=[
-        shared("launchers", "environment.sh", "*run.sh"),  # the others set up a checkout
+        shared("launchers", "environment.sh", "leftovers.sh", "*run.sh"),  # the others set up a checkout
         shared("launchers/openmpi5", "*"),
         shared("slurm", "*.sbatch"),
     ],

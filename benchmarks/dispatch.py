@@ -121,15 +121,27 @@ def as_rank(out: Path, layers: int) -> None:
     if world.rank == 0:
         write_job(out.parent, layers)
     world.barrier()
-    pipeline.scheduler_for = lambda *_: Mover()  # type: ignore[assignment]
+    import_module("hpcmtl.pipeline.attempt").scheduler_for = lambda *_: Mover()  # type: ignore[attr-defined]
     control = watch(notes)
     began = time.monotonic()
     result = pipeline.run(out.parent / "job.yaml", pipeline.RunOptions(out.parent / "runs"), world)
     wall = time.monotonic() - began
     assert result.status == "complete", result
+    if world.rank == 0:
+        check_moves(next((out.parent / "runs").iterdir()))
     every = world.gather((dict(notes.ended), {layer: dict(parts) for layer, parts in notes.took.items()}))
     if every is not None:
         out.write_text(json.dumps({**moves_of(every, layers), "control_cpu": control() / wall}), encoding="utf-8")
+
+
+def check_moves(run: Path) -> None:
+    """See to it that what is measured has happened: every layer ran on other ranks than the one before."""
+    from hpcmtl.results.ledger import read
+
+    starts = [event for event in read(run / "events.jsonl") if event["event"] == "layer_started"]
+    blocks = [range(event["first_rank"], event["first_rank"] + event["ranks"]) for event in starts]
+    wanted = list(itertools.islice(itertools.cycle(BLOCKS), len(blocks)))
+    assert blocks == wanted, f"layers ran on {blocks[:4]} ..., not on {wanted[:4]} ..."
 
 
 def watch(notes: Notes) -> Callable[[], float]:

@@ -4,8 +4,9 @@ usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--j
 
 The rivals: a shell loop of one mpirun a task on all ranks; one MPI job with one task after the other on all ranks; with
 barriers between the depths of the graph; with one rank a task; and mpi4py.futures, each task on one of as many workers.
-All rivals and hpcmtl are run in turn, in so many rounds; times are of the whole command, from its start to its end, and
-a ratio above 1 means that hpcmtl was faster. `prediction` is the plan's makespan over what the layers really took.
+All rivals and hpcmtl are run in turn, in so many rounds, there and back; times are of the whole command, from its start
+to its end, and a ratio above 1 means that hpcmtl was faster. `prediction` is the plan's makespan over what the layers
+really took.
 """
 
 from __future__ import annotations
@@ -82,14 +83,16 @@ def compared(job: Path, ranks: int, rounds: int) -> dict[str, list[float]]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     seconds |= {"prediction": [], "prediction, measured": []}
+    order = list(ways.items())
     for _ in range(rounds):
-        for name, way in ways.items():
+        for name, way in order:
             start = time.perf_counter()
             run = way()
             seconds[name].append(time.perf_counter() - start)
             if name == "hpcmtl":
                 assert run is not None
                 first = run
+        order.reverse()  # who comes first has the machine as another program left it
         again = hpcmtl(job, ranks, "variable", "--measured", str(first))
         seconds["prediction"].append(predicted(first))
         seconds["prediction, measured"].append(predicted(again))

@@ -80,8 +80,8 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
     from hpcmtl.communicators.mpi import world as mpi_world
 
     sys.path.insert(0, str(HERE))
-    pipeline, world, open_groups = import_module("hpcmtl.pipeline.run"), mpi_world(), count_groups()
-    pipeline.scheduler_for = restless(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
+    attempt, world, open_groups = import_module("hpcmtl.pipeline.attempt"), mpi_world(), count_groups()
+    attempt.scheduler_for = restless(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
     import_module("hpcmtl.dispatch.desk").SECONDS_BETWEEN_LOOKS = 0.05  # type: ignore[attr-defined]
     if world.rank == 0:
         write_data(out.parent / "data.h5")
@@ -101,6 +101,8 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
     found["growth"] = growth[0]
     if growth[0] > GROWTH_BYTES or growth[1] > 0 or growth[2] > 0:
         found["wrong"].append(f"a rank grew by {growth} bytes, descriptors and threads a family")
+    if not found["moves"] and graphs > 1:
+        found["wrong"].append("no task ever moved: this has not tried what it is for")
     if world.rank == 0:
         out.write_text(json.dumps(found), encoding="utf-8")
 
@@ -184,7 +186,7 @@ def restless(chance: Generator) -> Any:
                 return column, first
             return int(chance.choice(np.flatnonzero(self._problem.allowed[i]))), -1
 
-    def choose(graph: Any, plan: Any, measurements: Any = ()) -> Any:
+    def choose(graph: Any, plan: Any, measurements: Any = (), _limit: Any = None) -> Any:
         usual = scheduler_for(graph, plan, measurements)
         return Restless(graph, plan, measurements) if isinstance(usual, Foresight) else usual
 

@@ -6,6 +6,8 @@ set -euo pipefail
 
 # shellcheck source=launchers/environment.sh
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+# shellcheck source=launchers/leftovers.sh
+. "$here/leftovers.sh"
 
 read_command "$@"
 share_cores
@@ -25,12 +27,5 @@ if [ "${HPCMTL_FT:-1}" != 0 ] && [ "$ranks" -gt 1 ] && "$mpirun" --version 2>&1 
 fi
 for name in $(passed_on); do flags+=(-x "$name"); done
 
-# mpirun keeps its files in <temporary folder>/ompi.<its process number> and ends with 213 ("The PMIx server's listener
-# thread failed to start") where one that was killed has left its own under the same number, which it will have: exec
-# keeps it.
-if [ -e "${TMPDIR:-/tmp}/ompi.$$" ] && [ -z "${HPCMTL_LAUNCH_DRY_RUN:-}" ]; then
-    PRTE_MCA_prte_tmpdir_base=$(mktemp -d "${TMPDIR:-/tmp}/hpcmtl.XXXXXX")
-    export PRTE_MCA_prte_tmpdir_base
-fi
-
+[ -n "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || avoid_leftovers
 start "$mpirun" -np "$ranks" "${flags[@]}" "${program[@]}"

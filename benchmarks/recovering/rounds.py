@@ -99,6 +99,8 @@ def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict
         return f"it ended with {code} by itself: {attempt.said}", False
     assert moment is not None
     found["kills"][moment.kind] += 1
+    if struck and run.complete:  # the kill came after the record: whether that is true is for `differences` to say
+        return "", True
     if moment.task:
         found["lost"].append(moment.step - run.newest(moment.task))
     return (f"it was killed, but its record says complete (exit code {code})" if run.complete else ""), False

@@ -26,8 +26,9 @@ def add(
 ) -> None:
     """Add tasks to a running job; they are checked together with it, here and by the job."""
     from hpcmtl.pipeline.addition import joined, read_addition
-    from hpcmtl.pipeline.ask import check, find_run, job_of
+    from hpcmtl.pipeline.ask import check, job_of
     from hpcmtl.pipeline.prepare import plan, prepare
+    from hpcmtl.results.find import find_run
     from hpcmtl.results.requests import new_request
 
     directory = find_run(run, runs)

@@ -23,7 +23,10 @@ Measured = Annotated[
 ]
 NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost, instead of going on without.")]
 Run = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Run directory, or its name under --runs.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="RUN", help="Run directory, its name under --runs, a job's name, or latest.", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RunsDirectory = Annotated[Path, typer.Option("--runs", help="Directory in which the run directory is made.")]

@@ -27,8 +27,8 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """End a task of a running job, what needs it is skipped; without TASK end the job, with checkpoints."""
-    from hpcmtl.pipeline.ask import find_run
     from hpcmtl.pipeline.cancel import cancel_job
+    from hpcmtl.results.find import find_run
     from hpcmtl.results.requests import new_request
     from hpcmtl.results.strictjson import to_json
 

@@ -42,15 +42,16 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the batch output of a run, else the log of rank 0; or that of a rank, or what all ranks say of a task."""
+    from hpcmtl.results.find import find_run
     from hpcmtl.results.logfiles import LogReader, Wanted
-    from hpcmtl.results.rundir import RunDirectory
-    from hpcmtl.results.status import find_run, read_status
+    from hpcmtl.results.status import read_status
 
-    path = find_run(run, runs)
+    directory = find_run(run, runs)
+    path = directory.path
     known = read_status(path)["tasks"]
     if task is not None and known and task not in known:
         raise InputError([Problem(f"{path}: --task {task}", f"there is no such task{nearest(task, known)}")])
-    reader = LogReader(RunDirectory(path), Wanted(rank, task or ""))
+    reader = LogReader(directory, Wanted(rank, task or ""))
     reader.require()
     first = reader.read(last=not follow)
     _print(first if tail is None else first[len(first) - min(tail, len(first)) :], as_json=as_json)

@@ -64,7 +64,7 @@ def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
     """Go on with a run that was stopped or died, on any number of ranks; finished tasks are not run again."""
     from hpcmtl.cli.world import be_rank, print_result, start_ranks
     from hpcmtl.launch.environment import inside_mpi
-    from hpcmtl.pipeline.ask import find_run
+    from hpcmtl.results.find import find_run
 
     directory = find_run(name, runs).path
     if inside_mpi():

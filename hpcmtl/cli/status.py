@@ -33,12 +33,12 @@ def status(
 ) -> None:
     """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor MXNet."""
     from hpcmtl.pipeline.standing import standing_of
-    from hpcmtl.results.status import find_run
+    from hpcmtl.results.find import find_run
     from hpcmtl.results.strictjson import to_json
 
     if watch and as_json:
         raise typer.BadParameter("does not go with --json", param_hint="--watch")
-    path = find_run(run, runs)
+    path = find_run(run, runs).path
     found: Mapping[str, Any] = standing_of(path)
     if as_json:
         typer.echo(to_json(found, indent=2))
@@ -56,10 +56,10 @@ def wait(
 ) -> None:
     """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time."""
     from hpcmtl.pipeline.standing import looks
-    from hpcmtl.results.status import find_run
+    from hpcmtl.results.find import find_run
     from hpcmtl.results.strictjson import to_json
 
-    path = find_run(run, runs)
+    path = find_run(run, runs).path
     end = None if timeout is None else time.monotonic() + timeout
     said: object = None
     found: Mapping[str, Any] = {}

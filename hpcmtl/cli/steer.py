@@ -57,7 +57,8 @@ def unpause(
 
 def change(run: Path, runs: Path, request: Request, timeout: float, *, as_json: bool = False) -> None:
     """Check a request on a run and send it; see `send`."""
-    from hpcmtl.pipeline.ask import check, find_run
+    from hpcmtl.pipeline.ask import check
+    from hpcmtl.results.find import find_run
 
     directory = find_run(run, runs)
     check(directory, request)

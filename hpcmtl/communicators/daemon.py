@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,11 +26,13 @@ class _Process(NamedTuple):
     parent: int
 
 
+@cache
 def end_with_daemon(interval: float = SECONDS_BETWEEN_LOOKS) -> None:
     """Have this process end soon after the daemon that started it has died, by a thread; returns at once.
 
     Where ranks outlive others they outlive their daemon as well (Open MPI 5.0.11), and keep the node from whoever comes
-    next. Only for processes that a launcher has started: others may outlive their parent, a shell.
+    next. Only for processes that a launcher has started: others may outlive their parent, a shell. Once for all runs
+    of a process.
     """
     places = (_daemon(), os.getppid(), interval)
     threading.Thread(target=_watch, args=places, name="daemon-watch", daemon=True).start()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SPLIT = "split"
 CHUNK_BYTES = 1 << 20
-# Attributes live in an object header of 64 KiB; each class name takes 16 bytes of it.
+# Names of classes are an attribute, which is no place for much.
 MAX_CLASSES = 4000
 
 

@@ -114,9 +114,9 @@ def _write_array(
     # fletcher32: a chunk that is damaged later fails to read, instead of being trained on.
     dataset = file.create_dataset(name, array.shape, dtype, chunks=(rows, *array.shape[1:]), fletcher32=True)
     dataset.attrs.update({key: value for key, value in attributes.items() if key != "classes"})
-    classes = [str(label) for label in attributes.get("classes", ())]
-    if classes:
-        dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
+    classes = [str(label).encode() for label in attributes.get("classes", ())]
+    if classes:  # of fixed length: libhdf5 2.0 can loop for ever in a damaged heap, where others lie
+        dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=max(*map(len, classes), 1)))
     checksum = 0
     for start in range(0, len(array), rows):
         block = np.ascontiguousarray(array[start : start + rows], dtype=dtype)
@@ -145,11 +145,13 @@ def open_sealed(path: Path) -> Iterator[h5py.File]:
         message = f"is truncated, unreadable or not an HDF5 file; make or copy it again ({error})"
         raise InputError([Problem(str(path), message)]) from error
     with file:
-        if not file.attrs.get("sealed", False):
+        with naming_damage(path, "its attributes"):
+            sealed, number = file.attrs.get("sealed", False), file.attrs.get("hpcmtl_format")
+        if not sealed:
             message = "is not sealed: its writer did not finish, or was not write_dataset_file; write it again"
             raise InputError([Problem(str(path), message)])
-        if file.attrs.get("hpcmtl_format") != FORMAT:
-            message = f"has format {file.attrs.get('hpcmtl_format')}; this hpcmtl reads format {FORMAT}"
+        if number != FORMAT:
+            message = f"has format {number}; this hpcmtl reads format {FORMAT}"
             raise InputError([Problem(str(path), message)])
         yield file
 
@@ -170,11 +172,11 @@ def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
     Raises:
         InputError: there is none of that name.
     """
-    if name not in file:
-        message = f"there is no such dataset{nearest(name, (known for known in file if known != SPLIT))}"
-        raise InputError([Problem(f"{path}: {name}", message)])
     with naming_damage(path, name):
-        return file[name]
+        if name in file:
+            return file[name]
+        known = [known for known in file if known != SPLIT]
+    raise InputError([Problem(f"{path}: {name}", f"there is no such dataset{nearest(name, known)}")])
 
 
 def describe(path: str | os.PathLike[str]) -> FileDescription:
@@ -199,7 +201,7 @@ def _version(path: Path) -> tuple[int, ...]:
 # Each layer asks again, and what is sealed does not change: to open a file takes some milliseconds.
 @lru_cache(maxsize=256)
 def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa: ARG001 - a part of the cache's key
-    with open_sealed(path) as file:
+    with open_sealed(path) as file, naming_damage(path, "what describes it"):
         items = {name: find_dataset(file, path, name) for name in file}
         others = [name for name, item in items.items() if not isinstance(item, h5py.Dataset)]
         problems = [Problem(f"{path}: {name}", "is not an array; the format knows nothing else") for name in others]
@@ -226,8 +228,8 @@ def _describe_dataset(name: str, dataset: h5py.Dataset) -> DatasetDescription:
 
 def class_names(dataset: h5py.Dataset) -> tuple[str, ...] | None:
     """Return the names of the classes of a dataset, None if it has none."""
-    classes = dataset.attrs.get("classes")
-    return None if classes is None else tuple(str(label) for label in classes)
+    classes = dataset.attrs.get("classes", ())
+    return tuple(label.decode() if isinstance(label, bytes) else str(label) for label in classes) or None
 
 
 def delivered_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
@@ -248,7 +250,8 @@ def check_finite(path: str | os.PathLike[str], names: Iterable[str]) -> None:
         problems = []
         for name in names:
             try:
-                problems += _stored_value_problems(path, name, find_dataset(file, path, name))
+                with naming_damage(path, name):
+                    problems += _stored_value_problems(path, name, find_dataset(file, path, name))
             except InputError as error:  # datasets are few, and each has its say
                 problems += error.problems
     if problems:
@@ -260,8 +263,7 @@ def _stored_value_problems(path: Path, name: str, dataset: h5py.Dataset) -> list
     classes = class_names(dataset) or ()
     checksum = 0
     for start in range(0, len(dataset), rows):
-        with naming_damage(path, name):
-            block = dataset[start : start + rows]
+        block = dataset[start : start + rows]
         wrong = value_problem(block, start, len(classes))
         if wrong:
             return [Problem(f"{path}: {name}", wrong)]

@@ -1,7 +1,8 @@
 """What may still begin before the time limit of a batch job, and the stop before it. Pure: the clock comes in.
 
 Training can stop with a checkpoint at any step; what else a task does is kept only when its layer has ended. Such a
-layer begins only if it is likely to end in time: else it would be run again in the next attempt, and perhaps for ever.
+layer begins only if it is likely to end in time, if need be on more ranks than planned: else it would be run again in
+the next attempt, and perhaps for ever.
 """
 
 from __future__ import annotations
@@ -48,12 +49,25 @@ class Punctual:
 
     def __init__(self, scheduler: Scheduler, limit: TimeLimit) -> None:
         self._scheduler, self._limit = scheduler, limit
-        self.extend, self.layer_ended = scheduler.extend, scheduler.layer_ended
+        self.extend, self.widen, self.layer_ended = scheduler.extend, scheduler.widen, scheduler.layer_ended
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterable[tuple[TaskState, range]]:
         """See `Scheduler`."""
-        hold_back(tasks, self._limit, now)
+        self._hold_back(tasks, now)
         return self._scheduler.starts(tasks, now)
+
+    def _hold_back(self, tasks: Mapping[str, TaskState], now: float) -> None:
+        """Note of each task whether its next layer, if it has one, could not end in time."""
+        left = self._limit.stop_at - now
+        for state in tasks.values():
+            more = state.status is None and state.layers_done + (state.running is not None) < state.plan.layers
+            state.no_time = more and state.plan.kind not in TRAINED and not self._can_end(state, left)
+
+    def _can_end(self, state: TaskState, left: float) -> bool:
+        width, seconds = _of_last_layer(state)
+        if CAUTION * seconds <= left:
+            return True
+        return left > 0 and self._scheduler.widen(state, width, left / (CAUTION * seconds))
 
 
 class Timed:
@@ -97,18 +111,11 @@ class Timed:
         return self._dispatcher.stop(f"in the {left:.0f} s that are left no layer can end of {', '.join(late)}", now)
 
 
-def hold_back(tasks: Mapping[str, TaskState], limit: TimeLimit, now: float) -> None:
-    """Note of each task whether its next layer, if it has one, could not end in time."""
-    for state in tasks.values():
-        more = state.status is None and state.layers_done + (state.running is not None) < state.plan.layers
-        late = now + CAUTION * _layer_seconds(state) > limit.stop_at
-        state.no_time = more and late and state.plan.kind not in TRAINED
-
-
-def _layer_seconds(state: TaskState) -> float:
-    """What the next layer of a task is taken to last."""
-    whole = [outcome.seconds for _, outcome in state.outcomes if not outcome.stopped]
-    return whole[-1] if whole else (state.plan.end - state.plan.start) / state.plan.layers
+def _of_last_layer(state: TaskState) -> tuple[int, float]:
+    """Ranks and seconds of the last whole layer of a task, or those planned for a layer."""
+    whole = [(width, outcome.seconds) for width, outcome in state.outcomes if not outcome.stopped]
+    plan = state.plan
+    return whole[-1] if whole else (plan.width, (plan.end - plan.start) / plan.layers)
 
 
 def _others(tasks: Mapping[str, TaskState]) -> bool:

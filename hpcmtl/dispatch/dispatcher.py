@@ -97,8 +97,9 @@ class Dispatcher:
 
     def start(self, now: float) -> list[Order]:
         """The first orders."""
-        for state in [state for state in self.tasks.values() if state.cancelled and state.status is None]:
-            self.end(state, "cancelled", "was cancelled")  # by somebody, in an earlier attempt
+        for state in self.tasks.values():
+            if state.status is None:  # an earlier attempt may have been killed before it could say so
+                self._end_if_over(state)
         return self.go_on(now)
 
     def handle(self, report: Report, now: float) -> list[Order]:
@@ -183,13 +184,15 @@ class Dispatcher:
             if state.layers_done == state.plan.layers:
                 state.home = None if running.torn else running.block.start
                 state.held = None  # its ranks close the session themselves after the last layer
-            if state.cancelled:
-                orders += self.end(state, "cancelled", "was cancelled")
-            elif state.layers_done == state.plan.layers:
-                self.end(state, "complete")
-            elif (state.paused or running.torn) and state.held:
+            orders += self._end_if_over(state)
+            if state.status is None and (state.paused or running.torn) and state.held:
                 orders += self._release(state, state.held)
         return [*orders, *self._skip_hopeless(), *self.go_on(now)]
+
+    def _end_if_over(self, state: TaskState) -> list[Order]:
+        if state.cancelled:
+            return self.end(state, "cancelled", "was cancelled")
+        return self.end(state, "complete") if state.layers_done == state.plan.layers else []
 
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> list[Order]:
         """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
@@ -282,14 +285,8 @@ class Dispatcher:
         where = (block.start, len(block), state.steps)
         more = (state.rate, homes(self.tasks, state), self._starts)
         command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where, *more)
-        self._observer.record(
-            "layer_started",
-            task=command.task,
-            layer=command.layer,
-            layers=command.layers,
-            first_rank=command.first_rank,
-            ranks=command.width,
-        )
+        told = {"layer": command.layer, "layers": command.layers, "first_rank": block.start, "ranks": len(block)}
+        self._observer.record("layer_started", task=command.task, **told)
         return [*orders, Order(block, command)]
 
     def _release(self, state: TaskState, block: range) -> list[Order]:

@@ -77,6 +77,7 @@ class Foresight:
         if self._stragglers.ranks != plan.ranks:  # some were lost: the others are numbered anew, and all are to be used
             self._machine, self._stragglers, self._surprised = plan.machine, Stragglers(plan.ranks), True
         self._predict()
+        self._widened: dict[str, int] = {}  # task -> column of the width of its next layer, where time presses
         widths = np.array([task.width for task in plan.tasks])
         self._columns: Ints = np.searchsorted(self._problem.widths, widths)
 
@@ -94,7 +95,7 @@ class Foresight:
         release, busy = self._release(states, now)[left], self._busy(states, now)
         classes = np.array([states[i].priority_class for i in left.tolist()], dtype=np.int64)
         rest = replace(self._problem.part(left, 0.0, release), priority=classes)
-        rest = self._pinned(rest, left, states)
+        rest = self._pressed(self._pinned(rest, left, states), left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if anew:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
@@ -127,6 +128,19 @@ class Foresight:
         self._stragglers.note(running.block, self._measured[-1], now)
         slow = self._slow_ranks(now)
         return {"predicted_seconds": predicted, **({"slow_ranks": slow} if slow else {})}
+
+    def widen(self, state: TaskState, width: int, part: float) -> bool:
+        """See `Scheduler`."""
+        i, same_place = self._graph.index[state.plan.name], self._problem.rules.same_place
+        if same_place is not None and (same_place[i] >= 0 or i in same_place):
+            return False
+        times, here = self._problem.times[i], int(np.searchsorted(self._problem.widths, width))
+        if here >= len(times) or not np.isfinite(times[here]):  # a width of other days: when there were more ranks
+            return False
+        quick = here + 1 + np.flatnonzero(times[here + 1 :] <= part * times[here])
+        if len(quick):
+            self._widened[state.plan.name] = int(quick[0])
+        return bool(len(quick))
 
     def _slow_ranks(self, now: float) -> list[int]:
         """The ranks that have become slow; from now on the plan knows."""
@@ -192,13 +206,23 @@ class Foresight:
                 self._columns[i], pinned[k] = column, block.start
         return replace(rest, times=times, rules=replace(rest.rules, pinned=pinned))
 
+    def _pressed(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
+        """Keep the tasks that time presses from groups that are too narrow for that, see `widen`."""
+        if not self._widened:  # as nearly always, and this is done at every event
+            return rest
+        times = rest.times.copy()
+        for k, i in enumerate(left.tolist()):
+            column = self._widened.get(states[i].plan.name, 0)
+            times[k, :column], self._columns[i] = np.inf, max(int(self._columns[i]), column)
+        return replace(rest, times=times)
+
     def _where_it_is(self, state: TaskState, i: int) -> tuple[int, int]:
-        """The width that a task should have, and the first rank that it should stay at.
+        """The column of the width that a task should have, and the first rank that it should stay at.
 
         It is left where it is, unless a move ends it sooner with the cost of moving.
         """
-        column = int(self._columns[i])
-        if state.held is None:
+        column, needed = int(self._columns[i]), self._widened.get(state.plan.name, 0)
+        if state.held is None or len(state.held) < self._problem.widths[needed]:
             return column, -1
         here = int(np.searchsorted(self._problem.widths, len(state.held)))
         times, part = self._problem.times[i], _layers_left(state) / state.plan.layers

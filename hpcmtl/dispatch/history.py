@@ -19,6 +19,7 @@ class Past:
     """What has become of one task.
 
     Attributes:
+        layers: into which it was cut when it last ran; 0 if it has not.
         layers_done: finished layers.
         complete: whether it is.
         cancelled: whether somebody cancelled it.
@@ -28,6 +29,7 @@ class Past:
         outcomes: of the layers that were run, with their widths.
     """
 
+    layers: int = 0
     layers_done: int = 0
     complete: bool = False
     cancelled: bool = False
@@ -67,7 +69,9 @@ def history_of(events: Iterable[Mapping[str, Any]]) -> History:
 
 
 def _take(past: Past, event: str, fields: Mapping[str, Any]) -> None:
-    if event in {"layer_ended", "layer_stopped"}:
+    if event == "layer_started":
+        past.layers = fields["layers"]
+    elif event in {"layer_ended", "layer_stopped"}:
         past.outcomes.append((fields["ranks"], outcome_told(fields)))
         if event == "layer_ended":
             past.layers_done = fields["layer"] + 1
@@ -99,5 +103,5 @@ def go_on_from(state: TaskState, past: Past) -> None:
         state.plan = replace(state.plan, job_priority=past.priority)
     if past.complete:
         state.layers_done, state.status = layers, "complete"
-    else:  # after its last layer a task is complete, unless the run was killed in that moment
-        state.layers_done = min(past.layers_done, layers - 1)
+    else:  # another policy may cut the task into other layers: then only running the last one tells that it is complete
+        state.layers_done = min(past.layers_done, layers if past.layers == layers else layers - 1)

@@ -73,6 +73,10 @@ class InOrder:
         taken = self._problem.places.taken(self._graph.index[state.plan.name], block)
         return ((1 << len(taken)) - 1) << taken.start
 
+    def widen(self, state: TaskState, width: int, part: float) -> bool:  # noqa: ARG002 - widths are the plan's
+        """See `Scheduler`."""
+        return False
+
     def layer_ended(
         self,
         state: TaskState,  # noqa: ARG002 - nothing is learnt

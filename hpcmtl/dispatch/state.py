@@ -169,6 +169,16 @@ class Scheduler(Protocol):
         """Go on with a graph and a plan of more tasks; those that were there keep their names and layers."""
         ...
 
+    def widen(self, state: TaskState, width: int, part: float) -> bool:
+        """Have the next layer of a task run on more ranks, since time presses; say whether that can be.
+
+        Args:
+            state: of the task.
+            width: ranks with which it would take too long.
+            part: of the time that it takes with so many, that it may take.
+        """
+        ...
+
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
         """Take note of what a layer took; return what the ledger should know of the conclusions."""
         ...

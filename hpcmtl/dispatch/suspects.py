@@ -52,6 +52,11 @@ class Watch:
         return PATIENCE * self._interval
 
     @property
+    def watched(self) -> frozenset[int]:
+        """Who should be heard of."""
+        return frozenset(self._heard)
+
+    @property
     def suspects(self) -> frozenset[int]:
         """The ranks that are suspect now."""
         return frozenset(self._suspect)

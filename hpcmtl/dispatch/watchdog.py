@@ -71,10 +71,6 @@ class Watchdog:
         self._limit = limit
         self._condemned: dict[int, float] = {}  # rank -> when
 
-    def among(self, survivors: Sequence[int]) -> Watchdog:
-        """The watchdog of the ranks that are left, see `survivors`; whoever was condemned is among the lost."""
-        return Watchdog([self._hosts[rank] for rank in survivors], self._limit)
-
     def look(self, silent: Mapping[int, tuple[float, float]], now: float) -> list[Hung]:
         """The ranks that are taken for dead since the last look, each named once.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-FORMAT = 2
+FORMAT = 3
 
 
 class DamagedFileError(HpcmtlError):
@@ -64,13 +65,16 @@ def seal(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[
         facts: what is known about them (task, layer, step, ...).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    described = {name: _description(array) for name, array in arrays.items()}
-    manifest = json.dumps({"facts": dict(facts), "arrays": described}, sort_keys=True)
-    with new_file(path) as file:
+    # Checksums are made beside the writing, which waits for the disk: else they are a third of the time.
+    with ThreadPoolExecutor(1, "checksums") as pool, new_file(path) as file:
+        descriptions = pool.map(_description, arrays.values())
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
-        file.attrs["manifest"] = manifest
-        file.attrs["manifest_crc32"] = zlib.crc32(manifest.encode())
+        described = dict(zip(arrays, descriptions, strict=True))
+        manifest = json.dumps({"facts": dict(facts), "arrays": described}, sort_keys=True).encode()
+        # Of fixed length: strings of variable length lie in a heap, and libhdf5 2.0 can loop for ever in a damaged one.
+        file.attrs["manifest"] = np.bytes_(manifest)
+        file.attrs["manifest_crc32"] = zlib.crc32(manifest)
         file.attrs["hpcmtl_sealed"] = FORMAT
 
 
@@ -93,10 +97,10 @@ def read_sealed(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:
 def _read(path: Path, file: h5py.File, prefix: str) -> tuple[Arrays, dict[str, Any]]:
     if file.attrs.get("hpcmtl_sealed") != FORMAT:
         raise DamagedFileError(f"{path} is not sealed: its writer did not finish, or was of another version")
-    text = file.attrs["manifest"]
-    if zlib.crc32(text.encode()) != file.attrs["manifest_crc32"]:
+    written = bytes(file.attrs["manifest"])
+    if zlib.crc32(written) != file.attrs["manifest_crc32"]:
         raise DamagedFileError(f"{path}: its manifest differs from its checksum; the file was changed or damaged")
-    manifest = json.loads(text)
+    manifest = json.loads(written)
     arrays: Arrays = {}
     for name, expected in manifest["arrays"].items():
         if name.startswith(prefix):

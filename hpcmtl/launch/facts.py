@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +93,15 @@ def born_at(pid: int) -> float | None:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
         return None
+
+
+def waits_for_disk(pid: int) -> bool:
+    """Whether a thread of a process of this node is in a call that nothing interrupts: as if a disk did not answer."""
+    states = []
+    for file in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            states.append(file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0])
+    return "D" in states
 
 
 def visible_gpus(environ: Mapping[str, str] = os.environ, driver: Path = _DRIVER) -> int:

@@ -12,27 +12,12 @@ from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
 from hpcmtl.results.ledger import read
 from hpcmtl.results.record import last_attempt, record_of
 from hpcmtl.results.requests import read_answer, submit, withdraw
-from hpcmtl.results.rundir import RunDirectory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hpcmtl.results.requests import Answer, Request
+    from hpcmtl.results.rundir import RunDirectory
 
 _SECONDS_BETWEEN_LOOKS = 0.1
-
-
-def find_run(name: Path, runs: Path) -> RunDirectory:
-    """A run by its directory, or by its name under `runs`.
-
-    Raises:
-        InputError: there is no such run.
-    """
-    for path in (name, runs / name):
-        if (path / "job.yaml").is_file():
-            return RunDirectory(path)
-    there = [entry.parent.name for entry in runs.glob("*/job.yaml")]
-    raise InputError([Problem(str(name), f"this is no run, nor the name of one in {runs}{nearest(str(name), there)}")])
 
 
 def job_of(run: RunDirectory) -> dict[str, Any]:

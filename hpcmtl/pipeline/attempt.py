@@ -17,7 +17,6 @@ from hpcmtl.dispatch.desk import Desk
 from hpcmtl.dispatch.dispatcher import Dispatcher
 from hpcmtl.dispatch.heartbeat import Heart
 from hpcmtl.dispatch.scheduler import scheduler_for
-from hpcmtl.dispatch.watchdog import Watchdog
 from hpcmtl.exchange.handover import Handover
 from hpcmtl.exchange.shelf import Shelf
 from hpcmtl.launch.environment import (
@@ -116,9 +115,7 @@ def dispatch(world: Communicator, boxes: Mailboxes, planned: Planned, framework:
     handover = Handover(control_comm, answers, Shelf(planned.prepared.job.artifact_memory))
 
     def on_this_rank(listener: RunObserver | None, helm: tuple[Dispatcher, Desk] | None = None) -> None:
-        hosts = planned.facts.hosts
-        watchdog = None if listener is None else Watchdog(hosts, planned.hung)
-        heart = Heart(control_comm, hosts, planned.heartbeat, listener, watchdog)
+        heart = Heart(control_comm, planned.facts.hosts, planned.heartbeat, listener, planned.hung)
         work(world, Crew(control_comm, boxes, growing, framework, handover, heart, helm, planned.limit))
 
     if world.rank == 0:

@@ -6,11 +6,12 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.dispatch.lookout import rank_in_words
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.progress import open_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -88,19 +89,3 @@ class RunObserver:
 
 
 _OF_RANKS = frozenset({"rank_suspect", "rank_back", "rank_hung", "rank_lost", "world_shrunk"})
-
-
-def rank_in_words(event: str, fields: Mapping[str, Any]) -> str:
-    """Say that a rank is suspect, back, taken for dead or lost, and what it was at; or how many are left."""
-    if event == "world_shrunk":
-        return f"the run goes on with {fields['ranks']} ranks, numbered anew"
-    if event == "rank_hung":
-        silence = f"no beat for {fields['seconds']:.0f} s"
-        return f"rank {fields['rank']} on {fields['host']} hangs: {silence}; taken for dead, at {fields['doing']}"
-    at = f"at task {fields['task']}, layer {fields['layer']}" if "task" in fields else "waiting for work"
-    at += f", step {fields['step']}" if fields.get("step") else ""
-    if event == "rank_lost":
-        return f"rank {fields['rank']} on {fields['host']} was lost; last heard of it was {at}"
-    if event == "rank_back":
-        return f"rank {fields['rank']} is back after {fields['seconds']:.0f} s without a beat"
-    return f"rank {fields['rank']}: no beat for {fields['seconds']:.0f} s, it was {at}; is its node well?"

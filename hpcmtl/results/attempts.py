@@ -149,8 +149,9 @@ def where_it_goes_on(run: Path) -> str:
         f"layer {task['layers_done'] + 1} of {name}"
         for name, task in tasks.items()
         if task["status"] not in _ENDED and (task["layers_done"] or task["ranks"])
+        if task["layers_done"] < task["layers"]
     ]
-    if not begun and any(task["status"] in _ENDED for task in tasks.values()):
+    if not begun and any(task["status"] in _ENDED or task["layers_done"] for task in tasks.values()):
         return "the tasks that are left"
     more = f" and {len(begun) - _NAMED} more" if len(begun) > _NAMED else ""
     return (", ".join(begun[:_NAMED]) + more) or "the start"

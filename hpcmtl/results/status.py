@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.board import Board
+from hpcmtl.results.find import begun
 from hpcmtl.results.ledger import read, understanding
 from hpcmtl.results.live import live_of
 from hpcmtl.results.record import last_attempt, record_of
@@ -73,7 +74,7 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     live = live_of(_json(run.status_file) or {})
     for progress in live.progress:
         board.progressed(progress)
-    heard = max(live.written, board.latest) or (0.0 if submission else _begun(run) / 1e9)
+    heard = max(live.written, board.latest) or (0.0 if submission else begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
     patience = PATIENCE * live.seconds_between_beats
     silent = not board.ended and age is not None and age > patience
@@ -88,33 +89,6 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
         "nodes": [_aged(node, now - live.written, patience) for node in live.nodes],
         "rank_beats": [_aged(beat, now - live.written, patience) for beat in live.rank_beats],
     }
-
-
-def find_run(name: Path, runs: Path) -> Path:
-    """The run directory that a person means: a path, a job's name for its newest run under `runs`, or ``latest``.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name.is_dir():
-        return name
-    if name.name == str(name) and runs.is_dir():
-        pattern = "*" if str(name) == "latest" else f"{name}-{'[0-9]' * 8}-{'[0-9]' * 6}*"
-        found = [(begun, path) for path in runs.glob(pattern) if (begun := _begun(RunDirectory(path)))]
-        if found:
-            return max(found, key=lambda pair: (pair[0], pair[1].name))[1]
-    message = f"no such run directory, and no run of that name in {runs}/; give a run directory, a job's name or latest"
-    raise InputError([Problem(str(name), message)])
-
-
-def _begun(run: RunDirectory) -> int:
-    """Nanoseconds since 1970 at which a run was planned or submitted; 0 for what is no run."""
-    for file in (run.plan_file, *([run.submission_file] if run.job_file.exists() else [])):  # else it is a sweep's
-        try:
-            return file.stat().st_mtime_ns
-        except OSError:
-            continue
-    return 0
 
 
 def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_what_is_no_run(run, tmp_path, monkeypatch, capsys):
     refused = [said(monkeypatch, capsys, *words) for words in ([tmp_path], ["large"], ["--watch", "--json"])]
 
     assert [code for code, _, _ in refused] == [2, 2, 2]
-    assert "no run directory: it has neither plan.json nor events.jsonl" in refused[0][2]
+    assert "this is no run directory" in refused[0][2]
     assert "no run of that name in runs" in refused[1][2]
 
 

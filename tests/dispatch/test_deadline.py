@@ -3,12 +3,14 @@
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.dispatch.deadline import CAUTION, TimeLimit
+from hpcmtl.dispatch.deadline import CAUTION, RESERVE_SHARE, TimeLimit
 from hpcmtl.taskgraph.graph import TaskGraph
+from hpcmtl.training.session import LayerOutcome
 
 
 def with_kinds(graph, kinds):
@@ -30,7 +32,8 @@ def test_nothing_begins_that_would_be_lost(case, policy, seed, data):
             super().record(event, **fields)
             if event == "layer_started":
                 outcomes = self.dispatcher.tasks[fields["task"]].outcomes
-                begun.append((fields["task"], self.now, outcomes[-1][1].seconds if outcomes else 0.0))
+                before = [outcome.seconds for ranks, outcome in outcomes[-1:] if ranks >= fields["ranks"]]
+                begun.append((fields["task"], self.now, sum(before)))
 
     simulation = Watched((with_kinds(graph, kinds), ranks), policy, random.Random(seed), seconds_left=limit.end).run()
     reasons = [fields["reason"] for event, fields in simulation.events if event == "stopping"]
@@ -58,6 +61,41 @@ def test_what_fits_goes_first():
     assert simulation.statuses() == {"long": None, "short": "complete", "after": None}
     assert len(reasons) == 1
     assert reasons[0].endswith("s that are left no layer can end of long")
+
+
+@pytest.mark.parametrize(("part", "expected"), [(1.01, 1), (0.96, 2), (0.94, 3), (0.5, None)])
+def test_more_ranks_where_time_presses(part, expected):
+    """A layer that would end too late on the one rank that was planned runs on more, or not at all."""
+    graph = with_kinds(graph_of({"other": (4, 1), "pressed": (1, 1)}), {"pressed": "predict"})
+    plan = Simulation((graph, 4)).dispatcher.tasks["pressed"].plan
+    left = part * CAUTION * (plan.end - plan.start)
+    simulation = Simulation((graph, 4), seconds_left=left / (1 - RESERVE_SHARE)).run()
+
+    assert plan.width == 1
+    assert [each.width for each in simulation.started if each.task == "pressed"] == ([expected] if expected else [])
+
+
+def test_a_width_of_other_days_is_no_measure():
+    """A layer that ran on more ranks than there are now is held back where time presses, not planned by that width."""
+    graph = with_kinds(graph_of({"other": (4, 1), "pressed": (2, 1)}), {"pressed": "predict"})
+    simulation = Simulation((graph, 3), seconds_left=100.0)
+    state = simulation.dispatcher.tasks["pressed"]
+    state.layers_done, state.outcomes = 1, [(4, LayerOutcome(10, 1.0, 10.0, 100.0))]
+    simulation.steersman.start(0.0)
+
+    assert state.no_time
+    assert state.running is None
+
+
+def test_a_pressed_layer_waits_for_ranks_enough():
+    """A layer that needs more ranks to end in time does not start on fewer, though these are free."""
+    graph = with_kinds(graph_of({"other": (1, 2), "pressed": (1, 1)}), {"pressed": "predict"})
+    plan = Simulation((graph, 3)).dispatcher.tasks["pressed"].plan
+    left = 0.96 * CAUTION * (plan.end - plan.start)
+    simulation = Simulation((graph, 3), seconds_left=left / (1 - RESERVE_SHARE)).run()
+
+    assert plan.width == 1
+    assert {each.width for each in simulation.started if each.task == "pressed"} <= {2, 3}
 
 
 def test_the_job_stops_by_itself_before_its_limit():

@@ -153,15 +153,29 @@ def test_a_run_that_was_cut_off_anywhere_goes_on(case, policy, chance, stop_afte
     again = (graph, max(ranks - data.draw(st.integers(0, 2)), *(task.min_ranks for task in graph.tasks)))
     second = Simulation(again, policy, chance, past=history_of(kept).tasks).run()
     done = [(event["task"], event["layer"]) for event in kept if event["event"] == "layer_ended"]
-    complete = {event["task"] for event in kept if event["event"] == "task_ended"}
-    last = {(task.name, task.layers - 1) for task in graph.tasks if task.name not in complete}
+    ends = [event["task"] for event in kept if event["event"] == "task_ended"]
+    ends += [fields["task"] for event, fields in second.events if event == "task_ended"]
 
     assert set(second.statuses().values()) == {"complete"}
+    assert sorted(ends) == sorted(task.name for task in graph.tasks)  # each said once
     for task in graph.tasks:
         for layer in range(task.layers):
-            repeated = (task.name, layer) in last and (task.name, layer) in done  # killed before it was complete
-            assert ((task.name, layer) in done) + layers_of(second)[task.name].count(layer) == 1 + repeated
+            assert ((task.name, layer) in done) + layers_of(second)[task.name].count(layer) == 1
     assert [rank.ends for rank in second.ranks] == [1] * again[1]
+
+
+@pytest.mark.parametrize(("cut", "begun"), [(2, [1]), (4, []), (8, [4, 5, 6, 7])])
+def test_other_layers_than_before(cut, begun):
+    """A task that was cut into four, all done, is complete; cut otherwise its last layer at least has to say so."""
+    told = [{"event": "layer_started", "task": "t", "layers": 4}]
+    told += [
+        {"event": "layer_ended", "task": "t", "layer": layer, "ranks": 1, "steps": 1, "rows": 1} for layer in range(4)
+    ]
+    past = history_of([{**event, "step_seconds": 1.0, "seconds": 1.0} for event in told]).tasks
+    simulation = Simulation((graph_of({"t": (cut, 1)}), 2), past=past).run()
+
+    assert simulation.statuses() == {"t": "complete"}
+    assert layers_of(simulation)["t"] == begun
 
 
 @given(cases(), st.sampled_from(["sequential", "one_rank"]), CHANCE)

@@ -66,15 +66,6 @@ def test_a_process_that_does_not_die():
         dog.look(silent(r3=80.0), SECONDS_TO_DIE + 0.1)
 
 
-def test_a_process_that_died_and_was_left_behind():
-    """Where the others go on without a condemned rank, numbered anew, nothing is expected of its number any more."""
-    dog = Watchdog(HOSTS, 60.0)
-    dog.look(silent(r3=61.0), 0.0)
-    smaller = dog.among([0, 1, 2, 4, 5])
-
-    assert smaller.look(silent(r3=61.0), SECONDS_TO_DIE + 1) == [Hung(3, "b", 91.0, 2)]
-
-
 def test_the_right_process_is_killed():
     """A stopped process is killed; one that has its number but began at another time is spared."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:

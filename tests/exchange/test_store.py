@@ -133,6 +133,14 @@ def test_a_changed_array_is_named(sealed):
         read_sealed(sealed)
 
 
+def test_many_long_names(tmp_path):
+    """What describes the arrays may take more than the 64 KiB that HDF5 has for short attributes."""
+    arrays = {f"parameters/{'long' * 20}{number}.ä": np.array([number]) for number in range(1000)}
+    seal(tmp_path / "many.h5", arrays, FACTS)
+
+    assert same(read_sealed(tmp_path / "many.h5")[0], arrays)
+
+
 @settings(max_examples=120)
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 def test_no_flipped_byte_goes_unseen(tmp_path, place, mask):

@@ -72,11 +72,12 @@ def test_too_few_are_left(start):
     assert run.leftovers() == []
 
 
-def test_rank_0(start):
-    """Without rank 0 the lowest that lives leads on from the ledger, with the same weights and one truthful record."""
+@pytest.mark.parametrize("fault", ["kill", "stop"])
+def test_rank_0(start, fault):
+    """Without rank 0, or if it hangs, the lowest that lives leads on from the ledger, with the same weights, truly."""
     sound, run = (
-        start(job_of(3, 1), by_mpirun(4), env={"HPCMTL_FAULT": fault}).finish(120)
-        for fault in ("", "kill:rank=0,layer=1,step=1")
+        start(job_of(3, 1), by_mpirun(4), env={"HPCMTL_FAULT": fault, **IMPATIENT}).finish(120)
+        for fault in ("", f"{fault}:rank=0,layer=1,step=1")
     )
     layers = [(each["task"], each["layer"]) for each in of_kind(run, "layer_ended")]
     expected, found = sound.arrays("digit"), run.arrays("digit")
@@ -89,6 +90,7 @@ def test_rank_0(start):
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert "rank 0 was lost" in run.stderr
+    assert ("hangs: no beat for" in run.stderr) == (fault == "stop")
     assert run.stdout.count("digit") == 1
     assert run.leftovers() == []
 

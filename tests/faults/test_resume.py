@@ -128,4 +128,4 @@ def test_a_run_that_has_not_begun(start, tmp_path):
     assert again.returncode == 0, again.said
     assert (run.folder / "results.json").exists()
     assert nothing.returncode == 2
-    assert "this is no run" in nothing.stderr
+    assert "there is no such run directory" in nothing.stderr

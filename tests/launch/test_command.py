@@ -13,6 +13,7 @@ from hpcmtl.launch.command import mpirun_command
 
 LAUNCHERS = Path(command.__file__).parents[2] / "launchers"
 GOLDEN = Path(__file__).parent / "golden"
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # if the tests are run so
 MANY = 100_000  # more ranks than any machine has cores
 # OMPI_MCA_btl is set by the launchers themselves where there is no fast network.
 ENVIRON = {"HPCMTL_TEST": "1", "OMPI_MCA_btl": "tcp,sm,self", "OTHER": "1", "PYTHONPATH": "/x"}
@@ -130,13 +131,14 @@ def test_a_failing_rank_ends_the_launcher_with_its_code(launcher):
 
 
 @pytest.mark.mpi
-def test_what_a_killed_mpirun_left_is_no_matter(tmp_path):
+@pytest.mark.parametrize("launcher", ["mpirun.sh", "openmpi5/mpirun"])
+def test_what_a_killed_mpirun_left_is_no_matter(tmp_path, launcher):
     """A start by mpirun, which names its files by its process number, is not stopped by what that number has left."""
     make = 'mkdir "$TMPDIR/ompi.$$"; touch "$TMPDIR/ompi.$$/pmix.vm.tool"; exec "$@"'
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["sh", "-c", make, "sh", LAUNCHERS / "mpirun.sh", "-np", "1", "echo", "started"],
-        env={**os.environ, "PATH": path, "TMPDIR": str(tmp_path)},
+        ["sh", "-c", make, "sh", LAUNCHERS / launcher, "-np", "1", "echo", "started"],
+        env={**os.environ, "PATH": path, "TMPDIR": str(tmp_path), **AS_ROOT},
         capture_output=True,
         text=True,
         check=False,

@@ -1,13 +1,12 @@
 """What the run directory alone tells of a request, and how long one waits for an answer."""
 
 import threading
-from pathlib import Path
 
 import pytest
 import yaml
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError
-from hpcmtl.pipeline.ask import ask, check, find_run
+from hpcmtl.pipeline.ask import ask, check
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.requests import Answer, give_answer, new_request, take
 from hpcmtl.results.rundir import create
@@ -22,13 +21,6 @@ def run(tmp_path):
     with Ledger(run.ledger_file) as ledger:
         ledger.append("task_ended", task="over", status="complete", message="")
     return run
-
-
-def test_a_run_is_found_by_path_or_name(run, tmp_path):
-    """Both lead to the same directory; a wrong name is answered with a near one."""
-    assert find_run(run.path, Path("elsewhere")) == find_run(Path(run.path.name), tmp_path / "runs") == run
-    with pytest.raises(InputError, match=f"did you mean '{run.path.name}'"):
-        find_run(Path(run.path.name + "x"), tmp_path / "runs")
 
 
 @pytest.mark.parametrize(

@@ -121,5 +121,5 @@ def test_a_busy_rank_is_slow(mpirun, tmp_path):
     assert result.returncode == 0, result.stderr
     (fast, slow), node, _ = json.loads(result.stdout)
     assert fast == 1.0
-    assert slow < 0.75
+    assert slow < fast  # those that are even all have 1
     assert node == [0, 0]

@@ -2,7 +2,6 @@
 
 import io
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 from plans import SMALL_PLAN
@@ -11,7 +10,7 @@ from rich.console import Console
 from hpcmtl.errors import InputError
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir import create, write_json_atomically
-from hpcmtl.results.status import find_run, read_status
+from hpcmtl.results.status import read_status
 from hpcmtl.results.status_table import MOST_ROWS, duration, status_view
 
 START = 1_700_000_000.0
@@ -165,25 +164,6 @@ def test_what_is_no_run_is_refused(run, tmp_path):
     write_json_atomically(run.plan_file, {"tasks": [{}]})
     with pytest.raises(InputError, match="no plan that this version"):
         read_status(run.path)
-
-
-def test_runs_are_found(run, tmp_path):
-    """By directory, by the job's name, and the latest; what is not there is refused with what to give."""
-    runs = tmp_path / "runs"
-    newer = create(runs, "small-other")
-    write_json_atomically(newer.plan_file, SMALL_PLAN)
-    create(runs, "has-no-plan-yet")
-    write_json_atomically(create(runs, "a-sweep").submission_file, {"job_ids": ["16"]})
-
-    assert find_run(run.path, runs) == run.path
-    assert find_run(Path("small"), runs) == run.path
-    assert find_run(Path("latest"), runs) == newer.path
-    with pytest.raises(InputError, match="no such run directory"):
-        find_run(Path("smal"), runs)
-    submitted = create(runs, "submitted")
-    submitted.job_file.write_text("{}")
-    write_json_atomically(submitted.submission_file, {"job_ids": ["16"]})
-    assert find_run(Path("latest"), runs) == submitted.path
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,30 @@ from batch import submitted
 from jobs import family, family_task, write_job
 
 
-def kill_daemon(job, node):
-    """Kill the daemon of Open MPI on one node of a job, as the loss of the node does."""
-    wanted = (job.slurm.environ()["SLURM_CONF"], job.number, node)  # another cluster has a job 1 as well
+def kill(job, name, **wanted):
+    """Kill all processes of a job that have this name, and these variables in their environment."""
+    # Another cluster has a job 1 as well.
+    wanted = {"SLURM_CONF": job.slurm.environ()["SLURM_CONF"], "SLURM_JOB_ID": job.number, **wanted}
     killed = False
     for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):
-            environ = process.environ() if process.info["name"] == "prted" else {}
-            if tuple(map(environ.get, ("SLURM_CONF", "SLURM_JOB_ID", "SLURMD_NODENAME"))) == wanted:
-                process.kill()  # and go on: where ranks may outlive others it is two processes, one in the other
+            if process.info["name"].startswith(name) and wanted.items() <= process.environ().items():
+                process.kill()
                 killed = True
-    assert killed, f"no prted of job {job.number} on {node}"
+    assert killed, f"no {name} with {wanted}"
+
+
+def kill_daemon(job, node):
+    """Kill the daemon of Open MPI on one node of a job, as the loss of the node does.
+
+    Where ranks may outlive others it is two processes, one in the other.
+    """
+    kill(job, "prted", SLURMD_NODENAME=node)
+
+
+def kill_rank(job, rank):
+    """Kill a rank of a job."""
+    kill(job, "python", PMIX_RANK=str(rank))
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +74,20 @@ def test_preemption(jobs):
     assert jobs["high"].finish(30).state == "COMPLETED"
     assert_completed_by_the_second_attempt(jobs["preempted"])
     assert "stopped with checkpoints" in jobs["preempted"].said
+
+
+@pytest.mark.parametrize(("rank", "attempt"), [(2, 1), (0, 2)])
+def test_a_lost_rank(slurm, digits_file, tmp_path, rank, attempt):
+    """A rank of another node that dies, or the one that leads, costs its group a layer, and no requeue."""
+    digit = family_task("digit", input="digits/images", epochs=30, layers=15, ranks=3)
+    write_job(tmp_path, family(ranks=4, tasks={"digit": digit}), digits_file)
+    (job,) = submitted(slurm, tmp_path, "--nodes=2", "--ntasks-per-node=2", "--time=10")
+    kill_rank(job.until_events("layer_ended"), rank)
+    job.finish()
+    lost = [event["rank"] for event in job.events if event["event"] == "rank_lost"]
+    layers = [event["layer"] for event in job.events if event["event"] == "layer_ended"]
+
+    assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("COMPLETED", "0:0", "0"), job.said
+    assert (job.record["status"], job.record["attempt"]) == ("complete", attempt)
+    assert lost == ([rank] if rank else [])
+    assert layers == list(range(15))
