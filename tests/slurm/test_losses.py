@@ -40,7 +40,7 @@ def jobs(slurm, digits_file, tmp_path_factory):
     found = {}
     for name, nodes in (("lost", "n[1-2]"), ("preempted", "n[3-4]")):
         folder = tmp_path_factory.mktemp(name)
-        task = family_task("digit", input="digits/images", epochs=30, layers=15, ranks=2)
+        task = family_task("digit", input="digits/images", epochs=90, layers=15, ranks=2)
         write_job(folder, family(ranks=2, tasks={"digit": task}), digits_file)
         words = ("--nodes=2", "--ntasks-per-node=1", "--time=10", f"--extra=--nodelist={nodes}")
         (found[name],) = submitted(slurm, folder, *words)
@@ -79,7 +79,7 @@ def test_preemption(jobs):
 @pytest.mark.parametrize(("rank", "attempt"), [(2, 1), (0, 2)])
 def test_a_lost_rank(slurm, digits_file, tmp_path, rank, attempt):
     """A rank of another node that dies, or the one that leads, costs its group a layer, and no requeue."""
-    digit = family_task("digit", input="digits/images", epochs=30, layers=15, ranks=3)
+    digit = family_task("digit", input="digits/images", epochs=90, layers=15, ranks=3)
     write_job(tmp_path, family(ranks=4, tasks={"digit": digit}), digits_file)
     (job,) = submitted(slurm, tmp_path, "--nodes=2", "--ntasks-per-node=2", "--time=10")
     kill_rank(job.until_events("layer_ended"), rank)
