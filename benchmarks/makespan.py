@@ -5,18 +5,22 @@ usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--j
 The rivals: a shell loop of one mpirun a task on all ranks; one MPI job with one task after the other on all ranks; with
 barriers between the depths of the graph; with one rank a task; and mpi4py.futures, each task on one of as many workers.
 All rivals and hpcmtl are run in turn, in so many rounds, there and back; times are of the whole command, from its start
-to its end, and a ratio above 1 means that hpcmtl was faster. `prediction` is the plan's makespan over what the layers
-really took.
+to its end, and a ratio above 1 means that hpcmtl was faster. `busy` is the share of the cores that the processes of a
+way had work for: where it is near 1 no other order of the same work is faster. `prediction` is the plan's makespan over
+what the layers really took.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.quick:
         options.ranks, options.rounds = [2], 1
     subprocess.run([sys.executable, ROOT / "datasets/mnist5k.py"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    results: dict[str, Any] = {}
+    results: dict[str, Compared] = {}
     with tempfile.TemporaryDirectory() as scratch:
         job = Path(scratch) / "family.yaml"
         job.write_text(yaml.safe_dump(family(quick=options.quick), sort_keys=False), encoding="utf-8")
@@ -58,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             results[str(ranks)] = compared(job, ranks, options.rounds)
             show(ranks, results[str(ranks)])
     if options.json is not None:
-        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        options.json.write_text(
+            json.dumps({ranks: asdict(found) for ranks, found in results.items()}, indent=1), encoding="utf-8"
+        )
 
 
 def family(*, quick: bool) -> dict[str, Any]:
@@ -71,8 +77,23 @@ def family(*, quick: bool) -> dict[str, Any]:
     return job
 
 
-def compared(job: Path, ranks: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way, round by round, and how good the predictions were."""
+@dataclass(frozen=True)
+class Compared:
+    """What was measured, round by round.
+
+    Attributes:
+        seconds: of each way.
+        cpu: seconds of CPU of each way's processes.
+        predictions: the plan's makespan over what the layers took, in a first run and in one with its times.
+    """
+
+    seconds: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+    predictions: dict[str, list[float]]
+
+
+def compared(job: Path, ranks: int, rounds: int) -> Compared:
+    """Run all ways in turn."""
     ways: dict[str, Callable[[], Path | None]] = {
         "hpcmtl": lambda: hpcmtl(job, ranks, "variable"),
         "a: shell loop": lambda: shell_loop(job, ranks),
@@ -81,22 +102,28 @@ def compared(job: Path, ranks: int, rounds: int) -> dict[str, list[float]]:
         "d: one_rank": lambda: hpcmtl(job, ranks, "one_rank"),
         "e: mpi4py.futures": lambda: futures(job, ranks),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    seconds |= {"prediction": [], "prediction, measured": []}
+    found = Compared({name: [] for name in ways}, {name: [] for name in ways}, {"first": [], "measured": []})
     order = list(ways.items())
     for _ in range(rounds):
         for name, way in order:
-            start = time.perf_counter()
+            start, used = time.perf_counter(), cpu_of_children()
             run = way()
-            seconds[name].append(time.perf_counter() - start)
+            found.seconds[name].append(time.perf_counter() - start)
+            found.cpu[name].append(cpu_of_children() - used)
             if name == "hpcmtl":
                 assert run is not None
                 first = run
         order.reverse()  # who comes first has the machine as another program left it
         again = hpcmtl(job, ranks, "variable", "--measured", str(first))
-        seconds["prediction"].append(predicted(first))
-        seconds["prediction, measured"].append(predicted(again))
-    return seconds
+        found.predictions["first"].append(predicted(first))
+        found.predictions["measured"].append(predicted(again))
+    return found
+
+
+def cpu_of_children() -> float:
+    """Seconds of CPU of all processes below this one that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def hpcmtl(job: Path, ranks: int, policy: str, *words: str) -> Path:
@@ -128,17 +155,18 @@ def predicted(run: Path) -> float:
     return float(plan["makespan"]) / (last - first).total_seconds()
 
 
-def show(ranks: int, seconds: dict[str, list[float]]) -> None:
+def show(ranks: int, found: Compared) -> None:
     """Print a table: medians, and the median of the ratios round by round."""
-    table = Table(title=f"{ranks} ranks, {len(seconds['hpcmtl'])} rounds", title_justify="left")
-    for column in ("way", "seconds", "over hpcmtl", "least", "most"):
+    ours = found.seconds["hpcmtl"]
+    table = Table(title=f"{ranks} ranks, {len(ours)} rounds", title_justify="left")
+    for column in ("way", "seconds", "busy", "over hpcmtl", "least", "most"):
         table.add_column(column, justify="right")
-    for name, values in seconds.items():
-        if name.startswith("prediction"):
-            table.add_row(name, "", *(f"{f(values):.2f}" for f in (median, min, max)))
-            continue
-        ratios = [value / ours for value, ours in zip(values, seconds["hpcmtl"], strict=True)]
-        table.add_row(name, f"{median(values):.1f}", *(f"{f(ratios):.2f}" for f in (median, min, max)))
+    for name, values in found.seconds.items():
+        busy = median(found.cpu[name]) / median(values) / len(os.sched_getaffinity(0))
+        ratios = [value / our for value, our in zip(values, ours, strict=True)]
+        table.add_row(name, f"{median(values):.1f}", f"{busy:.2f}", *(f"{f(ratios):.2f}" for f in (median, min, max)))
+    for name, values in found.predictions.items():
+        table.add_row(f"prediction, {name}", "", "", *(f"{f(values):.2f}" for f in (median, min, max)))
     console.print(table)
 
 
