@@ -69,8 +69,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
             _leave_word(code)
         with contextlib.suppress(RankLostError):
             world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
-        leave(world, code if leads(world) else 0)  # for the same reason; it returns where no rank was lost
-    sys.exit(code)
+    leave(world, code)
 
 
 def _show(result: JobResult, mode: str, width: int | None) -> None:

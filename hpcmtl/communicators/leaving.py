@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hpcmtl.communicators.mpi import MpiCommunicator
 
@@ -24,17 +24,19 @@ def leads(world: Communicator) -> bool:
     return world.rank == 0
 
 
-def leave(world: Communicator, code: int) -> None:
-    """End this process at once if a rank of the world was lost; else return.
+def leave(world: Communicator, code: int) -> NoReturn:
+    """End this process with an exit code (collective over the ranks that live).
 
-    After a death `MPI_Finalize` waits for ever at times (Open MPI 5.0.11; seen twice, on a loaded machine). mpirun's
-    exit code is the first of the living ranks' that is not 0, and 0 if there is none; of killed ones nothing counts.
+    mpirun's exit code is the first of the living ranks' that is not 0, and 0 if there is none; of killed ones nothing
+    counts. MPI is finalized here, since mpi4py has a rank that ends with another code than 0 call `MPI_Abort`, on all
+    ranks at once (see `MpiCommunicator.abort`). After a death this waits for ever at times (Open MPI 5.0.11; seen
+    twice, on a loaded machine): then the process ends without it.
     """
     assert isinstance(world, MpiCommunicator)
-    with suppress(NotImplementedError):  # an MPI without ULFM
-        if not world.native.Is_revoked():
-            return
+    if world.is_revoked():
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code if leads(world) else 0)
+    world.finalize()
+    sys.exit(code)

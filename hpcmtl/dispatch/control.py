@@ -28,7 +28,7 @@ from hpcmtl.dispatch.commands import (
 )
 from hpcmtl.dispatch.gathering import Gathering
 from hpcmtl.dispatch.heartbeat import Beats
-from hpcmtl.dispatch.regroup import OrphanedError, not_for_ever, regroup
+from hpcmtl.dispatch.regroup import DisbandedError, not_for_ever, regroup
 from hpcmtl.dispatch.state import HopelessError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
 from hpcmtl.dispatch.survivors import RollCall, renumbered
@@ -107,8 +107,8 @@ class ControlThread(threading.Thread):
                     self._go_on(error)
             with suppress(RankLostError):  # who dies now takes nothing with it
                 self._close()
-        except OrphanedError as error:
-            self._leave_to_heirs(error)
+        except DisbandedError as error:
+            self._disband(error)
         except (HopelessError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
             _log.error("the run is ended: %s", error)
             _log.debug("by this", exc_info=True)
@@ -137,14 +137,15 @@ class ControlThread(threading.Thread):
 
     def _go_on(self, error: RankLostError) -> None:
         """Go on in a smaller world, see `regroup`."""
-        world = self._boxes.ground.world if self._world is None else self._world
-        if not self._boxes.ground.survivable or world is None:
-            raise HopelessError(f"a rank was lost, and tasks of this job exchange parameters while they run: {error}")
+        ground = self._boxes.ground
+        world = ground.world if self._world is None else self._world
+        assert world is not None, "the main thread has its world before this thread begins"
         _log.warning("a rank was lost: %s", error)
         if self._handover is not None:
             self._handover.give_up()
-        with not_for_ever(self._comm, self._boxes.ground.patience):
-            made = regroup(self._comm, (self._stream, world), self._roll_call)
+        with not_for_ever(self._comm, ground.patience):
+            given_up = (self._stream, world, *ground.meeting)
+            made = regroup(self._comm, given_up, self._roll_call, disband=bool(ground.meeting))
         self._comm, self._stream, self._world, self._sending = made.control, made.stream, made.world, []
         self._receiver.move(made.stream)
         self._gathering = Gathering(made.control.rank, self._assignment.number)
@@ -157,12 +158,16 @@ class ControlThread(threading.Thread):
             self._sender.move(made.stream, made.survivors, done, renumbered)
             self._give(self._dispatcher.lose(made.survivors, made.calls, time.monotonic()))
 
-    def _leave_to_heirs(self, error: OrphanedError) -> None:
-        """Have the main thread stop at its next step, with a checkpoint if its group is whole, and come back."""
-        self._boxes.leaderless = True
+    def _disband(self, error: DisbandedError) -> None:
+        """Have the main thread come back; from its next step, with a checkpoint, where its group is whole."""
+        if self._heart is not None and self._dispatcher is not None:
+            self._heart.among(error.heirs, error.survivors)  # names who was lost
+        self._boxes.disbanded = str(error)
         self._boxes.stop_requested.set()
         self._boxes.renumber(Renumbered(error.survivors, error.heirs))
         self._assignment.renumber(error.survivors)
+        if self._boxes.ground.meeting:  # the rank of a group that waits for another task comes out: so must the others
+            self._assignment.abandon(self._assignment.number)
         while self._assignment.training:
             self._boxes.wake.wait(_LOOK_ROUND_SECONDS)
             if self._assignment.stuck():

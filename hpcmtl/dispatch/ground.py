@@ -21,13 +21,14 @@ class Ground:
 
     Attributes:
         world: all ranks that live, as far as the main thread knows.
-        survivable: whether this job can go on without a rank.
+        meeting: communicators on which tasks meet that exchange parameters while they run; who waits there for a task
+            that lost a rank comes out only if the whole attempt is given up.
         patience: seconds that those that live wait for each other when a rank was lost, before they look who hangs.
     """
 
     def __init__(self) -> None:
         self.world: Communicator | None = None
-        self.survivable = True
+        self.meeting: tuple[Communicator, ...] = ()
         self.patience = math.inf
         self._lock = threading.Lock()
         self._group: Communicator | None = None

@@ -28,9 +28,7 @@ class Mailboxes:
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.stop_requested = threading.Event()
         self.layer = LayerOrders()  # of the layer that the rank runs, or last ran
-        self.leaderless = (
-            False  # whether rank 0 was lost; the main thread's ground is then the world of those that live
-        )
+        self.disbanded = ""  # why this attempt was given up, see `DisbandedError`; the ground's world is then who lives
         self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.wake = threading.Event()

@@ -26,16 +26,17 @@ _log = logging.getLogger(__name__)
 SECONDS_AFTER_A_KILL = 30.0  # until all have come, or the run is ended
 
 
-class OrphanedError(Exception):
-    """Rank 0 was lost, and with it who leads the run.
+class DisbandedError(Exception):
+    """This attempt at the run is over: rank 0 was lost, and with it who leads, or tasks met that cannot meet again.
 
     Attributes:
         survivors: old numbers of the ranks that live, in order.
-        heirs: their communicator; its rank 0 may lead on, from what the run directory has.
+        heirs: their communicator; its rank 0 may lead a next attempt, from what the run directory has.
     """
 
     def __init__(self, survivors: tuple[int, ...], heirs: Communicator) -> None:
-        super().__init__("rank 0, which led the run, was lost")
+        why = "a rank was lost of tasks that exchange parameters while they run"
+        super().__init__(why if survivors[0] == 0 else "rank 0 was lost, which led the run")
         self.survivors, self.heirs = survivors, heirs
 
 
@@ -59,7 +60,11 @@ class Regrouped:
 
 
 def regroup(
-    control: Communicator, others: Sequence[Communicator], call: Callable[[int, tuple[int, ...]], RollCall]
+    control: Communicator,
+    others: Sequence[Communicator],
+    call: Callable[[int, tuple[int, ...]], RollCall],
+    *,
+    disband: bool = False,
 ) -> Regrouped:
     """Give up the communicators of a world that lost ranks and make those of a smaller one (collective).
 
@@ -67,9 +72,10 @@ def regroup(
         control: of the control threads.
         others: of the same ranks.
         call: (new number, survivors) -> what this rank knows.
+        disband: whether the run goes on as a next attempt, whoever was lost.
 
     Raises:
-        OrphanedError: rank 0 is among those that are lost.
+        DisbandedError: it does, or it must as rank 0 is among those that are lost.
     """
     survivors = tuple(range(control.size))
     while True:
@@ -78,8 +84,8 @@ def regroup(
         control, living = control.shrink()
         survivors = tuple(survivors[old] for old in living)
         _log.warning("rank %d goes on as rank %d of %d", survivors[control.rank], control.rank, control.size)
-        if survivors[0] != 0:
-            raise OrphanedError(survivors, control)
+        if disband or survivors[0] != 0:
+            raise DisbandedError(survivors, control)
         try:
             stream, world = control.dup(), control.dup()
             calls = control.gather(call(control.rank, survivors))

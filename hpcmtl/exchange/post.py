@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.communicators.base import CommunicationError
+from hpcmtl.communicators.base import CommunicationError, RankLostError
 from hpcmtl.communicators.mailbox import Silence, next_message
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.office import Ask, Contribute, Merged, Newest, Publish
@@ -82,6 +82,11 @@ class Post:
         assert isinstance(reply, Merged)
         return reply, merged
 
+    @property
+    def communicators(self) -> tuple[Communicator, ...]:
+        """Where who waits here is told so, and gives up, if they are revoked."""
+        return self._requests, self._replies
+
     def close(self) -> None:
         """Tell the office that nothing more comes from this rank."""
         if self._unanswered:  # its answer must not be left under way
@@ -121,7 +126,10 @@ class Post:
 
 
 class OfficeThread(threading.Thread):
-    """Serves the office on rank 0 until every rank has closed its post; an error in it ends the whole run."""
+    """Serves the office on rank 0 until every rank has closed its post; an error in it ends the whole run.
+
+    If a rank is lost it closes without a word: the control threads hear of it as well.
+    """
 
     def __init__(self, requests: Communicator, replies: Communicator, office: Office) -> None:
         super().__init__(name="office", daemon=True)
@@ -143,6 +151,8 @@ class OfficeThread(threading.Thread):
                 self._turn()
             for handle in self._sending:
                 handle.wait()
+        except RankLostError as error:
+            _log.debug("the office closes: %s", error)
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
             _log.exception("the office on rank %d failed; the run is ended", self._requests.rank)
             self._requests.abort(ExitCode.TASK_FAILED)

@@ -106,7 +106,7 @@ def dispatch(world: Communicator, boxes: Mailboxes, planned: Planned, framework:
     """Run the control thread beside the worker until the job has ended; results come home on rank 0.
 
     Returns:
-        How the job ended, or None if rank 0 was lost: `boxes.ground.world` has those that live.
+        How the job ended, or None if the attempt was given up: `boxes.ground.world` has the ranks that live.
     """
     growing = GrowingJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
     result: JobResult | None = None
@@ -119,18 +119,22 @@ def dispatch(world: Communicator, boxes: Mailboxes, planned: Planned, framework:
         work(world, Crew(control_comm, boxes, growing, framework, handover, heart, helm, planned.limit))
 
     if world.rank == 0:
-        result = _command(planned, growing, on_this_rank)
+        result = _command(planned, growing, on_this_rank, boxes)
     else:
         on_this_rank(None)
-    if boxes.leaderless:
+    if boxes.disbanded:
         return None
     return bring_home(result, boxes.ground.world or world, (control_comm, answers), planned.directory)
 
 
 def _command(
-    planned: Planned, growing: GrowingJob, go: Callable[[RunObserver, tuple[Dispatcher, Desk]], None]
-) -> JobResult:
-    """What rank 0 does beside what all do: it keeps the ledger, dispatches and writes down how the job ended."""
+    planned: Planned, growing: GrowingJob, go: Callable[[RunObserver, tuple[Dispatcher, Desk]], None], boxes: Mailboxes
+) -> JobResult | None:
+    """What rank 0 does beside what all do: it keeps the ledger, dispatches and writes down how the job ended.
+
+    Returns:
+        How it ended, or None if the attempt was given up.
+    """
     started, clock, directory = datetime.now(timezone.utc), time.monotonic(), planned.directory
     environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
     write_json_atomically(directory.environment_file, environment)
@@ -151,6 +155,8 @@ def _command(
         )
         desk = Desk(directory.requests, dispatcher, observer, growing)
         go(observer, (dispatcher, desk))
+        if boxes.disbanded:
+            return None
         desk.close()
         seconds = time.monotonic() - clock
         result = result_of(growing.accepted.job, dispatcher, started, seconds, attempt)

@@ -86,7 +86,7 @@ def work(world: Communicator, crew: Crew) -> None:
             return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
 
         control = ControlThread(crew.control_comm, boxes, meeting.steersman, crew.handover, crew.heart)
-        boxes.ground.survivable = meeting.post is None  # tasks that meet lose the office, or who was to come to it
+        boxes.ground.meeting = () if meeting.post is None else meeting.post.communicators
         worker = Worker(world, boxes, open_session, growing.take_up)
         control.start()
         worker.work()

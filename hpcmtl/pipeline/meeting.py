@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpcmtl.communicators.base import RankLostError
 from hpcmtl.dispatch.announce import Announcing
 from hpcmtl.exchange.merging import combine
 from hpcmtl.exchange.office import Office
@@ -50,16 +51,17 @@ def open_meeting(
         yield Meeting(None, steersman)
         return
     requests, replies = world.dup(), world.dup()
-    post = Post(requests, replies)
-    if dispatcher is None or steersman is None:
-        yield Meeting(post, None)
+    post, office = Post(requests, replies), None
+    if dispatcher is not None and steersman is not None:
+        members = {name: merge.tasks for name, merge in job.merge.items()}
+        office = OfficeThread(requests, replies, Office(members, combine))
+        office.start()
+        steersman = Announcing(steersman, dispatcher, office.announce)
+    yield Meeting(post, steersman)
+    with suppress(RankLostError):  # the attempt was given up: nobody waits for this word
         post.close()
-    else:
-        office = Office({name: merge.tasks for name, merge in job.merge.items()}, combine)
-        thread = OfficeThread(requests, replies, office)
-        thread.start()
-        yield Meeting(post, Announcing(steersman, dispatcher, thread.announce))
-        post.close()
-        thread.join()
-    requests.free()
-    replies.free()
+    if office is not None:
+        office.join()
+    for comm in post.communicators:
+        with suppress(RankLostError):
+            comm.free()

@@ -112,16 +112,23 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
         ended = _led(find, options, world)
         if isinstance(ended, JobResult):
             return ended
-        world, directory = ended
+        world = ended.heirs
         if world.rank == 0:
-            _log.warning("rank 0 was lost: the %d ranks that are left go on from the ledger", world.size)
-        find = partial(take_up, directory, None, policy=options.policy)
+            _log.warning("%s: the %d ranks that are left go on from the ledger", ended.why, world.size)
+        find = partial(take_up, ended.directory, None, policy=options.policy)
 
 
-def _led(
-    find: Callable[[int], Outset], options: RunOptions, world: Communicator
-) -> JobResult | tuple[Communicator, Path]:
-    """Run a job under rank 0 of a world; if that is lost, return the ranks that live and where the run is."""
+@dataclass(frozen=True)
+class _Disbanded:
+    """An attempt that was given up: why, the ranks that live, and where the run is."""
+
+    why: str
+    heirs: Communicator
+    directory: Path
+
+
+def _led(find: Callable[[int], Outset], options: RunOptions, world: Communicator) -> JobResult | _Disbanded:
+    """Run a job under rank 0 of a world, as one attempt."""
     boxes = Mailboxes()
     with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
         asked = on_root(world, faults.requested)
@@ -140,7 +147,7 @@ def _led(
                 result = dispatch(world, boxes, planned, framework)
             if result is None:
                 assert boxes.ground.world is not None
-                return boxes.ground.world, planned.directory.path
+                return _Disbanded(boxes.disbanded, boxes.ground.world, planned.directory.path)
             return result
         finally:
             faults.disarm()

@@ -129,7 +129,7 @@ def test_the_death_of_rank_0_frees_the_others():
     job.run()
     heirs = [job.boxes[rank].ground.world for rank in (1, 2)]
 
-    assert [job.boxes[rank].leaderless for rank in (1, 2)] == [True, True]
+    assert [bool(job.boxes[rank].disbanded) for rank in (1, 2)] == [True, True]
     assert [(world.rank, world.size) for world in heirs] == [(0, 2), (1, 2)]
 
 

@@ -95,6 +95,54 @@ def test_rank_0(start, fault):
     assert run.leftovers() == []
 
 
+def job_that_meets(how):
+    """Two tasks on a rank each, and a spare one: they merge after each layer, or one takes what the other publishes."""
+    often = {"epochs": 16, "layers": 4, "ranks": 1}
+    if how == "merge":
+        one = family_task("digit", input="digits/images", **often)
+        tasks = {"one": one, "two": {**one, "batch_size": 32}}
+        return family(ranks=3, tasks=tasks, merge={"pair": {"tasks": ["one", "two"], "every": "layer"}})
+    head = {"model": {"name": "mlp", "outputs": 10}, "target": "digits/digit", "loss": "softmax_ce"}
+    two = {
+        "kind": "joint",
+        "needs": {"one": {"kind": "parameters", "mode": "async", "every": 5, "staleness": 1}},
+        "input": "digits/images",
+        "trunk": {"from": "one", "part": "encoder"},
+        "heads": {"digit": head},
+        "freeze": ["trunk.*"],
+    }
+    return family(ranks=3, tasks={"one": family_task("trunk", **often), "two": {**two, **often}})
+
+
+@pytest.mark.parametrize(("how", "rank"), [("merge", 0), ("merge", 1), ("async", 0), ("async", 1)])
+def test_tasks_that_meet(start, how, rank):
+    """A death in one of two tasks that meet begins both again at their checkpoints, and each layer ends once."""
+    env = {"HPCMTL_FAULT": f"kill:rank={rank},layer=1,step=30"}
+    run = start(job_that_meets(how), by_mpirun(3), env=env).finish(120)
+    layers = [(each["task"], each["layer"]) for each in of_kind(run, "layer_ended")]
+
+    assert run.returncode == 0, run.said
+    assert run.results["status"] == "complete"
+    assert run.results["attempt"] == 2
+    assert [each["rank"] for each in of_kind(run, "rank_lost")] == ([rank] if rank else [])
+    assert [each["ranks"] for each in of_kind(run, "job_started")] == [3, 2]
+    assert sorted(layers) == [(task, layer) for task in ("one", "two") for layer in range(4)]
+    assert "2 ranks that are left go on from the ledger" in run.stderr
+    assert run.leftovers() == []
+    if how == "merge":
+        assert sum(each["merges"] for each in of_kind(run, "layer_ended")) == 8
+        assert_as_undisturbed(run, start(job_that_meets(how), by_mpirun(3)).finish())
+
+
+def assert_as_undisturbed(run, sound):
+    """All weights are those of a run without a fault, bit by bit."""
+    assert sound.returncode == 0, sound.said
+    for task in sound.results["tasks"]:
+        expected, found = sound.arrays(task), run.arrays(task)
+        assert found.keys() == expected.keys()
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
 def test_one_hangs_when_another_is_lost(start):
     """A stopped rank, for whom those that live would wait for ever, is named, killed and lost as well."""
     digit = family_task("digit", input="digits/images", epochs=400, layers=4, ranks=1)
