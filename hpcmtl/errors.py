@@ -71,6 +71,12 @@ class EnvironmentUnfitError(HpcmtlError):
     exit_code = ExitCode.ENVIRONMENT_UNFIT
 
 
+class CannotGoOnError(HpcmtlError):
+    """The run cannot go on as things are now; it can be resumed."""
+
+    exit_code = ExitCode.STOPPED
+
+
 class TaskFailedError(HpcmtlError):
     """One task failed on all ranks of its group alike; its dependents are skipped, the others go on."""
 

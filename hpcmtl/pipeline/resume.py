@@ -54,7 +54,9 @@ class Outset:
         return self.directory is not None and not self.unfinished and self.directory.results_file.exists()
 
 
-def take_up(run: Path, job_file: Path | None, ranks: int | None, policy: str | None = None) -> Outset:
+def take_up(
+    run: Path, job_file: Path | None, ranks: int | None, policy: str | None = None, *, deserted: bool = False
+) -> Outset:
     """Find out where a run stands.
 
     Args:
@@ -62,6 +64,7 @@ def take_up(run: Path, job_file: Path | None, ranks: int | None, policy: str | N
         job_file: instead of the job that is in it.
         ranks: instead of the job's.
         policy: instead of the job's.
+        deserted: the attempt before is known to be over.
 
     Raises:
         InputError: this is no run, its files are damaged, or `job_file` changes what has been done already.
@@ -75,7 +78,7 @@ def take_up(run: Path, job_file: Path | None, ranks: int | None, policy: str | N
     if directory.ledger_file.exists():
         events = read(directory.ledger_file)
         history = history_of(events)
-        _require_over(directory, events)
+        _require_over(directory, () if deserted else events)
     prepared = before if job_file is None else prepare(job_file, ranks, policy)
     found = [] if job_file is None else list(_changes(before, prepared, history))
     if found and job_file is not None:

@@ -14,7 +14,7 @@ from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.mailboxes import Mailboxes
 from hpcmtl.dispatch.signals import signals_to
-from hpcmtl.errors import EnvironmentUnfitError, ExitCode
+from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.launch.environment import inside_mpi, require_world
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.attempt import begin, dispatch
@@ -114,8 +114,8 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
             return ended
         world = ended.heirs
         if world.rank == 0:
-            _log.warning("%s: the %d ranks that are left go on from the ledger", ended.why, world.size)
-        find = partial(take_up, ended.directory, None, policy=options.policy)
+            _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.why, world.size)
+        find = partial(_take_over, ended, options.policy)
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,20 @@ class _Disbanded:
     why: str
     heirs: Communicator
     directory: Path
+
+
+def _take_over(ended: _Disbanded, policy: str | None, ranks: int) -> Outset:
+    """Find out where a run stands whose attempt was given up.
+
+    Raises:
+        CannotGoOnError: the ranks that are left are too few for it.
+    """
+    try:
+        return take_up(ended.directory, None, ranks, policy, deserted=True)
+    except InputError as error:
+        reason = "; ".join(str(problem) for problem in error.problems)
+        text = f"{ended.why}, and the run stops, since too few are left ({ranks}): {reason}"
+        raise CannotGoOnError(f"{text}. `hpcmtl resume` on more of them goes on from the checkpoints") from error
 
 
 def _led(find: Callable[[int], Outset], options: RunOptions, world: Communicator) -> JobResult | _Disbanded:

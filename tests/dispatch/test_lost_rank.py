@@ -133,6 +133,26 @@ def test_the_death_of_rank_0_frees_the_others():
     assert [(world.rank, world.size) for world in heirs] == [(0, 2), (1, 2)]
 
 
+def test_who_waits_for_another_task_comes_out():
+    """Where tasks meet a death in one gives up the attempt on all ranks, rank 0 too, whatever they wait for."""
+
+    def run_layer(session, layer):
+        if session.task == "b" and layer == 1:
+            session.world.die()
+        if session.task == "a" and layer == 1:
+            session.boxes.ground.meeting[0].recv()
+
+    job = Job(graph_of({"a": (3, 1), "b": (3, 1)}), 3, run_layer, "waves")
+    job.meets = True
+    job.run()
+    (dead,) = (rank for task, layer, rank in job.calls if (task, layer) == ("b", 1))
+    living = [job.boxes[rank] for rank in range(3) if rank != dead]
+
+    assert dead != 0
+    assert ["exchange parameters" in boxes.disbanded for boxes in living] == [True, True]
+    assert [(boxes.ground.world.rank, boxes.ground.world.size) for boxes in living] == [(0, 2), (1, 2)]
+
+
 def test_nothing_is_lost_without_a_death():
     """A job without a death has no events of one."""
     job = Job(graph_of({"a": (3, 2)}), 2, nothing)

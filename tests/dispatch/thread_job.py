@@ -31,6 +31,7 @@ class Job:
         self.progresses = []
         self.boxes = {}
         self.requests = None  # folder of requests
+        self.meets = False  # whether tasks meet while they run
 
     def record(self, event, **fields):
         """See `Observer`."""
@@ -51,6 +52,7 @@ class Job:
     def _rank(self, world):
         control_comm = world.dup()
         boxes = self.boxes[world.rank] = Mailboxes()
+        boxes.ground.meeting = (world.dup(),) if self.meets else ()
         scheduler = scheduler_for(self.graph, self.plan)
         dispatcher = Dispatcher(self.plan, self.graph, self, scheduler) if world.rank == 0 else None
         desk = Desk(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None

@@ -72,6 +72,18 @@ def test_too_few_are_left(start):
     assert run.leftovers() == []
 
 
+def test_too_few_are_left_without_rank_0(start):
+    """If they cannot lead it on the run stops as well, and says what it wants."""
+    env = {"HPCMTL_FAULT": "kill:rank=0,layer=1,step=1"}
+    run = start(job_of(2, 0), by_mpirun(2), env=env).finish(120)
+
+    assert run.returncode == 75, run.said
+    assert "rank 0 was lost, which led the run, and the run stops, since too few are left (1)" in run.stderr
+    assert "tasks.digit.ranks" in run.stderr
+    assert "`hpcmtl resume` on more of them goes on" in run.stderr
+    assert run.leftovers() == []
+
+
 @pytest.mark.parametrize("fault", ["kill", "stop"])
 def test_rank_0(start, fault):
     """Without rank 0, or if it hangs, the lowest that lives leads on from the ledger, with the same weights, truly."""
@@ -127,7 +139,7 @@ def test_tasks_that_meet(start, how, rank):
     assert [each["rank"] for each in of_kind(run, "rank_lost")] == ([rank] if rank else [])
     assert [each["ranks"] for each in of_kind(run, "job_started")] == [3, 2]
     assert sorted(layers) == [(task, layer) for task in ("one", "two") for layer in range(4)]
-    assert "2 ranks that are left go on from the ledger" in run.stderr
+    assert "the run goes on from the ledger (ranks left: 2)" in run.stderr
     assert run.leftovers() == []
     if how == "merge":
         assert sum(each["merges"] for each in of_kind(run, "layer_ended")) == 8
