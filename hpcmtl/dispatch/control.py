@@ -167,9 +167,10 @@ class ControlThread(threading.Thread):
         self._boxes.renumber(Renumbered(error.survivors, error.heirs))
         self._assignment.renumber(error.survivors)
         if self._boxes.ground.meeting:  # the rank of a group that waits for another task comes out: so must the others
-            self._assignment.abandon(self._assignment.number)
+            self._boxes.ground.give_up(self._assignment.number)
         while self._assignment.training:
             self._boxes.wake.wait(_LOOK_ROUND_SECONDS)
+            self._boxes.ground.enforce()
             if self._assignment.stuck():
                 self._give_in()
             for report in self._boxes.take_reports():
@@ -209,7 +210,7 @@ class ControlThread(threading.Thread):
         layer = self._assignment.layer
         assert layer is not None
         text = f"rank {self._comm.rank} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
-        if self._dispatcher is not None:
+        if self._dispatcher is not None and not self._boxes.disbanded:
             raise HopelessError(text)
         _log.error("%s: it ends itself", text)
         self._comm.die()
