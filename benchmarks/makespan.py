@@ -1,13 +1,13 @@
 """How long a family of dependent tasks takes: hpcmtl beside what people do today, on the same ranks, by the same code.
 
-usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--json FILE]
+usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--rivals a c ...] [--json FILE]
 
 The rivals: a shell loop of one mpirun a task on all ranks; one MPI job with one task after the other on all ranks; with
 barriers between the depths of the graph; with one rank a task; and mpi4py.futures, each task on one of as many workers.
-All rivals and hpcmtl are run in turn, in so many rounds, there and back; times are of the whole command, from its start
-to its end, and a ratio above 1 means that hpcmtl was faster. `busy` is the share of the cores that the processes of a
-way had work for: where it is near 1 no other order of the same work is faster. `prediction` is the plan's makespan over
-what the layers really took.
+Each rival is run next to a run of hpcmtl, in every other round before it: a machine is faster at one time than at
+another. Times are of the whole command, from its start to its end, and a ratio above 1 means that hpcmtl was faster.
+`busy` is the share of the cores that the processes of a way had work for: where it is near 1 no other order of the same
+work is faster. `prediction` is the plan's makespan over what the layers really took.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one round on two ranks, one epoch a task")
     parser.add_argument("--ranks", type=int, nargs="+", default=[4, 2])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rivals", nargs="+", choices="abcde", default=list("abcde"), help="by letter (default: all)")
     parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         job = Path(scratch) / "family.yaml"
         job.write_text(yaml.safe_dump(family(quick=options.quick), sort_keys=False), encoding="utf-8")
         for ranks in options.ranks:
-            results[str(ranks)] = compared(job, ranks, options.rounds)
+            results[str(ranks)] = compared(job, ranks, options.rounds, options.rivals)
             show(ranks, results[str(ranks)])
     if options.json is not None:
         options.json.write_text(
@@ -78,46 +79,56 @@ def family(*, quick: bool) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """A run: seconds of the whole command, and of CPU of all its processes."""
+
+    seconds: float
+    cpu: float
+
+
+@dataclass(frozen=True)
 class Compared:
-    """What was measured, round by round.
+    """What was measured.
 
     Attributes:
-        seconds: of each way.
-        cpu: seconds of CPU of each way's processes.
+        pairs: of each rival, (hpcmtl next to it, the rival), round by round.
         predictions: the plan's makespan over what the layers took, in a first run and in one with its times.
     """
 
-    seconds: dict[str, list[float]]
-    cpu: dict[str, list[float]]
+    pairs: dict[str, list[tuple[Timed, Timed]]]
     predictions: dict[str, list[float]]
 
 
-def compared(job: Path, ranks: int, rounds: int) -> Compared:
+def compared(job: Path, ranks: int, rounds: int, letters: Sequence[str]) -> Compared:
     """Run all ways in turn."""
-    ways: dict[str, Callable[[], Path | None]] = {
-        "hpcmtl": lambda: hpcmtl(job, ranks, "variable"),
+    rivals: dict[str, Callable[[], Path | None]] = {
         "a: shell loop": lambda: shell_loop(job, ranks),
         "b: sequential": lambda: hpcmtl(job, ranks, "sequential"),
         "c: waves": lambda: hpcmtl(job, ranks, "waves"),
         "d: one_rank": lambda: hpcmtl(job, ranks, "one_rank"),
         "e: mpi4py.futures": lambda: futures(job, ranks),
     }
-    found = Compared({name: [] for name in ways}, {name: [] for name in ways}, {"first": [], "measured": []})
-    order = list(ways.items())
-    for _ in range(rounds):
-        for name, way in order:
-            start, used = time.perf_counter(), cpu_of_children()
-            run = way()
-            found.seconds[name].append(time.perf_counter() - start)
-            found.cpu[name].append(cpu_of_children() - used)
-            if name == "hpcmtl":
-                assert run is not None
-                first = run
-        order.reverse()  # who comes first has the machine as another program left it
-        again = hpcmtl(job, ranks, "variable", "--measured", str(first))
-        found.predictions["first"].append(predicted(first))
-        found.predictions["measured"].append(predicted(again))
+    rivals = {name: rival for name, rival in rivals.items() if name[0] in letters}
+    found = Compared({name: [] for name in rivals}, {"first": [], "measured": []})
+    for number in range(rounds):
+        for name, rival in rivals.items():
+            if number % 2:
+                theirs, _ = timed(rival)
+            ours, run = timed(lambda: hpcmtl(job, ranks, "variable"))
+            if not number % 2:
+                theirs, _ = timed(rival)
+            found.pairs[name].append((ours, theirs))
+        assert run is not None
+        found.predictions["first"].append(predicted(run))
+        found.predictions["measured"].append(predicted(hpcmtl(job, ranks, "variable", "--measured", str(run))))
     return found
+
+
+def timed(way: Callable[[], Path | None]) -> tuple[Timed, Path | None]:
+    """Run a way; return its times, and the run directory if it has one."""
+    start, used = time.perf_counter(), cpu_of_children()
+    run = way()
+    return Timed(time.perf_counter() - start, cpu_of_children() - used), run
 
 
 def cpu_of_children() -> float:
@@ -156,18 +167,23 @@ def predicted(run: Path) -> float:
 
 
 def show(ranks: int, found: Compared) -> None:
-    """Print a table: medians, and the median of the ratios round by round."""
-    ours = found.seconds["hpcmtl"]
-    table = Table(title=f"{ranks} ranks, {len(ours)} rounds", title_justify="left")
+    """Print a table: medians, and the median of the ratios pair by pair."""
+    table = Table(title=f"{ranks} ranks, {len(found.predictions['first'])} rounds", title_justify="left")
     for column in ("way", "seconds", "busy", "over hpcmtl", "least", "most"):
         table.add_column(column, justify="right")
-    for name, values in found.seconds.items():
-        busy = median(found.cpu[name]) / median(values) / len(os.sched_getaffinity(0))
-        ratios = [value / our for value, our in zip(values, ours, strict=True)]
-        table.add_row(name, f"{median(values):.1f}", f"{busy:.2f}", *(f"{f(ratios):.2f}" for f in (median, min, max)))
+    table.add_row("hpcmtl", *_taken([ours for pairs in found.pairs.values() for ours, _ in pairs]))
+    for name, pairs in found.pairs.items():
+        ratios = [theirs.seconds / ours.seconds for ours, theirs in pairs]
+        table.add_row(name, *_taken([theirs for _, theirs in pairs]), *(f"{f(ratios):.2f}" for f in (median, min, max)))
     for name, values in found.predictions.items():
         table.add_row(f"prediction, {name}", "", "", *(f"{f(values):.2f}" for f in (median, min, max)))
     console.print(table)
+
+
+def _taken(runs: list[Timed]) -> tuple[str, str]:
+    """Seconds, and the share of the cores that was busy; medians."""
+    busy = median(run.cpu / run.seconds for run in runs) / len(os.sched_getaffinity(0))
+    return f"{median(run.seconds for run in runs):.1f}", f"{busy:.2f}"
 
 
 def _mpirun(ranks: int, *words: object) -> None:
