@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from hpcmtl.communicators.mpi import MpiCommunicator
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
 
 def leads(world: Communicator) -> bool:
     """Whether this is the lowest rank of the world that lives."""
-    assert isinstance(world, MpiCommunicator)
-    with suppress(NotImplementedError):  # an MPI without ULFM
-        everyone, lost = world.native.Get_group(), world.native.Get_failed()
-        lost_ranks = lost.Translate_ranks(list(range(lost.Get_size())), everyone)
-        return world.rank == min(set(range(world.size)) - set(lost_ranks))
-    return world.rank == 0
+    return world.rank == min(set(range(world.size)) - _lost(world))
 
 
 def leave(world: Communicator, code: int) -> NoReturn:
@@ -33,10 +27,20 @@ def leave(world: Communicator, code: int) -> NoReturn:
     twice, on a loaded machine): then the process ends without it.
     """
     assert isinstance(world, MpiCommunicator)
-    if world.is_revoked():
+    if world.is_revoked() or _lost(world):
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if leads(world) else 0)
     world.finalize()
     sys.exit(code)
+
+
+def _lost(world: Communicator) -> set[int]:
+    """The ranks of the world that are known to have died."""
+    assert isinstance(world, MpiCommunicator)
+    try:
+        everyone, lost = world.native.Get_group(), world.native.Get_failed()
+    except NotImplementedError:  # an MPI without ULFM
+        return set()
+    return set(lost.Translate_ranks(list(range(lost.Get_size())), everyone))
