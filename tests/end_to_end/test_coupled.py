@@ -85,7 +85,7 @@ TASKS = {
     "b": descent("right", HALF),
     "whole": descent("all", 2 * HALF),
     # A trunk, and heads on it: after it, by an edge that allows nothing stale, and beside it.
-    "trunk": coder(epochs=6),
+    "trunk": coder(epochs=18),
     "features": {"kind": "extract", "needs": {"trunk": "parameters"}, "output": "encoder"},
     "digit": {
         "kind": "train",
@@ -98,7 +98,7 @@ TASKS = {
     },
     "after": on_top("parameters"),
     "nothing_stale": on_top(edge(0)),
-    "beside": on_top(edge(1), needs={"trunk": edge(1)}, heads=OWN_HEAD, epochs=6),
+    "beside": on_top(edge(1), needs={"trunk": edge(1)}, heads=OWN_HEAD, epochs=18),
     # More members than ranks, which begin and end at different times; one fails on the way.
     **{f"m{n}": coder(epochs=n, needs=LAST) for n in (1, 2, 3)},
     "broken": coder(needs=LAST, optimizer={"name": "sgd", "learning_rate": 1e30}),
