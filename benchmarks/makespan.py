@@ -109,14 +109,17 @@ def compared(job: Path, ranks: int, rounds: int, letters: Sequence[str]) -> Comp
         "e: mpi4py.futures": lambda: futures(job, ranks),
     }
     rivals = {name: rival for name, rival in rivals.items() if name[0] in letters}
+
+    def variable() -> Path:
+        return hpcmtl(job, ranks, "variable")
+
     found = Compared({name: [] for name in rivals}, {"first": [], "measured": []})
     for number in range(rounds):
         for name, rival in rivals.items():
             if number % 2:
-                theirs, _ = timed(rival)
-            ours, run = timed(lambda: hpcmtl(job, ranks, "variable"))
-            if not number % 2:
-                theirs, _ = timed(rival)
+                (theirs, _), (ours, run) = timed(rival), timed(variable)
+            else:
+                (ours, run), (theirs, _) = timed(variable), timed(rival)
             found.pairs[name].append((ours, theirs))
         assert run is not None
         found.predictions["first"].append(predicted(run))

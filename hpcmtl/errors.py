@@ -60,6 +60,11 @@ class InputError(HpcmtlError):
         head = "1 problem" if count == 1 else f"{count} problems"
         super().__init__("\n".join([f"{head}:", *(f"  {problem}" for problem in self.problems)]))
 
+    @property
+    def in_one_line(self) -> str:
+        """All problems, for a sentence that goes on with them."""
+        return "; ".join(map(str, self.problems))
+
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
         """Errors travel from rank 0 to the others by pickle."""
         return (type(self), (self.problems,))

@@ -76,8 +76,7 @@ def _plan_again(dispatcher: Dispatcher, survivors: tuple[int, ...], now: float) 
         dispatcher.extend(narrowed(plan, graph), graph)
     except InputError as error:
         dispatcher._plan = plan
-        reason = "; ".join(str(problem) for problem in error.problems)
-        return dispatcher.stop(f"ranks were lost, and those left are too few: {reason}", now)
+        return dispatcher.stop(f"ranks were lost, and those left are too few: {error.in_one_line}", now)
     return []
 
 

@@ -136,8 +136,7 @@ def _take_over(ended: _Disbanded, policy: str | None, ranks: int) -> Outset:
     try:
         return take_up(ended.directory, None, ranks, policy, deserted=True)
     except InputError as error:
-        reason = "; ".join(str(problem) for problem in error.problems)
-        text = f"{ended.why}, and the run stops, since too few are left ({ranks}): {reason}"
+        text = f"{ended.why}, and the run stops, since too few are left ({ranks}): {error.in_one_line}"
         raise CannotGoOnError(f"{text}. `hpcmtl resume` on more of them goes on from the checkpoints") from error
 
 
