@@ -18,7 +18,9 @@ BEAT, LIMIT = 1.0, 2.0
 @pytest.fixture
 def process():
     """A process that hangs for as long as nobody kills it."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"up\n"  # one that starts waits for its disk, and is spared for that
         yield process
         process.kill()
 
