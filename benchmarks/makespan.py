@@ -1,10 +1,11 @@
 """How long a family of dependent tasks takes: hpcmtl beside what people do today, on the same ranks, by the same code.
 
-usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--rivals a c ...] [--json FILE]
+usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--baselines a c ...] [--json FILE]
 
-The rivals: a shell loop of one mpirun a task on all ranks; one MPI job with one task after the other on all ranks; with
-barriers between the depths of the graph; with one rank a task; and mpi4py.futures, each task on one of as many workers.
-Each rival is run next to a run of hpcmtl, in every other round before it: a machine is faster at one time than at
+The baselines: a shell loop of one mpirun a task on all ranks; one MPI job with one task after the other on all ranks;
+with barriers between the depths of the graph; with one rank a task; and mpi4py.futures, each task on one of as many
+workers.
+Each baseline is run next to a run of hpcmtl, in every other round before it: a machine is faster at one time than at
 another. Times are of the whole command, from its start to its end, and a ratio above 1 means that hpcmtl was faster.
 `busy` is the share of the cores that the processes of a way had work for: where it is near 1 no other order of the same
 work is faster. `prediction` is the plan's makespan over what the layers really took.
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[1]
-TASKS = Path(__file__).parent / "rivals" / "tasks.py"
-FAMILY = Path(__file__).parent / "rivals" / "family.yaml"
+TASKS = Path(__file__).parent / "baselines" / "tasks.py"
+FAMILY = Path(__file__).parent / "baselines" / "family.yaml"
 console = Console(width=120 if not sys.stdout.isatty() else None)
 
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one round on two ranks, one epoch a task")
     parser.add_argument("--ranks", type=int, nargs="+", default=[4, 2])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rivals", nargs="+", choices="abcde", default=list("abcde"), help="by letter (default: all)")
+    parser.add_argument("--baselines", nargs="+", choices="abcde", default=list("abcde"), help="by letter")
     parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         job = Path(scratch) / "family.yaml"
         job.write_text(yaml.safe_dump(family(quick=options.quick), sort_keys=False), encoding="utf-8")
         for ranks in options.ranks:
-            results[str(ranks)] = compared(job, ranks, options.rounds, options.rivals)
+            results[str(ranks)] = compared(job, ranks, options.rounds, options.baselines)
             show(ranks, results[str(ranks)])
     if options.json is not None:
         options.json.write_text(
@@ -91,7 +92,7 @@ class Compared:
     """What was measured.
 
     Attributes:
-        pairs: of each rival, (hpcmtl next to it, the rival), round by round.
+        pairs: of each baseline, (hpcmtl next to it, the baseline), round by round.
         predictions: the plan's makespan over what the layers took, in a first run and in one with its times.
     """
 
@@ -101,25 +102,25 @@ class Compared:
 
 def compared(job: Path, ranks: int, rounds: int, letters: Sequence[str]) -> Compared:
     """Run all ways in turn."""
-    rivals: dict[str, Callable[[], Path | None]] = {
+    baselines: dict[str, Callable[[], Path | None]] = {
         "a: shell loop": lambda: shell_loop(job, ranks),
         "b: sequential": lambda: hpcmtl(job, ranks, "sequential"),
         "c: waves": lambda: hpcmtl(job, ranks, "waves"),
         "d: one_rank": lambda: hpcmtl(job, ranks, "one_rank"),
         "e: mpi4py.futures": lambda: futures(job, ranks),
     }
-    rivals = {name: rival for name, rival in rivals.items() if name[0] in letters}
+    baselines = {name: baseline for name, baseline in baselines.items() if name[0] in letters}
 
     def variable() -> Path:
         return hpcmtl(job, ranks, "variable")
 
-    found = Compared({name: [] for name in rivals}, {"first": [], "measured": []})
+    found = Compared({name: [] for name in baselines}, {"first": [], "measured": []})
     for number in range(rounds):
-        for name, rival in rivals.items():
+        for name, baseline in baselines.items():
             if number % 2:
-                (theirs, _), (ours, run) = timed(rival), timed(variable)
+                (theirs, _), (ours, run) = timed(baseline), timed(variable)
             else:
-                (ours, run), (theirs, _) = timed(variable), timed(rival)
+                (ours, run), (theirs, _) = timed(variable), timed(baseline)
             found.pairs[name].append((ours, theirs))
         assert run is not None
         found.predictions["first"].append(predicted(run))

@@ -102,11 +102,11 @@ def grid(quick: bool) -> list[Row]:
             row = {"/LB": schedule.makespan / bound, "/L": schedule.makespan / simple}
             row |= {"/L_bfs": schedule.makespan / bfs, "seconds": seconds}
             if seed <= compared:
-                rivals = others(problem, model)
-                best = min(rivals, key=lambda name: rivals[name])
-                row |= {"Fair/L_bfs": rivals["fair"] / bfs, "MCPA/LB": rivals["mcpa"] / bound}
-                row |= {"CPA/LB": rivals["cpa"] / bound, "best other/LB": rivals[best] / bound, "best other": best}
-                row["ours/best other"] = schedule.makespan / rivals[best]
+                rated = others(problem, model)
+                best = min(rated, key=lambda name: rated[name])
+                row |= {"Fair/L_bfs": rated["fair"] / bfs, "MCPA/LB": rated["mcpa"] / bound}
+                row |= {"CPA/LB": rated["cpa"] / bound, "best other/LB": rated[best] / bound, "best other": best}
+                row["ours/best other"] = schedule.makespan / rated[best]
             found.append(row)
         rows.append({"model": model, **_averaged(found), "worst /LB": max(row["/LB"] for row in found)})
     return [*rows, {"model": "mean", **_averaged(rows)}]
@@ -164,11 +164,11 @@ def work(quick: bool) -> list[Row]:
     rows = []
     for instance in _every(shapes, 1 if quick else 3):
         schedule, bound, _ = planned(instance.problem)
-        rivals = others(instance.problem)
-        best = min(rivals, key=lambda name: rivals[name])
+        rated = others(instance.problem)
+        best = min(rated, key=lambda name: rated[name])
         row = {"graph": instance.name, "tasks": len(instance.problem.names), "/LB": schedule.makespan / bound}
-        row |= {"best other/LB": rivals[best] / bound, "best other": best}
-        row |= {"ours/best other": schedule.makespan / rivals[best], "sequential/LB": rivals["sequential"] / bound}
+        row |= {"best other/LB": rated[best] / bound, "best other": best}
+        row |= {"ours/best other": schedule.makespan / rated[best], "sequential/LB": rated["sequential"] / bound}
         rows.append(row)
     return rows
 
@@ -205,11 +205,11 @@ def independent(quick: bool) -> list[Row]:
             times = speedups(model, draw.lognormal(6, 1.5, tasks), widths, draw)
             problem = from_arrays(times, widths, np.empty((0, 2), dtype=np.int64), ranks)
             schedule, bound, seconds = planned(problem)
-            rivals = others(problem, model)
-            best = min(rivals, key=lambda name: rivals[name])
+            rated = others(problem, model)
+            best = min(rated, key=lambda name: rated[name])
             row = {"model": model, "tasks": tasks, "ranks": ranks, "/LB": schedule.makespan / bound}
-            row |= {"best other/LB": rivals[best] / bound, "best other": best, "seconds": seconds}
-            rows.append(row | {"ours/best other": schedule.makespan / rivals[best]})
+            row |= {"best other/LB": rated[best] / bound, "best other": best, "seconds": seconds}
+            rows.append(row | {"ours/best other": schedule.makespan / rated[best]})
     return rows
 
 

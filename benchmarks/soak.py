@@ -109,7 +109,7 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
 
 def one_family(world: Any, folder: Path, chances: tuple[Generator, Generator], found: dict[str, Any]) -> list[str]:
     """Run one family; return what was wrong with it, and count what happened."""
-    from soaked import Meddler
+    from soak_tasks import Meddler
 
     pipeline = import_module("hpcmtl.pipeline.run")
     job, expected = family(chances[0], folder)
@@ -152,7 +152,7 @@ def family(chance: Generator, folder: Path) -> tuple[Any, dict[str, str]]:
         if chance.random() < 0.4:
             fails = int(chance.integers(0, 3))
             arguments = {"calls": str(folder / f"{name}.calls"), "fails": fails}
-            tasks[name] = {"kind": "python", "callable": "soaked:fumble", "arguments": arguments, **common}
+            tasks[name] = {"kind": "python", "callable": "soak_tasks:fumble", "arguments": arguments, **common}
         else:
             model = {"name": "mlp", "widths": [8], "outputs": 2}
             sizes = {"epochs": int(chance.integers(1, 3)), "batch_size": 16, "layers": int(chance.integers(1, 5))}
@@ -176,10 +176,10 @@ def write_data(path: Path) -> None:
 
 def restless(chance: Generator) -> Any:
     """Schedulers as a run has them, but those that adapt give tasks other widths and places at random."""
-    from hpcmtl.dispatch.foresight import Foresight
+    from hpcmtl.dispatch.foresight import RollingHorizonScheduler
     from hpcmtl.dispatch.scheduler import scheduler_for
 
-    class Restless(Foresight):
+    class Restless(RollingHorizonScheduler):
         def _where_it_is(self, state: Any, i: int) -> tuple[int, int]:
             column, first = super()._where_it_is(state, i)
             if chance.random() < 0.5:
@@ -188,7 +188,7 @@ def restless(chance: Generator) -> Any:
 
     def choose(graph: Any, plan: Any, measurements: Any = (), _limit: Any = None) -> Any:
         usual = scheduler_for(graph, plan, measurements)
-        return Restless(graph, plan, measurements) if isinstance(usual, Foresight) else usual
+        return Restless(graph, plan, measurements) if isinstance(usual, RollingHorizonScheduler) else usual
 
     return choose
 

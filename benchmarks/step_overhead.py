@@ -102,7 +102,7 @@ class OurLoop:
     """hpcmtl: batches from HDF5, learner, engine, agreements."""
 
     def __init__(self, world: Any, path: Path) -> None:
-        from hpcmtl.data.batches import Feed
+        from hpcmtl.data.batches import BatchSpec
         from hpcmtl.data.sources import Source
         from hpcmtl.jobfile.models import ConvNet
         from hpcmtl.jobfile.network import MAIN, Leaf, Objective
@@ -118,7 +118,7 @@ class OurLoop:
         self.learner = GluonFramework().learner((Leaf(model), (1, 28, 28)), objectives, settings, world)
         self.learner.synchronise()
         self._world = world
-        self._feed = Feed((Source(INPUT, path, "images"), Source(TARGET + MAIN, path, "digit")), BATCH)
+        self._feed = BatchSpec((Source(INPUT, path, "images"), Source(TARGET + MAIN, path, "digit")), BATCH)
         self._epoch = 0
         self.waited = self.seconds = 0.0
 

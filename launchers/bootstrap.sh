@@ -12,8 +12,8 @@ venv=${HPCMTL_VENV:-$root/.venv}
 mpi=${HPCMTL_MPI:-wheel}
 extras=
 
-# shellcheck source=launchers/talk.sh
-. "$root/launchers/talk.sh"
+# shellcheck source=launchers/messages.sh
+. "$root/launchers/messages.sh"
 
 # The environment is this script's alone: what the caller's shell has for other Pythons must not leak in.
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV

@@ -11,8 +11,8 @@ venv=$1 constraints=$2
 logs=$venv/logs
 recipe=1 # raise it when a change below makes another wheel of the same inputs
 
-# shellcheck source=launchers/talk.sh
-. "$root/launchers/talk.sh"
+# shellcheck source=launchers/messages.sh
+. "$root/launchers/messages.sh"
 
 export PATH=$venv/bin:$PATH
 python=$venv/bin/python

@@ -6,8 +6,8 @@ set -euo pipefail
 
 # shellcheck source=launchers/environment.sh
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-# shellcheck source=launchers/leftovers.sh
-. "$here/leftovers.sh"
+# shellcheck source=launchers/stale_tmp.sh
+. "$here/stale_tmp.sh"
 
 read_command "$@"
 share_cores
@@ -27,5 +27,5 @@ if [ "${HPCMTL_FT:-1}" != 0 ] && [ "$ranks" -gt 1 ] && "$mpirun" --version 2>&1 
 fi
 for name in $(passed_on); do flags+=(-x "$name"); done
 
-[ -n "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || avoid_leftovers
+[ -n "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || avoid_stale_tmp
 start "$mpirun" -np "$ranks" "${flags[@]}" "${program[@]}"

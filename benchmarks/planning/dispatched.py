@@ -52,9 +52,9 @@ def messages(order: Any) -> int:
 def gathered(command: Any, outcome: Any) -> list[Any]:
     """What rank 0 hears at the end of a layer, as the members' control threads pass it on."""
     from hpcmtl.dispatch.commands import LayerDone
-    from hpcmtl.dispatch.gathering import FAN, Gathering
+    from hpcmtl.dispatch.gathering import FAN, ReportReduction
 
-    ends = {rank: Gathering(rank) for rank in command.block}
+    ends = {rank: ReportReduction(rank) for rank in command.block}
     place = (command.block, command.number)
     said = {rank: outcome if rank == command.first_rank else None for rank in command.block}
     words = deque((r, LayerDone(r, command.task, command.layer, said[r], *place, (r,))) for r in command.block)

@@ -89,7 +89,7 @@ def as_rank(folder: Path) -> None:
     from hpcmtl.communicators.mpi import world as mpi_world
 
     world, times = mpi_world(), []
-    faults.at = lambda _task, _layer, step=None: times.append(time.time()) if step is not None else None
+    faults.step_point = lambda _task, _layer, step=None: times.append(time.time()) if step is not None else None
     pipeline = import_module("hpcmtl.pipeline.run")
     result = pipeline.run(folder / "job.yaml", pipeline.RunOptions(folder / "runs"), world)
     assert result.status == "complete", result

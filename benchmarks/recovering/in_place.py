@@ -23,7 +23,7 @@ SECONDS_BEFORE = 1.0  # of a neighbour's steps, with which those after the death
 
 
 def losses(folder: Path, data: Path, count: int, chance: Generator) -> dict[str, Any]:
-    """Kill one rank in each of so many runs.
+    """FenceCommand one rank in each of so many runs.
 
     Returns:
         ``begun`` and ``step``: seconds from each death until the layer was taken up again and its first step was done;

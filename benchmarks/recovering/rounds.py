@@ -27,7 +27,7 @@ SECONDS_REFUSED = 60  # while ranks of the attempt before, which have lost their
 
 
 def rounds(folder: Path, shape: Shape, kills: int, chance: Generator) -> dict[str, Any]:
-    """Kill so many attempts, and complete the runs.
+    """FenceCommand so many attempts, and complete the runs.
 
     Returns:
         ``kills`` by kind, ``runs``, ``wrong``: what was, in words, ``lost``: steps at each kill for which they are

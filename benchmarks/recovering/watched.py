@@ -11,7 +11,7 @@ from hpcmtl import faults
 from hpcmtl.cli.app import main
 
 FOLDER = "HPCMTL_BENCHMARK_STEPS"
-_at = faults.at
+_at = faults.step_point
 
 
 def _at_and_noted(task: str, layer: int, step: int | None = None) -> None:
@@ -23,5 +23,5 @@ def _at_and_noted(task: str, layer: int, step: int | None = None) -> None:
 if __name__ == "__main__":
     _path = Path(os.environ[FOLDER]) / f"{os.environ['OMPI_COMM_WORLD_RANK']}.txt"
     _file = os.open(_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    faults.at = _at_and_noted
+    faults.step_point = _at_and_noted
     sys.exit(main())

@@ -9,10 +9,10 @@ import typer
 
 JobFile = Annotated[Path, typer.Argument(help="Job file, YAML or TOML.", show_default=False)]
 OptionalJobFile = Annotated[Path | None, typer.Argument(help="Job file, YAML or TOML.", show_default=False)]
-Ranks = Annotated[
+RanksOption = Annotated[
     int | None, typer.Option("--ranks", "-n", min=1, help="Number of ranks, instead of the job's.", show_default=False)
 ]
-Policy = Annotated[
+PolicyOption = Annotated[
     str | None, typer.Option("--policy", help="Planning policy, instead of the job's.", show_default=False)
 ]
 Measured = Annotated[

@@ -64,10 +64,10 @@ def logs(
 
 def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
     """New lines as they come, until the run has ended; silence makes the looks rarer."""
-    from hpcmtl.pipeline.standing import looks
+    from hpcmtl.pipeline.standing import poll
 
     least, most = SECONDS_BETWEEN_LOOKS
-    for found in looks(path, 0.0):
+    for found in poll(path, 0.0):
         if found["over"] and found["sure"]:
             break
         due, pause = time.monotonic() + SECONDS_BETWEEN_VERDICTS, least

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, Policy, Ranks
+from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, PolicyOption, RanksOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,19 +36,19 @@ CoresPerNode = Annotated[
     int | None,
     typer.Option("--cores-per-node", min=1, help="Cores of a node; one a rank if not given.", show_default=False),
 ]
-TimeLimit = Annotated[
+TimeLimitOption = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Say what will not fit: 90s, 45m, 1h30m, 2-00:00:00.")
 ]
 
 
 def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
     file: OptionalJobFile = None,
-    ranks: Ranks = None,
-    policy: Policy = None,
+    ranks: RanksOption = None,
+    policy: PolicyOption = None,
     explain: Explain = None,
     compare: Compare = False,
     svg: Svg = None,
-    time_limit: TimeLimit = None,
+    time_limit: TimeLimitOption = None,
     ranks_per_node: RanksPerNode = None,
     cores_per_node: CoresPerNode = None,
     measured: Measured = None,

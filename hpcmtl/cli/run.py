@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hpcmtl.cli.arguments import JobFile, Json, Measured, NoFt, Policy, Ranks, Run, RunsDirectory
+from hpcmtl.cli.arguments import JobFile, Json, Measured, NoFt, PolicyOption, RanksOption, Run, RunsDirectory
 
 OtherJob = Annotated[
     Path | None,
@@ -18,8 +18,8 @@ OtherJob = Annotated[
 
 def run(  # noqa: PLR0917 - each is a word of the command line, given by name
     file: JobFile,
-    ranks: Ranks = None,
-    policy: Policy = None,
+    ranks: RanksOption = None,
+    policy: PolicyOption = None,
     runs: RunsDirectory = Path("runs"),
     measured: Measured = None,
     as_json: Json = False,
@@ -53,9 +53,9 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
 
 def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
     name: Run,
-    ranks: Ranks = None,
+    ranks: RanksOption = None,
     job: OtherJob = None,
-    policy: Policy = None,
+    policy: PolicyOption = None,
     runs: RunsDirectory = Path("runs"),
     as_json: Json = False,
     *,
@@ -71,22 +71,22 @@ def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
         from hpcmtl.pipeline.run import resume as resume_job
 
         be_rank(lambda options, world: resume_job(directory, job, options, world), ranks=ranks, policy=policy)
-    from hpcmtl.pipeline.resume import take_up
+    from hpcmtl.pipeline.resume import load_run
 
-    outset = take_up(directory, job, ranks, policy)
-    if outset.is_over:
+    resume_point = load_run(directory, job, ranks, policy)
+    if resume_point.is_over:
         from rich.console import Console
 
         from hpcmtl.pipeline.result import read_result
 
-        print_result(read_result(outset), Console(), as_json=as_json)
+        print_result(read_result(resume_point), Console(), as_json=as_json)
         typer.echo("nothing is left to be done", err=True)
         return
-    words = ["resume", str(directory), "--ranks", str(outset.prepared.job.ranks)]
+    words = ["resume", str(directory), "--ranks", str(resume_point.prepared.job.ranks)]
     words += ["--job", str(job)] if job else []
     sys.exit(
         start_ranks(
-            outset.prepared.job.ranks, [*words, *_policy(policy)], directory, as_json=as_json, survive=not no_ft
+            resume_point.prepared.job.ranks, [*words, *_policy(policy)], directory, as_json=as_json, survive=not no_ft
         )
     )
 

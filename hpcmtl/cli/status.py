@@ -21,7 +21,7 @@ SECONDS_BETWEEN_LOOKS = 2.0
 TIMED_OUT = 124  # as `timeout` has it
 
 RunName = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.")]
-Watch = Annotated[bool, typer.Option("--watch", help="Look again every 2 s until the job ends.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Look again every 2 s until the job ends.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Directory in which runs are looked for by name.")]
 Seconds = Annotated[
     float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.", show_default=False)
@@ -29,17 +29,17 @@ Seconds = Annotated[
 
 
 def status(
-    run: RunName = Path("latest"), watch: Watch = False, as_json: Json = False, runs: Runs = Path("runs")
+    run: RunName = Path("latest"), watch: WatchOption = False, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor MXNet."""
-    from hpcmtl.pipeline.standing import standing_of
+    from hpcmtl.pipeline.standing import run_state
     from hpcmtl.results.find import find_run
     from hpcmtl.results.strictjson import to_json
 
     if watch and as_json:
         raise typer.BadParameter("does not go with --json", param_hint="--watch")
     path = find_run(run, runs).path
-    found: Mapping[str, Any] = standing_of(path)
+    found: Mapping[str, Any] = run_state(path)
     if as_json:
         typer.echo(to_json(found, indent=2))
         return
@@ -55,7 +55,7 @@ def wait(
     run: RunName = Path("latest"), timeout: Seconds = None, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time."""
-    from hpcmtl.pipeline.standing import looks
+    from hpcmtl.pipeline.standing import poll
     from hpcmtl.results.find import find_run
     from hpcmtl.results.strictjson import to_json
 
@@ -64,7 +64,7 @@ def wait(
     said: object = None
     found: Mapping[str, Any] = {}
     code = TIMED_OUT
-    for found in looks(path, SECONDS_BETWEEN_LOOKS):
+    for found in poll(path, SECONDS_BETWEEN_LOOKS):
         code = found["exit_code"] if found["over"] else TIMED_OUT
         if found["over"] and found["sure"]:
             break
@@ -86,13 +86,13 @@ def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     from rich.console import Console
     from rich.live import Live
 
-    from hpcmtl.pipeline.standing import looks
+    from hpcmtl.pipeline.standing import poll
     from hpcmtl.results.status_table import status_view
 
     console = Console()
     most = max((console.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
     with Live(status_view(found, most), console=console, auto_refresh=False, transient=True) as live:
-        for found in looks(path, SECONDS_BETWEEN_LOOKS):  # noqa: PLR1704 - the last one is returned
+        for found in poll(path, SECONDS_BETWEEN_LOOKS):  # noqa: PLR1704 - the last one is returned
             live.update(status_view(found, most), refresh=True)
     return found
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task.", show_default=False)]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the job's answer.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Leave the request and do not wait for the answer.")]
-Settings = Annotated[
+SettingsArgument = Annotated[
     list[str], typer.Argument(metavar="KEY=VALUE...", help="priority=N, learning_rate=X.", show_default=False)
 ]
 
@@ -25,7 +25,7 @@ Settings = Annotated[
 def set_(
     run: Run,
     task: TaskName,
-    settings: Settings,
+    settings: SettingsArgument,
     runs: RunsDirectory = Path("runs"),
     timeout: Timeout = 15.0,
     *,
@@ -78,7 +78,7 @@ def send(run: RunDirectory, request: Request, timeout: float, *, as_json: bool =
     what = " ".join(filter(None, [request.verb, request.task]))
     if as_json and (answer is None or answer.accepted):
         told = {"accepted": None, "message": ""} if answer is None else vars(answer)
-        typer.echo(to_json({"run": run.path, **request.told(), **told}, indent=2))
+        typer.echo(to_json({"run": run.path, **request.to_event(), **told}, indent=2))
     elif answer is None:
         typer.echo(f"{what}: left as {run.requests / request.id}.json")
     elif answer.accepted:

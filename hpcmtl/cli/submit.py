@@ -55,13 +55,13 @@ def submit(  # noqa: PLR0917 - each is a word of the command line, given by name
     as_json: Json = False,
 ) -> None:
     """Check and plan a job, write its batch script into a new run directory, and give it to Slurm."""
-    from hpcmtl.pipeline.draft import Request, draft, settings_for
+    from hpcmtl.pipeline.draft import SubmitRequest, draft, settings_for
     from hpcmtl.pipeline.submit import submit as hand_in
 
     options: dict[str, Any] = {key: value for key, value in locals().items() if key in _SETTINGS and value is not None}
     if no_requeue:
         options["requeues"] = 0
-    request = Request(file, runs, options, tuple(sets or ()), _kind(array, benchmark), _widths(benchmark))
+    request = SubmitRequest(file, runs, options, tuple(sets or ()), _kind(array, benchmark), _widths(benchmark))
     if show_config:
         _show(settings_for(request).to_dict(), as_json=as_json)
         return

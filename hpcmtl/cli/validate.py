@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from hpcmtl.cli.arguments import JobFile, Ranks
+from hpcmtl.cli.arguments import JobFile, RanksOption
 
 
-def validate(file: JobFile, ranks: Ranks = None) -> None:
+def validate(file: JobFile, ranks: RanksOption = None) -> None:
     """Check a job file and its data, and report every problem at once; nothing is run."""
     from hpcmtl.pipeline.prepare import prepare
 

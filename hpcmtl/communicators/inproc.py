@@ -24,7 +24,7 @@ from hpcmtl.communicators.base import (
     checked_buffer,
     rank_in_group,
 )
-from hpcmtl.communicators.switchboard import Address, DeadRankError, Message, Switchboard
+from hpcmtl.communicators.switchboard import Address, DeadRankError, MessageRouter, QueuedMessage
 from hpcmtl.errors import HpcmtlError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
     Raises:
         RankFailedError: for the first rank that raised; the waits of the others end at once.
     """
-    board = Switchboard()
+    board = MessageRouter()
     context = board.new_context()
     board.enter(context, tuple(range(count)))
     results: dict[int, T] = {}
@@ -104,7 +104,7 @@ class InprocReceiveHandle(ReceiveHandle):
 class InprocCommunicator(Communicator):
     """A `Communicator` among threads; made by `run_ranks`."""
 
-    def __init__(self, board: Switchboard, context: int, rank: int, size: int) -> None:
+    def __init__(self, board: MessageRouter, context: int, rank: int, size: int) -> None:
         self._board = board
         self._context = context
         self._rank = rank
@@ -247,7 +247,7 @@ class InprocCommunicator(Communicator):
         return Address(self._context, plane, rank)
 
     def _post(self, plane: str, dest: int, tag: int, content: Any) -> None:
-        self._board.post(self._address(plane, dest), Message(self._rank, tag, content))
+        self._board.post(self._address(plane, dest), QueuedMessage(self._rank, tag, content))
 
     def _take(self, plane: str, source: int, tag: int) -> Any:
         return self._board.take(self._address(plane, self._rank), source, tag).content

@@ -29,7 +29,7 @@ class Message:
     comm: Communicator
 
 
-class Silence:
+class Backoff:
     """How long nothing has come, for one who waits in several calls: the pauses go on growing from call to call.
 
     Each look costs some 0.1 ms of a core beside a training thread, so who begins anew every 50 ms looks twice as often.
@@ -57,7 +57,7 @@ def next_message(
     also: Communicator | None = None,
     *,
     longest: float = LONGEST_PAUSE,
-    silence: Silence | None = None,
+    backoff: Backoff | None = None,
 ) -> Message | None:
     """Return the next message from any rank; None once `stop` is set or `timeout` seconds have passed.
 
@@ -67,19 +67,19 @@ def next_message(
 
     This polls, as MPI has no wait that sleeps: its blocking calls spin on a core that the training thread needs. The
     pause between two looks doubles from 0.2 ms to the `longest`, so that an exchange of several messages is quick and
-    an idle wait costs little: at 5 ms about 2 % of a core. `stop` ends a pause at once. A `silence` keeps the pause
+    an idle wait costs little: at 5 ms about 2 % of a core. `stop` ends a pause at once. A `backoff` keeps the pause
     from one call to the next.
     """
     end = time.monotonic() + timeout
-    silence = silence or Silence()
+    backoff = backoff or Backoff()
     while (found := _envelope(comm, also)) is None:
         left = end - time.monotonic()
         if left <= 0:
             return None
-        if stop.wait(min(silence.pause(longest), left)):
-            silence.end()
+        if stop.wait(min(backoff.pause(longest), left)):
+            backoff.end()
             return None
-    silence.end()
+    backoff.end()
     where, envelope = found
     return Message(envelope.source, envelope.tag, where.recv(envelope.source, envelope.tag), where)
 

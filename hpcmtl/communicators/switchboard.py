@@ -25,7 +25,7 @@ class Address(NamedTuple):
     rank: int
 
 
-class Message(NamedTuple):
+class QueuedMessage(NamedTuple):
     """What one rank sent another."""
 
     source: int
@@ -38,9 +38,9 @@ class Expected:
 
     def __init__(self, source: int, tag: int, address: Address) -> None:
         self.source, self.tag, self.address = source, tag, address
-        self.message: Message | None = None
+        self.message: QueuedMessage | None = None
 
-    def fits(self, message: Message) -> bool:
+    def fits(self, message: QueuedMessage) -> bool:
         """Whether a message is what was asked for."""
         return self.source in (ANY, message.source) and self.tag in (ANY, message.tag)
 
@@ -53,7 +53,7 @@ class Gathered:
         self.made: tuple[int, tuple[int, ...]] | None = None  # the context, and who lives
 
 
-class Switchboard:
+class MessageRouter:
     """The inboxes of all ranks of a world, the first failure among them, and those that have died."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Switchboard:
         self._members: dict[int, tuple[int, ...]] = {}
         self._gathering: dict[int, Gathered] = {}
         self._changed = threading.Condition()
-        self._inboxes: defaultdict[Address, deque[Message]] = defaultdict(deque)
+        self._inboxes: defaultdict[Address, deque[QueuedMessage]] = defaultdict(deque)
         self._expected: defaultdict[Address, list[Expected]] = defaultdict(list)
         self._contexts = itertools.count()
 
@@ -123,7 +123,7 @@ class Switchboard:
                     self._changed.wait()
             return gathered.made
 
-    def post(self, address: Address, message: Message) -> None:
+    def post(self, address: Address, message: QueuedMessage) -> None:
         """Hand a message to the first who expects it, or leave it in the inbox."""
         with self._changed:
             self._check(address, address.rank)
@@ -153,7 +153,7 @@ class Switchboard:
                 self._check(expected.address, expected.source)
             return expected.message is not None
 
-    def await_expected(self, expected: Expected) -> Message:
+    def await_expected(self, expected: Expected) -> QueuedMessage:
         """Wait for what was asked for."""
         with self._changed:
             while expected.message is None:
@@ -161,13 +161,13 @@ class Switchboard:
                 self._changed.wait()
             return expected.message
 
-    def peek(self, address: Address, source: int, tag: int) -> Message | None:
+    def peek(self, address: Address, source: int, tag: int) -> QueuedMessage | None:
         """Return the oldest message that fits, or None."""
         with self._changed:
             self._check(address, source)
             return self._find(address, source, tag)
 
-    def take(self, address: Address, source: int, tag: int) -> Message:
+    def take(self, address: Address, source: int, tag: int) -> QueuedMessage:
         """Wait for the oldest message that fits and remove it."""
         with self._changed:
             while address.context in self._revoked or (message := self._find(address, source, tag)) is None:
@@ -178,12 +178,12 @@ class Switchboard:
             self._remove(address, message)
             return message
 
-    def _remove(self, address: Address, message: Message) -> None:
+    def _remove(self, address: Address, message: QueuedMessage) -> None:
         inbox = self._inboxes[address]
         # By identity: messages hold arrays, whose == is not a truth value.
         del inbox[next(index for index, other in enumerate(inbox) if other is message)]
 
-    def _find(self, address: Address, source: int, tag: int) -> Message | None:
+    def _find(self, address: Address, source: int, tag: int) -> QueuedMessage | None:
         fits = (m for m in self._inboxes[address] if source in (ANY, m.source) and tag in (ANY, m.tag))
         return next(fits, None)
 

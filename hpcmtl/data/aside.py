@@ -32,8 +32,8 @@ class _Disc(io.FileIO):
         left = memoryview(data)
         try:
             while left and self.error is None:
-                left = left[super().write(faults.torn(self.path, left)) :]
-                faults.reach(self.path, "half")
+                left = left[super().write(faults.partial_write(self.path, left)) :]
+                faults.file_point(self.path, "half")
         except OSError as error:
             self.error = error
         return len(data)
@@ -67,19 +67,19 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     try:
         with _Disc(partial, "x+") as disc:
             disc.path = path
-            faults.reach(path, "begun")
+            faults.file_point(path, "begun")
             # No lock is taken: nobody else knows the name, and some parallel file systems have none.
             # v110: what describes an array has checksums there. Damage to it made libhdf5 2.0 die of SIGSEGV else.
             with h5py.File(disc, "w", libver=("v110", "v110")) as file:
                 yield file
             disc.check()
-            faults.reach(path, "closed")
+            faults.file_point(path, "closed")
             os.fsync(disc.fileno())
-        faults.reach(path, "before-rename")
+        faults.file_point(path, "before-rename")
         partial.replace(path)
-        faults.reach(path, "after-rename")
+        faults.file_point(path, "after-rename")
         _sync_directory(path.parent)
-        faults.reach(path, "done")
+        faults.file_point(path, "done")
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -31,8 +31,8 @@ _WEIGHTS = ""
 
 
 @dataclass(eq=False)
-class Kept:
-    """A split that fits into memory, once it has been read: for all who read by the same `Feed`.
+class SplitCache:
+    """A split that fits into memory, once it has been read: for all who read by the same `BatchSpec`.
 
     Attributes:
         block: samples that lie together in the files; the order of an epoch depends on it.
@@ -49,7 +49,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class BatchSpec:
     """What a training reads; the same on all ranks.
 
     Attributes:
@@ -58,7 +58,7 @@ class Feed:
         split: ``train``, ``val`` or ``test``.
         sample_weights: a dataset of one number a sample that multiplies the weights.
         memory_budget: bytes; a split that needs no more is read once and kept in memory.
-        kept: what was.
+        cache: what was.
     """
 
     sources: tuple[Source, ...]
@@ -66,7 +66,7 @@ class Feed:
     split: str = "train"
     sample_weights: Source | None = None
     memory_budget: int = 256 << 20
-    kept: Kept = field(default_factory=Kept, compare=False)
+    cache: SplitCache = field(default_factory=SplitCache, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class _Request:
 
     sources: tuple[Source, ...]
     indices: NDArray[np.int64]
-    feed: Feed
+    spec: BatchSpec
     cursor: Cursor
     until: Cursor
     group_rank: int
@@ -123,30 +123,30 @@ class Batches(Prefetched[Batch]):
         steps_per_epoch: global steps.
     """
 
-    def __init__(self, feed: Feed, cursor: Cursor, until: Cursor, group_rank: int, group_size: int) -> None:
+    def __init__(self, spec: BatchSpec, cursor: Cursor, until: Cursor, group_rank: int, group_size: int) -> None:
         """Check the feed and start to read.
 
         Raises:
             InputError: files or datasets that are bad or do not belong together, with their names.
             ValueError: `cursor` is not a step of an epoch of this split.
         """
-        sources = _all_sources(feed)
-        indices = selected(sources, [feed.split])
+        sources = _all_sources(spec)
+        indices = selected(sources, [spec.split])
         self.samples = len(indices)
-        self.steps_per_epoch = batches_per_epoch(self.samples, feed.batch_size)
+        self.steps_per_epoch = batches_per_epoch(self.samples, spec.batch_size)
         if not 0 <= cursor.step < self.steps_per_epoch:
             raise ValueError(f"{cursor} is not one of the {self.steps_per_epoch} steps of an epoch")
-        request = _Request(sources, indices, feed, cursor, until, group_rank, group_size)
+        request = _Request(sources, indices, spec, cursor, until, group_rank, group_size)
         super().__init__(partial(_produce, request))
 
 
-def _all_sources(feed: Feed) -> tuple[Source, ...]:
+def _all_sources(spec: BatchSpec) -> tuple[Source, ...]:
     """Return the checked sources, that of the sample weights last."""
-    if feed.sample_weights is None:
-        check_sources(feed.sources)
-        return feed.sources
-    weights = replace(feed.sample_weights, key=_WEIGHTS)
-    sources = (*feed.sources, weights)
+    if spec.sample_weights is None:
+        check_sources(spec.sources)
+        return spec.sources
+    weights = replace(spec.sample_weights, key=_WEIGHTS)
+    sources = (*spec.sources, weights)
     shape = check_sources(sources)[-1].shape
     if shape != ():
         message = f"shape {shape} for each sample; sample weights are one number a sample"
@@ -156,17 +156,17 @@ def _all_sources(feed: Feed) -> tuple[Source, ...]:
 
 def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
     """Yield the batches of one rank; runs in the prefetch thread."""
-    kept = request.feed.kept
-    if kept.arrays is None:
+    cache = request.spec.cache
+    if cache.arrays is None:
         with open_sources(request.sources) as readers:
             block = min(reader.block for reader in readers.values())
             needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
-            if needed > request.feed.memory_budget:
+            if needed > request.spec.memory_budget:
                 yield from _batches(request, block, partial(_from_windows, readers, block, check_open))
                 return
             arrays = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
-            kept.block, kept.arrays = block, arrays
-    yield from _batches(request, kept.block, partial(_from_memory, kept.arrays, request.indices))
+            cache.block, cache.arrays = block, arrays
+    yield from _batches(request, cache.block, partial(_from_memory, cache.arrays, request.indices))
 
 
 def _batches(request: _Request, block: int, rows_of: RowsOf) -> Iterator[Batch]:
@@ -181,12 +181,12 @@ def _epochs(request: _Request) -> Iterator[tuple[int, list[_Step]]]:
     """Yield each epoch with those of its steps that were asked for."""
     cursor, until = request.cursor, request.until
     places = np.arange(len(request.indices))
-    per_epoch = batches_per_epoch(len(places), request.feed.batch_size)
+    per_epoch = batches_per_epoch(len(places), request.spec.batch_size)
     while (cursor.epoch, cursor.step) < (until.epoch, until.step):
         last = per_epoch if cursor.epoch < until.epoch else min(until.step, per_epoch)
         steps = []
         for step in range(cursor.step, last):
-            whole = global_batch(places, step, request.feed.batch_size)
+            whole = global_batch(places, step, request.spec.batch_size)
             mine = shard(whole, request.group_rank, request.group_size)
             dummy = len(mine) == 0
             # A rank without a sample still has to take part in the step, so it computes one and weighs it 0.
@@ -231,14 +231,14 @@ def _from_windows(
     numbers = [order[each] for each in positions]
     window = windows(order, block)[np.concatenate(positions)]
     parts = iter(np.split(np.concatenate(numbers), np.flatnonzero(np.diff(window)) + 1))
-    held = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}
+    in_memory = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}
     available = 0
     for wanted in numbers:
         while available < len(wanted):
             part = next(parts)
             available += len(part)
             for key, reader in readers.items():
-                held[key] = np.concatenate([held[key], reader.rows(part, check_open)])
-        yield wanted, {key: array[: len(wanted)] for key, array in held.items()}
-        held = {key: array[len(wanted) :] for key, array in held.items()}
+                in_memory[key] = np.concatenate([in_memory[key], reader.rows(part, check_open)])
+        yield wanted, {key: array[: len(wanted)] for key, array in in_memory.items()}
+        in_memory = {key: array[len(wanted) :] for key, array in in_memory.items()}
         available -= len(wanted)

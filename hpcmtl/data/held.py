@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class HeldFile:
+class InMemoryFile:
     """What stands in for a data file that `write_dataset_file` wrote from the same arrays, without attributes.
 
     Attributes:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hpcmtl.data.hdf5 import DatasetDescription, FileDescription
-    from hpcmtl.data.held import HeldFile
+    from hpcmtl.data.held import InMemoryFile
     from hpcmtl.data.reader import ArrayReader
 
 
@@ -33,25 +33,29 @@ class Source:
         key: name of the rows.
         path: the file.
         dataset: its name in the file.
-        held: what the file holds, if it is in memory: then the file is not read.
+        in_memory: what the file holds, if it is in memory: then the file is not read.
     """
 
     key: str
     path: Path
     dataset: str
-    held: HeldFile | None = None
+    in_memory: InMemoryFile | None = None
 
     def described(self) -> FileDescription:
         """What is known of the file; see `describe`."""
-        return describe(self.path) if self.held is None else self.held.description()
+        return describe(self.path) if self.in_memory is None else self.in_memory.description()
 
     def split(self) -> NDArray[np.uint8]:
         """The split of each sample: 0 train, 1 val, 2 test."""
-        return read_split(self.path) if self.held is None else self.held.split
+        return read_split(self.path) if self.in_memory is None else self.in_memory.split
 
     def opened(self) -> AbstractContextManager[ArrayReader]:
         """A reader of its rows."""
-        return open_array(self.path, self.dataset) if self.held is None else nullcontext(self.held.reader(self.dataset))
+        return (
+            open_array(self.path, self.dataset)
+            if self.in_memory is None
+            else nullcontext(self.in_memory.reader(self.dataset))
+        )
 
 
 @contextmanager

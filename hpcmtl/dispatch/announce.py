@@ -4,53 +4,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.commands import Progressed
+from hpcmtl.dispatch.commands import ProgressReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.state import Order, Steersman
-    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.dispatch.state import Coordinator, Order
+    from hpcmtl.dispatch.survivors import SurvivorReport
     from hpcmtl.results.summary import TaskStatus
 
     Tell = Callable[[Iterable[str], Mapping[str, TaskStatus]], None]
 
 
 class Announcing:
-    """A `Steersman` that tells which tasks run, and how others ended, as one piece of news for each event.
+    """A `Coordinator` that tells which tasks run, and how others ended, as one piece of news for each event.
 
     A layer that ends and the next layer of its task that starts by the same event are one decision: nobody sees the
     task pause in between. News go out before the orders that they follow from.
     """
 
-    def __init__(self, steersman: Steersman, dispatcher: Dispatcher, tell: Tell) -> None:
+    def __init__(self, coordinator: Coordinator, dispatcher: Dispatcher, tell: Tell) -> None:
         """Stand before a steersman.
 
         Args:
-            steersman: gives the orders.
+            coordinator: gives the orders.
             dispatcher: knows the tasks.
             tell: is told of them.
         """
-        self._steersman, self._dispatcher, self._tell = steersman, dispatcher, tell
+        self._coordinator, self._dispatcher, self._tell = coordinator, dispatcher, tell
 
     def start(self, now: float) -> list[Order]:
         """See `Dispatcher`."""
-        return self._told(self._steersman.start(now))
+        return self._told(self._coordinator.start(now))
 
     def handle(self, report: Report, now: float) -> list[Order]:
         """See `Dispatcher`."""
-        orders = self._steersman.handle(report, now)
-        return orders if isinstance(report, Progressed) else self._told(orders)
+        orders = self._coordinator.handle(report, now)
+        return orders if isinstance(report, ProgressReport) else self._told(orders)
 
-    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
-        """See `Steersman`."""
-        return self._told(self._steersman.lose(survivors, calls, now))
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
+        """See `Coordinator`."""
+        return self._told(self._coordinator.lose(survivors, calls, now))
 
     def check(self, now: float) -> list[Order]:
         """See `Dispatcher`."""
-        orders = self._steersman.check(now)
+        orders = self._coordinator.check(now)
         return self._told(orders) if orders else orders
 
     def _told(self, orders: list[Order]) -> list[Order]:

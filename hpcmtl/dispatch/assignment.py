@@ -8,19 +8,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.commands import LayerDone, LayerFailed
-from hpcmtl.dispatch.survivors import RollCall, left_of, told_by
+from hpcmtl.dispatch.survivors import SurvivorReport, renumber_report, surviving_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.dispatch.commands import Report, RunLayer
-    from hpcmtl.dispatch.ground import Ground
+    from hpcmtl.dispatch.ground import RankCommunicators
 
 # A layer whose group lost a rank is over on all others as soon as they communicate; who takes longer is lost as well.
 STUCK_SECONDS = 30.0
 
 
-class Assignment:
+class CurrentLayer:
     """Of the control thread alone.
 
     Attributes:
@@ -28,10 +28,10 @@ class Assignment:
         training: whether the main thread is in it, or will be.
     """
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, comms: RankCommunicators) -> None:
         self.layer: RunLayer | None = None
         self.training = False
-        self._ground = ground
+        self._comms = comms
         self._over: LayerDone | LayerFailed | None = None  # what the main thread said of it
         self._stuck_at = math.inf  # when the main thread must be out of a layer that lost a rank
 
@@ -49,33 +49,37 @@ class Assignment:
         if isinstance(report, LayerDone | LayerFailed):
             assert self.layer is not None, "the main thread reports on a layer that nobody ordered"
             self.training, self._stuck_at = False, math.inf
-            report = self._over = told_by(report, rank, self.layer.block)
+            report = self._over = renumber_report(report, rank, self.layer.block)
         return report
 
     def abandon(self, number: int) -> None:
         """Give up the group of a layer; if it is this one, its main thread must soon be out of it."""
-        self._ground.give_up(number)
+        self._comms.give_up(number)
         if self.training and self.number == number:
             self._stuck_at = min(self._stuck_at, time.monotonic() + STUCK_SECONDS)
 
     def stuck(self) -> bool:
         """Whether the main thread has not come out of a layer that lost a rank, though its group is taken away."""
         if self._stuck_at < math.inf:
-            self._ground.enforce()
+            self._comms.enforce()
         return time.monotonic() > self._stuck_at
 
     def renumber(self, survivors: Sequence[int]) -> None:
         """Know the layer by the ranks of now; if its group lost one, nobody may wait in it."""
         if self.layer is None:
             return
-        left = left_of(self.layer.block, survivors)
+        left = surviving_block(self.layer.block, survivors)
         if len(left) < self.layer.width and self.training:
             self.abandon(self.layer.number)
-        self.layer = replace(self.layer, first_rank=left.start, width=len(left), homes=())
+        self.layer = replace(self.layer, first_rank=left.start, width=len(left), owners=())
 
-    def roll_call(self, rank: int, survivors: Sequence[int], done: int, signal: str) -> RollCall:
-        """What this rank says when others were lost, see `RollCall`."""
+    def survivor_report(self, rank: int, survivors: Sequence[int], done: int, signal: str) -> SurvivorReport:
+        """What this rank says when others were lost, see `SurvivorReport`."""
         if self.layer is None:
-            return RollCall(rank, done, signal=signal)
-        report = None if self._over is None else told_by(self._over, rank, left_of(self.layer.block, survivors))
-        return RollCall(rank, done, self.layer.number, report, signal)
+            return SurvivorReport(rank, done, signal=signal)
+        report = (
+            None
+            if self._over is None
+            else renumber_report(self._over, rank, surviving_block(self.layer.block, survivors))
+        )
+        return SurvivorReport(rank, done, self.layer.number, report, signal)

@@ -29,7 +29,7 @@ class RunLayer:
         width: of the group.
         step: steps that the task has done by then; None if that is not known.
         rate: the learning rate that was ordered for the task while the job ran.
-        homes: pairs of a task that this one needs and the rank that answers for its artifact in memory.
+        owners: pairs of a task that this one needs and the rank that answers for its artifact in memory.
         number: of this start, counted over the job.
     """
 
@@ -40,7 +40,7 @@ class RunLayer:
     width: int
     step: int | None = None
     rate: Rate | None = None
-    homes: tuple[tuple[str, int], ...] = ()
+    owners: tuple[tuple[str, int], ...] = ()
     number: int = 0
 
     @property
@@ -57,7 +57,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class TakeUp:
+class ExtendJob:
     """The job has more tasks from now on; sessions that are opened later are of this job.
 
     Attributes:
@@ -115,7 +115,7 @@ class EndOfJob:
     """There is nothing more to do."""
 
 
-Command = RunLayer | Release | TakeUp | StopLayer | SetRate | Abandon | Renumbered | StopTraining | EndOfJob
+Command = RunLayer | Release | ExtendJob | StopLayer | SetRate | Abandon | Renumbered | StopTraining | EndOfJob
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class LayerDone:
         outcome: what came out; only the group's first rank knows.
         block: the group.
         number: of the `RunLayer`.
-        ranks: who has finished, of those that `rank` speaks for; see `gathering`.
+        ranks: who has finished, of those that `rank` speaks for; see `reduction`.
     """
 
     rank: int
@@ -169,14 +169,14 @@ class LayerFailed:
 
 
 @dataclass(frozen=True)
-class Progressed:
+class ProgressReport:
     """A layer is so far."""
 
     progress: StepProgress
 
 
 @dataclass(frozen=True)
-class StopWanted:
+class StopRequest:
     """A rank got a signal: the whole job should stop."""
 
     rank: int
@@ -184,11 +184,11 @@ class StopWanted:
 
 
 @dataclass(frozen=True)
-class Noted:
+class EventReport:
     """Something has happened on a rank that the ledger should hold."""
 
     event: str
     facts: Mapping[str, Any]
 
 
-Report = LayerDone | LayerFailed | Progressed | Noted | StopWanted
+Report = LayerDone | LayerFailed | ProgressReport | EventReport | StopRequest

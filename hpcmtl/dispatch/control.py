@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
-from hpcmtl.communicators.mailbox import Message, Silence, next_message
-from hpcmtl.dispatch.assignment import Assignment
+from hpcmtl.communicators.mailbox import Backoff, Message, next_message
+from hpcmtl.dispatch.assignment import CurrentLayer
 from hpcmtl.dispatch.commands import (
     Abandon,
     EndOfJob,
@@ -23,16 +23,16 @@ from hpcmtl.dispatch.commands import (
     RunLayer,
     SetRate,
     StopLayer,
+    StopRequest,
     StopTraining,
-    StopWanted,
 )
-from hpcmtl.dispatch.gathering import Gathering
-from hpcmtl.dispatch.heartbeat import Beats
-from hpcmtl.dispatch.regroup import DisbandedError, not_for_ever, regroup
-from hpcmtl.dispatch.state import HopelessError
+from hpcmtl.dispatch.gathering import ReportReduction
+from hpcmtl.dispatch.heartbeat import Heartbeats
+from hpcmtl.dispatch.regroup import AttemptAbandonedError, not_for_ever, rebuild_world
+from hpcmtl.dispatch.state import UnrecoverableError
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
-from hpcmtl.dispatch.survivors import RollCall, renumbered
-from hpcmtl.dispatch.watchdog import Kill
+from hpcmtl.dispatch.survivors import SurvivorReport, renumbered
+from hpcmtl.dispatch.watchdog import FenceCommand
 from hpcmtl.errors import ExitCode
 from hpcmtl.exchange.handover import Question
 from hpcmtl.training.orders import LayerOrders
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.commands import Command, Report
-    from hpcmtl.dispatch.heartbeat import Heart
-    from hpcmtl.dispatch.mailboxes import Mailboxes
-    from hpcmtl.dispatch.state import Order, Steersman
-    from hpcmtl.exchange.handover import Handover
+    from hpcmtl.dispatch.heartbeat import HeartbeatSender
+    from hpcmtl.dispatch.mailboxes import ThreadChannels
+    from hpcmtl.dispatch.state import Coordinator, Order
+    from hpcmtl.exchange.handover import PeerTransfer
 
 _log = logging.getLogger(__name__)
 
@@ -63,32 +63,32 @@ class ControlThread(threading.Thread):
     def __init__(
         self,
         comm: Communicator,
-        boxes: Mailboxes,
-        dispatcher: Steersman | None,
-        handover: Handover | None = None,
-        heart: Heart | None = None,
+        channels: ThreadChannels,
+        dispatcher: Coordinator | None,
+        peer_transfer: PeerTransfer | None = None,
+        heartbeat: HeartbeatSender | None = None,
     ) -> None:
         """Get ready.
 
         Args:
             comm: a duplicate of the world for this thread alone.
-            boxes: shared with the main thread.
+            channels: shared with the main thread.
             dispatcher: on rank 0.
-            handover: answers other ranks' questions for artifacts.
-            heart: of this rank, on the same communicator; on all ranks or on none.
+            peer_transfer: answers other ranks' questions for artifacts.
+            heartbeat: of this rank, on the same communicator; on all ranks or on none.
         """
         super().__init__(name="control", daemon=True)
         self._comm = comm
         self._world: Communicator | None = None  # of the main thread, once ranks were lost
-        self._boxes = boxes
+        self._channels = channels
         self._dispatcher = dispatcher
-        self._handover = handover
-        self._gathering = Gathering(comm.rank)
-        self._heart = heart
+        self._peer_transfer = peer_transfer
+        self._reduction = ReportReduction(comm.rank)
+        self._heartbeat = heartbeat
         self._sending: list[SendHandle] = []
-        self._silence = Silence()
+        self._backoff = Backoff()
         self._ended = self._closing = self._told_signal = False
-        self._assignment = Assignment(boxes.ground)
+        self._current = CurrentLayer(channels.comms)
 
     def run(self) -> None:
         """Carry messages."""
@@ -107,9 +107,9 @@ class ControlThread(threading.Thread):
                     self._go_on(error)
             with suppress(RankLostError):  # who dies now takes nothing with it
                 self._close()
-        except DisbandedError as error:
-            self._disband(error)
-        except (HopelessError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
+        except AttemptAbandonedError as error:
+            self._abandon_attempt(error)
+        except (UnrecoverableError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
             _log.error("the run is ended: %s", error)
             _log.debug("by this", exc_info=True)
             self._comm.abort(ExitCode.TASK_FAILED)
@@ -117,7 +117,7 @@ class ControlThread(threading.Thread):
             _log.exception("the control thread of rank %d failed; the run is ended", self._comm.rank)
             self._comm.abort(ExitCode.TASK_FAILED)
         finally:
-            self._boxes.commands.put(EndOfJob())  # where an abort only raises, the worker must not wait for ever
+            self._channels.commands.put(EndOfJob())  # where an abort only raises, the worker must not wait for ever
 
     def _begin(self) -> None:
         try:
@@ -127,8 +127,8 @@ class ControlThread(threading.Thread):
                 self._give(self._dispatcher.start(time.monotonic()))
 
     def _close(self) -> None:
-        if self._heart is not None:
-            self._heart.stop()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         for handle in self._sending:
             handle.wait()
         self._sender.close()
@@ -136,57 +136,61 @@ class ControlThread(threading.Thread):
         self._stream.free()
 
     def _go_on(self, error: RankLostError) -> None:
-        """Go on in a smaller world, see `regroup`."""
-        ground = self._boxes.ground
-        world = ground.world if self._world is None else self._world
+        """Go on in a smaller world, see `rebuild_world`."""
+        comms = self._channels.comms
+        world = comms.world if self._world is None else self._world
         assert world is not None, "the main thread has its world before this thread begins"
         _log.warning("a rank was lost: %s", error)
-        if self._handover is not None:
-            self._handover.give_up()
-        with not_for_ever(self._comm, ground.patience):
-            given_up = (self._stream, world, *ground.meeting)
-            made = regroup(self._comm, given_up, self._roll_call, disband=bool(ground.meeting))
+        if self._peer_transfer is not None:
+            self._peer_transfer.give_up()
+        with not_for_ever(self._comm, comms.patience):
+            given_up = (self._stream, world, *comms.parameter_exchange)
+            made = rebuild_world(
+                self._comm, given_up, self._survivor_report, abandon_attempt=bool(comms.parameter_exchange)
+            )
         self._comm, self._stream, self._world, self._sending = made.control, made.stream, made.world, []
         self._receiver.move(made.stream)
-        self._gathering = Gathering(made.control.rank, self._assignment.number)
-        if self._heart is not None:
-            self._heart = self._heart.among(made.control, made.survivors)
-        self._boxes.renumber(Renumbered(made.survivors, made.world))
-        self._assignment.renumber(made.survivors)
+        self._reduction = ReportReduction(made.control.rank, self._current.number)
+        if self._heartbeat is not None:
+            self._heartbeat = self._heartbeat.among(made.control, made.survivors)
+        self._channels.renumber(Renumbered(made.survivors, made.world))
+        self._current.renumber(made.survivors)
         if self._dispatcher is not None:
             done = [call.done for call in made.calls]
             self._sender.move(made.stream, made.survivors, done, renumbered)
             self._give(self._dispatcher.lose(made.survivors, made.calls, time.monotonic()))
 
-    def _disband(self, error: DisbandedError) -> None:
+    def _abandon_attempt(self, error: AttemptAbandonedError) -> None:
         """Have the main thread come back; from its next step, with a checkpoint, where its group is whole."""
-        if self._heart is not None and self._dispatcher is not None:
-            self._heart.among(error.heirs, error.survivors)  # names who was lost
-        self._boxes.disbanded = str(error)
-        self._boxes.stop_requested.set()
-        self._boxes.renumber(Renumbered(error.survivors, error.heirs))
-        self._assignment.renumber(error.survivors)
-        if self._boxes.ground.meeting:  # the rank of a group that waits for another task comes out: so must the others
-            self._boxes.ground.give_up(self._assignment.number)
-        while self._assignment.training:
-            self._boxes.wake.wait(_LOOK_ROUND_SECONDS)
-            self._boxes.ground.enforce()
-            if self._assignment.stuck():
-                self._give_in()
-            for report in self._boxes.take_reports():
-                self._assignment.own(report, self._comm.rank)
+        if self._heartbeat is not None and self._dispatcher is not None:
+            self._heartbeat.among(error.survivors_comm, error.survivors)  # names who was lost
+        self._channels.abandoned = str(error)
+        self._channels.stop_requested.set()
+        self._channels.renumber(Renumbered(error.survivors, error.survivors_comm))
+        self._current.renumber(error.survivors)
+        if (
+            self._channels.comms.parameter_exchange
+        ):  # the rank of a group that waits for another task comes out: so must the others
+            self._channels.comms.give_up(self._current.number)
+        while self._current.training:
+            self._channels.wake.wait(_LOOK_ROUND_SECONDS)
+            self._channels.comms.enforce()
+            if self._current.stuck():
+                self._self_terminate()
+            for report in self._channels.take_reports():
+                self._current.own(report, self._comm.rank)
 
-    def _roll_call(self, rank: int, survivors: tuple[int, ...]) -> RollCall:
-        return self._assignment.roll_call(rank, survivors, self._receiver.done, self._boxes.signal)
+    def _survivor_report(self, rank: int, survivors: tuple[int, ...]) -> SurvivorReport:
+        return self._current.survivor_report(rank, survivors, self._receiver.done, self._channels.signal)
 
     def _turn(self) -> None:
-        if self._assignment.stuck():
-            self._give_in()
-        for report in self._boxes.take_reports():
-            self._silence.end()
-            self._pass_on(self._assignment.own(report, self._comm.rank))
-        if self._boxes.signal and not self._told_signal:
-            self._pass_on(StopWanted(self._comm.rank, self._boxes.signal))
+        if self._current.stuck():
+            self._self_terminate()
+        for report in self._channels.take_reports():
+            self._backoff.end()
+            self._pass_on(self._current.own(report, self._comm.rank))
+        if self._channels.signal and not self._told_signal:
+            self._pass_on(StopRequest(self._comm.rank, self._channels.signal))
             self._told_signal = True
         if self._closing and self._sender.all_done():
             self._obey(EndOfJob())
@@ -195,23 +199,23 @@ class ControlThread(threading.Thread):
         pause = _WHILE_SENDING if self._sending or self._closing else _LOOK_ROUND_SECONDS
         # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
         commands = self._stream if self._dispatcher is None else None
-        longest = _BUSY_PAUSE if self._assignment.training else _IDLE_PAUSE
-        message = next_message(self._comm, self._boxes.wake, pause, commands, longest=longest, silence=self._silence)
+        longest = _BUSY_PAUSE if self._current.training else _IDLE_PAUSE
+        message = next_message(self._comm, self._channels.wake, pause, commands, longest=longest, backoff=self._backoff)
         if message is not None:
             self._take(message)
         if self._dispatcher is not None:
             self._give(self._dispatcher.check(time.monotonic()))
-        if self._heart is not None:
-            self._heart.turn()
+        if self._heartbeat is not None:
+            self._heartbeat.turn()
         self._sending = [handle for handle in self._sending if not handle.test()]
 
-    def _give_in(self) -> None:
+    def _self_terminate(self) -> None:
         """End this process as one that is lost: its main thread does not come out of a layer whose group has gone."""
-        layer = self._assignment.layer
+        layer = self._current.layer
         assert layer is not None
         text = f"rank {self._comm.rank} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
-        if self._dispatcher is not None and not self._boxes.disbanded:
-            raise HopelessError(text)
+        if self._dispatcher is not None and not self._channels.abandoned:
+            raise UnrecoverableError(text)
         _log.error("%s: it ends itself", text)
         self._comm.die()
 
@@ -219,23 +223,23 @@ class ControlThread(threading.Thread):
         if message.comm is self._stream:
             self._receiver.take(message, self._obey)
         elif isinstance(message.value, Question):
-            assert self._handover is not None, f"rank {message.source} asks for an artifact where none is kept"
-            self._sending += self._handover.serve(message.source, message.value)
-        elif isinstance(message.value, Beats | Kill):
-            if self._heart is not None:
-                self._heart.take(message.value, message.source)
+            assert self._peer_transfer is not None, f"rank {message.source} asks for an artifact where none is kept"
+            self._sending += self._peer_transfer.serve(message.source, message.value)
+        elif isinstance(message.value, Heartbeats | FenceCommand):
+            if self._heartbeat is not None:
+                self._heartbeat.take(message.value, message.source)
         else:
             self._pass_on(message.value)
 
     def _pass_on(self, report: Report) -> None:
-        if self._heart is not None:
-            self._heart.note(report)
+        if self._heartbeat is not None:
+            self._heartbeat.note(report)
         if isinstance(report, LayerDone):
-            self._tell(self._gathering.take(report))
+            self._tell(self._reduction.take(report))
             return
         self._tell((0, report))
         if isinstance(report, LayerFailed) and report.rank == self._comm.rank:
-            self._tell(self._gathering.failed(report))
+            self._tell(self._reduction.failed(report))
 
     def _tell(self, word: tuple[int, Report] | None) -> None:
         """Send a report to a rank, or to the dispatcher if it is here."""
@@ -258,22 +262,22 @@ class ControlThread(threading.Thread):
                 self._obey(command)
 
     def _obey(self, command: Command) -> None:
-        if self._heart is not None:
-            self._heart.note(command)
+        if self._heartbeat is not None:
+            self._heartbeat.note(command)
         if isinstance(command, StopTraining):
-            self._boxes.stop_requested.set()
+            self._channels.stop_requested.set()
             return
         if isinstance(command, StopLayer):
-            self._boxes.layer.stop.set()
+            self._channels.layer.stop.set()
             return
         if isinstance(command, SetRate):
-            self._boxes.layer.order(command.rate)
+            self._channels.layer.order(command.rate)
             return
         if isinstance(command, Abandon):
-            self._assignment.abandon(command.number)
+            self._current.abandon(command.number)
             return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
-            self._boxes.layer = LayerOrders(command.layer, command.rate, self._boxes.rate_taken, command.number)
-            self._assignment.begin(command)
-        self._boxes.commands.put(command)
+            self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.rate_taken, command.number)
+            self._current.begin(command)
+        self._channels.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

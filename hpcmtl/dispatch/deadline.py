@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.state import Order, Scheduler, Steersman, TaskState
-    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.dispatch.state import Coordinator, Order, Scheduler, TaskState
+    from hpcmtl.dispatch.survivors import SurvivorReport
 
 # Kept free before the limit, to stop in: at most so long, and at most this part of the time there is.
 RESERVE_SECONDS, RESERVE_SHARE = 30.0, 0.1
@@ -44,7 +44,7 @@ class TimeLimit:
         return self.end - min(RESERVE_SECONDS, RESERVE_SHARE * (self.end - self.begun))
 
 
-class Punctual:
+class DeadlineScheduler:
     """A `Scheduler` that starts nothing that could not end in time."""
 
     def __init__(self, scheduler: Scheduler, limit: TimeLimit) -> None:
@@ -71,28 +71,28 @@ class Punctual:
 
 
 class Timed:
-    """A `Steersman` that stops the job before its time limit."""
+    """A `Coordinator` that stops the job before its time limit."""
 
-    def __init__(self, steersman: Steersman, dispatcher: Dispatcher, limit: TimeLimit) -> None:
-        self._steersman, self._dispatcher, self._limit = steersman, dispatcher, limit
+    def __init__(self, coordinator: Coordinator, dispatcher: Dispatcher, limit: TimeLimit) -> None:
+        self._coordinator, self._dispatcher, self._limit = coordinator, dispatcher, limit
 
     def start(self, now: float) -> list[Order]:
-        """See `Steersman`."""
-        return [*self._steersman.start(now), *self._stop_in_vain(now)]
+        """See `Coordinator`."""
+        return [*self._coordinator.start(now), *self._stop_in_vain(now)]
 
     def handle(self, report: Report, now: float) -> list[Order]:
-        """See `Steersman`."""
+        """See `Coordinator`."""
         stop = self._stop_in_time(now)  # first, so that what has just ended makes room for nothing
-        return [*stop, *self._steersman.handle(report, now), *self._stop_in_vain(now)]
+        return [*stop, *self._coordinator.handle(report, now), *self._stop_in_vain(now)]
 
-    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
-        """See `Steersman`."""
-        orders = self._steersman.lose(survivors, calls, now)  # first, so that a stop is for the ranks that are left
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
+        """See `Coordinator`."""
+        orders = self._coordinator.lose(survivors, calls, now)  # first, so that a stop is for the ranks that are left
         return [*orders, *self._stop_in_time(now), *self._stop_in_vain(now)]
 
     def check(self, now: float) -> list[Order]:
-        """See `Steersman`."""
-        return [*self._stop_in_time(now), *self._steersman.check(now), *self._stop_in_vain(now)]
+        """See `Coordinator`."""
+        return [*self._stop_in_time(now), *self._coordinator.check(now), *self._stop_in_vain(now)]
 
     def _stop_in_time(self, now: float) -> list[Order]:
         if now < self._limit.stop_at or self._dispatcher.ended or self._dispatcher.stopping:

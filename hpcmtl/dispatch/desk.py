@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from hpcmtl.dispatch.steering import Grown, grow, steer
+from hpcmtl.dispatch.steering import ExtendedJob, extend, steer
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.results.requests import Answer, Request, give_answer, take
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.commands import Report
     from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.state import Observer, Order, Steersman
-    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.dispatch.state import Coordinator, Observer, Order
+    from hpcmtl.dispatch.survivors import SurvivorReport
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ SECONDS_BETWEEN_LOOKS = 0.5  # a look lists one directory, which may be on a fil
 class Additions(Protocol):
     """What can examine a job with more tasks; that takes files and networks, and so time."""
 
-    def examine(self, request: Request) -> Grown:
+    def examine(self, request: Request) -> ExtendedJob:
         """Check the tasks of an ``add`` request together with the job; called on a thread of its own.
 
         Raises:
@@ -35,7 +35,7 @@ class Additions(Protocol):
         """
         ...
 
-    def accept(self, grown: Grown) -> None:
+    def accept(self, extended: ExtendedJob) -> None:
         """Note that the job has these tasks from now on."""
         ...
 
@@ -46,12 +46,12 @@ class _Examination(threading.Thread):
     def __init__(self, additions: Additions, request: Request) -> None:
         super().__init__(name="examination", daemon=True)
         self._additions, self.request = additions, request
-        self.grown: Grown | None = None
+        self.extended: ExtendedJob | None = None
         self.problem = ""
 
     def run(self) -> None:
         try:
-            self.grown = self._additions.examine(self.request)
+            self.extended = self._additions.examine(self.request)
         except HpcmtlError as error:
             self.problem = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, who asked has to know, and the job goes on
@@ -60,29 +60,29 @@ class _Examination(threading.Thread):
 
 
 class Attended:
-    """A `Steersman` that takes requests as well."""
+    """A `Coordinator` that takes requests as well."""
 
-    def __init__(self, steersman: Steersman, desk: Desk) -> None:
-        self._steersman, self._desk = steersman, desk
+    def __init__(self, coordinator: Coordinator, request_queue: RequestQueue) -> None:
+        self._coordinator, self._request_queue = coordinator, request_queue
 
     def start(self, now: float) -> list[Order]:
-        """See `Steersman`."""
-        return self._steersman.start(now)
+        """See `Coordinator`."""
+        return self._coordinator.start(now)
 
     def handle(self, report: Report, now: float) -> list[Order]:
-        """See `Steersman`."""
-        return self._steersman.handle(report, now)
+        """See `Coordinator`."""
+        return self._coordinator.handle(report, now)
 
-    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
-        """See `Steersman`."""
-        return self._steersman.lose(survivors, calls, now)
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
+        """See `Coordinator`."""
+        return self._coordinator.lose(survivors, calls, now)
 
     def check(self, now: float) -> list[Order]:
-        """See `Steersman`."""
-        return [*self._steersman.check(now), *self._desk.look(now)]
+        """See `Coordinator`."""
+        return [*self._coordinator.check(now), *self._request_queue.look(now)]
 
 
-class Desk:
+class RequestQueue:
     """Looks for requests every now and then; one thread alone calls it."""
 
     def __init__(self, folder: Path, dispatcher: Dispatcher, observer: Observer, additions: Additions) -> None:
@@ -135,10 +135,10 @@ class Desk:
         if done is not None and not done.is_alive():
             self._examination = None
             answer = Answer(False, done.problem)
-            if done.grown is not None:
-                answer, orders = grow(self._dispatcher, done.grown, now)
-            if done.grown is not None and answer.accepted:
-                self._accept(done.grown)
+            if done.extended is not None:
+                answer, orders = extend(self._dispatcher, done.extended, now)
+            if done.extended is not None and answer.accepted:
+                self._accept(done.extended)
             self._answer(done.request, answer)
         if self._examination is None and self._added:
             self._examination = _Examination(self._additions, self._added.pop(0))
@@ -146,9 +146,9 @@ class Desk:
         expected, self._dispatcher.expecting = self._dispatcher.expecting, self._examination is not None
         return orders + (self._dispatcher.go_on(now) if expected and not self._dispatcher.expecting else [])
 
-    def _accept(self, grown: Grown) -> None:
+    def _accept(self, extended: ExtendedJob) -> None:
         try:
-            self._additions.accept(grown)
+            self._additions.accept(extended)
         except OSError as error:  # the job has the tasks; only what is said of it in files is old
             _log.warning("job and plan cannot be written anew: %s", error)
 
@@ -165,7 +165,7 @@ class Desk:
 
     def _answer(self, request: Request | str, answer: Answer) -> None:
         event = "request_accepted" if answer.accepted else "request_refused"
-        told = {"request": request} if isinstance(request, str) else request.told()
+        told = {"request": request} if isinstance(request, str) else request.to_event()
         self._observer.record(event, **told, message=answer.message)
         try:
             give_answer(self._folder, str(told["request"]), answer)

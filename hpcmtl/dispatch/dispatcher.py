@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING
 from hpcmtl.dispatch.ageing import age, seconds_a_class
 from hpcmtl.dispatch.commands import (
     EndOfJob,
+    EventReport,
     LayerDone,
     LayerFailed,
-    Noted,
-    Progressed,
+    ProgressReport,
     Release,
     RunLayer,
     StopLayer,
+    StopRequest,
     StopTraining,
-    StopWanted,
 )
 from hpcmtl.dispatch.history import go_on_from
 from hpcmtl.dispatch.recovery import abandoned, lose
-from hpcmtl.dispatch.state import Order, Running, homes, hopeless, remake, states_of, waits_for_somebody
+from hpcmtl.dispatch.state import Order, Running, owners, remake, states_of, unrecoverable, waits_for_somebody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.dispatch.commands import Report
-    from hpcmtl.dispatch.history import Past
+    from hpcmtl.dispatch.history import TaskHistory
     from hpcmtl.dispatch.state import Observer, Scheduler, TaskState
-    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.dispatch.survivors import SurvivorReport
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.summary import TaskStatus
     from hpcmtl.taskgraph.graph import TaskGraph
@@ -57,7 +57,7 @@ class Dispatcher:
         graph: TaskGraph,
         observer: Observer,
         scheduler: Scheduler,
-        past: Mapping[str, Past] | None = None,
+        history: Mapping[str, TaskHistory] | None = None,
     ) -> None:
         """Take up a plan.
 
@@ -66,7 +66,7 @@ class Dispatcher:
             graph: what they need of each other.
             observer: is told everything.
             scheduler: says what starts when and where.
-            past: task -> what earlier attempts did of it.
+            history: task -> what earlier attempts did of it.
         """
         self.tasks = states_of(plan, graph)
         self._plan, self._graph = plan, graph
@@ -76,8 +76,8 @@ class Dispatcher:
         self._told_end = self._told_wait = False
         self._lost = False  # whether a task ended otherwise than complete, so that others may wait in vain
         self.expecting = False  # whether more tasks may be on their way: the job does not end before they are here
-        for name in self.tasks.keys() & (past or {}).keys():
-            go_on_from(self.tasks[name], (past or {})[name])
+        for name in self.tasks.keys() & (history or {}).keys():
+            go_on_from(self.tasks[name], (history or {})[name])
 
     @property
     def ranks(self) -> int:
@@ -104,16 +104,16 @@ class Dispatcher:
 
     def handle(self, report: Report, now: float) -> list[Order]:
         """Take in a report and give the orders that follow from it."""
-        if isinstance(report, Progressed):
+        if isinstance(report, ProgressReport):
             running = self.tasks[report.progress.task].running
             if running is not None:
                 running.last_word = now
             self._observer.progressed(report.progress)
             return []
-        if isinstance(report, Noted):
+        if isinstance(report, EventReport):
             self._observer.record(report.event, **report.facts)
             return []
-        if isinstance(report, StopWanted):
+        if isinstance(report, StopRequest):
             return self.stop(f"rank {report.rank} got {report.signal}", now)
         state = self.tasks[report.task]
         running = state.running
@@ -124,8 +124,8 @@ class Dispatcher:
         running.last_word = now
         if isinstance(report, LayerFailed):
             running.failures.append(report)
-            running.torn = running.torn or report.lost
-            running.deadline = None if running.torn else running.deadline or now + GRACE_SECONDS
+            running.lost_rank = running.lost_rank or report.lost
+            running.deadline = None if running.lost_rank else running.deadline or now + GRACE_SECONDS
             self._observer.record(
                 "rank_failed", task=report.task, layer=report.layer, rank=report.rank, message=report.message
             )
@@ -135,7 +135,7 @@ class Dispatcher:
             return self._layer_over(state, running, now)
         return abandoned(running, report)
 
-    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
         """Go on with the ranks that are left, see `survivors`; `calls` has what each of them knows."""
         return lose(self, survivors, calls, now)
 
@@ -143,7 +143,7 @@ class Dispatcher:
         """Look at the clock: name layers that are late, once, and start what has waited long enough.
 
         Raises:
-            HopelessError: if the partners of a failed rank have not come back in time.
+            UnrecoverableError: if the partners of a failed rank have not come back in time.
         """
         for state, running in self._running():
             if now - running.last_word > LATE_SECONDS and not running.late:
@@ -151,7 +151,7 @@ class Dispatcher:
                 silent = sorted(set(running.block) - running.reported)
                 self._observer.record("layer_late", task=state.plan.name, layer=running.layer, silent_ranks=silent)
             if running.deadline is not None and now > running.deadline:
-                raise hopeless(running)
+                raise unrecoverable(running)
         due = [state for state in self.tasks.values() if state.waits and 0 < state.not_before <= now]
         for state in due:
             state.not_before = 0.0
@@ -160,7 +160,7 @@ class Dispatcher:
     def _layer_over(self, state: TaskState, running: Running, now: float) -> list[Order]:
         name, width = state.plan.name, len(running.block)
         state.running, orders = None, []
-        if running.torn and (running.failures or running.outcome is None):
+        if running.lost_rank and (running.failures or running.outcome is None):
             orders += self._release(state, running.block)
             state.steps = None  # its newest checkpoint may lie inside the layer
             self._observer.record("layer_restarted", task=name, layer=running.layer)
@@ -174,7 +174,7 @@ class Dispatcher:
             state.steps = outcome.reached
             state.held = running.block
             event = "layer_stopped" if outcome.stopped else "layer_ended"
-            told = {**outcome.told(), **self._scheduler.layer_ended(state, running, outcome, now)}
+            told = {**outcome.to_event(), **self._scheduler.layer_ended(state, running, outcome, now)}
             told["seconds"] = now - running.started
             self._observer.record(event, task=name, layer=running.layer, ranks=width, **told)
             if not outcome.stopped:
@@ -182,10 +182,10 @@ class Dispatcher:
             if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
                 state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:
-                state.home = None if running.torn else running.block.start
+                state.owner = None if running.lost_rank else running.block.start
                 state.held = None  # its ranks close the session themselves after the last layer
             orders += self._end_if_over(state)
-            if state.status is None and (state.paused or running.torn) and state.held:
+            if state.status is None and (state.paused or running.lost_rank) and state.held:
                 orders += self._release(state, state.held)
         return [*orders, *self._skip_hopeless(), *self.go_on(now)]
 
@@ -283,7 +283,7 @@ class Dispatcher:
         self._starts += 1
         state.running = Running(state.layers_done, block, now, now, opened, number=self._starts)
         where = (block.start, len(block), state.steps)
-        more = (state.rate, homes(self.tasks, state), self._starts)
+        more = (state.rate, owners(self.tasks, state), self._starts)
         command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where, *more)
         told = {"layer": command.layer, "layers": command.layers, "first_rank": block.start, "ranks": len(block)}
         self._observer.record("layer_started", task=command.task, **told)

@@ -18,8 +18,8 @@ import numpy as np
 from hpcmtl.dispatch.state import held_back, ready
 from hpcmtl.dispatch.stragglers import Stragglers
 from hpcmtl.layerplan.bounds import bound_of_widths
-from hpcmtl.layerplan.packing import Past, Schedule, pack_next
-from hpcmtl.layerplan.places import ruled
+from hpcmtl.layerplan.packing import FixedPart, Schedule, pack_next
+from hpcmtl.layerplan.places import apply_constraints
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.replan import new_widths
 from hpcmtl.layerplan.speedup import Measurement, Speedups, family_of
@@ -45,7 +45,7 @@ OVERDUE = 0.05  # a layer that is late is expected to take this part of its time
 MOVE_SECONDS = 0.15  # what a session costs that is opened on other ranks, before any was (measured: 0.13 to 0.16 s)
 
 
-class Foresight:
+class RollingHorizonScheduler:
     """A `Scheduler` that adapts: group widths change at layer boundaries where that is predicted to pay."""
 
     def __init__(
@@ -119,9 +119,9 @@ class Foresight:
         seconds = now - running.started
         predicted = self._layer_seconds(state, running)
         family = family_of(self._graph.task(state.plan.name))
-        nodes, crowd = self._machine.share(running.block)
+        nodes, contention = self._machine.share(running.block)
         steps = (outcome.rows, outcome.steps, outcome.step_seconds)
-        self._measured.append(Measurement(family, len(running.block), nodes, crowd, *steps, seconds))
+        self._measured.append(Measurement(family, len(running.block), nodes, contention, *steps, seconds))
         self._beside[running.opened].append(max(seconds - outcome.steps * outcome.step_seconds, 0.0))
         if max(seconds, predicted) > SURPRISE * min(seconds, predicted):
             self._surprised = True
@@ -156,13 +156,13 @@ class Foresight:
         self, states: Sequence[TaskState], left: Ints, rest: tuple[PlanningProblem, Ints], busy: Busy
     ) -> Schedule:
         """Pack the next layers of what is left (`rest`, with their numbers of layers), and what comes after them."""
-        places = [self._where_it_is(states[i], i) for i in left.tolist()]
+        placement = [self._where_it_is(states[i], i) for i in left.tolist()]
         layers, after = _next_layers(*rest)
-        columns = np.array([column for column, _ in places])
+        columns = np.array([column for column, _ in placement])
         columns = np.concatenate([columns, self._columns[left[after]]])
         seconds, widths = layers.at(columns)
         reach = bound_of_widths(layers, seconds, widths)
-        stay = [first for _, first in places] + [-1] * len(after)
+        stay = [first for _, first in placement] + [-1] * len(after)
         return pack_next(layers, columns, reach, _around(busy, len(columns)), most=NEXT, stay=stay)
 
     def _unbegun(self, tasks: Mapping[str, TaskState]) -> list[tuple[str, str]]:
@@ -172,7 +172,7 @@ class Foresight:
 
     def _predict(self) -> None:
         speedups = Speedups(self._measured, self._machine)
-        self._problem = ruled(make_problem(self._graph, self._plan.ranks, speedups))
+        self._problem = apply_constraints(make_problem(self._graph, self._plan.ranks, speedups))
 
     def _release(self, states: Sequence[TaskState], now: float) -> Floats:
         """(n,) seconds from now before which tasks cannot go on, for the layers that run."""
@@ -188,7 +188,7 @@ class Foresight:
 
     def _busy(self, states: Sequence[TaskState], now: float) -> Busy:
         """The ranks of the layers that run, and the seconds until they are free."""
-        taken = self._problem.places.taken
+        taken = self._problem.placement.taken
         running = [(i, state, state.running) for i, state in enumerate(states) if state.running is not None]
         return tuple((taken(i, layer.block), self._remaining(state, layer, now)) for i, state, layer in running)
 
@@ -242,7 +242,7 @@ class Foresight:
 
     def _remaining(self, state: TaskState, running: Running, now: float) -> float:
         """Seconds until a running layer is expected to end; always some. One that lost a rank is over at once."""
-        if running.torn:
+        if running.lost_rank:
             return 1e-3
         so_far = now - running.started
         return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
@@ -255,10 +255,10 @@ def _with_edges(problem: PlanningProblem, pairs: Iterable[tuple[str, str]]) -> L
     return Levels(len(index), np.concatenate([problem.levels.edges.reshape(-1, 2), np.array(more, dtype=np.int64)]))
 
 
-def _around(busy: Busy, tasks: int) -> Past:
+def _around(busy: Busy, tasks: int) -> FixedPart:
     """The past of so many tasks that have not begun, beside ranks that are busy."""
     none, zeros = np.zeros(tasks), np.zeros(tasks, dtype=np.int64)
-    return Past(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)
+    return FixedPart(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)
 
 
 def _next_layers(rest: PlanningProblem, counts: Ints) -> tuple[PlanningProblem, Ints]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FAN = 16
 
 
-class Gathering:
+class ReportReduction:
     """What one rank has heard from those below it; for its control thread alone."""
 
     def __init__(self, rank: int, since: int = 0) -> None:

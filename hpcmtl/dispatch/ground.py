@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 SECONDS_TO_SETTLE = 0.1
 
 
-class Ground:
+class RankCommunicators:
     """Shared by the main thread, which makes groups, and the control thread, which gives them up when a rank is lost.
 
     Attributes:
         world: all ranks that live, as far as the main thread knows.
-        meeting: communicators on which tasks meet that exchange parameters while they run; who waits there for a task
-            that lost a rank comes out only if the whole attempt is given up.
+        parameter_exchange: communicators of the parameter server and its clients. A client that waits there for a
+            task which lost a rank returns only if the whole attempt is abandoned.
         patience: seconds that those that live wait for each other when a rank was lost, before they look who hangs.
     """
 
     def __init__(self) -> None:
         self.world: Communicator | None = None
-        self.meeting: tuple[Communicator, ...] = ()
+        self.parameter_exchange: tuple[Communicator, ...] = ()
         self.patience = math.inf
         self._lock = threading.Lock()
         self._group: Communicator | None = None
@@ -54,10 +54,10 @@ class Ground:
                 raise RankLostError("a rank of the world was lost while this group was made")
         return group
 
-    def before_closing(self, *, torn: bool = False) -> None:
+    def before_closing(self, *, lost_rank: bool = False) -> None:
         """Have nobody wait for another while the session of a group that lost a rank, or was given up, is closed."""
         with self._lock:
-            group, given_up = self._group, torn or self._at in self._given_up
+            group, given_up = self._group, lost_rank or self._at in self._given_up
             left = SECONDS_TO_SETTLE - (time.monotonic() - self._made)
         if group is not None and given_up:
             time.sleep(max(left, 0.0))  # see `enforce`

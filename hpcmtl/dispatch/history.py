@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.orders import Rate
-from hpcmtl.training.session import LayerOutcome, outcome_told
+from hpcmtl.training.session import LayerOutcome, outcome_from_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Past:
+class TaskHistory:
     """What has become of one task.
 
     Attributes:
@@ -54,7 +54,7 @@ class History:
     """
 
     attempts: int = 0
-    tasks: dict[str, Past] = field(default_factory=dict)
+    tasks: dict[str, TaskHistory] = field(default_factory=dict)
 
 
 def history_of(events: Iterable[Mapping[str, Any]]) -> History:
@@ -64,44 +64,44 @@ def history_of(events: Iterable[Mapping[str, Any]]) -> History:
         if event["event"] == "job_started":
             history.attempts += 1
         elif isinstance(event.get("task"), str) and event["task"]:
-            _take(history.tasks.setdefault(event["task"], Past()), event["event"], event)
+            _take(history.tasks.setdefault(event["task"], TaskHistory()), event["event"], event)
     return history
 
 
-def _take(past: Past, event: str, fields: Mapping[str, Any]) -> None:
+def _take(history: TaskHistory, event: str, fields: Mapping[str, Any]) -> None:
     if event == "layer_started":
-        past.layers = fields["layers"]
+        history.layers = fields["layers"]
     elif event in {"layer_ended", "layer_stopped"}:
-        past.outcomes.append((fields["ranks"], outcome_told(fields)))
+        history.outcomes.append((fields["ranks"], outcome_from_event(fields)))
         if event == "layer_ended":
-            past.layers_done = fields["layer"] + 1
+            history.layers_done = fields["layer"] + 1
     elif event == "task_ended":
-        past.complete, past.cancelled = fields["status"] == "complete", fields["status"] == "cancelled"
+        history.complete, history.cancelled = fields["status"] == "complete", fields["status"] == "cancelled"
     elif event == "artifact_damaged":  # the last layer was to be run again
-        past.layers_done, past.complete = max(past.layers_done - past.complete, 0), False
+        history.layers_done, history.complete = max(history.layers_done - history.complete, 0), False
     elif event == "request_accepted":
-        _take_request(past, fields["verb"], fields["values"])
+        _take_request(history, fields["verb"], fields["values"])
 
 
-def _take_request(past: Past, verb: str, values: Mapping[str, Any]) -> None:
+def _take_request(history: TaskHistory, verb: str, values: Mapping[str, Any]) -> None:
     if verb == "set":
-        past.priority = values.get("priority", past.priority)
+        history.priority = values.get("priority", history.priority)
         if "learning_rate" in values:
-            past.rate = Rate(past.rate.number + 1 if past.rate else 1, float(values["learning_rate"]))
+            history.rate = Rate(history.rate.number + 1 if history.rate else 1, float(values["learning_rate"]))
     elif verb in {"pause", "unpause"}:
-        past.paused = verb == "pause"
+        history.paused = verb == "pause"
     elif verb == "cancel":
-        past.cancelled = True
+        history.cancelled = True
 
 
-def go_on_from(state: TaskState, past: Past) -> None:
+def go_on_from(state: TaskState, history: TaskHistory) -> None:
     """Bring a task that has not begun in this attempt to where earlier ones left it; what failed is tried again."""
     layers = state.plan.layers
-    state.outcomes, state.steps = list(past.outcomes), None
-    state.paused, state.cancelled, state.rate = past.paused, past.cancelled, past.rate
-    if past.priority is not None:
-        state.plan = replace(state.plan, job_priority=past.priority)
-    if past.complete:
+    state.outcomes, state.steps = list(history.outcomes), None
+    state.paused, state.cancelled, state.rate = history.paused, history.cancelled, history.rate
+    if history.priority is not None:
+        state.plan = replace(state.plan, job_priority=history.priority)
+    if history.complete:
         state.layers_done, state.status = layers, "complete"
     else:  # another policy may cut the task into other layers: then only running the last one tells that it is complete
-        state.layers_done = min(past.layers_done, layers if past.layers == layers else layers - 1)
+        state.layers_done = min(history.layers_done, layers if history.layers == layers else layers - 1)

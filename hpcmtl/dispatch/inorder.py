@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.dispatch.state import held_back, ready
 from hpcmtl.layerplan.occupancy import runs
-from hpcmtl.layerplan.places import ruled
+from hpcmtl.layerplan.places import apply_constraints
 from hpcmtl.layerplan.plan import dispatch_key
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.speedup import Speedups
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import LayerOutcome
 
 
-class InOrder:
+class StaticScheduler:
     """A `Scheduler` for the plain policies, which are what they say: they do not adapt."""
 
     def __init__(self, graph: TaskGraph, plan: LayerPlan) -> None:
@@ -28,7 +28,7 @@ class InOrder:
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
         """See `Scheduler`; by class and `dispatch_key`, on the ranks that hold a task's session if these are free."""
-        free = (1 << self._problem.places.ranks) - 1
+        free = (1 << self._problem.placement.ranks) - 1
         for state in tasks.values():
             if state.running is not None:
                 free &= ~self._taken(state, state.running.block)
@@ -53,13 +53,13 @@ class InOrder:
     def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
         """See `Scheduler`."""
         self._graph, self._plan = graph, plan
-        self._problem = ruled(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
+        self._problem = apply_constraints(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
 
     def _block(self, state: TaskState, free: int, place: range | None) -> range | None:
         """The free ranks that a task gets, at a place if it has to be there; None if it has to wait."""
-        task, places = self._graph.index[state.plan.name], self._problem.places
+        task, placement = self._graph.index[state.plan.name], self._problem.placement
         width = state.plan.width if place is None else len(place)
-        firsts = runs(free, places.needed(task, width)) & places.firsts(task, width, places.speeds[-1])
+        firsts = runs(free, placement.needed(task, width)) & placement.firsts(task, width, placement.speeds[-1])
         wanted = place or state.held
         if place is not None:
             firsts &= 1 << place.start
@@ -70,7 +70,7 @@ class InOrder:
         return range(first, first + width)
 
     def _taken(self, state: TaskState, block: range) -> int:
-        taken = self._problem.places.taken(self._graph.index[state.plan.name], block)
+        taken = self._problem.placement.taken(self._graph.index[state.plan.name], block)
         return ((1 << len(taken)) - 1) << taken.start
 
     def widen(self, state: TaskState, width: int, part: float) -> bool:  # noqa: ARG002 - widths are the plan's

@@ -12,18 +12,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpcmtl.dispatch.state import HopelessError
-from hpcmtl.dispatch.suspects import Watch
-from hpcmtl.dispatch.watchdog import Kill, Watchdog, carry_out
+from hpcmtl.dispatch.state import UnrecoverableError
+from hpcmtl.dispatch.suspects import FailureDetector
+from hpcmtl.dispatch.watchdog import FenceCommand, Watchdog, fence
 from hpcmtl.launch.facts import waits_for_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hpcmtl.communicators.base import Communicator, SendHandle
-    from hpcmtl.dispatch.heartbeat import Beat
+    from hpcmtl.dispatch.heartbeat import Heartbeat
     from hpcmtl.dispatch.suspects import Silence
-    from hpcmtl.dispatch.watchdog import Hung
+    from hpcmtl.dispatch.watchdog import HungRank
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Record(Protocol):
         ...
 
 
-class Lookout:
+class HealthMonitor:
     """What one rank knows of those that it keeps watch over."""
 
     def __init__(
@@ -56,10 +56,10 @@ class Lookout:
         self._comm, self._hosts, self._record = comm, hosts, record
         self._interval, limit = timing
         watched = [0] if comm.rank else range(1, comm.size)
-        self._watch = Watch(watched, self._interval, now)
+        self._watch = FailureDetector(watched, self._interval, now)
         # From another node it cannot be told whether rank 0 hangs or waits for its file system.
         self._watchdog = Watchdog(hosts, limit if hosts[comm.rank] == hosts[0] else 0.0)
-        self._latest: dict[int, Beat] = {}
+        self._latest: dict[int, Heartbeat] = {}
         self._steps: dict[str, int] = {}
         self._looked = now
         self._orders: list[SendHandle] = []  # kept until the end: a request that is dropped may never leave
@@ -68,7 +68,7 @@ class Lookout:
         """A task has come so far."""
         self._steps[task] = step
 
-    def heard(self, beats: Iterable[Beat], now: float) -> None:
+    def heard(self, beats: Iterable[Heartbeat], now: float) -> None:
         """Ranks have beaten."""
         for beat in beats:
             self._latest[beat.rank] = beat
@@ -79,7 +79,7 @@ class Lookout:
         """Name who is silent, and have killed who hangs; no more often than makes sense.
 
         Raises:
-            HopelessError: a rank hangs that nobody can kill.
+            UnrecoverableError: a rank hangs that nobody can kill.
         """
         if now - self._looked <= self._interval / _LOOKS_A_BEAT:
             return
@@ -88,14 +88,14 @@ class Lookout:
             self._tell(silence)
         ages = {rank: self._watch.age(rank, now) for rank in self._watch.suspects if not self._waits_for_disk(rank)}
         for hung in self._watchdog.look({rank: (age, age - self._watch.patience) for rank, age in ages.items()}, now):
-            self._condemn(hung)
+            self._declare_dead(hung)
 
     def lost(self, survivors: Sequence[int]) -> None:
         """Ranks have died: all but these; who kept watch over them says what they were at."""
         for rank in sorted(set(self._watch.watched).difference(survivors)):
             self._record("rank_lost", rank=rank, host=self._hosts[rank], **self._at(rank))
 
-    def succeeded_by(self, other: Lookout) -> None:
+    def succeeded_by(self, other: HealthMonitor) -> None:
         """Leave what is known of tasks to the one that goes on in its place."""
         other._steps = self._steps
 
@@ -103,17 +103,17 @@ class Lookout:
         last = self._latest.get(rank)
         return last is not None and self._hosts[rank] == self._hosts[self._comm.rank] and waits_for_disk(last.pid)
 
-    def _condemn(self, hung: Hung) -> None:
+    def _declare_dead(self, hung: HungRank) -> None:
         last = self._latest.get(hung.rank)
         doing = last.doing if last is not None else "nothing that is known of"
         facts = {"host": hung.host, "seconds": round(hung.seconds, 1), "doing": doing, "killer": hung.killer}
         self._record("rank_hung", rank=hung.rank, **facts)
         if last is None or hung.killer is None:
             why = "no other rank is on its host" if last is not None else "its process is not known"
-            raise HopelessError(f"rank {hung.rank} on {hung.host} hangs, and cannot be killed: {why}")
-        order = Kill(hung.rank, last.pid, last.born)
+            raise UnrecoverableError(f"rank {hung.rank} on {hung.host} hangs, and cannot be killed: {why}")
+        order = FenceCommand(hung.rank, last.pid, last.born)
         if hung.killer == self._comm.rank:
-            carry_out(order)
+            fence(order)
         else:
             self._orders.append(self._comm.isend(order, hung.killer))
 
@@ -129,7 +129,7 @@ class Lookout:
         return {"task": last.task, "layer": last.layer, "step": self._steps.get(last.task, 0)}
 
 
-def deputy_of(hosts: Sequence[str]) -> int | None:
+def standby_monitor_of(hosts: Sequence[str]) -> int | None:
     """Who keeps watch over rank 0; None if it is alone."""
     near = (rank for rank in range(1, len(hosts)) if hosts[rank] == hosts[0])
     return next(near, 1 if len(hosts) > 1 else None)

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.dispatch.commands import Noted, Progressed, Renumbered, RunLayer
-from hpcmtl.dispatch.ground import Ground
-from hpcmtl.dispatch.survivors import never_begun
+from hpcmtl.dispatch.commands import EventReport, ProgressReport, Renumbered, RunLayer
+from hpcmtl.dispatch.ground import RankCommunicators
+from hpcmtl.dispatch.survivors import not_started
 from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
@@ -21,19 +21,21 @@ if TYPE_CHECKING:
     from hpcmtl.training.orders import RateTaken
 
 
-class Mailboxes:
+class ThreadChannels:
     """What the main thread and the control thread of one rank leave for each other."""
 
     def __init__(self) -> None:
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.stop_requested = threading.Event()
         self.layer = LayerOrders()  # of the layer that the rank runs, or last ran
-        self.disbanded = ""  # why this attempt was given up, see `DisbandedError`; the ground's world is then who lives
+        self.abandoned = (
+            ""  # why this attempt was given up, see `AttemptAbandonedError`; the ground's world is then who lives
+        )
         self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.wake = threading.Event()
-        self.ground = Ground()
-        self.homes: dict[str, int] = {}  # task -> rank that answers for its artifact; of the main thread alone
+        self.comms = RankCommunicators()
+        self.owners: dict[str, int] = {}  # task -> rank that answers for its artifact; of the main thread alone
 
     def report(self, report: Report) -> None:
         """Leave a report for the dispatcher."""
@@ -42,7 +44,7 @@ class Mailboxes:
 
     def progress(self, progress: StepProgress) -> None:
         """Leave word of how far a layer is."""
-        self.report(Progressed(progress))
+        self.report(ProgressReport(progress))
 
     def rate_taken(self, taken: RateTaken) -> None:
         """Leave word that a learning rate has taken effect."""
@@ -50,7 +52,7 @@ class Mailboxes:
 
     def note(self, event: str, **facts: Any) -> None:
         """Leave an event for the ledger."""
-        self.report(Noted(event, facts))
+        self.report(EventReport(event, facts))
 
     def should_stop(self) -> bool:
         """Whether the layer that runs is to stop, by itself or with the whole job."""
@@ -65,7 +67,7 @@ class Mailboxes:
         waiting.insert(sum(isinstance(command, Renumbered) for command in waiting), news)  # they come first of all
         for command in waiting:
             if isinstance(command, RunLayer):  # the main thread will say nothing of a layer that it never sees
-                self.report(never_begun(command, news.world.rank))
+                self.report(not_started(command, news.world.rank))
             else:
                 self.commands.put(command)
 

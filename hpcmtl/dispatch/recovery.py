@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.dispatch.commands import Abandon, LayerFailed, StopWanted
+from hpcmtl.dispatch.commands import Abandon, LayerFailed, StopRequest
 from hpcmtl.dispatch.state import Order
 from hpcmtl.dispatch.survivors import missed, renumber
 from hpcmtl.errors import InputError
-from hpcmtl.layerplan.places import ruled
+from hpcmtl.layerplan.places import apply_constraints
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.taskgraph.graph import TaskGraph
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.commands import LayerDone
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import Running
-    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.dispatch.survivors import SurvivorReport
     from hpcmtl.layerplan.machine import Machine
     from hpcmtl.layerplan.plan import LayerPlan
 
@@ -34,7 +34,9 @@ def abandoned(running: Running, report: LayerDone | LayerFailed) -> list[Order]:
     return [Order(running.block, Abandon(running.number))] if lost else []
 
 
-def lose(dispatcher: Dispatcher, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+def lose(
+    dispatcher: Dispatcher, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float
+) -> list[Order]:
     """Go on with the ranks that are left.
 
     Layers that lost a rank begin again, from their newest checkpoint, when those of their ranks that live are out of
@@ -51,11 +53,11 @@ def lose(dispatcher: Dispatcher, survivors: tuple[int, ...], calls: Sequence[Rol
     orders = _plan_again(dispatcher, survivors, now)
     for call in calls:
         if call.signal:
-            orders += dispatcher.handle(StopWanted(call.rank, call.signal), now)
+            orders += dispatcher.handle(StopRequest(call.rank, call.signal), now)
         if call.report is not None and missed(dispatcher.tasks, call):
             orders += dispatcher.handle(call.report, now)
     for state, running in dispatcher._running():
-        if running.torn:
+        if running.lost_rank:
             orders.append(Order(running.block, Abandon(running.number)))
         if state.running is running and len(running.reported) == len(running.block):
             orders += dispatcher._layer_over(state, running, now)
@@ -86,7 +88,7 @@ def narrowed(plan: LayerPlan, graph: TaskGraph) -> LayerPlan:
     Raises:
         InputError: a task needs more ranks than there are.
     """
-    problem = ruled(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
+    problem = apply_constraints(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
     tasks = []
     for task in plan.tasks:
         possible = problem.widths[np.isfinite(problem.times[graph.index[task.name]])]

@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.dispatch.survivors import SurvivorReport
 
 _log = logging.getLogger(__name__)
 
 SECONDS_AFTER_A_KILL = 30.0  # until all have come, or the run is ended
 
 
-class DisbandedError(Exception):
+class AttemptAbandonedError(Exception):
     """This attempt at the run is over: rank 0 was lost, and with it who leads, or tasks met that cannot meet again.
 
     Attributes:
         survivors: old numbers of the ranks that live, in order.
-        heirs: their communicator; its rank 0 may lead a next attempt, from what the run directory has.
+        survivors_comm: their communicator; its rank 0 may lead a next attempt, from what the run directory has.
     """
 
-    def __init__(self, survivors: tuple[int, ...], heirs: Communicator) -> None:
+    def __init__(self, survivors: tuple[int, ...], survivors_comm: Communicator) -> None:
         why = "a rank was lost of tasks that exchange parameters while they run"
         super().__init__(why if survivors[0] == 0 else "rank 0 was lost, which led the run")
-        self.survivors, self.heirs = survivors, heirs
+        self.survivors, self.survivors_comm = survivors, survivors_comm
 
 
 @dataclass(frozen=True)
-class Regrouped:
+class RebuiltWorld:
     """The smaller world.
 
     Attributes:
@@ -56,26 +56,26 @@ class Regrouped:
     control: Communicator
     stream: Communicator
     world: Communicator
-    calls: tuple[RollCall, ...]
+    calls: tuple[SurvivorReport, ...]
 
 
-def regroup(
+def rebuild_world(
     control: Communicator,
     others: Sequence[Communicator],
-    call: Callable[[int, tuple[int, ...]], RollCall],
+    call: Callable[[int, tuple[int, ...]], SurvivorReport],
     *,
-    disband: bool = False,
-) -> Regrouped:
+    abandon_attempt: bool = False,
+) -> RebuiltWorld:
     """Give up the communicators of a world that lost ranks and make those of a smaller one (collective).
 
     Args:
         control: of the control threads.
         others: of the same ranks.
         call: (new number, survivors) -> what this rank knows.
-        disband: whether the run goes on as a next attempt, whoever was lost.
+        abandon_attempt: whether the run goes on as a next attempt, whoever was lost.
 
     Raises:
-        DisbandedError: it does, or it must as rank 0 is among those that are lost.
+        AttemptAbandonedError: it does, or it must as rank 0 is among those that are lost.
     """
     survivors = tuple(range(control.size))
     while True:
@@ -84,15 +84,15 @@ def regroup(
         control, living = control.shrink()
         survivors = tuple(survivors[old] for old in living)
         _log.warning("rank %d goes on as rank %d of %d", survivors[control.rank], control.rank, control.size)
-        if disband or survivors[0] != 0:
-            raise DisbandedError(survivors, control)
+        if abandon_attempt or survivors[0] != 0:
+            raise AttemptAbandonedError(survivors, control)
         try:
             stream, world = control.dup(), control.dup()
             calls = control.gather(call(control.rank, survivors))
-            return Regrouped(survivors, control, stream, world, tuple(calls or ()))
+            return RebuiltWorld(survivors, control, stream, world, tuple(calls or ()))
         except RankLostError as error:  # another one, meanwhile
             _log.warning("once more: %s", error)
-            others = ()  # what was made is not in use, and may still be in the making elsewhere: see Ground.enforce
+            others = ()  # the new ones are unused, and other ranks may still create them: see `enforce`
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.deadline import Punctual
-from hpcmtl.dispatch.foresight import Foresight
-from hpcmtl.dispatch.inorder import InOrder
+from hpcmtl.dispatch.deadline import DeadlineScheduler
+from hpcmtl.dispatch.foresight import RollingHorizonScheduler
+from hpcmtl.dispatch.inorder import StaticScheduler
 from hpcmtl.layerplan.policies import ADAPTIVE
 
 if TYPE_CHECKING:
@@ -23,5 +23,7 @@ def scheduler_for(
     graph: TaskGraph, plan: LayerPlan, measurements: Iterable[Measurement] = (), limit: TimeLimit | None = None
 ) -> Scheduler:
     """Plans that were searched for are followed with foresight; the plain policies are what they say."""
-    found: Scheduler = Foresight(graph, plan, measurements) if plan.policy in ADAPTIVE else InOrder(graph, plan)
-    return found if limit is None else Punctual(found, limit)
+    found: Scheduler = (
+        RollingHorizonScheduler(graph, plan, measurements) if plan.policy in ADAPTIVE else StaticScheduler(graph, plan)
+    )
+    return found if limit is None else DeadlineScheduler(found, limit)

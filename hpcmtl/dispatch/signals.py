@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from hpcmtl.dispatch.mailboxes import Mailboxes
+    from hpcmtl.dispatch.mailboxes import ThreadChannels
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 @contextmanager
-def signals_to(boxes: Mailboxes) -> Iterator[None]:
+def signals_to(channels: ThreadChannels) -> Iterator[None]:
     """Leave the name of a signal in the mailboxes, for the control thread to find when it looks round.
 
     The handler must not wake that thread: `Event.set` takes a lock, and a signal may come while the main thread, which
@@ -23,7 +23,7 @@ def signals_to(boxes: Mailboxes) -> Iterator[None]:
     """
 
     def note(number: int, _frame: object) -> None:
-        boxes.signal = signal.Signals(number).name
+        channels.signal = signal.Signals(number).name
 
     with handled_by(note, _SIGNALS):
         yield

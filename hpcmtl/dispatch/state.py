@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hpcmtl.dispatch.commands import Command, LayerFailed, Report
-    from hpcmtl.dispatch.survivors import RollCall
+    from hpcmtl.dispatch.survivors import SurvivorReport
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.summary import TaskStatus
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import LayerOutcome
 
 
-class HopelessError(Exception):
+class UnrecoverableError(Exception):
     """A rank failed alone and its group is stuck: the run must be ended from outside."""
 
 
@@ -59,7 +59,7 @@ class Running:
         deadline: seconds, when the others must have reported after a failure.
         halted: whether its ranks were told to stop it.
         number: of this start, counted over the job.
-        torn: whether it lost a rank, or cannot end for one that was lost: `block` are those that are left.
+        lost_rank: whether it lost a rank, or cannot end for one that was lost: `block` are those that are left.
     """
 
     layer: int
@@ -74,7 +74,7 @@ class Running:
     deadline: float | None = None
     halted: bool = False
     number: int = 0
-    torn: bool = False
+    lost_rank: bool = False
 
 
 @dataclass
@@ -101,7 +101,7 @@ class TaskState:
         waits_since: seconds, since when it has been ready and has not run; None where it is not so.
         aged: classes that it has gained by waiting.
         remade: whether its last layer was run again since its artifact was damaged.
-        home: rank that answers for its artifact in memory: the first of those that completed it.
+        owner: rank that answers for its artifact in memory: the first of those that completed it.
         no_time: whether its next layer could not end before the time limit.
     """
 
@@ -124,7 +124,7 @@ class TaskState:
     waits_since: float | None = None
     aged: int = 0
     remade: bool = False
-    home: int | None = None
+    owner: int | None = None
     no_time: bool = False
 
     @property
@@ -143,11 +143,11 @@ class TaskState:
         return self.paused or self.cancelled or self.no_time
 
 
-def hopeless(running: Running) -> HopelessError:
+def unrecoverable(running: Running) -> UnrecoverableError:
     """What to say of a layer that a rank failed in alone."""
     failure = running.failures[0]
     missing = sorted(set(running.block) - running.reported)
-    return HopelessError(
+    return UnrecoverableError(
         f"rank {failure.rank} failed alone in task {failure.task}, layer {failure.layer}: {failure.message}; "
         f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} cannot go on without it"
     )
@@ -197,7 +197,7 @@ def states_of(plan: LayerPlan, graph: TaskGraph, known: Mapping[str, TaskState] 
     return states
 
 
-class Steersman(Protocol):
+class Coordinator(Protocol):
     """What rank 0's control thread asks for orders: a `Dispatcher`, or what stands before one."""
 
     def start(self, now: float) -> list[Order]:
@@ -208,7 +208,7 @@ class Steersman(Protocol):
         """Take in a report and give the orders that follow from it."""
         ...
 
-    def lose(self, survivors: tuple[int, ...], calls: Sequence[RollCall], now: float) -> list[Order]:
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
         """Go on with the ranks that are left, see `survivors`; `calls` has what each of them knows."""
         ...
 
@@ -258,12 +258,12 @@ def remake(tasks: Mapping[str, TaskState], damaged: str) -> TaskState | None:
     if producer is None or (producer.remade and producer.status is not None):
         return None
     if producer.status == "complete":  # else another of its consumers has found the same
-        producer.status, producer.home, producer.remade = None, None, True
+        producer.status, producer.owner, producer.remade = None, None, True
         producer.layers_done, producer.steps = producer.layers_done - 1, None
     return producer
 
 
-def homes(tasks: Mapping[str, TaskState], state: TaskState) -> tuple[tuple[str, int], ...]:
+def owners(tasks: Mapping[str, TaskState], state: TaskState) -> tuple[tuple[str, int], ...]:
     """Who answers for the artifacts that a task needs."""
-    pairs = ((need, tasks[need].home) for need in state.needs)
-    return tuple((need, home) for need, home in pairs if home is not None)
+    pairs = ((need, tasks[need].owner) for need in state.needs)
+    return tuple((need, owner) for need, owner in pairs if owner is not None)

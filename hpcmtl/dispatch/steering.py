@@ -15,7 +15,7 @@ from hpcmtl.training.orders import Rate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hpcmtl.dispatch.commands import TakeUp
+    from hpcmtl.dispatch.commands import ExtendJob
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import TaskState
     from hpcmtl.layerplan.plan import LayerPlan
@@ -29,18 +29,18 @@ TRAINED = ("train", "joint")
 
 
 @dataclass(frozen=True)
-class Grown:
+class ExtendedJob:
     """A job with more tasks, found sound.
 
     Attributes:
         plan: of all tasks.
         graph: of all tasks.
-        news: what the ranks are told.
+        extension: what the ranks are told.
     """
 
     plan: LayerPlan
     graph: TaskGraph
-    news: TakeUp
+    extension: ExtendJob
 
 
 def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
@@ -72,20 +72,20 @@ def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
     return answer, [*orders, *(dispatcher.go_on(now) if answer.accepted else [])]
 
 
-def grow(dispatcher: Dispatcher, grown: Grown, now: float) -> Steered:
+def extend(dispatcher: Dispatcher, extended: ExtendedJob, now: float) -> Steered:
     """Take up a job with more tasks, or refuse it for what happened while it was examined."""
     if dispatcher.ended or dispatcher.stopping:
         return _refused(f"the run {'has ended' if dispatcher.ended else 'is stopping'}")
-    if grown.plan.ranks != dispatcher.ranks:
+    if extended.plan.ranks != dispatcher.ranks:
         return _refused("a rank was lost: tasks can be added once the run is resumed")
-    new = [name for name in grown.graph.names if name not in dispatcher.tasks]
+    new = [name for name in extended.graph.names if name not in dispatcher.tasks]
     for name in new:
-        for need in grown.graph.producers(name):
+        for need in extended.graph.producers(name):
             producer = dispatcher.tasks.get(need)
             if producer is not None and (producer.cancelled or producer.status not in {None, "complete"}):
                 return _refused(f"task {name} needs {need}, which is {producer.status or 'being cancelled'}")
-    dispatcher.extend(grown.plan, grown.graph)
-    orders = [Order(range(grown.plan.ranks), grown.news)]
+    dispatcher.extend(extended.plan, extended.graph)
+    orders = [Order(range(extended.plan.ranks), extended.extension)]
     return Answer(True, f"{', '.join(new)}: started when their turn comes"), [*orders, *dispatcher.go_on(now)]
 
 

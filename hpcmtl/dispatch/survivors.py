@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RollCall:
+class SurvivorReport:
     """What a rank last knows when some are lost, since messages were lost with them.
 
     Attributes:
@@ -37,14 +37,14 @@ class RollCall:
     signal: str = ""
 
 
-def left_of(block: range, survivors: Sequence[int]) -> range:
+def surviving_block(block: range, survivors: Sequence[int]) -> range:
     """The ranks of a block that live, as they are numbered now."""
     return range(bisect_left(survivors, block.start), bisect_left(survivors, block.stop))
 
 
-def kept(block: range | None, survivors: Sequence[int]) -> range | None:
+def intact_block(block: range | None, survivors: Sequence[int]) -> range | None:
     """A block as it is numbered now; None if it lost a rank."""
-    left = None if block is None else left_of(block, survivors)
+    left = None if block is None else surviving_block(block, survivors)
     return None if block is None or left is None or len(left) < len(block) else left
 
 
@@ -57,40 +57,44 @@ def renumbered(command: Command) -> Command:
     return Abandon(command.number) if isinstance(command, RunLayer) else command
 
 
-def never_begun(command: RunLayer, rank: int) -> LayerFailed:
+def not_started(command: RunLayer, rank: int) -> LayerFailed:
     """What a rank says of a layer that it had not begun when others were lost."""
     text = "a rank was lost before it began"
     return LayerFailed(rank, command.task, command.layer, text, "", command.block, command.number, lost=True)
 
 
-def told_by(report: LayerDone | LayerFailed, rank: int, block: range) -> LayerDone | LayerFailed:
+def renumber_report(report: LayerDone | LayerFailed, rank: int, block: range) -> LayerDone | LayerFailed:
     """A rank's own report as it reads now."""
     if isinstance(report, LayerDone):
         return replace(report, rank=rank, block=block, ranks=(rank,))
     return replace(report, rank=rank, block=block)
 
 
-def renumber(tasks: Mapping[str, TaskState], survivors: Sequence[int], calls: Sequence[RollCall]) -> None:
+def renumber(tasks: Mapping[str, TaskState], survivors: Sequence[int], calls: Sequence[SurvivorReport]) -> None:
     """Have the states of all tasks name ranks as they are numbered now, and note which layers cannot end.
 
     These are those that lost a rank, and those that a rank never heard of: it counts as one that has reported.
     """
     new = {old: number for number, old in enumerate(survivors)}
     for state in tasks.values():
-        state.held, state.place, state.home = kept(state.held, survivors), kept(state.place, survivors), None
+        state.held, state.place, state.owner = (
+            intact_block(state.held, survivors),
+            intact_block(state.place, survivors),
+            None,
+        )
         running = state.running
         if running is None:
             continue
-        left = left_of(running.block, survivors)
+        left = surviving_block(running.block, survivors)
         running.reported = {new[rank] for rank in running.reported if rank in new}
         unheard = [rank for rank in left if calls[rank].number != running.number]
         if len(left) < len(running.block) or unheard:
-            running.torn, running.deadline = True, None
+            running.lost_rank, running.deadline = True, None
             running.reported.update(unheard)
         running.block = left
 
 
-def missed(tasks: Mapping[str, TaskState], call: RollCall) -> bool:
+def missed(tasks: Mapping[str, TaskState], call: SurvivorReport) -> bool:
     """Whether the dispatcher has not taken in what a rank says of its layer."""
     report = call.report
     running = None if report is None else tasks[report.task].running

@@ -26,7 +26,7 @@ class Silence:
     back: bool = False
 
 
-class Watch:
+class FailureDetector:
     """Keeps who was heard of when.
 
     A rank is suspect after `PATIENCE` beats without a word. Who slept himself blames nobody: if this process did not

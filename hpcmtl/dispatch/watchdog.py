@@ -13,7 +13,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.state import HopelessError
+from hpcmtl.dispatch.state import UnrecoverableError
 from hpcmtl.launch.facts import born_at
 from hpcmtl.launch.world import blocks_of
 
@@ -26,7 +26,7 @@ SECONDS_TO_DIE = 10.0  # for a rank that was killed to be known as dead, or the 
 
 
 @dataclass(frozen=True)
-class Kill:
+class FenceCommand:
     """What a rank is told: kill this process of its node, which is a rank that hangs.
 
     Attributes:
@@ -41,7 +41,7 @@ class Kill:
 
 
 @dataclass(frozen=True)
-class Hung:
+class HungRank:
     """A rank that is taken for dead.
 
     Attributes:
@@ -71,7 +71,7 @@ class Watchdog:
         self._limit = limit
         self._condemned: dict[int, float] = {}  # rank -> when
 
-    def look(self, silent: Mapping[int, tuple[float, float]], now: float) -> list[Hung]:
+    def look(self, silent: Mapping[int, tuple[float, float]], now: float) -> list[HungRank]:
         """The ranks that are taken for dead since the last look, each named once.
 
         The first rank of a node sends for all of it. Where that one is silent nothing is known of the others, and they
@@ -82,12 +82,14 @@ class Watchdog:
             now: seconds.
 
         Raises:
-            HopelessError: a rank that was to be killed is still there.
+            UnrecoverableError: a rank that was to be killed is still there.
         """
         self._condemned = {rank: since for rank, since in self._condemned.items() if rank in silent}
         late = [rank for rank, since in self._condemned.items() if now - since > SECONDS_TO_DIE]
         if late:
-            raise HopelessError(f"rank {late[0]} on {self._hosts[late[0]]} hangs and could not be ended by SIGKILL")
+            raise UnrecoverableError(
+                f"rank {late[0]} on {self._hosts[late[0]]} hangs and could not be ended by SIGKILL"
+            )
         found = []
         for rank, (seconds, suspect) in sorted(silent.items()):
             first = self._blocks[self._hosts[rank]][0]
@@ -95,11 +97,11 @@ class Watchdog:
                 continue
             self._condemned[rank] = now
             killer = next((other for other in self._blocks[self._hosts[rank]] if other != rank), None)
-            found.append(Hung(rank, self._hosts[rank], seconds, killer))
+            found.append(HungRank(rank, self._hosts[rank], seconds, killer))
         return found
 
 
-def carry_out(order: Kill) -> bool:
+def fence(order: FenceCommand) -> bool:
     """Send SIGKILL to a process of this node, if it is still the one that is meant; say whether it was sent."""
     if born_at(order.pid) != order.born:
         _log.warning("rank %d, process %d, is not there any more: it is not killed", order.rank, order.pid)

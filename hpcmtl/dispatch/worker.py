@@ -12,14 +12,14 @@ from hpcmtl import faults
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.dispatch.commands import (
     EndOfJob,
+    ExtendJob,
     LayerDone,
     LayerFailed,
     Release,
     Renumbered,
     RunLayer,
-    TakeUp,
 )
-from hpcmtl.dispatch.survivors import kept
+from hpcmtl.dispatch.survivors import intact_block
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.dispatch.mailboxes import Mailboxes
-    from hpcmtl.training.checkpoint import Saved
+    from hpcmtl.dispatch.mailboxes import ThreadChannels
+    from hpcmtl.training.checkpoint import Checkpoint
     from hpcmtl.training.session import LayerOutcome, Session
 
-    OpenSession = Callable[[RunLayer, Communicator, dict[str, Saved]], Session]
-    TakeUpJob = Callable[[TakeUp], None]
+    OpenSession = Callable[[RunLayer, Communicator, dict[str, Checkpoint]], Session]
+    ExtendSessions = Callable[[ExtendJob], None]
 
 _log = logging.getLogger(__name__)
 
@@ -54,58 +54,62 @@ class Worker:
     """Runs layers on one rank, one at a time."""
 
     def __init__(
-        self, world: Communicator, boxes: Mailboxes, open_session: OpenSession, take_up: TakeUpJob | None = None
+        self,
+        world: Communicator,
+        channels: ThreadChannels,
+        open_session: OpenSession,
+        extend_job: ExtendSessions | None = None,
     ) -> None:
         """Get ready.
 
         Args:
             world: all ranks; groups are made from it by this thread alone.
-            boxes: shared with the control thread.
+            channels: shared with the control thread.
             open_session: (command, group, states) -> session; `states` are what this rank knows of checkpoints.
-            take_up: is called when the job gets more tasks, before a session of any is opened.
+            extend_job: is called when the job gets more tasks, before a session of any is opened.
         """
         self._rank = world.rank
-        self._ground = boxes.ground
-        self._ground.world = world
-        self._boxes = boxes
+        self._comms = channels.comms
+        self._comms.world = world
+        self._channels = channels
         self._open_session = open_session
-        self._take_up = take_up
+        self._extend_job = extend_job
         self._held: _Held | None = None
         self._parked: dict[str, Session] = {}  # of tasks that ran here and went on elsewhere, by the time they left
-        self._states: dict[str, Saved] = {}
+        self._states: dict[str, Checkpoint] = {}
 
-    def work(self) -> None:
+    def run(self) -> None:
         """Obey commands until the end of the job."""
-        while not isinstance(command := self._boxes.commands.get(), EndOfJob):
+        while not isinstance(command := self._channels.commands.get(), EndOfJob):
             if isinstance(command, Release):
                 self._release(command.task)
             elif isinstance(command, RunLayer):
                 self._run(command)
             elif isinstance(command, Renumbered):
                 self._renumber(command)
-            elif isinstance(command, TakeUp) and self._take_up is not None:
-                self._take_up(command)
+            elif isinstance(command, ExtendJob) and self._extend_job is not None:
+                self._extend_job(command)
         if self._held is not None:  # rank 0 was lost, who would have ordered it
             self._release(self._held.task)
 
     def _renumber(self, news: Renumbered) -> None:
         """Go on in a smaller world: a session whose group lost a rank is over, and nothing is in others' memory."""
         held = self._held
-        self._ground.world, self._rank = news.world, news.world.rank
-        self._boxes.homes.clear()
-        block = None if held is None else kept(held.block, news.survivors)
+        self._comms.world, self._rank = news.world, news.world.rank
+        self._channels.owners.clear()
+        block = None if held is None else intact_block(held.block, news.survivors)
         if held is not None and block is not None:
             held.block = block
         elif held is not None:
             held.failed = True
-            self._ground.before_closing(torn=True)
+            self._comms.before_closing(lost_rank=True)
             self._release(held.task)
 
     def _run(self, command: RunLayer) -> None:
-        self._ground.begin(command.number)
+        self._comms.begin(command.number)
         with layer_context(command.task, command.layer), self._reporting(command):
             session = self._session(command)
-            faults.at(command.task, command.layer)
+            faults.step_point(command.task, command.layer)
             outcome = session.run_layer(command.layer)
             _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
             if command.layer == command.layers - 1 and not outcome.stopped:
@@ -119,8 +123,8 @@ class Worker:
         if held is None or held.session is None or (held.task, held.block) != (command.task, block):
             assert held is None, f"the session of {held.task} was not released before {command.task} began"
             _log.debug("a group of ranks %d to %d", block.start, block.stop - 1)
-            self._boxes.homes.update(command.homes)
-            group = self._ground.make_group(command)
+            self._channels.owners.update(command.owners)
+            group = self._comms.make_group(command)
             self._held = held = _Held(command.task, block, group)
             held.session = self._moved(command, group) or self._open_session(command, group, self._states)
         return held.session
@@ -131,7 +135,7 @@ class Worker:
         Where it is not known how far the task is, as when it lost a rank, the network begins with what files have.
         """
         parked = self._parked.pop(command.task, None)
-        move = None if parked is None or command.step is None else parked.mover()
+        move = None if parked is None or command.step is None else parked.rebinder()
         if not all(group.allgather(move is not None)) or move is None:
             return None
         move(group, command.step)
@@ -142,11 +146,11 @@ class Worker:
         if self._held is not None and self._held.task == task:
             held, self._held = self._held, None
             if held.failed:
-                self._ground.before_closing()
+                self._comms.before_closing()
             try:
                 if held.session is not None:
                     held.session.close()
-                    if over or held.failed or held.session.mover() is None:
+                    if over or held.failed or held.session.rebinder() is None:
                         self._states.pop(task, None)
                     else:
                         self._park(task, held.session)
@@ -155,7 +159,7 @@ class Worker:
                     raise
                 # What went wrong on a background thread comes out again here; the task has failed by it already.
                 _log.debug("closing the failed %s", task, exc_info=True)
-            self._ground.leave_group()
+            self._comms.leave_group()
             with suppress(RankLostError):
                 held.group.free()
 
@@ -170,7 +174,7 @@ class Worker:
         rank = self._rank
         said = outcome if rank == command.first_rank else None
         place = (command.block, command.number)
-        self._boxes.report(LayerDone(rank, command.task, command.layer, said, *place, (rank,)))
+        self._channels.report(LayerDone(rank, command.task, command.layer, said, *place, (rank,)))
 
     @contextmanager
     def _reporting(self, command: RunLayer) -> Iterator[None]:
@@ -189,4 +193,4 @@ class Worker:
             damaged = error.producer if isinstance(error, DamagedArtifactError) else ""
             lost = isinstance(error, RankLostError)
             said = (message, traceback.format_exc(), command.block, command.number, damaged, lost)
-            self._boxes.report(LayerFailed(rank, command.task, command.layer, *said))
+            self._channels.report(LayerFailed(rank, command.task, command.layer, *said))

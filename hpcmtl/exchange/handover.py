@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.communicators.base import Communicator, SendHandle
-    from hpcmtl.exchange.parcel import Listed as PackedList
+    from hpcmtl.exchange.parcel import PackedLayout
     from hpcmtl.exchange.redistribute import Move, Rows
-    from hpcmtl.exchange.shelf import Shelf
+    from hpcmtl.exchange.shelf import ArtifactCache
 
 Spans = dict[str, list[tuple[int, int]]]
 
@@ -32,7 +32,7 @@ _ANSWER, _ROWS = 1, 2
 
 
 @dataclass(frozen=True)
-class Listed:
+class ArrayLocation:
     """An array of an artifact: dtype, shape, and which rank of the world has which rows of which version."""
 
     name: str
@@ -42,22 +42,22 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class ArtifactIndex:
     """What an artifact in memory holds; `packed` says what lies in the bytes of its array, if it is parameters."""
 
     task: str
-    arrays: Mapping[str, Listed]
-    packed: PackedList = ()
+    arrays: Mapping[str, ArrayLocation]
+    packed: PackedLayout = ()
 
 
 @dataclass(frozen=True)
-class WantCatalogue:
+class WantIndex:
     """The question for the catalogue of a task's artifact."""
 
     task: str
 
 
-class Part(NamedTuple):
+class RowRange(NamedTuple):
     """Rows start <= i < stop of an array, and their version: the number of the start of a layer that made them."""
 
     name: str
@@ -71,26 +71,26 @@ class WantRows:
     """The question for rows of arrays."""
 
     task: str
-    parts: tuple[Part, ...]
+    parts: tuple[RowRange, ...]
 
 
-Question = WantCatalogue | WantRows
+Question = WantIndex | WantRows
 
 
-class Handover:
+class PeerTransfer:
     """One a rank, shared by its main thread, which keeps and fetches, and its control thread, which serves."""
 
-    def __init__(self, control: Communicator, answers: Communicator, shelf: Shelf) -> None:
+    def __init__(self, control: Communicator, answers: Communicator, cache: ArtifactCache) -> None:
         """Get ready.
 
         Args:
             control: the communicator of the control threads; questions are sent on it, and nothing is received.
             answers: a duplicate of the world for answers alone.
-            shelf: what this rank keeps.
+            cache: what this rank keeps.
         """
         self._control, self._answers = control, answers
-        self._shelf = shelf
-        self._catalogues: dict[str, Catalogue] = {}
+        self._cache = cache
+        self._indexes: dict[str, ArtifactIndex] = {}
         self._one_at_a_time = threading.Lock()  # users' code may ask from threads of its own
         self._given_up = False
 
@@ -107,26 +107,26 @@ class Handover:
     @property
     def enabled(self) -> bool:
         """Whether anything is kept in memory in this job."""
-        return self._shelf.limit > 0
+        return self._cache.limit > 0
 
     def give_up(self) -> None:
         """Have files serve from now on: ranks were lost, and the others are numbered anew. Called by any thread."""
         self._given_up = True
-        self._catalogues.clear()
+        self._indexes.clear()
 
     def keep(self, task: str, version: int, pieces: Mapping[str, Rows]) -> None:
         """Keep what this rank made of an artifact, as far as there is room; nobody may change it afterwards."""
-        self._shelf.put(task, version, pieces)
+        self._cache.put(task, version, pieces)
 
-    def publish(self, catalogue: Catalogue) -> None:
+    def publish(self, index: ArtifactIndex) -> None:
         """Answer for an artifact from now on: who needs it asks this rank, by the word of the dispatcher."""
         if not self._given_up:
-            self._catalogues[catalogue.task] = catalogue
+            self._indexes[index.task] = index
 
     def serve(self, source: int, question: Question) -> list[SendHandle]:
         """Answer a question of another rank, without waiting; called by the control thread."""
-        if isinstance(question, WantCatalogue):
-            return [self._answers.isend(self._catalogues.get(question.task), source, _ANSWER)]
+        if isinstance(question, WantIndex):
+            return [self._answers.isend(self._indexes.get(question.task), source, _ANSWER)]
         found = [self._take(question.task, part) for part in question.parts]
         if any(rows is None for rows in found):
             return [self._answers.isend(False, source, _ANSWER)]
@@ -134,62 +134,62 @@ class Handover:
         sending: list[SendHandle] = [self._answers.isend(True, source, _ANSWER)]
         return sending + [self._answers.Isend(chunk, source, _ROWS) for chunk in chunks]
 
-    def catalogue(self, task: str, home: int) -> Catalogue | None:
-        """What the rank `home` says that a task's artifact holds; None if it is not in memory."""
-        if self._given_up or home == self.rank:
-            return self._catalogues.get(task)
-        found: Catalogue | None = None
+    def index(self, task: str, owner: int) -> ArtifactIndex | None:
+        """What the rank `owner` says that a task's artifact holds; None if it is not in memory."""
+        if self._given_up or owner == self.rank:
+            return self._indexes.get(task)
+        found: ArtifactIndex | None = None
         with self._one_at_a_time, suppress(RankLostError):
-            self._control.send(WantCatalogue(task), home)
-            found = self._answers.recv(home, _ANSWER)
+            self._control.send(WantIndex(task), owner)
+            found = self._answers.recv(owner, _ANSWER)
         return found
 
-    def fetch(self, catalogue: Catalogue, wanted: Spans) -> dict[str, np.ndarray[Any, Any]] | None:
+    def fetch(self, index: ArtifactIndex, wanted: Spans) -> dict[str, np.ndarray[Any, Any]] | None:
         """Get rows of arrays of an artifact, each from a rank that has it.
 
         Args:
-            catalogue: of the artifact.
+            index: of the artifact.
             wanted: name of an array -> spans of its rows.
 
         Returns:
             The arrays in full length, of which the wanted rows alone are defined; None if they are larger than what a
             rank may keep, or one of the ranks has dropped its part: then the file has to serve.
         """
-        arrays = {name: catalogue.arrays[name] for name in wanted}
+        arrays = {name: index.arrays[name] for name in wanted}
         try:
-            moves = {name: self._moves(catalogue, listed, wanted[name]) for name, listed in arrays.items()}
+            moves = {name: self._moves(index, listed, wanted[name]) for name, listed in arrays.items()}
         except ValueError:  # this rank has dropped some of its rows, and nobody else made them
             return None
-        if sum(_bytes(arrays[name], moves[name]) for name in wanted) > self._shelf.limit:
+        if sum(_bytes(arrays[name], moves[name]) for name in wanted) > self._cache.limit:
             return None
         found = {name: np.empty(listed.shape, np.dtype(listed.dtype)) for name, listed in arrays.items()}
-        parts: dict[int, list[Part]] = {}
+        parts: dict[int, list[RowRange]] = {}
         for name in wanted:
             for move in moves[name]:
-                parts.setdefault(move.source, []).append(Part(name, move.start, move.stop, move.version))
+                parts.setdefault(move.source, []).append(RowRange(name, move.start, move.stop, move.version))
         complete = False
         with self._one_at_a_time, suppress(RankLostError):
-            complete = self._ask(catalogue, parts, found)
+            complete = self._ask(index, parts, found)
         return found if complete else None
 
-    def _moves(self, catalogue: Catalogue, listed: Listed, spans: Sequence[tuple[int, int]]) -> tuple[Move, ...]:
+    def _moves(self, index: ArtifactIndex, listed: ArrayLocation, spans: Sequence[tuple[int, int]]) -> tuple[Move, ...]:
         own = [
             Block(self.rank, max(start, block.start), min(stop, block.stop), version)
-            for start, stop, version in self._shelf.spans(catalogue.task, listed.name)
+            for start, stop, version in self._cache.spans(index.task, listed.name)
             for block in listed.blocks
             if version == block.version  # else what this rank has was made before
         ]
         others = [block for block in listed.blocks if block.rank != self.rank or not own]
         return plan_moves([*own, *others], [Block(self.rank, *span) for span in spans])
 
-    def _ask(self, catalogue: Catalogue, parts: Mapping[int, list[Part]], into: Mapping[str, Any]) -> bool:
+    def _ask(self, index: ArtifactIndex, parts: Mapping[int, list[RowRange]], into: Mapping[str, Any]) -> bool:
         """Ask every rank for its parts, then take the answers; say whether all had what they were asked for."""
         others = [source for source in parts if source != self.rank]
         for source in others:
-            self._control.send(WantRows(catalogue.task, tuple(parts[source])), source)
+            self._control.send(WantRows(index.task, tuple(parts[source])), source)
         granted = True
         for part in parts.get(self.rank, []):
-            rows = self._take(catalogue.task, part)
+            rows = self._take(index.task, part)
             granted = granted and rows is not None
             if rows is not None:
                 into[part.name][part.start : part.stop] = rows
@@ -205,10 +205,10 @@ class Handover:
             handle.wait()
         return granted
 
-    def _take(self, task: str, part: Part) -> np.ndarray[Any, Any] | None:
-        return self._shelf.take(task, part.version, part.name, (part.start, part.stop))
+    def _take(self, task: str, part: RowRange) -> np.ndarray[Any, Any] | None:
+        return self._cache.take(task, part.version, part.name, (part.start, part.stop))
 
 
-def _bytes(listed: Listed, moves: Sequence[Move]) -> int:
+def _bytes(listed: ArrayLocation, moves: Sequence[Move]) -> int:
     row = np.dtype(listed.dtype).itemsize * int(np.prod(listed.shape[1:], dtype=np.int64))
     return row * sum(move.stop - move.start for move in moves)

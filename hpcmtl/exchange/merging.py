@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.exchange.parcel import Parcel, pack
+from hpcmtl.exchange.parcel import PackedArrays, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ VALUE, PRECISION, WEIGHT = "value/", "precision/", "weight"
 LEAST_PRECISION = 1e-12
 
 
-def contribution(values: Arrays, weight: float, precision: Arrays | None = None) -> Parcel:
+def contribution(values: Arrays, weight: float, precision: Arrays | None = None) -> PackedArrays:
     """What a member brings to a round.
 
     Args:
@@ -31,7 +31,7 @@ def contribution(values: Arrays, weight: float, precision: Arrays | None = None)
     return pack({WEIGHT: np.array([weight]), **named})
 
 
-def combine(members: Mapping[str, Parcel]) -> Parcel:
+def combine(members: Mapping[str, PackedArrays]) -> PackedArrays:
     """The weighted mean of what members bring, number by number, summed in float64 in the order of the members.
 
     With precisions this is the Fisher-weighted average of Matena and Raffel (Merging Models with Fisher-Weighted
@@ -41,7 +41,7 @@ def combine(members: Mapping[str, Parcel]) -> Parcel:
     Raises:
         ValueError: if members bring other names or shapes; the message names two of them.
     """
-    brought = {task: parcel.arrays() for task, parcel in members.items()}
+    brought = {task: packed.arrays() for task, packed in members.items()}
     first, *others = brought
     shapes = {name: array.shape for name, array in brought[first].items()}
     for other in others:

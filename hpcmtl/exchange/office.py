@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from hpcmtl.exchange.parcel import Parcel
+    from hpcmtl.exchange.parcel import PackedArrays
     from hpcmtl.results.summary import TaskStatus
 
-State = Literal["running", "paused"]
+ProducerState = Literal["running", "paused"]
 
 
-class Channel(NamedTuple):
+class VersionChannel(NamedTuple):
     """The versions of one task's parameters at one pace: one every so many steps, or one a layer."""
 
     task: str
@@ -27,15 +27,15 @@ class Channel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Publish:
+class PushVersion:
     """A version; the parcel comes with it."""
 
-    channel: Channel
+    channel: VersionChannel
     version: int
 
 
 @dataclass(frozen=True)
-class Ask:
+class Pull:
     """Which version is there?
 
     Attributes:
@@ -44,13 +44,13 @@ class Ask:
         least: the version that the answer has to wait for.
     """
 
-    channel: Channel
+    channel: VersionChannel
     known: int
     least: int
 
 
 @dataclass(frozen=True)
-class Contribute:
+class PushForAverage:
     """A member of a merge is at a boundary; its parcel comes with it."""
 
     merge: str
@@ -58,8 +58,8 @@ class Contribute:
 
 
 @dataclass(frozen=True)
-class Newest:
-    """The answer to `Ask`.
+class PullReply:
+    """The answer to `Pull`.
 
     Attributes:
         version: the newest, never below what the asker knows; its parcel comes with the answer if the asker did not
@@ -68,11 +68,11 @@ class Newest:
     """
 
     version: int
-    state: State | TaskStatus
+    state: ProducerState | TaskStatus
 
 
 @dataclass(frozen=True)
-class Merged:
+class AverageReply:
     """The end of a round: what the members have together comes with it, unless one came alone or they do not fit.
 
     Attributes:
@@ -84,12 +84,12 @@ class Merged:
     problem: str = ""
 
 
-Request = Publish | Ask | Contribute
-Reply = tuple[int, Newest | Merged, "Parcel | None"]  # for which rank
+ParameterRequest = PushVersion | Pull | PushForAverage
+ParameterReply = tuple[int, PullReply | AverageReply, "PackedArrays | None"]  # for which rank
 
 
 @dataclass
-class Office:
+class ParameterServer:
     """What has been published and who waits for what.
 
     Attributes:
@@ -98,36 +98,36 @@ class Office:
     """
 
     members: Mapping[str, tuple[str, ...]]
-    combine: Callable[[Mapping[str, Parcel]], Parcel]
-    _newest: dict[Channel, tuple[int, Parcel | None]] = field(default_factory=dict)
+    combine: Callable[[Mapping[str, PackedArrays]], PackedArrays]
+    _newest: dict[VersionChannel, tuple[int, PackedArrays | None]] = field(default_factory=dict)
     _running: frozenset[str] = frozenset()
     _ended: Mapping[str, TaskStatus] = field(default_factory=dict)
-    _asking: list[tuple[int, Ask]] = field(default_factory=list)
-    _came: dict[str, dict[str, tuple[int, Parcel]]] = field(default_factory=dict)
+    _asking: list[tuple[int, Pull]] = field(default_factory=list)
+    _came: dict[str, dict[str, tuple[int, PackedArrays]]] = field(default_factory=dict)
 
-    def take(self, rank: int, request: Request, parcel: Parcel | None) -> list[Reply]:
+    def take(self, rank: int, request: ParameterRequest, packed: PackedArrays | None) -> list[ParameterReply]:
         """Take in what a rank says."""
-        if isinstance(request, Publish):
+        if isinstance(request, PushVersion):
             if request.version > self._newest.get(request.channel, (-1, None))[0]:
-                self._newest[request.channel] = request.version, parcel
-        elif isinstance(request, Ask):
+                self._newest[request.channel] = request.version, packed
+        elif isinstance(request, Pull):
             self._asking.append((rank, request))
         else:
-            assert parcel is not None, "a contribution has arrays"
-            self._came.setdefault(request.merge, {})[request.task] = rank, parcel
+            assert packed is not None, "a contribution has arrays"
+            self._came.setdefault(request.merge, {})[request.task] = rank, packed
         return self._replies()
 
-    def announce(self, running: Iterable[str], ended: Mapping[str, TaskStatus]) -> list[Reply]:
+    def announce(self, running: Iterable[str], ended: Mapping[str, TaskStatus]) -> list[ParameterReply]:
         """Take in which tasks run now, and which have ended how."""
         self._running, self._ended = frozenset(running), ended
-        for channel, (version, parcel) in [*self._newest.items()]:
+        for channel, (version, packed) in [*self._newest.items()]:
             if ended.get(channel.task) == "complete":  # who asks from now on reads the artifact
                 self._newest[channel] = version, None
-            elif parcel is None:  # the artifact was damaged and is made again: nobody has that version
+            elif packed is None:  # the artifact was damaged and is made again: nobody has that version
                 del self._newest[channel]
         return self._replies()
 
-    def _replies(self) -> list[Reply]:
+    def _replies(self) -> list[ParameterReply]:
         replies = [reply for rank, ask in self._asking if (reply := self._answer(rank, ask))]
         answered = {reply[0] for reply in replies}
         self._asking = [(rank, ask) for rank, ask in self._asking if rank not in answered]
@@ -135,25 +135,25 @@ class Office:
             replies += self._merge(merge)
         return replies
 
-    def _answer(self, rank: int, ask: Ask) -> Reply | None:
-        newest, parcel = self._newest.get(ask.channel, (-1, None))
+    def _answer(self, rank: int, ask: Pull) -> ParameterReply | None:
+        newest, packed = self._newest.get(ask.channel, (-1, None))
         version, task = max(newest, ask.known), ask.channel.task
-        state: State | TaskStatus = "running" if task in self._running else self._ended.get(task, "paused")
+        state: ProducerState | TaskStatus = "running" if task in self._running else self._ended.get(task, "paused")
         if state == "running" and version < ask.least:
             return None
-        return rank, Newest(version, state), parcel if version > ask.known else None
+        return rank, PullReply(version, state), packed if version > ask.known else None
 
     def _complete(self, merge: str) -> bool:
         """Whether every member that runs has come; those that came do run."""
         return all(task in self._came[merge] for task in self.members[merge] if task in self._running)
 
-    def _merge(self, merge: str) -> list[Reply]:
+    def _merge(self, merge: str) -> list[ParameterReply]:
         came = self._came.pop(merge)
         names = tuple(task for task in self.members[merge] if task in came)
-        parcel, problem = None, ""
+        packed, problem = None, ""
         if len(names) > 1:
             try:
-                parcel = self.combine({name: came[name][1] for name in names})
+                packed = self.combine({name: came[name][1] for name in names})
             except ValueError as error:
                 problem = str(error)
-        return [(came[name][0], Merged(names, problem), parcel) for name in names]
+        return [(came[name][0], AverageReply(names, problem), packed) for name in names]

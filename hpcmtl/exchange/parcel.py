@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 # Name, shape and dtype of arrays that lie one after the other in one buffer.
-Listed = tuple[tuple[str, tuple[int, ...], str], ...]
+PackedLayout = tuple[tuple[str, tuple[int, ...], str], ...]
 
 HEADER, CONTENT = 1, 2  # tags
 _ALIGNED = 64  # arrays begin at multiples of so many bytes, so that they can be used in place
 
 
 @dataclass(frozen=True, eq=False)
-class Parcel:
+class PackedArrays:
     """Named arrays, packed.
 
     Attributes:
-        listed: the arrays, in the order in which they lie in the buffer.
+        layout: the arrays, in the order in which they lie in the buffer.
         buffer: (bytes,) uint8.
     """
 
-    listed: Listed
+    layout: PackedLayout
     buffer: np.ndarray[Any, Any]
 
     def arrays(self) -> Arrays:
         """The arrays, as views of the buffer."""
         found, start = {}, 0
-        for name, shape, kind in self.listed:
+        for name, shape, kind in self.layout:
             dtype = np.dtype(kind)
             size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
             found[name] = self.buffer[start : start + size].view(dtype).reshape(shape)
@@ -43,34 +43,34 @@ class Parcel:
         return found
 
 
-def pack(arrays: Mapping[str, np.ndarray[Any, Any]]) -> Parcel:
+def pack(arrays: Mapping[str, np.ndarray[Any, Any]]) -> PackedArrays:
     """Copy arrays into one buffer."""
-    listed = tuple((name, array.shape, array.dtype.str) for name, array in arrays.items())
-    parcel = Parcel(listed, np.zeros(sum(_padded(array.nbytes) for array in arrays.values()), np.uint8))
-    for name, array in parcel.arrays().items():
+    layout = tuple((name, array.shape, array.dtype.str) for name, array in arrays.items())
+    packed = PackedArrays(layout, np.zeros(sum(_padded(array.nbytes) for array in arrays.values()), np.uint8))
+    for name, array in packed.arrays().items():
         array[...] = arrays[name]
-    return parcel
+    return packed
 
 
-def send(comm: Communicator, dest: int, header: Any, parcel: Parcel | None = None) -> list[SendHandle]:
+def send(comm: Communicator, dest: int, header: Any, packed: PackedArrays | None = None) -> list[SendHandle]:
     """Start to send a small value, and a parcel with it; keep the handles until all tests are true."""
-    told = (header, None) if parcel is None else (header, (parcel.listed, parcel.buffer.nbytes))
+    told = (header, None) if packed is None else (header, (packed.layout, packed.buffer.nbytes))
     handles = [comm.isend(told, dest, HEADER)]
-    if parcel is not None and parcel.buffer.nbytes:
-        handles.append(comm.Isend(parcel.buffer, dest, CONTENT))
+    if packed is not None and packed.buffer.nbytes:
+        handles.append(comm.Isend(packed.buffer, dest, CONTENT))
     return handles
 
 
-def opened(comm: Communicator, source: int, told: Any) -> tuple[Any, Parcel | None]:
+def opened(comm: Communicator, source: int, told: Any) -> tuple[Any, PackedArrays | None]:
     """What a header that has been received says, and the parcel that follows it."""
     header, described = told
     if described is None:
         return header, None
-    listed, size = described
+    layout, size = described
     buffer = np.empty(size, np.uint8)
     if size:
         comm.Recv(buffer, source, CONTENT)
-    return header, Parcel(listed, buffer)
+    return header, PackedArrays(layout, buffer)
 
 
 def _padded(size: int) -> int:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.base import CommunicationError, RankLostError
-from hpcmtl.communicators.mailbox import Silence, next_message
+from hpcmtl.communicators.mailbox import Backoff, next_message
 from hpcmtl.errors import ExitCode
-from hpcmtl.exchange.office import Ask, Contribute, Merged, Newest, Publish
-from hpcmtl.exchange.parcel import Parcel, opened, pack, send
+from hpcmtl.exchange.office import AverageReply, Pull, PullReply, PushForAverage, PushVersion
+from hpcmtl.exchange.parcel import PackedArrays, opened, pack, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hpcmtl.communicators.base import Communicator, SendHandle
-    from hpcmtl.exchange.office import Channel, Office, Reply, Request
+    from hpcmtl.exchange.office import ParameterReply, ParameterRequest, ParameterServer, VersionChannel
     from hpcmtl.results.summary import TaskStatus
 
 _log = logging.getLogger(__name__)
@@ -42,44 +42,46 @@ PATIENCE = 5
 
 
 @dataclass(frozen=True)
-class SignOfLife:
+class Ping:
     """The question whether the office works, and the answer that it does."""
 
 
-class Post:
+class ParameterClient:
     """What one rank says to the office; for its main thread alone."""
 
     def __init__(self, requests: Communicator, replies: Communicator) -> None:
         self._requests, self._replies = requests, replies
-        self._sending: dict[Channel, list[SendHandle]] = {}
+        self._sending: dict[VersionChannel, list[SendHandle]] = {}
         self._never = threading.Event()
         self._unanswered = 0  # warnings since the office was asked for a sign of life; 0 where it has answered
 
-    def publish(self, channel: Channel, version: int, arrays: Mapping[str, np.ndarray[Any, Any]]) -> bool:
+    def publish(self, channel: VersionChannel, version: int, arrays: Mapping[str, np.ndarray[Any, Any]]) -> bool:
         """Start to send a version, unless the one before is still under way; say which. The arrays are copied."""
         if not all(handle.test() for handle in self._sending.get(channel, ())):
             return False
-        self._sending[channel] = send(self._requests, 0, Publish(channel, version), pack(arrays))
+        self._sending[channel] = send(self._requests, 0, PushVersion(channel, version), pack(arrays))
         return True
 
-    def ask(self, ask: Ask) -> tuple[Newest, Parcel | None]:
-        """Wait for the answer to a question, see `Office`; the parcel comes if its version is new to the asker.
+    def ask(self, ask: Pull) -> tuple[PullReply, PackedArrays | None]:
+        """Wait for the reply to a pull; it has the parameters if the version is new to this client.
 
         Raises:
             CommunicationError: the office gives no sign of life.
         """
-        reply, parcel = self._call(ask, None, f"version {ask.least} of {ask.channel.task}")
-        assert isinstance(reply, Newest)
-        return reply, parcel
+        reply, packed = self._call(ask, None, f"version {ask.least} of {ask.channel.task}")
+        assert isinstance(reply, PullReply)
+        return reply, packed
 
-    def contribute(self, contribution: Contribute, parcel: Parcel) -> tuple[Merged, Parcel | None]:
+    def contribute(
+        self, contribution: PushForAverage, packed: PackedArrays
+    ) -> tuple[AverageReply, PackedArrays | None]:
         """Wait for the end of a round of merging; the parcel is what its members have together.
 
         Raises:
             CommunicationError: the office gives no sign of life.
         """
-        reply, merged = self._call(contribution, parcel, f"the other members of merge {contribution.merge}")
-        assert isinstance(reply, Merged)
+        reply, merged = self._call(contribution, packed, f"the other members of merge {contribution.merge}")
+        assert isinstance(reply, AverageReply)
         return reply, merged
 
     @property
@@ -95,27 +97,29 @@ class Post:
         for handle in [*(handle for handles in self._sending.values() for handle in handles), *last]:
             handle.wait()
 
-    def _call(self, request: Request, parcel: Parcel | None, awaited: str) -> tuple[Any, Parcel | None]:
+    def _call(
+        self, request: ParameterRequest, packed: PackedArrays | None, awaited: str
+    ) -> tuple[Any, PackedArrays | None]:
         started = time.monotonic()
-        sending = send(self._requests, 0, request, parcel)
-        reply: Any = SignOfLife()
-        while isinstance(reply, SignOfLife):
+        sending = send(self._requests, 0, request, packed)
+        reply: Any = Ping()
+        while isinstance(reply, Ping):
             message = next_message(self._replies, self._never, SECONDS_BETWEEN_WARNINGS)
             if message is None:
                 _log.warning("waiting for %s since %.0f s", awaited, time.monotonic() - started)
                 self._doubt(awaited)
                 continue
             reply, found = opened(self._replies, message.source, message.value)
-            if isinstance(reply, SignOfLife):
+            if isinstance(reply, Ping):
                 self._unanswered = 0
         for handle in sending:
             handle.wait()
         return reply, found
 
     def _doubt(self, awaited: str) -> None:
-        """Ask the office whether it works, once; it is lost if it does not say so."""
+        """Ask the server whether it works, once; it is lost if it does not say so."""
         if not self._unanswered:
-            send(self._requests, 0, SignOfLife())
+            send(self._requests, 0, Ping())
         self._unanswered += 1
         if self._unanswered > PATIENCE:
             raise CommunicationError(
@@ -125,17 +129,17 @@ class Post:
             )
 
 
-class OfficeThread(threading.Thread):
+class ParameterServerThread(threading.Thread):
     """Serves the office on rank 0 until every rank has closed its post; an error in it ends the whole run.
 
     If a rank is lost it closes without a word: the control threads hear of it as well.
     """
 
-    def __init__(self, requests: Communicator, replies: Communicator, office: Office) -> None:
+    def __init__(self, requests: Communicator, replies: Communicator, server: ParameterServer) -> None:
         super().__init__(name="office", daemon=True)
-        self._requests, self._replies, self._office = requests, replies, office
+        self._requests, self._replies, self._server = requests, replies, server
         self._news: queue.SimpleQueue[tuple[tuple[str, ...], dict[str, TaskStatus]]] = queue.SimpleQueue()
-        self._wake, self._silence = threading.Event(), Silence()
+        self._wake, self._backoff = threading.Event(), Backoff()
         self._open = requests.size
         self._sending: list[SendHandle] = []
 
@@ -160,21 +164,21 @@ class OfficeThread(threading.Thread):
     def _turn(self) -> None:
         self._wake.clear()
         while not self._news.empty():
-            self._reply(self._office.announce(*self._news.get()))
-        message = next_message(self._requests, self._wake, _LOOK_ROUND_SECONDS, silence=self._silence)
+            self._reply(self._server.announce(*self._news.get()))
+        message = next_message(self._requests, self._wake, _LOOK_ROUND_SECONDS, backoff=self._backoff)
         if message is not None:
-            request, parcel = opened(self._requests, message.source, message.value)
+            request, packed = opened(self._requests, message.source, message.value)
             # What a rank says follows from orders that were given before: news of these come first.
             while not self._news.empty():
-                self._reply(self._office.announce(*self._news.get()))
+                self._reply(self._server.announce(*self._news.get()))
             if request is None:
                 self._open -= 1
-            elif isinstance(request, SignOfLife):
+            elif isinstance(request, Ping):
                 self._sending += send(self._replies, message.source, request)
             else:
-                self._reply(self._office.take(message.source, request, parcel))
+                self._reply(self._server.take(message.source, request, packed))
         self._sending = [handle for handle in self._sending if not handle.test()]
 
-    def _reply(self, replies: Iterable[Reply]) -> None:
-        for rank, reply, parcel in replies:
-            self._sending += send(self._replies, rank, reply, parcel)
+    def _reply(self, replies: Iterable[ParameterReply]) -> None:
+        for rank, reply, packed in replies:
+            self._sending += send(self._replies, rank, reply, packed)

@@ -26,7 +26,7 @@ class _Kept:
         return sum(rows.array.nbytes for pieces in self.rows.values() for _, rows in pieces)
 
 
-class Shelf:
+class ArtifactCache:
     """Filled by the main thread, read by it and by the thread that answers others.
 
     When there is no room, the artifact that has been here longest goes: its file serves from then on.

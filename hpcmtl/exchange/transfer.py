@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-Facts = TypeVar("Facts")
+Attributes = TypeVar("Attributes")
 
 _ROWS_TAG = 31
 
 
-def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]], root: int = 0) -> tuple[Arrays, Facts]:
+def share(
+    group: Communicator, read: Callable[[], tuple[Arrays, Attributes]], root: int = 0
+) -> tuple[Arrays, Attributes]:
     """Call `read` on one rank and give its arrays and facts to all (collective).
 
     Raises:
@@ -27,7 +29,7 @@ def share(group: Communicator, read: Callable[[], tuple[Arrays, Facts]], root: i
     """
     mine: Arrays = {}
 
-    def manifest() -> tuple[list[tuple[str, tuple[int, ...], str]], Facts]:
+    def manifest() -> tuple[list[tuple[str, tuple[int, ...], str]], Attributes]:
         arrays, facts = read()
         mine.update({name: np.asarray(array, order="C") for name, array in arrays.items()})
         return [(name, array.shape, array.dtype.str) for name, array in mine.items()], facts

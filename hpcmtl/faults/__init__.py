@@ -43,26 +43,26 @@ def disarm() -> None:
     _switch = None
 
 
-def at(task: str, layer: int, step: int | None = None) -> None:
+def step_point(task: str, layer: int, step: int | None = None) -> None:
     """Hook: a layer is taken up (`step` None), or so many of its steps are done."""
     if _switch is not None:
-        _switch.at(task, layer, step)
+        _switch.step_point(task, layer, step)
 
 
-def reach(path: Path, stage: str) -> None:
+def file_point(path: Path, stage: str) -> None:
     """Hook: the writing of a file has come to one of `STAGES`.
 
     Raises:
         OSError: if that was asked for.
     """
     if _switch is not None:
-        _switch.reach(path, stage)
+        _switch.file_point(path, stage)
 
 
-def torn(path: Path, data: Bytes) -> Bytes:
+def partial_write(path: Path, data: Bytes) -> Bytes:
     """Hook: what a write of `data` is given; half of it just before the disk is full or the process ends.
 
     Raises:
         OSError: the disk is full, if that was asked for.
     """
-    return data if _switch is None else _switch.torn(path, data)
+    return data if _switch is None else _switch.partial_write(path, data)

@@ -45,19 +45,19 @@ class Switch:
         self._due: dict[Fault, Path] = {}  # the file that a fault waits for
         self._torn: set[Fault] = set()
 
-    def at(self, task: str, layer: int, step: int | None) -> None:
-        """See `faults.at`."""
+    def step_point(self, task: str, layer: int, step: int | None) -> None:
+        """See `faults.step_point`."""
         for fault in self._faults:
             here = fault.task in {"", task} and fault.layer in {None, layer} and fault.step in {None, step}
             if not fault.write and here and self._claim(fault):
                 self._happen(fault, OnPurposeError(f"on purpose: {fault.text}"))
 
-    def reach(self, path: Path, stage: str) -> None:
-        """See `faults.reach`."""
+    def file_point(self, path: Path, stage: str) -> None:
+        """See `faults.file_point`."""
         if stage == STAGES[0]:
             self._begin(path)
         for fault in self._faults:
-            here = self._due.get(fault) == path and fault.stage == stage and fault.kind != "full"  # see `torn`
+            here = self._due.get(fault) == path and fault.stage == stage and fault.kind != "full"  # see `partial_write`
             if here and self._claim(fault):
                 if fault.kind in DAMAGE:
                     self._say(fault)
@@ -68,8 +68,8 @@ class Switch:
             with self._lock:
                 self._due = {fault: due for fault, due in self._due.items() if due != path}
 
-    def torn(self, path: Path, data: Bytes) -> Bytes:
-        """See `faults.torn`."""
+    def partial_write(self, path: Path, data: Bytes) -> Bytes:
+        """See `faults.partial_write`."""
         for fault in self._faults:
             if self._due.get(fault) != path or not (fault.kind == "full" or fault.stage == "half"):
                 continue

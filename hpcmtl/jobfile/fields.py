@@ -20,13 +20,13 @@ def parse_size(value: Any) -> Any:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-Size = Annotated[
+ByteSize = Annotated[
     int,
     BeforeValidator(parse_size),
     Field(gt=0),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
-SizeOrNone = Annotated[
+ByteSizeOrNone = Annotated[
     int,
     BeforeValidator(parse_size),
     Field(ge=0),

@@ -35,7 +35,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
-class Size(NamedTuple):
+class NetworkSize(NamedTuple):
     """How large a network is.
 
     Attributes:
@@ -46,9 +46,9 @@ class Size(NamedTuple):
     parameters: int
     multiplications: int
 
-    def plus(self, *others: Size) -> Size:
+    def plus(self, *others: NetworkSize) -> NetworkSize:
         """The size of several networks together."""
-        return Size(*(sum(column) for column in zip(self, *others, strict=True)))
+        return NetworkSize(*(sum(column) for column in zip(self, *others, strict=True)))
 
 
 class NetworkShape(Protocol):
@@ -58,21 +58,21 @@ class NetworkShape(Protocol):
         """Shape that the network, or one part of it, makes of one sample; None where only running it tells."""
         ...
 
-    def size(self, sample: Shape, part: str | None = None) -> Size | None:
+    def size(self, sample: Shape, part: str | None = None) -> NetworkSize | None:
         """How large the network, or one part of it, is for such samples; None where only building it tells."""
         ...
 
 
-def _dense(inputs: int, widths: Widths) -> Size:
+def _dense(inputs: int, widths: Widths) -> NetworkSize:
     """A chain of dense layers."""
     layers = list(itertools.pairwise((inputs, *widths)))
-    return Size(sum(a * b + b for a, b in layers), sum(a * b for a, b in layers))
+    return NetworkSize(sum(a * b + b for a, b in layers), sum(a * b for a, b in layers))
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, pixels: int) -> Size:
+def _convolution(inputs: int, outputs: int, kernel: int, pixels: int) -> NetworkSize:
     """A 'same' convolution of an image of so many pixels."""
     weights = inputs * outputs * kernel * kernel
-    return Size(weights + outputs, weights * pixels)
+    return NetworkSize(weights + outputs, weights * pixels)
 
 
 def _images(name: str, sample: Shape) -> tuple[int, int, int]:
@@ -81,10 +81,10 @@ def _images(name: str, sample: Shape) -> tuple[int, int, int]:
     return sample
 
 
-def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -> tuple[Size, Shape]:
+def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -> tuple[NetworkSize, Shape]:
     """Size and output shape of 'same' convolutions, each followed by 2x2 pooling (rounded up)."""
     inputs, height, width = sample
-    size = Size(0, 0)
+    size = NetworkSize(0, 0)
     for outputs in channels:
         size = size.plus(_convolution(inputs, outputs, kernel, height * width))
         inputs, height, width = outputs, (height + 1) // 2, (width + 1) // 2
@@ -111,7 +111,7 @@ class Mlp(Spec):
             return (self.widths[-1] if self.widths else math.prod(sample),)
         return (self.outputs,)
 
-    def size(self, sample: Shape, part: str | None = None) -> Size:
+    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
         return _dense(math.prod(sample), self.widths if part == "body" else (*self.widths, self.outputs))
 
@@ -138,7 +138,7 @@ class ConvNet(Spec):
             return (self.widths[-1] if self.widths else math.prod(image),)
         return (self.outputs,)
 
-    def size(self, sample: Shape, part: str | None = None) -> Size:
+    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
         size, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
         return size.plus(_dense(math.prod(image), self.widths if part == "body" else (*self.widths, self.outputs)))
@@ -162,7 +162,7 @@ class ConvAutoencoder(Spec):
         _images(self.name, sample)
         return (self.code,) if part == "encoder" else sample
 
-    def size(self, sample: Shape, part: str | None = None) -> Size:
+    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
         inputs, height, width = _images(self.name, sample)
         size, image = _convolutions((inputs, height, width), self.channels, self.kernel)
@@ -197,7 +197,7 @@ class UserModel(BaseModel):
         """Unknown before the network is built."""
         return None
 
-    def size(self, sample: Shape, part: str | None = None) -> Size | None:  # noqa: ARG002 - the seam's form
+    def size(self, sample: Shape, part: str | None = None) -> NetworkSize | None:  # noqa: ARG002 - the seam's form
         """Unknown before the network is built."""
         return None
 

@@ -6,7 +6,7 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.models import Size
+from hpcmtl.jobfile.models import NetworkSize
 from hpcmtl.jobfile.schema import Extract, Joint, Predict, Python, Train
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Leaf:
 class Part:
     """A named part of a network."""
 
-    whole: Network
+    whole: NetworkDescription
     part: str
 
 
@@ -35,11 +35,11 @@ class Part:
 class Shared:
     """A trunk and the heads on top of it."""
 
-    trunk: Network
-    heads: tuple[tuple[str, Network], ...]
+    trunk: NetworkDescription
+    heads: tuple[tuple[str, NetworkDescription], ...]
 
 
-Network = Leaf | Part | Shared
+NetworkDescription = Leaf | Part | Shared
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Takeover:
+class ParameterMapping:
     """Parameters of `producer` that match `pattern` and begin with `take` become those that begin with `into`."""
 
     producer: str
@@ -69,7 +69,7 @@ class Takeover:
         return self.into + name.removeprefix(self.take)
 
 
-def network_of(job: Job, task: Train | Joint) -> Network:
+def network_of(job: Job, task: Train | Joint) -> NetworkDescription:
     """The network that a train or joint task trains."""
     if isinstance(task, Train):
         return Leaf(task.model)
@@ -102,16 +102,18 @@ def objectives_of(job: Job, task: Train | Joint) -> tuple[Objective, ...]:
     return tuple(result)
 
 
-def takeovers_of(task: Train | Joint) -> tuple[Takeover, ...]:
+def parameter_mappings(task: Train | Joint) -> tuple[ParameterMapping, ...]:
     """Which parameters a task begins with instead of fresh ones."""
     if isinstance(task, Joint):
-        trunk = Takeover(task.trunk.from_, f"{task.trunk.part}." if task.trunk.part else "", "trunk.")
+        trunk = ParameterMapping(task.trunk.from_, f"{task.trunk.part}." if task.trunk.part else "", "trunk.")
         heads = (
-            Takeover(head.from_, "", f"heads.{name}.") for name, head in task.heads.items() if head.from_ is not None
+            ParameterMapping(head.from_, "", f"heads.{name}.")
+            for name, head in task.heads.items()
+            if head.from_ is not None
         )
         return (trunk, *heads)
     producers = [name for name, need in task.needs.items() if need.kind == "parameters"]
-    return tuple(Takeover(name, pattern=task.initialise.get(name, "*")) for name in producers)
+    return tuple(ParameterMapping(name, pattern=task.initialise.get(name, "*")) for name in producers)
 
 
 def published_arrays(job: Job, task: Task) -> tuple[str, ...]:
@@ -136,14 +138,14 @@ def _trained(job: Job, name: str) -> Train | Joint:
     return task
 
 
-def parts_of(network: Network) -> tuple[str, ...] | None:
+def parts_of(network: NetworkDescription) -> tuple[str, ...] | None:
     """Parts of a network that may be named; None where only building it tells."""
     if isinstance(network, Leaf):
         return network.model.parts
     return ("trunk",) if isinstance(network, Shared) else ()
 
 
-def output_shape(network: Network, sample: Shape) -> Shape | None:
+def output_shape(network: NetworkDescription, sample: Shape) -> Shape | None:
     """Shape of one sample after the network, without the heads for a shared one; None where it cannot be known.
 
     Raises:
@@ -158,7 +160,7 @@ def output_shape(network: Network, sample: Shape) -> Shape | None:
     return output_shape(network.whole, sample)
 
 
-def objective_shapes(network: Network, sample: Shape) -> dict[str, Shape | None]:
+def objective_shapes(network: NetworkDescription, sample: Shape) -> dict[str, Shape | None]:
     """Shape that each objective's output has for one sample."""
     if not isinstance(network, Shared):
         return {MAIN: output_shape(network, sample)}
@@ -166,14 +168,14 @@ def objective_shapes(network: Network, sample: Shape) -> dict[str, Shape | None]
     return {name: output_shape(head, code) if code is not None else None for name, head in network.heads}
 
 
-def size_of(network: Network, sample: Shape) -> Size:
+def size_of(network: NetworkDescription, sample: Shape) -> NetworkSize:
     """How large a network is; parts that only building tells count as nothing."""
     if isinstance(network, Leaf):
-        return network.model.size(sample) or Size(0, 0)
+        return network.model.size(sample) or NetworkSize(0, 0)
     if isinstance(network, Part):
         whole = network.whole
         if isinstance(whole, Leaf):
-            return whole.model.size(sample, network.part) or Size(0, 0)
+            return whole.model.size(sample, network.part) or NetworkSize(0, 0)
         return size_of(whole.trunk if isinstance(whole, Shared) else whole, sample)  # whose one part is its trunk
     code = output_shape(network.trunk, sample)
     heads = () if code is None else (size_of(head, code) for _, head in network.heads)

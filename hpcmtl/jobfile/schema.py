@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from hpcmtl.jobfile.fields import Callable_, Name, Reference, Size, SizeOrNone
+from hpcmtl.jobfile.fields import ByteSize, ByteSizeOrNone, Callable_, Name, Reference
 from hpcmtl.jobfile.models import Model, Spec
 from hpcmtl.jobfile.sections import Checkpoints, Layers
 from hpcmtl.jobfile.slurm import JobSlurm  # noqa: TC001 - pydantic reads annotations at run time
@@ -42,7 +42,7 @@ SplitName = Literal["train", "val", "test"]
 Every = Annotated[int, Field(gt=0)] | Literal["layer"]
 
 
-class Schedule(Spec):
+class ScheduleOptions(Spec):
     """How the learning rate changes over the steps of a task, after a linear warm-up."""
 
     kind: Literal["constant", "step", "cosine", "poly"] = "constant"
@@ -60,7 +60,7 @@ class Optimizer(Spec):
     name: str
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Schedule = Schedule()
+    schedule: ScheduleOptions = ScheduleOptions()
     options: dict[str, Any] = Field(default={}, description="further arguments of the optimizer, e.g. momentum")
 
 
@@ -72,7 +72,7 @@ class Ranks(Spec):
     multiple_of: int = Field(default=1, ge=1, description="only multiples of this number")
     powers_of_two: bool = Field(default=False, description="only 1, 2, 4, 8, ...")
     exclusive: bool = Field(default=False, description="no other task on its nodes while it runs")
-    memory: Size | None = Field(default=None, description="that each rank needs, e.g. 2GiB")
+    memory: ByteSize | None = Field(default=None, description="that each rank needs, e.g. 2GiB")
 
     def allow(self, width: int) -> bool:
         """Whether the task may have so many ranks."""
@@ -268,7 +268,7 @@ class Job(Spec):
     layers: Layers = Layers()
     policy: str = Field(default="variable", description="planning policy")
     merge: dict[Name, Merge] = Field(default={}, description="parameters that tasks share while they run")
-    artifact_memory: SizeOrNone = Field(
+    artifact_memory: ByteSizeOrNone = Field(
         default=256 * 2**20,
         description="artifacts that a rank keeps in memory for tasks that need them; 0: files alone",
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hpcmtl.jobfile.fields import Size  # noqa: TC001 - pydantic reads annotations at run time
+from hpcmtl.jobfile.fields import ByteSize  # noqa: TC001 - pydantic reads annotations at run time
 from hpcmtl.jobfile.models import Spec
 
 
@@ -14,7 +14,7 @@ class Layers(Spec):
     """How tasks are cut into layers."""
 
     policy: Literal["variable", "fixed"] = "variable"
-    quantum: Size = Field(default=4 * 2**20, description="variable: input bytes a layer, e.g. 4MiB")
+    quantum: ByteSize = Field(default=4 * 2**20, description="variable: input bytes a layer, e.g. 4MiB")
     max_layers: int = Field(default=8, ge=1)
     count: int = Field(default=2, ge=1, description="fixed: layers of every task")
 

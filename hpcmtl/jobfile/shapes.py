@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.jobfile.models import Shape
-    from hpcmtl.jobfile.network import Network, Objective
+    from hpcmtl.jobfile.network import NetworkDescription, Objective
     from hpcmtl.jobfile.references import Finding
     from hpcmtl.jobfile.schema import Job
 
@@ -98,7 +98,7 @@ def _check_task(job: Job, name: str, arrays: Mapping[str, Array]) -> Iterator[Fi
 
 def _check_network(
     here: tuple[str, ...],
-    network: Network,
+    network: NetworkDescription,
     objectives: tuple[Objective, ...],
     data: tuple[str, Mapping[str, Array]],
 ) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ CLOSE_TO_END = 60.0  # seconds before the limit from which on it is the limit th
 
 
 @dataclass(frozen=True)
-class Attempt:
+class AttemptOutcome:
     """What is known of an attempt that is over.
 
     Attributes:
@@ -41,7 +41,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class NextStep:
     """What is done about an attempt.
 
     Attributes:
@@ -57,19 +57,19 @@ class Verdict:
     code_alone: int = int(ExitCode.STOPPED)
 
 
-def decide(attempt: Attempt) -> Verdict:
+def decide(attempt: AttemptOutcome) -> NextStep:
     """Decide on the end of an attempt; never is one without its record taken for a success."""
     if attempt.record == "complete":
-        return Verdict("end", ExitCode.COMPLETE, "complete")
+        return NextStep("end", ExitCode.COMPLETE, "complete")
     if attempt.record in {"failed", "incomplete"}:
         why = (
             "failed: another attempt would fail alike"
             if attempt.record == "failed"
             else "incomplete: tasks were cancelled"
         )
-        return Verdict("end", ExitCode.TASK_FAILED, why)
+        return NextStep("end", ExitCode.TASK_FAILED, why)
     if attempt.record is None and attempt.code in {ExitCode.BAD_INPUT, ExitCode.ENVIRONMENT_UNFIT}:
-        return Verdict("end", attempt.code, f"refused (exit code {attempt.code}): the log says why and what to do")
+        return NextStep("end", attempt.code, f"refused (exit code {attempt.code}): the log says why and what to do")
     if attempt.record == "stopped":
         code, what = int(ExitCode.STOPPED), "stopped with checkpoints"
     elif attempt.code == ExitCode.STOPPED:
@@ -79,11 +79,11 @@ def decide(attempt: Attempt) -> Verdict:
         what = f"lost: it left no completion record (exit code {attempt.code})"
     against = _against(attempt)
     if against:
-        return Verdict("end", code, f"{what}; {against}")
-    return Verdict(attempt.restart, int(ExitCode.STOPPED), what, code)
+        return NextStep("end", code, f"{what}; {against}")
+    return NextStep(attempt.restart, int(ExitCode.STOPPED), what, code)
 
 
-def _against(attempt: Attempt) -> str:
+def _against(attempt: AttemptOutcome) -> str:
     """What speaks against another attempt; empty if nothing does."""
     if attempt.cancelled_by:
         return f"{attempt.cancelled_by} cancelled it: hpcmtl resume goes on with it"

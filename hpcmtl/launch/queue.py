@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.results.slurmstates import JobWord, parse_state, sum_up
+from hpcmtl.results.slurmstates import SlurmJobState, parse_state, sum_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,13 +45,13 @@ class QueueAnswer:
         age: seconds since then.
     """
 
-    words: tuple[JobWord, ...]
+    words: tuple[SlurmJobState, ...]
     answered: bool
     problems: tuple[str, ...] = ()
     age: float = 0.0
 
     @property
-    def word(self) -> JobWord | None:
+    def word(self) -> SlurmJobState | None:
         """One word for all jobs together."""
         return sum_up(self.words)
 
@@ -69,7 +69,7 @@ class _Inquiry:
 
     def __init__(self, submission: Submission, seconds: float) -> None:
         self._submission, self._seconds = submission, seconds
-        self.found: dict[str, JobWord] = {}
+        self.found: dict[str, SlurmJobState] = {}
         self.problems: list[str] = []
 
     def open(self) -> list[str]:
@@ -82,7 +82,7 @@ class _Inquiry:
         ended = {job for job, word in self.found.items() if word.phase.startswith("ended") and word.source == "squeue"}
         return [job for job in self._submission.job_ids if job in ended or job in self.open()]
 
-    def ask(self, source: str, arguments: list[str], parse: Callable[[Iterable[str]], Iterator[JobWord]]) -> bool:
+    def ask(self, source: str, arguments: list[str], parse: Callable[[Iterable[str]], Iterator[SlurmJobState]]) -> bool:
         """Ask one command; False if it gave no answer that can be read."""
         cluster = ["-M", self._submission.cluster] if self._submission.cluster else []
         output = _call([source, *cluster, *arguments], self._seconds)
@@ -121,7 +121,7 @@ def ask_slurm(submission: Submission, seconds: float = SECONDS_FOR_A_COMMAND) ->
     if inquiry.open():
         words = ["-S", _since(submission.submitted), "-j", ",".join(inquiry.open()), "-o", _SACCT_FIELDS]
         inquiry.ask("sacct", ["-X", "-P", "-n", *words], _of_sacct)
-    words_found = tuple(inquiry.found.get(job, JobWord(job)) for job in submission.job_ids)
+    words_found = tuple(inquiry.found.get(job, SlurmJobState(job)) for job in submission.job_ids)
     return QueueAnswer(words_found, answered, tuple(inquiry.problems))
 
 
@@ -144,7 +144,7 @@ def cancel_jobs(submission: Submission, *, pending_only: bool, seconds: float = 
         raise EnvironmentUnfitError(f"scancel {jobs}: {output.problem}; nothing is known to be cancelled")
 
 
-def _of_squeue(lines: Iterable[str]) -> Iterator[JobWord]:
+def _of_squeue(lines: Iterable[str]) -> Iterator[SlurmJobState]:
     """Words from lines of `_SQUEUE_FIELDS`; what is no such line is passed over."""
     for line in lines:
         fields = line.split("|", 5)
@@ -153,7 +153,7 @@ def _of_squeue(lines: Iterable[str]) -> Iterator[JobWord]:
             yield from _word("squeue", (name, raw), state, start=start, nodes=nodes, reason=reason)
 
 
-def _of_scontrol(lines: Iterable[str]) -> Iterator[JobWord]:
+def _of_scontrol(lines: Iterable[str]) -> Iterator[SlurmJobState]:
     """Words from what `scontrol -o show job` prints, one line a job."""
     for line in lines:
         head = _SCONTROL.match(line)
@@ -165,7 +165,7 @@ def _of_scontrol(lines: Iterable[str]) -> Iterator[JobWord]:
             yield from _word("scontrol", (name, head[1]), head[2], **more)
 
 
-def _of_sacct(lines: Iterable[str]) -> Iterator[JobWord]:
+def _of_sacct(lines: Iterable[str]) -> Iterator[SlurmJobState]:
     """Words from lines of `_SACCT_FIELDS`."""
     for line in lines:
         fields = line.split("|", 6)
@@ -175,12 +175,12 @@ def _of_sacct(lines: Iterable[str]) -> Iterator[JobWord]:
             yield from _word("sacct", (name, raw), state, **more)
 
 
-def _word(source: str, names: tuple[str, str], state: str, **more: str) -> Iterator[JobWord]:
+def _word(source: str, names: tuple[str, str], state: str, **more: str) -> Iterator[SlurmJobState]:
     """A word of a job by both its names, if that is a state."""
     known, by = parse_state(state)
     if known:
         more = {key: "" if value.strip() in _NOTHING else value.strip() for key, value in more.items()}
-        yield JobWord(" ".join(names), known, source, by=by, **more)
+        yield SlurmJobState(" ".join(names), known, source, by=by, **more)
 
 
 def _names(names: str) -> set[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.launch.queue import QueueAnswer, ask_slurm, is_slurm_here
 from hpcmtl.results.rundir import write_json_atomically
-from hpcmtl.results.slurmstates import JobWord
+from hpcmtl.results.slurmstates import SlurmJobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,13 +57,13 @@ def ask_bounded(run: RunDirectory, submission: Submission, now: float | None = N
     return answer
 
 
-def _words_for(submission: Submission, answer: QueueAnswer) -> tuple[JobWord, ...]:
+def _words_for(submission: Submission, answer: QueueAnswer) -> tuple[SlurmJobState, ...]:
     said = {word.job: word for word in answer.words}
-    return tuple(said.get(job, JobWord(job)) for job in submission.job_ids)
+    return tuple(said.get(job, SlurmJobState(job)) for job in submission.job_ids)
 
 
 def _answer_of(kept: Mapping[str, Any], now: float) -> QueueAnswer:
-    words = tuple(JobWord(**word) for word in kept["words"])
+    words = tuple(SlurmJobState(**word) for word in kept["words"])
     return QueueAnswer(words, bool(kept["answered"]), tuple(kept["problems"]), max(now - kept["asked"], 0.0))
 
 

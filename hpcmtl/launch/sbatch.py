@@ -45,7 +45,7 @@ _SHORT = {
 
 
 @dataclass(frozen=True)
-class Ask:
+class ResourceRequest:
     """How many ranks a batch job has, and on how many nodes.
 
     Attributes:
@@ -60,7 +60,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchScript:
     """One batch script.
 
     Attributes:
@@ -73,13 +73,13 @@ class Batch:
 
     template: str
     job: str
-    ask: Ask
+    ask: ResourceRequest
     directory: Path
     points: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True)
-class Piece:
+class ArrayChunk:
     """Points that are submitted together.
 
     Attributes:
@@ -98,7 +98,7 @@ class Piece:
         return () if self.array is None else (str(self.first),)
 
 
-def pieces(points: int, limit: int | None, throttle: int | None) -> list[Piece]:
+def pieces(points: int, limit: int | None, throttle: int | None) -> list[ArrayChunk]:
     """Cut a sweep into arrays: Slurm's indices end below MaxArraySize, so that the script is told where it begins.
 
     Args:
@@ -109,10 +109,10 @@ def pieces(points: int, limit: int | None, throttle: int | None) -> list[Piece]:
     limit = limit or points
     mark = "" if throttle is None else f"%{throttle}"
     counts = [min(limit, points - first) for first in range(0, points, limit)]
-    return [Piece(index * limit, count, f"0-{count - 1}{mark}") for index, count in enumerate(counts)]
+    return [ArrayChunk(index * limit, count, f"0-{count - 1}{mark}") for index, count in enumerate(counts)]
 
 
-def ask_for(settings: Settings, ranks: int | None) -> Ask:
+def ask_for(settings: Settings, ranks: int | None) -> ResourceRequest:
     """Work out ranks and nodes from what is said of them.
 
     Nodes times ranks a node is the number of ranks if either was asked for above the job file, or if that has no
@@ -148,10 +148,10 @@ def ask_for(settings: Settings, ranks: int | None) -> Ask:
             )
     if problems:
         raise InputError(problems)
-    return Ask(ranks, nodes, each)
+    return ResourceRequest(ranks, nodes, each)
 
 
-def render(batch: Batch, settings: Settings, title: Sequence[str]) -> str:
+def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
     """The script.
 
     Args:
@@ -192,7 +192,7 @@ def render(batch: Batch, settings: Settings, title: Sequence[str]) -> str:
     )
 
 
-def _directives(batch: Batch, settings: Settings) -> Iterator[tuple[str, str]]:
+def _directives(batch: BatchScript, settings: Settings) -> Iterator[tuple[str, str]]:
     """Names and values: those of the settings, as each level from the site up leaves out or adds."""
     found: dict[str, tuple[str, Level]] = {}
     for name, value in _settled(batch, settings).items():
@@ -211,7 +211,7 @@ def _directives(batch: Batch, settings: Settings) -> Iterator[tuple[str, str]]:
     yield from ((name, value) for name, (value, _) in found.items())
 
 
-def _settled(batch: Batch, settings: Settings) -> Mapping[str, Any]:
+def _settled(batch: BatchScript, settings: Settings) -> Mapping[str, Any]:
     """The directives that settings and facts ask for; None for those that nobody asks for."""
     again = settings["requeues"] > 0 and settings["restart"] == "requeue"
     logs = str(batch.directory / "logs").replace("%", "%%")  # Slurm fills in what follows a %
@@ -235,7 +235,7 @@ def _settled(batch: Batch, settings: Settings) -> Mapping[str, Any]:
     }
 
 
-def _first_array(batch: Batch, settings: Settings) -> str | None:
+def _first_array(batch: BatchScript, settings: Settings) -> str | None:
     """What the script itself says of the array, for a person who submits it again; `sbatch --array` overrides it."""
     if batch.template != "array":
         return None

@@ -34,7 +34,7 @@ class Level(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Source:
+class SettingSource:
     """What one level says.
 
     Attributes:
@@ -57,14 +57,14 @@ class Source:
 class Settings:
     """All sources, the lowest first."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[SettingSource, ...]
 
     def __getitem__(self, key: str) -> Any:
         """The value that counts; None if nobody says one."""
         source = self.source(key)
         return None if source is None else source.values[key]
 
-    def source(self, key: str) -> Source | None:
+    def source(self, key: str) -> SettingSource | None:
         """Who says the value that counts."""
         return next((source for source in reversed(self.sources) if key in source.values), None)
 
@@ -117,11 +117,13 @@ def gather(
     site = {} if file is None else _said(Site, read_site(file).model_dump(exclude_none=True))
     return Settings(
         (
-            Source(Level.DEFAULT, "default", _defaults(in_container="container" in {*site, *in_file, *spoken, *given})),
-            Source(Level.SITE, f"site profile {file}", site),
-            Source(Level.JOB_FILE, f"job file {job_file} (slurm.{{}})", _said(JobSlurm, in_file)),
-            Source(Level.ENVIRONMENT, f"environment ({PREFIX}{{}})", _said(Slurm, spoken)),
-            Source(Level.COMMAND_LINE, "command line (--{})", _said(Slurm, given)),
+            SettingSource(
+                Level.DEFAULT, "default", _defaults(in_container="container" in {*site, *in_file, *spoken, *given})
+            ),
+            SettingSource(Level.SITE, f"site profile {file}", site),
+            SettingSource(Level.JOB_FILE, f"job file {job_file} (slurm.{{}})", _said(JobSlurm, in_file)),
+            SettingSource(Level.ENVIRONMENT, f"environment ({PREFIX}{{}})", _said(Slurm, spoken)),
+            SettingSource(Level.COMMAND_LINE, "command line (--{})", _said(Slurm, given)),
         )
     )
 

@@ -19,7 +19,7 @@ SECONDS = 60.0  # that a command may take: a busy controller answers late
 
 
 @dataclass(frozen=True)
-class Answer:
+class SlurmReply:
     """What a command said.
 
     Attributes:
@@ -43,7 +43,7 @@ def installed() -> bool:
     return shutil.which("sbatch") is not None
 
 
-def test_only(script: str) -> Answer:
+def test_only(script: str) -> SlurmReply:
     """Have Slurm check a script without submitting it; it says when it would start."""
     return _ask(["sbatch", "--test-only"], stdin=script)
 
@@ -69,7 +69,7 @@ def submit(script: Path, options: Sequence[str] = (), arguments: Sequence[str] =
     return lines[-1].strip()
 
 
-def requeue(job: str) -> Answer:
+def requeue(job: str) -> SlurmReply:
     """Have a job run again, from within: Slurm then ends it at once."""
     return _ask(["scontrol", "requeue", job])
 
@@ -80,10 +80,10 @@ def max_array_size() -> int | None:
     return int(found[1]) if found else None
 
 
-def _ask(words: Sequence[str], stdin: str = "") -> Answer:
+def _ask(words: Sequence[str], stdin: str = "") -> SlurmReply:
     program = shutil.which(words[0])
     if program is None:
-        return Answer(None, "", f"there is no {words[0]} on this machine")
+        return SlurmReply(None, "", f"there is no {words[0]} on this machine")
     try:
         done = subprocess.run(  # noqa: S603 - Slurm's commands; the words are ours
             [program, *words[1:]],
@@ -96,8 +96,8 @@ def _ask(words: Sequence[str], stdin: str = "") -> Answer:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         why = f"gave no answer within {SECONDS:g} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)
-        return Answer(None, "", f"{words[0]} {why}")
-    return Answer(done.returncode, done.stdout, " ".join(done.stderr.split()))
+        return SlurmReply(None, "", f"{words[0]} {why}")
+    return SlurmReply(done.returncode, done.stdout, " ".join(done.stderr.split()))
 
 
 def _environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

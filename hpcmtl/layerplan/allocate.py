@@ -23,15 +23,19 @@ SMALL_TASKS, SMALL_ROUNDS = 50, 100
 # A wide task waits until many ranks are free at once, and they wait for it: with crowding c, p of P ranks cost as much
 # as p (1 + c p / P). What is best depends on the graph, so an allocation is searched for each. The first is the true
 # price, for the bound.
-CROWDING = (0.0, 2.0)
+CONTENTION = (0.0, 2.0)
 LATER_ROUNDS = 0.4  # part of them for the other crowding, which goes on from the prices of the first
 EVENING_ROUNDS = 8
-STRETCHED_TASKS = 250  # graphs up to this size are given
-STRETCHES = (1.03, 1.065, 1.12)  # of the longest way: where path and area meet, nothing is left for what packing loses
+RELAXED_TASKS = 250  # graphs up to this size are given
+RELAXATIONS = (
+    1.03,
+    1.065,
+    1.12,
+)  # of the longest way: where path and area meet, nothing is left for what packing loses
 # Tasks that do not depend on each other are packed best with the widths that keep one deadline, and it takes a fine
 # search to find out which: what packing loses jumps with it (Turek, Wolf and Yu 1992).
 FLAT_TASKS = 1000
-FLAT_STRETCHES = tuple(1 + k / 100 for k in range(1, 13))
+FLAT_RELAXATIONS = tuple(1 + k / 100 for k in range(1, 13))
 NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
 
 
@@ -52,12 +56,12 @@ class Allocations(NamedTuple):
 
     Attributes:
         columns: for each crowding the best allocation, (n,) columns of the problem's table.
-        stretched: the first of them with longer ways and less area, for each of `stretches`.
+        relaxed: the first of them with longer ways and less area, for each of `relaxations`.
         prices: those that promise the highest bound.
     """
 
     columns: tuple[Ints, ...]
-    stretched: tuple[Ints, ...]
+    relaxed: tuple[Ints, ...]
     prices: Prices | None
 
 
@@ -70,20 +74,20 @@ def allocate(problem: PlanningProblem, most_rounds: int = MOST_ROUNDS) -> Alloca
     search = _Search(problem)
     rounds = min(_rounds(problem), most_rounds)
     best = tuple(
-        search.run(crowding, int(rounds * LATER_ROUNDS) if i else rounds) for i, crowding in enumerate(CROWDING)
+        search.run(contention, int(rounds * LATER_ROUNDS) if i else rounds) for i, contention in enumerate(CONTENTION)
     )
     return Allocations(
         tuple(search.columns(choice) for choice in best),
-        tuple(search.columns(search.stretched(best[0], factor)) for factor in stretches(problem)),
+        tuple(search.columns(search.relaxed(best[0], factor)) for factor in relaxations(problem)),
         search.prices,
     )
 
 
-def stretches(problem: PlanningProblem) -> tuple[float, ...]:
+def relaxations(problem: PlanningProblem) -> tuple[float, ...]:
     """By how much the longest way is stretched: not at all for large graphs, for which it was measured not to pay."""
     if not len(problem.levels.edges) and len(problem.names) <= FLAT_TASKS:
-        return FLAT_STRETCHES
-    return STRETCHES if len(problem.names) <= STRETCHED_TASKS else ()
+        return FLAT_RELAXATIONS
+    return RELAXATIONS if len(problem.names) <= RELAXED_TASKS else ()
 
 
 def _rounds(problem: PlanningProblem) -> int:
@@ -93,9 +97,9 @@ def _rounds(problem: PlanningProblem) -> int:
     return min(max(ROUNDS_AND_DEPTHS // (depth + 2), FEWEST_ROUNDS), MOST_ROUNDS)
 
 
-def allocation(problem: PlanningProblem, found: Allocations, crowding: int, cap: float) -> Ints:
+def allocation(problem: PlanningProblem, found: Allocations, contention: int, cap: float) -> Ints:
     """The allocation of one of the crowdings, with no group wider than a part of the ranks; (n,) columns."""
-    return capped(problem, found.columns[crowding], cap * problem.living)
+    return capped(problem, found.columns[contention], cap * problem.living)
 
 
 def capped(problem: PlanningProblem, columns: Ints, cap: float) -> Ints:
@@ -123,10 +127,10 @@ class _Search:
         self.prices: Prices | None = None
         self.promised = 0.0
 
-    def run(self, crowding: float, rounds: int) -> Ints:
+    def run(self, contention: float, rounds: int) -> Ints:
         """Iterate at one crowding; return the best allocation."""
         problem = self.problem
-        areas = self.times * (self.widths * (1 + crowding * self.widths / problem.living)) / problem.capacity
+        areas = self.times * (self.widths * (1 + contention * self.widths / problem.living)) / problem.capacity
         tried = [self._measured(choice, areas) for choice in self._first(areas)]
         best = min(tried, key=lambda entry: max(entry[1:]))
         choice, path, area = best
@@ -142,7 +146,7 @@ class _Search:
             costs = self._costs(prices, areas)
             choice = costs.argmin(axis=1)
             promised = float(costs[self.tasks, choice].sum())
-            if crowding == 0 and promised > self.promised:  # averages of unit flows are unit flows
+            if contention == 0 and promised > self.promised:  # averages of unit flows are unit flows
                 self.promised, self.prices = promised, prices
             choice, path, area = self._measured(choice, areas)
             if max(path, area) < max(best[1:]):
@@ -165,7 +169,7 @@ class _Search:
                 best = choice, path, area
         return best[0]
 
-    def stretched(self, choice: Ints, factor: float) -> Ints:
+    def relaxed(self, choice: Ints, factor: float) -> Ints:
         """Let the longest way take `factor` times as long, for less area."""
         areas = self.times * self.widths
         return self._fitted(choice, factor * self._measured(choice, areas)[1], areas)

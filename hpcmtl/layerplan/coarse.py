@@ -25,7 +25,7 @@ MOST_TICKS = 2**18
 ROUNDED = 0.05  # the clock is fine enough if rounding adds so little to path and area
 
 
-def coarse_packing(
+def bucketed_packing(
     problem: PlanningProblem, columns: Ints, bound: float
 ) -> Callable[[Ints, float | None], Schedule] | None:
     """Make a `pack` (of columns and mould) by a clock whose ticks suit the widths `columns` (n,).
@@ -38,25 +38,25 @@ def coarse_packing(
     ticks = TICKS
     while ticks <= MOST_TICKS:
         tick = bound / ticks
-        coarse = replace(problem, times=np.ceil(problem.times / tick), release=np.ceil(problem.release / tick))
-        if _close(problem, coarse, columns, tick):
+        bucketed = replace(problem, times=np.ceil(problem.times / tick), release=np.ceil(problem.release / tick))
+        if _close(problem, bucketed, columns, tick):
             break
         ticks *= 2
     else:
         return None
 
-    def packed(columns: Ints, mould: float | None) -> Schedule:
-        plan = pack(coarse, columns, mould=None if mould is None else mould / tick)
+    def packed(columns: Ints, moldable_until: float | None) -> Schedule:
+        plan = pack(bucketed, columns, moldable_until=None if moldable_until is None else moldable_until / tick)
         return replay(problem, plan, problem.at(plan.columns)[0])
 
     return packed
 
 
-def _close(problem: PlanningProblem, coarse: PlanningProblem, columns: Ints, tick: float) -> bool:
+def _close(problem: PlanningProblem, bucketed: PlanningProblem, columns: Ints, tick: float) -> bool:
     """Whether rounding adds little to the longest path and to the area."""
 
     def path_and_area(of: PlanningProblem) -> Floats:
         seconds, widths = of.at(columns)
         return np.array([of.levels.bottom(seconds).max(initial=0.0), float(seconds @ widths)])
 
-    return bool((path_and_area(coarse) * tick <= path_and_area(problem) * (1 + ROUNDED)).all())
+    return bool((path_and_area(bucketed) * tick <= path_and_area(problem) * (1 + ROUNDED)).all())

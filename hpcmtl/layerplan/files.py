@@ -130,8 +130,8 @@ def _per_task(arrays: Mapping[str, np.ndarray[Any, Any]], count: int) -> list[tu
 
 def _wrong(name: str, what: str, wrong: np.ndarray[Any, Any]) -> list[tuple[str, str]]:
     """One message for all entries that are wrong, naming the first few."""
-    places = np.argwhere(wrong)
-    if not len(places):
+    placement = np.argwhere(wrong)
+    if not len(placement):
         return []
-    shown = ", ".join("[" + ", ".join(map(str, place)) + "]" for place in places[:_SHOWN])
-    return [(name, f"{shown}{' and others' if len(places) > _SHOWN else ''} {what}")]
+    shown = ", ".join("[" + ", ".join(map(str, place)) + "]" for place in placement[:_SHOWN])
+    return [(name, f"{shown}{' and others' if len(placement) > _SHOWN else ''} {what}")]

@@ -31,7 +31,10 @@ def improve(problem: PlanningProblem, best: Schedule, enough: float) -> Schedule
     by_name = np.argsort(problem.name_order)
     useful = [np.flatnonzero(row) for row in problem.useful]
     columns, haste = best.columns, np.ones(len(best.columns))
-    kept = min((pack(problem, columns, mould=mould) for mould in (None, np.inf)), key=lambda made: made.makespan)
+    kept = min(
+        (pack(problem, columns, moldable_until=moldable_until) for moldable_until in (None, np.inf)),
+        key=lambda made: made.makespan,
+    )
     for _ in range(min(SCHEDULES // len(columns) ** 2, MOST_SCHEDULES)):
         if best.makespan <= enough:
             break
@@ -43,7 +46,7 @@ def improve(problem: PlanningProblem, best: Schedule, enough: float) -> Schedule
             hastes[task] *= np.exp(TURN_STEP * random.standard_normal())
         urgency = problem.levels.bottom(problem.at(others)[0]) * hastes
         turn = np.argsort(dispatch_order(problem, urgency))
-        made = pack(problem, others, mould=np.inf if random.random() < 1 / 2 else None, turn=turn)
+        made = pack(problem, others, moldable_until=np.inf if random.random() < 1 / 2 else None, turn=turn)
         if made.makespan <= kept.makespan:
             kept, columns, haste = made, made.columns, hastes
         if made.makespan < best.makespan:

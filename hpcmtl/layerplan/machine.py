@@ -36,23 +36,23 @@ class Machine:
     flops: float = 0.0
 
     def share(self, block: range) -> tuple[int, float]:
-        """Nodes that a block of ranks spans, and its `crowd`: more if it has a slow rank."""
+        """Nodes that a block of ranks spans, and its `contention`: more if it has a slow rank."""
         nodes = (block.stop - 1) // self.node - block.start // self.node + 1 if self.node else 1
-        return nodes, float(self.crowd(np.array([len(block)]))[0]) / self.slowest(block)
+        return nodes, float(self.contention(np.array([len(block)]))[0]) / self.slowest(block)
 
-    def crowd(self, ranks: Floats) -> Floats:
+    def contention(self, ranks: Floats) -> Floats:
         """How many times slower groups of so many `ranks` (K,) compute because they share nodes; 1 at least.
 
         By the probe, straight from 1 for one rank to what it found for all of a node. Without one, ranks for each core.
         """
         together = np.minimum(ranks, self.node) if self.node else ranks
         of_node = self.node or len(self.rank_speed)
-        crowd: Floats = np.ones(len(ranks))
+        contention: Floats = np.ones(len(ranks))
         if self.efficiency and of_node > 1:
-            crowd = 1 + (1 / self.efficiency - 1) * (together - 1) / (of_node - 1)
+            contention = 1 + (1 / self.efficiency - 1) * (together - 1) / (of_node - 1)
         elif self.cores:
-            crowd = np.maximum(together / self.cores, 1.0)
-        return crowd
+            contention = np.maximum(together / self.cores, 1.0)
+        return contention
 
     @property
     def speeds(self) -> Floats | None:

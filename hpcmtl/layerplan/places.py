@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpcmtl.taskgraph.levels import Ints
 
 
-class Places:
+class Placement:
     """The rules of a problem, task by task.
 
     Attributes:
@@ -66,7 +66,7 @@ class Places:
         return allowed & runs(_mask(ranks), width)
 
 
-def ruled(problem: PlanningProblem, tasks: Ints | None = None) -> PlanningProblem:
+def apply_constraints(problem: PlanningProblem, tasks: Ints | None = None) -> PlanningProblem:
     """Take the rules into the table and the edges: no time for a width that fits nowhere, and shared blocks in turn.
 
     Args:
@@ -80,10 +80,10 @@ def ruled(problem: PlanningProblem, tasks: Ints | None = None) -> PlanningProble
         return problem
     problem = _together(problem)
     times = problem.times.copy()
-    places = problem.places
+    placement = problem.placement
     for task in range(len(times)) if tasks is None else tasks.tolist():
         for column, width in enumerate(problem.widths.tolist()):
-            if np.isfinite(times[task, column]) and not places.firsts(task, width, places.speeds[-1]):
+            if np.isfinite(times[task, column]) and not placement.firsts(task, width, placement.speeds[-1]):
                 times[task, column] = np.inf
     lost = np.flatnonzero(~np.isfinite(times).any(axis=1))
     if len(lost):

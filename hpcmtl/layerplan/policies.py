@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.layerplan.allocate import STRETCHED_TASKS, allocate, allocation
+from hpcmtl.layerplan.allocate import RELAXED_TASKS, allocate, allocation
 from hpcmtl.layerplan.bounds import gap, lower_bound
-from hpcmtl.layerplan.coarse import coarse_packing
+from hpcmtl.layerplan.coarse import bucketed_packing
 from hpcmtl.layerplan.exact import optimum
 from hpcmtl.layerplan.improve import improve
 from hpcmtl.layerplan.packing import Schedule, dispatch_order, pack, replay
-from hpcmtl.layerplan.places import ruled
+from hpcmtl.layerplan.places import apply_constraints
 from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 from hpcmtl.layerplan.problem import make_problem
 from hpcmtl.layerplan.speedup import Speedups, family_of
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.taskgraph.levels import Ints
 
-# What is packed, the most promising first: an allocation of `allocate.CROWDING`, and the widest group as a part of all
-# ranks. Wide tasks cannot be packed side by side, and which cap is right depends on the shape of the graph. The order
-# is that of a greedy choice over random graphs (of daggen, shapes of real work, independent tasks): each is the one
+# What is packed, the most promising first: an allocation of `allocate.CONTENTION`, and the widest group as a part of
+# all ranks. Wide tasks cannot be packed side by side, and which cap is right depends on the shape of the graph. The
+# order is that of a greedy choice over random graphs (of daggen, shapes of real work, independent tasks): each is the
+# one
 # that shortens the mean of the best so far the most, for large graphs and for others.
 RIGID = (0, 0.5)  # with the widths as allocated, before all others: best where tasks do not depend on each other
 LARGE = ((0, 0.2), (1, 0.34))
 PACKED = ((0, 0.5), (1, 0.5), (0, 0.13), (0, 1.0), (0, 0.2))
 MANY_TASKS = 5000  # with more tasks, the first of `LARGE` is packed,
-SOME_TASKS = STRETCHED_TASKS  # with more, both are,
+SOME_TASKS = RELAXED_TASKS  # with more, both are,
 POOR = 0.1  # and where the best is so far from the bound, the others
 FEW_TASKS = 50  # up to so many, all widths and caps are, and a local search follows
 EXACT_TASKS = 30
@@ -87,7 +88,7 @@ def plan_problem(problem: PlanningProblem, policy: str = "variable") -> tuple[Sc
     """
     if policy not in POLICIES:
         raise InputError([Problem("policy", f"unknown policy {policy!r}{nearest(policy, POLICIES)}")])
-    problem = ruled(problem)
+    problem = apply_constraints(problem)
     found = allocate(problem)
     bound = lower_bound(problem, found.prices)
     return POLICIES[policy](problem, found, bound), bound
@@ -164,31 +165,31 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
         place = _packing_of(problem, rigid, bound)
         best = place(rigid, None)
         yield best
-        for columns in found.stretched:
+        for columns in found.relaxed:
             yield pack(problem, columns)
-            if not len(problem.levels.edges) and tasks <= STRETCHED_TASKS:
-                yield pack(problem, columns, mould=bound)
-        for crowding, cap in dict.fromkeys((*first, *PACKED)):
-            if (crowding, cap) not in first and gap(best.makespan, bound) <= POOR:
+            if not len(problem.levels.edges) and tasks <= RELAXED_TASKS:
+                yield pack(problem, columns, moldable_until=bound)
+        for contention, cap in dict.fromkeys((*first, *PACKED)):
+            if (contention, cap) not in first and gap(best.makespan, bound) <= POOR:
                 return
-            schedule = place(allocation(problem, found, crowding, cap), bound)
+            schedule = place(allocation(problem, found, contention, cap), bound)
             best = min(best, schedule, key=lambda made: made.makespan)
             yield schedule
         return
     # To be never worse than the plain policies: whenever nothing runs, the next task starts as wide as it may.
-    allocations = [_widest(problem), _narrowest(problem), *found.stretched]
+    allocations = [_widest(problem), _narrowest(problem), *found.relaxed]
     allocations += [allocation(problem, found, k, cap) for k in range(len(found.columns)) for cap in CAPS]
     # The widths that suit one depth at a time are another good start, without their barriers.
     allocations.append(_depth_by_depth(problem).columns)
     for columns in {columns.tobytes(): columns for columns in allocations}.values():
         yield pack(problem, columns)
-        yield pack(problem, columns, mould=bound)
+        yield pack(problem, columns, moldable_until=bound)
 
 
 def _packing_of(problem: PlanningProblem, columns: Ints, bound: float) -> Callable[[Ints, float | None], Schedule]:
     """How columns are packed: of very many tasks by a coarse clock, if their widths and times allow one."""
-    coarse = coarse_packing(problem, columns, bound) if len(problem.names) > MANY_TASKS else None
-    return coarse or (lambda columns, mould: pack(problem, columns, mould=mould))
+    bucketed = bucketed_packing(problem, columns, bound) if len(problem.names) > MANY_TASKS else None
+    return bucketed or (lambda columns, moldable_until: pack(problem, columns, moldable_until=moldable_until))
 
 
 def waves(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:  # noqa: ARG001 - planned by depth
@@ -213,8 +214,8 @@ def _depth_by_depth(problem: PlanningProblem) -> Schedule:
         allocations = allocate(at_depth)
         part = min(
             (
-                pack(at_depth, allocation(at_depth, allocations, crowding, cap), mould=np.inf)
-                for crowding, cap in PACKED
+                pack(at_depth, allocation(at_depth, allocations, contention, cap), moldable_until=np.inf)
+                for contention, cap in PACKED
             ),
             key=lambda schedule: schedule.makespan,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.layerplan.places import Places
+from hpcmtl.layerplan.places import Placement
 from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.taskgraph.levels import Floats, Ints, Levels
 
@@ -129,9 +129,9 @@ class PlanningProblem:
         return self.ranks if self.rules.lost is None else int((~self.rules.lost).sum())
 
     @cached_property
-    def places(self) -> Places:
+    def placement(self) -> Placement:
         """The rules as masks of ranks, task by task."""
-        return Places(self)
+        return Placement(self)
 
     @cached_property
     def allowed(self) -> Bools:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hpcmtl.layerplan.machine import ONE_NODE
-from hpcmtl.layerplan.stepform import Belief, Parameters, Shapes, fit, log_seconds, prior, uncertainty
+from hpcmtl.layerplan.stepform import Parameters, Posterior, Shapes, fit, log_seconds, prior, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,7 +82,7 @@ class Measurement:
         family: of its task.
         ranks: of its group.
         nodes: that its group spanned.
-        crowd: ranks of its group for each core.
+        contention: ranks of its group for each core.
         rows: of the fullest rank in a step.
         steps: that it had.
         step_seconds: mean of a step.
@@ -92,7 +92,7 @@ class Measurement:
     family: Family
     ranks: int
     nodes: int
-    crowd: float
+    contention: float
     rows: float
     steps: int
     step_seconds: float
@@ -120,7 +120,7 @@ class _Beside(NamedTuple):
 
     ranks: int
     nodes: int
-    crowd: float
+    contention: float
     beside: float
     layers: int
 
@@ -129,13 +129,13 @@ class _Known(NamedTuple):
     """What is known of a family.
 
     Attributes:
-        belief: of its steps.
+        posterior: of its steps.
         beside: how far measured numbers of ranks are from it; see `_beside`.
         start: seconds of a layer beside its steps.
         layers: that were measured.
     """
 
-    belief: Belief
+    posterior: Posterior
     beside: tuple[_Beside, ...]
     start: float
     layers: int
@@ -148,7 +148,7 @@ class Speedups:
         self.machine = machine
         self._measured: dict[Family, list[Measurement]] = defaultdict(list)
         for each in measurements:  # a callable is as slow on any ranks
-            counted = replace(each, ranks=1, nodes=1, crowd=1, rows=0) if each.family.kind == "python" else each
+            counted = replace(each, ranks=1, nodes=1, contention=1, rows=0) if each.family.kind == "python" else each
             self._measured[each.family].append(counted)
         self._known: dict[Family, _Known] = {}
 
@@ -156,11 +156,11 @@ class Speedups:
         """(K,) expected seconds of a task, as `predict` gives them with what is known about them."""
         known = self._of(family_of(task))
         steps, shapes = _steps_of(task, widths, self.machine)
-        crowd, beside = shapes.crowd.copy(), np.zeros(len(widths))
+        contention, beside = shapes.contention.copy(), np.zeros(len(widths))
         for each in known.beside:
             here = (shapes.ranks == each.ranks) & (shapes.nodes == each.nodes)
-            crowd[here], beside[here] = each.crowd, each.beside
-        logarithms = log_seconds(known.belief.mean, shapes._replace(crowd=crowd)) + beside
+            contention[here], beside[here] = each.contention, each.beside
+        logarithms = log_seconds(known.posterior.mean, shapes._replace(contention=contention)) + beside
         seconds: Floats = task.layers * known.start + steps * np.exp(logarithms)
         return seconds
 
@@ -175,7 +175,7 @@ class Speedups:
             widths: (K,) numbers of ranks.
         """
         known = self._of(family_of(task))
-        spread = uncertainty(known.belief, shapes := _steps_of(task, widths, self.machine)[1])
+        spread = uncertainty(known.posterior, shapes := _steps_of(task, widths, self.machine)[1])
         measured = np.zeros(len(widths), dtype=np.bool_)
         for each in known.beside:
             here = (shapes.ranks == each.ranks) & (shapes.nodes == each.nodes)
@@ -188,8 +188,8 @@ class Speedups:
         """What is known of a family, worked out once."""
         if family not in self._known:
             layers = self._measured.get(family, [])
-            belief = self._belief(family, layers)
-            self._known[family] = _Known(belief, tuple(_beside(belief, layers)), self._start(family), len(layers))
+            posterior = self._belief(family, layers)
+            self._known[family] = _Known(posterior, tuple(_beside(posterior, layers)), self._start(family), len(layers))
         return self._known[family]
 
     def _start(self, family: Family) -> float:
@@ -198,10 +198,10 @@ class Speedups:
         beside = [max(each.seconds - each.steps * each.step_seconds, 0.0) for each in known]
         return float(np.mean(beside)) if beside else LAYER_SECONDS
 
-    def _belief(self, family: Family, known: Sequence[Measurement]) -> Belief:
+    def _belief(self, family: Family, known: Sequence[Measurement]) -> Posterior:
         before = expected(family, self.machine.flops)
         if family.kind != "python":
-            before = Belief(before.mean + self._shift, before.covariance)
+            before = Posterior(before.mean + self._shift, before.covariance)
         return _fitted(before, known) if known else before
 
     @cached_property
@@ -227,7 +227,7 @@ def family_of(task: TaskNode) -> Family:
     return Family(task.kind, work.parameters, multiplications, work.sample_bytes, work.batch_size, name)
 
 
-def expected(family: Family, flops: float = 0.0) -> Belief:
+def expected(family: Family, flops: float = 0.0) -> Posterior:
     """What the size of a family's steps says of them, on ranks of so many `Machine.flops`."""
     product = 1 / (flops or PRODUCT_FLOPS)
     row = family.sample_bytes * READ_SECONDS
@@ -248,25 +248,25 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
     """Steps of a task (K,), and on what they run."""
     work, ranks = task.work, np.asarray(widths, dtype=np.float64)
     one = np.ones(len(ranks))
-    nodes, crowd = np.ceil(ranks / machine.node) if machine.node else one, machine.crowd(ranks)
+    nodes, contention = np.ceil(ranks / machine.node) if machine.node else one, machine.contention(ranks)
     if task.kind == "python":
         return one, Shapes(one, one, 0 * one, one)
     if work.trains:
         rows = np.ceil(min(work.batch_size, work.samples) / ranks)
-        return work.steps * one, Shapes(ranks, nodes, rows, crowd)
+        return work.steps * one, Shapes(ranks, nodes, rows, contention)
     # The group shares the rows once; each rank runs its own batches and waits for nobody.
     rows = np.ceil(work.samples / ranks)
     steps = np.ceil(rows / work.batch_size)
-    return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1), crowd)
+    return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1), contention)
 
 
 @lru_cache(maxsize=1024)
-def _from_size(family: Family, known: tuple[Measurement, ...], flops: float) -> Belief:
+def _from_size(family: Family, known: tuple[Measurement, ...], flops: float) -> Posterior:
     """What measurements add to the size of a family's steps; kept, for a job predicts again and again."""
     return _fitted(expected(family, flops), known)
 
 
-def _fitted(before: Belief, known: Sequence[Measurement]) -> Belief:
+def _fitted(before: Posterior, known: Sequence[Measurement]) -> Posterior:
     groups: dict[tuple[float, ...], list[float]] = defaultdict(list)
     for each in known:
         groups[_shape(each)].append(each.step_seconds)
@@ -275,7 +275,7 @@ def _fitted(before: Belief, known: Sequence[Measurement]) -> Belief:
     return fit(before, shapes, medians, np.array([_spread(len(seconds)) for seconds in groups.values()]))
 
 
-def _beside(belief: Belief, known: Sequence[Measurement]) -> Iterator[_Beside]:
+def _beside(posterior: Posterior, known: Sequence[Measurement]) -> Iterator[_Beside]:
     """For each number of ranks and nodes by how much the median is beside the fit.
 
     If all the steps are of one size, the fit and this together are the median, however crowded ranks are now: what a
@@ -286,13 +286,13 @@ def _beside(belief: Belief, known: Sequence[Measurement]) -> Iterator[_Beside]:
         groups[each.ranks, each.nodes].append(each)
     for (ranks, nodes), some in groups.items():
         shapes = Shapes(*np.array([_shape(each) for each in some]).T)
-        rest = np.log([each.step_seconds for each in some]) - log_seconds(belief.mean, shapes)
-        crowd = float(np.median([each.crowd for each in some]))
-        yield _Beside(ranks, nodes, crowd, float(np.median(rest)), len(some))
+        rest = np.log([each.step_seconds for each in some]) - log_seconds(posterior.mean, shapes)
+        contention = float(np.median([each.contention for each in some]))
+        yield _Beside(ranks, nodes, contention, float(np.median(rest)), len(some))
 
 
 def _shape(measured: Measurement) -> tuple[float, ...]:
-    return measured.ranks, measured.nodes, measured.rows, measured.crowd
+    return measured.ranks, measured.nodes, measured.rows, measured.contention
 
 
 def _spread(count: int) -> float:

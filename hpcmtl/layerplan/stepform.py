@@ -56,16 +56,16 @@ class Shapes(NamedTuple):
         ranks: of the group.
         nodes: that it spans.
         rows: of the fullest rank.
-        crowd: ranks of the group for each core that they share; 1 where each has its own.
+        contention: ranks of the group for each core that they share; 1 where each has its own.
     """
 
     ranks: Floats
     nodes: Floats
     rows: Floats
-    crowd: Floats
+    contention: Floats
 
 
-class Belief(NamedTuple):
+class Posterior(NamedTuple):
     """What is known of the parameters, as a normal distribution of their logarithms.
 
     Attributes:
@@ -77,19 +77,19 @@ class Belief(NamedTuple):
     covariance: Floats
 
 
-def prior(parameters: Parameters, spread: Parameters) -> Belief:
+def prior(parameters: Parameters, spread: Parameters) -> Posterior:
     """Expect some parameters, each within a factor of exp(`spread`) with the probability of one standard deviation."""
-    return Belief(np.log(np.maximum(parameters, SMALLEST)), np.diag(np.square(np.array(spread))))
+    return Posterior(np.log(np.maximum(parameters, SMALLEST)), np.diag(np.square(np.array(spread))))
 
 
 def log_seconds(logarithms: Floats, shapes: Shapes) -> Floats:
     """Logarithms (..., m) of the seconds of a step, for the logarithms (..., 7) of the parameters."""
     parameters = np.moveaxis(np.exp(logarithms), -1, 0)[..., None]
     fixed, row, round_inside, wire_inside, round_across, wire_across, overlap = parameters
-    ranks, nodes, rows, crowd = shapes
+    ranks, nodes, rows, contention = shapes
     inside = nodes <= 1
-    computing = crowd * (fixed + row * rows)
-    rounds = crowd * 2 * np.ceil(np.log2(ranks)) * np.where(inside, round_inside, round_across)
+    computing = contention * (fixed + row * rows)
+    rounds = contention * 2 * np.ceil(np.log2(ranks)) * np.where(inside, round_inside, round_across)
     combining = rounds + 2 * (ranks - 1) / ranks * np.where(inside, wire_inside, wire_across)
     longer = np.maximum(computing, combining)
     ratio = np.minimum(computing, combining) / longer
@@ -97,7 +97,7 @@ def log_seconds(logarithms: Floats, shapes: Shapes) -> Floats:
     return seconds
 
 
-def fit(before: Belief, shapes: Shapes, seconds: Floats, spread: Floats) -> Belief:
+def fit(before: Posterior, shapes: Shapes, seconds: Floats, spread: Floats) -> Posterior:
     """What is known after some steps were measured.
 
     Args:
@@ -126,7 +126,7 @@ def fit(before: Belief, shapes: Shapes, seconds: Floats, spread: Floats) -> Beli
             damping *= 5
         if np.abs(step).max() < CLOSE:
             break
-    return Belief(at, np.linalg.inv(slopes.T @ slopes))
+    return Posterior(at, np.linalg.inv(slopes.T @ slopes))
 
 
 def _slopes(function: Callable[[Floats], Floats], at: Floats, value: Floats) -> Floats:
@@ -135,12 +135,12 @@ def _slopes(function: Callable[[Floats], Floats], at: Floats, value: Floats) -> 
     return jacobian
 
 
-def uncertainty(belief: Belief, shapes: Shapes) -> Floats:
+def uncertainty(posterior: Posterior, shapes: Shapes) -> Floats:
     """Standard deviations (m,) of the logarithms of the seconds of a step."""
 
     def form(at: Floats) -> Floats:
         return log_seconds(at, shapes)
 
-    slopes = _slopes(form, belief.mean, form(belief.mean))
-    deviation: Floats = np.sqrt(np.einsum("ij,jk,ik->i", slopes, belief.covariance, slopes))
+    slopes = _slopes(form, posterior.mean, form(posterior.mean))
+    deviation: Floats = np.sqrt(np.einsum("ij,jk,ik->i", slopes, posterior.covariance, slopes))
     return deviation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.launch.queue import cancel_jobs
 from hpcmtl.pipeline.ask import ask
-from hpcmtl.pipeline.standing import standing_of
+from hpcmtl.pipeline.standing import run_state
 from hpcmtl.results.requests import new_request
 from hpcmtl.results.submission import Submission, read_submission
 
@@ -47,7 +47,7 @@ def cancel_job(run: RunDirectory, timeout: float, *, at_once: bool = False) -> C
         EnvironmentUnfitError: the run has ended, nobody answers, or Slurm does not.
         InputError: the run refuses, or has no batch job to end at once.
     """
-    found = standing_of(run.path)
+    found = run_state(run.path)
     submission = read_submission(run) or Submission()
     jobs = ", ".join(submission.job_ids)
     if found["over"] and found["sure"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.launch import slurm
-from hpcmtl.launch.conclude import CLOSE_TO_END, Attempt, decide
+from hpcmtl.launch.conclude import CLOSE_TO_END, AttemptOutcome, decide
 from hpcmtl.launch.environment import attempt_id, batch_job
 from hpcmtl.results.attempts import conclude_attempt, further_attempts, status_left, stuck, where_it_goes_on
 from hpcmtl.results.ledger import read
@@ -22,7 +22,7 @@ from hpcmtl.results.rundir import RunDirectory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.launch.conclude import Verdict
+    from hpcmtl.launch.conclude import NextStep
     from hpcmtl.launch.environment import BatchJob
 
 RECORD = "submission.json"
@@ -76,9 +76,9 @@ def conclude(path: Path, ended: Ended, environ: Mapping[str, str] = os.environ) 
 
 def _attempt(
     run: RunDirectory, attempt: str, ended: Ended, submission: Mapping[str, Any], job: BatchJob | None
-) -> Attempt:
+) -> AttemptOutcome:
     """All that is known of the attempt, but for whether it got on."""
-    return Attempt(
+    return AttemptOutcome(
         record=status_left(run, attempt),
         code=ended.code,
         ended_by_slurm=ended.terminated,
@@ -91,7 +91,7 @@ def _attempt(
     )
 
 
-def _again(path: Path, job: BatchJob, verdict: Verdict, facts: dict[str, Any], next_: str) -> tuple[int, str]:
+def _again(path: Path, job: BatchJob, verdict: NextStep, facts: dict[str, Any], next_: str) -> tuple[int, str]:
     """Requeue the job, or submit its successor where that is asked for, or where Slurm refuses."""
     refused = ""
     if verdict.action == "requeue":

@@ -9,7 +9,7 @@ from hpcmtl.dispatch.control import ControlThread
 from hpcmtl.dispatch.deadline import Timed
 from hpcmtl.dispatch.desk import Attended
 from hpcmtl.dispatch.worker import Worker
-from hpcmtl.pipeline.meeting import open_meeting
+from hpcmtl.pipeline.meeting import parameter_exchange
 from hpcmtl.training.session import SessionContext
 from hpcmtl.training.tasks import SESSIONS
 
@@ -17,77 +17,79 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.commands import RunLayer
     from hpcmtl.dispatch.deadline import TimeLimit
-    from hpcmtl.dispatch.desk import Desk
+    from hpcmtl.dispatch.desk import RequestQueue
     from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.heartbeat import Heart
-    from hpcmtl.dispatch.mailboxes import Mailboxes
-    from hpcmtl.dispatch.state import Steersman
-    from hpcmtl.exchange.handover import Handover
-    from hpcmtl.pipeline.grow import GrowingJob
-    from hpcmtl.training.checkpoint import Saved
+    from hpcmtl.dispatch.heartbeat import HeartbeatSender
+    from hpcmtl.dispatch.mailboxes import ThreadChannels
+    from hpcmtl.dispatch.state import Coordinator
+    from hpcmtl.exchange.handover import PeerTransfer
+    from hpcmtl.pipeline.grow import ExtensibleJob
+    from hpcmtl.training.checkpoint import Checkpoint
     from hpcmtl.training.learner import Framework
     from hpcmtl.training.session import Session
 
 
 @dataclass(frozen=True)
-class Crew:
+class RankRuntime:
     """The parts of one rank.
 
     Attributes:
         control_comm: a duplicate of the world for the control threads.
-        boxes: what the threads leave for each other.
-        growing: the job, which may get more tasks.
+        channels: what the threads leave for each other.
+        job: the job, which may get more tasks.
         framework: makes networks and learners.
-        handover: hands artifacts from memory to memory.
-        heart: beats.
-        helm: on rank 0, who gives orders, and where requests are taken.
+        peer_transfer: hands artifacts from memory to memory.
+        heartbeat_sender: beats.
+        leader: on rank 0, who gives orders, and where requests are taken.
         limit: of the batch job; None where there is none.
     """
 
     control_comm: Communicator
-    boxes: Mailboxes
-    growing: GrowingJob
+    channels: ThreadChannels
+    job: ExtensibleJob
     framework: Framework
-    handover: Handover
-    heart: Heart
-    helm: tuple[Dispatcher, Desk] | None = None
+    peer_transfer: PeerTransfer
+    heartbeat_sender: HeartbeatSender
+    leader: tuple[Dispatcher, RequestQueue] | None = None
     limit: TimeLimit | None = None
 
 
-def work(world: Communicator, crew: Crew) -> None:
+def run_rank(world: Communicator, runtime: RankRuntime) -> None:
     """Run the layers of a job as they are ordered, until its end (collective)."""
-    dispatcher = crew.helm[0] if crew.helm else None
-    steersman: Steersman | None = Attended(*crew.helm) if crew.helm else None
-    if dispatcher is not None and steersman is not None and crew.limit is not None:
-        steersman = Timed(steersman, dispatcher, crew.limit)
-    boxes, growing = crew.boxes, crew.growing
-    with open_meeting(world, growing.prepared.job, dispatcher, steersman) as meeting:
+    dispatcher = runtime.leader[0] if runtime.leader else None
+    coordinator: Coordinator | None = Attended(*runtime.leader) if runtime.leader else None
+    if dispatcher is not None and coordinator is not None and runtime.limit is not None:
+        coordinator = Timed(coordinator, dispatcher, runtime.limit)
+    channels, job = runtime.channels, runtime.job
+    with parameter_exchange(world, job.prepared.job, dispatcher, coordinator) as exchange:
 
-        def open_session(command: RunLayer, group: Communicator, states: dict[str, Saved]) -> Session:
+        def open_session(command: RunLayer, group: Communicator, states: dict[str, Checkpoint]) -> Session:
             context = SessionContext(
-                job=growing.prepared.job,
+                job=job.prepared.job,
                 task=command.task,
                 layers=command.layers,
                 step=command.step,
-                arrays=growing.prepared.arrays,
-                files=growing.prepared.files,
-                directory=growing.directory,
+                arrays=job.prepared.arrays,
+                files=job.prepared.files,
+                directory=job.directory,
                 group=group,
-                framework=crew.framework,
-                report=boxes.progress,
-                stop_requested=boxes.should_stop,
-                orders=lambda: boxes.layer,
-                post=meeting.post,
-                handover=crew.handover,
-                homes=boxes.homes,
+                framework=runtime.framework,
+                report=channels.progress,
+                stop_requested=channels.should_stop,
+                orders=lambda: channels.layer,
+                parameter_client=exchange.client,
+                peer_transfer=runtime.peer_transfer,
+                owners=channels.owners,
                 states=states,
-                note=boxes.note,
+                note=channels.note,
             )
-            return SESSIONS[growing.prepared.job.tasks[command.task].kind](context)
+            return SESSIONS[job.prepared.job.tasks[command.task].kind](context)
 
-        control = ControlThread(crew.control_comm, boxes, meeting.steersman, crew.handover, crew.heart)
-        boxes.ground.meeting = () if meeting.post is None else meeting.post.communicators
-        worker = Worker(world, boxes, open_session, growing.take_up)
+        control = ControlThread(
+            runtime.control_comm, channels, exchange.coordinator, runtime.peer_transfer, runtime.heartbeat_sender
+        )
+        channels.comms.parameter_exchange = () if exchange.client is None else exchange.client.communicators
+        worker = Worker(world, channels, open_session, job.extend)
         control.start()
-        worker.work()
+        worker.run()
         control.join()

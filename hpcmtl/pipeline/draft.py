@@ -11,7 +11,7 @@ import hpcmtl
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.load import read_values
 from hpcmtl.jobfile.slurm import time_text
-from hpcmtl.launch.sbatch import Ask, Batch, ask_for, render
+from hpcmtl.launch.sbatch import BatchScript, ResourceRequest, ask_for, render
 from hpcmtl.launch.settings import gather
 from hpcmtl.layerplan.limit import cut_off
 from hpcmtl.layerplan.machine import Machine
@@ -31,7 +31,7 @@ Kind = Literal["run", "array", "benchmark"]
 
 
 @dataclass(frozen=True)
-class Request:
+class SubmitRequest:
     """What the command line asks for.
 
     Attributes:
@@ -71,8 +71,8 @@ class Draft:
         warnings: for people.
     """
 
-    request: Request
-    batch: Batch
+    request: SubmitRequest
+    batch: BatchScript
     settings: Settings
     points: tuple[Point, ...]
     warnings: tuple[str, ...]
@@ -97,7 +97,7 @@ def names_of(count: int) -> list[str]:
     return [f"{number:0{max(len(str(count - 1)), 3)}d}" for number in range(count)]
 
 
-def settings_for(request: Request) -> Settings:
+def settings_for(request: SubmitRequest) -> Settings:
     """The settings of a submission, with where they come from.
 
     Raises:
@@ -107,7 +107,7 @@ def settings_for(request: Request) -> Settings:
     return gather(request.options, raw.get("slurm"), str(request.file))
 
 
-def draft(request: Request) -> Draft:
+def draft(request: SubmitRequest) -> Draft:
     """Check and plan a submission.
 
     Raises:
@@ -137,10 +137,10 @@ def draft(request: Request) -> Draft:
     return _drafted(request, settings, ask, points)
 
 
-def _drafted(request: Request, settings: Settings, ask: Ask, points: tuple[Point, ...]) -> Draft:
+def _drafted(request: SubmitRequest, settings: Settings, ask: ResourceRequest, points: tuple[Point, ...]) -> Draft:
     job, now = points[0].prepared.job.job, datetime.now(timezone.utc).astimezone()
     sweep = "" if request.kind == "run" else "sweep-"
-    batch = Batch(
+    batch = BatchScript(
         request.kind,
         job,
         ask,
@@ -153,10 +153,10 @@ def _drafted(request: Request, settings: Settings, ask: Ask, points: tuple[Point
 
 
 def _point(
-    request: Request,
+    request: SubmitRequest,
     read: tuple[Mapping[str, Any], Mapping[tuple[str, ...], int]],
     change: Change,
-    ask: Ask,
+    ask: ResourceRequest,
     cores_per_node: int,
 ) -> Point:
     raw, lines = read

@@ -30,7 +30,7 @@ SECONDS = 600.0  # after which an examination is given up
 _MPI = ("OMPI_", "PMIX_", "PRTE_", "PMI_", "HYDRA_")  # by which a program takes itself for a rank
 
 
-def look_closely(prepared: Prepared, framework: Framework, tasks: Collection[str]) -> None:
+def preflight(prepared: Prepared, framework: Framework, tasks: Collection[str]) -> None:
     """Read all data of some tasks once, and build every network.
 
     Raises:
@@ -53,7 +53,7 @@ def look_closely(prepared: Prepared, framework: Framework, tasks: Collection[str
         raise InputError(problems)
 
 
-def examine_aside(job_file: Path, folders: Collection[str], tasks: Collection[str]) -> None:
+def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collection[str]) -> None:
     """Examine some tasks of a job file in a process of its own.
 
     Args:
@@ -89,10 +89,10 @@ def main() -> None:
     job_file, *tasks = sys.argv[1:]
     problems: list[Problem] = []
     try:
-        look_closely(prepare(Path(job_file)), GluonFramework(), tasks)
+        preflight(prepare(Path(job_file)), GluonFramework(), tasks)
     except InputError as error:
         problems = list(error.problems)
-    print(json.dumps([asdict(problem) for problem in problems]))  # noqa: T201 - read by `examine_aside`
+    print(json.dumps([asdict(problem) for problem in problems]))  # noqa: T201 - read by `preflight_subprocess`
 
 
 if __name__ == "__main__":

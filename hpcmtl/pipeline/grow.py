@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from hpcmtl.dispatch.commands import TakeUp
-from hpcmtl.dispatch.steering import Grown
+from hpcmtl.dispatch.commands import ExtendJob
+from hpcmtl.dispatch.steering import ExtendedJob
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.speedup import Speedups
 from hpcmtl.pipeline.addition import KEYS, joined
-from hpcmtl.pipeline.examine import examine_aside
+from hpcmtl.pipeline.examine import preflight_subprocess
 from hpcmtl.pipeline.prepare import Prepared, plan, prepare
 from hpcmtl.results.rundir import write_json_atomically, write_text_atomically
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.results.rundir import RunDirectory
 
 
-class GrowingJob:
+class ExtensibleJob:
     """What is known of the job on one rank, as it grows; on rank 0 these are the dispatcher's `Additions`."""
 
     def __init__(
@@ -45,13 +45,13 @@ class GrowingJob:
         self.accepted = prepared  # as the dispatcher knows it; the main thread may take it up later
         self.directory, self._speedups = directory, Speedups(measured, machine)
 
-    def take_up(self, news: TakeUp) -> None:
+    def extend(self, extension: ExtendJob) -> None:
         """Go on with more tasks; for the main thread of every rank."""
-        self.prepared = replace(self.prepared, job=news.job, files=news.files, arrays=news.arrays)
-        if news.folder not in sys.path:
-            sys.path.append(news.folder)
+        self.prepared = replace(self.prepared, job=extension.job, files=extension.files, arrays=extension.arrays)
+        if extension.folder not in sys.path:
+            sys.path.append(extension.folder)
 
-    def examine(self, request: Request) -> Grown:
+    def examine(self, request: Request) -> ExtendedJob:
         """See `Additions`."""
         values = request.values
         if not all(isinstance(values.get(key), dict) for key in KEYS) or not {"file", "folder"} <= set(values):
@@ -60,16 +60,18 @@ class GrowingJob:
         layer_plan = plan(prepared, self._speedups)
         job_file = self.directory.requests / f"{request.id}.job.yaml"
         write_text_atomically(job_file, _yaml(prepared))
-        examine_aside(job_file, [str(values["folder"])], list(values["tasks"]))
-        news = TakeUp(prepared.job, prepared.files, prepared.arrays, str(values["folder"]))
-        return Grown(layer_plan, prepared.graph, news)
+        preflight_subprocess(job_file, [str(values["folder"])], list(values["tasks"]))
+        extension = ExtendJob(prepared.job, prepared.files, prepared.arrays, str(values["folder"]))
+        return ExtendedJob(layer_plan, prepared.graph, extension)
 
-    def accept(self, grown: Grown) -> None:
+    def accept(self, extended: ExtendedJob) -> None:
         """See `Additions`."""
-        modules = tuple(map(Path, grown.news.job.modules))
-        self.accepted = Prepared(grown.news.job, grown.news.files, grown.news.arrays, grown.graph, modules)
+        modules = tuple(map(Path, extended.extension.job.modules))
+        self.accepted = Prepared(
+            extended.extension.job, extended.extension.files, extended.extension.arrays, extended.graph, modules
+        )
         write_text_atomically(self.directory.job_file, _yaml(self.accepted))
-        write_json_atomically(self.directory.plan_file, grown.plan.to_dict())
+        write_json_atomically(self.directory.plan_file, extended.plan.to_dict())
 
 
 def _yaml(prepared: Prepared) -> str:

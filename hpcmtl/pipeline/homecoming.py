@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 20.0  # for rank 0, which writes the results when it has heard of the loss
 
 
-def bring_home(
+def broadcast_result(
     result: JobResult | None, world: Communicator, others: Iterable[Communicator], directory: RunDirectory
 ) -> JobResult:
     """Give the result of rank 0 to all ranks of the world (collective); give the other communicators back.

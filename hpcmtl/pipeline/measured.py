@@ -53,8 +53,8 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
 
 def _measurement(plan: LayerPlan, event: Mapping[str, Any], first: int, ranks: int) -> Measurement:
     """What a layer took that ran on `ranks` ranks from `first` on."""
-    nodes, crowd = plan.machine.share(range(first, first + ranks))
+    nodes, contention = plan.machine.share(range(first, first + ranks))
     times = float(event["rows"]), int(event["steps"]), float(event["step_seconds"]), float(event["seconds"])
     if not all(0 <= each < _MOST for each in times):
         raise ValueError(f"rows, steps and seconds are {', '.join(map(str, times))}")
-    return Measurement(plan.task(event["task"]).family, ranks, nodes, crowd, *times)
+    return Measurement(plan.task(event["task"]).family, ranks, nodes, contention, *times)

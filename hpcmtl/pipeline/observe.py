@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from hpcmtl.dispatch.heartbeat import Beat
+    from hpcmtl.dispatch.heartbeat import Heartbeat
     from hpcmtl.pipeline.statusfile import StatusFile
     from hpcmtl.results.progress import Mode, StepProgress
     from hpcmtl.results.rundir import RunDirectory
@@ -82,7 +82,7 @@ class RunObserver:
         if self._status is not None:
             self._status.progressed(progress)
 
-    def heard(self, beats: Iterable[Beat]) -> None:
+    def heard(self, beats: Iterable[Heartbeat]) -> None:
         """See `Listener`."""
         if self._status is not None:
             self._status.heard(beats)

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.dispatcher import Dispatcher
     from hpcmtl.dispatch.state import TaskState
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.pipeline.resume import Outset
-    from hpcmtl.results.summary import Attempt, JobStatus
+    from hpcmtl.pipeline.resume import ResumePoint
+    from hpcmtl.results.summary import JobStatus, RunAttempt
 
 
-def read_result(outset: Outset) -> JobResult:
+def read_result(resume_point: ResumePoint) -> JobResult:
     """The record of a run that is complete.
 
     Raises:
         InputError: it cannot be read.
     """
-    assert outset.directory is not None
-    file = outset.directory.results_file
+    assert resume_point.directory is not None
+    file = resume_point.directory.results_file
     try:
         return from_dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -33,7 +33,7 @@ def read_result(outset: Outset) -> JobResult:
         raise InputError([Problem(str(file), message)]) from error
 
 
-def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: float, attempt: Attempt) -> JobResult:
+def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: float, attempt: RunAttempt) -> JobResult:
     """The result of a job that has ended.
 
     Args:
@@ -58,7 +58,7 @@ def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: floa
         seconds=seconds,
         ranks=job.ranks,
         tasks=tasks,
-        **attempt.told(),
+        **attempt.to_event(),
     )
 
 

@@ -29,7 +29,7 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True)
-class Outset:
+class ResumePoint:
     """Where an attempt begins.
 
     Attributes:
@@ -54,9 +54,9 @@ class Outset:
         return self.directory is not None and not self.unfinished and self.directory.results_file.exists()
 
 
-def take_up(
+def load_run(
     run: Path, job_file: Path | None, ranks: int | None, policy: str | None = None, *, deserted: bool = False
-) -> Outset:
+) -> ResumePoint:
     """Find out where a run stands.
 
     Args:
@@ -83,7 +83,7 @@ def take_up(
     found = [] if job_file is None else list(_changes(before, prepared, history))
     if found and job_file is not None:
         raise InputError(locate(found, str(job_file), line_numbers(job_file)))
-    return Outset(prepared, directory, history)
+    return ResumePoint(prepared, directory, history)
 
 
 def _require_over(directory: RunDirectory, events: Iterable[Mapping[str, Any]]) -> None:

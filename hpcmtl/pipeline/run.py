@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 from hpcmtl import faults
 from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
-from hpcmtl.dispatch.mailboxes import Mailboxes
+from hpcmtl.dispatch.mailboxes import ThreadChannels
 from hpcmtl.dispatch.signals import signals_to
 from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.launch.environment import inside_mpi, require_world
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.attempt import begin, dispatch
-from hpcmtl.pipeline.examine import look_closely
+from hpcmtl.pipeline.examine import preflight
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.probe import probe
 from hpcmtl.pipeline.result import read_result
-from hpcmtl.pipeline.resume import Outset, take_up
+from hpcmtl.pipeline.resume import ResumePoint, load_run
 from hpcmtl.results.summary import JobResult
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(source: Path | Job, options: RunOptions | None = None, world: Communicat
         EnvironmentUnfitError: the world or an engine is not what was asked for; on all ranks.
     """
     options = options or RunOptions()
-    return _attempt(lambda ranks: Outset(prepare(source, ranks, options.policy)), options, world)
+    return _attempt(lambda ranks: ResumePoint(prepare(source, ranks, options.policy)), options, world)
 
 
 def resume(
@@ -100,10 +100,10 @@ def resume(
         EnvironmentUnfitError: as of `run`, or the run goes on; on all ranks.
     """
     options = options or RunOptions()
-    return _attempt(lambda ranks: take_up(directory, job_file, ranks, options.policy), options, world)
+    return _attempt(lambda ranks: load_run(directory, job_file, ranks, options.policy), options, world)
 
 
-def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communicator | None) -> JobResult:
+def _attempt(find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator | None) -> JobResult:
     world = world or _mpi_world()
     if inside_mpi():
         end_with_daemon()
@@ -112,55 +112,55 @@ def _attempt(find: Callable[[int], Outset], options: RunOptions, world: Communic
         ended = _led(find, options, world)
         if isinstance(ended, JobResult):
             return ended
-        world = ended.heirs
+        world = ended.survivors_comm
         if world.rank == 0:
             _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.why, world.size)
         find = partial(_take_over, ended, options.policy)
 
 
 @dataclass(frozen=True)
-class _Disbanded:
+class _Abandoned:
     """An attempt that was given up: why, the ranks that live, and where the run is."""
 
     why: str
-    heirs: Communicator
+    survivors_comm: Communicator
     directory: Path
 
 
-def _take_over(ended: _Disbanded, policy: str | None, ranks: int) -> Outset:
+def _take_over(ended: _Abandoned, policy: str | None, ranks: int) -> ResumePoint:
     """Find out where a run stands whose attempt was given up.
 
     Raises:
         CannotGoOnError: the ranks that are left are too few for it.
     """
     try:
-        return take_up(ended.directory, None, ranks, policy, deserted=True)
+        return load_run(ended.directory, None, ranks, policy, deserted=True)
     except InputError as error:
         text = f"{ended.why}, and the run stops, since too few are left ({ranks}): {error.in_one_line}"
         raise CannotGoOnError(f"{text}. `hpcmtl resume` on more of them goes on from the checkpoints") from error
 
 
-def _led(find: Callable[[int], Outset], options: RunOptions, world: Communicator) -> JobResult | _Disbanded:
+def _led(find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator) -> JobResult | _Abandoned:
     """Run a job under rank 0 of a world, as one attempt."""
-    boxes = Mailboxes()
-    with signals_to(boxes):  # from the start: a signal while MXNet is imported stops the job as one later on does
+    channels = ThreadChannels()
+    with signals_to(channels):  # from the start: a signal while MXNet is imported stops the job as one later on does
         asked = on_root(world, faults.requested)
-        outset = on_root(world, lambda: find(world.size))
-        if outset.is_over:
-            return on_root(world, lambda: read_result(outset))
-        sys.path[:0] = map(str, outset.prepared.modules)
-        framework = _framework(world, outset.prepared.job)
-        on_root(world, lambda: look_closely(outset.prepared, framework, outset.unfinished))
-        facts = probe(world, options.root if outset.directory is None else outset.directory.path)
-        planned = on_root(world, lambda: begin(outset, options, facts))
+        resume_point = on_root(world, lambda: find(world.size))
+        if resume_point.is_over:
+            return on_root(world, lambda: read_result(resume_point))
+        sys.path[:0] = map(str, resume_point.prepared.modules)
+        framework = _framework(world, resume_point.prepared.job)
+        on_root(world, lambda: preflight(resume_point.prepared, framework, resume_point.unfinished))
+        facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
+        planned = on_root(world, lambda: begin(resume_point, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
         faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
-                result = dispatch(world, boxes, planned, framework)
+                result = dispatch(world, channels, planned, framework)
             if result is None:
-                assert boxes.ground.world is not None
-                return _Disbanded(boxes.disbanded, boxes.ground.world, planned.directory.path)
+                assert channels.comms.world is not None
+                return _Abandoned(channels.abandoned, channels.comms.world, planned.directory.path)
             return result
         finally:
             faults.disarm()

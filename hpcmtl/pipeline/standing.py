@@ -11,7 +11,7 @@ from hpcmtl.launch.queuebound import SECONDS_BETWEEN_QUESTIONS, ask_bounded
 from hpcmtl.results.rundir import RunDirectory
 from hpcmtl.results.status import read_status
 from hpcmtl.results.submission import Submission, read_submission
-from hpcmtl.results.verdict import facts_of, judge
+from hpcmtl.results.verdict import diagnose, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SECONDS_OF_DOUBT = 3 * SECONDS_BETWEEN_QUESTIONS
 
 
-def standing_of(path: Path, now: float | None = None) -> dict[str, Any]:
+def run_state(path: Path, now: float | None = None) -> dict[str, Any]:
     """How a run stands now.
 
     Args:
@@ -42,7 +42,7 @@ def standing_of(path: Path, now: float | None = None) -> dict[str, Any]:
     if facts.open:
         answer = ask_bounded(RunDirectory(path), read_submission(RunDirectory(path)) or Submission(), now)
     word, answered = (answer.word, answer.answered) if answer is not None else (None, False)
-    verdict = judge(facts, word, answered=answered)
+    verdict = diagnose(facts, word, answered=answered)
     slurm = None
     if answer is not None:
         words = [{**asdict(word), "phase": word.phase, "hint": word.hint} for word in answer.words]
@@ -50,7 +50,7 @@ def standing_of(path: Path, now: float | None = None) -> dict[str, Any]:
     return {**status, **asdict(verdict), "exit_code": verdict.exit_code, "slurm": slurm}
 
 
-def looks(path: Path, seconds: float, doubt: float = SECONDS_OF_DOUBT) -> Iterator[Mapping[str, Any]]:
+def poll(path: Path, seconds: float, doubt: float = SECONDS_OF_DOUBT) -> Iterator[Mapping[str, Any]]:
     """Yield how a run stands, again and again until it is over for certain, or seems so for long.
 
     Args:
@@ -60,7 +60,7 @@ def looks(path: Path, seconds: float, doubt: float = SECONDS_OF_DOUBT) -> Iterat
     """
     doubtful_since: float | None = None
     while True:
-        found = standing_of(path)
+        found = run_state(path)
         yield found
         now = time.monotonic()
         doubtful_since = (doubtful_since or now) if found["over"] else None

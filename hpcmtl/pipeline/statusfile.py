@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.launch.world import blocks_of
-from hpcmtl.results.board import Board
+from hpcmtl.results.board import JobProgress
 from hpcmtl.results.rundir import write_json_atomically
 from hpcmtl.results.status import status_of
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from hpcmtl.dispatch.heartbeat import Beat
+    from hpcmtl.dispatch.heartbeat import Heartbeat
     from hpcmtl.results.progress import StepProgress
 
 _log = logging.getLogger(__name__)
@@ -47,31 +47,31 @@ class StatusFile:
         """
         self._path, self._hosts = path, hosts
         self._interval = seconds_between_beats
-        self._board = Board.of_plan(plan)
+        self._job_progress = JobProgress.of_plan(plan)
         for event in past:
-            self._board.take_event(event)
-        self._beats: dict[int, tuple[Beat, float]] = {}
+            self._job_progress.take_event(event)
+        self._beats: dict[int, tuple[Heartbeat, float]] = {}
         self._lock = threading.Lock()
         self._news, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="status", daemon=True)
         self._thread.start()
 
     def take(self, event: str, fields: Mapping[str, Any]) -> None:
-        """See `Board.take`; it happens now."""
+        """See `JobProgress.take`; it happens now."""
         with self._lock:
-            self._board.take(event, fields, time.time())
+            self._job_progress.take(event, fields, time.time())
             if event == "world_shrunk":
                 self._hosts, self._beats = [self._hosts[rank] for rank in fields["survivors"]], {}
         self._news.set()
 
     def progressed(self, progress: StepProgress) -> None:
-        """See `Board.progressed`."""
+        """See `JobProgress.progressed`."""
         with self._lock:
-            self._board.progressed(progress)
+            self._job_progress.progressed(progress)
         self._news.set()
 
-    def heard(self, beats: Iterable[Beat]) -> None:
-        """Beats have come in."""
+    def heard(self, beats: Iterable[Heartbeat]) -> None:
+        """Heartbeats have come in."""
         now = time.time()
         with self._lock:
             self._beats.update({beat.rank: (beat, now) for beat in beats})
@@ -102,7 +102,11 @@ class StatusFile:
     def _values(self) -> dict[str, Any]:
         now = time.time()
         with self._lock:
-            status, beats, suspects = status_of(self._board, now), dict(self._beats), set(self._board.suspects)
+            status, beats, suspects = (
+                status_of(self._job_progress, now),
+                dict(self._beats),
+                set(self._job_progress.suspects),
+            )
         ranks = [
             {**vars(beat), "host": self._hosts[rank], "age": now - at, "suspect": rank in suspects}
             for rank, (beat, at) in sorted(beats.items())
@@ -118,7 +122,7 @@ class StatusFile:
         return blocks_of(self._hosts).items()
 
 
-def _node(host: str, beats: Sequence[tuple[Beat, float]], ranks: Sequence[int], now: float) -> dict[str, Any]:
+def _node(host: str, beats: Sequence[tuple[Heartbeat, float]], ranks: Sequence[int], now: float) -> dict[str, Any]:
     """What the ranks of a node say of it together; load and memory from the newest beat."""
     facts: dict[str, Any] = {"host": host, "ranks": [ranks[0], ranks[-1]], "count": len(ranks)}
     if beats:

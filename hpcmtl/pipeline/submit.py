@@ -11,7 +11,7 @@ import yaml
 import hpcmtl
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch import slurm
-from hpcmtl.launch.sbatch import Piece, pieces
+from hpcmtl.launch.sbatch import ArrayChunk, pieces
 from hpcmtl.results.rundir import RunDirectory, create, create_sweep, write_json_atomically
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def _hand_in(draft: Draft, script: Path, runs: list[RunDirectory], record: dict[
             write_json_atomically(script.parent / RECORD, {**record, "points": _points(draft)})
 
 
-def _pieces(draft: Draft) -> list[Piece]:
+def _pieces(draft: Draft) -> list[ArrayChunk]:
     if draft.request.kind != "array":
-        return [Piece(0, len(draft.points), None)]
+        return [ArrayChunk(0, len(draft.points), None)]
     limits = [limit for limit in (draft.settings["max_array_size"], slurm.max_array_size()) if limit is not None]
     return pieces(len(draft.points), min(limits, default=len(draft.points)), draft.settings["throttle"])
 
@@ -93,7 +93,7 @@ def _points(draft: Draft) -> dict[str, Any]:
     return {name: {"ranks": point.prepared.job.ranks, **point.change} for name, point in named}
 
 
-def _note(file: Path, record: dict[str, Any], piece: Piece, run: Path, index: int | None) -> None:
+def _note(file: Path, record: dict[str, Any], piece: ArrayChunk, run: Path, index: int | None) -> None:
     own = {"run": str(run), "arguments": list(piece.arguments), "array_index": index}
     write_json_atomically(file, {**record, **own})
 

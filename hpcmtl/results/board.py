@@ -22,7 +22,7 @@ PLANNED, SCALED = "as planned", "the plan, scaled by the pace so far"
 
 
 @dataclass
-class TaskLine:
+class TaskProgress:
     """Where one task stands.
 
     Attributes:
@@ -71,7 +71,7 @@ class TaskLine:
 
 
 @dataclass
-class Board:
+class JobProgress:
     """Where a job stands.
 
     Attributes:
@@ -88,7 +88,7 @@ class Board:
         done_before: part of the planned work that was done when this attempt began.
     """
 
-    tasks: dict[str, TaskLine]
+    tasks: dict[str, TaskProgress]
     makespan: float = 0.0
     job: str = ""
     ranks: int = 0
@@ -101,10 +101,10 @@ class Board:
     done_before: float = 0.0
 
     @classmethod
-    def of_plan(cls, plan: Mapping[str, Any]) -> Board:
+    def of_plan(cls, plan: Mapping[str, Any]) -> JobProgress:
         """A job that is about to begin; the plan as in `plan.json`."""
         tasks = {
-            str(task["name"]): TaskLine(
+            str(task["name"]): TaskProgress(
                 str(task["kind"]), int(task["layers"]), float((task["end"] - task["start"]) * task["width"])
             )
             for task in plan["tasks"]
@@ -138,7 +138,7 @@ class Board:
         elif event in {"rank_suspect", "rank_back", "rank_lost", "world_shrunk"}:
             self._take_rank(event, fields)
         elif "task" in fields:
-            self._take_task(self.tasks.setdefault(str(fields["task"]), TaskLine()), event, fields, at)
+            self._take_task(self.tasks.setdefault(str(fields["task"]), TaskProgress()), event, fields, at)
 
     def _take_rank(self, event: str, fields: Mapping[str, Any]) -> None:
         if event == "rank_suspect":
@@ -187,7 +187,7 @@ class Board:
         return sum(line.weight * line.share for line in self.tasks.values()) / total if total > 0 else 0.0
 
     @staticmethod
-    def _take_task(line: TaskLine, event: str, fields: Mapping[str, Any], at: float) -> None:
+    def _take_task(line: TaskProgress, event: str, fields: Mapping[str, Any], at: float) -> None:
         if event == "layer_started":
             first = int(fields["first_rank"])
             line.status, line.layer, line.layers = "running", int(fields["layer"]), int(fields["layers"])

@@ -67,14 +67,14 @@ class Ledger:
             now = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
             line = (to_json({"time": now, "event": event, **fields}) + "\n").encode()
             before = os.fstat(self._descriptor).st_size
-            faults.reach(self.path, "begun")
-            written = os.write(self._descriptor, faults.torn(self.path, line))
-            faults.reach(self.path, "half")
+            faults.file_point(self.path, "begun")
+            written = os.write(self._descriptor, faults.partial_write(self.path, line))
+            faults.file_point(self.path, "half")
             if written != len(line):  # the disk filled up in the middle of the line
                 os.ftruncate(self._descriptor, before)
                 raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
             os.fsync(self._descriptor)
-            faults.reach(self.path, "done")
+            faults.file_point(self.path, "done")
 
     def close(self) -> None:
         """Close the file; nothing is left to be written."""

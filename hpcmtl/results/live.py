@@ -46,7 +46,7 @@ class _Beat(_Facts):
     suspect: bool = False
 
 
-class Live(_Facts):
+class StatusSnapshot(_Facts):
     """What is in the file.
 
     Attributes:
@@ -70,15 +70,15 @@ class Live(_Facts):
         return [_PROGRESS.validate_python({**each, "task": name}) for name, each in told.items() if each]
 
 
-def live_of(values: Mapping[str, Any]) -> Live:
+def live_of(values: Mapping[str, Any]) -> StatusSnapshot:
     """Take what `status.json` holds; of a file that was damaged nothing, as the ledger alone says what is done."""
     try:
-        live = Live.model_validate(values)
+        live = StatusSnapshot.model_validate(values)
         _ = live.progress
         for node in live.nodes:
             _Node.model_validate(node)
         for beat in live.rank_beats:
             _Beat.model_validate(beat)
     except (ValidationError, TypeError):
-        return Live()
+        return StatusSnapshot()
     return live

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class AttemptRecord:
     """The last attempt that a ledger knows of.
 
     Attributes:
@@ -28,14 +28,14 @@ class Attempt:
     cancelled_by: str = ""
 
 
-def last_attempt(events: Iterable[Mapping[str, Any]]) -> Attempt:
+def last_attempt(events: Iterable[Mapping[str, Any]]) -> AttemptRecord:
     """The last attempt, from the events of a ledger."""
-    attempt = Attempt()
+    attempt = AttemptRecord()
     for event in events:
         if event["event"] == "job_started":
-            attempt = Attempt(int(event.get("attempt", attempt.number + 1)), str(event.get("attempt_id", "")))
+            attempt = AttemptRecord(int(event.get("attempt", attempt.number + 1)), str(event.get("attempt_id", "")))
         elif event["event"] == "request_accepted" and event.get("verb") == "cancel" and not event.get("task"):
-            attempt = Attempt(attempt.number, attempt.id, str(event.get("by", "somebody")))
+            attempt = AttemptRecord(attempt.number, attempt.id, str(event.get("by", "somebody")))
     return attempt
 
 
@@ -48,7 +48,7 @@ def read_record(run: RunDirectory) -> Mapping[str, Any] | None:
     return record if isinstance(record, dict) and "status" in record else None
 
 
-def record_of(run: RunDirectory, attempt: Attempt) -> Mapping[str, Any] | None:
+def record_of(run: RunDirectory, attempt: AttemptRecord) -> Mapping[str, Any] | None:
     """The completion record of an attempt; None while it has none: that of an earlier one is no word on this one."""
     record = read_record(run)
     if record is None:

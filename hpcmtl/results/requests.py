@@ -43,7 +43,7 @@ class Request:
     task: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
+    def to_event(self) -> dict[str, Any]:
         """What the ledger is told of it."""
         values = {key: list(value) if isinstance(value, dict) else value for key, value in self.values.items()}
         return {"request": self.id, "verb": self.verb, "by": self.by, "task": self.task, "values": values}

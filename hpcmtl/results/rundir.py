@@ -173,21 +173,21 @@ def write_text_atomically(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb", buffering=0) as file:
-            faults.reach(path, "begun")
+            faults.file_point(path, "begun")
             left = memoryview(text.encode())
             while left:  # a disk that is nearly full may take a part and say so
-                left = left[file.write(faults.torn(path, left)) :]
-                faults.reach(path, "half")
-            faults.reach(path, "closed")
+                left = left[file.write(faults.partial_write(path, left)) :]
+                faults.file_point(path, "half")
+            faults.file_point(path, "closed")
             os.fsync(file.fileno())
-        faults.reach(path, "before-rename")
+        faults.file_point(path, "before-rename")
         aside.replace(path)
-        faults.reach(path, "after-rename")
+        faults.file_point(path, "after-rename")
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
-    faults.reach(path, "done")
+    faults.file_point(path, "done")
 
 
 def fsync_directory(path: Path) -> None:
@@ -211,7 +211,7 @@ def _take(root: Path, name: str) -> Path:
             return path
 
 
-def furnish(run: RunDirectory) -> None:
+def make_subdirectories(run: RunDirectory) -> None:
     """Make the folders of a run directory that are missing."""
     for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
         directory.mkdir(exist_ok=True)
@@ -219,7 +219,7 @@ def furnish(run: RunDirectory) -> None:
 
 def _furnish_new(run: RunDirectory) -> None:
     try:
-        furnish(run)
+        make_subdirectories(run)
     except OSError:
         shutil.rmtree(run.path, ignore_errors=True)  # a full quota leaves no half-made run behind
         raise

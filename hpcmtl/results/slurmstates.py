@@ -79,7 +79,7 @@ _WORDS = re.compile(r"([A-Z][A-Z_]*)\+?(?: by (\S+))?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class JobWord:
+class SlurmJobState:
     """What Slurm says of one job.
 
     Attributes:
@@ -126,7 +126,7 @@ def parse_state(text: str) -> tuple[str, str]:
     return (found[1], found[2] or "") if found else ("", "")
 
 
-def sum_up(words: Iterable[JobWord]) -> JobWord | None:
+def sum_up(words: Iterable[SlurmJobState]) -> SlurmJobState | None:
     """The word that tells of all: what still does something first, then what ended, the later first, then the rest.
 
     A run may have several jobs (a successor submitted for what was cut off), and a job several records (an array).

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.results.board import Board
+from hpcmtl.results.board import JobProgress
 from hpcmtl.results.find import begun
 from hpcmtl.results.ledger import read, understanding
 from hpcmtl.results.live import live_of
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from hpcmtl.results.board import TaskLine
+    from hpcmtl.results.board import TaskProgress
 
 PATIENCE = 6  # beats without a word, after which a rank is suspect, or a run
 
 
-def status_of(board: Board, now: float) -> dict[str, Any]:
+def status_of(job_progress: JobProgress, now: float) -> dict[str, Any]:
     """Return where a job stands, tasks as an object by their names.
 
     Args:
-        board: the job.
+        job_progress: the job.
         now: seconds since 1970.
     """
-    left = board.left(now)
-    end = board.ended or now
+    left = job_progress.left(now)
+    end = job_progress.ended or now
     return {
-        "job": board.job,
-        "status": board.status,
-        "ranks": board.ranks,
-        "started": board.started or None,
-        "ended": board.ended or None,
-        "seconds": max(end - board.started, 0.0) if board.started else 0.0,
+        "job": job_progress.job,
+        "status": job_progress.status,
+        "ranks": job_progress.ranks,
+        "started": job_progress.started or None,
+        "ended": job_progress.ended or None,
+        "seconds": max(end - job_progress.started, 0.0) if job_progress.started else 0.0,
         "expected_seconds_left": None if left is None else left[0],
         "expected_from": "" if left is None else left[1],
-        "tasks": {name: _task(line, now) for name, line in board.tasks.items()},
-        "lost_ranks": [dict(fields) for fields in board.lost],
-        "suspects": [{"rank": rank, **fields} for rank, fields in sorted(board.suspects.items())],
+        "tasks": {name: _task(line, now) for name, line in job_progress.tasks.items()},
+        "lost_ranks": [dict(fields) for fields in job_progress.lost],
+        "suspects": [{"rank": rank, **fields} for rank, fields in sorted(job_progress.suspects.items())],
     }
 
 
@@ -70,17 +70,17 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     run = RunDirectory(path)
     submission = read_submission(run)
     events = read(run.ledger_file) if run.ledger_file.exists() else []
-    board = _board(run, events, submitted=submission is not None)
+    job_progress = _job_progress(run, events, submitted=submission is not None)
     live = live_of(_json(run.status_file) or {})
     for progress in live.progress:
-        board.progressed(progress)
-    heard = max(live.written, board.latest) or (0.0 if submission else begun(run) / 1e9)
+        job_progress.progressed(progress)
+    heard = max(live.written, job_progress.latest) or (0.0 if submission else begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
     patience = PATIENCE * live.seconds_between_beats
-    silent = not board.ended and age is not None and age > patience
+    silent = not job_progress.ended and age is not None and age > patience
     return {
         "run": str(path),
-        **status_of(board, heard if silent else now),
+        **status_of(job_progress, heard if silent else now),
         **_attempt(run, events) | _submitted(submission or Submission()),
         "now": now,
         "age": age,
@@ -113,10 +113,10 @@ def _submitted(submission: Submission) -> dict[str, Any]:
     return {"job_ids": list(submission.job_ids), "submitted": time, "cluster": submission.cluster}
 
 
-def _board(run: RunDirectory, events: Sequence[Mapping[str, Any]], *, submitted: bool) -> Board:
+def _job_progress(run: RunDirectory, events: Sequence[Mapping[str, Any]], *, submitted: bool) -> JobProgress:
     """What the ledger tells."""
     if submitted and run.job_file.exists() and not run.plan_file.exists() and not events:
-        return Board({})
+        return JobProgress({})
     if not run.plan_file.exists() and not run.ledger_file.exists():
         missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
         raise InputError([Problem(str(run.path), f"this is no run directory: {missing}")])
@@ -124,14 +124,14 @@ def _board(run: RunDirectory, events: Sequence[Mapping[str, Any]], *, submitted:
     if plan is None:
         raise InputError([Problem(str(run.plan_file), "there is no plan in it, without which no task is known")])
     try:
-        board = Board.of_plan(plan)
+        job_progress = JobProgress.of_plan(plan)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(run.plan_file), message)]) from error
     for number, event in enumerate(events):
         with understanding(run.ledger_file, number):
-            board.take_event(event)
-    return board
+            job_progress.take_event(event)
+    return job_progress
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -143,7 +143,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _task(line: TaskLine, now: float) -> dict[str, Any]:
+def _task(line: TaskProgress, now: float) -> dict[str, Any]:
     progress = None
     if line.progress is not None:
         progress = {key: value for key, value in asdict(line.progress).items() if key != "task"}

@@ -57,7 +57,7 @@ class TaskResult:
     message: str = ""
 
 
-class Attempt(NamedTuple):
+class RunAttempt(NamedTuple):
     """One of the attempts at a run.
 
     Attributes:
@@ -68,7 +68,7 @@ class Attempt(NamedTuple):
     attempt: int = 1
     attempt_id: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def to_event(self) -> dict[str, Any]:
         """For the ledger and the record."""
         return self._asdict()
 
@@ -86,8 +86,8 @@ class JobResult:
         ranks: size of the world.
         tasks: one a task, in the order of the job file.
         message: why it did not complete, where that is no task's fault.
-        attempt: see `Attempt`; `started` and `seconds` are of this one, the tasks' seconds and steps of all.
-        attempt_id: see `Attempt`.
+        attempt: see `RunAttempt`; `started` and `seconds` are of this one, the tasks' seconds and steps of all.
+        attempt_id: see `RunAttempt`.
     """
 
     job: str

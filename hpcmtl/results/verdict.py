@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpcmtl.errors import ExitCode
-from hpcmtl.results.slurmstates import LIVE, JobWord
+from hpcmtl.results.slurmstates import LIVE, SlurmJobState
 from hpcmtl.results.wording import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-State = Literal[
+VerdictState = Literal[
     "waiting",
     "preparing",
     "running",
@@ -41,7 +41,7 @@ _LOOK = "see `hpcmtl logs RUN`"
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunEvidence:
     """What a run directory tells.
 
     Attributes:
@@ -93,7 +93,7 @@ class Verdict:
         sure: whether that rests on what is known; else on silence, which may end.
     """
 
-    state: State
+    state: VerdictState
     sentence: str
     over: bool = False
     sure: bool = True
@@ -104,10 +104,10 @@ class Verdict:
         return int(EXIT_CODES[self.state]) if self.over else None
 
 
-def facts_of(status: Mapping[str, Any]) -> Facts:
+def facts_of(status: Mapping[str, Any]) -> RunEvidence:
     """The facts in what `results.status.read_status` returns."""
     submitted = status["submitted"]
-    return Facts(
+    return RunEvidence(
         status["status"],
         status["record"],
         status["attempt"],
@@ -119,7 +119,7 @@ def facts_of(status: Mapping[str, Any]) -> Facts:
     )
 
 
-def judge(facts: Facts, word: JobWord | None = None, *, answered: bool = False) -> Verdict:
+def diagnose(facts: RunEvidence, word: SlurmJobState | None = None, *, answered: bool = False) -> Verdict:
     """Say how a run stands.
 
     Args:
@@ -135,7 +135,7 @@ def judge(facts: Facts, word: JobWord | None = None, *, answered: bool = False) 
         since = "" if facts.since_submission is None else f" {duration(facts.since_submission)} ago"
         return Verdict("waiting", f"submitted{since} as job {facts.jobs[-1]}, and Slurm does not say how it stands")
     if not facts.silent:
-        state: State = "stopping" if facts.status == "stopping" else "running" if facts.attempt else "preparing"
+        state: VerdictState = "stopping" if facts.status == "stopping" else "running" if facts.attempt else "preparing"
         return Verdict(state, _attempt(facts) + state)
     assert facts.age is not None
     if facts.age > GIVEN_UP * facts.patience:
@@ -144,9 +144,9 @@ def judge(facts: Facts, word: JobWord | None = None, *, answered: bool = False) 
     return Verdict("silent", f"no word for {duration(facts.age)}: it may have been killed, and all here is from before")
 
 
-def _ended(facts: Facts, word: JobWord | None) -> Verdict:
+def _ended(facts: RunEvidence, word: SlurmJobState | None) -> Verdict:
     """The last attempt ended by itself; one that stopped may go on, if Slurm has the job still."""
-    state: State = facts.ended  # type: ignore[assignment]  # a key of EXIT_CODES
+    state: VerdictState = facts.ended  # type: ignore[assignment]  # a key of EXIT_CODES
     if state != "stopped":
         return Verdict(state, _attempt(facts) + f"ended: {state}", over=True)
     if facts.cancelled_by:
@@ -165,7 +165,7 @@ def _ended(facts: Facts, word: JobWord | None) -> Verdict:
     return Verdict(state, text, over=True, sure=not facts.jobs)
 
 
-def _by_slurm(facts: Facts, word: JobWord) -> Verdict:
+def _by_slurm(facts: RunEvidence, word: SlurmJobState) -> Verdict:
     """The directory leaves it open how it stands, and Slurm has said something, or does not know the job any more."""
     began = facts.attempt > 0
     again = _RESUME if began else "`hpcmtl resume RUN` starts it"
@@ -195,25 +195,25 @@ def _by_slurm(facts: Facts, word: JobWord) -> Verdict:
     return Verdict("died", f"{text}{_hint(word)}; {_LOOK}; {again}", over=True)
 
 
-def _attempt(facts: Facts) -> str:
+def _attempt(facts: RunEvidence) -> str:
     return f"attempt {facts.attempt} " if facts.attempt > 1 else ""
 
 
-def _told(word: JobWord) -> str:
+def _told(word: SlurmJobState) -> str:
     return word.state + _by(word) + (f", exit code {word.exit_code}" if word.exit_code else "")
 
 
-def _by(word: JobWord) -> str:
+def _by(word: SlurmJobState) -> str:
     return f" by user {word.by}" if word.by else ""
 
 
-def _because(word: JobWord) -> str:
+def _because(word: SlurmJobState) -> str:
     return f" ({word.reason})" if word.reason else ""
 
 
-def _expected(word: JobWord) -> str:
+def _expected(word: SlurmJobState) -> str:
     return f", expected to start at {word.start}" if word.start and not word.hint else ""
 
 
-def _hint(word: JobWord) -> str:
+def _hint(word: SlurmJobState) -> str:
     return f"; {word.hint}" if word.hint else ""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.models import Size
+from hpcmtl.jobfile.models import NetworkSize
 from hpcmtl.jobfile.network import Part, applied_to, network_of, parts_of, published_arrays, size_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import SPLITS, Applied, Evaluate, Extract, Joint, Python, Train, Trained
@@ -117,7 +117,7 @@ def _sample_bytes(array: Array, arrays: Mapping[str, Array]) -> int:
     return max(known, default=GUESSED_SAMPLE_BYTES)
 
 
-def _size(job: Job, name: str, arrays: Mapping[str, Array]) -> Size:
+def _size(job: Job, name: str, arrays: Mapping[str, Array]) -> NetworkSize:
     task = job.tasks[name]
     source = applied_to(job, task) if isinstance(task, Applied) else task
     assert isinstance(source, Train | Joint), "python tasks have no network"
@@ -125,4 +125,4 @@ def _size(job: Job, name: str, arrays: Mapping[str, Array]) -> Size:
     network = network_of(job, source)
     if isinstance(task, Extract) and task.output in (parts_of(network) or ()):
         network = Part(network, task.output)
-    return size_of(network, array.shape) if array and array.shape is not None else Size(0, 0)
+    return size_of(network, array.shape) if array and array.shape is not None else NetworkSize(0, 0)

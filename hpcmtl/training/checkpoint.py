@@ -37,7 +37,7 @@ _SECONDS_A_FILE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
+class Checkpoint:
     """What a checkpoint holds.
 
     Attributes:
@@ -49,7 +49,7 @@ class Saved:
     facts: Mapping[str, Any]
 
 
-class Checkpointing:
+class AsyncCheckpointer:
     """Writes the checkpoints of one session, one at a time, on a thread of the group's first rank.
 
     Attributes:
@@ -86,19 +86,19 @@ class Checkpointing:
         """Say about how large a state is, before the first was written."""
         self.cost = self.cost or _SECONDS_A_FILE + state_bytes / _BYTES_A_SECOND
 
-    def save(self, saved: Saved, held: float = 0.0) -> None:
+    def save(self, checkpoint: Checkpoint, held: float = 0.0) -> None:
         """Have a state written; returns when the one before it is on disk, not this one (collective).
 
         Args:
-            saved: nobody changes its arrays any more.
+            checkpoint: nobody changes its arrays any more.
             held: seconds for which the training stood still to make the copy.
 
         Raises:
             OSError: the one before could not be written; on all ranks, so that all of them take the layer for failed.
         """
-        on_root(self._context.group, lambda: self._submit(saved, held))
+        on_root(self._context.group, lambda: self._submit(checkpoint, held))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Return when all is on disk (collective).
 
         Raises:
@@ -116,22 +116,22 @@ class Checkpointing:
             _log.warning("task %s: the last checkpoint is not written: %s", self._context.task, error)
         self._pool.shutdown()
 
-    def _submit(self, saved: Saved, held: float) -> None:
+    def _submit(self, checkpoint: Checkpoint, held: float) -> None:
         self._wait()
         assert self._pool is not None, "the group's first rank writes"
         self._since = time.monotonic()
-        self._writing = self._pool.submit(self._write, saved, held)
+        self._writing = self._pool.submit(self._write, checkpoint, held)
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
-    def _write(self, saved: Saved, held: float) -> None:
+    def _write(self, checkpoint: Checkpoint, held: float) -> None:
         context, started = self._context, time.perf_counter()
-        step = int(saved.facts["step"])
+        step = int(checkpoint.facts["step"])
         path = checkpoint_file(checkpoints_of(context.directory, context.task), step)
-        seal(path, saved.state, {"task": context.task, **saved.facts})
+        seal(path, checkpoint.state, {"task": context.task, **checkpoint.facts})
         for old in _newest_first(path.parent)[KEPT:]:
             old.unlink()
         seconds = time.perf_counter() - started
@@ -140,7 +140,7 @@ class Checkpointing:
         context.note("checkpoint_written", task=context.task, step=step, seconds=seconds, held=held, bytes=size)
 
 
-def newest_state(context: SessionContext) -> Saved | None:
+def newest_state(context: SessionContext) -> Checkpoint | None:
     """What a session goes on from, the same on all ranks; None for a fresh start (collective).
 
     A rank that was in the group of the layer before still has it, and gives it to the others: a tenth of the time that
@@ -159,10 +159,10 @@ def newest_state(context: SessionContext) -> Saved | None:
     state, facts = share(
         context.group, lambda: (mine.state, dict(mine.facts)) if mine else ({}, {}), holders.index(True)
     )
-    return mine if have else Saved(state, facts)
+    return mine if have else Checkpoint(state, facts)
 
 
-def latest_checkpoint(context: SessionContext) -> Saved | None:
+def latest_checkpoint(context: SessionContext) -> Checkpoint | None:
     """The newest checkpoint that can be read, given to all ranks; None if there is none (collective).
 
     A damaged one is set aside with a warning. If none is left the task begins anew: that costs time, and nothing else.
@@ -179,7 +179,7 @@ def latest_checkpoint(context: SessionContext) -> Saved | None:
         return {}, None
 
     arrays, facts = share(context.group, read)
-    return None if facts is None else Saved(arrays, facts)
+    return None if facts is None else Checkpoint(arrays, facts)
 
 
 def checkpoint_file(directory: Path, step: int) -> Path:

@@ -13,18 +13,18 @@ import numpy as np
 
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.exchange.merging import contribution
-from hpcmtl.exchange.office import Ask, Channel, Contribute
+from hpcmtl.exchange.office import Pull, PushForAverage, VersionChannel
 from hpcmtl.exchange.store import artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share
 from hpcmtl.jobfile.coupling import live_consumers, live_needs, merge_of
-from hpcmtl.jobfile.network import takeovers_of
+from hpcmtl.jobfile.network import parameter_mappings
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.training.session import artifact_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hpcmtl.jobfile.network import Takeover
+    from hpcmtl.jobfile.network import ParameterMapping
     from hpcmtl.jobfile.schema import Every
     from hpcmtl.training.learner import Arrays, Learner
     from hpcmtl.training.session import SessionContext
@@ -37,7 +37,7 @@ FINAL = 1 << 62
 KEPT = 0.9
 
 
-class Boundary(NamedTuple):
+class SyncPoint(NamedTuple):
     """Where a task stands between two steps.
 
     Attributes:
@@ -70,14 +70,14 @@ class Coupling:
         """Find out what there is to exchange.
 
         Args:
-            context: of the session; its `post` reaches the office.
+            context: of the session; its `parameter_client` reaches the office.
             task: of this session.
             samples_before: (step) -> samples that the group has seen before it.
         """
-        assert context.post is not None
-        self._context, self._post, self._samples_before = context, context.post, samples_before
+        assert context.parameter_client is not None
+        self._context, self._parameter_client, self._samples_before = context, context.parameter_client, samples_before
         self._needs = live_needs(context.job, context.task)
-        self._takeovers = {each.producer: each for each in takeovers_of(task) if each.producer in self._needs}
+        self._mappings = {each.producer: each for each in parameter_mappings(task) if each.producer in self._needs}
         self._channels = _channels(context)
         self._merge = merge_of(context.job, context.task)
         self._merged_at = 0
@@ -97,13 +97,13 @@ class Coupling:
         self.taken[producer] = version
         return arrays
 
-    def begin(self, learner: Learner, at: Boundary) -> bool:
-        """Publish and take what is due before the first step of a layer, or in its middle; see `boundary`."""
+    def begin(self, learner: Learner, at: SyncPoint) -> bool:
+        """Publish and take what is due before the first step of a layer, or in its middle; see `sync_point`."""
         self._merged_at = at.step
         self._publish(learner, at, also_between=True)
         return at.step > 0 and self._take(learner, at)  # a fresh task has just taken its first
 
-    def boundary(self, learner: Learner, at: Boundary) -> bool:
+    def sync_point(self, learner: Learner, at: SyncPoint) -> bool:
         """Merge, publish and take what is due; return whether the task should give up its ranks for now.
 
         Raises:
@@ -122,20 +122,20 @@ class Coupling:
         facts, self._counts = self._counts, dict.fromkeys(self._counts, 0.0)
         return facts
 
-    def _publish(self, learner: Learner, at: Boundary, *, also_between: bool = False) -> None:
+    def _publish(self, learner: Learner, at: SyncPoint, *, also_between: bool = False) -> None:
         if self._context.group.rank != 0:
             return
-        for channel, takeovers in self._channels.items():
+        for channel, mappings in self._channels.items():
             version = at.clock(channel.every)
             if version is None and also_between:
                 version = at.layer if channel.every == "layer" else at.step // channel.every
             if version is not None:
-                named = learner.shared("*")
-                wanted = {n: a for n, a in named.items() if any(each.target(n) is not None for each in takeovers)}
+                named = learner.parameters_matching("*")
+                wanted = {n: a for n, a in named.items() if any(each.target(n) is not None for each in mappings)}
                 parameters = {PARAMETERS + name: array for name, array in wanted.items()}
-                self._counts["versions_published"] += self._post.publish(channel, version, parameters)
+                self._counts["versions_published"] += self._parameter_client.publish(channel, version, parameters)
 
-    def _take(self, learner: Learner, at: Boundary) -> bool:
+    def _take(self, learner: Learner, at: SyncPoint) -> bool:
         wait = False
         for producer, need in self._needs.items():
             clock, known = at.clock(need.every), self.taken.get(producer, -1)
@@ -144,7 +144,7 @@ class Coupling:
             least = max(clock - need.staleness, 0)
             arrays, version, goes_on = self._newest(producer, known, least)
             if arrays:
-                learner.renew(arrays, self._takeovers[producer])
+                learner.refresh_frozen(arrays, self._mappings[producer])
                 self._counts["versions_taken"] += 1
             self.taken[producer] = max(version, known)
             wait = wait or not goes_on
@@ -158,18 +158,18 @@ class Coupling:
         """
 
         def read() -> tuple[Arrays, tuple[int, bool]]:
-            newest, parcel = self._post.ask(Ask(self._channel(producer), known, least))
+            newest, packed = self._parameter_client.ask(Pull(self._channel(producer), known, least))
             if newest.state == "complete":
                 with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
                     return read_sealed(path, PARAMETERS)[0], (FINAL, True)
             goes_on = newest.state in {"running", "paused"} and newest.version >= least
-            return ({} if parcel is None else parcel.arrays()), (newest.version, goes_on)
+            return ({} if packed is None else packed.arrays()), (newest.version, goes_on)
 
         arrays, (version, goes_on) = share(self._context.group, read)
         return arrays, version, goes_on
 
-    def _channel(self, producer: str) -> Channel:
-        return Channel(producer, self._needs[producer].every)
+    def _channel(self, producer: str) -> VersionChannel:
+        return VersionChannel(producer, self._needs[producer].every)
 
     def _meet(self, learner: Learner, step: int) -> None:
         """One round of merging."""
@@ -180,20 +180,22 @@ class Coupling:
         self._merged_at = step
 
         def read() -> tuple[Arrays, str]:
-            values = learner.shared(merge.parameters)
+            values = learner.parameters_matching(merge.parameters)
             if not all(np.isfinite(array).all() for array in values.values()):
                 text = "a parameter is not finite: nothing is merged. A smaller learning rate or a warm-up may help"
                 raise TaskFailedError(f"task {task}, step {step}: {text}")
             precision = self._squares(learner, merge.parameters) if merge.how == "statistics" else None
             weight = float(seen) if merge.how == "samples" else 1.0
-            merged, parcel = self._post.contribute(Contribute(name, task), contribution(values, weight, precision))
-            return ({} if parcel is None else parcel.arrays()), merged.problem
+            merged, packed = self._parameter_client.contribute(
+                PushForAverage(name, task), contribution(values, weight, precision)
+            )
+            return ({} if packed is None else packed.arrays()), merged.problem
 
         arrays, problem = share(group, read)
         if problem:
             raise TaskFailedError(f"task {task}, step {step}, merge {name}: {problem}")
         if arrays:
-            learner.set_shared(arrays)
+            learner.set_parameters(arrays)
             self._counts["merges"] += 1
 
     def _squares(self, learner: Learner, pattern: str) -> Arrays:
@@ -209,14 +211,14 @@ class Coupling:
         return dict(self._precision)
 
 
-def _channels(context: SessionContext) -> dict[Channel, list[Takeover]]:
+def _channels(context: SessionContext) -> dict[VersionChannel, list[ParameterMapping]]:
     """The versions that a task publishes, and what those who read them take."""
-    channels: dict[Channel, list[Takeover]] = {}
+    channels: dict[VersionChannel, list[ParameterMapping]] = {}
     for consumer, need in live_consumers(context.job, context.task).items():
         task = context.job.tasks[consumer]
         assert isinstance(task, Train | Joint), "only these have async edges"
-        taken = [each for each in takeovers_of(task) if each.producer == context.task]
-        channels.setdefault(Channel(context.task, need.every), []).extend(taken)
+        taken = [each for each in parameter_mappings(task) if each.producer == context.task]
+        channels.setdefault(VersionChannel(context.task, need.every), []).extend(taken)
     return channels
 
 
@@ -226,4 +228,4 @@ def open_coupling(
     """The coupling of a task that exchanges anything while it runs; None for others."""
     job, name = context.job, context.task
     coupled = live_needs(job, name) or live_consumers(job, name) or merge_of(job, name)
-    return Coupling(context, task, samples_before) if coupled and context.post is not None else None
+    return Coupling(context, task, samples_before) if coupled and context.parameter_client is not None else None

@@ -16,8 +16,8 @@ import numpy as np
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import check_finite
-from hpcmtl.data.held import HeldFile
-from hpcmtl.exchange.parcel import Parcel
+from hpcmtl.data.held import InMemoryFile
+from hpcmtl.exchange.parcel import PackedArrays
 from hpcmtl.exchange.store import artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share
 from hpcmtl.training.publish import PACKED, SPLIT
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hpcmtl.data.sources import Source
-    from hpcmtl.exchange.handover import Catalogue, Spans
+    from hpcmtl.exchange.handover import ArtifactIndex, Spans
     from hpcmtl.exchange.transfer import Arrays
     from hpcmtl.training.session import SessionContext
 
@@ -93,12 +93,12 @@ class Inputs:
             with self._counted() as came:
                 keys = [key for key, reference in references.items() if reference.partition("/")[0] == producer]
                 names = sorted({found[key].dataset for key in keys})
-                held = self._rows_in_memory(producer, names, wanted)
-                if held is None:
+                in_memory = self._rows_in_memory(producer, names, wanted)
+                if in_memory is None:
                     on_root(self._context.group, partial(self._check, producer, names))
-                found.update({key: replace(found[key], held=held) for key in keys})
+                found.update({key: replace(found[key], in_memory=in_memory) for key in keys})
                 size = sum(each.bytes for name, each in found[keys[0]].described().datasets.items() if name in names)
-                if held is None:
+                if in_memory is None:
                     came.files += size
                 else:
                     came.memory += size
@@ -112,7 +112,7 @@ class Inputs:
                 arrays, _ = self._read_parameters(producer)
                 came.files += sum(array.nbytes for array in arrays.values())
             else:
-                arrays = Parcel(found[0].packed, found[1]).arrays()
+                arrays = PackedArrays(found[0].packed, found[1]).arrays()
                 came.memory += found[1].nbytes
             return arrays
 
@@ -126,18 +126,20 @@ class Inputs:
                 came.files += source.described().datasets[source.dataset].bytes
                 return source
             came.memory += found[1].nbytes
-            return replace(source, held=HeldFile(source.path, {source.dataset: found[1]}, np.empty(0, np.uint8)))
+            return replace(
+                source, in_memory=InMemoryFile(source.path, {source.dataset: found[1]}, np.empty(0, np.uint8))
+            )
 
-    def _alone(self, producer: str, name: str) -> tuple[Catalogue, NDArray[Any]] | None:
+    def _alone(self, producer: str, name: str) -> tuple[ArtifactIndex, NDArray[Any]] | None:
         """The catalogue of an artifact and a whole array of it."""
-        home, handover = self._context.homes.get(producer), self._context.handover
-        if home is None or handover is None or not handover.enabled:
+        owner, peer_transfer = self._context.owners.get(producer), self._context.peer_transfer
+        if owner is None or peer_transfer is None or not peer_transfer.enabled:
             return None
-        catalogue = handover.catalogue(producer, home)
-        if catalogue is None:
+        index = peer_transfer.index(producer, owner)
+        if index is None:
             return None
-        found = handover.fetch(catalogue, {name: [(0, catalogue.arrays[name].shape[0])]})
-        return None if found is None else (catalogue, found[name])
+        found = peer_transfer.fetch(index, {name: [(0, index.arrays[name].shape[0])]})
+        return None if found is None else (index, found[name])
 
     def _read_parameters(self, producer: str) -> tuple[Arrays, Any]:
         with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
@@ -149,34 +151,34 @@ class Inputs:
             check_finite(path, names)
 
     def _parameters_in_memory(self, producer: str) -> Arrays | None:
-        catalogue = self._catalogue(producer)
-        if catalogue is None:
+        index = self._index(producer)
+        if index is None:
             return None
-        found = self._fetch(catalogue, {PACKED: [(0, catalogue.arrays[PACKED].shape[0])]})
-        return None if found is None else Parcel(catalogue.packed, found[PACKED]).arrays()
+        found = self._fetch(index, {PACKED: [(0, index.arrays[PACKED].shape[0])]})
+        return None if found is None else PackedArrays(index.packed, found[PACKED]).arrays()
 
-    def _rows_in_memory(self, producer: str, names: Sequence[str], wanted: RowsWanted) -> HeldFile | None:
-        catalogue = self._catalogue(producer)
-        if catalogue is None:
+    def _rows_in_memory(self, producer: str, names: Sequence[str], wanted: RowsWanted) -> InMemoryFile | None:
+        index = self._index(producer)
+        if index is None:
             return None
-        split = self._fetch(catalogue, {SPLIT: [(0, catalogue.arrays[SPLIT].shape[0])]})
+        split = self._fetch(index, {SPLIT: [(0, index.arrays[SPLIT].shape[0])]})
         if split is None:
             return None
-        arrays = self._fetch(catalogue, dict.fromkeys(names, wanted(split[SPLIT])))
+        arrays = self._fetch(index, dict.fromkeys(names, wanted(split[SPLIT])))
         path = artifact_file(self._context.directory, producer)
-        return None if arrays is None else HeldFile(path, arrays, split[SPLIT])
+        return None if arrays is None else InMemoryFile(path, arrays, split[SPLIT])
 
-    def _catalogue(self, producer: str) -> Catalogue | None:
+    def _index(self, producer: str) -> ArtifactIndex | None:
         """The catalogue of an artifact, the same on all ranks of the group."""
-        home, handover = self._context.homes.get(producer), self._context.handover
-        if home is None or handover is None or not handover.enabled:
+        owner, peer_transfer = self._context.owners.get(producer), self._context.peer_transfer
+        if owner is None or peer_transfer is None or not peer_transfer.enabled:
             return None
-        return on_root(self._context.group, lambda: handover.catalogue(producer, home))
+        return on_root(self._context.group, lambda: peer_transfer.index(producer, owner))
 
-    def _fetch(self, catalogue: Catalogue, wanted: Spans) -> Arrays | None:
+    def _fetch(self, index: ArtifactIndex, wanted: Spans) -> Arrays | None:
         """Rows for every rank of the group, or for none: who reads the file in the end is for all to know."""
-        assert self._context.handover is not None, "there is a catalogue"
-        found = self._context.handover.fetch(catalogue, wanted)
+        assert self._context.peer_transfer is not None, "there is a catalogue"
+        found = self._context.peer_transfer.fetch(index, wanted)
         return found if all(self._context.group.allgather(found is not None)) else None
 
     @contextmanager

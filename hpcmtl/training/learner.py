@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.models import Shape
-    from hpcmtl.jobfile.network import Network as NetworkOfJob
-    from hpcmtl.jobfile.network import Objective, Takeover
+    from hpcmtl.jobfile.network import NetworkDescription, Objective, ParameterMapping
     from hpcmtl.jobfile.schema import Job, Optimizer
     from hpcmtl.jobfile.shapes import Array
 
@@ -100,7 +99,7 @@ class Learner(Protocol):
         """
         ...
 
-    def drain_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
+    def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """This rank's share of the mean loss of each step, (steps, objectives); each step is given once, in order.
 
         The sum over the ranks is the loss. Waits for all steps but the newest `in_flight`, which stay for a later call.
@@ -119,19 +118,19 @@ class Learner(Protocol):
         """Take up a state that `state` gave, on all ranks alike."""
         ...
 
-    def take_over(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
+    def load_mapped(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
         """Copy the parameters of another task that a takeover names; return how many."""
         ...
 
-    def renew(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
-        """As `take_over`, but only of parameters that are frozen here; may be called between any two steps."""
+    def refresh_frozen(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
+        """As `load_mapped`, but only of parameters that are frozen here; may be called between any two steps."""
         ...
 
-    def shared(self, pattern: str) -> Arrays:
+    def parameters_matching(self, pattern: str) -> Arrays:
         """Copies of the parameters that match, by name; waits for the steps under way."""
         ...
 
-    def set_shared(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def set_parameters(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Overwrite parameters by name."""
         ...
 
@@ -163,7 +162,7 @@ class Network(Protocol):
 class Framework(Protocol):
     """What makes networks and learners; one a deep-learning library."""
 
-    def network(self, network: NetworkOfJob, sample: Shape, names: tuple[str, ...]) -> Network:
+    def network(self, network: NetworkDescription, sample: Shape, names: tuple[str, ...]) -> Network:
         """Make a network for samples of one shape, with one output a name."""
         ...
 
@@ -173,7 +172,7 @@ class Framework(Protocol):
 
     def learner(
         self,
-        network: tuple[NetworkOfJob, Shape],
+        network: tuple[NetworkDescription, Shape],
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         group: Communicator,

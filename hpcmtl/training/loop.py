@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.data.batches import Batch
     from hpcmtl.training.learner import Learner
-    from hpcmtl.training.schedule import Schedule
+    from hpcmtl.training.schedule import RateSchedule
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _NEVER = float("inf")
 
 
 @dataclass(frozen=True)
-class Tally:
+class LossTotals:
     """Losses that are known from steps of this layer and epoch, by objective.
 
     Attributes:
@@ -45,7 +45,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Piece:
+class StepRange:
     """The steps of a layer.
 
     Attributes:
@@ -68,9 +68,9 @@ class Piece:
     steps_per_epoch: int
     objectives: tuple[str, ...]
     batch_size: int
-    schedule: Schedule
+    schedule: RateSchedule
     rate: int = 0
-    before: Tally = Tally()
+    before: LossTotals = LossTotals()
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Hooks:
         newest_rate: number of the newest learning rate that this rank knows was ordered; 0 for none.
         rate_agreed: called with the number of a rate that all ranks know, and the step that is the first to be taken
             with it; gives the schedule to go on with.
-        boundary: called with the number of steps done after each step; all ranks get the same answer to whether the
+        sync_point: called with the number of steps done after each step; all ranks get the same answer to whether the
             task stops here, before the end of its layer. None where nothing is exchanged with other tasks.
         save_due: whether it is time for a checkpoint; the word of one rank is enough.
         save: called with the number of steps done, and the losses known, when all ranks have agreed on a checkpoint.
@@ -94,27 +94,27 @@ class Hooks:
     stop_requested: Callable[[], bool]
     epoch_ended: Callable[[int], None] | None = None
     newest_rate: Callable[[], int] = lambda: 0
-    rate_agreed: Callable[[int, int], Schedule] | None = None
-    boundary: Callable[[int], bool] | None = None
+    rate_agreed: Callable[[int, int], RateSchedule] | None = None
+    sync_point: Callable[[int], bool] | None = None
     save_due: Callable[[], bool] = lambda: False
-    save: Callable[[int, Tally], object] | None = None
+    save: Callable[[int, LossTotals], object] | None = None
 
 
 @dataclass
-class Trained:
+class StepsResult:
     """What became of the steps.
 
     Attributes:
         next_step: the step to go on with.
         stopped: whether the group agreed to stop early.
         losses: mean loss by objective over the steps of this layer in the last epoch that it trained in.
-        tally: what a session that goes on inside this layer should know of them.
+        totals: what a session that goes on inside this layer should know of them.
     """
 
     next_step: int
     stopped: bool = False
     losses: dict[str, float] = field(default_factory=dict)
-    tally: Tally = Tally()
+    totals: LossTotals = LossTotals()
 
 
 class _Agreement:
@@ -124,15 +124,15 @@ class _Agreement:
     pace, so that all ranks meet at the same step and none waits for one that went on.
     """
 
-    def __init__(self, piece: Piece, group: Communicator, hooks: Hooks) -> None:
-        self.piece = piece
+    def __init__(self, step_range: StepRange, group: Communicator, hooks: Hooks) -> None:
+        self.step_range = step_range
         self.group = group
         self.hooks = hooks
-        self.schedule, self._rate = piece.schedule, piece.rate
-        self._met = self._known = piece.start
-        self.losses = np.zeros((0, len(piece.objectives)))  # of the group, from the first step on
+        self.schedule, self._rate = step_range.schedule, step_range.rate
+        self._met = self._known = step_range.start
+        self.losses = np.zeros((0, len(step_range.objectives)))  # of the group, from the first step on
         self._met_at = time.perf_counter()
-        self.next = piece.start + 1
+        self.next = step_range.start + 1
         self.pace = 0.0  # seconds a step
         self.saving = False  # whether a checkpoint is made at the next meeting
 
@@ -174,84 +174,85 @@ class _Agreement:
         return bool(agreed[1] < 0)
 
     def _fail(self, bad: int, losses: np.ndarray[Any, Any]) -> None:
-        piece = self.piece
+        step_range = self.step_range
         total = np.ascontiguousarray(losses[bad - self._known])
         self.group.Allreduce(total)
-        names = [f"{n} = {v}" for n, v in zip(piece.objectives, total, strict=True) if not np.isfinite(v)]
-        epoch = bad // piece.steps_per_epoch
+        names = [f"{n} = {v}" for n, v in zip(step_range.objectives, total, strict=True) if not np.isfinite(v)]
+        epoch = bad // step_range.steps_per_epoch
         raise TaskFailedError(
-            f"task {piece.task}, layer {piece.layer}, step {bad} (epoch {epoch}): the loss is not finite "
+            f"task {step_range.task}, layer {step_range.layer}, step {bad} (epoch {epoch}): the loss is not finite "
             f"({', '.join(names)}). A smaller learning rate, a warm-up or cleaner data may help"
         )
 
 
-def run_steps(learner: Learner, batches: Iterable[Batch], piece: Piece, group: Communicator, hooks: Hooks) -> Trained:
+def run_steps(
+    learner: Learner, batches: Iterable[Batch], step_range: StepRange, group: Communicator, hooks: Hooks
+) -> StepsResult:
     """Train the steps of a layer (collective).
 
     Args:
         learner: trains.
-        batches: this rank's share of each step, in order; exactly the steps of `piece`.
-        piece: which steps.
+        batches: this rank's share of each step of `step_range`, in order.
+        step_range: which steps.
         group: the ranks that train together.
         hooks: what to call.
-
-    Returns:
-        Where the task stands now.
 
     Raises:
         TaskFailedError: on all ranks, if a loss is NaN or infinite.
     """
-    agreement = _Agreement(piece, group, hooks)
-    result = Trained(piece.start)
+    agreement = _Agreement(step_range, group, hooks)
+    result = StepsResult(step_range.start)
     for batch in batches:
         step = result.next_step
-        faults.at(piece.task, piece.layer, step - piece.start)
-        learner.step(_step_input(batch, piece.objectives), learning_rate(agreement.schedule, step))
+        faults.step_point(step_range.task, step_range.layer, step - step_range.start)
+        learner.step(_step_input(batch, step_range.objectives), learning_rate(agreement.schedule, step))
         result.next_step = step = step + 1
-        epoch, rest = divmod(step, piece.steps_per_epoch)
-        if step >= agreement.next or step == piece.stop:
-            result.stopped = _meet(learner, agreement, step) and step < piece.stop
-        if hooks.boundary is not None and not result.stopped:
-            result.stopped = hooks.boundary(step) and step < piece.stop
+        epoch, rest = divmod(step, step_range.steps_per_epoch)
+        if step >= agreement.next or step == step_range.stop:
+            result.stopped = _meet(learner, agreement, step) and step < step_range.stop
+        if hooks.sync_point is not None and not result.stopped:
+            result.stopped = hooks.sync_point(step) and step < step_range.stop
         if rest == 0 and hooks.epoch_ended is not None:
             hooks.epoch_ended(epoch - 1)
         if result.stopped:
-            agreement.meet(step, learner.drain_losses(), stop=True)
+            agreement.meet(step, learner.collect_losses(), stop=True)
             break
-    known = _last_epoch(piece, agreement.losses)
-    result.losses = {n: total / known.steps for n, total in zip(piece.objectives, known.sums, strict=bool(known.steps))}
-    result.tally = _carried(piece, agreement.losses, result.next_step)
+    known = _last_epoch(step_range, agreement.losses)
+    result.losses = {
+        n: total / known.steps for n, total in zip(step_range.objectives, known.sums, strict=bool(known.steps))
+    }
+    result.totals = _carried(step_range, agreement.losses, result.next_step)
     return result
 
 
 def _meet(learner: Learner, agreement: _Agreement, step: int) -> bool:
     """Agree on how to go on after `step` steps, and make the checkpoint that was agreed on before; whether to stop."""
-    piece, hooks, saving = agreement.piece, agreement.hooks, agreement.saving
-    in_flight = 0 if step == piece.stop or saving else STEPS_IN_FLIGHT
-    stop = agreement.meet(step, learner.drain_losses(in_flight), hooks.stop_requested())
+    step_range, hooks, saving = agreement.step_range, agreement.hooks, agreement.saving
+    in_flight = 0 if step == step_range.stop or saving else STEPS_IN_FLIGHT
+    stop = agreement.meet(step, learner.collect_losses(in_flight), hooks.stop_requested())
     if agreement.group.rank == 0:
-        hooks.report(_progress(piece, step, agreement))
-    if saving and hooks.save is not None and step < piece.stop and not stop:
-        hooks.save(step, _carried(piece, agreement.losses, step))
+        hooks.report(_progress(step_range, step, agreement))
+    if saving and hooks.save is not None and step < step_range.stop and not stop:
+        hooks.save(step, _carried(step_range, agreement.losses, step))
     return stop
 
 
-def _last_epoch(piece: Piece, losses: np.ndarray[Any, Any]) -> Tally:
+def _last_epoch(step_range: StepRange, losses: np.ndarray[Any, Any]) -> LossTotals:
     """Those of a layer's losses that belong to its last epoch."""
     if not len(losses):
-        return piece.before
-    steps_in_it = (piece.start + len(losses) - 1) % piece.steps_per_epoch + 1
+        return step_range.before
+    steps_in_it = (step_range.start + len(losses) - 1) % step_range.steps_per_epoch + 1
     mine = losses[-steps_in_it:]
     steps, sums = len(mine), mine.sum(axis=0)
-    if steps_in_it > len(losses) and piece.before.steps:
-        steps, sums = steps + piece.before.steps, sums + piece.before.sums
-    return Tally(steps, tuple(sums.tolist()))
+    if steps_in_it > len(losses) and step_range.before.steps:
+        steps, sums = steps + step_range.before.steps, sums + step_range.before.sums
+    return LossTotals(steps, tuple(sums.tolist()))
 
 
-def _carried(piece: Piece, losses: np.ndarray[Any, Any], step: int) -> Tally:
+def _carried(step_range: StepRange, losses: np.ndarray[Any, Any], step: int) -> LossTotals:
     """What a session that goes on after `step` steps should know: nothing if it begins an epoch, or the next layer."""
-    fresh = step % piece.steps_per_epoch == 0 or step >= piece.stop
-    return Tally() if fresh else _last_epoch(piece, losses)
+    fresh = step % step_range.steps_per_epoch == 0 or step >= step_range.stop
+    return LossTotals() if fresh else _last_epoch(step_range, losses)
 
 
 def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:
@@ -259,15 +260,15 @@ def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:
     return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples)
 
 
-def _progress(piece: Piece, step: int, agreement: _Agreement) -> StepProgress:
+def _progress(step_range: StepRange, step: int, agreement: _Agreement) -> StepProgress:
     losses, pace = agreement.losses, agreement.pace
     return StepProgress(
-        task=piece.task,
-        layer=piece.layer,
-        epoch=(step - 1) // piece.steps_per_epoch,
+        task=step_range.task,
+        layer=step_range.layer,
+        epoch=(step - 1) // step_range.steps_per_epoch,
         loss=float(losses[-1].sum()) if len(losses) else None,
-        samples_per_second=piece.batch_size / pace if pace > 0 else 0.0,
-        fraction=(step - piece.start) / max(piece.stop - piece.start, 1),
-        step=step - piece.start,
+        samples_per_second=step_range.batch_size / pace if pace > 0 else 0.0,
+        fraction=(step - step_range.start) / max(step_range.stop - step_range.start, 1),
+        step=step - step_range.start,
         steps_per_second=1 / pace if pace > 0 else 0.0,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hpcmtl.exchange.handover import Catalogue, Listed
+from hpcmtl.exchange.handover import ArrayLocation, ArtifactIndex
 from hpcmtl.exchange.parcel import pack
 from hpcmtl.exchange.redistribute import Block, Rows, dealt
 
@@ -31,16 +31,16 @@ class Holders(NamedTuple):
 
 def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
     """Keep a copy of parameters that are equal on all ranks; each rank answers for its share (collective)."""
-    handover = context.handover
-    if handover is None or not handover.enabled:
+    peer_transfer = context.peer_transfer
+    if peer_transfer is None or not peer_transfer.enabled:
         return
-    parcel = pack(parameters)
-    whole, version = parcel.buffer, context.orders().number
-    handover.keep(context.task, version, {PACKED: Rows(0, whole)})
-    ranks = context.group.allgather(handover.rank)
-    listed = Listed(PACKED, whole.dtype.str, whole.shape, dealt(ranks, len(whole), version))
+    packed = pack(parameters)
+    whole, version = packed.buffer, context.orders().number
+    peer_transfer.keep(context.task, version, {PACKED: Rows(0, whole)})
+    ranks = context.group.allgather(peer_transfer.rank)
+    listed = ArrayLocation(PACKED, whole.dtype.str, whole.shape, dealt(ranks, len(whole), version))
     if context.group.rank == 0:
-        handover.publish(Catalogue(context.task, {PACKED: listed}, parcel.listed))
+        peer_transfer.publish(ArtifactIndex(context.task, {PACKED: listed}, packed.layout))
 
 
 def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> Holders:
@@ -51,12 +51,12 @@ def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> H
         span: the group's samples; they were dealt to its ranks as `data.shard` does it.
         rows: of this rank, which nobody changes any more.
     """
-    handover, version = context.handover, context.orders().number
-    if handover is None or not handover.enabled:
+    peer_transfer, version = context.peer_transfer, context.orders().number
+    if peer_transfer is None or not peer_transfer.enabled:
         return Holders([], version)
-    holders = Holders(context.group.allgather(handover.rank), version)
+    holders = Holders(context.group.allgather(peer_transfer.rank), version)
     mine = _dealt_in(holders, span)[context.group.rank]
-    handover.keep(context.task, version, {name: Rows(mine.start, array) for name, array in rows.items()})
+    peer_transfer.keep(context.task, version, {name: Rows(mine.start, array) for name, array in rows.items()})
     return holders
 
 
@@ -74,28 +74,28 @@ def publish_rows(
         split: (samples,) of the data file that they were sealed in.
         layers: span of samples -> who kept them; a rank may have dropped them meanwhile.
     """
-    handover = context.handover
-    if handover is None or not handover.enabled:
+    peer_transfer = context.peer_transfer
+    if peer_transfer is None or not peer_transfer.enabled:
         return
-    if not all(ranks and max(ranks) < handover.size for ranks, _ in layers.values()):
+    if not all(ranks and max(ranks) < peer_transfer.size for ranks, _ in layers.values()):
         return  # some rows were made in an earlier attempt, perhaps by more ranks than there are now
     version = context.orders().number
-    handover.keep(context.task, version, {SPLIT: Rows(0, split.astype(np.uint8))})
+    peer_transfer.keep(context.task, version, {SPLIT: Rows(0, split.astype(np.uint8))})
     blocks = tuple(block for span, holders in layers.items() for block in _dealt_in(holders, span))
-    listed = {name: Listed(name, array.dtype.str, array.shape, blocks) for name, array in arrays.items()}
-    listed[SPLIT] = Listed(SPLIT, "|u1", split.shape, (Block(handover.rank, 0, len(split), version),))
-    handover.publish(Catalogue(context.task, listed))
+    listed = {name: ArrayLocation(name, array.dtype.str, array.shape, blocks) for name, array in arrays.items()}
+    listed[SPLIT] = ArrayLocation(SPLIT, "|u1", split.shape, (Block(peer_transfer.rank, 0, len(split), version),))
+    peer_transfer.publish(ArtifactIndex(context.task, listed))
 
 
 def publish_whole(context: SessionContext, arrays: Arrays, split: NDArray[np.uint8]) -> None:
     """Keep copies of arrays that one rank alone has, and answer for them; on the group's first rank alone."""
-    handover = context.handover
-    if handover is not None and handover.enabled:
+    peer_transfer = context.peer_transfer
+    if peer_transfer is not None and peer_transfer.enabled:
         copies = {
             name: Rows(0, np.array(array, array.dtype.newbyteorder("="), order="C")) for name, array in arrays.items()
         }
-        mine = Holders([handover.rank], context.orders().number)
-        handover.keep(context.task, mine.version, copies)
+        mine = Holders([peer_transfer.rank], context.orders().number)
+        peer_transfer.keep(context.task, mine.version, copies)
         publish_rows(context, {name: rows.array for name, rows in copies.items()}, split, {(0, len(split)): mine})
 
 

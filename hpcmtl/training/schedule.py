@@ -57,7 +57,7 @@ Decay = Constant | Step | Cosine | Poly
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RateSchedule:
     """A linear warm-up from `warmup_from` to the base rate, then a decay to `total_steps`.
 
     Attributes:
@@ -83,7 +83,7 @@ class Schedule:
             raise InputError(problems)
 
 
-def learning_rate(schedule: Schedule, step: int) -> float:
+def learning_rate(schedule: RateSchedule, step: int) -> float:
     """Return the learning rate of one optimizer step.
 
     Args:
@@ -99,7 +99,7 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     return base * _decayed(schedule.decay, step, progress)
 
 
-def rebased(schedule: Schedule, base_learning_rate: float) -> Schedule:
+def rebased(schedule: RateSchedule, base_learning_rate: float) -> RateSchedule:
     """The same course, warm-up and decay, at another base rate: every rate is multiplied by the same factor."""
     factor = base_learning_rate / schedule.base_learning_rate
     warmup_from = min(schedule.warmup_from * factor, base_learning_rate)
@@ -119,7 +119,7 @@ def _decayed(decay: Decay, step: int, progress: float) -> float:
             return float((1 - progress) ** power)
 
 
-def _problems(schedule: Schedule) -> list[tuple[str, str]]:
+def _problems(schedule: RateSchedule) -> list[tuple[str, str]]:
     base, total, warmup = schedule.base_learning_rate, schedule.total_steps, schedule.warmup_steps
     found = []
     if not (math.isfinite(base) and base > 0):
@@ -154,7 +154,7 @@ def _decay_problems(decay: Decay, warmup: int, total: int) -> list[tuple[str, st
     return found
 
 
-def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> Schedule:
+def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> RateSchedule:
     """The learning rate over the steps of a task, from what the job file says in epochs.
 
     Raises:
@@ -169,4 +169,4 @@ def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> Sche
     elif spec.kind == "poly":
         decay = Poly(spec.power)
     warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
-    return Schedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)
+    return RateSchedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.exchange.handover import Handover
-    from hpcmtl.exchange.post import Post
+    from hpcmtl.exchange.handover import PeerTransfer
+    from hpcmtl.exchange.post import ParameterClient
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.results.progress import StepProgress
     from hpcmtl.results.rundir import RunDirectory
-    from hpcmtl.training.checkpoint import Saved
+    from hpcmtl.training.checkpoint import Checkpoint
     from hpcmtl.training.learner import Framework
 
 
@@ -41,9 +41,9 @@ class SessionContext:
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the layer is to stop at the next step boundary.
         orders: what else was ordered for the layer that runs.
-        post: reaches the office where tasks meet that run at the same time; None if no tasks of the job do.
-        handover: what hands artifacts from memory to memory; None where they go through files alone.
-        homes: task that this one needs -> rank of the world that answers for its artifact in memory.
+        parameter_client: reaches the office where tasks meet that run at the same time; None if no tasks of the job do.
+        peer_transfer: what hands artifacts from memory to memory; None where they go through files alone.
+        owners: task that this one needs -> rank of the world that answers for its artifact in memory.
         states: task -> what this rank knows of its newest checkpoint.
         note: tells the ledger of an event with its facts; any thread may call it.
     """
@@ -60,10 +60,10 @@ class SessionContext:
     stop_requested: Callable[[], bool]
     step: int | None = None
     orders: Callable[[], LayerOrders] = LayerOrders
-    post: Post | None = None
-    handover: Handover | None = None
-    homes: Mapping[str, int] = field(default_factory=dict)
-    states: dict[str, Saved] = field(default_factory=dict)
+    parameter_client: ParameterClient | None = None
+    peer_transfer: PeerTransfer | None = None
+    owners: Mapping[str, int] = field(default_factory=dict)
+    states: dict[str, Checkpoint] = field(default_factory=dict)
     note: Callable[..., None] = lambda _event, **_facts: None
 
     def source(self, key: str, reference: str) -> Source:
@@ -108,17 +108,27 @@ class LayerOutcome:
     compression: str = "none"
     reached: int | None = None
 
-    def told(self) -> dict[str, Any]:
-        """What the ledger is told of it; `outcome_told` reads it back."""
-        return {**{name: getattr(self, name) for name in _TOLD}, **self.facts}
+    def to_event(self) -> dict[str, Any]:
+        """What the ledger is told of it; `outcome_from_event` reads it back."""
+        return {**{name: getattr(self, name) for name in _EVENT_FIELDS}, **self.facts}
 
 
-_TOLD = ("steps", "rows", "step_seconds", "seconds", "metrics", "engine", "engine_reason", "compression", "reached")
+_EVENT_FIELDS = (
+    "steps",
+    "rows",
+    "step_seconds",
+    "seconds",
+    "metrics",
+    "engine",
+    "engine_reason",
+    "compression",
+    "reached",
+)
 
 
-def outcome_told(event: Mapping[str, Any]) -> LayerOutcome:
+def outcome_from_event(event: Mapping[str, Any]) -> LayerOutcome:
     """The outcome of a layer, as far as its end in the ledger tells; what earlier versions did not tell is empty."""
-    return LayerOutcome(**{name: event[name] for name in _TOLD if name in event})
+    return LayerOutcome(**{name: event[name] for name in _EVENT_FIELDS if name in event})
 
 
 class Session(Protocol):
@@ -136,7 +146,7 @@ class Session(Protocol):
         """Let go of the group, and of the engine that belongs to it; harmless when called again."""
         ...
 
-    def mover(self) -> Callable[[Communicator, int | None], None] | None:
+    def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
         """What lets a session that was closed go on with another group, after so many steps of the task (collective).
 
         What this rank has built for the task serves again; its state comes from a rank that has it, or a checkpoint.

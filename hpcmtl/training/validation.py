@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.data.batches import Feed
+    from hpcmtl.data.batches import BatchSpec
     from hpcmtl.jobfile.network import Objective
     from hpcmtl.jobfile.schema import Joint, Train
     from hpcmtl.training.learner import Learner
@@ -26,7 +26,7 @@ def validation(
     context: SessionContext,
     task: Train | Joint,
     objectives: tuple[Objective, ...],
-    feed: Feed,
+    spec: BatchSpec,
     learner: Learner,
 ) -> Callable[[int], dict[str, float]] | None:
     """What gives the metrics after an epoch of that number (collective); None if there is nothing to validate."""
@@ -38,15 +38,15 @@ def validation(
     def after(epoch: int) -> dict[str, float]:
         if (epoch + 1) % task.validate_every:
             return {}
-        return _metrics(objectives, _outputs(feed, learner, context.group), context.group)
+        return _metrics(objectives, _outputs(spec, learner, context.group), context.group)
 
     return after
 
 
-def _outputs(feed: Feed, learner: Learner, group: Communicator) -> dict[str, list[np.ndarray]]:  # type: ignore[type-arg]
+def _outputs(spec: BatchSpec, learner: Learner, group: Communicator) -> dict[str, list[np.ndarray]]:  # type: ignore[type-arg]
     """What the network says of this rank's samples, batch by batch, and their targets."""
     outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
-    with sequential_batches(feed.sources, ["val"], feed.batch_size, group.rank, group.size) as batches:
+    with sequential_batches(spec.sources, ["val"], spec.batch_size, group.rank, group.size) as batches:
         for _, arrays in batches:
             for name, array in learner.outputs(arrays[INPUT]).items():
                 outputs.setdefault(name, []).append(array)

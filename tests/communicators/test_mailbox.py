@@ -8,7 +8,7 @@ import pytest
 
 from hpcmtl.communicators import mailbox
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.communicators.mailbox import Silence, next_message
+from hpcmtl.communicators.mailbox import Backoff, next_message
 
 
 class Clock:
@@ -22,11 +22,11 @@ class Clock:
         return self.now
 
 
-def pauses(silence, clock, seconds, longest):
+def pauses(backoff, clock, seconds, longest):
     """The pauses of one who waits for so long."""
     found, end = [], clock.now + seconds
     while clock.now < end:
-        found.append(silence.pause(longest))
+        found.append(backoff.pause(longest))
         clock.now += found[-1]
     return found
 
@@ -34,15 +34,15 @@ def pauses(silence, clock, seconds, longest):
 def test_pauses_grow_with_the_silence(monkeypatch):
     """They double up to the longest, grow to 20 ms as a hundredth of the silence, and begin anew when it ends."""
     monkeypatch.setattr(mailbox, "time", clock := Clock())
-    silence = Silence()
-    first, later = pauses(silence, clock, 0.9, 0.01), pauses(silence, clock, 5.0, 0.01)
+    backoff = Backoff()
+    first, later = pauses(backoff, clock, 0.9, 0.01), pauses(backoff, clock, 5.0, 0.01)
 
     assert first[:8] == pytest.approx([0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.01, 0.01])
     assert set(first[6:]) == {0.01}
     assert later == sorted(later)
     assert later[-1] == 0.02
-    silence.end()
-    assert silence.pause(0.01) == 0.0002
+    backoff.end()
+    assert backoff.pause(0.01) == 0.0002
 
 
 def test_a_silence_lasts_from_call_to_call(monkeypatch):
@@ -55,17 +55,17 @@ def test_a_silence_lasts_from_call_to_call(monkeypatch):
             return self.is_set()
 
     def on_rank(comm):
-        silence, stop, found = Silence(), Stop(), []
+        backoff, stop, found = Backoff(), Stop(), []
         for _ in range(2):
-            assert next_message(comm, stop, 0.1, silence=silence) is None
-            found.append(silence.pause(1.0))
+            assert next_message(comm, stop, 0.1, backoff=backoff) is None
+            found.append(backoff.pause(1.0))
         stop.set()
-        assert next_message(comm, stop, 0.1, silence=silence) is None
-        found.append(silence.pause(1.0))
-        silence.pause(1.0)
+        assert next_message(comm, stop, 0.1, backoff=backoff) is None
+        found.append(backoff.pause(1.0))
+        backoff.pause(1.0)
         comm.isend("word", 0)
-        assert next_message(comm, stop, 0.1, silence=silence).value == "word"
-        return [*found, silence.pause(1.0)]
+        assert next_message(comm, stop, 0.1, backoff=backoff).value == "word"
+        return [*found, backoff.pause(1.0)]
 
     quiet, later, woken, told = run_ranks(1, on_rank)[0]
 

@@ -240,8 +240,8 @@ def check_losses(world: Communicator, name: str) -> None:
         start = learner.state()
         for batch in batches():
             learner.step(dealt(batch, world.rank, world.size), 0.05)
-        mine = learner.drain_losses()
-        nothing_left = learner.drain_losses()
+        mine = learner.collect_losses()
+        nothing_left = learner.collect_losses()
         learner.state()
     total = mine.copy()
     world.Allreduce(total)
@@ -252,7 +252,7 @@ def check_losses(world: Communicator, name: str) -> None:
         losses = []
         for batch in batches():
             learner.step(batch, 0.05)
-            losses.append(learner.drain_losses())
+            losses.append(learner.collect_losses())
         return np.concatenate(losses)
 
     assert nothing_left.shape == (0, 1)

@@ -13,9 +13,9 @@ import numpy as np
 
 from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.communicators.outcome import abort_on_error
-from hpcmtl.exchange.handover import Catalogue, Handover, Listed
+from hpcmtl.exchange.handover import ArrayLocation, ArtifactIndex, PeerTransfer
 from hpcmtl.exchange.redistribute import Block, Rows, dealt
-from hpcmtl.exchange.shelf import Shelf
+from hpcmtl.exchange.shelf import ArtifactCache
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,13 +37,13 @@ class Serving:
     def __init__(self, world: Communicator, limit: int = 1 << 30) -> None:
         self._world = world
         self._control, self._answers = world.dup(), world.dup()
-        self.handover = Handover(self._control, self._answers, Shelf(limit))
+        self.peer_transfer = PeerTransfer(self._control, self._answers, ArtifactCache(limit))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> Handover:
+    def __enter__(self) -> PeerTransfer:
         self._thread.start()
-        return self.handover
+        return self.peer_transfer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -60,92 +60,92 @@ class Serving:
         while not self._stop.is_set():
             message = next_message(self._control, self._stop, 0.01)
             if message is not None:
-                sending += self.handover.serve(message.source, message.value)
+                sending += self.peer_transfer.serve(message.source, message.value)
             sending = [handle for handle in sending if not handle.test()]
         for handle in sending:
             handle.wait()
 
 
-def publish(world: Communicator, handover: Handover, task: str = "a") -> None:
+def publish(world: Communicator, peer_transfer: PeerTransfer, task: str = "a") -> None:
     """All ranks keep their share of the array x, and the last of them answers for it."""
     blocks = dealt(range(world.size), ROWS)
     mine = blocks[world.rank]
-    handover.keep(task, 0, pieces(mine.start, mine.stop))
+    peer_transfer.keep(task, 0, pieces(mine.start, mine.stop))
     if world.rank == world.size - 1:
-        handover.publish(Catalogue(task, {"x": Listed("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
+        peer_transfer.publish(ArtifactIndex(task, {"x": ArrayLocation("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
     world.barrier()
 
 
 def check_all_want_all_at_once(world: Communicator) -> None:
     """Every rank gets every row, several times over, as the ranks please."""
-    with Serving(world) as handover:
-        publish(world, handover)
+    with Serving(world) as peer_transfer:
+        publish(world, peer_transfer)
         for _ in range(1 + world.rank % 3):
-            catalogue = handover.catalogue("a", world.size - 1)
-            assert catalogue is not None
-            found = handover.fetch(catalogue, {"x": [(0, ROWS)]})
+            index = peer_transfer.index("a", world.size - 1)
+            assert index is not None
+            found = peer_transfer.fetch(index, {"x": [(0, ROWS)]})
             assert found is not None
             assert np.array_equal(found["x"], WHOLE)
 
 
 def check_spans(world: Communicator) -> None:
     """A rank gets the rows that it wants, wherever they lie, and no others."""
-    with Serving(world) as handover:
-        publish(world, handover)
-        catalogue = handover.catalogue("a", world.size - 1)
+    with Serving(world) as peer_transfer:
+        publish(world, peer_transfer)
+        index = peer_transfer.index("a", world.size - 1)
         spans = [(7, 9), (1000, ROWS // 2 + 17), (ROWS - 1, ROWS)]
-        found = handover.fetch(catalogue, {"x": spans})
+        found = peer_transfer.fetch(index, {"x": spans})
         for start, stop in spans:
             assert np.array_equal(found["x"][start:stop], WHOLE[start:stop])
 
 
 def check_nobody_waits_for_a_main_thread(world: Communicator) -> None:
     """Rank 0 gets all rows while the main threads of the others wait for it."""
-    with Serving(world) as handover:
-        publish(world, handover)
+    with Serving(world) as peer_transfer:
+        publish(world, peer_transfer)
         if world.rank == 0:
-            found = handover.fetch(handover.catalogue("a", world.size - 1), {"x": [(0, ROWS)]})
+            found = peer_transfer.fetch(peer_transfer.index("a", world.size - 1), {"x": [(0, ROWS)]})
             assert np.array_equal(found["x"], WHOLE)
         world.bcast(None)
 
 
 def check_what_is_not_in_memory(world: Communicator) -> None:
     """An unknown artifact has no catalogue; one that a rank has dropped, or that is too large, is not given in part."""
-    with Serving(world, limit=WHOLE.nbytes) as handover:
-        publish(world, handover)
-        assert handover.catalogue("b", 0) is None
-        catalogue = handover.catalogue("a", world.size - 1)
+    with Serving(world, limit=WHOLE.nbytes) as peer_transfer:
+        publish(world, peer_transfer)
+        assert peer_transfer.index("b", 0) is None
+        index = peer_transfer.index("a", world.size - 1)
         world.barrier()
         if world.rank == world.size - 1:
-            handover.keep("b", 0, pieces(0, ROWS))  # which leaves no room for the rows of a
+            peer_transfer.keep("b", 0, pieces(0, ROWS))  # which leaves no room for the rows of a
         world.barrier()
-        assert handover.fetch(catalogue, {"x": [(0, ROWS)]}) is None
+        assert peer_transfer.fetch(index, {"x": [(0, ROWS)]}) is None
         if world.rank < world.size - 1:
-            assert np.array_equal(handover.fetch(catalogue, {"x": [(0, 5)]})["x"][:5], WHOLE[:5])
-    with Serving(world, limit=WHOLE.nbytes - 1) as handover:
-        publish(world, handover)
-        assert handover.fetch(catalogue, {"x": [(0, ROWS)]}) is None
+            assert np.array_equal(peer_transfer.fetch(index, {"x": [(0, 5)]})["x"][:5], WHOLE[:5])
+    with Serving(world, limit=WHOLE.nbytes - 1) as peer_transfer:
+        publish(world, peer_transfer)
+        assert peer_transfer.fetch(index, {"x": [(0, ROWS)]}) is None
 
 
 def check_what_was_made_again_is_not_mixed_with_what_was_there(world: Communicator) -> None:
     """Who kept rows before they were made again, by other ranks, neither uses nor gives them."""
-    with Serving(world) as handover:
-        publish(world, handover)
-        before = handover.catalogue("a", world.size - 1)
+    with Serving(world) as peer_transfer:
+        publish(world, peer_transfer)
+        before = peer_transfer.index("a", world.size - 1)
         half = ROWS // 2
         if world.rank == 0:  # alone makes the second half again, and the last layer of the artifact was that
-            handover.keep("a", 7, {"x": Rows(half, -WHOLE[half:])})
+            peer_transfer.keep("a", 7, {"x": Rows(half, -WHOLE[half:])})
             old = [Block(b.rank, b.start, min(b.stop, half)) for b in dealt(range(world.size), ROWS) if b.start < half]
             blocks = (*old, Block(0, half, ROWS, 7))
-            handover.publish(Catalogue("a", {"x": Listed("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
+            peer_transfer.publish(ArtifactIndex("a", {"x": ArrayLocation("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))
         world.barrier()
-        again = handover.catalogue("a", 0)
-        found = handover.fetch(again, {"x": [(half, ROWS)]})
+        again = peer_transfer.index("a", 0)
+        found = peer_transfer.fetch(again, {"x": [(half, ROWS)]})
         assert np.array_equal(found["x"][half:], -WHOLE[half:])
         if world.size > 1:
-            found = handover.fetch(again, {"x": [(0, half // world.size)]})
+            found = peer_transfer.fetch(again, {"x": [(0, half // world.size)]})
             assert found is None or np.array_equal(found["x"][: half // world.size], WHOLE[: half // world.size])
-        first = handover.fetch(before, {"x": [(0, ROWS)]})
+        first = peer_transfer.fetch(before, {"x": [(0, ROWS)]})
         assert first is None or np.array_equal(first["x"], WHOLE)
 
 

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hpcmtl.data.batches import Batches, Feed
+from hpcmtl.data.batches import Batches, BatchSpec
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.reader import ArrayReader
 from hpcmtl.data.sources import Source
@@ -19,14 +19,14 @@ IN_MEMORY, FROM_DISC = 1 << 30, 0
 budgets = pytest.mark.parametrize("budget", [IN_MEMORY, FROM_DISC], ids=["memory", "disc"])
 
 
-def feed_of(path, batch_size=16, budget=IN_MEMORY, **more) -> Feed:
+def feed_of(path, batch_size=16, budget=IN_MEMORY, **more) -> BatchSpec:
     """Read the wide samples and their labels."""
-    return Feed((Source("x", path, "wide"), Source("y", path, "label")), batch_size, memory_budget=budget, **more)
+    return BatchSpec((Source("x", path, "wide"), Source("y", path, "label")), batch_size, memory_budget=budget, **more)
 
 
-def read(feed, group_rank=0, group_size=1, cursor=START, until=END) -> list:
+def read(spec, group_rank=0, group_size=1, cursor=START, until=END) -> list:
     """Return all batches of one rank."""
-    with Batches(feed, cursor, until, group_rank, group_size) as batches:
+    with Batches(spec, cursor, until, group_rank, group_size) as batches:
         return list(batches)
 
 

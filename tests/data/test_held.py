@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpcmtl.data.batches import Batches, Feed
+from hpcmtl.data.batches import Batches, BatchSpec
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.hdf5 import describe, write_dataset_file
-from hpcmtl.data.held import HeldFile
+from hpcmtl.data.held import InMemoryFile
 from hpcmtl.data.reader import open_array
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.data.sources import Source, check_sources, selected
@@ -29,17 +29,17 @@ def pair(tmp_path):
     split = (np.arange(SAMPLES) % 5 // 3).astype(np.uint8)
     path = tmp_path / "made.h5"
     write_dataset_file(path, arrays, split)
-    return path, HeldFile(path, arrays, split)
+    return path, InMemoryFile(path, arrays, split)
 
 
 def test_description_and_readers_agree(pair):
     """Names, shapes, dtypes and sizes of splits, blocks and values are those of the file."""
-    path, held = pair
+    path, in_memory = pair
 
-    assert held.description() == describe(path)
-    for name in held.arrays:
+    assert in_memory.description() == describe(path)
+    for name in in_memory.arrays:
         with open_array(path, name) as reader:
-            other = held.reader(name)
+            other = in_memory.reader(name)
             for fact in ("samples", "shape", "dtype", "sample_bytes", "block"):
                 assert getattr(other, fact) == getattr(reader, fact)
             assert other.read(17, 99).tobytes() == reader.read(17, 99).tobytes()
@@ -49,12 +49,12 @@ def test_description_and_readers_agree(pair):
 @pytest.mark.parametrize("budget", [1 << 30, 1000])
 def test_batches_agree(pair, budget):
     """A training gets the same samples in the same order, whether they are kept in memory again or read by blocks."""
-    path, held = pair
+    path, in_memory = pair
     runs = []
-    for each in (None, held):
+    for each in (None, in_memory):
         sources = (Source("input", path, "wide", each), Source("target", path, "label", each))
-        feed = Feed(sources, 64, sample_weights=Source("w", path, "double", each), memory_budget=budget)
-        with Batches(feed, Cursor(0, 0, 3), Cursor(2, 0, 3), 1, 2) as batches:
+        spec = BatchSpec(sources, 64, sample_weights=Source("w", path, "double", each), memory_budget=budget)
+        with Batches(spec, Cursor(0, 0, 3), Cursor(2, 0, 3), 1, 2) as batches:
             runs.append([(b.indices.tobytes(), b.weights.tobytes(), b.arrays["input"].tobytes()) for b in batches])
 
     assert runs[0] == runs[1]
@@ -62,13 +62,13 @@ def test_batches_agree(pair, budget):
 
 def test_sequences_agree_with_the_rows_of_a_share(pair):
     """A rank that has only its own share in memory reads that, and nothing else."""
-    path, held = pair
+    path, in_memory = pair
     numbers = selected([Source("input", path, "wide")], ["val"])
     mine = numbers[len(numbers) // 2 :]
-    part = np.full_like(held.arrays["wide"], np.nan)
-    part[mine[0] : mine[-1] + 1] = held.arrays["wide"][mine[0] : mine[-1] + 1]
+    part = np.full_like(in_memory.arrays["wide"], np.nan)
+    part[mine[0] : mine[-1] + 1] = in_memory.arrays["wide"][mine[0] : mine[-1] + 1]
     runs = []
-    for each in (None, HeldFile(path, {"wide": part}, held.split)):
+    for each in (None, InMemoryFile(path, {"wide": part}, in_memory.split)):
         with sequential_batches([Source("input", path, "wide", each)], ["val"], 50, 1, 2) as batches:
             runs.append([(n.tolist(), arrays["input"].tobytes()) for n, arrays in batches])
 
@@ -77,11 +77,11 @@ def test_sequences_agree_with_the_rows_of_a_share(pair):
 
 def test_files_and_memory_are_checked_against_each_other(pair, tmp_path):
     """Another split, or a dataset that is not there, is refused as it is for files."""
-    path, held = pair
+    path, in_memory = pair
     other = tmp_path / "other.h5"
     write_dataset_file(other, {"y": np.ones(SAMPLES)}, np.zeros(SAMPLES, np.uint8))
 
     with pytest.raises(InputError, match="other.h5: split: differs from that of"):
-        check_sources([Source("input", path, "wide", held), Source("target", other, "y")])
+        check_sources([Source("input", path, "wide", in_memory), Source("target", other, "y")])
     with pytest.raises(InputError, match="no such dataset"):
-        check_sources([Source("input", path, "wode", held)])
+        check_sources([Source("input", path, "wode", in_memory)])

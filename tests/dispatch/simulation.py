@@ -18,8 +18,8 @@ from hpcmtl.dispatch.commands import (
     Release,
     RunLayer,
     StopLayer,
+    StopRequest,
     StopTraining,
-    StopWanted,
 )
 from hpcmtl.dispatch.deadline import Timed, TimeLimit
 from hpcmtl.dispatch.dispatcher import Dispatcher
@@ -32,8 +32,8 @@ from hpcmtl.training.session import LayerOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.history import Past
-    from hpcmtl.dispatch.state import Order, Steersman
+    from hpcmtl.dispatch.history import TaskHistory
+    from hpcmtl.dispatch.state import Coordinator, Order
 
 Case = tuple[TaskGraph, int]
 NEVER = -1
@@ -88,7 +88,7 @@ class Simulation:
         failing: (task, layer) -> places in the group that raise; the other members end the layer well.
         heals_after: failures after which such a layer no longer raises.
         stop_after: reports after which a rank asks for a stop.
-        past: as `Dispatcher` takes it.
+        history: as `Dispatcher` takes it.
         seconds_left: until the time limit; None without one.
         yielding: (task, layer) that is stopped when it runs for the first time, as its task waits for another.
     """
@@ -99,7 +99,7 @@ class Simulation:
     failing: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)
     heals_after: float = math.inf
     stop_after: int = NEVER
-    past: Mapping[str, Past] = field(default_factory=dict)
+    history: Mapping[str, TaskHistory] = field(default_factory=dict)
     seconds_left: float | None = None
     yielding: set[tuple[str, int]] = field(default_factory=set)
     started: list[RunLayer] = field(default_factory=list)
@@ -112,9 +112,9 @@ class Simulation:
         self.ranks = [Rank() for _ in range(ranks)]
         limit = None if self.seconds_left is None else TimeLimit(0.0, self.seconds_left)
         scheduler = scheduler_for(graph, self.plan, limit=limit)
-        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler, self.past)
+        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler, self.history)
         self.now = 0.0
-        self.steersman: Steersman = Timed(self.dispatcher, self.dispatcher, limit) if limit else self.dispatcher
+        self.coordinator: Coordinator = Timed(self.dispatcher, self.dispatcher, limit) if limit else self.dispatcher
         self._stopped: dict[RunLayer, bool] = {}
 
     def record(self, event: str, **fields: Any) -> None:
@@ -130,19 +130,19 @@ class Simulation:
 
     def run(self) -> Simulation:
         """Report in random order until no rank has anything to report."""
-        self.obey(self.steersman.start(self.now))
+        self.obey(self.coordinator.start(self.now))
         for count in itertools.count():
             self.meddle()
             busy = [number for number, rank in enumerate(self.ranks) if rank.inside]
             if count == self.stop_after:
-                asking = StopWanted(self.chance.randrange(len(self.ranks)), "SIGTERM")
-                self.obey(self.steersman.handle(asking, self.now))
+                asking = StopRequest(self.chance.randrange(len(self.ranks)), "SIGTERM")
+                self.obey(self.coordinator.handle(asking, self.now))
             elif busy:
                 self.now += self.chance.random()
                 self.end_layer(self.chance.choice(busy))
             elif not self.dispatcher.ended:  # a task waits to be tried again
                 self.now += 1.0
-                self.obey(self.steersman.check(self.now))
+                self.obey(self.coordinator.check(self.now))
             else:
                 return self
         raise AssertionError
@@ -171,7 +171,7 @@ class Simulation:
             report = LayerDone(number, command.task, command.layer, said, *place, (number,))
             if command.layer == command.layers - 1 and not stopped:
                 rank.held = None
-        orders = self.steersman.handle(report, self.now)
+        orders = self.coordinator.handle(report, self.now)
         state = self.dispatcher.tasks[command.task]
         if state.running is None or state.running.layer != command.layer or not state.running.reported:
             self.yielding.discard((command.task, command.layer))

@@ -139,9 +139,9 @@ def test_a_signal_on_any_rank_stops_all(rank):
         if session.task != "long":
             return False
         if session.world.rank == rank:
-            session.boxes.signal = "SIGTERM"
-            session.boxes.wake.set()
-        return session.boxes.stop_requested.wait(30)
+            session.channels.signal = "SIGTERM"
+            session.channels.wake.set()
+        return session.channels.stop_requested.wait(30)
 
     job = Job(
         graph_of({"short": (1, 3), "long": (5, 3), "after": (1, 1)}, [("short", "long"), ("long", "after")]),
@@ -158,8 +158,8 @@ def test_a_signal_on_any_rank_stops_all(rank):
 
 def test_independent_tasks_run_at_the_same_time():
     """Two tasks on halves of the ranks meet inside their layers, which they can only if both run."""
-    meeting = threading.Barrier(4)
-    job = Job(graph_of({"a": (3, 2), "b": (3, 2)}), 4, lambda session, layer: meeting.wait(30) and None)
+    parameter_exchange = threading.Barrier(4)
+    job = Job(graph_of({"a": (3, 2), "b": (3, 2)}), 4, lambda session, layer: parameter_exchange.wait(30) and None)
 
     assert set(job.run().values()) == {"complete"}
 
@@ -170,7 +170,7 @@ def test_progress_arrives_before_the_end_of_its_layer():
     def run_layer(session, layer):
         if session.group.rank == 0:
             for step in range(3):
-                session.boxes.progress(StepProgress(session.task, layer, 0, None, 1.0, step / 3))
+                session.channels.progress(StepProgress(session.task, layer, 0, None, 1.0, step / 3))
 
     job = Job(graph_of({"a": (4, 2), "b": (4, 1)}), 3, run_layer)
     job.run()
@@ -190,7 +190,7 @@ def test_requests_reach_the_layer_that_runs(tmp_path):
             if session.world.rank == 0:
                 for request in requests:
                     submit(tmp_path, request)
-            orders = session.boxes.layer
+            orders = session.channels.layer
             stopped = orders.stop.wait(30)
             session.group.barrier()
             heard.append(orders.numbered(orders.newest).learning_rate)
@@ -199,9 +199,9 @@ def test_requests_reach_the_layer_that_runs(tmp_path):
         if session.task == "b":
             for request in later if session.world.rank == 0 else ():
                 submit(tmp_path, request)
-            return session.boxes.layer.stop.wait(30)
-        assert not session.boxes.should_stop()
-        assert session.boxes.layer.rate.learning_rate == 0.5
+            return session.channels.layer.stop.wait(30)
+        assert not session.channels.should_stop()
+        assert session.channels.layer.rate.learning_rate == 0.5
         return False
 
     job = Job(graph_of({"a": (3, 2), "b": (2, 2)}), 2, run_layer, "sequential")

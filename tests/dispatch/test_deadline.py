@@ -81,7 +81,7 @@ def test_a_width_of_other_days_is_no_measure():
     simulation = Simulation((graph, 3), seconds_left=100.0)
     state = simulation.dispatcher.tasks["pressed"]
     state.layers_done, state.outcomes = 1, [(4, LayerOutcome(10, 1.0, 10.0, 100.0))]
-    simulation.steersman.start(0.0)
+    simulation.coordinator.start(0.0)
 
     assert state.no_time
     assert state.running is None

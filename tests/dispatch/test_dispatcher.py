@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.dispatch.commands import LayerDone, LayerFailed, Progressed, RunLayer, StopWanted
+from hpcmtl.dispatch.commands import LayerDone, LayerFailed, ProgressReport, RunLayer, StopRequest
 from hpcmtl.dispatch.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS, LATE_SECONDS
 from hpcmtl.dispatch.history import history_of
-from hpcmtl.dispatch.state import HopelessError
+from hpcmtl.dispatch.state import UnrecoverableError
 from hpcmtl.results.progress import StepProgress
 from hpcmtl.taskgraph.graph import TaskGraph
 from hpcmtl.training.session import LayerOutcome
@@ -151,7 +151,7 @@ def test_a_run_that_was_cut_off_anywhere_goes_on(case, policy, chance, stop_afte
     ledger = [{"event": name, **fields} for name, fields in first.events]
     kept = ledger[: data.draw(st.integers(0, len(ledger)))]
     again = (graph, max(ranks - data.draw(st.integers(0, 2)), *(task.min_ranks for task in graph.tasks)))
-    second = Simulation(again, policy, chance, past=history_of(kept).tasks).run()
+    second = Simulation(again, policy, chance, history=history_of(kept).tasks).run()
     done = [(event["task"], event["layer"]) for event in kept if event["event"] == "layer_ended"]
     ends = [event["task"] for event in kept if event["event"] == "task_ended"]
     ends += [fields["task"] for event, fields in second.events if event == "task_ended"]
@@ -171,8 +171,8 @@ def test_other_layers_than_before(cut, begun):
     told += [
         {"event": "layer_ended", "task": "t", "layer": layer, "ranks": 1, "steps": 1, "rows": 1} for layer in range(4)
     ]
-    past = history_of([{**event, "step_seconds": 1.0, "seconds": 1.0} for event in told]).tasks
-    simulation = Simulation((graph_of({"t": (cut, 1)}), 2), past=past).run()
+    history = history_of([{**event, "step_seconds": 1.0, "seconds": 1.0} for event in told]).tasks
+    simulation = Simulation((graph_of({"t": (cut, 1)}), 2), history=history).run()
 
     assert simulation.statuses() == {"t": "complete"}
     assert layers_of(simulation)["t"] == begun
@@ -224,7 +224,7 @@ def test_a_rank_that_fails_alone_is_hopeless_after_the_grace_alone():
 
     assert not simulation.dispatcher.ended
     with pytest.raises(
-        HopelessError, match="rank 2 failed alone in task a, layer 0: ZeroDivisionError: boom; rank 1 cannot"
+        UnrecoverableError, match="rank 2 failed alone in task a, layer 0: ZeroDivisionError: boom; rank 1 cannot"
     ):
         simulation.dispatcher.check(100.0 + GRACE_SECONDS + 0.1)
 
@@ -236,7 +236,7 @@ def test_the_grace_counts_from_the_first_failure():
     simulation.dispatcher.handle(LayerFailed(0, "a", 0, "boom", "", range(3), 1), 0.0)
     simulation.dispatcher.handle(LayerFailed(1, "a", 0, "boom", "", range(3), 1), GRACE_SECONDS)
 
-    with pytest.raises(HopelessError, match="rank 2 cannot"):
+    with pytest.raises(UnrecoverableError, match="rank 2 cannot"):
         simulation.dispatcher.check(GRACE_SECONDS + 0.1)
 
     simulation.dispatcher.handle(LayerFailed(2, "a", 0, "boom", "", range(3), 1), GRACE_SECONDS + 0.2)
@@ -249,8 +249,8 @@ def test_a_second_signal_says_nothing_new():
     """Signals come to many ranks at a time; only the first makes orders."""
     simulation = Simulation((graph_of({"a": (3, 2)}), 2))
     simulation.obey(simulation.dispatcher.start(0.0))
-    first = simulation.dispatcher.handle(StopWanted(1, "SIGTERM"), 1.0)
-    second = simulation.dispatcher.handle(StopWanted(0, "SIGTERM"), 1.1)
+    first = simulation.dispatcher.handle(StopRequest(1, "SIGTERM"), 1.0)
+    second = simulation.dispatcher.handle(StopRequest(0, "SIGTERM"), 1.1)
 
     assert [order.ranks for order in first] == [range(2)]
     assert second == []
@@ -265,7 +265,7 @@ def test_progress_goes_to_the_observer_and_changes_nothing():
     simulation.obey(simulation.dispatcher.start(0.0))
     progress = StepProgress("a", 0, 0, 0.5, 100.0, 0.25)
 
-    assert simulation.dispatcher.handle(Progressed(progress), 1.0) == []
+    assert simulation.dispatcher.handle(ProgressReport(progress), 1.0) == []
     assert seen == [progress]
 
 
@@ -273,7 +273,7 @@ def test_a_silent_layer_is_named_once():
     """A layer that says nothing for long is recorded with the ranks that owe a report; any word puts it off."""
     simulation = Simulation((graph_of({"a": (1, 3)}), 3))
     simulation.obey(simulation.dispatcher.start(0.0))
-    simulation.dispatcher.handle(Progressed(StepProgress("a", 0, 0, None, 1.0, 0.5)), 100.0)
+    simulation.dispatcher.handle(ProgressReport(StepProgress("a", 0, 0, None, 1.0, 0.5)), 100.0)
     simulation.dispatcher.check(LATE_SECONDS + 50)
     early = [fields for event, fields in simulation.events if event == "layer_late"]
     simulation.dispatcher.handle(LayerDone(1, "a", 0, None, range(2), 1, (1,)), 200.0)

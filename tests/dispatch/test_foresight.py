@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.commands import Release
-from hpcmtl.dispatch.foresight import Foresight
+from hpcmtl.dispatch.foresight import RollingHorizonScheduler
 from hpcmtl.dispatch.state import Running, TaskState
 from hpcmtl.layerplan.policies import make_plan
 from hpcmtl.layerplan.speedup import Speedups
@@ -58,7 +58,7 @@ def test_the_plan_is_followed_while_it_comes_true():
     """If layers take what was predicted, tasks start as planned, on as many ranks."""
     graph = TaskGraph((node("trunk"), node("a"), node("b")), (Edge("trunk", "a", "order"), Edge("trunk", "b", "order")))
     plan = make_plan(graph, 4)
-    states, foresight = states_of(plan, graph), Foresight(graph, plan)
+    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
 
     ((state, block),) = foresight.starts(states, 0.0)
     assert (state.plan.name, len(block)) == ("trunk", plan.task("trunk").width)
@@ -74,7 +74,7 @@ def test_ranks_wait_for_an_urgent_task():
     others = node("long", 1, (2, 2)), node("short", 1, (2, 2), passes=1)
     graph = TaskGraph((first, urgent, *others), (Edge("first", "urgent", "order"),))
     plan = make_plan(graph, 4)
-    states, foresight = states_of(plan, graph), Foresight(graph, plan)
+    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
     half = seconds_of(graph, "first", 2) / 2
     begin(states["first"], 0, range(2), 0.0)
     started = {state.plan.name: block for state, block in foresight.starts(states, half)}
@@ -87,7 +87,7 @@ def test_a_group_moves_only_where_that_pays():
     """A task goes on where it is; when the ranks beside it are free for good, it takes them at its next layer."""
     graph = TaskGraph((node("a", 8), node("b", 1, passes=1)), ())
     plan = make_plan(graph, 2, "fixed")
-    foresight, states = Foresight(graph, plan), states_of(plan, graph)
+    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
     states["a"].layers_done, states["a"].held = 2, range(1)
     begin(states["b"], 0, range(1, 2), 0.0)
 
@@ -103,7 +103,7 @@ def test_nearly_done_is_not_moved():
     """What is left of a short task is not worth a new session."""
     graph = TaskGraph((node("a", 8, samples=256, passes=8, parameters=1000),), ())
     plan = make_plan(graph, 2)
-    foresight, states = Foresight(graph, plan), states_of(plan, graph)
+    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
     states["a"].layers_done, states["a"].held = 7, range(1, 2)
 
     ((_, block),) = foresight.starts(states, 0.1)
@@ -114,7 +114,7 @@ def test_predictions_follow_what_layers_take():
     """A layer that took three times as long is a surprise once; the next is predicted so."""
     graph = TaskGraph((node("a"), node("b")), ())
     plan = make_plan(graph, 2)
-    foresight, states = Foresight(graph, plan), states_of(plan, graph)
+    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
     guess = seconds_of(graph, "a", 1)
     told = []
     for layer in range(3):
@@ -147,7 +147,7 @@ def test_the_plan_moves_away_from_a_slow_rank():
     """Of three equal tasks on two ranks, one of which becomes slow, the one that is there moves away when it can."""
     graph = TaskGraph(tuple(node(name, 8, (1, 1)) for name in "abc"), ())
     plan = make_plan(graph, 2)
-    states, foresight = states_of(plan, graph), Foresight(graph, plan)
+    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
     usual = seconds_of(graph, "a", 1)
     now, told = 0.0, {}
     for layer, (name, rank, pace) in enumerate([("a", 0, 1), ("a", 0, 1), ("b", 1, 3), ("b", 1, 3)]):

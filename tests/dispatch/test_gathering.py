@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.dispatch.commands import LayerDone, LayerFailed
-from hpcmtl.dispatch.gathering import FAN, Gathering, above, below
+from hpcmtl.dispatch.gathering import FAN, ReportReduction, above, below
 from hpcmtl.training.session import LayerOutcome
 
 OUTCOME = LayerOutcome(1, 1, 1.0, 1.0)
@@ -25,7 +25,7 @@ def groups(draw):
 def test_everybody_is_heard_once(group):
     """Rank 0 hears of each member that did not fail once, with the outcome, and no rank takes many messages."""
     block, failing, order = group
-    ends = {rank: Gathering(rank) for rank in {0, *block}}
+    ends = {rank: ReportReduction(rank) for rank in {0, *block}}
     heard, came, words = [], Counter(), deque()
     for rank in order:
         if rank in failing:

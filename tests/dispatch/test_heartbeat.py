@@ -1,4 +1,4 @@
-"""Beats of ranks that are threads: who sends to whom, what is known of whom, and nothing is left under way."""
+"""Heartbeats of ranks that are threads: who sends to whom, what is known of whom, and nothing is left under way."""
 
 import time
 from threading import Event
@@ -7,8 +7,8 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.communicators.mailbox import next_message
-from hpcmtl.dispatch.commands import LayerDone, Progressed, RunLayer
-from hpcmtl.dispatch.heartbeat import Beat, Beats, Heart
+from hpcmtl.dispatch.commands import LayerDone, ProgressReport, RunLayer
+from hpcmtl.dispatch.heartbeat import Heartbeat, Heartbeats, HeartbeatSender
 from hpcmtl.results.progress import StepProgress
 
 BEAT = 0.05
@@ -44,14 +44,14 @@ class Counted:
         return self._comm.isend(value, dest, tag)
 
 
-def turn(comm, heart, until):
+def turn(comm, heartbeat, until):
     """Do what a control thread does, until a condition holds."""
     never, end = Event(), time.monotonic() + 20
     while not until() and time.monotonic() < end:
         message = next_message(comm, never, 0.005)
-        if message is not None and isinstance(message.value, Beats):
-            heart.take(message.value, message.source)
-        heart.turn()
+        if message is not None and isinstance(message.value, Heartbeats):
+            heartbeat.take(message.value, message.source)
+        heartbeat.turn()
 
 
 def beat_for(seconds, hosts, asleep=(), first_words=()):
@@ -60,14 +60,14 @@ def beat_for(seconds, hosts, asleep=(), first_words=()):
     def run(world):
         ear = Ear() if world.rank == 0 else None
         comm = Counted(world)
-        heart = Heart(comm, hosts, BEAT, ear)
+        heartbeat = HeartbeatSender(comm, hosts, BEAT, ear)
         for word in first_words if world.rank == 1 else ():
-            heart.note(word)
+            heartbeat.note(word)
         end = time.monotonic() + seconds
         if world.rank in asleep:
             time.sleep(seconds)
-        turn(world, heart, lambda: time.monotonic() > end)
-        heart.stop()
+        turn(world, heartbeat, lambda: time.monotonic() > end)
+        heartbeat.stop()
         world.barrier()
         return ear, comm.sent, world.iprobe()
 
@@ -88,7 +88,7 @@ def test_one_message_a_node():
 
 def test_what_a_rank_is_at():
     """A beat has task, layer and step from what passes by, and nothing after the layer's end."""
-    words = [RunLayer("t", 2, 5, 0, 2), Progressed(StepProgress("t", 2, 0, None, 1.0, 0.5, 40, 8.0))]
+    words = [RunLayer("t", 2, 5, 0, 2), ProgressReport(StepProgress("t", 2, 0, None, 1.0, 0.5, 40, 8.0))]
     (ear, _, _), _ = beat_for(0.3, ["a", "a"], first_words=words)
     (after, _, _), _ = beat_for(0.3, ["a", "a"], first_words=[*words, LayerDone(1, "t", 2, None, range(2), 1, (1,))])
     at = next(beat for beat in ear.beats if beat.rank == 1)
@@ -104,18 +104,18 @@ def test_a_rank_that_sleeps_is_suspect_and_comes_back():
 
     def run(world):
         ear = Ear() if world.rank == 0 else None
-        heart = Heart(world, ["a", "a"], BEAT, ear)
+        heartbeat = HeartbeatSender(world, ["a", "a"], BEAT, ear)
         if ear is not None:
-            heart.take(Beats((Beat(1, 1, 0.0, 0.0, 1, "t", 3),)), 1)
-            heart.note(Progressed(StepProgress("t", 3, 0, None, 1.0, 0.5, 7)))
-            turn(world, heart, lambda: ear.events)
+            heartbeat.take(Heartbeats((Heartbeat(1, 1, 0.0, 0.0, 1, "t", 3),)), 1)
+            heartbeat.note(ProgressReport(StepProgress("t", 3, 0, None, 1.0, 0.5, 7)))
+            turn(world, heartbeat, lambda: ear.events)
             awake.set()
-            turn(world, heart, lambda: len(ear.events) == 2)
+            turn(world, heartbeat, lambda: len(ear.events) == 2)
             seen.set()
         else:
             assert awake.wait(20)
-            turn(world, heart, seen.is_set)
-        heart.stop()
+            turn(world, heartbeat, seen.is_set)
+        heartbeat.stop()
         return ear
 
     (silent, silence), (back, _) = run_ranks(2, run)[0].events

@@ -90,7 +90,7 @@ def test_news_tell_of_decisions_as_a_whole():
     """A task whose next layer starts at once never seems to pause, and news come before the orders."""
     told = []
     simulation = Simulation((graph_of({"a": (3, 1), "b": (1, 1)}, [("a", "b")]), 1))
-    simulation.steersman = simulation.dispatcher = Announcing(
+    simulation.coordinator = simulation.dispatcher = Announcing(
         simulation.dispatcher, simulation.dispatcher, lambda *news: told.append(news)
     )
     simulation.dispatcher.tasks = simulation.dispatcher._dispatcher.tasks

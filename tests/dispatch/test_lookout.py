@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from hpcmtl.dispatch import lookout as lookout_module
-from hpcmtl.dispatch.heartbeat import Beat
-from hpcmtl.dispatch.lookout import Lookout, deputy_of, rank_in_words
+from hpcmtl.dispatch.heartbeat import Heartbeat
+from hpcmtl.dispatch.lookout import HealthMonitor, rank_in_words, standby_monitor_of
 from hpcmtl.launch.facts import born_at
 
 BEAT, LIMIT = 1.0, 2.0
@@ -25,22 +25,22 @@ def process():
         process.kill()
 
 
-def deputy(hosts, beat):
+def standby_monitor(hosts, beat):
     """Rank 1 of such a world, which has heard of rank 0 once; with what it says."""
     events = []
 
     def record(event, **fields):
         events.append((event, fields))
 
-    lookout = Lookout(SimpleNamespace(rank=1, size=len(hosts)), hosts, (BEAT, LIMIT), record, 0.0)
-    lookout.heard([beat], 0.0)
-    return lookout, events
+    monitor = HealthMonitor(SimpleNamespace(rank=1, size=len(hosts)), hosts, (BEAT, LIMIT), record, 0.0)
+    monitor.heard([beat], 0.0)
+    return monitor, events
 
 
-def watch(lookout, begin, end):
+def watch(monitor, begin, end):
     """Look every tenth of a second."""
     for tenths in range(begin, end):
-        lookout.look(tenths / 10)
+        monitor.look(tenths / 10)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def watch(lookout, begin, end):
 )
 def test_deputy(hosts, expected):
     """The deputy is on the node of rank 0 if any other rank is."""
-    assert deputy_of(hosts) == expected
+    assert standby_monitor_of(hosts) == expected
 
 
 def test_rank_0_hangs(process):
     """Rank 0 is suspect after six beats, and is killed once it has been that for as long as is given."""
-    beat = Beat(0, 1, 0.0, 0.0, 1, "t", 3, 7, pid=process.pid, born=born_at(process.pid))
-    lookout, events = deputy(["a", "a"], beat)
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, "t", 3, 7, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], beat)
     kinds = []
     for tenths in range(100):
-        lookout.look(tenths / 10)
+        monitor.look(tenths / 10)
         kinds.append([kind for kind, _ in events])
     hung = events[1][1]
 
@@ -72,9 +72,9 @@ def test_rank_0_hangs(process):
 
 def test_rank_0_is_alone_on_its_node(process):
     """From another node it is named, and left alone: its file system may not answer."""
-    beat = Beat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
-    lookout, events = deputy(["a", "b"], beat)
-    watch(lookout, 0, 600)
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "b"], beat)
+    watch(monitor, 0, 600)
 
     assert [kind for kind, _ in events] == ["rank_suspect"]
     assert process.poll() is None
@@ -84,12 +84,12 @@ def test_a_rank_that_waits_for_its_file_system_is_spared(process, monkeypatch):
     """As long as it does; once it does no more and is silent still, it is killed."""
     waits = [True]
     monkeypatch.setattr(lookout_module, "waits_for_disk", lambda pid: waits[0] and pid == process.pid)
-    beat = Beat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
-    lookout, events = deputy(["a", "a"], beat)
-    watch(lookout, 0, 600)
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], beat)
+    watch(monitor, 0, 600)
     before = [kind for kind, _ in events], process.poll()
     waits[0] = False
-    watch(lookout, 600, 610)
+    watch(monitor, 600, 610)
 
     assert before == (["rank_suspect"], None)
     assert process.wait(10) == -signal.SIGKILL
@@ -97,11 +97,11 @@ def test_a_rank_that_waits_for_its_file_system_is_spared(process, monkeypatch):
 
 def test_a_slow_rank_0_is_left_alone(process):
     """One that beats again in time is back, and nothing else happens."""
-    beat = Beat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
-    lookout, events = deputy(["a", "a"], beat)
-    watch(lookout, 0, 71)
-    lookout.heard([beat], 7.0)
-    watch(lookout, 71, 140)
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], beat)
+    watch(monitor, 0, 71)
+    monitor.heard([beat], 7.0)
+    watch(monitor, 71, 140)
 
     assert [kind for kind, _ in events] == ["rank_suspect", "rank_back", "rank_suspect"]
     assert process.poll() is None

@@ -88,7 +88,7 @@ def test_any_rank_at_any_moment(seed):
             with self.job.lock:
                 self.job.closed.append((self.task, self.world.rank))
 
-        def mover(self):
+        def rebinder(self):
             return None
 
     def run_layer(session, layer):
@@ -109,7 +109,7 @@ def test_too_few_ranks_stop_the_run():
     def run_layer(session, layer):
         if session.world.rank == 2:
             session.world.die()
-        return session.boxes.stop_requested.is_set()
+        return session.channels.stop_requested.is_set()
 
     job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
 
@@ -127,10 +127,10 @@ def test_the_death_of_rank_0_frees_the_others():
 
     job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
     job.run()
-    heirs = [job.boxes[rank].ground.world for rank in (1, 2)]
+    survivors_comm = [job.channels[rank].comms.world for rank in (1, 2)]
 
-    assert [bool(job.boxes[rank].disbanded) for rank in (1, 2)] == [True, True]
-    assert [(world.rank, world.size) for world in heirs] == [(0, 2), (1, 2)]
+    assert [bool(job.channels[rank].abandoned) for rank in (1, 2)] == [True, True]
+    assert [(world.rank, world.size) for world in survivors_comm] == [(0, 2), (1, 2)]
 
 
 def test_who_waits_for_another_task_comes_out():
@@ -140,17 +140,17 @@ def test_who_waits_for_another_task_comes_out():
         if session.task == "b" and layer == 1:
             session.world.die()
         if session.task == "a" and layer == 1:
-            session.boxes.ground.meeting[0].recv()
+            session.channels.comms.parameter_exchange[0].recv()
 
     job = Job(graph_of({"a": (3, 1), "b": (3, 1)}), 3, run_layer, "waves")
     job.meets = True
     job.run()
     (dead,) = (rank for task, layer, rank in job.calls if (task, layer) == ("b", 1))
-    living = [job.boxes[rank] for rank in range(3) if rank != dead]
+    living = [job.channels[rank] for rank in range(3) if rank != dead]
 
     assert dead != 0
-    assert ["exchange parameters" in boxes.disbanded for boxes in living] == [True, True]
-    assert [(boxes.ground.world.rank, boxes.ground.world.size) for boxes in living] == [(0, 2), (1, 2)]
+    assert ["exchange parameters" in channels.abandoned for channels in living] == [True, True]
+    assert [(channels.comms.world.rank, channels.comms.world.size) for channels in living] == [(0, 2), (1, 2)]
 
 
 def test_nothing_is_lost_without_a_death():

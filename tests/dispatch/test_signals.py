@@ -7,24 +7,24 @@ import sys
 import pytest
 
 from hpcmtl.dispatch.commands import EndOfJob
-from hpcmtl.dispatch.mailboxes import Mailboxes
+from hpcmtl.dispatch.mailboxes import ThreadChannels
 from hpcmtl.dispatch.signals import signals_to
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_noted(number):
     """The control thread finds the name of the signal, and afterwards the handler is the one of before."""
-    boxes, before = Mailboxes(), signal.getsignal(number)
-    with signals_to(boxes):
+    channels, before = ThreadChannels(), signal.getsignal(number)
+    with signals_to(channels):
         os.kill(os.getpid(), number)
 
-        assert boxes.signal == signal.Signals(number).name
+        assert channels.signal == signal.Signals(number).name
     assert signal.getsignal(number) is before
 
 
 def report_with_signal(at):
     """Leave a report, with a signal at the given one of the calls that this makes; return whether it came to that."""
-    boxes, calls = Mailboxes(), 0
+    channels, calls = ThreadChannels(), 0
 
     def strike(_frame, _event, _argument):
         nonlocal calls
@@ -32,14 +32,14 @@ def report_with_signal(at):
         if calls == at:
             os.kill(os.getpid(), signal.SIGUSR1)
 
-    with signals_to(boxes):
+    with signals_to(channels):
         sys.setprofile(strike)
         try:
-            boxes.report(EndOfJob())
+            channels.report(EndOfJob())
         finally:
             sys.setprofile(None)
-    assert list(boxes.take_reports()) == [EndOfJob()]
-    return boxes.signal == "SIGUSR1"
+    assert list(channels.take_reports()) == [EndOfJob()]
+    return channels.signal == "SIGUSR1"
 
 
 @pytest.mark.timeout(20)

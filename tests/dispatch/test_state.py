@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from hpcmtl.dispatch.state import TaskState, homes, remake
+from hpcmtl.dispatch.state import TaskState, owners, remake
 
 
 def states():
     """A task that has ended on ranks from 3 on, and another that needs it."""
-    first = TaskState(SimpleNamespace(name="first"), (), layers_done=2, status="complete", home=3)
+    first = TaskState(SimpleNamespace(name="first"), (), layers_done=2, status="complete", owner=3)
     return {"first": first, "second": TaskState(SimpleNamespace(name="second"), ("first",))}
 
 
@@ -17,10 +17,10 @@ def test_homes():
     """Those of the needed tasks that have one."""
     tasks = states()
 
-    assert homes(tasks, tasks["second"]) == (("first", 3),)
-    assert homes(tasks, tasks["first"]) == ()
-    tasks["first"].home = None
-    assert homes(tasks, tasks["second"]) == ()
+    assert owners(tasks, tasks["second"]) == (("first", 3),)
+    assert owners(tasks, tasks["first"]) == ()
+    tasks["first"].owner = None
+    assert owners(tasks, tasks["second"]) == ()
 
 
 def test_a_task_is_made_again_once():
@@ -29,7 +29,7 @@ def test_a_task_is_made_again_once():
     first = tasks["first"]
 
     assert remake(tasks, "first") is first
-    assert (first.status, first.layers_done, first.home) == (None, 1, None)
+    assert (first.status, first.layers_done, first.owner) == (None, 1, None)
     assert remake(tasks, "first") is first
     assert first.layers_done == 1
     first.status, first.layers_done = "complete", 2

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.ageing import SHORTEST_SECONDS
-from hpcmtl.dispatch.commands import SetRate, StopLayer, StopWanted, TakeUp
-from hpcmtl.dispatch.steering import Grown, grow, steer
+from hpcmtl.dispatch.commands import ExtendJob, SetRate, StopLayer, StopRequest
+from hpcmtl.dispatch.steering import ExtendedJob, extend, steer
 from hpcmtl.layerplan.policies import make_plan
 from hpcmtl.results.requests import Request
 from hpcmtl.taskgraph.graph import TaskGraph
@@ -87,7 +87,7 @@ class Steered(Simulation):
         if names > set(self.dispatcher.tasks):
             graph = part_of(self.whole, names)
             plan = make_plan(graph, len(self.ranks), self.policy)
-            answer, orders = grow(self.dispatcher, Grown(plan, graph, TakeUp(names, {}, {}, "")), self.now)
+            answer, orders = extend(self.dispatcher, ExtendedJob(plan, graph, ExtendJob(names, {}, {}, "")), self.now)
             assert answer.accepted or " needs " in answer.message or self.dispatcher.stopping, answer
             self.obey(orders)
         self.dispatcher.expecting = bool(self.coming)
@@ -97,7 +97,7 @@ class Steered(Simulation):
     def obey(self, orders):
         orders = list(orders)
         for order in orders:
-            if isinstance(order.command, TakeUp):
+            if isinstance(order.command, ExtendJob):
                 self.known.update(dict.fromkeys(order.ranks, frozenset(order.command.job)))
         super().obey(orders)
         for number, rank in enumerate(self.ranks):
@@ -323,6 +323,6 @@ def test_a_stop_finds_the_paused():
     assert not simulation.dispatcher.ended
     assert [rank.held for rank in simulation.ranks] == [None, None]
 
-    simulation.obey(simulation.dispatcher.handle(StopWanted(0, "SIGTERM"), 2.0))
+    simulation.obey(simulation.dispatcher.handle(StopRequest(0, "SIGTERM"), 2.0))
 
     assert simulation.dispatcher.ended

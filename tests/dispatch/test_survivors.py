@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.dispatch.commands import Abandon, Release, RunLayer
 from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
-from hpcmtl.dispatch.survivors import kept, left_of, renumbered
+from hpcmtl.dispatch.survivors import intact_block, renumbered, surviving_block
 
 
 @given(st.sets(st.integers(0, 30), min_size=1), st.integers(0, 30), st.integers(0, 12))
 def test_blocks_of_survivors(alive, start, width):
     """What is left of a block is contiguous and has its living ranks in order; it is kept only if all live."""
     survivors, block = tuple(sorted(alive)), range(start, start + width)
-    left = left_of(block, survivors)
+    left = surviving_block(block, survivors)
 
     assert [survivors[rank] for rank in left] == [rank for rank in block if rank in alive]
-    assert kept(block, survivors) == (left if set(block) <= alive else None)
-    assert kept(None, survivors) is None
+    assert intact_block(block, survivors) == (left if set(block) <= alive else None)
+    assert intact_block(None, survivors) is None
 
 
 def test_commands_that_were_not_obeyed():

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.dispatch.suspects import Silence, Watch
+from hpcmtl.dispatch.suspects import FailureDetector, Silence
 from hpcmtl.results.status import PATIENCE
 
 
 def test_a_silent_rank_is_named_once():
     """A rank is suspect after six beats without a word, is named once, and is back with its next word."""
-    watch = Watch([1, 2], 5.0, 100.0)
+    watch = FailureDetector([1, 2], 5.0, 100.0)
     found = []
     for now in range(105, 145, 5):
         watch.heard(2, now)
@@ -24,7 +24,7 @@ def test_a_silent_rank_is_named_once():
 
 def test_who_slept_blames_nobody():
     """A process that was stopped for an hour finds no rank suspect when it goes on, but those that stay silent."""
-    watch = Watch([1], 5.0, 0.0)
+    watch = FailureDetector([1], 5.0, 0.0)
     watch.check(5.0)
 
     assert watch.check(3605.0) == []
@@ -35,7 +35,7 @@ def test_who_slept_blames_nobody():
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), max_size=60))
 def test_names_and_words_alternate(words):
     """Whatever the times of words: a rank is named, is back, is named, and who speaks every beat is never named."""
-    watch, now, named = Watch(range(4), 1.0, 0.0), 0.0, {rank: [] for rank in range(4)}
+    watch, now, named = FailureDetector(range(4), 1.0, 0.0), 0.0, {rank: [] for rank in range(4)}
     for pause, rank in words:
         now += pause
         for heard in {rank, 3}:

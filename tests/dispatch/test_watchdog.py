@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from hpcmtl.dispatch.state import HopelessError
-from hpcmtl.dispatch.watchdog import SECONDS_TO_DIE, Hung, Kill, Watchdog, carry_out
+from hpcmtl.dispatch.state import UnrecoverableError
+from hpcmtl.dispatch.watchdog import SECONDS_TO_DIE, FenceCommand, HungRank, Watchdog, fence
 from hpcmtl.launch.facts import born_at
 
 HOSTS = ["a", "a", "b", "b", "b", "c"]
@@ -24,7 +24,7 @@ def test_named_once_after_the_limit():
     dog = Watchdog(HOSTS, 60.0)
 
     assert dog.look(silent(r3=59.9), 0.0) == []
-    assert dog.look(silent(r3=60.1), 0.2) == [Hung(3, "b", 90.1, 2)]
+    assert dog.look(silent(r3=60.1), 0.2) == [HungRank(3, "b", 90.1, 2)]
     assert dog.look(silent(r3=61.0), 1.1) == []
 
 
@@ -42,13 +42,13 @@ def test_the_first_rank_of_a_node():
     """When the rank that sends for its node is silent, it alone is taken for dead; the next rank is to kill it."""
     dog = Watchdog(HOSTS, 60.0)
 
-    assert dog.look(silent(r2=61.0, r3=61.0, r4=61.0), 0.0) == [Hung(2, "b", 91.0, 3)]
-    assert dog.look(silent(r3=62.0), 1.0) == [Hung(3, "b", 92.0, 2)]
+    assert dog.look(silent(r2=61.0, r3=61.0, r4=61.0), 0.0) == [HungRank(2, "b", 91.0, 3)]
+    assert dog.look(silent(r3=62.0), 1.0) == [HungRank(3, "b", 92.0, 2)]
 
 
 def test_alone_on_its_node():
     """A rank that has a node of its own can be killed by nobody."""
-    assert Watchdog(HOSTS, 60.0).look(silent(r5=61.0), 0.0) == [Hung(5, "c", 91.0, None)]
+    assert Watchdog(HOSTS, 60.0).look(silent(r5=61.0), 0.0) == [HungRank(5, "c", 91.0, None)]
 
 
 def test_never():
@@ -62,7 +62,7 @@ def test_a_process_that_does_not_die():
     dog.look(silent(r3=61.0), 0.0)
 
     assert dog.look(silent(r3=70.0), SECONDS_TO_DIE) == []
-    with pytest.raises(HopelessError, match="rank 3 on b hangs and could not be ended"):
+    with pytest.raises(UnrecoverableError, match="rank 3 on b hangs and could not be ended"):
         dog.look(silent(r3=80.0), SECONDS_TO_DIE + 0.1)
 
 
@@ -71,11 +71,11 @@ def test_the_right_process_is_killed():
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         born = born_at(process.pid)
         os.kill(process.pid, signal.SIGSTOP)
-        spared = carry_out(Kill(1, process.pid, born - 100))
+        spared = fence(FenceCommand(1, process.pid, born - 100))
         alive = process.poll()
-        killed = carry_out(Kill(1, process.pid, born))
+        killed = fence(FenceCommand(1, process.pid, born))
         process.wait(10)
 
     assert (spared, alive) == (False, None)
     assert (killed, process.returncode) == (True, -signal.SIGKILL)
-    assert not carry_out(Kill(1, process.pid, born))
+    assert not fence(FenceCommand(1, process.pid, born))

@@ -6,9 +6,9 @@ from contextlib import suppress
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.dispatch.control import ControlThread
-from hpcmtl.dispatch.desk import Attended, Desk
+from hpcmtl.dispatch.desk import Attended, RequestQueue
 from hpcmtl.dispatch.dispatcher import Dispatcher
-from hpcmtl.dispatch.mailboxes import Mailboxes
+from hpcmtl.dispatch.mailboxes import ThreadChannels
 from hpcmtl.dispatch.scheduler import scheduler_for
 from hpcmtl.dispatch.worker import Worker
 from hpcmtl.errors import InputError, Problem
@@ -29,7 +29,7 @@ class Job:
         self.closed = []  # (task, rank in the world)
         self.events = []
         self.progresses = []
-        self.boxes = {}
+        self.channels = {}
         self.requests = None  # folder of requests
         self.meets = False  # whether tasks meet while they run
 
@@ -51,20 +51,24 @@ class Job:
 
     def _rank(self, world):
         control_comm = world.dup()
-        boxes = self.boxes[world.rank] = Mailboxes()
-        boxes.ground.meeting = (world.dup(),) if self.meets else ()
+        channels = self.channels[world.rank] = ThreadChannels()
+        channels.comms.parameter_exchange = (world.dup(),) if self.meets else ()
         scheduler = scheduler_for(self.graph, self.plan)
         dispatcher = Dispatcher(self.plan, self.graph, self, scheduler) if world.rank == 0 else None
-        desk = Desk(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None
-        control = ControlThread(control_comm, boxes, Attended(dispatcher, desk) if desk else dispatcher)
+        request_queue = (
+            RequestQueue(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None
+        )
+        control = ControlThread(
+            control_comm, channels, Attended(dispatcher, request_queue) if request_queue else dispatcher
+        )
         worker = Worker(
-            world, boxes, lambda command, group, states: self.session(self, command.task, group, (world, boxes))
+            world, channels, lambda command, group, states: self.session(self, command.task, group, (world, channels))
         )
         control.start()
-        worker.work()
+        worker.run()
         control.join()
         with suppress(RankLostError):
-            boxes.ground.world.barrier()
+            channels.comms.world.barrier()
         return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
 
 
@@ -81,7 +85,7 @@ class Talker:
 
     def __init__(self, job, task, group, place):
         self.job, self.task, self.group = job, task, group
-        self.world, self.boxes = place
+        self.world, self.channels = place
         self.group.barrier()
 
     def run_layer(self, layer):
@@ -89,7 +93,7 @@ class Talker:
         with self.job.lock:
             self.job.calls.append((self.task, layer, self.world.rank))
         stopped = bool(self.job.run_layer(self, layer))
-        start = self.boxes.layer.number
+        start = self.channels.layer.number
         assert start > 0
         assert self.group.allgather((self.task, layer, start)) == [(self.task, layer, start)] * self.group.size
         return LayerOutcome(1, 1, 0.0, 0.0, stopped=stopped, reached=layer + 1)
@@ -100,7 +104,7 @@ class Talker:
         with self.job.lock:
             self.job.closed.append((self.task, self.world.rank))
 
-    def mover(self):
+    def rebinder(self):
         """See `Session`."""
         return self._join
 

@@ -114,14 +114,14 @@ def parameters(run, task):
     return read_sealed(run.directory / "artifacts" / f"{task}.h5")[0]
 
 
-def told(run, event, task):
+def events_of(run, event, task):
     """The place of each such event in the ledger, with what it says."""
     return [(n, e) for n, e in enumerate(run.events) if (e["event"], e.get("task")) == (event, task)]
 
 
 def total(run, task, key):
     """Sum over the layers of a task."""
-    return sum(event[key] for kind in ("layer_ended", "layer_stopped") for _, event in told(run, kind, task))
+    return sum(event[key] for kind in ("layer_ended", "layer_stopped") for _, event in events_of(run, kind, task))
 
 
 @pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])
@@ -162,8 +162,8 @@ def test_nothing_stale_equals_sync(run):
 
 def test_the_consumer_trains_beside_its_producer(run):
     """With a rank for each it begins when the producer runs and takes newer versions; on one rank it comes after."""
-    ((producer_end, _),) = told(run, "task_ended", "trunk")
-    begin = told(run, "layer_started", "beside")[0][0]
+    ((producer_end, _),) = events_of(run, "task_ended", "trunk")
+    begin = events_of(run, "layer_started", "beside")[0][0]
     trunk, taken = parameters(run, "trunk"), parameters(run, "beside")
     same = all(
         np.array_equal(taken[name.replace("encoder.", "trunk.")], trunk[name]) for name in trunk if "encoder" in name

@@ -8,7 +8,7 @@ import handover_suite
 import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.exchange.handover import Catalogue, Listed
+from hpcmtl.exchange.handover import ArrayLocation, ArtifactIndex
 from hpcmtl.exchange.redistribute import Block
 
 
@@ -31,9 +31,9 @@ def test_rows_that_a_rank_has_itself_are_not_asked_for():
     """A rank that has all rows asks nobody: nobody would answer here."""
 
     def alone(world):
-        handover = handover_suite.Serving(world, limit=1000).handover
-        handover.keep("a", 0, handover_suite.pieces(0, 10))
-        listed = Listed("x", "<i8", (10, 3), (Block(1, 0, 5), Block(0, 5, 10)))
-        return handover.fetch(Catalogue("a", {"x": listed}), {"x": [(2, 9)]})["x"][2:9].tolist()
+        peer_transfer = handover_suite.Serving(world, limit=1000).peer_transfer
+        peer_transfer.keep("a", 0, handover_suite.pieces(0, 10))
+        listed = ArrayLocation("x", "<i8", (10, 3), (Block(1, 0, 5), Block(0, 5, 10)))
+        return peer_transfer.fetch(ArtifactIndex("a", {"x": listed}), {"x": [(2, 9)]})["x"][2:9].tolist()
 
     assert run_ranks(2, alone) == [handover_suite.WHOLE[2:9].tolist()] * 2

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from hpcmtl.exchange.parcel import Parcel, pack
+from hpcmtl.exchange.parcel import PackedArrays, pack
 
 
 @settings(max_examples=40)
@@ -18,7 +18,7 @@ from hpcmtl.exchange.parcel import Parcel, pack
 def test_packed_arrays_come_out_again(arrays):
     """Names, dtypes, shapes and bits survive the way through one array of bytes, in order."""
     packed = pack(arrays)
-    found = Parcel(packed.listed, packed.buffer.copy()).arrays()
+    found = PackedArrays(packed.layout, packed.buffer.copy()).arrays()
 
     assert list(found) == list(arrays)
     for name, array in arrays.items():

@@ -10,10 +10,10 @@ import pytest
 from hpcmtl.communicators.base import CommunicationError
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.merging import combine, contribution
-from hpcmtl.exchange.office import Ask, Channel, Contribute, Merged, Newest, Office
-from hpcmtl.exchange.post import OfficeThread, Post
+from hpcmtl.exchange.office import AverageReply, ParameterServer, Pull, PullReply, PushForAverage, VersionChannel
+from hpcmtl.exchange.post import ParameterClient, ParameterServerThread
 
-CHANNEL = Channel("p", 1)
+CHANNEL = VersionChannel("p", 1)
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -24,30 +24,30 @@ def test_versions_and_rounds(ranks):
     everyone = [f"t{rank}" for rank in range(ranks)]
 
     def on_rank(world):
-        post, thread = Post(requests := world.dup(), replies := world.dup()), None
+        parameter_client, thread = ParameterClient(requests := world.dup(), replies := world.dup()), None
         if world.rank == 0:
-            thread = OfficeThread(requests, replies, Office({"m": tuple(everyone)}, combine))
+            thread = ParameterServerThread(requests, replies, ParameterServer({"m": tuple(everyone)}, combine))
             thread.start()
             thread.announce([*everyone, "p"], {})
         world.barrier()
         if world.rank == ranks - 1:
             for version in range(50):
                 array = np.full(10_000, version, np.float32)
-                post.publish(CHANNEL, version, {"w": array})
+                parameter_client.publish(CHANNEL, version, {"w": array})
                 array[:] = -1  # it has been copied
-            while not post.publish(CHANNEL, 50, {"w": np.full(10_000, 50, np.float32)}):
+            while not parameter_client.publish(CHANNEL, 50, {"w": np.full(10_000, 50, np.float32)}):
                 pass
-        newest, parcel = post.ask(Ask(CHANNEL, -1, 50))
-        same, nothing = post.ask(Ask(CHANNEL, 50, 0))
+        newest, packed = parameter_client.ask(Pull(CHANNEL, -1, 50))
+        same, nothing = parameter_client.ask(Pull(CHANNEL, 50, 0))
         brought = contribution({"w": np.full(3, float(world.rank))}, weight=1.0)
-        merged, together = post.contribute(Contribute("m", everyone[world.rank]), brought)
-        post.close()
+        merged, together = parameter_client.contribute(PushForAverage("m", everyone[world.rank]), brought)
+        parameter_client.close()
         if thread is not None:
             thread.join()
 
-        assert (newest, same, nothing) == (Newest(50, "running"), Newest(50, "running"), None)
-        assert (parcel.arrays()["w"] == 50).all()
-        assert merged == Merged(tuple(everyone))
+        assert (newest, same, nothing) == (PullReply(50, "running"), PullReply(50, "running"), None)
+        assert (packed.arrays()["w"] == 50).all()
+        assert merged == AverageReply(tuple(everyone))
         if ranks > 1:
             assert (together.arrays()["w"] == (ranks - 1) / 2).all()
 
@@ -60,12 +60,12 @@ def test_a_waiting_rank_is_woken_by_news(caplog, monkeypatch):
     monkeypatch.setattr("hpcmtl.exchange.post.PATIENCE", 1000)  # on a busy machine the office may be slow
 
     def on_rank(world):
-        post = Post(requests := world.dup(), replies := world.dup())
+        parameter_client = ParameterClient(requests := world.dup(), replies := world.dup())
         if world.rank == 1:
-            answer = post.ask(Ask(CHANNEL, -1, 7))
-            post.close()
+            answer = parameter_client.ask(Pull(CHANNEL, -1, 7))
+            parameter_client.close()
             return answer
-        thread = OfficeThread(requests, replies, Office({}, combine))
+        thread = ParameterServerThread(requests, replies, ParameterServer({}, combine))
         thread.announce(["p"], {})
         thread.start()
         said = threading.Event()
@@ -73,11 +73,11 @@ def test_a_waiting_rank_is_woken_by_news(caplog, monkeypatch):
             if "waiting for version 7 of p" in caplog.text:
                 said.set()
         thread.announce([], {})
-        post.close()
+        parameter_client.close()
         thread.join()
         return None
 
-    assert run_ranks(2, on_rank)[1] == (Newest(-1, "paused"), None)
+    assert run_ranks(2, on_rank)[1] == (PullReply(-1, "paused"), None)
 
 
 def test_an_office_without_a_sign_of_life(monkeypatch):
@@ -85,10 +85,10 @@ def test_an_office_without_a_sign_of_life(monkeypatch):
     monkeypatch.setattr("hpcmtl.exchange.post.SECONDS_BETWEEN_WARNINGS", 0.01)
 
     def on_rank(world):
-        post = Post(world.dup(), world.dup())
+        parameter_client = ParameterClient(world.dup(), world.dup())
         if world.rank == 1:
             with pytest.raises(CommunicationError, match=r"rank 1: the office on rank 0 .* for version 7 of p"):
-                post.ask(Ask(CHANNEL, -1, 7))
+                parameter_client.ask(Pull(CHANNEL, -1, 7))
         world.barrier()
 
     run_ranks(2, on_rank)
@@ -100,18 +100,18 @@ def test_a_slow_office_is_not_lost(monkeypatch):
     monkeypatch.setattr("hpcmtl.exchange.post.PATIENCE", 4)
 
     def on_rank(world):
-        post = Post(requests := world.dup(), replies := world.dup())
-        thread = OfficeThread(requests, replies, Office({}, combine)) if world.rank == 0 else None
+        parameter_client = ParameterClient(requests := world.dup(), replies := world.dup())
+        thread = ParameterServerThread(requests, replies, ParameterServer({}, combine)) if world.rank == 0 else None
         if thread is not None:
             thread.announce(["p"], {})
             thread.start()
             threading.Event().wait(2.0)  # longer than the patience
             thread.announce([], {})
-            post.close()
+            parameter_client.close()
             thread.join()
             return None
-        answer = post.ask(Ask(CHANNEL, -1, 7))
-        post.close()
+        answer = parameter_client.ask(Pull(CHANNEL, -1, 7))
+        parameter_client.close()
         return answer
 
-    assert run_ranks(2, on_rank)[1] == (Newest(-1, "paused"), None)
+    assert run_ranks(2, on_rank)[1] == (PullReply(-1, "paused"), None)

@@ -147,7 +147,7 @@ def test_once_in_a_run_directory(tmp_path, armed):
         armed(fault, attempt, rank)
         for task, layer, step in (("parity", 2, 3), ("digit", 2, None), ("digit", 1, 3), ("digit", 2, 3)):
             try:
-                faults.at(task, layer, step)
+                faults.step_point(task, layer, step)
             except faults.OnPurposeError as error:
                 hits.append((attempt, rank, task, layer, step, str(error)))
 
@@ -161,7 +161,7 @@ def test_every_rank_and_attempt(armed):
         for attempt, rank in ((1, 0), (1, 1), (2, 0), (2, 1)):
             armed(fault, attempt, rank)
             try:
-                faults.at("digit", 0)
+                faults.step_point("digit", 0)
             except faults.OnPurposeError:
                 hits.append((fault, attempt, rank))
 
@@ -175,8 +175,8 @@ def test_every_rank_and_attempt(armed):
 
 def test_off(tmp_path):
     """Without the switch, hooks do nothing and cost next to nothing."""
-    faults.at("digit", 0, 0)
-    faults.reach(tmp_path / "results.json", "begun")
+    faults.step_point("digit", 0, 0)
+    faults.file_point(tmp_path / "results.json", "begun")
 
-    assert faults.torn(tmp_path, b"all of it") == b"all of it"
+    assert faults.partial_write(tmp_path, b"all of it") == b"all of it"
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcmtl.jobfile.models import ConvAutoencoder, ConvNet, Mlp, Size
+from hpcmtl.jobfile.models import ConvAutoencoder, ConvNet, Mlp, NetworkSize
 from hpcmtl.jobfile.network import Leaf, Part, Shared, size_of
 
 MLP = Mlp(widths=(5,), outputs=3)
@@ -26,7 +26,7 @@ CODER = ConvAutoencoder(channels=(2, 4), code=3)
 )
 def test_counted_by_hand(network: Leaf | Part, sample: tuple[int, ...], size: tuple[int, int]) -> None:
     """Parameters and multiplications are those of the layers, one by one."""
-    assert size_of(network, sample) == Size(*size)
+    assert size_of(network, sample) == NetworkSize(*size)
 
 
 def test_heads_add_to_their_trunk() -> None:

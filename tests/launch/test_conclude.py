@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.launch.conclude import Attempt, decide
+from hpcmtl.launch.conclude import AttemptOutcome, decide
 
 ALLOWED = {"allowed": 5}
 
@@ -14,26 +14,26 @@ ALLOWED = {"allowed": 5}
 @pytest.mark.parametrize(
     ("attempt", "action", "code", "why"),
     [
-        (Attempt("complete", 0), "end", 0, "complete"),
-        (Attempt("complete", 137, **ALLOWED), "end", 0, "complete"),
-        (Attempt("failed", 1, **ALLOWED), "end", 1, "failed"),
-        (Attempt("failed", 0, **ALLOWED), "end", 1, "failed"),
-        (Attempt("incomplete", 1, **ALLOWED), "end", 1, "incomplete"),
-        (Attempt("stopped", 75, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
-        (Attempt("stopped", 143, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
-        (Attempt("stopped", 75, **ALLOWED, restart="successor"), "successor", 75, "stopped with checkpoints"),
-        (Attempt(None, 0, **ALLOWED), "requeue", 75, r"lost: it left no completion record \(exit code 0\)"),
-        (Attempt(None, 137, **ALLOWED), "requeue", 75, "lost"),
-        (Attempt(None, 75, **ALLOWED), "requeue", 75, "stopped before it began"),
-        (Attempt(None, 0), "end", 1, "lost.*no further attempt was asked for"),
-        (Attempt(None, 137), "end", 137, "lost"),
-        (Attempt(None, 2, **ALLOWED), "end", 2, "refused"),
-        (Attempt(None, 3, **ALLOWED), "end", 3, "refused"),
-        (Attempt("stopped", 75, further=5, **ALLOWED), "end", 75, "all 5 further attempts are used"),
-        (Attempt("stopped", 75, stuck=True, **ALLOWED), "end", 75, "two attempts in a row made no progress"),
-        (Attempt("stopped", 75, ended_by_slurm=True, **ALLOWED), "end", 75, "Slurm has ended the job"),
-        (Attempt("stopped", 75, ended_by_slurm=True, at_limit=True, **ALLOWED), "requeue", 75, "stopped"),
-        (Attempt("stopped", 75, in_slurm=False, **ALLOWED), "end", 75, "hpcmtl resume"),
+        (AttemptOutcome("complete", 0), "end", 0, "complete"),
+        (AttemptOutcome("complete", 137, **ALLOWED), "end", 0, "complete"),
+        (AttemptOutcome("failed", 1, **ALLOWED), "end", 1, "failed"),
+        (AttemptOutcome("failed", 0, **ALLOWED), "end", 1, "failed"),
+        (AttemptOutcome("incomplete", 1, **ALLOWED), "end", 1, "incomplete"),
+        (AttemptOutcome("stopped", 75, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
+        (AttemptOutcome("stopped", 143, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
+        (AttemptOutcome("stopped", 75, **ALLOWED, restart="successor"), "successor", 75, "stopped with checkpoints"),
+        (AttemptOutcome(None, 0, **ALLOWED), "requeue", 75, r"lost: it left no completion record \(exit code 0\)"),
+        (AttemptOutcome(None, 137, **ALLOWED), "requeue", 75, "lost"),
+        (AttemptOutcome(None, 75, **ALLOWED), "requeue", 75, "stopped before it began"),
+        (AttemptOutcome(None, 0), "end", 1, "lost.*no further attempt was asked for"),
+        (AttemptOutcome(None, 137), "end", 137, "lost"),
+        (AttemptOutcome(None, 2, **ALLOWED), "end", 2, "refused"),
+        (AttemptOutcome(None, 3, **ALLOWED), "end", 3, "refused"),
+        (AttemptOutcome("stopped", 75, further=5, **ALLOWED), "end", 75, "all 5 further attempts are used"),
+        (AttemptOutcome("stopped", 75, stuck=True, **ALLOWED), "end", 75, "two attempts in a row made no progress"),
+        (AttemptOutcome("stopped", 75, ended_by_slurm=True, **ALLOWED), "end", 75, "Slurm has ended the job"),
+        (AttemptOutcome("stopped", 75, ended_by_slurm=True, at_limit=True, **ALLOWED), "requeue", 75, "stopped"),
+        (AttemptOutcome("stopped", 75, in_slurm=False, **ALLOWED), "end", 75, "hpcmtl resume"),
     ],
 )
 def test_ends_of_attempts(attempt, action, code, why):
@@ -45,7 +45,7 @@ def test_ends_of_attempts(attempt, action, code, why):
 
 
 ATTEMPTS = st.builds(
-    Attempt,
+    AttemptOutcome,
     record=st.sampled_from([None, "complete", "failed", "incomplete", "stopped"]),
     code=st.integers(0, 255),
     ended_by_slurm=st.booleans(),

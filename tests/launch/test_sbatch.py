@@ -1,4 +1,4 @@
-"""Batch scripts, word by word; delete a golden file to accept a change."""
+"""BatchScript scripts, word by word; delete a golden file to accept a change."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from hpcmtl.errors import InputError
 from hpcmtl.launch.command import launcher
-from hpcmtl.launch.sbatch import Ask, Batch, Piece, ask_for, pieces, render
+from hpcmtl.launch.sbatch import ArrayChunk, BatchScript, ResourceRequest, ask_for, pieces, render
 from hpcmtl.launch.settings import gather
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -35,7 +35,7 @@ def settings(tmp_path, section=None, **options):
 def script(tmp_path, section=None, template="run", directory="/runs/job-1", **options):
     """A script for two nodes."""
     points = [("000", 1), ("001", 2)]
-    batch = Batch(template, "job", Ask(8, 2, 4), Path(directory), points)
+    batch = BatchScript(template, "job", ResourceRequest(8, 2, 4), Path(directory), points)
     return render(batch, settings(tmp_path, section, **options), ["Of a test."])
 
 
@@ -117,14 +117,14 @@ def test_time_to_stop_must_fit_the_limit(tmp_path):
 @pytest.mark.parametrize(
     ("section", "options", "ranks", "ask"),
     [
-        ({}, {}, 4, Ask(4, None, None)),
-        ({}, {}, None, Ask(1, None, None)),
-        ({"ntasks_per_node": 2}, {}, 7, Ask(7, 4, 2)),
-        ({"nodes": 2}, {}, None, Ask(2, 2, None)),
-        ({"nodes": 2, "ntasks_per_node": 4}, {}, None, Ask(8, 2, 4)),
-        ({"nodes": 2, "ntasks_per_node": 4}, {}, 6, Ask(6, 2, 4)),
-        ({"nodes": 2, "ntasks_per_node": 4}, {"nodes": 3}, 6, Ask(12, 3, 4)),
-        ({}, {"nodes": 2}, 6, Ask(6, 2, None)),
+        ({}, {}, 4, ResourceRequest(4, None, None)),
+        ({}, {}, None, ResourceRequest(1, None, None)),
+        ({"ntasks_per_node": 2}, {}, 7, ResourceRequest(7, 4, 2)),
+        ({"nodes": 2}, {}, None, ResourceRequest(2, 2, None)),
+        ({"nodes": 2, "ntasks_per_node": 4}, {}, None, ResourceRequest(8, 2, 4)),
+        ({"nodes": 2, "ntasks_per_node": 4}, {}, 6, ResourceRequest(6, 2, 4)),
+        ({"nodes": 2, "ntasks_per_node": 4}, {"nodes": 3}, 6, ResourceRequest(12, 3, 4)),
+        ({}, {"nodes": 2}, 6, ResourceRequest(6, 2, None)),
     ],
 )
 def test_ranks_and_nodes(tmp_path, section, options, ranks, ask):
@@ -138,7 +138,7 @@ def test_ranks_follow_from_the_cores_of_the_site(tmp_path):
     site.write_text("cores_per_node: 48\nmax_nodes: 4\nmax_time: 1h\n")
     found = settings(tmp_path, {"site": str(site), "cpus_per_task": 4})
 
-    assert ask_for(found, 30) == Ask(30, 3, 12)
+    assert ask_for(found, 30) == ResourceRequest(30, 3, 12)
     with pytest.raises(InputError, match=r"nodes: 5 is more than the 4 of site profile .*site\.yaml \(max_nodes\)"):
         ask_for(found, 60)
     with pytest.raises(InputError, match=r"time: 02:00:00 is more than the 01:00:00 of"):
@@ -157,6 +157,10 @@ def test_sweeps_are_cut_into_arrays():
     """No array is larger than the limit, all points are in one, and each knows where it begins."""
     found = pieces(2500, 1000, 8)
 
-    assert found == [Piece(0, 1000, "0-999%8"), Piece(1000, 1000, "0-999%8"), Piece(2000, 500, "0-499%8")]
+    assert found == [
+        ArrayChunk(0, 1000, "0-999%8"),
+        ArrayChunk(1000, 1000, "0-999%8"),
+        ArrayChunk(2000, 500, "0-499%8"),
+    ]
     assert [piece.arguments for piece in found] == [("0",), ("1000",), ("2000",)]
-    assert pieces(3, None, None) == [Piece(0, 3, "0-2")]
+    assert pieces(3, None, None) == [ArrayChunk(0, 3, "0-2")]

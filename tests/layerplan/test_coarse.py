@@ -9,7 +9,7 @@ from hpcmtl.layerplan import policies
 from hpcmtl.layerplan.allocate import allocate, allocation
 from hpcmtl.layerplan.bounds import lower_bound
 from hpcmtl.layerplan.check import schedule_violations
-from hpcmtl.layerplan.coarse import coarse_packing
+from hpcmtl.layerplan.coarse import bucketed_packing
 from hpcmtl.layerplan.packing import pack
 from hpcmtl.layerplan.policies import plan_problem
 from hpcmtl.layerplan.problem import PlanningProblem
@@ -34,16 +34,16 @@ def bound_of(problem: PlanningProblem) -> float:
     return lower_bound(problem, allocate(problem).prices)
 
 
-@pytest.mark.parametrize("mould", [False, True])
-def test_little_is_lost_by_the_coarse_clock(mould: bool) -> None:
+@pytest.mark.parametrize("moldable_until", [False, True])
+def test_little_is_lost_by_the_coarse_clock(moldable_until: bool) -> None:
     """A packing by ticks is valid, and nearly as short as one that may start tasks at any moment."""
     problem = random_problem(1, 600)
     columns, bound = allocation(problem, allocate(problem), 0, 0.5), bound_of(problem)
-    coarse = coarse_packing(problem, columns, bound)
-    assert coarse is not None
-    plan = coarse(columns, bound if mould else None)
+    bucketed = bucketed_packing(problem, columns, bound)
+    assert bucketed is not None
+    plan = bucketed(columns, bound if moldable_until else None)
     assert schedule_violations(problem, plan) == []
-    assert plan.makespan <= pack(problem, columns, mould=bound if mould else None).makespan * 1.03
+    assert plan.makespan <= pack(problem, columns, moldable_until=bound if moldable_until else None).makespan * 1.03
 
 
 @settings(max_examples=30, deadline=None)
@@ -68,7 +68,7 @@ def test_no_clock_for_tasks_of_no_length() -> None:
     zeros = np.zeros(301, dtype=np.int64)
     names = tuple(f"t{i}" for i in range(301))
     mixed = PlanningProblem(names, times, np.array([1]), Levels(301, edges), 1, zeros, zeros + 1, np.zeros(301))
-    assert coarse_packing(mixed, zeros, 1.0) is not None  # what they add to one long task is little, rounded or not
+    assert bucketed_packing(mixed, zeros, 1.0) is not None  # what they add to one long task is little, rounded or not
     mixed.times[-1] = 0.0
-    assert coarse_packing(mixed, zeros, 1.0) is None
-    assert coarse_packing(chain, np.zeros(300, dtype=np.int64), 0.0) is None
+    assert bucketed_packing(mixed, zeros, 1.0) is None
+    assert bucketed_packing(chain, np.zeros(300, dtype=np.int64), 0.0) is None

@@ -18,7 +18,7 @@ TASKS = TaskGraph(tuple(TaskNode(name, "train", 0, 1, 4, WORK.input_bytes, 2, WO
 
 
 @pytest.mark.parametrize(
-    ("machine", "crowd"),
+    ("machine", "contention"),
     [
         (Machine(), [1, 1, 1, 1]),
         (Machine(cores=2), [1, 1, 1.5, 2]),
@@ -28,20 +28,20 @@ TASKS = TaskGraph(tuple(TaskNode(name, "train", 0, 1, 4, WORK.input_bytes, 2, WO
         (Machine(cores=4, rank_speed=(1.0,) * 4, efficiency=1.0), [1, 1, 1, 1]),
     ],
 )
-def test_crowd(machine, crowd):
+def test_crowd(machine, contention):
     """With a probe from 1 for one rank to what all of a node cost; without one ranks for each core."""
-    assert machine.crowd(WIDTHS) == pytest.approx(crowd)
+    assert machine.contention(WIDTHS) == pytest.approx(contention)
 
 
 @given(st.floats(0.01, 1), st.integers(2, 64), st.integers(0, 1))
 def test_crowd_never_falls(efficiency, ranks, nodes):
     """More ranks of a node never compute faster each, and one alone is as fast as it is."""
     machine = Machine(node=nodes * ranks, rank_speed=(1.0,) * ranks, efficiency=efficiency)
-    crowd = machine.crowd(np.arange(1.0, ranks + 1))
+    contention = machine.contention(np.arange(1.0, ranks + 1))
 
-    assert crowd[0] == 1
-    assert (np.diff(crowd) >= 0).all()
-    assert crowd[-1] == pytest.approx(1 / efficiency)
+    assert contention[0] == 1
+    assert (np.diff(contention) >= 0).all()
+    assert contention[-1] == pytest.approx(1 / efficiency)
 
 
 def test_speeds_that_are_about_even_are_no_rule():

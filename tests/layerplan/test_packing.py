@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcmtl.layerplan.packing import Past, Schedule, pack, pack_next, replay
+from hpcmtl.layerplan.packing import FixedPart, Schedule, pack, pack_next, replay
 from hpcmtl.layerplan.problem import PlanningProblem
 from hpcmtl.taskgraph.levels import Levels
 
@@ -45,10 +45,10 @@ def test_what_comes_next_alone() -> None:
     made = problem([2, 1, 1, 2], [4.0, 3.0, 1.0, 1.0], 2, [(0, 3)])
     columns, nothing = made.allowed.argmax(axis=1), np.zeros(4, dtype=np.bool_)
     nowhere = Schedule(columns, np.zeros(4), np.zeros(4), columns)
-    whole = pack(made, columns, mould=np.inf)
+    whole = pack(made, columns, moldable_until=np.inf)
 
     for most in range(5):
-        some = pack_next(made, columns, np.inf, Past(0.0, nothing, nowhere), most=most)
+        some = pack_next(made, columns, np.inf, FixedPart(0.0, nothing, nowhere), most=most)
         placed = np.isfinite(some.start)
         assert placed.sum() == most
         assert some.start[placed].tolist() == whole.start[placed].tolist()

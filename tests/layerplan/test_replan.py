@@ -14,7 +14,7 @@ from problems import problems
 
 from hpcmtl.errors import InputError
 from hpcmtl.layerplan.check import schedule_violations
-from hpcmtl.layerplan.packing import Past, Schedule
+from hpcmtl.layerplan.packing import FixedPart, Schedule
 from hpcmtl.layerplan.policies import plan_problem
 from hpcmtl.layerplan.problem import PlanningProblem, Rules
 from hpcmtl.layerplan.replan import keep, replan
@@ -27,32 +27,32 @@ def test_the_rest_is_planned_anew(problem: PlanningProblem, moment: float, data:
     """At any moment, with ranks lost that nothing runs on: valid, the past as it was, and not worse than before."""
     with contextlib.suppress(InputError):  # a problem that is not sound has no past
         old, _ = plan_problem(problem)
-        past = Past(now := moment * old.makespan, old.start < now, old)
-        busy = past.started & (old.end > now)
+        fixed = FixedPart(now := moment * old.makespan, old.start < now, old)
+        busy = fixed.started & (old.end > now)
         gone = np.array([data.draw(st.booleans()) for _ in range(problem.ranks)])
         for task in np.flatnonzero(busy):
             gone[old.first_rank[task] : old.first_rank[task] + problem.widths[old.columns[task]]] = False
         after = replace(problem, rules=replace(problem.rules, lost=gone))
-        new = replan(after, old, past)
-        later = ~past.started
+        new = replan(after, old, fixed)
+        later = ~fixed.started
 
-        assert schedule_violations(without_lost_blocks(problem, old, past, gone), new) == []
+        assert schedule_violations(without_lost_blocks(problem, old, fixed, gone), new) == []
         assert (new.start[later] >= now).all()
-        assert (new.start[past.started] == old.start[past.started]).all()
-        assert (new.first_rank[past.started] == old.first_rank[past.started]).all()
-        assert new.makespan <= keep(after, old, past).makespan * (1 + 1e-9)
+        assert (new.start[fixed.started] == old.start[fixed.started]).all()
+        assert (new.first_rank[fixed.started] == old.first_rank[fixed.started]).all()
+        assert new.makespan <= keep(after, old, fixed).makespan * (1 + 1e-9)
         for task in np.flatnonzero(later):
             assert not gone[new.first_rank[task] :][: problem.widths[new.columns[task]]].any()
 
 
-def without_lost_blocks(problem: PlanningProblem, old: Schedule, past: Past, gone: Any) -> PlanningProblem:
+def without_lost_blocks(problem: PlanningProblem, old: Schedule, fixed: FixedPart, gone: Any) -> PlanningProblem:
     """Nobody has to share a block that has run on ranks which are gone."""
     leaders = problem.rules.same_place
     if leaders is None:
         return problem
     widths = problem.widths[old.columns]
     hit = [gone[first : first + width].any() for first, width in zip(old.first_rank, widths, strict=True)]
-    alone = [leader >= 0 and past.started[leader] and hit[leader] for leader in leaders]
+    alone = [leader >= 0 and fixed.started[leader] and hit[leader] for leader in leaders]
     return replace(problem, rules=replace(problem.rules, same_place=np.where(alone, -1, leaders)))
 
 
@@ -69,9 +69,9 @@ def test_fewer_ranks() -> None:
     """When half of the ranks are lost, what is left runs on the other half."""
     problem = row(3, 4)
     old, _ = plan_problem(problem)
-    past = Past(3.0, old.start < 3.0, old)
+    fixed = FixedPart(3.0, old.start < 3.0, old)
     lost = replace(problem, rules=Rules(lost=np.array([True, True, False, False])))
-    new = replan(lost, old, past)
+    new = replan(lost, old, fixed)
 
     assert old.makespan == 9.0
     assert new.makespan == 3.0 + 6.0 + 6.0
@@ -84,7 +84,7 @@ def test_a_late_task() -> None:
     problem = replace(problem, levels=Levels(2, np.empty((0, 2), dtype=np.int64)))
     old = Schedule(np.array([0, 0]), np.array([0.0, 12.0]), np.array([12.0, 24.0]), np.array([0, 0]))
     late = replace(old, end=np.array([100.0, 24.0]))
-    new = replan(problem, old, Past(12.0, np.array([True, False]), late))
+    new = replan(problem, old, FixedPart(12.0, np.array([True, False]), late))
 
     assert (new.start[1], new.first_rank[1]) == (12.0, 1)
 
@@ -95,6 +95,6 @@ def test_no_ranks_left() -> None:
     old, _ = plan_problem(problem)
     dead = replace(problem, rules=Rules(lost=np.array([True, True])))
     with pytest.raises(InputError, match="b: fits nowhere"):
-        replan(dead, old, Past(1.0, old.start < 1.0, old))
+        replan(dead, old, FixedPart(1.0, old.start < 1.0, old))
 
-    assert replan(dead, old, Past(50.0, old.start < 50.0, old)) is old
+    assert replan(dead, old, FixedPart(50.0, old.start < 50.0, old)) is old

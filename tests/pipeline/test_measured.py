@@ -40,7 +40,7 @@ def note(run: RunDirectory, task: str, block: range, outcome: LayerOutcome, even
     """Let a layer run, as the dispatcher notes it."""
     with Ledger(run.ledger_file) as ledger:
         ledger.append("layer_started", task=task, layer=0, layers=2, first_rank=block.start, ranks=len(block))
-        ledger.append(event, task=task, layer=0, ranks=len(block), **{**outcome.told(), "seconds": 2.5})
+        ledger.append(event, task=task, layer=0, ranks=len(block), **{**outcome.to_event(), "seconds": 2.5})
 
 
 def test_layers_that_ended_are_measurements(run: RunDirectory) -> None:

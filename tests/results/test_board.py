@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import SMALL_PLAN
 
-from hpcmtl.results.board import PLANNED, SCALED, Board
+from hpcmtl.results.board import PLANNED, SCALED, JobProgress
 from hpcmtl.results.progress import StepProgress
 
 
 def board(*events):
     """A board that has heard of some events: (seconds, event, fields)."""
-    made = Board.of_plan(SMALL_PLAN)
+    made = JobProgress.of_plan(SMALL_PLAN)
     for at, event, fields in ((0.0, "job_started", {"job": "j", "ranks": 4}), *events):
         made.take(event, fields, at)
     return made
@@ -105,7 +105,7 @@ def test_expected_end():
 
     assert begun.left(1.0) == (100.0, PLANNED)
     assert half.left(80.0) == (pytest.approx(240.0), SCALED)
-    assert Board.of_plan(SMALL_PLAN).left(0.0) is None
+    assert JobProgress.of_plan(SMALL_PLAN).left(0.0) is None
 
 
 def test_a_task_that_came_later():

@@ -57,4 +57,4 @@ def test_the_ledger_is_told_names_of_added_tasks():
     """What a request brings along may be long: of mappings the keys are enough."""
     request = Request("1", "add", "me@here", values={"file": "more.yaml", "tasks": {"a": {"kind": "predict"}}})
 
-    assert request.told()["values"] == {"file": "more.yaml", "tasks": ["a"]}
+    assert request.to_event()["values"] == {"file": "more.yaml", "tasks": ["a"]}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.results.slurmstates import LIVE, STATES, JobWord, Phase, parse_state, sum_up
+from hpcmtl.results.slurmstates import LIVE, STATES, Phase, SlurmJobState, parse_state, sum_up
 
 # As the documentation of Slurm 22.05 names them.
 DOCUMENTED = frozenset(
@@ -38,8 +38,8 @@ def test_every_documented_state_has_a_phase():
 )
 def test_hints(state, hint):
     """What a person can do about a state is said with the job's own ID."""
-    assert hint in JobWord("16", state).hint
-    assert bool(JobWord("16", state).hint) == bool(hint)
+    assert hint in SlurmJobState("16", state).hint
+    assert bool(SlurmJobState("16", state).hint) == bool(hint)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_hints(state, hint):
 )
 def test_reasons_that_do_not_pass(reason, hint):
     """A job that waits in vain says so; squeue writes reasons with spaces, scontrol with underscores."""
-    found = JobWord("16", "PENDING", reason=reason).hint
+    found = SlurmJobState("16", "PENDING", reason=reason).hint
 
     assert hint in found
     assert bool(hint) == bool(found)
@@ -86,7 +86,7 @@ def test_any_text_is_parsed(text):
     assert state == state.upper()
 
 
-@given(st.lists(st.sampled_from([*STATES, "", "NEW"]).map(lambda state: JobWord("1", state)), min_size=1))
+@given(st.lists(st.sampled_from([*STATES, "", "NEW"]).map(lambda state: SlurmJobState("1", state)), min_size=1))
 def test_what_still_does_something_comes_first(words):
     """A live job outweighs all that ended, an end outweighs silence, and unknown is never taken for running."""
     phase = sum_up(words).phase
@@ -99,4 +99,4 @@ def test_what_still_does_something_comes_first(words):
 
 def test_of_several_ends_the_last_counts():
     """The successor's end says how the run ended, not that of the job which it followed."""
-    assert sum_up([JobWord("1", "TIMEOUT"), JobWord("2", "FAILED"), JobWord("3")]).job == "2"
+    assert sum_up([SlurmJobState("1", "TIMEOUT"), SlurmJobState("2", "FAILED"), SlurmJobState("3")]).job == "2"

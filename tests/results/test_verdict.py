@@ -7,32 +7,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.results.slurmstates import STATES, JobWord
-from hpcmtl.results.verdict import EXIT_CODES, Facts, State, judge
+from hpcmtl.results.slurmstates import STATES, SlurmJobState
+from hpcmtl.results.verdict import EXIT_CODES, RunEvidence, VerdictState, diagnose
 
-NEW = Facts(jobs=("16",), since_submission=300.0)  # submitted, and has not begun
-LOST = Facts("running", attempt=1, jobs=("16",), age=200.0)  # began, and is silent
-STOPPED = Facts("stopped", record="stopped", attempt=1, jobs=("16",), age=200.0)
+NEW = RunEvidence(jobs=("16",), since_submission=300.0)  # submitted, and has not begun
+LOST = RunEvidence("running", attempt=1, jobs=("16",), age=200.0)  # began, and is silent
+STOPPED = RunEvidence("stopped", record="stopped", attempt=1, jobs=("16",), age=200.0)
 
 
 def word(state, **more):
     """What Slurm says of job 16."""
-    return JobWord("16", state, "squeue", **more)
+    return SlurmJobState("16", state, "squeue", **more)
 
 
 @pytest.mark.parametrize(
     ("facts", "slurm", "state", "over", "said"),
     [
-        (Facts(age=1.0), None, "preparing", False, "preparing"),
-        (Facts("running", attempt=1, age=1.0), None, "running", False, "running"),
-        (Facts("running", attempt=3, age=1.0), None, "running", False, "attempt 3 running"),
-        (Facts("stopping", attempt=1, age=1.0), None, "stopping", False, "stopping"),
-        (Facts("running", attempt=1, age=200.0), None, "silent", False, "no word for 3 min 20 s: it may have been"),
-        (Facts("running", attempt=1, age=4000.0), None, "died", True, "no word for 1 h 06 min and no completion"),
-        (Facts("complete", "complete", attempt=1), None, "complete", True, "ended: complete"),
-        (Facts("failed", "failed", attempt=2), None, "failed", True, "attempt 2 ended: failed"),
-        (Facts("running", "incomplete", attempt=1), None, "incomplete", True, "ended"),
-        (Facts("stopped", "stopped", attempt=1), None, "stopped", True, "hpcmtl resume RUN"),
+        (RunEvidence(age=1.0), None, "preparing", False, "preparing"),
+        (RunEvidence("running", attempt=1, age=1.0), None, "running", False, "running"),
+        (RunEvidence("running", attempt=3, age=1.0), None, "running", False, "attempt 3 running"),
+        (RunEvidence("stopping", attempt=1, age=1.0), None, "stopping", False, "stopping"),
+        (
+            RunEvidence("running", attempt=1, age=200.0),
+            None,
+            "silent",
+            False,
+            "no word for 3 min 20 s: it may have been",
+        ),
+        (RunEvidence("running", attempt=1, age=4000.0), None, "died", True, "no word for 1 h 06 min and no completion"),
+        (RunEvidence("complete", "complete", attempt=1), None, "complete", True, "ended: complete"),
+        (RunEvidence("failed", "failed", attempt=2), None, "failed", True, "attempt 2 ended: failed"),
+        (RunEvidence("running", "incomplete", attempt=1), None, "incomplete", True, "ended"),
+        (RunEvidence("stopped", "stopped", attempt=1), None, "stopped", True, "hpcmtl resume RUN"),
         (NEW, None, "waiting", False, "submitted 5 min 00 s ago as job 16, and Slurm does not say"),
         (
             NEW,
@@ -75,7 +81,7 @@ def word(state, **more):
 )
 def test_verdicts(facts, slurm, state, over, said):
     """Each combination that is met has its word and its sentence."""
-    verdict = judge(facts, slurm, answered=slurm is not None)
+    verdict = diagnose(facts, slurm, answered=slurm is not None)
 
     assert (verdict.state, verdict.over) == (state, over)
     assert said in verdict.sentence
@@ -86,9 +92,9 @@ def test_verdicts(facts, slurm, state, over, said):
 )
 def test_slurm_that_does_not_answer(facts):
     """Without an answer the verdict is that of the directory alone; if it is an end it is not a sure one."""
-    silent = judge(facts, word(""), answered=False)
+    silent = diagnose(facts, word(""), answered=False)
 
-    assert silent == judge(facts, None)
+    assert silent == diagnose(facts, None)
     assert not (silent.over and silent.sure)
 
 
@@ -102,7 +108,7 @@ def test_a_job_with_an_end_or_a_heartbeat_is_not_asked_for():
 
 
 FACTS = st.builds(
-    Facts,
+    RunEvidence,
     st.sampled_from(["preparing", "running", "stopping", "complete", "failed", "incomplete", "stopped"]),
     st.sampled_from(["", "complete", "failed", "incomplete", "stopped"]),
     st.integers(0, 3),
@@ -118,9 +124,9 @@ WORDS = st.none() | st.builds(word, st.sampled_from([*STATES, "", "NEW"]), exit_
 @given(FACTS, WORDS, st.booleans())
 def test_every_verdict_is_sound(facts, slurm, answered):
     """It is of the closed set, says something, has an exit code when it is over, and 0 only by the run's own record."""
-    verdict = judge(facts, slurm, answered=answered)
+    verdict = diagnose(facts, slurm, answered=answered)
 
-    assert verdict.state in get_args(State)
+    assert verdict.state in get_args(VerdictState)
     assert verdict.sentence
     assert (verdict.exit_code is not None) == verdict.over
     assert not verdict.over or verdict.state in EXIT_CODES

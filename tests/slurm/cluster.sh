@@ -10,8 +10,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=launchers/talk.sh
-. "$here/../../launchers/talk.sh"
+# shellcheck source=launchers/messages.sh
+. "$here/../../launchers/messages.sh"
 
 packages=(slurm-wlm munge libpmix-dev)
 nodes=(n1 n2 n3 n4)

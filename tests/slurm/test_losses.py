@@ -22,7 +22,7 @@ def kill(job, name, **wanted):
 
 
 def kill_daemon(job, node):
-    """Kill the daemon of Open MPI on one node of a job, as the loss of the node does.
+    """FenceCommand the daemon of Open MPI on one node of a job, as the loss of the node does.
 
     Where ranks may outlive others it is two processes, one in the other.
     """

@@ -86,7 +86,7 @@ class Bench:
                 if world.rank in ranks:
                     group = world.create_group(ranks, tag=0)
                     if all(group.allgather(session is not None)):
-                        session.mover()(group, step)
+                        session.rebinder()(group, step)
                     else:
                         context = self.context(task, group, step=step, states=states)
                         session = SESSIONS[self.prepared.job.tasks[task].kind](context)

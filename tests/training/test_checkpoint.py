@@ -13,7 +13,7 @@ from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.sections import Checkpoints
 from hpcmtl.results.rundir import RunDirectory
 from hpcmtl.training import checkpoint
-from hpcmtl.training.checkpoint import KEPT, Checkpointing, Saved
+from hpcmtl.training.checkpoint import KEPT, AsyncCheckpointer, Checkpoint
 
 
 def context_of(tmp_path, group, noted=None, **settings):
@@ -25,7 +25,7 @@ def context_of(tmp_path, group, noted=None, **settings):
 
 def saved(step):
     """A state after so many steps."""
-    return Saved({"weights": np.full(100, step, np.float32)}, {"step": step})
+    return Checkpoint({"weights": np.full(100, step, np.float32)}, {"step": step})
 
 
 def test_the_newest_are_kept(tmp_path):
@@ -33,10 +33,10 @@ def test_the_newest_are_kept(tmp_path):
     noted = []
 
     def on_rank(group):
-        checkpoints = Checkpointing(context_of(tmp_path, group, noted))
+        checkpoints = AsyncCheckpointer(context_of(tmp_path, group, noted))
         for step in (10, 20, 30):
             checkpoints.save(saved(step))
-        checkpoints.settle()
+        checkpoints.flush()
         checkpoints.close()
 
     run_ranks(2, on_rank)
@@ -57,7 +57,7 @@ def test_one_is_due_after_the_interval(tmp_path, monkeypatch):
     (tmp_path / "checkpoints" / "digit").mkdir(parents=True)
 
     def on_rank(group):
-        checkpoints = Checkpointing(context_of(tmp_path, group, interval=5.0))
+        checkpoints = AsyncCheckpointer(context_of(tmp_path, group, interval=5.0))
         early, _ = checkpoints.due(), group.barrier()
         if group.rank == 0:
             clock[0] += 5
@@ -70,7 +70,7 @@ def test_one_is_due_after_the_interval(tmp_path, monkeypatch):
         under_way = checkpoints.due()
         group.barrier()
         written.set()
-        checkpoints.settle()
+        checkpoints.flush()
         after = checkpoints.due()
         checkpoints.close()
         return early, due, under_way, after
@@ -90,12 +90,12 @@ def test_a_write_that_failed_fails_all_ranks(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "seal", full)
 
     def on_rank(group):
-        checkpoints = Checkpointing(context_of(tmp_path, group))
+        checkpoints = AsyncCheckpointer(context_of(tmp_path, group))
         checkpoints.save(saved(10))
         with pytest.raises(OSError, match="No space left"):
             checkpoints.save(saved(20))
         checkpoints.save(saved(30))
-        checkpoints.settle()
+        checkpoints.flush()
 
     with pytest.raises(RankFailedError, match="No space left"):
         run_ranks(2, on_rank)
@@ -106,7 +106,7 @@ def test_closing_says_what_was_not_written(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(checkpoint, "seal", lambda *_: os.open(tmp_path / "no" / "where", os.O_RDONLY))
 
     def on_rank(group):
-        checkpoints = Checkpointing(context_of(tmp_path, group))
+        checkpoints = AsyncCheckpointer(context_of(tmp_path, group))
         checkpoints.save(saved(10))
         checkpoints.close()
 

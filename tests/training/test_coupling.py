@@ -9,10 +9,10 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.merging import combine
-from hpcmtl.exchange.office import Office
-from hpcmtl.exchange.post import OfficeThread, Post
+from hpcmtl.exchange.office import ParameterServer
+from hpcmtl.exchange.post import ParameterClient, ParameterServerThread
 from hpcmtl.exchange.store import DamagedArtifactError, read_sealed
-from hpcmtl.training.coupling import FINAL, Boundary
+from hpcmtl.training.coupling import FINAL, SyncPoint
 from hpcmtl.training.tasks import SESSIONS
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,18 +30,18 @@ def side_by_side(bench, on_rank, ranks=2):
     """Call `on_rank(world, post, announce, open_session)` on ranks with an office; return what it gives."""
 
     def run(world):
-        post = Post(requests := world.dup(), replies := world.dup())
-        office = Office({name: each.tasks for name, each in bench.prepared.job.merge.items()}, combine)
-        thread = OfficeThread(requests, replies, office) if world.rank == 0 else None
+        parameter_client = ParameterClient(requests := world.dup(), replies := world.dup())
+        server = ParameterServer({name: each.tasks for name, each in bench.prepared.job.merge.items()}, combine)
+        thread = ParameterServerThread(requests, replies, server) if world.rank == 0 else None
         if thread is not None:
             thread.start()
 
         def open_session(name, members):
             group = world.create_group(members, tag=0)
-            return SESSIONS["train"](bench.context(name, group, post=post))
+            return SESSIONS["train"](bench.context(name, group, parameter_client=parameter_client))
 
         result = on_rank(world, thread and thread.announce, open_session)
-        post.close()
+        parameter_client.close()
         if thread is not None:
             thread.join()
         return result
@@ -174,7 +174,7 @@ def test_members_on_groups_of_their_own(bench, task, how):
 
 def test_clocks():
     """A clock ticks at multiples of its steps, or where layers meet, and shows how often it has."""
-    steps = [Boundary(step, step // 4, between_layers=step % 4 == 0, last=False) for step in range(9)]
+    steps = [SyncPoint(step, step // 4, between_layers=step % 4 == 0, last=False) for step in range(9)]
 
     assert [at.clock(3) for at in steps] == [0, None, None, 1, None, None, 2, None, None]
     assert [at.clock("layer") for at in steps] == [0, None, None, None, 1, None, None, None, 2]

@@ -34,14 +34,14 @@ def run_all(made, limit):
 
     def on_rank(world):
         told = defaultdict(dict)
-        with handover_suite.Serving(world, limit) as handover:
+        with handover_suite.Serving(world, limit) as peer_transfer:
             for task, ranks in PLACES.items():
                 world.barrier()
                 if world.rank not in ranks:
                     continue
-                homes = {need: PLACES[need][0] for need in made.prepared.job.tasks[task].needs}
+                owners = {need: PLACES[need][0] for need in made.prepared.job.tasks[task].needs}
                 group = world.create_group(ranks, tag=0)
-                context = made.context(task, group, handover=handover, homes=homes)
+                context = made.context(task, group, peer_transfer=peer_transfer, owners=owners)
                 session = SESSIONS[context.job.tasks[task].kind](context)
                 for layer in range(made.layers):
                     outcome = session.run_layer(layer)

@@ -15,8 +15,8 @@ from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
-from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, Piece, run_steps
-from hpcmtl.training.schedule import Cosine, Schedule, learning_rate, rebased
+from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
+from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebased
 
 
 class Recorder:
@@ -30,7 +30,7 @@ class Recorder:
         self.rates.append(rate)
         self.seen.append(int(batch.inputs[0]))
 
-    def drain_losses(self, in_flight=0):
+    def collect_losses(self, in_flight=0):
         known = max(len(self.seen) - in_flight, self.drained)
         rows = [self.losses(step) for step in self.seen[self.drained : known]]
         self.drained = known
@@ -47,9 +47,9 @@ class Slow(Recorder):
         self.clock += 1.25
 
 
-def piece(start, stop, per_epoch=10, objectives=("main",)):
+def step_range(start, stop, per_epoch=10, objectives=("main",)):
     """A piece of a task `digits` with a cosine schedule over 1000 steps."""
-    return Piece("digits", 3, start, stop, per_epoch, objectives, 32, Schedule(0.1, 1000, decay=Cosine()))
+    return StepRange("digits", 3, start, stop, per_epoch, objectives, 32, RateSchedule(0.1, 1000, decay=Cosine()))
 
 
 def fed(work):
@@ -70,7 +70,7 @@ def run(group, work, losses=lambda _step: [1.0], stop=lambda: False):
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_every_step_is_taken_once_with_its_rate(ranks):
     """In order, from the piece's first to its last, at the rate that the schedule has for it."""
-    work = piece(13, 47)
+    work = step_range(13, 47)
     results = run_ranks(ranks, run, work)
 
     for trained, learner, _, epochs in results:
@@ -82,7 +82,7 @@ def test_every_step_is_taken_once_with_its_rate(ranks):
 
 def test_a_rate_is_taken_at_one_step_by_all():
     """Ranks hear of another learning rate at different meetings; all go on with it once the last has heard."""
-    work = piece(0, 600, per_epoch=1000)
+    work = step_range(0, 600, per_epoch=1000)
 
     def hear_late(group):
         learner, taken = Recorder(lambda _step: [1.0]), []
@@ -107,7 +107,7 @@ def test_a_rate_is_taken_at_one_step_by_all():
 
 def test_losses_are_added_over_ranks_and_averaged_over_the_epoch():
     """Each rank has its share of the mean loss of a step; the result is the mean over the last epoch's steps."""
-    work = piece(10, 35, objectives=("digit", "parity"))
+    work = step_range(10, 35, objectives=("digit", "parity"))
     results = run_ranks(3, run, work, lambda step: [step, 2.0])
 
     for trained, *_ in results:
@@ -116,7 +116,7 @@ def test_losses_are_added_over_ranks_and_averaged_over_the_epoch():
 
 def test_only_the_first_rank_reports():
     """What it tells: task, layer, epoch, newest known loss of all objectives, and how much of the layer is done."""
-    work = piece(10, 35, objectives=("digit", "parity"))
+    work = step_range(10, 35, objectives=("digit", "parity"))
     (_, _, reports, _), (_, _, silence, _) = run_ranks(2, run, work, lambda _step: [1.0, 2.0])
 
     assert silence == []
@@ -130,7 +130,7 @@ def test_only_the_first_rank_reports():
 
 def test_agreements_are_not_at_every_step():
     """Quick steps cost no message but the gradients: ranks meet after the first, then after up to 200."""
-    work = piece(0, 500, per_epoch=1000)
+    work = step_range(0, 500, per_epoch=1000)
     (_, _, reports, _), _ = run_ranks(2, run, work)
     steps = [round(report.fraction * 500) for report in reports]
 
@@ -148,7 +148,7 @@ def test_agreements_follow_the_slowest_rank(monkeypatch):
         learner = Slow(lambda _step: [1.0]) if group.rank == 1 else Recorder(lambda _step: [1.0])
         clocks[group.rank] = learner
         reports = []
-        work = piece(0, 20, per_epoch=1000)
+        work = step_range(0, 20, per_epoch=1000)
         run_steps(learner, fed(work), work, group, Hooks(reports.append, lambda: False))
         return reports
 
@@ -173,7 +173,7 @@ def test_agreements_follow_the_slowest_rank(monkeypatch):
 )
 def test_a_loss_that_is_not_finite_fails_all_ranks(ranks, bad_rank, bad_step, value, data):
     """One rank alone has a NaN or Inf: all raise the same error, with task, layer, step, epoch and objective."""
-    work = piece(0, 40, objectives=("digit", "parity"))
+    work = step_range(0, 40, objectives=("digit", "parity"))
     bad_rank %= ranks
     also = data.draw(st.integers(bad_step, 39))  # what follows the first is not what is told
 
@@ -204,7 +204,7 @@ def test_one_wish_to_stop_stops_all_at_the_same_step():
             asked.append(step == 25 and group.rank == asked_rank)
             return [1.0]
 
-        return run(group, piece(0, 400), losses, lambda: any(asked))
+        return run(group, step_range(0, 400), losses, lambda: any(asked))
 
     for ranks, asked_rank in [(1, 0), (2, 1), (3, 1)]:
         results = run_ranks(ranks, stopping, asked_rank)
@@ -219,8 +219,8 @@ def test_one_wish_to_stop_stops_all_at_the_same_step():
 
 def test_a_wish_to_stop_at_the_end_is_not_a_stop():
     """The layer is complete: it is for the dispatcher to start no other."""
-    trained, *_ = run_ranks(1, run, piece(0, 5), lambda _step: [1.0], lambda: True)[0]
-    whole, *_ = run_ranks(1, run, piece(0, 1), lambda _step: [1.0], lambda: True)[0]
+    trained, *_ = run_ranks(1, run, step_range(0, 5), lambda _step: [1.0], lambda: True)[0]
+    whole, *_ = run_ranks(1, run, step_range(0, 1), lambda _step: [1.0], lambda: True)[0]
 
     assert (trained.next_step, trained.stopped) == (1, True)
     assert (whole.next_step, whole.stopped) == (1, False)
@@ -228,7 +228,7 @@ def test_a_wish_to_stop_at_the_end_is_not_a_stop():
 
 def test_a_layer_without_steps_is_complete():
     """A layer that is run again after its end takes no step and keeps its place."""
-    trained, learner, reports, epochs = run_ranks(1, run, piece(20, 20))[0]
+    trained, learner, reports, epochs = run_ranks(1, run, step_range(20, 20))[0]
 
     assert (trained.next_step, trained.stopped, trained.losses) == (20, False, {})
     assert (learner.seen, reports, epochs) == ([], [], [])
@@ -243,7 +243,7 @@ def test_an_error_of_one_rank_ends_the_others():
                 raise ZeroDivisionError("in user code")
             return [1.0]
 
-        run(group, piece(0, 40), losses)
+        run(group, step_range(0, 40), losses)
 
     with pytest.raises(RankFailedError, match="rank 1 of 2 raised ZeroDivisionError: in user code"):
         run_ranks(2, failing)
@@ -256,7 +256,7 @@ def test_a_real_learner_that_diverges(ranks):
     def diverging(group):
         with suite.opened("local" if group.size == 1 else "kvstore", group) as engine:
             learner = suite.learner_on(group, engine)
-            work = piece(0, len(suite.BATCHES), per_epoch=len(suite.BATCHES))
+            work = step_range(0, len(suite.BATCHES), per_epoch=len(suite.BATCHES))
             batches = [real(batch, group, step) for step, batch in enumerate(suite.batches())]
             with pytest.raises(TaskFailedError) as error:
                 run_steps(learner, batches, work, group, Hooks(lambda _p: None, lambda: False))
@@ -284,8 +284,8 @@ def test_a_real_learner_trains(ranks):
             learner.load_state(start)
             hooks = Hooks(lambda _progress: None, lambda: False)
             batches = [real(group, step) for step in range(60)]
-            first = run_steps(learner, batches[:20], piece(0, 20, per_epoch=20), group, hooks)
-            last = run_steps(learner, batches[20:], piece(20, 60, per_epoch=20), group, hooks)
+            first = run_steps(learner, batches[:20], step_range(0, 20, per_epoch=20), group, hooks)
+            last = run_steps(learner, batches[20:], step_range(20, 60, per_epoch=20), group, hooks)
         return first.losses["main"], last.losses["main"]
 
     def real(group, step):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.errors import InputError
-from hpcmtl.training.schedule import Constant, Cosine, Poly, Schedule, Step, learning_rate
+from hpcmtl.training.schedule import Constant, Cosine, Poly, RateSchedule, Step, learning_rate
 
 
 @st.composite
@@ -25,7 +25,7 @@ def schedules(draw):
     if total - warmup > 1:
         steps = st.lists(st.integers(warmup + 1, total - 1), min_size=1, max_size=4, unique=True)
         decays.append(st.builds(Step, steps.map(lambda s: tuple(sorted(s))), st.floats(0.01, 1)))
-    return Schedule(base, total, warmup, draw(st.floats(0, 1)) * base, draw(st.one_of(decays)))
+    return RateSchedule(base, total, warmup, draw(st.floats(0, 1)) * base, draw(st.one_of(decays)))
 
 
 def rates(schedule):
@@ -68,7 +68,7 @@ def test_the_last_rate_stays_past_the_end(schedule, more):
 
 def test_cosine_boundaries():
     """The base rate at the start, the mean half way, the final fraction at the end."""
-    schedule = Schedule(0.4, 110, warmup_steps=10, warmup_from=0.1, decay=Cosine(final_fraction=0.5))
+    schedule = RateSchedule(0.4, 110, warmup_steps=10, warmup_from=0.1, decay=Cosine(final_fraction=0.5))
 
     assert learning_rate(schedule, 0) == 0.1
     assert learning_rate(schedule, 5) == pytest.approx(0.25)
@@ -79,7 +79,7 @@ def test_cosine_boundaries():
 
 def test_poly_boundaries():
     """Power 1 is a straight line to zero, power 2 a parabola."""
-    line, parabola = Schedule(1.0, 100, decay=Poly()), Schedule(1.0, 100, decay=Poly(2.0))
+    line, parabola = RateSchedule(1.0, 100, decay=Poly()), RateSchedule(1.0, 100, decay=Poly(2.0))
 
     assert [learning_rate(line, step) for step in (0, 25, 100)] == [1.0, 0.75, 0.0]
     assert learning_rate(parabola, 50) == 0.25
@@ -87,33 +87,33 @@ def test_poly_boundaries():
 
 def test_the_rate_drops_at_the_milestone_itself():
     """A milestone is the first step with the new rate, and each one multiplies."""
-    schedule = Schedule(1.0, 100, warmup_steps=2, decay=Step((30, 60), factor=0.5))
+    schedule = RateSchedule(1.0, 100, warmup_steps=2, decay=Step((30, 60), factor=0.5))
 
     assert [learning_rate(schedule, step) for step in (29, 30, 59, 60, 99)] == [1.0, 0.5, 0.5, 0.25, 0.25]
 
 
 def test_constant_is_constant():
     """Without warm-up and decay each step has the base rate."""
-    assert set(rates(Schedule(0.01, 20))) == {0.01}
+    assert set(rates(RateSchedule(0.01, 20))) == {0.01}
 
 
 @pytest.mark.parametrize(
     ("make", "key"),
     [
-        (lambda: Schedule(0.0, 10), "schedule.base_learning_rate"),
-        (lambda: Schedule(math.nan, 10), "schedule.base_learning_rate"),
-        (lambda: Schedule(0.1, 0), "schedule.total_steps"),
-        (lambda: Schedule(0.1, 10, warmup_steps=10), "schedule.warmup_steps"),
-        (lambda: Schedule(0.1, 10, warmup_steps=-1), "schedule.warmup_steps"),
-        (lambda: Schedule(0.1, 10, warmup_steps=2, warmup_from=0.2), "schedule.warmup_from"),
-        (lambda: Schedule(0.1, 10, decay=Step(())), "schedule.milestones"),
-        (lambda: Schedule(0.1, 10, decay=Step((5, 5))), "schedule.milestones"),
-        (lambda: Schedule(0.1, 10, decay=Step((10,))), "schedule.milestones"),
-        (lambda: Schedule(0.1, 10, warmup_steps=5, decay=Step((5,))), "schedule.milestones"),
-        (lambda: Schedule(0.1, 10, decay=Step((5,), factor=0.0)), "schedule.factor"),
-        (lambda: Schedule(0.1, 10, decay=Cosine(1.5)), "schedule.final_fraction"),
-        (lambda: Schedule(0.1, 10, decay=Poly(0.0)), "schedule.power"),
-        (lambda: Schedule(0.1, 10, decay=Poly(math.nan)), "schedule.power"),
+        (lambda: RateSchedule(0.0, 10), "schedule.base_learning_rate"),
+        (lambda: RateSchedule(math.nan, 10), "schedule.base_learning_rate"),
+        (lambda: RateSchedule(0.1, 0), "schedule.total_steps"),
+        (lambda: RateSchedule(0.1, 10, warmup_steps=10), "schedule.warmup_steps"),
+        (lambda: RateSchedule(0.1, 10, warmup_steps=-1), "schedule.warmup_steps"),
+        (lambda: RateSchedule(0.1, 10, warmup_steps=2, warmup_from=0.2), "schedule.warmup_from"),
+        (lambda: RateSchedule(0.1, 10, decay=Step(())), "schedule.milestones"),
+        (lambda: RateSchedule(0.1, 10, decay=Step((5, 5))), "schedule.milestones"),
+        (lambda: RateSchedule(0.1, 10, decay=Step((10,))), "schedule.milestones"),
+        (lambda: RateSchedule(0.1, 10, warmup_steps=5, decay=Step((5,))), "schedule.milestones"),
+        (lambda: RateSchedule(0.1, 10, decay=Step((5,), factor=0.0)), "schedule.factor"),
+        (lambda: RateSchedule(0.1, 10, decay=Cosine(1.5)), "schedule.final_fraction"),
+        (lambda: RateSchedule(0.1, 10, decay=Poly(0.0)), "schedule.power"),
+        (lambda: RateSchedule(0.1, 10, decay=Poly(math.nan)), "schedule.power"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(make, key):
@@ -127,7 +127,7 @@ def test_numbers_that_cannot_be_are_refused(make, key):
 def test_all_wrong_numbers_are_told_at_once():
     """One look at the message is enough to mend them all."""
     with pytest.raises(InputError) as error:
-        Schedule(-1.0, 10, warmup_steps=20, decay=Step((50,), factor=2.0))
+        RateSchedule(-1.0, 10, warmup_steps=20, decay=Step((50,), factor=2.0))
 
     assert [problem.where.removeprefix("schedule.") for problem in error.value.problems] == [
         "base_learning_rate",
@@ -141,4 +141,4 @@ def test_all_wrong_numbers_are_told_at_once():
 def test_a_negative_step_is_a_bug_of_the_caller():
     """It is not silently taken for step 0."""
     with pytest.raises(ValueError, match="counted from 0, found -1"):
-        learning_rate(Schedule(0.1, 10), -1)
+        learning_rate(RateSchedule(0.1, 10), -1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import Problem
 from hpcmtl.jobfile.coupling import live_needs
-from hpcmtl.jobfile.network import network_of, takeovers_of
+from hpcmtl.jobfile.network import network_of, parameter_mappings
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.training.gluon.learner import GluonNetwork
 
@@ -47,10 +47,10 @@ def _renewing_nothing(job: Job, name: str, arrays: Mapping[str, Array]) -> Itera
     task, own = job.tasks[name], _shapes(job, name, arrays)
     assert isinstance(task, Train | Joint)
     frozen = {each for pattern in task.freeze for each in _matching(own or {}, pattern)}
-    for takeover in takeovers_of(task):
-        theirs = _shapes(job, takeover.producer, arrays) if takeover.producer in live_needs(job, name) else None
-        if own is not None and theirs is not None and frozen.isdisjoint({takeover.target(each) for each in theirs}):
-            text = f"`freeze` matches nothing that is taken from {takeover.producer}: no version would be used"
+    for mapping in parameter_mappings(task):
+        theirs = _shapes(job, mapping.producer, arrays) if mapping.producer in live_needs(job, name) else None
+        if own is not None and theirs is not None and frozen.isdisjoint({mapping.target(each) for each in theirs}):
+            text = f"`freeze` matches nothing that is taken from {mapping.producer}: no version would be used"
             yield Problem(f"tasks.{name}.freeze", f"{text}; frozen are {', '.join(sorted(frozen))}")
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.models import Shape
-    from hpcmtl.jobfile.network import Network, Objective
+    from hpcmtl.jobfile.network import NetworkDescription, Objective
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
     from hpcmtl.training.gluon.engines.base import Engine
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class GluonFramework:
     """Makes Gluon networks and learners; see `Framework`."""
 
-    def network(self, network: Network, sample: Shape, names: tuple[str, ...]) -> GluonNetwork:
+    def network(self, network: NetworkDescription, sample: Shape, names: tuple[str, ...]) -> GluonNetwork:
         """See `Framework`."""
         return GluonNetwork(network, sample, names, seed=0)
 
@@ -56,7 +56,7 @@ class GluonFramework:
 
     def learner(
         self,
-        network: tuple[Network, Shape],
+        network: tuple[NetworkDescription, Shape],
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         group: Communicator,

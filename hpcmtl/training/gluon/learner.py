@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.models import Shape
-    from hpcmtl.jobfile.network import Network, Objective, Takeover
+    from hpcmtl.jobfile.network import NetworkDescription, Objective, ParameterMapping
     from hpcmtl.training.gluon.engines.base import Engine
     from hpcmtl.training.gluon.engines.select import Choice
     from hpcmtl.training.learner import Arrays, LearnerSettings, StepInput
@@ -40,7 +40,7 @@ _ONE_AT_A_TIME = threading.Lock()
 class GluonNetwork:
     """A network with parameters, to be run: what extract, predict and evaluate need."""
 
-    def __init__(self, network: Network, sample: Shape, names: Sequence[str], seed: int) -> None:
+    def __init__(self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int) -> None:
         """Build and initialise.
 
         Args:
@@ -79,32 +79,32 @@ class GluonNetwork:
         for name, parameter in self.parameters.items():
             overwrite(parameter.data(), state[PARAMETERS + name])
 
-    def take_over(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
+    def load_mapped(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
         """See `Learner`.
 
         Raises:
             InputError: if nothing matches, or a matching parameter has another shape.
         """
-        return self._take(parameters, takeover, self.parameters)
+        return self._take(parameters, mapping, self.parameters)
 
     def _take(
-        self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover, targets: Mapping[str, Any]
+        self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping, targets: Mapping[str, Any]
     ) -> int:
         taken = 0
         for full_name, array in parameters.items():
             name = full_name.removeprefix(PARAMETERS)
-            target = takeover.target(name) if full_name.startswith(PARAMETERS) else None
+            target = mapping.target(name) if full_name.startswith(PARAMETERS) else None
             if target is None or target not in targets:
                 continue
             mine = targets[target]
             if tuple(mine.shape) != array.shape:
-                text = f"parameter {name} of {takeover.producer} has shape {array.shape}, {target} has {mine.shape}"
-                raise InputError([Problem(f"parameters of {takeover.producer}", text)])
+                text = f"parameter {name} of {mapping.producer} has shape {array.shape}, {target} has {mine.shape}"
+                raise InputError([Problem(f"parameters of {mapping.producer}", text)])
             overwrite(mine.data(), array)
             taken += 1
         if not taken:
-            text = f"no parameter matches {takeover.pattern!r}; this network has {', '.join(targets)}"
-            raise InputError([Problem(f"parameters of {takeover.producer}", text)])
+            text = f"no parameter matches {mapping.pattern!r}; this network has {', '.join(targets)}"
+            raise InputError([Problem(f"parameters of {mapping.producer}", text)])
         return taken
 
 
@@ -113,7 +113,7 @@ class GluonLearner(GluonNetwork):
 
     def __init__(
         self,
-        network: tuple[Network, Shape],
+        network: tuple[NetworkDescription, Shape],
         objectives: Sequence[Objective],
         settings: LearnerSettings,
         engine: tuple[Choice, Engine],
@@ -180,7 +180,7 @@ class GluonLearner(GluonNetwork):
             self.skipped_steps += 1
         self._scale = self._scale.after(finite)
 
-    def drain_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
+    def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
         count = max(len(self._pending) - in_flight, 0)
         done, self._pending = self._pending[:count], self._pending[count:]
@@ -204,19 +204,19 @@ class GluonLearner(GluonNetwork):
         value, good_steps = state[LOSS_SCALE]
         self._scale = LossScale(float(value), int(good_steps))
 
-    def renew(self, parameters: Mapping[str, np.ndarray[Any, Any]], takeover: Takeover) -> int:
+    def refresh_frozen(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
         """See `Learner`.
 
         Raises:
             InputError: if nothing that is frozen matches.
         """
-        return self._take(parameters, takeover, self._frozen)
+        return self._take(parameters, mapping, self._frozen)
 
-    def shared(self, pattern: str) -> Arrays:
+    def parameters_matching(self, pattern: str) -> Arrays:
         """See `Learner`."""
         return {n: p.data().asnumpy() for n, p in self.parameters.items() if fnmatch.fnmatchcase(n, pattern)}
 
-    def set_shared(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def set_parameters(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """See `Learner`."""
         for name, array in arrays.items():
             overwrite(self.parameters[name].data(), array)

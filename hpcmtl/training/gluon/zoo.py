@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.jobfile.models import Model, Shape
-    from hpcmtl.jobfile.network import Network
+    from hpcmtl.jobfile.network import NetworkDescription
 
 mx = import_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
 nn = mx.gluon.nn
 
 
-def build(network: Network, sample: Shape) -> Any:
+def build(network: NetworkDescription, sample: Shape) -> Any:
     """Make the (uninitialised) Gluon block of a network for samples of one shape.
 
     Raises:

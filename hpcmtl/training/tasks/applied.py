@@ -102,7 +102,7 @@ class AppliedSession:
     def close(self) -> None:
         """See `Session`; a network alone holds nothing of the group."""
 
-    def mover(self) -> None:
+    def rebinder(self) -> None:
         """See `Session`; in another group, this rank has other samples."""
 
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
@@ -130,7 +130,7 @@ class AppliedSession:
             self._sources, self._splits, self._batch_size, group.rank, group.size, piece=piece
         ) as batches:
             for step, (numbers, arrays) in enumerate(batches):
-                faults.at(self.context.task, layer, step)
+                faults.step_point(self.context.task, layer, step)
                 made = self._network.outputs(arrays.pop(INPUT), self.part)
                 for key, rows in {**made, **arrays}.items():
                     kept.setdefault(key, []).append(rows)

@@ -84,7 +84,7 @@ class PythonSession:
     def close(self) -> None:
         """See `Session`; nothing is held."""
 
-    def mover(self) -> None:
+    def rebinder(self) -> None:
         """See `Session`; there is one layer."""
 
     def _read(self, reference: str) -> np.ndarray[Any, Any]:

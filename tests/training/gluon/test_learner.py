@@ -9,7 +9,7 @@ import pytest
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.models import ConvNet, Mlp
-from hpcmtl.jobfile.network import Takeover
+from hpcmtl.jobfile.network import ParameterMapping
 from hpcmtl.jobfile.schema import Optimizer
 from hpcmtl.training.gluon.engines.base import LocalEngine
 from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER, PARAMETERS
@@ -75,8 +75,8 @@ def test_losses_are_of_each_step(solo):
     for batch in suite.batches():
         one.step(batch, 0.05)
         other.step(batch, 0.05)
-        one_by_one.append(other.drain_losses())
-    at_once = one.drain_losses()
+        one_by_one.append(other.collect_losses())
+    at_once = one.collect_losses()
 
     assert at_once.shape == (len(suite.BATCHES), 1)
     assert len(np.unique(at_once)) > 1
@@ -88,7 +88,7 @@ def test_take_over_by_prefix(solo):
     producer = learner(solo, seed=1).state()
     consumer = learner(solo, seed=2)
     before = consumer.state()
-    count = consumer.take_over(producer, Takeover("trunk", take="body.0.", into="body.0."))
+    count = consumer.load_mapped(producer, ParameterMapping("trunk", take="body.0.", into="body.0."))
     after = consumer.state()
     taken = {PARAMETERS + "body.0.weight", PARAMETERS + "body.0.bias"}
 
@@ -102,7 +102,7 @@ def test_take_over_by_pattern(solo):
     producer = learner(solo, seed=1).state()
     consumer = learner(solo, seed=2)
 
-    assert consumer.take_over(producer, Takeover("trunk", pattern="*.weight")) == 3
+    assert consumer.load_mapped(producer, ParameterMapping("trunk", pattern="*.weight")) == 3
     assert np.array_equal(consumer.state()[PARAMETERS + "output.weight"], producer[PARAMETERS + "output.weight"])
 
 
@@ -111,7 +111,7 @@ def test_take_over_of_another_shape_is_refused(solo):
     producer = learner(solo, model=ConvNet(channels=(5,), widths=(8,), outputs=3)).state()
 
     with pytest.raises(InputError, match=r"parameter body.0.\w+ of trunk has shape \(5,.*body.0.\w+ has \(4,"):
-        learner(solo).take_over(producer, Takeover("trunk"))
+        learner(solo).load_mapped(producer, ParameterMapping("trunk"))
 
 
 def test_take_over_of_nothing_is_refused(solo):
@@ -119,7 +119,7 @@ def test_take_over_of_nothing_is_refused(solo):
     producer = learner(solo).state()
 
     with pytest.raises(InputError, match="no parameter matches 'encoder.*'; this network has .*output.weight"):
-        learner(solo).take_over(producer, Takeover("trunk", pattern="encoder.*"))
+        learner(solo).load_mapped(producer, ParameterMapping("trunk", pattern="encoder.*"))
 
 
 def test_a_freeze_that_matches_nothing_is_refused(solo):

@@ -1,7 +1,7 @@
 """One task of a job, trained by hpcmtl's own sessions, without its planning and dispatch.
 
-usage: mpirun -np N python benchmarks/rivals/tasks.py JOB RUN TASK       on all ranks
-       mpirun -np N python benchmarks/rivals/tasks.py JOB RUN            all tasks, each on one rank of N - 1 workers
+usage: mpirun -np N python benchmarks/baselines/tasks.py JOB RUN TASK       on all ranks
+       mpirun -np N python benchmarks/baselines/tasks.py JOB RUN            all tasks, each on one rank of N - 1 workers
 """
 
 from __future__ import annotations
