@@ -117,11 +117,11 @@ def as_rank(out: Path, layers: int) -> None:
     """Be one rank of the job, with notes."""
     from hpcmtl.communicators.mpi import world as mpi_world
 
-    pipeline, world, notes = import_module("hpcmtl.pipeline.run"), mpi_world(), Notes()
+    pipeline, world, notes = import_module("hpcmtl.pipeline.run.entry"), mpi_world(), Notes()
     if world.rank == 0:
         write_job(out.parent, layers)
     world.barrier()
-    import_module("hpcmtl.pipeline.attempt").scheduler_for = lambda *_: Mover()  # type: ignore[attr-defined]
+    import_module("hpcmtl.pipeline.run.attempt").scheduler_for = lambda *_: Mover()  # type: ignore[attr-defined]
     control = watch(notes)
     began = time.monotonic()
     result = pipeline.run(out.parent / "job.yaml", pipeline.RunOptions(out.parent / "runs"), world)
@@ -146,7 +146,7 @@ def check_moves(run: Path) -> None:
 
 def watch(notes: Notes) -> Callable[[], float]:
     """Note the stages of all moves; return what tells the processor seconds of the control thread."""
-    from hpcmtl.dispatch import control, worker
+    from hpcmtl.dispatch.rank import control, worker
     from hpcmtl.training.gluon.learner import GluonLearner
 
     run_layer, done, carry = worker.Worker._run, worker.Worker._done, control.ControlThread.run  # noqa: SLF001
@@ -181,7 +181,7 @@ def watch_parts(notes: Notes) -> None:
     from hpcmtl.communicators.mpi import MpiCommunicator
     from hpcmtl.training.gluon.engines.horovod import HorovodEngine
     from hpcmtl.training.gluon.learner import GluonLearner
-    from hpcmtl.training.tasks import train
+    from hpcmtl.training.kinds import train
 
     notes.timed(MpiCommunicator, "create_group", "group")
     notes.timed(HorovodEngine, "__init__", "Horovod starts")

@@ -33,7 +33,7 @@ from rich.table import Table
 
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.ledger import read
-from hpcmtl.results.rundir import RunDirectory, create
+from hpcmtl.results.rundir.directory import RunDirectory, create
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,10 +2,11 @@
 
 usage: python benchmarks/planner.py [--quick] [--only FAMILY ...] [--json FILE]
 
-Every plan is checked (`hpcmtl.layerplan.check`). Ratios are makespan over bound: `/LB` is over the certified lower
-bound that the planner prints, `/L` over the one of the literature (least area and critical path), `/L_bfs` over that
-one as the published code computes it, which the published ratios are to be set beside. `best other` is the shortest
-plan of all published planners on the same problem. In full about 25 minutes on 2 cores, with --quick under one.
+Every plan is checked (`hpcmtl.layerplan.report.check`). Ratios are makespan over bound: `/LB` is over the certified
+lower bound that the planner prints, `/L` over the one of the literature (least area and critical path), `/L_bfs` over
+that one as the published code computes it, which the published ratios are to be set beside. `best other` is the
+shortest plan of all published planners on the same problem. In full about 25 minutes on 2 cores, with --quick under
+one.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from planning.simulate import after_loss, realised, with_noise
 from rich.console import Console
 from rich.table import Table
 
-from hpcmtl.layerplan.allocate import allocate
-from hpcmtl.layerplan.bounds import bound_of_widths, lower_bound, simple_bound
-from hpcmtl.layerplan.check import placed_violations, schedule_violations
-from hpcmtl.layerplan.exact import optimum
-from hpcmtl.layerplan.policies import plan_problem
+from hpcmtl.layerplan.report.check import placed_violations, schedule_violations
+from hpcmtl.layerplan.solve.allocate import allocate
+from hpcmtl.layerplan.solve.bounds import bound_of_widths, lower_bound, simple_bound
+from hpcmtl.layerplan.solve.exact import optimum
+from hpcmtl.layerplan.solve.policies import plan_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hpcmtl.layerplan.packing import Schedule
-    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+    from hpcmtl.layerplan.solve.packing import Schedule
 
 Row = dict[str, Any]
 console = Console(width=120 if not sys.stdout.isatty() else None)

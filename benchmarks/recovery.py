@@ -31,7 +31,7 @@ from recovering.rounds import rounds
 from recovering.runs import Shape, build_data
 from recovering.way_back import by_requeue, by_resume
 
-from hpcmtl.training.interval import best_interval
+from hpcmtl.training.checkpointing.interval import best_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -80,9 +80,9 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
     from hpcmtl.communicators.mpi import world as mpi_world
 
     sys.path.insert(0, str(HERE))
-    attempt, world, open_groups = import_module("hpcmtl.pipeline.attempt"), mpi_world(), count_groups()
+    attempt, world, open_groups = import_module("hpcmtl.pipeline.run.attempt"), mpi_world(), count_groups()
     attempt.scheduler_for = restless(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
-    import_module("hpcmtl.dispatch.desk").SECONDS_BETWEEN_LOOKS = 0.05  # type: ignore[attr-defined]
+    import_module("hpcmtl.dispatch.requests.request_queue").SECONDS_BETWEEN_LOOKS = 0.05  # type: ignore[attr-defined]
     if world.rank == 0:
         write_data(out.parent / "data.h5")
     world.barrier()
@@ -111,7 +111,7 @@ def one_family(world: Any, folder: Path, chances: tuple[Generator, Generator], f
     """Run one family; return what was wrong with it, and count what happened."""
     from soak_tasks import Meddler
 
-    pipeline = import_module("hpcmtl.pipeline.run")
+    pipeline = import_module("hpcmtl.pipeline.run.entry")
     job, expected = family(chances[0], folder)
     began, tasks = time.monotonic(), job.model_dump(mode="json", by_alias=True, exclude_none=True)["tasks"]
     meddler = Meddler(folder / "runs", tasks, chances[1])
@@ -176,8 +176,8 @@ def write_data(path: Path) -> None:
 
 def restless(chance: Generator) -> Any:
     """Schedulers as a run has them, but those that adapt give tasks other widths and places at random."""
-    from hpcmtl.dispatch.foresight import RollingHorizonScheduler
-    from hpcmtl.dispatch.scheduler import scheduler_for
+    from hpcmtl.dispatch.scheduling.rolling_horizon import RollingHorizonScheduler
+    from hpcmtl.dispatch.scheduling.select import scheduler_for
 
     class Restless(RollingHorizonScheduler):
         def _where_it_is(self, state: Any, i: int) -> tuple[int, int]:
@@ -196,7 +196,7 @@ def restless(chance: Generator) -> Any:
 def look(run: Path, expected: dict[str, str], found: dict[str, Any]) -> list[str]:
     """What the ledger of a run shows to be wrong; counts what happened."""
     from hpcmtl.results.ledger import read
-    from hpcmtl.results.rundir import RunDirectory
+    from hpcmtl.results.rundir.directory import RunDirectory
 
     wrong, ended, inside = [], Counter[tuple[str, int]](), dict[int, str]()
     blocks: dict[str, list[range]] = defaultdict(list)

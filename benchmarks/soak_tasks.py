@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from hpcmtl.results.requests import Request
+    from hpcmtl.results.rundir.requests import Request
 
 SECONDS_PAUSED = 0.2
 PART_ADDED = 0.1  # of the jobs that get another task: to examine it takes seconds
@@ -59,7 +59,7 @@ class Meddler(threading.Thread):
 
     def end(self) -> list[str]:
         """Stop asking; the names of the tasks that were added."""
-        from hpcmtl.results.requests import read_answer
+        from hpcmtl.results.rundir.requests import read_answer
 
         self._ended.set()
         self.join()
@@ -67,7 +67,7 @@ class Meddler(threading.Thread):
         return [name for request, answer in answers if answer and answer.accepted for name in request.values["tasks"]]
 
     def _ask(self, verb: str, task: str = "", values: dict[str, Any] | None = None) -> None:
-        from hpcmtl.results.requests import new_request, submit
+        from hpcmtl.results.rundir.requests import new_request, submit
 
         self.asked.append(new_request(verb, task, values))
         submit(self.folder, self.asked[-1])

@@ -60,7 +60,7 @@ def main() -> int:
 def once(way: str, epochs: int) -> dict[str, Any]:
     """Run the job and read its ledger."""
     from hpcmtl.results.ledger import read
-    from hpcmtl.results.rundir import RunDirectory
+    from hpcmtl.results.rundir.directory import RunDirectory
 
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "mpi4py", __file__, "--as-rank", way, "--folder", folder]
@@ -80,7 +80,10 @@ def as_rank(folder: Path, way: str, epochs: int) -> None:
     world = mpi_world()
     core = sorted(os.sched_getaffinity(0))[world.rank]
     os.sched_setaffinity(0, {core})
-    pipeline, foresight = import_module("hpcmtl.pipeline.run"), import_module("hpcmtl.dispatch.foresight")
+    pipeline, foresight = (
+        import_module("hpcmtl.pipeline.run.entry"),
+        import_module("hpcmtl.dispatch.scheduling.rolling_horizon"),
+    )
     if way == "keeps":
         foresight.SURPRISE = float("inf")
         foresight.Stragglers.speeds = lambda self, _now: (1.0,) * len(self._paces)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job as Job
     from hpcmtl.jobfile.schema import make_task as Task
-    from hpcmtl.pipeline.run import run as run
+    from hpcmtl.pipeline.run.entry import run as run
 
 __version__ = "0.1.0"
 __all__ = ["Job", "Task", "__version__", "run"]
@@ -19,7 +19,7 @@ __all__ = ["Job", "Task", "__version__", "run"]
 _PUBLIC = {
     "Job": ("hpcmtl.jobfile.schema", "Job"),
     "Task": ("hpcmtl.jobfile.schema", "make_task"),
-    "run": ("hpcmtl.pipeline.run", "run"),
+    "run": ("hpcmtl.pipeline.run.entry", "run"),
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.check import Placed
+from hpcmtl.layerplan.report.check import Placed
 from planning.layered import layers_of_groups, spindle_waves
 from planning.linear_program import lp_allocation
 from planning.listing import at_most, by_bottom, first_ends, list_schedule, monotone, set_free
@@ -20,7 +20,7 @@ from planning.listing import at_most, by_bottom, first_ends, list_schedule, mono
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Ints
 
 LTW_MU = 0.382  # cap of Lepere, Trystram, Woeginger 2001 and Jansen, Zhang 2006

@@ -10,10 +10,10 @@ from typing import Any
 
 def simulate(ranks: int) -> dict[str, Any]:
     """What the dispatcher computes and sends for a layer, with simulated ranks in groups of a quarter of all."""
-    from hpcmtl.dispatch.commands import RunLayer
-    from hpcmtl.dispatch.dispatcher import Dispatcher
-    from hpcmtl.dispatch.scheduler import scheduler_for
-    from hpcmtl.layerplan.policies import make_plan
+    from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+    from hpcmtl.dispatch.protocol import RunLayer
+    from hpcmtl.dispatch.scheduling.select import scheduler_for
+    from hpcmtl.layerplan.solve.policies import make_plan
     from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
     from hpcmtl.taskgraph.work import Work
     from hpcmtl.training.session import LayerOutcome
@@ -44,15 +44,15 @@ def simulate(ranks: int) -> dict[str, Any]:
 
 def messages(order: Any) -> int:
     """How many messages rank 0 sends for an order; others pass it on."""
-    from hpcmtl.dispatch.stream import NARROW
+    from hpcmtl.dispatch.transport.stream import NARROW
 
     return len(order.ranks) if len(order.ranks) <= NARROW else 1
 
 
 def gathered(command: Any, outcome: Any) -> list[Any]:
     """What rank 0 hears at the end of a layer, as the members' control threads pass it on."""
-    from hpcmtl.dispatch.commands import LayerDone
-    from hpcmtl.dispatch.gathering import FAN, ReportReduction
+    from hpcmtl.dispatch.protocol import LayerDone
+    from hpcmtl.dispatch.transport.reduction import FAN, ReportReduction
 
     ends = {rank: ReportReduction(rank) for rank in command.block}
     place = (command.block, command.number)

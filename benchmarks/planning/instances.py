@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import daggen
 import numpy as np
 
-from hpcmtl.layerplan.problem import PlanningProblem
+from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 from hpcmtl.taskgraph.levels import Floats, Ints, Levels
 
 if TYPE_CHECKING:

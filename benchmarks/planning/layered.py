@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.check import Placed
+from hpcmtl.layerplan.report.check import Placed
 from planning.listing import at_most, list_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 
 
 def _by_depth(problem: PlanningProblem, plan: Callable[[PlanningProblem], Placed]) -> Placed:

@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_matrix
 
 if TYPE_CHECKING:
-    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Ints
 
 LTW_RHO = 0.43  # rounding, as in Jansen, Zhang 2006

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.check import Placed
+from hpcmtl.layerplan.report.check import Placed
 
 if TYPE_CHECKING:
-    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Floats, Ints
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.dispatch.foresight import NEXT
-from hpcmtl.layerplan.packing import Past, Schedule, pack_next, replay
-from hpcmtl.layerplan.replan import keep, replan
+from hpcmtl.dispatch.scheduling.rolling_horizon import NEXT
+from hpcmtl.layerplan.solve.packing import Past, Schedule, pack_next, replay
+from hpcmtl.layerplan.solve.replan import keep, replan
 
 if TYPE_CHECKING:
-    from hpcmtl.layerplan.problem import PlanningProblem
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.taskgraph.levels import Bools, Floats
 
 LATE = 1.01  # a task that is late is expected to end at so many times the present

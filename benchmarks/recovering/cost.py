@@ -90,7 +90,7 @@ def as_rank(folder: Path) -> None:
 
     world, times = mpi_world(), []
     faults.step_point = lambda _task, _layer, step=None: times.append(time.time()) if step is not None else None
-    pipeline = import_module("hpcmtl.pipeline.run")
+    pipeline = import_module("hpcmtl.pipeline.run.entry")
     result = pipeline.run(folder / "job.yaml", pipeline.RunOptions(folder / "runs"), world)
     assert result.status == "complete", result
     if world.rank == 0:

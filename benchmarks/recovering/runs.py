@@ -19,7 +19,7 @@ import yaml
 
 from hpcmtl.exchange.store import Arrays, DamagedFileError, read_sealed
 from hpcmtl.results.ledger import read
-from hpcmtl.results.rundir import RunDirectory
+from hpcmtl.results.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

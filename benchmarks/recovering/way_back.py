@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.results.ledger import read
-from hpcmtl.results.rundir import RunDirectory
+from hpcmtl.results.rundir.directory import RunDirectory
 from recovering.runs import PROGRAM, ROOT, Attempt, Kept, Shape
 
 if TYPE_CHECKING:

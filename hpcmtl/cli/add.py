@@ -25,11 +25,11 @@ def add(
     no_wait: NoWait = False,
 ) -> None:
     """Add tasks to a running job; they are checked together with it, here and by the job."""
-    from hpcmtl.pipeline.addition import joined, read_addition
-    from hpcmtl.pipeline.ask import check, job_of
+    from hpcmtl.pipeline.live.addition import joined, read_addition
+    from hpcmtl.pipeline.live.ask import check, job_of
     from hpcmtl.pipeline.prepare import plan, prepare
-    from hpcmtl.results.find import find_run
-    from hpcmtl.results.requests import new_request
+    from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.rundir.requests import new_request
 
     directory = find_run(run, runs)
     values, lines = read_addition(file)

@@ -27,10 +27,10 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """End a task of a running job, what needs it is skipped; without TASK end the job, with checkpoints."""
-    from hpcmtl.pipeline.cancel import cancel_job
-    from hpcmtl.results.find import find_run
-    from hpcmtl.results.requests import new_request
-    from hpcmtl.results.strictjson import to_json
+    from hpcmtl.pipeline.live.cancel import cancel_job
+    from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.rundir.requests import new_request
+    from hpcmtl.results.strict_json import to_json
 
     seconds = 0.0 if no_wait else timeout
     if task is not None:

@@ -15,8 +15,8 @@ def conclude(
     terminated: Annotated[bool, typer.Option("--terminated", help="Slurm has sent TERM.")] = False,
 ) -> None:
     """Tell from its completion record how an attempt ended; requeue the job, or end with the true exit code."""
-    from hpcmtl.pipeline.conclude import Ended
-    from hpcmtl.pipeline.conclude import conclude as conclude_run
+    from hpcmtl.pipeline.batch.conclude import Ended
+    from hpcmtl.pipeline.batch.conclude import conclude as conclude_run
 
     final, line = conclude_run(run, Ended(code, seconds, terminated))
     typer.echo(f"hpcmtl: {run.name}: {line}", err=True)

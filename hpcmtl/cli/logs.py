@@ -15,8 +15,8 @@ from hpcmtl.cli.status import RunName, Runs
 from hpcmtl.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
-    from hpcmtl.results.logfiles import LogReader
-    from hpcmtl.results.loglines import LogLine
+    from hpcmtl.results.logs.files import LogReader
+    from hpcmtl.results.logs.lines import LogLine
 
 SECONDS_BETWEEN_LOOKS = (0.5, 5.0)  # while something comes, and after long silence
 SECONDS_BETWEEN_VERDICTS = 5.0
@@ -42,9 +42,9 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the batch output of a run, else the log of rank 0; or that of a rank, or what all ranks say of a task."""
-    from hpcmtl.results.find import find_run
-    from hpcmtl.results.logfiles import LogReader, Wanted
-    from hpcmtl.results.status import read_status
+    from hpcmtl.results.logs.files import LogReader, Wanted
+    from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.status.status import read_status
 
     directory = find_run(run, runs)
     path = directory.path
@@ -64,7 +64,7 @@ def logs(
 
 def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
     """New lines as they come, until the run has ended; silence makes the looks rarer."""
-    from hpcmtl.pipeline.standing import poll
+    from hpcmtl.pipeline.live.run_state import poll
 
     least, most = SECONDS_BETWEEN_LOOKS
     for found in poll(path, 0.0):
@@ -80,7 +80,7 @@ def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
 
 
 def _print(lines: Iterable[LogLine], *, as_json: bool) -> None:
-    from hpcmtl.results.strictjson import to_json
+    from hpcmtl.results.strict_json import to_json
 
     for line in lines:
         typer.echo(to_json(line) if as_json else line.text)

@@ -14,7 +14,7 @@ from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, PolicyOption, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.layerplan.speedup import Speedups
+    from hpcmtl.layerplan.model.speedup import Speedups
     from hpcmtl.pipeline.prepare import Prepared
 
 ProblemFile = Annotated[
@@ -70,11 +70,11 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
         _plan_arrays(problem, policy or "variable", out, as_json=as_json)
         return
     assert file is not None
-    from hpcmtl.layerplan.limit import parse_duration
-    from hpcmtl.layerplan.machine import Machine
-    from hpcmtl.layerplan.speedup import Speedups
-    from hpcmtl.pipeline.measured import measurements_of
+    from hpcmtl.layerplan.model.machine import Machine
+    from hpcmtl.layerplan.model.speedup import Speedups
+    from hpcmtl.layerplan.report.limit import parse_duration
     from hpcmtl.pipeline.prepare import prepare
+    from hpcmtl.pipeline.run.measured import measurements_of
 
     limit = None if time_limit is None else parse_duration(time_limit)
     machine = Machine(ranks_per_node or 0, cores_per_node or 0)
@@ -98,9 +98,9 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, speedups: Speedups, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from hpcmtl.layerplan.chart import svg as draw
-    from hpcmtl.layerplan.limit import cut_off, limit_lines
-    from hpcmtl.layerplan.render import print_plan
+    from hpcmtl.layerplan.report.chart import svg as draw
+    from hpcmtl.layerplan.report.limit import cut_off, limit_lines
+    from hpcmtl.layerplan.report.render import print_plan
     from hpcmtl.pipeline.prepare import plan as plan_job
 
     layer_plan = plan_job(prepared, speedups)
@@ -116,8 +116,8 @@ def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, speedup
 
 
 def _explain(prepared: Prepared, task: str, speedups: Speedups) -> None:
-    from hpcmtl.layerplan.explain import explain as explained
-    from hpcmtl.layerplan.problem import make_problem
+    from hpcmtl.layerplan.problem.planning_problem import make_problem
+    from hpcmtl.layerplan.report.explain import explain as explained
     from hpcmtl.pipeline.prepare import plan as plan_job
 
     problem = make_problem(prepared.graph, prepared.job.ranks, speedups)
@@ -130,8 +130,8 @@ def _explain(prepared: Prepared, task: str, speedups: Speedups) -> None:
 def _compare(file: Path, ranks: int | None, speedups: Speedups, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from hpcmtl.layerplan.policies import COMPARED
-    from hpcmtl.layerplan.render import print_comparison
+    from hpcmtl.layerplan.report.render import print_comparison
+    from hpcmtl.layerplan.solve.policies import COMPARED
     from hpcmtl.pipeline.prepare import plan as plan_job
     from hpcmtl.pipeline.prepare import prepare
 
@@ -145,9 +145,9 @@ def _compare(file: Path, ranks: int | None, speedups: Speedups, *, as_json: bool
 
 
 def _plan_arrays(path: Path, policy: str, out: Path | None, *, as_json: bool) -> None:
-    from hpcmtl.layerplan.bounds import gap
-    from hpcmtl.layerplan.files import read_problem, write_schedule
-    from hpcmtl.layerplan.policies import plan_problem, utilisation
+    from hpcmtl.layerplan.report.files import read_problem, write_schedule
+    from hpcmtl.layerplan.solve.bounds import gap
+    from hpcmtl.layerplan.solve.policies import plan_problem, utilisation
 
     problem = read_problem(path)
     start = time.perf_counter()

@@ -31,7 +31,7 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
     from hpcmtl.launch.environment import inside_mpi
 
     if inside_mpi():
-        from hpcmtl.pipeline.run import run as run_job
+        from hpcmtl.pipeline.run.entry import run as run_job
 
         be_rank(
             lambda options, world: run_job(file, options, world),
@@ -40,8 +40,8 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
             policy=policy,
             measured=measured,
         )
-    from hpcmtl.pipeline.measured import measurements_of
     from hpcmtl.pipeline.prepare import prepare
+    from hpcmtl.pipeline.run.measured import measurements_of
 
     prepared = prepare(file, ranks, policy)  # what is wrong with the job is said before any rank is started
     if measured is not None:
@@ -64,20 +64,20 @@ def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
     """Go on with a run that was stopped or died, on any number of ranks; finished tasks are not run again."""
     from hpcmtl.cli.world import be_rank, print_result, start_ranks
     from hpcmtl.launch.environment import inside_mpi
-    from hpcmtl.results.find import find_run
+    from hpcmtl.results.rundir.find import find_run
 
     directory = find_run(name, runs).path
     if inside_mpi():
-        from hpcmtl.pipeline.run import resume as resume_job
+        from hpcmtl.pipeline.run.entry import resume as resume_job
 
         be_rank(lambda options, world: resume_job(directory, job, options, world), ranks=ranks, policy=policy)
-    from hpcmtl.pipeline.resume import load_run
+    from hpcmtl.pipeline.run.resume_point import load_run
 
     resume_point = load_run(directory, job, ranks, policy)
     if resume_point.is_over:
         from rich.console import Console
 
-        from hpcmtl.pipeline.result import read_result
+        from hpcmtl.pipeline.run.result import read_result
 
         print_result(read_result(resume_point), Console(), as_json=as_json)
         typer.echo("nothing is left to be done", err=True)

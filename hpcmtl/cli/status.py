@@ -32,9 +32,9 @@ def status(
     run: RunName = Path("latest"), watch: WatchOption = False, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor MXNet."""
-    from hpcmtl.pipeline.standing import run_state
-    from hpcmtl.results.find import find_run
-    from hpcmtl.results.strictjson import to_json
+    from hpcmtl.pipeline.live.run_state import run_state
+    from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.strict_json import to_json
 
     if watch and as_json:
         raise typer.BadParameter("does not go with --json", param_hint="--watch")
@@ -55,9 +55,9 @@ def wait(
     run: RunName = Path("latest"), timeout: Seconds = None, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time."""
-    from hpcmtl.pipeline.standing import poll
-    from hpcmtl.results.find import find_run
-    from hpcmtl.results.strictjson import to_json
+    from hpcmtl.pipeline.live.run_state import poll
+    from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.strict_json import to_json
 
     path = find_run(run, runs).path
     end = None if timeout is None else time.monotonic() + timeout
@@ -86,8 +86,8 @@ def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     from rich.console import Console
     from rich.live import Live
 
-    from hpcmtl.pipeline.standing import poll
-    from hpcmtl.results.status_table import status_view
+    from hpcmtl.pipeline.live.run_state import poll
+    from hpcmtl.results.status.table import status_view
 
     console = Console()
     most = max((console.height - 10) // 2, 3)  # Live cannot scroll: half of the screen for tasks, half for nodes
@@ -100,7 +100,7 @@ def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
 def _print_state(found: Mapping[str, Any]) -> None:
     from rich.console import Console
 
-    from hpcmtl.results.status_table import status_view
+    from hpcmtl.results.status.table import status_view
 
     Console().print(status_view(found))
 
@@ -109,8 +109,8 @@ def _print_end(path: Path, found: Mapping[str, Any]) -> None:
     """What the run itself printed at its end; without its results, where everything stood."""
     from rich.console import Console
 
-    from hpcmtl.results.rundir import RunDirectory
-    from hpcmtl.results.summary import from_dict, print_table
+    from hpcmtl.results.outcome.summary import from_dict, print_table
+    from hpcmtl.results.rundir.directory import RunDirectory
 
     console = Console()
     try:

@@ -11,8 +11,8 @@ from hpcmtl.cli.arguments import Run, RunsDirectory
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from hpcmtl.results.requests import Request
-    from hpcmtl.results.rundir import RunDirectory
+    from hpcmtl.results.rundir.directory import RunDirectory
+    from hpcmtl.results.rundir.requests import Request
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task.", show_default=False)]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the job's answer.")]
@@ -32,7 +32,7 @@ def set_(
     no_wait: NoWait = False,
 ) -> None:
     """Change the priority or the learning rate of a task of a running job."""
-    from hpcmtl.results.requests import new_request
+    from hpcmtl.results.rundir.requests import new_request
 
     change(run, runs, new_request("set", task, _values(settings)), 0.0 if no_wait else timeout)
 
@@ -41,7 +41,7 @@ def pause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
     """Let a task of a running job stop with a checkpoint, give up its ranks, and wait."""
-    from hpcmtl.results.requests import new_request
+    from hpcmtl.results.rundir.requests import new_request
 
     change(run, runs, new_request("pause", task), 0.0 if no_wait else timeout)
 
@@ -50,15 +50,15 @@ def unpause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
     """Let a paused task of a running job go on from its checkpoint."""
-    from hpcmtl.results.requests import new_request
+    from hpcmtl.results.rundir.requests import new_request
 
     change(run, runs, new_request("unpause", task), 0.0 if no_wait else timeout)
 
 
 def change(run: Path, runs: Path, request: Request, timeout: float, *, as_json: bool = False) -> None:
     """Check a request on a run and send it; see `send`."""
-    from hpcmtl.pipeline.ask import check
-    from hpcmtl.results.find import find_run
+    from hpcmtl.pipeline.live.ask import check
+    from hpcmtl.results.rundir.find import find_run
 
     directory = find_run(run, runs)
     check(directory, request)
@@ -71,8 +71,8 @@ def send(run: RunDirectory, request: Request, timeout: float, *, as_json: bool =
     Raises:
         EnvironmentUnfitError: nobody answers (exit code 3).
     """
-    from hpcmtl.pipeline.ask import ask
-    from hpcmtl.results.strictjson import to_json
+    from hpcmtl.pipeline.live.ask import ask
+    from hpcmtl.results.strict_json import to_json
 
     answer = ask(run, request, timeout)
     what = " ".join(filter(None, [request.verb, request.task]))

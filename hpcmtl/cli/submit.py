@@ -13,7 +13,7 @@ from hpcmtl.cli.arguments import JobFile, Json, RunsDirectory
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
-    from hpcmtl.pipeline.draft import Draft, Kind
+    from hpcmtl.pipeline.batch.draft import Draft, Kind
 
 _Text = str | None
 _Texts = list[str] | None
@@ -55,8 +55,8 @@ def submit(  # noqa: PLR0917 - each is a word of the command line, given by name
     as_json: Json = False,
 ) -> None:
     """Check and plan a job, write its batch script into a new run directory, and give it to Slurm."""
-    from hpcmtl.pipeline.draft import SubmitRequest, draft, settings_for
-    from hpcmtl.pipeline.submit import submit as hand_in
+    from hpcmtl.pipeline.batch.draft import SubmitRequest, draft, settings_for
+    from hpcmtl.pipeline.batch.submit import submit as hand_in
 
     options: dict[str, Any] = {key: value for key, value in locals().items() if key in _SETTINGS and value is not None}
     if no_requeue:
@@ -111,7 +111,7 @@ def _show(told: dict[str, dict[str, Any]], *, as_json: bool) -> None:
 
 def _test(made: Draft) -> None:
     """Slurm's word on the script."""
-    from hpcmtl.launch import slurm
+    from hpcmtl.launch.slurm import client as slurm
 
     answer = slurm.test_only(made.script())
     if not answer.ok:
@@ -123,8 +123,8 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
     """The exact script on stdout, so that it can be kept; all else beside it, or everything as JSON."""
     from rich.console import Console
 
-    from hpcmtl.launch import slurm
-    from hpcmtl.layerplan.render import print_plan
+    from hpcmtl.launch.slurm import client as slurm
+    from hpcmtl.layerplan.report.render import print_plan
 
     script = made.script()
     word = slurm.test_only(script) if slurm.installed() else None

@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from hpcmtl.dispatch.signals import handled_by
+from hpcmtl.dispatch.rank.signals import handled_by
 from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.environment import columns
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.pipeline.run import RunOptions
-    from hpcmtl.results.progress import Mode
-    from hpcmtl.results.summary import JobResult
+    from hpcmtl.pipeline.run.entry import RunOptions
+    from hpcmtl.results.outcome.summary import JobResult
+    from hpcmtl.results.sinks.terminal import Mode
 
 # What the ranks cannot find out by themselves: mpirun gives their stdout a terminal of its own, and their stderr none.
 _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUMNS"
@@ -44,10 +44,10 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         options: of `RunOptions`, but for how progress is shown.
     """
     from hpcmtl.communicators.base import RankLostError
-    from hpcmtl.communicators.leaving import leads, leave
     from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
-    from hpcmtl.pipeline.run import RunOptions, exit_code
+    from hpcmtl.communicators.shutdown import leads, leave
+    from hpcmtl.pipeline.run.entry import RunOptions, exit_code
 
     world = mpi_world()
     mode = os.environ.get(_PROGRESS, "plain")
@@ -85,8 +85,8 @@ def _show(result: JobResult, mode: str, width: int | None) -> None:
 
 def print_result(result: JobResult, console: Console, *, as_json: bool) -> None:
     """Tell how a job ended: a table for people, or its record for machines."""
-    from hpcmtl.results.strictjson import to_json
-    from hpcmtl.results.summary import print_table, to_dict
+    from hpcmtl.results.outcome.summary import print_table, to_dict
+    from hpcmtl.results.strict_json import to_json
 
     if as_json:
         print(to_json(to_dict(result), indent=2))  # noqa: T201 - stdout is for data

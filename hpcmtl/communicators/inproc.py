@@ -24,13 +24,13 @@ from hpcmtl.communicators.base import (
     checked_buffer,
     rank_in_group,
 )
-from hpcmtl.communicators.switchboard import Address, DeadRankError, MessageRouter, QueuedMessage
+from hpcmtl.communicators.message_router import Address, DeadRankError, MessageRouter, QueuedMessage
 from hpcmtl.errors import HpcmtlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hpcmtl.communicators.switchboard import Expected
+    from hpcmtl.communicators.message_router import Expected
 
 T = TypeVar("T")
 

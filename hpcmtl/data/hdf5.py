@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from hpcmtl.data.aside import new_file
+from hpcmtl.data.atomic_file import new_file
 from hpcmtl.data.contract import (
     CHUNK_BYTES,
     SPLIT,

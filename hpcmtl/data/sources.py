@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hpcmtl.data.hdf5 import DatasetDescription, FileDescription
-    from hpcmtl.data.held import InMemoryFile
+    from hpcmtl.data.in_memory_file import InMemoryFile
     from hpcmtl.data.reader import ArrayReader
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.check import check_job, sound_part
-from hpcmtl.jobfile.models import ZOO
 from hpcmtl.jobfile.schema import KINDS, Job
+from hpcmtl.networks.models import ZOO
 
 if sys.version_info >= (3, 11):
     import tomllib

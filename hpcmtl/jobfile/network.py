@@ -6,12 +6,12 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.models import NetworkSize
 from hpcmtl.jobfile.schema import Extract, Joint, Predict, Python, Train
+from hpcmtl.networks.models import NetworkSize
 
 if TYPE_CHECKING:
-    from hpcmtl.jobfile.models import Model, Shape
     from hpcmtl.jobfile.schema import Job, Task
+    from hpcmtl.networks.models import Model, Shape
 
 MAIN = "main"
 

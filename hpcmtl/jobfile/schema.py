@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from hpcmtl.jobfile.fields import ByteSize, ByteSizeOrNone, Callable_, Name, Reference
-from hpcmtl.jobfile.models import Model, Spec
 from hpcmtl.jobfile.sections import Checkpoints, Layers
 from hpcmtl.jobfile.slurm import JobSlurm  # noqa: TC001 - pydantic reads annotations at run time
+from hpcmtl.networks.models import Model, Spec
 
 FORMAT_VERSION: Literal[1] = 1
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpcmtl.jobfile.fields import ByteSize  # noqa: TC001 - pydantic reads annotations at run time
-from hpcmtl.jobfile.models import Spec
+from hpcmtl.networks.models import Spec
 
 
 class Layers(Spec):

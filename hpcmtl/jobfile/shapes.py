@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.models import ShapeError
 from hpcmtl.jobfile.network import (
     Part,
     applied_to,
@@ -20,14 +19,15 @@ from hpcmtl.jobfile.network import (
 )
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import Applied, Extract, Joint, Predict, Train, Trained
+from hpcmtl.networks.models import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hpcmtl.jobfile.models import Shape
     from hpcmtl.jobfile.network import NetworkDescription, Objective
     from hpcmtl.jobfile.references import Finding
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.models import Shape
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.faults import requested
 from hpcmtl.launch.environment import columns, heartbeat_seconds, hung_seconds
-from hpcmtl.launch.world import given_speeds
+from hpcmtl.launch.resources.world import given_speeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

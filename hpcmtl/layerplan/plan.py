@@ -6,9 +6,9 @@ import itertools
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpcmtl.layerplan.bounds import gap
-from hpcmtl.layerplan.machine import ONE_NODE, Machine
-from hpcmtl.layerplan.speedup import Family
+from hpcmtl.layerplan.model.machine import ONE_NODE, Machine
+from hpcmtl.layerplan.model.speedup import Family
+from hpcmtl.layerplan.solve.bounds import gap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

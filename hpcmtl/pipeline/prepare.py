@@ -12,7 +12,7 @@ from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate,
 from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import Array, arrays_of
-from hpcmtl.layerplan.policies import POLICIES, make_plan
+from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.references import Finding
+    from hpcmtl.layerplan.model.speedup import Speedups
     from hpcmtl.layerplan.plan import LayerPlan
-    from hpcmtl.layerplan.speedup import Speedups
     from hpcmtl.taskgraph.graph import TaskGraph
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.results.rundir import fsync_directory
-from hpcmtl.results.strictjson import to_json
+from hpcmtl.results.rundir.directory import fsync_directory
+from hpcmtl.results.strict_json import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ class Ledger:
 
         Args:
             event: what happened, e.g. ``layer_ended``.
-            fields: facts about it, anything that `hpcmtl.results.strictjson.to_json` takes.
+            fields: facts about it, anything that `hpcmtl.results.strict_json.to_json` takes.
 
         Raises:
             OSError: it could not be written; the ledger is then as it was before.

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.models import NetworkSize
 from hpcmtl.jobfile.network import Part, applied_to, network_of, parts_of, published_arrays, size_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import SPLITS, Applied, Evaluate, Extract, Joint, Python, Train, Trained
 from hpcmtl.jobfile.shapes import Array
+from hpcmtl.networks.models import NetworkSize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

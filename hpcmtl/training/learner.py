@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.errors import Problem
-    from hpcmtl.jobfile.models import Shape
     from hpcmtl.jobfile.network import NetworkDescription, Objective, ParameterMapping
     from hpcmtl.jobfile.schema import Job, Optimizer
     from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.networks.models import Shape
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

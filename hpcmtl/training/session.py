@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.exchange.handover import PeerTransfer
-    from hpcmtl.exchange.post import ParameterClient
+    from hpcmtl.exchange.parameter_client import ParameterClient
+    from hpcmtl.exchange.peer_transfer import PeerTransfer
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
-    from hpcmtl.results.progress import StepProgress
-    from hpcmtl.results.rundir import RunDirectory
-    from hpcmtl.training.checkpoint import Checkpoint
+    from hpcmtl.results.rundir.directory import RunDirectory
+    from hpcmtl.results.sinks.terminal import StepProgress
+    from hpcmtl.training.checkpointing.checkpoint import Checkpoint
     from hpcmtl.training.learner import Framework
 
 

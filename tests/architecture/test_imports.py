@@ -99,7 +99,7 @@ def test_a_command_loads_what_it_needs(tmp_path, family_file, words, heavy):
 
 def test_the_planner_rooms_are_pure():
     """Job file, task graph and layer plan know neither MPI nor MXNet nor h5py."""
-    rooms = ["jobfile.load", "jobfile.shapes", "taskgraph.graph", "layerplan.policies", "layerplan.render"]
+    rooms = ["jobfile.load", "jobfile.shapes", "taskgraph.graph", "layerplan.solve.policies", "layerplan.report.render"]
     imports = "\n".join(f"import hpcmtl.{room}" for room in rooms)
 
     assert run_blocked(f"{imports}\nprint('h5py' in sys.modules)") == "False\n"

@@ -14,9 +14,9 @@ from hpcmtl.cli import logs as logs_verb
 from hpcmtl.cli import status as status_verb
 from hpcmtl.cli.app import main
 from hpcmtl.results.ledger import Ledger
-from hpcmtl.results.requests import Answer, give_answer, take
-from hpcmtl.results.rundir import create, write_json_atomically
-from hpcmtl.results.summary import JobResult, TaskResult, to_dict
+from hpcmtl.results.outcome.summary import JobResult, TaskResult, to_dict
+from hpcmtl.results.rundir.directory import create, write_json_atomically
+from hpcmtl.results.rundir.requests import Answer, give_answer, take
 
 LINE = "2026-11-21 10:15:01,000 INFO    rank=0 layer=a/0 hpcmtl.x: hello\n"
 

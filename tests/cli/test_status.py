@@ -10,8 +10,8 @@ from plans import SMALL_PLAN
 from hpcmtl.cli import status as verb
 from hpcmtl.cli.app import main
 from hpcmtl.results.ledger import Ledger
-from hpcmtl.results.rundir import create, write_json_atomically
-from hpcmtl.results.summary import JobResult, TaskResult, from_dict, to_dict
+from hpcmtl.results.outcome.summary import JobResult, TaskResult, from_dict, to_dict
+from hpcmtl.results.rundir.directory import create, write_json_atomically
 
 RESULT = JobResult(
     "small", "complete", "2026-01-01T00:00:00+00:00", 9.0, 4, (TaskResult("a", "train", "complete", 2, (4, 2)),)

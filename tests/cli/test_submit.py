@@ -61,7 +61,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(submit, fake, tmp_path, m
     told = json.loads(submit("--dry-run", "--json", "--time", "1h").out)
     (fake.folder / "sbatch").unlink()
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr("hpcmtl.launch.slurm.shutil.which", lambda _: None)
+    monkeypatch.setattr("hpcmtl.launch.slurm.client.shutil.which", lambda _: None)
     bare = submit("--dry-run")
 
     assert done.code == 0

@@ -7,7 +7,7 @@ import pytest
 
 from hpcmtl.communicators.base import CommunicationError
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
-from hpcmtl.communicators.mailbox import next_message
+from hpcmtl.communicators.polling import next_message
 
 
 def test_results_come_by_rank():

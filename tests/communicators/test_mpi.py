@@ -62,7 +62,7 @@ def test_a_machine_without_mpi4py_is_told_so(tmp_path):
 def test_only_world_starts_mpi():
     """Importing every module of the room imports no mpi4py, so a login node can."""
     program = (
-        "import sys; from hpcmtl.communicators import base, inproc, mailbox, mpi, outcome; "
+        "import sys; from hpcmtl.communicators import base, inproc, polling, mpi, outcome; "
         "sys.exit('mpi4py' in sys.modules)"
     )
     checkout = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ import pytest
 from run_suite import run_all
 
 from hpcmtl.communicators.base import CommunicationError, Communicator, Envelope
-from hpcmtl.communicators.mailbox import Message, next_message
 from hpcmtl.communicators.outcome import on_root
+from hpcmtl.communicators.polling import Message, next_message
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.communicators.mailbox import next_message
 from hpcmtl.communicators.outcome import abort_on_error
-from hpcmtl.exchange.handover import ArrayLocation, ArtifactIndex, PeerTransfer
+from hpcmtl.communicators.polling import next_message
+from hpcmtl.exchange.artifact_cache import ArtifactCache
+from hpcmtl.exchange.peer_transfer import ArrayLocation, ArtifactIndex, PeerTransfer
 from hpcmtl.exchange.redistribute import Block, Rows, dealt
-from hpcmtl.exchange.shelf import ArtifactCache
 
 if TYPE_CHECKING:
     from types import TracebackType

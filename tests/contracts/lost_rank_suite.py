@@ -85,8 +85,8 @@ def survive(world: Communicator) -> int:
 
 
 if __name__ == "__main__":
-    from hpcmtl.communicators.leaving import leave
     from hpcmtl.communicators.mpi import world as mpi_world
+    from hpcmtl.communicators.shutdown import leave
 
     ranks = mpi_world()
     print(f"rank {survive(ranks)} survived", flush=True)

@@ -16,7 +16,7 @@ import pytest
 
 from hpcmtl.communicators.base import CommunicationError
 from hpcmtl.communicators.outcome import abort_on_error
-from hpcmtl.dispatch.stream import CommandReceiver, CommandSender
+from hpcmtl.dispatch.transport.stream import CommandReceiver, CommandSender
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator

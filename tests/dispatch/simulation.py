@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from hpcmtl.dispatch.commands import (
+from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.protocol import (
     EndOfJob,
     LayerDone,
     LayerFailed,
@@ -21,10 +22,9 @@ from hpcmtl.dispatch.commands import (
     StopRequest,
     StopTraining,
 )
-from hpcmtl.dispatch.deadline import Timed, TimeLimit
-from hpcmtl.dispatch.dispatcher import Dispatcher
-from hpcmtl.dispatch.scheduler import scheduler_for
-from hpcmtl.layerplan.policies import make_plan
+from hpcmtl.dispatch.scheduling.deadline import Timed, TimeLimit
+from hpcmtl.dispatch.scheduling.select import scheduler_for
+from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.taskgraph.graph import Edge, RankRules, TaskGraph, TaskNode
 from hpcmtl.taskgraph.work import Work
 from hpcmtl.training.session import LayerOutcome
@@ -32,8 +32,8 @@ from hpcmtl.training.session import LayerOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.history import TaskHistory
-    from hpcmtl.dispatch.state import Coordinator, Order
+    from hpcmtl.dispatch.coordinator.history import TaskHistory
+    from hpcmtl.dispatch.coordinator.state import Coordinator, Order
 
 Case = tuple[TaskGraph, int]
 NEVER = -1

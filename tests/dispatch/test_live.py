@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.dispatch.announce import Announcing
-from hpcmtl.dispatch.commands import RunLayer
+from hpcmtl.dispatch.coordinator.announce import Announcing
+from hpcmtl.dispatch.protocol import RunLayer
 
 CHANCE = st.integers(0, 2**32).map(random.Random)
 

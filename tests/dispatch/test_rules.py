@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.layerplan import policies
-from hpcmtl.layerplan.machine import Machine
-from hpcmtl.layerplan.policies import COMPARED
-from hpcmtl.layerplan.speedup import Speedups
+from hpcmtl.layerplan.model.machine import Machine
+from hpcmtl.layerplan.model.speedup import Speedups
+from hpcmtl.layerplan.solve import policies
+from hpcmtl.layerplan.solve.policies import COMPARED
 from hpcmtl.taskgraph.graph import RankRules, TaskGraph, TaskNode
 
 NODE = 2

@@ -5,14 +5,14 @@ from contextlib import suppress
 
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.dispatch.control import ControlThread
-from hpcmtl.dispatch.desk import Attended, RequestQueue
-from hpcmtl.dispatch.dispatcher import Dispatcher
-from hpcmtl.dispatch.mailboxes import ThreadChannels
-from hpcmtl.dispatch.scheduler import scheduler_for
-from hpcmtl.dispatch.worker import Worker
+from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.rank.channels import ThreadChannels
+from hpcmtl.dispatch.rank.control import ControlThread
+from hpcmtl.dispatch.rank.worker import Worker
+from hpcmtl.dispatch.requests.request_queue import Attended, RequestQueue
+from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.layerplan.policies import make_plan
+from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.training.session import LayerOutcome
 
 

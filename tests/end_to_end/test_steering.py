@@ -9,7 +9,7 @@ import yaml
 from jobs import family, family_task
 from runs import PROGRAM, run_python
 
-from hpcmtl.results.requests import new_request, submit
+from hpcmtl.results.rundir.requests import new_request, submit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

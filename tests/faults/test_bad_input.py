@@ -17,9 +17,9 @@ from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.launch.environment import rank_environment, require_world
 from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.results.ledger import Ledger
-from hpcmtl.results.progress import StepProgress
-from hpcmtl.results.rundir import create, write_json_atomically
-from hpcmtl.results.summary import JobResult, TaskResult, to_dict
+from hpcmtl.results.outcome.summary import JobResult, TaskResult, to_dict
+from hpcmtl.results.rundir.directory import create, write_json_atomically
+from hpcmtl.results.sinks.terminal import StepProgress
 
 REFUSED = {2, 3}
 

@@ -6,7 +6,7 @@ from jobs import family, family_task
 
 from hpcmtl.errors import InputError
 from hpcmtl.pipeline.prepare import prepare
-from hpcmtl.results.rundir import RunDirectory, create
+from hpcmtl.results.rundir.directory import RunDirectory, create
 from hpcmtl.training.session import artifact_file, checkpoints_of
 
 WAYS_OUT = [

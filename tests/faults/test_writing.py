@@ -15,8 +15,8 @@ from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.faults.request import STAGES, requested
 from hpcmtl.results.ledger import Ledger, read
-from hpcmtl.results.rundir import RunDirectory, write_json_atomically
-from hpcmtl.training.checkpoint import checkpoint_file, latest_checkpoint
+from hpcmtl.results.rundir.directory import RunDirectory, write_json_atomically
+from hpcmtl.training.checkpointing.checkpoint import checkpoint_file, latest_checkpoint
 
 HERE = Path(__file__).parent
 STATE = {"weights": np.arange(30_000, dtype=np.float32) + 1, "bias": np.ones(3)}

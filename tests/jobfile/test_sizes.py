@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpcmtl.jobfile.models import ConvAutoencoder, ConvNet, Mlp, NetworkSize
 from hpcmtl.jobfile.network import Leaf, Part, Shared, size_of
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, NetworkSize
 
 MLP = Mlp(widths=(5,), outputs=3)
 CONVNET = ConvNet(channels=(2,), widths=(5,), outputs=3)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hpcmtl.layerplan.plan import LayerPlan
-from hpcmtl.layerplan.policies import POLICIES, make_plan
+from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
 from hpcmtl.taskgraph.work import Work
 

@@ -5,9 +5,9 @@ from jobs import family
 
 from hpcmtl import Job, Task
 from hpcmtl.errors import InputError
-from hpcmtl.layerplan.check import violations
-from hpcmtl.layerplan.policies import POLICIES
-from hpcmtl.layerplan.problem import make_problem
+from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.layerplan.report.check import violations
+from hpcmtl.layerplan.solve.policies import POLICIES
 from hpcmtl.pipeline.prepare import plan, prepare
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from hpcmtl.errors import InputError
 from hpcmtl.logs import close_logs, layer_context, open_logs
-from hpcmtl.results.logfiles import LogReader, Wanted
-from hpcmtl.results.loglines import LogLine, parse_line, tells_of
-from hpcmtl.results.rundir import create
+from hpcmtl.results.logs.files import LogReader, Wanted
+from hpcmtl.results.logs.lines import LogLine, parse_line, tells_of
+from hpcmtl.results.rundir.directory import create
 
 HEAD = "2026-11-21 10:15:{second:02},000 INFO    rank={rank} layer={layer} hpcmtl.x: "
 

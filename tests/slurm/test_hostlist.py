@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcmtl.launch.hostlist import expand
+from hpcmtl.launch.slurm.hostlist import expand
 
 NAMES = st.text("abcdefgxyz", min_size=1, max_size=6)
 

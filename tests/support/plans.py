@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hpcmtl.layerplan.model.speedup import Family
 from hpcmtl.layerplan.plan import PlannedTask
-from hpcmtl.layerplan.speedup import Family
 
 FAMILY = Family("train", 1000, 1000, 64, 32)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from hpcmtl.layerplan.problem import PlanningProblem, Rules
+from hpcmtl.layerplan.problem.planning_problem import PlanningProblem, Rules
 from hpcmtl.taskgraph.levels import Levels
 
 

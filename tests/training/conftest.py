@@ -13,10 +13,10 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import prepare
-from hpcmtl.results.rundir import RunDirectory, create
+from hpcmtl.results.rundir.directory import RunDirectory, create
 from hpcmtl.training.gluon.framework import GluonFramework
+from hpcmtl.training.kinds import SESSIONS
 from hpcmtl.training.session import SessionContext, artifact_file, checkpoints_of
-from hpcmtl.training.tasks import SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

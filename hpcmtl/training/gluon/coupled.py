@@ -14,9 +14,9 @@ from hpcmtl.training.gluon.learner import GluonNetwork
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hpcmtl.jobfile.models import Shape
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.networks.models import Shape
 
 
 def coupling_problems(job: Job, arrays: Mapping[str, Array]) -> Iterator[Problem]:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.jobfile.models import Shape
     from hpcmtl.jobfile.network import NetworkDescription, Objective
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.networks.models import Shape
     from hpcmtl.training.gluon.engines.base import Engine
     from hpcmtl.training.gluon.engines.select import Choice
     from hpcmtl.training.learner import Learner, LearnerSettings

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.jobfile.models import Shape
     from hpcmtl.jobfile.network import NetworkDescription, Objective, ParameterMapping
+    from hpcmtl.networks.models import Shape
     from hpcmtl.training.gluon.engines.base import Engine
     from hpcmtl.training.gluon.engines.select import Choice
     from hpcmtl.training.learner import Arrays, LearnerSettings, StepInput

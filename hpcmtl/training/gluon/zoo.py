@@ -6,16 +6,16 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.jobfile.models import ConvAutoencoder, ConvNet, Mlp
 from hpcmtl.jobfile.network import Leaf, Part, output_shape
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
 from hpcmtl.training.gluon.compat import import_mxnet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpcmtl.jobfile.models import Model, Shape
     from hpcmtl.jobfile.network import NetworkDescription
+    from hpcmtl.networks.models import Model, Shape
 
 mx = import_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.jobfile.network import Leaf, Part, Shared
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.learner import GluonNetwork
 from hpcmtl.training.gluon.zoo import build

@@ -1,0 +1,106 @@
+"""How the dispatcher goes on when ranks are lost: numbers anew, what the others know, and another plan."""
+# ruff: noqa: SLF001 - a part of the dispatcher
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.dispatch.coordinator.state import Order
+from hpcmtl.dispatch.membership.survivors import missed, renumber
+from hpcmtl.dispatch.protocol import Abandon, LayerFailed, StopRequest
+from hpcmtl.errors import InputError
+from hpcmtl.layerplan.model.speedup import Speedups
+from hpcmtl.layerplan.problem.placement import apply_constraints
+from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.taskgraph.graph import TaskGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+    from hpcmtl.dispatch.coordinator.state import Running
+    from hpcmtl.dispatch.membership.survivors import SurvivorReport
+    from hpcmtl.dispatch.protocol import LayerDone
+    from hpcmtl.layerplan.model.machine import Machine
+    from hpcmtl.layerplan.plan import LayerPlan
+
+
+def abandoned(running: Running, report: LayerDone | LayerFailed) -> list[Order]:
+    """Have the whole group give up a layer that one of its ranks could not begin, or saw a rank die in."""
+    lost = isinstance(report, LayerFailed) and report.lost
+    return [Order(running.block, Abandon(running.number))] if lost else []
+
+
+def lose(
+    dispatcher: Dispatcher, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float
+) -> list[Order]:
+    """Go on with the ranks that are left.
+
+    Layers that lost a rank begin again, from their newest checkpoint, when those of their ranks that live are out of
+    them. All others go on.
+
+    Args:
+        dispatcher: of the job.
+        survivors: old numbers of the ranks that live, in order.
+        calls: what each of these knows, by its new number.
+        now: seconds.
+    """
+    renumber(dispatcher.tasks, survivors, calls)
+    dispatcher._observer.record("world_shrunk", ranks=len(survivors), survivors=list(survivors))
+    orders = _plan_again(dispatcher, survivors, now)
+    for call in calls:
+        if call.signal:
+            orders += dispatcher.handle(StopRequest(call.rank, call.signal), now)
+        if call.report is not None and missed(dispatcher.tasks, call):
+            orders += dispatcher.handle(call.report, now)
+    for state, running in dispatcher._running():
+        if running.lost_rank:
+            orders.append(Order(running.block, Abandon(running.number)))
+        if state.running is running and len(running.reported) == len(running.block):
+            orders += dispatcher._layer_over(state, running, now)
+    return [*orders, *dispatcher.go_on(now)]
+
+
+def _plan_again(dispatcher: Dispatcher, survivors: tuple[int, ...], now: float) -> list[Order]:
+    """Plan for the ranks that are left; if they are too few for a task, stop with checkpoints."""
+    tasks, graph, plan = dispatcher.tasks, dispatcher._graph, dispatcher._plan
+    ranks = len(survivors)
+    plan = replace(plan, ranks=ranks, machine=_machine_of(plan.machine, survivors))
+    nodes = [  # what is done needs no ranks
+        node if tasks[node.name].status is None else replace(node, min_ranks=min(node.min_ranks, ranks))
+        for node in graph.tasks
+    ]
+    graph = TaskGraph(tuple(nodes), graph.edges)
+    try:
+        dispatcher.extend(narrowed(plan, graph), graph)
+    except InputError as error:
+        dispatcher._plan = plan
+        return dispatcher.stop(f"ranks were lost, and those left are too few: {error.in_one_line}", now)
+    return []
+
+
+def narrowed(plan: LayerPlan, graph: TaskGraph) -> LayerPlan:
+    """A plan whose tasks have the widest groups up to the planned width that its ranks allow.
+
+    Raises:
+        InputError: a task needs more ranks than there are.
+    """
+    problem = apply_constraints(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
+    tasks = []
+    for task in plan.tasks:
+        possible = problem.widths[np.isfinite(problem.times[graph.index[task.name]])]
+        narrower = possible[possible <= task.width]
+        tasks.append(replace(task, width=int(narrower.max() if len(narrower) else possible.min())))
+    return replace(plan, tasks=tuple(tasks))
+
+
+def _machine_of(machine: Machine, survivors: Sequence[int]) -> Machine:
+    speed, memory = machine.rank_speed, machine.rank_memory
+    return replace(
+        machine,
+        rank_speed=tuple(speed[rank] for rank in survivors) if speed else (),
+        rank_memory=tuple(memory[rank] for rank in survivors) if memory else (),
+    )

@@ -1,0 +1,1 @@
+"""Health of ranks: heartbeats, failure detection and fencing."""

@@ -1,0 +1,1 @@
+"""Membership of the world: survivors of a loss and the rebuilt communicators."""

@@ -1,0 +1,40 @@
+"""Signals ask for a stop: a handler only notes the name, the ranks agree on when to stop."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hpcmtl.dispatch.rank.channels import ThreadChannels
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@contextmanager
+def signals_to(channels: ThreadChannels) -> Iterator[None]:
+    """Leave the name of a signal in the mailboxes, for the control thread to find when it looks round.
+
+    The handler must not wake that thread: `Event.set` takes a lock, and a signal may come while the main thread, which
+    handlers run on, holds that lock to report a layer. Both threads then waited for ever.
+    """
+
+    def note(number: int, _frame: object) -> None:
+        channels.signal = signal.Signals(number).name
+
+    with handled_by(note, _SIGNALS):
+        yield
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, object], None], numbers: Iterable[int]) -> Iterator[None]:
+    """Let a handler have some signals for a while."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

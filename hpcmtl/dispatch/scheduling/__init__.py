@@ -1,0 +1,1 @@
+"""Schedulers: which layers start next, and on which ranks."""

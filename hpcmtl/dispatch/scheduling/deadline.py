@@ -1,0 +1,128 @@
+"""What may still begin before the time limit of a batch job, and the stop before it. Pure: the clock comes in.
+
+Training can stop with a checkpoint at any step; what else a task does is kept only when its layer has ended. Such a
+layer begins only if it is likely to end in time, if need be on more ranks than planned: else it would be run again in
+the next attempt, and perhaps for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcmtl.dispatch.requests.steering import TRAINED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+    from hpcmtl.dispatch.coordinator.state import Coordinator, Order, Scheduler, TaskState
+    from hpcmtl.dispatch.membership.survivors import SurvivorReport
+    from hpcmtl.dispatch.protocol import Report
+
+# Kept free before the limit, to stop in: at most so long, and at most this part of the time there is.
+RESERVE_SECONDS, RESERVE_SHARE = 30.0, 0.1
+# A layer may take so much longer than the last one of its task, or than planned.
+CAUTION = 1.25
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """When everything has to be over.
+
+    Attributes:
+        begun: seconds, when the attempt began.
+        end: seconds, when it will be cut off.
+    """
+
+    begun: float
+    end: float
+
+    @property
+    def stop_at(self) -> float:
+        """When the job stops by itself."""
+        return self.end - min(RESERVE_SECONDS, RESERVE_SHARE * (self.end - self.begun))
+
+
+class DeadlineScheduler:
+    """A `Scheduler` that starts nothing that could not end in time."""
+
+    def __init__(self, scheduler: Scheduler, limit: TimeLimit) -> None:
+        self._scheduler, self._limit = scheduler, limit
+        self.extend, self.widen, self.layer_ended = scheduler.extend, scheduler.widen, scheduler.layer_ended
+
+    def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterable[tuple[TaskState, range]]:
+        """See `Scheduler`."""
+        self._hold_back(tasks, now)
+        return self._scheduler.starts(tasks, now)
+
+    def _hold_back(self, tasks: Mapping[str, TaskState], now: float) -> None:
+        """Note of each task whether its next layer, if it has one, could not end in time."""
+        left = self._limit.stop_at - now
+        for state in tasks.values():
+            more = state.status is None and state.layers_done + (state.running is not None) < state.plan.layers
+            state.no_time = more and state.plan.kind not in TRAINED and not self._can_end(state, left)
+
+    def _can_end(self, state: TaskState, left: float) -> bool:
+        width, seconds = _of_last_layer(state)
+        if CAUTION * seconds <= left:
+            return True
+        return left > 0 and self._scheduler.widen(state, width, left / (CAUTION * seconds))
+
+
+class Timed:
+    """A `Coordinator` that stops the job before its time limit."""
+
+    def __init__(self, coordinator: Coordinator, dispatcher: Dispatcher, limit: TimeLimit) -> None:
+        self._coordinator, self._dispatcher, self._limit = coordinator, dispatcher, limit
+
+    def start(self, now: float) -> list[Order]:
+        """See `Coordinator`."""
+        return [*self._coordinator.start(now), *self._stop_in_vain(now)]
+
+    def handle(self, report: Report, now: float) -> list[Order]:
+        """See `Coordinator`."""
+        stop = self._stop_in_time(now)  # first, so that what has just ended makes room for nothing
+        return [*stop, *self._coordinator.handle(report, now), *self._stop_in_vain(now)]
+
+    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
+        """See `Coordinator`."""
+        orders = self._coordinator.lose(survivors, calls, now)  # first, so that a stop is for the ranks that are left
+        return [*orders, *self._stop_in_time(now), *self._stop_in_vain(now)]
+
+    def check(self, now: float) -> list[Order]:
+        """See `Coordinator`."""
+        return [*self._stop_in_time(now), *self._coordinator.check(now), *self._stop_in_vain(now)]
+
+    def _stop_in_time(self, now: float) -> list[Order]:
+        if now < self._limit.stop_at or self._dispatcher.ended or self._dispatcher.stopping:
+            return []
+        return self._dispatcher.stop("the time limit is near", now)
+
+    def _stop_in_vain(self, now: float) -> list[Order]:
+        """Stop if nothing runs, and nothing that is left can be done in time."""
+        tasks = self._dispatcher.tasks
+        late = [name for name, state in tasks.items() if state.no_time and state.status is None]
+        if not late or self._dispatcher.ended or self._dispatcher.stopping:
+            return []
+        if any(state.running for state in tasks.values()) or _others(tasks):
+            return []
+        left = self._limit.end - now
+        return self._dispatcher.stop(f"in the {left:.0f} s that are left no layer can end of {', '.join(late)}", now)
+
+
+def _of_last_layer(state: TaskState) -> tuple[int, float]:
+    """Ranks and seconds of the last whole layer of a task, or those planned for a layer."""
+    whole = [(width, outcome.seconds) for width, outcome in state.outcomes if not outcome.stopped]
+    plan = state.plan
+    return whole[-1] if whole else (plan.width, (plan.end - plan.start) / plan.layers)
+
+
+def _others(tasks: Mapping[str, TaskState]) -> bool:
+    """Whether a task is left that could begin, now or when others have ended."""
+    return any(state.status is None and not _waits_for_late(tasks, name) for name, state in tasks.items())
+
+
+def _waits_for_late(tasks: Mapping[str, TaskState], name: str) -> bool:
+    state = tasks[name]
+    return state.no_time or any(tasks[need].status is None and _waits_for_late(tasks, need) for need in state.needs)

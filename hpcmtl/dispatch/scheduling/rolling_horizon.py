@@ -1,0 +1,294 @@
+"""Looks ahead: packs what is left of the job at every event, by what layers really took, and starts what is due now.
+
+The plan of the start is a prediction. While the job runs, widths come from it until a layer took a fifth more or less
+than predicted; then times are predicted anew from all layers so far, and widths with them. Which task goes next, on
+which ranks, is decided at every event by packing the next tasks around the layers that run: so ranks may be kept for an
+urgent task that is about to become ready, and what is short enough fills the time until then.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from operator import mul
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.dispatch.coordinator.state import held_back, ready
+from hpcmtl.dispatch.scheduling.stragglers import Stragglers
+from hpcmtl.layerplan.model.speedup import Measurement, Speedups, family_of
+from hpcmtl.layerplan.problem.placement import apply_constraints
+from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.layerplan.solve.bounds import bound_of_widths
+from hpcmtl.layerplan.solve.packing import FixedPart, Schedule, pack_next
+from hpcmtl.layerplan.solve.replan import new_widths
+from hpcmtl.taskgraph.levels import Levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from hpcmtl.dispatch.coordinator.state import Running, TaskState
+    from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+    from hpcmtl.taskgraph.graph import TaskGraph
+    from hpcmtl.taskgraph.levels import Floats, Ints
+    from hpcmtl.training.session import LayerOutcome
+
+    Busy = tuple[tuple[range, float], ...]
+
+NEXT = 64  # tasks that are packed at an event; benchmarks/planner.py, family noise
+SURPRISE = 1.2  # factor between what a layer took and its prediction, either way, that calls for new predictions
+SECONDS_BETWEEN_PLANS = 1.0
+PLANNING_SHARE = 0.02  # part of the time that may go into new plans: with 100,000 tasks one takes many seconds
+OVERDUE = 0.05  # a layer that is late is expected to take this part of its time so far from now on
+MOVE_SECONDS = 0.15  # what a session costs that is opened on other ranks, before any was (measured: 0.13 to 0.16 s)
+
+
+class RollingHorizonScheduler:
+    """A `Scheduler` that adapts: group widths change at layer boundaries where that is predicted to pay."""
+
+    def __init__(
+        self,
+        graph: TaskGraph,
+        plan: LayerPlan,
+        measurements: Iterable[Measurement] = (),
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Begin with a plan.
+
+        Args:
+            graph: the tasks; those of the plan.
+            plan: widths to begin with.
+            measurements: of layers that ran before.
+            clock: seconds, by which planning itself is timed.
+        """
+        self._clock = clock
+        self._machine = plan.machine  # with the speeds that ranks have now
+        self._stragglers = Stragglers(plan.ranks)
+        self._measured = list(measurements)
+        self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
+        self._surprised, self._plan_at = False, -np.inf
+        self.extend(graph, plan)
+
+    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+        """See `Scheduler`."""
+        self._graph, self._plan = graph, plan
+        if self._stragglers.ranks != plan.ranks:  # some were lost: the others are numbered anew, and all are to be used
+            self._machine, self._stragglers, self._surprised = plan.machine, Stragglers(plan.ranks), True
+        self._predict()
+        self._widened: dict[str, int] = {}  # task -> column of the width of its next layer, where time presses
+        widths = np.array([task.width for task in plan.tasks])
+        self._columns: Ints = np.searchsorted(self._problem.widths, widths)
+
+    def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
+        """See `Scheduler`."""
+        states = list(tasks.values())
+        if not any(ready(tasks, state, now) for state in states):
+            return
+        anew, began = self._surprised and now >= self._plan_at, self._clock()
+        if anew:
+            self._predict()
+        back = held_back(tasks)
+        going = [state.status is None and state.plan.name not in back for state in states]
+        left = np.array([i for i, state in enumerate(states) if going[i] and _layers_left(state)])
+        release, busy = self._release(states, now)[left], self._busy(states, now)
+        classes = np.array([states[i].priority_class for i in left.tolist()], dtype=np.int64)
+        rest = replace(self._problem.part(left, 0.0, release), priority=classes)
+        rest = self._pressed(self._pinned(rest, left, states), left, states)
+        counts = np.array([_layers_left(states[i]) for i in left.tolist()])
+        if anew:
+            together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
+            self._columns[left] = new_widths(together, self._columns[left], _around(busy, len(left)))
+            pause = max(SECONDS_BETWEEN_PLANS, (self._clock() - began) / PLANNING_SHARE)
+            self._surprised, self._plan_at = False, now + pause
+        packed = self._pack(states, left, (rest, counts), busy)
+        due = {states[i].plan.name for i in left[packed.start[: len(left)] <= 0.0].tolist()}
+        early = [pair for pair in self._unbegun(tasks) if pair[1] in due and pair[0] not in due]
+        if early:
+            rest = replace(rest, levels=_with_edges(rest, self._unbegun(tasks)))
+            packed = self._pack(states, left, (rest, counts), busy)
+        for k in np.flatnonzero(packed.start[: len(left)] <= 0.0).tolist():
+            first, width = int(packed.first_rank[k]), int(rest.widths[packed.columns[k]])
+            yield states[left[k]], range(first, first + width)
+
+    def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
+        """See `Scheduler`; the prediction goes to the ledger, beside what the layer took."""
+        if outcome.stopped or outcome.steps < 1 or not outcome.step_seconds > 0:  # nothing that could be predicted from
+            return {}
+        seconds = now - running.started
+        predicted = self._layer_seconds(state, running)
+        family = family_of(self._graph.task(state.plan.name))
+        nodes, contention = self._machine.share(running.block)
+        steps = (outcome.rows, outcome.steps, outcome.step_seconds)
+        self._measured.append(Measurement(family, len(running.block), nodes, contention, *steps, seconds))
+        self._beside[running.opened].append(max(seconds - outcome.steps * outcome.step_seconds, 0.0))
+        if max(seconds, predicted) > SURPRISE * min(seconds, predicted):
+            self._surprised = True
+        self._stragglers.note(running.block, self._measured[-1], now)
+        slow = self._slow_ranks(now)
+        return {"predicted_seconds": predicted, **({"slow_ranks": slow} if slow else {})}
+
+    def widen(self, state: TaskState, width: int, part: float) -> bool:
+        """See `Scheduler`."""
+        i, same_place = self._graph.index[state.plan.name], self._problem.rules.same_place
+        if same_place is not None and (same_place[i] >= 0 or i in same_place):
+            return False
+        times, here = self._problem.times[i], int(np.searchsorted(self._problem.widths, width))
+        if here >= len(times) or not np.isfinite(times[here]):  # a width of other days: when there were more ranks
+            return False
+        quick = here + 1 + np.flatnonzero(times[here + 1 :] <= part * times[here])
+        if len(quick):
+            self._widened[state.plan.name] = int(quick[0])
+        return bool(len(quick))
+
+    def _slow_ranks(self, now: float) -> list[int]:
+        """The ranks that have become slow; from now on the plan knows."""
+        found, machine = self._stragglers.speeds(now), self._plan.machine
+        if min(found) < 1:
+            base = machine.rank_speed or (1.0,) * len(found)
+            machine = replace(machine, rank_speed=tuple(map(mul, base, found)))
+        if machine != self._machine:
+            self._machine, self._surprised = machine, True
+        return [rank for rank, speed in enumerate(found) if speed < 1]
+
+    def _pack(
+        self, states: Sequence[TaskState], left: Ints, rest: tuple[PlanningProblem, Ints], busy: Busy
+    ) -> Schedule:
+        """Pack the next layers of what is left (`rest`, with their numbers of layers), and what comes after them."""
+        placement = [self._where_it_is(states[i], i) for i in left.tolist()]
+        layers, after = _next_layers(*rest)
+        columns = np.array([column for column, _ in placement])
+        columns = np.concatenate([columns, self._columns[left[after]]])
+        seconds, widths = layers.at(columns)
+        reach = bound_of_widths(layers, seconds, widths)
+        stay = [first for _, first in placement] + [-1] * len(after)
+        return pack_next(layers, columns, reach, _around(busy, len(columns)), most=NEXT, stay=stay)
+
+    def _unbegun(self, tasks: Mapping[str, TaskState]) -> list[tuple[str, str]]:
+        """Live edges whose producer does not run: their consumers may begin with it, but not before."""
+        live = ((producer, name) for name, producers in self._graph.live.items() for producer in producers)
+        return [(producer, name) for producer, name in live if tasks[producer].waits]
+
+    def _predict(self) -> None:
+        speedups = Speedups(self._measured, self._machine)
+        self._problem = apply_constraints(make_problem(self._graph, self._plan.ranks, speedups))
+
+    def _release(self, states: Sequence[TaskState], now: float) -> Floats:
+        """(n,) seconds from now before which tasks cannot go on, for the layers that run."""
+        release = np.zeros(len(states))
+        consumers = self._problem.levels.consumers
+        for i, state in enumerate(states):
+            if state.running is not None:
+                remaining = self._remaining(state, state.running, now)
+                held_up = i if _layers_left(state) else consumers.items[consumers.starts[i] : consumers.starts[i + 1]]
+                release[held_up] = np.maximum(release[held_up], remaining)
+            release[i] = max(release[i], state.not_before - now)
+        return release
+
+    def _busy(self, states: Sequence[TaskState], now: float) -> Busy:
+        """The ranks of the layers that run, and the seconds until they are free."""
+        taken = self._problem.placement.taken
+        running = [(i, state, state.running) for i, state in enumerate(states) if state.running is not None]
+        return tuple((taken(i, layer.block), self._remaining(state, layer, now)) for i, state, layer in running)
+
+    def _pinned(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
+        """Pin the tasks that share the block of another one which has ended, or is in its last layer, to that block."""
+        if self._problem.rules.same_place is None:
+            return rest
+        times, pinned = rest.times.copy(), np.full(len(left), -1)
+        for k, i in enumerate(left.tolist()):
+            leader = int(self._problem.rules.same_place[i])
+            block = states[leader].place if leader >= 0 and leader not in left else None
+            column = int(np.searchsorted(rest.widths, len(block))) if block is not None else 0
+            if block is not None and np.isfinite(times[k, column]):
+                times[k, np.arange(len(rest.widths)) != column] = np.inf
+                self._columns[i], pinned[k] = column, block.start
+        return replace(rest, times=times, rules=replace(rest.rules, pinned=pinned))
+
+    def _pressed(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
+        """Keep the tasks that time presses from groups that are too narrow for that, see `widen`."""
+        if not self._widened:  # as nearly always, and this is done at every event
+            return rest
+        times = rest.times.copy()
+        for k, i in enumerate(left.tolist()):
+            column = self._widened.get(states[i].plan.name, 0)
+            times[k, :column], self._columns[i] = np.inf, max(int(self._columns[i]), column)
+        return replace(rest, times=times)
+
+    def _where_it_is(self, state: TaskState, i: int) -> tuple[int, int]:
+        """The column of the width that a task should have, and the first rank that it should stay at.
+
+        It is left where it is, unless a move ends it sooner with the cost of moving.
+        """
+        column, needed = int(self._columns[i]), self._widened.get(state.plan.name, 0)
+        if state.held is None or len(state.held) < self._problem.widths[needed]:
+            return column, -1
+        here = int(np.searchsorted(self._problem.widths, len(state.held)))
+        times, part = self._problem.times[i], _layers_left(state) / state.plan.layers
+        if times[column] * part + self._move_seconds() < times[here] / self._machine.slowest(state.held) * part:
+            return column, -1
+        return here, state.held.start
+
+    def _move_seconds(self) -> float:
+        opened, stayed = self._beside[True], self._beside[False]
+        return max(float(np.mean(opened) - np.mean(stayed)), 0.0) if opened and stayed else MOVE_SECONDS
+
+    def _layer_seconds(self, state: TaskState, running: Running) -> float:
+        """Predicted seconds of a running layer."""
+        i = self._graph.index[state.plan.name]
+        column = int(np.searchsorted(self._problem.widths, len(running.block)))
+        return float(self._problem.times[i, column]) / state.plan.layers / self._machine.slowest(running.block)
+
+    def _remaining(self, state: TaskState, running: Running, now: float) -> float:
+        """Seconds until a running layer is expected to end; always some. One that lost a rank is over at once."""
+        if running.lost_rank:
+            return 1e-3
+        so_far = now - running.started
+        return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
+
+
+def _with_edges(problem: PlanningProblem, pairs: Iterable[tuple[str, str]]) -> Levels:
+    """The precedence of a problem and that of some pairs of its tasks."""
+    index = {name: i for i, name in enumerate(problem.names)}
+    more = [(index[one], index[other]) for one, other in pairs if one in index and other in index]
+    return Levels(len(index), np.concatenate([problem.levels.edges.reshape(-1, 2), np.array(more, dtype=np.int64)]))
+
+
+def _around(busy: Busy, tasks: int) -> FixedPart:
+    """The past of so many tasks that have not begun, beside ranks that are busy."""
+    none, zeros = np.zeros(tasks), np.zeros(tasks, dtype=np.int64)
+    return FixedPart(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)
+
+
+def _next_layers(rest: PlanningProblem, counts: Ints) -> tuple[PlanningProblem, Ints]:
+    """The next layer of each task, and after these what comes after it as one, for the tasks that are returned.
+
+    A group may change between the two, so that a task need not wait with its next layer for the ranks that it will have
+    later. `rest` has the times of whole tasks; `counts` (n,) is how many of their layers are left.
+    """
+    tasks = np.arange(len(counts))
+    after = np.flatnonzero(counts > 1)
+    last = tasks.copy()
+    last[after] = len(counts) + np.arange(len(after))
+    edges = rest.levels.edges.reshape(-1, 2)
+    edges = np.stack([last[edges[:, 0]], edges[:, 1]], axis=1)
+    edges = np.concatenate([edges, np.stack([after, last[after]], axis=1)])
+    both = np.concatenate([tasks, after])
+    parts = np.concatenate([1 / rest.layers, ((counts - 1) / rest.layers)[after]])
+    layers = replace(
+        rest,
+        names=tuple(rest.names[i] for i in both.tolist()),
+        times=rest.times[both] * parts[:, None],
+        levels=Levels(len(both), edges),
+        priority=rest.priority[both],
+        layers=rest.layers[both],
+        release=np.concatenate([rest.release, np.zeros(len(after))]),
+        rules=rest.rules.part(both),
+    )
+    return layers, after
+
+
+def _layers_left(state: TaskState) -> int:
+    """Layers of a task that have not been started."""
+    return state.plan.layers - state.layers_done - (state.running is not None)

@@ -1,0 +1,1 @@
+"""Transport of commands and reports between rank 0 and the other ranks."""

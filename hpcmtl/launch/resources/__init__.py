@@ -1,0 +1,1 @@
+"""Resources of ranks: limits, hardware facts and measured speed."""

@@ -1,0 +1,1 @@
+"""Slurm: batch scripts, commands, states and site settings."""

@@ -1,0 +1,269 @@
+"""From settings to a batch script: its directives, and the text around them from the templates in ``slurm/``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.slurm import time_text
+from hpcmtl.launch.command import launcher, shipped
+from hpcmtl.launch.slurm.settings import Level, stop_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from hpcmtl.launch.slurm.settings import Settings
+
+TEMPLATES = ("run", "array", "benchmark")
+_SHORT = {
+    "A": "account",
+    "C": "constraint",
+    "D": "chdir",
+    "G": "gpus",
+    "J": "job-name",
+    "L": "licenses",
+    "M": "clusters",
+    "N": "nodes",
+    "a": "array",
+    "c": "cpus-per-task",
+    "d": "dependency",
+    "e": "error",
+    "m": "distribution",
+    "n": "ntasks",
+    "o": "output",
+    "p": "partition",
+    "q": "qos",
+    "t": "time",
+    "w": "nodelist",
+    "x": "exclude",
+}
+
+
+@dataclass(frozen=True)
+class ResourceRequest:
+    """How many ranks a batch job has, and on how many nodes.
+
+    Attributes:
+        ranks: of the world.
+        nodes: None: as many as Slurm takes.
+        per_node: ranks of a node, at most; None: as Slurm lays them.
+    """
+
+    ranks: int
+    nodes: int | None
+    per_node: int | None
+
+
+@dataclass(frozen=True)
+class BatchScript:
+    """One batch script.
+
+    Attributes:
+        template: run, array or benchmark.
+        job: name of the job.
+        ask: ranks and nodes.
+        directory: of the run, or of the sweep; absolute.
+        points: of a sweep, name of the run directory and ranks of each.
+    """
+
+    template: str
+    job: str
+    ask: ResourceRequest
+    directory: Path
+    points: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True)
+class ArrayChunk:
+    """Points that are submitted together.
+
+    Attributes:
+        first: number of the first.
+        count: how many.
+        array: their indices as in ``0-9%2``; None for what is no array.
+    """
+
+    first: int
+    count: int
+    array: str | None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments of the script."""
+        return () if self.array is None else (str(self.first),)
+
+
+def pieces(points: int, limit: int | None, throttle: int | None) -> list[ArrayChunk]:
+    """Cut a sweep into arrays: Slurm's indices end below MaxArraySize, so that the script is told where it begins.
+
+    Args:
+        points: of the sweep.
+        limit: points of an array, at most; None for one array whatever its size.
+        throttle: points that run at the same time; None: as many as fit.
+    """
+    limit = limit or points
+    mark = "" if throttle is None else f"%{throttle}"
+    counts = [min(limit, points - first) for first in range(0, points, limit)]
+    return [ArrayChunk(index * limit, count, f"0-{count - 1}{mark}") for index, count in enumerate(counts)]
+
+
+def ask_for(settings: Settings, ranks: int | None) -> ResourceRequest:
+    """Work out ranks and nodes from what is said of them.
+
+    Nodes times ranks a node is the number of ranks if either was asked for above the job file, or if that has no
+    `ranks`; else they only say how the job's ranks lie.
+
+    Args:
+        settings: all of them.
+        ranks: of the job file, if it says.
+
+    Raises:
+        InputError: numbers that contradict each other, or the site's limits.
+    """
+    nodes, each, cores = settings["nodes"], settings["ntasks_per_node"], settings["cores_per_node"]
+    if each is None and cores is not None:
+        each = max(cores // (settings["cpus_per_task"] or 1), 1)
+    asked = max(settings.level("nodes"), settings.level("ntasks_per_node")) > Level.JOB_FILE
+    if nodes is not None and each is not None and (asked or ranks is None):
+        ranks = nodes * each
+    ranks = ranks or nodes or 1
+    if nodes is None and each is not None:
+        nodes = -(-ranks // each)
+    problems = []
+    if nodes is not None and not nodes <= ranks <= nodes * (each or ranks):
+        text = f"{ranks} ranks do not fit {nodes} nodes" + (f" x {each} = {nodes * each}" if each else "")
+        problems.append(Problem("ranks", f"{text}; change `ranks`, or --nodes and --ntasks-per-node"))
+    for key, limit, shown in (("nodes", "max_nodes", str), ("time", "max_time", time_text)):
+        value = nodes if key == "nodes" else settings["time"]
+        if value is not None and settings[limit] is not None and value > settings[limit]:
+            source = settings.source(limit)
+            where = "" if source is None else source.of(limit)
+            problems.append(
+                Problem(key, f"{shown(value)} is more than the {shown(settings[limit])} of {where} ({limit})")
+            )
+    if problems:
+        raise InputError(problems)
+    return ResourceRequest(ranks, nodes, each)
+
+
+def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
+    """The script.
+
+    Args:
+        batch: what it runs.
+        settings: how.
+        title: lines that say what it is, for its head.
+
+    Raises:
+        InputError: a directive that is none.
+        EnvironmentUnfitError: the templates are not installed, or jinja2 is not.
+    """
+    import jinja2
+
+    file = shipped("slurm", f"{batch.template}.sbatch")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(file.parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - a shell script; what goes into it is quoted by `sh`
+    )
+    environment.filters["sh"] = lambda value: shlex.quote(str(value))
+    directives = dict(_directives(batch, settings))
+    return environment.get_template(file.name).render(
+        directives=[f"--{name}" + (f"={value}" if value else "") for name, value in directives.items()],
+        title=title,
+        run=batch.directory,
+        ranks=batch.ask.ranks,
+        points=batch.points,
+        width=len(batch.points[0][0]) if batch.points else 0,
+        launcher=launcher(settings["launcher"]),
+        here=sys.executable,  # the container of the ranks need not have it, nor sbatch
+        settings={
+            key: settings[key] for key in ("modules", "setup", "container", "python", "scratch", "cpus_per_task")
+        },
+        stop_seconds=_stop_seconds(settings),
+    )
+
+
+def _directives(batch: BatchScript, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Names and values: those of the settings, as each level from the site up leaves out or adds."""
+    found: dict[str, tuple[str, Level]] = {}
+    for name, value in _settled(batch, settings).items():
+        if value is not None:
+            found[name] = (str(value), settings.level(name.replace("-", "_")))
+    for source in settings.sources:
+        for name in map(_long_name, source.values.get("omit", ())):
+            if name in found and found[name][1] <= source.level:
+                del found[name]
+        for line in source.values.get("extra", ()):
+            name, value = _parsed(line, source.of("extra"))
+            for other in {"requeue", "no-requeue"} - {name} if name in {"requeue", "no-requeue"} else ():
+                found.pop(other, None)
+            if name not in found or found[name][1] <= source.level:
+                found[name] = (value, source.level)
+    yield from ((name, value) for name, (value, _) in found.items())
+
+
+def _settled(batch: BatchScript, settings: Settings) -> Mapping[str, Any]:
+    """The directives that settings and facts ask for; None for those that nobody asks for."""
+    again = settings["requeues"] > 0 and settings["restart"] == "requeue"
+    logs = str(batch.directory / "logs").replace("%", "%%")  # Slurm fills in what follows a %
+    name = "slurm-%A_%a" if batch.template == "array" else "slurm-%j"
+    return {
+        "job-name": batch.job,
+        "array": _first_array(batch, settings),
+        "account": settings["account"],
+        "partition": settings["partition"],
+        "qos": settings["qos"],
+        "nodes": batch.ask.nodes,
+        "ntasks": batch.ask.ranks,
+        "ntasks-per-node": batch.ask.per_node,
+        "cpus-per-task": settings["cpus_per_task"],
+        "time": None if settings["time"] is None else time_text(settings["time"]),
+        "signal": f"B:USR1@{_stop_seconds(settings)}",
+        "requeue" if again else "no-requeue": "",
+        "open-mode": "append",  # what an attempt wrote would be lost when the job is requeued
+        "output": _quoted(f"{logs}/{name}.out"),
+        "error": _quoted(f"{logs}/{name}.err"),
+    }
+
+
+def _first_array(batch: BatchScript, settings: Settings) -> str | None:
+    """What the script itself says of the array, for a person who submits it again; `sbatch --array` overrides it."""
+    if batch.template != "array":
+        return None
+    return pieces(len(batch.points), settings["max_array_size"], settings["throttle"])[0].array
+
+
+def _stop_seconds(settings: Settings) -> int:
+    asked, limit = settings["stop_seconds"], settings["time"]
+    if asked is not None and limit is not None and asked >= limit:
+        text = f"{asked} s are not before the end of a time limit of {limit} s; leave it out, or write less"
+        raise InputError([Problem("stop_seconds", text)])
+    return int(asked or stop_seconds(limit))
+
+
+def _quoted(path: str) -> str:
+    return path if re.fullmatch(r"[\w@%+=:,./-]+", path) else f'"{path}"'
+
+
+def _long_name(name: str) -> str:
+    bare = name.lstrip("-")
+    return _SHORT.get(bare, bare)
+
+
+def _parsed(line: str, where: str) -> tuple[str, str]:
+    """Name and value of ``--mem=4G``, ``--mem 4G``, ``-C icelake``, ``#SBATCH --exclusive``."""
+    text = line.removeprefix("#SBATCH").strip()
+    match = re.fullmatch(r"--([a-z][a-z-]*)(?:(?:=|\s+)(.+))?|-([A-Za-z])\s*(\S.*)?", text)
+    if match is None:
+        message = f"{line!r} is no directive; write --name=value, e.g. --constraint=icelake"
+        raise InputError([Problem(where, message)])
+    return (match[1], match[2] or "") if match[1] else (_SHORT.get(match[3], match[3]), match[4] or "")

@@ -1,0 +1,118 @@
+"""Why a task has its ranks, its layers and its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.layerplan.solve.packing import pack, turns_by_start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.jobfile.sections import Layers
+    from hpcmtl.layerplan.model.speedup import Speedups
+    from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+    from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
+
+OTHERS = 2  # widths below and above that are shown
+MOMENT = 1e-9  # part of the makespan: what counts as the same time
+
+
+def explain(
+    name: str, graph: TaskGraph, problem: PlanningProblem, plan: LayerPlan, *, rule: Layers, speedups: Speedups
+) -> tuple[str, ...]:
+    """Tell in plain lines what decided about a task.
+
+    Raises:
+        InputError: there is no such task.
+    """
+    if name not in graph.index:
+        raise InputError([Problem("--explain", f"there is no task {name!r}{nearest(name, graph.names)}")])
+    task = plan.task(name)
+    return (
+        f"{name}: {_ranks(task.first_rank, task.width)}, {task.start:.2f} to {task.end:.2f} s",
+        *(
+            f"  {line}"
+            for line in (
+                *_times(graph.task(name), problem, speedups),
+                *_width(task, problem, plan),
+                *_layers(task, graph, rule),
+                *_place(task, plan, graph),
+            )
+        ),
+    )
+
+
+def _times(task: TaskNode, problem: PlanningProblem, speedups: Speedups) -> Iterator[str]:
+    """Where the times come from."""
+    known = speedups.predict(task, problem.widths)
+    if not known.layers:
+        yield "times: from its size, as nothing like it was measured"
+        return
+    widths = ", ".join(map(str, problem.widths[known.measured])) or "none of these"
+    yield f"times: measured on {widths} ranks ({known.layers} layers of its family), fitted for other widths"
+
+
+def _width(task: PlannedTask, problem: PlanningProblem, plan: LayerPlan) -> Iterator[str]:
+    """What other widths would do to the task, and to the whole if everything else keeps its width and its turn."""
+    i = problem.names.index(task.name)
+    columns = np.array([int(np.searchsorted(problem.widths, other.width)) for other in plan.tasks])
+    turn = turns_by_start(problem, np.array([other.start for other in plan.tasks]))
+    useful = np.flatnonzero(problem.useful[i])
+    here = int(np.searchsorted(useful, columns[i]))
+    yield f"width {task.width}: {problem.times[i, columns[i]]:.2f} s"
+    for column in [*useful[max(here - OTHERS, 0) : here], *useful[here + 1 : here + 1 + OTHERS]]:
+        other = columns.copy()
+        other[i] = column
+        whole = pack(problem, other, turn=turn).makespan
+        seconds, width = problem.times[i, column], problem.widths[column]
+        yield f"  with {width}: {seconds:.2f} s, and the plan would take {whole:.2f} s ({whole - plan.makespan:+.2f} s)"
+    fastest = problem.widths[int(problem.times[i].argmin())]
+    if len(useful) == 1:
+        yield "  no other width is allowed, or faster than a smaller one"
+    elif fastest == task.width:
+        yield "  more ranks would not make it faster"
+
+
+def _layers(task: PlannedTask, graph: TaskGraph, rule: Layers) -> Iterator[str]:
+    node = graph.task(task.name)
+    mebibytes = node.input_bytes / 2**20
+    if rule.policy == "fixed":
+        yield f"layers {task.layers}: fixed, {rule.count} a task (never more than it has steps)"
+    else:
+        yield (
+            f"layers {task.layers}: it reads {mebibytes:.2f} MiB, at {rule.quantum / 2**20:.2f} MiB a layer, "
+            f"from 1 to {rule.max_layers}, never more than it has steps, unless it says so itself"
+        )
+
+
+def _place(task: PlannedTask, plan: LayerPlan, graph: TaskGraph) -> Iterator[str]:
+    moment = MOMENT * max(plan.makespan, 1e-300)
+    tasks = {other.name: other for other in plan.tasks}
+    waited = [name for name in graph.producers(task.name) if abs(tasks[name].end - task.start) <= moment]
+    before = [
+        other.name
+        for other in plan.tasks
+        if abs(other.end - task.start) <= moment
+        and other.first_rank < task.first_rank + task.width
+        and task.first_rank < other.first_rank + other.width
+    ]
+    if task.start <= moment:
+        yield "starts at once: it needs nothing that is not there"
+    elif waited:
+        yield f"starts as soon as {' and '.join(waited)} {'has' if len(waited) == 1 else 'have'} ended, which it needs"
+    elif before:
+        yield f"starts when {' and '.join(before)} gives its ranks free: everything that it needs was there before"
+    else:
+        yield "starts later than it could: a more urgent task has those ranks in between"
+    turn = f"turn {task.order + 1} of {len(plan.tasks)}"
+    yield f"{turn}: {task.priority:.2f} s of work hang on it, itself included"
+    yield "critical: a delay of it delays everything" if task.critical else "not critical: others take longer"
+
+
+def _ranks(first: int, width: int) -> str:
+    return f"rank {first}" if width == 1 else f"ranks {first} to {first + width - 1}"

@@ -1,0 +1,1 @@
+"""Solvers: allocation, packing, bounds and policies."""

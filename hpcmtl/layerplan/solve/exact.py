@@ -1,0 +1,143 @@
+"""The shortest plan of a small graph, by constraint programming (Google's CP-SAT; the extra ``exact``).
+
+Blocks are rectangles of ranks and time that do not overlap; the length and the width of each hang on one choice among
+the widths of its task. Busy ranks as a cumulative resource, the least area and the lower bound are cuts, and the plan
+that there is already is horizon and hint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
+from hpcmtl.layerplan.solve.packing import Schedule, replay
+
+if TYPE_CHECKING:
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+
+TICKS = 100_000  # whole units of time that the makespan of the known plan is cut into
+SEED = 0
+
+
+class Optimum(NamedTuple):
+    """What the solver found.
+
+    Attributes:
+        schedule: the best schedule, never longer than the one that it was given.
+        lower_bound: seconds that no schedule can be faster than.
+        proved: whether the solver proved that there is none better, but for the rounding of times to ticks.
+    """
+
+    schedule: Schedule
+    lower_bound: float
+    proved: bool
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The variables of one task; `chosen` has one for each column of the table that it may have."""
+
+    start: Any
+    end: Any
+    first: Any
+    width: Any
+    area: Any
+    time: Any
+    place: Any
+    chosen: dict[int, Any]
+
+
+def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: float = 10.0) -> Optimum:
+    """Look for the shortest schedule.
+
+    Args:
+        problem: the tasks; up to 20 may be proved.
+        known: a valid schedule.
+        bound: a lower bound in seconds.
+        seconds: of the solver's deterministic time, about as long as real ones, and of three times as many real ones.
+
+    Raises:
+        EnvironmentUnfitError: OR-Tools is not installed.
+        InputError: the problem has rules of nodes, memory or speeds, which this does not know.
+    """
+    if problem.rules.any:
+        raise InputError([Problem("policy", "exact knows no rules of nodes, memory or speeds; use variable")])
+    try:
+        cp_model: Any = import_module("ortools.sat.python.cp_model")  # by name: it is not always installed
+    except ImportError as error:
+        raise EnvironmentUnfitError("the policy exact needs OR-Tools: pip install 'hpcmtl[exact]'") from error
+    tick = known.makespan / TICKS
+    if tick == 0:
+        return Optimum(known, 0.0, proved=True)
+    model, blocks = _model(cp_model, problem, known, bound)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1  # with more of them the result depends on chance
+    solver.parameters.random_seed = SEED
+    solver.parameters.max_deterministic_time = seconds
+    solver.parameters.max_time_in_seconds = 3 * seconds  # presolving does not count the deterministic time
+    status = solver.solve(model)
+    proved = (solver.best_objective_bound - len(blocks)) * tick
+    if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
+        return Optimum(known, max(bound, proved), proved=False)
+    found = _schedule(problem, solver, blocks)
+    best = min((known, found), key=lambda schedule: schedule.makespan)
+    return Optimum(best, min(max(bound, proved), best.makespan), proved=status == cp_model.OPTIMAL)
+
+
+def _model(cp_model: Any, problem: PlanningProblem, known: Schedule, bound: float) -> tuple[Any, list[_Block]]:
+    tick = known.makespan / TICKS
+    model = cp_model.CpModel()
+    horizon = TICKS + len(problem.names)  # every task of a chain may be rounded up by a tick
+    blocks = [_block(model, problem, task, tick, horizon) for task in range(len(problem.names))]
+    for producer, consumer in problem.levels.edges.reshape(-1, 2).tolist():
+        model.add(blocks[consumer].start >= blocks[producer].end)
+    model.add_no_overlap_2d([block.time for block in blocks], [block.place for block in blocks])
+    model.add_cumulative([block.time for block in blocks], [block.width for block in blocks], problem.ranks)
+    makespan = model.new_int_var(min(int(bound / tick), TICKS), horizon, "makespan")
+    model.add_max_equality(makespan, [block.end for block in blocks])
+    model.add(sum(block.area for block in blocks) <= problem.ranks * makespan)
+    model.minimize(makespan)
+    for task, block in enumerate(blocks):
+        model.add_hint(block.first, int(known.first_rank[task]))
+        for column, chosen in block.chosen.items():
+            model.add_hint(chosen, bool(column == known.columns[task]))
+    return model, blocks
+
+
+def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon: int) -> _Block:
+    # A width that takes longer than the known plan as a whole is in no shorter one.
+    columns = np.flatnonzero(problem.useful[task] & (problem.times[task] <= tick * horizon)).tolist()
+    lengths = {column: int(np.ceil(problem.times[task, column] / tick)) for column in columns}
+    widths = {column: int(problem.widths[column]) for column in columns}
+    areas = {column: lengths[column] * widths[column] for column in columns}
+    chosen = {column: model.new_bool_var(f"{task} has column {column}") for column in columns}
+    model.add_exactly_one(chosen.values())
+    start = model.new_int_var(int(np.ceil(problem.release[task] / tick)), horizon, f"start of {task}")
+    end = model.new_int_var(0, horizon, f"end of {task}")
+    first = model.new_int_var(0, problem.ranks - 1, f"first rank of {task}")
+    last = model.new_int_var(1, problem.ranks, f"rank after {task}")
+    length, width, area = (
+        model.new_int_var(min(values.values()), max(values.values()), f"{name} of {task}")
+        for name, values in (("length", lengths), ("width", widths), ("area", areas))
+    )
+    for column, this in chosen.items():
+        model.add(length == lengths[column]).only_enforce_if(this)
+        model.add(width == widths[column]).only_enforce_if(this)
+        model.add(area == areas[column]).only_enforce_if(this)
+    time = model.new_interval_var(start, length, end, f"time of {task}")
+    place = model.new_interval_var(first, width, last, f"ranks of {task}")
+    return _Block(start, end, first, width, area, time, place, chosen)
+
+
+def _schedule(problem: PlanningProblem, solver: Any, blocks: list[_Block]) -> Schedule:
+    """The solver's choices in real seconds: in its order, each task as soon as its ranks and its producers let it."""
+    columns = np.array([next(c for c, this in block.chosen.items() if solver.value(this)) for block in blocks])
+    start, end, first_rank = (
+        np.array([solver.value(variable) for variable in variables])
+        for variables in zip(*((block.start, block.end, block.first) for block in blocks), strict=True)
+    )
+    return replay(problem, Schedule(columns, start, end, first_rank), problem.at(columns)[0])

@@ -1,0 +1,282 @@
+"""Serial list scheduling into contiguous blocks of ranks: each task in turn gets the earliest place that is left.
+
+Tasks come in dispatch order, so that a task may fill the time before another that came first, and never delays it
+(insertion, as in HEFT; serial schedule generation in project scheduling). With `moldable_until`, a task that would
+have to wait for its ranks takes fewer of them if it then ends sooner. This closes the gaps between contiguous blocks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.layerplan.problem.occupancy import ANYWHERE, Occupancy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcmtl.layerplan.problem.occupancy import Slot
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+    from hpcmtl.taskgraph.levels import Bools, Floats, Ints
+
+# Narrow tasks fill from the last rank, wide ones from the first: between them stays one large hole. Measured best.
+WIDE = 1 / 16
+AREA_GROWTH = 1.1  # how much more area a task that is late may take to be done sooner
+OTHER_WIDTHS = 8  # how many other widths a task that is late tries
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When and where every task runs, as arrays (n,).
+
+    Attributes:
+        columns: width of each task, as a column of the problem's table.
+        start: seconds.
+        end: seconds.
+        first_rank: first rank of its block.
+        wave: barrier that each task waits for; None for a schedule without barriers.
+    """
+
+    columns: Ints
+    start: Floats
+    end: Floats
+    first_rank: Ints
+    wave: Ints | None = None
+
+    @property
+    def makespan(self) -> float:
+        """Seconds to the last end."""
+        return float(self.end.max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class FixedPart:
+    """What can no longer be planned.
+
+    Attributes:
+        now: seconds; nothing else may start sooner.
+        started: (n,) tasks that have started, or ended.
+        schedule: how these ran, or will end by what is known now; of the other tasks it says nothing.
+        busy: blocks of ranks that are taken otherwise, and the seconds until when.
+    """
+
+    now: float
+    started: Bools
+    schedule: Schedule
+    busy: tuple[tuple[range, float], ...] = ()
+
+
+def dispatch_order(problem: PlanningProblem, urgency: Floats) -> Ints:
+    """Indices of all tasks by `plan.dispatch_key`, for tasks with a bottom level of `urgency` (n,) seconds."""
+    order: Ints = np.lexsort((problem.name_order, -problem.layers, -urgency, -problem.priority))
+    return order
+
+
+def turns_by_start(problem: PlanningProblem, start: Floats) -> Ints:
+    """(n,) the turn of each task in the order of some starts, for `pack`."""
+    turns: Ints = np.argsort(np.lexsort((problem.name_order, start)))
+    return turns
+
+
+def pack(
+    problem: PlanningProblem,
+    columns: Ints,
+    *,
+    moldable_until: float | None = None,
+    turn: Ints | None = None,
+    alone: bool = False,
+    fixed: FixedPart | None = None,
+) -> Schedule:
+    """Give every task in turn the earliest place for its ranks.
+
+    Args:
+        problem: the tasks.
+        columns: (n,) width of each, as a column of the table.
+        moldable_until: seconds by which the plan should end, with widths changed while packing: a task that would have
+            to wait takes fewer ranks if it then ends sooner, and one that would end too late takes more.
+        turn: (n,) of the tasks whose producers have a place the one with the smallest comes next; None for the
+            dispatch order.
+        alone: one task at a time, whatever its width.
+        fixed: what has started already.
+    """
+    packing = _Packing(problem, columns, moldable_until, alone=alone)
+    if turn is None:
+        turn = np.argsort(dispatch_order(problem, packing.bottom))
+    return packing.schedule(turn.tolist(), fixed, len(turn))
+
+
+def pack_next(
+    problem: PlanningProblem,
+    columns: Ints,
+    moldable_until: float,
+    fixed: FixedPart,
+    *,
+    most: int,
+    stay: Sequence[int] = (),
+) -> Schedule:
+    """As `pack`, for the next `most` tasks in dispatch order alone; the others start at infinity.
+
+    Args:
+        problem: the tasks.
+        columns: (n,) as for `pack`.
+        moldable_until: as for `pack`.
+        fixed: what has started already.
+        most: how many tasks.
+        stay: (n,) the first rank of the block that a task would rather have, where it is free in time; -1 for any.
+    """
+    packing = _Packing(problem, columns, moldable_until, alone=False)
+    packing.stay = stay
+    turn = np.argsort(dispatch_order(problem, packing.bottom))
+    return packing.schedule(turn.tolist(), fixed, most)
+
+
+def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats, fixed: FixedPart | None = None) -> Schedule:
+    """What a schedule becomes if ranks keep to their order, barriers hold, and tasks take other `seconds` (n,)."""
+    widths = problem.widths[plan.columns]
+    start, end, free = np.zeros(len(seconds)), np.zeros(len(seconds)), np.zeros(problem.ranks)
+    if fixed is not None:
+        start[fixed.started], end[fixed.started] = (
+            fixed.schedule.start[fixed.started],
+            fixed.schedule.end[fixed.started],
+        )
+        for task in np.flatnonzero(fixed.started).tolist():
+            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
+            free[ranks] = np.maximum(free[ranks], end[task])
+    producers, now = problem.levels.producers, 0.0 if fixed is None else fixed.now
+    wave, last = np.zeros(len(seconds), dtype=np.int64) if plan.wave is None else plan.wave, 0
+    for task in np.lexsort((problem.levels.depths, plan.start, wave)).tolist():
+        if wave[task] > last:
+            last, now = int(wave[task]), float(end.max())
+        if fixed is None or not fixed.started[task]:
+            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
+            before = end[producers.items[producers.starts[task] : producers.starts[task + 1]]]
+            start[task] = max(problem.release[task], before.max(initial=now), free[ranks].max())
+            end[task] = free[ranks] = start[task] + seconds[task]
+    return replace(plan, start=start, end=end)
+
+
+class _Packing:
+    """The state of one run."""
+
+    def __init__(self, problem: PlanningProblem, columns: Ints, moldable_until: float | None, *, alone: bool) -> None:
+        seconds, widths = problem.at(columns)
+        self.problem = problem
+        self.bottom = problem.levels.bottom(seconds)
+        self.columns, self.seconds, self.widths = columns.tolist(), seconds.tolist(), widths.tolist()
+        self.latest = ((np.inf if moldable_until is None else moldable_until) - self.bottom + seconds).tolist()
+        self.moldable, self.alone = moldable_until is not None, alone
+        self.placement = problem.placement
+        self.anywhere, self.wide = not problem.rules.any, WIDE * problem.ranks
+        self.occupancy = Occupancy(self.placement.ranks)
+        self.choice_columns, self.choice_widths, self.choice_times = (
+            problem.choice_lists if self.moldable else ([], [], [])
+        )
+        self.start = [np.inf] * len(self.widths)
+        self.end = [np.inf] * len(self.widths)
+        self.first_rank = [0] * len(self.widths)
+        self.stay: Sequence[int] = ()
+
+    def schedule(self, turn: list[int], fixed: FixedPart | None, most: int) -> Schedule:
+        """Place tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
+        problem = self.problem
+        starts, items = problem.levels.consumer_lists
+        waiting = np.diff(problem.levels.producers.starts).tolist()
+        ready = problem.release.tolist()
+        started = self._take_over(fixed) if fixed is not None else []
+        for task in started:
+            for consumer in items[starts[task] : starts[task + 1]]:
+                ready[consumer] = max(ready[consumer], self.end[task])
+                waiting[consumer] -= 1
+        if fixed is not None:
+            ready = [max(moment, fixed.now) for moment in ready]
+        done = set(started)
+        queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0 and task not in done]
+        heapify(queue)
+        end = 0.0
+        while queue and most:
+            _, task = heappop(queue)
+            most -= 1
+            self._place(task, max(ready[task], end) if self.alone else ready[task])
+            end = self.end[task]
+            for consumer in items[starts[task] : starts[task + 1]]:
+                ready[consumer] = max(ready[consumer], end)
+                waiting[consumer] -= 1
+                if waiting[consumer] == 0:
+                    heappush(queue, (turn[consumer], consumer))
+        return Schedule(
+            np.array(self.columns, dtype=np.int64),
+            np.array(self.start),
+            np.array(self.end),
+            np.array(self.first_rank, dtype=np.int64),
+        )
+
+    def _take_over(self, fixed: FixedPart) -> list[int]:
+        """Note what has started, and keep the ranks of what still runs; return the tasks."""
+        old = fixed.schedule
+        started: list[int] = np.flatnonzero(fixed.started).tolist()
+        for task in started:
+            column = int(old.columns[task])
+            self.columns[task], self.widths[task] = column, int(self.problem.widths[column])
+            self.start[task], self.end[task] = float(old.start[task]), float(old.end[task])
+            self.first_rank[task] = int(old.first_rank[task])
+            if self.end[task] > fixed.now:
+                block = (1 << self.placement.needed(task, self.widths[task])) - 1
+                self.occupancy.block(fixed.now, self.end[task], block << self.first_rank[task])
+        for ranks, until in fixed.busy:
+            self.occupancy.block(fixed.now, until, ((1 << len(ranks)) - 1) << ranks.start)
+        return started
+
+    def _place(self, task: int, ready: float) -> None:
+        guide = -1 if self.anywhere else self.placement.guide(task)
+        if guide >= 0:
+            self.columns[task], self.widths[task] = self.columns[guide], self.widths[guide]
+            self.seconds[task] = float(self.problem.times[task, self.columns[task]])
+        slot = self._find(task, self.widths[task], self.seconds[task], ready)
+        assert slot is not None, f"{self.problem.names[task]} fits nowhere; see places.ruled"
+        if self.moldable and guide < 0:
+            if slot.start > ready:
+                slot = self._other_width(task, slot, ready, narrower=True)
+            if slot.end > self.latest[task]:
+                slot = self._other_width(task, slot, ready, narrower=False)
+        width = self.widths[task]
+        first = ((slot.firsts & -slot.firsts) if width > self.wide else slot.firsts).bit_length() - 1
+        if self.stay and self.stay[task] >= 0 and slot.firsts >> self.stay[task] & 1:
+            first = self.stay[task]
+        self.occupancy.take(slot, first, width if self.anywhere else self.placement.needed(task, width))
+        self.start[task], self.end[task], self.first_rank[task] = slot.start, slot.end, first
+
+    def _find(self, task: int, width: int, seconds: float, ready: float, before: float = np.inf) -> Slot | None:
+        """The slot that ends first, and before `before`: the fastest ranks may not be the first to be free."""
+        if self.anywhere:  # worth a way of its own, as most of the time goes here
+            return self.occupancy.find(ready, seconds, width, ANYWHERE, before)
+        placement, guide, best = self.placement, self.placement.guide(task), None
+        for speed in placement.speeds:
+            firsts = placement.firsts(task, width, speed)
+            if guide >= 0:
+                firsts &= 1 << self.first_rank[guide]
+            if firsts:
+                slot = self.occupancy.find(ready, seconds / speed, placement.needed(task, width), firsts, before)
+                if slot is not None:
+                    best, before = slot, slot.end
+        return best
+
+    def _other_width(self, task: int, slot: Slot, ready: float, *, narrower: bool) -> Slot:
+        """The slot that ends first among the next few widths; the one there was, if none ends sooner."""
+        columns, widths, times = self.choice_columns[task], self.choice_widths[task], self.choice_times[task]
+        if narrower:
+            near = range(bisect_left(widths, self.widths[task]) - 1, -1, -1)
+        else:
+            near = range(bisect_right(widths, self.widths[task]), len(widths))
+        area = (slot.end - slot.start) * self.widths[task] * (1.0 if narrower else AREA_GROWTH)
+        speed = self.placement.speeds[0]
+        for choice in near[:OTHER_WIDTHS]:
+            if ready + times[choice] / speed < slot.end and (narrower or times[choice] * widths[choice] <= area):
+                other = self._find(task, widths[choice], times[choice], ready, slot.end)
+                if other is not None:
+                    slot = other
+                    self.columns[task], self.widths[task] = columns[choice], widths[choice]
+        return slot

@@ -1,0 +1,62 @@
+"""Packing by a coarse clock: many tasks in a time that grows with their number.
+
+The time to place a task grows with the number of moments at which another one starts or ends while it runs. Where
+tasks may start and end at ticks of a clock alone there are never more moments than ticks; what the rounding cost is
+then mostly won back, as every task starts as soon as its ranks and producers allow, in the order found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.layerplan.solve.packing import Schedule, pack, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+    from hpcmtl.taskgraph.levels import Floats, Ints
+
+TICKS = 2048  # in the lower bound of a plan
+MOST_TICKS = 2**18
+ROUNDED = 0.05  # the clock is fine enough if rounding adds so little to path and area
+
+
+def bucketed_packing(
+    problem: PlanningProblem, columns: Ints, bound: float
+) -> Callable[[Ints, float | None], Schedule] | None:
+    """Make a `pack` (of columns and mould) by a clock whose ticks suit the widths `columns` (n,).
+
+    None if no clock would do: nothing takes time, ranks differ in speed, or there are tasks so short that a clock for
+    them would be no help.
+    """
+    if bound <= 0 or problem.rules.rank_speed is not None:
+        return None
+    ticks = TICKS
+    while ticks <= MOST_TICKS:
+        tick = bound / ticks
+        bucketed = replace(problem, times=np.ceil(problem.times / tick), release=np.ceil(problem.release / tick))
+        if _close(problem, bucketed, columns, tick):
+            break
+        ticks *= 2
+    else:
+        return None
+
+    def packed(columns: Ints, moldable_until: float | None) -> Schedule:
+        plan = pack(bucketed, columns, moldable_until=None if moldable_until is None else moldable_until / tick)
+        return replay(problem, plan, problem.at(plan.columns)[0])
+
+    return packed
+
+
+def _close(problem: PlanningProblem, bucketed: PlanningProblem, columns: Ints, tick: float) -> bool:
+    """Whether rounding adds little to the longest path and to the area."""
+
+    def path_and_area(of: PlanningProblem) -> Floats:
+        seconds, widths = of.at(columns)
+        return np.array([of.levels.bottom(seconds).max(initial=0.0), float(seconds @ widths)])
+
+    return bool((path_and_area(bucketed) * tick <= path_and_area(problem) * (1 + ROUNDED)).all())

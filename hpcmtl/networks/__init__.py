@@ -1,0 +1,1 @@
+"""Descriptions of networks, their shapes and cost; no framework is imported."""

@@ -1,0 +1,1 @@
+"""Batch jobs: draft, submission, sweeps, and the decision after each attempt."""

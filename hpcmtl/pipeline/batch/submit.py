@@ -1,0 +1,124 @@
+"""Hands a drafted batch job in: its run directories, its script, and the word of Slurm; or nothing of them."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import hpcmtl
+from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.launch.slurm import client as slurm
+from hpcmtl.launch.slurm.sbatch import ArrayChunk, pieces
+from hpcmtl.results.rundir.directory import RunDirectory, create, create_sweep, write_json_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hpcmtl.pipeline.batch.draft import Draft, Point
+
+SCRIPTS, RECORD = {"run": "job.sbatch", "array": "array.sbatch", "benchmark": "benchmark.sbatch"}, "submission.json"
+
+
+def submit(draft: Draft) -> dict[str, Any]:
+    """Make the run directory, or that of a sweep with one for each point, and give the script to Slurm.
+
+    Returns:
+        What the `submission.json` of the run, or of the sweep, holds.
+
+    Raises:
+        EnvironmentUnfitError: there is no Slurm here, or it refuses the script; nothing is left behind then, unless
+            some arrays of a sweep were taken before.
+        InputError: no directory can be made.
+    """
+    if not slurm.installed():
+        raise EnvironmentUnfitError("there is no sbatch on this machine; --dry-run shows what would be submitted")
+    kind = draft.request.kind
+    if kind == "run":
+        run = create(draft.request.runs, draft.batch.job)
+        directory, runs = run.path, [run]
+    else:
+        directory, runs = create_sweep(draft.request.runs, draft.batch.job, draft.point_names())
+    script = directory / SCRIPTS[kind]
+    record = _record(draft, directory, script)
+    jobs: list[str] = []
+    try:
+        for run, point in zip(runs, draft.points, strict=True):
+            _write_point(run, point)
+        script.write_text(draft.script(directory), encoding="utf-8")
+        _hand_in(draft, script, runs, record, jobs)
+    except BaseException:
+        if not jobs:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return record
+
+
+def _hand_in(draft: Draft, script: Path, runs: list[RunDirectory], record: dict[str, Any], jobs: list[str]) -> None:
+    """Submit piece by piece; each is on record as soon as Slurm has taken it."""
+    for piece in _pieces(draft):
+        mine = runs[piece.first : piece.first + piece.count]
+        for number, run in enumerate(mine):
+            _note(run.path / RECORD, record, piece, run.path, index=number if piece.array else None)
+        after = [f"--dependency=afterany:{jobs[-1]}"] if jobs and draft.settings["throttle"] else []
+        options = [*([f"--array={piece.array}"] if piece.array else []), *after]
+        try:
+            jobs.append(slurm.submit(script, options, piece.arguments).partition(";")[0])
+        except EnvironmentUnfitError as error:
+            if not jobs:
+                raise
+            left = f"points from {piece.first} on: sbatch {' '.join([*options, str(script), *piece.arguments])}"
+            raise EnvironmentUnfitError(f"{error}; jobs {', '.join(jobs)} were taken; submit the {left}") from error
+        record.update(job=jobs[0], jobs=list(jobs))
+        for number, run in enumerate(mine):
+            index = number if piece.array else None
+            job = jobs[-1] if index is None else f"{jobs[-1]}_{index}"
+            _note(run.path / RECORD, {**record, "job": job}, piece, run.path, index)
+        if draft.request.kind != "run":
+            write_json_atomically(script.parent / RECORD, {**record, "points": _points(draft)})
+
+
+def _pieces(draft: Draft) -> list[ArrayChunk]:
+    if draft.request.kind != "array":
+        return [ArrayChunk(0, len(draft.points), None)]
+    limits = [limit for limit in (draft.settings["max_array_size"], slurm.max_array_size()) if limit is not None]
+    return pieces(len(draft.points), min(limits, default=len(draft.points)), draft.settings["throttle"])
+
+
+def _points(draft: Draft) -> dict[str, Any]:
+    """Point -> what is different in it."""
+    named = zip(draft.point_names(), draft.points, strict=True)
+    return {name: {"ranks": point.prepared.job.ranks, **point.change} for name, point in named}
+
+
+def _note(file: Path, record: dict[str, Any], piece: ArrayChunk, run: Path, index: int | None) -> None:
+    own = {"run": str(run), "arguments": list(piece.arguments), "array_index": index}
+    write_json_atomically(file, {**record, **own})
+
+
+def _write_point(run: RunDirectory, point: Point) -> None:
+    run.job_file.write_text(yaml.safe_dump(point.prepared.resolved(), sort_keys=False), encoding="utf-8")
+    write_json_atomically(run.plan_file, point.plan.to_dict())
+
+
+def _record(draft: Draft, directory: Path, script: Path) -> dict[str, Any]:
+    """What is known of a submission: nothing of the environment, which may hold secrets, goes in."""
+    settings, benchmark = draft.settings, draft.request.kind == "benchmark"
+    return {
+        "hpcmtl": hpcmtl.__version__,
+        "submitted": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "kind": draft.request.kind,
+        "run": str(directory),
+        "job_file": str(draft.request.file.resolve()),
+        "set": list(draft.request.sets),
+        "script": str(script),
+        "job": None,
+        "ranks": draft.batch.ask.ranks,
+        "nodes": draft.batch.ask.nodes,
+        "time_limit": settings["time"],
+        "requeues": 0 if benchmark else settings["requeues"],  # its script goes from point to point by itself
+        "restart": settings["restart"],
+        "settings": settings.to_dict(),
+    }

@@ -1,0 +1,1 @@
+"""Operations on a run that exists: its state, requests to it, and its extension."""

@@ -1,0 +1,122 @@
+"""Asks something of a running job through its run directory alone, from any host that sees it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hpcmtl.dispatch.requests.steering import VERBS, problem_of
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
+from hpcmtl.results.ledger import read
+from hpcmtl.results.outcome.record import last_attempt, record_of
+from hpcmtl.results.rundir.requests import read_answer, submit, withdraw
+
+if TYPE_CHECKING:
+    from hpcmtl.results.rundir.directory import RunDirectory
+    from hpcmtl.results.rundir.requests import Answer, Request
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+def job_of(run: RunDirectory) -> dict[str, Any]:
+    """The job of a run as plain values, with defaults filled in and absolute data files.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        job = dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
+        _ = {name: str(task["kind"]) for name, task in job["tasks"].items()}
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
+        message = f"the job of this run cannot be read ({type(error).__name__}: {error})"
+        raise InputError([Problem(str(run.job_file), message)]) from error
+    return job
+
+
+def require_running(run: RunDirectory) -> None:
+    """Refuse a run that is over.
+
+    Raises:
+        EnvironmentUnfitError: its last attempt has ended.
+    """
+    record = record_of(run, last_attempt(_events(run)))
+    if record is not None:
+        status = record["status"]
+        raise EnvironmentUnfitError(f"{run.path}: the run has ended ({status}): there is nothing to change any more")
+
+
+def check(run: RunDirectory, request: Request) -> None:
+    """Refuse what the run directory alone shows to be wrong.
+
+    Raises:
+        InputError: no such task, one that has ended, or values that cannot be.
+        EnvironmentUnfitError: the run has ended.
+    """
+    require_running(run)
+    if request.verb not in VERBS or not request.task:
+        return
+    tasks = job_of(run)["tasks"]
+    if request.task not in tasks:
+        raise InputError(
+            [Problem(f"{run.path}: {request.task}", f"there is no such task{nearest(request.task, tasks)}")]
+        )
+    if request.verb == "set" and (problem := problem_of(request, tasks[request.task]["kind"])):
+        raise InputError([Problem(f"set {request.task}", problem)])
+    events = _events(run)
+    begun = max((place for place, event in enumerate(events) if event["event"] == "job_started"), default=0)
+    ends = [
+        event["status"]
+        for place, event in enumerate(events)
+        if event["event"] == "task_ended" and event["task"] == request.task
+        if place > begun or event["status"] == "complete"  # what went wrong in an earlier attempt is tried again
+    ]
+    if ends:
+        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {ends[-1]}")])
+
+
+def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
+    """Leave a request and wait for the answer; None for a `timeout` of 0 seconds, which does not wait.
+
+    Raises:
+        EnvironmentUnfitError: nobody answers; unless the message says otherwise the request is taken back.
+    """
+    before = _stamp(run)
+    submit(run.requests, request)
+    end = time.monotonic() + timeout
+    while timeout > 0:
+        answer = read_answer(run.requests, request)
+        if answer is not None:
+            return answer
+        over = _stamp(run) != before
+        if over or time.monotonic() > end:
+            withdrawn = withdraw(run.requests, request)
+            answer = read_answer(run.requests, request)  # it may have come in this moment
+            if answer is not None:
+                return answer
+            raise EnvironmentUnfitError(_silence(run, request, timeout, withdrawn=withdrawn, over=over))
+        time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file on a shared file system: there is no condition to wait on
+    return None
+
+
+def _events(run: RunDirectory) -> list[dict[str, Any]]:
+    return read(run.ledger_file) if run.ledger_file.exists() else []
+
+
+def _stamp(run: RunDirectory) -> int | None:
+    """What changes when an attempt writes its completion record; an earlier attempt may have left one."""
+    try:
+        return run.results_file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _silence(run: RunDirectory, request: Request, timeout: float, *, withdrawn: bool, over: bool) -> str:
+    if over:
+        return f"{run.path}: the run has ended before it could answer"
+    if withdrawn:
+        text = f"nobody answered within {timeout:g} s: the run is dead, or its node does not see this directory yet"
+        return f"{run.path}: {text}; the request is withdrawn"
+    where = run.requests / f"{request.id}.answer.json"
+    return f"{run.path}: the job took the request but has not answered within {timeout:g} s; look for {where}"

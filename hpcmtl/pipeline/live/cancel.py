@@ -1,0 +1,80 @@
+"""Cancels a whole job: in Slurm's queue while it waits there, else by asking the run to stop with checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
+from hpcmtl.launch.slurm.queue import cancel_jobs
+from hpcmtl.pipeline.live.ask import ask
+from hpcmtl.pipeline.live.run_state import run_state
+from hpcmtl.results.rundir.requests import new_request
+from hpcmtl.results.rundir.submission import Submission, read_submission
+
+if TYPE_CHECKING:
+    from hpcmtl.results.rundir.directory import RunDirectory
+
+_IN_QUEUE = frozenset({"waiting", "requeued"})
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What was done to cancel a job.
+
+    Attributes:
+        run: the run directory.
+        how: by a request to the running job, or by scancel.
+        jobs: batch jobs that scancel was given.
+        message: what happens now.
+    """
+
+    run: str
+    how: Literal["request", "scancel"]
+    jobs: tuple[str, ...]
+    message: str
+
+
+def cancel_job(run: RunDirectory, timeout: float, *, at_once: bool = False) -> Cancelled:
+    """Cancel a whole job.
+
+    Args:
+        run: its directory.
+        timeout: seconds to wait for the answer of a running job; 0 does not wait.
+        at_once: let Slurm end its batch jobs, whatever they do; what was done since the last checkpoint is lost.
+
+    Raises:
+        EnvironmentUnfitError: the run has ended, nobody answers, or Slurm does not.
+        InputError: the run refuses, or has no batch job to end at once.
+    """
+    found = run_state(run.path)
+    submission = read_submission(run) or Submission()
+    jobs = ", ".join(submission.job_ids)
+    if found["over"] and found["sure"]:
+        raise EnvironmentUnfitError(f"{run.path}: the run has ended ({found['state']}): there is nothing to cancel")
+    if at_once:
+        if not submission.job_ids:
+            message = "it has no batch job; cancel it without --now, or send its launcher SIGTERM"
+            raise InputError([Problem(f"{run.path}: --now", message)])
+        cancel_jobs(submission, pending_only=False)
+        return Cancelled(str(run.path), "scancel", submission.job_ids, f"Slurm ends job {jobs} now")
+    if found["state"] in _IN_QUEUE and submission.job_ids:
+        cancel_jobs(submission, pending_only=True)
+        message = f"Slurm takes job {jobs} out of its queue; if it has begun in this moment, cancel once more"
+        return Cancelled(str(run.path), "scancel", submission.job_ids, message)
+    return Cancelled(str(run.path), "request", (), _ask(run, timeout, has_jobs=bool(submission.job_ids)))
+
+
+def _ask(run: RunDirectory, timeout: float, *, has_jobs: bool) -> str:
+    """The answer of a running job to the request."""
+    request = new_request("cancel")
+    try:
+        answer = ask(run, request, timeout)
+    except EnvironmentUnfitError as error:
+        hint = "; --now lets Slurm end its batch job" if has_jobs else ""
+        raise EnvironmentUnfitError(f"{error}{hint}") from error
+    if answer is None:
+        return f"left as {run.requests / request.id}.json"
+    if not answer.accepted:
+        raise InputError([Problem("cancel", f"refused: {answer.message}")])
+    return answer.message

@@ -1,0 +1,78 @@
+"""A running job that gets more tasks: rank 0 examines them, and every rank takes the job up."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from hpcmtl.dispatch.protocol import ExtendJob
+from hpcmtl.dispatch.requests.steering import ExtendedJob
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.layerplan.model.speedup import Speedups
+from hpcmtl.pipeline.live.addition import KEYS, joined
+from hpcmtl.pipeline.prepare import Prepared, plan, prepare
+from hpcmtl.pipeline.run.preflight import preflight_subprocess
+from hpcmtl.results.rundir.directory import write_json_atomically, write_text_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcmtl.layerplan.model.machine import Machine
+    from hpcmtl.layerplan.model.speedup import Measurement
+    from hpcmtl.results.rundir.directory import RunDirectory
+    from hpcmtl.results.rundir.requests import Request
+
+
+class ExtensibleJob:
+    """What is known of the job on one rank, as it grows; on rank 0 these are the dispatcher's `Additions`."""
+
+    def __init__(
+        self, prepared: Prepared, directory: RunDirectory, measured: Sequence[Measurement], machine: Machine
+    ) -> None:
+        """Begin.
+
+        Args:
+            prepared: the job of the start.
+            directory: the run directory.
+            measured: layers of earlier runs, for the plans.
+            machine: where it runs.
+        """
+        self.prepared = prepared  # as the sessions of this rank know it
+        self.accepted = prepared  # as the dispatcher knows it; the main thread may take it up later
+        self.directory, self._speedups = directory, Speedups(measured, machine)
+
+    def extend(self, extension: ExtendJob) -> None:
+        """Go on with more tasks; for the main thread of every rank."""
+        self.prepared = replace(self.prepared, job=extension.job, files=extension.files, arrays=extension.arrays)
+        if extension.folder not in sys.path:
+            sys.path.append(extension.folder)
+
+    def examine(self, request: Request) -> ExtendedJob:
+        """See `Additions`."""
+        values = request.values
+        if not all(isinstance(values.get(key), dict) for key in KEYS) or not {"file", "folder"} <= set(values):
+            raise InputError([Problem("add", "the request has no `file`, `folder`, `tasks` and `data`")])
+        prepared = prepare(joined(self.accepted.resolved(), values))
+        layer_plan = plan(prepared, self._speedups)
+        job_file = self.directory.requests / f"{request.id}.job.yaml"
+        write_text_atomically(job_file, _yaml(prepared))
+        preflight_subprocess(job_file, [str(values["folder"])], list(values["tasks"]))
+        extension = ExtendJob(prepared.job, prepared.files, prepared.arrays, str(values["folder"]))
+        return ExtendedJob(layer_plan, prepared.graph, extension)
+
+    def accept(self, extended: ExtendedJob) -> None:
+        """See `Additions`."""
+        modules = tuple(map(Path, extended.extension.job.modules))
+        self.accepted = Prepared(
+            extended.extension.job, extended.extension.files, extended.extension.arrays, extended.graph, modules
+        )
+        write_text_atomically(self.directory.job_file, _yaml(self.accepted))
+        write_json_atomically(self.directory.plan_file, extended.plan.to_dict())
+
+
+def _yaml(prepared: Prepared) -> str:
+    return yaml.safe_dump(prepared.resolved(), sort_keys=False)

@@ -1,0 +1,188 @@
+"""One attempt at a run that has been found sound: planned by rank 0, and carried through by all."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import yaml
+
+from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
+from hpcmtl.dispatch.requests.request_queue import RequestQueue
+from hpcmtl.dispatch.scheduling.deadline import TimeLimit
+from hpcmtl.dispatch.scheduling.select import scheduler_for
+from hpcmtl.exchange.artifact_cache import ArtifactCache
+from hpcmtl.exchange.peer_transfer import PeerTransfer
+from hpcmtl.launch.environment import (
+    attempt_id,
+    heartbeat_seconds,
+    hung_seconds,
+    run_facts,
+    seconds_left,
+)
+from hpcmtl.layerplan.model.speedup import Speedups
+from hpcmtl.pipeline.live.extension import ExtensibleJob
+from hpcmtl.pipeline.prepare import plan
+from hpcmtl.pipeline.run.broadcast import broadcast_result
+from hpcmtl.pipeline.run.measured import measurements_of
+from hpcmtl.pipeline.run.observer import RunObserver
+from hpcmtl.pipeline.run.result import result_of
+from hpcmtl.pipeline.run.resume_point import ResumePoint
+from hpcmtl.pipeline.run.runtime import RankRuntime, run_rank
+from hpcmtl.pipeline.run.status_file import StatusFile
+from hpcmtl.results.ledger import read
+from hpcmtl.results.outcome.summary import JobResult, RunAttempt, to_dict
+from hpcmtl.results.rundir.directory import (
+    RunDirectory,
+    create,
+    make_subdirectories,
+    set_aside,
+    write_json_atomically,
+    write_text_atomically,
+)
+from hpcmtl.results.status.snapshot import SECONDS_BETWEEN_BEATS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.dispatch.rank.channels import ThreadChannels
+    from hpcmtl.launch.resources.world import WorldFacts
+    from hpcmtl.layerplan.model.speedup import Measurement
+    from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.pipeline.prepare import Prepared
+    from hpcmtl.pipeline.run.entry import RunOptions
+    from hpcmtl.pipeline.run.resume_point import ResumePoint
+    from hpcmtl.training.learner import Framework
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that has been planned: the same values on all ranks."""
+
+    resume_point: ResumePoint
+    plan: LayerPlan
+    directory: RunDirectory
+    options: RunOptions
+    facts: WorldFacts
+    measured: Sequence[Measurement]
+    heartbeat: float
+    hung: float
+    limit: TimeLimit | None
+
+    @property
+    def prepared(self) -> Prepared:
+        """The job."""
+        return self.resume_point.prepared
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return self.resume_point.history.attempts + 1
+
+
+def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> Planned:
+    """Plan, and write all that is known at the start into the run directory, which is made if there is none."""
+    prepared, directory = resume_point.prepared, resume_point.directory
+    measured = () if options.measured is None else measurements_of(options.measured)
+    if resume_point.history.attempts and directory is not None:
+        measured += measurements_of(directory.path)
+    heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
+    hung = hung_seconds()
+    layer_plan = plan(prepared, Speedups(measured, facts.machine))
+    if directory is None:
+        directory = create(options.root, prepared.job.job)
+    make_subdirectories(directory)
+    set_aside(directory)
+    write_text_atomically(directory.job_file, yaml.safe_dump(prepared.resolved(), sort_keys=False))
+    write_json_atomically(directory.plan_file, layer_plan.to_dict())
+    left = seconds_left(time.time())
+    limit = None if left is None else TimeLimit(time.monotonic(), time.monotonic() + left)
+    return Planned(resume_point, layer_plan, directory, options, facts, measured, heartbeat, hung, limit)
+
+
+def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned, framework: Framework) -> JobResult | None:
+    """Run the control thread beside the worker until the job has ended; results come home on rank 0.
+
+    Returns:
+        How the job ended, or None if the attempt was given up: `channels.comms.world` has the ranks that live.
+    """
+    extensible = ExtensibleJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
+    result: JobResult | None = None
+    control_comm, answers = world.dup(), world.dup()
+    channels.comms.patience = planned.hung or math.inf
+    peer_transfer = PeerTransfer(control_comm, answers, ArtifactCache(planned.prepared.job.artifact_memory))
+
+    def on_this_rank(listener: RunObserver | None, leader: tuple[Dispatcher, RequestQueue] | None = None) -> None:
+        heartbeat_sender = HeartbeatSender(control_comm, planned.facts.hosts, planned.heartbeat, listener, planned.hung)
+        run_rank(
+            world,
+            RankRuntime(
+                control_comm,
+                channels,
+                extensible,
+                framework,
+                peer_transfer,
+                heartbeat_sender,
+                leader,
+                planned.limit,
+            ),
+        )
+
+    if world.rank == 0:
+        result = _command(planned, extensible, on_this_rank, channels)
+    else:
+        on_this_rank(None)
+    if channels.abandoned:
+        return None
+    return broadcast_result(result, channels.comms.world or world, (control_comm, answers), planned.directory)
+
+
+def _command(
+    planned: Planned,
+    extensible: ExtensibleJob,
+    go: Callable[[RunObserver, tuple[Dispatcher, RequestQueue]], None],
+    channels: ThreadChannels,
+) -> JobResult | None:
+    """What rank 0 does beside what all do: it keeps the ledger, dispatches and writes down how the job ended.
+
+    Returns:
+        How it ended, or None if the attempt was abandoned.
+    """
+    started, clock, directory = datetime.now(timezone.utc), time.monotonic(), planned.directory
+    environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
+    write_json_atomically(directory.environment_file, environment)
+    _log.info("%s", planned.facts.summary())
+    past = read(directory.ledger_file) if directory.ledger_file.exists() else []
+    status = StatusFile(directory.status_file, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat, past)
+    attempt = RunAttempt(planned.attempt, attempt_id())
+    with RunObserver(directory, planned.options.progress, planned.options.width, status) as observer:
+        scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured, planned.limit)
+        history = planned.resume_point.history.tasks
+        dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler, history)
+        observer.record(
+            "job_started",
+            job=planned.prepared.job.job,
+            ranks=planned.prepared.job.ranks,
+            policy=planned.plan.policy,
+            host=socket.gethostname(),
+            **attempt.to_event(),
+        )
+        request_queue = RequestQueue(directory.requests, dispatcher, observer, extensible)
+        go(observer, (dispatcher, request_queue))
+        if channels.abandoned:
+            return None
+        request_queue.close()
+        seconds = time.monotonic() - clock
+        result = result_of(extensible.accepted.job, dispatcher, started, seconds, attempt)
+        write_json_atomically(directory.results_file, to_dict(result))
+        observer.record("job_ended", status=result.status, seconds=seconds, attempt=attempt.attempt)
+    return result

@@ -1,0 +1,225 @@
+"""The run directory: where one job writes everything, and how a file in it is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl import faults
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.results.strict_json import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where things are in a run directory; rank 0 creates it with `create`, the other ranks only need the value."""
+
+    path: Path
+
+    @property
+    def job_file(self) -> Path:
+        """The job as it was resolved, with all defaults written out."""
+        return self.path / "job.yaml"
+
+    @property
+    def plan_file(self) -> Path:
+        """The layer plan."""
+        return self.path / "plan.json"
+
+    @property
+    def ledger_file(self) -> Path:
+        """The event log, the only authority on what is done."""
+        return self.path / "events.jsonl"
+
+    @property
+    def results_file(self) -> Path:
+        """How the job and each task ended."""
+        return self.path / "results.json"
+
+    @property
+    def status_file(self) -> Path:
+        """How the run is doing while it goes on, as rank 0 saw it last."""
+        return self.path / "status.json"
+
+    @property
+    def submission_file(self) -> Path:
+        """The batch jobs that the run was submitted as; see `results.submission`."""
+        return self.path / "submission.json"
+
+    @property
+    def queue_file(self) -> Path:
+        """What Slurm said of them last, and when; see `launch.queuebound`."""
+        return self.path / "queue.json"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, hosts and commit."""
+        return self.path / "environment.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a rank."""
+        return self.path / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints, by task and layer."""
+        return self.path / "checkpoints"
+
+    @property
+    def artifacts(self) -> Path:
+        """Sealed artifacts, by task."""
+        return self.path / "artifacts"
+
+    @property
+    def requests(self) -> Path:
+        """What people ask of the job while it runs, and the answers; see `results.requests`."""
+        return self.path / "requests"
+
+    def rank_log(self, rank: int) -> Path:
+        """Log file of one rank."""
+        return self.logs / f"rank.{rank:03d}.log"
+
+
+def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
+    """Create a new run directory ``<root>/<job>-<YYYYmmdd-HHMMSS>``, with ``-2``, ``-3``, ... if that is taken.
+
+    The name is taken by the mkdir itself, so two jobs that start in the same second never share a directory.
+
+    Args:
+        root: directory of all runs; created if it is missing.
+        job: name of the job, no path.
+        now: time in the name; the local time if None.
+
+    Raises:
+        InputError: the job's name is no file name, or nothing can be created in `root`.
+    """
+    if not job or job != os.path.basename(job) or job.startswith(".") or "\0" in job:  # noqa: PTH119, on a name
+        raise InputError([Problem("job", f"{job!r} cannot name a directory; use letters, digits, '-' and '_'")])
+    started = now or datetime.now(timezone.utc).astimezone()
+    name = f"{job}-{started:%Y%m%d-%H%M%S}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        run = RunDirectory(_take(root.resolve(), name))
+        _furnish_new(run)
+    except OSError as error:
+        message = f"no run directory can be created here ({error.strerror}); name one that you can write to"
+        raise InputError([Problem(str(root), message)]) from error
+    return run
+
+
+def create_sweep(
+    root: Path, job: str, points: Sequence[str], now: datetime | None = None
+) -> tuple[Path, list[RunDirectory]]:
+    """Create ``<root>/<job>-sweep-<YYYYmmdd-HHMMSS>`` with a run directory for each point, or nothing of it.
+
+    Args:
+        root: directory of all runs; created if it is missing.
+        job: name of the job, no path.
+        points: names of the run directories.
+        now: time in the name; the local time if None.
+
+    Raises:
+        InputError: nothing can be created in `root`.
+    """
+    started = now or datetime.now(timezone.utc).astimezone()
+    sweep = None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        sweep = _take(root.resolve(), f"{job}-sweep-{started:%Y%m%d-%H%M%S}")
+        (sweep / "logs").mkdir()
+        runs = [RunDirectory(sweep / point) for point in points]
+        for run in runs:
+            run.path.mkdir()
+            _furnish_new(run)
+    except OSError as error:
+        if sweep is not None:
+            shutil.rmtree(sweep, ignore_errors=True)
+        message = f"no directory of a sweep can be created here ({error.strerror}); name one that you can write to"
+        raise InputError([Problem(str(root), message)]) from error
+    return sweep, runs
+
+
+def set_aside(run: RunDirectory) -> None:
+    """Give the record of an earlier attempt another name: a run without one has not ended."""
+    if not run.results_file.exists():
+        return
+    count = 1
+    while (aside := run.path / f"results.{count}.json").exists():
+        count += 1
+    run.results_file.rename(aside)
+    fsync_directory(run.path)
+
+
+def write_json_atomically(path: Path, value: Any) -> None:
+    """Write a value as JSON so that a reader, or the next attempt after a crash, finds the old file or the new.
+
+    Args:
+        path: the file; a temporary one beside it is written first, forced to disk and renamed.
+        value: see `hpcmtl.results.strict_json.to_json`.
+    """
+    write_text_atomically(path, to_json(value, indent=2) + "\n")
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, as `write_json_atomically` does."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb", buffering=0) as file:
+            faults.file_point(path, "begun")
+            left = memoryview(text.encode())
+            while left:  # a disk that is nearly full may take a part and say so
+                left = left[file.write(faults.partial_write(path, left)) :]
+                faults.file_point(path, "half")
+            faults.file_point(path, "closed")
+            os.fsync(file.fileno())
+        faults.file_point(path, "before-rename")
+        aside.replace(path)
+        faults.file_point(path, "after-rename")
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+    faults.file_point(path, "done")
+
+
+def fsync_directory(path: Path) -> None:
+    """Force the names in a directory to disk: a new or renamed file survives a crash only after this."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take(root: Path, name: str) -> Path:
+    count = 1
+    while True:
+        path = root / (name if count == 1 else f"{name}-{count}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            count += 1
+        else:
+            return path
+
+
+def make_subdirectories(run: RunDirectory) -> None:
+    """Make the folders of a run directory that are missing."""
+    for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
+        directory.mkdir(exist_ok=True)
+
+
+def _furnish_new(run: RunDirectory) -> None:
+    try:
+        make_subdirectories(run)
+    except OSError:
+        shutil.rmtree(run.path, ignore_errors=True)  # a full quota leaves no half-made run behind
+        raise

@@ -1,0 +1,52 @@
+"""Which run a person means."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.results.rundir.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LATEST = "latest"
+_exists = os.path.exists  # not Path's own, which raises where a directory of somebody else lets nobody in
+_STAMP = f"{'[0-9]' * 8}-{'[0-9]' * 6}*"
+
+
+def find_run(name: Path, runs: Path) -> RunDirectory:
+    """The run that a person means: by its directory, the name of that under `runs`, a job's name, or ``latest``.
+
+    Of several runs of a job, or under `runs`, it is the one that was planned or submitted last.
+
+    Raises:
+        InputError: there is none.
+    """
+    for path in (name, runs / name):
+        if _is_run(RunDirectory(path)):
+            return RunDirectory(path)
+    if name.name == str(name) and runs.is_dir():
+        there = [RunDirectory(path) for path in runs.glob("*" if str(name) == LATEST else f"{name}-{_STAMP}")]
+        found = [(at, run.path.name, run) for run in there if (at := begun(run))]
+        if found:
+            return max(found, key=lambda each: each[:2])[2]
+    known = [path.name for path in runs.iterdir() if begun(RunDirectory(path))] if runs.is_dir() else []
+    what = "this is no run directory" if name.is_dir() else "there is no such run directory"
+    message = f"{what}, and no run of that name in {runs}/{nearest(str(name), known)}"
+    raise InputError([Problem(str(name), f"{message}; give a run directory, a job's name or {LATEST}")])
+
+
+def _is_run(run: RunDirectory) -> bool:
+    return any(map(_exists, (run.job_file, run.plan_file, run.ledger_file, run.submission_file)))
+
+
+def begun(run: RunDirectory) -> int:
+    """Nanoseconds since 1970 at which a run was planned or submitted; 0 for what is no run."""
+    for file in (run.plan_file, *([run.submission_file] if _exists(run.job_file) else [])):  # else it is a sweep's
+        try:
+            return file.stat().st_mtime_ns
+        except OSError:
+            continue
+    return 0

@@ -1,0 +1,55 @@
+"""The batch jobs of a run: `submission.json`, and the successors that its batch script noted in `attempts.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpcmtl.results.rundir.directory import RunDirectory
+
+_ID = re.compile(r"[0-9]+([_+][0-9]+)?", re.ASCII)
+_CLUSTER = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The batch jobs of a run.
+
+    Attributes:
+        job_ids: in the order in which they were submitted; a run that was cut off may have successors.
+        submitted: ISO 8601 time of the first; empty if it is not known.
+        cluster: name, where several share one Slurm; empty for the one of this host.
+    """
+
+    job_ids: tuple[str, ...] = ()
+    submitted: str = ""
+    cluster: str = ""
+
+
+def _successors(run: RunDirectory) -> list[str]:
+    """Jobs that were submitted because the one before was cut off and could not be requeued."""
+    try:
+        lines = (run.path / "attempts.jsonl").read_text(encoding="utf-8").splitlines()
+        return [str(event["successor"]) for line in lines if line and (event := json.loads(line)).get("successor")]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []
+
+
+def read_submission(run: RunDirectory) -> Submission | None:
+    """How a run was submitted; None if it was not. What is no job ID in it does not count."""
+    try:
+        values = json.loads(run.submission_file.read_text(encoding="utf-8"))
+        ids = [str(job) for job in values.get("job_ids") or [values["job"]]] + _successors(run)
+        submitted, cluster = str(values.get("submitted") or ""), str(values.get("cluster") or "")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return Submission()
+    return Submission(
+        tuple(dict.fromkeys(job for job in ids if _ID.fullmatch(job))),
+        submitted,
+        cluster if _CLUSTER.fullmatch(cluster) else "",
+    )

@@ -1,0 +1,1 @@
+"""Sinks: what shows the events of a run to people."""

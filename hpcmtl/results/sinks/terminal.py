@@ -1,0 +1,256 @@
+"""What a person sees while a job runs: live bars on a terminal, or plain lines that a batch log can bear.
+
+Rank 0's dispatcher feeds one `Progress` from one thread. Layers and epochs are counted from 0 and shown from 1.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import TaskID
+
+    from hpcmtl.results.outcome.summary import TaskStatus
+
+SECONDS_BETWEEN_LINES = 10.0
+
+Mode = Literal["live", "plain", "quiet"]
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """Where a running layer is, as its group reports it every now and then.
+
+    Attributes:
+        task: name of the task.
+        layer: number of the layer.
+        epoch: number of the epoch.
+        loss: latest mean loss over the group; None for a task that has none.
+        samples_per_second: over the whole group.
+        fraction: share of the layer that is done, 0 to 1.
+        step: steps of the layer that are done.
+        steps_per_second: of the group.
+    """
+
+    task: str
+    layer: int
+    epoch: int
+    loss: float | None
+    samples_per_second: float
+    fraction: float
+    step: int = 0
+    steps_per_second: float = 0.0
+
+
+class Progress(Protocol):
+    """The seam between the dispatcher and a display."""
+
+    def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
+        """Tell that a layer, one of `layers` of the task, runs on `ranks` ranks from now on."""
+
+    def step(self, progress: StepProgress) -> None:
+        """Tell where a layer is; called as often as reports come in."""
+
+    def layer_ended(self, task: str) -> None:
+        """Tell that the task's layer is over, well or not; the task runs no more until its next layer starts."""
+
+    def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
+        """Tell how a task ended, also one that never started; the message says why it did not complete."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was; nothing may be told after that."""
+
+
+def open_progress(
+    mode: Mode, stream: TextIO, width: int | None = None, clock: Callable[[], float] = time.monotonic
+) -> Progress:
+    """Return the display for a mode.
+
+    Args:
+        mode: ``live`` draws bars even if `stream` is no terminal itself (mpirun forwards it to one); ``plain``
+            writes a line on the running tasks every 10 s at most and one at each task's end; ``quiet`` nothing.
+        stream: where to, the standard error as a rule: the standard output is for data.
+        width: columns of the terminal; None to find out.
+        clock: seconds, from any origin.
+    """
+    if mode == "live":
+        return _LiveProgress(stream, width, clock)
+    return _PlainProgress(stream, clock) if mode == "plain" else _QuietProgress()
+
+
+@dataclass
+class _Running:
+    """The layer of one task that is running now."""
+
+    layer: int
+    layers: int
+    ranks: int
+    latest: StepProgress | None = None
+
+    @property
+    def fraction(self) -> float:
+        """Share of the task that is done."""
+        return (self.layer + (self.latest.fraction if self.latest else 0.0)) / self.layers
+
+    def facts(self) -> dict[str, str]:
+        """Return what is known of the layer, each fact in words; empty where there is nothing yet."""
+        step = self.latest
+        return {
+            "layer": f"layer {self.layer + 1}/{self.layers}",
+            "epoch": f"epoch {step.epoch + 1}" if step else "",
+            "loss": f"loss {step.loss:.3g}" if step and step.loss is not None else "",
+            "speed": f"{_short(step.samples_per_second)} samples/s" if step else "",
+            "ranks": "1 rank" if self.ranks == 1 else f"{self.ranks} ranks",
+        }
+
+
+@dataclass
+class _Board:
+    """What both displays keep: who runs, and since when each task does."""
+
+    clock: Callable[[], float]
+    running: dict[str, _Running] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
+
+    def start(self, task: str, running: _Running) -> None:
+        self.running[task] = running
+        self.started.setdefault(task, self.clock())
+
+    def step(self, progress: StepProgress) -> bool:
+        """Note a report; False if it is late, of a layer that runs no more."""
+        running = self.running.get(progress.task)
+        if running is None or running.layer != progress.layer:
+            return False
+        running.latest = progress
+        return True
+
+    def end(self, task: str, status: TaskStatus, message: str) -> str:
+        """Forget a task and return its last line."""
+        self.running.pop(task, None)
+        start = self.started.pop(task, None)
+        after = "" if start is None else f" after {self.clock() - start:.1f} s"
+        return f"{task} {status}{after}" + (f": {message}" if message else "")
+
+
+class _PlainProgress:
+    """Lines without colour or cursor movement."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._board = _Board(clock)
+        self._next_line = clock()
+
+    def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
+        self._board.start(task, _Running(layer, layers, ranks))
+
+    def step(self, progress: StepProgress) -> None:
+        now = self._board.clock()
+        if self._board.step(progress) and now >= self._next_line:
+            self._next_line = now + SECONDS_BETWEEN_LINES
+            self._say("; ".join(_sentence(task, running) for task, running in self._board.running.items()))
+
+    def layer_ended(self, task: str) -> None:
+        self._board.running.pop(task, None)
+
+    def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
+        self._say(self._board.end(task, status, message))
+
+    def close(self) -> None:
+        self._stream.flush()
+
+    def _say(self, line: str) -> None:
+        self._stream.write(f"hpcmtl: {line}\n")
+        self._stream.flush()
+
+
+class _LiveProgress:
+    """One bar for each running task, and a lasting line above the bars for each that ended."""
+
+    def __init__(self, stream: TextIO, width: int | None, clock: Callable[[], float]) -> None:
+        from rich.console import Console  # here, as most ranks and commands draw nothing
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
+
+        self._board = _Board(clock)
+        self._bar_of: dict[str, TaskID] = {}
+        self._bars = Progress(
+            # The name is the column that shrinks first; the others keep their width.
+            TextColumn("{task.description}", table_column=Column(overflow="ellipsis", min_width=8)),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            *(TextColumn(f"{{task.fields[facts][{fact}]}}") for fact in ("layer", "epoch", "loss", "speed", "ranks")),
+            console=Console(file=stream, force_terminal=True, width=width),
+            refresh_per_second=4,  # the drawing thread shares its core with training
+            transient=True,
+            expand=True,
+            redirect_stdout=False,  # stdout is for data and may be a pipe
+        )
+        self._bars.start()
+
+    def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
+        self._board.start(task, _Running(layer, layers, ranks))
+        self._draw(task)
+
+    def step(self, progress: StepProgress) -> None:
+        if self._board.step(progress):
+            self._draw(progress.task)
+
+    def layer_ended(self, task: str) -> None:
+        self._board.running.pop(task, None)
+        self._erase(task)
+
+    def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
+        self._erase(task)
+        line = self._board.end(task, status, message)
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._bars.stop()
+
+    def _draw(self, task: str) -> None:
+        from rich.markup import escape
+
+        running = self._board.running[task]
+        if task not in self._bar_of:
+            self._bar_of[task] = self._bars.add_task(escape(task), total=1.0, facts=running.facts())
+        self._bars.update(self._bar_of[task], completed=running.fraction, facts=running.facts())
+
+    def _erase(self, task: str) -> None:
+        if task in self._bar_of:
+            self._bars.remove_task(self._bar_of.pop(task))
+
+
+class _QuietProgress:
+    """Nothing is shown."""
+
+    def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
+        pass
+
+    def step(self, progress: StepProgress) -> None:
+        pass
+
+    def layer_ended(self, task: str) -> None:
+        pass
+
+    def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _sentence(task: str, running: _Running) -> str:
+    facts = [fact for fact in running.facts().values() if fact]
+    return f"{task} {running.fraction:.0%}, {', '.join(facts)}"
+
+
+def _short(value: float) -> str:
+    """Write a rate with three digits: 87.3, 1.24k, 3.10M."""
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"

@@ -1,0 +1,1 @@
+"""Artifacts as task inputs and outputs."""

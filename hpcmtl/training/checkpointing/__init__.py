@@ -1,0 +1,1 @@
+"""Checkpoints of training tasks, and how often they are written."""

@@ -1,0 +1,1 @@
+"""Parameter exchange between tasks that train at the same time."""

@@ -1,0 +1,1 @@
+"""Metrics, ranking metrics and validation during training."""

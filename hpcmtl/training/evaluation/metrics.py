@@ -1,0 +1,224 @@
+"""Metrics over the predictions of a whole split, gathered from all ranks first: exact, ties included.
+
+Plain numpy, with the definitions of scikit-learn (the tests compare). scikit-learn itself is not called: its
+multi-class AUC wants probabilities and raises on an absent class, its NDCG is a Python loop over the rows that
+refuses a query with one document, and importing it takes a second.
+
+What the arrays mean:
+    accuracy, auc, log_loss: outputs are raw scores (n, classes), or logits of a sigmoid head, (n,) or (n, 1);
+        targets are class numbers, (n,) or (n, 1).
+    mrr, ndcg (also mrr@10, ndcg@10): outputs (n, classes) and the number of the one relevant class, or, with
+        `groups`, scores and relevances (n,) of documents and the query that each belongs to.
+    mse, r2: outputs and targets of the same shape (n, ...); r2 is the plain mean over the columns.
+
+A metric without a value (no rows, a class that never occurs, a NaN among the scores) is nan; the log says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.jobfile.schema import METRICS, METRICS_WITH_CUTOFF
+from hpcmtl.training.evaluation.ranking import over_classes, over_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+    Scores = NDArray[np.float64]
+    Classes = NDArray[np.int64]
+
+LOWER_IS_BETTER = ("log_loss", "mse")
+
+_log = logging.getLogger(__name__)
+
+
+class _UndefinedError(ArithmeticError):
+    """The metric has no value for these data; the message says why."""
+
+
+def parse(name: str) -> tuple[str, int | None]:
+    """Split the name of a metric, e.g. ``ndcg@10``, into the metric and its cut-off.
+
+    Raises:
+        InputError: no such metric, or a cut-off that is not a positive integer or has no meaning here.
+    """
+    metric, at, cutoff = name.partition("@")
+    if metric not in METRICS:
+        message = f"there is no metric {metric!r}{nearest(metric, METRICS)}"
+    elif not at:
+        return metric, None
+    elif metric not in METRICS_WITH_CUTOFF:
+        message = f"{metric} takes no cut-off; write {metric!r} (only {' and '.join(METRICS_WITH_CUTOFF)} have one)"
+    elif not (cutoff.isascii() and cutoff.isdigit() and int(cutoff) > 0):
+        message = f"the cut-off {cutoff!r} is not a positive integer; write for example '{metric}@10'"
+    else:
+        return metric, int(cutoff)
+    raise InputError([Problem(f"metric {name!r}", message)])
+
+
+def higher_is_better(name: str) -> bool:
+    """Say whether a greater value of this metric is the better one."""
+    return parse(name)[0] not in LOWER_IS_BETTER
+
+
+def compute(name: str, outputs: Array, targets: Array, groups: Array | None = None) -> float:
+    """Compute one metric over all rows, whatever their order.
+
+    Args:
+        name: one of `METRICS`; mrr and ndcg may carry a cut-off, as in ``ndcg@10``.
+        outputs: (n, classes), (n, 1) or (n,) raw scores, or (n, ...) predictions of a regression.
+        targets: (n,) class numbers, (n,) relevances where `groups` is given, or (n, ...) true values.
+        groups: (n,) the query of each row, for mrr and ndcg over documents.
+
+    Returns:
+        The metric; nan where it has no value, with the reason in the log.
+
+    Raises:
+        InputError: no such metric, or outputs and targets that do not fit each other or the metric.
+    """
+    metric, cutoff = parse(name)
+    scores, truth = np.asarray(outputs, dtype=np.float64), np.asarray(targets)
+    _refuse(name, _length_problems(scores, truth, groups))
+    try:
+        _need_finite_rows(scores, truth)
+        if metric in _REGRESSION:
+            return _REGRESSION[metric](*_columns(name, scores, truth))
+        if metric in _CLASSIFICATION:
+            return _CLASSIFICATION[metric](*_classes(name, scores, truth))
+        if groups is not None:
+            return over_queries(metric, *_documents(name, scores, truth, groups), cutoff)
+        if scores.size == len(scores):
+            _refuse(name, [f"outputs of shape {scores.shape} rank nothing; give (n, classes), or groups"])
+        return over_classes(metric, *_classes(name, scores, truth), cutoff)
+    except _UndefinedError as reason:
+        _log.warning("metric %s has no value here and is reported as nan: %s", name, reason)
+        return math.nan
+
+
+def _refuse(name: str, messages: list[str]) -> None:
+    if messages:
+        raise InputError([Problem(f"metric {name!r}", message) for message in messages])
+
+
+def _length_problems(scores: Scores, truth: Array, groups: Array | None) -> list[str]:
+    if scores.ndim == 0 or truth.ndim == 0:
+        return ["outputs and targets must be arrays with one row a sample, found a single number"]
+    messages = []
+    if len(scores) != len(truth):
+        messages.append(f"{len(scores)} rows of outputs but {len(truth)} of targets; gather both alike")
+    if groups is not None and np.shape(groups) != (len(scores),):
+        messages.append(f"groups must have shape ({len(scores)},), found {np.shape(groups)}")
+    return messages
+
+
+def _need_finite_rows(scores: Scores, truth: Array) -> None:
+    if len(scores) == 0:
+        raise _UndefinedError("there are no samples")
+    for what, values in (("outputs", scores), ("targets", truth.astype(np.float64))):
+        bad = values.size - np.count_nonzero(np.isfinite(values))
+        if bad:
+            raise _UndefinedError(f"{bad} of the {values.size} {what} are NaN or infinite")
+
+
+def _columns(name: str, scores: Scores, truth: Array) -> tuple[Scores, Scores]:
+    predicted, true = scores.reshape(len(scores), -1), truth.astype(np.float64).reshape(len(truth), -1)
+    if predicted.shape != true.shape:
+        _refuse(name, [f"outputs of shape {scores.shape} do not fit targets of shape {truth.shape}"])
+    return predicted, true
+
+
+def _classes(name: str, scores: Scores, truth: Array) -> tuple[Scores, Classes]:
+    """Bring a classification into one form: scores (n, classes); a sigmoid's logit z becomes the pair (0, z)."""
+    messages = []
+    if scores.size == len(scores):
+        scores = np.stack([np.zeros(len(scores)), scores.reshape(-1)], axis=1)
+    elif scores.ndim != 2:
+        messages.append(f"outputs must be (n, classes) scores or (n,) logits, found shape {scores.shape}")
+    classes = truth.astype(np.int64)
+    if truth.size != len(truth):
+        messages.append(f"targets must be (n,) class numbers, found shape {truth.shape}")
+    elif not np.array_equal(truth, classes):
+        messages.append("targets must be class numbers, found fractions; is this a regression? Use mse or r2")
+    elif scores.ndim == 2 and (classes.min() < 0 or classes.max() >= scores.shape[1]):
+        found = f"{classes.min()} to {classes.max()}"
+        messages.append(f"the outputs tell classes 0 to {scores.shape[1] - 1} apart, but targets are {found}")
+    _refuse(name, messages)
+    return scores, classes.reshape(-1)
+
+
+def _documents(name: str, scores: Scores, truth: Array, groups: Array) -> tuple[Scores, Scores, Classes]:
+    """Return scores, relevances and queries, numbered 0, 1, ..., of the documents, each (n,)."""
+    messages = [
+        f"with groups, {what} must be (n,), one number a document, found shape {values.shape}"
+        for what, values in (("outputs", scores), ("targets", truth))
+        if values.size != len(values)
+    ]
+    gains = truth.astype(np.float64)
+    if gains.min() < 0:
+        messages.append(f"relevances must not be negative, found {gains.min():g}")
+    _refuse(name, messages)
+    queries = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    return scores.reshape(-1), gains.reshape(-1), queries
+
+
+def _accuracy(scores: Scores, classes: Classes) -> float:
+    return float(np.mean(np.argmax(scores, axis=1) == classes))
+
+
+def _log_loss(scores: Scores, classes: Classes) -> float:
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    true = shifted[np.arange(len(classes)), classes]
+    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - true))
+
+
+def _auc(scores: Scores, classes: Classes) -> float:
+    """Area under the ROC curve; beyond two classes the mean of one against the rest, on probabilities."""
+    absent = np.setdiff1d(np.arange(scores.shape[1]), classes)
+    if absent.size:
+        raise _UndefinedError(f"none of the {len(classes)} targets is of class {', '.join(map(str, absent))}")
+    if scores.shape[1] == 2:  # the difference orders as the probability does, and does not saturate
+        return _binary_auc(scores[:, 1] - scores[:, 0], classes == 1)
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return float(np.mean([_binary_auc(column, classes == k) for k, column in enumerate(probabilities.T)]))
+
+
+def _binary_auc(scores: Scores, positive: NDArray[np.bool_]) -> float:
+    """The Mann-Whitney statistic with mid-ranks (Hanley and McNeil, 1982): a tie counts one half."""
+    _, level, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    mid_ranks = (np.cumsum(counts) - (counts - 1) / 2)[level]
+    positives = int(np.count_nonzero(positive))
+    wins = mid_ranks[positive].sum() - positives * (positives + 1) / 2
+    return float(wins / (positives * (len(scores) - positives)))
+
+
+def _mse(predicted: Scores, true: Scores) -> float:
+    return float(np.mean((predicted - true) ** 2))
+
+
+def _r2(predicted: Scores, true: Scores) -> float:
+    """Coefficient of determination; as in scikit-learn a constant column scores 1 if met exactly, else 0."""
+    if len(true) < 2:
+        raise _UndefinedError("a coefficient of determination needs two samples, found 1")
+    residual = ((true - predicted) ** 2).sum(axis=0)
+    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    varies = np.ptp(true, axis=0) > 0  # not `spread > 0`: the mean of equal numbers may be off by a rounding
+    scores = np.where(residual == 0, 1.0, 0.0)
+    scores[varies] = 1 - residual[varies] / spread[varies]
+    return float(scores.mean())
+
+
+_CLASSIFICATION: dict[str, Callable[[Scores, Classes], float]] = {
+    "accuracy": _accuracy,
+    "auc": _auc,
+    "log_loss": _log_loss,
+}
+_REGRESSION: dict[str, Callable[[Scores, Scores], float]] = {"mse": _mse, "r2": _r2}

@@ -1,0 +1,187 @@
+"""What extract, predict and evaluate have in common: run a trained network over samples, layer by layer.
+
+A layer is a contiguous part of the samples. Its outputs are sealed as the layer's checkpoint; the last layer joins the
+parts, so that a task that was stopped goes on where it was and its ranks may change in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl import faults
+from hpcmtl.communicators.outcome import on_root
+from hpcmtl.data.hdf5 import numbers_in, write_dataset_file
+from hpcmtl.data.sequential import sequential_batches
+from hpcmtl.data.shard import shard
+from hpcmtl.data.sources import selected
+from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
+from hpcmtl.exchange.transfer import gather_rows
+from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
+from hpcmtl.jobfile.schema import Applied
+from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.taskgraph.layering import layer_bounds
+from hpcmtl.taskgraph.work import APPLIED_BATCH
+from hpcmtl.training.artifacts.inputs import Inputs
+from hpcmtl.training.artifacts.publish import Holders, keep_rows, publish_rows
+from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcmtl.training.learner import Arrays
+    from hpcmtl.training.session import SessionContext
+
+    Parts = dict[int, tuple[Arrays, dict[str, Any]]]
+
+_log = logging.getLogger(__name__)
+
+INPUT = "input"
+_NO_ROWS = np.empty((0,), np.float32)
+_NOBODY = Holders([], 0)
+
+
+class AppliedSession:
+    """Runs a network over samples; a kind says which `part` and what becomes of the outputs (`finish`)."""
+
+    part: str | None = None
+    publishes = True
+
+    def __init__(self, context: SessionContext, splits: Sequence[str], targets: Mapping[str, str]) -> None:
+        """Load the network.
+
+        Args:
+            context: of the session.
+            splits: which samples.
+            targets: key -> reference of further arrays that are kept beside the outputs.
+        """
+        task = context.job.tasks[context.task]
+        assert isinstance(task, Applied)
+        self.context = context
+        trained = applied_to(context.job, task)
+        self.objectives = objectives_of(context.job, trained)
+        self._batch_size = task.batch_size or APPLIED_BATCH
+        self._splits = list(splits)
+        self._inputs = Inputs(context)
+        references = {INPUT: task.input or trained.input, **targets}
+        self._sources = list(self._inputs.sources(references, self._rows_wanted).values())
+        self.input = self._sources[0]
+        self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
+        shape = self.input.described().datasets[self.input.dataset].shape
+        names = tuple(objective.name for objective in self.objectives)
+        self._network = context.framework.network(network_of(context.job, trained), shape, names)
+        producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
+        self._network.load_parameters(self._inputs.parameters(producer))
+
+    def run_layer(self, layer: int) -> LayerOutcome:
+        """See `Session`."""
+        started = time.perf_counter()
+        group, last = self.context.group, layer == self.context.layers - 1
+        self._make_part(layer)
+        seconds = time.perf_counter() - started
+        parts: Parts = {}  # on the first rank
+        for damaged in on_root(group, lambda: self._read_parts(parts)) if last else ():
+            self._make_part(damaged)
+        metrics: Mapping[str, float] = on_root(group, lambda: self._join(parts)) if last else {}
+        samples = self._bounds[layer + 1] - self._bounds[layer]
+        fullest = -(-samples // group.size)
+        steps = -(-fullest // self._batch_size)
+        return LayerOutcome(
+            steps,
+            fullest / max(steps, 1),
+            seconds / max(steps, 1),
+            time.perf_counter() - started,
+            metrics=metrics,
+            facts=self._inputs.facts(),
+        )
+
+    def close(self) -> None:
+        """See `Session`; a network alone holds nothing of the group."""
+
+    def rebinder(self) -> None:
+        """See `Session`; in another group, this rank has other samples."""
+
+    def finish(self, arrays: Arrays) -> Mapping[str, float]:
+        """Make of the outputs for all samples what the task is for, here a data file for other tasks; give metrics.
+
+        Only called on the group's first rank.
+        """
+        write_dataset_file(artifact_file(self.context.directory, self.context.task), arrays, self.input.split())
+        return {}
+
+    def _rows_wanted(self, split: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+        """Spans of the samples that fall to this rank, layer by layer."""
+        samples, group = numbers_in(split, self._splits), self.context.group
+        layers = pairwise(layer_bounds(len(samples), self.context.layers))
+        shares = [shard(samples[start:stop], group.rank, group.size) for start, stop in layers]
+        return [(int(share[0]), int(share[-1]) + 1) for share in shares if len(share)]
+
+    def _run(self, layer: int) -> tuple[Arrays, Holders]:
+        """Run this rank's share of the layer's samples; return all rows on the first rank, and who keeps them."""
+        group, piece = self.context.group, slice(self._bounds[layer], self._bounds[layer + 1])
+        kept: dict[str, list[np.ndarray[Any, Any]]] = {}
+        count = 0
+        started = time.perf_counter()
+        with sequential_batches(
+            self._sources, self._splits, self._batch_size, group.rank, group.size, piece=piece
+        ) as batches:
+            for step, (numbers, arrays) in enumerate(batches):
+                faults.step_point(self.context.task, layer, step)
+                made = self._network.outputs(arrays.pop(INPUT), self.part)
+                for key, rows in {**made, **arrays}.items():
+                    kept.setdefault(key, []).append(rows)
+                count += len(numbers)
+                self._report(layer, count, time.perf_counter() - started)
+        # A rank without samples does not know the names: those that have some tell them.
+        names = sorted(set().union(*group.allgather(set(kept))))
+        mine = {name: np.concatenate(rows) for name, rows in kept.items()}
+        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else _NOBODY
+        gathered = {name: gather_rows(group, mine.get(name, _NO_ROWS)) for name in names}
+        return {name: rows for name, rows in gathered.items() if rows is not None}, holders
+
+    def _report(self, layer: int, count: int, seconds: float) -> None:
+        if self.context.group.rank == 0:
+            share_of_layer = max((self._bounds[layer + 1] - self._bounds[layer]) // self.context.group.size, 1)
+            speed = count * self.context.group.size / max(seconds, 1e-9)
+            self.context.report(
+                StepProgress(self.context.task, layer, 0, None, speed, min(count / share_of_layer, 1.0))
+            )
+
+    def _make_part(self, layer: int) -> None:
+        """Run the samples of a layer and seal what came out (collective)."""
+        rows, kept_by = self._run(layer)
+        facts = {"task": self.context.task, "layer": layer, "holders": kept_by}
+        on_root(self.context.group, lambda: seal(self._part_file(layer), rows, facts))
+
+    def _read_parts(self, parts: Parts) -> list[int]:
+        """Read the rows of all layers; return the layers of which they cannot be read any more."""
+        damaged = []
+        for layer in range(self.context.layers):
+            try:
+                parts[layer] = read_sealed(self._part_file(layer))
+            except DamagedFileError as error:
+                _log.warning("task %s: layer %d is run again: %s", self.context.task, layer, error)
+                damaged.append(layer)
+        return damaged
+
+    def _join(self, parts: Parts) -> Mapping[str, float]:
+        arrays, holders = self._joined(parts)
+        metrics = self.finish(arrays)
+        if self.publishes:
+            publish_rows(self.context, arrays, self.input.split(), holders)
+        return metrics
+
+    def _joined(self, parts: Parts) -> tuple[Arrays, dict[tuple[int, int], Holders]]:
+        """The rows of all layers, and who keeps those of each; what has been made again is read."""
+        whole = [parts.get(layer) or read_sealed(self._part_file(layer)) for layer in range(self.context.layers)]
+        holders = {
+            span: Holders(*facts["holders"]) for span, (_, facts) in zip(pairwise(self._bounds), whole, strict=True)
+        }
+        return {name: np.concatenate([part[name] for part, _ in whole]) for name in whole[0][0]}, holders
+
+    def _part_file(self, layer: int) -> Any:
+        return checkpoints_of(self.context.directory, self.context.task) / f"layer-{layer:03d}.h5"

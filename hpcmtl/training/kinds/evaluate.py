@@ -1,0 +1,41 @@
+"""Evaluate tasks: metrics of a network on one split, over all its samples at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.network import MAIN, applied_to, objectives_of
+from hpcmtl.jobfile.schema import Evaluate
+from hpcmtl.training.evaluation.metrics import compute
+from hpcmtl.training.kinds.applied import AppliedSession
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.training.learner import Arrays
+    from hpcmtl.training.session import SessionContext
+
+_TARGET = "target/"
+
+
+class EvaluateSession(AppliedSession):
+    """Results in metrics: ``accuracy``, or ``digit.accuracy`` where there are several objectives; see `Session`."""
+
+    def __init__(self, context: SessionContext) -> None:
+        task = context.job.tasks[context.task]
+        assert isinstance(task, Evaluate)
+        self._asked = task.metrics
+        objectives = objectives_of(context.job, applied_to(context.job, task))
+        super().__init__(context, [task.split], {_TARGET + each.name: each.target for each in objectives})
+
+    publishes = False
+
+    def finish(self, arrays: Arrays) -> Mapping[str, float]:
+        """Metrics over all rows: exact, whatever the number of ranks and layers."""
+        return {
+            (metric if objective.name == MAIN else f"{objective.name}.{metric}"): compute(
+                metric, arrays[objective.name], arrays[_TARGET + objective.name]
+            )
+            for objective in self.objectives
+            for metric in self._asked or objective.metrics
+        }

@@ -1,0 +1,21 @@
+"""Extract tasks: what one part of a network makes of every sample, as the array `values` of a data file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.schema import SPLITS, Extract
+from hpcmtl.training.kinds.applied import AppliedSession
+
+if TYPE_CHECKING:
+    from hpcmtl.training.session import SessionContext
+
+
+class ExtractSession(AppliedSession):
+    """See `Session`."""
+
+    def __init__(self, context: SessionContext) -> None:
+        task = context.job.tasks[context.task]
+        assert isinstance(task, Extract)
+        self.part = task.output
+        super().__init__(context, SPLITS, {})

@@ -1,0 +1,18 @@
+"""Predict tasks: the outputs of a network for every sample, as a data file with one array an objective."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.schema import SPLITS
+from hpcmtl.training.kinds.applied import AppliedSession
+
+if TYPE_CHECKING:
+    from hpcmtl.training.session import SessionContext
+
+
+class PredictSession(AppliedSession):
+    """See `Session`."""
+
+    def __init__(self, context: SessionContext) -> None:
+        super().__init__(context, SPLITS, {})

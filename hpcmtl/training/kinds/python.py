@@ -1,0 +1,124 @@
+"""Python tasks: a callable of the user's, given its group and its inputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.communicators.outcome import on_root
+from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.errors import InputError, Problem, TaskFailedError
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.jobfile.schema import Python
+from hpcmtl.training.artifacts.inputs import PARAMETERS, Inputs
+from hpcmtl.training.artifacts.publish import publish_whole
+from hpcmtl.training.session import LayerOutcome, artifact_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.learner import Arrays
+    from hpcmtl.training.session import SessionContext
+
+
+@dataclass(frozen=True)
+class PythonContext:
+    """What the callable is given, on every rank of the task's group.
+
+    Attributes:
+        task: name of the task.
+        arguments: as in the job file.
+        group: the ranks that run it.
+        seed: depends on the job's seed and the task.
+        read: (reference) -> the whole array, e.g. ``digits/images`` or ``features/values``.
+        parameters: (task) -> the parameters of a train or joint task that it needs.
+        stop_requested: whether the job is to stop soon.
+    """
+
+    task: str
+    arguments: Mapping[str, Any]
+    group: Communicator
+    seed: int
+    read: Callable[[str], np.ndarray[Any, Any]]
+    parameters: Callable[[str], Arrays]
+    stop_requested: Callable[[], bool]
+
+
+class PythonSession:
+    """Calls the callable once; see `Session`.
+
+    What it returns on the group's first rank counts: a mapping whose numbers become metrics, and whose arrays, one for
+    each of `outputs`, are published; an array ``split`` (0 train, 1 val, 2 test) says which samples are for what.
+    """
+
+    def __init__(self, context: SessionContext) -> None:
+        task = context.job.tasks[context.task]
+        assert isinstance(task, Python)
+        self._context, self._task = context, task
+        self._function = resolve(task.callable)
+        self._inputs = Inputs(context)
+
+    def run_layer(self, layer: int) -> LayerOutcome:
+        """See `Session`."""
+        started = time.perf_counter()
+        context, task = self._context, self._task
+        given = PythonContext(
+            task=context.task,
+            arguments=task.arguments,
+            group=context.group,
+            seed=context.seed("python", layer),
+            read=self._read,
+            parameters=self._parameters,
+            stop_requested=context.stop_requested,
+        )
+        result = self._function(given)
+        metrics = on_root(context.group, lambda: self._publish(result))
+        seconds = time.perf_counter() - started
+        return LayerOutcome(1, 0, seconds, seconds, metrics=metrics, facts=self._inputs.facts())
+
+    def close(self) -> None:
+        """See `Session`; nothing is held."""
+
+    def rebinder(self) -> None:
+        """See `Session`; there is one layer."""
+
+    def _read(self, reference: str) -> np.ndarray[Any, Any]:
+        origin = reference.partition("/")[0]
+        if origin not in self._context.files and origin not in self._task.needs:
+            valid = ", ".join([*self._context.files, *self._task.needs])
+            raise InputError([Problem(f"task {self._context.task}", f"{origin!r} is not among its inputs ({valid})")])
+        own = origin in self._context.files
+        source = self._context.source("", reference) if own else self._inputs.source_alone(reference)
+        with source.opened() as reader:
+            return reader.read(0, reader.samples)
+
+    def _parameters(self, name: str) -> Arrays:
+        arrays = self._inputs.parameters_alone(name)
+        return {key.removeprefix(PARAMETERS): array for key, array in arrays.items()}
+
+    def _publish(self, returned: Any) -> dict[str, float]:
+        if returned is not None and not isinstance(returned, Mapping):
+            found = f"returned a {type(returned).__name__}, not a mapping of metrics and outputs, or nothing"
+            raise TaskFailedError(f"task {self._context.task}: {self._task.callable} {found}")
+        result = dict(returned or {})
+        arrays = {name: np.asarray(result.pop(name)) for name in self._task.outputs if name in result}
+        missing = [name for name in self._task.outputs if name not in arrays]
+        if missing:
+            raise TaskFailedError(
+                f"task {self._context.task}: {self._task.callable} did not return {', '.join(missing)}"
+            )
+        if arrays:
+            samples = len(next(iter(arrays.values())))
+            split = np.asarray(result.pop("split", np.zeros(samples)), np.uint8)
+            write_dataset_file(artifact_file(self._context.directory, self._context.task), arrays, split)
+            publish_whole(self._context, arrays, split)
+        odd = [name for name, value in result.items() if not isinstance(value, int | float | np.number)]
+        if odd:
+            text = f"task {self._context.task}: {', '.join(odd)} is neither a number nor among `outputs`"
+            raise TaskFailedError(f"{text} ({', '.join(self._task.outputs) or 'none'})")
+        return {name: float(value) for name, value in result.items()}

@@ -1,0 +1,291 @@
+"""Train and joint tasks: a network, its objectives, and its optimizer steps in layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from hpcmtl.communicators.outcome import on_root
+from hpcmtl.data.batches import Batches, BatchSpec
+from hpcmtl.data.blocks import batches_per_epoch
+from hpcmtl.data.cursor import Cursor
+from hpcmtl.data.sources import selected
+from hpcmtl.exchange.store import seal
+from hpcmtl.jobfile.network import network_of, objectives_of, parameter_mappings
+from hpcmtl.jobfile.schema import Joint, Train
+from hpcmtl.taskgraph.layering import layer_bounds
+from hpcmtl.training import schedule as schedules
+from hpcmtl.training.artifacts.inputs import PARAMETERS, Inputs, every_row
+from hpcmtl.training.artifacts.publish import publish_parameters
+from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, Checkpoint, newest_state
+from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
+from hpcmtl.training.evaluation.validation import validation
+from hpcmtl.training.learner import LearnerSettings
+from hpcmtl.training.loop import INPUT, TARGET, Hooks, LossTotals, StepRange, StepsResult, run_steps
+from hpcmtl.training.orders import RateTaken
+from hpcmtl.training.session import LayerOutcome, artifact_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.learner import Learner
+    from hpcmtl.training.orders import LayerOrders
+    from hpcmtl.training.session import SessionContext
+
+KEPT_BYTES = 32 << 20  # of samples that a session without a group keeps in memory
+_WEIGHTS = "weights"
+_COPIES = 3  # of a network in its state, about: parameters, and what an optimizer such as Adam keeps of each
+
+
+class TrainSession:
+    """Trains one task on one group, layer by layer; see `Session`."""
+
+    def __init__(self, context: SessionContext) -> None:
+        task = context.job.tasks[context.task]
+        assert isinstance(task, Train | Joint)
+        self._context, self._task = context, task
+        self._objectives = objectives_of(context.job, task)
+        self._metrics: dict[str, float] = {}
+        self._next_step: int | None = None
+        self._entered = True  # whether the ranks of the group have yet to agree on where the task stands
+        self._loaded: Checkpoint | None = None  # the state that the learner has
+        self._waited = 0.0
+        self._totals = LossTotals()
+        self._inputs = Inputs(context)
+        self._spec = self._make_spec()
+        samples = len(selected(self._spec.sources[:1], ["train"]))
+        self._samples = samples
+        self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
+        self._steps = self._steps_per_epoch * task.epochs
+        assert task.optimizer is not None, "defaults are filled in"
+        self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
+        self._bounds = layer_bounds(self._steps, context.layers)
+        self._learner = self._make_learner()
+        rest = self._spec.batch_size * self._steps_per_epoch - samples  # by which the last batch of an epoch is smaller
+        self._coupling = open_coupling(
+            context, task, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
+        )
+        self._open_on_group(0.0)
+
+    def run_layer(self, layer: int) -> LayerOutcome:
+        """See `Session`; it brings the task to the end of the layer from wherever its newest state stands."""
+        started = time.perf_counter()
+        context = self._context
+        if not self._begun(layer):  # what it needs of a task beside it is not there, and that task has paused
+            return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True, reached=self._next_step)
+        context.states.pop(context.task, None)  # it takes as much memory as the state itself
+        self._loaded = None
+        assert self._next_step is not None
+        orders = context.orders()
+        if orders.rate is not None:
+            self._take_rate(orders, orders.rate.number, self._next_step)
+        self._learner.reseed(context.seed("layer", layer, context.group.rank))
+        first, training = self._next_step, time.perf_counter()
+        result = self._train(layer, first, orders)
+        seconds = time.perf_counter() - training
+        self._next_step = result.next_step
+        self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in result.losses.items()})
+        checkpoint = self._save(result.next_step, result.totals)
+        if result.stopped:
+            self._checkpoints.flush()
+        elif layer == context.layers - 1:
+            self._publish(checkpoint)
+        context.states[context.task] = self._loaded = checkpoint
+        return self._outcome(result, (first, started, seconds))
+
+    def close(self) -> None:
+        """See `Session`."""
+        self._checkpoints.close()
+        self._learner.close()
+        if self._spec.cache.bytes > KEPT_BYTES:
+            self._spec.cache.arrays = None
+
+    def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
+        """See `Session`; a task that exchanges parameters begins afresh, as does one that holds many samples."""
+        held = sum(source.in_memory.bytes for source in self._spec.sources if source.in_memory is not None)
+        return None if self._coupling is not None or held > KEPT_BYTES else self._join
+
+    def _join(self, group: Communicator, step: int | None) -> None:
+        self._context = dataclasses.replace(self._context, group=group, step=step)
+        self._inputs = Inputs(self._context)
+        self._context.framework.join(self._learner, self._settings, group)
+        self._open_on_group(self._checkpoints.cost)
+        self._entered = True
+
+    def _open_on_group(self, checkpoint_cost: float) -> None:
+        """Make what belongs to a group, again for each."""
+        self._checkpoints = AsyncCheckpointer(self._context, checkpoint_cost)
+        self._validate = validation(self._context, self._task, self._objectives, self._spec, self._learner)
+
+    def _make_spec(self) -> BatchSpec:
+        task = self._task
+        references = {INPUT: task.input, **{TARGET + each.name: each.target for each in self._objectives}}
+        if task.sample_weights:
+            references[_WEIGHTS] = task.sample_weights
+        sources = self._inputs.sources(references, every_row)
+        weights = sources.pop(_WEIGHTS, None)
+        assert task.batch_size is not None, "defaults are filled in"
+        return BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
+
+    def _make_learner(self) -> Learner:
+        context, task = self._context, self._task
+        assert task.optimizer is not None
+        assert task.engine is not None
+        assert task.compression is not None
+        self._settings = LearnerSettings(
+            task.optimizer, task.engine, task.compression, task.freeze, context.seed("initial parameters")
+        )
+        source = self._spec.sources[0]
+        shape = source.described().datasets[source.dataset].shape
+        network = network_of(context.job, task)
+        return context.framework.learner((network, shape), self._objectives, self._settings, context.group)
+
+    def _begun(self, layer: int) -> bool:
+        """Be ready for the first step of a layer; False if that cannot be now."""
+        if self._entered and not self._begin():
+            return False
+        self._entered = False
+        assert self._next_step is not None
+        return self._coupling is None or not self._coupling.begin(
+            self._learner, self._sync_point(layer, self._next_step)
+        )
+
+    def _begin(self) -> bool:
+        """Take up the newest checkpoint, or fresh and taken-over parameters, if they are there."""
+        found = newest_state(self._context)
+        if found is not None:
+            if found is not self._loaded:
+                self._learner.load_state(found.state)
+            self._next_step = int(found.facts["step"])
+            self._totals = LossTotals(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
+            self._metrics = dict(found.facts["metrics"])
+            self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
+            if self._coupling is not None:
+                self._coupling.taken = dict(found.facts["versions"])
+            self._checkpoints.expect(sum(array.nbytes for array in found.state.values()))
+            return True
+        for mapping in parameter_mappings(self._task):
+            if self._coupling is not None and self._coupling.is_beside(mapping.producer):
+                newest = self._coupling.first_parameters(mapping.producer)
+                if newest is None:
+                    return False
+                self._learner.load_mapped(newest, mapping)
+                continue
+            self._learner.load_mapped(self._inputs.parameters(mapping.producer), mapping)
+        self._learner.synchronise()
+        self._next_step, self._totals, self._metrics = 0, LossTotals(), {}
+        self._checkpoints.expect(
+            _COPIES * sum(array.nbytes for array in self._learner.parameters_matching("*").values())
+        )
+        return True
+
+    def _sync_point(self, layer: int, step: int) -> SyncPoint:
+        """Where the task stands after `step` steps, in or at the end of a layer."""
+        done = layer + (step == self._bounds[layer + 1])
+        return SyncPoint(step, done, between_layers=step in self._bounds, last=step == self._steps)
+
+    def _exchange(self, layer: int) -> Callable[[int], bool] | None:
+        """What is done at the step boundaries of a layer."""
+        coupling = self._coupling
+        if coupling is None:
+            return None
+        return lambda step: coupling.sync_point(self._learner, self._sync_point(layer, step))
+
+    def _take_rate(self, orders: LayerOrders, number: int, step: int) -> schedules.RateSchedule:
+        """Go on with a learning rate that was ordered, from a step on; all ranks of the group at the same step."""
+        base = orders.numbered(number).learning_rate
+        if base != self._schedule.base_learning_rate:
+            self._schedule = schedules.rebased(self._schedule, base)
+            if self._context.group.rank == 0:
+                orders.taken(RateTaken(self._context.task, orders.layer, step, base))
+        return self._schedule
+
+    def _train(self, layer: int, first: int, orders: LayerOrders) -> StepsResult:
+        context, stop = self._context, self._bounds[layer + 1]
+        if first >= stop:  # a checkpoint was newer than what the job knew
+            return StepsResult(first)
+        step_range = StepRange(
+            task=context.task,
+            layer=layer,
+            start=first,
+            stop=stop,
+            steps_per_epoch=self._steps_per_epoch,
+            objectives=tuple(objective.name for objective in self._objectives),
+            batch_size=self._spec.batch_size,
+            schedule=self._schedule,
+            rate=orders.rate.number if orders.rate else 0,
+            before=self._totals,
+        )
+        self._totals = LossTotals()
+        hooks = Hooks(
+            context.report,
+            context.stop_requested,
+            None if self._validate is None else self._epoch_ended,
+            lambda: orders.newest,
+            lambda number, step: self._take_rate(orders, number, step),
+            self._exchange(layer),
+            self._checkpoints.due,
+            self._save,
+        )
+        seed = context.job.seed
+        start, end = (
+            Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (step_range.start, step_range.stop)
+        )
+        with Batches(self._spec, start, end, context.group.rank, context.group.size) as batches:
+            result = run_steps(self._learner, batches, step_range, context.group, hooks)
+            self._waited = batches.waited_seconds
+        return result
+
+    def _epoch_ended(self, epoch: int) -> None:
+        assert self._validate is not None
+        self._metrics.update(self._validate(epoch))
+
+    def _save(self, step: int, totals: LossTotals) -> Checkpoint:
+        """Copy the state and have it written (collective)."""
+        started = time.perf_counter()
+        state = self._learner.state()
+        facts = {
+            "step": step,
+            "seed": self._context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
+            "schedule": dataclasses.asdict(self._schedule),
+            "learning_rate": self._schedule.base_learning_rate,
+            "metrics": dict(self._metrics),
+            "losses": dataclasses.asdict(totals),
+            "versions": {} if self._coupling is None else dict(self._coupling.taken),
+        }
+        checkpoint = Checkpoint(state, facts)
+        self._checkpoints.save(checkpoint, time.perf_counter() - started)
+        return checkpoint
+
+    def _publish(self, checkpoint: Checkpoint) -> None:
+        """Seal and hand out what other tasks may need; the task is complete then (collective)."""
+        context = self._context
+        parameters = {name: array for name, array in checkpoint.state.items() if name.startswith(PARAMETERS)}
+        file = artifact_file(context.directory, context.task)
+        on_root(context.group, lambda: seal(file, parameters, {"task": context.task}))
+        publish_parameters(context, parameters)
+        self._checkpoints.flush()
+
+    def _outcome(self, result: StepsResult, layer: tuple[int, float, float]) -> LayerOutcome:
+        first, started, training_seconds = layer
+        steps = result.next_step - first
+        return LayerOutcome(
+            steps=steps,
+            rows=-(-min(self._spec.batch_size, self._samples) // self._context.group.size),
+            step_seconds=training_seconds / max(steps, 1),
+            seconds=time.perf_counter() - started,
+            stopped=result.stopped,
+            metrics=dict(self._metrics),
+            facts={
+                "data_wait": self._waited / max(training_seconds, 1e-9),
+                "skipped_steps": self._learner.skipped_steps,
+                **({} if self._coupling is None else self._coupling.facts()),
+                **self._inputs.facts(),
+            },
+            engine=self._learner.engine_name,
+            engine_reason=self._learner.engine_reason,
+            compression=self._learner.compression,
+            reached=result.next_step,
+        )

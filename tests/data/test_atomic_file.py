@@ -1,0 +1,87 @@
+"""Tests of hpcmtl.data.atomic_file; the killed writer is in test_hdf5."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+from hpcmtl.data.atomic_file import new_file
+
+
+def names(directory: Path) -> list[str]:
+    """Return what is in a directory, hidden files included."""
+    return sorted(item.name for item in directory.iterdir())
+
+
+def write(path: Path, value: int, error: Exception | None = None) -> None:
+    """Write a file of one attribute, or fail after it."""
+    with new_file(path) as file:
+        file.attrs["value"] = value
+        assert any(name.endswith(".partial") for name in names(path.parent))
+        if error is not None:
+            raise error
+
+
+def test_file_replaces_the_old_one_when_the_block_ends(tmp_path):
+    """The new content is there under the name, and nothing else."""
+    path = tmp_path / "f.h5"
+    write(path, 1)
+    write(path, 2)
+
+    assert names(tmp_path) == ["f.h5"]
+    with h5py.File(path) as file:
+        assert file.attrs["value"] == 2
+
+
+def test_failing_block_keeps_the_old_file(tmp_path):
+    """An exception while writing leaves the old file as it was, and nothing else."""
+    path = tmp_path / "f.h5"
+    write(path, 1)
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="half-way"):
+        write(path, 2, RuntimeError("half-way"))
+
+    assert path.read_bytes() == before
+    assert names(tmp_path) == ["f.h5"]
+
+
+def test_missing_directory(tmp_path):
+    """A directory that is not there is the error of the system, not of HDF5."""
+    with pytest.raises(FileNotFoundError, match="no"):
+        write(tmp_path / "no" / "f.h5", 1)
+
+
+FULL_DISC = """
+import resource, signal, sys
+import numpy as np
+from hpcmtl.data.atomic_file import new_file
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))
+try:
+    with new_file(sys.argv[1]) as file:
+        file.create_dataset("x", data=np.ones((8, 1 << 18)), chunks=(1, 1 << 18))
+        file.attrs["late"] = 1
+except OSError as error:
+    print(error)
+"""
+
+
+def test_full_disc_leaves_nothing(tmp_path):
+    """A write that the system refuses half-way ends with its error and no file, and the process ends well."""
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISC, tmp_path / "f.h5"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (result.returncode, result.stdout) == (0, "[Errno 27] File too large\n"), result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,304 @@
+"""The dispatcher keeps its rules for random graphs, plans, orders of reports and failures; see also `simulation`."""
+
+import itertools
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulation import Simulation, cases, graph_of
+
+from hpcmtl.dispatch.coordinator.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS, LATE_SECONDS
+from hpcmtl.dispatch.coordinator.history import history_of
+from hpcmtl.dispatch.coordinator.state import UnrecoverableError
+from hpcmtl.dispatch.protocol import LayerDone, LayerFailed, ProgressReport, RunLayer, StopRequest
+from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.taskgraph.graph import TaskGraph
+from hpcmtl.training.session import LayerOutcome
+
+POLICY = st.sampled_from(["variable", "waves", "sequential", "one_rank"])
+CHANCE = st.integers(0, 2**32).map(random.Random)
+
+
+def fates(needs, failing):
+    """Status of each task, worked out from the graph alone."""
+    fate = {}
+    for name in needs:  # in topological order
+        lost = any(fate[need] != "complete" for need in needs[name])
+        fate[name] = "skipped" if lost else "failed" if name in failing else "complete"
+    return fate
+
+
+def layers_of(simulation):
+    """Layers that were started, by task, in order."""
+    return {
+        name: [command.layer for command in simulation.started if command.task == name] for name in simulation.needs
+    }
+
+
+@given(cases(), POLICY, CHANCE)
+def test_every_job_ends_with_every_layer_run_once(case, policy, chance):
+    """All layers of all tasks run once and in order, no rank has two at a time, and each is told the end once."""
+    simulation = Simulation(case, policy, chance).run()
+
+    assert simulation.dispatcher.ended
+    assert set(simulation.statuses().values()) == {"complete"}
+    assert layers_of(simulation) == {task.name: list(range(task.layers)) for task in case[0].tasks}
+    assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
+    for command in simulation.started:
+        task = case[0].task(command.task)
+        assert task.min_ranks <= command.width <= task.max_ranks
+        assert policy == "variable" or command.width == simulation.plan.task(command.task).width
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(cases(), POLICY, CHANCE, st.data())
+def test_a_failed_task_takes_its_dependents_and_nobody_else(case, policy, chance, data):
+    """Tasks that fail are `failed`, all that needs them is `skipped` and says why, and every other task completes."""
+    graph, _ = case
+    failing = {}
+    for task in data.draw(st.lists(st.sampled_from(graph.tasks), min_size=1, max_size=3, unique=True)):
+        members = data.draw(st.sets(st.integers(0, task.min_ranks - 1), min_size=1))
+        failing[task.name, data.draw(st.integers(0, task.layers - 1))] = frozenset(members)
+    simulation = Simulation(case, policy, chance, failing).run()
+    statuses = simulation.statuses()
+    ends = [fields for event, fields in simulation.events if event == "task_ended"]
+
+    assert statuses == fates(simulation.needs, {name for name, _ in failing})
+    assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
+    assert sorted(fields["task"] for fields in ends) == sorted(statuses)
+    for fields in ends:
+        if fields["status"] == "skipped":
+            assert any(need in fields["message"] for need in simulation.needs[fields["task"]])
+
+
+def test_dependents_of_dependents_are_skipped():
+    """What a task needs only through another is skipped as well, and names the one that it needs itself."""
+    graph = graph_of(dict.fromkeys("abcd", (2, 1)), [("a", "b"), ("b", "c")])
+    simulation = Simulation((graph, 2), failing={("a", 1): frozenset({0})}).run()
+
+    assert simulation.statuses() == {"a": "failed", "b": "skipped", "c": "skipped", "d": "complete"}
+    assert simulation.dispatcher.tasks["c"].message == "needs b, which was skipped"
+
+
+@given(cases(), POLICY, CHANCE, st.data())
+def test_a_task_is_tried_again_as_often_as_it_may(case, policy, chance, data):
+    """A layer that fails a few times runs again, after the layers before it, until it works or may not any more."""
+    graph, ranks = case
+    retries, heals_after = data.draw(st.integers(0, 3)), data.draw(st.integers(1, 4))
+    graph = TaskGraph(tuple(replace(task, retries=retries) for task in graph.tasks), graph.edges)
+    task = data.draw(st.sampled_from(graph.tasks))
+    layer = data.draw(st.integers(0, task.layers - 1))
+    members = frozenset(range(task.min_ranks))
+    simulation = Simulation((graph, ranks), policy, chance, {(task.name, layer): members}, heals_after).run()
+    failing = {} if heals_after <= retries else {task.name}
+    tries = layers_of(simulation)[task.name].count(layer)
+    waits = [fields["wait"] for event, fields in simulation.events if event == "task_retried"]
+
+    assert simulation.statuses() == fates(simulation.needs, failing)
+    assert tries == min(heals_after, retries) + 1
+    assert waits == [FIRST_BACK_OFF_SECONDS * 2**k for k in range(tries - 1)]
+
+
+def test_a_task_that_waits_holds_nobody_up():
+    """While one task waits to be tried again others run, and it does not start before its time."""
+    graph = graph_of({"a": (1, 1), "b": (2, 1)})
+    graph = TaskGraph(tuple(replace(task, retries=1) for task in graph.tasks), graph.edges)
+    simulation = Simulation((graph, 1), "one_rank", failing={("a", 0): frozenset({0})}, heals_after=1)
+    simulation.obey(simulation.dispatcher.start(0.0))
+    assert simulation.started[-1].task == "b"  # the larger one
+    simulation.run()
+    retried = [fields for event, fields in simulation.events if event == "task_retried"]
+
+    assert [fields["message"] for fields in retried] == ["boom"]
+    assert simulation.statuses() == {"a": "complete", "b": "complete"}
+
+
+@given(cases(), POLICY, CHANCE, st.integers(0, 12))
+def test_a_stop_starts_nothing_more_and_ends(case, policy, chance, reports):
+    """After a stop no rank gets a layer, each is told once, and the job ends when the running layers have."""
+    simulation = Simulation(case, policy, chance, stop_after=reports).run()
+    complete = all(status == "complete" for status in simulation.statuses().values())
+
+    assert simulation.dispatcher.ended
+    assert simulation.dispatcher.stopping or complete
+    assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
+    assert {rank.stops for rank in simulation.ranks} <= {0, 1}
+    assert set(simulation.statuses().values()) <= {None, "complete"}
+
+
+@given(cases(), CHANCE)
+def test_waves_have_a_barrier(case, chance):
+    """With a plan of waves no layer starts before every task of every wave before has ended."""
+    simulation = Simulation(case, "waves", chance).run()
+    ended, waves = set(), {task.name: task.wave for task in simulation.plan.tasks}
+
+    assert simulation.plan.barrier
+    for event, fields in simulation.events:
+        if event == "task_ended":
+            ended.add(fields["task"])
+        if event == "layer_started":
+            assert {name for name in waves if waves[name] < waves[fields["task"]]} <= ended
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(cases(), POLICY, CHANCE, st.integers(0, 60), st.data())
+def test_a_run_that_was_cut_off_anywhere_goes_on(case, policy, chance, stop_after, data):
+    """A second attempt, on other ranks too, does exactly what the ledger up to any event does not say is done."""
+    graph, ranks = case
+    first = Simulation(case, policy, chance, stop_after=stop_after).run()
+    ledger = [{"event": name, **fields} for name, fields in first.events]
+    kept = ledger[: data.draw(st.integers(0, len(ledger)))]
+    again = (graph, max(ranks - data.draw(st.integers(0, 2)), *(task.min_ranks for task in graph.tasks)))
+    second = Simulation(again, policy, chance, history=history_of(kept).tasks).run()
+    done = [(event["task"], event["layer"]) for event in kept if event["event"] == "layer_ended"]
+    ends = [event["task"] for event in kept if event["event"] == "task_ended"]
+    ends += [fields["task"] for event, fields in second.events if event == "task_ended"]
+
+    assert set(second.statuses().values()) == {"complete"}
+    assert sorted(ends) == sorted(task.name for task in graph.tasks)  # each said once
+    for task in graph.tasks:
+        for layer in range(task.layers):
+            assert ((task.name, layer) in done) + layers_of(second)[task.name].count(layer) == 1
+    assert [rank.ends for rank in second.ranks] == [1] * again[1]
+
+
+@pytest.mark.parametrize(("cut", "begun"), [(2, [1]), (4, []), (8, [4, 5, 6, 7])])
+def test_other_layers_than_before(cut, begun):
+    """A task that was cut into four, all done, is complete; cut otherwise its last layer at least has to say so."""
+    told = [{"event": "layer_started", "task": "t", "layers": 4}]
+    told += [
+        {"event": "layer_ended", "task": "t", "layer": layer, "ranks": 1, "steps": 1, "rows": 1} for layer in range(4)
+    ]
+    history = history_of([{**event, "step_seconds": 1.0, "seconds": 1.0} for event in told]).tasks
+    simulation = Simulation((graph_of({"t": (cut, 1)}), 2), history=history).run()
+
+    assert simulation.statuses() == {"t": "complete"}
+    assert layers_of(simulation)["t"] == begun
+
+
+@given(cases(), st.sampled_from(["sequential", "one_rank"]), CHANCE)
+def test_no_rank_idles_while_something_fits(case, policy, chance):
+    """In order: whenever the dispatcher has spoken, no ready task would fit on free ranks that lie side by side."""
+
+    class Watched(Simulation):
+        def obey(self, orders):
+            super().obey(orders)
+            if self.dispatcher.ended:
+                return
+            states = self.dispatcher.tasks
+            busy = {rank for state in states.values() if state.running for rank in state.running.block}
+            holes = [len(list(run)) for taken, run in itertools.groupby(range(case[1]), busy.__contains__) if not taken]
+            for name, state in states.items():
+                ready = all(states[need].status == "complete" for need in self.needs[name])
+                if state.status is None and state.running is None and ready:
+                    assert state.plan.width > max(holes, default=0), name
+
+    Watched(case, policy, chance).run()
+
+
+def test_a_group_stays_together_between_layers():
+    """A task alone keeps its session: no Release before its last layer, after which its ranks close it themselves."""
+    simulation = Simulation((graph_of({"a": (5, 2)}), 2))
+    orders = []
+    obey = simulation.obey
+    simulation.obey = lambda new: (orders.extend(new := list(new)), obey(new))
+    simulation.run()
+
+    assert [type(order.command).__name__ for order in orders] == ["RunLayer"] * 5 + ["EndOfJob"]
+    assert len({order.command.first_rank for order in orders if isinstance(order.command, RunLayer)}) == 1
+
+
+def test_a_rank_that_fails_alone_is_hopeless_after_the_grace_alone():
+    """While a group's other members may still come back there is no error; after the grace it names who and where."""
+    simulation = Simulation((graph_of({"a": (1, 3)}), 3))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    simulation.obey(
+        simulation.dispatcher.handle(LayerDone(0, "a", 0, LayerOutcome(1, 1, 1.0, 1.0), range(3), 1, (0,)), 90.0)
+    )
+    simulation.obey(
+        simulation.dispatcher.handle(LayerFailed(2, "a", 0, "ZeroDivisionError: boom", "", range(3), 1), 100.0)
+    )
+    simulation.dispatcher.check(100.0 + GRACE_SECONDS)
+
+    assert not simulation.dispatcher.ended
+    with pytest.raises(
+        UnrecoverableError, match="rank 2 failed alone in task a, layer 0: ZeroDivisionError: boom; rank 1 cannot"
+    ):
+        simulation.dispatcher.check(100.0 + GRACE_SECONDS + 0.1)
+
+
+def test_the_grace_counts_from_the_first_failure():
+    """A second failure does not put the end off, and with the last report there is no more reason to end the run."""
+    simulation = Simulation((graph_of({"a": (1, 3)}), 3))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    simulation.dispatcher.handle(LayerFailed(0, "a", 0, "boom", "", range(3), 1), 0.0)
+    simulation.dispatcher.handle(LayerFailed(1, "a", 0, "boom", "", range(3), 1), GRACE_SECONDS)
+
+    with pytest.raises(UnrecoverableError, match="rank 2 cannot"):
+        simulation.dispatcher.check(GRACE_SECONDS + 0.1)
+
+    simulation.dispatcher.handle(LayerFailed(2, "a", 0, "boom", "", range(3), 1), GRACE_SECONDS + 0.2)
+    simulation.dispatcher.check(10 * GRACE_SECONDS)
+
+    assert simulation.statuses() == {"a": "failed"}
+
+
+def test_a_second_signal_says_nothing_new():
+    """Signals come to many ranks at a time; only the first makes orders."""
+    simulation = Simulation((graph_of({"a": (3, 2)}), 2))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    first = simulation.dispatcher.handle(StopRequest(1, "SIGTERM"), 1.0)
+    second = simulation.dispatcher.handle(StopRequest(0, "SIGTERM"), 1.1)
+
+    assert [order.ranks for order in first] == [range(2)]
+    assert second == []
+    assert [fields for event, fields in simulation.events if event == "stopping"] == [{"reason": "rank 1 got SIGTERM"}]
+
+
+def test_progress_goes_to_the_observer_and_changes_nothing():
+    """Reports of progress make no orders."""
+    simulation = Simulation((graph_of({"a": (1, 1)}), 1))
+    seen = []
+    simulation.progressed = seen.append
+    simulation.obey(simulation.dispatcher.start(0.0))
+    progress = StepProgress("a", 0, 0, 0.5, 100.0, 0.25)
+
+    assert simulation.dispatcher.handle(ProgressReport(progress), 1.0) == []
+    assert seen == [progress]
+
+
+def test_a_silent_layer_is_named_once():
+    """A layer that says nothing for long is recorded with the ranks that owe a report; any word puts it off."""
+    simulation = Simulation((graph_of({"a": (1, 3)}), 3))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    simulation.dispatcher.handle(ProgressReport(StepProgress("a", 0, 0, None, 1.0, 0.5)), 100.0)
+    simulation.dispatcher.check(LATE_SECONDS + 50)
+    early = [fields for event, fields in simulation.events if event == "layer_late"]
+    simulation.dispatcher.handle(LayerDone(1, "a", 0, None, range(2), 1, (1,)), 200.0)
+    for minute in range(10):
+        simulation.dispatcher.check(LATE_SECONDS + 201 + 60 * minute)
+
+    assert early == []
+    assert [fields for event, fields in simulation.events if event == "layer_late"] == [
+        {"task": "a", "layer": 0, "silent_ranks": [0, 2]}
+    ]
+
+
+def test_a_wide_group_that_fails_as_a_whole_is_tried_again():
+    """What the tree of reports says of a layer that its members have all called failed is no news of the next try."""
+    graph = graph_of({"a": (1, 20)})
+    node = replace(graph.tasks[0], retries=1, max_ranks=20)
+    simulation = Simulation((TaskGraph((node,), ()), 20))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    block = range(20)
+    for rank in block:
+        simulation.dispatcher.handle(LayerFailed(rank, "a", 0, "boom", "", block, 1), 1.0)
+    late = simulation.dispatcher.handle(LayerDone(0, "a", 0, None, block, 1, ()), 1.1)
+    again = simulation.dispatcher.check(10.0)
+    late_again = simulation.dispatcher.handle(LayerDone(0, "a", 0, None, block, 1, ()), 10.1)
+
+    assert (late, late_again) == ([], [])
+    assert [(order.ranks, order.command.layer) for order in again] == [(block, 0)]
+    assert simulation.dispatcher.tasks["a"].running.reported == set()

@@ -1,0 +1,42 @@
+"""What rank 0 knows of artifacts: who answers for them, and which are made again."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from hpcmtl.dispatch.coordinator.state import TaskState, owners, remake
+
+
+def states():
+    """A task that has ended on ranks from 3 on, and another that needs it."""
+    first = TaskState(SimpleNamespace(name="first"), (), layers_done=2, status="complete", owner=3)
+    return {"first": first, "second": TaskState(SimpleNamespace(name="second"), ("first",))}
+
+
+def test_homes():
+    """Those of the needed tasks that have one."""
+    tasks = states()
+
+    assert owners(tasks, tasks["second"]) == (("first", 3),)
+    assert owners(tasks, tasks["first"]) == ()
+    tasks["first"].owner = None
+    assert owners(tasks, tasks["second"]) == ()
+
+
+def test_a_task_is_made_again_once():
+    """Its last layer runs again, whoever else finds the same damage waits as well, and the next time it is an error."""
+    tasks = states()
+    first = tasks["first"]
+
+    assert remake(tasks, "first") is first
+    assert (first.status, first.layers_done, first.owner) == (None, 1, None)
+    assert remake(tasks, "first") is first
+    assert first.layers_done == 1
+    first.status, first.layers_done = "complete", 2
+    assert remake(tasks, "first") is None
+    assert first.status == "complete"
+
+
+def test_other_failures_make_nothing_again():
+    """A failure that names no task of the job is the consumer's own."""
+    assert remake(states(), "") is None

@@ -1,0 +1,134 @@
+"""Heartbeats of ranks that are threads: who sends to whom, what is known of whom, and nothing is left under way."""
+
+import time
+from threading import Event
+
+import pytest
+
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.communicators.polling import next_message
+from hpcmtl.dispatch.health.heartbeat import Heartbeat, Heartbeats, HeartbeatSender
+from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, RunLayer
+from hpcmtl.results.sinks.terminal import StepProgress
+
+BEAT = 0.05
+
+
+class Ear:
+    """A listener that keeps all it is told."""
+
+    def __init__(self):
+        self.beats, self.events = [], []
+
+    def record(self, event, **fields):
+        """See `Listener`."""
+        self.events.append((event, fields))
+
+    def heard(self, beats):
+        """See `Listener`."""
+        self.beats += beats
+
+
+class Counted:
+    """A communicator that counts the messages to each rank."""
+
+    def __init__(self, comm):
+        self._comm, self.sent = comm, {}
+
+    def __getattr__(self, name):
+        return getattr(self._comm, name)
+
+    def isend(self, value, dest, tag=0):
+        """See `Communicator`."""
+        self.sent[dest] = self.sent.get(dest, 0) + 1
+        return self._comm.isend(value, dest, tag)
+
+
+def turn(comm, heartbeat, until):
+    """Do what a control thread does, until a condition holds."""
+    never, end = Event(), time.monotonic() + 20
+    while not until() and time.monotonic() < end:
+        message = next_message(comm, never, 0.005)
+        if message is not None and isinstance(message.value, Heartbeats):
+            heartbeat.take(message.value, message.source)
+        heartbeat.turn()
+
+
+def beat_for(seconds, hosts, asleep=(), first_words=()):
+    """Let ranks beat for some time, but those that are asleep until the last word; return ears and messages sent."""
+
+    def run(world):
+        ear = Ear() if world.rank == 0 else None
+        comm = Counted(world)
+        heartbeat = HeartbeatSender(comm, hosts, BEAT, ear)
+        for word in first_words if world.rank == 1 else ():
+            heartbeat.note(word)
+        end = time.monotonic() + seconds
+        if world.rank in asleep:
+            time.sleep(seconds)
+        turn(world, heartbeat, lambda: time.monotonic() > end)
+        heartbeat.stop()
+        world.barrier()
+        return ear, comm.sent, world.iprobe()
+
+    return run_ranks(len(hosts), run)
+
+
+def test_one_message_a_node():
+    """The ranks of a node send to its first, that to rank 0, and rank 0 to its deputy; nothing is left under way."""
+    found = beat_for(1.0, ["a", "a", "a", "b", "b", "b"])
+    ear = found[0][0]
+
+    assert {beat.rank for beat in ear.beats} == set(range(6))
+    assert [set(sent) for _, sent, _ in found] == [{1}, {0}, {0}, {0}, {3}, {3}]
+    assert all(sum(sent.values()) <= 1.0 / BEAT + 3 for _, sent, _ in found)
+    assert [left for _, _, left in found] == [None] * 6
+    assert all(beat.rss > 1 << 20 and beat.memory_available > 0 for beat in ear.beats)
+
+
+def test_what_a_rank_is_at():
+    """A beat has task, layer and step from what passes by, and nothing after the layer's end."""
+    words = [RunLayer("t", 2, 5, 0, 2), ProgressReport(StepProgress("t", 2, 0, None, 1.0, 0.5, 40, 8.0))]
+    (ear, _, _), _ = beat_for(0.3, ["a", "a"], first_words=words)
+    (after, _, _), _ = beat_for(0.3, ["a", "a"], first_words=[*words, LayerDone(1, "t", 2, None, range(2), 1, (1,))])
+    at = next(beat for beat in ear.beats if beat.rank == 1)
+
+    assert (at.task, at.layer, at.step, at.steps_per_second) == ("t", 2, 40, 8.0)
+    assert at.doing == "task t, layer 2, step 40"
+    assert {beat.doing for beat in after.beats} == {"nothing: it waited for work"}
+
+
+def test_a_rank_that_sleeps_is_suspect_and_comes_back():
+    """It is named with what it was at when it was last heard of, and again when it beats."""
+    awake, seen = Event(), Event()
+
+    def run(world):
+        ear = Ear() if world.rank == 0 else None
+        heartbeat = HeartbeatSender(world, ["a", "a"], BEAT, ear)
+        if ear is not None:
+            heartbeat.take(Heartbeats((Heartbeat(1, 1, 0.0, 0.0, 1, "t", 3),)), 1)
+            heartbeat.note(ProgressReport(StepProgress("t", 3, 0, None, 1.0, 0.5, 7)))
+            turn(world, heartbeat, lambda: ear.events)
+            awake.set()
+            turn(world, heartbeat, lambda: len(ear.events) == 2)
+            seen.set()
+        else:
+            assert awake.wait(20)
+            turn(world, heartbeat, seen.is_set)
+        heartbeat.stop()
+        return ear
+
+    (silent, silence), (back, _) = run_ranks(2, run)[0].events
+
+    assert (silent, back) == ("rank_suspect", "rank_back")
+    assert silence["seconds"] >= 6 * BEAT - 0.1
+    assert (silence["rank"], silence["task"], silence["layer"], silence["step"]) == (1, "t", 3, 7)
+
+
+@pytest.mark.parametrize("hosts", [["a"], ["a", "b"], ["a", "b", "a", "b"]])
+def test_every_shape_of_world_says_farewell(hosts):
+    """Worlds of one rank, of one rank a node, and of ranks that are dealt to nodes, end at once."""
+    began = time.monotonic()
+    beat_for(0.0, hosts)
+
+    assert time.monotonic() - began < 10

@@ -1,0 +1,107 @@
+"""Who keeps watch over whom, and what becomes of a rank 0 that hangs."""
+
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from hpcmtl.dispatch.health import monitor as lookout_module
+from hpcmtl.dispatch.health.heartbeat import Heartbeat
+from hpcmtl.dispatch.health.monitor import HealthMonitor, rank_in_words, standby_monitor_of
+from hpcmtl.launch.resources.facts import born_at
+
+BEAT, LIMIT = 1.0, 2.0
+
+
+@pytest.fixture
+def process():
+    """A process that hangs for as long as nobody kills it."""
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"up\n"  # one that starts waits for its disk, and is spared for that
+        yield process
+        process.kill()
+
+
+def standby_monitor(hosts, beat):
+    """Rank 1 of such a world, which has heard of rank 0 once; with what it says."""
+    events = []
+
+    def record(event, **fields):
+        events.append((event, fields))
+
+    monitor = HealthMonitor(SimpleNamespace(rank=1, size=len(hosts)), hosts, (BEAT, LIMIT), record, 0.0)
+    monitor.heard([beat], 0.0)
+    return monitor, events
+
+
+def watch(monitor, begin, end):
+    """Look every tenth of a second."""
+    for tenths in range(begin, end):
+        monitor.look(tenths / 10)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [(["a"], None), (["a", "a"], 1), (["a", "b"], 1), (["a", "b", "a"], 2), (["a", "b", "b", "a", "a"], 3)],
+)
+def test_deputy(hosts, expected):
+    """The deputy is on the node of rank 0 if any other rank is."""
+    assert standby_monitor_of(hosts) == expected
+
+
+def test_rank_0_hangs(process):
+    """Rank 0 is suspect after six beats, and is killed once it has been that for as long as is given."""
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, "t", 3, 7, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], beat)
+    kinds = []
+    for tenths in range(100):
+        monitor.look(tenths / 10)
+        kinds.append([kind for kind, _ in events])
+    hung = events[1][1]
+
+    assert process.wait(10) == -signal.SIGKILL
+    assert kinds[59] == []
+    assert kinds[75] == ["rank_suspect"]
+    assert kinds[-1] == ["rank_suspect", "rank_hung"]
+    assert (hung["rank"], hung["killer"], hung["doing"]) == (0, 1, "task t, layer 3, step 7")
+    assert rank_in_words("rank_hung", hung) == "rank 0 on a hangs: no beat for 8 s; taken for dead, at " + hung["doing"]
+
+
+def test_rank_0_is_alone_on_its_node(process):
+    """From another node it is named, and left alone: its file system may not answer."""
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "b"], beat)
+    watch(monitor, 0, 600)
+
+    assert [kind for kind, _ in events] == ["rank_suspect"]
+    assert process.poll() is None
+
+
+def test_a_rank_that_waits_for_its_file_system_is_spared(process, monkeypatch):
+    """As long as it does; once it does no more and is silent still, it is killed."""
+    waits = [True]
+    monkeypatch.setattr(lookout_module, "waits_for_disk", lambda pid: waits[0] and pid == process.pid)
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], beat)
+    watch(monitor, 0, 600)
+    before = [kind for kind, _ in events], process.poll()
+    waits[0] = False
+    watch(monitor, 600, 610)
+
+    assert before == (["rank_suspect"], None)
+    assert process.wait(10) == -signal.SIGKILL
+
+
+def test_a_slow_rank_0_is_left_alone(process):
+    """One that beats again in time is back, and nothing else happens."""
+    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], beat)
+    watch(monitor, 0, 71)
+    monitor.heard([beat], 7.0)
+    watch(monitor, 71, 140)
+
+    assert [kind for kind, _ in events] == ["rank_suspect", "rank_back", "rank_suspect"]
+    assert process.poll() is None

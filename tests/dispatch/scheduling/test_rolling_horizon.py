@@ -1,0 +1,165 @@
+"""The scheduler that looks ahead: it keeps ranks for what is urgent, moves groups where that pays, and learns."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulation import Simulation, cases, graph_of
+
+from hpcmtl.dispatch.coordinator.state import Running, TaskState
+from hpcmtl.dispatch.protocol import Release
+from hpcmtl.dispatch.scheduling.rolling_horizon import RollingHorizonScheduler
+from hpcmtl.layerplan.model.speedup import Speedups
+from hpcmtl.layerplan.solve.policies import make_plan
+from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
+from hpcmtl.taskgraph.work import Work
+from hpcmtl.training.session import LayerOutcome
+
+WORK = Work(20_000, 4, 256, 4096, 2_000_000, trains=True)
+
+
+def node(name, layers=4, ranks=(1, 8), priority=0, **work):
+    """A task that gains from ranks."""
+    return TaskNode(name, "train", priority, *ranks, WORK.input_bytes, layers, replace(WORK, **work))
+
+
+def states_of(plan, graph):
+    """All tasks, not begun."""
+    return {task.name: TaskState(task, graph.producers(task.name)) for task in plan.tasks}
+
+
+def begin(state, layer, block, now):
+    """Let a layer run."""
+    state.running, state.layers_done = Running(layer, block, now, now), layer
+
+
+def seconds_of(graph, name, width):
+    """Predicted seconds of one layer."""
+    task = graph.task(name)
+    return float(Speedups().predict(task, [width]).seconds[0]) / task.layers
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(cases(), st.integers(0, 2**32).map(random.Random))
+def test_something_always_runs(case, chance):
+    """Whenever the dispatcher has spoken and the job has not ended, some rank is busy."""
+
+    class Watched(Simulation):
+        def obey(self, orders):
+            super().obey(orders)
+            assert self.dispatcher.ended or any(state.running for state in self.dispatcher.tasks.values())
+
+    Watched(case, "variable", chance).run()
+
+
+def test_the_plan_is_followed_while_it_comes_true():
+    """If layers take what was predicted, tasks start as planned, on as many ranks."""
+    graph = TaskGraph((node("trunk"), node("a"), node("b")), (Edge("trunk", "a", "order"), Edge("trunk", "b", "order")))
+    plan = make_plan(graph, 4)
+    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
+
+    ((state, block),) = foresight.starts(states, 0.0)
+    assert (state.plan.name, len(block)) == ("trunk", plan.task("trunk").width)
+
+    states["trunk"].status, states["trunk"].layers_done = "complete", 4
+    started = {state.plan.name: len(block) for state, block in foresight.starts(states, 50.0)}
+    assert started == {name: plan.task(name).width for name in "ab"}
+
+
+def test_ranks_wait_for_an_urgent_task():
+    """A long task on few ranks does not take those that an urgent one needs in a moment; a short one may."""
+    first, urgent = node("first", 1, (2, 2), 1), node("urgent", 1, (4, 4), 1)
+    others = node("long", 1, (2, 2)), node("short", 1, (2, 2), passes=1)
+    graph = TaskGraph((first, urgent, *others), (Edge("first", "urgent", "order"),))
+    plan = make_plan(graph, 4)
+    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
+    half = seconds_of(graph, "first", 2) / 2
+    begin(states["first"], 0, range(2), 0.0)
+    started = {state.plan.name: block for state, block in foresight.starts(states, half)}
+
+    assert seconds_of(graph, "short", 2) < half < seconds_of(graph, "long", 2)
+    assert started == {"short": range(2, 4)}
+
+
+def test_a_group_moves_only_where_that_pays():
+    """A task goes on where it is; when the ranks beside it are free for good, it takes them at its next layer."""
+    graph = TaskGraph((node("a", 8), node("b", 1, passes=1)), ())
+    plan = make_plan(graph, 2, "fixed")
+    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
+    states["a"].layers_done, states["a"].held = 2, range(1)
+    begin(states["b"], 0, range(1, 2), 0.0)
+
+    ((state, block),) = foresight.starts(states, 0.1)
+    assert (state.plan.name, block) == ("a", range(1))
+
+    states["b"].running, states["b"].status = None, "complete"
+    ((state, block),) = foresight.starts(states, 0.1)
+    assert (state.plan.name, block) == ("a", range(2))
+
+
+def test_nearly_done_is_not_moved():
+    """What is left of a short task is not worth a new session."""
+    graph = TaskGraph((node("a", 8, samples=256, passes=8, parameters=1000),), ())
+    plan = make_plan(graph, 2)
+    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
+    states["a"].layers_done, states["a"].held = 7, range(1, 2)
+
+    ((_, block),) = foresight.starts(states, 0.1)
+    assert block == range(1, 2)
+
+
+def test_predictions_follow_what_layers_take():
+    """A layer that took three times as long is a surprise once; the next is predicted so."""
+    graph = TaskGraph((node("a"), node("b")), ())
+    plan = make_plan(graph, 2)
+    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
+    guess = seconds_of(graph, "a", 1)
+    told = []
+    for layer in range(3):
+        begin(states["a"], layer, range(1), 0.0)
+        outcome = LayerOutcome(100, 256, 3 * guess / 100, 3 * guess)
+        told.append(foresight.layer_ended(states["a"], states["a"].running, outcome, 3 * guess)["predicted_seconds"])
+        states["a"].running, states["a"].layers_done = None, layer + 1
+        assert list(foresight.starts(states, 10.0 * layer))  # looked at, with what is to start next
+
+    assert told[0] == pytest.approx(guess)
+    assert told[1] == told[2] == pytest.approx(told[1])
+    assert told[1] > 2 * guess
+
+
+def test_a_moved_task_leaves_its_session():
+    """Whoever moves a task releases the old ranks first: the simulated ranks would refuse another session."""
+    graph = graph_of({"a": (6, 1), "b": (1, 1), "c": (6, 1)})
+    simulation = Simulation((graph, 4), "variable", random.Random(5))
+    orders = []
+    obey = simulation.obey
+    simulation.obey = lambda new: (orders.extend(new := list(new)), obey(new))
+    simulation.run()
+    widths = {name: {command.width for command in simulation.started if command.task == name} for name in "abc"}
+
+    assert any(len(found) > 1 for found in widths.values()), "nothing was resized: the test shows nothing"
+    assert any(isinstance(order.command, Release) for order in orders)
+
+
+def test_the_plan_moves_away_from_a_slow_rank():
+    """Of three equal tasks on two ranks, one of which becomes slow, the one that is there moves away when it can."""
+    graph = TaskGraph(tuple(node(name, 8, (1, 1)) for name in "abc"), ())
+    plan = make_plan(graph, 2)
+    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
+    usual = seconds_of(graph, "a", 1)
+    now, told = 0.0, {}
+    for layer, (name, rank, pace) in enumerate([("a", 0, 1), ("a", 0, 1), ("b", 1, 3), ("b", 1, 3)]):
+        begin(states[name], layer % 2, range(rank, rank + 1), now)
+        now += pace * usual
+        outcome = LayerOutcome(100, 256, pace * usual / 100, pace * usual)
+        told = foresight.layer_ended(states[name], states[name].running, outcome, now)
+        states[name].layers_done, states[name].held, states[name].running = layer % 2 + 1, range(rank, rank + 1), None
+    assert list(foresight.starts(states, now))  # looked at
+    states["c"].status, states["c"].layers_done = "complete", 8
+    states["a"].status, states["a"].layers_done = "complete", 8
+    at_last = {state.plan.name: block for state, block in foresight.starts(states, now + 2)}
+
+    assert told["slow_ranks"] == [1]
+    assert at_last == {"b": range(1)}

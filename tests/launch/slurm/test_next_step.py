@@ -1,0 +1,71 @@
+"""What becomes of a job after an attempt."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcmtl.launch.slurm.next_step import AttemptOutcome, decide
+
+ALLOWED = {"allowed": 5}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "action", "code", "why"),
+    [
+        (AttemptOutcome("complete", 0), "end", 0, "complete"),
+        (AttemptOutcome("complete", 137, **ALLOWED), "end", 0, "complete"),
+        (AttemptOutcome("failed", 1, **ALLOWED), "end", 1, "failed"),
+        (AttemptOutcome("failed", 0, **ALLOWED), "end", 1, "failed"),
+        (AttemptOutcome("incomplete", 1, **ALLOWED), "end", 1, "incomplete"),
+        (AttemptOutcome("stopped", 75, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
+        (AttemptOutcome("stopped", 143, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
+        (AttemptOutcome("stopped", 75, **ALLOWED, restart="successor"), "successor", 75, "stopped with checkpoints"),
+        (AttemptOutcome(None, 0, **ALLOWED), "requeue", 75, r"lost: it left no completion record \(exit code 0\)"),
+        (AttemptOutcome(None, 137, **ALLOWED), "requeue", 75, "lost"),
+        (AttemptOutcome(None, 75, **ALLOWED), "requeue", 75, "stopped before it began"),
+        (AttemptOutcome(None, 0), "end", 1, "lost.*no further attempt was asked for"),
+        (AttemptOutcome(None, 137), "end", 137, "lost"),
+        (AttemptOutcome(None, 2, **ALLOWED), "end", 2, "refused"),
+        (AttemptOutcome(None, 3, **ALLOWED), "end", 3, "refused"),
+        (AttemptOutcome("stopped", 75, further=5, **ALLOWED), "end", 75, "all 5 further attempts are used"),
+        (AttemptOutcome("stopped", 75, stuck=True, **ALLOWED), "end", 75, "two attempts in a row made no progress"),
+        (AttemptOutcome("stopped", 75, ended_by_slurm=True, **ALLOWED), "end", 75, "Slurm has ended the job"),
+        (AttemptOutcome("stopped", 75, ended_by_slurm=True, at_limit=True, **ALLOWED), "requeue", 75, "stopped"),
+        (AttemptOutcome("stopped", 75, in_slurm=False, **ALLOWED), "end", 75, "hpcmtl resume"),
+    ],
+)
+def test_ends_of_attempts(attempt, action, code, why):
+    """Each end of an attempt has its action, its true exit code and its reason."""
+    verdict = decide(attempt)
+
+    assert (verdict.action, verdict.code) == (action, code)
+    assert re.search(why, verdict.why)
+
+
+ATTEMPTS = st.builds(
+    AttemptOutcome,
+    record=st.sampled_from([None, "complete", "failed", "incomplete", "stopped"]),
+    code=st.integers(0, 255),
+    ended_by_slurm=st.booleans(),
+    at_limit=st.booleans(),
+    further=st.integers(0, 6),
+    allowed=st.integers(0, 5),
+    restart=st.sampled_from(["requeue", "successor"]),
+    stuck=st.booleans(),
+    in_slurm=st.booleans(),
+)
+
+
+@given(ATTEMPTS)
+def test_no_success_without_the_record(attempt):
+    """Exit code 0 means a complete record, always; no end is without bound, and what failed is not tried again."""
+    verdict = decide(attempt)
+
+    assert (verdict.code == 0) == (attempt.record == "complete")
+    assert verdict.code_alone != 0
+    if verdict.action != "end":
+        assert attempt.record in {None, "stopped"}
+        assert attempt.further < attempt.allowed
+        assert not attempt.stuck

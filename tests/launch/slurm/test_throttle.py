@@ -1,0 +1,133 @@
+"""Slurm is asked about a run at most every 30 s, whoever asks, and what it said is kept meanwhile."""
+
+import json
+import shutil
+
+import pytest
+from fakeslurm import FakeSlurm
+
+from hpcmtl.launch.slurm import throttle as queuebound
+from hpcmtl.launch.slurm.throttle import JITTER, SECONDS_BETWEEN_QUESTIONS, ask_bounded
+from hpcmtl.results.rundir.directory import create
+from hpcmtl.results.rundir.submission import Submission, read_submission
+
+ONE = Submission(("16",))
+NOW = 1_700_000_000.0
+LONGEST = SECONDS_BETWEEN_QUESTIONS + JITTER
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A PATH of fakes."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    fake = FakeSlurm(tmp_path / "bin")
+    fake.says("squeue", "16|16|PENDING|N/A||Resources\n")
+    return fake
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An empty run directory."""
+    return create(tmp_path / "runs", "small")
+
+
+def test_questions_are_kept_apart(run, slurm):
+    """Looks every second for five minutes ask at most ten times, and not in step; each has the last answer's age."""
+    ages = [ask_bounded(run, ONE, NOW + second).age for second in range(300)]
+
+    assert 300 / LONGEST <= len(slurm.calls("squeue")) <= 300 / SECONDS_BETWEEN_QUESTIONS
+    assert max(ages) <= LONGEST
+    assert ask_bounded(run, ONE, NOW + 300).word.state == "PENDING"
+
+
+def test_silence_is_not_asked_again_either(run, slurm):
+    """A command that fails is not asked more often than one that answers, and what was said before goes."""
+    slurm.says("squeue", err="Unable to contact slurm controller\n", code=1)
+    answers = [ask_bounded(run, ONE, NOW + second) for second in range(20)]
+
+    assert len(slurm.calls("squeue")) == 1
+    assert {(answer.answered, answer.word.phase) for answer in answers} == {(False, "unknown")}
+    assert "Unable to contact" in answers[-1].problems[0]
+
+
+def test_a_run_of_somebody_else(run, slurm, monkeypatch):
+    """Where nothing can be written the bound holds within the process."""
+
+    def refuse(path, value):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(queuebound, "write_json_atomically", refuse)
+    for second in range(20):
+        ask_bounded(run, ONE, NOW + second)
+
+    assert len(slurm.calls("squeue")) == 1
+    assert not run.queue_file.exists()
+
+
+def test_a_host_without_slurm(run, slurm, monkeypatch, tmp_path):
+    """It says so and writes nothing; what another host was told is passed on with its age."""
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    without = ask_bounded(run, ONE, NOW)
+    kept = run.queue_file.exists()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    ask_bounded(run, ONE, NOW)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    later = ask_bounded(run, ONE, NOW + 1000)
+
+    assert (without.word, without.answered, kept) == (None, False, False)
+    assert (later.word.state, later.age) == ("PENDING", 1000)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"asked": "x"}', '{"asked": 1e12, "pause": 30}', "{"])
+def test_what_is_kept_may_be_damaged(run, slurm, text):
+    """A file that cannot be read, or is of the far future, is as none."""
+    run.queue_file.write_text(text)
+
+    assert ask_bounded(run, ONE, NOW).word.state == "PENDING"
+    assert json.loads(run.queue_file.read_text())["asked"] == NOW
+
+
+def test_a_successor_is_not_known_at_once(run, slurm):
+    """A job that was added since the last question is unknown until the next."""
+    ask_bounded(run, ONE, NOW)
+    words = ask_bounded(run, Submission(("16", "17")), NOW + 1).words
+
+    assert [(word.job, word.phase) for word in words] == [("16", "pending"), ("17", "unknown")]
+    assert len(slurm.calls("squeue")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"job_ids": ["16", 17, "16"], "submitted": "T", "cluster": ""}', Submission(("16", "17"), "T")),
+        ('{"job_ids": ["16_3", "; rm -rf x", "--all", "-u me"], "cluster": "-u"}', Submission(("16_3",))),
+        ('{"job": "16_3", "submitted": "T"}', Submission(("16_3",), "T")),
+        ('{"job": null}', Submission()),
+        ('{"job_ids": 3}', Submission()),
+        ("{", Submission()),
+        ("[]", Submission()),
+    ],
+)
+def test_submissions(run, text, found):
+    """Only what is a job ID reaches a command line; a damaged file has none."""
+    run.submission_file.write_text(text)
+
+    assert read_submission(run) == found
+
+
+def test_successors_are_jobs_of_the_run(run):
+    """What the batch script noted of a successor counts; a damaged note does not."""
+    run.submission_file.write_text('{"job_ids": ["16"]}')
+    notes = run.path / "attempts.jsonl"
+    notes.write_text('{"event": "x", "successor": ""}\n{"event": "x", "successor": "17"}\n')
+    found = read_submission(run)
+    notes.write_text("[]\n{")
+
+    assert (found.job_ids, read_submission(run).job_ids) == (("16", "17"), ("16",))
+
+
+def test_no_submission(run):
+    """A run that was not submitted has none."""
+    assert read_submission(run) is None
+    shutil.rmtree(run.path)
+    assert read_submission(run) is None

@@ -1,0 +1,71 @@
+"""What the planner makes of nodes, cores, speeds and memory."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcmtl.layerplan.model.machine import Machine
+from hpcmtl.layerplan.model.speedup import Speedups
+from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.layerplan.solve.policies import make_plan
+from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
+from hpcmtl.taskgraph.work import Work
+
+WIDTHS = np.array([1.0, 2.0, 3.0, 4.0])
+WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)
+TASKS = TaskGraph(tuple(TaskNode(name, "train", 0, 1, 4, WORK.input_bytes, 2, WORK) for name in "abcd"), ())
+
+
+@pytest.mark.parametrize(
+    ("machine", "contention"),
+    [
+        (Machine(), [1, 1, 1, 1]),
+        (Machine(cores=2), [1, 1, 1.5, 2]),
+        (Machine(cores=2, rank_speed=(1.0,) * 4, efficiency=0.5), [1, 4 / 3, 5 / 3, 2]),
+        (Machine(node=2, efficiency=0.5), [1, 2, 2, 2]),
+        (Machine(node=1, cores=1, efficiency=0.9), [1, 1, 1, 1]),
+        (Machine(cores=4, rank_speed=(1.0,) * 4, efficiency=1.0), [1, 1, 1, 1]),
+    ],
+)
+def test_crowd(machine, contention):
+    """With a probe from 1 for one rank to what all of a node cost; without one ranks for each core."""
+    assert machine.contention(WIDTHS) == pytest.approx(contention)
+
+
+@given(st.floats(0.01, 1), st.integers(2, 64), st.integers(0, 1))
+def test_crowd_never_falls(efficiency, ranks, nodes):
+    """More ranks of a node never compute faster each, and one alone is as fast as it is."""
+    machine = Machine(node=nodes * ranks, rank_speed=(1.0,) * ranks, efficiency=efficiency)
+    contention = machine.contention(np.arange(1.0, ranks + 1))
+
+    assert contention[0] == 1
+    assert (np.diff(contention) >= 0).all()
+    assert contention[-1] == pytest.approx(1 / efficiency)
+
+
+def test_speeds_that_are_about_even_are_no_rule():
+    """Up to 15 % of difference costs the planner nothing; a slow rank does, and the others are ordinary."""
+    assert Machine().speeds is None
+    assert Machine(rank_speed=(1.0, 0.9, 1.02)).speeds is None
+    assert Machine(rank_speed=(1.0, 0.93, 1.1, 0.52)).speeds.tolist() == [1.0, 1.0, 1.0, 0.5]
+
+
+def test_a_block_is_as_fast_as_its_slowest_rank():
+    """A layer on a slow rank was slow because of it: the family's own times are what they were."""
+    machine = Machine(rank_speed=(1.0, 1.0, 1.0, 0.5))
+
+    assert machine.share(range(3)) == (1, 1.0)
+    assert machine.share(range(2, 4)) == (1, 2.0)
+
+
+def test_the_plan_goes_round_a_slow_rank():
+    """With a rank ten times slower than the others, no task is planned for it; the plan survives its file."""
+    machine = Machine(rank_speed=(1.0, 1.0, 1.0, 0.1), rank_memory=(1 << 30,) * 4, efficiency=1.0)
+    plan = make_plan(TASKS, 4, speedups=Speedups(machine=machine))
+    problem = make_problem(TASKS, 4, Speedups(machine=machine))
+
+    assert max(task.first_rank + task.width for task in plan.tasks) <= 3
+    assert problem.rules.rank_memory.tolist() == [1 << 30] * 4
+    assert type(plan).from_dict(plan.to_dict()) == plan
+    assert type(plan).from_dict({**plan.to_dict(), "machine": {"node": 0, "cores": 2}}).machine == Machine(cores=2)

@@ -1,0 +1,39 @@
+"""The picture of a plan is well-formed, and shows every task where and when it runs."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+from plans import TASKS
+
+from hpcmtl.layerplan.plan import LayerPlan
+from hpcmtl.layerplan.report.chart import svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("ranks", [4, 5, 4096])
+def test_blocks_are_drawn_to_scale(ranks: int) -> None:
+    """Half of the time is half of the width, a quarter of the ranks a quarter of the height; outlines tell apart."""
+    root = ET.fromstring(svg(LayerPlan("variable", ranks, 10.0, 8.0, 0.9, barrier=False, tasks=TASKS)))  # noqa: S314 - our own
+    groups = root.findall(f"{SVG}g")
+    boxes = {(group.findtext(f"{SVG}title") or "").partition(" (")[0]: group.find(f"{SVG}rect") for group in groups}
+    trunk, other = boxes["trunk"], boxes["a<b & co"]
+    assert trunk is not None
+    assert other is not None
+
+    def value(box: ET.Element, name: str) -> float:
+        return float(box.attrib[name])
+
+    assert set(boxes) == {"trunk", "a<b & co", "tiny"}
+    assert value(trunk, "width") == pytest.approx(value(other, "width"))
+    assert value(other, "x") == pytest.approx(value(trunk, "x") + value(trunk, "width"), rel=1e-4)
+    assert value(other, "height") == pytest.approx(0.75 * value(trunk, "height"), rel=1e-4)
+    assert trunk.attrib["stroke"] != other.attrib["stroke"]
+    assert len({box.attrib["fill"] for box in boxes.values() if box is not None}) == 3
+
+
+def test_an_empty_plan() -> None:
+    """A plan of nothing is a picture too."""
+    assert "0 tasks" in svg(LayerPlan("variable", 1, 0.0, 0.0, 1.0, barrier=False, tasks=()))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.layerplan.report.check import violations
+from hpcmtl.layerplan.solve.policies import make_plan
+from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
+from hpcmtl.taskgraph.work import Work
+
+if TYPE_CHECKING:
+    from hpcmtl.layerplan.plan import LayerPlan
+
+WORK = Work(1000, 1, 64, 1024, 100_000, trains=True)
+GRAPH = TaskGraph(
+    tuple(TaskNode(name, "train", 0, 2, 2, WORK.input_bytes, 1, WORK) for name in "abc"), (Edge("a", "c", "data"),)
+)
+PROBLEM = make_problem(GRAPH, 4)
+PLAN = make_plan(GRAPH, 4)  # a and b side by side, then c
+SECONDS = PLAN.tasks[0].end
+
+
+def changed(index: int, **changes: Any) -> LayerPlan:
+    """The plan with one task changed."""
+    tasks = list(PLAN.tasks)
+    tasks[index] = replace(tasks[index], **changes)
+    return replace(PLAN, tasks=tuple(tasks))
+
+
+def moved(index: int, start: float, **changes: Any) -> LayerPlan:
+    """The plan with one task at another time, and a makespan to match."""
+    plan = changed(index, start=start, end=start + SECONDS, **changes)
+    return replace(plan, makespan=max(task.end for task in plan.tasks))
+
+
+def test_a_valid_plan_has_no_violations() -> None:
+    """The planner's own plan of two tasks side by side and one behind passes."""
+    assert violations(PROBLEM, PLAN) == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (moved(2, 0.5 * SECONDS, first_rank=PLAN.tasks[0].first_rank), "before a ends"),
+        (moved(1, 0.0, first_rank=1), "holds"),
+        (changed(1, first_rank=3), "not among 0 to 3"),
+        (changed(1, first_rank=-1), "not among 0 to 3"),
+        (changed(1, width=1), "1 ranks are not allowed"),
+        (changed(1, width=7), "7 ranks are not allowed"),
+        (changed(1, end=0.5 * SECONDS), "takes"),
+        (moved(1, -1.0), "before its release"),
+        (replace(PLAN, makespan=PLAN.makespan * 2), "the makespan is"),
+        (replace(PLAN, lower_bound=PLAN.makespan * 2), "above the makespan"),
+        (replace(PLAN, tasks=PLAN.tasks[:2]), "not those of the problem"),
+        (replace(changed(1, wave=1), barrier=True), "before the barrier"),
+    ],
+)
+def test_each_broken_rule_is_named(plan: LayerPlan, message: str) -> None:
+    """Every rule has a plan that breaks it, and the check says which."""
+    found = violations(PROBLEM, plan)
+
+    assert any(message in text for text in found), found

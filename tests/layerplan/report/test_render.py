@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from hpcmtl.layerplan.model.speedup import Family
+from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
+from hpcmtl.layerplan.report.render import gantt, print_plan, summary_lines
+
+FAMILY = Family("train", 1000, 1000, 64, 32)
+
+
+def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:
+    """One task of a hand-made plan."""
+    return PlannedTask(name, "train", 2, block[1], 0, 1.0, 0, 0, *span, 1.5 * span[1], block[0], critical, FAMILY)
+
+
+PLAN = LayerPlan(
+    "variable",
+    3,
+    10.0,
+    8.0,
+    0.9,
+    barrier=False,
+    tasks=(
+        planned("trunk", (0, 5), (0, 3), critical=True),
+        planned("a", (5, 10), (0, 2)),
+        planned("b", (5, 8), (2, 1)),
+    ),
+)
+
+
+def test_chart_shows_ranks_over_time() -> None:
+    """Each rank is a row, each task a block with its name, critical ones drawn heavier."""
+    assert gantt(PLAN, 23, plain=True).splitlines() == [
+        "rank",
+        "0 |trunk====|a--------",
+        "1 |trunk====|a--------",
+        "2 |trunk====|b----",
+        "  0            10.00 s",
+    ]
+
+
+def test_chart_of_many_ranks_stays_on_the_screen() -> None:
+    """With more ranks than rows each row stands for several."""
+    plan = LayerPlan("variable", 1000, 10.0, 8.0, 0.9, barrier=False, tasks=(planned("t", (0, 10), (0, 1000)),))
+    rows = gantt(plan, 60, plain=True).splitlines()
+
+    assert len(rows) <= 18
+    assert "945-999 |t--" in rows[-2]
+    assert max(map(len, rows)) <= 60
+
+
+def test_summary_says_what_the_plan_is_worth() -> None:
+    """Makespan, bound, gap and utilisation stand in words."""
+    text = "\n".join(summary_lines(PLAN))
+
+    assert all(part in text for part in ("10.00 s", "8.00 s", "25.0 %", "90 %", "3 tasks on 3 ranks")), text
+
+
+@pytest.mark.parametrize(("terminal", "no_color"), [(False, False), (True, True)])
+def test_output_is_plain_ascii_without_a_terminal_or_colour(terminal: bool, no_color: bool) -> None:
+    """A log file, or a reader who wants no colour, gets ASCII with every task in the table."""
+    out = io.StringIO()
+    print_plan(PLAN, Console(file=out, width=90, force_terminal=terminal, no_color=no_color, color_system=None))
+
+    assert out.getvalue().isascii()
+    assert all(name in out.getvalue() for name in ("trunk", "first rank", "critical", "lower bound"))
+
+
+def test_a_terminal_gets_lines() -> None:
+    """On a terminal the chart is drawn with line characters."""
+    out = io.StringIO()
+    print_plan(PLAN, Console(file=out, width=90, force_terminal=True, color_system="standard"))
+
+    assert "━" in out.getvalue()

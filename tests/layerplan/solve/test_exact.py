@@ -1,0 +1,53 @@
+"""The shortest plan of a small graph, and what the others are worth beside it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from problems import problems
+
+from hpcmtl.errors import EnvironmentUnfitError, InputError
+from hpcmtl.layerplan.problem.planning_problem import PlanningProblem, Rules
+from hpcmtl.layerplan.report.check import schedule_violations
+from hpcmtl.layerplan.solve.exact import optimum
+from hpcmtl.layerplan.solve.policies import plan_problem
+from hpcmtl.taskgraph.levels import Levels
+
+NEARLY = 1e-3  # times are rounded to ticks
+
+
+@pytest.mark.slow
+@settings(max_examples=40)
+@given(problems())
+def test_bound_and_plan_of_tiny_graphs(problem: PlanningProblem) -> None:
+    """The bound is never above the proved optimum, whose schedule is valid, and the plan is near it."""
+    pytest.importorskip("ortools")
+    problem = replace(problem, rules=Rules(), priority=problem.priority * 0)
+    known, bound = plan_problem(problem)
+    found = optimum(problem, known, bound)
+
+    assert schedule_violations(problem, found.schedule) == []
+    assert bound <= found.lower_bound <= found.schedule.makespan <= known.makespan
+    if found.proved:
+        assert found.lower_bound >= found.schedule.makespan * (1 - NEARLY)
+    assert known.makespan <= found.schedule.makespan * 1.25
+
+
+def test_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many tasks, rules, and a missing OR-Tools are named, with what to do."""
+    times = np.ones((31, 1))
+    zeros, none = np.zeros(31, dtype=np.int64), np.empty((0, 2), dtype=np.int64)
+    names = tuple(f"{i:02d}" for i in range(31))
+    problem = PlanningProblem(names, times, np.array([1]), Levels(31, none), 1, zeros, zeros + 1, zeros * 1.0)
+    with pytest.raises(InputError, match="up to 30 tasks, not 31"):
+        plan_problem(problem, "exact")
+    small = problem.part(np.arange(3), 0.0)
+    with pytest.raises(InputError, match="exact knows no rules"):
+        plan_problem(replace(small, rules=Rules(node=1)), "exact")
+    monkeypatch.setitem(sys.modules, "ortools.sat.python.cp_model", None)
+    with pytest.raises(EnvironmentUnfitError, match=r"pip install 'hpcmtl\[exact\]'"):
+        plan_problem(small, "exact")

@@ -1,0 +1,34 @@
+"""What a run decides before and after its ranks work: which world it takes, and what its end is called."""
+
+import pytest
+
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode
+from hpcmtl.pipeline.run.entry import check_world, exit_code
+from hpcmtl.results.outcome.summary import JobResult
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("complete", ExitCode.COMPLETE),
+        ("failed", ExitCode.TASK_FAILED),
+        ("incomplete", ExitCode.TASK_FAILED),
+        ("stopped", ExitCode.STOPPED),
+    ],
+)
+def test_exit_codes(status, code):
+    """Only a complete job ends with 0."""
+    assert exit_code(JobResult("a", status, "", 1.0, 1, ())) == code
+
+
+def test_a_world_of_another_size_is_refused():
+    """All ranks refuse a world that is not what was asked for, and take it where nothing was."""
+
+    def check(world):
+        check_world(world, None)
+        check_world(world, 3)
+        with pytest.raises(EnvironmentUnfitError, match="--ranks 4 was asked for, but the world has 3 ranks"):
+            check_world(world, 4)
+
+    run_ranks(3, check)

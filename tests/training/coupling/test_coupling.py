@@ -1,0 +1,180 @@
+"""Two sessions at once on ranks that are threads: the bound is kept, and who would wait for a paused task stops."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.exchange.parameter_client import ParameterClient, ParameterServerThread
+from hpcmtl.exchange.parameter_server import ParameterServer
+from hpcmtl.exchange.store import DamagedArtifactError, read_sealed
+from hpcmtl.training.coupling.coupling import FINAL, SyncPoint
+from hpcmtl.training.coupling.merging import combine
+from hpcmtl.training.kinds import SESSIONS
+
+pytestmark = pytest.mark.timeout(120)
+
+EVERY = 2
+
+
+def tasks(task, **changes):
+    """A task, and one that freezes what it takes from it while it runs: twenty steps each."""
+    edge = {"kind": "parameters", "mode": "async", "every": EVERY, "staleness": 1, **changes}
+    return {"first": task(), "second": task(needs={"first": edge}, freeze=["body.*"])}
+
+
+def side_by_side(bench, on_rank, ranks=2):
+    """Call `on_rank(world, post, announce, open_session)` on ranks with an office; return what it gives."""
+
+    def run(world):
+        parameter_client = ParameterClient(requests := world.dup(), replies := world.dup())
+        server = ParameterServer({name: each.tasks for name, each in bench.prepared.job.merge.items()}, combine)
+        thread = ParameterServerThread(requests, replies, server) if world.rank == 0 else None
+        if thread is not None:
+            thread.start()
+
+        def open_session(name, members):
+            group = world.create_group(members, tag=0)
+            return SESSIONS["train"](bench.context(name, group, parameter_client=parameter_client))
+
+        result = on_rank(world, thread and thread.announce, open_session)
+        parameter_client.close()
+        if thread is not None:
+            thread.join()
+        return result
+
+    return run_ranks(ranks, run)
+
+
+def test_the_bound_is_kept(bench, task):
+    """A consumer of two ranks whose producer is slow never trains more than one version ahead, and takes newer ones."""
+    at, taken = bench(tasks(task)), []
+
+    def on_rank(world, announce, open_session):
+        if world.rank == 0:
+            announce(["first", "second"], {})
+        world.barrier()
+        session = open_session("first", [0]) if world.rank == 0 else open_session("second", [1, 2])
+        coupling, learner = session._coupling, session._learner
+        step = learner.step
+
+        def watched(*arguments):
+            if world.rank == 0:
+                threading.Event().wait(0.02)
+            else:
+                taken.append((world.rank, coupling.taken["first"]))
+            step(*arguments)
+
+        learner.step = watched
+        outcome = session.run_layer(0)
+        session.close()
+        if world.rank == 0:
+            announce(["second"], {"first": "complete"})
+        return outcome
+
+    first, second, _ = side_by_side(at, on_rank, ranks=3)
+    mine, others = ([version for rank, version in taken if rank == number] for number in (1, 2))
+
+    assert (first.steps, second.steps) == (20, 20)
+    assert first.facts["versions_published"] > 5
+    assert mine == others
+    assert mine == sorted(mine)
+    assert len(set(mine)) > 5
+    assert all(version >= step // EVERY - 1 for step, version in enumerate(mine))
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_consumer_gives_up_its_ranks(bench, task, published):
+    """With a producer that pauses it stops, before its first step or in the middle, and later goes on to its end."""
+    at, done = bench(tasks(task)), threading.Event()
+
+    def on_rank(world, announce, open_session):
+        if world.rank == 0 and published:
+            announce(["first"], {})
+            first = open_session("first", [0])
+            first._begun(0)  # which publishes version 0, and no more
+        if world.rank == 0:
+            announce(["second"], {})
+            world.barrier()
+            done.wait()
+            at.run("first")
+            announce(["second"], {"first": "complete"})
+            world.barrier()
+            return None
+        world.barrier()
+        outcomes = []
+        for _ in range(2):
+            session = open_session("second", [1])
+            outcomes.append(session.run_layer(0))
+            session.close()
+            if not done.is_set():
+                done.set()
+                world.barrier()
+        return outcomes
+
+    stopped, ended = side_by_side(at, on_rank)[1]
+    trunk, taken = at.parameters("first"), at.parameters("second")
+    _, facts = read_sealed(at.checkpoints("second")[-1])
+
+    assert stopped.stopped
+    assert not ended.stopped
+    assert stopped.steps == (2 * EVERY if published else 0)
+    assert stopped.steps + ended.steps == 20
+    assert facts["versions"] == {"first": FINAL}
+    assert all(np.array_equal(taken[name], trunk[name]) for name in trunk if "body" in name)
+
+
+def test_damage_names_the_producer(bench, task):
+    """A consumer that begins when its producer has completed, and finds a damaged artifact, says whose it is."""
+    at = bench(tasks(task))
+    at.run("first")
+    content = at.artifact("first").read_bytes()
+    at.artifact("first").write_bytes(content[: len(content) // 2])
+
+    def on_rank(world, announce, open_session):
+        if world.rank == 0:
+            announce(["second"], {"first": "complete"})
+        world.barrier()
+        session = open_session("second", [0, 1])
+        with pytest.raises(DamagedArtifactError) as told:
+            session.run_layer(0)
+        session.close()
+        return told.value.producer
+
+    assert side_by_side(at, on_rank) == ["first", "first"]
+
+
+@pytest.mark.parametrize(
+    "how", ["statistics", *(pytest.param(how, marks=pytest.mark.slow) for how in ("mean", "samples"))]
+)
+def test_members_on_groups_of_their_own(bench, task, how):
+    """After the last round both members have the same shared parameters, and each its own others."""
+    merge = {"body": {"tasks": ["one", "two"], "parameters": "body.*", "every": EVERY, "how": how}}
+    at = bench({"one": task(), "two": task(batch_size=20, epochs=10)}, merge=merge)
+
+    def on_rank(world, announce, open_session):
+        if world.rank == 0:
+            announce(["one", "two"], {})
+        world.barrier()
+        session = open_session(*(("one", [0]) if world.rank == 0 else ("two", [1, 2])))
+        outcome = session.run_layer(0)
+        session.close()
+        return outcome.facts["merges"]
+
+    merges = side_by_side(at, on_rank, ranks=3)
+    one, two = at.parameters("one"), at.parameters("two")
+
+    assert merges == [10, 10, 10]
+    for name in one:
+        assert np.array_equal(one[name], two[name]) == ("body" in name)
+
+
+def test_clocks():
+    """A clock ticks at multiples of its steps, or where layers meet, and shows how often it has."""
+    steps = [SyncPoint(step, step // 4, between_layers=step % 4 == 0, last=False) for step in range(9)]
+
+    assert [at.clock(3) for at in steps] == [0, None, None, 1, None, None, 2, None, None]
+    assert [at.clock("layer") for at in steps] == [0, None, None, None, 1, None, None, None, 2]
