@@ -181,7 +181,7 @@ def watch_parts(notes: Notes) -> None:
     from hpcmtl.communicators.mpi import MpiCommunicator
     from hpcmtl.training.gluon.engines.horovod import HorovodEngine
     from hpcmtl.training.gluon.learner import GluonLearner
-    from hpcmtl.training.kinds import train
+    from hpcmtl.training.sessions import train
 
     notes.timed(MpiCommunicator, "create_group", "group")
     notes.timed(HorovodEngine, "__init__", "Horovod starts")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from hpcmtl.communicators.mpi import world
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir.directory import RunDirectory
-from hpcmtl.training.kinds import SESSIONS
 from hpcmtl.training.session import SessionContext
+from hpcmtl.training.sessions import SESSIONS
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator

@@ -15,8 +15,8 @@ from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir.directory import RunDirectory, create
 from hpcmtl.training.gluon.framework import GluonFramework
-from hpcmtl.training.kinds import SESSIONS
 from hpcmtl.training.session import SessionContext, artifact_file, checkpoints_of
+from hpcmtl.training.sessions import SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,8 +10,8 @@ from hpcmtl.dispatch.rank.worker import Worker
 from hpcmtl.dispatch.requests.request_queue import Attended
 from hpcmtl.dispatch.scheduling.deadline import Timed
 from hpcmtl.pipeline.run.parameter_exchange import parameter_exchange
-from hpcmtl.training.kinds import SESSIONS
 from hpcmtl.training.session import SessionContext
+from hpcmtl.training.sessions import SESSIONS
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator

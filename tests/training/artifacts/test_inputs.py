@@ -8,7 +8,7 @@ import handover_suite
 import pytest
 
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
-from hpcmtl.training.kinds import SESSIONS
+from hpcmtl.training.sessions import SESSIONS
 
 WORLD = 3
 # Task -> the ranks of the world that run it: some in common, some not.

@@ -13,7 +13,7 @@ from hpcmtl.exchange.parameter_server import ParameterServer
 from hpcmtl.exchange.store import DamagedArtifactError, read_sealed
 from hpcmtl.training.coupling.coupling import FINAL, SyncPoint
 from hpcmtl.training.coupling.merging import combine
-from hpcmtl.training.kinds import SESSIONS
+from hpcmtl.training.sessions import SESSIONS
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.schema import SPLITS, Extract
-from hpcmtl.training.kinds.applied import AppliedSession
+from hpcmtl.training.sessions.applied import AppliedSession
 
 if TYPE_CHECKING:
     from hpcmtl.training.session import SessionContext

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.training.kinds.evaluate import EvaluateSession
-from hpcmtl.training.kinds.extract import ExtractSession
-from hpcmtl.training.kinds.predict import PredictSession
-from hpcmtl.training.kinds.python import PythonSession
-from hpcmtl.training.kinds.train import TrainSession
+from hpcmtl.training.sessions.evaluate import EvaluateSession
+from hpcmtl.training.sessions.extract import ExtractSession
+from hpcmtl.training.sessions.predict import PredictSession
+from hpcmtl.training.sessions.python import PythonSession
+from hpcmtl.training.sessions.train import TrainSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

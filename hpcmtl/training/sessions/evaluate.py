@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.jobfile.network import MAIN, applied_to, objectives_of
 from hpcmtl.jobfile.schema import Evaluate
 from hpcmtl.training.evaluation.metrics import compute
-from hpcmtl.training.kinds.applied import AppliedSession
+from hpcmtl.training.sessions.applied import AppliedSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
