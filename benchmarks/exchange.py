@@ -130,15 +130,15 @@ def measure_case(
     world: MpiCommunicator, groups: tuple[list[int], list[int]], size: int, how: tuple[int, Path]
 ) -> dict[str, Any]:
     """Alternate the ways of moving one array; the first round, which touches all memory, does not count."""
-    from hpcmtl.exchange.redistribute import Rows, dealt, plan_moves, redistribute
+    from hpcmtl.exchange.redistribute import ArrayRows, dealt, plan_moves, redistribute
 
     rounds, path = how
     count = size // (4 * ROW)
     have, want = (dealt(ranks, count) for ranks in groups)
     moves = plan_moves(have, want)
     whole = np.arange(count * ROW, dtype=np.float32).reshape(count, ROW)
-    mine = [Rows(b.start, whole[b.start : b.stop].copy()) for b in have if b.rank == world.rank]
-    into = [Rows(b.start, np.zeros((b.stop - b.start, ROW), "f4")) for b in want if b.rank == world.rank]
+    mine = [ArrayRows(b.start, whole[b.start : b.stop].copy()) for b in have if b.rank == world.rank]
+    into = [ArrayRows(b.start, np.zeros((b.stop - b.start, ROW), "f4")) for b in want if b.rank == world.rank]
     ways = {
         "ours": lambda: redistribute(world, moves, mine, into),
         "raw": raw_messages(world, [(m.source, m.dest, (m.stop - m.start) * ROW * 4) for m in moves]),

@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LOOKS = (0.5, 5.0)  # while something comes, and after long sile
 SECONDS_BETWEEN_VERDICTS = 5.0
 
 Rank = Annotated[int | None, typer.Option("--rank", min=0, help="The log of this rank.", show_default=False)]
-TaskName = Annotated[
+TaskFilter = Annotated[
     str | None, typer.Option("--task", help="Lines of all ranks that tell of this task.", show_default=False)
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends, over new attempts.")]
@@ -34,7 +34,7 @@ Tail = Annotated[
 def logs(
     run: RunName = Path("latest"),
     rank: Rank = None,
-    task: TaskName = None,
+    task: TaskFilter = None,
     tail: Tail = None,
     runs: Runs = Path("runs"),
     *,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Rows = tuple[NDArray[np.int64], dict[str, NDArray[Any]]]
+    NumberedRows = tuple[NDArray[np.int64], dict[str, NDArray[Any]]]
 
 _ALL = slice(None)
 
@@ -28,7 +28,7 @@ def sequential_batches(
     group_size: int,
     *,
     piece: slice = _ALL,
-) -> Prefetched[Rows]:
+) -> Prefetched[NumberedRows]:
     """Read the contiguous share of one rank in all samples of some splits.
 
     Args:
@@ -53,7 +53,7 @@ def sequential_batches(
 
 def _produce(
     sources: Sequence[Source], mine: NDArray[np.int64], batch_size: int, check_open: Callable[[], None]
-) -> Generator[Rows, None, None]:
+) -> Generator[NumberedRows, None, None]:
     with open_sources(sources) as readers:
         for start in range(0, len(mine), batch_size):
             numbers = mine[start : start + batch_size]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.results.sinks.terminal import StepProgress
     from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
@@ -69,7 +69,7 @@ class ExtendJob:
 
     job: Job
     files: Mapping[str, Path]
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, ArraySpec]
     folder: str
 
 

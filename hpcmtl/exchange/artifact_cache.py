@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from hpcmtl.exchange.redistribute import Rows
+    from hpcmtl.exchange.redistribute import ArrayRows
 
 
 @dataclass
 class _Kept:
     """The rows of one artifact, by the name of the array, each with its version."""
 
-    rows: dict[str, list[tuple[int, Rows]]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[int, ArrayRows]]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -38,7 +38,7 @@ class ArtifactCache:
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
-    def put(self, task: str, version: int, pieces: Mapping[str, Rows]) -> None:
+    def put(self, task: str, version: int, pieces: Mapping[str, ArrayRows]) -> None:
         """Keep rows of a task's artifact; nobody may change them afterwards.
 
         Those in the same places, of whatever version, are dropped. What alone is larger than the limit is not kept.
@@ -72,10 +72,10 @@ class ArtifactCache:
                     return rows.array[start - rows.start : stop - rows.start]
         return None
 
-    def _pieces(self, task: str, name: str) -> list[tuple[int, Rows]]:
+    def _pieces(self, task: str, name: str) -> list[tuple[int, ArrayRows]]:
         kept = self._kept.get(task)
         return [] if kept is None else kept.rows.get(name, [])
 
 
-def _meet(one: Rows, other: Rows) -> bool:
+def _meet(one: ArrayRows, other: ArrayRows) -> bool:
     return max(one.start, other.start) < min(one.stop, other.stop)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.exchange.artifact_cache import ArtifactCache
     from hpcmtl.exchange.packed_arrays import PackedLayout
-    from hpcmtl.exchange.redistribute import Move, Rows
+    from hpcmtl.exchange.redistribute import ArrayRows, Move
 
 Spans = dict[str, list[tuple[int, int]]]
 
@@ -114,7 +114,7 @@ class PeerTransfer:
         self._given_up = True
         self._indexes.clear()
 
-    def keep(self, task: str, version: int, pieces: Mapping[str, Rows]) -> None:
+    def keep(self, task: str, version: int, pieces: Mapping[str, ArrayRows]) -> None:
         """Keep what this rank made of an artifact, as far as there is room; nobody may change it afterwards."""
         self._cache.put(task, version, pieces)
 

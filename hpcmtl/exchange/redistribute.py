@@ -49,7 +49,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ArrayRows:
     """Some rows of an array as they lie in memory: `array[0]` is row `start`."""
 
     start: int
@@ -116,8 +116,8 @@ def _from_others(ordered: Sequence[Block], reach: Sequence[int], wanted: Block) 
 def redistribute(
     comm: Communicator,
     moves: Sequence[Move],
-    mine: Sequence[Rows],
-    into: Sequence[Rows],
+    mine: Sequence[ArrayRows],
+    into: Sequence[ArrayRows],
     chunk_bytes: int = CHUNK_BYTES,
 ) -> None:
     """Carry out moves; every rank that is named in one calls this with the same `moves`, the others need not.
@@ -159,7 +159,7 @@ def in_chunks(array: np.ndarray[Any, Any], chunk_bytes: int = CHUNK_BYTES) -> It
         yield whole[start : start + chunk_bytes]
 
 
-def _parts(pieces: Sequence[Rows], move: Move, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray[Any, Any]]:
+def _parts(pieces: Sequence[ArrayRows], move: Move, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray[Any, Any]]:
     """The bytes of the rows of a move, in chunks; the same chunks for sender and receiver."""
     piece = next((each for each in pieces if each.start <= move.start and move.stop <= each.stop), None)
     if piece is None:

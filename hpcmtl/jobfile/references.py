@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from hpcmtl.jobfile.schema import Job, Task
-    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.jobfile.shapes import ArraySpec
 
 Finding = tuple[tuple[str, ...], str]
 
@@ -43,7 +43,7 @@ def check_sources(job: Job, unread: Collection[str]) -> Iterator[Finding]:
                 yield from ((("tasks", name, *path), text) for text in _source_problems(job, task, reference))
 
 
-def check_datasets(job: Job, files: Mapping[str, Array]) -> Iterator[Finding]:
+def check_datasets(job: Job, files: Mapping[str, ArraySpec]) -> Iterator[Finding]:
     """References that a task makes itself, to datasets that a readable file does not have."""
     for name, task in job.tasks.items():
         for path, reference in _own_references(task):

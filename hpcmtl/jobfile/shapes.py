@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Array:
+class ArraySpec:
     """What is known of one array before the job runs.
 
     Attributes:
@@ -51,7 +51,9 @@ class Array:
     split: tuple[int, int, int] | None = None
 
 
-def arrays_of(job: Job, files: Mapping[str, Array], order: tuple[str, ...]) -> tuple[dict[str, Array], list[Finding]]:
+def arrays_of(
+    job: Job, files: Mapping[str, ArraySpec], order: tuple[str, ...]
+) -> tuple[dict[str, ArraySpec], list[Finding]]:
     """Describe every array of the job and say what does not fit.
 
     Args:
@@ -72,10 +74,10 @@ def arrays_of(job: Job, files: Mapping[str, Array], order: tuple[str, ...]) -> t
     return arrays, found
 
 
-def _check_task(job: Job, name: str, arrays: Mapping[str, Array]) -> Iterator[Finding]:
+def _check_task(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
     task = job.tasks[name]
     here = ("tasks", name)
-    read: dict[str, Array] = {}
+    read: dict[str, ArraySpec] = {}
     for _, reference in references_of(job, name):
         if reference in arrays:
             read[reference] = arrays[reference]
@@ -100,7 +102,7 @@ def _check_network(
     here: tuple[str, ...],
     network: NetworkDescription,
     objectives: tuple[Objective, ...],
-    data: tuple[str, Mapping[str, Array]],
+    data: tuple[str, Mapping[str, ArraySpec]],
 ) -> Iterator[Finding]:
     reference, arrays = data
     array = arrays.get(reference)
@@ -121,7 +123,7 @@ def _check_network(
             yield (*here, *place), problem
 
 
-def _fits(objective: Objective, made: Shape, target: Array) -> str | None:
+def _fits(objective: Objective, made: Shape, target: ArraySpec) -> str | None:
     """Say how an output of shape `made` does not fit its target, or None."""
     name, shape = objective.target, target.shape
     if objective.loss == "softmax_ce":
@@ -140,19 +142,19 @@ def _fits(objective: Objective, made: Shape, target: Array) -> str | None:
     return None
 
 
-def _published(job: Job, name: str, arrays: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+def _published(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[tuple[str, ArraySpec]]:
     task = job.tasks[name]
     if isinstance(task, Extract | Predict):
         source = applied_to(job, task)
         network = network_of(job, source)
-        read = arrays.get(task.input or source.input, Array(None, None))
+        read = arrays.get(task.input or source.input, ArraySpec(None, None))
         made: dict[str, Shape | None] = dict.fromkeys(published_arrays(job, task))
         if read.shape is not None and isinstance(task, Extract):
             made = {"values": output_shape(Part(network, task.output), read.shape)}
         elif read.shape is not None:
             made = dict(objective_shapes(network, read.shape))
         for array, shape in made.items():
-            yield f"{name}/{array}", Array(read.samples, shape, split=read.split)
+            yield f"{name}/{array}", ArraySpec(read.samples, shape, split=read.split)
     else:
         for array in published_arrays(job, task):
-            yield f"{name}/{array}", Array(None, None)
+            yield f"{name}/{array}", ArraySpec(None, None)

@@ -11,7 +11,7 @@ from hpcmtl.errors import InputError, nearest
 from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
 from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
-from hpcmtl.jobfile.shapes import Array, arrays_of
+from hpcmtl.jobfile.shapes import ArraySpec, arrays_of
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
@@ -54,7 +54,7 @@ class Prepared:
 
     job: Job
     files: Mapping[str, Path]
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, ArraySpec]
     graph: TaskGraph
     modules: tuple[Path, ...] = ()
 
@@ -134,9 +134,9 @@ def plan(prepared: Prepared, speedups: Speedups | None = None) -> LayerPlan:
     return make_plan(prepared.graph, prepared.job.ranks, prepared.job.policy, speedups=speedups)
 
 
-def _describe(files: Mapping[str, Path]) -> tuple[dict[str, Array], list[Finding]]:
+def _describe(files: Mapping[str, Path]) -> tuple[dict[str, ArraySpec], list[Finding]]:
     """Describe every dataset of every data file, by reference."""
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, ArraySpec] = {}
     found: list[Finding] = []
     for name, path in files.items():
         try:
@@ -149,7 +149,7 @@ def _describe(files: Mapping[str, Path]) -> tuple[dict[str, Array], list[Finding
             scalars = max(description.samples, 1)
             for extent in dataset.shape:
                 scalars *= extent
-            arrays[f"{name}/{dataset.name}"] = Array(
+            arrays[f"{name}/{dataset.name}"] = ArraySpec(
                 samples=description.samples,
                 shape=dataset.shape,
                 kind=dataset.dtype.kind,

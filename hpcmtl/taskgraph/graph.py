@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hpcmtl.jobfile.schema import EdgeKind, Job, Task
-    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.taskgraph.levels import Csr
 
 # Policies whose order is fixed beforehand: what an async edge joins is not run side by side there.
@@ -159,7 +159,7 @@ class TaskGraph:
         return tuple(self.tasks[j].name for j in csr.items[csr.starts[i] : csr.starts[i + 1]])
 
 
-def build_graph(job: Job, arrays: Mapping[str, Array]) -> TaskGraph:
+def build_graph(job: Job, arrays: Mapping[str, ArraySpec]) -> TaskGraph:
     """Make the task graph of a checked job.
 
     Args:
@@ -203,7 +203,7 @@ def bottom_levels(graph: TaskGraph, seconds: Mapping[str, float]) -> dict[str, f
     return {task.name: float(level) for task, level in zip(graph.tasks, levels, strict=True)}
 
 
-def _node(job: Job, name: str, arrays: Mapping[str, Array]) -> TaskNode:
+def _node(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> TaskNode:
     task = job.tasks[name]
     work = work_of(job, name, arrays)
     rule = job.layers.model_copy(update={"policy": "fixed"}) if job.policy == "fixed" else job.layers

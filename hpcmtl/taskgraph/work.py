@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.jobfile.network import Part, applied_to, network_of, parts_of, published_arrays, size_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import SPLITS, Applied, Evaluate, Extract, Joint, Python, Train, Trained
-from hpcmtl.jobfile.shapes import Array
+from hpcmtl.jobfile.shapes import ArraySpec
 from hpcmtl.networks.models import NetworkSize
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Work:
         return self.samples * self.sample_bytes
 
 
-def work_of(job: Job, name: str, arrays: Mapping[str, Array]) -> Work:
+def work_of(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
     """Predict the size of one task.
 
     A training task reads the train rows of its input, targets and sample weights in each epoch; `evaluate` reads its
@@ -75,7 +75,7 @@ def work_of(job: Job, name: str, arrays: Mapping[str, Array]) -> Work:
         arrays: ``source/array`` -> its description, as `jobfile.shapes.arrays_of` returns them.
     """
     task = job.tasks[name]
-    read = [arrays.get(reference, Array(None, None)) for reference in sorted(_inputs(job, name))]
+    read = [arrays.get(reference, ArraySpec(None, None)) for reference in sorted(_inputs(job, name))]
     rows = max((_rows(array, _split(job, name), arrays) for array in read), default=1)
     sample_bytes = sum(_sample_bytes(array, arrays) for array in read)
     if isinstance(task, Python):
@@ -102,7 +102,7 @@ def _split(job: Job, name: str) -> str | None:
     return task.split if isinstance(task, Evaluate) else None
 
 
-def _rows(array: Array, split: str | None, arrays: Mapping[str, Array]) -> int:
+def _rows(array: ArraySpec, split: str | None, arrays: Mapping[str, ArraySpec]) -> int:
     if array.split is not None and split is not None:
         return array.split[SPLITS.index(split)]
     if array.samples is not None:
@@ -110,14 +110,14 @@ def _rows(array: Array, split: str | None, arrays: Mapping[str, Array]) -> int:
     return max((known.samples for known in arrays.values() if known.samples is not None), default=GUESSED_SAMPLES)
 
 
-def _sample_bytes(array: Array, arrays: Mapping[str, Array]) -> int:
+def _sample_bytes(array: ArraySpec, arrays: Mapping[str, ArraySpec]) -> int:
     if array.shape is not None:
         return math.prod(array.shape) * array.itemsize
     known = (math.prod(other.shape) * other.itemsize for other in arrays.values() if other.shape is not None)
     return max(known, default=GUESSED_SAMPLE_BYTES)
 
 
-def _size(job: Job, name: str, arrays: Mapping[str, Array]) -> NetworkSize:
+def _size(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> NetworkSize:
     task = job.tasks[name]
     source = applied_to(job, task) if isinstance(task, Applied) else task
     assert isinstance(source, Train | Joint), "python tasks have no network"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.network import NetworkDescription, Objective, ParameterMapping
     from hpcmtl.jobfile.schema import Job, Optimizer
-    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.networks.models import Shape
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -166,7 +166,7 @@ class Framework(Protocol):
         """Make a network for samples of one shape, with one output a name."""
         ...
 
-    def problems_with(self, job: Job, arrays: Mapping[str, Array]) -> list[Problem]:
+    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec]) -> list[Problem]:
         """Build every network, loss and optimizer of a job once and say what cannot be used."""
         ...
 

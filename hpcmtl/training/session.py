@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.sinks.terminal import StepProgress
     from hpcmtl.training.checkpointing.checkpoint import Checkpoint
@@ -51,7 +51,7 @@ class SessionContext:
     job: Job
     task: str
     layers: int
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, ArraySpec]
     files: Mapping[str, Path]
     directory: RunDirectory
     group: Communicator

@@ -15,7 +15,7 @@ from hpcmtl.communicators.outcome import abort_on_error
 from hpcmtl.communicators.polling import next_message
 from hpcmtl.exchange.artifact_cache import ArtifactCache
 from hpcmtl.exchange.peer_transfer import ArrayLocation, ArtifactIndex, PeerTransfer
-from hpcmtl.exchange.redistribute import Block, Rows, dealt
+from hpcmtl.exchange.redistribute import ArrayRows, Block, dealt
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,9 +26,9 @@ ROWS = 100_003
 WHOLE = np.arange(3 * ROWS).reshape(ROWS, 3)
 
 
-def pieces(start: int, stop: int) -> dict[str, Rows]:
+def pieces(start: int, stop: int) -> dict[str, ArrayRows]:
     """What a rank made of the array x."""
-    return {"x": Rows(start, WHOLE[start:stop].copy())}
+    return {"x": ArrayRows(start, WHOLE[start:stop].copy())}
 
 
 class Serving:
@@ -134,7 +134,7 @@ def check_what_was_made_again_is_not_mixed_with_what_was_there(world: Communicat
         before = peer_transfer.index("a", world.size - 1)
         half = ROWS // 2
         if world.rank == 0:  # alone makes the second half again, and the last layer of the artifact was that
-            peer_transfer.keep("a", 7, {"x": Rows(half, -WHOLE[half:])})
+            peer_transfer.keep("a", 7, {"x": ArrayRows(half, -WHOLE[half:])})
             old = [Block(b.rank, b.start, min(b.stop, half)) for b in dealt(range(world.size), ROWS) if b.start < half]
             blocks = (*old, Block(0, half, ROWS, 7))
             peer_transfer.publish(ArtifactIndex("a", {"x": ArrayLocation("x", WHOLE.dtype.str, WHOLE.shape, blocks)}))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from run_suite import run_all
 
-from hpcmtl.exchange.redistribute import CHUNK_BYTES, Block, Rows, dealt, plan_moves, redistribute
+from hpcmtl.exchange.redistribute import CHUNK_BYTES, ArrayRows, Block, dealt, plan_moves, redistribute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +33,8 @@ def move(
 ) -> None:
     """Move rows from those who have them to those who want them, and look at what came."""
     array = whole(dtype)
-    mine = [Rows(b.start, array[b.start : b.stop].copy()) for b in have if b.rank == comm.rank]
-    into = [Rows(b.start, np.zeros((b.stop - b.start, COLUMNS), array.dtype)) for b in want if b.rank == comm.rank]
+    mine = [ArrayRows(b.start, array[b.start : b.stop].copy()) for b in have if b.rank == comm.rank]
+    into = [ArrayRows(b.start, np.zeros((b.stop - b.start, COLUMNS), array.dtype)) for b in want if b.rank == comm.rank]
     redistribute(comm, plan_moves(have, want), mine, into, chunk_bytes)
 
     for rows in into:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from hpcmtl.exchange.artifact_cache import ArtifactCache
-from hpcmtl.exchange.redistribute import Rows
+from hpcmtl.exchange.redistribute import ArrayRows
 
 
-def rows(start: int, count: int) -> Rows:
+def rows(start: int, count: int) -> ArrayRows:
     """Rows of one byte whose values are their numbers."""
-    return Rows(start, np.arange(start, start + count).astype(np.uint8))
+    return ArrayRows(start, np.arange(start, start + count).astype(np.uint8))
 
 
 def test_rows_are_found_by_their_numbers():
@@ -30,7 +30,7 @@ def test_what_is_made_again_replaces():
     """Rows of the same places take the place of the old ones, of whatever version; those of other places stay."""
     cache = ArtifactCache(100)
     cache.put("a", 1, {"x": rows(0, 10), "y": rows(0, 10)})
-    cache.put("a", 1, {"x": Rows(0, np.full(5, 9, np.uint8))})
+    cache.put("a", 1, {"x": ArrayRows(0, np.full(5, 9, np.uint8))})
 
     assert cache.take("a", 1, "x", (0, 5)).tolist() == [9] * 5
     assert cache.spans("a", "x") == [(0, 5, 1)]

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
-from hpcmtl.exchange.redistribute import Block, Move, Rows, dealt, plan_moves, redistribute
+from hpcmtl.exchange.redistribute import ArrayRows, Block, Move, dealt, plan_moves, redistribute
 
 
 @st.composite
@@ -90,4 +90,4 @@ def test_rows_that_are_not_here_are_an_error():
     with pytest.raises(
         RankFailedError, match=r"start=2, stop=5, version=0\): these rows do not lie in one piece of memory"
     ):
-        run_ranks(1, lambda comm: redistribute(comm, [Move(0, 0, 2, 5)], [Rows(0, np.zeros(4))], []))
+        run_ranks(1, lambda comm: redistribute(comm, [Move(0, 0, 2, 5)], [ArrayRows(0, np.zeros(4))], []))

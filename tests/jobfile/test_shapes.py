@@ -6,18 +6,18 @@ import pytest
 
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.jobfile.references import check_datasets
-from hpcmtl.jobfile.shapes import Array, arrays_of
+from hpcmtl.jobfile.shapes import ArraySpec, arrays_of
 from hpcmtl.taskgraph.graph import topological_order
 
 SPLIT = (80, 10, 10)
 FILES = {
-    "digits/images": Array(100, (1, 28, 28), split=SPLIT),
-    "digits/digit": Array(100, (), "i", 10, itemsize=1, split=SPLIT),
-    "digits/parity": Array(100, (), "f", split=SPLIT),
+    "digits/images": ArraySpec(100, (1, 28, 28), split=SPLIT),
+    "digits/digit": ArraySpec(100, (), "i", 10, itemsize=1, split=SPLIT),
+    "digits/parity": ArraySpec(100, (), "f", split=SPLIT),
 }
 
 
-def described(job: dict[str, Any], **changes: Any) -> tuple[dict[str, Array], dict[str, str]]:
+def described(job: dict[str, Any], **changes: Any) -> tuple[dict[str, ArraySpec], dict[str, str]]:
     """All arrays of a job, and what does not fit by key; `changes` replace arrays of the file."""
     files = {**FILES, **{f"digits/{name}": array for name, array in changes.items()}}
     checked = parse_job(job)
@@ -32,7 +32,7 @@ def test_a_sound_job_describes_what_its_tasks_publish(digits: dict[str, Any]) ->
     arrays, found = described(digits)
 
     assert found == {}
-    assert arrays["features/values"] == Array(100, (32,), split=SPLIT)
+    assert arrays["features/values"] == ArraySpec(100, (32,), split=SPLIT)
 
 
 def test_predictions_have_an_array_an_objective(digits: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def test_predictions_have_an_array_an_objective(digits: dict[str, Any]) -> None:
     arrays, found = described(digits)
 
     assert found == {}
-    assert arrays["guess/digit"] == Array(100, (10,), split=SPLIT)
+    assert arrays["guess/digit"] == ArraySpec(100, (10,), split=SPLIT)
 
 
 def test_what_only_running_tells_is_open(digits: dict[str, Any]) -> None:
@@ -53,19 +53,27 @@ def test_what_only_running_tells_is_open(digits: dict[str, Any]) -> None:
     arrays, found = described(digits)
 
     assert found == {}
-    assert arrays["make/x"] == Array(None, None)
+    assert arrays["make/x"] == ArraySpec(None, None)
 
 
 @pytest.mark.parametrize(
     ("changes", "where", "message"),
     [
         ({"digit": None}, "tasks.digit.target", "has no dataset 'digit'"),
-        ({"digit": Array(99, (), "i", 10)}, "tasks.digit", "arrays of different length: features/values has 100"),
-        ({"digit": Array(100, (), "f")}, "tasks.digit.target", "needs one whole number a sample"),
-        ({"digit": Array(100, (2,), "i")}, "tasks.digit.target", "samples of shape (2,)"),
-        ({"digit": Array(100, (), "i", 12)}, "tasks.digit.target", "has 12 classes but the network makes 10 outputs"),
-        ({"images": Array(100, (784,), split=SPLIT)}, "tasks.trunk.input", "takes images of shape"),
-        ({"images": Array(100, (1, 28, 28), split=(0, 50, 50))}, "tasks.trunk.input", "no samples in the train split"),
+        ({"digit": ArraySpec(99, (), "i", 10)}, "tasks.digit", "arrays of different length: features/values has 100"),
+        ({"digit": ArraySpec(100, (), "f")}, "tasks.digit.target", "needs one whole number a sample"),
+        ({"digit": ArraySpec(100, (2,), "i")}, "tasks.digit.target", "samples of shape (2,)"),
+        (
+            {"digit": ArraySpec(100, (), "i", 12)},
+            "tasks.digit.target",
+            "has 12 classes but the network makes 10 outputs",
+        ),
+        ({"images": ArraySpec(100, (784,), split=SPLIT)}, "tasks.trunk.input", "takes images of shape"),
+        (
+            {"images": ArraySpec(100, (1, 28, 28), split=(0, 50, 50))},
+            "tasks.trunk.input",
+            "no samples in the train split",
+        ),
     ],
 )
 def test_data_that_does_not_fit_is_named(
@@ -105,6 +113,6 @@ def test_heads_must_fit_the_trunk_and_their_targets(digits: dict[str, Any]) -> N
 def test_mistakes_in_several_tasks_come_at_once(digits: dict[str, Any]) -> None:
     """The whole family is checked in one go."""
     digits["tasks"]["features2"] = {**digits["tasks"]["features"], "input": "digits/digit"}
-    _, found = described(digits, digit=Array(100, (), "i", 12))
+    _, found = described(digits, digit=ArraySpec(100, (), "i", 12))
 
     assert {"tasks.digit.target", "tasks.features2.input"} <= found.keys()

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.jobfile.load import parse_job
-from hpcmtl.jobfile.shapes import Array
+from hpcmtl.jobfile.shapes import ArraySpec
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, bottom_levels, build_graph, topological_order
 
 ARRAYS = {
-    "digits/images": Array(1000, (1, 8, 8), split=(800, 100, 100)),
-    "digits/digit": Array(1000, (), "i", 10, itemsize=1, split=(800, 100, 100)),
-    "digits/weight": Array(1000, (), split=(800, 100, 100)),
-    "features/values": Array(1000, (32,), split=(800, 100, 100)),
+    "digits/images": ArraySpec(1000, (1, 8, 8), split=(800, 100, 100)),
+    "digits/digit": ArraySpec(1000, (), "i", 10, itemsize=1, split=(800, 100, 100)),
+    "digits/weight": ArraySpec(1000, (), split=(800, 100, 100)),
+    "features/values": ArraySpec(1000, (32,), split=(800, 100, 100)),
 }
 MLP = {"name": "mlp", "widths": [16], "outputs": 10}
 
@@ -35,7 +35,7 @@ def job(**changes: Any) -> dict[str, Any]:
     return {"job": "j", "ranks": 8, "data": {"digits": "d.h5"}, "tasks": tasks}
 
 
-def graph(arrays: dict[str, Array] = ARRAYS, top: dict[str, Any] | None = None, **changes: Any) -> TaskGraph:
+def graph(arrays: dict[str, ArraySpec] = ARRAYS, top: dict[str, Any] | None = None, **changes: Any) -> TaskGraph:
     """The graph of `job`."""
     return build_graph(parse_job({**job(**changes), **(top or {})}), arrays)
 
@@ -86,7 +86,7 @@ def test_a_python_task_is_one_layer_on_as_few_ranks_as_it_asks_for() -> None:
 
 def test_unknown_arrays_count_as_the_largest_known_ones() -> None:
     """What only running a task tells is guessed high, so that nobody is starved of ranks."""
-    known = {**ARRAYS, "features/values": Array(None, None)}
+    known = {**ARRAYS, "features/values": ArraySpec(None, None)}
     work = graph(known).task("head").work
 
     assert (work.samples, work.sample_bytes) == (1000, 256 + 1)

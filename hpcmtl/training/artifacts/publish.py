@@ -8,7 +8,7 @@ import numpy as np
 
 from hpcmtl.exchange.packed_arrays import pack
 from hpcmtl.exchange.peer_transfer import ArrayLocation, ArtifactIndex
-from hpcmtl.exchange.redistribute import Block, Rows, dealt
+from hpcmtl.exchange.redistribute import ArrayRows, Block, dealt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
         return
     packed = pack(parameters)
     whole, version = packed.buffer, context.orders().number
-    peer_transfer.keep(context.task, version, {PACKED: Rows(0, whole)})
+    peer_transfer.keep(context.task, version, {PACKED: ArrayRows(0, whole)})
     ranks = context.group.allgather(peer_transfer.rank)
     listed = ArrayLocation(PACKED, whole.dtype.str, whole.shape, dealt(ranks, len(whole), version))
     if context.group.rank == 0:
@@ -56,7 +56,7 @@ def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> H
         return Holders([], version)
     holders = Holders(context.group.allgather(peer_transfer.rank), version)
     mine = _dealt_in(holders, span)[context.group.rank]
-    peer_transfer.keep(context.task, version, {name: Rows(mine.start, array) for name, array in rows.items()})
+    peer_transfer.keep(context.task, version, {name: ArrayRows(mine.start, array) for name, array in rows.items()})
     return holders
 
 
@@ -80,7 +80,7 @@ def publish_rows(
     if not all(ranks and max(ranks) < peer_transfer.size for ranks, _ in layers.values()):
         return  # some rows were made in an earlier attempt, perhaps by more ranks than there are now
     version = context.orders().number
-    peer_transfer.keep(context.task, version, {SPLIT: Rows(0, split.astype(np.uint8))})
+    peer_transfer.keep(context.task, version, {SPLIT: ArrayRows(0, split.astype(np.uint8))})
     blocks = tuple(block for span, holders in layers.items() for block in _dealt_in(holders, span))
     listed = {name: ArrayLocation(name, array.dtype.str, array.shape, blocks) for name, array in arrays.items()}
     listed[SPLIT] = ArrayLocation(SPLIT, "|u1", split.shape, (Block(peer_transfer.rank, 0, len(split), version),))
@@ -92,7 +92,8 @@ def publish_whole(context: SessionContext, arrays: Arrays, split: NDArray[np.uin
     peer_transfer = context.peer_transfer
     if peer_transfer is not None and peer_transfer.enabled:
         copies = {
-            name: Rows(0, np.array(array, array.dtype.newbyteorder("="), order="C")) for name, array in arrays.items()
+            name: ArrayRows(0, np.array(array, array.dtype.newbyteorder("="), order="C"))
+            for name, array in arrays.items()
         }
         mine = Holders([peer_transfer.rank], context.orders().number)
         peer_transfer.keep(context.task, mine.version, copies)

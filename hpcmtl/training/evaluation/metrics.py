@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
-    Scores = NDArray[np.float64]
-    Classes = NDArray[np.int64]
+    from hpcmtl.training.evaluation.ranking import Classes, Scores
+
+    AnyArray = NDArray[np.generic]
 
 LOWER_IS_BETTER = ("log_loss", "mse")
 
@@ -69,7 +69,7 @@ def higher_is_better(name: str) -> bool:
     return parse(name)[0] not in LOWER_IS_BETTER
 
 
-def compute(name: str, outputs: Array, targets: Array, groups: Array | None = None) -> float:
+def compute(name: str, outputs: AnyArray, targets: AnyArray, groups: AnyArray | None = None) -> float:
     """Compute one metric over all rows, whatever their order.
 
     Args:
@@ -108,7 +108,7 @@ def _refuse(name: str, messages: list[str]) -> None:
         raise InputError([Problem(f"metric {name!r}", message) for message in messages])
 
 
-def _length_problems(scores: Scores, truth: Array, groups: Array | None) -> list[str]:
+def _length_problems(scores: Scores, truth: AnyArray, groups: AnyArray | None) -> list[str]:
     if scores.ndim == 0 or truth.ndim == 0:
         return ["outputs and targets must be arrays with one row a sample, found a single number"]
     messages = []
@@ -119,7 +119,7 @@ def _length_problems(scores: Scores, truth: Array, groups: Array | None) -> list
     return messages
 
 
-def _need_finite_rows(scores: Scores, truth: Array) -> None:
+def _need_finite_rows(scores: Scores, truth: AnyArray) -> None:
     if len(scores) == 0:
         raise _UndefinedError("there are no samples")
     for what, values in (("outputs", scores), ("targets", truth.astype(np.float64))):
@@ -128,14 +128,14 @@ def _need_finite_rows(scores: Scores, truth: Array) -> None:
             raise _UndefinedError(f"{bad} of the {values.size} {what} are NaN or infinite")
 
 
-def _columns(name: str, scores: Scores, truth: Array) -> tuple[Scores, Scores]:
+def _columns(name: str, scores: Scores, truth: AnyArray) -> tuple[Scores, Scores]:
     predicted, true = scores.reshape(len(scores), -1), truth.astype(np.float64).reshape(len(truth), -1)
     if predicted.shape != true.shape:
         _refuse(name, [f"outputs of shape {scores.shape} do not fit targets of shape {truth.shape}"])
     return predicted, true
 
 
-def _classes(name: str, scores: Scores, truth: Array) -> tuple[Scores, Classes]:
+def _classes(name: str, scores: Scores, truth: AnyArray) -> tuple[Scores, Classes]:
     """Bring a classification into one form: scores (n, classes); a sigmoid's logit z becomes the pair (0, z)."""
     messages = []
     if scores.size == len(scores):
@@ -154,7 +154,7 @@ def _classes(name: str, scores: Scores, truth: Array) -> tuple[Scores, Classes]:
     return scores, classes.reshape(-1)
 
 
-def _documents(name: str, scores: Scores, truth: Array, groups: Array) -> tuple[Scores, Scores, Classes]:
+def _documents(name: str, scores: Scores, truth: AnyArray, groups: AnyArray) -> tuple[Scores, Scores, Classes]:
     """Return scores, relevances and queries, numbered 0, 1, ..., of the documents, each (n,)."""
     messages = [
         f"with groups, {what} must be (n,), one number a document, found shape {values.shape}"

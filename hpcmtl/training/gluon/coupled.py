@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.networks.models import Shape
 
 
-def coupling_problems(job: Job, arrays: Mapping[str, Array]) -> Iterator[Problem]:
+def coupling_problems(job: Job, arrays: Mapping[str, ArraySpec]) -> Iterator[Problem]:
     """Async edges that renew nothing, and merges whose members do not share the same parameters.
 
     Args:
@@ -43,7 +43,7 @@ def coupling_problems(job: Job, arrays: Mapping[str, Array]) -> Iterator[Problem
                 yield Problem(f"merge.{key}.parameters", f"{text}; members share names and shapes")
 
 
-def _renewing_nothing(job: Job, name: str, arrays: Mapping[str, Array]) -> Iterator[Problem]:
+def _renewing_nothing(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Problem]:
     task, own = job.tasks[name], _shapes(job, name, arrays)
     assert isinstance(task, Train | Joint)
     frozen = {each for pattern in task.freeze for each in _matching(own or {}, pattern)}
@@ -58,7 +58,7 @@ def _matching(shapes: Mapping[str, Shape], pattern: str) -> dict[str, Shape]:
     return {name: shape for name, shape in shapes.items() if fnmatch.fnmatchcase(name, pattern)}
 
 
-def _shapes(job: Job, name: str, arrays: Mapping[str, Array]) -> dict[str, Shape] | None:
+def _shapes(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> dict[str, Shape] | None:
     """Shapes of a task's parameters by name; None if its input is made by another task and not known yet."""
     task = job.tasks[name]
     assert isinstance(task, Train | Joint)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.network import NetworkDescription, Objective
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import Array
+    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.networks.models import Shape
     from hpcmtl.training.gluon.engines.base import Engine
     from hpcmtl.training.gluon.engines.select import Choice
@@ -39,7 +39,7 @@ class GluonFramework:
         """See `Framework`."""
         return GluonNetwork(network, sample, names, seed=0)
 
-    def problems_with(self, job: Job, arrays: Mapping[str, Array]) -> list[Problem]:
+    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec]) -> list[Problem]:
         """See `Framework`."""
         problems: list[Problem] = []
         for name, task in job.tasks.items():
@@ -93,7 +93,7 @@ def _engine(settings: LearnerSettings, group: Communicator) -> tuple[Choice, Eng
     return choice, open_engine(choice, group)
 
 
-def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, Array]) -> None:
+def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, ArraySpec]) -> None:
     """Build what a task trains with.
 
     Raises:
@@ -110,7 +110,7 @@ def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, Array]) ->
         freeze(GluonNetwork(network_of(job, task), array.shape, names, seed=0).parameters, task.freeze)
 
 
-def _try_part(job: Job, task: Extract, arrays: Mapping[str, Array]) -> None:
+def _try_part(job: Job, task: Extract, arrays: Mapping[str, ArraySpec]) -> None:
     """Look for the part of a network that is to be extracted.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.zoo import outputs_of
+from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner import StepInput
 
 mx = import_mxnet()
-HybridBlock: Any = mx.gluon.HybridBlock
 
 _LOSSES = {
     "l2": mx.gluon.loss.L2Loss,
