@@ -104,9 +104,10 @@ class OurLoop:
     def __init__(self, world: Any, path: Path) -> None:
         from hpcmtl.data.batches import BatchSpec
         from hpcmtl.data.sources import Source
-        from hpcmtl.jobfile.network import MAIN, Leaf, Objective
         from hpcmtl.jobfile.schema import Optimizer
+        from hpcmtl.networks.description import Leaf
         from hpcmtl.networks.models import ConvNet
+        from hpcmtl.networks.objective import MAIN, Objective
         from hpcmtl.training.gluon.framework import GluonFramework
         from hpcmtl.training.learner import LearnerSettings
         from hpcmtl.training.loop import INPUT, TARGET

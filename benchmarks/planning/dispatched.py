@@ -13,9 +13,9 @@ def simulate(ranks: int) -> dict[str, Any]:
     from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
     from hpcmtl.dispatch.protocol import RunLayer
     from hpcmtl.dispatch.scheduling.select import scheduler_for
+    from hpcmtl.jobfile.work import Work
     from hpcmtl.layerplan.solve.policies import make_plan
     from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
-    from hpcmtl.taskgraph.work import Work
     from hpcmtl.training.session import LayerOutcome
 
     work = Work(2**22, 2, 2**14, 1024, 10**7, trains=True)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.results.sinks.terminal import StepProgress
     from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.coupling import check_coupling
-from hpcmtl.jobfile.network import applied_to, network_of, parts_of
+from hpcmtl.jobfile.network import applied_to, network_of
 from hpcmtl.jobfile.references import check_arrays, check_sources
 from hpcmtl.jobfile.schema import (
     LOSSES,
@@ -25,11 +25,12 @@ from hpcmtl.jobfile.schema import (
     Train,
     Trained,
 )
+from hpcmtl.networks.description import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from hpcmtl.jobfile.references import Finding
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job, Task
 
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})

@@ -11,7 +11,7 @@ from hpcmtl.jobfile.schema import Joint, Train, Trained
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from hpcmtl.jobfile.references import Finding
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job, Merge, Need
 
 

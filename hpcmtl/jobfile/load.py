@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from hpcmtl.jobfile.references import Finding
+    from hpcmtl.jobfile.findings import Finding
 
 Path_ = tuple[str, ...]
 _TAGS = {*KINDS, *ZOO, "user"}

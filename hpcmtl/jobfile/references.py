@@ -11,10 +11,9 @@ from hpcmtl.jobfile.schema import Applied, Evaluate, Joint, Train, Trained
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job, Task
-    from hpcmtl.jobfile.shapes import ArraySpec
-
-Finding = tuple[tuple[str, ...], str]
 
 
 def references_of(job: Job, name: str) -> Iterator[Finding]:

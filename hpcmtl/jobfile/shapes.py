@@ -5,50 +5,23 @@ Works on descriptions alone, so that it needs neither HDF5 nor MXNet; `data.hdf5
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.network import (
-    Part,
-    applied_to,
-    network_of,
-    objective_shapes,
-    objectives_of,
-    output_shape,
-    published_arrays,
-)
+from hpcmtl.jobfile.arrays import ArraySpec
+from hpcmtl.jobfile.network import applied_to, network_of, objectives_of, published_arrays
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import Applied, Extract, Joint, Predict, Train, Trained
+from hpcmtl.networks.description import Part, objective_shapes, output_shape
 from hpcmtl.networks.models import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hpcmtl.jobfile.network import NetworkDescription, Objective
-    from hpcmtl.jobfile.references import Finding
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """What is known of one array before the job runs.
-
-    Attributes:
-        samples: rows; None where only running its task tells.
-        shape: of one sample; None where only running its task tells.
-        kind: numpy kind character: ``i``, ``u``, ``f``, ``b``.
-        classes: number of classes of a label array, or None.
-        itemsize: bytes of one scalar as stored.
-        split: rows in train, val and test; None where only running its task tells.
-    """
-
-    samples: int | None
-    shape: Shape | None
-    kind: str = "f"
-    classes: int | None = None
-    itemsize: int = 4
-    split: tuple[int, int, int] | None = None
+    from hpcmtl.networks.objective import Objective
 
 
 def arrays_of(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.errors import InputError, nearest
+from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
 from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
-from hpcmtl.jobfile.shapes import ArraySpec, arrays_of
+from hpcmtl.jobfile.shapes import arrays_of
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.errors import Problem
-    from hpcmtl.jobfile.references import Finding
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.layerplan.model.speedup import Speedups
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.taskgraph.graph import TaskGraph

@@ -14,13 +14,14 @@ from hpcmtl.jobfile.coupling import members_with
 from hpcmtl.jobfile.schema import Python, Trained
 from hpcmtl.taskgraph.layering import layer_count
 from hpcmtl.taskgraph.levels import Levels
-from hpcmtl.taskgraph.work import Work, work_of
+from hpcmtl.taskgraph.work import work_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import EdgeKind, Job, Task
-    from hpcmtl.jobfile.shapes import ArraySpec
+    from hpcmtl.jobfile.work import Work
     from hpcmtl.taskgraph.levels import Csr
 
 # Policies whose order is fixed beforehand: what an async edge joins is not run side by side there.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.network import Part, applied_to, network_of, parts_of, published_arrays, size_of
+from hpcmtl.jobfile.arrays import ArraySpec
+from hpcmtl.jobfile.network import applied_to, network_of, published_arrays
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.schema import SPLITS, Applied, Evaluate, Extract, Joint, Python, Train, Trained
-from hpcmtl.jobfile.shapes import ArraySpec
+from hpcmtl.jobfile.work import Work
+from hpcmtl.networks.description import Part, parts_of, size_of
 from hpcmtl.networks.models import NetworkSize
 
 if TYPE_CHECKING:
@@ -22,44 +23,6 @@ if TYPE_CHECKING:
 GUESSED_SAMPLES = 10_000
 GUESSED_SAMPLE_BYTES = 4096
 APPLIED_BATCH = 256  # rows of a step of a task that applies a network and does not say
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The size of a task, in the quantities that predict its time.
-
-    Attributes:
-        samples: rows that one pass reads.
-        passes: epochs; 1 for a task that applies a network.
-        batch_size: rows of one step: over the whole group if it trains, else of each rank.
-        sample_bytes: bytes of one row over all arrays that are read.
-        parameters: trainable scalars of the network; 0 where only building it tells.
-        trains: whether gradients are computed and combined.
-        multiplications: to run one row forward; 0 where only building the network tells.
-    """
-
-    samples: int
-    passes: int
-    batch_size: int
-    sample_bytes: int
-    parameters: int
-    trains: bool
-    multiplications: int = 0
-
-    @property
-    def steps_per_pass(self) -> int:
-        """Steps of one pass, the short last one included."""
-        return -(-self.samples // self.batch_size)
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole task."""
-        return self.steps_per_pass * self.passes
-
-    @property
-    def input_bytes(self) -> int:
-        """Bytes that one pass reads."""
-        return self.samples * self.sample_bytes
 
 
 def work_of(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.errors import Problem
-    from hpcmtl.jobfile.network import NetworkDescription, Objective, ParameterMapping
+    from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job, Optimizer
-    from hpcmtl.jobfile.shapes import ArraySpec
+    from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
+    from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.sinks.terminal import StepProgress
     from hpcmtl.training.checkpointing.checkpoint import Checkpoint

@@ -17,9 +17,10 @@ from own_blocks import mx
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.data.shard import shard
-from hpcmtl.jobfile.network import Leaf, Objective
 from hpcmtl.jobfile.schema import Optimizer
+from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import ConvNet, Mlp, UserModel
+from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.engines.base import LocalEngine
 from hpcmtl.training.gluon.engines.select import Choice, open_engine
 from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER, PARAMETERS, GluonLearner

@@ -24,9 +24,9 @@ from hpcmtl.dispatch.protocol import (
 )
 from hpcmtl.dispatch.scheduling.deadline import Timed, TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.taskgraph.graph import Edge, RankRules, TaskGraph, TaskNode
-from hpcmtl.taskgraph.work import Work
 from hpcmtl.training.session import LayerOutcome
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.jobfile.references import check_datasets
-from hpcmtl.jobfile.shapes import ArraySpec, arrays_of
+from hpcmtl.jobfile.shapes import arrays_of
 from hpcmtl.taskgraph.graph import topological_order
 
 SPLIT = (80, 10, 10)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.plan import LayerPlan
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
-from hpcmtl.taskgraph.work import Work
 
 WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)
 GRAPH = TaskGraph(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.load import parse_job
-from hpcmtl.jobfile.shapes import ArraySpec
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, bottom_levels, build_graph, topological_order
 
 ARRAYS = {

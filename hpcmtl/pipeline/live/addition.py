@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from hpcmtl.jobfile.references import Finding
+    from hpcmtl.jobfile.findings import Finding
 
 KEYS = ("tasks", "data")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from hpcmtl.jobfile.references import Finding
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
 
 # What may be changed of a task that has begun: none of it decides what is computed.

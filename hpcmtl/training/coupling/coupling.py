@@ -24,8 +24,8 @@ from hpcmtl.training.session import artifact_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hpcmtl.jobfile.network import ParameterMapping
     from hpcmtl.jobfile.schema import Every
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.learner import Arrays, Learner
     from hpcmtl.training.session import SessionContext
 

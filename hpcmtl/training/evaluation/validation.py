@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.data.batches import BatchSpec
-    from hpcmtl.jobfile.network import Objective
     from hpcmtl.jobfile.schema import Joint, Train
+    from hpcmtl.networks.objective import Objective
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.session import SessionContext
 

@@ -14,8 +14,8 @@ from hpcmtl.training.gluon.learner import GluonNetwork
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import ArraySpec
     from hpcmtl.networks.models import Shape
 
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.jobfile.network import NetworkDescription, Objective
+    from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.jobfile.shapes import ArraySpec
+    from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.objective import Objective
     from hpcmtl.training.gluon.engines.base import Engine
     from hpcmtl.training.gluon.engines.select import Choice
     from hpcmtl.training.learner import Learner, LearnerSettings

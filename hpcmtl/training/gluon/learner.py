@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.jobfile.network import NetworkDescription, Objective, ParameterMapping
+    from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.gluon.engines.base import Engine
     from hpcmtl.training.gluon.engines.select import Choice
     from hpcmtl.training.learner import Arrays, LearnerSettings, StepInput

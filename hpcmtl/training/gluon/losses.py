@@ -15,7 +15,7 @@ from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpcmtl.jobfile.network import Objective
+    from hpcmtl.networks.objective import Objective
     from hpcmtl.training.learner import StepInput
 
 mx = import_mxnet()

@@ -6,15 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.jobfile.network import Leaf, Part, output_shape
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.description import Leaf, Part, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
 from hpcmtl.training.gluon.compat import import_mxnet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpcmtl.jobfile.network import NetworkDescription
+    from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Model, Shape
 
 mx = import_mxnet()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.network import MAIN, applied_to, objectives_of
+from hpcmtl.jobfile.network import applied_to, objectives_of
 from hpcmtl.jobfile.schema import Evaluate
+from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.sessions.applied import AppliedSession
 

@@ -11,10 +11,10 @@ from simulation import Simulation, cases, graph_of
 from hpcmtl.dispatch.coordinator.state import Running, TaskState
 from hpcmtl.dispatch.protocol import Release
 from hpcmtl.dispatch.scheduling.rolling_horizon import RollingHorizonScheduler
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
-from hpcmtl.taskgraph.work import Work
 from hpcmtl.training.session import LayerOutcome
 
 WORK = Work(20_000, 4, 256, 4096, 2_000_000, trains=True)

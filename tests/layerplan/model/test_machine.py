@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
-from hpcmtl.taskgraph.work import Work
 
 WIDTHS = np.array([1.0, 2.0, 3.0, 4.0])
 WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import LAYER_SECONDS, Measurement, Speedups, family_of
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
-from hpcmtl.taskgraph.work import Work
 
 WORK = Work(10_000, 3, 64, 4096, 1_000_000, trains=True)
 NODE = TaskNode("a", "train", 0, 1, 64, WORK.input_bytes, 4, WORK)

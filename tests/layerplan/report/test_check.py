@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.report.check import violations
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
-from hpcmtl.taskgraph.work import Work
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import LayerPlan

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.plan import dispatch_key
 from hpcmtl.layerplan.problem.planning_problem import PlanningProblem, make_problem
 from hpcmtl.layerplan.report.check import violations
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode, topological_order
-from hpcmtl.taskgraph.work import Work
 
 QUICK = [policy for policy in POLICIES if policy != "exact"]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Measurement, Speedups
 from hpcmtl.layerplan.solve.policies import make_plan
@@ -14,7 +15,6 @@ from hpcmtl.pipeline.run.measured import measurements_of
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir.directory import create, write_json_atomically
 from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
-from hpcmtl.taskgraph.work import Work
 from hpcmtl.training.session import LayerOutcome
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.jobfile.network import Leaf
+from hpcmtl.networks.description import Leaf
 from hpcmtl.training.gluon.framework import GluonFramework
 from hpcmtl.training.learner import LearnerSettings
 

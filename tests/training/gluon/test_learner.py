@@ -8,9 +8,9 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.network import ParameterMapping
 from hpcmtl.jobfile.schema import Optimizer
 from hpcmtl.networks.models import ConvNet, Mlp
+from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.gluon.engines.base import LocalEngine
 from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER, PARAMETERS
 

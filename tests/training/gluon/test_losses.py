@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.network import Objective
 from hpcmtl.jobfile.schema import LOSSES
+from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.losses import TrainingLoss, make_loss
 from hpcmtl.training.learner import StepInput

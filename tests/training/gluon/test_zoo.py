@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.network import Leaf, Part, Shared
+from hpcmtl.networks.description import Leaf, Part, Shared
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.learner import GluonNetwork

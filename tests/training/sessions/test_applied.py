@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from hpcmtl.communicators.inproc import RankFailedError
 from hpcmtl.data.hdf5 import describe, read_split, split_indices
 from hpcmtl.data.reader import open_array
-from hpcmtl.jobfile.network import Leaf
+from hpcmtl.networks.description import Leaf
 from hpcmtl.training.gluon.learner import GluonNetwork
 from hpcmtl.training.session import checkpoints_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcmtl.jobfile.network import Leaf, Part, Shared, size_of
+from hpcmtl.networks.description import Leaf, Part, Shared, size_of
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, NetworkSize
 
 MLP = Mlp(widths=(5,), outputs=3)
