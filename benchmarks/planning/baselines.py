@@ -20,8 +20,8 @@ from planning.listing import at_most, by_bottom, first_ends, list_schedule, mono
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hpcmtl.arrays import Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Ints
 
 LTW_MU = 0.382  # cap of Lepere, Trystram, Woeginger 2001 and Jansen, Zhang 2006
 LP_TASKS = 500  # the linear program takes half a minute with 2,500

@@ -13,10 +13,12 @@ import daggen
 import numpy as np
 
 from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-from hpcmtl.taskgraph.levels import Floats, Ints, Levels
+from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
     from numpy.random import Generator
+
+    from hpcmtl.arrays import Floats, Ints
 
 MODELS = ("roofline", "communication", "amdahl", "general", "powercom")
 SHAPE = {"fat": 0.5, "density": 0.5, "regular": 0.5, "jump_size": 5}

@@ -10,8 +10,8 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_matrix
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Ints
 
 LTW_RHO = 0.43  # rounding, as in Jansen, Zhang 2006
 

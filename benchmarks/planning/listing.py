@@ -10,8 +10,8 @@ import numpy as np
 from hpcmtl.layerplan.report.check import Placed
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Floats, Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Floats, Ints
 
 
 def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | None = None) -> Placed:

@@ -12,8 +12,8 @@ from hpcmtl.layerplan.solve.packing import Past, Schedule, pack_next, replay
 from hpcmtl.layerplan.solve.replan import keep, replan
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Bools, Floats
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Bools, Floats
 
 LATE = 1.01  # a task that is late is expected to end at so many times the present
 

@@ -17,12 +17,14 @@ import h5py
 import psutil
 import yaml
 
-from hpcmtl.exchange.store import Arrays, DamagedFileError, read_sealed
+from hpcmtl.exchange.store import DamagedFileError, read_sealed
 from hpcmtl.results.ledger import read
 from hpcmtl.results.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from hpcmtl.arrays import Arrays
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "hpcmtl"]

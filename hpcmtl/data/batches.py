@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.data.cursor import Cursor
     from hpcmtl.data.reader import ArrayReader
 
-    Arrays = dict[str, NDArray[Any]]
     # (order of an epoch, places in it of each step) -> sample numbers and rows of each step
     RowsOf = Callable[[NDArray[np.int64], list[NDArray[np.int64]]], Iterator[tuple[NDArray[np.int64], Arrays]]]
 

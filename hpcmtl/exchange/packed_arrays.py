@@ -10,9 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator, SendHandle
 
-Arrays = dict[str, np.ndarray[Any, Any]]
 # Name, shape and dtype of arrays that lie one after the other in one buffer.
 PackedLayout = tuple[tuple[str, tuple[int, ...], str], ...]
 

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+    from hpcmtl.arrays import Arrays
+
 
 FORMAT = 3
+
+PARAMETERS = "parameters/"
+"""Prefix of the names of a network's parameters, in checkpoints and in artifacts."""
 
 
 class DamagedFileError(HpcmtlError):

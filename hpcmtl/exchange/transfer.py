@@ -11,9 +11,9 @@ from hpcmtl.communicators.outcome import on_root
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
 
-Arrays = dict[str, np.ndarray[Any, Any]]
 Attributes = TypeVar("Attributes")
 
 _ROWS_TAG = 31

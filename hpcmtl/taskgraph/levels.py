@@ -12,11 +12,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from hpcmtl.arrays import Bools, Floats, Ints
+
 Visit = Callable[[Ints, Floats], Floats]
 
 

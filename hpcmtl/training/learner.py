@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+
+    from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.arrays import ArraySpec
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
 
-Arrays = dict[str, np.ndarray[Any, Any]]
 
 STEPS_IN_FLIGHT = 8
 """Half of the steps that may be under way at once: enough to keep the cores busy, and a bound on the batches held."""

@@ -17,13 +17,14 @@ from own_blocks import mx
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.data.shard import shard
+from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.schema import Optimizer
 from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import ConvNet, Mlp, UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.engines.base import LocalEngine
 from hpcmtl.training.gluon.engines.select import Choice, open_engine
-from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER, PARAMETERS, GluonLearner
+from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER, GluonLearner
 from hpcmtl.training.learner import LearnerSettings, StepInput
 
 if TYPE_CHECKING:

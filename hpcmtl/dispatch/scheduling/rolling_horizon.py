@@ -28,11 +28,11 @@ from hpcmtl.taskgraph.levels import Levels
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from hpcmtl.arrays import Floats, Ints
     from hpcmtl.dispatch.coordinator.state import Running, TaskState
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.taskgraph.graph import TaskGraph
-    from hpcmtl.taskgraph.levels import Floats, Ints
     from hpcmtl.training.session import LayerOutcome
 
     Busy = tuple[tuple[range, float], ...]

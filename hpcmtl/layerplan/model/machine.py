@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from hpcmtl.taskgraph.levels import Floats
+    from hpcmtl.arrays import Floats
 
 # Ranks whose speeds differ by less are taken for alike: rules of speed cost planning time, and on virtual machines
 # ranks that are alike were seen to differ by 0.3 for a moment.

@@ -20,9 +20,9 @@ from hpcmtl.layerplan.model.step_time_model import Parameters, Posterior, Shapes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from hpcmtl.arrays import Bools, Floats, Ints
     from hpcmtl.layerplan.model.machine import Machine
     from hpcmtl.taskgraph.graph import TaskNode
-    from hpcmtl.taskgraph.levels import Bools, Floats, Ints
 
 # What small Gluon networks do on one CPU core a rank: until steps were measured, it decides how wide tasks are.
 LAYER_SECONDS = 0.04  # s a layer: command, communicator, engine, first step (measured: 35-43 ms)

@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hpcmtl.taskgraph.levels import Floats
+    from hpcmtl.arrays import Floats
 
 PARAMETERS = 7
 SMALLEST = 1e-15  # s; stands for nothing, which has no logarithm

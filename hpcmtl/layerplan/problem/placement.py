@@ -13,8 +13,8 @@ from hpcmtl.layerplan.problem.occupancy import runs
 from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Ints
 
 
 class Placement:

@@ -7,18 +7,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.problem.placement import Placement
-from hpcmtl.taskgraph.levels import Floats, Ints, Levels
+from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Bools, Floats, Ints
     from hpcmtl.layerplan.model.machine import Machine
     from hpcmtl.taskgraph.graph import TaskGraph
 
-Bools = NDArray[np.bool_]
 
 # Up to so many ranks every width is considered; above, 1 to 16 and then steps of 8 %, which lose little and keep the
 # table small.

@@ -12,10 +12,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hpcmtl.arrays import Floats, Ints
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.layerplan.solve.packing import Schedule
-    from hpcmtl.taskgraph.levels import Floats, Ints
 
 TOLERANCE = 1e-9  # of the makespan: what adding seconds in another order may change
 

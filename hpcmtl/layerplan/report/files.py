@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.layerplan.solve.packing import Schedule
 
-Arrays = dict[str, np.ndarray[Any, Any]]
 
 REQUIRED = {"times": 2, "widths": 1, "edges": 2, "ranks": 0}  # array -> dimensions
 OPTIONAL = {"release": 1, "priority": 1}

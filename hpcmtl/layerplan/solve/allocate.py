@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Floats, Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Floats, Ints
 
 UNIFORM_PRICES = np.geomspace(1e-6, 10.0, 12)
 # Rounds of the price iteration for one crowding. A round costs some calls of NumPy for each depth of the graph, so that

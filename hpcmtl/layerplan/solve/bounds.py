@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Floats, Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.layerplan.solve.allocate import Prices
-    from hpcmtl.taskgraph.levels import Floats, Ints
 
 MILESTONES = 256  # tasks between which the area is looked at
 LOOKED_AT = 2_560_000  # pairs of a task and a milestone, at most

@@ -19,9 +19,9 @@ from hpcmtl.layerplan.problem.occupancy import ANYWHERE, Occupancy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hpcmtl.arrays import Bools, Floats, Ints
     from hpcmtl.layerplan.problem.occupancy import Slot
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Bools, Floats, Ints
 
 # Narrow tasks fill from the last rank, wide ones from the first: between them stays one large hole. Measured best.
 WIDE = 1 / 16

@@ -22,10 +22,10 @@ from hpcmtl.layerplan.solve.time_buckets import bucketed_packing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from hpcmtl.arrays import Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.layerplan.solve.allocate import Allocations
     from hpcmtl.taskgraph.graph import TaskGraph
-    from hpcmtl.taskgraph.levels import Ints
 
 # What is packed, the most promising first: an allocation of `allocate.CONTENTION`, and the widest group as a part of
 # all ranks. Wide tasks cannot be packed side by side, and which cap is right depends on the shape of the graph. The

@@ -14,9 +14,9 @@ from hpcmtl.layerplan.solve.packing import pack, turns_by_start
 from hpcmtl.layerplan.solve.policies import LARGE, PACKED
 
 if TYPE_CHECKING:
+    from hpcmtl.arrays import Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem, Rules
     from hpcmtl.layerplan.solve.packing import FixedPart, Schedule
-    from hpcmtl.taskgraph.levels import Ints
 
 
 def replan(problem: PlanningProblem, old: Schedule, fixed: FixedPart) -> Schedule:

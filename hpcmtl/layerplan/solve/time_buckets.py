@@ -17,8 +17,8 @@ from hpcmtl.layerplan.solve.packing import Schedule, pack, replay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcmtl.arrays import Floats, Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.taskgraph.levels import Floats, Ints
 
 TICKS = 2048  # in the lower bound of a plan
 MOST_TICKS = 2**18

@@ -18,7 +18,7 @@ from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.data.in_memory_file import InMemoryFile
 from hpcmtl.exchange.packed_arrays import PackedArrays
-from hpcmtl.exchange.store import artifact_of, read_sealed
+from hpcmtl.exchange.store import PARAMETERS, artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share
 from hpcmtl.training.artifacts.publish import PACKED, SPLIT
 from hpcmtl.training.session import artifact_file
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.data.sources import Source
     from hpcmtl.exchange.peer_transfer import ArtifactIndex, Spans
-    from hpcmtl.exchange.transfer import Arrays
     from hpcmtl.training.session import SessionContext
 
     # (split of the samples) -> spans of the rows that this rank will read
     RowsWanted = Callable[[NDArray[np.uint8]], list[tuple[int, int]]]
-
-PARAMETERS = "parameters/"
 
 
 @dataclass

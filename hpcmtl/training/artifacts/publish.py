@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hpcmtl.exchange.transfer import Arrays
+    from hpcmtl.arrays import Arrays
     from hpcmtl.training.session import SessionContext
 
 PACKED = "packed parameters"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from hpcmtl.training.learner import Arrays
+    from hpcmtl.arrays import Arrays
     from hpcmtl.training.session import SessionContext
 
 _log = logging.getLogger(__name__)

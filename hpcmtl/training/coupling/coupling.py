@@ -13,7 +13,7 @@ import numpy as np
 
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.exchange.parameter_server import Pull, PushForAverage, VersionChannel
-from hpcmtl.exchange.store import artifact_of, read_sealed
+from hpcmtl.exchange.store import PARAMETERS, artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share
 from hpcmtl.jobfile.coupling import live_consumers, live_needs, merge_of
 from hpcmtl.jobfile.network import parameter_mappings
@@ -24,12 +24,12 @@ from hpcmtl.training.session import artifact_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.schema import Every
     from hpcmtl.networks.parameter_mapping import ParameterMapping
-    from hpcmtl.training.learner import Arrays, Learner
+    from hpcmtl.training.learner import Learner
     from hpcmtl.training.session import SessionContext
 
-PARAMETERS = "parameters/"
 FINAL = 1 << 62
 """The version of a task that has completed: its sealed artifact."""
 

@@ -11,7 +11,8 @@ from hpcmtl.exchange.packed_arrays import PackedArrays, pack
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Arrays = dict[str, np.ndarray[Any, Any]]
+    from hpcmtl.arrays import Arrays
+
 
 VALUE, PRECISION, WEIGHT = "value/", "precision/", "weight"
 # Added to every precision: parameters that no member has learnt anything about get the plain mean.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.compression import Fp16Wire, LossScale, all_finite, fp16_pays
 from hpcmtl.training.gluon.layout import overwrite, restore_default_layout
@@ -20,6 +21,7 @@ from hpcmtl.training.learner import STEPS_IN_FLIGHT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
@@ -27,11 +29,10 @@ if TYPE_CHECKING:
     from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.gluon.engines.base import Engine
     from hpcmtl.training.gluon.engines.select import Choice
-    from hpcmtl.training.learner import Arrays, LearnerSettings, StepInput
+    from hpcmtl.training.learner import LearnerSettings, StepInput
 
 mx = import_mxnet()
 
-PARAMETERS = "parameters/"
 OPTIMIZER = "optimizer/"
 LOSS_SCALE = "loss_scale"
 

@@ -13,8 +13,8 @@ from hpcmtl.training.gluon.compat import import_mxnet
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.schema import Optimizer
-    from hpcmtl.training.learner import Arrays
 
 mx = import_mxnet()
 

@@ -33,7 +33,7 @@ from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.training.learner import Arrays
+    from hpcmtl.arrays import Arrays
     from hpcmtl.training.session import SessionContext
 
     Parts = dict[int, tuple[Arrays, dict[str, Any]]]

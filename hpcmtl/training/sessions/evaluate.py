@@ -13,7 +13,7 @@ from hpcmtl.training.sessions.applied import AppliedSession
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.training.learner import Arrays
+    from hpcmtl.arrays import Arrays
     from hpcmtl.training.session import SessionContext
 
 _TARGET = "target/"

@@ -12,17 +12,18 @@ import numpy as np
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError, Problem, TaskFailedError
+from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.schema import Python
-from hpcmtl.training.artifacts.inputs import PARAMETERS, Inputs
+from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import publish_whole
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.training.learner import Arrays
     from hpcmtl.training.session import SessionContext
 
 

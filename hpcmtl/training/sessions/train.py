@@ -11,12 +11,12 @@ from hpcmtl.data.batches import Batches, BatchSpec
 from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.sources import selected
-from hpcmtl.exchange.store import seal
+from hpcmtl.exchange.store import PARAMETERS, seal
 from hpcmtl.jobfile.network import network_of, objectives_of, parameter_mappings
 from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
-from hpcmtl.training.artifacts.inputs import PARAMETERS, Inputs, every_row
+from hpcmtl.training.artifacts.inputs import Inputs, every_row
 from hpcmtl.training.artifacts.publish import publish_parameters
 from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, Checkpoint, newest_state
 from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling

@@ -8,11 +8,12 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import InputError
+from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.schema import Optimizer
 from hpcmtl.networks.models import ConvNet, Mlp
 from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.gluon.engines.base import LocalEngine
-from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER, PARAMETERS
+from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER
 
 DROPPING = Mlp(widths=(16,), outputs=3, dropout=0.5)
 
