@@ -32,16 +32,19 @@ EXTRAS = {
 
 def version() -> str:
     """Read the version as text: to import the package would need what is not yet installed."""
-    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "hpcmtl/__init__.py").read_text(), re.MULTILINE)
+    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "hpcmtl/_version.py").read_text(), re.MULTILINE)
     if found is None:
-        raise SystemExit('hpcmtl/__init__.py has no line __version__ = "..."')
+        raise SystemExit('hpcmtl/_version.py has no line __version__ = "..."')
     return found.group(1)
 
 
 def shared(folder: str, *patterns: str) -> tuple[str, list[str]]:
     """Return an entry of data_files: scripts that the installed package finds in <prefix>/share/hpcmtl/."""
-    found = {str(path.relative_to(ROOT)) for pattern in patterns for path in (ROOT / folder).glob(pattern)}
-    return f"share/hpcmtl/{folder}", sorted(found)
+    found = {pattern: [str(path.relative_to(ROOT)) for path in (ROOT / folder).glob(pattern)] for pattern in patterns}
+    missing = [pattern for pattern, paths in found.items() if not paths]
+    if missing:
+        raise SystemExit(f"{folder}/ has no file {missing[0]}: setup.py lists the files to install")
+    return f"share/hpcmtl/{folder}", sorted({path for paths in found.values() for path in paths})
 
 
 setup(
@@ -65,7 +68,7 @@ setup(
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["hpcmtl = hpcmtl.cli.app:main"]},
     data_files=[
-        shared("launchers", "environment.sh", "leftovers.sh", "*run.sh"),  # the others set up a checkout
+        shared("launchers", "environment.sh", "stale_tmp.sh", "*run.sh"),  # the others set up a checkout
         shared("launchers/openmpi5", "*"),
         shared("slurm", "*.sbatch"),
     ],

@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl._version import __version__
+
 if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job as Job
     from hpcmtl.jobfile.schema import make_task as Task
     from hpcmtl.pipeline.run.entry import run as run
 
-__version__ = "0.1.0"
 __all__ = ["Job", "Task", "__version__", "run"]
 
 _PUBLIC = {

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-import hpcmtl
+from hpcmtl._version import __version__
 from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
 from hpcmtl.cli.arguments import Json, RunsDirectory
 from hpcmtl.errors import HpcmtlError
@@ -48,7 +48,7 @@ def _doctor(runs: RunsDirectory = Path("runs"), as_json: Json = False) -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"hpcmtl {hpcmtl.__version__}")
+        typer.echo(f"hpcmtl {__version__}")
         raise typer.Exit
 
 

@@ -7,7 +7,6 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hpcmtl
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def shipped(folder: str, name: str) -> Path:
         EnvironmentUnfitError: it is not installed.
     """
     folders = [
-        Path(hpcmtl.__file__).resolve().parent.parent / folder,
+        Path(__file__).resolve().parents[2] / folder,
         Path(sysconfig.get_path("data")) / "share/hpcmtl" / folder,
         Path(site.getuserbase()) / "share/hpcmtl" / folder,
     ]

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hpcmtl
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
@@ -273,7 +272,7 @@ def installed_version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    root = Path(hpcmtl.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     git = shutil.which("git")
     # A .git further up belongs to another project, into whose tree hpcmtl was installed.
     if git is None or not (root / ".git").exists():

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import hpcmtl
+from hpcmtl._version import __version__
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.load import read_values
 from hpcmtl.jobfile.slurm import time_text
@@ -82,7 +82,7 @@ class Draft:
         batch = self.batch if directory is None else replace(self.batch, directory=directory)
         what = "One run" if batch.template == "run" else f"{len(self.points)} runs"
         title = [
-            f"{what} of the job {batch.job}, written by hpcmtl {hpcmtl.__version__}.",
+            f"{what} of the job {batch.job}, written by hpcmtl {__version__}.",
             "It may be edited, and submitted again by sbatch: what is done is not done again.",
         ]
         return render(batch, self.settings, title)

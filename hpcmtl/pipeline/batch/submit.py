@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-import hpcmtl
+from hpcmtl._version import __version__
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.slurm import client as slurm
 from hpcmtl.launch.slurm.sbatch import ArrayChunk, pieces
@@ -107,7 +107,7 @@ def _record(draft: Draft, directory: Path, script: Path) -> dict[str, Any]:
     """What is known of a submission: nothing of the environment, which may hold secrets, goes in."""
     settings, benchmark = draft.settings, draft.request.kind == "benchmark"
     return {
-        "hpcmtl": hpcmtl.__version__,
+        "hpcmtl": __version__,
         "submitted": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "kind": draft.request.kind,
         "run": str(directory),

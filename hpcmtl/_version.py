@@ -1,0 +1,3 @@
+"""Version of the package, and the only place that states it; `setup.py` reads it as text."""
+
+__version__ = "0.1.0"
