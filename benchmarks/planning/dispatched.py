@@ -72,7 +72,7 @@ def gathered(command: Any, outcome: Any) -> list[Any]:
 class Nobody:
     """An observer that does not look."""
 
-    def record(self, event: str, **fields: Any) -> None:
+    def record(self, event: Any) -> None:
         """See `Observer`."""
 
     def progressed(self, progress: Any) -> None:

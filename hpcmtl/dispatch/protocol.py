@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hpcmtl.results.events import LayerStarted, RankFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.results.events import RunEvent
     from hpcmtl.results.sinks.terminal import StepProgress
     from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
@@ -47,6 +50,11 @@ class RunLayer:
     def block(self) -> range:
         """The ranks of the group."""
         return range(self.first_rank, self.first_rank + self.width)
+
+    def to_event(self) -> LayerStarted:
+        """Returns the event for the ledger."""
+        place = {"first_rank": self.first_rank, "ranks": self.width}
+        return LayerStarted(task=self.task, layer=self.layer, layers=self.layers, **place)
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,10 @@ class LayerFailed:
     damaged: str = ""
     lost: bool = False
 
+    def to_event(self) -> RankFailed:
+        """Returns the event for the ledger."""
+        return RankFailed(task=self.task, layer=self.layer, rank=self.rank, message=self.message)
+
 
 @dataclass(frozen=True)
 class ProgressReport:
@@ -185,10 +197,9 @@ class StopRequest:
 
 @dataclass(frozen=True)
 class EventReport:
-    """Something has happened on a rank that the ledger should hold."""
+    """Sends an event of a rank to the ledger."""
 
-    event: str
-    facts: Mapping[str, Any]
+    event: RunEvent
 
 
 Report = LayerDone | LayerFailed | ProgressReport | EventReport | StopRequest

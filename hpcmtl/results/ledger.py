@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING, Any, final
 
 from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.results.event_format import FIRST_FORMAT, to_fields, upgrade
+from hpcmtl.results.events import FORMAT, JobStarted
 from hpcmtl.results.rundir.directory import fsync_directory
 from hpcmtl.results.strict_json import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
+
+    from hpcmtl.results.events import RunEvent
 
 
 def _utc_now() -> datetime:
@@ -51,21 +55,15 @@ class Ledger:
         os.fsync(self._descriptor)
         fsync_directory(path.parent)
 
-    def append(self, event: str, **fields: Any) -> None:
-        """Add one event and force it to disk.
-
-        Args:
-            event: what happened, e.g. ``layer_ended``.
-            fields: facts about it, anything that `hpcmtl.results.strict_json.to_json` takes.
+    def append(self, event: RunEvent) -> None:
+        """Appends one event with the time of now, and forces it to disk.
 
         Raises:
-            OSError: it could not be written; the ledger is then as it was before.
+            OSError: the event could not be written; the ledger is then as it was before.
         """
-        if "time" in fields:
-            raise ValueError("the ledger itself sets 'time'; give the field another name")
         with self._lock:
             now = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
-            line = (to_json({"time": now, "event": event, **fields}) + "\n").encode()
+            line = (to_json({"time": now, "event": event.name, **to_fields(event)}) + "\n").encode()
             before = os.fstat(self._descriptor).st_size
             faults.file_point(self.path, "begun")
             written = os.write(self._descriptor, faults.partial_write(self.path, line))
@@ -102,7 +100,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError([Problem(str(path), f"the ledger cannot be read: {error.strerror}")]) from error
-    return _parse(data, path)[0]
+    return list(_upgraded(_parse(data, path)[0]))
 
 
 def is_held(path: Path) -> bool:
@@ -162,6 +160,19 @@ def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
         events.append(event)
         whole += len(line) + 1
     return events, whole
+
+
+def _upgraded(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields events in the present format; each `JobStarted` says in which format the events after it are."""
+    version: Any = FORMAT
+    for event in events:
+        if event["event"] == JobStarted.name:
+            version = event.get("format", FIRST_FORMAT)
+        if version == FIRST_FORMAT:
+            name, fields = upgrade(event["event"], {k: v for k, v in event.items() if k not in {"time", "event"}})
+            yield {**({"time": event["time"]} if "time" in event else {}), "event": name, **fields}
+        else:
+            yield event
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

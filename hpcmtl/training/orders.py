@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcmtl.results.events import LearningRateChanged
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -23,18 +25,8 @@ class Rate:
     learning_rate: float
 
 
-@dataclass(frozen=True)
-class RateTaken:
-    """A task goes on with another base learning rate from `step` on, counted over the whole task."""
-
-    task: str
-    layer: int
-    step: int
-    learning_rate: float
-
-
-def _nobody(_taken: RateTaken) -> None:
-    """Where nobody listens."""
+def _ignore(_event: LearningRateChanged) -> None:
+    """Ignores the event."""
 
 
 class LayerOrders:
@@ -45,18 +37,22 @@ class LayerOrders:
     """
 
     def __init__(
-        self, layer: int = 0, rate: Rate | None = None, taken: Callable[[RateTaken], None] = _nobody, number: int = 0
+        self,
+        layer: int = 0,
+        rate: Rate | None = None,
+        record: Callable[[LearningRateChanged], None] = _ignore,
+        number: int = 0,
     ) -> None:
         """Begin a layer.
 
         Args:
             layer: its number.
             rate: what the task's first step in this layer is taken with, if one was ordered.
-            taken: is told, on the group's first rank, when a rate takes effect.
+            record: sends the event of a rate that takes effect to the ledger; called on the group's first rank.
             number: of this start of a layer, counted over the job: tells what is made now from what was made before.
         """
         self.layer, self.rate, self.number = layer, rate, number
-        self.taken = taken
+        self.record = record
         self.stop = threading.Event()
         self._rates = {} if rate is None else {rate.number: rate}
 

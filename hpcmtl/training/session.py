@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.data.sources import Source
+from hpcmtl.results.events import LayerEnded, LayerStopped
 from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hpcmtl.exchange.peer_transfer import PeerTransfer
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.results.events import LayerOver, RunEvent
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.sinks.terminal import StepProgress
     from hpcmtl.training.checkpointing.checkpoint import Checkpoint
@@ -45,7 +47,7 @@ class SessionContext:
         peer_transfer: what hands artifacts from memory to memory; None where they go through files alone.
         owners: task that this one needs -> rank of the world that answers for its artifact in memory.
         states: task -> what this rank knows of its newest checkpoint.
-        note: tells the ledger of an event with its facts; any thread may call it.
+        record: sends an event to the ledger; any thread may call it.
     """
 
     job: Job
@@ -64,7 +66,7 @@ class SessionContext:
     peer_transfer: PeerTransfer | None = None
     owners: Mapping[str, int] = field(default_factory=dict)
     states: dict[str, Checkpoint] = field(default_factory=dict)
-    note: Callable[..., None] = lambda _event, **_facts: None
+    record: Callable[[RunEvent], None] = lambda _event: None
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""
@@ -108,27 +110,19 @@ class LayerOutcome:
     compression: str = "none"
     reached: int | None = None
 
-    def to_event(self) -> dict[str, Any]:
-        """What the ledger is told of it; `outcome_from_event` reads it back."""
-        return {**{name: getattr(self, name) for name in _EVENT_FIELDS}, **self.facts}
+    def to_event(self, task: str, layer: int, ranks: int) -> LayerEnded | LayerStopped:
+        """Returns the event of the ledger for a layer of a task on so many ranks."""
+        kind = LayerStopped if self.stopped else LayerEnded
+        return kind(task=task, layer=layer, ranks=ranks, **{name: getattr(self, name) for name in _EVENT_FIELDS})
 
 
-_EVENT_FIELDS = (
-    "steps",
-    "rows",
-    "step_seconds",
-    "seconds",
-    "metrics",
-    "engine",
-    "engine_reason",
-    "compression",
-    "reached",
-)
+_EVENT_FIELDS = tuple(each.name for each in fields(LayerOutcome) if each.name != "stopped")
 
 
-def outcome_from_event(event: Mapping[str, Any]) -> LayerOutcome:
-    """The outcome of a layer, as far as its end in the ledger tells; what earlier versions did not tell is empty."""
-    return LayerOutcome(**{name: event[name] for name in _EVENT_FIELDS if name in event})
+def outcome_from_event(event: LayerOver) -> LayerOutcome:
+    """Returns the outcome of a layer from its event in the ledger."""
+    stopped = isinstance(event, LayerStopped)
+    return LayerOutcome(stopped=stopped, **{name: getattr(event, name) for name in _EVENT_FIELDS})
 
 
 class Session(Protocol):

@@ -17,6 +17,7 @@ ALLOWED: dict[str, str] = {
     "hpcmtl/cli/plan.py: plan": "each parameter is a word of the command line, given by name",
     "hpcmtl/cli/run.py: resume": "each parameter is a word of the command line, given by name",
     "hpcmtl/cli/run.py: run": "each parameter is a word of the command line, given by name",
+    "hpcmtl/results/events.py": "one table of all events of the ledger, a paragraph each",
     "hpcmtl/cli/submit.py: submit": "each parameter is a word of the command line, given by name",
 }
 

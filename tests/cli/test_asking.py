@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 import pytest
 import yaml
+from events import event
 from fakeslurm import FakeSlurm
 from plans import SMALL_PLAN
 
@@ -48,7 +49,7 @@ def begin(run, attempt=1, seconds_ago=0.0):
     at = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() - seconds_ago, timezone.utc)
     with Ledger(run.ledger_file, lambda: at) as ledger:
         ledger.append(
-            "job_started", job="small", ranks=4, policy="variable", attempt=attempt, attempt_id=f"16.{attempt}"
+            event("job_started", job="small", ranks=4, policy="variable", attempt=attempt, attempt_id=f"16.{attempt}")
         )
 
 
@@ -58,7 +59,7 @@ def end(run, status="complete", attempt=1):
     record = {**to_dict(result), "attempt": attempt, "attempt_id": f"16.{attempt}"}
     write_json_atomically(run.results_file, record)
     with Ledger(run.ledger_file) as ledger:
-        ledger.append("job_ended", status=status, seconds=9.0)
+        ledger.append(event("job_ended", status=status, seconds=9.0))
 
 
 def said(capsys, monkeypatch, *words):

@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+from events import event
 from plans import SMALL_PLAN
 
 from hpcmtl.cli import status as verb
@@ -29,10 +30,10 @@ def run(tmp_path, monkeypatch):
     return directory
 
 
-def note(run, event, **fields):
+def note(run, name, **fields):
     """Add an event to the ledger."""
     with Ledger(run.ledger_file) as ledger:
-        ledger.append(event, **fields)
+        ledger.append(event(name, **fields))
 
 
 def end(run):

@@ -26,6 +26,7 @@ from hpcmtl.dispatch.scheduling.deadline import Timed, TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.solve.policies import make_plan
+from hpcmtl.results.event_format import to_fields
 from hpcmtl.taskgraph.graph import Edge, RankRules, TaskGraph, TaskNode
 from hpcmtl.training.session import LayerOutcome
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.coordinator.history import TaskHistory
     from hpcmtl.dispatch.coordinator.state import Coordinator, Order
+    from hpcmtl.results.events import RunEvent
 
 Case = tuple[TaskGraph, int]
 NEVER = -1
@@ -117,9 +119,9 @@ class Simulation:
         self.coordinator: Coordinator = Timed(self.dispatcher, self.dispatcher, limit) if limit else self.dispatcher
         self._stopped: dict[RunLayer, bool] = {}
 
-    def record(self, event: str, **fields: Any) -> None:
+    def record(self, event: RunEvent) -> None:
         """See `Observer`."""
-        self.events.append((event, fields))
+        self.events.append((event.name, to_fields(event)))
 
     def progressed(self, progress: Any) -> None:
         """See `Observer`; nobody reports progress here."""

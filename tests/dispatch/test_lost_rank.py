@@ -35,7 +35,7 @@ def test_the_layer_begins_again_on_the_ranks_that_are_left(ranks, dies):
 
     assert statuses == {"a": "complete", "after": "complete"}
     assert [fields["survivors"] for fields in fields_of(job, "world_shrunk")] == [
-        [rank for rank in range(ranks) if rank != dies]
+        tuple(rank for rank in range(ranks) if rank != dies)
     ]
     assert layers == [0, 1, 1, 2]
     assert [fields["layer"] for fields in fields_of(job, "layer_restarted")] == [1]
@@ -114,7 +114,7 @@ def test_too_few_ranks_stop_the_run():
     job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
 
     assert job.run() == {"a": None}
-    (stopping,) = fields_of(job, "stopping")
+    (stopping,) = fields_of(job, "job_stopping")
     assert "needs 3 ranks but there are 2" in stopping["reason"]
 
 

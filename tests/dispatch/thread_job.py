@@ -13,6 +13,7 @@ from hpcmtl.dispatch.requests.request_queue import Attended, RequestQueue
 from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.solve.policies import make_plan
+from hpcmtl.results.event_format import to_fields
 from hpcmtl.training.session import LayerOutcome
 
 
@@ -33,9 +34,9 @@ class Job:
         self.requests = None  # folder of requests
         self.meets = False  # whether tasks meet while they run
 
-    def record(self, event, **fields):
+    def record(self, event):
         """See `Observer`."""
-        self.events.append((event, fields))
+        self.events.append((event.name, to_fields(event)))
 
     def progressed(self, progress):
         """See `Observer`."""

@@ -24,7 +24,7 @@ def test_a_whole_run_is_cancelled(start):
         run.finish()
         followed = following.communicate(timeout=60)[0]
     over = verb(run, "cancel", run.directory.name)
-    told = [event["event"] for event in run.events].index("stopping")
+    told = [event["event"] for event in run.events].index("job_stopping")
     ends = [event["task"] for event in run.events[told:] if event["event"] in ("layer_stopped", "layer_ended")]
 
     assert cancelled.returncode == 0, cancelled.stderr

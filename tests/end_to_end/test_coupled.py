@@ -121,7 +121,8 @@ def events_of(run, event, task):
 
 def total(run, task, key):
     """Sum over the layers of a task."""
-    return sum(event[key] for kind in ("layer_ended", "layer_stopped") for _, event in events_of(run, kind, task))
+    ended = [event for kind in ("layer_ended", "layer_stopped") for _, event in events_of(run, kind, task)]
+    return sum({**event, **event["facts"]}[key] for event in ended)
 
 
 @pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])

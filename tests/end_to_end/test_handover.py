@@ -56,10 +56,10 @@ def published(run: Run) -> dict[str, np.ndarray]:
 
 def came(run: Run) -> dict[str, tuple[float, float]]:
     """Task -> bytes from memory and from files, over its layers."""
-    ended = [event for event in run.events if event["event"] == "layer_ended" and "from_memory" in event]
+    ended = [event for event in run.events if event["event"] == "layer_ended" and "from_memory" in event["facts"]]
     tasks = {event["task"] for event in ended}
     return {
-        task: tuple(sum(e[key] for e in ended if e["task"] == task) for key in ("from_memory", "from_files"))
+        task: tuple(sum(e["facts"][key] for e in ended if e["task"] == task) for key in ("from_memory", "from_files"))
         for task in tasks
     }
 

@@ -82,7 +82,7 @@ def test_a_job_is_steered(start):
     odd = steer(run, "add", task_file(run, "odd", freeze=["none*"]))
     run.until_event("task_ended", task="extra_tally")
     said.append(steer(run, "cancel", "spoilt"))
-    run.until_event("job_waits", tasks=["first", "urgent"])
+    run.until_event("job_paused", tasks=["first", "urgent"])
     said.append(steer(run, "unpause", "first"))
     for request in (new_request("set", "urgent", {"priority": 9}), new_request("unpause", "urgent")):
         submit(run.directory / "requests", request)
@@ -117,7 +117,7 @@ def test_a_job_is_steered(start):
     assert run.results["tasks"]["after"]["message"] == "needs spoilt, which was cancelled"
     stops = [event["task"] for event in run.events if event["event"] == "layer_stopped"]
     assert sorted(stops) in ([], ["first"], ["first", "spoilt"], ["spoilt"])  # a layer may end before it can stop
-    assert [event["learning_rate"] for event in events_of(run, "rate_taken", "later")] == [0.01]
+    assert [event["learning_rate"] for event in events_of(run, "learning_rate_changed", "later")] == [0.01]
     assert plain.returncode == 0, plain.said
     for task in ("first", "later"):
         assert_equal(parameters(run, task), parameters(plain, task))

@@ -8,6 +8,7 @@ import traceback
 import numpy as np
 import pytest
 import yaml
+from events import event
 from jobs import family
 from malformed import mangled_bytes, mangled_json, mangled_lines, mangled_text
 
@@ -100,14 +101,16 @@ def run(family_file):
     directory.job_file.write_text(yaml.safe_dump(prepared.resolved(), sort_keys=False))
     write_json_atomically(directory.plan_file, planned.to_dict())
     with Ledger(directory.ledger_file) as ledger:
-        ledger.append("job_started", job="family", ranks=4, policy="variable")
+        ledger.append(event("job_started", job="family", ranks=4, policy="variable"))
         for number in (0, 1):
             place = {"task": "trunk", "layer": number, "ranks": 2}
-            ledger.append("layer_started", **place, first_rank=0, layers=2)
-            ledger.append("layer_ended", **place, steps=20, rows=32.0, step_seconds=0.01, seconds=0.3, metrics={})
-        ledger.append("rank_suspect", rank=1, seconds=31.0, task="trunk", layer=1, step=3)
-        ledger.append("task_ended", task="trunk", status="complete", message="")
-        ledger.append("layer_started", task="digit", layer=0, ranks=2, first_rank=0, layers=2)
+            ledger.append(event("layer_started", **place, first_rank=0, layers=2))
+            ledger.append(
+                event("layer_ended", **place, steps=20, rows=32.0, step_seconds=0.01, seconds=0.3, metrics={})
+            )
+        ledger.append(event("rank_suspected", rank=1, seconds=31.0, task="trunk", layer=1, step=3))
+        ledger.append(event("task_ended", task="trunk", status="complete", message=""))
+        ledger.append(event("layer_started", task="digit", layer=0, ranks=2, first_rank=0, layers=2))
     progress = vars(StepProgress("digit", 0, 0, 0.5, 100.0, 0.2, 3, 9.0))
     tasks = {"digit": {"progress": {key: value for key, value in progress.items() if key != "task"}}}
     node = {
@@ -154,7 +157,7 @@ def test_requests_of_damaged_runs(run, family_file):
     write_json_atomically(run.results_file, to_dict(result))
     by_results, over = trials(run.results_file, mangled_json, range(12), *asks)
     with Ledger(run.ledger_file) as ledger:
-        ledger.append("job_ended", status="failed", seconds=9.0)
+        ledger.append(event("job_ended", status="failed", seconds=9.0))
     by_end, _ = trials(run.results_file, mangled_json, range(12), ["status", run.path])
 
     assert [each for each in by_job if "there is no such task" not in each and "task has ended" not in each] == []

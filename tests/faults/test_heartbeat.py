@@ -22,11 +22,11 @@ def test_a_stopped_rank_is_suspect_until_it_goes_on(start):
     """A rank that stops in a layer is suspect, with its task and layer; it comes back and the job completes."""
     digit = family_task("digit", input="digits/images", epochs=60, layers=2, ranks=2)
     run = start(family(ranks=2, tasks={"digit": digit}), by_mpirun(2), env=ENVIRONMENT)
-    run.until_event("rank_suspect", rank=1).until(lambda _: status(run)["suspects"])
+    run.until_event("rank_suspected", rank=1).until(lambda _: status(run)["suspects"])
     meanwhile = status(run)
     run.rank(1).send_signal(signal.SIGCONT)
-    run.until_event("rank_back", rank=1).finish()
-    suspect, back = one(run, "rank_suspect"), one(run, "rank_back")
+    run.until_event("rank_recovered", rank=1).finish()
+    suspect, back = one(run, "rank_suspected"), one(run, "rank_recovered")
 
     assert run.results["status"] == "complete", run.said
     assert run.returncode == 0

@@ -68,7 +68,7 @@ def test_too_few_are_left(start):
     assert run.returncode == 75, run.said
     assert run.results["status"] == "stopped"
     assert [of_kind(run, kind)[0]["rank"] for kind in ("rank_hung", "rank_lost")] == [1, 1]
-    assert "needs 2 ranks but there are 1" in of_kind(run, "stopping")[0]["reason"]
+    assert "needs 2 ranks but there are 1" in of_kind(run, "job_stopping")[0]["reason"]
     assert run.leftovers() == []
 
 
@@ -143,7 +143,7 @@ def test_tasks_that_meet(start, how, rank):
     assert run.leftovers() == []
     if how == "merge":  # after the loss as well; members may be a round apart then, so that weights differ a little
         second = next(place for place, each in enumerate(run.events) if each.get("attempt") == 2)
-        assert sum(each.get("merges", 0) for each in run.events[second:]) > 0
+        assert sum(each.get("facts", {}).get("merges", 0) for each in run.events[second:]) > 0
 
 
 def test_one_hangs_when_another_is_lost(start):

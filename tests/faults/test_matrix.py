@@ -58,7 +58,7 @@ ENDS = {
     "hung": End(
         "stop:rank=1,task=digit,layer=1,step=1",
         "rank 1 on {host} hangs: no beat for",
-        ("rank_suspect", "rank_hung"),
+        ("rank_suspected", "rank_hung"),
         (0,),
         {"HPCMTL_HEARTBEAT": "0.2", "HPCMTL_HUNG_SECONDS": "1", "HPCMTL_FT": "0"},
     ),

@@ -63,7 +63,7 @@ def test_signal_to_one_rank(start):
     run.finish()
 
     assert_stopped(run)
-    assert [event["reason"] for event in run.events if event["event"] == "stopping"] == ["rank 1 got SIGTERM"]
+    assert [event["reason"] for event in run.events if event["event"] == "job_stopping"] == ["rank 1 got SIGTERM"]
 
 
 def test_a_callable_can_stop(start):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from events import event
 from runs import run_python
 
 from hpcmtl import faults
@@ -47,7 +48,7 @@ def write_all(folder):
         for layer in (0, 1):
             seal(checkpoint(folder, layer), STATE, {"task": "digit", "step": 10 * (layer + 1)})
             write_json_atomically(folder / "results.json", {"layer": layer, "text": "x" * 20_000})
-            ledger.append("layer_ended", layer=layer)
+            ledger.append(event("layer_restarted", task="a", layer=layer))
 
 
 def checkpoint(folder, layer):
@@ -59,7 +60,7 @@ def newest(folder):
     """The step that the second layer would go on from."""
 
     def found(comm):
-        nobody = {"note": lambda _event, **_facts: None}
+        nobody = {"record": lambda _event: None}
         return latest_checkpoint(SimpleNamespace(directory=RunDirectory(folder), task="digit", group=comm, **nobody))
 
     (saved,) = run_ranks(1, found)
@@ -96,7 +97,7 @@ def test_killed_at_every_stage(tmp_path):
             assert json.loads((folder / "results.json").read_text())["layer"] == replaced, kind
         else:
             assert [event["layer"] for event in read(folder / "events.jsonl")] == ([0, 1] if replaced else [0]), kind
-            Ledger(folder / "events.jsonl").append("layer_ended", layer=2)
+            Ledger(folder / "events.jsonl").append(event("layer_restarted", task="a", layer=2))
             assert read(folder / "events.jsonl")[-1]["layer"] == 2, kind
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from events import event
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,15 +16,22 @@ from hpcmtl.errors import InputError
 from hpcmtl.results.ledger import Ledger, read
 
 
+def tick(step, file=""):
+    """An event with a number."""
+    return event("learning_rate_changed", task=file, step=step, learning_rate=1.0)
+
+
 def test_events_are_lines_with_time_in_utc(tmp_path):
     """The documented form: time with milliseconds, event, then the fields as given."""
     zone = timezone(timedelta(hours=2))
     with Ledger(tmp_path / "e", clock=lambda: datetime(2024, 5, 1, 12, 0, 0, 123456, zone)) as ledger:
-        ledger.append("layer_ended", task="digit", layer=2, loss=float("nan"), ranks=(0, 1))
+        ledger.append(event("learning_rate_changed", task="digit", layer=2, learning_rate=float("nan")))
+        ledger.append(event("world_shrunk", ranks=2, survivors=[0, 2]))
 
     assert (tmp_path / "e").read_text() == (
-        '{"time": "2024-05-01T10:00:00.123+00:00", "event": "layer_ended", '
-        '"task": "digit", "layer": 2, "loss": "nan", "ranks": [0, 1]}\n'
+        '{"time": "2024-05-01T10:00:00.123+00:00", "event": "learning_rate_changed", '
+        '"task": "digit", "layer": 2, "step": 0, "learning_rate": "nan"}\n'
+        '{"time": "2024-05-01T10:00:00.123+00:00", "event": "world_shrunk", "ranks": 2, "survivors": [0, 2]}\n'
     )
 
 
@@ -33,25 +41,25 @@ def test_what_was_appended_is_read_in_order(tmp_path):
     for half in (texts[:3], texts[3:]):
         with Ledger(tmp_path / "e") as ledger:
             for text in half:
-                ledger.append("said", text=text)
+                ledger.append(event("job_stopping", reason=text))
 
-    assert [event["text"] for event in read(tmp_path / "e")] == texts
+    assert [found["reason"] for found in read(tmp_path / "e")] == texts
 
 
 def test_an_event_is_readable_before_the_next_one(tmp_path):
     """Nothing waits in a buffer of the process."""
     with Ledger(tmp_path / "e") as ledger:
-        ledger.append("started")
+        ledger.append(event("job_stopping"))
 
-        assert [event["event"] for event in read(tmp_path / "e")] == ["started"]
+        assert [found["event"] for found in read(tmp_path / "e")] == ["job_stopping"]
 
 
 def test_threads_do_not_mix_lines(tmp_path):
     """Every event of every thread is there once, whole."""
     with Ledger(tmp_path / "e") as ledger, ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda k: ledger.append("tick", k=k, pad="x" * 500), range(200)))
+        list(pool.map(lambda k: ledger.append(tick(k, "x" * 500)), range(200)))
 
-    assert sorted(event["k"] for event in read(tmp_path / "e")) == list(range(200))
+    assert sorted(found["step"] for found in read(tmp_path / "e")) == list(range(200))
 
 
 @given(cut=st.integers(0, 10_000))
@@ -60,22 +68,22 @@ def test_a_torn_last_line_is_passed_over_and_then_cut_off(tmp_path_factory, cut)
     file = tmp_path_factory.mktemp("torn") / "e"
     with Ledger(file) as ledger:
         for k in range(3):
-            ledger.append("tick", k=k)
+            ledger.append(tick(k))
     data = file.read_bytes()
     data = data[: cut % (len(data) + 1)]
     file.write_bytes(data)
     whole = data.count(b"\n")
 
-    assert [event["k"] for event in read(file)] == list(range(whole))
+    assert [found["step"] for found in read(file)] == list(range(whole))
     with Ledger(file) as ledger:
-        ledger.append("tick", k="new")
-    assert [event["k"] for event in read(file)] == [*range(whole), "new"]
+        ledger.append(tick(99))
+    assert [found["step"] for found in read(file)] == [*range(whole), 99]
 
 
 def test_zeros_at_the_end_are_a_torn_line(tmp_path):
     """A host that went down may leave a last line whose blocks never reached the disk."""
     with Ledger(tmp_path / "e") as ledger:
-        ledger.append("tick")
+        ledger.append(tick(0))
     for tail in (b"\0" * 40, b"\0" * 40 + b"\n"):
         with (tmp_path / "e").open("ab") as file:
             file.write(tail)
@@ -103,36 +111,32 @@ def test_a_missing_ledger_is_an_error_with_its_name(tmp_path):
         read(tmp_path / "none")
 
 
-def test_the_time_is_not_the_callers(tmp_path):
-    """A field of that name would hide when the event was written."""
-    with Ledger(tmp_path / "e") as ledger, pytest.raises(ValueError, match="'time'"):
-        ledger.append("x", time=0)
-
-
 def test_a_failed_append_leaves_the_ledger_as_it_was(tmp_path):
     """A disk that fills up within a line (here: a limit on the file size) leaves no torn line in the middle."""
     old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with Ledger(tmp_path / "e") as ledger:
-        ledger.append("before")
+        ledger.append(tick(0))
         limit = (tmp_path / "e").stat().st_size + 30
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
             with pytest.raises(OSError, match="only 30 of"):
-                ledger.append("too_much")
+                ledger.append(tick(1))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, old)
             signal.signal(signal.SIGXFSZ, handler)
-        ledger.append("after")
+        ledger.append(tick(2))
 
-    assert [event["event"] for event in read(tmp_path / "e")] == ["before", "after"]
+    assert [found["step"] for found in read(tmp_path / "e")] == [0, 2]
 
 
 def test_what_append_returned_from_survives_kill_9(tmp_path):
     """A writer killed at a random moment loses nothing that it had acknowledged."""
     program = (
-        "import sys, pathlib; from hpcmtl.results.ledger import Ledger\n"
+        "import sys, pathlib; from hpcmtl.results.events import LearningRateChanged\n"
+        "from hpcmtl.results.ledger import Ledger\n"
         "ledger = Ledger(pathlib.Path(sys.argv[1])); k = 0\n"
-        "while True: ledger.append('tick', k=k); print(k, flush=True); k += 1\n"
+        "while True:\n"
+        "    ledger.append(LearningRateChanged(task='', step=k, learning_rate=1.0)); print(k, flush=True); k += 1\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, tmp_path / "e"], stdout=subprocess.PIPE, text=True) as writer:
         for line in writer.stdout:
@@ -142,4 +146,4 @@ def test_what_append_returned_from_survives_kill_9(tmp_path):
         acknowledged = [20, *map(int, writer.stdout)]
 
     events = read(tmp_path / "e")
-    assert [event["k"] for event in events][: acknowledged[-1] + 1] == list(range(acknowledged[-1] + 1))
+    assert [found["step"] for found in events][: acknowledged[-1] + 1] == list(range(acknowledged[-1] + 1))

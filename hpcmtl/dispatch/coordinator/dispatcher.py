@@ -7,6 +7,7 @@ the scheduler moves it, or gives those ranks to another.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.ageing import age, seconds_a_class
@@ -33,6 +34,7 @@ from hpcmtl.dispatch.protocol import (
     StopRequest,
     StopTraining,
 )
+from hpcmtl.results import events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +113,7 @@ class Dispatcher:
             self._observer.progressed(report.progress)
             return []
         if isinstance(report, EventReport):
-            self._observer.record(report.event, **report.facts)
+            self._observer.record(report.event)
             return []
         if isinstance(report, StopRequest):
             return self.stop(f"rank {report.rank} got {report.signal}", now)
@@ -126,9 +128,7 @@ class Dispatcher:
             running.failures.append(report)
             running.lost_rank = running.lost_rank or report.lost
             running.deadline = None if running.lost_rank else running.deadline or now + GRACE_SECONDS
-            self._observer.record(
-                "rank_failed", task=report.task, layer=report.layer, rank=report.rank, message=report.message
-            )
+            self._observer.record(report.to_event())
         elif isinstance(report, LayerDone) and report.outcome is not None:
             running.outcome = report.outcome
         if len(running.reported) == len(running.block):
@@ -148,8 +148,8 @@ class Dispatcher:
         for state, running in self._running():
             if now - running.last_word > LATE_SECONDS and not running.late:
                 running.late = True
-                silent = sorted(set(running.block) - running.reported)
-                self._observer.record("layer_late", task=state.plan.name, layer=running.layer, silent_ranks=silent)
+                silent = tuple(sorted(set(running.block) - running.reported))
+                self._observer.record(events.LayerLate(task=state.plan.name, layer=running.layer, silent_ranks=silent))
             if running.deadline is not None and now > running.deadline:
                 raise unrecoverable(running)
         due = [state for state in self.tasks.values() if state.waits and 0 < state.not_before <= now]
@@ -163,7 +163,7 @@ class Dispatcher:
         if running.lost_rank and (running.failures or running.outcome is None):
             orders += self._release(state, running.block)
             state.steps = None  # its newest checkpoint may lie inside the layer
-            self._observer.record("layer_restarted", task=name, layer=running.layer)
+            self._observer.record(events.LayerRestarted(task=name, layer=running.layer))
         elif running.failures:
             orders += self._release(state, running.block)
             orders += self._fail(state, running.failures[0], now)
@@ -173,10 +173,9 @@ class Dispatcher:
             state.outcomes.append((width, outcome))
             state.steps = outcome.reached
             state.held = running.block
-            event = "layer_stopped" if outcome.stopped else "layer_ended"
-            told = {**outcome.to_event(), **self._scheduler.layer_ended(state, running, outcome, now)}
-            told["seconds"] = now - running.started
-            self._observer.record(event, task=name, layer=running.layer, ranks=width, **told)
+            learnt = self._scheduler.layer_ended(state, running, outcome, now)
+            ended = outcome.to_event(name, running.layer, width)
+            self._observer.record(replace(ended, seconds=now - running.started, **learnt))
             if not outcome.stopped:
                 state.layers_done = running.layer + 1
             if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
@@ -200,16 +199,19 @@ class Dispatcher:
         if state.cancelled:
             return self.end(state, "cancelled", "was cancelled")
         if remake(self.tasks, failure.damaged) is not None:
-            told = {"consumer": failure.task, "layer": failure.layer, "message": failure.message}
-            self._observer.record("artifact_damaged", task=failure.damaged, **told)
+            damaged = events.ArtifactDamaged(
+                task=failure.damaged, consumer=failure.task, layer=failure.layer, message=failure.message
+            )
+            self._observer.record(damaged)
             return []
         retries = self._graph.task(state.plan.name).retries
         if state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
             state.failed += 1
             state.not_before = now + wait
-            told = {"layer": failure.layer, "retry": state.failed, "retries": retries, "wait": wait}
-            self._observer.record("task_retried", task=state.plan.name, message=failure.message, **told)
+            retry = {"retry": state.failed, "retries": retries, "wait": wait}
+            retried = events.TaskRetried(task=failure.task, layer=failure.layer, message=failure.message, **retry)
+            self._observer.record(retried)
             return []
         return self.end(state, "failed", failure.message)
 
@@ -232,7 +234,7 @@ class Dispatcher:
 
     def _note_end(self, state: TaskState, status: TaskStatus, message: str) -> None:
         state.status, state.message = status, message
-        self._observer.record("task_ended", task=state.plan.name, status=status, message=message)
+        self._observer.record(events.TaskEnded(task=state.plan.name, status=status, message=message))
 
     def halt(self, state: TaskState) -> list[Order]:
         """Stop the layer that a task runs, or let go of the ranks that it holds between two."""
@@ -251,7 +253,7 @@ class Dispatcher:
         if self.stopping or self._told_end:
             return []
         self._stop_reason = reason
-        self._observer.record("stopping", reason=reason)
+        self._observer.record(events.JobStopping(reason=reason))
         return [Order(range(self._plan.ranks), StopTraining()), *self.go_on(now)]
 
     def go_on(self, now: float) -> list[Order]:
@@ -269,7 +271,7 @@ class Dispatcher:
             orders.append(Order(range(self._plan.ranks), EndOfJob()))
         paused = waits_for_somebody(self.tasks)
         if paused and not self._told_wait and not self.stopping:
-            self._observer.record("job_waits", tasks=paused)
+            self._observer.record(events.JobPaused(tasks=tuple(paused)))
         self._told_wait = bool(paused)
         return orders
 
@@ -285,8 +287,7 @@ class Dispatcher:
         where = (block.start, len(block), state.steps)
         more = (state.rate, owners(self.tasks, state), self._starts)
         command = RunLayer(state.plan.name, state.layers_done, state.plan.layers, *where, *more)
-        told = {"layer": command.layer, "layers": command.layers, "first_rank": block.start, "ranks": len(block)}
-        self._observer.record("layer_started", task=command.task, **told)
+        self._observer.record(command.to_event())
         return [*orders, Order(block, command)]
 
     def _release(self, state: TaskState, block: range) -> list[Order]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.results.event_format import from_fields
+from hpcmtl.results.events import LayerOver
 from hpcmtl.training.orders import Rate
 from hpcmtl.training.session import LayerOutcome, outcome_from_event
 
@@ -72,7 +74,7 @@ def _take(history: TaskHistory, event: str, fields: Mapping[str, Any]) -> None:
     if event == "layer_started":
         history.layers = fields["layers"]
     elif event in {"layer_ended", "layer_stopped"}:
-        history.outcomes.append((fields["ranks"], outcome_from_event(fields)))
+        history.outcomes.append((fields["ranks"], outcome_from_event(_over(event, fields))))
         if event == "layer_ended":
             history.layers_done = fields["layer"] + 1
     elif event == "task_ended":
@@ -81,6 +83,12 @@ def _take(history: TaskHistory, event: str, fields: Mapping[str, Any]) -> None:
         history.layers_done, history.complete = max(history.layers_done - history.complete, 0), False
     elif event == "request_accepted":
         _take_request(history, fields["verb"], fields["values"])
+
+
+def _over(event: str, fields: Mapping[str, Any]) -> LayerOver:
+    found = from_fields(event, fields)
+    assert isinstance(found, LayerOver)
+    return found
 
 
 def _take_request(history: TaskHistory, verb: str, values: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.problem.placement import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.results.events import WorldShrunk
 from hpcmtl.taskgraph.graph import TaskGraph
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def lose(
         now: seconds.
     """
     renumber(dispatcher.tasks, survivors, calls)
-    dispatcher._observer.record("world_shrunk", ranks=len(survivors), survivors=list(survivors))
+    dispatcher._observer.record(WorldShrunk(ranks=len(survivors), survivors=survivors))
     orders = _plan_again(dispatcher, survivors, now)
     for call in calls:
         if call.signal:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.membership.survivors import SurvivorReport
     from hpcmtl.dispatch.protocol import Command, LayerFailed, Report
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
+    from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
     from hpcmtl.results.sinks.terminal import StepProgress
     from hpcmtl.taskgraph.graph import TaskGraph
@@ -25,8 +26,8 @@ class UnrecoverableError(Exception):
 class Observer(Protocol):
     """Who wants to know what happens: the ledger and the display."""
 
-    def record(self, event: str, **fields: Any) -> None:
-        """Something that the ledger should hold."""
+    def record(self, event: RunEvent) -> None:
+        """Writes an event to the ledger and shows it."""
         ...
 
     def progressed(self, progress: StepProgress) -> None:

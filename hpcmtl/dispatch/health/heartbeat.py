@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.communicators.polling import next_message
 from hpcmtl.dispatch.health.monitor import HealthMonitor, standby_monitor_of, to_log
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.protocol import Command, Report
+    from hpcmtl.results.events import RunEvent
 
 _log = logging.getLogger(__name__)
 
@@ -82,8 +83,8 @@ class Heartbeats:
 class Listener(Protocol):
     """Who wants to know on rank 0."""
 
-    def record(self, event: str, **fields: Any) -> None:
-        """Something that the ledger should hold."""
+    def record(self, event: RunEvent) -> None:
+        """Writes an event to the ledger and shows it."""
         ...
 
     def heard(self, beats: Iterable[Heartbeat]) -> None:

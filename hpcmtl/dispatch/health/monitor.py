@@ -10,15 +10,17 @@ where that can be seen, on the same node, nobody is killed for it.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.dispatch.coordinator.state import UnrecoverableError
 from hpcmtl.dispatch.health.failure_detector import FailureDetector
 from hpcmtl.dispatch.health.watchdog import FenceCommand, Watchdog, fence
 from hpcmtl.launch.resources.facts import waits_for_disk
+from hpcmtl.results.events import RankHung, RankLost, RankRecovered, RankSilence, RankSuspected, RunEvent, WorldShrunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.health.failure_detector import Silence
@@ -30,12 +32,8 @@ _log = logging.getLogger(__name__)
 _LOOKS_A_BEAT = 4
 
 
-class Record(Protocol):
-    """Where to say that a rank is silent, is back, or hangs: the ledger, or the log."""
-
-    def __call__(self, event: str, **fields: Any) -> None:
-        """Keep an event."""
-        ...
+Record = Callable[[RunEvent], None]
+"""Writes an event of a rank to the ledger, or to the log."""
 
 
 class HealthMonitor:
@@ -93,7 +91,7 @@ class HealthMonitor:
     def lost(self, survivors: Sequence[int]) -> None:
         """Ranks have died: all but these; who kept watch over them says what they were at."""
         for rank in sorted(set(self._watch.watched).difference(survivors)):
-            self._record("rank_lost", rank=rank, host=self._hosts[rank], **self._at(rank))
+            self._record(RankLost(rank=rank, host=self._hosts[rank], **self._at(rank)))
 
     def succeeded_by(self, other: HealthMonitor) -> None:
         """Leave what is known of tasks to the one that goes on in its place."""
@@ -106,8 +104,8 @@ class HealthMonitor:
     def _declare_dead(self, hung: HungRank) -> None:
         last = self._latest.get(hung.rank)
         doing = last.doing if last is not None else "nothing that is known of"
-        facts = {"host": hung.host, "seconds": round(hung.seconds, 1), "doing": doing, "killer": hung.killer}
-        self._record("rank_hung", rank=hung.rank, **facts)
+        seconds = round(hung.seconds, 1)
+        self._record(RankHung(rank=hung.rank, host=hung.host, seconds=seconds, doing=doing, fenced_by=hung.killer))
         if last is None or hung.killer is None:
             why = "no other rank is on its host" if last is not None else "its process is not known"
             raise UnrecoverableError(f"rank {hung.rank} on {hung.host} hangs, and cannot be killed: {why}")
@@ -118,8 +116,8 @@ class HealthMonitor:
             self._orders.append(self._comm.isend(order, hung.killer))
 
     def _tell(self, silence: Silence) -> None:
-        event, seconds = "rank_back" if silence.back else "rank_suspect", round(silence.seconds, 1)
-        self._record(event, rank=silence.rank, seconds=seconds, **self._at(silence.rank))
+        kind = RankRecovered if silence.back else RankSuspected
+        self._record(kind(rank=silence.rank, seconds=round(silence.seconds, 1), **self._at(silence.rank)))
 
     def _at(self, rank: int) -> dict[str, Any]:
         """What a rank was at when it was last heard of; nothing if it waited for work."""
@@ -135,22 +133,23 @@ def standby_monitor_of(hosts: Sequence[str]) -> int | None:
     return next(near, 1 if len(hosts) > 1 else None)
 
 
-def to_log(event: str, **fields: Any) -> None:
-    """Say in the log what the ledger cannot be told."""
-    _log.log(logging.ERROR if event == "rank_hung" else logging.WARNING, "%s", rank_in_words(event, fields))
+def to_log(event: RunEvent) -> None:
+    """Writes an event of a rank to the log of a rank that cannot reach the ledger."""
+    _log.log(logging.ERROR if isinstance(event, RankHung) else logging.WARNING, "%s", rank_in_words(event))
 
 
-def rank_in_words(event: str, fields: Mapping[str, Any]) -> str:
-    """Say that a rank is suspect, back, taken for dead or lost, and what it was at; or how many are left."""
-    if event == "world_shrunk":
-        return f"the run goes on with {fields['ranks']} ranks, numbered anew"
-    if event == "rank_hung":
-        silence = f"no beat for {fields['seconds']:.0f} s"
-        return f"rank {fields['rank']} on {fields['host']} hangs: {silence}; taken for dead, at {fields['doing']}"
-    at = f"at task {fields['task']}, layer {fields['layer']}" if "task" in fields else "waiting for work"
-    at += f", step {fields['step']}" if fields.get("step") else ""
-    if event == "rank_lost":
-        return f"rank {fields['rank']} on {fields['host']} was lost; last heard of it was {at}"
-    if event == "rank_back":
-        return f"rank {fields['rank']} is back after {fields['seconds']:.0f} s without a beat"
-    return f"rank {fields['rank']}: no beat for {fields['seconds']:.0f} s, it was {at}; is its node well?"
+def rank_in_words(event: RunEvent) -> str:
+    """Returns a sentence on an event of a rank: suspected, recovered, hung or lost; or on the ranks that are left."""
+    if isinstance(event, WorldShrunk):
+        return f"the run goes on with {event.ranks} ranks, numbered anew"
+    if isinstance(event, RankHung):
+        silence = f"no beat for {event.seconds:.0f} s"
+        return f"rank {event.rank} on {event.host} hangs: {silence}; taken for dead, at {event.doing}"
+    assert isinstance(event, RankLost | RankSilence), f"{event.name} is no event of a rank"
+    at = f"at task {event.task}, layer {event.layer}" if event.task else "waiting for work"
+    at += f", step {event.step}" if event.step else ""
+    if isinstance(event, RankLost):
+        return f"rank {event.rank} on {event.host} was lost; last heard of it was {at}"
+    if isinstance(event, RankRecovered):
+        return f"rank {event.rank} is back after {event.seconds:.0f} s without a beat"
+    return f"rank {event.rank}: no beat for {event.seconds:.0f} s, it was {at}; is its node well?"

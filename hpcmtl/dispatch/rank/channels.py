@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from contextlib import suppress
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.membership.survivors import not_started
 from hpcmtl.dispatch.protocol import EventReport, ProgressReport, Renumbered, RunLayer
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hpcmtl.dispatch.protocol import Command, Report
+    from hpcmtl.results.events import RunEvent
     from hpcmtl.results.sinks.terminal import StepProgress
-    from hpcmtl.training.orders import RateTaken
 
 
 class ThreadChannels:
@@ -46,13 +45,9 @@ class ThreadChannels:
         """Leave word of how far a layer is."""
         self.report(ProgressReport(progress))
 
-    def rate_taken(self, taken: RateTaken) -> None:
-        """Leave word that a learning rate has taken effect."""
-        self.note("rate_taken", **asdict(taken))
-
-    def note(self, event: str, **facts: Any) -> None:
-        """Leave an event for the ledger."""
-        self.report(EventReport(event, facts))
+    def record(self, event: RunEvent) -> None:
+        """Sends an event to the ledger; any thread may call it."""
+        self.report(EventReport(event))
 
     def should_stop(self) -> bool:
         """Whether the layer that runs is to stop, by itself or with the whole job."""

@@ -277,7 +277,7 @@ class ControlThread(threading.Thread):
             self._current.abandon(command.number)
             return
         if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
-            self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.rate_taken, command.number)
+            self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.record, command.number)
             self._current.begin(command)
         self._channels.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

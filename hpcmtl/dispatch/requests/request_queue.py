@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.dispatch.requests.steering import ExtendedJob, extend, steer
 from hpcmtl.errors import HpcmtlError
+from hpcmtl.results.events import RequestAccepted, RequestRefused
 from hpcmtl.results.rundir.requests import Answer, Request, give_answer, take
 
 if TYPE_CHECKING:
@@ -164,10 +165,11 @@ class RequestQueue:
         return found
 
     def _answer(self, request: Request | str, answer: Answer) -> None:
-        event = "request_accepted" if answer.accepted else "request_refused"
-        told = {"request": request} if isinstance(request, str) else request.to_event()
-        self._observer.record(event, **told, message=answer.message)
+        fields = {"request": request} if isinstance(request, str) else request.to_event()
+        kind = RequestAccepted if answer.accepted else RequestRefused
+        event = kind(**fields, message=answer.message)
+        self._observer.record(event)
         try:
-            give_answer(self._folder, str(told["request"]), answer)
+            give_answer(self._folder, event.request, answer)
         except OSError as error:
-            _log.warning("request %s was %s, but the answer cannot be written: %s", told["request"], event[8:], error)
+            _log.warning("%s: the answer to request %s cannot be written: %s", event.name, event.request, error)

@@ -36,6 +36,7 @@ from hpcmtl.pipeline.run.result import result_of
 from hpcmtl.pipeline.run.resume_point import ResumePoint
 from hpcmtl.pipeline.run.runtime import RankRuntime, run_rank
 from hpcmtl.pipeline.run.status_file import StatusFile
+from hpcmtl.results.events import JobEnded, JobStarted
 from hpcmtl.results.ledger import read
 from hpcmtl.results.outcome.summary import JobResult, RunAttempt, to_dict
 from hpcmtl.results.rundir.directory import (
@@ -168,14 +169,14 @@ def _command(
         scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured, planned.limit)
         history = planned.resume_point.history.tasks
         dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler, history)
-        observer.record(
-            "job_started",
+        started_event = JobStarted(
             job=planned.prepared.job.job,
             ranks=planned.prepared.job.ranks,
             policy=planned.plan.policy,
             host=socket.gethostname(),
             **attempt.to_event(),
         )
+        observer.record(started_event)
         request_queue = RequestQueue(directory.requests, dispatcher, observer, extensible)
         go(observer, (dispatcher, request_queue))
         if channels.abandoned:
@@ -184,5 +185,5 @@ def _command(
         seconds = time.monotonic() - clock
         result = result_of(extensible.accepted.job, dispatcher, started, seconds, attempt)
         write_json_atomically(directory.results_file, to_dict(result))
-        observer.record("job_ended", status=result.status, seconds=seconds, attempt=attempt.attempt)
+        observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
     return result

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.health.monitor import rank_in_words
+from hpcmtl.results.event_format import to_fields
+from hpcmtl.results.events import (
+    ArtifactDamaged,
+    JobPaused,
+    LayerLate,
+    LayerOver,
+    LayerRestarted,
+    LayerStarted,
+    RankHung,
+    RankLost,
+    RankSilence,
+    TaskEnded,
+    TaskRetried,
+    WorldShrunk,
+)
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.sinks.terminal import open_progress
 
@@ -18,6 +33,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.health.heartbeat import Heartbeat
     from hpcmtl.pipeline.run.status_file import StatusFile
+    from hpcmtl.results.events import RunEvent
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.sinks.terminal import Mode, StepProgress
 
@@ -46,35 +62,29 @@ class RunObserver:
         if self._status is not None:
             self._status.close()
 
-    def record(self, event: str, **fields: Any) -> None:
+    def record(self, event: RunEvent) -> None:
         """See `Observer`."""
-        self._ledger.append(event, **fields)
+        self._ledger.append(event)
         if self._status is not None:
-            self._status.take(event, fields)
-        if event == "layer_started":
-            self._display.layer_started(fields["task"], fields["layer"], fields["layers"], fields["ranks"])
-        elif event in {"layer_ended", "layer_stopped", "layer_restarted"}:
-            self._display.layer_ended(fields["task"])
-        elif event == "layer_late":
-            _log.warning(
-                "task %s, layer %d: no word for long from ranks %s; is one of them stuck?",
-                fields["task"],
-                fields["layer"],
-                ", ".join(map(str, fields["silent_ranks"])),
-            )
-        elif event == "job_waits":
-            _log.warning("only paused tasks are left (%s); see `hpcmtl unpause`", ", ".join(fields["tasks"]))
-        elif event == "task_retried":
-            _log.warning(
-                "task %s failed in layer %d (%s): try %d of %d follows in %g s",
-                *(fields[key] for key in ("task", "layer", "message", "retry", "retries", "wait")),
-            )
-        elif event == "artifact_damaged":
-            _log.warning("%s; its last layer runs again for %s", fields["message"], fields["consumer"])
-        elif event in _OF_RANKS:
-            _log.warning("%s", rank_in_words(event, fields))
-        elif event == "task_ended":
-            self._display.task_ended(fields["task"], fields["status"], fields["message"])
+            self._status.take(event.name, to_fields(event))
+        if isinstance(event, LayerStarted):
+            self._display.layer_started(event.task, event.layer, event.layers, event.ranks)
+        elif isinstance(event, LayerOver | LayerRestarted):
+            self._display.layer_ended(event.task)
+        elif isinstance(event, TaskEnded):
+            self._display.task_ended(event.task, event.status, event.message)
+        elif isinstance(event, LayerLate):
+            text = "task %s, layer %d: no word for long from ranks %s; is one of them stuck?"
+            _log.warning(text, event.task, event.layer, ", ".join(map(str, event.silent_ranks)))
+        elif isinstance(event, JobPaused):
+            _log.warning("only paused tasks are left (%s); see `hpcmtl unpause`", ", ".join(event.tasks))
+        elif isinstance(event, TaskRetried):
+            text = "task %s failed in layer %d (%s): try %d of %d follows in %g s"
+            _log.warning(text, event.task, event.layer, event.message, event.retry, event.retries, event.wait)
+        elif isinstance(event, ArtifactDamaged):
+            _log.warning("%s; its last layer runs again for %s", event.message, event.consumer)
+        elif isinstance(event, RankSilence | RankHung | RankLost | WorldShrunk):
+            _log.warning("%s", rank_in_words(event))
 
     def progressed(self, progress: StepProgress) -> None:
         """See `Observer`."""
@@ -86,6 +96,3 @@ class RunObserver:
         """See `Listener`."""
         if self._status is not None:
             self._status.heard(beats)
-
-
-_OF_RANKS = frozenset({"rank_suspect", "rank_back", "rank_hung", "rank_lost", "world_shrunk"})

@@ -81,7 +81,7 @@ def run_rank(world: Communicator, runtime: RankRuntime) -> None:
                 peer_transfer=runtime.peer_transfer,
                 owners=channels.owners,
                 states=states,
-                note=channels.note,
+                record=channels.record,
             )
             return SESSIONS[job.prepared.job.tasks[command.task].kind](context)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError
+from hpcmtl.results.events import AttemptConcluded
 from hpcmtl.results.ledger import Ledger, read
 from hpcmtl.results.outcome.record import read_record
 from hpcmtl.results.status.status import read_status
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.results.rundir.directory import RunDirectory
 
-FILE, EVENT = "attempts.jsonl", "attempt_concluded"
+FILE = "attempts.jsonl"
 _ENDED = frozenset({"complete", "failed", "cancelled", "skipped"})
 _NAMED = 3  # tasks that a line about the next attempt names
 
@@ -106,7 +107,7 @@ def stuck(run: RunDirectory, attempt: str) -> tuple[bool, bool]:
 def conclude_attempt(run: Path, **fields: Any) -> None:
     """Write down a conclusion; of several for one attempt the last counts."""
     with closing(Ledger(run / FILE)) as log:
-        log.append(EVENT, **fields)
+        log.append(AttemptConcluded(**fields))
 
 
 def conclusions(run: Path) -> list[Conclusion]:
@@ -115,7 +116,7 @@ def conclusions(run: Path) -> list[Conclusion]:
         return []
     found: dict[str, Conclusion] = {}
     for event in read(run / FILE):
-        if event["event"] != EVENT:
+        if event["event"] != AttemptConcluded.name:
             continue
         found[event["attempt"]] = Conclusion(
             attempt=str(event["attempt"]),

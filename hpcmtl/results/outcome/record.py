@@ -33,7 +33,7 @@ def last_attempt(events: Iterable[Mapping[str, Any]]) -> AttemptRecord:
     attempt = AttemptRecord()
     for event in events:
         if event["event"] == "job_started":
-            attempt = AttemptRecord(int(event.get("attempt", attempt.number + 1)), str(event.get("attempt_id", "")))
+            attempt = AttemptRecord(int(event.get("attempt") or attempt.number + 1), str(event.get("attempt_id", "")))
         elif event["event"] == "request_accepted" and event.get("verb") == "cancel" and not event.get("task"):
             attempt = AttemptRecord(attempt.number, attempt.id, str(event.get("by", "somebody")))
     return attempt

@@ -133,17 +133,17 @@ class JobProgress:
             self.ended, self.status = at, str(fields["status"])
             for line in self.tasks.values():
                 line.status = "stopped" if line.status in OPEN else line.status
-        elif event == "stopping":
+        elif event == "job_stopping":
             self.status = "stopping"
-        elif event in {"rank_suspect", "rank_back", "rank_lost", "world_shrunk"}:
+        elif event in {"rank_suspected", "rank_recovered", "rank_lost", "world_shrunk"}:
             self._take_rank(event, fields)
-        elif "task" in fields:
+        elif fields.get("task") and event not in {"rank_hung", "request_accepted", "request_refused"}:
             self._take_task(self.tasks.setdefault(str(fields["task"]), TaskProgress()), event, fields, at)
 
     def _take_rank(self, event: str, fields: Mapping[str, Any]) -> None:
-        if event == "rank_suspect":
+        if event == "rank_suspected":
             self.suspects[int(fields["rank"])] = fields
-        elif event == "rank_back":
+        elif event == "rank_recovered":
             self.suspects.pop(int(fields["rank"]), None)
         elif event == "rank_lost":
             self.lost.append(fields)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import share
+from hpcmtl.results.events import CheckpointDamaged, CheckpointWritten
 from hpcmtl.training.checkpointing.interval import best_interval
 from hpcmtl.training.session import checkpoints_of
 
@@ -137,7 +138,7 @@ class AsyncCheckpointer:
         seconds = time.perf_counter() - started
         self.cost = held + seconds
         size = path.stat().st_size
-        context.note("checkpoint_written", task=context.task, step=step, seconds=seconds, held=held, bytes=size)
+        context.record(CheckpointWritten(task=context.task, step=step, seconds=seconds, held=held, bytes=size))
 
 
 def newest_state(context: SessionContext) -> Checkpoint | None:
@@ -175,7 +176,7 @@ def latest_checkpoint(context: SessionContext) -> Checkpoint | None:
             except DamagedFileError as error:
                 path.rename(path.with_suffix(".damaged"))
                 _log.warning("task %s: a checkpoint is passed over: %s", context.task, error)
-                context.note("checkpoint_damaged", task=context.task, file=path.name, message=str(error))
+                context.record(CheckpointDamaged(task=context.task, file=path.name, message=str(error)))
         return {}, None
 
     arrays, facts = share(context.group, read)

@@ -14,6 +14,7 @@ from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import PARAMETERS, seal
 from hpcmtl.jobfile.network import network_of, objectives_of, parameter_mappings
 from hpcmtl.jobfile.schema import Joint, Train
+from hpcmtl.results.events import LearningRateChanged
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.artifacts.inputs import Inputs, every_row
@@ -23,7 +24,6 @@ from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
 from hpcmtl.training.evaluation.validation import validation
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, LossTotals, StepRange, StepsResult, run_steps
-from hpcmtl.training.orders import RateTaken
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
@@ -199,7 +199,8 @@ class TrainSession:
         if base != self._schedule.base_learning_rate:
             self._schedule = schedules.rebased(self._schedule, base)
             if self._context.group.rank == 0:
-                orders.taken(RateTaken(self._context.task, orders.layer, step, base))
+                task, layer = self._context.task, orders.layer
+                orders.record(LearningRateChanged(task=task, layer=layer, step=step, learning_rate=base))
         return self._schedule
 
     def _train(self, layer: int, first: int, orders: LayerOrders) -> StepsResult:

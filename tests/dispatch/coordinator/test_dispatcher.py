@@ -254,7 +254,9 @@ def test_a_second_signal_says_nothing_new():
 
     assert [order.ranks for order in first] == [range(2)]
     assert second == []
-    assert [fields for event, fields in simulation.events if event == "stopping"] == [{"reason": "rank 1 got SIGTERM"}]
+    assert [fields for event, fields in simulation.events if event == "job_stopping"] == [
+        {"reason": "rank 1 got SIGTERM"}
+    ]
 
 
 def test_progress_goes_to_the_observer_and_changes_nothing():
@@ -282,7 +284,7 @@ def test_a_silent_layer_is_named_once():
 
     assert early == []
     assert [fields for event, fields in simulation.events if event == "layer_late"] == [
-        {"task": "a", "layer": 0, "silent_ranks": [0, 2]}
+        {"task": "a", "layer": 0, "silent_ranks": (0, 2)}
     ]
 
 

@@ -9,6 +9,7 @@ from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.communicators.polling import next_message
 from hpcmtl.dispatch.health.heartbeat import Heartbeat, Heartbeats, HeartbeatSender
 from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, RunLayer
+from hpcmtl.results.event_format import to_fields
 from hpcmtl.results.sinks.terminal import StepProgress
 
 BEAT = 0.05
@@ -20,9 +21,9 @@ class Ear:
     def __init__(self):
         self.beats, self.events = [], []
 
-    def record(self, event, **fields):
+    def record(self, event):
         """See `Listener`."""
-        self.events.append((event, fields))
+        self.events.append((event.name, to_fields(event)))
 
     def heard(self, beats):
         """See `Listener`."""
@@ -120,7 +121,7 @@ def test_a_rank_that_sleeps_is_suspect_and_comes_back():
 
     (silent, silence), (back, _) = run_ranks(2, run)[0].events
 
-    assert (silent, back) == ("rank_suspect", "rank_back")
+    assert (silent, back) == ("rank_suspected", "rank_recovered")
     assert silence["seconds"] >= 6 * BEAT - 0.1
     assert (silence["rank"], silence["task"], silence["layer"], silence["step"]) == (1, "t", 3, 7)
 

@@ -29,10 +29,7 @@ def standby_monitor(hosts, beat):
     """Rank 1 of such a world, which has heard of rank 0 once; with what it says."""
     events = []
 
-    def record(event, **fields):
-        events.append((event, fields))
-
-    monitor = HealthMonitor(SimpleNamespace(rank=1, size=len(hosts)), hosts, (BEAT, LIMIT), record, 0.0)
+    monitor = HealthMonitor(SimpleNamespace(rank=1, size=len(hosts)), hosts, (BEAT, LIMIT), events.append, 0.0)
     monitor.heard([beat], 0.0)
     return monitor, events
 
@@ -59,15 +56,15 @@ def test_rank_0_hangs(process):
     kinds = []
     for tenths in range(100):
         monitor.look(tenths / 10)
-        kinds.append([kind for kind, _ in events])
-    hung = events[1][1]
+        kinds.append([event.name for event in events])
+    hung = events[1]
 
     assert process.wait(10) == -signal.SIGKILL
     assert kinds[59] == []
-    assert kinds[75] == ["rank_suspect"]
-    assert kinds[-1] == ["rank_suspect", "rank_hung"]
-    assert (hung["rank"], hung["killer"], hung["doing"]) == (0, 1, "task t, layer 3, step 7")
-    assert rank_in_words("rank_hung", hung) == "rank 0 on a hangs: no beat for 8 s; taken for dead, at " + hung["doing"]
+    assert kinds[75] == ["rank_suspected"]
+    assert kinds[-1] == ["rank_suspected", "rank_hung"]
+    assert (hung.rank, hung.fenced_by, hung.doing) == (0, 1, "task t, layer 3, step 7")
+    assert rank_in_words(hung) == "rank 0 on a hangs: no beat for 8 s; taken for dead, at " + hung.doing
 
 
 def test_rank_0_is_alone_on_its_node(process):
@@ -76,7 +73,7 @@ def test_rank_0_is_alone_on_its_node(process):
     monitor, events = standby_monitor(["a", "b"], beat)
     watch(monitor, 0, 600)
 
-    assert [kind for kind, _ in events] == ["rank_suspect"]
+    assert [event.name for event in events] == ["rank_suspected"]
     assert process.poll() is None
 
 
@@ -87,11 +84,11 @@ def test_a_rank_that_waits_for_its_file_system_is_spared(process, monkeypatch):
     beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
     monitor, events = standby_monitor(["a", "a"], beat)
     watch(monitor, 0, 600)
-    before = [kind for kind, _ in events], process.poll()
+    before = [event.name for event in events], process.poll()
     waits[0] = False
     watch(monitor, 600, 610)
 
-    assert before == (["rank_suspect"], None)
+    assert before == (["rank_suspected"], None)
     assert process.wait(10) == -signal.SIGKILL
 
 
@@ -103,5 +100,5 @@ def test_a_slow_rank_0_is_left_alone(process):
     monitor.heard([beat], 7.0)
     watch(monitor, 71, 140)
 
-    assert [kind for kind, _ in events] == ["rank_suspect", "rank_back", "rank_suspect"]
+    assert [event.name for event in events] == ["rank_suspected", "rank_recovered", "rank_suspected"]
     assert process.poll() is None

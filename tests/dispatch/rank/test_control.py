@@ -121,8 +121,8 @@ def test_an_error_between_layers_ends_the_run():
     """What raises outside any layer, here in the observer on the dispatcher's thread, leaves nobody waiting."""
     job = Job(graph_of({"a": (3, 2)}), 2, nothing)
 
-    def record(event, **fields):
-        if event == "layer_ended":
+    def record(event):
+        if event.name == "layer_ended":
             raise OSError(28, "No space left on device")
 
     job.record = record
@@ -151,7 +151,9 @@ def test_a_signal_on_any_rank_stops_all(rank):
     statuses = job.run()
 
     assert statuses == {"short": "complete", "long": None, "after": None}
-    assert [fields for event, fields in job.events if event == "stopping"] == [{"reason": f"rank {rank} got SIGTERM"}]
+    assert [fields for event, fields in job.events if event == "job_stopping"] == [
+        {"reason": f"rank {rank} got SIGTERM"}
+    ]
     assert [fields["layer"] for event, fields in job.events if event == "layer_stopped"] == [0]
     assert sorted(job.closed) == [("long", 0), ("long", 1), ("long", 2), ("short", 0), ("short", 1), ("short", 2)]
 

@@ -195,13 +195,13 @@ def test_a_pause_gives_the_ranks_away():
     for number in (0, 1, 0, 1):
         simulation.end_layer(number)
     held = [rank.held for rank in simulation.ranks]
-    waiting = [told["tasks"] for event, told in simulation.events if event == "job_waits"]
+    waiting = [told["tasks"] for event, told in simulation.events if event == "job_paused"]
 
     assert first.accepted
     assert orders == [StopLayer()]
     assert (again.accepted, again.message, none) == (False, "task a is paused already", [])
     assert simulation.statuses() == {"a": None, "b": "complete"}
-    assert waiting == [["a"]]
+    assert waiting == [("a",)]
     assert held == [None, None]
     assert said(simulation, "unpause", "a")[0].accepted
     assert set(simulation.run().statuses().values()) == {"complete"}
@@ -229,7 +229,9 @@ def test_a_whole_job_is_cancelled():
     simulation.run()
 
     assert answer.accepted
-    assert [told["reason"] for event, told in simulation.events if event == "stopping"] == ["me@here cancelled the job"]
+    assert [told["reason"] for event, told in simulation.events if event == "job_stopping"] == [
+        "me@here cancelled the job"
+    ]
     assert (refused.accepted, "stopping" in refused.message or "ended" in refused.message) == (False, True)
     assert set(simulation.statuses().values()) <= {None, "complete"}
     assert simulation.dispatcher.ended

@@ -28,15 +28,15 @@ def test_nothing_begins_that_would_be_lost(case, policy, seed, data):
     begun = []
 
     class Watched(Simulation):
-        def record(self, event, **fields):
-            super().record(event, **fields)
-            if event == "layer_started":
-                outcomes = self.dispatcher.tasks[fields["task"]].outcomes
-                before = [outcome.seconds for ranks, outcome in outcomes[-1:] if ranks >= fields["ranks"]]
-                begun.append((fields["task"], self.now, sum(before)))
+        def record(self, event):
+            super().record(event)
+            if event.name == "layer_started":
+                outcomes = self.dispatcher.tasks[event.task].outcomes
+                before = [outcome.seconds for ranks, outcome in outcomes[-1:] if ranks >= event.ranks]
+                begun.append((event.task, self.now, sum(before)))
 
     simulation = Watched((with_kinds(graph, kinds), ranks), policy, random.Random(seed), seconds_left=limit.end).run()
-    reasons = [fields["reason"] for event, fields in simulation.events if event == "stopping"]
+    reasons = [fields["reason"] for event, fields in simulation.events if event == "job_stopping"]
 
     for task, at, seconds in begun:
         assert at < limit.stop_at
@@ -56,7 +56,7 @@ def test_what_fits_goes_first():
     tasks = simulation.dispatcher.tasks
     tasks["long"].plan = replace(tasks["long"].plan, start=0.0, end=95.0)
     simulation.run()
-    reasons = [fields["reason"] for event, fields in simulation.events if event == "stopping"]
+    reasons = [fields["reason"] for event, fields in simulation.events if event == "job_stopping"]
 
     assert simulation.statuses() == {"long": None, "short": "complete", "after": None}
     assert len(reasons) == 1

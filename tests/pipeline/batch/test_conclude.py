@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from events import event
 from fake_slurm import FakeSlurm
 
 from hpcmtl.errors import InputError
@@ -36,10 +37,10 @@ class Run:
     def attempt(self, attempt, status=None, layers=0, first=0):
         """An attempt that ends some layers of `digit`, and leaves a record if it has a status."""
         ledger = Ledger(self.path / "events.jsonl")
-        ledger.append("job_started", job="family", ranks=2, attempt_id=attempt)
+        ledger.append(event("job_started", job="family", ranks=2, attempt_id=attempt))
         for layer in range(first, first + layers):
-            ledger.append("layer_started", task="digit", layer=layer, layers=4, first_rank=0, ranks=1)
-            ledger.append("layer_ended", task="digit", layer=layer)
+            ledger.append(event("layer_started", task="digit", layer=layer, layers=4, first_rank=0, ranks=1))
+            ledger.append(event("layer_ended", task="digit", layer=layer, ranks=1))
         ledger.close()
         if status is not None:
             (self.path / "results.json").write_text(json.dumps({"status": status, "attempt_id": attempt}))

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import yaml
+from events import event
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.pipeline.live.ask import ask, check
@@ -19,7 +20,7 @@ def run(tmp_path):
     tasks = {"digit": {"kind": "train"}, "tally": {"kind": "python"}, "over": {"kind": "train"}}
     run.job_file.write_text(yaml.safe_dump({"tasks": tasks}))
     with Ledger(run.ledger_file) as ledger:
-        ledger.append("task_ended", task="over", status="complete", message="")
+        ledger.append(event("task_ended", task="over", status="complete", message=""))
     return run
 
 
@@ -51,8 +52,8 @@ def test_a_run_that_is_over_is_not_asked(run):
 def test_the_record_of_an_earlier_attempt_ends_nothing(run):
     """While a later attempt runs its tasks can be changed, also those that had failed in the one before."""
     with Ledger(run.ledger_file) as ledger:
-        ledger.append("task_ended", task="tally", status="failed", message="boom")
-        ledger.append("job_started", job="job", ranks=1, policy="variable", attempt=2, attempt_id="16.1")
+        ledger.append(event("task_ended", task="tally", status="failed", message="boom"))
+        ledger.append(event("job_started", job="job", ranks=1, policy="variable", attempt=2, attempt_id="16.1"))
     run.results_file.write_text('{"status": "stopped", "attempt": 1, "attempt_id": "16.0"}')
     check(run, new_request("pause", "digit"))
     check(run, new_request("pause", "tally"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from events import event
 
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.work import Work
@@ -36,11 +38,11 @@ def run(tmp_path: Path) -> RunDirectory:
     return directory
 
 
-def note(run: RunDirectory, task: str, block: range, outcome: LayerOutcome, event: str = "layer_ended") -> None:
+def note(run: RunDirectory, task: str, block: range, outcome: LayerOutcome) -> None:
     """Let a layer run, as the dispatcher notes it."""
     with Ledger(run.ledger_file) as ledger:
-        ledger.append("layer_started", task=task, layer=0, layers=2, first_rank=block.start, ranks=len(block))
-        ledger.append(event, task=task, layer=0, ranks=len(block), **{**outcome.to_event(), "seconds": 2.5})
+        ledger.append(event("layer_started", task=task, layer=0, layers=2, first_rank=block.start, ranks=len(block)))
+        ledger.append(replace(outcome.to_event(task, 0, len(block)), seconds=2.5))
 
 
 def test_layers_that_ended_are_measurements(run: RunDirectory) -> None:
@@ -57,7 +59,7 @@ def test_layers_that_ended_are_measurements(run: RunDirectory) -> None:
 
 def test_layers_without_steps_or_end_are_none(run: RunDirectory) -> None:
     """A layer that was stopped, or had nothing to do, says nothing of a step."""
-    note(run, "a", range(2), LayerOutcome(20, 32, 0.1, 2.2, stopped=True), "layer_stopped")
+    note(run, "a", range(2), LayerOutcome(20, 32, 0.1, 2.2, stopped=True))
     note(run, "b", range(2), LayerOutcome(0, 0, 0.0, 0.1))
 
     assert measurements_of(run.path) == ()

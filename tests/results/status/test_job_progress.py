@@ -62,11 +62,11 @@ def test_late_word_is_passed_over():
 def test_what_went_wrong():
     """Retries, failures and silent ranks are there with their reasons; what was open when the job ended has stopped."""
     retried = {"task": "a", "layer": 0, "retry": 1, "retries": 2, "message": "boom", "wait": 1.0}
-    trouble = board((1.0, "task_retried", retried), (2.0, "rank_suspect", {"rank": 3, "seconds": 30.0}))
+    trouble = board((1.0, "task_retried", retried), (2.0, "rank_suspected", {"rank": 3, "seconds": 30.0}))
     assert (trouble.tasks["a"].status, trouble.tasks["a"].message) == ("waiting", "try 1 of 2 after: boom")
     assert set(trouble.suspects) == {3}
 
-    trouble.take("rank_back", {"rank": 3, "seconds": 40.0}, 3.0)
+    trouble.take("rank_recovered", {"rank": 3, "seconds": 40.0}, 3.0)
     trouble.take("task_ended", {"task": "a", "status": "failed", "message": "boom"}, 4.0)
     trouble.take("job_ended", {"status": "failed", "seconds": 5.0}, 5.0)
 
@@ -80,7 +80,7 @@ def test_another_attempt():
     made = board(
         layer(1.0, "layer_started"),
         layer(9.0, "layer_ended"),
-        (10.0, "rank_suspect", {"rank": 1}),
+        (10.0, "rank_suspected", {"rank": 1}),
         (11.0, "task_ended", {"task": "b", "status": "failed", "message": "boom"}),
         (12.0, "job_ended", {"status": "failed"}),
         (100.0, "job_started", {"job": "j", "ranks": 2, "attempt": 2, "attempt_id": ""}),

@@ -4,6 +4,7 @@ import io
 from datetime import datetime, timezone
 
 import pytest
+from events import event
 from plans import SMALL_PLAN
 from rich.console import Console
 
@@ -55,10 +56,10 @@ def run(tmp_path, clock):
     return directory
 
 
-def note(directory, clock, event, **fields):
+def note(directory, clock, name, **fields):
     """Add an event to the ledger."""
     with Ledger(directory.ledger_file, clock) as ledger:
-        ledger.append(event, **fields)
+        ledger.append(event(name, **fields))
 
 
 def shown(status, width=80):
@@ -135,7 +136,7 @@ def test_an_ended_run(run, clock):
 
 def test_a_suspect_rank_is_shown(run, clock):
     """With what it was at."""
-    note(run, clock, "rank_suspect", rank=2, seconds=31.0, task="a", layer=0, step=40)
+    note(run, clock, "rank_suspected", rank=2, seconds=31.0, task="a", layer=0, step=40)
 
     assert "rank 2 is suspect: it stopped beating, at task a, layer 0" in shown(read_status(run.path, START + 12))
 

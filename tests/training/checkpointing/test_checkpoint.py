@@ -18,9 +18,9 @@ from hpcmtl.training.checkpointing.checkpoint import KEPT, AsyncCheckpointer, Ch
 
 def context_of(tmp_path, group, noted=None, **settings):
     """What a session gives to its checkpointing."""
-    note = lambda event, **facts: noted.append((event, facts)) if noted is not None else None  # noqa: E731
+    record = lambda event: noted.append(event) if noted is not None else None  # noqa: E731
     job = SimpleNamespace(checkpoints=Checkpoints(**settings))
-    return SimpleNamespace(job=job, task="digit", directory=RunDirectory(tmp_path), group=group, note=note)
+    return SimpleNamespace(job=job, task="digit", directory=RunDirectory(tmp_path), group=group, record=record)
 
 
 def saved(step):
@@ -45,7 +45,7 @@ def test_the_newest_are_kept(tmp_path):
     assert [file.name for file in files] == ["step-0000000020.h5", "step-0000000030.h5"]
     assert len(files) == KEPT
     assert [read_sealed(file)[1]["step"] for file in files] == [20, 30]
-    assert [facts["step"] for event, facts in noted if event == "checkpoint_written"] == [10, 20, 30]
+    assert [event.step for event in noted if event.name == "checkpoint_written"] == [10, 20, 30]
 
 
 def test_one_is_due_after_the_interval(tmp_path, monkeypatch):

@@ -13,8 +13,9 @@ from hpcmtl.data.hdf5 import split_indices
 from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.exchange.store import read_sealed
+from hpcmtl.results.events import LearningRateChanged
 from hpcmtl.training.evaluation.metrics import compute
-from hpcmtl.training.orders import LayerOrders, Rate, RateTaken
+from hpcmtl.training.orders import LayerOrders, Rate
 
 ADAM = {"name": "adam"}
 MOMENTUM = {"name": "sgd", "options": {"momentum": 0.9}}
@@ -146,7 +147,7 @@ def test_another_rate_on_any_number_of_ranks(bench, task):
     found, told = [], []
     for ranks, layers in ((1, [[0, 1]]), (2, [[0, 1]]), (2, [[0], [1]])):
         done = bench({"digit": task()}, layers=2)
-        orders = LayerOrders(0, taken=told.append)
+        orders = LayerOrders(0, record=told.append)
         orders.order(Rate(1, 0.1))  # heard of after the layer has begun: taken when the group meets first
         done.run("digit", ranks, layers[0], orders=lambda orders=orders: orders)
         for more in layers[1:]:
@@ -155,7 +156,7 @@ def test_another_rate_on_any_number_of_ranks(bench, task):
     plain = bench({"digit": task()})
     plain.run("digit", 2)
 
-    assert told == [RateTaken("digit", 0, 1, 0.1)] * 3
+    assert told == [LearningRateChanged(task="digit", layer=0, step=1, learning_rate=0.1)] * 3
     assert same_bits(found[1], found[2])
     for name, array in found[0].items():
         assert np.allclose(array, found[1][name], rtol=1e-4, atol=1e-5)
@@ -338,8 +339,8 @@ def test_the_first_layer_has_checkpoints_inside(bench, task, monkeypatch):
     monkeypatch.setattr("hpcmtl.training.loop.SECONDS_BETWEEN_AGREEMENTS", 0)
     noted = []
     done = bench({"digit": task()}, checkpoints={"interval": 1e-6})
-    done.run("digit", 2, note=lambda event, **facts: noted.append((event, facts["step"])))
-    steps = [step for event, step in noted if event == "checkpoint_written"]
+    done.run("digit", 2, record=noted.append)
+    steps = [event.step for event in noted if event.name == "checkpoint_written"]
 
     assert steps[-1] == 20
     assert steps[0] < 10, steps

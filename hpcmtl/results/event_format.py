@@ -1,0 +1,80 @@
+"""Events as JSON objects: one line of a ledger each; older formats are upgraded when they are read."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.results.events import RunEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import TypeAdapter
+
+FIRST_FORMAT = 1
+"""Format of a ledger whose `JobStarted` has no `format`."""
+
+_RENAMED_EVENTS = {
+    "rank_suspect": "rank_suspected",
+    "rank_back": "rank_recovered",
+    "rate_taken": "learning_rate_changed",
+    "stopping": "job_stopping",
+    "job_waits": "job_paused",
+}
+_RENAMED_FIELDS = {"rank_hung": {"killer": "fenced_by"}}
+
+
+def to_fields(event: RunEvent) -> dict[str, Any]:
+    """Returns the fields of an event by name, as the ledger writes them."""
+    return {name: getattr(event, name) for name in _field_names(event.name)}
+
+
+def from_fields(name: str, values: Mapping[str, Any]) -> RunEvent | None:
+    """Returns the event with a name and fields that came from JSON; None for a name that this version does not know.
+
+    Fields that the event does not have are ignored: a newer version may have written them.
+
+    Raises:
+        ValueError: a field is missing, or has a value of another type.
+    """
+    if name not in _known():
+        return None
+    event: RunEvent = _adapter(name).validate_python(values)
+    return event
+
+
+def upgrade(name: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns the name and the fields that an event of format 1 has in the present format."""
+    if name in {"layer_ended", "layer_stopped"}:
+        known = _field_names(name)
+        facts = {key: value for key, value in values.items() if key not in known}
+        return name, {**{key: value for key, value in values.items() if key in known}, "facts": facts}
+    renamed = _RENAMED_FIELDS.get(name, {})
+    return _RENAMED_EVENTS.get(name, name), {renamed.get(key, key): value for key, value in values.items()}
+
+
+@cache
+def _known() -> dict[str, type[Any]]:
+    """Returns all events by name; a class with subclasses is only their base."""
+    found: dict[str, type[Any]] = {}
+    waiting: list[type[RunEvent]] = [RunEvent]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if not kind.__subclasses__():
+            found[kind.name] = kind
+    return found
+
+
+@cache
+def _field_names(name: str) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(_known()[name]))
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # here: writers of events need no validation
+
+    return TypeAdapter(_known()[name])
