@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+ROOMS = re.findall(r"^\| `([\w/]+/)` \|", PAGE, re.MULTILINE)
+
+
+def test_every_room_has_a_row() -> None:
+    """The table of rooms names every package of hpcmtl that holds modules, and no other."""
+    packages = {f"{path.parent.relative_to(ROOT / 'hpcmtl')}/" for path in (ROOT / "hpcmtl").rglob("*/*.py")}
+    documented = {*ROOMS, "training/gluon/engines/"}
+
+    assert documented == {package for package in packages if package != "./"}
+
+
+def test_every_module_that_is_named_exists() -> None:
+    """A path to a module leads to a file of the package."""
+    named = re.findall(r"`([\w/]+\.py)`", PAGE)
+
+    assert [path for path in named if not (ROOT / "hpcmtl" / path).exists()] == []
