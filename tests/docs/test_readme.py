@@ -1,4 +1,4 @@
-"""Every command of the README is run: here, or by the step that is named here."""
+"""Runs every command and the Python example of the README; a command that is run elsewhere is named with the place."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ COMMANDS = [
     for line in block.splitlines()
     if line and not line.startswith("#")
 ]
+
+(PYTHON_BLOCK,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 LIGHT = [command for command in COMMANDS if re.match(r"hpcmtl (validate|plan|schema|submit)\b", command)]
 RUNS = [command for command in COMMANDS if "hpcmtl run" in command and "srun" not in command]
@@ -72,3 +74,22 @@ def test_runs_complete(command: str, tmp_path: Path) -> None:
 
     assert result.returncode == 0, result.stderr
     assert "6 of 6 tasks complete" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    """The Python block works as it stands in a folder that has what the Start block leaves: the data."""
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    result = subprocess.run(
+        [sys.executable, "-c", PYTHON_BLOCK],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "complete"
+    assert [path.name for path in (tmp_path / "runs").glob("one-*/results.json")] == ["results.json"]
