@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.dispatch.scheduling.rolling_horizon import NEXT
-from hpcmtl.layerplan.solve.packing import Past, Schedule, pack_next, replay
+from hpcmtl.layerplan.solve.packing import FixedPart, Schedule, pack_next, replay
 from hpcmtl.layerplan.solve.replan import keep, replan
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LATE = 1.01  # a task that is late is expected to end at so many times the present
 
 
-def realised(problem: PlanningProblem, plan: Schedule, factors: Floats, past: Past | None = None) -> Schedule:
+def realised(problem: PlanningProblem, plan: Schedule, factors: Floats, past: FixedPart | None = None) -> Schedule:
     """What a plan becomes if every rank keeps to the plan's order, and tasks take `factors` (n,) times as long."""
     return replay(problem, plan, problem.at(plan.columns)[0] * factors, past)
 
@@ -34,7 +34,7 @@ def with_noise(problem: PlanningProblem, plan: Schedule, factors: Floats, bound:
     now = 0.0
     while not started.all():
         running = Schedule(columns, start, np.where(end <= now, end, np.maximum(expected, now * LATE)), first_rank)
-        packed = pack_next(problem, columns, bound, Past(now, started, running), most=NEXT)
+        packed = pack_next(problem, columns, bound, FixedPart(now, started, running), most=NEXT)
         begin = ~started & (packed.start <= now)
         columns[begin], first_rank[begin] = packed.columns[begin], packed.first_rank[begin]
         seconds = problem.at(columns)[0][begin]
@@ -51,4 +51,4 @@ def after_loss(problem: PlanningProblem, plan: Schedule, moment: float, gone: Bo
     hit = np.array([gone[first : first + width].any() for first, width in zip(plan.first_rank, widths, strict=True)])
     started &= ~(hit & (plan.end > moment))
     after = replace(problem, rules=replace(problem.rules, lost=gone))
-    return (replan if anew else keep)(after, plan, Past(moment, started, plan))
+    return (replan if anew else keep)(after, plan, FixedPart(moment, started, plan))

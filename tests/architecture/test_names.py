@@ -37,7 +37,6 @@ mould crowd crowding ruled stepform Belief coarse stretched
 Switchboard
 """
 RETIRED = frozenset(RETIRED_TEXT.split())
-ELSEWHERE = {"Arrays", "Bools"}  # being given one home
 
 
 def module_body(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -81,7 +80,7 @@ def test_a_type_name_has_one_meaning() -> None:
         for name in defined_types(path):
             places[name].append(str(path.relative_to(ROOT)))
 
-    assert {name: found for name, found in places.items() if len(found) > 1 and name not in ELSEWHERE} == {}
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("folder", ["hpcmtl", "tests"])
