@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from planning.baselines import BASELINES, LP_TASKS, topc24
 from planning.instances import MODELS, Instance, from_arrays, large, published, published_bound, shapes, speedups
-from planning.simulate import after_loss, realised, with_noise
+from planning.simulate import realised, with_noise
 from rich.console import Console
 from rich.table import Table
 
@@ -215,7 +215,7 @@ def independent(quick: bool) -> list[Row]:
 
 
 def noise(quick: bool) -> list[Row]:
-    """Times that vary (lognormal, sigma), over the bound of what they turned out to be; and a quarter of ranks lost.
+    """Times that vary (lognormal, sigma), over the bound for the actual times.
 
     The bound knows all times beforehand. `own widths` is over the longest way and the area of the widths that were
     chosen, which is what any order of the same groups would have to take.
@@ -235,11 +235,7 @@ def noise(quick: bool) -> list[Row]:
             row[f"{sigma}: packed at every end"] = really.makespan / least
             seconds, widths = problem.at(really.columns)
             row[f"{sigma}: own widths"] = really.makespan / bound_of_widths(problem, seconds * factors, widths)
-        gone = np.arange(ranks) < ranks // 4
-        kept, anew = (
-            after_loss(problem, plan, plan.makespan / 2, gone, anew=choice).makespan / bound for choice in (False, True)
-        )
-        rows.append(row | {"loss: old plan": kept, "loss: new plan": anew})
+        rows.append(row)
     return [*rows, {"model": "mean", **_averaged(rows)}]
 
 

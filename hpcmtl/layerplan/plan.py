@@ -1,4 +1,4 @@
-"""The layer plan: for each task its layers, ranks and turn, and how far from optimal the whole can be."""
+"""The layer plan: layers, ranks and turn of each task, and a bound on the distance from the optimum."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import itertools
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpcmtl.layerplan.model.family import Family
 from hpcmtl.layerplan.model.machine import ONE_NODE, Machine
-from hpcmtl.layerplan.model.speedup import Family
 from hpcmtl.layerplan.solve.bounds import gap
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Ranked(Protocol):
-    """What decides the turn of a task."""
+    """Has the properties that decide the turn of a task."""
 
     @property
     def job_priority(self) -> int:
-        """Priority of the job file."""
+        """Priority from the job file."""
 
     @property
     def priority(self) -> float:
@@ -27,7 +27,7 @@ class Ranked(Protocol):
 
     @property
     def layers(self) -> int:
-        """Number of layers."""
+        """Number of task layers."""
 
     @property
     def name(self) -> str:
@@ -35,33 +35,33 @@ class Ranked(Protocol):
 
 
 def dispatch_key(task: Ranked) -> tuple[int, float, int, str]:
-    """Sort key of tasks that are ready: the smallest goes first, in every plan and every run.
+    """Returns the sort key of ready tasks: the smallest goes first, in every plan and every run.
 
-    The job's own priority decides, then the bottom level (seconds of work that waits behind the task), then the number
-    of layers (the larger input first), then the name.
+    The order is: priority of the job file, bottom level (seconds of work that depend on the task), number of task
+    layers (the larger input first), name.
     """
     return (-task.job_priority, -task.priority, -task.layers, task.name)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
-    """One task of a plan.
+    """Holds one task of a plan.
 
     Attributes:
-        name: as in the job file.
+        name: name in the job file.
         kind: task kind.
-        layers: number of layers.
+        layers: number of task layers.
         width: number of ranks.
-        job_priority: priority of the job file.
+        job_priority: priority from the job file.
         priority: bottom level in seconds at the widths of the plan; higher goes first.
         order: position among all tasks by `dispatch_key`, from 0.
-        wave: which of the planned moments it starts at, from 0; with `LayerPlan.barrier` the barrier that it waits for.
-        start: planned, seconds from the start of the job.
-        end: planned, seconds from the start of the job.
-        late_end: of this plan if every task is as late as only one in ten is; what a time limit is compared with.
-        first_rank: the group is the ranks from here to `first_rank + width - 1`.
-        critical: whether a delay of it delays everything, ranks being plenty.
-        family: what predicts its times.
+        wave: index of the task's start among the distinct starts, from 0; with `LayerPlan.barrier`, of its barrier.
+        start: planned start, in seconds from the start of the job.
+        end: planned end, in seconds from the start of the job.
+        late_end: end of the task if every task takes its P90 time; it is compared with a time limit.
+        first_rank: first rank of the group, which ends at `first_rank + width - 1`.
+        critical: True if a delay of the task delays the whole job, given enough ranks.
+        family: key of the predictor of its times.
     """
 
     name: str
@@ -82,17 +82,17 @@ class PlannedTask:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """A valid plan, with a certified lower bound.
+    """Holds a valid plan with a certified lower bound.
 
     Attributes:
         policy: name of the policy that made it.
-        ranks: number of ranks it was made for.
+        ranks: number of ranks.
         makespan: predicted seconds from the first start to the last end.
-        lower_bound: seconds that no plan can be faster than, if the predicted times are right.
+        lower_bound: lower bound of the makespan of every plan in seconds, if the predicted times are right.
         utilisation: busy rank-seconds over ranks times makespan, from 0 to 1.
-        barrier: whether a wave starts only when the wave before has ended on all ranks.
+        barrier: True if a wave starts only after the previous wave has ended on all ranks.
         tasks: in topological order.
-        machine: what it was made for.
+        machine: the machine that the plan is for.
     """
 
     policy: str
@@ -106,14 +106,14 @@ class LayerPlan:
 
     @property
     def gap(self) -> float:
-        """See `bounds.gap`."""
+        """Relative distance from the lower bound; see `bounds.gap`."""
         return gap(self.makespan, self.lower_bound)
 
     def task(self, name: str) -> PlannedTask:
-        """One task by name.
+        """Returns one task by name.
 
         Raises:
-            KeyError: the plan has none of this name.
+            KeyError: the plan has no task of this name.
         """
         found = next((task for task in self.tasks if task.name == name), None)
         if found is None:
@@ -121,17 +121,17 @@ class LayerPlan:
         return found
 
     def waves(self) -> tuple[tuple[PlannedTask, ...], ...]:
-        """The tasks that the plan starts together, wave after wave; inside a wave in order of dispatch."""
+        """Returns the tasks grouped by planned start, wave after wave; within a wave in dispatch order."""
         ordered = sorted(self.tasks, key=lambda task: (task.wave, task.order))
         return tuple(tuple(wave) for _, wave in itertools.groupby(ordered, key=lambda task: task.wave))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `plan.json`; `gap` stands there for readers."""
+        """Returns plain values for `plan.json`; `gap` is included for readers."""
         return {**asdict(self), "gap": self.gap, "tasks": [asdict(task) for task in self.tasks]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
-        """The plan that `to_dict` was called on."""
+        """Returns the plan that `to_dict` was called on."""
         fields = {key: value for key, value in values.items() if key != "gap"}
         tasks = (PlannedTask(**{**task, "family": Family(*task["family"])}) for task in fields["tasks"])
         machine: dict[str, Any] = {

@@ -50,14 +50,14 @@ class RankRules:
         powers_of_two: whether it is a power of two.
         exclusive: whether no other task may run on its nodes.
         memory: bytes that each needs.
-        same_place: the task, needed by it, whose ranks it runs on; empty for none.
+        same_block: the task, needed by it, whose ranks it runs on; empty for none.
     """
 
     multiple_of: int = 1
     powers_of_two: bool = False
     exclusive: bool = False
     memory: int = 0
-    same_place: str = ""
+    same_block: str = ""
 
 
 @dataclass(frozen=True, slots=True)

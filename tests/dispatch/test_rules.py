@@ -39,7 +39,7 @@ class Watched(Simulation):
             for other in running:
                 alone = self.case[0].task(state.plan.name).rules.exclusive and other is not state
                 assert not (alone and self.nodes_of(state) & self.nodes_of(other)), f"{state} beside {other}"
-            leader = self.case[0].task(state.plan.name).rules.same_place
+            leader = self.case[0].task(state.plan.name).rules.same_block
             if leader:
                 assert state.running.block == self.dispatcher.tasks[leader].place
 
@@ -68,7 +68,7 @@ def particular(draw: Any) -> tuple[TaskGraph, int]:
             multiple_of=draw(st.sampled_from([1, sizes[task.name][1]])),
             powers_of_two=draw(st.booleans()),
             exclusive=draw(st.booleans()),
-            same_place=draw(st.sampled_from(["", *leaders])),
+            same_block=draw(st.sampled_from(["", *leaders])),
         )
     edges = [(edge.producer, edge.consumer) for edge in graph.edges]
     return graph_of(sizes, edges, rules=rules), draw(st.sampled_from([2, 4, 6]))
@@ -79,7 +79,7 @@ def particular(draw: Any) -> tuple[TaskGraph, int]:
 @given(particular(), st.integers(0, 2**32).map(random.Random))
 def test_rules_are_kept(policy: str, case: Any, chance: Any) -> None:
     """Multiples, nodes, exclusive tasks and shared places hold at every moment, and the job completes."""
-    if policy == "waves" and any(task.rules.same_place for task in case[0].tasks):
+    if policy == "waves" and any(task.rules.same_block for task in case[0].tasks):
         policy = "sequential"  # waves refuse shared places
 
     simulation = Watched(case, policy, chance).run()

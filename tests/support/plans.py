@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpcmtl.layerplan.model.speedup import Family
+from hpcmtl.layerplan.model.family import Family
 from hpcmtl.layerplan.plan import PlannedTask
 
 FAMILY = Family("train", 1000, 1000, 64, 32)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from hpcmtl.layerplan.problem.planning_problem import PlanningProblem, Rules
+from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+from hpcmtl.layerplan.problem.rules import PlacementRules
 from hpcmtl.taskgraph.levels import Levels
 
 
@@ -26,13 +27,13 @@ def problems(draw: Any) -> PlanningProblem:
     def sometimes(value: Any) -> Any:
         return value if draw(st.booleans()) else None
 
-    rules = Rules(
+    rules = PlacementRules(
         node=draw(st.integers(0, ranks)),
         exclusive=sometimes(random.random(count) < 1 / 2),
         memory=random.integers(0, 4, count).astype(np.float64),
         rank_memory=sometimes(random.integers(2, 5, ranks).astype(np.float64)),
         rank_speed=sometimes(random.choice([0.5, 1.0, 2.0], ranks)),
-        same_place=sometimes(leaders),
+        same_block=sometimes(leaders),
     )
     zeros = np.zeros(count, dtype=np.int64)
     priority, release = random.integers(-1, 2, count), random.choice([0.0, 3.0], count)

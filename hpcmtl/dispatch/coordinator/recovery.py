@@ -13,7 +13,7 @@ from hpcmtl.dispatch.membership.survivors import missed, renumber
 from hpcmtl.dispatch.protocol import Abandon, LayerFailed, StopRequest
 from hpcmtl.errors import InputError
 from hpcmtl.layerplan.model.speedup import Speedups
-from hpcmtl.layerplan.problem.placement import apply_constraints
+from hpcmtl.layerplan.problem.constraints import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.results.events import WorldShrunk
 from hpcmtl.taskgraph.graph import TaskGraph

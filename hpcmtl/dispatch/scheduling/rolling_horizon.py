@@ -17,8 +17,9 @@ import numpy as np
 
 from hpcmtl.dispatch.coordinator.state import held_back, ready
 from hpcmtl.dispatch.scheduling.stragglers import Stragglers
-from hpcmtl.layerplan.model.speedup import Measurement, Speedups, family_of
-from hpcmtl.layerplan.problem.placement import apply_constraints
+from hpcmtl.layerplan.model.family import family_of
+from hpcmtl.layerplan.model.speedup import Measurement, Speedups
+from hpcmtl.layerplan.problem.constraints import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.bounds import bound_of_widths
 from hpcmtl.layerplan.solve.packing import FixedPart, Schedule, pack_next
@@ -131,8 +132,8 @@ class RollingHorizonScheduler:
 
     def widen(self, state: TaskState, width: int, part: float) -> bool:
         """See `Scheduler`."""
-        i, same_place = self._graph.index[state.plan.name], self._problem.rules.same_place
-        if same_place is not None and (same_place[i] >= 0 or i in same_place):
+        i, same_block = self._graph.index[state.plan.name], self._problem.rules.same_block
+        if same_block is not None and (same_block[i] >= 0 or i in same_block):
             return False
         times, here = self._problem.times[i], int(np.searchsorted(self._problem.widths, width))
         if here >= len(times) or not np.isfinite(times[here]):  # a width of other days: when there were more ranks
@@ -194,11 +195,11 @@ class RollingHorizonScheduler:
 
     def _pinned(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
         """Pin the tasks that share the block of another one which has ended, or is in its last layer, to that block."""
-        if self._problem.rules.same_place is None:
+        if self._problem.rules.same_block is None:
             return rest
         times, pinned = rest.times.copy(), np.full(len(left), -1)
         for k, i in enumerate(left.tolist()):
-            leader = int(self._problem.rules.same_place[i])
+            leader = int(self._problem.rules.same_block[i])
             block = states[leader].place if leader >= 0 and leader not in left else None
             column = int(np.searchsorted(rest.widths, len(block))) if block is not None else 0
             if block is not None and np.isfinite(times[k, column]):

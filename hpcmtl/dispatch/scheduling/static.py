@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.dispatch.coordinator.state import held_back, ready
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.plan import dispatch_key
+from hpcmtl.layerplan.problem.constraints import apply_constraints
 from hpcmtl.layerplan.problem.occupancy import runs
-from hpcmtl.layerplan.problem.placement import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class StaticScheduler:
         for state in sorted(waiting, key=lambda state: (-state.priority_class, dispatch_key(state.plan))):
             if state.priority_class < barred:
                 return
-            leader = self._graph.task(state.plan.name).rules.same_place
+            leader = self._graph.task(state.plan.name).rules.same_block
             block = self._block(state, free, tasks[leader].place if leader else None)
             if block is not None:
                 free &= ~self._taken(state, block)

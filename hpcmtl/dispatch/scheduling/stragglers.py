@@ -12,7 +12,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpcmtl.layerplan.model.speedup import Family, Measurement
+    from hpcmtl.layerplan.model.family import Family
+    from hpcmtl.layerplan.model.speedup import Measurement
 
 SLOW = 0.65  # of the usual pace: layers of equal ranks were seen to differ by a third
 IN_A_ROW = 2

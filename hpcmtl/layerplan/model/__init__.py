@@ -1,1 +1,1 @@
-"""Models of machine and speedup."""
+"""Models of the machine and of parallel speedup."""

@@ -1,4 +1,4 @@
-"""What ranks run on: their nodes and cores, and by the probe their speeds, their memory and what sharing costs."""
+"""Model of the machine: nodes, cores, and the probed speed, memory and contention of ranks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import numpy as np
 if TYPE_CHECKING:
     from hpcmtl.arrays import Floats
 
-# Ranks whose speeds differ by less are taken for alike: rules of speed cost planning time, and on virtual machines
-# ranks that are alike were seen to differ by 0.3 for a moment.
+# Smaller relative differences between speeds are ignored: rules of speed cost planning time, and equal ranks on virtual
+# machines were seen to differ by 0.3 for a moment.
 EVEN_SPEEDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What ranks run on.
+    """Describes the machine that the ranks run on.
 
     Attributes:
-        node: ranks of a node; 0 if all are on one.
-        cores: cores of a node; 0 if there is one at least for each rank.
-        rank_speed: of each rank against an ordinary one, as probed or given; empty if nothing is known.
-        rank_memory: bytes that each rank may use; empty if nothing is known.
-        efficiency: of all ranks of a node at once against one alone, as probed; 0 if it was not.
-        flops: single-precision operations a second of a rank in a matrix product, as probed; 0 if it was not.
+        node: ranks per node; 0 if all ranks are on one node.
+        cores: cores per node; 0 if every rank has at least one core.
+        rank_speed: speed of each rank relative to an ordinary one, probed or given; empty if unknown.
+        rank_memory: bytes that each rank may use; empty if unknown.
+        efficiency: speed of a rank while all ranks of its node compute, relative to one rank alone, as probed; 0 if
+            unknown.
+        flops: probed single-precision operations per second of a rank in a matrix product; 0 if unknown.
     """
 
     node: int = 0
@@ -36,14 +37,15 @@ class Machine:
     flops: float = 0.0
 
     def share(self, block: range) -> tuple[int, float]:
-        """Nodes that a block of ranks spans, and its `contention`: more if it has a slow rank."""
+        """Returns the number of nodes that a block of ranks spans, and its `contention` over its slowest speed."""
         nodes = (block.stop - 1) // self.node - block.start // self.node + 1 if self.node else 1
         return nodes, float(self.contention(np.array([len(block)]))[0]) / self.slowest(block)
 
     def contention(self, ranks: Floats) -> Floats:
-        """How many times slower groups of so many `ranks` (K,) compute because they share nodes; 1 at least.
+        """Returns the factor (K,) >= 1 by which groups of `ranks` (K,) compute slower because they share nodes.
 
-        By the probe, straight from 1 for one rank to what it found for all of a node. Without one, ranks for each core.
+        With a probe the factor grows linearly from 1 for one rank to the probed value for a full node. Without a probe
+        it is the number of ranks per core.
         """
         together = np.minimum(ranks, self.node) if self.node else ranks
         of_node = self.node or len(self.rank_speed)
@@ -56,7 +58,7 @@ class Machine:
 
     @property
     def speeds(self) -> Floats | None:
-        """(P,) speeds to plan with, in tenths, so that few differ; None if all ranks are about as fast."""
+        """(P,) speeds for planning, rounded to tenths so that few differ; None if all ranks are about equally fast."""
         speeds = np.array(self.rank_speed)
         if not len(speeds) or speeds.max() <= (1 + EVEN_SPEEDS) * speeds.min():
             return None
@@ -64,7 +66,7 @@ class Machine:
         return uneven
 
     def slowest(self, block: range) -> float:
-        """Speed of a block of ranks: that of its slowest."""
+        """Returns the speed of the slowest rank in a block."""
         speeds = self.speeds
         return 1.0 if speeds is None else float(speeds[block.start : block.stop].min())
 

@@ -1,8 +1,8 @@
-"""How long a task takes on a number of ranks: from what was measured, and before that from its size.
+"""Prediction of the time of a task on a number of ranks, from measurements and otherwise from its size.
 
-Tasks of one family run the same steps: the same kind, network size, row and batch. Times come, in this order, from the
-median of the family's steps on just so many ranks; from a fit of the family (`stepform`); and where nothing was
-measured, from the size of a step and from how far other families were from theirs.
+Tasks of one family run the same steps: the same kind, network size, row and batch. The prediction uses, in this order:
+the median of the family's steps on the same number of ranks; a fit of the family (`step_time_model`); for an unmeasured
+family, the size of a step, corrected by the deviation of other families from their sizes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hpcmtl.layerplan.model.family import LAYER_SECONDS, SPREAD, Family, expected, family_of
 from hpcmtl.layerplan.model.machine import ONE_NODE
-from hpcmtl.layerplan.model.step_time_model import Parameters, Posterior, Shapes, fit, log_seconds, prior, uncertainty
+from hpcmtl.layerplan.model.step_time_model import Posterior, Shapes, fit, log_seconds, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,69 +25,24 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.model.machine import Machine
     from hpcmtl.taskgraph.graph import TaskNode
 
-# What small Gluon networks do on one CPU core a rank: until steps were measured, it decides how wide tasks are.
-LAYER_SECONDS = 0.04  # s a layer: command, communicator, engine, first step (measured: 35-43 ms)
-STEP_SECONDS = 2e-3  # s a step: Python, operator dispatch, optimizer (measured: 2 ms of a small mlp, 7 of a convnet)
-PRODUCT_FLOPS = 80e9  # operations a second of a matrix product on one core, where nobody has measured it
-TRAINED_PART = 0.25  # of these, in the training of small convolutional networks (measured: 0.11 to 0.33)
-APPLIED_PART = 0.6  # and forward alone (measured: 0.4 to 1)
-# A step costs as much as if it had so many rows more (measured: 25 to 40, between steps of 64 and of 32 rows): few rows
-# do not fill what a core could do, and so two ranks that share a batch take two thirds of the time, not half of it.
-EXTRA_ROWS = 32
-TRAIN_FLOPS = 6  # operations a multiplication of one sample: multiply and add, forward and twice backward
-APPLY_FLOPS = 2  # operations a multiplication, forward alone
-READ_SECONDS = 1e-9  # s a byte of input
-ROUND_SECONDS = 7e-4  # s a round of the allreduce: Horovod looks for gradients once in 1 ms (measured: 0.6 to 0.8 ms)
-WIRE_SECONDS = 1e-9  # s a byte of gradient between ranks
-GRADIENT_BYTES = 4  # bytes a parameter
-ACROSS = 1.1  # how much longer a round takes between nodes
-OVERLAP = 0.1  # hardly any of small gradients
-PYTHON_SECONDS = 1.0  # s of a user's callable beyond reading its input: nothing is known of it
-
-SPREAD = Parameters(0.7, 0.7, 1.0, 1.0, 1.0, 1.0, 0.5)  # of the logarithms of what the constants predict
-MEASURED_SPREAD = 0.1  # of a layer's mean step from another layer's on the same ranks
-MISFIT_SPREAD = 0.05  # of the form from the median of many layers
-P90 = 1.2816  # standard deviations of a normal distribution, above which one in ten lies
-
-
-class Family(NamedTuple):
-    """What tasks have in common whose steps take the same time.
-
-    Attributes:
-        kind: task kind.
-        parameters: trainable scalars.
-        multiplications: to run one row forward.
-        sample_bytes: bytes of one row that it reads.
-        batch_size: rows of one step, over the group if it trains.
-        name: of the task, for a callable of which nothing else is known; else empty.
-    """
-
-    kind: str
-    parameters: int
-    multiplications: int
-    sample_bytes: int
-    batch_size: int
-    name: str = ""
-
-    @property
-    def trains(self) -> bool:
-        """Whether the group shares each batch and combines gradients after it."""
-        return self.kind in {"train", "joint"}
+MEASURED_SPREAD = 0.1  # relative deviation between the mean steps of two layers on the same ranks
+MISFIT_SPREAD = 0.05  # relative deviation of the model from the median of many layers
+P90 = 1.2816  # 90th percentile of the standard normal distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One layer as it ran.
+    """Holds the measured times of one task layer.
 
     Attributes:
-        family: of its task.
-        ranks: of its group.
-        nodes: that its group spanned.
-        contention: ranks of its group for each core.
-        rows: of the fullest rank in a step.
-        steps: that it had.
-        step_seconds: mean of a step.
-        seconds: of the whole layer, from its start to the last rank's report.
+        family: family of the task.
+        ranks: number of ranks of the group.
+        nodes: number of nodes that the group spanned.
+        contention: ranks of the group per core.
+        rows: rows of the fullest rank in a step.
+        steps: number of steps.
+        step_seconds: mean seconds per step.
+        seconds: seconds of the whole layer, from its start to the last rank's report.
     """
 
     family: Family
@@ -100,13 +56,13 @@ class Measurement:
 
 
 class Prediction(NamedTuple):
-    """Seconds of a whole task at each of K widths, all layers and passes.
+    """Holds predicted seconds of a whole task at each of K widths, over all layers and passes.
 
     Attributes:
-        seconds: (K,) expected.
-        late: (K,) that it takes longer than in one case out of ten.
-        measured: (K,) whether layers of its family were measured at that width.
-        layers: number of layers of its family that were measured at any.
+        seconds: (K,) expected time.
+        late: (K,) 90th percentile of the time (P90).
+        measured: (K,) True for widths at which layers of the family were measured.
+        layers: number of measured layers of the family.
     """
 
     seconds: Floats
@@ -115,90 +71,99 @@ class Prediction(NamedTuple):
     layers: int
 
 
-class _Beside(NamedTuple):
-    """What layers on some ranks of some nodes took beside the fit (logarithm), and how crowded they were."""
+class _Residual(NamedTuple):
+    """Holds the deviation of measured layers on some ranks of some nodes from the fit.
+
+    Attributes:
+        ranks: number of ranks of the group.
+        nodes: number of nodes that the group spanned.
+        contention: median contention of the layers.
+        residual: median of the logarithms of measured over fitted seconds per step.
+        layers: number of layers.
+    """
 
     ranks: int
     nodes: int
     contention: float
-    beside: float
+    residual: float
     layers: int
 
 
-class _Known(NamedTuple):
-    """What is known of a family.
+class _FamilyModel(NamedTuple):
+    """Holds the fitted model of a family.
 
     Attributes:
-        posterior: of its steps.
-        beside: how far measured numbers of ranks are from it; see `_beside`.
-        start: seconds of a layer beside its steps.
-        layers: that were measured.
+        posterior: distribution of the step parameters.
+        residuals: deviations of the measured numbers of ranks; see `_residuals`.
+        start: seconds of a layer outside its steps.
+        layers: number of measured layers.
     """
 
     posterior: Posterior
-    beside: tuple[_Beside, ...]
+    residuals: tuple[_Residual, ...]
     start: float
     layers: int
 
 
 class Speedups:
-    """Predicts times from some measurements."""
+    """Predicts times of tasks from measurements and a machine."""
 
     def __init__(self, measurements: Iterable[Measurement] = (), machine: Machine = ONE_NODE) -> None:
         self.machine = machine
         self._measured: dict[Family, list[Measurement]] = defaultdict(list)
-        for each in measurements:  # a callable is as slow on any ranks
+        for each in measurements:  # a callable takes the same time on any ranks
             counted = replace(each, ranks=1, nodes=1, contention=1, rows=0) if each.family.kind == "python" else each
             self._measured[each.family].append(counted)
-        self._known: dict[Family, _Known] = {}
+        self._models: dict[Family, _FamilyModel] = {}
 
     def seconds(self, task: TaskNode, widths: Ints) -> Floats:
-        """(K,) expected seconds of a task, as `predict` gives them with what is known about them."""
+        """Returns (K,) expected seconds of a task at some widths, as `predict` does."""
         known = self._of(family_of(task))
         steps, shapes = _steps_of(task, widths, self.machine)
-        contention, beside = shapes.contention.copy(), np.zeros(len(widths))
-        for each in known.beside:
+        contention, residual = shapes.contention.copy(), np.zeros(len(widths))
+        for each in known.residuals:
             here = (shapes.ranks == each.ranks) & (shapes.nodes == each.nodes)
-            contention[here], beside[here] = each.contention, each.beside
-        logarithms = log_seconds(known.posterior.mean, shapes._replace(contention=contention)) + beside
+            contention[here], residual[here] = each.contention, each.residual
+        logarithms = log_seconds(known.posterior.mean, shapes._replace(contention=contention)) + residual
         seconds: Floats = task.layers * known.start + steps * np.exp(logarithms)
         return seconds
 
     def predict(self, task: TaskNode, widths: Ints) -> Prediction:
-        """Predict a task's times on the machine.
+        """Predicts a task's times on the machine.
 
-        A `python` task is taken to be as slow on many ranks as on one. Other times need not fall with the width: a
-        small batch on many ranks is all latency.
+        A `python` task is assumed to take the same time on many ranks as on one. Other times need not decrease with the
+        width: a small batch on many ranks is dominated by latency.
 
         Args:
-            task: to predict.
+            task: the task.
             widths: (K,) numbers of ranks.
         """
         known = self._of(family_of(task))
         spread = uncertainty(known.posterior, shapes := _steps_of(task, widths, self.machine)[1])
         measured = np.zeros(len(widths), dtype=np.bool_)
-        for each in known.beside:
+        for each in known.residuals:
             here = (shapes.ranks == each.ranks) & (shapes.nodes == each.nodes)
             spread[here] = _spread(each.layers)
             measured |= here
         seconds, start = self.seconds(task, widths), task.layers * known.start
         return Prediction(seconds, start + (seconds - start) * np.exp(P90 * spread), measured, known.layers)
 
-    def _of(self, family: Family) -> _Known:
-        """What is known of a family, worked out once."""
-        if family not in self._known:
+    def _of(self, family: Family) -> _FamilyModel:
+        """Returns the model of a family, fitted once."""
+        if family not in self._models:
             layers = self._measured.get(family, [])
-            posterior = self._belief(family, layers)
-            self._known[family] = _Known(posterior, tuple(_beside(posterior, layers)), self._start(family), len(layers))
-        return self._known[family]
+            posterior = self._posterior(family, layers)
+            residuals = tuple(_residuals(posterior, layers))
+            self._models[family] = _FamilyModel(posterior, residuals, self._start(family), len(layers))
+        return self._models[family]
 
     def _start(self, family: Family) -> float:
-        """Seconds of a layer beside its steps: a mean over the family's, over all, or a guess."""
+        """Returns seconds of a layer outside its steps: mean of the family, mean of all families, or a constant."""
         known = self._measured.get(family) or [each for some in self._measured.values() for each in some]
-        beside = [max(each.seconds - each.steps * each.step_seconds, 0.0) for each in known]
-        return float(np.mean(beside)) if beside else LAYER_SECONDS
+        outside = [max(each.seconds - each.steps * each.step_seconds, 0.0) for each in known]
+        return float(np.mean(outside)) if outside else LAYER_SECONDS
 
-    def _belief(self, family: Family, known: Sequence[Measurement]) -> Posterior:
+    def _posterior(self, family: Family, known: Sequence[Measurement]) -> Posterior:
         before = expected(family, self.machine.flops)
         if family.kind != "python":
             before = Posterior(before.mean + self._shift, before.covariance)
@@ -206,46 +171,21 @@ class Speedups:
 
     @cached_property
     def _shift(self) -> Floats:
-        """(7,) how far families are from what their sizes say, each counted by how much its measurements tell of it."""
+        """(7,) mean deviation of families from their sizes, weighted by the information in their measurements."""
         moved, weight = np.zeros(len(SPREAD)), np.ones(len(SPREAD))
         for family, known in self._measured.items():
             if family.kind != "python":
                 before = expected(family, self.machine.flops)
                 after = _from_size(family, tuple(known), self.machine.flops)
-                told = 1 - after.covariance.diagonal() / before.covariance.diagonal()
-                moved += told * (after.mean - before.mean)
-                weight += told
+                information = 1 - after.covariance.diagonal() / before.covariance.diagonal()
+                moved += information * (after.mean - before.mean)
+                weight += information
         shift: Floats = moved / weight
         return shift
 
 
-def family_of(task: TaskNode) -> Family:
-    """The family of a task."""
-    work = task.work
-    name = task.name if task.kind == "python" else ""
-    multiplications = max(work.multiplications, work.parameters)  # one a parameter, where nothing better is known
-    return Family(task.kind, work.parameters, multiplications, work.sample_bytes, work.batch_size, name)
-
-
-def expected(family: Family, flops: float = 0.0) -> Posterior:
-    """What the size of a family's steps says of them, on ranks of so many `Machine.flops`."""
-    product = 1 / (flops or PRODUCT_FLOPS)
-    row = family.sample_bytes * READ_SECONDS
-    if family.kind == "python":
-        known = Parameters(PYTHON_SECONDS + row * family.batch_size, 0, 0, 0, 0, 0, OVERLAP)
-    elif family.trains:
-        wire = family.parameters * GRADIENT_BYTES * WIRE_SECONDS
-        computing = family.multiplications * TRAIN_FLOPS * product / TRAINED_PART
-        fixed, row = STEP_SECONDS + EXTRA_ROWS * computing, row + computing
-        known = Parameters(fixed, row, ROUND_SECONDS, wire, ROUND_SECONDS * ACROSS, wire, OVERLAP)
-    else:
-        row += family.multiplications * APPLY_FLOPS * product / APPLIED_PART
-        known = Parameters(STEP_SECONDS, row, 0, 0, 0, 0, OVERLAP)
-    return prior(known, SPREAD)
-
-
 def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, Shapes]:
-    """Steps of a task (K,), and on what they run."""
+    """Returns the number of steps of a task (K,) and their conditions, at some widths."""
     work, ranks = task.work, np.asarray(widths, dtype=np.float64)
     one = np.ones(len(ranks))
     nodes, contention = np.ceil(ranks / machine.node) if machine.node else one, machine.contention(ranks)
@@ -254,7 +194,7 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
     if work.trains:
         rows = np.ceil(min(work.batch_size, work.samples) / ranks)
         return work.steps * one, Shapes(ranks, nodes, rows, contention)
-    # The group shares the rows once; each rank runs its own batches and waits for nobody.
+    # The group shares the rows once; each rank runs its own batches without waiting for the others.
     rows = np.ceil(work.samples / ranks)
     steps = np.ceil(rows / work.batch_size)
     return steps, Shapes(ranks, nodes, rows / np.maximum(steps, 1), contention)
@@ -262,7 +202,7 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
 
 @lru_cache(maxsize=1024)
 def _from_size(family: Family, known: tuple[Measurement, ...], flops: float) -> Posterior:
-    """What measurements add to the size of a family's steps; kept, for a job predicts again and again."""
+    """Returns the posterior with the size of the steps as prior; cached, because a job predicts again and again."""
     return _fitted(expected(family, flops), known)
 
 
@@ -275,11 +215,11 @@ def _fitted(before: Posterior, known: Sequence[Measurement]) -> Posterior:
     return fit(before, shapes, medians, np.array([_spread(len(seconds)) for seconds in groups.values()]))
 
 
-def _beside(posterior: Posterior, known: Sequence[Measurement]) -> Iterator[_Beside]:
-    """For each number of ranks and nodes by how much the median is beside the fit.
+def _residuals(posterior: Posterior, known: Sequence[Measurement]) -> Iterator[_Residual]:
+    """Yields the deviation of the median from the fit for each number of ranks and nodes.
 
-    If all the steps are of one size, the fit and this together are the median, however crowded ranks are now: what a
-    probe says of that varies from run to run, what layers took counts for more.
+    If all steps have one size, fit plus residual is the median, independent of the contention now: probed contention
+    varies from run to run, and measured layers are more reliable.
     """
     groups: dict[tuple[int, int], list[Measurement]] = defaultdict(list)
     for each in known:
@@ -288,7 +228,7 @@ def _beside(posterior: Posterior, known: Sequence[Measurement]) -> Iterator[_Bes
         shapes = Shapes(*np.array([_shape(each) for each in some]).T)
         rest = np.log([each.step_seconds for each in some]) - log_seconds(posterior.mean, shapes)
         contention = float(np.median([each.contention for each in some]))
-        yield _Beside(ranks, nodes, contention, float(np.median(rest)), len(some))
+        yield _Residual(ranks, nodes, contention, float(np.median(rest)), len(some))
 
 
 def _shape(measured: Measurement) -> tuple[float, ...]:
@@ -296,5 +236,5 @@ def _shape(measured: Measurement) -> tuple[float, ...]:
 
 
 def _spread(count: int) -> float:
-    """Standard deviation of the logarithm of a median of some layers."""
+    """Returns the standard deviation of the logarithm of a median over `count` layers."""
     return float(np.hypot(MISFIT_SPREAD, MEASURED_SPREAD / np.sqrt(count)))

@@ -1,13 +1,13 @@
-"""How long one step takes on a number of ranks: a form with seven parameters, and its fit to what was measured.
+"""Time of one step as a function of the number of ranks: a model with seven parameters, and its fit to measurements.
 
-The form is that of Pollux (Qiao et al., OSDI 2021, section 3.1): computing and combining overlap by an unknown part,
-T = (Tc^g + Tn^g)^(1/g), and the network has one regime within a node and one across nodes. Pollux lets the network's
-time grow with the ranks; here it is that of an allreduce, with 2 log2(p) rounds and 2 (p - 1) / p of the gradient on
-the wire, since a straight line from what 2 and 4 ranks took says nothing about 512.
+The model is that of Pollux (Qiao et al., OSDI 2021, section 3.1): computation and communication overlap by an unknown
+degree, T = (Tc^g + Tn^g)^(1/g), and the network has one regime within a node and one across nodes. In Pollux the
+communication time grows linearly with the ranks. Here it is that of an allreduce, with 2 log2(p) rounds and 2 (p - 1) /
+p of the gradient on the wire, because a straight line through the times of 2 and 4 ranks says nothing about 512.
 
-All parameters are times or ratios above zero, so that they are fitted as logarithms: maximum a posteriori with a normal
-prior, by Levenberg and Marquardt's damped Gauss-Newton steps. What was not measured stays where the prior has it, and
-the curvature at the optimum tells how sure the fit is (Laplace's approximation).
+All parameters are positive times or ratios, so their logarithms are fitted: maximum a posteriori with a normal prior,
+by damped Gauss-Newton steps (Levenberg-Marquardt). Unmeasured parameters stay at the prior. The curvature at the
+optimum gives the uncertainty (Laplace approximation).
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Floats
 
-PARAMETERS = 7
-SMALLEST = 1e-15  # s; stands for nothing, which has no logarithm
-STEPS, CLOSE = 60, 1e-4
-DIFFERENCE = 1e-6  # of a parameter's logarithm, for slopes
+SMALLEST = 1e-15  # s; replaces 0, which has no logarithm
+STEPS, CLOSE = 60, 1e-4  # maximum number of steps; largest change of a logarithm at convergence
+DIFFERENCE = 1e-6  # increment of a parameter's logarithm in forward differences
 
 
-class Parameters(NamedTuple):
-    """One step of a family of tasks.
+class StepParameters(NamedTuple):
+    """Holds the parameters of one step of a family of tasks.
 
     Attributes:
-        fixed: s a step whatever its size.
-        row: s a row of a rank.
-        round_inside: s a round of the allreduce within a node.
-        wire_inside: s for the whole gradient between two ranks of a node.
-        round_across: s a round across nodes.
-        wire_across: s for the whole gradient between nodes.
-        overlap: g - 1: 0 if computing and combining follow each other, large if the longer hides the shorter.
+        fixed: seconds per step, independent of its size.
+        row: seconds per row of a rank.
+        round_inside: seconds per round of the allreduce within a node.
+        wire_inside: seconds for the whole gradient between two ranks of a node.
+        round_across: seconds per round across nodes.
+        wire_across: seconds for the whole gradient between nodes.
+        overlap: g - 1; 0 if computation and communication are sequential, large if the longer one hides the shorter.
     """
 
     fixed: float
@@ -50,13 +49,13 @@ class Parameters(NamedTuple):
 
 
 class Shapes(NamedTuple):
-    """On what steps run, as arrays (m,).
+    """Holds the conditions of m steps, as arrays (m,).
 
     Attributes:
-        ranks: of the group.
-        nodes: that it spans.
-        rows: of the fullest rank.
-        contention: ranks of the group for each core that they share; 1 where each has its own.
+        ranks: number of ranks of the group.
+        nodes: number of nodes that the group spans.
+        rows: rows of the fullest rank.
+        contention: ranks of the group per core that they share; 1 where each has its own.
     """
 
     ranks: Floats
@@ -66,7 +65,7 @@ class Shapes(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """What is known of the parameters, as a normal distribution of their logarithms.
+    """Holds a normal distribution of the logarithms of the parameters.
 
     Attributes:
         mean: (7,).
@@ -77,13 +76,13 @@ class Posterior(NamedTuple):
     covariance: Floats
 
 
-def prior(parameters: Parameters, spread: Parameters) -> Posterior:
-    """Expect some parameters, each within a factor of exp(`spread`) with the probability of one standard deviation."""
+def prior(parameters: StepParameters, spread: StepParameters) -> Posterior:
+    """Returns the prior: log-normal, with standard deviations `spread` of the logarithms."""
     return Posterior(np.log(np.maximum(parameters, SMALLEST)), np.diag(np.square(np.array(spread))))
 
 
 def log_seconds(logarithms: Floats, shapes: Shapes) -> Floats:
-    """Logarithms (..., m) of the seconds of a step, for the logarithms (..., 7) of the parameters."""
+    """Returns logarithms (..., m) of the seconds per step, for logarithms (..., 7) of the parameters."""
     parameters = np.moveaxis(np.exp(logarithms), -1, 0)[..., None]
     fixed, row, round_inside, wire_inside, round_across, wire_across, overlap = parameters
     ranks, nodes, rows, contention = shapes
@@ -98,13 +97,13 @@ def log_seconds(logarithms: Floats, shapes: Shapes) -> Floats:
 
 
 def fit(before: Posterior, shapes: Shapes, seconds: Floats, spread: Floats) -> Posterior:
-    """What is known after some steps were measured.
+    """Returns the posterior after some steps were measured.
 
     Args:
-        before: what was known.
-        shapes: of the m measurements.
-        seconds: (m,) of a step.
-        spread: (m,) standard deviation of the logarithm of each.
+        before: the prior.
+        shapes: conditions of the m measurements.
+        seconds: (m,) seconds per step.
+        spread: (m,) standard deviation of the logarithm of each measurement.
     """
     scale = np.linalg.inv(np.linalg.cholesky(before.covariance))
     measured = np.log(seconds)
@@ -130,13 +129,13 @@ def fit(before: Posterior, shapes: Shapes, seconds: Floats, spread: Floats) -> P
 
 
 def _slopes(function: Callable[[Floats], Floats], at: Floats, value: Floats) -> Floats:
-    """The Jacobian, (values, 7)."""
+    """Returns the Jacobian, (values, 7), by forward differences."""
     jacobian: Floats = ((function(at + DIFFERENCE * np.eye(len(at))) - value) / DIFFERENCE).T
     return jacobian
 
 
 def uncertainty(posterior: Posterior, shapes: Shapes) -> Floats:
-    """Standard deviations (m,) of the logarithms of the seconds of a step."""
+    """Returns standard deviations (m,) of the logarithms of the predicted seconds per step."""
 
     def form(at: Floats) -> Floats:
         return log_seconds(at, shapes)

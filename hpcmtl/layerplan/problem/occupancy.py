@@ -1,7 +1,7 @@
-"""Which ranks are free when: time as a sequence of intervals, and in each the free ranks as bits of an integer.
+"""Free ranks over time: a sequence of intervals, each with its free ranks as the bits of an integer.
 
-Python's integers are as wide as needed, so that to look at 4,096 ranks takes hardly longer than at 64, and whatever
-restricts the place of a task (nodes, memory, ranks that are gone) is one more mask.
+Python integers have arbitrary width, so 4,096 ranks cost hardly more than 64. Every constraint on placement (nodes,
+memory, speed) is one more mask.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from bisect import bisect_left, bisect_right
 from operator import and_
 from typing import NamedTuple
 
-ANYWHERE = -1  # all bits: a block may begin at any rank
+ANYWHERE = -1  # all bits are set: a block may begin at any rank
 
 
 class Slot(NamedTuple):
-    """Where a task fits.
+    """Holds a free interval of time and ranks for a task.
 
     Attributes:
         start: seconds.
         end: seconds.
-        firsts: bit mask of the ranks that may be the first of its block.
-        interval: index of the interval in which it starts.
-        after: index of the first interval that begins at its end or later.
+        firsts: bit mask of the ranks at which the block may begin.
+        interval: index of the interval that contains `start`.
+        after: index of the first interval that begins at `end` or later.
     """
 
     start: float
@@ -34,7 +34,7 @@ class Slot(NamedTuple):
 
 
 class Occupancy:
-    """The free ranks at all times from 0 on."""
+    """Tracks the free ranks at all times from 0 on."""
 
     def __init__(self, ranks: int) -> None:
         self._begins = [0.0]
@@ -43,25 +43,25 @@ class Occupancy:
         self._count = [ranks]
 
     def find(self, ready: float, seconds: float, width: int, firsts: int, before: float = math.inf) -> Slot | None:
-        """Find the earliest slot from `ready` on; None if it would not end before `before` (all in seconds).
+        """Returns the earliest slot from `ready` on, or None if it would not end before `before` (all in seconds).
 
         Args:
-            ready: when it may start.
-            seconds: how long it takes.
-            width: ranks, side by side.
-            firsts: bit mask of the ranks that its block may start at, with room at one of them at last, or `ANYWHERE`.
-            before: when it must have ended.
+            ready: earliest start.
+            seconds: duration.
+            width: number of contiguous ranks.
+            firsts: mask of ranks at which the block may begin, one of which becomes free at some time, or `ANYWHERE`.
+            before: latest end, exclusive.
         """
         begins, free, count, last = self._begins, self._free, self._count, len(self._begins)
         i = k = bisect_right(begins, ready) - 1
         start = ready
-        # What is free in all of the intervals i to k - 1, as a queue of two stacks: `newer` is that of the last ones,
-        # `older` has one for each that may be dropped. So each interval is looked at about twice.
+        # The AND of `free` over intervals i to k - 1, as a queue of two stacks: `newer` is that of the last intervals,
+        # `older` has suffix ANDs for intervals that may be dropped. Each interval is visited about twice.
         newer = self._everywhere
         older: list[int] = []
         while (end := start + seconds) < before:
             while k == i or (k < last and begins[k] < end):
-                if count[k] < width:  # no slot holds this interval: the next one to try begins after it
+                if count[k] < width:  # no slot contains this interval: the next candidate begins after it
                     while count[k] < width:
                         k += 1
                     i, start = k, begins[k]
@@ -84,7 +84,7 @@ class Occupancy:
         return None
 
     def take(self, slot: Slot, first_rank: int, width: int) -> None:
-        """Take `width` ranks from `first_rank` on for the time of a slot that `find` has just found."""
+        """Occupies `width` ranks from `first_rank` on during a slot that `find` has just returned."""
         begins, free, count = self._begins, self._free, self._count
         start, end, _, i, k = slot
         if begins[i] < start:
@@ -98,7 +98,7 @@ class Occupancy:
             count[j] -= width
 
     def block(self, start: float, end: float, ranks: int) -> None:
-        """Take the ranks of a bit mask from `start` to `end`, those that are free."""
+        """Occupies the free ones of the ranks in a bit mask from `start` to `end`, in seconds."""
         i = self._boundary(start)
         for j in range(i, self._boundary(end)):
             self._free[j] &= ~ranks
@@ -111,14 +111,14 @@ class Occupancy:
         return i
 
     def _split(self, i: int, moment: float) -> None:
-        """Let an interval begin at `moment`, with what is free in the one that it is cut from."""
+        """Cuts an interval at `moment`; the new interval has the same free ranks."""
         self._begins.insert(i, moment)
         self._free.insert(i, self._free[i - 1])
         self._count.insert(i, self._count[i - 1])
 
 
 def runs(mask: int, width: int) -> int:
-    """The bits at which a run of at least `width` ones begins."""
+    """Returns the mask of the bits at which a run of at least `width` ones begins."""
     length = 1
     while length < width and mask:
         step = length if 2 * length <= width else width - length

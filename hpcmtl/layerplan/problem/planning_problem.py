@@ -1,8 +1,8 @@
-"""The planning problem as arrays: a time for every task at every allowed number of ranks."""
+"""The planning problem in array form: the time of every task at every allowed number of ranks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.problem.placement import Placement
+from hpcmtl.layerplan.problem.rules import PlacementRules
 from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
@@ -18,21 +19,20 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.model.machine import Machine
     from hpcmtl.taskgraph.graph import TaskGraph
 
-
-# Up to so many ranks every width is considered; above, 1 to 16 and then steps of 8 %, which lose little and keep the
-# table small.
+# Up to this many ranks every width is considered. Above it: 1 to 16, then steps of 8 %. The steps lose little and keep
+# the table small.
 ALL_WIDTHS = 64
 WIDTH_STEP = 1.08
-# Of a table with more columns than this, the search for widths looks at those with three significant bits.
+# In a table with more columns than this, the search considers only widths with three significant bits.
 SEARCHED_WIDTHS = 64
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The widths that the search for a plan looks at: for each task those that are faster than every smaller one.
+    """Holds the widths that the search considers: for each task those that are faster than every smaller one.
 
     Attributes:
-        columns: (n, C) columns of the problem's table, never falling; -1 where a task has no such narrow choice.
+        columns: (n, C) columns of the problem's table, non-decreasing; -1 where a task has no such width.
         widths: (n, C) numbers of ranks; 0 where there is no choice.
         times: (n, C) seconds; inf where there is no choice.
     """
@@ -42,63 +42,20 @@ class Choices:
     times: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class Rules:
-    """Where tasks may run, beside their widths; by default anywhere.
-
-    Attributes:
-        node: ranks of a node, 0 for none: a block wider than a node begins at one, a narrower one lies inside one.
-        exclusive: (n,) whether a task has the nodes that it runs on for itself; its block begins at a node.
-        memory: (n,) bytes that each rank of a task needs.
-        rank_memory: (P,) bytes that a rank has.
-        rank_speed: (P,) speed against that of the table of times; a block is as fast as its slowest rank.
-        same_place: (n,) the task whose block a task has to share, later; -1 for none.
-        pinned: (n,) the rank that the block of a task has to begin at; -1 for any.
-        lost: (P,) whether a rank is gone.
-    """
-
-    node: int = 0
-    exclusive: Bools | None = None
-    memory: Floats | None = None
-    rank_memory: Floats | None = None
-    rank_speed: Floats | None = None
-    same_place: Ints | None = None
-    pinned: Ints | None = None
-    lost: Bools | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is a rule at all; what ranks have is none until a task needs it."""
-        of_tasks = (self.exclusive, self.memory, self.same_place, self.pinned)
-        return self.node > 0 or any(array is not None for array in (*of_tasks, self.rank_speed, self.lost))
-
-    def part(self, tasks: Ints) -> Rules:
-        """The rules for some of the tasks; of whose blocks they share, those that are among them."""
-        exclusive = None if self.exclusive is None else self.exclusive[tasks]
-        memory = None if self.memory is None else self.memory[tasks]
-        pinned = None if self.pinned is None else self.pinned[tasks]
-        place = None
-        if self.same_place is not None:
-            index = np.full(len(self.same_place) + 1, -1)  # the last one stands for no task
-            index[tasks] = np.arange(len(tasks))
-            place = index[self.same_place[tasks]]
-        return replace(self, exclusive=exclusive, memory=memory, same_place=place, pinned=pinned)
-
-
 @dataclass(frozen=True)
 class PlanningProblem:
-    """Moldable tasks with precedence on ranks.
+    """Holds n moldable tasks with precedence edges, to be scheduled on P ranks.
 
     Attributes:
-        names: of the n tasks.
-        times: (n, K) seconds of a task at each width; inf where the task may not have that width.
-        widths: (K,) numbers of ranks, rising.
-        levels: the precedence edges.
+        names: names of the tasks.
+        times: (n, K) seconds of a task at each width; inf where the width is not allowed.
+        widths: (K,) numbers of ranks, ascending.
+        levels: precedence edges.
         ranks: number of ranks, P.
-        priority: (n,) priority of the job file, higher first.
-        layers: (n,) number of layers.
-        release: (n,) seconds before which a task may not start.
-        rules: where tasks may run.
+        priority: (n,) priority from the job file; higher goes first.
+        layers: (n,) number of task layers.
+        release: (n,) earliest start of each task, in seconds.
+        rules: constraints on placement.
     """
 
     names: tuple[str, ...]
@@ -109,37 +66,32 @@ class PlanningProblem:
     priority: Ints
     layers: Ints
     release: Floats
-    rules: Rules = Rules()
+    rules: PlacementRules = field(default_factory=PlacementRules)
 
     @property
     def capacity(self) -> float:
-        """What all ranks do in a second, in rank-seconds of the table of times."""
+        """Work of all ranks per second, in rank-seconds of the table of times."""
         speed = np.ones(self.ranks) if self.rules.rank_speed is None else self.rules.rank_speed
-        return float(speed.sum() if self.rules.lost is None else speed[~self.rules.lost].sum())
+        return float(speed.sum())
 
     @property
     def top_speed(self) -> float:
         """Speed of the fastest rank."""
         return float(1.0 if self.rules.rank_speed is None else self.rules.rank_speed.max())
 
-    @property
-    def living(self) -> int:
-        """Number of ranks that are not lost."""
-        return self.ranks if self.rules.lost is None else int((~self.rules.lost).sum())
-
     @cached_property
     def placement(self) -> Placement:
-        """The rules as masks of ranks, task by task."""
-        return Placement(self)
+        """The constraints on placement as bit masks of ranks."""
+        return Placement(self.rules, len(self.names), self.ranks)
 
     @cached_property
     def allowed(self) -> Bools:
-        """(n, K) whether a task may have a width."""
+        """(n, K) True where a task may have a width."""
         return np.isfinite(self.times)
 
     @cached_property
     def useful(self) -> Bools:
-        """(n, K) allowed widths that are faster than every smaller one; others only waste ranks."""
+        """(n, K) True for an allowed width that is faster than every smaller one; others only waste ranks."""
         best = np.minimum.accumulate(self.times, axis=1)
         before = np.concatenate([np.full((len(self.times), 1), np.inf), best[:, :-1]], axis=1)
         useful: Bools = self.times < before
@@ -147,13 +99,13 @@ class PlanningProblem:
 
     @cached_property
     def choices(self) -> Choices:
-        """The widths to choose from; every task has one at least."""
+        """The widths that the search considers; every task has at least one."""
         if len(self.widths) <= SEARCHED_WIDTHS:
             ladder = np.arange(len(self.widths))
         else:
             grain = 2 ** np.maximum(np.floor(np.log2(self.widths)).astype(np.int64) - 2, 0)
             ladder = np.union1d(np.flatnonzero(self.widths % grain == 0), [len(self.widths) - 1])
-        # The widest useful width up to each step, so that a step stands for all widths since the one before.
+        # The widest useful width up to each step: a step represents all widths since the previous step.
         columns = self.widest_useful[:, ladder]
         missing = columns < 0
         times = np.take_along_axis(self.times, columns, axis=1)
@@ -161,39 +113,39 @@ class PlanningProblem:
 
     @cached_property
     def choice_lists(self) -> tuple[list[list[int]], list[list[int]], list[list[float]]]:
-        """The columns, widths and times of the choices, for loops over single tasks."""
+        """Columns, widths and times of the choices as lists, for loops over single tasks."""
         choices = self.choices
         return choices.columns.tolist(), choices.widths.tolist(), choices.times.tolist()
 
     @cached_property
     def name_order(self) -> Ints:
-        """(n,) place of each task among the names in order."""
+        """(n,) rank of each task in the alphabetical order of names."""
         order: Ints = np.argsort(np.argsort(np.array(self.names, dtype=np.str_), kind="stable"))
         return order
 
     @cached_property
     def widest_useful(self) -> Ints:
-        """(n, K) the widest useful column up to each; -1 where there is none."""
+        """(n, K) widest useful column up to each column; -1 where there is none."""
         widest: Ints = np.maximum.accumulate(np.where(self.useful, np.arange(len(self.widths)), -1), axis=1)
         return widest
 
     @cached_property
     def areas(self) -> Floats:
-        """(n, K) rank-seconds; inf where the task may not have that width."""
+        """(n, K) rank-seconds; inf where the width is not allowed."""
         areas: Floats = self.times * self.widths
         return areas
 
     def at(self, columns: Ints) -> tuple[Floats, Ints]:
-        """Seconds and ranks (n,) of every task at its column of the table."""
+        """Returns seconds (n,) and ranks (n,) of every task at its column of the table."""
         return self.times[np.arange(len(columns)), columns], self.widths[columns]
 
     def part(self, tasks: Ints, since: float, release: Floats | None = None) -> PlanningProblem:
-        """Some of the tasks, with the precedence between them, from `since` (seconds) on.
+        """Returns the problem of some tasks and the edges between them, with the origin of time moved.
 
         Args:
-            tasks: (m,) indices, rising.
-            since: seconds that become 0.
-            release: (m,) instead of their own.
+            tasks: (m,) indices, ascending.
+            since: new origin of time, in seconds.
+            release: (m,) earliest starts in seconds; None keeps the tasks' own.
         """
         place = np.full(len(self.names), -1)
         place[tasks] = np.arange(len(tasks))
@@ -212,15 +164,15 @@ class PlanningProblem:
 
 
 def make_problem(graph: TaskGraph, ranks: int, speedups: Speedups | None = None) -> PlanningProblem:
-    """Predict the times of all tasks and turn the graph into arrays.
+    """Predicts the times of all tasks and converts a task graph to arrays.
 
     Args:
         graph: the tasks.
         ranks: number of ranks.
-        speedups: predicts times; from sizes alone by default, with a core for each rank.
+        speedups: predictor of times; the default uses sizes alone and assumes one core per rank.
 
     Raises:
-        InputError: if there are no ranks, or tasks need more than there are.
+        InputError: if there are no ranks, or a task needs more ranks than there are.
     """
     if ranks < 1:
         raise InputError([Problem("ranks", f"a plan needs at least 1 rank; found {ranks}")])
@@ -242,22 +194,24 @@ def make_problem(graph: TaskGraph, ranks: int, speedups: Speedups | None = None)
     return PlanningProblem(graph.names, times, widths, graph.levels, ranks, priority, layers, release, rules)
 
 
-def _rules(graph: TaskGraph, ranks: int, machine: Machine) -> Rules:
-    """Where tasks may run by what the job file says of them; what nobody asks for is left out, as it costs time."""
-    asked = [task.rules for task in graph.tasks]
-    leaders = [graph.index[rule.same_place] if rule.same_place else -1 for rule in asked]
-    return Rules(
-        machine.node if machine.node < ranks else 0,
-        np.array([rule.exclusive for rule in asked]) if any(rule.exclusive for rule in asked) else None,
-        np.array([float(rule.memory) for rule in asked]) if any(rule.memory for rule in asked) else None,
-        np.array(machine.rank_memory, dtype=np.float64) if machine.rank_memory else None,
-        machine.speeds,
-        same_place=np.array(leaders) if any(leader >= 0 for leader in leaders) else None,
+def _rules(graph: TaskGraph, ranks: int, machine: Machine) -> PlacementRules:
+    """Returns the constraints that the job file asks for; unused ones are None, because they cost planning time."""
+    requested = [task.rules for task in graph.tasks]
+    exclusive = [rule.exclusive for rule in requested]
+    memory = [float(rule.memory) for rule in requested]
+    leaders = [graph.index[rule.same_block] if rule.same_block else -1 for rule in requested]
+    return PlacementRules(
+        node=machine.node if machine.node < ranks else 0,
+        exclusive=np.array(exclusive) if any(exclusive) else None,
+        memory=np.array(memory) if any(memory) else None,
+        rank_memory=np.array(machine.rank_memory, dtype=np.float64) if machine.rank_memory else None,
+        rank_speed=machine.speeds,
+        same_block=np.array(leaders) if any(leader >= 0 for leader in leaders) else None,
     )
 
 
 def _allowed(graph: TaskGraph, widths: Ints) -> Bools:
-    """(n, K) whether a task may have so many ranks by what it says of their number."""
+    """Returns (n, K), True where `multiple_of` and `powers_of_two` of a task admit a width."""
     multiple = np.array([task.rules.multiple_of for task in graph.tasks], dtype=np.int64)[:, None]
     power = np.array([task.rules.powers_of_two for task in graph.tasks], dtype=np.bool_)[:, None]
     allowed: Bools = (widths % multiple == 0) & (~power | (widths & (widths - 1) == 0))
@@ -265,9 +219,9 @@ def _allowed(graph: TaskGraph, widths: Ints) -> Bools:
 
 
 def _multiples(graph: TaskGraph, widths: Ints) -> Ints:
-    """Widths, and what they are rounded down to for tasks that are particular about the number of their ranks."""
-    particular = {task.rules.multiple_of for task in graph.tasks}
-    rounded = [widths // multiple * multiple for multiple in sorted(particular)]
+    """Returns the widths and, for tasks with `multiple_of` or `powers_of_two`, the widths rounded down to it."""
+    multiples = {task.rules.multiple_of for task in graph.tasks}
+    rounded = [widths // multiple * multiple for multiple in sorted(multiples)]
     if any(task.rules.powers_of_two for task in graph.tasks):
         rounded.append(2 ** np.floor(np.log2(widths)).astype(np.int64))
     every: Ints = np.unique(np.concatenate([widths, *rounded]))
@@ -275,7 +229,7 @@ def _multiples(graph: TaskGraph, widths: Ints) -> Ints:
 
 
 def _ladder(ranks: int, limits: list[int]) -> Ints:
-    """Widths to consider, with every limit of a task among them."""
+    """Returns the widths to consider, including the minimum and maximum width of every task."""
     if ranks <= ALL_WIDTHS:
         return np.arange(1, ranks + 1, dtype=np.int64)
     steps = int(np.log(ranks / 16) / np.log(WIDTH_STEP)) + 1

@@ -1,1 +1,1 @@
-"""Plans for people: tables, charts, explanations, files and checks."""
+"""Output of plans: tables, charts, explanations, files and the independent check."""

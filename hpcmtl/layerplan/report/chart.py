@@ -1,4 +1,4 @@
-"""A plan as a picture: ranks over time, one colour a task, the critical path outlined. SVG that stands alone."""
+"""SVG chart of a plan: ranks over time, one colour per task, the critical path outlined. It needs no other file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 
-WIDTH, ROW, LEAST_ROWS, MOST_ROWS = 1200, 22, 6, 32  # pixels, and rows that the height is that of
+WIDTH, ROW, LEAST_ROWS, MOST_ROWS = 1200, 22, 6, 32  # width and row height in pixels; limits of the number of rows
 MARGIN = {"left": 70, "right": 24, "top": 64, "bottom": 56}
-LETTER = 7.0  # pixels of a letter of the labels
-GOLDEN = 0.618  # turns of the colour wheel from one task to the next: neighbours differ, however many there are
+LETTER = 7.0  # width of a letter of the labels, in pixels
+GOLDEN = 0.618  # turns of the colour wheel between tasks: neighbours differ for any number of tasks
 
 
 def svg(plan: LayerPlan) -> str:
-    """Draw a plan."""
+    """Returns the chart of a plan."""
     rows = min(max(plan.ranks, LEAST_ROWS), MOST_ROWS)
     inner_width, inner_height = WIDTH - MARGIN["left"] - MARGIN["right"], ROW * rows
     height = inner_height + MARGIN["top"] + MARGIN["bottom"]
@@ -55,8 +55,8 @@ def _task(root: ET.Element, task: PlannedTask, box: tuple[float, float, float, f
     outline = {"stroke": "#111111", "stroke-width": "2.5"} if task.critical else {"stroke": "white"}
     group = ET.SubElement(root, "g")
     first, last = task.first_rank, task.first_rank + task.width - 1
-    said = f"{task.name} ({task.kind}): ranks {first} to {last}, {task.start:.4g} to {task.end:.4g} s, "
-    ET.SubElement(group, "title").text = f"{said}{task.layers} layers{', critical' if task.critical else ''}"
+    title = f"{task.name} ({task.kind}): ranks {first} to {last}, {task.start:.4g} to {task.end:.4g} s, "
+    ET.SubElement(group, "title").text = f"{title}{task.layers} layers{', critical' if task.critical else ''}"
     _add(group, "rect", x=x, y=y, width=width, height=height, fill=_colour(task.order), **outline)
     letters = int((width - 8) / LETTER)
     if letters >= min(len(task.name), 3) and height >= 12:
@@ -65,7 +65,7 @@ def _task(root: ET.Element, task: PlannedTask, box: tuple[float, float, float, f
 
 
 def _axes(root: ET.Element, plan: LayerPlan, inner: tuple[float, float]) -> None:
-    """Seconds below, ranks at the left, and a faint line for each."""
+    """Draws the time axis below and the rank axis at the left, with grid lines."""
     left, top, (width, height) = MARGIN["left"], MARGIN["top"], inner
     step = _step(plan.makespan / 8)
     for k in range(int(plan.makespan / step * (1 + 1e-9)) + 1):
@@ -82,7 +82,7 @@ def _axes(root: ET.Element, plan: LayerPlan, inner: tuple[float, float]) -> None
 
 
 def _step(wanted: float) -> float:
-    """The next larger of 1, 2 and 5 times a power of ten."""
+    """Rounds up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(wanted)) if wanted > 0 else 1.0
     return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= wanted * (1 - 1e-9))
 

@@ -1,6 +1,6 @@
-"""An independent check of plans: says what is wrong, whoever made the plan.
+"""Independent check of plans: reports every violation, for a plan from any planner.
 
-Shares no code with the planner but the problem itself, so that a mistake of the planner cannot hide here.
+It shares no code with the planner except the problem itself, so that it cannot repeat a mistake of the planner.
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.layerplan.solve.packing import Schedule
 
-TOLERANCE = 1e-9  # of the makespan: what adding seconds in another order may change
+TOLERANCE = 1e-9  # fraction of the makespan; covers sums of seconds in another order
 
 
 class Placed(NamedTuple):
-    """When and where tasks run, as arrays (n,); `first_rank` is None where it only counts how many ranks are busy."""
+    """Holds time and ranks of n tasks.
+
+    Attributes:
+        width: (n,) number of ranks.
+        start: (n,) seconds.
+        end: (n,) seconds.
+        first_rank: (n,) first rank of each block; None to check only the number of busy ranks.
+    """
 
     width: Ints
     start: Floats
@@ -30,12 +37,12 @@ class Placed(NamedTuple):
 
     @property
     def slack(self) -> float:
-        """Seconds that rounding may account for."""
+        """Tolerance for rounding, in seconds."""
         return TOLERANCE * max(float(self.end.max(initial=0.0)), 1e-300)
 
 
 def violations(problem: PlanningProblem, plan: LayerPlan) -> list[str]:
-    """Everything in which a plan breaks the problem's rules; empty for a valid plan."""
+    """Returns all violations of the problem's constraints by a plan; empty for a valid plan."""
     if tuple(task.name for task in plan.tasks) != problem.names:
         return ["the plan's tasks are not those of the problem, in its order"]
     tasks = [(task.width, task.start, task.end, task.first_rank) for task in plan.tasks]
@@ -45,13 +52,13 @@ def violations(problem: PlanningProblem, plan: LayerPlan) -> list[str]:
 
 
 def schedule_violations(problem: PlanningProblem, schedule: Schedule) -> list[str]:
-    """Everything in which a schedule breaks the problem's rules; empty for a valid one."""
+    """Returns all violations of the problem's constraints by a schedule; empty for a valid one."""
     widths = problem.widths[schedule.columns]
     return placed_violations(problem, Placed(widths, schedule.start, schedule.end, schedule.first_rank))
 
 
 def placed_violations(problem: PlanningProblem, placed: Placed) -> list[str]:
-    """Everything in which times and places break the problem's rules."""
+    """Returns all violations of the problem's constraints by given times and blocks."""
     found = [*_widths(problem, placed), *_precedence(problem, placed)]
     if placed.first_rank is None:
         return found + list(_count(problem, placed))
@@ -87,7 +94,7 @@ def _precedence(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
 
 
 def _count(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
-    """Busy ranks over time: ends come before starts of the same moment."""
+    """Checks the number of busy ranks over time; ends come before starts of the same moment."""
     moments = np.concatenate([placed.end - placed.slack, placed.start])
     change = np.concatenate([-placed.width, placed.width])
     order = np.lexsort((change, moments))
@@ -97,7 +104,7 @@ def _count(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
 
 
 def _ranks(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
-    """Walk through the tasks by start and remember who holds every rank until when."""
+    """Visits the tasks by start and tracks the holder of every rank and the end of its use."""
     assert placed.first_rank is not None
     until, slack = np.zeros(problem.ranks), placed.slack
     holder = np.full(problem.ranks, -1)
@@ -113,7 +120,7 @@ def _ranks(problem: PlanningProblem, placed: Placed) -> Iterator[str]:
 
 
 def _held(problem: PlanningProblem, task: int, first: int, width: int) -> slice:
-    """The ranks that nobody else may have: of an exclusive task, all of its nodes."""
+    """Returns the ranks reserved for a task: of an exclusive task, all of its nodes."""
     node = problem.rules.node
     if problem.rules.exclusive is None or not problem.rules.exclusive[task]:
         return slice(first, first + width)
@@ -134,17 +141,15 @@ def _rules(problem: PlanningProblem, placed: Placed, first_rank: Ints) -> Iterat
         first, width = int(first_rank[i]), int(placed.width[i])
         if 0 < rules.node < problem.ranks and first % rules.node and first % rules.node + width > rules.node:
             yield f"{name}: ranks {first} to {first + width - 1} straddle nodes of {rules.node}"
-        if rules.lost is not None and rules.lost[first : first + width].any():
-            yield f"{name}: has ranks that are lost, among {first} to {first + width - 1}"
         if rules.memory is not None and rules.rank_memory is not None:
             least = rules.rank_memory[first : first + width].min(initial=np.inf)
             if least < rules.memory[i]:
                 yield f"{name}: needs {rules.memory[i]} bytes a rank, and has a rank with {least}"
         if rules.pinned is not None and rules.pinned[i] >= 0 and first != rules.pinned[i]:
             yield f"{name}: begins at rank {first}, not {rules.pinned[i]}"
-        leader = -1 if rules.same_place is None else int(rules.same_place[i])
+        leader = -1 if rules.same_block is None else int(rules.same_block[i])
         if leader >= 0 and (first, width) != (int(first_rank[leader]), int(placed.width[leader])):
-            yield f"{name}: is not at the place of {problem.names[leader]}"
+            yield f"{name}: is not on the ranks of {problem.names[leader]}"
 
 
 def _barriers(plan: LayerPlan, slack: float) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Why a task has its ranks, its layers and its place."""
+"""Explanation of the ranks, layers and time of a task in a plan."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
 
-OTHERS = 2  # widths below and above that are shown
-MOMENT = 1e-9  # part of the makespan: what counts as the same time
+OTHERS = 2  # number of smaller and of larger widths to show
+MOMENT = 1e-9  # fraction of the makespan within which two times are equal
 
 
 def explain(
     name: str, graph: TaskGraph, problem: PlanningProblem, plan: LayerPlan, *, rule: Layers, speedups: Speedups
 ) -> tuple[str, ...]:
-    """Tell in plain lines what decided about a task.
+    """Returns lines that explain the decisions about a task.
 
     Raises:
         InputError: there is no such task.
@@ -48,17 +48,17 @@ def explain(
 
 
 def _times(task: TaskNode, problem: PlanningProblem, speedups: Speedups) -> Iterator[str]:
-    """Where the times come from."""
+    """Explains the source of the predicted times."""
     known = speedups.predict(task, problem.widths)
     if not known.layers:
-        yield "times: from its size, as nothing like it was measured"
+        yield "times: predicted from its size; no layer of its family was measured"
         return
     widths = ", ".join(map(str, problem.widths[known.measured])) or "none of these"
     yield f"times: measured on {widths} ranks ({known.layers} layers of its family), fitted for other widths"
 
 
 def _width(task: PlannedTask, problem: PlanningProblem, plan: LayerPlan) -> Iterator[str]:
-    """What other widths would do to the task, and to the whole if everything else keeps its width and its turn."""
+    """Shows other widths and their effect on the plan if all other tasks keep width and turn."""
     i = problem.names.index(task.name)
     columns = np.array([int(np.searchsorted(problem.widths, other.width)) for other in plan.tasks])
     turn = turns_by_start(problem, np.array([other.start for other in plan.tasks]))
@@ -102,15 +102,15 @@ def _place(task: PlannedTask, plan: LayerPlan, graph: TaskGraph) -> Iterator[str
         and task.first_rank < other.first_rank + other.width
     ]
     if task.start <= moment:
-        yield "starts at once: it needs nothing that is not there"
+        yield "starts at once: all its inputs are there"
     elif waited:
         yield f"starts as soon as {' and '.join(waited)} {'has' if len(waited) == 1 else 'have'} ended, which it needs"
     elif before:
-        yield f"starts when {' and '.join(before)} gives its ranks free: everything that it needs was there before"
+        yield f"starts when {' and '.join(before)} frees its ranks: all its inputs were there before"
     else:
-        yield "starts later than it could: a more urgent task has those ranks in between"
+        yield "starts later than it could: a more urgent task uses those ranks in between"
     turn = f"turn {task.order + 1} of {len(plan.tasks)}"
-    yield f"{turn}: {task.priority:.2f} s of work hang on it, itself included"
+    yield f"{turn}: {task.priority:.2f} s of work depend on it, itself included"
     yield "critical: a delay of it delays everything" if task.critical else "not critical: others take longer"
 
 

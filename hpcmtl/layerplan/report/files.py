@@ -1,4 +1,4 @@
-"""Planning problems and plans of others, as NumPy files."""
+"""Planning problems and schedules as NumPy files."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.solve.packing import Schedule
 
 
-REQUIRED = {"times": 2, "widths": 1, "edges": 2, "ranks": 0}  # array -> dimensions
+REQUIRED = {"times": 2, "widths": 1, "edges": 2, "ranks": 0}  # name of array -> number of dimensions
 OPTIONAL = {"release": 1, "priority": 1}
 _WHOLE = ("widths", "edges", "ranks", "priority")
-_SHOWN = 5  # wrong entries that a message names
+_SHOWN = 5  # number of wrong entries in a message
 
 
 def read_problem(path: Path) -> PlanningProblem:
-    """Read a planning problem from an ``.npz`` file.
+    """Reads a planning problem from an ``.npz`` file.
 
-    Its arrays: `times` (n, K) seconds, inf where a width is not allowed; `widths` (K,) numbers of ranks, rising;
-    `edges` (m, 2) producer and consumer; `ranks`; and, if wanted, `release` (n,) seconds and `priority` (n,).
-    Tasks are named by their index.
+    Arrays: `times` (n, K) seconds, inf where a width is not allowed; `widths` (K,) numbers of ranks, ascending; `edges`
+    (m, 2) producer and consumer; `ranks`; optional: `release` (n,) seconds and `priority` (n,). The name of a task is
+    its index.
 
     Raises:
-        InputError: everything that is wrong with the file.
+        InputError: the file is invalid; the message lists all problems.
     """
     arrays = _load(path)
-    found = _misshapen(arrays) or _nonsense(arrays)
+    found = _misshapen(arrays) or _invalid(arrays)
     if found:
         raise InputError([Problem(f"{path}: {name}", message) for name, message in found])
     ranks, count = int(arrays["ranks"]), len(arrays["times"])
@@ -47,7 +47,7 @@ def read_problem(path: Path) -> PlanningProblem:
     except ValueError as error:
         raise InputError([Problem(f"{path}: edges", str(error))]) from error
     return PlanningProblem(
-        names=tuple(f"{i:0{len(str(count - 1))}d}" for i in range(count)),  # padded: names sort as indices do
+        names=tuple(f"{i:0{len(str(count - 1))}d}" for i in range(count)),  # padded, so that names sort like indices
         times=np.ascontiguousarray(arrays["times"][:, fits], dtype=np.float64),
         widths=arrays["widths"][fits].astype(np.int64),
         levels=levels,
@@ -59,9 +59,9 @@ def read_problem(path: Path) -> PlanningProblem:
 
 
 def write_schedule(path: Path, problem: PlanningProblem, schedule: Schedule) -> None:
-    """Write `width`, `start`, `end` and `first_rank`, (n,) each, to an ``.npz`` file."""
+    """Writes `width`, `start`, `end` and `first_rank`, (n,) each, to an ``.npz`` file."""
     _, widths = problem.at(schedule.columns)
-    with path.open("wb") as file:  # given a name, NumPy would add an ending to it
+    with path.open("wb") as file:  # given a path, NumPy would add a suffix
         np.savez(file, width=widths, start=schedule.start, end=schedule.end, first_rank=schedule.first_rank)
 
 
@@ -90,7 +90,7 @@ def _misshapen(arrays: Arrays) -> list[tuple[str, str]]:
     return found
 
 
-def _nonsense(arrays: Arrays) -> list[tuple[str, str]]:
+def _invalid(arrays: Arrays) -> list[tuple[str, str]]:
     times, widths, edges, ranks = (arrays[name] for name in REQUIRED)
     count = len(times)
     found = []
@@ -129,9 +129,9 @@ def _per_task(arrays: Mapping[str, np.ndarray[Any, Any]], count: int) -> list[tu
 
 
 def _wrong(name: str, what: str, wrong: np.ndarray[Any, Any]) -> list[tuple[str, str]]:
-    """One message for all entries that are wrong, naming the first few."""
-    placement = np.argwhere(wrong)
-    if not len(placement):
+    """Returns one message for all wrong entries; it names the first few."""
+    places = np.argwhere(wrong)
+    if not len(places):
         return []
-    shown = ", ".join("[" + ", ".join(map(str, place)) + "]" for place in placement[:_SHOWN])
-    return [(name, f"{shown}{' and others' if len(placement) > _SHOWN else ''} {what}")]
+    shown = ", ".join("[" + ", ".join(map(str, place)) + "]" for place in places[:_SHOWN])
+    return [(name, f"{shown}{' and others' if len(places) > _SHOWN else ''} {what}")]

@@ -1,4 +1,4 @@
-"""What of a plan a time limit cuts off."""
+"""Tasks of a plan that may not end within a time limit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``90``, ``90s``, ``45m``, ``1.5h``, ``1h30m``, ``1d`` or Slurm's ``[D-]H:MM:SS``.
+    """Returns the seconds of ``90``, ``90s``, ``45m``, ``1.5h``, ``1h30m``, ``1d`` or Slurm's ``[D-]H:MM:SS``.
 
     Raises:
-        InputError: it is none of these, or not more than zero.
+        InputError: the text has none of these forms, or is not positive.
     """
     seconds = _parse(text.strip().lower())
     if seconds is None or seconds <= 0:
@@ -28,13 +28,13 @@ def parse_duration(text: str) -> float:
 
 
 def cut_off(plan: LayerPlan, limit: float) -> tuple[PlannedTask, ...]:
-    """The tasks that may end after `limit` seconds, if all are as late as one in ten is; by planned end."""
+    """Returns the tasks that may end after `limit` seconds if all take their P90 time, by planned end."""
     late = [task for task in plan.tasks if task.late_end > limit]
     return tuple(sorted(late, key=lambda task: (task.end, task.name)))
 
 
 def limit_lines(plan: LayerPlan, limit: float) -> tuple[str, ...]:
-    """Say whether a plan fits a time limit, and what does not."""
+    """Returns lines that tell whether a plan fits a time limit, and which tasks do not."""
     late = cut_off(plan, limit)
     if not late:
         latest = max(task.late_end for task in plan.tasks)

@@ -1,4 +1,4 @@
-"""A plan for people: a table, a chart of ranks over time, and what it is worth."""
+"""Text output of a plan: a table, a Gantt chart and a summary."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 
-CHART_ROWS = 16  # with more ranks, a row of the chart stands for several
+CHART_ROWS = 16  # with more ranks, a row of the chart represents several
 
 
 def print_plan(plan: LayerPlan, console: Console) -> None:
-    """Print table, chart and summary; plain ASCII where the output is no terminal or `NO_COLOR` is set."""
+    """Prints table, chart and summary; plain ASCII if the output is not a terminal or `NO_COLOR` is set."""
     plain = _is_plain(console)
     console.print(plan_table(plan, plain=plain))
     for text in ("", gantt(plan, console.width, plain=plain), "", *summary_lines(plan)):
@@ -26,7 +26,7 @@ def print_plan(plan: LayerPlan, console: Console) -> None:
 
 
 def plan_table(plan: LayerPlan, *, plain: bool = False) -> Table:
-    """One row a task, in order of planned start; `plain` draws with ASCII alone."""
+    """Returns a table with one row per task, sorted by planned start; `plain` draws with ASCII only."""
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD)
     for name in ("task", "kind"):
         table.add_column(name)
@@ -41,7 +41,7 @@ def plan_table(plan: LayerPlan, *, plain: bool = False) -> Table:
 
 
 def comparison_table(plans: Sequence[LayerPlan], *, plain: bool = False) -> Table:
-    """One row a policy, the shortest plan first."""
+    """Returns a table with one row per policy, the shortest plan first."""
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD)
     table.add_column("policy")
     for name in ("makespan s", "over bound %", "utilisation %", "times the best"):
@@ -59,12 +59,12 @@ def comparison_table(plans: Sequence[LayerPlan], *, plain: bool = False) -> Tabl
 
 
 def print_comparison(plans: Sequence[LayerPlan], console: Console) -> None:
-    """Print the comparison of policies; plain as `print_plan` is."""
+    """Prints the comparison of policies, with the style rules of `print_plan`."""
     console.print(comparison_table(plans, plain=_is_plain(console)))
 
 
 def summary_lines(plan: LayerPlan) -> tuple[str, ...]:
-    """Makespan, lower bound, gap and utilisation in words."""
+    """Returns makespan, lower bound, gap and utilisation as text."""
     return (
         f"policy {plan.policy}, {len(plan.tasks)} tasks on {plan.ranks} ranks" + (", barriers" if plan.barrier else ""),
         f"makespan    {plan.makespan:.2f} s (predicted)",
@@ -74,12 +74,12 @@ def summary_lines(plan: LayerPlan) -> tuple[str, ...]:
 
 
 def gantt(plan: LayerPlan, width: int, *, plain: bool = False) -> str:
-    """Draw ranks (rows) over time (columns), with the name of each task where it begins.
+    """Draws ranks (rows) over time (columns), with the name of each task at its start.
 
     Args:
-        plan: what to draw.
+        plan: the plan.
         width: columns of the terminal.
-        plain: ASCII alone.
+        plain: use ASCII only.
     """
     per_row = -(-plan.ranks // CHART_ROWS)
     labels = [_label(first, min(first + per_row, plan.ranks) - 1) for first in range(0, plan.ranks, per_row)]

@@ -1,7 +1,7 @@
-"""How many ranks each task should have, before it is known when and where it runs.
+"""Allocation: the number of ranks of each task, before it is known when and where the task runs.
 
-A global trade-off of critical path against area: whoever lies on long ways is worth more ranks. Ranks are never shared
-out level by level, which was measured to cost a factor of 1.5 to 2.
+The search is a global trade-off between critical path and area: tasks on long paths get more ranks. Ranks are never
+shared out level by level, which was measured to cost a factor of 1.5 to 2.
 """
 
 from __future__ import annotations
@@ -15,32 +15,29 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 
 UNIFORM_PRICES = np.geomspace(1e-6, 10.0, 12)
-# Rounds of the price iteration for one crowding. A round costs some calls of NumPy for each depth of the graph, so that
-# flat graphs may have more; small ones are worth it anyhow.
+# Rounds of the price iteration for one value of contention. A round costs some NumPy calls per depth of the graph, so
+# flat graphs may have more rounds; small graphs are cheap in any case.
 FEWEST_ROUNDS, MOST_ROUNDS = 24, 150
 ROUNDS_AND_DEPTHS = 240
 SMALL_TASKS, SMALL_ROUNDS = 50, 100
-# A wide task waits until many ranks are free at once, and they wait for it: with crowding c, p of P ranks cost as much
-# as p (1 + c p / P). What is best depends on the graph, so an allocation is searched for each. The first is the true
-# price, for the bound.
+# A wide task waits until many ranks are free at once, and free ranks wait for it: with contention c, p of P ranks cost
+# as much as p (1 + c p / P). The best value depends on the graph, so an allocation is searched for each. The first
+# value is the true price, which gives the lower bound.
 CONTENTION = (0.0, 2.0)
-LATER_ROUNDS = 0.4  # part of them for the other crowding, which goes on from the prices of the first
+LATER_ROUNDS = 0.4  # fraction of the rounds for later values, which start from the prices of the first
 EVENING_ROUNDS = 8
-RELAXED_TASKS = 250  # graphs up to this size are given
-RELAXATIONS = (
-    1.03,
-    1.065,
-    1.12,
-)  # of the longest way: where path and area meet, nothing is left for what packing loses
-# Tasks that do not depend on each other are packed best with the widths that keep one deadline, and it takes a fine
-# search to find out which: what packing loses jumps with it (Turek, Wolf and Yu 1992).
+RELAXED_TASKS = 250  # graphs up to this size get relaxed allocations
+# Factors of the longest path: at equality of path and area there is no slack for the loss in packing.
+RELAXATIONS = (1.03, 1.065, 1.12)
+# Independent tasks are packed best with the widths that meet one deadline. A fine search is needed to find the
+# deadline, because the loss in packing jumps with it (Turek, Wolf and Yu 1992).
 FLAT_TASKS = 1000
 FLAT_RELAXATIONS = tuple(1 + k / 100 for k in range(1, 13))
-NO_TIME = 1e-300  # seconds: all tasks together take less, and there is nothing to trade off
+NO_TIME = 1e-300  # seconds; below it there is nothing to trade off
 
 
 class Prices(NamedTuple):
-    """What time and ranks are worth; see `bounds.price_bound`.
+    """Holds Lagrange multipliers for time and area; see `bounds.price_bound`.
 
     Attributes:
         flow: (n,) unit flow from sources to sinks, see `Levels.soft_flow`.
@@ -52,12 +49,12 @@ class Prices(NamedTuple):
 
 
 class Allocations(NamedTuple):
-    """What the search found.
+    """Holds the result of the search.
 
     Attributes:
-        columns: for each crowding the best allocation, (n,) columns of the problem's table.
-        relaxed: the first of them with longer ways and less area, for each of `relaxations`.
-        prices: those that promise the highest bound.
+        columns: best allocation for each entry of `CONTENTION`, (n,) columns of the problem's table.
+        relaxed: the first allocation with longer paths and less area, for each factor of `relaxations`.
+        prices: the multipliers with the highest lower bound.
     """
 
     columns: tuple[Ints, ...]
@@ -66,10 +63,14 @@ class Allocations(NamedTuple):
 
 
 def allocate(problem: PlanningProblem, most_rounds: int = MOST_ROUNDS) -> Allocations:
-    """Find allocations with a small max(critical path, area / ranks), in at most so many rounds for each crowding.
+    """Returns allocations with a small max(critical path, area / ranks).
 
-    Prices from the smoothed critical path: averaged subgradient steps on the Lagrangian dual of the discrete time-cost
-    trade-off. The smoothing falls and the steps shorten with the rounds.
+    The method takes averaged subgradient steps on the Lagrangian dual of the discrete time-cost trade-off, with prices
+    from the smoothed critical path. Smoothing and step length decrease with the rounds.
+
+    Args:
+        problem: the tasks.
+        most_rounds: maximum number of rounds for each entry of `CONTENTION`.
     """
     search = _Search(problem)
     rounds = min(_rounds(problem), most_rounds)
@@ -84,7 +85,7 @@ def allocate(problem: PlanningProblem, most_rounds: int = MOST_ROUNDS) -> Alloca
 
 
 def relaxations(problem: PlanningProblem) -> tuple[float, ...]:
-    """By how much the longest way is stretched: not at all for large graphs, for which it was measured not to pay."""
+    """Returns factors of relaxation of the critical path; none for large graphs, where it was measured not to pay."""
     if not len(problem.levels.edges) and len(problem.names) <= FLAT_TASKS:
         return FLAT_RELAXATIONS
     return RELAXATIONS if len(problem.names) <= RELAXED_TASKS else ()
@@ -98,12 +99,19 @@ def _rounds(problem: PlanningProblem) -> int:
 
 
 def allocation(problem: PlanningProblem, found: Allocations, contention: int, cap: float) -> Ints:
-    """The allocation of one of the crowdings, with no group wider than a part of the ranks; (n,) columns."""
-    return capped(problem, found.columns[contention], cap * problem.living)
+    """Returns an allocation with no group wider than a part of the ranks, as (n,) columns.
+
+    Args:
+        problem: the tasks.
+        found: result of `allocate`.
+        contention: index into `CONTENTION`.
+        cap: widest group as a fraction of all ranks.
+    """
+    return capped(problem, found.columns[contention], cap * problem.ranks)
 
 
 def capped(problem: PlanningProblem, columns: Ints, cap: float) -> Ints:
-    """Narrow all tasks to at most `cap` ranks, or to their fewest if those are more (Lepere et al. 2001)."""
+    """Limits all tasks to `cap` ranks, or to their smallest width if it is larger (Lepere et al. 2001)."""
     at_most = np.searchsorted(problem.widths, max(cap, 1.0), side="right") - 1
     wanted = np.minimum(columns, at_most)
     widest = np.take_along_axis(problem.widest_useful, wanted[:, None], axis=1)[:, 0]
@@ -112,13 +120,13 @@ def capped(problem: PlanningProblem, columns: Ints, cap: float) -> Ints:
 
 
 class _Search:
-    """The price iteration over the choices of a problem; all allocations here are (n,) indices of choices."""
+    """Runs the price iteration over the choices of a problem; all allocations here are (n,) indices of choices."""
 
     def __init__(self, problem: PlanningProblem) -> None:
         self.problem = problem
         self.tasks = np.arange(len(problem.names))
         choices = problem.choices
-        # What is no choice is dearer than everything together, and finite, since a price may be zero.
+        # A missing choice costs more than everything together; the cost is finite because a price may be zero.
         never = 1e9 * float(np.where(np.isfinite(choices.times), choices.times, 0.0).sum() + 1.0)
         self.times = np.where(np.isfinite(choices.times), choices.times, never)
         self.widths = np.maximum(choices.widths, 1)
@@ -128,9 +136,9 @@ class _Search:
         self.promised = 0.0
 
     def run(self, contention: float, rounds: int) -> Ints:
-        """Iterate at one crowding; return the best allocation."""
+        """Iterates at one value of contention and returns the best allocation."""
         problem = self.problem
-        areas = self.times * (self.widths * (1 + contention * self.widths / problem.living)) / problem.capacity
+        areas = self.times * (self.widths * (1 + contention * self.widths / problem.ranks)) / problem.capacity
         tried = [self._measured(choice, areas) for choice in self._first(areas)]
         best = min(tried, key=lambda entry: max(entry[1:]))
         choice, path, area = best
@@ -146,18 +154,19 @@ class _Search:
             costs = self._costs(prices, areas)
             choice = costs.argmin(axis=1)
             promised = float(costs[self.tasks, choice].sum())
-            if contention == 0 and promised > self.promised:  # averages of unit flows are unit flows
+            if contention == 0 and promised > self.promised:  # an average of unit flows is a unit flow
                 self.promised, self.prices = promised, prices
             choice, path, area = self._measured(choice, areas)
             if max(path, area) < max(best[1:]):
                 best = choice, path, area
-        return self._evened(best, areas)
+        return self._balanced(best, areas)
 
-    def _evened(self, best: tuple[Ints, float, float], areas: Floats) -> Ints:
-        """Give slack back: each task takes the cheapest width that lets its longest way fit a target.
+    def _balanced(self, best: tuple[Ints, float, float], areas: Floats) -> Ints:
+        """Gives slack back: each task takes the cheapest width with which its longest path fits a target time.
 
-        A task may take t T / l seconds, where l is the longest way through it: no way is then longer than the target T,
-        since the l of all its tasks are at least its length. The target moves to where path and area meet.
+        A task may take t T / l seconds, where l is the length of the longest path through it. No path is then longer
+        than the target T, because its length is at most the l of each of its tasks. The target moves to where path and
+        area are equal.
         """
         choice, path, area = best
         for _ in range(EVENING_ROUNDS):
@@ -170,12 +179,12 @@ class _Search:
         return best[0]
 
     def relaxed(self, choice: Ints, factor: float) -> Ints:
-        """Let the longest way take `factor` times as long, for less area."""
+        """Lets the longest path take `factor` times as long, for less area."""
         areas = self.times * self.widths
         return self._fitted(choice, factor * self._measured(choice, areas)[1], areas)
 
     def _fitted(self, choice: Ints, target: float, areas: Floats) -> Ints:
-        """The cheapest choices with which every way fits a target, in seconds."""
+        """Returns the cheapest choices with which every path fits a target, in seconds."""
         levels, seconds = self.problem.levels, self.times[self.tasks, choice]
         limit = seconds * target / np.maximum(levels.through(seconds), NO_TIME)
         fits = self.times <= limit[:, None] * (1 + 1e-12)
@@ -184,13 +193,13 @@ class _Search:
         return fitted
 
     def _first(self, areas: Floats) -> list[Ints]:
-        """Allocations at which every task pays the same price: where the iteration may begin."""
+        """Returns the starting points of the iteration: allocations for one uniform price of time."""
         if self.flow is not None:
             return [self._costs(Prices(self.flow, self._weight()), areas).argmin(axis=1)]
         return [(self.times + price * self.problem.ranks * areas).argmin(axis=1) for price in UNIFORM_PRICES]
 
     def columns(self, choice: Ints) -> Ints:
-        """An allocation as (n,) columns of the problem's table."""
+        """Converts an allocation to (n,) columns of the problem's table."""
         columns: Ints = np.take_along_axis(self.problem.choices.columns, choice[:, None], axis=1)[:, 0]
         return columns
 
@@ -198,7 +207,7 @@ class _Search:
         return 1 / (1 + float(np.exp(-self.log_weight)))
 
     def _costs(self, prices: Prices, areas: Floats) -> Floats:
-        """(n, C) what every choice costs."""
+        """Returns (n, C) the cost of every choice."""
         costs: Floats = self.times * (prices.path_weight * prices.flow)[:, None] + areas * (1 - prices.path_weight)
         return costs
 

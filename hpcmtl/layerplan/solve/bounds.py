@@ -1,4 +1,4 @@
-"""Lower bounds: seconds that no plan can be faster than, if the times of the problem are right."""
+"""Lower bounds on the makespan, in seconds; valid if the times of the problem are right."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.layerplan.solve.allocate import Prices
 
-MILESTONES = 256  # tasks between which the area is looked at
-LOOKED_AT = 2_560_000  # pairs of a task and a milestone, at most
-ROUNDING = 1e-12  # part of a bound that sums of floats may get wrong
+MILESTONES = 256  # maximum number of tasks between which windows are considered
+MOST_PAIRS = 2_560_000  # maximum number of pairs of a task and a milestone
+ROUNDING = 1e-12  # relative error of a bound by rounding of sums
 
 
 def lower_bound(problem: PlanningProblem, prices: Prices | None) -> float:
-    """The best of all bounds here, made safe against rounding."""
+    """Returns the largest of all bounds here, reduced by the possible rounding error."""
     if not problem.names:
         return 0.0
     found = [simple_bound(problem), window_bound(problem)]
@@ -27,28 +27,28 @@ def lower_bound(problem: PlanningProblem, prices: Prices | None) -> float:
 
 
 def gap(makespan: float, lower_bound: float) -> float:
-    """How much longer than the bound a plan is, as a part of it: 0.05 is at most 5 % from optimal."""
+    """Returns the excess of a makespan over the bound as a fraction: 0.05 means at most 5 % from optimal."""
     return makespan / lower_bound - 1 if lower_bound > 0 else 0.0
 
 
 def bound_of_widths(problem: PlanningProblem, seconds: Floats, widths: Ints) -> float:
-    """Seconds that no order of tasks with these `seconds` and `widths` (n,) can beat: longest way, or area."""
+    """Returns max(longest path, area / ranks) for tasks of `seconds` and `widths` (n,): no order of them is shorter."""
     return max(float(problem.levels.bottom(seconds).max()), float(seconds @ widths) / problem.ranks)
 
 
 def simple_bound(problem: PlanningProblem) -> float:
-    """The larger of the least area over the ranks and the critical path at the fastest widths, releases counted."""
+    """Returns the larger of least area / ranks and the critical path at the fastest widths with release times."""
     area = problem.areas.min(axis=1).sum() / problem.capacity
     fastest = problem.times.min(axis=1) / problem.top_speed
     return float(max(area, (problem.release + problem.levels.bottom(fastest)).max()))
 
 
 def price_bound(problem: PlanningProblem, prices: Prices) -> float:
-    """What the tasks cost at some prices, each at its cheapest width.
+    """Returns the sum of the tasks' lowest costs under given prices.
 
-    In every plan sum(flow * t) <= critical path <= makespan, and area / ranks <= makespan, so that any convex
-    combination of the two is a bound. It separates over tasks: each takes its cheapest width (Lagrangian relaxation of
-    the discrete time-cost trade-off; cf. Lepere, Trystram, Woeginger 2001).
+    In every plan sum(flow * t) <= critical path <= makespan, and area / ranks <= makespan. Every convex combination of
+    the two is therefore a bound. It separates over tasks: each takes its cheapest width (Lagrangian relaxation of the
+    discrete time-cost trade-off; cf. Lepere, Trystram, Woeginger 2001).
     """
     flow, weight = prices
     price = weight / problem.top_speed * flow[:, None] + (1 - weight) / problem.capacity * problem.widths
@@ -57,12 +57,12 @@ def price_bound(problem: PlanningProblem, prices: Prices) -> float:
 
 
 def window_bound(problem: PlanningProblem) -> float:
-    """Critical path that counts the work between its tasks as well.
+    """Returns the longest path in which the work between two of its tasks is counted as well.
 
-    If v comes after u, then so does, between them, all that depends on u and that v depends on: v starts no sooner than
-    the end of u plus the least area of these tasks over all ranks. The longest chain of such windows and of plain edges
-    is a bound (energetic reasoning as in cumulative scheduling, over the order of tasks instead of over time). Windows
-    are looked at between `MILESTONES` tasks alone, those on the longest ways at each depth.
+    If v depends on u, then all tasks that depend on u and precede v run between them: v starts no sooner than the end
+    of u plus the least area of these tasks over all ranks. The longest chain of such windows and of plain edges is a
+    bound (energetic reasoning as in cumulative scheduling, over the order of tasks instead of over time). Only windows
+    between `MILESTONES` tasks are considered, those on the longest paths at each depth.
     """
     seconds = problem.times.min(axis=1) / problem.top_speed
     areas = problem.areas.min(axis=1) / problem.capacity
@@ -78,7 +78,7 @@ def window_bound(problem: PlanningProblem) -> float:
     ends = np.full(len(milestones), -np.inf)
 
     def start(tasks: Ints, known: Floats) -> Floats:
-        """The starts of some tasks, which their producers allow from `known` on."""
+        """Returns the starts of some tasks, given the starts `known` that their producers allow."""
         at = place[tasks]
         marked = np.flatnonzero(at >= 0)
         if len(marked):
@@ -95,11 +95,11 @@ def window_bound(problem: PlanningProblem) -> float:
 
 
 def _milestones(problem: PlanningProblem, seconds: Floats) -> Ints:
-    """The tasks on the longest ways, as many at each depth; of very deep graphs, at evenly spread depths."""
+    """Returns the tasks on the longest paths, equally many at each depth; in deep graphs, at evenly spaced depths."""
     depths = problem.levels.depths
     through = problem.levels.through(seconds)
     count = int(depths.max()) + 1
-    most = min(MILESTONES, max(LOOKED_AT // len(depths), 1))
+    most = min(MILESTONES, max(MOST_PAIRS // len(depths), 1))
     chosen = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
     each = max(most // len(chosen), 1)
     order = np.lexsort((problem.name_order, -through, depths))

@@ -1,8 +1,8 @@
-"""The shortest plan of a small graph, by constraint programming (Google's CP-SAT; the extra ``exact``).
+"""The shortest schedule of a small graph, by constraint programming (Google's CP-SAT; the extra ``exact``).
 
-Blocks are rectangles of ranks and time that do not overlap; the length and the width of each hang on one choice among
-the widths of its task. Busy ranks as a cumulative resource, the least area and the lower bound are cuts, and the plan
-that there is already is horizon and hint.
+Blocks are rectangles of ranks and time that must not overlap. The length and width of a block depend on one choice
+among the widths of its task. Busy ranks as a cumulative resource, the least area and the lower bound are cuts. The
+known plan gives the horizon and hints.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from hpcmtl.layerplan.solve.packing import Schedule, replay
 if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 
-TICKS = 100_000  # whole units of time that the makespan of the known plan is cut into
+TICKS = 100_000  # integer time units in the makespan of the known plan
 SEED = 0
 
 
 class Optimum(NamedTuple):
-    """What the solver found.
+    """Holds the result of the solver.
 
     Attributes:
-        schedule: the best schedule, never longer than the one that it was given.
-        lower_bound: seconds that no schedule can be faster than.
-        proved: whether the solver proved that there is none better, but for the rounding of times to ticks.
+        schedule: the best schedule; never longer than the known one.
+        lower_bound: lower bound of the makespan in seconds.
+        proved: True if the solver proved optimality, except for the rounding of times to ticks.
     """
 
     schedule: Schedule
@@ -39,7 +39,7 @@ class Optimum(NamedTuple):
 
 @dataclass(frozen=True)
 class _Block:
-    """The variables of one task; `chosen` has one for each column of the table that it may have."""
+    """Holds the variables of one task; `chosen` has one for each column of the table that is allowed."""
 
     start: Any
     end: Any
@@ -52,22 +52,23 @@ class _Block:
 
 
 def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: float = 10.0) -> Optimum:
-    """Look for the shortest schedule.
+    """Searches the shortest schedule.
 
     Args:
-        problem: the tasks; up to 20 may be proved.
+        problem: the tasks; optimality can be proved for about 20.
         known: a valid schedule.
-        bound: a lower bound in seconds.
-        seconds: of the solver's deterministic time, about as long as real ones, and of three times as many real ones.
+        bound: a lower bound of the makespan in seconds.
+        seconds: limit of the solver's deterministic time, about equal to wall time; the wall time is limited to three
+            times this.
 
     Raises:
         EnvironmentUnfitError: OR-Tools is not installed.
-        InputError: the problem has rules of nodes, memory or speeds, which this does not know.
+        InputError: the problem has rules of nodes, memory or speeds, which the model does not support.
     """
     if problem.rules.any:
-        raise InputError([Problem("policy", "exact knows no rules of nodes, memory or speeds; use variable")])
+        raise InputError([Problem("policy", "exact supports no rules of nodes, memory or speeds; use variable")])
     try:
-        cp_model: Any = import_module("ortools.sat.python.cp_model")  # by name: it is not always installed
+        cp_model: Any = import_module("ortools.sat.python.cp_model")  # by name, because it is optional
     except ImportError as error:
         raise EnvironmentUnfitError("the policy exact needs OR-Tools: pip install 'hpcmtl[exact]'") from error
     tick = known.makespan / TICKS
@@ -75,10 +76,10 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
         return Optimum(known, 0.0, proved=True)
     model, blocks = _model(cp_model, problem, known, bound)
     solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1  # with more of them the result depends on chance
+    solver.parameters.num_workers = 1  # with more workers the result is not deterministic
     solver.parameters.random_seed = SEED
     solver.parameters.max_deterministic_time = seconds
-    solver.parameters.max_time_in_seconds = 3 * seconds  # presolving does not count the deterministic time
+    solver.parameters.max_time_in_seconds = 3 * seconds  # presolve does not count as deterministic time
     status = solver.solve(model)
     proved = (solver.best_objective_bound - len(blocks)) * tick
     if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
@@ -91,7 +92,7 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
 def _model(cp_model: Any, problem: PlanningProblem, known: Schedule, bound: float) -> tuple[Any, list[_Block]]:
     tick = known.makespan / TICKS
     model = cp_model.CpModel()
-    horizon = TICKS + len(problem.names)  # every task of a chain may be rounded up by a tick
+    horizon = TICKS + len(problem.names)  # every task of a chain may be rounded up by one tick
     blocks = [_block(model, problem, task, tick, horizon) for task in range(len(problem.names))]
     for producer, consumer in problem.levels.edges.reshape(-1, 2).tolist():
         model.add(blocks[consumer].start >= blocks[producer].end)
@@ -109,7 +110,7 @@ def _model(cp_model: Any, problem: PlanningProblem, known: Schedule, bound: floa
 
 
 def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon: int) -> _Block:
-    # A width that takes longer than the known plan as a whole is in no shorter one.
+    # A width that takes longer than the whole known plan is in no shorter plan.
     columns = np.flatnonzero(problem.useful[task] & (problem.times[task] <= tick * horizon)).tolist()
     lengths = {column: int(np.ceil(problem.times[task, column] / tick)) for column in columns}
     widths = {column: int(problem.widths[column]) for column in columns}
@@ -134,7 +135,7 @@ def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon
 
 
 def _schedule(problem: PlanningProblem, solver: Any, blocks: list[_Block]) -> Schedule:
-    """The solver's choices in real seconds: in its order, each task as soon as its ranks and its producers let it."""
+    """Converts the solver's choices to seconds: in its order, each task as soon as its ranks and producers allow."""
     columns = np.array([next(c for c, this in block.chosen.items() if solver.value(this)) for block in blocks])
     start, end, first_rank = (
         np.array([solver.value(variable) for variable in variables])

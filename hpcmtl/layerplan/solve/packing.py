@@ -1,8 +1,8 @@
-"""Serial list scheduling into contiguous blocks of ranks: each task in turn gets the earliest place that is left.
+"""Serial list scheduling into contiguous blocks of ranks: each task in turn gets its earliest free block.
 
-Tasks come in dispatch order, so that a task may fill the time before another that came first, and never delays it
-(insertion, as in HEFT; serial schedule generation in project scheduling). With `moldable_until`, a task that would
-have to wait for its ranks takes fewer of them if it then ends sooner. This closes the gaps between contiguous blocks.
+Tasks are placed in dispatch order. A task may use idle time before an earlier task but never delays it (insertion, as
+in HEFT; serial schedule generation in project scheduling). With `moldable_until`, a task that would have to wait for
+its ranks takes fewer ranks if it then ends sooner. This fills the gaps between contiguous blocks.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.occupancy import Slot
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 
-# Narrow tasks fill from the last rank, wide ones from the first: between them stays one large hole. Measured best.
+# Narrow tasks are placed from the last rank, wide ones from the first: one large gap stays between them. Measured best.
 WIDE = 1 / 16
-AREA_GROWTH = 1.1  # how much more area a task that is late may take to be done sooner
-OTHER_WIDTHS = 8  # how many other widths a task that is late tries
+AREA_GROWTH = 1.1  # factor of area that a late task may take to end sooner
+OTHER_WIDTHS = 8  # number of other widths tried for a late task
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When and where every task runs, as arrays (n,).
+    """Holds the time and ranks of every task, as arrays (n,).
 
     Attributes:
         columns: width of each task, as a column of the problem's table.
         start: seconds.
         end: seconds.
-        first_rank: first rank of its block.
-        wave: barrier that each task waits for; None for a schedule without barriers.
+        first_rank: first rank of the block.
+        wave: index of the barrier that each task waits for; None for a schedule without barriers.
     """
 
     columns: Ints
@@ -49,19 +49,19 @@ class Schedule:
 
     @property
     def makespan(self) -> float:
-        """Seconds to the last end."""
+        """Seconds until the last end."""
         return float(self.end.max(initial=0.0))
 
 
 @dataclass(frozen=True)
 class FixedPart:
-    """What can no longer be planned.
+    """Holds the part of a schedule that can no longer be planned.
 
     Attributes:
-        now: seconds; nothing else may start sooner.
-        started: (n,) tasks that have started, or ended.
-        schedule: how these ran, or will end by what is known now; of the other tasks it says nothing.
-        busy: blocks of ranks that are taken otherwise, and the seconds until when.
+        now: seconds; no other task may start sooner.
+        started: (n,) True for tasks that have started or ended.
+        schedule: actual times of these tasks, with the ends expected now; undefined for the other tasks.
+        busy: blocks of ranks that are occupied otherwise, each with the seconds until it is free.
     """
 
     now: float
@@ -71,13 +71,13 @@ class FixedPart:
 
 
 def dispatch_order(problem: PlanningProblem, urgency: Floats) -> Ints:
-    """Indices of all tasks by `plan.dispatch_key`, for tasks with a bottom level of `urgency` (n,) seconds."""
+    """Returns the indices of all tasks sorted by `plan.dispatch_key`, with bottom levels `urgency` (n,) in seconds."""
     order: Ints = np.lexsort((problem.name_order, -problem.layers, -urgency, -problem.priority))
     return order
 
 
 def turns_by_start(problem: PlanningProblem, start: Floats) -> Ints:
-    """(n,) the turn of each task in the order of some starts, for `pack`."""
+    """Returns (n,) the position of each task in the order of given starts, for `pack`."""
     turns: Ints = np.argsort(np.lexsort((problem.name_order, start)))
     return turns
 
@@ -91,17 +91,16 @@ def pack(
     alone: bool = False,
     fixed: FixedPart | None = None,
 ) -> Schedule:
-    """Give every task in turn the earliest place for its ranks.
+    """Gives every task in turn its earliest free block.
 
     Args:
         problem: the tasks.
-        columns: (n,) width of each, as a column of the table.
-        moldable_until: seconds by which the plan should end, with widths changed while packing: a task that would have
-            to wait takes fewer ranks if it then ends sooner, and one that would end too late takes more.
-        turn: (n,) of the tasks whose producers have a place the one with the smallest comes next; None for the
-            dispatch order.
-        alone: one task at a time, whatever its width.
-        fixed: what has started already.
+        columns: (n,) width of each task, as a column of the table.
+        moldable_until: desired end of the plan in seconds; widths may change while packing. A task that would have to
+            wait takes fewer ranks if it then ends sooner, and one that would end too late takes more.
+        turn: (n,) sort key among the tasks whose producers are placed, smallest first; None for the dispatch order.
+        alone: run one task at a time, whatever its width.
+        fixed: the tasks that have started.
     """
     packing = _Packing(problem, columns, moldable_until, alone=alone)
     if turn is None:
@@ -118,15 +117,15 @@ def pack_next(
     most: int,
     stay: Sequence[int] = (),
 ) -> Schedule:
-    """As `pack`, for the next `most` tasks in dispatch order alone; the others start at infinity.
+    """Packs the next `most` tasks in dispatch order as `pack` does; the others start at infinity.
 
     Args:
         problem: the tasks.
         columns: (n,) as for `pack`.
         moldable_until: as for `pack`.
-        fixed: what has started already.
-        most: how many tasks.
-        stay: (n,) the first rank of the block that a task would rather have, where it is free in time; -1 for any.
+        fixed: the tasks that have started.
+        most: number of tasks to place.
+        stay: (n,) preferred first rank of a task, used where it is free in time; -1 for any.
     """
     packing = _Packing(problem, columns, moldable_until, alone=False)
     packing.stay = stay
@@ -134,33 +133,27 @@ def pack_next(
     return packing.schedule(turn.tolist(), fixed, most)
 
 
-def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats, fixed: FixedPart | None = None) -> Schedule:
-    """What a schedule becomes if ranks keep to their order, barriers hold, and tasks take other `seconds` (n,)."""
+def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats) -> Schedule:
+    """Returns the schedule that results if tasks take other `seconds` (n,).
+
+    Ranks keep the order of their tasks, and barriers hold.
+    """
     widths = problem.widths[plan.columns]
     start, end, free = np.zeros(len(seconds)), np.zeros(len(seconds)), np.zeros(problem.ranks)
-    if fixed is not None:
-        start[fixed.started], end[fixed.started] = (
-            fixed.schedule.start[fixed.started],
-            fixed.schedule.end[fixed.started],
-        )
-        for task in np.flatnonzero(fixed.started).tolist():
-            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
-            free[ranks] = np.maximum(free[ranks], end[task])
-    producers, now = problem.levels.producers, 0.0 if fixed is None else fixed.now
+    producers, now = problem.levels.producers, 0.0
     wave, last = np.zeros(len(seconds), dtype=np.int64) if plan.wave is None else plan.wave, 0
     for task in np.lexsort((problem.levels.depths, plan.start, wave)).tolist():
         if wave[task] > last:
             last, now = int(wave[task]), float(end.max())
-        if fixed is None or not fixed.started[task]:
-            ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
-            before = end[producers.items[producers.starts[task] : producers.starts[task + 1]]]
-            start[task] = max(problem.release[task], before.max(initial=now), free[ranks].max())
-            end[task] = free[ranks] = start[task] + seconds[task]
+        ranks = slice(plan.first_rank[task], plan.first_rank[task] + widths[task])
+        before = end[producers.items[producers.starts[task] : producers.starts[task + 1]]]
+        start[task] = max(problem.release[task], before.max(initial=now), free[ranks].max())
+        end[task] = free[ranks] = start[task] + seconds[task]
     return replace(plan, start=start, end=end)
 
 
 class _Packing:
-    """The state of one run."""
+    """Holds the state of one packing."""
 
     def __init__(self, problem: PlanningProblem, columns: Ints, moldable_until: float | None, *, alone: bool) -> None:
         seconds, widths = problem.at(columns)
@@ -181,12 +174,12 @@ class _Packing:
         self.stay: Sequence[int] = ()
 
     def schedule(self, turn: list[int], fixed: FixedPart | None, most: int) -> Schedule:
-        """Place tasks; of those whose producers have been placed always the one with the smallest `turn` (n,)."""
+        """Places up to `most` tasks, always the one with the smallest `turn` (n,) among those with placed producers."""
         problem = self.problem
         starts, items = problem.levels.consumer_lists
         waiting = np.diff(problem.levels.producers.starts).tolist()
         ready = problem.release.tolist()
-        started = self._take_over(fixed) if fixed is not None else []
+        started = self._place_fixed(fixed) if fixed is not None else []
         for task in started:
             for consumer in items[starts[task] : starts[task + 1]]:
                 ready[consumer] = max(ready[consumer], self.end[task])
@@ -214,8 +207,8 @@ class _Packing:
             np.array(self.first_rank, dtype=np.int64),
         )
 
-    def _take_over(self, fixed: FixedPart) -> list[int]:
-        """Note what has started, and keep the ranks of what still runs; return the tasks."""
+    def _place_fixed(self, fixed: FixedPart) -> list[int]:
+        """Records the tasks that have started, reserves the ranks of those that run, and returns the tasks."""
         old = fixed.schedule
         started: list[int] = np.flatnonzero(fixed.started).tolist()
         for task in started:
@@ -231,13 +224,13 @@ class _Packing:
         return started
 
     def _place(self, task: int, ready: float) -> None:
-        guide = -1 if self.anywhere else self.placement.guide(task)
-        if guide >= 0:
-            self.columns[task], self.widths[task] = self.columns[guide], self.widths[guide]
+        leader = -1 if self.anywhere else self.placement.leader(task)
+        if leader >= 0:
+            self.columns[task], self.widths[task] = self.columns[leader], self.widths[leader]
             self.seconds[task] = float(self.problem.times[task, self.columns[task]])
         slot = self._find(task, self.widths[task], self.seconds[task], ready)
-        assert slot is not None, f"{self.problem.names[task]} fits nowhere; see places.ruled"
-        if self.moldable and guide < 0:
+        assert slot is not None, f"{self.problem.names[task]} fits nowhere; see apply_constraints"
+        if self.moldable and leader < 0:
             if slot.start > ready:
                 slot = self._other_width(task, slot, ready, narrower=True)
             if slot.end > self.latest[task]:
@@ -250,14 +243,14 @@ class _Packing:
         self.start[task], self.end[task], self.first_rank[task] = slot.start, slot.end, first
 
     def _find(self, task: int, width: int, seconds: float, ready: float, before: float = np.inf) -> Slot | None:
-        """The slot that ends first, and before `before`: the fastest ranks may not be the first to be free."""
-        if self.anywhere:  # worth a way of its own, as most of the time goes here
+        """Returns the slot that ends first, and before `before`: the fastest ranks may not be free first."""
+        if self.anywhere:  # a fast path, because most of the time is spent here
             return self.occupancy.find(ready, seconds, width, ANYWHERE, before)
-        placement, guide, best = self.placement, self.placement.guide(task), None
+        placement, leader, best = self.placement, self.placement.leader(task), None
         for speed in placement.speeds:
             firsts = placement.firsts(task, width, speed)
-            if guide >= 0:
-                firsts &= 1 << self.first_rank[guide]
+            if leader >= 0:
+                firsts &= 1 << self.first_rank[leader]
             if firsts:
                 slot = self.occupancy.find(ready, seconds / speed, placement.needed(task, width), firsts, before)
                 if slot is not None:
@@ -265,7 +258,7 @@ class _Packing:
         return best
 
     def _other_width(self, task: int, slot: Slot, ready: float, *, narrower: bool) -> Slot:
-        """The slot that ends first among the next few widths; the one there was, if none ends sooner."""
+        """Returns the slot that ends first among the next few widths, or `slot` if none ends sooner."""
         columns, widths, times = self.choice_columns[task], self.choice_widths[task], self.choice_times[task]
         if narrower:
             near = range(bisect_left(widths, self.widths[task]) - 1, -1, -1)

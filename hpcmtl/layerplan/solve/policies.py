@@ -1,4 +1,4 @@
-"""The planning policies by name, and the plan that each makes of a graph."""
+"""Planning policies by name, and the plan that each makes of a task graph."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.layerplan.model.speedup import Speedups, family_of
+from hpcmtl.layerplan.model.family import family_of
+from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
-from hpcmtl.layerplan.problem.placement import apply_constraints
+from hpcmtl.layerplan.problem.constraints import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.allocate import RELAXED_TASKS, allocate, allocation
 from hpcmtl.layerplan.solve.bounds import gap, lower_bound
@@ -27,40 +28,45 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.solve.allocate import Allocations
     from hpcmtl.taskgraph.graph import TaskGraph
 
-# What is packed, the most promising first: an allocation of `allocate.CONTENTION`, and the widest group as a part of
-# all ranks. Wide tasks cannot be packed side by side, and which cap is right depends on the shape of the graph. The
-# order is that of a greedy choice over random graphs (of daggen, shapes of real work, independent tasks): each is the
-# one
-# that shortens the mean of the best so far the most, for large graphs and for others.
-RIGID = (0, 0.5)  # with the widths as allocated, before all others: best where tasks do not depend on each other
-LARGE = ((0, 0.2), (1, 0.34))
+# Allocations to pack, the most promising first. Each is a pair: index into `allocate.CONTENTION`, widest group as a
+# fraction of all ranks. Wide tasks cannot be packed side by side, and the right cap depends on the shape of the graph.
+# The order was found greedily over random graphs (of daggen, shapes of real work, independent tasks): each entry is the
+# one that reduces the mean of the best makespan so far the most.
+RIGID = (0, 0.5)  # packed first, with the widths as allocated; best for independent tasks
+LARGE = ((0, 0.2), (1, 0.34))  # for large graphs
 PACKED = ((0, 0.5), (1, 0.5), (0, 0.13), (0, 1.0), (0, 0.2))
-MANY_TASKS = 5000  # with more tasks, the first of `LARGE` is packed,
-SOME_TASKS = RELAXED_TASKS  # with more, both are,
-POOR = 0.1  # and where the best is so far from the bound, the others
-FEW_TASKS = 50  # up to so many, all widths and caps are, and a local search follows
-EXACT_TASKS = 30
+MANY_TASKS = 5000  # above: only the first of `LARGE` is packed, in time buckets
+SOME_TASKS = RELAXED_TASKS  # above: both of `LARGE` are packed
+POOR = 0.1  # relative gap to the bound above which the remaining allocations are packed too
+FEW_TASKS = 50  # up to this number all allocations and caps are packed, and a local search follows
+EXACT_TASKS = 30  # maximum number of tasks of the policy `exact`
 CAPS = (1.0, 0.5, 0.34, 0.26, 0.2, 0.13)
-NEAR = 5e-3  # a plan so near to the bound is good enough; of few tasks,
-ROUNDING = 1e-9  # so near
+NEAR = 5e-3  # relative gap to the bound that ends the search
+ROUNDING = 1e-9  # the same for few tasks
 
 
 class Policy(Protocol):
-    """A way to plan."""
+    """A planning policy."""
 
     def __call__(self, problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:
-        """Make a valid schedule, from what `allocate` found for the problem; `bound` is the lower bound in seconds."""
+        """Returns a valid schedule.
+
+        Args:
+            problem: the tasks.
+            found: result of `allocate` for the problem.
+            bound: lower bound of the makespan in seconds.
+        """
         ...
 
 
 def make_plan(graph: TaskGraph, ranks: int, policy: str = "variable", *, speedups: Speedups | None = None) -> LayerPlan:
-    """Plan who runs where, how wide and when.
+    """Plans the ranks, width and time of every task of a graph.
 
     Args:
         graph: the tasks, their layers and edges.
         ranks: number of ranks of the world.
         policy: a key of `POLICIES`.
-        speedups: predicts times; from sizes alone by default, with a core for each rank.
+        speedups: predictor of times; the default uses sizes alone and assumes one core per rank.
 
     Raises:
         InputError: for an unknown policy, or if a task needs more ranks than there are.
@@ -81,10 +87,10 @@ def make_plan(graph: TaskGraph, ranks: int, policy: str = "variable", *, speedup
 
 
 def plan_problem(problem: PlanningProblem, policy: str = "variable") -> tuple[Schedule, float]:
-    """Plan arrays; return the schedule, and the seconds that no schedule can be faster than.
+    """Plans a problem in array form and returns the schedule and a lower bound of the makespan in seconds.
 
     Raises:
-        InputError: for an unknown policy.
+        InputError: for an unknown policy, or if a task fits nowhere.
     """
     if policy not in POLICIES:
         raise InputError([Problem("policy", f"unknown policy {policy!r}{nearest(policy, POLICIES)}")])
@@ -95,14 +101,14 @@ def plan_problem(problem: PlanningProblem, policy: str = "variable") -> tuple[Sc
 
 
 def utilisation(problem: PlanningProblem, schedule: Schedule) -> float:
-    """Busy rank-seconds over ranks times makespan, from 0 to 1."""
+    """Returns busy rank-seconds over ranks times makespan, from 0 to 1."""
     seconds, widths = problem.at(schedule.columns)
     whole = problem.ranks * schedule.makespan
     return float(seconds @ widths) / whole if whole else 1.0
 
 
 def _late(graph: TaskGraph, problem: PlanningProblem, schedule: Schedule, speedups: Speedups) -> Schedule:
-    """What becomes of a schedule if all tasks are late together: they are predicted by the same numbers."""
+    """Returns the schedule if all tasks take their P90 time at once: their predictions share parameters."""
     widths = problem.widths[schedule.columns, None]
     tasks = zip(graph.tasks, widths, strict=True)
     late = [speedups.predict(task, width).late[0] for task, width in tasks]
@@ -139,10 +145,10 @@ def _planned_tasks(
 
 
 def variable(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:
-    """Global allocation by prices, then packing; `fixed` differs in the layers alone.
+    """Allocates by prices and packs; the policy `fixed` differs only in the number of layers.
 
-    The best of several schedules: one with the widths as allocated, some that change widths while they pack, and for
-    small graphs whatever a local search makes of them.
+    The result is the best of several schedules: one with the widths as allocated, some that change widths while
+    packing, and for small graphs the result of a local search.
     """
     few = len(problem.names) <= FEW_TASKS
     enough = bound * (1 + (ROUNDING if few else NEAR))
@@ -157,7 +163,7 @@ def variable(problem: PlanningProblem, found: Allocations, bound: float) -> Sche
 
 
 def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> Iterator[Schedule]:
-    """Schedules of the most promising allocations and caps; of small graphs, of all."""
+    """Yields schedules of the most promising allocations and caps; for small graphs, of all."""
     tasks = len(problem.names)
     if tasks > FEW_TASKS:
         first = LARGE[:1] if tasks > MANY_TASKS else LARGE if tasks > SOME_TASKS else PACKED[:2]
@@ -176,7 +182,8 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
             best = min(best, schedule, key=lambda made: made.makespan)
             yield schedule
         return
-    # To be never worse than the plain policies: whenever nothing runs, the next task starts as wide as it may.
+    # The widest widths are among the candidates so that the plan is never worse than `sequential`: whenever no task
+    # runs, the next one starts at its largest width.
     allocations = [_widest(problem), _narrowest(problem), *found.relaxed]
     allocations += [allocation(problem, found, k, cap) for k in range(len(found.columns)) for cap in CAPS]
     # The widths that suit one depth at a time are another good start, without their barriers.
@@ -187,19 +194,19 @@ def _candidates(problem: PlanningProblem, found: Allocations, bound: float) -> I
 
 
 def _packing_of(problem: PlanningProblem, columns: Ints, bound: float) -> Callable[[Ints, float | None], Schedule]:
-    """How columns are packed: of very many tasks by a coarse clock, if their widths and times allow one."""
+    """Returns the packing function: in time buckets for very many tasks, if their widths and times allow it."""
     bucketed = bucketed_packing(problem, columns, bound) if len(problem.names) > MANY_TASKS else None
     return bucketed or (lambda columns, moldable_until: pack(problem, columns, moldable_until=moldable_until))
 
 
 def waves(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:  # noqa: ARG001 - planned by depth
-    """Strict layers: all tasks at one depth of the graph, then a barrier over the world.
+    """Plans strict layers: all tasks at one depth of the graph, then a barrier over the world.
 
     Raises:
-        InputError: if a task has to share the block of another one, which is planned at another depth.
+        InputError: if a task must use the block of another one, which is planned at another depth.
     """
-    if problem.rules.same_place is not None:
-        raise InputError([Problem("policy", "waves are planned one by one, and cannot keep tasks at the same place")])
+    if problem.rules.same_block is not None:
+        raise InputError([Problem("policy", "waves are planned one by one, and cannot keep tasks on the same ranks")])
     return _depth_by_depth(problem)
 
 
@@ -225,12 +232,12 @@ def _depth_by_depth(problem: PlanningProblem) -> Schedule:
 
 
 def sequential(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:  # noqa: ARG001 - needs no search
-    """One task after the other on all ranks that it may have: a script that calls one launcher after the other."""
+    """Plans one task after the other on the largest width of each, as a script with one launcher call per task does."""
     return pack(problem, _widest(problem), alone=True)
 
 
 def one_rank(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:  # noqa: ARG001 - needs no search
-    """Every task on as few ranks as it may have."""
+    """Plans every task on its smallest width."""
     return pack(problem, _narrowest(problem))
 
 
@@ -245,10 +252,10 @@ def _narrowest(problem: PlanningProblem) -> Ints:
 
 
 def exact(problem: PlanningProblem, found: Allocations, bound: float) -> Schedule:
-    """The shortest schedule of all, where that can be found: some seconds of CP-SAT; needs the extra ``exact``.
+    """Searches the shortest schedule for some seconds with CP-SAT; needs the extra ``exact``.
 
     Raises:
-        InputError: for more tasks than can be hoped for.
+        InputError: for more tasks than `EXACT_TASKS`.
         EnvironmentUnfitError: OR-Tools is not installed.
     """
     if len(problem.names) > EXACT_TASKS:
@@ -267,5 +274,5 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "exact": exact,
     }
 )
-ADAPTIVE = ("variable", "fixed", "exact")  # whose groups change while a job runs, as what happens differs from the plan
-COMPARED = tuple(policy for policy in POLICIES if policy != "exact")  # which takes seconds, and an extra
+ADAPTIVE = ("variable", "fixed", "exact")  # groups are planned again while a job runs
+COMPARED = tuple(policy for policy in POLICIES if policy != "exact")  # `exact` takes seconds and needs an extra

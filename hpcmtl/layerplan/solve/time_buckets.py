@@ -1,8 +1,8 @@
-"""Packing by a coarse clock: many tasks in a time that grows with their number.
+"""Packing in time buckets, for graphs with very many tasks.
 
-The time to place a task grows with the number of moments at which another one starts or ends while it runs. Where
-tasks may start and end at ticks of a clock alone there are never more moments than ticks; what the rounding cost is
-then mostly won back, as every task starts as soon as its ranks and producers allow, in the order found.
+The time to place a task grows with the number of moments at which another task starts or ends while it runs. If tasks
+start and end only at bucket boundaries, there are never more moments than boundaries. Most of the loss by rounding is
+then recovered: every task starts as soon as its ranks and producers allow, in the order found.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Floats, Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 
-TICKS = 2048  # in the lower bound of a plan
+TICKS = 2048  # number of buckets up to the lower bound of a plan
 MOST_TICKS = 2**18
-ROUNDED = 0.05  # the clock is fine enough if rounding adds so little to path and area
+ROUNDED = 0.05  # largest relative increase of path and area by rounding
 
 
 def bucketed_packing(
     problem: PlanningProblem, columns: Ints, bound: float
 ) -> Callable[[Ints, float | None], Schedule] | None:
-    """Make a `pack` (of columns and mould) by a clock whose ticks suit the widths `columns` (n,).
+    """Returns a packing function (columns, moldable_until) with time buckets that suit the widths `columns` (n,).
 
-    None if no clock would do: nothing takes time, ranks differ in speed, or there are tasks so short that a clock for
-    them would be no help.
+    Returns None if no bucket size is suitable: all durations are zero, ranks differ in speed, or some tasks are too
+    short.
     """
     if bound <= 0 or problem.rules.rank_speed is not None:
         return None
@@ -53,7 +53,7 @@ def bucketed_packing(
 
 
 def _close(problem: PlanningProblem, bucketed: PlanningProblem, columns: Ints, tick: float) -> bool:
-    """Whether rounding adds little to the longest path and to the area."""
+    """Returns True if rounding adds little to the longest path and to the area."""
 
     def path_and_area(of: PlanningProblem) -> Floats:
         seconds, widths = of.at(columns)

@@ -1,7 +1,8 @@
 """Slow ranks are found by what their groups took, and only they."""
 
 from hpcmtl.dispatch.scheduling.stragglers import REMEMBERED_SECONDS, Stragglers
-from hpcmtl.layerplan.model.speedup import Family, Measurement
+from hpcmtl.layerplan.model.family import Family
+from hpcmtl.layerplan.model.speedup import Measurement
 
 FAMILY = Family("train", 1000, 1000, 64, 32)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hpcmtl.jobfile.work import Work
+from hpcmtl.layerplan.model.family import LAYER_SECONDS, family_of
 from hpcmtl.layerplan.model.machine import Machine
-from hpcmtl.layerplan.model.speedup import LAYER_SECONDS, Measurement, Speedups, family_of
+from hpcmtl.layerplan.model.speedup import Measurement, Speedups
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.layerplan.model.step_time_model import Parameters, Shapes, fit, log_seconds, prior, uncertainty
+from hpcmtl.layerplan.model.step_time_model import Shapes, StepParameters, fit, log_seconds, prior, uncertainty
 
-TRUE = Parameters(2e-3, 1e-4, 3e-4, 2e-3, 2e-3, 8e-3, 0.5)
-GUESSED = Parameters(1e-3, 3e-5, 1e-4, 1e-3, 1e-4, 1e-3, 0.1)
-SPREAD = Parameters(1, 1, 1, 1, 1, 1, 0.5)
+TRUE = StepParameters(2e-3, 1e-4, 3e-4, 2e-3, 2e-3, 8e-3, 0.5)
+GUESSED = StepParameters(1e-3, 3e-5, 1e-4, 1e-3, 1e-4, 1e-3, 0.1)
+SPREAD = StepParameters(1, 1, 1, 1, 1, 1, 0.5)
 BEFORE = prior(GUESSED, SPREAD)
 BATCH, NODE = 256, 4
 

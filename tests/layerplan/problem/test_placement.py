@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from problems import problems
 
 from hpcmtl.errors import InputError
-from hpcmtl.layerplan.problem.planning_problem import PlanningProblem, Rules
+from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+from hpcmtl.layerplan.problem.rules import PlacementRules
 from hpcmtl.layerplan.report.check import schedule_violations
 from hpcmtl.layerplan.solve.packing import Schedule
 from hpcmtl.layerplan.solve.policies import plan_problem
@@ -34,7 +35,7 @@ def test_every_rule_is_kept(problem: PlanningProblem, policy: str) -> None:
 
 def placeable(problem: PlanningProblem) -> bool:
     """Whether each task, with all that share its block, has a width and a first rank by the independent check."""
-    leaders = np.full(len(problem.names), -1) if problem.rules.same_place is None else problem.rules.same_place
+    leaders = np.full(len(problem.names), -1) if problem.rules.same_block is None else problem.rules.same_block
     blocks: dict[int, set[tuple[int, int]]] = {}
     for task, leader in enumerate(leaders.tolist()):
         alone = replace(problem.part(np.array([task]), 0.0), release=np.zeros(1))
@@ -79,7 +80,7 @@ def tasks(count: int, ranks: int, **rules: Any) -> PlanningProblem:
     zeros, names = np.zeros(count, dtype=np.int64), tuple("abcdefg"[:count])
     levels = Levels(count, np.empty((0, 2), dtype=np.int64))
     widths = np.arange(1, ranks + 1)
-    return PlanningProblem(names, times, widths, levels, ranks, zeros, zeros + 1, zeros * 1.0, Rules(**rules))
+    return PlanningProblem(names, times, widths, levels, ranks, zeros, zeros + 1, zeros * 1.0, PlacementRules(**rules))
 
 
 def test_an_exclusive_task_has_its_node() -> None:
@@ -96,12 +97,12 @@ def test_nodes_are_not_straddled() -> None:
 
 def test_shared_places() -> None:
     """Tasks that share a block run one after the other on it, though there is room beside."""
-    schedule, _ = plan_problem(tasks(3, 8, same_place=np.array([-1, 0, 1])))
+    schedule, _ = plan_problem(tasks(3, 8, same_block=np.array([-1, 0, 1])))
 
     assert sorted(schedule.start) == [0.0, 1.0, 2.0]
     assert len(set(schedule.first_rank)) == 1
     with pytest.raises(InputError, match="waves are planned one by one"):
-        plan_problem(tasks(3, 8, same_place=np.array([-1, 0, 1])), "waves")
+        plan_problem(tasks(3, 8, same_block=np.array([-1, 0, 1])), "waves")
 
 
 def test_slow_ranks_come_last() -> None:

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from hpcmtl.layerplan.model.speedup import Family
+from hpcmtl.layerplan.model.family import Family
 from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 from hpcmtl.layerplan.report.render import gantt, print_plan, summary_lines
 

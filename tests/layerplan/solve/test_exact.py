@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from problems import problems
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError
-from hpcmtl.layerplan.problem.planning_problem import PlanningProblem, Rules
+from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+from hpcmtl.layerplan.problem.rules import PlacementRules
 from hpcmtl.layerplan.report.check import schedule_violations
 from hpcmtl.layerplan.solve.exact import optimum
 from hpcmtl.layerplan.solve.policies import plan_problem
@@ -26,7 +27,7 @@ NEARLY = 1e-3  # times are rounded to ticks
 def test_bound_and_plan_of_tiny_graphs(problem: PlanningProblem) -> None:
     """The bound is never above the proved optimum, whose schedule is valid, and the plan is near it."""
     pytest.importorskip("ortools")
-    problem = replace(problem, rules=Rules(), priority=problem.priority * 0)
+    problem = replace(problem, rules=PlacementRules(), priority=problem.priority * 0)
     known, bound = plan_problem(problem)
     found = optimum(problem, known, bound)
 
@@ -46,8 +47,8 @@ def test_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="up to 30 tasks, not 31"):
         plan_problem(problem, "exact")
     small = problem.part(np.arange(3), 0.0)
-    with pytest.raises(InputError, match="exact knows no rules"):
-        plan_problem(replace(small, rules=Rules(node=1)), "exact")
+    with pytest.raises(InputError, match="exact supports no rules"):
+        plan_problem(replace(small, rules=PlacementRules(node=1)), "exact")
     monkeypatch.setitem(sys.modules, "ortools.sat.python.cp_model", None)
     with pytest.raises(EnvironmentUnfitError, match=r"pip install 'hpcmtl\[exact\]'"):
         plan_problem(small, "exact")
