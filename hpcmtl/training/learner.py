@@ -1,20 +1,20 @@
-"""All that the rest of hpcmtl knows of a deep-learning framework.
+"""Protocols of a deep-learning framework: networks, learners, and the framework that makes them.
 
-Named numpy arrays go in and come out; a step is one call; where it computes is the learner's own affair.
+Named numpy arrays go in and come out. The device of the computation is the learner's own affair. A learner works on one
+rank and exchanges nothing with other ranks: that is done by a `SynchronisationStrategy`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.communicators.base import Communicator
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job, Optimizer
@@ -22,21 +22,29 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.training.collectives.base import CollectiveFactory
+    from hpcmtl.training.strategies.compressors import Compressor
 
+
+Which = Literal["gradients", "parameters", "statistics"]
+"""Arrays of a learner: gradients of the trained parameters, all parameters, or the running statistics among them."""
+
+OPTIMIZER = "optimizer/"
+"""Prefix of the optimizer's moments and counters in the state of a learner."""
 
 STEPS_IN_FLIGHT = 8
-"""Half of the steps that may be under way at once: enough to keep the cores busy, and a bound on the batches held."""
+"""Half of the largest number of steps under way: it keeps the cores busy, and bounds the batches in memory."""
 
 
 @dataclass(frozen=True)
 class StepInput:
-    """What one rank puts into one step of its group.
+    """Input of one rank to one step of its group.
 
     Attributes:
         inputs: (n, *sample shape), this rank's share of the batch.
         targets: one array (n, ...) for each objective, in order.
         weights: (n,) float32 sample weights; 0 for a row that only fills an empty share.
-        global_samples: samples in the whole group's batch.
+        global_samples: number of samples in the whole group's batch.
     """
 
     inputs: np.ndarray[Any, Any]
@@ -47,105 +55,127 @@ class StepInput:
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """How a task trains; equal on all ranks of its group.
+    """Settings of a task's learner, equal on all ranks of its group.
 
     Attributes:
         optimizer: name, weight decay and options; the learning rate comes with each step.
-        engine: as in the job file.
-        compression: what gradients travel as: `none`, `fp16` or `auto` (measured).
-        freeze: patterns of parameter names that are not trained, and not communicated.
-        seed: of the initial parameters; the same for any number of ranks.
+        freeze: patterns of the names of parameters that are not trained.
+        seed: seed of the initial parameters; the same for any number of ranks.
     """
 
     optimizer: Optimizer
-    engine: str = "horovod"
-    compression: str = "none"
     freeze: tuple[str, ...] = ()
     seed: int = 0
 
 
 class Learner(Protocol):
-    """A network, its objectives and its optimizer, on one rank of a group.
+    """A network, its objectives and its optimizer on one rank.
 
-    Methods marked *collective* are called by all ranks of the group in the same order.
+    No method exchanges anything with another rank.
     """
 
-    @property
-    def engine_name(self) -> str:
-        """Name of the engine that combines the gradients."""
-        ...
-
-    @property
-    def engine_reason(self) -> str:
-        """Why that engine."""
-        ...
-
-    @property
-    def compression(self) -> str:
-        """What gradients travel as, with the reason where it was measured."""
-        ...
-
-    @property
-    def skipped_steps(self) -> int:
-        """Steps that changed nothing since an fp16 gradient overflowed."""
-        ...
-
     def reseed(self, seed: int) -> None:
-        """Start the random numbers of dropout and the like afresh."""
+        """Restarts the random numbers of dropout and similar operations."""
         ...
 
-    def step(self, batch: StepInput, learning_rate: float) -> None:
-        """One optimizer step on the mean loss of the group's batch (collective).
+    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+        """Computes losses and gradients of one step.
 
-        May return before it is done, but not with more than twice `STEPS_IN_FLIGHT` under way.
+        The gradients are those of the sum over objectives k and samples i of ``scale * weights[k] * batch.weights[i] *
+        loss[k, i]``. May return before the computation is done, with at most twice `STEPS_IN_FLIGHT` steps under way.
+
+        Args:
+            batch: this rank's share of the batch.
+            weights: one weight an objective.
+            scale: factor on all losses.
         """
         ...
 
+    def gradients(self) -> Arrays:
+        """Returns the gradients of the trained parameters by name, as numpy views; see `views`."""
+        ...
+
+    def views(self, which: Which) -> Arrays:
+        """Returns arrays of this learner by name, as numpy arrays that share its memory where the framework allows it.
+
+        Waits for all steps under way. Writing to a view changes the learner's array. A view is valid until the next
+        call of another method of the learner.
+        """
+        ...
+
+    def native(self, which: Which) -> Sequence[Any]:
+        """Returns the framework's own arrays, in the order of `views`; does not wait.
+
+        Gradients are the same objects at each call.
+        """
+        ...
+
+    def gradients_finite(self) -> bool:
+        """Returns whether all gradients are finite; waits for them."""
+        ...
+
+    def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
+        """Computes the gradient of each objective by itself, on the shared parameters; one backward pass an objective.
+
+        Shared are the trained parameters that at least two objectives depend on; all of them if there is one objective.
+        Random numbers, such as the masks of dropout, are equal for all objectives, and equal to those of a
+        `forward_backward` that follows. Overwrites the gradients; changes neither parameters nor running statistics.
+
+        Args:
+            batch: this rank's share of the batch.
+            scale: factor on all losses.
+
+        Returns:
+            For each objective, copies of the gradients by name, of the sum over samples of ``scale * batch.weights[i]
+            * loss[i]``.
+        """
+        ...
+
+    def apply(self, rate: float, rescale: float = 1.0) -> None:
+        """Updates the trained parameters once, with the gradients times `rescale`; may return before it is done."""
+        ...
+
+    def applied_gradients(self, pattern: str) -> Arrays:
+        """Returns copies of the gradients of the last `apply`, rescaled, of the trained parameters that match."""
+        ...
+
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
-        """This rank's share of the mean loss of each step, (steps, objectives); each step is given once, in order.
+        """Returns this rank's share of the mean loss of each step, (steps, objectives); each step once, in order.
 
         The sum over the ranks is the loss. Waits for all steps but the newest `in_flight`, which stay for a later call.
         """
         ...
 
     def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
-        """Outputs (n, ...) by objective for samples (n, ...); with `part`, that part's output as ``values``."""
+        """Returns outputs (n, ...) by objective for samples (n, ...); with `part`, that part's output as ``values``."""
         ...
 
     def state(self) -> Arrays:
-        """Copies of all parameters, optimizer state and counters, by name; equal on all ranks (collective)."""
+        """Returns copies of this rank's parameters (`PARAMETERS`), optimizer state and counters (`OPTIMIZER`)."""
         ...
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Take up a state that `state` gave, on all ranks alike."""
+        """Restores what `state` returned; other names are ignored."""
         ...
 
     def load_mapped(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
-        """Copy the parameters of another task that a takeover names; return how many."""
+        """Copies the parameters of another task that a mapping names; returns their number."""
         ...
 
     def refresh_frozen(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
-        """As `load_mapped`, but only of parameters that are frozen here; may be called between any two steps."""
+        """Copies as `load_mapped`, but only to frozen parameters; may be called between any two steps."""
         ...
 
     def parameters_matching(self, pattern: str) -> Arrays:
-        """Copies of the parameters that match, by name; waits for the steps under way."""
+        """Returns copies of the parameters that match, by name; waits for the steps under way."""
         ...
 
     def set_parameters(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Overwrite parameters by name."""
+        """Overwrites parameters by name."""
         ...
 
-    def gradients(self, pattern: str) -> Arrays:
-        """Copies of the mean gradients of the last step, of the trained parameters that match."""
-        ...
-
-    def synchronise(self) -> None:
-        """Give every rank the parameters of the group's first (collective)."""
-        ...
-
-    def close(self) -> None:
-        """Let go of group and engine (collective); the learner may join another group, or be dropped."""
+    def quiesce(self) -> None:
+        """Waits for all operations under way, and drops losses that were not collected; a group may be left then."""
         ...
 
 
@@ -157,42 +187,35 @@ class Network(Protocol):
         ...
 
     def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Overwrite all parameters by those of a state (names that begin with ``parameters/``)."""
+        """Overwrites all parameters by those of a state (names that begin with `PARAMETERS`)."""
         ...
 
 
 class Framework(Protocol):
-    """What makes networks and learners; one a deep-learning library."""
+    """Makes networks and learners; one class a deep-learning library."""
 
     def network(self, network: NetworkDescription, sample: Shape, names: tuple[str, ...]) -> Network:
-        """Make a network for samples of one shape, with one output a name."""
+        """Makes a network for samples of one shape, with one output a name."""
         ...
 
     def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec]) -> list[Problem]:
-        """Build every network, loss and optimizer of a job once and say what cannot be used."""
+        """Builds every network, loss and optimizer of a job once; returns what cannot be used."""
         ...
 
     def learner(
-        self,
-        network: tuple[NetworkDescription, Shape],
-        objectives: tuple[Objective, ...],
-        settings: LearnerSettings,
-        group: Communicator,
+        self, network: tuple[NetworkDescription, Shape], objectives: tuple[Objective, ...], settings: LearnerSettings
     ) -> Learner:
-        """Make a learner on a group, with the engine that `settings` ask for or one that can take its place.
+        """Makes a learner.
 
         Raises:
-            EnvironmentUnfitError: no engine may take its place.
             InputError: the network, losses, optimizer or patterns cannot be used.
         """
         ...
 
-    def join(self, learner: Learner, settings: LearnerSettings, group: Communicator) -> None:
-        """Bring a learner that was closed into another one, with the settings that it was made with.
+    def collectives(self) -> Mapping[str, CollectiveFactory]:
+        """Returns the collectives of this framework's native arrays by name (`engine` in the job file)."""
+        ...
 
-        Its state is what it was; that of the other ranks may be another (see `Learner.load_state`).
-
-        Raises:
-            EnvironmentUnfitError: no engine may take the place of the one that is asked for.
-        """
+    def compressors(self) -> Mapping[str, Callable[[], Compressor]]:
+        """Returns the compressors of this framework's native arrays, by name; `none` need not be among them."""
         ...

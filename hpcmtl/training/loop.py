@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.data.batches import Batch
-    from hpcmtl.training.learner import Learner
+    from hpcmtl.training.replica import Replica
     from hpcmtl.training.schedule import RateSchedule
 
 _log = logging.getLogger(__name__)
@@ -186,12 +186,12 @@ class _Agreement:
 
 
 def run_steps(
-    learner: Learner, batches: Iterable[Batch], step_range: StepRange, group: Communicator, hooks: Hooks
+    replica: Replica, batches: Iterable[Batch], step_range: StepRange, group: Communicator, hooks: Hooks
 ) -> StepsResult:
     """Train the steps of a layer (collective).
 
     Args:
-        learner: trains.
+        replica: trains.
         batches: this rank's share of each step of `step_range`, in order.
         step_range: which steps.
         group: the ranks that train together.
@@ -205,17 +205,17 @@ def run_steps(
     for batch in batches:
         step = result.next_step
         faults.step_point(step_range.task, step_range.layer, step - step_range.start)
-        learner.step(_step_input(batch, step_range.objectives), learning_rate(agreement.schedule, step))
+        replica.step(_step_input(batch, step_range.objectives), learning_rate(agreement.schedule, step), step)
         result.next_step = step = step + 1
         epoch, rest = divmod(step, step_range.steps_per_epoch)
         if step >= agreement.next or step == step_range.stop:
-            result.stopped = _meet(learner, agreement, step) and step < step_range.stop
+            result.stopped = _meet(replica, agreement, step) and step < step_range.stop
         if hooks.sync_point is not None and not result.stopped:
             result.stopped = hooks.sync_point(step) and step < step_range.stop
         if rest == 0 and hooks.epoch_ended is not None:
             hooks.epoch_ended(epoch - 1)
         if result.stopped:
-            agreement.meet(step, learner.collect_losses(), stop=True)
+            agreement.meet(step, replica.collect_losses(), stop=True)
             break
     known = _last_epoch(step_range, agreement.losses)
     result.losses = {
@@ -225,11 +225,11 @@ def run_steps(
     return result
 
 
-def _meet(learner: Learner, agreement: _Agreement, step: int) -> bool:
+def _meet(replica: Replica, agreement: _Agreement, step: int) -> bool:
     """Agree on how to go on after `step` steps, and make the checkpoint that was agreed on before; whether to stop."""
     step_range, hooks, saving = agreement.step_range, agreement.hooks, agreement.saving
     in_flight = 0 if step == step_range.stop or saving else STEPS_IN_FLIGHT
-    stop = agreement.meet(step, learner.collect_losses(in_flight), hooks.stop_requested())
+    stop = agreement.meet(step, replica.collect_losses(in_flight), hooks.stop_requested())
     if agreement.group.rank == 0:
         hooks.report(_progress(step_range, step, agreement))
     if saving and hooks.save is not None and step < step_range.stop and not stop:

@@ -198,12 +198,12 @@ def _framework(world: Communicator, job: Job) -> Framework:
     """The framework, and all ranks' word that it can do what the job insists on."""
     reason, framework = "", None
     try:  # around the imports as well: mxnet may be missing on one node alone
-        from hpcmtl.training.gluon.engines.select import choose_engine
+        from hpcmtl.training.collectives.select import choose_collective
         from hpcmtl.training.gluon.framework import GluonFramework
 
         framework = GluonFramework()
         for asked in {getattr(task, "engine", None) for task in job.tasks.values()} - {None}:
-            choose_engine(str(asked), world)
+            choose_collective(str(asked), world, framework.collectives())
     except EnvironmentUnfitError as error:
         reason = str(error)
     reasons = {rank: text for rank, text in enumerate(world.allgather(reason)) if text}

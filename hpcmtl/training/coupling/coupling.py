@@ -204,7 +204,7 @@ class Coupling:
         They are gradients of whole batches, not of samples: what is compared between members is right up to a factor
         if their batches are alike.
         """
-        for name, gradient in learner.gradients(pattern).items():
+        for name, gradient in learner.applied_gradients(pattern).items():
             square = np.square(gradient, dtype=np.float64)
             before = self._precision.get(name, square)
             self._precision[name] = KEPT * before + (1 - KEPT) * square

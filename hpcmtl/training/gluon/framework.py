@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.schema import Extract, Joint, Python, Train
+from hpcmtl.training.collectives.base import CollectiveFactory
+from hpcmtl.training.gluon.collectives.horovod import HorovodCollective, horovod_unusable
+from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
+from hpcmtl.training.gluon.compression import Fp16Halves
 from hpcmtl.training.gluon.coupled import coupling_problems
-from hpcmtl.training.gluon.engines.select import choose_engine, open_engine
 from hpcmtl.training.gluon.learner import GluonLearner, GluonNetwork, freeze
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.optimizer import make_optimizer
 from hpcmtl.training.gluon.zoo import build, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
-    from hpcmtl.training.gluon.engines.base import Engine
-    from hpcmtl.training.gluon.engines.select import Choice
-    from hpcmtl.training.learner import Learner, LearnerSettings
-
-_log = logging.getLogger(__name__)
+    from hpcmtl.training.learner import LearnerSettings
+    from hpcmtl.training.strategies.compressors import Compressor
 
 
 class GluonFramework:
@@ -56,42 +53,21 @@ class GluonFramework:
         return problems or list(coupling_problems(job, arrays))
 
     def learner(
-        self,
-        network: tuple[NetworkDescription, Shape],
-        objectives: tuple[Objective, ...],
-        settings: LearnerSettings,
-        group: Communicator,
+        self, network: tuple[NetworkDescription, Shape], objectives: tuple[Objective, ...], settings: LearnerSettings
     ) -> GluonLearner:
         """See `Framework`."""
-        engine = _engine(settings, group)
-        with _closed_on_error(engine[1]):
-            return GluonLearner(network, objectives, settings, engine, group)
+        return GluonLearner(network, objectives, settings)
 
-    def join(self, learner: Learner, settings: LearnerSettings, group: Communicator) -> None:
+    def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`."""
-        assert isinstance(learner, GluonLearner)
-        engine = _engine(settings, group)
-        with _closed_on_error(engine[1]):
-            learner.join(engine, group)
+        return {
+            "horovod": CollectiveFactory(open=HorovodCollective, unusable=horovod_unusable),
+            "kvstore": CollectiveFactory(open=KVStoreCollective),
+        }
 
-
-@contextmanager
-def _closed_on_error(engine: Engine) -> Iterator[None]:
-    """A process has one Horovod: who leaves it open takes it from all tasks that come."""
-    try:
-        yield
-    except BaseException:
-        engine.close()
-        raise
-
-
-def _engine(settings: LearnerSettings, group: Communicator) -> tuple[Choice, Engine]:
-    """The engine that a group gets, open; says so if it is another one than was asked for."""
-    choice = choose_engine(settings.engine, group)
-    fell_back = group.size > 1 and choice.name != settings.engine.rstrip("!")
-    if group.rank == 0:
-        _log.log(logging.WARNING if fell_back else logging.DEBUG, "engine %s: %s", choice.name, choice.reason)
-    return choice, open_engine(choice, group)
+    def compressors(self) -> Mapping[str, Callable[[], Compressor]]:
+        """See `Framework`."""
+        return {"fp16": Fp16Halves}
 
 
 def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, ArraySpec]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,30 +12,23 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.compression import Fp16Wire, LossScale, all_finite, fp16_pays
-from hpcmtl.training.gluon.layout import overwrite, restore_default_layout
+from hpcmtl.training.gluon.layout import overwrite, restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.zoo import build, outputs_of, part_of
-from hpcmtl.training.learner import STEPS_IN_FLIGHT
+from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.communicators.base import Communicator
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
-    from hpcmtl.training.gluon.engines.base import Engine
-    from hpcmtl.training.gluon.engines.select import Choice
-    from hpcmtl.training.learner import LearnerSettings, StepInput
+    from hpcmtl.training.learner import LearnerSettings, StepInput, Which
 
 mx = import_mxnet()
-
-OPTIMIZER = "optimizer/"
-LOSS_SCALE = "loss_scale"
 
 # MXNet has one stream of random numbers for all threads, and ranks may be threads.
 _ONE_AT_A_TIME = threading.Lock()
@@ -112,24 +106,17 @@ class GluonNetwork:
 
 
 class GluonLearner(GluonNetwork):
-    """A `GluonNetwork` that trains with its group; see `Learner`."""
+    """A `GluonNetwork` that trains on one rank; see `Learner`."""
 
     def __init__(
-        self,
-        network: tuple[NetworkDescription, Shape],
-        objectives: Sequence[Objective],
-        settings: LearnerSettings,
-        engine: tuple[Choice, Engine],
-        group: Communicator,
+        self, network: tuple[NetworkDescription, Shape], objectives: Sequence[Objective], settings: LearnerSettings
     ) -> None:
-        """Build the network and bring all ranks to the same parameters later by `synchronise`.
+        """Builds the network.
 
         Args:
             network: description, and the shape of one input sample.
-            objectives: what it is trained for, in the order of its outputs.
-            settings: optimizer, compression, frozen parameters, seed.
-            engine: what was chosen and why, and what combines the gradients; closed by `close`.
-            group: for agreements between the ranks.
+            objectives: objectives, in the order of the network's outputs.
+            settings: optimizer, frozen parameters, seed.
         """
         super().__init__(*network, [objective.name for objective in objectives], settings.seed)
         frozen = freeze(self.parameters, settings.freeze)
@@ -138,50 +125,77 @@ class GluonLearner(GluonNetwork):
         self._trained = {n: p for n, p in self.parameters.items() if p.grad_req != "null"}
         if not self._trained:
             raise InputError([Problem("freeze", f"{', '.join(settings.freeze)} leaves no parameter to train")])
-        self._statistics = [p for p in self.parameters.values() if _changes_untrained(p) and p not in frozen]
-        self._gradients = [parameter.grad() for parameter in self._trained.values()]
+        self._arrays: dict[Which, dict[str, Any]] = {
+            "gradients": {name: parameter.grad() for name, parameter in self._trained.items()},
+            "parameters": {name: parameter.data() for name, parameter in self.parameters.items()},
+            "statistics": {
+                n: p.data() for n, p in self.parameters.items() if _changes_untrained(p) and p not in frozen
+            },
+        }
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
-        self._scale = LossScale()
-        self.skipped_steps = 0
-        self._asked_compression = settings.compression
-        self.join(engine, group)
-
-    def join(self, engine: tuple[Choice, Engine], group: Communicator) -> None:
-        """Train with this group from now on, by an engine that is open on it."""
-        choice, self._engine = engine
-        self.engine_name, self.engine_reason = choice.name, choice.reason
-        self._group = group
-        self._in_group = True
-        self._wire, self.compression = self._choose_wire(self._asked_compression)
+        self._rescale = 1.0
 
     def reseed(self, seed: int) -> None:
         """See `Learner`."""
         mx.random.seed(seed)
 
-    def step(self, batch: StepInput, learning_rate: float) -> None:
+    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
         """See `Learner`."""
-        # Each rank's loss is its sum over the size of the WHOLE batch, times the ranks: the mean over the group is then
-        # the mean over the batch, however unevenly it was dealt.
-        scale = self._engine.size / batch.global_samples * (self._scale.value if self._wire else 1.0)
-        losses = self._loss.backward(batch, scale)
+        losses = self._loss.backward(batch, weights, scale)
         self._pending.append((losses, batch.weights, batch.global_samples))
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
             self._pending[-1 - STEPS_IN_FLIGHT][0][-1].wait_to_read()
-        gradients = self._gradients
-        if self._wire is None:
-            self._engine.mean(gradients)
-            self._updater.update(learning_rate, 1.0)
-            return
-        self._wire.mean(self._engine, gradients)
-        finite = all_finite(gradients, self._group)
-        if finite:
-            self._updater.update(learning_rate, 1.0 / self._scale.value)
-        else:
-            self.skipped_steps += 1
-        self._scale = self._scale.after(finite)
+
+    def gradients(self) -> Arrays:
+        """See `Learner`."""
+        return self.views("gradients")
+
+    def views(self, which: Which) -> Arrays:
+        """See `Learner`."""
+        mx.nd.waitall()
+        return {name: view(array) for name, array in self._arrays[which].items()}
+
+    def native(self, which: Which) -> Sequence[Any]:
+        """See `Learner`; NDArrays."""
+        return list(self._arrays[which].values())
+
+    def gradients_finite(self) -> bool:
+        """See `Learner`."""
+        gradients = self.native("gradients")
+        return bool(mx.nd.multi_all_finite(*gradients, num_arrays=len(gradients)).asnumpy()[0])
+
+    def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
+        """See `Learner`.
+
+        Each objective has a forward pass of its own, with the same random numbers. Several backward passes over one
+        retained graph would cost less, but mxnet 1.9.1 gives wrong gradients for dropout there: from the second pass
+        on they belong to another mask (measured with and without `hybridize`).
+        """
+        shared = shared_parameters(self.block, self._trained, len(self.names))
+        statistics = {name: array.copy() for name, array in self._arrays["statistics"].items()}
+        seed = int(mx.nd.random.randint(0, 2**31 - 1, shape=(1,), dtype="int64").asscalar())
+        found = []
+        for one in np.eye(len(self.names)).tolist():
+            mx.random.seed(seed)
+            self._loss.backward(batch, one, scale)
+            found.append({name: self._trained[name].grad().asnumpy() for name in shared})
+            for name, array in statistics.items():
+                array.copyto(self._arrays["statistics"][name])
+        mx.random.seed(seed)
+        return tuple(found)
+
+    def apply(self, rate: float, rescale: float = 1.0) -> None:
+        """See `Learner`."""
+        self._updater.update(rate, rescale)
+        self._rescale = rescale
+
+    def applied_gradients(self, pattern: str) -> Arrays:
+        """See `Learner`."""
+        matching = ((n, p) for n, p in self._trained.items() if fnmatch.fnmatchcase(n, pattern))
+        return {name: parameter.grad().asnumpy() * self._rescale for name, parameter in matching}
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
@@ -194,24 +208,19 @@ class GluonLearner(GluonNetwork):
 
     def state(self) -> Arrays:
         """See `Learner`."""
-        if self._statistics:
-            self._engine.mean([parameter.data() for parameter in self._statistics])  # each rank has its own batches'
-        scale = np.array([self._scale.value, self._scale.good_steps])
         optimizer = {OPTIMIZER + name: array for name, array in self._updater.state().items()}
-        return {**self.parameter_arrays(), **optimizer, LOSS_SCALE: scale}
+        return {**self.parameter_arrays(), **optimizer}
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """See `Learner`."""
         self.load_parameters(state)
         self._updater.load_state({n.removeprefix(OPTIMIZER): a for n, a in state.items() if n.startswith(OPTIMIZER)})
-        value, good_steps = state[LOSS_SCALE]
-        self._scale = LossScale(float(value), int(good_steps))
 
     def refresh_frozen(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
         """See `Learner`.
 
         Raises:
-            InputError: if nothing that is frozen matches.
+            InputError: no frozen parameter matches.
         """
         return self._take(parameters, mapping, self._frozen)
 
@@ -224,37 +233,25 @@ class GluonLearner(GluonNetwork):
         for name, array in arrays.items():
             overwrite(self.parameters[name].data(), array)
 
-    def gradients(self, pattern: str) -> Arrays:
+    def quiesce(self) -> None:
         """See `Learner`."""
-        scale = self._scale.value if self._wire else 1.0
-        matching = ((n, p) for n, p in self._trained.items() if fnmatch.fnmatchcase(n, pattern))
-        return {name: parameter.grad().asnumpy() / scale for name, parameter in matching}
-
-    def synchronise(self) -> None:
-        """See `Learner`."""
-        self._engine.broadcast([parameter.data() for parameter in self.parameters.values()])
-
-    def close(self) -> None:
-        """See `Learner`."""
-        if not self._in_group:
-            return
-        self._in_group = False
         self._pending.clear()
-        try:
-            mx.nd.waitall()  # nothing may be under way on a communicator that is about to go
-            restore_default_layout(parameter.data() for parameter in self.parameters.values())
-        finally:
-            self._engine.close()
+        mx.nd.waitall()
+        restore_default_layout(self.native("parameters"))
 
-    def _choose_wire(self, asked: str) -> tuple[Fp16Wire | None, str]:
-        if asked == "none" or self._engine.size == 1:
-            return None, "none" if asked == "none" else "none (one rank)"
-        if asked == "auto":
-            shapes = [tuple(parameter.shape) for parameter in self._trained.values()]
-            if not fp16_pays(self._engine, shapes, self._group):
-                return None, "none (fp16 measured slower)"
-        wire = Fp16Wire(self._gradients)
-        return wire, "fp16" if asked == "fp16" else "fp16 (measured faster)"
+
+def shared_parameters(block: Any, parameters: Mapping[str, Any], outputs: int) -> list[str]:
+    """Returns the names of the parameters that at least two outputs of a network depend on; all for one output.
+
+    Args:
+        block: network that can be traced with symbols, as each that can be hybridized.
+        parameters: parameters by name.
+        outputs: number of the network's outputs.
+    """
+    if outputs == 1:
+        return list(parameters)
+    used = Counter(name for output in outputs_of(block, mx.sym.var("data")) for name in output.list_arguments())
+    return [name for name, parameter in parameters.items() if used[parameter.name] > 1]
 
 
 def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> list[Any]:

@@ -53,18 +53,22 @@ class TrainingLoss:
         self._block = block
         self._losses = _PerSample([make_loss(objective.loss) for objective in objectives])
         self._losses.hybridize(static_alloc=True)
-        self._objective_weights = [objective.weight for objective in objectives]
 
-    def backward(self, batch: StepInput, scale: float) -> list[Any]:
-        """Leave the gradients of the weighted sum of all losses, times `scale`, in the parameters.
+    def backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
+        """Computes the gradients of the weighted sum of all losses, times `scale`, into those of the parameters.
 
-        The weights of the samples are the gradients that the backward pass begins with, and so cost no operation.
+        The weights of samples and objectives are the head gradients of the backward pass, and so cost no operation.
+
+        Args:
+            batch: this rank's share of the batch.
+            weights: one weight an objective.
+            scale: factor on all losses.
 
         Returns:
             For each objective an NDArray (n,), the loss of each sample, not weighted; not waited for.
         """
         inputs, *targets = [_ndarray(array) for array in (batch.inputs, *batch.targets)]
-        heads = [_ndarray(batch.weights * np.float32(scale * weight)) for weight in self._objective_weights]
+        heads = [_ndarray(batch.weights * np.float32(scale * weight)) for weight in weights]
         with mx.autograd.record():
             losses: list[Any] = self._losses(targets, outputs_of(self._block, inputs))
         mx.autograd.backward(losses, heads)

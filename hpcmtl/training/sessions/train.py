@@ -24,13 +24,15 @@ from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
 from hpcmtl.training.evaluation.validation import validation
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, LossTotals, StepRange, StepsResult, run_steps
+from hpcmtl.training.multitask.weighting import FixedWeights
+from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
+from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.training.learner import Learner
     from hpcmtl.training.orders import LayerOrders
     from hpcmtl.training.session import SessionContext
 
@@ -62,7 +64,8 @@ class TrainSession:
         assert task.optimizer is not None, "defaults are filled in"
         self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
         self._bounds = layer_bounds(self._steps, context.layers)
-        self._learner = self._make_learner()
+        self._replica = self._make_replica()
+        self._learner = self._replica.learner
         rest = self._spec.batch_size * self._steps_per_epoch - samples  # by which the last batch of an epoch is smaller
         self._coupling = open_coupling(
             context, task, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
@@ -98,7 +101,7 @@ class TrainSession:
     def close(self) -> None:
         """See `Session`."""
         self._checkpoints.close()
-        self._learner.close()
+        self._replica.close()
         if self._spec.cache.bytes > KEPT_BYTES:
             self._spec.cache.arrays = None
 
@@ -110,7 +113,7 @@ class TrainSession:
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._inputs = Inputs(self._context)
-        self._context.framework.join(self._learner, self._settings, group)
+        self._replica.join(open_strategy(self._synchronisation, self._learner, self._context.framework, group))
         self._open_on_group(self._checkpoints.cost)
         self._entered = True
 
@@ -129,18 +132,19 @@ class TrainSession:
         assert task.batch_size is not None, "defaults are filled in"
         return BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
 
-    def _make_learner(self) -> Learner:
+    def _make_replica(self) -> Replica:
         context, task = self._context, self._task
         assert task.optimizer is not None
         assert task.engine is not None
         assert task.compression is not None
-        self._settings = LearnerSettings(
-            task.optimizer, task.engine, task.compression, task.freeze, context.seed("initial parameters")
-        )
         source = self._spec.sources[0]
         shape = source.described().datasets[source.dataset].shape
         network = network_of(context.job, task)
-        return context.framework.learner((network, shape), self._objectives, self._settings, context.group)
+        settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"))
+        learner = context.framework.learner((network, shape), self._objectives, settings)
+        self._synchronisation = StrategySettings(task.engine, task.compression)
+        strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
+        return Replica(learner, strategy, FixedWeights(self._objectives))
 
     def _begun(self, layer: int) -> bool:
         """Be ready for the first step of a layer; False if that cannot be now."""
@@ -157,7 +161,7 @@ class TrainSession:
         found = newest_state(self._context)
         if found is not None:
             if found is not self._loaded:
-                self._learner.load_state(found.state)
+                self._replica.load_state(found.state)
             self._next_step = int(found.facts["step"])
             self._totals = LossTotals(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
             self._metrics = dict(found.facts["metrics"])
@@ -174,7 +178,7 @@ class TrainSession:
                 self._learner.load_mapped(newest, mapping)
                 continue
             self._learner.load_mapped(self._inputs.parameters(mapping.producer), mapping)
-        self._learner.synchronise()
+        self._replica.synchronise()
         self._next_step, self._totals, self._metrics = 0, LossTotals(), {}
         self._checkpoints.expect(
             _COPIES * sum(array.nbytes for array in self._learner.parameters_matching("*").values())
@@ -235,7 +239,7 @@ class TrainSession:
             Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (step_range.start, step_range.stop)
         )
         with Batches(self._spec, start, end, context.group.rank, context.group.size) as batches:
-            result = run_steps(self._learner, batches, step_range, context.group, hooks)
+            result = run_steps(self._replica, batches, step_range, context.group, hooks)
             self._waited = batches.waited_seconds
         return result
 
@@ -246,7 +250,7 @@ class TrainSession:
     def _save(self, step: int, totals: LossTotals) -> Checkpoint:
         """Copy the state and have it written (collective)."""
         started = time.perf_counter()
-        state = self._learner.state()
+        state = self._replica.state()
         facts = {
             "step": step,
             "seed": self._context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
@@ -271,6 +275,7 @@ class TrainSession:
 
     def _outcome(self, result: StepsResult, layer: tuple[int, float, float]) -> LayerOutcome:
         first, started, training_seconds = layer
+        synchronisation = self._replica.strategy.facts
         steps = result.next_step - first
         return LayerOutcome(
             steps=steps,
@@ -281,12 +286,12 @@ class TrainSession:
             metrics=dict(self._metrics),
             facts={
                 "data_wait": self._waited / max(training_seconds, 1e-9),
-                "skipped_steps": self._learner.skipped_steps,
+                "skipped_steps": synchronisation.skipped_steps,
                 **({} if self._coupling is None else self._coupling.facts()),
                 **self._inputs.facts(),
             },
-            engine=self._learner.engine_name,
-            engine_reason=self._learner.engine_reason,
-            compression=self._learner.compression,
+            engine=synchronisation.engine,
+            engine_reason=synchronisation.engine_reason,
+            compression=synchronisation.compression,
             reached=result.next_step,
         )

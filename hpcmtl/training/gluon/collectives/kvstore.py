@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.collectives.base import ArrayKind
 
 mx = import_mxnet()
 KVStoreBase: Any = mx.kv.KVStoreBase
@@ -70,23 +71,24 @@ class GroupKVStore(KVStoreBase):
         return self._group.size
 
 
-class KVStoreEngine:
-    """`GroupKVStore` behind the contract of an engine."""
+class KVStoreCollective:
+    """`GroupKVStore` as a `Collective`."""
 
     name = "kvstore"
+    takes: ArrayKind = "native"
 
     def __init__(self, group: Communicator) -> None:
         self._store = GroupKVStore(group)
         self.size = group.size
 
     def mean(self, arrays: Sequence[Any]) -> None:
-        """See `Engine`."""
+        """See `Collective`."""
         for dtype in sorted({str(array.dtype) for array in arrays}):
             tensors = [[array] for array in arrays if str(array.dtype) == dtype]
             self._store.pushpull(list(range(len(tensors))), tensors)
 
     def broadcast(self, arrays: Sequence[Any]) -> None:
-        """See `Engine`."""
+        """See `Collective`."""
         restore_default_layout(arrays)
         for index, array in enumerate(arrays):
             self._store.broadcast(index, array, array)

@@ -1,0 +1,1 @@
+"""Collective operations over the ranks of a group: one module per adapter, one contract for all."""

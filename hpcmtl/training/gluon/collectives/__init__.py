@@ -1,0 +1,1 @@
+"""Adapters of MXNet-array collectives: Horovod and KVStore."""

@@ -1,0 +1,89 @@
+"""Compressors: representations of gradients on the wire; these here work on numpy views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcmtl.arrays import Arrays
+
+
+class Compressor(Protocol):
+    """Turns the gradients of one rank into arrays to aggregate over the group, and the aggregate into gradients.
+
+    It is called with the same arrays in the same order at each step: numpy views or native arrays, as the collective
+    takes.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the compressor, as `compression` in the job file."""
+        ...
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether gradients need a loss scale, and steps that overflow are skipped."""
+        ...
+
+    def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """Returns the arrays to aggregate; they may be the gradients themselves."""
+        ...
+
+    def decompress(self, arrays: Sequence[Any], gradients: Sequence[Any]) -> None:
+        """Overwrites the gradients with the aggregate.
+
+        Args:
+            arrays: arrays that `compress` returned, overwritten with their aggregate over the group.
+            gradients: gradients that `compress` was called with.
+        """
+        ...
+
+    def state(self) -> Arrays:
+        """Returns copies of this rank's state by name, such as the residuals of error feedback."""
+        ...
+
+    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Restores what `state` returned; names that are missing take their initial values."""
+        ...
+
+
+class NoCompression:
+    """Aggregates the gradients as they are; takes any kind of arrays."""
+
+    name = "none"
+    scales_loss = False
+
+    def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """See `Compressor`."""
+        return gradients
+
+    def decompress(self, arrays: Sequence[Any], gradients: Sequence[Any]) -> None:
+        """See `Compressor`."""
+
+    def state(self) -> Arrays:
+        """See `Compressor`."""
+        return {}
+
+    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """See `Compressor`."""
+
+
+class Fp16Compressor(NoCompression):
+    """Aggregates gradients as float16; a gradient that overflows float16 becomes infinite."""
+
+    name = "fp16"
+    scales_loss = True
+
+    def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """See `Compressor`."""
+        with np.errstate(over="ignore"):
+            return [gradient.astype(np.float16) for gradient in gradients]
+
+    def decompress(self, arrays: Sequence[Any], gradients: Sequence[Any]) -> None:
+        """See `Compressor`."""
+        for half, gradient in zip(arrays, gradients, strict=True):
+            gradient[...] = half
