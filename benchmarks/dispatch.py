@@ -147,10 +147,10 @@ def check_moves(run: Path) -> None:
 def watch(notes: Notes) -> Callable[[], float]:
     """Note the stages of all moves; return what tells the processor seconds of the control thread."""
     from hpcmtl.dispatch.rank import control, worker
-    from hpcmtl.training.gluon.learner import GluonLearner
+    from hpcmtl.training.replica import Replica
 
     run_layer, done, carry = worker.Worker._run, worker.Worker._done, control.ControlThread.run  # noqa: SLF001
-    step = GluonLearner.step
+    step = Replica.step
     seconds = [0.0]
 
     def run_noted(self: Any, command: Any) -> None:
@@ -171,7 +171,7 @@ def watch(notes: Notes) -> Callable[[], float]:
         seconds[0] = time.thread_time()
 
     worker.Worker._run, worker.Worker._done = run_noted, done_noted  # type: ignore[method-assign]  # noqa: SLF001
-    control.ControlThread.run, GluonLearner.step = carry_timed, step_noted  # type: ignore[method-assign]
+    control.ControlThread.run, Replica.step = carry_timed, step_noted  # type: ignore[method-assign]
     watch_parts(notes)
     return lambda: seconds[0]
 
@@ -179,13 +179,13 @@ def watch(notes: Notes) -> Callable[[], float]:
 def watch_parts(notes: Notes) -> None:
     """Note what parts of a move take."""
     from hpcmtl.communicators.mpi import MpiCommunicator
-    from hpcmtl.training.gluon.engines.horovod import HorovodEngine
+    from hpcmtl.training.gluon.collectives.horovod import HorovodCollective
     from hpcmtl.training.gluon.learner import GluonLearner
     from hpcmtl.training.sessions import train
 
     notes.timed(MpiCommunicator, "create_group", "group")
-    notes.timed(HorovodEngine, "__init__", "Horovod starts")
-    notes.timed(HorovodEngine, "close", "Horovod ends")
+    notes.timed(HorovodCollective, "__init__", "Horovod starts")
+    notes.timed(HorovodCollective, "close", "Horovod ends")
     notes.timed(GluonLearner, "__init__", "network and optimizer")
     notes.timed(train.TrainSession, "__init__", "new session")
     notes.timed(train, "newest_state", "state found")

@@ -93,7 +93,7 @@ def measure(out: Path, rounds: int, epochs: int) -> None:
             world.barrier()
             if number > 0:  # the first round pays for caches and plans of the framework
                 speeds[name].append(IMAGES * epochs / (time.perf_counter() - start))
-    ours.learner.close()
+    ours.replica.close()
     if world.rank == 0:
         out.write_text(json.dumps({**speeds, "data_wait": ours.waited / ours.seconds}))
 
@@ -111,13 +111,19 @@ class OurLoop:
         from hpcmtl.training.gluon.framework import GluonFramework
         from hpcmtl.training.learner import LearnerSettings
         from hpcmtl.training.loop import INPUT, TARGET
+        from hpcmtl.training.multitask.weighting import FixedWeights
+        from hpcmtl.training.replica import Replica
+        from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
         model = ConvNet(channels=(16, 32), widths=(64,), outputs=10)
         objectives = (Objective(MAIN, "data/digit", "softmax_ce", 1.0, ()),)
         engine = "horovod!" if world.size > 1 else "horovod"  # which is the local engine then, as in any job
-        settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), engine)
-        self.learner = GluonFramework().learner((Leaf(model), (1, 28, 28)), objectives, settings, world)
-        self.learner.synchronise()
+        settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3))
+        framework = GluonFramework()
+        learner = framework.learner((Leaf(model), (1, 28, 28)), objectives, settings)
+        strategy = open_strategy(StrategySettings(engine), learner, framework, world)
+        self.replica = Replica(learner, strategy, FixedWeights(objectives))
+        self.replica.synchronise()
         self._world = world
         self._feed = BatchSpec((Source(INPUT, path, "images"), Source(TARGET + MAIN, path, "digit")), BATCH)
         self._epoch = 0
@@ -127,20 +133,20 @@ class OurLoop:
         """Train some epochs."""
         from hpcmtl.data.batches import Batches
         from hpcmtl.data.cursor import Cursor
-        from hpcmtl.training.loop import Hooks, Piece, run_steps
-        from hpcmtl.training.schedule import Schedule
+        from hpcmtl.training.loop import Hooks, StepRange, run_steps
+        from hpcmtl.training.schedule import RateSchedule
 
         per_epoch = IMAGES // BATCH
         first, last = self._epoch, self._epoch + epochs
-        piece = Piece(
-            "bench", 0, first * per_epoch, last * per_epoch, per_epoch, ("main",), BATCH, Schedule(1e-3, 10**6)
+        step_range = StepRange(
+            "bench", 0, first * per_epoch, last * per_epoch, per_epoch, ("main",), BATCH, RateSchedule(1e-3, 10**6)
         )
         hooks = Hooks(lambda _: None, lambda: False)
         start = time.perf_counter()
         with Batches(
             self._feed, Cursor(first, 0, 0), Cursor(last, 0, 0), self._world.rank, self._world.size
         ) as batches:
-            run_steps(self.learner, batches, piece, self._world, hooks)
+            run_steps(self.replica, batches, step_range, self._world, hooks)
             self.waited += batches.waited_seconds
         self.seconds += time.perf_counter() - start
         self._epoch = last

@@ -157,47 +157,53 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     from hpcmtl.networks.objective import MAIN, Objective
     from hpcmtl.training.gluon.framework import GluonFramework
     from hpcmtl.training.learner import LearnerSettings, StepInput
+    from hpcmtl.training.multitask.weighting import FixedWeights
+    from hpcmtl.training.replica import Replica
+    from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
     network = (Leaf(ConvNet(channels=(16, 32), widths=(64,), outputs=10)), SAMPLE)
     objectives = (Objective(MAIN, "", "softmax_ce", 1.0, ()),)
-    settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), "horovod!", seed=group.rank)
-    learner = GluonFramework().learner(network, objectives, settings, group)
-    learner.synchronise()
+    framework = GluonFramework()
+    settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), seed=group.rank)
+    learner = framework.learner(network, objectives, settings)
+    strategy = open_strategy(StrategySettings("horovod!"), learner, framework, group)
+    replica = Replica(learner, strategy, FixedWeights(objectives))
+    replica.synchronise()
     if number:
         state, _ = share(group, lambda: read_sealed(last))
-        learner.load_state(state)
+        replica.load_state(state)
     generator = np.random.default_rng(number)
     images = generator.normal(size=(BATCH, *SAMPLE)).astype(np.float32)
     targets = (generator.integers(0, 10, BATCH),)
-    for _ in range(STEPS):
-        learner.step(StepInput(images, targets, np.ones(BATCH, np.float32), BATCH * group.size), 1e-3)
+    for step in range(STEPS):
+        replica.step(StepInput(images, targets, np.ones(BATCH, np.float32), BATCH * group.size), 1e-3, step)
     learner.outputs(images)
-    learner.synchronise()
+    replica.synchronise()
     seen = learner.outputs(images)[MAIN]
-    state = learner.state()
-    learner.synchronise()
+    state = replica.state()
+    replica.synchronise()
     same = group.allgather([array.tobytes() for array in (seen, *state.values())])
     assert all(each == same[0] for each in same), "ranks of one group hold different numbers"
     group.barrier()
     if group.rank == 0:
         seal(mine, state, {"round": number})
-    learner.close()
+    replica.close()
 
 
 def _do_as_upstream() -> None:
     from hpcmtl.training.gluon import learner
+    from hpcmtl.training.gluon.collectives.horovod import HorovodCollective
     from hpcmtl.training.gluon.compat import import_horovod
-    from hpcmtl.training.gluon.engines.horovod import HorovodEngine
 
     def nothing(_arrays: Any) -> None:
         """Leave the arrays as they are."""
 
-    def broadcast(_engine: HorovodEngine, arrays: Sequence[Any]) -> None:
+    def broadcast(_engine: HorovodCollective, arrays: Sequence[Any]) -> None:
         for number, array in enumerate(arrays):
             import_horovod().broadcast_(array, root_rank=0, name=f"parameter.{number}")
 
     learner.restore_default_layout = nothing
-    HorovodEngine.broadcast = broadcast
+    HorovodCollective.broadcast = broadcast
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ METRICS = ("accuracy", "auc", "log_loss", "mrr", "ndcg", "mse", "r2")
 METRICS_WITH_CUTOFF = ("mrr", "ndcg")
 SPLITS = ("train", "val", "test")
 
-EngineChoice = Literal["horovod", "kvstore", "local", "horovod!", "kvstore!"]
+EngineChoice = Literal["horovod", "kvstore", "mpi", "local", "horovod!", "kvstore!"]
 Compression = Literal["none", "fp16", "auto"]
 EdgeKind = Literal["data", "compute", "parameters", "order"]
 SplitName = Literal["train", "val", "test"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 
-import engine_suite as suite
+import gluon_suite
 import numpy as np
 import pytest
+import replica_suite as suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,15 +21,16 @@ from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebase
 
 
 class Recorder:
-    """A learner that computes nothing: it notes its steps, and its losses are what the test says, known late."""
+    """A replica that computes nothing: it notes its steps, and its losses are what the test says, known late."""
 
     def __init__(self, losses):
         self.losses, self.rates, self.seen = losses, [], []
         self.drained = 0
 
-    def step(self, batch, rate):
+    def step(self, batch, rate, number):
         self.rates.append(rate)
         self.seen.append(int(batch.inputs[0]))
+        assert number == self.seen[-1]
 
     def collect_losses(self, in_flight=0):
         known = max(len(self.seen) - in_flight, self.drained)
@@ -38,12 +40,12 @@ class Recorder:
 
 
 class Slow(Recorder):
-    """A learner whose steps take over a second by the clock of the loop, so that the ranks agree after each."""
+    """A replica whose steps take over a second by the clock of the loop, so that the ranks agree after each."""
 
     clock = 0.0
 
-    def step(self, batch, rate):
-        super().step(batch, rate)
+    def step(self, batch, rate, number):
+        super().step(batch, rate, number)
         self.clock += 1.25
 
 
@@ -254,12 +256,11 @@ def test_a_real_learner_that_diverges(ranks):
     """With a real learner: an Inf in the input of one rank fails all, at the step that had it."""
 
     def diverging(group):
-        with suite.opened("local" if group.size == 1 else "kvstore", group) as engine:
-            learner = suite.learner_on(group, engine)
+        with suite.opened(gluon_suite.setup("local" if group.size == 1 else "kvstore"), group) as replica:
             work = step_range(0, len(suite.BATCHES), per_epoch=len(suite.BATCHES))
             batches = [real(batch, group, step) for step, batch in enumerate(suite.batches())]
             with pytest.raises(TaskFailedError) as error:
-                run_steps(learner, batches, work, group, Hooks(lambda _p: None, lambda: False))
+                run_steps(replica, batches, work, group, Hooks(lambda _p: None, lambda: False))
         return str(error.value)
 
     def real(batch, group, step):
@@ -279,13 +280,12 @@ def test_a_real_learner_trains(ranks):
     """With a real learner: the losses are those of one rank, and they fall."""
 
     def trained(group):
-        with suite.opened("local" if group.size == 1 else "kvstore", group) as engine:
-            learner = suite.learner_on(group, engine)
-            learner.load_state(start)
+        with suite.opened(gluon_suite.setup("local" if group.size == 1 else "kvstore"), group) as replica:
+            replica.load_state(start)
             hooks = Hooks(lambda _progress: None, lambda: False)
             batches = [real(group, step) for step in range(60)]
-            first = run_steps(learner, batches[:20], step_range(0, 20, per_epoch=20), group, hooks)
-            last = run_steps(learner, batches[20:], step_range(20, 60, per_epoch=20), group, hooks)
+            first = run_steps(replica, batches[:20], step_range(0, 20, per_epoch=20), group, hooks)
+            last = run_steps(replica, batches[20:], step_range(20, 60, per_epoch=20), group, hooks)
         return first.losses["main"], last.losses["main"]
 
     def real(group, step):
@@ -293,7 +293,7 @@ def test_a_real_learner_trains(ranks):
         arrays = {INPUT: mine.inputs, TARGET + "main": mine.targets[0]}
         return Batch(Cursor(0, step, 0), np.arange(len(mine.inputs)), arrays, mine.weights, mine.global_samples)
 
-    start = run_ranks(1, lambda group: suite.learner_on(group, suite.LocalEngine()).state())[0]
+    start = run_ranks(1, lambda group: suite.replica_on(gluon_suite.setup("local"), group).state())[0]
     one = run_ranks(1, trained)[0]
     many = run_ranks(ranks, trained)
 

@@ -58,8 +58,8 @@ def test_the_bound_is_kept(bench, task):
             announce(["first", "second"], {})
         world.barrier()
         session = open_session("first", [0]) if world.rank == 0 else open_session("second", [1, 2])
-        coupling, learner = session._coupling, session._learner
-        step = learner.step
+        coupling, replica = session._coupling, session._replica
+        step = replica.step
 
         def watched(*arguments):
             if world.rank == 0:
@@ -68,7 +68,7 @@ def test_the_bound_is_kept(bench, task):
                 taken.append((world.rank, coupling.taken["first"]))
             step(*arguments)
 
-        learner.step = watched
+        replica.step = watched
         outcome = session.run_layer(0)
         session.close()
         if world.rank == 0:

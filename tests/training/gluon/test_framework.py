@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-
-import engine_suite as suite
-import pytest
-
-from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.networks.description import Leaf
 from hpcmtl.training.gluon.framework import GluonFramework
-from hpcmtl.training.learner import LearnerSettings
 
 
 def problems(bench, tasks):
@@ -73,40 +64,3 @@ def test_networks_that_cannot_exchange_parameters(bench, task):
     assert len(found) == 2
     assert "tasks.vain.freeze: `freeze` matches nothing that is taken from a" in found[0]
     assert "merge.shapes.parameters: b has body." in found[1]
-
-
-def learner_of(group, engine):
-    """A learner as the framework makes it."""
-    settings = LearnerSettings(suite.SGD, engine)
-    return GluonFramework().learner((Leaf(suite.CONVNET), suite.IMAGE), suite.CLASSES, settings, group)
-
-
-def test_falling_back_is_told(caplog):
-    """A group that cannot have the engine it asked for trains by another, and the log says why."""
-    with caplog.at_level(logging.WARNING):
-        names = run_ranks(2, lambda group: learner_of(group, "horovod").engine_name)
-
-    assert names == ["kvstore", "kvstore"]
-    assert [record.getMessage() for record in caplog.records] == [
-        "engine kvstore: horovod cannot be used: these ranks are threads of one process, without MPI"
-    ]
-
-
-def test_insisting_is_heard():
-    """`horovod!` does not fall back."""
-
-    def refused(group):
-        with pytest.raises(EnvironmentUnfitError, match="refuses to fall back"):
-            learner_of(group, "horovod!")
-        return True
-
-    assert run_ranks(2, refused) == [True, True]
-
-
-def test_one_rank_needs_no_engine(caplog):
-    """Nobody is warned of it."""
-    with caplog.at_level(logging.WARNING):
-        learner = run_ranks(1, lambda group: learner_of(group, "horovod"))[0]
-
-    assert (learner.engine_name, learner.engine_reason) == ("local", "the group has one rank")
-    assert caplog.records == []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import engine_suite as suite
+import gluon_suite
 import numpy as np
 import pytest
+import replica_suite as suite
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import InputError
@@ -12,8 +13,8 @@ from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.schema import Optimizer
 from hpcmtl.networks.models import ConvNet, Mlp
 from hpcmtl.networks.parameter_mapping import ParameterMapping
-from hpcmtl.training.gluon.engines.base import LocalEngine
-from hpcmtl.training.gluon.learner import LOSS_SCALE, OPTIMIZER
+from hpcmtl.training.learner import OPTIMIZER
+from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 
 DROPPING = Mlp(widths=(16,), outputs=3, dropout=0.5)
 
@@ -24,9 +25,9 @@ def solo():
     return run_ranks(1, lambda group: group)[0]
 
 
-def learner(group, model=suite.CONVNET, optimizer=suite.SGD, **settings):
-    """A learner on one rank."""
-    return suite.learner_on(group, LocalEngine(), model, optimizer, **settings)
+def replica(group, model=gluon_suite.CONVNET, optimizer=suite.SGD, **settings):
+    """A replica on one rank."""
+    return suite.replica_on(gluon_suite.setup("local"), group, model, optimizer, **settings)
 
 
 def same(one, other):
@@ -38,9 +39,9 @@ def same(one, other):
 def test_state_goes_round(solo, name):
     """A new learner with the state of an old one goes on with the same bits, schedule of moments included."""
     optimizer = Optimizer(name=name, learning_rate=0.01)
-    old = learner(solo, optimizer=optimizer)
+    old = replica(solo, optimizer=optimizer)
     state = suite.train(old)
-    new = learner(solo, optimizer=optimizer, seed=99)
+    new = replica(solo, optimizer=optimizer, seed=99)
     new.load_state(state)
     loaded = new.state()
 
@@ -51,7 +52,7 @@ def test_state_goes_round(solo, name):
 
 def test_a_state_is_a_copy(solo):
     """Steps that follow do not change a state that was taken."""
-    trained = learner(solo)
+    trained = replica(solo)
     state = trained.state()
     kept = {name: array.copy() for name, array in state.items()}
     suite.train(trained)
@@ -61,7 +62,7 @@ def test_a_state_is_a_copy(solo):
 
 def test_the_loss_scale_is_part_of_the_state(solo):
     """A learner goes on with the scale of the one before."""
-    trained = learner(solo)
+    trained = replica(solo)
     state = trained.state()
     state[LOSS_SCALE] = np.array([64.0, 17.0])
     trained.load_state(state)
@@ -71,11 +72,11 @@ def test_the_loss_scale_is_part_of_the_state(solo):
 
 def test_losses_are_of_each_step(solo):
     """Losses that are asked for after many steps are those that each step had."""
-    one, other = learner(solo), learner(solo)
+    one, other = replica(solo), replica(solo)
     at_once, one_by_one = [], []
-    for batch in suite.batches():
-        one.step(batch, 0.05)
-        other.step(batch, 0.05)
+    for number, batch in enumerate(suite.batches()):
+        one.step(batch, 0.05, number)
+        other.step(batch, 0.05, number)
         one_by_one.append(other.collect_losses())
     at_once = one.collect_losses()
 
@@ -86,10 +87,10 @@ def test_losses_are_of_each_step(solo):
 
 def test_take_over_by_prefix(solo):
     """The parameters under one name of the producer become those under another; the rest stays."""
-    producer = learner(solo, seed=1).state()
-    consumer = learner(solo, seed=2)
+    producer = replica(solo, seed=1).state()
+    consumer = replica(solo, seed=2)
     before = consumer.state()
-    count = consumer.load_mapped(producer, ParameterMapping("trunk", take="body.0.", into="body.0."))
+    count = consumer.learner.load_mapped(producer, ParameterMapping("trunk", take="body.0.", into="body.0."))
     after = consumer.state()
     taken = {PARAMETERS + "body.0.weight", PARAMETERS + "body.0.bias"}
 
@@ -100,50 +101,50 @@ def test_take_over_by_prefix(solo):
 
 def test_take_over_by_pattern(solo):
     """A pattern of names chooses among them."""
-    producer = learner(solo, seed=1).state()
-    consumer = learner(solo, seed=2)
+    producer = replica(solo, seed=1).state()
+    consumer = replica(solo, seed=2)
 
-    assert consumer.load_mapped(producer, ParameterMapping("trunk", pattern="*.weight")) == 3
+    assert consumer.learner.load_mapped(producer, ParameterMapping("trunk", pattern="*.weight")) == 3
     assert np.array_equal(consumer.state()[PARAMETERS + "output.weight"], producer[PARAMETERS + "output.weight"])
 
 
 def test_take_over_of_another_shape_is_refused(solo):
     """The message names both parameters and both shapes."""
-    producer = learner(solo, model=ConvNet(channels=(5,), widths=(8,), outputs=3)).state()
+    producer = replica(solo, model=ConvNet(channels=(5,), widths=(8,), outputs=3)).state()
 
     with pytest.raises(InputError, match=r"parameter body.0.\w+ of trunk has shape \(5,.*body.0.\w+ has \(4,"):
-        learner(solo).load_mapped(producer, ParameterMapping("trunk"))
+        replica(solo).learner.load_mapped(producer, ParameterMapping("trunk"))
 
 
 def test_take_over_of_nothing_is_refused(solo):
     """A pattern that matches nothing is told the names that there are."""
-    producer = learner(solo).state()
+    producer = replica(solo).state()
 
     with pytest.raises(InputError, match="no parameter matches 'encoder.*'; this network has .*output.weight"):
-        learner(solo).load_mapped(producer, ParameterMapping("trunk", pattern="encoder.*"))
+        replica(solo).learner.load_mapped(producer, ParameterMapping("trunk", pattern="encoder.*"))
 
 
 def test_a_freeze_that_matches_nothing_is_refused(solo):
     """A misspelled pattern is told what it may have meant."""
     with pytest.raises(InputError, match="freeze: outputs.weight: matches no parameter; did you mean 'output.weight'"):
-        learner(solo, freeze=("body.*", "outputs.weight"))
+        replica(solo, freeze=("body.*", "outputs.weight"))
 
 
 def test_freezing_everything_is_refused(solo):
     """A task that trains nothing is a mistake."""
     with pytest.raises(InputError, match="freeze: body.*, output.* leaves no parameter to train"):
-        learner(solo, freeze=("body.*", "output.*"))
+        replica(solo, freeze=("body.*", "output.*"))
 
 
 def test_dropout_repeats_after_a_reseed(solo):
     """The same seed drops the same units, another seed others; an evaluation drops none."""
     ends = []
     for seed in (5, 5, 6):
-        trained = learner(solo, DROPPING)
-        trained.reseed(seed)
+        trained = replica(solo, DROPPING)
+        trained.learner.reseed(seed)
         ends.append(suite.train(trained))
     inputs = suite.batches()[0].inputs
-    outputs = [trained.outputs(inputs)["main"] for _ in range(2)]
+    outputs = [trained.learner.outputs(inputs)["main"] for _ in range(2)]
 
     assert same(ends[0], ends[1])
     assert not same(ends[0], ends[2])
@@ -152,10 +153,10 @@ def test_dropout_repeats_after_a_reseed(solo):
 
 def test_evaluations_in_between_change_nothing(solo):
     """A training that is evaluated after every step takes the same course."""
-    plain, evaluated = learner(solo), learner(solo)
-    for batch in suite.batches():
-        plain.step(batch, 0.05)
-        evaluated.step(batch, 0.05)
-        evaluated.outputs(batch.inputs)
+    plain, evaluated = replica(solo), replica(solo)
+    for number, batch in enumerate(suite.batches()):
+        plain.step(batch, 0.05, number)
+        evaluated.step(batch, 0.05, number)
+        evaluated.learner.outputs(batch.inputs)
 
     assert same(plain.state(), evaluated.state())

@@ -1,12 +1,12 @@
-"""The store serves `gluon.Trainer` as well as our engine: one key or many, with and without `out`."""
+"""The store serves `gluon.Trainer` as well as our collective: one key or many, with and without `out`."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.training.gluon.collectives.kvstore import GroupKVStore
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.engines.kvstore import GroupKVStore
 
 mx = import_mxnet()
 

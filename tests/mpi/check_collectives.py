@@ -1,4 +1,4 @@
-"""Rank program: all checks of the engine suite, with every engine that this world can have."""
+"""Rank program: all checks of collectives and of training with them, with every collective that this world can have."""
 
 import itertools
 import sys
@@ -13,19 +13,22 @@ def main() -> None:
     world = mpi.world()
     # Imported after MPI has started: a crash is then told by Open MPI, while MXNet's own handler may hang in it.
     sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
-    from engine_suite import CHECKS
+    import collective_suite
+    import gluon_suite
+    import replica_suite
 
-    engines = ["horovod", "kvstore", "local"] if world.size == 1 else ["horovod", "kvstore"]
+    names = ["horovod", "kvstore", "mpi", *(["local"] if world.size == 1 else [])]
+    checks = [*collective_suite.CHECKS, *replica_suite.ALLREDUCE_CHECKS, *gluon_suite.CHECKS]
     with abort_on_error(world):
-        for name, check in itertools.product(engines, CHECKS):
+        for name, check in itertools.product(names, checks):
             comm = world.dup()
             if world.rank == 0:
                 print(name, check.__name__, flush=True)
-            check(comm, name)
+            check(comm, gluon_suite.setup(name) if check in replica_suite.ALLREDUCE_CHECKS else name)
             comm.free()
         world.barrier()
     if world.rank == 0:
-        print(f"{len(CHECKS)} checks passed on {world.size} ranks with {', '.join(engines)}")
+        print(f"{len(checks)} checks passed on {world.size} ranks with {', '.join(names)}")
 
 
 if __name__ == "__main__":

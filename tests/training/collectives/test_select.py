@@ -9,14 +9,19 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.training.gluon.engines.base import LocalEngine
-from hpcmtl.training.gluon.engines.kvstore import KVStoreEngine
-from hpcmtl.training.gluon.engines.select import Choice, choose_engine, horovod_unusable, open_engine
+from hpcmtl.training.collectives.local import LocalCollective
+from hpcmtl.training.collectives.mpi import MpiCollective
+from hpcmtl.training.collectives.select import Choice, choose_collective, open_collective
+from hpcmtl.training.gluon.collectives.horovod import horovod_unusable
+from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
+from hpcmtl.training.gluon.framework import GluonFramework
+
+GLUON = GluonFramework().collectives()
 
 
-def choices(asked, ranks):
+def choices(asked, ranks, factories=GLUON):
     """What each rank of a group chooses."""
-    return run_ranks(ranks, lambda group: choose_engine(asked, group))
+    return run_ranks(ranks, lambda group: choose_collective(asked, group, factories))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +32,9 @@ def choices(asked, ranks):
         ("kvstore!", 1, Choice("kvstore", "asked for")),
         ("kvstore", 2, Choice("kvstore", "asked for")),
         ("kvstore!", 2, Choice("kvstore", "asked for")),
+        ("mpi", 1, Choice("local", "the group has one rank")),
+        ("mpi", 2, Choice("mpi", "asked for")),
+        ("mpi!", 2, Choice("mpi", "asked for")),
         ("local", 1, Choice("local", "the group has one rank")),
         ("local", 2, Choice("kvstore", "engine local is for one rank, the group has 2")),
         (
@@ -48,7 +56,7 @@ def test_a_demand_for_horovod_is_not_fallen_back_from():
         with pytest.raises(
             EnvironmentUnfitError, match=r"refuses to fall back.*bootstrap.sh, or write `engine: horovod`"
         ):
-            choose_engine("horovod!", group)
+            choose_collective("horovod!", group, GLUON)
         return True
 
     assert run_ranks(2, refused) == [True, True]
@@ -70,16 +78,26 @@ def test_a_missing_horovod_is_named(monkeypatch):
 
     assert real is builtins.__import__
     assert "Horovod is not installed" in str(horovod_unusable(_Mpi()))
-    assert choose_engine("horovod", _Mpi()).name == "kvstore"
-    assert "bootstrap.sh installs what fits" in choose_engine("horovod", _Mpi()).reason
+    assert choose_collective("horovod", _Mpi(), GLUON).name == "kvstore"
+    assert "bootstrap.sh installs what fits" in choose_collective("horovod", _Mpi(), GLUON).reason
 
 
-def test_engines_are_opened_by_name():
+def test_collectives_are_opened_by_name():
     """A choice becomes an engine of that name and size."""
 
-    def opened(group):
-        engine = open_engine(Choice("kvstore", ""), group)
-        return type(engine), engine.name, engine.size
+    def opened(group, name):
+        collective = open_collective(Choice(name, ""), group, GLUON)
+        return type(collective), collective.name, collective.size
 
-    assert run_ranks(2, opened) == [(KVStoreEngine, "kvstore", 2)] * 2
-    assert isinstance(open_engine(Choice("local", ""), run_ranks(1, lambda group: group)[0]), LocalEngine)
+    assert run_ranks(2, opened, "kvstore") == [(KVStoreCollective, "kvstore", 2)] * 2
+    assert run_ranks(2, opened, "mpi") == [(MpiCollective, "mpi", 2)] * 2
+    assert run_ranks(1, opened, "local") == [(LocalCollective, "local", 1)]
+
+
+@pytest.mark.parametrize("asked", ["horovod", "kvstore", "local"])
+def test_a_framework_without_collectives_has_mpi(asked):
+    """A framework that brings none for its own arrays trains by numpy views, for a reason that names what it lacks."""
+    (choice, _) = choices(asked, 2, {})
+
+    assert choice.name == "mpi"
+    assert asked in choice.reason

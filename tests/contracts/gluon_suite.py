@@ -1,0 +1,128 @@
+"""Checks of Gluon learners on groups: convolutions, batch normalisation, memory layout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import replica_suite as suite
+from collective_suite import assert_same_bits
+from layouts import has_default_layout
+from own_blocks import mx
+
+from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.networks.models import ConvNet, UserModel
+from hpcmtl.training.gluon.framework import GluonFramework
+
+if TYPE_CHECKING:
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.collectives.base import Collective, CollectiveFactory
+
+CONVNET = ConvNet(channels=(4,), widths=(8,), outputs=3)
+NORMALISED = UserModel(name="own_blocks:normalised")
+
+
+def setup(engine: str) -> suite.Setup:
+    """Gluon with a collective; the first model is convolutional."""
+    return suite.Setup(GluonFramework(), engine, models=(CONVNET, suite.MLP))
+
+
+class _Recording:
+    """A collective that records the shapes of the arrays that it takes the mean of."""
+
+    def __init__(self, collective: Collective) -> None:
+        self.collective, self.name, self.size = collective, collective.name, collective.size
+        self.takes = collective.takes
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def mean(self, arrays) -> None:
+        self.shapes |= {tuple(array.shape) for array in arrays}
+        self.collective.mean(arrays)
+
+    def broadcast(self, arrays) -> None:
+        self.collective.broadcast(arrays)
+
+    def close(self) -> None:
+        self.collective.close()
+
+
+class _RecordingFramework(GluonFramework):
+    """Gluon whose collectives record what they do."""
+
+    def __init__(self) -> None:
+        self.opened: list[_Recording] = []
+
+    def collectives(self):
+        return {name: replace(each, open=self._opener(each)) for name, each in super().collectives().items()}
+
+    def _opener(self, factory: CollectiveFactory):
+        def opened(group: Communicator) -> _Recording:
+            self.opened.append(_Recording(factory.open(group)))
+            return self.opened[-1]
+
+        return opened
+
+
+def check_broadcast_after_an_evaluation(world: Communicator, engine: str) -> None:
+    """An inference forward takes the convolution's weights out of the default layout; a broadcast brings them back."""
+    with suite.opened(setup(engine), world, ConvNet(channels=(16, 32), outputs=3)) as replica:
+        replica.learner.outputs(suite.batches()[0].inputs)
+        weights = replica.learner.native("parameters")
+        mx.nd.waitall()
+        before = [has_default_layout(array) for array in weights]
+        values = [array.asnumpy() for array in weights]
+        replica.synchronise()
+        mx.nd.waitall()
+        after = [has_default_layout(array) for array in weights]
+
+    assert not all(before), "nothing was out of its layout, so nothing was tested"
+    assert all(after) or engine == "local"
+    assert all(np.array_equal(array.asnumpy(), value) for array, value in zip(weights, values, strict=True))
+
+
+def check_only_trained_parameters_travel(world: Communicator, engine: str) -> None:
+    """Gradients of frozen parameters are not communicated."""
+    if engine not in GluonFramework().collectives():
+        return
+    framework = _RecordingFramework()
+    with suite.opened(replace(setup(engine), framework=framework), world, freeze=("body.*",)) as replica:
+        suite.train(replica, world)
+        parameters = replica.learner.parameters
+        shapes = {tuple(each.shape) for name, each in parameters.items() if name.startswith("output.")}
+
+    assert framework.opened[0].shapes == shapes
+
+
+def check_running_statistics(world: Communicator, engine: str) -> None:
+    """Batch normalisation keeps statistics of each rank's own batches; the state has their mean, equal on all ranks.
+
+    The state is asked for while the last step is still under way.
+    """
+    with suite.opened(setup(engine), world, NORMALISED) as replica:
+        start = replica.state()
+        for _ in range(5):
+            state = suite.train(replica, world)
+
+    assert_same_bits(world, state)
+    running = [key for key in state if "running" in key]
+    assert len(running) == 2
+    assert not any(np.array_equal(state[key], start[key]) for key in running)
+
+
+def check_frozen_statistics(world: Communicator, engine: str) -> None:
+    """Frozen running statistics stay as they are, bit for bit, and at home; what is not frozen is trained."""
+    framework = _RecordingFramework()
+    with suite.opened(replace(setup(engine), framework=framework), world, NORMALISED, freeze=("1.*",)) as replica:
+        start = replica.state()
+        state = suite.train(replica, world)
+
+    frozen = [key for key in start if key.startswith(PARAMETERS + "1.")]
+    assert len(frozen) == 4
+    assert all(each.shapes == {(4, 1, 3, 3), (4,), (3, 144), (3,)} for each in framework.opened)
+    assert all(np.array_equal(state[key], start[key]) for key in frozen)
+    assert not np.array_equal(state[PARAMETERS + "4.weight"], start[PARAMETERS + "4.weight"])
+    assert_same_bits(world, state)
+
+
+CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
