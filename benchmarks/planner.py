@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from planning.baselines import BASELINES, LP_TASKS, topc24
 from planning.instances import MODELS, Instance, from_arrays, large, published, published_bound, shapes, speedups
-from planning.simulate import realised, with_noise
+from planning.simulate import after_loss, realised, with_noise
 from rich.console import Console
 from rich.table import Table
 
@@ -215,7 +215,7 @@ def independent(quick: bool) -> list[Row]:
 
 
 def noise(quick: bool) -> list[Row]:
-    """Times that vary (lognormal, sigma), over the bound for the actual times.
+    """Times that vary (lognormal, sigma), over the bound for the actual times; and the loss of a quarter of the ranks.
 
     The bound knows all times beforehand. `own widths` is over the longest way and the area of the widths that were
     chosen, which is what any order of the same groups would have to take.
@@ -235,6 +235,9 @@ def noise(quick: bool) -> list[Row]:
             row[f"{sigma}: packed at every end"] = really.makespan / least
             seconds, widths = problem.at(really.columns)
             row[f"{sigma}: own widths"] = really.makespan / bound_of_widths(problem, seconds * factors, widths)
+        gone = np.arange(ranks) < ranks // 4
+        for label, anew in (("loss: old widths", False), ("loss: new widths", True)):
+            row[label] = after_loss(problem, plan, plan.makespan / 2, gone, anew=anew).makespan / bound
         rows.append(row)
     return [*rows, {"model": "mean", **_averaged(rows)}]
 

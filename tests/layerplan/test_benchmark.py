@@ -24,4 +24,4 @@ def test_quick(tmp_path: Path) -> None:
         assert row["/LB"] >= 1
         assert row["ours/best other"] <= 1.02, row
     for row in results["noise"]:
-        assert row["loss: new plan"] <= row["loss: old plan"], row
+        assert row["loss: new widths"] <= row["loss: old widths"], row

@@ -6,15 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hpcmtl.dispatch.coordinator.state import Order
 from hpcmtl.dispatch.membership.survivors import missed, renumber
 from hpcmtl.dispatch.protocol import Abandon, LayerFailed, StopRequest
 from hpcmtl.errors import InputError
-from hpcmtl.layerplan.model.speedup import Speedups
-from hpcmtl.layerplan.problem.constraints import apply_constraints
-from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.layerplan.solve.replan import narrow_plan
 from hpcmtl.results.events import WorldShrunk
 from hpcmtl.taskgraph.graph import TaskGraph
 
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.membership.survivors import SurvivorReport
     from hpcmtl.dispatch.protocol import LayerDone
     from hpcmtl.layerplan.model.machine import Machine
-    from hpcmtl.layerplan.plan import LayerPlan
 
 
 def abandoned(running: Running, report: LayerDone | LayerFailed) -> list[Order]:
@@ -76,26 +71,11 @@ def _plan_again(dispatcher: Dispatcher, survivors: tuple[int, ...], now: float) 
     ]
     graph = TaskGraph(tuple(nodes), graph.edges)
     try:
-        dispatcher.extend(narrowed(plan, graph), graph)
+        dispatcher.extend(narrow_plan(plan, graph), graph)
     except InputError as error:
         dispatcher._plan = plan
         return dispatcher.stop(f"ranks were lost, and those left are too few: {error.in_one_line}", now)
     return []
-
-
-def narrowed(plan: LayerPlan, graph: TaskGraph) -> LayerPlan:
-    """A plan whose tasks have the widest groups up to the planned width that its ranks allow.
-
-    Raises:
-        InputError: a task needs more ranks than there are.
-    """
-    problem = apply_constraints(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
-    tasks = []
-    for task in plan.tasks:
-        possible = problem.widths[np.isfinite(problem.times[graph.index[task.name]])]
-        narrower = possible[possible <= task.width]
-        tasks.append(replace(task, width=int(narrower.max() if len(narrower) else possible.min())))
-    return replace(plan, tasks=tuple(tasks))
 
 
 def _machine_of(machine: Machine, survivors: Sequence[int]) -> Machine:
