@@ -163,11 +163,10 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
 
     network = (Leaf(ConvNet(channels=(16, 32), widths=(64,), outputs=10)), SAMPLE)
     objectives = (Objective(MAIN, "", "softmax_ce", 1.0, ()),)
-    framework = GluonFramework()
-    settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), seed=group.rank)
-    learner = framework.learner(network, objectives, settings)
-    strategy = open_strategy(StrategySettings("horovod!"), learner, framework, group)
-    replica = Replica(learner, strategy, FixedWeights(objectives))
+    optimizer = Optimizer(name="adam", learning_rate=1e-3)
+    learner = (framework := GluonFramework()).learner(network, objectives, LearnerSettings(optimizer, seed=group.rank))
+    synchronisation = open_strategy(StrategySettings("horovod!"), learner, framework, group)
+    replica = Replica(learner, synchronisation, FixedWeights(objectives))
     replica.synchronise()
     if number:
         state, _ = share(group, lambda: read_sealed(last))
