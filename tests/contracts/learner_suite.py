@@ -1,0 +1,260 @@
+"""Contract of a learner: one list of checks for all frameworks, on one rank.
+
+The references are formulas in numpy, in float64. Each check is called with a framework. Models are those of the zoo,
+with its names of parameters (`output.weight` is (outputs, inputs)).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from replica_suite import CLASSES, IMAGE, LINEAR, MLP, batches
+
+from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.jobfile.schema import Optimizer
+from hpcmtl.networks.description import Leaf, Shared
+from hpcmtl.networks.models import Mlp
+from hpcmtl.networks.objective import Objective
+from hpcmtl.networks.parameter_mapping import ParameterMapping
+from hpcmtl.training.learner import OPTIMIZER, LearnerSettings, StepInput
+
+if TYPE_CHECKING:
+    from hpcmtl.training.learner import Framework, Learner
+
+SGD = Optimizer(name="sgd", learning_rate=9.0, weight_decay=0.1)  # the rate comes with each update
+MOMENTUM = Optimizer(name="sgd", learning_rate=9.0, options={"momentum": 0.9})
+NUMBERS = (Objective("main", "", "l2", 1.0, ()),)
+WEIGHT, BIAS = "output.weight", "output.bias"
+
+
+def learner_of(framework: Framework, model=LINEAR, objectives=CLASSES, optimizer=SGD, **settings) -> Learner:
+    """Makes a learner with seed 3."""
+    made = LearnerSettings(optimizer, **{"seed": 3, **settings})
+    network = model if isinstance(model, Shared) else Leaf(model)
+    return framework.learner((network, IMAGE), objectives, made)
+
+
+def parameters(learner: Learner) -> dict[str, np.ndarray]:
+    """Copies of the parameters in float64."""
+    return {name: array.astype(np.float64) for name, array in learner.parameters_matching("*").items()}
+
+
+def softmax_reference(values, batch: StepInput, scale: float):
+    """Losses of the samples and gradients of a linear model with softmax cross-entropy."""
+    inputs = batch.inputs.reshape(len(batch.inputs), -1).astype(np.float64)
+    scores = inputs @ values[WEIGHT].T + values[BIAS]
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    chances = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+    rows = np.arange(len(inputs))
+    slopes = chances.copy()
+    slopes[rows, batch.targets[0]] -= 1
+    slopes *= scale * batch.weights[:, None]
+    return -np.log(chances[rows, batch.targets[0]]), {WEIGHT: slopes.T @ inputs, BIAS: slopes.sum(axis=0)}
+
+
+def l2_reference(values, batch: StepInput, scale: float):
+    """Losses of the samples and gradients of a linear model with half the mean squared error of its outputs."""
+    inputs = batch.inputs.reshape(len(batch.inputs), -1).astype(np.float64)
+    errors = inputs @ values[WEIGHT].T + values[BIAS] - batch.targets[0]
+    slopes = errors / errors.shape[1] * scale * batch.weights[:, None]
+    return (errors**2).mean(axis=1) / 2, {WEIGHT: slopes.T @ inputs, BIAS: slopes.sum(axis=0)}
+
+
+def with_numbers(batch: StepInput) -> StepInput:
+    """The batch with three numbers a sample as its target."""
+    targets = np.random.default_rng(8).normal(size=(len(batch.inputs), 3)).astype(np.float32)
+    return StepInput(batch.inputs, (targets,), batch.weights, batch.global_samples)
+
+
+def close(one, other, **bounds) -> bool:
+    """Whether two sets of arrays have the same names and nearly the same numbers."""
+    bounds = {"rtol": 1e-5, "atol": 1e-5, **bounds}
+    return one.keys() == other.keys() and all(np.allclose(one[name], other[name], **bounds) for name in one)
+
+
+def same(one, other) -> bool:
+    """Whether two sets of arrays have the same names and bits."""
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def take_steps(learner: Learner, rate: float = 0.05) -> None:
+    """Takes a step on each batch."""
+    for batch in batches():
+        learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+        learner.apply(rate)
+
+
+def check_one_step(framework: Framework) -> None:
+    """Gradients are those of the weighted sum of losses, and an update is w - rate * (rescale * g + decay * w)."""
+    for objectives, reference, change in (
+        (CLASSES, softmax_reference, lambda batch: batch),
+        (NUMBERS, l2_reference, with_numbers),
+    ):
+        learner, batch = learner_of(framework, objectives=objectives), change(batches()[0])
+        before = parameters(learner)
+        losses, gradients = reference(before, batch, 0.7 * 1.5)
+        learner.forward_backward(batch, [1.5], 0.7)
+        found = {name: array.copy() for name, array in learner.gradients().items()}
+        learner.apply(0.5, 0.25)
+        after = parameters(learner)
+        shares = learner.collect_losses()
+        applied = learner.applied_gradients("*.weight")
+
+        assert close(found, gradients)
+        assert close(applied, {WEIGHT: 0.25 * gradients[WEIGHT]})
+        assert close(after, {n: w - 0.5 * (0.25 * gradients[n] + 0.1 * w) for n, w in before.items()})
+        np.testing.assert_allclose(shares, [[losses @ batch.weights / batch.global_samples]], rtol=1e-5)
+
+
+def check_losses(framework: Framework) -> None:
+    """Each step's losses are given once, in order; those of the newest steps may be left for a later call."""
+    learner, expected = learner_of(framework), []
+    for batch in batches():
+        expected.append(softmax_reference(parameters(learner), batch, 1.0)[0] @ batch.weights / batch.global_samples)
+        learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+        learner.apply(0.05)
+    first, then, nothing = learner.collect_losses(3), learner.collect_losses(), learner.collect_losses()
+
+    assert (first.shape, then.shape, nothing.shape) == ((len(expected) - 3, 1), (3, 1), (0, 1))
+    np.testing.assert_allclose(np.concatenate([first, then])[:, 0], expected, rtol=1e-4)
+
+
+def check_views_share_memory(framework: Framework) -> None:
+    """What is written into views of gradients and parameters is what the learner goes on with."""
+    learner, batch = learner_of(framework, optimizer=Optimizer(name="sgd", learning_rate=9.0)), batches()[0]
+    learner.outputs(batch.inputs)  # an inference forward may rearrange arrays
+    for array in learner.views("parameters").values():
+        array[...] = 1.0
+    ones = parameters(learner)
+    learner.forward_backward(batch, [1.0], 1.0)
+    learner.outputs(batch.inputs)
+    for array in learner.gradients().values():
+        array[...] = 2.0
+    learner.apply(0.25)
+    natives = {which: len(learner.native(which)) for which in ("gradients", "parameters", "statistics")}
+
+    assert all((array == 1).all() for array in ones.values())
+    assert all((array == 0.5).all() for array in parameters(learner).values())
+    assert natives == {which: len(learner.views(which)) for which in natives}
+    assert list(learner.views("gradients")) == [n for n in learner.views("parameters") if n in learner.gradients()]
+
+
+def check_finite(framework: Framework) -> None:
+    """One gradient that is infinite or no number is noticed."""
+    learner = learner_of(framework)
+    learner.forward_backward(batches()[0], [1.0], 1.0)
+    found = [learner.gradients_finite()]
+    for value in (np.inf, -np.inf, np.nan):
+        learner.gradients()[WEIGHT][0, 0] = value
+        found.append(learner.gradients_finite())
+
+    assert found == [True, False, False, False]
+
+
+def check_state_goes_round(framework: Framework) -> None:
+    """A new learner with the state of an old one takes the same steps, bit for bit; a state is a copy."""
+    old = learner_of(framework, MLP, optimizer=MOMENTUM)
+    take_steps(old)
+    state = old.state()
+    kept = {name: array.copy() for name, array in state.items()}
+    take_steps(old)
+    expected = old.state()
+    new = learner_of(framework, MLP, optimizer=MOMENTUM, seed=99)
+    take_steps(new)
+    new.load_state({**state, "of another part": np.zeros(1)})
+    loaded = new.state()
+    take_steps(new)
+
+    assert same(state, kept)
+    assert same(loaded, state)
+    assert same(new.state(), expected)
+    assert not same(expected, state)
+    assert {name.split("/")[0] + "/" for name in state} == {PARAMETERS, OPTIMIZER}
+
+
+def check_seed(framework: Framework) -> None:
+    """The seed alone decides the initial parameters."""
+    one, again, other = (learner_of(framework, MLP, seed=seed) for seed in (1, 1, 2))
+
+    assert same(parameters(one), parameters(again))
+    assert not same(parameters(one), parameters(other))
+
+
+def check_frozen(framework: Framework) -> None:
+    """Frozen parameters have no gradient and stay as they are; `refresh_frozen` alone replaces them."""
+    learner, producer = learner_of(framework, MLP, freeze=("body.*",)), learner_of(framework, MLP, seed=5)
+    before = parameters(learner)
+    take_steps(learner)
+    trained = set(learner.gradients())
+    after = parameters(learner)
+    count = learner.refresh_frozen(producer.state(), ParameterMapping("trunk"))
+    refreshed, theirs = parameters(learner), parameters(producer)
+
+    assert trained == {WEIGHT, BIAS}
+    assert all(np.array_equal(after[name], before[name]) != (name in trained) for name in before)
+    assert count == len(before) - 2
+    assert all(np.array_equal(refreshed[n], after[n] if n in trained else theirs[n]) for n in refreshed)
+
+
+def check_parameters_by_name(framework: Framework) -> None:
+    """Parameters are read, overwritten and taken from another task by name or pattern."""
+    learner, producer = learner_of(framework), learner_of(framework, seed=5)
+    ones = {WEIGHT: np.ones((3, 36), np.float32)}
+    learner.set_parameters(ones)
+    read = learner.parameters_matching("*.weight")
+    count = learner.load_mapped(producer.state(), ParameterMapping("trunk", pattern="*.weight"))
+
+    assert same(read, ones)
+    assert count == 1
+    assert np.array_equal(parameters(learner)[WEIGHT], parameters(producer)[WEIGHT])
+
+
+def check_quiesce(framework: Framework) -> None:
+    """Losses that were not collected are dropped, and training goes on."""
+    learner = learner_of(framework)
+    take_steps(learner)
+    before = parameters(learner)
+    learner.quiesce()
+
+    assert learner.collect_losses().shape == (0, 1)
+    assert same(parameters(learner), before)
+
+
+CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
+
+TRUNK = Mlp(widths=(8,), outputs=5, activation="tanh")
+TWO = (Objective("digit", "", "softmax_ce", 1.0, ()), Objective("size", "", "l2", 1.0, ()))
+
+
+def check_objective_gradients(framework: Framework, dropout: float = 0.0) -> None:
+    """They are the gradients of training for one objective alone, and their weighted sum is the joint gradient.
+
+    Only shared parameters have them; parameters and running statistics stay as they are. With dropout all passes have
+    the same masks.
+    """
+    trunk = TRUNK.model_copy(update={"dropout": dropout})
+    heads = (("digit", Leaf(Mlp(widths=(), outputs=3))), ("size", Leaf(Mlp(widths=(), outputs=1))))
+    learner = learner_of(framework, Shared(Leaf(trunk), heads), TWO)
+    batch = batches()[0]
+    sizes = np.random.default_rng(8).normal(size=(len(batch.inputs), 1)).astype(np.float32)
+    batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)
+    before = learner.state()
+    first, second = learner.objective_gradients(batch, 0.3)
+    learner.forward_backward(batch, [0.25, 3.0], 0.3)
+    joint = {name: array.copy() for name, array in learner.gradients().items()}
+    alone = []
+    for objective in range(2):
+        single = learner_of(framework, Shared(Leaf(trunk), (heads[objective],)), (TWO[objective],))
+        names = {name.removeprefix(PARAMETERS) for name in single.state()}
+        single.set_parameters({n: a for n, a in learner.parameters_matching("*").items() if n in names})
+        single.forward_backward(
+            StepInput(batch.inputs, (batch.targets[objective],), batch.weights, batch.global_samples), [1.0], 0.3
+        )
+        alone.append({name: array.copy() for name, array in single.gradients().items() if name in first})
+
+    assert set(first) == set(second) == {name for name in joint if name.startswith("trunk.")}
+    assert close({name: 0.25 * first[name] + 3 * second[name] for name in first}, {n: joint[n] for n in first})
+    assert dropout or (close(first, alone[0]) and close(second, alone[1]))
+    assert same(learner.state(), before)
+    assert learner.collect_losses().shape == (1, 2)
