@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 import enum
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class ExitCode(enum.IntEnum):
@@ -84,6 +85,15 @@ class CannotGoOnError(HpcmtlError):
 
 class TaskFailedError(HpcmtlError):
     """One task failed on all ranks of its group alike; its dependents are skipped, the others go on."""
+
+
+@contextmanager
+def located(where: str, problems: list[Problem]) -> Iterator[None]:
+    """Collect the problems of an `InputError` that is raised inside, each with `where` before its own place."""
+    try:
+        yield
+    except InputError as error:
+        problems += [Problem(f"{where}: {problem.where}", problem.message) for problem in error.problems]
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -31,8 +31,6 @@ def prepared(job: str) -> Prepared:
 
 def run(job: str, directory: str, task: str, group: Communicator) -> None:
     """Run all layers of a task on a group."""
-    from hpcmtl.training.gluon.framework import GluonFramework
-
     known = prepared(job)
     context = SessionContext(
         job=known.job,
@@ -42,7 +40,6 @@ def run(job: str, directory: str, task: str, group: Communicator) -> None:
         files=known.files,
         directory=RunDirectory(Path(directory)),
         group=group,
-        framework=GluonFramework(),
         report=lambda _: None,
         stop_requested=lambda: False,
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from hpcmtl.launch.doctor import Check
+    from hpcmtl.launch.checks import Check
 
 
 def doctor(run_directory: Path, *, as_json: bool) -> ExitCode:

@@ -56,7 +56,7 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Plan a job and print the plan; needs neither MPI nor MXNet."""
+    """Plan a job and print the plan; needs neither MPI nor a framework."""
     if (file is None) == (problem is None):
         raise typer.BadParameter("give either a job file or --problem FILE")
     views = {"--svg": svg, "--time-limit": time_limit}

@@ -31,7 +31,7 @@ Seconds = Annotated[
 def status(
     run: RunName = Path("latest"), watch: WatchOption = False, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
-    """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor MXNet."""
+    """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor a framework."""
     from hpcmtl.pipeline.live.run_state import run_state
     from hpcmtl.results.rundir.find import find_run
     from hpcmtl.results.strict_json import to_json

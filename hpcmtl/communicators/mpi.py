@@ -56,7 +56,7 @@ class MpiCommunicator(Communicator):
     """A `Communicator` over an mpi4py communicator.
 
     Attributes:
-        native: the mpi4py communicator, for libraries that take one (`horovod.init(comm=...)`).
+        native: the mpi4py communicator, for libraries that take one.
     """
 
     def __init__(self, native: Any) -> None:

@@ -5,19 +5,17 @@ Every check yields (key path, message); `load.py` adds file and line. Nothing he
 
 from __future__ import annotations
 
-import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.coupling import check_coupling
+from hpcmtl.jobfile.frameworks import check_frameworks
 from hpcmtl.jobfile.network import applied_to, network_of
 from hpcmtl.jobfile.references import check_arrays, check_sources
 from hpcmtl.jobfile.schema import (
-    LOSSES,
     METRICS,
     METRICS_WITH_CUTOFF,
-    OPTIMIZERS,
     Applied,
     Evaluate,
     Extract,
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job, Task
 
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-_ATTRIBUTE = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> list[Finding]:
@@ -47,6 +44,7 @@ def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> lis
     found = [*_names(job), *_edges(job, unread), *_known_names(job), *_resources(job), *_cycles(job, unread)]
     found += check_sources(job, unread)
     found += check_coupling(job, unread)
+    found += check_frameworks(job)
     found += _origins(sound_part(job, found, unread))
     rest = sound_part(job, found, unread)
     return [*found, *check_arrays(rest), *_parts(rest)]
@@ -117,10 +115,6 @@ def _edges(job: Job, unread: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]
 def _known_names(job: Job) -> Iterator[Finding]:
     for name, task in job.tasks.items():
         here = ("tasks", name)
-        if isinstance(task, Trained) and task.optimizer:
-            yield from _one_of((*here, "optimizer", "name"), "optimizer", task.optimizer.name, OPTIMIZERS)
-        if isinstance(task, Train):
-            yield from _one_of((*here, "loss"), "loss", task.loss, LOSSES)
         if isinstance(task, Train | Evaluate):
             for metric in task.metrics:
                 yield from _metric((*here, "metrics"), metric)
@@ -130,15 +124,8 @@ def _known_names(job: Job) -> Iterator[Finding]:
 
 def _head_names(here: tuple[str, ...], task: Joint) -> Iterator[Finding]:
     for name, head in task.heads.items():
-        if head.loss is not None:
-            yield from _one_of((*here, "heads", name, "loss"), "loss", head.loss, LOSSES)
         for metric in head.metrics or ():
             yield from _metric((*here, "heads", name, "metrics"), metric)
-
-
-def _one_of(path: tuple[str, ...], what: str, name: str, valid: tuple[str, ...]) -> Iterator[Finding]:
-    if name not in valid and not _ATTRIBUTE.match(name):
-        yield path, f"unknown {what} {name!r}{nearest(name, [*valid, 'package.module:attribute'])}"
 
 
 def _metric(path: tuple[str, ...], name: str) -> Iterator[Finding]:

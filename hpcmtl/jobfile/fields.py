@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from hpcmtl.frameworks.registry import loadable_descriptions
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -39,3 +46,27 @@ Reference = Annotated[
     Field(pattern=r"^[^/\s]+/[^/\s]+$", description="source/dataset: a data name or a task, and an array"),
 ]
 Callable_ = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:attribute")]
+
+
+@dataclass(frozen=True)
+class OfFrameworks:
+    """Annotates a name that a registered framework has; `check.py` compares it with the framework of the task.
+
+    The JSON Schema lists the names of all frameworks that are registered when it is made.
+
+    Attributes:
+        names: attribute of `FrameworkDescription` that lists the valid names, or ``name`` for the frameworks' own.
+    """
+
+    names: Literal["name", "engines", "compressions"]
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema of a string that is one of the names."""
+        found = [getattr(framework, self.names) for framework in loadable_descriptions()]
+        valid = [name for names in found for name in ([names] if isinstance(names, str) else names)]
+        return {**handler(core_schema), "enum": list(dict.fromkeys(valid))}
+
+
+FrameworkName = Annotated[str, OfFrameworks("name")]
+EngineName = Annotated[str, OfFrameworks("engines")]
+CompressionName = Annotated[str, OfFrameworks("compressions")]

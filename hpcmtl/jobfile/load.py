@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.check import check_job, sound_part
+from hpcmtl.jobfile.frameworks import with_engine
 from hpcmtl.jobfile.schema import KINDS, Job
 from hpcmtl.networks.models import ZOO
 
@@ -110,12 +111,12 @@ def _needs_of(task: Any) -> tuple[str, ...]:
 
 
 def with_defaults(job: Job) -> Job:
-    """Fill what a task leaves open from `defaults`."""
+    """Fill what a task leaves open from `defaults`, and then from its framework."""
     defaults = {name: getattr(job.defaults, name) for name in type(job.defaults).model_fields}
     tasks = {}
     for name, task in job.tasks.items():
         open_fields = [key for key in defaults if key in type(task).model_fields and getattr(task, key) is None]
-        tasks[name] = task.model_copy(update={key: defaults[key] for key in open_fields})
+        tasks[name] = with_engine(task.model_copy(update={key: defaults[key] for key in open_fields}))
     return job.model_copy(update={"tasks": tasks})
 
 

@@ -10,33 +10,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from hpcmtl.jobfile.fields import ByteSize, ByteSizeOrNone, Callable_, Name, Reference
+from hpcmtl.frameworks.registry import DEFAULT
+from hpcmtl.jobfile.fields import (
+    ByteSize,
+    ByteSizeOrNone,
+    Callable_,
+    CompressionName,
+    EngineName,
+    FrameworkName,
+    Name,
+    Reference,
+)
 from hpcmtl.jobfile.sections import Checkpoints, Layers
 from hpcmtl.jobfile.slurm import JobSlurm  # noqa: TC001 - pydantic reads annotations at run time
 from hpcmtl.networks.models import Model, Spec
 
 FORMAT_VERSION: Literal[1] = 1
 
-LOSSES = ("l2", "l1", "softmax_ce", "sigmoid_bce", "huber")
-OPTIMIZERS = (
-    "sgd",
-    "nag",
-    "adam",
-    "adamax",
-    "nadam",
-    "rmsprop",
-    "adagrad",
-    "adadelta",
-    "ftrl",
-    "signum",
-    "lamb",
-)
 METRICS = ("accuracy", "auc", "log_loss", "mrr", "ndcg", "mse", "r2")
 METRICS_WITH_CUTOFF = ("mrr", "ndcg")
 SPLITS = ("train", "val", "test")
 
-EngineChoice = Literal["horovod", "kvstore", "mpi", "local", "horovod!", "kvstore!"]
-Compression = Literal["none", "fp16", "auto"]
 EdgeKind = Literal["data", "compute", "parameters", "order"]
 SplitName = Literal["train", "val", "test"]
 Every = Annotated[int, Field(gt=0)] | Literal["layer"]
@@ -55,7 +49,7 @@ class ScheduleOptions(Spec):
 
 
 class Optimizer(Spec):
-    """An MXNet optimizer by name, or `package.module:attribute`."""
+    """An optimizer of the framework by name, or `package.module:attribute`."""
 
     name: str
     learning_rate: float = Field(gt=0)
@@ -139,8 +133,9 @@ class Trained(TaskBase):
     epochs: int = Field(gt=0)
     batch_size: int | None = Field(default=None, gt=0, description="samples a step over the whole group")
     optimizer: Optimizer | None = None
-    engine: EngineChoice | None = None
-    compression: Compression | None = None
+    framework: FrameworkName | None = None
+    engine: EngineName | None = None
+    compression: CompressionName | None = None
     sample_weights: Reference | None = None
     freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
     initialise: dict[Name, str] = Field(
@@ -241,8 +236,9 @@ class Defaults(Spec):
 
     batch_size: int = Field(default=64, gt=0)
     optimizer: Optimizer = Optimizer(name="adam", learning_rate=0.001)
-    engine: EngineChoice = "horovod"
-    compression: Compression = "none"
+    framework: FrameworkName = DEFAULT
+    engine: EngineName | None = Field(default=None, description="default: the first engine of the task's framework")
+    compression: CompressionName = "none"
 
 
 class Merge(Spec):

@@ -1,6 +1,6 @@
 """Shapes and sample counts along the edges: what each task reads, makes and is trained to make must fit.
 
-Works on descriptions alone, so that it needs neither HDF5 nor MXNet; `data.hdf5.describe` supplies those of files.
+Works on descriptions alone, without HDF5 and without a framework; `data.hdf5.describe` supplies those of files.
 """
 
 from __future__ import annotations

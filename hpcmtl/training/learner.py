@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from hpcmtl.frameworks.device import HOST
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.errors import Problem
+    from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job, Optimizer
     from hpcmtl.networks.description import NetworkDescription
@@ -73,6 +76,11 @@ class Learner(Protocol):
 
     No method exchanges anything with another rank.
     """
+
+    @property
+    def device(self) -> Device:
+        """The device that it computes on."""
+        ...
 
     def reseed(self, seed: int) -> None:
         """Restarts the random numbers of dropout and similar operations."""
@@ -192,18 +200,34 @@ class Network(Protocol):
 
 
 class Framework(Protocol):
-    """Makes networks and learners; one class a deep-learning library."""
+    """Makes the networks and learners of one deep-learning library; holds no state of a task."""
 
-    def network(self, network: NetworkDescription, sample: Shape, names: tuple[str, ...]) -> Network:
-        """Makes a network for samples of one shape, with one output a name."""
+    def network(
+        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+    ) -> Network:
+        """Makes a network for samples of one shape, with one output a name.
+
+        Raises:
+            InputError: the network cannot be built.
+        """
         ...
 
-    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec]) -> list[Problem]:
-        """Builds every network, loss and optimizer of a job once; returns what cannot be used."""
+    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> list[Problem]:
+        """Builds every network, loss and optimizer of some tasks once; returns what cannot be used.
+
+        Args:
+            job: a sound job.
+            arrays: every array of the job by reference, as far as it is known beforehand.
+            tasks: names of the tasks that this framework runs.
+        """
         ...
 
     def learner(
-        self, network: tuple[NetworkDescription, Shape], objectives: tuple[Objective, ...], settings: LearnerSettings
+        self,
+        network: tuple[NetworkDescription, Shape],
+        objectives: tuple[Objective, ...],
+        settings: LearnerSettings,
+        device: Device = HOST,
     ) -> Learner:
         """Makes a learner.
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.data.sources import Source
+from hpcmtl.frameworks.device import HOST
+from hpcmtl.jobfile.frameworks import framework_of
 from hpcmtl.results.events import LayerEnded, LayerStopped
+from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
+    from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.results.events import LayerOver, RunEvent
@@ -39,7 +43,7 @@ class SessionContext:
         directory: the run directory.
         group: the ranks that run the task, for the main thread alone.
         step: steps that the task has done when this group takes over; None if that is not known.
-        framework: makes networks and learners.
+        device: the device of this rank.
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the layer is to stop at the next step boundary.
         orders: what else was ordered for the layer that runs.
@@ -57,7 +61,6 @@ class SessionContext:
     files: Mapping[str, Path]
     directory: RunDirectory
     group: Communicator
-    framework: Framework
     report: Callable[[StepProgress], None]
     stop_requested: Callable[[], bool]
     step: int | None = None
@@ -67,6 +70,18 @@ class SessionContext:
     owners: Mapping[str, int] = field(default_factory=dict)
     states: dict[str, Checkpoint] = field(default_factory=dict)
     record: Callable[[RunEvent], None] = lambda _event: None
+    device: Device = HOST
+
+    @property
+    def framework(self) -> Framework:
+        """The framework of the task; it is imported at the first call.
+
+        Raises:
+            EnvironmentUnfitError: it cannot be imported.
+        """
+        name = framework_of(self.job, self.task)
+        assert name is not None, f"{self.task} has no network"
+        return open_framework(name)
 
     def source(self, key: str, reference: str) -> Source:
         """Where the array of a reference lies."""

@@ -79,7 +79,7 @@ def test_the_package_itself_is_light():
         (["--help"], {"h5py", "numpy", "pydantic", "yaml", "hpcmtl.pipeline", "hpcmtl.results"}),
         (["status"], {"h5py", "numpy", "yaml", "rich.progress", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
         (["logs"], {"h5py", "numpy", "yaml", "rich", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
-        (["validate"], {"rich", "hpcmtl.dispatch", "hpcmtl.training"}),
+        (["validate"], {"rich", "hpcmtl.dispatch", "hpcmtl.training.session", "hpcmtl.training.gluon.framework"}),
     ],
 )
 def test_a_command_loads_what_it_needs(tmp_path, family_file, words, heavy):

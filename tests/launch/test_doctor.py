@@ -1,5 +1,6 @@
 """The doctor passes a good installation, and every broken part is a failing line with a remedy, never a traceback."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import hpcmtl
-from hpcmtl.launch import doctor
+from hpcmtl.launch import checks, doctor
+from hpcmtl.launch.checks import run_child
 from hpcmtl.launch.doctor import run_checks
 
 ROOT = Path(hpcmtl.__file__).parents[1]
@@ -32,7 +34,7 @@ print(json.dumps([asdict(check) for check in run_checks(Path({str(directory)!r})
         check=True,
         timeout=120,
     )
-    return {check["name"]: check for check in doctor.json.loads(done.stdout)}
+    return {check["name"]: check for check in json.loads(done.stdout)}
 
 
 @pytest.mark.mpi
@@ -64,9 +66,9 @@ def test_missing_packages_are_failing_lines(tmp_path):
 @pytest.mark.mpi
 def test_singletons_are_found_out(tmp_path):
     """Ranks that are each rank 0 of 1 fail the check, although their program ended well."""
-    patient = doctor._Patient(tmp_path)
-    patient.world = doctor._probe([sys.executable, "-m", "mpi4py", "-c", doctor._WORLD])
-    check = doctor._world(patient)
+    installation = doctor._Installation(tmp_path)
+    installation.world = run_child([sys.executable, "-m", "mpi4py", "-c", doctor._WORLD])
+    check = doctor._world(installation)
 
     assert (check.ok, check.found) == (False, "a world of 1")
     assert "launchers/mpirun.sh" in check.remedy
@@ -74,21 +76,21 @@ def test_singletons_are_found_out(tmp_path):
 
 def test_a_program_that_hangs_is_ended(monkeypatch):
     """A probe has a bound, and says so."""
-    monkeypatch.setattr(doctor, "_PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(checks, "SECONDS_FOR_CHILD", 0.5)
 
-    assert doctor._probe([sys.executable, "-c", "import time; time.sleep(60)"]) == {"error": "no answer within 0.5 s"}
+    assert run_child([sys.executable, "-c", "import time; time.sleep(60)"]) == {"error": "no answer within 0.5 s"}
 
 
 def test_a_crash_is_an_answer():
     """A child that is killed, or prints nothing, is reported with its exit code."""
-    assert "(exit -11)" in doctor._probe([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"])["error"]
-    assert "No such file" in doctor._probe(["/no/such/program"])["error"]
+    assert "(exit -11)" in run_child([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"])["error"]
+    assert "No such file" in run_child(["/no/such/program"])["error"]
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write to")
 def test_a_run_directory_without_write_access_is_refused():
     """Where no file can be made the HDF5 check fails and names the place."""
-    check = doctor._hdf5_locking(doctor._Patient(Path("/proc/self/runs")))
+    check = doctor._hdf5_locking(doctor._Installation(Path("/proc/self/runs")))
 
     assert not check.ok
     assert "/proc/self" in check.remedy
@@ -97,7 +99,7 @@ def test_a_run_directory_without_write_access_is_refused():
 def test_a_full_disk_is_said(monkeypatch, tmp_path):
     """Too little space fails, with the place and what is left."""
     monkeypatch.setattr(doctor, "_MIN_FREE_BYTES", 2**80)
-    check = doctor._free_space(doctor._Patient(tmp_path))
+    check = doctor._free_space(doctor._Installation(tmp_path))
 
     assert not check.ok
     assert str(tmp_path) in check.found

@@ -14,7 +14,6 @@ from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir.directory import RunDirectory, create
-from hpcmtl.training.gluon.framework import GluonFramework
 from hpcmtl.training.session import SessionContext, artifact_file, checkpoints_of
 from hpcmtl.training.sessions import SESSIONS
 
@@ -55,7 +54,6 @@ class Bench:
             "files": self.prepared.files,
             "directory": self.directory,
             "group": group,
-            "framework": GluonFramework(),
             "report": lambda _progress: None,
             "stop_requested": lambda: False,
         }

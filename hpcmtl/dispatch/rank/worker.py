@@ -187,7 +187,7 @@ class Worker:
             if self._held is not None:
                 self._held.failed = True
             text = str(error)
-            if text.startswith("Traceback"):  # MXNet's errors bring one, the cause being its last line
+            if text.startswith("Traceback"):  # errors of some frameworks contain one; its last line is the cause
                 text = text.strip().splitlines()[-1]
             message = f"{type(error).__name__}: {text}"
             damaged = error.producer if isinstance(error, DamagedArtifactError) else ""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.frameworks.device import Device
 from hpcmtl.launch.environment import ranks_per_node
 from hpcmtl.layerplan.model.machine import EVEN_SPEEDS, Machine
 
@@ -68,6 +69,11 @@ class WorldFacts:
         """Bytes for each rank, if those of a node share alike."""
         sharing = {host: len(block) for host, block in blocks_of(self.hosts).items()}
         return tuple(rank.memory // sharing[rank.host] for rank in self.ranks)
+
+    def device(self, rank: int) -> Device:
+        """Return the device of a rank: the CPU, with its share of the cores of its node."""
+        block = next(block for block in blocks_of(self.hosts).values() if rank in block)
+        return Device(threads=max(cores_of(self.ranks, block) // len(block), 1))
 
     @property
     def machine(self) -> Machine:

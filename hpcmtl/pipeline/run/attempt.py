@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.pipeline.run.entry import RunOptions
     from hpcmtl.pipeline.run.resume_point import ResumePoint
-    from hpcmtl.training.learner import Framework
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +109,7 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
     return Planned(resume_point, layer_plan, directory, options, facts, measured, heartbeat, hung, limit)
 
 
-def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned, framework: Framework) -> JobResult | None:
+def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | None:
     """Run the control thread beside the worker until the job has ended; results come home on rank 0.
 
     Returns:
@@ -130,7 +129,7 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned, fr
                 control_comm,
                 channels,
                 extensible,
-                framework,
+                planned.facts.device(world.rank),
                 peer_transfer,
                 heartbeat_sender,
                 leader,

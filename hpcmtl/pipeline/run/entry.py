@@ -15,6 +15,7 @@ from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
 from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, ExitCode, InputError
+from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.launch.environment import inside_mpi, require_world
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.prepare import prepare
@@ -24,6 +25,8 @@ from hpcmtl.pipeline.run.probe import probe
 from hpcmtl.pipeline.run.result import read_result
 from hpcmtl.pipeline.run.resume_point import ResumePoint, load_run
 from hpcmtl.results.outcome.summary import JobResult
+from hpcmtl.training.collectives.select import choose_collective
+from hpcmtl.training.frameworks import open_framework
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.results.sinks.terminal import Mode
-    from hpcmtl.training.learner import Framework
 
 _log = logging.getLogger(__name__)
 
@@ -143,21 +145,21 @@ def _take_over(ended: _Abandoned, policy: str | None, ranks: int) -> ResumePoint
 def _led(find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator) -> JobResult | _Abandoned:
     """Run a job under rank 0 of a world, as one attempt."""
     channels = ThreadChannels()
-    with signals_to(channels):  # from the start: a signal while MXNet is imported stops the job as one later on does
+    with signals_to(channels):  # from here on, so that a signal during the imports stops the job as well
         asked = on_root(world, faults.requested)
         resume_point = on_root(world, lambda: find(world.size))
         if resume_point.is_over:
             return on_root(world, lambda: read_result(resume_point))
         sys.path[:0] = map(str, resume_point.prepared.modules)
-        framework = _framework(world, resume_point.prepared.job)
-        on_root(world, lambda: preflight(resume_point.prepared, framework, resume_point.unfinished))
+        _require_frameworks(world, resume_point.prepared.job)
+        on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished))
         facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
         planned = on_root(world, lambda: begin(resume_point, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
         faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
         try:
             with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
-                result = dispatch(world, channels, planned, framework)
+                result = dispatch(world, channels, planned)
             if result is None:
                 assert channels.comms.world is not None
                 return _Abandoned(channels.abandoned, channels.comms.world, planned.directory.path)
@@ -194,20 +196,20 @@ def _mpi_world() -> Communicator:
     return world()
 
 
-def _framework(world: Communicator, job: Job) -> Framework:
-    """The framework, and all ranks' word that it can do what the job insists on."""
-    reason, framework = "", None
-    try:  # around the imports as well: mxnet may be missing on one node alone
-        from hpcmtl.training.collectives.select import choose_collective
-        from hpcmtl.training.gluon.framework import GluonFramework
+def _require_frameworks(world: Communicator, job: Job) -> None:
+    """Open the frameworks of a job on all ranks, and check the engines that its tasks insist on (collective).
 
-        framework = GluonFramework()
-        for asked in {getattr(task, "engine", None) for task in job.tasks.values()} - {None}:
-            choose_collective(str(asked), world, framework.collectives())
+    Raises:
+        EnvironmentUnfitError: a rank lacks a framework or an engine; on all ranks.
+    """
+    reason = ""
+    try:  # around the imports as well: a framework may be missing on one node alone
+        for name, tasks in tasks_by_framework(job).items():
+            framework = open_framework(name)
+            for engine in {getattr(job.tasks[task], "engine", None) for task in tasks} - {None}:
+                choose_collective(str(engine), world, framework.collectives())
     except EnvironmentUnfitError as error:
         reason = str(error)
     reasons = {rank: text for rank, text in enumerate(world.allgather(reason)) if text}
     if reasons:
         raise EnvironmentUnfitError(f"rank {min(reasons)}: {reasons[min(reasons)]}")
-    assert framework is not None
-    return framework

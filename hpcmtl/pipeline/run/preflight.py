@@ -1,8 +1,8 @@
-"""What costs too much for `validate`: read data once, and build networks.
+"""Makes the checks that cost too much for `validate`: reads data once, builds networks, imports users' callables.
 
-As a program of its own (``python -m hpcmtl.pipeline.run.preflight JOB TASK...``) it examines some tasks of a job file
-beside a running job, whose process must not be troubled by users' code, by the memory that networks take, or by random
-numbers that they draw. It prints what is wrong as JSON.
+As a program of its own (``python -m hpcmtl.pipeline.run.preflight JOB TASK...``) it checks some tasks of a job file
+beside a running job. Users' code, the memory of the networks and the random numbers that they draw must not disturb the
+process of that job. It prints the problems as JSON.
 """
 
 from __future__ import annotations
@@ -16,25 +16,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.hdf5 import check_finite
-from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, located
+from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.jobfile.references import references_of
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.jobfile.schema import Python
 from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.training.frameworks import open_framework
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from hpcmtl.pipeline.prepare import Prepared
-    from hpcmtl.training.learner import Framework
 
-SECONDS = 600.0  # after which an examination is given up
-_MPI = ("OMPI_", "PMIX_", "PRTE_", "PMI_", "HYDRA_")  # by which a program takes itself for a rank
+SECONDS = 600.0
+"""Seconds after which the checks of a subprocess are given up."""
+_MPI = ("OMPI_", "PMIX_", "PRTE_", "PMI_", "HYDRA_")  # variables by which a program takes itself for a rank
 
 
-def preflight(prepared: Prepared, framework: Framework, tasks: Collection[str]) -> None:
-    """Read all data of some tasks once, and build every network.
+def preflight(prepared: Prepared, tasks: Collection[str]) -> None:
+    """Read all data of some tasks once, import all callables, and build every network of the job.
 
     Raises:
-        InputError: everything that is wrong.
+        InputError: all problems at once.
+        EnvironmentUnfitError: a framework cannot be imported.
     """
     problems: list[Problem] = []
     used: dict[Path, set[str]] = {}
@@ -48,22 +53,27 @@ def preflight(prepared: Prepared, framework: Framework, tasks: Collection[str]) 
             check_finite(path, sorted(names))
         except InputError as error:
             problems += error.problems
-    problems += framework.problems_with(prepared.job, prepared.arrays)
+    for name, task in prepared.job.tasks.items():
+        if isinstance(task, Python):
+            with located(f"tasks.{name}", problems):
+                resolve(task.callable)
+    for framework, own in tasks_by_framework(prepared.job).items():
+        problems += open_framework(framework).problems_with(prepared.job, prepared.arrays, own)
     if problems:
         raise InputError(problems)
 
 
 def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collection[str]) -> None:
-    """Examine some tasks of a job file in a process of its own.
+    """Check some tasks of a job file in a process of its own.
 
     Args:
-        job_file: the whole job.
-        folders: where users' modules may lie.
-        tasks: names of the tasks that are new.
+        job_file: file of the whole job.
+        folders: folders of users' modules.
+        tasks: names of the new tasks.
 
     Raises:
-        InputError: everything that is wrong.
-        EnvironmentUnfitError: the process failed.
+        InputError: all problems at once.
+        EnvironmentUnfitError: the process failed, or took longer than `SECONDS`.
     """
     environ = {key: value for key, value in os.environ.items() if not key.startswith(_MPI)}
     environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, sys.path)])
@@ -83,13 +93,11 @@ def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collec
 
 
 def main() -> None:
-    """Examine, and print a list of problems."""
-    from hpcmtl.training.gluon.framework import GluonFramework
-
+    """Check, and print a list of problems."""
     job_file, *tasks = sys.argv[1:]
     problems: list[Problem] = []
     try:
-        preflight(prepare(Path(job_file)), GluonFramework(), tasks)
+        preflight(prepare(Path(job_file)), tasks)
     except InputError as error:
         problems = list(error.problems)
     print(json.dumps([asdict(problem) for problem in problems]))  # noqa: T201 - read by `preflight_subprocess`

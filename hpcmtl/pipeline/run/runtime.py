@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.requests.request_queue import RequestQueue
     from hpcmtl.dispatch.scheduling.deadline import TimeLimit
     from hpcmtl.exchange.peer_transfer import PeerTransfer
+    from hpcmtl.frameworks.device import Device
     from hpcmtl.pipeline.live.extension import ExtensibleJob
     from hpcmtl.training.checkpointing.checkpoint import Checkpoint
-    from hpcmtl.training.learner import Framework
     from hpcmtl.training.session import Session
 
 
@@ -37,7 +37,7 @@ class RankRuntime:
         control_comm: a duplicate of the world for the control threads.
         channels: what the threads leave for each other.
         job: the job, which may get more tasks.
-        framework: makes networks and learners.
+        device: the device of this rank.
         peer_transfer: hands artifacts from memory to memory.
         heartbeat_sender: beats.
         leader: on rank 0, who gives orders, and where requests are taken.
@@ -47,7 +47,7 @@ class RankRuntime:
     control_comm: Communicator
     channels: ThreadChannels
     job: ExtensibleJob
-    framework: Framework
+    device: Device
     peer_transfer: PeerTransfer
     heartbeat_sender: HeartbeatSender
     leader: tuple[Dispatcher, RequestQueue] | None = None
@@ -73,7 +73,7 @@ def run_rank(world: Communicator, runtime: RankRuntime) -> None:
                 files=job.prepared.files,
                 directory=job.directory,
                 group=group,
-                framework=runtime.framework,
+                device=runtime.device,
                 report=channels.progress,
                 stop_requested=channels.should_stop,
                 orders=lambda: channels.layer,

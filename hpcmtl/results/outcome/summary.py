@@ -34,7 +34,7 @@ class TaskResult:
         status: skipped is a task that could not start because one that it needs did not complete.
         layers: layers that were executed to their end.
         ranks: width of each executed layer, in order.
-        engine: horovod, kvstore or local; empty for a task that trained nothing.
+        engine: name of the engine; empty for a task that trained nothing.
         engine_reason: why that engine, in words.
         compression: of the gradients: none or fp16.
         seconds: sum over the layers.

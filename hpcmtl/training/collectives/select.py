@@ -28,7 +28,7 @@ def choose_collective(asked: str, group: Communicator, factories: Mapping[str, C
     """Chooses the collective of a group from the `engine` of a task.
 
     Args:
-        asked: `horovod`, `kvstore`, `mpi` or `local`; an exclamation mark forbids another one in its place.
+        asked: name of a collective; an exclamation mark at its end forbids another one in its place.
         group: ranks that will train together.
         factories: collectives of the framework for its native arrays, by name.
 

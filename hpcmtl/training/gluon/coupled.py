@@ -12,24 +12,28 @@ from hpcmtl.jobfile.schema import Joint, Train
 from hpcmtl.training.gluon.learner import GluonNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.models import Shape
 
 
-def coupling_problems(job: Job, arrays: Mapping[str, ArraySpec]) -> Iterator[Problem]:
-    """Async edges that renew nothing, and merges whose members do not share the same parameters.
+def coupling_problems(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> Iterator[Problem]:
+    """Yields async edges that renew nothing, and merges whose members do not share the same parameters.
 
     Args:
-        job: whose networks can all be built.
-        arrays: by reference; tasks whose input is not known beforehand are passed over.
+        job: a job whose networks can all be built.
+        arrays: arrays by reference; tasks whose input is not known beforehand are passed over.
+        tasks: names of the tasks of this framework; a merge belongs to it with its first member.
     """
-    for name, task in job.tasks.items():
+    for name in tasks:
+        task = job.tasks[name]
         if isinstance(task, Train | Joint) and live_needs(job, name):
             yield from _renewing_nothing(job, name, arrays)
     for key, merge in job.merge.items():
+        if merge.tasks[0] not in tasks:
+            continue
         members = {name: _shapes(job, name, arrays) for name in merge.tasks}
         shared = {n: _matching(shapes, merge.parameters) for n, shapes in members.items() if shapes is not None}
         for name, shapes in shared.items():

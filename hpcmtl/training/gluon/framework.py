@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import located
+from hpcmtl.frameworks.device import HOST
 from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
-from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.jobfile.schema import Extract, Joint, Python, Train
+from hpcmtl.jobfile.schema import Extract, Joint, Train
 from hpcmtl.training.collectives.base import CollectiveFactory
 from hpcmtl.training.gluon.collectives.horovod import HorovodCollective, horovod_unusable
 from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
@@ -19,8 +19,10 @@ from hpcmtl.training.gluon.optimizer import make_optimizer
 from hpcmtl.training.gluon.zoo import build, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
+    from hpcmtl.errors import Problem
+    from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.description import NetworkDescription
@@ -33,30 +35,33 @@ if TYPE_CHECKING:
 class GluonFramework:
     """Makes Gluon networks and learners; see `Framework`."""
 
-    def network(self, network: NetworkDescription, sample: Shape, names: tuple[str, ...]) -> GluonNetwork:
+    def network(
+        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+    ) -> GluonNetwork:
         """See `Framework`."""
-        return GluonNetwork(network, sample, names, seed=0)
+        return GluonNetwork(network, sample, names, seed=0, device=device)
 
-    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec]) -> list[Problem]:
+    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> list[Problem]:
         """See `Framework`."""
         problems: list[Problem] = []
-        for name, task in job.tasks.items():
-            try:
+        for name in tasks:
+            task = job.tasks[name]
+            with located(f"tasks.{name}", problems):
                 if isinstance(task, Train | Joint):
                     _try_training(job, task, arrays)
                 elif isinstance(task, Extract):
                     _try_part(job, task, arrays)
-                elif isinstance(task, Python):
-                    resolve(task.callable)
-            except InputError as error:
-                problems += [Problem(f"tasks.{name}: {problem.where}", problem.message) for problem in error.problems]
-        return problems or list(coupling_problems(job, arrays))
+        return problems or list(coupling_problems(job, arrays, tasks))
 
     def learner(
-        self, network: tuple[NetworkDescription, Shape], objectives: tuple[Objective, ...], settings: LearnerSettings
+        self,
+        network: tuple[NetworkDescription, Shape],
+        objectives: tuple[Objective, ...],
+        settings: LearnerSettings,
+        device: Device = HOST,
     ) -> GluonLearner:
         """See `Framework`."""
-        return GluonLearner(network, objectives, settings)
+        return GluonLearner(network, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import overwrite, restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
+    from hpcmtl.frameworks.device import Device
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
@@ -37,7 +39,9 @@ _ONE_AT_A_TIME = threading.Lock()
 class GluonNetwork:
     """A network with parameters, to be run: what extract, predict and evaluate need."""
 
-    def __init__(self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int, device: Device = HOST
+    ) -> None:
         """Build and initialise.
 
         Args:
@@ -45,7 +49,9 @@ class GluonNetwork:
             sample: shape of one input sample.
             names: of the objectives, in the order of the network's outputs.
             seed: of the initial parameters.
+            device: where it computes.
         """
+        self.device = device
         with _ONE_AT_A_TIME:
             mx.random.seed(seed)
             self.block = build(network, sample)
@@ -109,7 +115,11 @@ class GluonLearner(GluonNetwork):
     """A `GluonNetwork` that trains on one rank; see `Learner`."""
 
     def __init__(
-        self, network: tuple[NetworkDescription, Shape], objectives: Sequence[Objective], settings: LearnerSettings
+        self,
+        network: tuple[NetworkDescription, Shape],
+        objectives: Sequence[Objective],
+        settings: LearnerSettings,
+        device: Device = HOST,
     ) -> None:
         """Builds the network.
 
@@ -117,8 +127,9 @@ class GluonLearner(GluonNetwork):
             network: description, and the shape of one input sample.
             objectives: objectives, in the order of the network's outputs.
             settings: optimizer, frozen parameters, seed.
+            device: device that it computes on.
         """
-        super().__init__(*network, [objective.name for objective in objectives], settings.seed)
+        super().__init__(*network, [objective.name for objective in objectives], settings.seed, device)
         frozen = freeze(self.parameters, settings.freeze)
         self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
         _freeze_statistics(self.block, frozen)

@@ -73,7 +73,7 @@ class AppliedSession:
         self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
         shape = self.input.described().datasets[self.input.dataset].shape
         names = tuple(objective.name for objective in self.objectives)
-        self._network = context.framework.network(network_of(context.job, trained), shape, names)
+        self._network = context.framework.network(network_of(context.job, trained), shape, names, context.device)
         producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
         self._network.load_parameters(self._inputs.parameters(producer))
 

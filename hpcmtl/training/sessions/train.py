@@ -141,7 +141,7 @@ class TrainSession:
         shape = source.described().datasets[source.dataset].shape
         network = network_of(context.job, task)
         settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"))
-        learner = context.framework.learner((network, shape), self._objectives, settings)
+        learner = context.framework.learner((network, shape), self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression)
         strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
         return Replica(learner, strategy, FixedWeights(self._objectives))

@@ -34,7 +34,7 @@ class StrategySettings:
         compression: `none`, `fp16`, or `auto` for the faster of both, measured.
     """
 
-    engine: str = "horovod"
+    engine: str
     compression: str = "none"
 
 
@@ -63,7 +63,7 @@ def open_strategy(
         fp16 = None if make is None or collective.size == 1 else make()
         compressor, text = _choose_compressor(settings.compression, fp16, collective, learner, group)
     except BaseException:
-        collective.close()  # a process has one Horovod: left open, it is lost to all later tasks
+        collective.close()  # some exist once a process: left open, it is lost to all later tasks
         raise
     parts = AllreduceParts(
         choice=choice, collective=collective, compressor=compressor, compression=text, aggregator=MeanAggregator()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.schema import LOSSES
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.losses import TrainingLoss, make_loss
 from hpcmtl.training.learner import StepInput
 
@@ -43,7 +43,7 @@ def softmax_ce(made, classes):
 
 def test_every_loss_of_the_job_file_is_tested_here():
     """A loss that is added gets its formula here."""
-    assert set(LOSSES) == {name for name in ELEMENTWISE if ":" not in name} | {"softmax_ce"}
+    assert set(GLUON.losses) == {name for name in ELEMENTWISE if ":" not in name} | {"softmax_ce"}
 
 
 @pytest.mark.parametrize("shape", [(6, 1), (6, 4), (6, 2, 3)])

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.schema import OPTIMIZERS, Optimizer
+from hpcmtl.jobfile.schema import Optimizer
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 
 mx = import_mxnet()
 
-CASES = [Optimizer(name=name, learning_rate=0.01, weight_decay=0.001) for name in OPTIMIZERS]
+CASES = [Optimizer(name=name, learning_rate=0.01, weight_decay=0.001) for name in GLUON.optimizers]
 CASES += [
     Optimizer(name="sgd", learning_rate=0.01, options={"momentum": 0.9}),
     Optimizer(name="nag", learning_rate=0.01, options={"momentum": 0.9}),

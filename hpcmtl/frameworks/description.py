@@ -1,0 +1,69 @@
+"""Defines the light half of a framework: its names, as far as a machine without the framework needs them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INSIST = "!"
+"""Ends the name of an engine that must not be replaced by another one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameworkDescription:
+    """Describes a deep-learning framework without importing it.
+
+    References have the form ``package.module:attribute``.
+
+    Attributes:
+        name: name in the job file.
+        title: name in messages.
+        factory: reference to a callable without arguments that imports the framework and returns a
+            `hpcmtl.training.learner.Framework`.
+        losses: names of its losses.
+        optimizers: names of its optimizers.
+        engines: names of the engines that combine the gradients of a group; the first is the default. A name that ends
+            with an exclamation mark refuses a replacement.
+        compressions: names of the forms in which gradients can travel.
+        models: names of the models that it can build.
+        required: names of the distributions without which it does not work.
+        optional: names of further distributions whose versions belong into the records of a run.
+        checks: reference to a sequence of callables without arguments, each of which returns a
+            `hpcmtl.launch.checks.Check`; empty for none.
+        mpi_libraries: name of a library that is linked with MPI -> reference to a callable that loads it.
+    """
+
+    name: str
+    title: str
+    factory: str
+    losses: tuple[str, ...]
+    optimizers: tuple[str, ...]
+    engines: tuple[str, ...]
+    models: tuple[str, ...]
+    compressions: tuple[str, ...] = ("none",)
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    checks: str = ""
+    mpi_libraries: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Names of all distributions whose versions belong into the records of a run."""
+        return (*self.required, *self.optional)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the required distributions that are not installed here; imports none of them."""
+        return tuple(name for name in self.required if not _is_installed(name))
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

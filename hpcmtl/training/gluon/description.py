@@ -1,0 +1,33 @@
+"""Describes the framework MXNet Gluon; imports neither MXNet nor Horovod."""
+
+from __future__ import annotations
+
+from hpcmtl.frameworks.description import INSIST, FrameworkDescription
+from hpcmtl.networks.models import ZOO
+
+GLUON = FrameworkDescription(
+    name="gluon",
+    title="MXNet Gluon",
+    factory="hpcmtl.training.gluon.framework:GluonFramework",
+    losses=("l2", "l1", "softmax_ce", "sigmoid_bce", "huber"),
+    optimizers=(
+        "sgd",
+        "nag",
+        "adam",
+        "adamax",
+        "nadam",
+        "rmsprop",
+        "adagrad",
+        "adadelta",
+        "ftrl",
+        "signum",
+        "lamb",
+    ),
+    engines=("horovod", "kvstore", "mpi", "local", f"horovod{INSIST}", f"kvstore{INSIST}"),
+    compressions=("none", "fp16", "auto"),
+    models=tuple(ZOO),
+    required=("mxnet",),
+    optional=("horovod",),
+    checks="hpcmtl.training.gluon.doctor:CHECKS",
+    mpi_libraries={"Horovod": "hpcmtl.training.gluon.compat:import_horovod"},
+)

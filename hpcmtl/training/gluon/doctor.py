@@ -1,0 +1,55 @@
+"""Checks an installation of MXNet and Horovod, in child processes: a broken library ends the child alone."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from hpcmtl.launch.checks import BOOTSTRAP, Check, outcome, run_child
+from hpcmtl.launch.environment import installed_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MXNET = """
+import json
+from hpcmtl.training.gluon.compat import import_mxnet
+mx = import_mxnet()
+assert float((mx.nd.ones((2, 2)) * 2).sum().asscalar()) == 8
+print(json.dumps({"mxnet": mx.__version__}))
+"""
+_HOROVOD = """
+import json
+from hpcmtl.training.gluon.compat import import_horovod
+import_horovod()
+print(json.dumps({}))
+"""
+
+
+def _python() -> Check:
+    fits = (3, 10) <= sys.version_info[:2] < (3, 12)
+    remedy = "use CPython 3.10 or 3.11: mxnet 1.9.1 works with no later one"
+    return outcome("Python", fits, platform.python_version(), remedy)
+
+
+def _numpy() -> Check:
+    found = installed_version("numpy")
+    numbers = [int(part) for part in (found or "0.0").split(".")[:2]]
+    return outcome("numpy", [1, 23] <= numbers < [2, 0], found or "missing", "install 'numpy>=1.23,<2'")
+
+
+def _mxnet() -> Check:
+    answer = run_child([sys.executable, "-c", _MXNET])
+    found = answer.get("error") or f"{answer['mxnet']} imports and computes"
+    return outcome("mxnet", "error" not in answer, found, BOOTSTRAP)
+
+
+def _horovod() -> Check:
+    answer = run_child([sys.executable, "-c", _HOROVOD])
+    found = answer.get("error") or f"{installed_version('horovod')} with MXNet, MPI and Gloo"
+    remedy = f"{BOOTSTRAP}; without Horovod tasks train with `engine: kvstore`"
+    return outcome("Horovod", "error" not in answer, found, remedy)
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (_python, _numpy, _mxnet, _horovod)
