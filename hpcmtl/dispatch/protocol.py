@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.results.events import RunEvent
-    from hpcmtl.results.sinks.terminal import StepProgress
+    from hpcmtl.results.step_progress import StepProgress
     from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
 

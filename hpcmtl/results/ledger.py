@@ -9,15 +9,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import threading
-from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.results.event_format import FIRST_FORMAT, to_fields, upgrade
+from hpcmtl.results.event_format import FIRST_FORMAT, from_fields, to_fields, upgrade
 from hpcmtl.results.events import FORMAT, JobStarted
 from hpcmtl.results.rundir.directory import fsync_directory
 from hpcmtl.results.strict_json import to_json
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hpcmtl.results.events import RunEvent
+
+
+_log = logging.getLogger(__name__)
+
+_noted: set[Path] = set()  # ledgers whose unknown events were named in the log
 
 
 def _utc_now() -> datetime:
@@ -103,6 +108,55 @@ def read(path: Path) -> list[dict[str, Any]]:
     return list(_upgraded(_parse(data, path)[0]))
 
 
+class LedgerEntry(NamedTuple):
+    """An event of a ledger.
+
+    Attributes:
+        event: the event.
+        at: seconds since 1970 at which it was written.
+    """
+
+    event: RunEvent
+    at: float
+
+
+def read_events(path: Path) -> list[LedgerEntry]:
+    """Returns all events of a ledger that this version knows, in order, without a torn last line.
+
+    Events of newer versions are passed over with one warning a file.
+
+    Raises:
+        InputError: the file cannot be read, or a line before the last is damaged or is not what its event needs.
+    """
+    entries, unknown = [], set()
+    for number, line in enumerate(read(path), 1):
+        try:
+            event = from_fields(line["event"], line)
+            at = datetime.fromisoformat(line["time"]).timestamp()
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            message = f"this version of hpcmtl cannot read this event ({_in_one_line(error)})"
+            raise InputError([Problem(str(path), message, line=number)]) from error
+        if event is None:
+            unknown.add(line["event"])
+        else:
+            entries.append(LedgerEntry(event, at))
+    if unknown and path not in _noted:
+        _noted.add(path)
+        _log.warning("%s: events of a newer version of hpcmtl are passed over: %s", path, ", ".join(sorted(unknown)))
+    return entries
+
+
+def _in_one_line(error: Exception) -> str:
+    """Returns the text of an error; of a validation error its first finding."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    findings = getattr(error, "errors", None)
+    if findings is None:
+        return str(error)
+    first = findings(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r:.80}"
+
+
 def is_held(path: Path) -> bool:
     """Whether a process has the ledger open for writing, as far as locks tell: some are of one host alone."""
     try:
@@ -125,24 +179,6 @@ def _lock(descriptor: int) -> bool:
         if error.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, 524}:  # 524: of NFS
             raise
     return True
-
-
-@contextmanager
-def understanding(path: Path, number: int) -> Iterator[None]:
-    """Turn what an event lacks, or has of another type, into an error that names its place.
-
-    Args:
-        path: the ledger.
-        number: of the event, from 0; each has a line.
-
-    Raises:
-        InputError: a field that is read inside is not there, or not what it should be.
-    """
-    try:
-        yield
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = f"this version of hpcmtl cannot read this event ({type(error).__name__}: {error})"
-        raise InputError([Problem(str(path), message, line=number + 1)]) from error
 
 
 def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:

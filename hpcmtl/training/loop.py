@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcmtl import faults
 from hpcmtl.errors import TaskFailedError
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.training.learner import STEPS_IN_FLIGHT, StepInput
 from hpcmtl.training.schedule import learning_rate
 

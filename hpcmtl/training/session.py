@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.results.events import LayerOver, RunEvent
     from hpcmtl.results.rundir.directory import RunDirectory
-    from hpcmtl.results.sinks.terminal import StepProgress
+    from hpcmtl.results.step_progress import StepProgress
     from hpcmtl.training.checkpointing.checkpoint import Checkpoint
     from hpcmtl.training.learner import Framework
 

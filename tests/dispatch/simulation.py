@@ -33,9 +33,9 @@ from hpcmtl.training.session import LayerOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.coordinator.history import TaskHistory
     from hpcmtl.dispatch.coordinator.state import Coordinator, Order
     from hpcmtl.results.events import RunEvent
+    from hpcmtl.results.history import TaskHistory
 
 Case = tuple[TaskGraph, int]
 NEVER = -1

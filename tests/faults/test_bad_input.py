@@ -20,7 +20,7 @@ from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.outcome.summary import JobResult, TaskResult, to_dict
 from hpcmtl.results.rundir.directory import create, write_json_atomically
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 
 REFUSED = {2, 3}
 

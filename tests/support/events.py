@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.results.event_format import from_fields, to_fields
+from hpcmtl.results.run_state import RunState
 
 if TYPE_CHECKING:
     from hpcmtl.results.events import RunEvent
@@ -15,6 +16,14 @@ def event(name: str, **fields: Any) -> RunEvent:
     made = from_fields(name, fields)
     assert made is not None, f"there is no event {name}"
     return made
+
+
+def state_after(*happened: tuple[str, dict[str, Any]]) -> RunState:
+    """Returns the state of a run after events, given by names and fields; one happens every second."""
+    state = RunState()
+    for second, (name, fields) in enumerate(happened, 1):
+        state.take(event(name, **fields), float(second))
+    return state
 
 
 class Recorder:

@@ -39,11 +39,11 @@ from hpcmtl.results import events
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.dispatch.coordinator.history import TaskHistory
     from hpcmtl.dispatch.coordinator.state import Observer, Scheduler, TaskState
     from hpcmtl.dispatch.membership.survivors import SurvivorReport
     from hpcmtl.dispatch.protocol import Report
     from hpcmtl.layerplan.plan import LayerPlan
+    from hpcmtl.results.history import TaskHistory
     from hpcmtl.results.outcome.summary import TaskStatus
     from hpcmtl.taskgraph.graph import TaskGraph
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
-    from hpcmtl.results.sinks.terminal import StepProgress
+    from hpcmtl.results.step_progress import StepProgress
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.results.status.status import PATIENCE
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+SECONDS_BETWEEN_HEARTBEATS = 5.0
+"""Seconds between the heartbeats of a rank, unless the user sets another number."""
+
+PATIENCE = 6
+"""Number of missed heartbeats after which a rank is suspected."""
 
 
 @dataclass(frozen=True)

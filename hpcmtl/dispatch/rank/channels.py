@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.protocol import Command, Report
     from hpcmtl.results.events import RunEvent
-    from hpcmtl.results.sinks.terminal import StepProgress
+    from hpcmtl.results.step_progress import StepProgress
 
 
 class ThreadChannels:

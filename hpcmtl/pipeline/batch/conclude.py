@@ -14,9 +14,8 @@ from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.launch.environment import attempt_id, batch_job
 from hpcmtl.launch.slurm import client as slurm
 from hpcmtl.launch.slurm.next_step import CLOSE_TO_END, AttemptOutcome, decide
-from hpcmtl.results.ledger import read
 from hpcmtl.results.outcome.attempts import conclude_attempt, further_attempts, status_left, stuck, where_it_goes_on
-from hpcmtl.results.outcome.record import last_attempt
+from hpcmtl.results.run_state import read_run_state
 from hpcmtl.results.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def _at_limit(ended: Ended, submission: Mapping[str, Any], job: BatchJob | None)
 
 def _cancelled_by(run: RunDirectory, attempt: str) -> str:
     """Who cancelled the whole job in this attempt."""
-    last = last_attempt(read(run.ledger_file) if run.ledger_file.exists() else ())
+    last = read_run_state(run.ledger_file).attempt
     return last.cancelled_by if last.id == attempt else ""
 
 

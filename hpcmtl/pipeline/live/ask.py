@@ -9,8 +9,9 @@ import yaml
 
 from hpcmtl.dispatch.requests.steering import VERBS, problem_of
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
-from hpcmtl.results.ledger import read
-from hpcmtl.results.outcome.record import last_attempt, record_of
+from hpcmtl.results.history import OPEN
+from hpcmtl.results.outcome.record import record_of
+from hpcmtl.results.run_state import read_run_state
 from hpcmtl.results.rundir.requests import read_answer, submit, withdraw
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def require_running(run: RunDirectory) -> None:
     Raises:
         EnvironmentUnfitError: its last attempt has ended.
     """
-    record = record_of(run, last_attempt(_events(run)))
+    record = record_of(run, read_run_state(run.ledger_file).attempt)
     if record is not None:
         status = record["status"]
         raise EnvironmentUnfitError(f"{run.path}: the run has ended ({status}): there is nothing to change any more")
@@ -64,16 +65,9 @@ def check(run: RunDirectory, request: Request) -> None:
         )
     if request.verb == "set" and (problem := problem_of(request, tasks[request.task]["kind"])):
         raise InputError([Problem(f"set {request.task}", problem)])
-    events = _events(run)
-    begun = max((place for place, event in enumerate(events) if event["event"] == "job_started"), default=0)
-    ends = [
-        event["status"]
-        for place, event in enumerate(events)
-        if event["event"] == "task_ended" and event["task"] == request.task
-        if place > begun or event["status"] == "complete"  # what went wrong in an earlier attempt is tried again
-    ]
-    if ends:
-        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {ends[-1]}")])
+    task = read_run_state(run.ledger_file).task(request.task)  # failed ones of an earlier attempt are tried again
+    if task.status not in OPEN:
+        raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {task.status}")])
 
 
 def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
@@ -98,10 +92,6 @@ def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
             raise EnvironmentUnfitError(_silence(run, request, timeout, withdrawn=withdrawn, over=over))
         time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file on a shared file system: there is no condition to wait on
     return None
-
-
-def _events(run: RunDirectory) -> list[dict[str, Any]]:
-    return read(run.ledger_file) if run.ledger_file.exists() else []
 
 
 def _stamp(run: RunDirectory) -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.health.failure_detector import SECONDS_BETWEEN_HEARTBEATS
 from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
 from hpcmtl.dispatch.requests.request_queue import RequestQueue
 from hpcmtl.dispatch.scheduling.deadline import TimeLimit
@@ -37,7 +38,7 @@ from hpcmtl.pipeline.run.resume_point import ResumePoint
 from hpcmtl.pipeline.run.runtime import RankRuntime, run_rank
 from hpcmtl.pipeline.run.status_file import StatusFile
 from hpcmtl.results.events import JobEnded, JobStarted
-from hpcmtl.results.ledger import read
+from hpcmtl.results.ledger import read_events
 from hpcmtl.results.outcome.summary import JobResult, RunAttempt, to_dict
 from hpcmtl.results.rundir.directory import (
     RunDirectory,
@@ -47,7 +48,6 @@ from hpcmtl.results.rundir.directory import (
     write_json_atomically,
     write_text_atomically,
 )
-from hpcmtl.results.status.snapshot import SECONDS_BETWEEN_BEATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +86,7 @@ class Planned:
     @property
     def attempt(self) -> int:
         """Number of this attempt, from 1."""
-        return self.resume_point.history.attempts + 1
+        return len(self.resume_point.history.attempts) + 1
 
 
 def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> Planned:
@@ -95,7 +95,7 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
     measured = () if options.measured is None else measurements_of(options.measured)
     if resume_point.history.attempts and directory is not None:
         measured += measurements_of(directory.path)
-    heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_BEATS)
+    heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_HEARTBEATS)
     hung = hung_seconds()
     layer_plan = plan(prepared, Speedups(measured, facts.machine))
     if directory is None:
@@ -161,7 +161,7 @@ def _command(
     environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
     write_json_atomically(directory.environment_file, environment)
     _log.info("%s", planned.facts.summary())
-    past = read(directory.ledger_file) if directory.ledger_file.exists() else []
+    past = read_events(directory.ledger_file) if directory.ledger_file.exists() else []
     status = StatusFile(directory.status_file, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat, past)
     attempt = RunAttempt(planned.attempt, attempt_id())
     with RunObserver(directory, planned.options.progress, planned.options.width, status) as observer:

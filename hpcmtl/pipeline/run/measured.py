@@ -1,25 +1,30 @@
-"""What the layers of a run took, as measurements for the plans of later ones."""
+"""Measured times of a run's layers, for the plans of later runs."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.model.speedup import Measurement
 from hpcmtl.layerplan.plan import LayerPlan
-from hpcmtl.results.ledger import read, understanding
+from hpcmtl.results.ledger import read_events
+from hpcmtl.results.run_state import fold
 from hpcmtl.results.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-_MOST = 1e12  # of anything that was measured
+    from hpcmtl.results.history import MeasuredLayer
+
+_MOST = 1e12  # bound of any measured number
 
 
 def measurements_of(run: Path) -> tuple[Measurement, ...]:
-    """Read the measurements of a run from its directory: one for each layer that came to its end.
+    """Returns the measurements of a run from its directory: one for each layer that ran to its end.
+
+    The plan in the directory, and its assignment of ranks to nodes, is that of the last attempt. Layers on a world of
+    another size, or after the loss of a rank, are left out: their ranks had other numbers than in the plan.
 
     Raises:
         InputError: there is no such run, or its files are damaged.
@@ -33,28 +38,22 @@ def measurements_of(run: Path) -> tuple[Measurement, ...]:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(directory.plan_file), message)]) from error
-    blocks: dict[str, tuple[int, int]] = {}
-    found = []
-    comparable = True
-    for number, event in enumerate(read(directory.ledger_file)):
-        with understanding(directory.ledger_file, number):
-            if event["event"] == "job_started":  # the plan is of the last attempt, and so is what it says of nodes
-                comparable = event["ranks"] == plan.ranks
-            elif event["event"] == "world_shrunk":  # ranks have other numbers than in the plan from here on
-                comparable = False
-            elif not comparable:
-                continue
-            elif event["event"] == "layer_started":
-                blocks[event["task"]] = int(event["first_rank"]), int(event["ranks"])
-            elif event["event"] == "layer_ended" and event["steps"] and event["step_seconds"] > 0:
-                found.append(_measurement(plan, event, *blocks[event["task"]]))
-    return tuple(found)
+    measured = fold(read_events(directory.ledger_file)).measured
+    try:
+        return tuple(
+            _measurement(plan, each)
+            for each in measured
+            if each.world in {0, plan.ranks} and each.layer.steps and each.layer.step_seconds > 0
+        )
+    except (ArithmeticError, KeyError, IndexError, TypeError, ValueError) as error:
+        message = f"a layer that ended cannot be taken as a measurement ({type(error).__name__}: {error})"
+        raise InputError([Problem(str(directory.ledger_file), message)]) from error
 
 
-def _measurement(plan: LayerPlan, event: Mapping[str, Any], first: int, ranks: int) -> Measurement:
-    """What a layer took that ran on `ranks` ranks from `first` on."""
-    nodes, contention = plan.machine.share(range(first, first + ranks))
-    times = float(event["rows"]), int(event["steps"]), float(event["step_seconds"]), float(event["seconds"])
+def _measurement(plan: LayerPlan, measured: MeasuredLayer) -> Measurement:
+    layer, first = measured.layer, measured.first_rank
+    nodes, contention = plan.machine.share(range(first, first + layer.ranks))
+    times = layer.rows, layer.steps, layer.step_seconds, layer.seconds
     if not all(0 <= each < _MOST for each in times):
-        raise ValueError(f"rows, steps and seconds are {', '.join(map(str, times))}")
-    return Measurement(plan.task(event["task"]).family, ranks, nodes, contention, *times)
+        raise ValueError(f"task {layer.task}: rows, steps and seconds are {', '.join(map(str, times))}")
+    return Measurement(plan.task(layer.task).family, layer.ranks, nodes, contention, *times)

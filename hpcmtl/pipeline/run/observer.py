@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.health.monitor import rank_in_words
-from hpcmtl.results.event_format import to_fields
 from hpcmtl.results.events import (
     ArtifactDamaged,
     JobPaused,
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
     from hpcmtl.pipeline.run.status_file import StatusFile
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.rundir.directory import RunDirectory
-    from hpcmtl.results.sinks.terminal import Mode, StepProgress
+    from hpcmtl.results.sinks.terminal import Mode
+    from hpcmtl.results.step_progress import StepProgress
 
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class RunObserver:
         """See `Observer`."""
         self._ledger.append(event)
         if self._status is not None:
-            self._status.take(event.name, to_fields(event))
+            self._status.take(event)
         if isinstance(event, LayerStarted):
             self._display.layer_started(event.task, event.layer, event.layers, event.ranks)
         elif isinstance(event, LayerOver | LayerRestarted):

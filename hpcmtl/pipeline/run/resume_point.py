@@ -7,17 +7,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.dispatch.coordinator.history import History, history_of
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.jobfile.load import line_numbers, locate
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.pipeline.prepare import Prepared, prepare
-from hpcmtl.results.ledger import is_held, read
+from hpcmtl.results.ledger import is_held
+from hpcmtl.results.run_state import RunState, read_run_state
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.status.status import read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from hpcmtl.jobfile.findings import Finding
@@ -35,12 +35,12 @@ class ResumePoint:
     Attributes:
         prepared: the job.
         directory: of the run, if there is one.
-        history: what earlier attempts have done.
+        history: state of the run after earlier attempts.
     """
 
     prepared: Prepared
     directory: RunDirectory | None = None
-    history: History = field(default_factory=History)
+    history: RunState = field(default_factory=RunState)
 
     @property
     def unfinished(self) -> list[str]:
@@ -73,12 +73,10 @@ def load_run(
     directory = RunDirectory(run.resolve())
     if not directory.job_file.is_file():
         raise InputError([Problem(str(run), "this is no run directory: there is no job.yaml in it")])
-    history = History()
     before = prepare(directory.job_file, ranks, policy)
+    history = read_run_state(directory.ledger_file)
     if directory.ledger_file.exists():
-        events = read(directory.ledger_file)
-        history = history_of(events)
-        _require_over(directory, () if deserted else events)
+        _require_over(directory, "" if deserted else history.attempt.host)
     prepared = before if job_file is None else prepare(job_file, ranks, policy)
     found = [] if job_file is None else list(_changes(before, prepared, history))
     if found and job_file is not None:
@@ -86,7 +84,7 @@ def load_run(
     return ResumePoint(prepared, directory, history)
 
 
-def _require_over(directory: RunDirectory, events: Iterable[Mapping[str, Any]]) -> None:
+def _require_over(directory: RunDirectory, host: str) -> None:
     """Refuse a run that another attempt is at.
 
     The lock on its ledger tells, where the last attempt was on this host; elsewhere locks may be of one host alone, and
@@ -98,9 +96,8 @@ def _require_over(directory: RunDirectory, events: Iterable[Mapping[str, Any]]) 
     text = f"{directory.path}: this run goes on: {{}}. Stop it first (`hpcmtl cancel`), or wait for its end"
     if is_held(directory.ledger_file):
         raise EnvironmentUnfitError(text.format("a process has its ledger open"))
-    hosts = [event.get("host") for event in events if event["event"] == "job_started"]
     status = read_status(directory.path)
-    while hosts and hosts[-1] != socket.gethostname() and status["ended"] is None and not status["silent"]:
+    while host not in {"", socket.gethostname()} and status["ended"] is None and not status["silent"]:
         before = time.time() - status["age"]
         time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file that another host may write: there is no condition to wait on
         status = read_status(directory.path)
@@ -108,7 +105,7 @@ def _require_over(directory: RunDirectory, events: Iterable[Mapping[str, Any]]) 
             raise EnvironmentUnfitError(text.format(f"its last word is {status['age']:.1f} s old"))
 
 
-def _changes(before: Prepared, now: Prepared, history: History) -> Iterator[Finding]:
+def _changes(before: Prepared, now: Prepared, history: RunState) -> Iterator[Finding]:
     """What differs of that which has been done."""
     fork = "begin a new run with `hpcmtl run`, or take the change back"
     begun = [name for name, past in history.tasks.items() if past.begun and name in before.job.tasks]

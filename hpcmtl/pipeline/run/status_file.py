@@ -7,7 +7,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.dispatch.health.failure_detector import PATIENCE
 from hpcmtl.launch.resources.world import blocks_of
+from hpcmtl.results.events import WorldShrunk
 from hpcmtl.results.rundir.directory import write_json_atomically
 from hpcmtl.results.status.job_progress import JobProgress
 from hpcmtl.results.status.status import status_of
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.dispatch.health.heartbeat import Heartbeat
-    from hpcmtl.results.sinks.terminal import StepProgress
+    from hpcmtl.results.events import RunEvent
+    from hpcmtl.results.ledger import LedgerEntry
+    from hpcmtl.results.step_progress import StepProgress
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ class StatusFile:
         plan: Mapping[str, Any],
         hosts: Sequence[str],
         seconds_between_beats: float,
-        past: Iterable[Mapping[str, Any]] = (),
+        past: Iterable[LedgerEntry] = (),
     ) -> None:
         """Begin to write.
 
@@ -43,31 +47,29 @@ class StatusFile:
             plan: as in `plan.json`.
             hosts: of each rank.
             seconds_between_beats: of the ranks.
-            past: events of earlier attempts.
+            past: ledger entries of earlier attempts.
         """
         self._path, self._hosts = path, hosts
         self._interval = seconds_between_beats
-        self._job_progress = JobProgress.of_plan(plan)
-        for event in past:
-            self._job_progress.take_event(event)
+        self._job_progress = JobProgress.of_plan(plan, past)
         self._beats: dict[int, tuple[Heartbeat, float]] = {}
         self._lock = threading.Lock()
         self._news, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="status", daemon=True)
         self._thread.start()
 
-    def take(self, event: str, fields: Mapping[str, Any]) -> None:
-        """See `JobProgress.take`; it happens now."""
+    def take(self, event: RunEvent) -> None:
+        """Takes in an event that happens now."""
         with self._lock:
-            self._job_progress.take(event, fields, time.time())
-            if event == "world_shrunk":
-                self._hosts, self._beats = [self._hosts[rank] for rank in fields["survivors"]], {}
+            self._job_progress.state.take(event, time.time())
+            if isinstance(event, WorldShrunk):
+                self._hosts, self._beats = [self._hosts[rank] for rank in event.survivors], {}
         self._news.set()
 
     def progressed(self, progress: StepProgress) -> None:
-        """See `JobProgress.progressed`."""
+        """Takes in the progress of a running layer."""
         with self._lock:
-            self._job_progress.progressed(progress)
+            self._job_progress.state.progressed(progress)
         self._news.set()
 
     def heard(self, beats: Iterable[Heartbeat]) -> None:
@@ -105,7 +107,7 @@ class StatusFile:
             status, beats, suspects = (
                 status_of(self._job_progress, now),
                 dict(self._beats),
-                set(self._job_progress.suspects),
+                set(self._job_progress.state.suspects),
             )
         ranks = [
             {**vars(beat), "host": self._hosts[rank], "age": now - at, "suspect": rank in suspects}
@@ -114,7 +116,7 @@ class StatusFile:
         nodes = [
             _node(host, [beats[rank] for rank in block if rank in beats], block, now) for host, block in self._nodes
         ]
-        times = {"written": now, "seconds_between_beats": self._interval}
+        times = {"written": now, "seconds_between_beats": self._interval, "suspect_after": PATIENCE * self._interval}
         return {**times, **status, "nodes": nodes, "rank_beats": ranks}
 
     @property

@@ -1,44 +1,43 @@
-"""Attempts of a run: what each has brought, from the ledger, and what was concluded from it, in ``attempts.jsonl``.
+"""Attempts of a run, and the conclusions that the batch script drew from them, in ``attempts.jsonl``.
 
-The ledger has one writer, the run itself. What the batch script concludes after it, and the attempts that died before
-they could write anything, are kept in a log of their own, of the same form.
+The ledger has one writer, the run itself. The batch script writes after it, and also of attempts that died before they
+could write anything: its conclusions are in a log of their own, of the same form.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError
 from hpcmtl.results.events import AttemptConcluded
-from hpcmtl.results.ledger import Ledger, read
+from hpcmtl.results.ledger import Ledger, read_events
 from hpcmtl.results.outcome.record import read_record
+from hpcmtl.results.run_state import read_run_state
 from hpcmtl.results.status.status import read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from hpcmtl.results.rundir.directory import RunDirectory
 
 FILE = "attempts.jsonl"
 _ENDED = frozenset({"complete", "failed", "cancelled", "skipped"})
-_NAMED = 3  # tasks that a line about the next attempt names
+_NAMED = 3  # number of tasks that a line about the next attempt names
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What was concluded from one attempt.
+    """The conclusion that was drawn from one attempt.
 
     Attributes:
-        attempt: its id.
-        job: name of the batch job that it was part of.
+        attempt: id of the attempt.
+        job: id of the batch job that the attempt was part of.
         action: end, requeue or successor.
-        successor: name of the batch job that follows; empty if none does, or the same one.
-        progressed: whether it brought the run further.
-        at: seconds since 1970.
+        successor: id of the batch job that follows; empty if none does, or if it is the same job.
+        progressed: true if the attempt brought the run further.
+        at: time of the conclusion, seconds since 1970.
     """
 
     attempt: str
@@ -50,87 +49,55 @@ class Conclusion:
 
 
 def status_left(run: RunDirectory, attempt: str) -> str | None:
-    """The status that an attempt has left in its completion record; None if it has left none.
+    """Returns the status in the completion record of an attempt; None if the attempt has left none.
 
-    A run that is complete stays so: an attempt at it has nothing to do, and so leaves the record as it is.
+    A complete run stays complete: a further attempt has nothing to do and leaves the record as it is.
     """
     record = read_record(run) or {}
     own = record.get("attempt_id", "") == attempt or record.get("status") == "complete"
     return str(record["status"]) if record and own else None
 
 
-def progress_by_attempt(events: Iterable[Mapping[str, Any]]) -> dict[str, tuple[float, bool]]:
-    """Each attempt of a ledger -> when it began, and whether it brought the run further.
-
-    Further is a layer that ended, a checkpoint of a step that no attempt had before, or steps before a stop.
-    """
-    told: dict[str, tuple[float, bool]] = {}
-    seen: set[tuple[Any, ...]] = set()
-    attempt = ""
-    for event in events:
-        name = event["event"]
-        if name == "job_started":
-            attempt = str(event.get("attempt_id", ""))
-            told[attempt] = (datetime.fromisoformat(event["time"]).timestamp(), False)
-            continue
-        mark = _mark(event, attempt)
-        if mark is not None and mark not in seen:
-            seen.add(mark)
-            began, _ = told.get(attempt, (0.0, False))
-            told[attempt] = (began, True)
-    return told
-
-
-def _mark(event: Mapping[str, Any], attempt: str) -> tuple[Any, ...] | None:
-    name = event["event"]
-    if name == "layer_stopped":
-        return (attempt, name, event.get("task"), event.get("layer")) if event.get("steps") else None
-    if name == "layer_ended" or name.startswith("checkpoint"):
-        return name, *(event.get(key) for key in ("task", "layer", "step"))
-    return None
-
-
 def stuck(run: RunDirectory, attempt: str) -> tuple[bool, bool]:
-    """Whether an attempt brought the run further, and whether neither it nor the one before did.
+    """Returns true if an attempt brought the run further, and true if neither it nor the one before did.
 
     Raises:
         InputError: the ledger is damaged.
     """
-    told = progress_by_attempt(read(run.ledger_file)) if run.ledger_file.exists() else {}
+    found = {each.id: (each.started, each.progressed) for each in read_run_state(run.ledger_file).attempts}
     for earlier in conclusions(run.path):
-        told.setdefault(earlier.attempt, (earlier.at, earlier.progressed))
-    mine = told.pop(attempt, (0.0, False))[1]
-    before = max(told.values(), default=(0.0, True))[1]
+        found.setdefault(earlier.attempt, (earlier.at, earlier.progressed))
+    mine = found.pop(attempt, (0.0, False))[1]
+    before = max(found.values(), default=(0.0, True))[1]
     return mine, not mine and not before
 
 
 def conclude_attempt(run: Path, **fields: Any) -> None:
-    """Write down a conclusion; of several for one attempt the last counts."""
+    """Writes a conclusion, see `AttemptConcluded` for its fields; of several for one attempt the last counts."""
     with closing(Ledger(run / FILE)) as log:
         log.append(AttemptConcluded(**fields))
 
 
 def conclusions(run: Path) -> list[Conclusion]:
-    """What was concluded from earlier attempts, in order, once each."""
+    """Returns the last conclusion of each earlier attempt, in order."""
     if not (run / FILE).exists():
         return []
     found: dict[str, Conclusion] = {}
-    for event in read(run / FILE):
-        if event["event"] != AttemptConcluded.name:
-            continue
-        found[event["attempt"]] = Conclusion(
-            attempt=str(event["attempt"]),
-            job=str(event["job"]),
-            action=str(event["action"]),
-            successor=str(event["successor"]),
-            progressed=bool(event["progressed"]),
-            at=datetime.fromisoformat(event["time"]).timestamp(),
-        )
+    for event, at in read_events(run / FILE):
+        if isinstance(event, AttemptConcluded):
+            found[event.attempt] = Conclusion(
+                attempt=event.attempt,
+                job=event.job,
+                action=event.action,
+                successor=event.successor,
+                progressed=event.progressed,
+                at=at,
+            )
     return list(found.values())
 
 
 def further_attempts(run: Path, job: str) -> int:
-    """How many attempts hpcmtl has asked for since a person submitted: back along the requeues and successors."""
+    """Returns the number of attempts since a person submitted: counted back along the requeues and successors."""
     chain, count = {job}, 0
     for conclusion in reversed(conclusions(run)):
         follows = conclusion.successor or conclusion.job
@@ -141,7 +108,7 @@ def further_attempts(run: Path, job: str) -> int:
 
 
 def where_it_goes_on(run: Path) -> str:
-    """``layer 3 of digit, layer 1 of joint``: where the next attempt resumes; ``the start`` if nothing was begun."""
+    """Returns the place where the next attempt resumes, e.g. ``layer 3 of digit``, or ``the start``."""
     try:
         tasks = read_status(run)["tasks"]
     except InputError:

@@ -15,35 +15,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from hpcmtl.results.outcome.summary import TaskStatus
+    from hpcmtl.results.step_progress import StepProgress
 
 SECONDS_BETWEEN_LINES = 10.0
 
 Mode = Literal["live", "plain", "quiet"]
-
-
-@dataclass(frozen=True)
-class StepProgress:
-    """Where a running layer is, as its group reports it every now and then.
-
-    Attributes:
-        task: name of the task.
-        layer: number of the layer.
-        epoch: number of the epoch.
-        loss: latest mean loss over the group; None for a task that has none.
-        samples_per_second: over the whole group.
-        fraction: share of the layer that is done, 0 to 1.
-        step: steps of the layer that are done.
-        steps_per_second: of the group.
-    """
-
-    task: str
-    layer: int
-    epoch: int
-    loss: float | None
-    samples_per_second: float
-    fraction: float
-    step: int = 0
-    steps_per_second: float = 0.0
 
 
 class Progress(Protocol):

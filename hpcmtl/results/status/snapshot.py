@@ -1,4 +1,4 @@
-"""What `status.json` adds to the ledger: steps, nodes and ranks, as rank 0 last wrote them."""
+"""The contents of `status.json` beyond the ledger: steps, nodes and ranks, as rank 0 last wrote them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SECONDS_BETWEEN_BEATS = 5.0  # unless the user says otherwise
+SECONDS_BEFORE_SUSPECT = 30.0
+"""Seconds without a sign after which a run is silent, for a run whose rank 0 has not written another number."""
+
 _PROGRESS = TypeAdapter(StepProgress)
 _OF_BEATS = frozenset({"age", "load", "memory_available", "rss", "cpu"})
 
 
 class _Facts(BaseModel):
-    """Facts that are passed on as they were written, with those that are shown checked."""
+    """Base class of facts that are passed on as they were written; the fields that are shown are checked."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
 
@@ -47,31 +49,34 @@ class _Beat(_Facts):
 
 
 class StatusSnapshot(_Facts):
-    """What is in the file.
+    """The contents of `status.json` that the ledger does not have.
 
     Attributes:
         written: seconds since 1970.
-        seconds_between_beats: of the ranks.
-        tasks: name -> an object; how far its running layer is, is its `progress`.
-        nodes: as `hpcmtl status --json` gives them.
-        rank_beats: the same.
+        suspect_after: seconds without a heartbeat after which rank 0 suspects a rank.
+        tasks: tasks by name; the progress of a running layer is in `progress`.
+        nodes: facts of the nodes, as `hpcmtl status --json` gives them.
+        rank_beats: last heartbeats of the ranks, as `hpcmtl status --json` gives them.
     """
 
     written: float = 0.0
-    seconds_between_beats: float = SECONDS_BETWEEN_BEATS
+    suspect_after: float = SECONDS_BEFORE_SUSPECT
     tasks: dict[str, dict[str, Any]] = {}
     nodes: list[dict[str, Any]] = []
     rank_beats: list[dict[str, Any]] = []
 
     @property
     def progress(self) -> list[StepProgress]:
-        """How far the running layers are."""
-        told = {name: task.get("progress") for name, task in self.tasks.items()}
-        return [_PROGRESS.validate_python({**each, "task": name}) for name, each in told.items() if each]
+        """Progress of the running layers."""
+        found = {name: task.get("progress") for name, task in self.tasks.items()}
+        return [_PROGRESS.validate_python({**each, "task": name}) for name, each in found.items() if each]
 
 
 def live_of(values: Mapping[str, Any]) -> StatusSnapshot:
-    """Take what `status.json` holds; of a file that was damaged nothing, as the ledger alone says what is done."""
+    """Returns the checked contents of `status.json`; empty ones for a damaged file, as the ledger is the authority."""
+    beats = values.get("seconds_between_beats")
+    if "suspect_after" not in values and isinstance(beats, float):  # of a version without `suspect_after`
+        values = {**values, "suspect_after": 6 * beats}
     try:
         live = StatusSnapshot.model_validate(values)
         _ = live.progress

@@ -1,4 +1,4 @@
-"""How a run is doing, as plain values: what rank 0 writes to `status.json`, and what a run directory tells."""
+"""The status of a run as plain values: written by rank 0 to `status.json`, and read from a run directory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.results.ledger import read, understanding
-from hpcmtl.results.outcome.record import last_attempt, record_of
+from hpcmtl.results.event_format import to_fields
+from hpcmtl.results.ledger import read_events
+from hpcmtl.results.outcome.record import record_of
+from hpcmtl.results.run_state import RunState
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.find import begun
 from hpcmtl.results.rundir.submission import Submission, read_submission
@@ -17,51 +19,49 @@ from hpcmtl.results.status.job_progress import JobProgress
 from hpcmtl.results.status.snapshot import live_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from hpcmtl.results.status.job_progress import TaskProgress
-
-PATIENCE = 6  # beats without a word, after which a rank is suspect, or a run
+    from hpcmtl.results.events import RankLost, RankSuspected
+    from hpcmtl.results.history import AttemptHistory, TaskHistory
 
 
 def status_of(job_progress: JobProgress, now: float) -> dict[str, Any]:
-    """Return where a job stands, tasks as an object by their names.
+    """Returns the progress of a job as plain values, tasks as an object by their names.
 
     Args:
         job_progress: the job.
         now: seconds since 1970.
     """
-    left = job_progress.left(now)
-    end = job_progress.ended or now
+    state, left = job_progress.state, job_progress.seconds_left(now)
+    end = state.ended or now
     return {
-        "job": job_progress.job,
-        "status": job_progress.status,
-        "ranks": job_progress.ranks,
-        "started": job_progress.started or None,
-        "ended": job_progress.ended or None,
-        "seconds": max(end - job_progress.started, 0.0) if job_progress.started else 0.0,
+        "job": state.job,
+        "status": state.status,
+        "ranks": state.ranks,
+        "started": state.started or None,
+        "ended": state.ended or None,
+        "seconds": max(end - state.started, 0.0) if state.started else 0.0,
         "expected_seconds_left": None if left is None else left[0],
         "expected_from": "" if left is None else left[1],
-        "tasks": {name: _task(line, now) for name, line in job_progress.tasks.items()},
-        "lost_ranks": [dict(fields) for fields in job_progress.lost],
-        "suspects": [{"rank": rank, **fields} for rank, fields in sorted(job_progress.suspects.items())],
+        "tasks": {name: _task(job_progress.kind(name), task, now) for name, task in state.tasks.items()},
+        "lost_ranks": [_rank(event) for event in state.lost],
+        "suspects": [_rank(event) for _, event in sorted(state.suspects.items())],
     }
 
 
 def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
-    """Read how a run is doing from its directory alone: the ledger says what is done, `status.json` the rest.
+    """Reads the status of a run from its directory alone: the ledger has what is done, `status.json` the rest.
 
     Args:
         path: the run directory.
         now: seconds since 1970; the clock's by default.
 
     Returns:
-        As `status_of`, with `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and whether it is
-        stale, `age` (seconds since the last word of the run; None if there was none) and `silent`: whether that is more
-        than `patience` for a run that has not ended, and all is from then. Further the last `attempt` (0 if none has
-        begun), its completion `record` (its status; or empty), `cancelled_by`, and of its batch jobs `job_ids`,
-        `submitted` and `cluster`.
+        The values of `status_of`; `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and `stale`;
+        `age`, the seconds since the last sign of the run (None if there was none), and `silent`, true if that is more
+        than `patience` for a run that has not ended: the other values are then those of the last sign. Further the last
+        `attempt` (0 if none has begun), its completion `record` (its status; or empty), `cancelled_by`, and of its
+        batch jobs `job_ids`, `submitted` and `cluster`.
 
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
@@ -69,40 +69,44 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     now = datetime.now(timezone.utc).timestamp() if now is None else now
     run = RunDirectory(path)
     submission = read_submission(run)
-    events = read(run.ledger_file) if run.ledger_file.exists() else []
-    job_progress = _job_progress(run, events, submitted=submission is not None)
+    job_progress = _job_progress(run, submitted=submission is not None)
+    state = job_progress.state
     live = live_of(_json(run.status_file) or {})
     for progress in live.progress:
-        job_progress.progressed(progress)
-    heard = max(live.written, job_progress.latest) or (0.0 if submission else begun(run) / 1e9)
+        state.progressed(progress)
+    heard = max(live.written, state.latest) or (0.0 if submission else begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
-    patience = PATIENCE * live.seconds_between_beats
-    silent = not job_progress.ended and age is not None and age > patience
+    silent = not state.ended and age is not None and age > live.suspect_after
     return {
         "run": str(path),
         **status_of(job_progress, heard if silent else now),
-        **_attempt(run, events) | _submitted(submission or Submission()),
+        **_attempt(run, state.attempt) | _submitted(submission or Submission()),
         "now": now,
         "age": age,
-        "patience": patience,
+        "patience": live.suspect_after,
         "silent": silent,
-        "nodes": [_aged(node, now - live.written, patience) for node in live.nodes],
-        "rank_beats": [_aged(beat, now - live.written, patience) for beat in live.rank_beats],
+        "nodes": [_aged(node, now - live.written, live.suspect_after) for node in live.nodes],
+        "rank_beats": [_aged(beat, now - live.written, live.suspect_after) for beat in live.rank_beats],
     }
 
 
 def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, Any]:
-    """Facts that were written so many seconds ago."""
+    """Returns facts that were written some seconds ago, with their present age."""
     if "age" not in facts:
         return facts
     age = max(facts["age"] + seconds, 0.0)
     return {**facts, "age": age, "stale": age > patience}
 
 
-def _attempt(run: RunDirectory, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    attempt = last_attempt(events)
+def _attempt(run: RunDirectory, attempt: AttemptHistory) -> dict[str, Any]:
     record = record_of(run, attempt) or {}
     return {"attempt": attempt.number, "record": record.get("status", ""), "cancelled_by": attempt.cancelled_by}
+
+
+def _rank(event: RankSuspected | RankLost) -> dict[str, Any]:
+    """Returns the fields of an event of a rank, without those of a task where the rank waited for work."""
+    fields = to_fields(event)
+    return fields if event.task else {key: fields[key] for key in fields if key not in {"task", "layer", "step"}}
 
 
 def _submitted(submission: Submission) -> dict[str, Any]:
@@ -113,10 +117,11 @@ def _submitted(submission: Submission) -> dict[str, Any]:
     return {"job_ids": list(submission.job_ids), "submitted": time, "cluster": submission.cluster}
 
 
-def _job_progress(run: RunDirectory, events: Sequence[Mapping[str, Any]], *, submitted: bool) -> JobProgress:
-    """What the ledger tells."""
-    if submitted and run.job_file.exists() and not run.plan_file.exists() and not events:
-        return JobProgress({})
+def _job_progress(run: RunDirectory, *, submitted: bool) -> JobProgress:
+    """Returns the progress of a run by its plan and its ledger."""
+    entries = read_events(run.ledger_file) if run.ledger_file.exists() else []
+    if submitted and run.job_file.exists() and not run.plan_file.exists() and not entries:
+        return JobProgress(RunState(), {})
     if not run.plan_file.exists() and not run.ledger_file.exists():
         missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
         raise InputError([Problem(str(run.path), f"this is no run directory: {missing}")])
@@ -128,14 +133,13 @@ def _job_progress(run: RunDirectory, events: Sequence[Mapping[str, Any]], *, sub
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         message = f"this is no plan that this version of hpcmtl can read ({error})"
         raise InputError([Problem(str(run.plan_file), message)]) from error
-    for number, event in enumerate(events):
-        with understanding(run.ledger_file, number):
-            job_progress.take_event(event)
+    for entry in entries:
+        job_progress.state.take(entry.event, entry.at)
     return job_progress
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """An object from a file; None if it is not there, or is none."""
+    """Returns the JSON object in a file; None if the file is missing or holds no object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -143,19 +147,19 @@ def _json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _task(line: TaskProgress, now: float) -> dict[str, Any]:
+def _task(kind: str, task: TaskHistory, now: float) -> dict[str, Any]:
     progress = None
-    if line.progress is not None:
-        progress = {key: value for key, value in asdict(line.progress).items() if key != "task"}
+    if task.progress is not None:
+        progress = {key: value for key, value in asdict(task.progress).items() if key != "task"}
     return {
-        "kind": line.kind,
-        "status": line.status,
-        "layers_done": line.layers_done,
-        "layers": line.layers,
-        "layer": line.layer if line.status == "running" else None,
-        "ranks": line.ranks,
-        "fraction": line.share if line.status in {"running", "held", "waiting", "complete"} else None,
-        "seconds_left_of_layer": line.left(now),
+        "kind": kind,
+        "status": task.status,
+        "layers_done": task.layers_done,
+        "layers": max(task.layers, 1),
+        "layer": task.layer if task.status == "running" else None,
+        "ranks": task.ranks,
+        "fraction": task.share if task.status in {"running", "held", "waiting", "complete"} else None,
+        "seconds_left_of_layer": task.seconds_left(now),
         "progress": progress,
-        "message": line.message,
+        "message": task.message,
     }

@@ -23,7 +23,7 @@ from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
 from hpcmtl.jobfile.schema import Applied
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.taskgraph.work import APPLIED_BATCH
 from hpcmtl.training.artifacts.inputs import Inputs

@@ -5,15 +5,15 @@ import random
 from dataclasses import replace
 
 import pytest
+from events import state_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.coordinator.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS, LATE_SECONDS
-from hpcmtl.dispatch.coordinator.history import history_of
 from hpcmtl.dispatch.coordinator.state import UnrecoverableError
 from hpcmtl.dispatch.protocol import LayerDone, LayerFailed, ProgressReport, RunLayer, StopRequest
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.taskgraph.graph import TaskGraph
 from hpcmtl.training.session import LayerOutcome
 
@@ -148,12 +148,11 @@ def test_a_run_that_was_cut_off_anywhere_goes_on(case, policy, chance, stop_afte
     """A second attempt, on other ranks too, does exactly what the ledger up to any event does not say is done."""
     graph, ranks = case
     first = Simulation(case, policy, chance, stop_after=stop_after).run()
-    ledger = [{"event": name, **fields} for name, fields in first.events]
-    kept = ledger[: data.draw(st.integers(0, len(ledger)))]
+    kept = first.events[: data.draw(st.integers(0, len(first.events)))]
     again = (graph, max(ranks - data.draw(st.integers(0, 2)), *(task.min_ranks for task in graph.tasks)))
-    second = Simulation(again, policy, chance, history=history_of(kept).tasks).run()
-    done = [(event["task"], event["layer"]) for event in kept if event["event"] == "layer_ended"]
-    ends = [event["task"] for event in kept if event["event"] == "task_ended"]
+    second = Simulation(again, policy, chance, history=state_after(*kept).tasks).run()
+    done = [(fields["task"], fields["layer"]) for event, fields in kept if event == "layer_ended"]
+    ends = [fields["task"] for event, fields in kept if event == "task_ended"]
     ends += [fields["task"] for event, fields in second.events if event == "task_ended"]
 
     assert set(second.statuses().values()) == {"complete"}
@@ -167,11 +166,9 @@ def test_a_run_that_was_cut_off_anywhere_goes_on(case, policy, chance, stop_afte
 @pytest.mark.parametrize(("cut", "begun"), [(2, [1]), (4, []), (8, [4, 5, 6, 7])])
 def test_other_layers_than_before(cut, begun):
     """A task that was cut into four, all done, is complete; cut otherwise its last layer at least has to say so."""
-    told = [{"event": "layer_started", "task": "t", "layers": 4}]
-    told += [
-        {"event": "layer_ended", "task": "t", "layer": layer, "ranks": 1, "steps": 1, "rows": 1} for layer in range(4)
-    ]
-    history = history_of([{**event, "step_seconds": 1.0, "seconds": 1.0} for event in told]).tasks
+    started = [("layer_started", {"task": "t", "layer": k, "layers": 4, "first_rank": 0, "ranks": 1}) for k in range(4)]
+    ended = [("layer_ended", {"task": "t", "layer": layer, "ranks": 1, "steps": 1, "rows": 1}) for layer in range(4)]
+    history = state_after(*(each for pair in zip(started, ended, strict=True) for each in pair)).tasks
     simulation = Simulation((graph_of({"t": (cut, 1)}), 2), history=history).run()
 
     assert simulation.statuses() == {"t": "complete"}

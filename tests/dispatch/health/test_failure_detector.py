@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.dispatch.health.failure_detector import FailureDetector, Silence
-from hpcmtl.results.status.status import PATIENCE
+from hpcmtl.dispatch.health.failure_detector import PATIENCE, FailureDetector, Silence
 
 
 def test_a_silent_rank_is_named_once():

@@ -10,7 +10,7 @@ from hpcmtl.communicators.polling import next_message
 from hpcmtl.dispatch.health.heartbeat import Heartbeat, Heartbeats, HeartbeatSender
 from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, RunLayer
 from hpcmtl.results.event_format import to_fields
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 
 BEAT = 0.05
 

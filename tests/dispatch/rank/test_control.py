@@ -9,7 +9,7 @@ from thread_job import Job, Talker, diamond, nothing
 from hpcmtl.communicators.inproc import RankFailedError
 from hpcmtl.dispatch.coordinator import dispatcher as dispatcher_module
 from hpcmtl.results.rundir.requests import new_request, read_answer, submit
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 
 # The threads of a world that is aborted end with the error that says so; under MPI the process is gone by then.
 pytestmark = [

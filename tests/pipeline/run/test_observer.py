@@ -6,7 +6,7 @@ from events import event
 from hpcmtl.pipeline.run.observer import RunObserver
 from hpcmtl.results import ledger
 from hpcmtl.results.rundir.directory import create
-from hpcmtl.results.sinks.terminal import StepProgress
+from hpcmtl.results.step_progress import StepProgress
 
 EVENTS = [
     ("layer_started", {"task": "a", "layer": 0, "layers": 2, "first_rank": 1, "ranks": 2}),

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from hpcmtl.results.sinks.terminal import SECONDS_BETWEEN_LINES, StepProgress, open_progress
+from hpcmtl.results.sinks.terminal import SECONDS_BETWEEN_LINES, open_progress
+from hpcmtl.results.step_progress import StepProgress
 
 
 class Clock:

@@ -1,20 +1,26 @@
-"""Where tasks stand follows from the plan, the events and word of steps."""
+"""The progress of tasks and of the job follows from the plan, the events and the reports of steps."""
 
 import pytest
+from events import event
 from hypothesis import given
 from hypothesis import strategies as st
 from plans import SMALL_PLAN
 
-from hpcmtl.results.sinks.terminal import StepProgress
 from hpcmtl.results.status.job_progress import PLANNED, SCALED, JobProgress
+from hpcmtl.results.step_progress import StepProgress
 
 
-def board(*events):
-    """A board that has heard of some events: (seconds, event, fields)."""
+def board(*happened):
+    """The progress of a job after some events: (seconds, name, fields)."""
     made = JobProgress.of_plan(SMALL_PLAN)
-    for at, event, fields in ((0.0, "job_started", {"job": "j", "ranks": 4}), *events):
-        made.take(event, fields, at)
+    take(made, *((0.0, "job_started", {"job": "j", "ranks": 4}), *happened))
     return made
+
+
+def take(made, *happened):
+    """Take in more events."""
+    for at, name, fields in happened:
+        made.state.take(event(name, **fields), at)
 
 
 def layer(at, event, task="a", number=0, layers=2):
@@ -26,13 +32,17 @@ def layer(at, event, task="a", number=0, layers=2):
 def test_a_layer_runs_and_ends():
     """A running layer has ranks and progress; between layers a task is held, with a layer more done."""
     running = board(layer(1.0, "layer_started"))
-    running.progressed(StepProgress("a", 0, 0, None, 1.0, 0.25, 5, 2.0))
+    running.state.progressed(StepProgress("a", 0, 0, None, 1.0, 0.25, 5, 2.0))
     ended = board(layer(1.0, "layer_started"), layer(9.0, "layer_ended"))
 
-    assert (running.tasks["a"].status, running.tasks["a"].ranks) == ("running", (1, 2))
-    assert running.tasks["a"].share == pytest.approx(0.125)
-    assert running.tasks["a"].left(11.0) == pytest.approx(30.0)
-    assert (ended.tasks["a"].status, ended.tasks["a"].layers_done, ended.tasks["a"].share) == ("held", 1, 0.5)
+    assert (running.state.tasks["a"].status, running.state.tasks["a"].ranks) == ("running", (1, 2))
+    assert running.state.tasks["a"].share == pytest.approx(0.125)
+    assert running.state.tasks["a"].seconds_left(11.0) == pytest.approx(30.0)
+    assert (ended.state.tasks["a"].status, ended.state.tasks["a"].layers_done, ended.state.tasks["a"].share) == (
+        "held",
+        1,
+        0.5,
+    )
 
 
 def test_ranks_that_are_lost():
@@ -40,39 +50,42 @@ def test_ranks_that_are_lost():
     lost = (2.0, "rank_lost", {"rank": 1, "host": "h", "task": "a", "layer": 0, "step": 3})
     shrunk = (2.1, "world_shrunk", {"ranks": 3, "survivors": [0, 2, 3]})
     smaller = board(layer(1.0, "layer_started"), lost, shrunk)
-    block = smaller.tasks["a"].ranks
-    smaller.take("layer_restarted", {"task": "a", "layer": 0}, 2.2)
+    block = smaller.state.tasks["a"].ranks
+    take(smaller, (2.2, "layer_restarted", {"task": "a", "layer": 0}))
     again = board(layer(1.0, "layer_started"), lost, shrunk, (9.0, "job_started", {"job": "j", "ranks": 4}))
 
-    assert (smaller.ranks, block, [fields["rank"] for fields in smaller.lost]) == (3, (1, 1), [1])
-    assert (smaller.tasks["a"].status, smaller.tasks["a"].progress) == ("waiting", None)
-    assert (again.ranks, again.lost) == (4, [])
+    assert (smaller.state.ranks, block, [lost.rank for lost in smaller.state.lost]) == (3, (1, 1), [1])
+    assert (smaller.state.tasks["a"].status, smaller.state.tasks["a"].progress) == ("waiting", None)
+    assert (again.state.ranks, again.state.lost) == (4, [])
 
 
 def test_late_word_is_passed_over():
     """Progress of a layer that has ended, or of a task that nobody knows, changes nothing."""
     ended = board(layer(1.0, "layer_started"), layer(9.0, "layer_ended"))
-    ended.progressed(StepProgress("a", 0, 0, None, 1.0, 0.25))
-    ended.progressed(StepProgress("x", 0, 0, None, 1.0, 0.25))
+    ended.state.progressed(StepProgress("a", 0, 0, None, 1.0, 0.25))
+    ended.state.progressed(StepProgress("x", 0, 0, None, 1.0, 0.25))
 
-    assert ended.tasks["a"].progress is None
-    assert set(ended.tasks) == {"a", "b"}
+    assert ended.state.tasks["a"].progress is None
+    assert set(ended.state.tasks) == {"a", "b"}
 
 
 def test_what_went_wrong():
     """Retries, failures and silent ranks are there with their reasons; what was open when the job ended has stopped."""
     retried = {"task": "a", "layer": 0, "retry": 1, "retries": 2, "message": "boom", "wait": 1.0}
     trouble = board((1.0, "task_retried", retried), (2.0, "rank_suspected", {"rank": 3, "seconds": 30.0}))
-    assert (trouble.tasks["a"].status, trouble.tasks["a"].message) == ("waiting", "try 1 of 2 after: boom")
-    assert set(trouble.suspects) == {3}
+    assert (trouble.state.tasks["a"].status, trouble.state.tasks["a"].message) == ("waiting", "try 1 of 2 after: boom")
+    assert set(trouble.state.suspects) == {3}
 
-    trouble.take("rank_recovered", {"rank": 3, "seconds": 40.0}, 3.0)
-    trouble.take("task_ended", {"task": "a", "status": "failed", "message": "boom"}, 4.0)
-    trouble.take("job_ended", {"status": "failed", "seconds": 5.0}, 5.0)
+    take(trouble, (3.0, "rank_recovered", {"rank": 3, "seconds": 40.0}))
+    take(trouble, (4.0, "task_ended", {"task": "a", "status": "failed", "message": "boom"}))
+    take(trouble, (5.0, "job_ended", {"status": "failed", "seconds": 5.0}))
 
-    assert trouble.suspects == {}
-    assert [(line.status, line.message) for line in trouble.tasks.values()] == [("failed", "boom"), ("stopped", "")]
-    assert trouble.left(6.0) is None
+    assert trouble.state.suspects == {}
+    assert [(line.status, line.message) for line in trouble.state.tasks.values()] == [
+        ("failed", "boom"),
+        ("stopped", ""),
+    ]
+    assert trouble.seconds_left(6.0) is None
 
 
 def test_another_attempt():
@@ -82,20 +95,26 @@ def test_another_attempt():
         layer(9.0, "layer_ended"),
         (10.0, "rank_suspected", {"rank": 1}),
         (11.0, "task_ended", {"task": "b", "status": "failed", "message": "boom"}),
-        (12.0, "job_ended", {"status": "failed"}),
+        (12.0, "job_ended", {"status": "failed", "seconds": 1.0}),
         (100.0, "job_started", {"job": "j", "ranks": 2, "attempt": 2, "attempt_id": ""}),
     )
-    before = made.left(110.0)
-    made.take("layer_started", layer(110.0, "layer_started", number=1)[2], 110.0)
-    made.take("layer_ended", layer(120.0, "layer_ended", number=1)[2], 120.0)
+    before = made.seconds_left(110.0)
+    take(made, (110.0, "layer_started", layer(110.0, "layer_started", number=1)[2]))
+    take(made, (120.0, "layer_ended", layer(120.0, "layer_ended", number=1)[2]))
 
-    assert (made.status, made.ended, made.started, made.ranks, made.suspects) == ("running", 0.0, 100.0, 2, {})
-    assert [(line.status, line.layers_done, line.message) for line in made.tasks.values()] == [
+    assert (made.state.status, made.state.ended, made.state.started, made.state.ranks, made.state.suspects) == (
+        "running",
+        0.0,
+        100.0,
+        2,
+        {},
+    )
+    assert [(line.status, line.layers_done, line.message) for line in made.state.tasks.values()] == [
         ("held", 2, ""),
         ("waiting", 0, ""),
     ]
     assert before == (75.0, PLANNED)
-    assert made.left(120.0) == (pytest.approx(20.0 * 0.5 / 0.25), SCALED)
+    assert made.seconds_left(120.0) == (pytest.approx(20.0 * 0.5 / 0.25), SCALED)
 
 
 def test_expected_end():
@@ -103,16 +122,16 @@ def test_expected_end():
     begun = board(layer(0.0, "layer_started"))
     half = board(layer(0.0, "layer_started"), layer(80.0, "layer_ended"))
 
-    assert begun.left(1.0) == (100.0, PLANNED)
-    assert half.left(80.0) == (pytest.approx(240.0), SCALED)
-    assert JobProgress.of_plan(SMALL_PLAN).left(0.0) is None
+    assert begun.seconds_left(1.0) == (100.0, PLANNED)
+    assert half.seconds_left(80.0) == (pytest.approx(240.0), SCALED)
+    assert JobProgress.of_plan(SMALL_PLAN).seconds_left(0.0) is None
 
 
 def test_a_task_that_came_later():
     """A task that the plan does not know, since it was added to the running job, has a line as well."""
     added = board(layer(1.0, "layer_started", "new", layers=3))
 
-    assert (added.tasks["new"].layers, added.tasks["new"].status) == (3, "running")
+    assert (added.state.tasks["new"].layers, added.state.tasks["new"].status) == (3, "running")
 
 
 @given(st.lists(st.sampled_from(["layer_started", "layer_ended", "layer_stopped", "task_retried"]), max_size=12))
@@ -121,5 +140,5 @@ def test_shares_stay_within_bounds(events):
     fields = {"retry": 1, "retries": 2, "message": "m"}
     made = board(*((at, event, {**layer(at, event)[2], **fields}) for at, event in enumerate(events, 1)))
 
-    assert 0 <= made.tasks["a"].share <= 1
-    assert made.left(100.0)[0] >= 0
+    assert 0 <= made.state.tasks["a"].share <= 1
+    assert made.seconds_left(100.0)[0] >= 0

@@ -1,0 +1,126 @@
+"""Values of the fold `results.run_state`: the histories of tasks and attempts, and layers that were measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcmtl.results.events import LayerEnded, LayerOver
+    from hpcmtl.results.step_progress import StepProgress
+
+OPEN = frozenset({"waiting", "running", "held"})
+"""Statuses of a task that has not ended."""
+
+
+@dataclass
+class TaskHistory:
+    """The history of one task, over all attempts.
+
+    Attributes:
+        status: waiting, running, held (between two layers), or the status with which the task ended.
+        layers: number of layers when the task last ran; before that the planned number, or 0.
+        layers_done: number of finished layers.
+        layer: number of the layer that runs, or ran last.
+        ranks: first and last rank of its group; None before it has one.
+        since: time of the start of that layer.
+        progress: last reported progress of that layer.
+        message: reason why the task did not complete, or is tried again.
+        stopped: true if the last layer ended because of a stop.
+        outcomes: events of the layers that were run, in order.
+        retries: number of retries in this attempt.
+        paused: true while a user's pause holds.
+        cancelled: true if a user cancelled the task.
+        priority: priority that a user set last; None for that of the job file.
+        learning_rate: base learning rate that a user set last; None for that of the job file.
+        learning_rates: number of learning rates that users have set.
+        share_before: part of the task that was done at the start of this attempt, 0 to 1.
+    """
+
+    status: str = "waiting"
+    layers: int = 0
+    layers_done: int = 0
+    layer: int = 0
+    ranks: tuple[int, int] | None = None
+    since: float = 0.0
+    progress: StepProgress | None = None
+    message: str = ""
+    stopped: bool = False
+    outcomes: list[LayerOver] = field(default_factory=list)
+    retries: int = 0
+    paused: bool = False
+    cancelled: bool = False
+    priority: int | None = None
+    learning_rate: float | None = None
+    learning_rates: int = 0
+    share_before: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """True if the task is complete."""
+        return self.status == "complete"
+
+    @property
+    def begun(self) -> bool:
+        """True if any step of the task may have been done."""
+        return self.complete or self.layers_done > 0 or bool(self.outcomes)
+
+    @property
+    def share(self) -> float:
+        """Part of the task that is done, 0 to 1; a task that has ended has nothing more to do."""
+        if self.status not in OPEN:
+            return 1.0
+        within = self.progress.fraction if self.progress is not None and self.status == "running" else 0.0
+        return min((self.layers_done + within) / max(self.layers, 1), 1.0)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Returns the seconds until the running layer ends, at its pace so far; None if that is unknown."""
+        if self.status != "running" or self.progress is None or self.progress.fraction <= 0:
+            return None
+        return max((now - self.since) * (1 - self.progress.fraction) / self.progress.fraction, 0.0)
+
+    def renumber(self, survivors: Sequence[int]) -> None:
+        """Renumbers the surviving ranks of the group; `survivors` are their old numbers in the new order."""
+        block = [] if self.ranks is None else range(self.ranks[0], self.ranks[1] + 1)
+        left = [rank for rank, old in enumerate(survivors) if old in block]
+        self.ranks = (left[0], left[-1]) if left else None
+
+
+@dataclass
+class AttemptHistory:
+    """The history of one attempt at a run.
+
+    Attributes:
+        number: number of the attempt, from 1.
+        id: name of the attempt in the batch script (`HPCMTL_ATTEMPT_ID`); empty outside of one.
+        host: host of rank 0.
+        started: time of its start.
+        cancelled_by: user who cancelled the whole job in this attempt; empty if none did. Such a run is not tried again
+            without a person.
+        progressed: true if the attempt brought the run further: a layer ended, a checkpoint of a new step was written,
+            or steps were done before a stop.
+    """
+
+    number: int = 0
+    id: str = ""
+    host: str = ""
+    started: float = 0.0
+    cancelled_by: str = ""
+    progressed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredLayer:
+    """A layer that ran to its end while the ranks had the numbers with which their attempt began.
+
+    Attributes:
+        first_rank: first rank of the group.
+        world: number of ranks of the world; 0 if unknown.
+        layer: event of its end.
+    """
+
+    first_rank: int
+    world: int
+    layer: LayerEnded
