@@ -1,7 +1,9 @@
 """A run that was killed or stopped goes on, on any number of ranks, and ends as one that was not."""
 
 import json
+import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,27 +51,35 @@ def whole(start_once):
     return run
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_a_killed_run_goes_on(start, whole, ranks):
-    """A rank dies inside a layer; the next attempt, refused while the first lives, ends with equal weights."""
-    run = start(job(), by_mpirun(2), ["run", "job.yaml", "--runs", "runs"], {"HPCMTL_FT": "0"})
+@pytest.fixture(scope="module")
+def killed(start_once):
+    """A run that lost a rank inside a layer, and the attempt to resume it that came too early."""
+    run = start_once(job(), by_mpirun(2), ["run", "job.yaml", "--runs", "runs"], {"HPCMTL_FT": "0"})
     run.until_event("layer_started", task="digit", layer=2)
     seen = len(run.events)
     run.until(lambda run: any(e["event"] == "checkpoint_written" for e in run.events[seen:]))
     living = [run.rank(0), run.rank(1)]
     for rank in living:
         rank.suspend()
-    early = resume(start, run).finish()
+    early = resume(start_once, run).finish()
     living[1].kill()
     living[0].resume()
-    run.finish()
+    return run.finish(), early
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_killed_run_goes_on(start, whole, killed, tmp_path, ranks):
+    """A rank dies inside a layer; the next attempt, refused while the first lives, ends with equal weights."""
+    first, early = killed
+    shutil.copytree(first.folder, tmp_path / "copy", symlinks=True)  # each number of ranks resumes the same state
+    run = replace(first, folder=tmp_path / "copy")
     again = resume(start, run, ranks=ranks, env={"HPCMTL_ATTEMPT_ID": "77.1"}).finish()
     started = [event for event in again.events if event["event"] == "job_started"]
     more, told = resume(start, run).finish(), resume(start, run, "--json").finish()
 
     assert early.returncode == 3, early.said
     assert "this run goes on" in early.stderr
-    assert run.returncode != 0
+    assert first.returncode != 0
     assert again.returncode == 0, again.said
     assert f"{ranks} ranks" in again.stdout
     assert "attempt 2" in again.stdout
