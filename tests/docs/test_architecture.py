@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,8 +25,8 @@ def test_every_module_that_is_named_exists() -> None:
 
 def test_the_floors_are_those_of_the_linter() -> None:
     """The line of floors is the list of layers that import-linter checks."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (floors,) = [each["layers"] for each in settings["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    (layers,) = re.findall(r"^layers = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE)
+    floors = re.findall(r'"(.+?)"', layers)
     (line,) = re.findall(r"\*\*Invariant: floors\.\*\* `([^`]+)`", PAGE)
 
     assert " ".join(line.split()) == " > ".join(floors)
