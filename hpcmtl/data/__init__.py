@@ -1,1 +1,1 @@
-"""Data on disc and the order in which it is trained on; knows numpy and h5py, but neither MPI nor a framework."""
+"""Data files on disk and the order of training samples; imports numpy and h5py, but neither MPI nor a framework."""

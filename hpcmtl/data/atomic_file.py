@@ -1,4 +1,4 @@
-"""New HDF5 files appear under their name complete or not at all, whatever happens while they are written."""
+"""Atomic creation of HDF5 files: a file appears under its name complete or not at all, after any failure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Disc(io.FileIO):
-    """A file that keeps its first error for the caller and takes further writes for done.
+class _Disk(io.FileIO):
+    """Stores its first error for the caller and reports later writes as successful.
 
-    HDF5 cannot close a file that it failed to write to: the process then dies of SIGSEGV when it ends
-    (seen with h5py 3.16, HDF5 2.0, file system full).
+    HDF5 cannot close a file after a failed write: the process then dies of SIGSEGV when it ends (seen with h5py 3.16,
+    HDF5 2.0, file system full).
     """
 
     error: OSError | None = None
-    path = Path()  # that the file will have
+    path = Path()  # final path of the file
 
-    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # HDF5 hands out memoryviews
-        """Write all of `data`; a raw file alone may write a part and say so."""
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # HDF5 passes memoryviews
+        """Writes all of `data`; a raw file may write only a part and return its length."""
         left = memoryview(data)
         try:
             while left and self.error is None:
@@ -39,7 +39,7 @@ class _Disc(io.FileIO):
         return len(data)
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the size of the file."""
+        """Sets the size of the file."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -47,34 +47,34 @@ class _Disc(io.FileIO):
             return size or 0
 
     def check(self) -> None:
-        """Raise the error that was kept."""
+        """Raises the stored error."""
         if self.error is not None:
             raise self.error
 
 
 @contextmanager
 def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Open a new HDF5 file for writing; it takes its name when the ``with`` block ends well.
+    """Opens a new HDF5 file for writing; it gets its name when the ``with`` block ends without an error.
 
-    Written under a hidden name in the same directory, fsynced, then renamed over `path`. If the block or the
-    disc fails nothing is left; a killed process leaves ``.<name>.<random>.partial``, which may be deleted.
+    The file is written under a hidden name in the same directory, fsynced and renamed to `path`. If the block or the
+    disk fails, nothing is left. A killed process leaves ``.<name>.<random>.partial``, which may be deleted.
 
     Raises:
-        OSError: the file system refused, e.g. a full disc; at the latest when the block ends.
+        OSError: the file system refused, e.g. a full disk; at the latest when the block ends.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        with _Disc(partial, "x+") as disc:
-            disc.path = path
+        with _Disk(partial, "x+") as disk:
+            disk.path = path
             faults.file_point(path, "begun")
-            # No lock is taken: nobody else knows the name, and some parallel file systems have none.
-            # v110: what describes an array has checksums there. Damage to it made libhdf5 2.0 die of SIGSEGV else.
-            with h5py.File(disc, "w", libver=("v110", "v110")) as file:
+            # No lock: the name is unknown to other processes, and some parallel file systems have no locks. v110: its
+            # object headers have checksums. Without them, damaged headers made libhdf5 2.0 die of SIGSEGV.
+            with h5py.File(disk, "w", libver=("v110", "v110")) as file:
                 yield file
-            disc.check()
+            disk.check()
             faults.file_point(path, "closed")
-            os.fsync(disc.fileno())
+            os.fsync(disk.fileno())
         faults.file_point(path, "before-rename")
         partial.replace(path)
         faults.file_point(path, "after-rename")
@@ -86,7 +86,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def _sync_directory(path: Path) -> None:
-    """Force the entries of a directory, and so a rename in it, to the disc."""
+    """Flushes the entries of a directory to disk, including a rename in it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

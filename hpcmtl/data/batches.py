@@ -1,4 +1,4 @@
-"""The batches of one rank: its share of every global step, read ahead by one thread."""
+"""Batches of one rank: its share of every global step, prefetched by one thread."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Ints
     from hpcmtl.data.cursor import Cursor
     from hpcmtl.data.reader import ArrayReader
 
-    # (order of an epoch, places in it of each step) -> sample numbers and rows of each step
-    RowsOf = Callable[[NDArray[np.int64], list[NDArray[np.int64]]], Iterator[tuple[NDArray[np.int64], Arrays]]]
+    # (order of an epoch, positions of each step in it) -> sample numbers and rows of each step
+    RowsOf = Callable[[Ints, list[Ints]], Iterator[tuple[Ints, Arrays]]]
 
 # Key of the sample weights among the readers; no source can have it.
 _WEIGHTS = ""
@@ -32,11 +32,11 @@ _WEIGHTS = ""
 
 @dataclass(eq=False)
 class SplitCache:
-    """A split that fits into memory, once it has been read: for all who read by the same `BatchSpec`.
+    """Holds a split that fits into memory, once read, for all readers with the same `BatchSpec`.
 
     Attributes:
-        block: samples that lie together in the files; the order of an epoch depends on it.
-        arrays: key of each source to its rows; None before they were read.
+        block: samples per block of the files; the order of an epoch depends on it.
+        arrays: key of each source -> its rows; None before the first read.
     """
 
     block: int = 0
@@ -44,21 +44,21 @@ class SplitCache:
 
     @property
     def bytes(self) -> int:
-        """Memory that it takes."""
+        """Memory of the rows, in bytes."""
         return sum(array.nbytes for array in (self.arrays or {}).values())
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSpec:
-    """What a training reads; the same on all ranks.
+    """Describes the data that a training reads; equal on all ranks.
 
     Attributes:
-        sources: datasets with one row a sample; from different files if these have the same samples and split.
+        sources: datasets with one row per sample; files may differ if they have the same samples and split.
         batch_size: samples in a global step, over the whole group.
         split: ``train``, ``val`` or ``test``.
-        sample_weights: a dataset of one number a sample that multiplies the weights.
-        memory_budget: bytes; a split that needs no more is read once and kept in memory.
-        cache: what was.
+        sample_weights: dataset of one number per sample, a factor of the sample's weight.
+        memory_budget: bytes; a smaller split is read once and kept in memory.
+        cache: rows that are kept in memory.
     """
 
     sources: tuple[Source, ...]
@@ -71,19 +71,19 @@ class BatchSpec:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The share of one rank in one global step.
+    """Holds the share of one rank in one global step.
 
     Attributes:
-        cursor: position of this step; a training that is to repeat it resumes here.
+        cursor: position of this step, from which a training can be resumed to repeat it.
         indices: (n,) sample numbers.
-        arrays: key of each source to its (n, ...) rows.
-        weights: (n,) 1 for a sample, times its sample weight; 0 for the one dummy sample of a rank that got none.
-        global_samples: samples of the whole group: the loss of the step is the weighted sum over all ranks
-            divided by this, which weighs a short last batch right.
+        arrays: key of each source -> its (n, ...) rows.
+        weights: (n,) 1 for a sample, times its sample weight; 0 for the dummy sample of a rank without samples.
+        global_samples: number of samples of the whole group. The loss of the step is the weighted sum over all ranks
+            divided by this number, which is also right for a short last batch.
     """
 
     cursor: Cursor
-    indices: NDArray[np.int64]
+    indices: Ints
     arrays: Arrays
     weights: NDArray[np.float32]
     global_samples: int
@@ -91,10 +91,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """All that the prefetch thread needs to know: what to read, from where to where, for which rank."""
+    """Holds the input of the prefetch thread: what to read, from where to where, for which rank."""
 
     sources: tuple[Source, ...]
-    indices: NDArray[np.int64]
+    indices: Ints
     spec: BatchSpec
     cursor: Cursor
     until: Cursor
@@ -104,30 +104,30 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One global step as one rank sees it; `positions` are places in the order of the epoch."""
+    """Holds the part of one global step for one rank; `positions` index the order of the epoch."""
 
     cursor: Cursor
-    positions: NDArray[np.int64]
+    positions: Ints
     dummy: bool
     global_samples: int
 
 
 class Batches(Prefetched[Batch]):
-    """Iterator over the global steps from `cursor` up to, not including, `until`.
+    """Iterates over the global steps from `cursor` to `until`, exclusive.
 
-    Every rank of the group gets the same number of batches, and what they hold together does not depend on
-    the size of the group. Use it in a ``with`` statement, which ends the prefetch thread.
+    Every rank of the group gets the same number of batches, and the union of their samples does not depend on the size
+    of the group. Use it in a ``with`` statement, which ends the prefetch thread.
 
     Attributes:
-        samples: in the split.
-        steps_per_epoch: global steps.
+        samples: number of samples in the split.
+        steps_per_epoch: number of global steps per epoch.
     """
 
     def __init__(self, spec: BatchSpec, cursor: Cursor, until: Cursor, group_rank: int, group_size: int) -> None:
-        """Check the feed and start to read.
+        """Checks the spec and starts to read.
 
         Raises:
-            InputError: files or datasets that are bad or do not belong together, with their names.
+            InputError: files or datasets are bad or do not match; the message names them.
             ValueError: `cursor` is not a step of an epoch of this split.
         """
         sources = _all_sources(spec)
@@ -141,7 +141,7 @@ class Batches(Prefetched[Batch]):
 
 
 def _all_sources(spec: BatchSpec) -> tuple[Source, ...]:
-    """Return the checked sources, that of the sample weights last."""
+    """Returns the checked sources, with that of the sample weights last."""
     if spec.sample_weights is None:
         check_sources(spec.sources)
         return spec.sources
@@ -155,7 +155,7 @@ def _all_sources(spec: BatchSpec) -> tuple[Source, ...]:
 
 
 def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
-    """Yield the batches of one rank; runs in the prefetch thread."""
+    """Yields the batches of one rank; runs in the prefetch thread."""
     cache = request.spec.cache
     if cache.arrays is None:
         with open_sources(request.sources) as readers:
@@ -178,7 +178,7 @@ def _batches(request: _Request, block: int, rows_of: RowsOf) -> Iterator[Batch]:
 
 
 def _epochs(request: _Request) -> Iterator[tuple[int, list[_Step]]]:
-    """Yield each epoch with those of its steps that were asked for."""
+    """Yields each epoch with its requested steps."""
     cursor, until = request.cursor, request.until
     places = np.arange(len(request.indices))
     per_epoch = batches_per_epoch(len(places), request.spec.batch_size)
@@ -189,22 +189,20 @@ def _epochs(request: _Request) -> Iterator[tuple[int, list[_Step]]]:
             whole = global_batch(places, step, request.spec.batch_size)
             mine = shard(whole, request.group_rank, request.group_size)
             dummy = len(mine) == 0
-            # A rank without a sample still has to take part in the step, so it computes one and weighs it 0.
+            # A rank without a sample must still take part in the step: it computes one sample with weight 0.
             steps.append(_Step(replace(cursor, step=step), whole[:1] if dummy else mine, dummy, len(whole)))
         yield cursor.epoch, steps
         cursor = cursor.advance(per_epoch, last - cursor.step)
 
 
 def _weights(step: _Step, arrays: Arrays) -> NDArray[np.float32]:
-    """Take the sample weights, if there are any, out of the arrays of a step."""
+    """Removes the sample weights, if any, from the arrays of a step and returns the weights."""
     ones = np.ones(len(step.positions), dtype=np.float32)
     return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.dummy)
 
 
-def _from_memory(
-    loaded: Arrays, indices: NDArray[np.int64], order: NDArray[np.int64], positions: list[NDArray[np.int64]]
-) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
-    """Yield the rows of each step out of arrays that hold the whole split."""
+def _from_memory(loaded: Arrays, indices: Ints, order: Ints, positions: list[Ints]) -> Iterator[tuple[Ints, Arrays]]:
+    """Yields the rows of each step from arrays that hold the whole split."""
     for wanted in (order[each] for each in positions):
         places = np.searchsorted(indices, wanted)
         yield wanted, {key: array[places] for key, array in loaded.items()}
@@ -214,19 +212,19 @@ def _from_windows(
     readers: Mapping[str, ArrayReader],
     block: int,
     check_open: Callable[[], None],
-    order: NDArray[np.int64],
-    positions: list[NDArray[np.int64]],
-) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
-    """Yield the rows of each step, reading what this rank needs of a window of blocks at a time.
+    order: Ints,
+    positions: list[Ints],
+) -> Iterator[tuple[Ints, Arrays]]:
+    """Yields the rows of each step; reads this rank's part of one window of blocks at a time.
 
-    Steps end where they like, so rows of one window are held until the step that needs them is complete.
+    Steps do not end at window boundaries: rows of a window are held until the step that needs them is complete.
 
     Args:
-        readers: by key.
-        block: samples that lie together.
-        check_open: called between reads.
+        readers: readers by key.
+        block: samples per block.
+        check_open: callback between reads.
         order: sample numbers of the epoch.
-        positions: places in it of each step.
+        positions: positions of each step in `order`.
     """
     numbers = [order[each] for each in positions]
     window = windows(order, block)[np.concatenate(positions)]

@@ -1,4 +1,4 @@
-"""What a data file may hold: the rules of docs/data_format.md, as functions of arrays that return what breaks them."""
+"""Rules of docs/data_format.md for the content of a data file, as functions that return the violations."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 SPLIT = "split"
 CHUNK_BYTES = 1 << 20
-# Names of classes are an attribute, which is no place for much.
+# Class names are stored in an attribute, and HDF5 attributes are small.
 MAX_CLASSES = 4000
 
 
 def rows_per_chunk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """Return how many whole samples make a chunk of about 1 MiB, at most all of them."""
+    """Returns the number of whole samples in a chunk of about 1 MiB, at most all of them."""
     return max(1, min(shape[0], CHUNK_BYTES // (dtype.itemsize * math.prod(shape[1:]))))
 
 
 def array_problems(path: Path, arrays: Mapping[str, NDArray[Any]], split: NDArray[Any]) -> list[Problem]:
-    """Check names, types and shapes of the arrays of one file; `path` is only named."""
+    """Checks names, types and shapes of the arrays of one file; `path` is only used in messages."""
     problems = [] if arrays else [Problem(str(path), "holds no arrays besides split; give at least one")]
     for name, array in arrays.items():
         where = f"{path}: {name}"
@@ -46,7 +46,7 @@ def array_problems(path: Path, arrays: Mapping[str, NDArray[Any]], split: NDArra
 
 
 def split_problems(path: Path, split: NDArray[Any]) -> list[Problem]:
-    """Check the codes of a split."""
+    """Checks the codes of a split."""
     if split.ndim == 1 and split.dtype.kind in "iu" and np.isin(split, [*SPLIT_CODES.values()]).all():
         return []
     message = f"{split.dtype} of shape {split.shape}; write one code for each sample: 0 train, 1 val, 2 test"
@@ -56,7 +56,7 @@ def split_problems(path: Path, split: NDArray[Any]) -> list[Problem]:
 def attribute_problems(
     path: Path, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Mapping[str, Any]]
 ) -> list[Problem]:
-    """Check the attributes that have a meaning to hpcmtl."""
+    """Checks the attributes that hpcmtl interprets."""
     problems = []
     for name, values in attributes.items():
         if name not in arrays:
@@ -69,11 +69,11 @@ def attribute_problems(
 
 
 def value_problem(block: NDArray[Any], start: int, classes: int) -> str | None:
-    """Say what is wrong with the values of a block.
+    """Returns a description of the first invalid value of a block, or None.
 
     Args:
         block: (rows, ...) values.
-        start: sample number of its first row.
+        start: sample number of the first row.
         classes: number of named classes, 0 if none are named.
     """
     if block.dtype.kind == "f" and not (finite := np.isfinite(block)).all():

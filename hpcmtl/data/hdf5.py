@@ -1,6 +1,6 @@
-"""Sealed HDF5 files: written complete or not at all, described from their metadata, checked value by value.
+"""Sealed HDF5 files: written atomically, described from metadata, checked value by value.
 
-`hpcmtl.data.contract` holds the rules, docs/data_format.md tells them, `hpcmtl.data.reader` delivers rows.
+`hpcmtl.data.contract` implements the rules, docs/data_format.md documents them, `hpcmtl.data.reader` delivers rows.
 """
 
 from __future__ import annotations
@@ -34,20 +34,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Ints
+
 FORMAT = 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetDescription:
-    """One named dataset.
+    """Describes one named dataset.
 
     Attributes:
-        name: its name in the file.
-        shape: of one sample.
-        dtype: as delivered: float32 for float64 and for anything stored with a ``scale``, else as stored.
-        classes: names of the classes of an integer dataset, where given.
-        bytes: stored size of all samples: what one pass reads.
+        name: name in the file.
+        shape: shape of one sample.
+        dtype: delivered dtype: float32 for float64 and for data stored with a ``scale``, else as stored.
+        classes: class names of an integer dataset, if given.
+        bytes: stored size of all samples, which is read in one pass.
     """
 
     name: str
@@ -59,7 +61,7 @@ class DatasetDescription:
 
 @dataclass(frozen=True, slots=True)
 class FileDescription:
-    """What a sealed file holds; `split_sizes` counts the samples of train, val and test."""
+    """Describes a sealed file; `split_sizes` has the numbers of samples in train, val and test."""
 
     path: Path
     samples: int
@@ -74,21 +76,21 @@ def write_dataset_file(
     attributes: Mapping[str, Mapping[str, Any]] = _NOTHING,
     file_attributes: Mapping[str, Any] = _NOTHING,
 ) -> None:
-    """Write a sealed data file: aside in the same directory, fsynced, then renamed to `path`.
+    """Writes a sealed data file under a temporary name in the same directory, fsyncs it and renames it to `path`.
 
-    Arrays are read block by block, so a `numpy.memmap` larger than memory will do.
+    Arrays are read block by block, so a `numpy.memmap` larger than memory is possible.
 
     Args:
-        path: the file to make or to replace.
-        arrays: name to array (samples, ...) of integers or floats.
+        path: file to create or replace.
+        arrays: name -> array (samples, ...) of integers or floats.
         split: (samples,) 0 train, 1 val, 2 test; see `split_by_hash`.
-        attributes: name of an array to its attributes. ``classes`` (names of the classes 0, 1, ...) and
-            ``scale`` (what stored values are multiplied by when read) mean something to hpcmtl, others to people.
-        file_attributes: of the file, e.g. source and licence.
+        attributes: name of an array -> its attributes. hpcmtl interprets ``classes`` (names of classes 0, 1, ...) and
+            ``scale`` (factor of stored values when read); others are for people.
+        file_attributes: attributes of the file, e.g. source and licence.
 
     Raises:
-        InputError: the arrays or attributes break the contract; all problems, and no file.
-        OSError: the file system refused, e.g. a full disc; no file.
+        InputError: the arrays or attributes break the contract; lists all problems, and no file is written.
+        OSError: the file system refused, e.g. a full disk; no file is written.
     """
     path = Path(path)
     problems = array_problems(path, arrays, split) + attribute_problems(path, arrays, attributes)
@@ -108,14 +110,14 @@ def write_dataset_file(
 def _write_array(
     file: h5py.File, path: Path, name: str, array: NDArray[Any], attributes: Mapping[str, Any]
 ) -> list[Problem]:
-    """Write one dataset and its attributes; return what is wrong with its values."""
+    """Writes one dataset and its attributes, and returns the problems of its values."""
     rows = rows_per_chunk(array.shape, array.dtype)
     dtype = array.dtype.newbyteorder("=")
-    # fletcher32: a chunk that is damaged later fails to read, instead of being trained on.
+    # fletcher32: reading a chunk that was damaged later fails.
     dataset = file.create_dataset(name, array.shape, dtype, chunks=(rows, *array.shape[1:]), fletcher32=True)
     dataset.attrs.update({key: value for key, value in attributes.items() if key != "classes"})
     classes = [str(label).encode() for label in attributes.get("classes", ())]
-    if classes:  # of fixed length: libhdf5 2.0 can loop for ever in a damaged heap, where others lie
+    if classes:  # fixed length: libhdf5 2.0 can loop forever in a damaged heap of variable-length strings
         dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=max(*map(len, classes), 1)))
     checksum = 0
     for start in range(0, len(array), rows):
@@ -131,15 +133,15 @@ def _write_array(
 
 @contextmanager
 def open_sealed(path: Path) -> Iterator[h5py.File]:
-    """Open a file for reading; refuse it unless it is sealed in a format that is known.
+    """Opens a file for reading; refuses it unless it is sealed in a supported format.
 
     No lock: sealed files never change, and many ranks read them, some on mounts without locks.
     """
     if not path.is_file():
         raise InputError([Problem(str(path), "is not a file" if path.exists() else "does not exist")])
     try:
-        # The cache holds several chunks, so that neighbouring reads of small arrays do not read a chunk twice;
-        # the number of slots is a prime well above that, as HDF5 advises.
+        # The cache holds several chunks, so that neighbouring reads of small arrays do not read a chunk twice. The
+        # number of slots is a much larger prime, as HDF5 recommends.
         file = h5py.File(path, "r", locking=False, rdcc_nbytes=8 * CHUNK_BYTES, rdcc_nslots=521)
     except OSError as error:
         message = f"is truncated, unreadable or not an HDF5 file; make or copy it again ({error})"
@@ -158,7 +160,7 @@ def open_sealed(path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def naming_damage(path: Path, name: str) -> Iterator[None]:
-    """Turn what HDF5 raises for damaged bytes into an error that names file and dataset."""
+    """Converts exceptions of HDF5 for damaged bytes to an error that names file and dataset."""
     try:
         yield
     except (OSError, RuntimeError, KeyError) as error:
@@ -167,10 +169,10 @@ def naming_damage(path: Path, name: str) -> Iterator[None]:
 
 
 def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
-    """Return a dataset by name.
+    """Returns a dataset by name.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is no dataset of that name.
     """
     with naming_damage(path, name):
         if name in file:
@@ -180,31 +182,31 @@ def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
 
 
 def describe(path: str | os.PathLike[str]) -> FileDescription:
-    """Read the metadata of a data file and check it against the contract; no pass over the data.
+    """Reads the metadata of a data file and checks it against the contract, without a pass over the data.
 
     Raises:
-        InputError: missing, truncated, unsealed or empty file, datasets of different lengths, missing or wrong
-            split; all problems, with file and dataset.
+        InputError: missing, truncated, unsealed or empty file, datasets of different lengths, missing or wrong split;
+            lists all problems, with file and dataset.
     """
     return _describe(Path(path), _version(Path(path)))
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    """What tells a file from another one that takes its place; of none if there is none."""
+    """Returns a key that changes when another file takes the path; empty for a missing file."""
     try:
         state = path.stat()
-    except OSError:  # whoever opens it says what is wrong
+    except OSError:  # opening the file reports the error
         return ()
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
-# Each layer asks again, and what is sealed does not change: to open a file takes some milliseconds.
+# Cached: each task layer asks again, sealed files do not change, and opening a file takes some milliseconds.
 @lru_cache(maxsize=256)
 def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa: ARG001 - a part of the cache's key
-    with open_sealed(path) as file, naming_damage(path, "what describes it"):
+    with open_sealed(path) as file, naming_damage(path, "its metadata"):
         items = {name: find_dataset(file, path, name) for name in file}
         others = [name for name, item in items.items() if not isinstance(item, h5py.Dataset)]
-        problems = [Problem(f"{path}: {name}", "is not an array; the format knows nothing else") for name in others]
+        problems = [Problem(f"{path}: {name}", "is not an array; the format allows nothing else") for name in others]
         if SPLIT not in items:
             problems.append(Problem(f"{path}: {SPLIT}", "is missing; write the file by write_dataset_file"))
         if problems:
@@ -227,23 +229,23 @@ def _describe_dataset(name: str, dataset: h5py.Dataset) -> DatasetDescription:
 
 
 def class_names(dataset: h5py.Dataset) -> tuple[str, ...] | None:
-    """Return the names of the classes of a dataset, None if it has none."""
+    """Returns the class names of a dataset, or None."""
     classes = dataset.attrs.get("classes", ())
     return tuple(label.decode() if isinstance(label, bytes) else str(label) for label in classes) or None
 
 
 def delivered_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
-    """Return the type that readers hand out for what is stored."""
+    """Returns the dtype that readers deliver for a stored dataset."""
     to_float32 = "scale" in dataset.attrs or dataset.dtype == np.float64
     return np.dtype(np.float32) if to_float32 else np.dtype(dataset.dtype)
 
 
 def check_finite(path: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """Read every value of the named datasets once, block by block, and refuse what cannot be trained on.
+    """Reads every value of the named datasets once, block by block, and refuses data unfit for training.
 
     Raises:
-        InputError: NaN, Inf, labels outside of the named classes, values that do not fit the checksum that was
-            written with them, unreadable chunks; one problem for each dataset that has any.
+        InputError: NaN, Inf, labels outside the named classes, values that do not match the stored checksum, unreadable
+            chunks; one problem per dataset.
     """
     path = Path(path)
     with open_sealed(path) as file:
@@ -252,7 +254,7 @@ def check_finite(path: str | os.PathLike[str], names: Iterable[str]) -> None:
             try:
                 with naming_damage(path, name):
                     problems += _stored_value_problems(path, name, find_dataset(file, path, name))
-            except InputError as error:  # datasets are few, and each has its say
+            except InputError as error:  # every dataset reports its problems
                 problems += error.problems
     if problems:
         raise InputError(problems)
@@ -270,12 +272,12 @@ def _stored_value_problems(path: Path, name: str, dataset: h5py.Dataset) -> list
         checksum = zlib.crc32(block.data, checksum)
     if checksum == dataset.attrs.get("checksum"):
         return []
-    message = "values do not fit their checksum: changed after the file was sealed; make or copy it again"
+    message = "values do not match their checksum: changed after the file was sealed; make or copy it again"
     return [Problem(f"{path}: {name}", message)]
 
 
 def read_split(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Return the split of each sample: 0 train, 1 val, 2 test; not to be written to."""
+    """Returns the split of each sample, read-only: 0 train, 1 val, 2 test."""
     return _read_split(Path(path), _version(Path(path)))
 
 
@@ -287,11 +289,6 @@ def _read_split(path: Path, version: tuple[int, ...]) -> NDArray[np.uint8]:  # n
     return split
 
 
-def split_indices(path: str | os.PathLike[str], splits: Iterable[str]) -> NDArray[np.int64]:
-    """Return the ascending numbers of the samples in the named splits."""
-    return numbers_in(read_split(path), splits)
-
-
-def numbers_in(split: NDArray[np.uint8], splits: Iterable[str]) -> NDArray[np.int64]:
-    """Return the ascending numbers of the samples whose code is that of one of the named splits."""
+def numbers_in(split: NDArray[np.uint8], splits: Iterable[str]) -> Ints:
+    """Returns the ascending numbers of the samples in the named splits."""
     return np.flatnonzero(np.isin(split, [SPLIT_CODES[name] for name in splits]))

@@ -1,4 +1,4 @@
-"""A data file's content in memory: the same description and the same rows as if it were read from the file."""
+"""Content of a data file in memory, with the same description and rows as the file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class InMemoryFile:
-    """What stands in for a data file that `write_dataset_file` wrote from the same arrays, without attributes.
+    """Replaces a data file that `write_dataset_file` wrote from the same arrays, without attributes.
 
     Attributes:
-        path: the file, by which errors name it.
-        arrays: name -> (samples, ...); of an array that is read in part, other rows may be anything.
+        path: path of the file, used in errors.
+        arrays: name -> (samples, ...); if only some rows of an array are read, the other rows are undefined.
         split: (samples,) 0 train, 1 val, 2 test.
     """
 
@@ -35,11 +35,11 @@ class InMemoryFile:
 
     @property
     def bytes(self) -> int:
-        """Memory that the arrays take."""
+        """Memory of the arrays, in bytes."""
         return sum(array.nbytes for array in self.arrays.values())
 
     def description(self) -> FileDescription:
-        """As `describe` gives it."""
+        """Returns what `describe` returns for the file."""
         sizes = {name: int(np.count_nonzero(self.split == code)) for name, code in SPLIT_CODES.items()}
         described = {
             name: DatasetDescription(name, array.shape[1:], delivered_dtype(_Dataset(array)), None, array.nbytes)
@@ -48,12 +48,12 @@ class InMemoryFile:
         return FileDescription(self.path, len(self.split), described, sizes)
 
     def reader(self, name: str) -> ArrayReader:
-        """As `open_array` gives it."""
+        """Returns what `open_array` returns for the file."""
         return ArrayReader(self.path, name, _Dataset(self.arrays[name]))
 
 
 class _Dataset:
-    """As much of an HDF5 dataset as readers ask for."""
+    """Implements the part of an HDF5 dataset that readers use."""
 
     attrs: Mapping[str, Any] = MappingProxyType({})
 

@@ -1,7 +1,7 @@
-"""Pseudo-random keys that are a pure function of a number and a seed.
+"""Pseudo-random keys as a pure function of a number and a seed.
 
-Splits and shuffles must come out the same on every machine and for years; NumPy promises that for integer
-arithmetic, not for the streams of its random generators (NEP 19).
+Splits and shuffles must be equal on every machine and for years. NumPy guarantees this for integer arithmetic, but not
+for the streams of its random generators (NEP 19).
 """
 
 from __future__ import annotations
@@ -13,28 +13,30 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Ints
+
 _GOLDEN = np.array([0x9E3779B97F4A7C15], dtype=np.uint64)
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
+    """Applies the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom generators, 2014)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
 
 
-def random_keys(numbers: NDArray[np.int64], *salt: int) -> NDArray[np.uint64]:
-    """Return one uniform 64-bit key for each number.
+def random_keys(numbers: Ints, *salt: int) -> NDArray[np.uint64]:
+    """Returns one uniform 64-bit key per number.
 
     Args:
         numbers: (n,) numbers of samples or blocks.
-        salt: what the keys depend on besides, e.g. seed and epoch; another salt gives unrelated keys.
+        salt: further inputs of the keys, e.g. seed and epoch; another salt gives unrelated keys.
 
     Returns:
-        (n,) keys; sorting by them shuffles, comparing them with a threshold draws at random.
+        (n,) keys; sorting by them shuffles, comparing them with a threshold samples at random.
     """
     state = np.zeros(1, dtype=np.uint64)
     for value in salt:
-        # Arrays, not scalars: uint64 arrays wrap around in silence, scalars warn.
+        # Arrays, not scalars: uint64 arrays wrap around silently, scalars warn.
         state = _mix(state + np.array([value % 2**64], dtype=np.uint64) + _GOLDEN)
     return _mix(state + numbers.astype(np.uint64) * _GOLDEN)

@@ -1,4 +1,4 @@
-"""One thread that works ahead of its consumer, by a bounded number of items."""
+"""Bounded prefetching in one thread."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class CancelledError(Exception):
-    """The consumer has closed: raised inside the producer so that a long read ends early; nobody else sees it."""
+    """Ends a long read of the producer after the consumer has closed; it never leaves the producer."""
 
 
 class Prefetched(Generic[Item]):
-    """Iterator over what a producer yields in a thread of its own; a context manager that ends the thread.
+    """Iterates over the items that a producer yields in its own thread; a context manager that ends the thread.
 
-    An exception of the producer is raised in the consumer, in its place among the items.
+    An exception of the producer is raised in the consumer, at its place among the items.
 
     Attributes:
-        waited_seconds: how long the consumer has waited for items, the first included.
+        waited_seconds: total time that the consumer waited for items, including the first.
     """
 
     def __init__(self, produce: Producer[Item], depth: int = 8) -> None:
-        """Start the thread.
+        """Starts the thread.
 
         Args:
-            produce: makes the generator, inside the thread; it is given a function to call between
-                pieces of long work, which raises `CancelledError` once the consumer has closed.
-            depth: items kept ready at most.
+            produce: factory of the generator, called inside the thread. Its argument is a function to call during long
+                work, which raises `CancelledError` once the consumer has closed.
+            depth: maximum number of items kept ready.
         """
         self.waited_seconds = 0.0
         self._ready: deque[Item] = deque()
@@ -47,7 +47,7 @@ class Prefetched(Generic[Item]):
         self._closed = False
         self._ended = False
         self._error: BaseException | None = None
-        # Daemon: a consumer that dies without closing must not keep the process from ending.
+        # Daemon: a consumer that dies without closing must not keep the process alive.
         self._thread = threading.Thread(target=self._run, args=(produce,), name="prefetch", daemon=True)
         self._thread.start()
 
@@ -61,8 +61,8 @@ class Prefetched(Generic[Item]):
             self.waited_seconds += time.perf_counter() - start
             if self._ready:
                 item = self._ready.popleft()
-                # Where ranks share cores, a thread that is woken takes the core from the one that wakes it: not for
-                # every item, then, but for half of them at a time.
+                # If ranks share cores, a woken thread takes the core from its waker. The producer is therefore woken
+                # for half of the items at a time, not for each item.
                 if len(self._ready) <= self._depth // 2:
                     self._changed.notify_all()
                 return item
@@ -79,7 +79,7 @@ class Prefetched(Generic[Item]):
         self.close()
 
     def close(self) -> None:
-        """Drop what is ready and end the thread; harmless when called again."""
+        """Drops the ready items and ends the thread; idempotent."""
         with self._changed:
             self._closed = True
             self._ready.clear()
@@ -89,13 +89,13 @@ class Prefetched(Generic[Item]):
     def _run(self, produce: Producer[Item]) -> None:
         error: BaseException | None = None
         try:
-            # Closed here, not when the garbage is collected: the producer holds files open.
+            # Closed here, not by the garbage collector: the producer holds files open.
             with closing(produce(self._check_open)) as items:
                 for item in items:
                     self._put(item)
         except CancelledError:
-            pass  # the consumer closed; there is nobody to tell
-        except BaseException as raised:  # noqa: BLE001  # whatever it is, the consumer raises it
+            pass  # the consumer closed, so no error is reported
+        except BaseException as raised:  # noqa: BLE001  # the consumer raises it
             error = raised
         with self._changed:
             self._error, self._ended = error, True
@@ -106,7 +106,7 @@ class Prefetched(Generic[Item]):
             self._changed.wait_for(lambda: len(self._ready) < self._depth or self._closed)
             self._check_open()
             self._ready.append(item)
-            if len(self._ready) == 1:  # the consumer only waits where there was nothing
+            if len(self._ready) == 1:  # the consumer waits only if there was no item
                 self._changed.notify_all()
 
     def _check_open(self) -> None:

@@ -1,4 +1,4 @@
-"""Rows of one dataset as training wants them: whole blocks off the disc, picked and converted in NumPy."""
+"""Reading of rows: whole blocks from disk, then selection and conversion in NumPy."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Ints
+
 
 class ArrayReader:
-    """An open dataset.
+    """Reads rows of an open dataset.
 
-    Values come as stored, but float64 as float32, and with an attribute ``scale`` as float32 ``stored * scale``.
+    Values are delivered as stored, except float64 as float32, and with an attribute ``scale`` as float32 ``stored *
+    scale``.
 
     Attributes:
         samples: length of the first axis.
-        shape: of one sample.
-        dtype: as delivered.
-        sample_bytes: of one sample, as delivered.
-        block: samples in a chunk of the file: what is cheap to read at once.
+        shape: shape of one sample.
+        dtype: delivered dtype.
+        sample_bytes: size of one delivered sample, in bytes.
+        block: samples per chunk of the file, which are cheap to read at once.
     """
 
     def __init__(self, path: Path, name: str, dataset: h5py.Dataset) -> None:
@@ -45,21 +48,21 @@ class ArrayReader:
         self.block: int = rows_per_chunk(dataset.shape, dataset.dtype)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return the rows start <= i < stop.
+        """Returns the rows start <= i < stop.
 
         Raises:
-            InputError: the bytes are damaged; names file and dataset.
+            InputError: the bytes are damaged; the message names file and dataset.
         """
         return self._deliver(self._stored(start, stop))
 
-    def rows(self, numbers: NDArray[np.int64], between_blocks: Callable[[], None]) -> NDArray[Any]:
-        """Return rows in any order, reading each block that holds one of them once.
+    def rows(self, numbers: Ints, between_blocks: Callable[[], None]) -> NDArray[Any]:
+        """Returns rows in any order; each block with a requested row is read once.
 
-        HDF5 itself is slow at this: a list of rows costs it more than one read for each row.
+        A list of rows given to HDF5 costs more than one read per row.
 
         Args:
             numbers: (n,) sample numbers.
-            between_blocks: called before each read; may raise to end a long one.
+            between_blocks: callback before each read; it may raise to end a long read.
 
         Returns:
             (n, ...) rows, in the order of `numbers`.
@@ -87,7 +90,7 @@ class ArrayReader:
 
 @contextmanager
 def open_array(path: str | os.PathLike[str], name: str) -> Iterator[ArrayReader]:
-    """Open one dataset of a sealed file, for this process alone.
+    """Opens one dataset of a sealed file, for this process alone.
 
     Raises:
         InputError: the file or the dataset is missing, truncated or unsealed.

@@ -1,9 +1,9 @@
-"""Samples in stored order, each once over the group: for extraction, prediction and evaluation."""
+"""Samples in stored order, each once over the group, for extraction, prediction and evaluation."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcmtl.data.prefetch import Prefetched
 from hpcmtl.data.shard import shard
@@ -12,10 +12,9 @@ from hpcmtl.data.sources import Source, check_sources, open_sources, selected
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from hpcmtl.arrays import Arrays, Ints
 
-    NumberedRows = tuple[NDArray[np.int64], dict[str, NDArray[Any]]]
+    NumberedRows = tuple[Ints, Arrays]
 
 _ALL = slice(None)
 
@@ -29,22 +28,22 @@ def sequential_batches(
     *,
     piece: slice = _ALL,
 ) -> Prefetched[NumberedRows]:
-    """Read the contiguous share of one rank in all samples of some splits.
+    """Reads the contiguous share of one rank in all samples of some splits.
 
     Args:
-        sources: datasets with one row a sample.
+        sources: datasets with one row per sample.
         splits: one or more of ``train``, ``val`` and ``test``.
-        batch_size: samples of this rank at a time; the last may be fewer.
+        batch_size: samples of this rank per batch; the last batch may be smaller.
         group_rank: rank in the group.
-        group_size: ranks in the group; the shares of ranks 0, 1, ... follow each other.
-        piece: part of these samples that is shared out; all by default.
+        group_size: number of ranks in the group; the shares of ranks 0, 1, ... are consecutive.
+        piece: part of the samples to share out; all by default.
 
     Returns:
-        Iterator, to be used in a ``with`` statement, of sample numbers (n,) and the rows (n, ...) by key; it is
-        empty for a rank that got no sample.
+        Iterator, to be used in a ``with`` statement, of sample numbers (n,) and rows (n, ...) by key; it is empty for a
+            rank without samples.
 
     Raises:
-        InputError: files, datasets or splits that are bad, with their names.
+        InputError: files, datasets or splits are bad; the message names them.
     """
     check_sources(sources)
     mine = shard(selected(sources, splits)[piece], group_rank, group_size)
@@ -52,7 +51,7 @@ def sequential_batches(
 
 
 def _produce(
-    sources: Sequence[Source], mine: NDArray[np.int64], batch_size: int, check_open: Callable[[], None]
+    sources: Sequence[Source], mine: Ints, batch_size: int, check_open: Callable[[], None]
 ) -> Generator[NumberedRows, None, None]:
     with open_sources(sources) as readers:
         for start in range(0, len(mine), batch_size):

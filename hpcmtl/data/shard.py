@@ -1,16 +1,15 @@
-"""The part of a batch, or of a data set, that falls to one rank of a group."""
+"""The part of a batch or a data set that belongs to one rank of a group."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from hpcmtl.arrays import Ints
 
 
-def shard(batch_indices: NDArray[np.int64], group_rank: int, group_size: int) -> NDArray[np.int64]:
-    """Return the contiguous share of one rank; sizes differ by at most one.
+def shard(batch_indices: Ints, group_rank: int, group_size: int) -> Ints:
+    """Returns the contiguous part of one rank; sizes differ by at most one.
 
     Args:
         batch_indices: (n,) sample numbers of the whole group.
@@ -18,11 +17,10 @@ def shard(batch_indices: NDArray[np.int64], group_rank: int, group_size: int) ->
         group_size: number of ranks in the group.
 
     Returns:
-        A view of (n // group_size or one more) numbers; empty when there are fewer samples than ranks and
-        this rank is one of those that got none.
+        A view of n // group_size numbers, or one more; it may be empty if there are fewer samples than ranks.
 
     Raises:
-        ValueError: the rank is not one of the group.
+        ValueError: the rank is not in the group.
     """
     if not 0 <= group_rank < group_size:
         raise ValueError(f"rank {group_rank} is not in a group of {group_size}")

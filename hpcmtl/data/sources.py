@@ -1,4 +1,4 @@
-"""Datasets that are read side by side, from one file or several, checked against each other before any training."""
+"""Datasets that are read side by side, from one or more files, checked against each other before training."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Ints
     from hpcmtl.data.hdf5 import DatasetDescription, FileDescription
     from hpcmtl.data.in_memory_file import InMemoryFile
     from hpcmtl.data.reader import ArrayReader
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One dataset to read; its rows are delivered under `key`.
+    """Identifies one dataset to read; its rows are delivered under `key`.
 
     Attributes:
         key: name of the rows.
-        path: the file.
-        dataset: its name in the file.
-        in_memory: what the file holds, if it is in memory: then the file is not read.
+        path: path of the file.
+        dataset: name of the dataset in the file.
+        in_memory: content of the file, if it is in memory; the file is then not read.
     """
 
     key: str
@@ -42,15 +43,15 @@ class Source:
     in_memory: InMemoryFile | None = None
 
     def described(self) -> FileDescription:
-        """What is known of the file; see `describe`."""
+        """Returns the description of the file; see `describe`."""
         return describe(self.path) if self.in_memory is None else self.in_memory.description()
 
     def split(self) -> NDArray[np.uint8]:
-        """The split of each sample: 0 train, 1 val, 2 test."""
+        """Returns the split of each sample: 0 train, 1 val, 2 test."""
         return read_split(self.path) if self.in_memory is None else self.in_memory.split
 
     def opened(self) -> AbstractContextManager[ArrayReader]:
-        """A reader of its rows."""
+        """Returns a reader of the rows."""
         return (
             open_array(self.path, self.dataset)
             if self.in_memory is None
@@ -60,13 +61,13 @@ class Source:
 
 @contextmanager
 def open_sources(sources: Sequence[Source]) -> Iterator[dict[str, ArrayReader]]:
-    """Open a reader for each source, by key."""
+    """Opens a reader for each source, by key."""
     with ExitStack() as stack:
         yield {source.key: stack.enter_context(source.opened()) for source in sources}
 
 
 def check_sources(sources: Sequence[Source]) -> list[DatasetDescription]:
-    """Refuse sources that cannot be read side by side; return what is known of each.
+    """Checks that sources can be read side by side, and returns the description of each.
 
     Raises:
         InputError: bad files, unknown datasets, other numbers of samples or another split than the first source.
@@ -77,7 +78,7 @@ def check_sources(sources: Sequence[Source]) -> list[DatasetDescription]:
     for path in dict.fromkeys(Path(source.path) for source in sources):
         try:
             described[path] = firsts[path].described()
-        except InputError as error:  # files are few, and each has its say
+        except InputError as error:  # every file reports its problems
             problems += error.problems
     for source in sources:
         known = described.get(Path(source.path))
@@ -105,11 +106,11 @@ def _disagreements(files: list[tuple[Source, FileDescription]]) -> list[Problem]
     return problems
 
 
-def selected(sources: Sequence[Source], splits: Sequence[str]) -> NDArray[np.int64]:
-    """Return the ascending sample numbers in the named splits of checked sources.
+def selected(sources: Sequence[Source], splits: Sequence[str]) -> Ints:
+    """Returns the ascending sample numbers in the named splits of checked sources.
 
     Raises:
-        InputError: a split is unknown or all are empty.
+        InputError: a split is unknown, or all are empty.
     """
     path = sources[0].path
     problems = [

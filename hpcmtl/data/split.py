@@ -1,4 +1,4 @@
-"""Which samples are for training, validation and testing: decided once, by a hash, and stored in the file."""
+"""Assignment of samples to training, validation and test: computed once, by a hash, and stored in the file."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Ints
+
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 
 
 def split_by_hash(
     samples: int, fractions: Sequence[float], seed: int, stratify: NDArray[np.generic] | None = None
 ) -> NDArray[np.uint8]:
-    """Assign every sample to train (0), val (1) or test (2).
+    """Assigns every sample to train (0), val (1) or test (2).
 
     Args:
-        samples: how many samples there are.
-        fractions: the shares of train, val and test; they sum to 1.
-        seed: another seed gives another split.
-        stratify: (samples,) class of every sample. With it each class is divided in exactly these
-            proportions (largest remainder). Without it each sample is drawn alone: the counts are then only
-            near the fractions, but samples appended later never move an earlier one to another split.
+        samples: number of samples.
+        fractions: fractions of train, val and test; their sum is 1.
+        seed: seed of the hash; another seed gives another split.
+        stratify: (samples,) class of every sample. With it each class is divided in exactly these proportions (largest
+            remainder). Without it each sample is drawn independently: the counts are only close to the fractions, but
+            samples appended later never move an earlier sample to another split.
 
     Returns:
         (samples,) codes as stored in the dataset ``split``.
 
     Raises:
-        InputError: fractions that are not three shares of 1, or classes of another length.
+        InputError: the fractions are not three numbers with sum 1, or the classes have another length.
     """
     problems = _problems(samples, fractions, stratify)
     if problems:
         raise InputError(problems)
     keys = random_keys(np.arange(samples), seed)
     if stratify is None:
-        # Compared as floats in [0, 1): the last share takes what rounding leaves.
+        # Compared as floats in [0, 1): the last fraction takes the rounding error.
         return np.searchsorted(np.cumsum(fractions[:2]), keys / 2.0**64, side="right").astype(np.uint8)
     split = np.empty(samples, dtype=np.uint8)
     for label in np.unique(stratify):
@@ -63,12 +65,12 @@ def _problems(samples: int, fractions: Sequence[float], stratify: NDArray[np.gen
     return problems
 
 
-def _exact_counts(members: int, fractions: Sequence[float]) -> NDArray[np.int64]:
-    """Divide `members` by largest remainder, so that the counts sum to it."""
-    # Rounded, so that equal remainders are equal and the earlier share gets the sample, not the one that
-    # floating point happened to favour.
+def _exact_counts(members: int, fractions: Sequence[float]) -> Ints:
+    """Divides `members` by largest remainder, so that the sum of the counts is `members`."""
+    # Rounded, so that equal remainders are equal: the earlier fraction then gets the sample, independent of
+    # floating-point error.
     exact = np.round(np.asarray(fractions) * members, 9)
-    counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    counts: Ints = np.floor(exact).astype(np.int64)
     largest = np.argsort(counts - exact, kind="stable")[: members - int(counts.sum())]
     counts[largest] += 1
     return counts

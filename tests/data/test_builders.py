@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpcmtl.data.hdf5 import check_finite, describe, split_indices
+from hpcmtl.data.hdf5 import check_finite, describe, numbers_in, read_split
 from hpcmtl.data.reader import open_array
 
 CHECKOUT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_builder_is_right_deterministic_and_idempotent(tmp_path, name):
         assert np.array_equal(parity.read(0, description.samples), labels % 2)
     assert pixels.dtype == np.float32
     assert (pixels.min(), pixels.max()) == (0, 1)
-    counts = np.bincount(labels[split_indices(out, ["test"])])
+    counts = np.bincount(labels[numbers_in(read_split(out), ["test"])])
     assert counts.tolist() == [100] * 10 if name == "mnist5k" else counts.min() >= 34
     # The file is not sorted by class, so that blocks of neighbours hold all of them.
     assert len(np.unique(labels[:100])) == 10

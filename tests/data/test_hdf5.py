@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hpcmtl.data.hdf5 import check_finite, describe, split_indices, write_dataset_file
+from hpcmtl.data.hdf5 import check_finite, describe, numbers_in, read_split, write_dataset_file
 from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError
 
@@ -59,9 +59,9 @@ def test_content_decides_the_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_split_indices_join_splits(wide_file):
+def test_numbers_in_join_splits(wide_file):
     """Several splits together come in stored order."""
-    assert split_indices(wide_file, ["val", "test"]).tolist() == list(range(4, 75, 5))
+    assert numbers_in(read_split(wide_file), ["val", "test"]).tolist() == list(range(4, 75, 5))
 
 
 def test_all_broken_rules_are_told_at_once(tmp_path):
@@ -163,7 +163,7 @@ def test_nan_in_a_stored_dataset(own_file):
     message = refusal(check_finite, own_file, ["wide", "label", "weight", "wid"])
 
     assert f"{own_file}: wide: sample 70 holds NaN" in message
-    assert f"{own_file}: label: values do not fit their checksum" in message
+    assert f"{own_file}: label: values do not match their checksum" in message
     assert "did you mean 'wide'?" in message
     assert message.startswith("3 problems:")
 

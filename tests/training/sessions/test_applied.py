@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from hpcmtl.communicators.inproc import RankFailedError
-from hpcmtl.data.hdf5 import describe, read_split, split_indices
+from hpcmtl.data.hdf5 import describe, numbers_in, read_split
 from hpcmtl.data.reader import open_array
 from hpcmtl.networks.description import Leaf
 from hpcmtl.training.gluon.learner import GluonNetwork
@@ -94,7 +94,7 @@ def test_metrics_are_those_of_scikit_learn(trained, ranks, layers):
     trained.layers = layers
     found = trained.run("report", ranks)[-1].metrics
     sizes = trained.run("sizes", ranks)[-1].metrics
-    tested = split_indices(trained.prepared.files["small"], ["test"])
+    tested = numbers_in(read_split(trained.prepared.files["small"]), ["test"])
     truth = read(trained.prepared.files["small"], "digit")[tested]
     scores = direct(trained)[tested]
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -116,7 +116,7 @@ def test_metrics_are_those_of_scikit_learn(trained, ranks, layers):
 def test_another_split_can_be_evaluated(trained):
     """The metrics and the split that were asked for."""
     trained.layers = 1
-    trained_on = split_indices(trained.prepared.files["small"], ["train"])
+    trained_on = numbers_in(read_split(trained.prepared.files["small"]), ["train"])
     truth = read(trained.prepared.files["small"], "digit")[trained_on]
 
     assert trained.run("trained_on", 2)[0].metrics == {

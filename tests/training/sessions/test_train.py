@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hpcmtl.communicators.inproc import RankFailedError
-from hpcmtl.data.hdf5 import split_indices
+from hpcmtl.data.hdf5 import numbers_in, read_split
 from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.exchange.store import read_sealed
@@ -239,7 +239,7 @@ def test_batch_normalisation(bench, task, ranks):
         open_array(done.artifact("labels"), "main") as scores,
         open_array(done.prepared.files["small"], "digit") as truth,
     ):
-        tested = split_indices(done.prepared.files["small"], ["test"])
+        tested = numbers_in(read_split(done.prepared.files["small"]), ["test"])
         expected = compute("accuracy", scores.read(0, 61)[tested], truth.read(0, 61)[tested])
     statistics = {name: array for name, array in done.parameters("digit").items() if "running" in name}
 
