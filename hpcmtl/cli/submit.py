@@ -113,10 +113,10 @@ def _test(made: Draft) -> None:
     """Slurm's word on the script."""
     from hpcmtl.launch.slurm import client as slurm
 
-    answer = slurm.test_only(made.script())
-    if not answer.ok:
-        raise EnvironmentUnfitError(f"sbatch --test-only: {answer.said}")
-    typer.echo(answer.said, err=True)
+    reply = slurm.test_only(made.script())
+    if not reply.ok:
+        raise EnvironmentUnfitError(f"sbatch --test-only: {reply.message}")
+    typer.echo(reply.message, err=True)
 
 
 def _dry_run(made: Draft, *, as_json: bool) -> None:
@@ -127,7 +127,7 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
     from hpcmtl.layerplan.report.render import print_plan
 
     script = made.script()
-    word = slurm.test_only(script) if slurm.installed() else None
+    reply = slurm.test_only(script) if slurm.installed() else None
     if as_json:
         told = {
             "script": script,
@@ -135,7 +135,7 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
             "points": {name: point.change for name, point in zip(made.point_names(), made.points, strict=True)},
             "warnings": list(made.warnings),
             "settings": made.settings.to_dict(),
-            "test_only": None if word is None else {"accepted": word.ok, "message": word.said},
+            "test_only": None if reply is None else {"accepted": reply.ok, "message": reply.message},
         }
         typer.echo(json.dumps(told, indent=2))
         return
@@ -145,8 +145,8 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
     if len(made.points) > 1:
         typer.echo(f"hpcmtl: {len(made.points)} points; the plan is that of the first", err=True)
     _warn(made)
-    if word is not None:
-        typer.echo(f"hpcmtl: sbatch --test-only: {word.said or 'accepted'}", err=True)
+    if reply is not None:
+        typer.echo(f"hpcmtl: sbatch --test-only: {reply.message or 'accepted'}", err=True)
 
 
 def _tell(made: Draft, record: dict[str, Any], *, parsable: bool, as_json: bool) -> None:

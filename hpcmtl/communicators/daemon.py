@@ -1,4 +1,4 @@
-"""The launcher's daemon of this node, whose children the ranks are, by themselves or within a shell or a container."""
+"""The launcher's daemon of this node: the parent of the ranks, directly or through a shell or a container."""
 
 from __future__ import annotations
 
@@ -7,32 +7,27 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from functools import cache
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 _log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LOOKS = 1.0
-_SECONDS_TO_NOTE = 0.5  # for the daemon to hear of MPI_Abort first: its exit code is then the run's, if it can be
+SECONDS_BETWEEN_CHECKS = 1.0
+_SECONDS_TO_NOTE = 0.5  # lets the daemon receive MPI_Abort first, so that its exit code becomes that of the run
 _DAEMONS = {"prterun", "prted", "mpirun", "mpiexec", "slurmstepd", "hydra_pmi_proxy"}
 
 
-class _Process(NamedTuple):
-    """What /proc says of a process."""
-
-    name: str
-    state: str
-    parent: int
-
-
 @cache
-def end_with_daemon(interval: float = SECONDS_BETWEEN_LOOKS) -> None:
-    """Have this process end soon after the daemon that started it has died, by a thread; returns at once.
+def end_with_daemon(interval: float = SECONDS_BETWEEN_CHECKS) -> None:
+    """Starts a thread that ends this process soon after the daemon that started it has died; returns at once.
 
-    Where ranks outlive others they outlive their daemon as well (Open MPI 5.0.11), and keep the node from whoever comes
-    next. Only for processes that a launcher has started: others may outlive their parent, a shell. Once for all runs
-    of a process.
+    Ranks that survive the loss of others also survive their daemon (Open MPI 5.0.11), and would occupy the node. Only
+    for processes started by a launcher: others may outlive their parent, a shell. One thread serves all runs of a
+    process.
     """
     places = (_daemon(), os.getppid(), interval)
     threading.Thread(target=_watch, args=places, name="daemon-watch", daemon=True).start()
@@ -46,12 +41,12 @@ def _watch(daemon: int, parent: int, interval: float) -> None:
 
 
 def end_daemon_soon() -> None:
-    """Have the daemon sent SIGTERM in a moment, even if this process is not there any more; it ends the whole run.
+    """Sends SIGTERM to the daemon after a moment, even if this process has ended; this ends the whole run.
 
-    Where ranks may outlive others MPI_Abort ends its own rank and nobody else (Open MPI 5.0.11): on up to 3 ranks
-    mpirun leaves and the others stay, on more it waits for them.
+    If ranks may survive the loss of others, MPI_Abort ends only its own rank (Open MPI 5.0.11): with up to 3 ranks
+    mpirun exits and the others stay, with more it waits for them.
     """
-    subprocess.Popen(  # noqa: S603 - our own words
+    subprocess.Popen(  # noqa: S603 - our own arguments
         ["/bin/sh", "-c", f"sleep {_SECONDS_TO_NOTE}; kill -TERM {_daemon()}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -61,37 +56,46 @@ def end_daemon_soon() -> None:
 
 
 def stopped_siblings() -> list[int]:
-    """Processes of the same parent that are stopped, as by SIGSTOP; none where there is no /proc.
+    """Returns the processes of the same parent that are stopped, as by SIGSTOP.
 
-    None either where the parent is the first of all processes, whose children may be anybody's.
+    The list is empty if the parent is process 1, whose children may belong to anything.
     """
+    import psutil
+
     parent = os.getppid()
-    numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")] if parent > 1 else []
-    found = {number: _process(number) for number in numbers}
-    return [number for number, each in found.items() if each and each.parent == parent and each.state in {"T", "t"}]
+    try:
+        siblings = psutil.Process(parent).children() if parent > 1 else []
+    except psutil.Error:
+        return []
+    return [sibling.pid for sibling in siblings if _status(sibling) in {"stopped", "tracing-stop"}]
 
 
 def _daemon() -> int:
-    """The nearest ancestor that is a launcher's daemon, or the parent, where none can be seen."""
-    number = os.getppid()
-    while number > 1 and (process := _process(number)) is not None:
-        if process.name in _DAEMONS:
-            return number
-        number = process.parent
+    """Returns the nearest ancestor that is a launcher's daemon, or the parent if there is none."""
+    import psutil
+
+    with suppress(psutil.Error):
+        for ancestor in psutil.Process().parents():
+            if ancestor.name() in _DAEMONS:
+                return int(ancestor.pid)
     return os.getppid()
 
 
 def _is_there(number: int) -> bool:
-    process = _process(number)
-    return process is not None and process.name in _DAEMONS and process.state != "Z"
+    import psutil
 
-
-def _process(number: int) -> _Process | None:
-    """What is known of a process; None if it has ended."""
     try:
-        text = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    before, _, after = text.rpartition(")")  # the name is in parentheses and may hold anything
-    state, parent = after.split()[:2]
-    return _Process(before.partition("(")[2], state, int(parent))
+        process = psutil.Process(number)
+        return process.name() in _DAEMONS and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _status(process: psutil.Process) -> str:
+    """Returns the status of a process; empty if it has ended."""
+    import psutil
+
+    try:
+        return str(process.status())
+    except psutil.Error:
+        return ""

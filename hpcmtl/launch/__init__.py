@@ -1,1 +1,1 @@
-"""How a job gets onto ranks: the environment it finds, the commands that start it, and the check that it can."""
+"""Start of a job on ranks: environment, launch commands, batch scripts and their checks."""

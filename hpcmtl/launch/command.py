@@ -1,4 +1,4 @@
-"""From a job's resources to the command that starts its ranks; the launchers' flags are in ``launchers/*.sh``."""
+"""Commands that start the ranks; the launchers' flags are in ``launchers/*.sh``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def mpirun_command(ranks: int, program: Sequence[str]) -> list[str]:
-    """Return the command that starts `program` on `ranks` ranks of this host, or of the Slurm allocation it is in.
+    """Returns the command that starts `program` on `ranks` ranks of this host, or of the current Slurm allocation.
 
     Args:
         ranks: number of ranks, at least 1.
-        program: words of the program; one given by path gets the ``mpirun`` beside it, that of its own environment.
+        program: program and arguments; for a program given by path, ``mpirun`` is taken from the same directory.
 
     Raises:
         EnvironmentUnfitError: the launchers are not installed.
@@ -27,7 +27,7 @@ def mpirun_command(ranks: int, program: Sequence[str]) -> list[str]:
 
 
 def launcher(name: str) -> Path:
-    """The script of a launcher, such as ``mpirun``.
+    """Returns the script of a launcher, such as ``mpirun``.
 
     Raises:
         EnvironmentUnfitError: the launchers are not installed.
@@ -36,7 +36,7 @@ def launcher(name: str) -> Path:
 
 
 def shipped(folder: str, name: str) -> Path:
-    """Find a file in the checkout that hpcmtl runs from, or where setup.py has installed it.
+    """Returns a file of the checkout that hpcmtl runs from, or its installed copy.
 
     Raises:
         EnvironmentUnfitError: it is not installed.
@@ -49,8 +49,8 @@ def shipped(folder: str, name: str) -> Path:
     for place in folders:
         if (place / name).is_file():
             return place / name
-    looked = ", ".join(str(place) for place in folders)
+    searched = ", ".join(str(place) for place in folders)
     raise EnvironmentUnfitError(
-        f"{folder}/{name} not found in {looked}: install hpcmtl with pip from its checkout, "
+        f"{folder}/{name} not found in {searched}: install hpcmtl with pip from its checkout, "
         "or start the ranks yourself: mpirun -np RANKS hpcmtl run JOB.yaml"
     )

@@ -1,6 +1,6 @@
 """What a process finds around it: its place among the ranks, and the facts that a run's results keep.
 
-The only reader of the launchers' environment variables, with `hostlist.py`, which reads where ranks lie.
+The only reader of the launchers' environment variables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All settings that are taken from the environment, checked before a rank is started."""
+"""Check of all environment variables of hpcmtl before a rank is started."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def check_settings(ranks: int, environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse what the variables HPCMTL_* say if a run on so many ranks would do so later.
+    """Checks the variables HPCMTL_* that a run on `ranks` ranks would refuse later.
 
     Raises:
-        EnvironmentUnfitError: a value makes no sense; the message names the variable.
+        EnvironmentUnfitError: a value is invalid; the message names the variable.
     """
     requested(environ)
     heartbeat_seconds(1.0, environ)

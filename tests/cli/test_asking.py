@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 import yaml
 from events import event
-from fakeslurm import FakeSlurm
+from fake_slurm import FakeSlurm
 from plans import SMALL_PLAN
 
 from hpcmtl.cli import logs as logs_verb
@@ -79,7 +79,7 @@ def hpcmtl(capsys, monkeypatch):
 
 def test_a_job_in_the_queue(run, slurm, hpcmtl):
     """A run directory with a submission and no ledger waits, for the reason that Slurm gives; the newest is meant."""
-    slurm.says("squeue", "16|16|PENDING|N/A||Resources\n")
+    slurm.replies("squeue", "16|16|PENDING|N/A||Resources\n")
     code, out, _ = hpcmtl("status")
     _, data, _ = hpcmtl("status", "--json")
     found = json.loads(data)
@@ -95,7 +95,7 @@ def test_a_job_in_the_queue(run, slurm, hpcmtl):
 
 def test_a_run_that_goes_on_is_not_asked_for(run, slurm, hpcmtl):
     """While it is heard of, its directory is enough."""
-    slurm.says("squeue", "16|16|RUNNING|||None\n")
+    slurm.replies("squeue", "16|16|RUNNING|||None\n")
     begin(run)
     _, out, _ = hpcmtl("status")
 
@@ -105,8 +105,8 @@ def test_a_run_that_goes_on_is_not_asked_for(run, slurm, hpcmtl):
 
 def test_a_run_that_died(run, slurm, hpcmtl):
     """Silence and Slurm's end make a death with a hint, and `wait` says 1."""
-    slurm.says("squeue", err="slurm_load_jobs error: Invalid job id specified\n", code=1)
-    slurm.says("scontrol", "JobId=16 JobName=x JobState=OUT_OF_MEMORY Reason=OutOfMemory Dependency=(null) \n")
+    slurm.replies("squeue", err="slurm_load_jobs error: Invalid job id specified\n", code=1)
+    slurm.replies("scontrol", "JobId=16 JobName=x JobState=OUT_OF_MEMORY Reason=OutOfMemory Dependency=(null) \n")
     begin(run, seconds_ago=100.0)
     _, out, _ = hpcmtl("status")
     code, waited, _ = hpcmtl("wait")
@@ -133,7 +133,7 @@ def test_an_old_record_is_no_word_on_a_new_attempt(run, slurm, hpcmtl):
 
 def test_waiting_over_a_requeue(run, slurm, hpcmtl):
     """A stopped attempt whose job is in the queue again is not the end; the end of the next is, with its exit code."""
-    slurm.says("squeue", "16|16|PENDING|N/A||BeginTime\n")
+    slurm.replies("squeue", "16|16|PENDING|N/A||BeginTime\n")
     begin(run)
     end(run, "stopped")
 
@@ -181,7 +181,7 @@ def test_logs(run, hpcmtl):
 
 def test_logs_that_are_followed(run, slurm, hpcmtl):
     """They go on over a requeue, into the output of the successor, and end with the run, its last words included."""
-    slurm.says("squeue", "16|16|PENDING|N/A||BeginTime\n")
+    slurm.replies("squeue", "16|16|PENDING|N/A||BeginTime\n")
     begin(run)
     end(run, "stopped")
     (run.logs / "16.out").write_text("first\n")
@@ -201,8 +201,8 @@ def test_logs_that_are_followed(run, slurm, hpcmtl):
 
 def test_cancelling_in_the_queue(run, slurm, hpcmtl):
     """A job that waits is taken out of the queue, and only if it still waits."""
-    slurm.says("squeue", "16|16|PENDING|N/A||Resources\n")
-    slurm.says("scancel")
+    slurm.replies("squeue", "16|16|PENDING|N/A||Resources\n")
+    slurm.replies("scancel")
     code, out, _ = hpcmtl("cancel", run.path, "--json")
     done = json.loads(out)
 
@@ -213,7 +213,7 @@ def test_cancelling_in_the_queue(run, slurm, hpcmtl):
 
 def test_cancelling_while_it_runs(run, slurm, hpcmtl):
     """A running job is asked through its directory; `--now` lets Slurm end it; one task alone is as before."""
-    slurm.says("scancel")
+    slurm.replies("scancel")
     begin(run)
     asked = []
 
@@ -239,8 +239,8 @@ def test_cancelling_while_it_runs(run, slurm, hpcmtl):
 
 def test_what_cannot_be_cancelled(run, slurm, hpcmtl):
     """An ended run, a run without a batch job, a Slurm that refuses and one that is silent have their exit codes."""
-    slurm.says("squeue", "16|16|PENDING|N/A||Resources\n")
-    slurm.says("scancel", err="scancel: error: Access denied\n", code=1)
+    slurm.replies("squeue", "16|16|PENDING|N/A||Resources\n")
+    slurm.replies("scancel", err="scancel: error: Access denied\n", code=1)
     denied = hpcmtl("cancel", run.path)
     begin(run, seconds_ago=1.0)
     silent = hpcmtl("cancel", run.path, "--timeout", "0.2")

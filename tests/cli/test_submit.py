@@ -29,7 +29,7 @@ class Done(NamedTuple):
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """Slurm's commands, played, on a machine without profiles."""
-    made = FakeSlurm(tmp_path / "bin")
+    made = FakeSlurm.accepting(tmp_path / "bin")
     monkeypatch.setenv("PATH", made.path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return made
@@ -56,7 +56,7 @@ def files(folder):
 
 def test_a_dry_run_shows_everything_and_writes_nothing(submit, fake, tmp_path, monkeypatch):
     """The exact script is on stdout, plan, warning and Slurm's word beside it; without Slurm all but the last."""
-    fake.answer("sbatch", "cat >/dev/null; echo 'sbatch: Job 7 to start at noon' >&2")
+    fake.runs("sbatch", "cat >/dev/null; echo 'sbatch: Job 7 to start at noon' >&2")
     done = submit("--dry-run", "--time", "1s", "--nodes", "2", "--ntasks-per-node", "2")
     told = json.loads(submit("--dry-run", "--json", "--time", "1h").out)
     (fake.folder / "sbatch").unlink()
@@ -93,7 +93,7 @@ def test_a_run_is_submitted(submit, fake, tmp_path, monkeypatch):
     assert done == (0, "100\n", "")
     assert files(tmp_path) == {f"runs/{run.name}/{name}" for name in ("job.yaml", "plan.json", "job.sbatch", RECORD)}
     assert (run / "logs").is_dir()
-    assert fake.calls() == [f"sbatch --parsable {run}/job.sbatch"]
+    assert fake.all_calls() == [f"sbatch --parsable {run}/job.sbatch"]
     assert f"\nrun={run}\n" in (run / "job.sbatch").read_text()
     assert (record["job"], record["time_limit"], record["requeues"]) == ("100", 3600, 5)
     assert (job["seed"], job["tasks"]["digit"]["epochs"]) == (7, 10)
@@ -118,7 +118,7 @@ def test_a_run_is_submitted(submit, fake, tmp_path, monkeypatch):
 )
 def test_what_is_refused_leaves_nothing(submit, fake, tmp_path, answer, words, code, said):
     """A refusal by Slurm, by the job or by the arguments has its reason, and no directory is left."""
-    fake.answer("sbatch", answer)
+    fake.runs("sbatch", answer)
     done = submit(*words)
 
     assert done.code == code
@@ -129,7 +129,7 @@ def test_what_is_refused_leaves_nothing(submit, fake, tmp_path, answer, words, c
 
 def test_a_sweep_is_cut_into_arrays(submit, fake, tmp_path):
     """Each combination has a run directory; the cluster's limit makes several arrays of one script."""
-    fake.answer("scontrol", "echo 'MaxArraySize = 2'")
+    fake.runs("scontrol", "echo 'MaxArraySize = 2'")
     done = submit("--array", "--set", "tasks.digit.epochs=1,2,3", "--throttle", "1")
     (sweep,) = (tmp_path / "runs").iterdir()
     points = json.loads((sweep / RECORD).read_text())["points"]
@@ -137,7 +137,7 @@ def test_a_sweep_is_cut_into_arrays(submit, fake, tmp_path):
 
     assert done.code == 0, done.err
     assert f"job 100, 101: {sweep}" in done.out
-    assert [call for call in fake.calls() if call.startswith("sbatch")] == [
+    assert [call for call in fake.all_calls() if call.startswith("sbatch")] == [
         f"sbatch --parsable --array=0-1%1 {script} 0",
         f"sbatch --parsable --array=0-0%1 --dependency=afterany:100 {script} 2",
     ]
@@ -180,8 +180,8 @@ wait
 @pytest.fixture
 def batch(submit, fake, tmp_path):
     """A submitted run whose ranks are played, and a function that starts its script as Slurm would."""
-    fake.answer("mpirun", MPIRUN)
-    python = fake.answer("python", "exit 9")  # mpirun is taken from beside it
+    fake.runs("mpirun", MPIRUN)
+    python = fake.runs("python", "exit 9")  # mpirun is taken from beside it
     site = tmp_path / "site.yaml"
     site.write_text(f"python: {python}\nsetup: cd /\n")
     assert submit("--time", "1h", "--site", str(site)).code == 0
@@ -219,10 +219,10 @@ def test_the_script_passes_the_signal_on(batch, fake, count):
     assert process.returncode == 75
     assert (fake.folder / "got").read_text() == "usr1\n"
     assert "stopped with checkpoints; requeued by hpcmtl (1 of 5): resumes at the start" in err
-    assert fake.calls()[-1] == "scontrol requeue 16"
+    assert fake.all_calls()[-1] == "scontrol requeue 16"
     seen = fake.environment("mpirun")
     assert (seen["HPCMTL_ATTEMPT_ID"], seen["SLURM_EXPORT_ENV"]) == (f"16.{count}", "ALL")
-    call = next(call for call in fake.calls() if call.startswith("mpirun -np"))
+    call = next(call for call in fake.all_calls() if call.startswith("mpirun -np"))
     assert "--bind-to none" in call
     assert call.endswith(f"{shlex.quote(str(fake.folder / 'python'))} -m mpi4py -m hpcmtl resume {run} --ranks 4")
 
@@ -248,4 +248,4 @@ def test_what_slurm_ends_is_left_to_slurm(batch, fake):
     assert process.returncode == 75
     assert (fake.folder / "got").read_text() == "usr1\n"
     assert "Slurm has ended the job" in err
-    assert not any("requeue" in call for call in fake.calls() if call.startswith("scontrol"))
+    assert not any("requeue" in call for call in fake.all_calls() if call.startswith("scontrol"))

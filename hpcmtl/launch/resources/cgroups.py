@@ -1,4 +1,4 @@
-"""What the control groups of Linux leave to this process: batch systems and containers set limits by them."""
+"""CPU and memory limits of this process by Linux control groups, as set by batch systems and containers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PROC, _ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-# Version 1 has no word for "no limit": it shows the largest number of pages instead.
+# Version 1 shows the largest number of pages for "no limit".
 _NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The tightest limits of a process's groups and of those above them.
+    """Holds the tightest limits of the process's control groups and their ancestors.
 
     Attributes:
-        cpus: cores' worth of time; None without a limit.
+        cpus: CPU quota in cores; None without a limit.
         memory: bytes; None without a limit.
     """
 
@@ -29,11 +29,11 @@ class Limits:
 
 
 def cgroup_limits(proc: Path = _PROC, root: Path = _ROOT) -> Limits:
-    """Read the limits, of version 1 and 2 alike; what cannot be read is no limit.
+    """Reads the limits of cgroup version 1 or 2; unreadable files mean no limit.
 
     Args:
-        proc: the file that names the groups of the process.
-        root: where the control groups are mounted.
+        proc: file with the groups of the process.
+        root: mount point of the control groups.
     """
     cpus, memory = [], []
     for folder in _folders(proc, root):
@@ -47,7 +47,7 @@ def cgroup_limits(proc: Path = _PROC, root: Path = _ROOT) -> Limits:
 
 
 def _folders(proc: Path, root: Path) -> Iterator[Path]:
-    """The groups of the process in every hierarchy that limits something, each with all above it."""
+    """Yields the groups of the process in every relevant hierarchy, each with all its ancestors."""
     for line in _lines(proc):
         _, controllers, path = line.split(":", 2)
         names = controllers.split(",")
@@ -59,7 +59,8 @@ def _folders(proc: Path, root: Path) -> Iterator[Path]:
             continue
         parts = [part for part in path.split("/") if part not in {"", ".."}]
         for mount in mounts:
-            # A container sees its own group as the root, while the path may be the one outside: only the root is there.
+            # A container may see its own group as the root while the path is that of the host: only the root exists
+            # then.
             for depth in range(len(parts), -1, -1):
                 yield mount.joinpath(*parts[:depth])
 
@@ -80,6 +81,6 @@ def _number(words: list[str]) -> float | None:
 
 
 def _quota(words: list[str]) -> float | None:
-    """Cores' worth of time in words like ``150000 100000``; None for ``max 100000`` and ``-1 100000``."""
+    """Returns the quota in cores of words like ``150000 100000``; None for ``max 100000`` and ``-1 100000``."""
     quota, period = _number(words), _number(words[1:])
     return quota / period if quota and period else None

@@ -1,4 +1,4 @@
-"""What one rank finds on its node: cores, limits, memory, load, GPUs, room for files."""
+"""Resources that one rank finds on its node: cores, limits, memory, load, GPUs, disk space."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from hpcmtl.launch.resources.cgroups import Limits, cgroup_limits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SECONDS_FOR_SMI = 5.0  # a driver in trouble may never answer
+SMI_SECONDS = 5.0  # time limit; a broken driver may never reply
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass(frozen=True)
 class RankFacts:
-    """What one rank can use, which it may share with the other ranks of its node.
+    """Holds the resources of one rank, which the ranks of a node may share.
 
     Attributes:
-        host: name of its node.
-        cores: numbers of the cores that it may run on.
-        limits: of its control groups.
+        host: name of the node.
+        cores: numbers of the cores that the rank may run on.
+        limits: limits of its control groups.
         memory_total: bytes of the node.
-        memory_available: bytes of the node that nobody uses.
-        load: processes of the node that ran or wanted to, mean over the last minute.
-        gpus: number that it sees.
+        memory_available: unused bytes of the node.
+        load: load average of the node over the last minute.
+        gpus: number of visible GPUs.
         scratch: directory for temporary files.
-        scratch_free: bytes free there.
-        runs_free: bytes free where the run directory is made.
+        scratch_free: free bytes there.
+        runs_free: free bytes where the run directory is created.
     """
 
     host: str
@@ -56,12 +56,12 @@ class RankFacts:
 
 
 def rank_facts(runs: Path) -> RankFacts:
-    """Look around.
+    """Collects the resources of this rank.
 
     Args:
-        runs: where run directories are made; need not exist yet.
+        runs: parent of the run directories; need not exist yet.
     """
-    import psutil  # only where ranks run: a login node plans without it
+    import psutil  # imported on ranks only: a login node may lack it
 
     memory, scratch = psutil.virtual_memory(), tempfile.gettempdir()
     return RankFacts(
@@ -79,14 +79,14 @@ def rank_facts(runs: Path) -> RankFacts:
 
 
 def memory_now() -> tuple[int, int]:
-    """Bytes that this process holds, and bytes of the node that nobody uses."""
+    """Returns the resident bytes of this process and the unused bytes of its node."""
     import psutil
 
     return psutil.Process().memory_info().rss, psutil.virtual_memory().available
 
 
 def born_at(pid: int) -> float | None:
-    """When a process of this node began, in seconds since 1970; None if there is none with this number."""
+    """Returns the start time of a process of this node in seconds since 1970, or None if there is no such process."""
     import psutil
 
     try:
@@ -96,41 +96,47 @@ def born_at(pid: int) -> float | None:
 
 
 def waits_for_disk(pid: int) -> bool:
-    """Whether a thread of a process of this node is in a call that nothing interrupts: as if a disk did not answer."""
+    """Returns True if a thread of a process of this node is in uninterruptible sleep, as if a disk did not respond."""
+    import psutil
+
+    try:
+        threads = psutil.Process(pid).threads()
+    except psutil.Error:
+        return False
     states = []
-    for file in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with suppress(OSError):  # it has ended meanwhile
-            states.append(file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0])
-    return "D" in states
+    for thread in threads:
+        with suppress(psutil.Error):  # it has ended meanwhile
+            states.append(psutil.Process(thread.id).status())
+    return psutil.STATUS_DISK_SLEEP in states
 
 
 def visible_gpus(environ: Mapping[str, str] = os.environ, driver: Path = _DRIVER) -> int:
-    """Number of GPUs that this process may use, by the driver's own lists: no framework is imported for it."""
-    there = len(list(driver.iterdir())) if driver.is_dir() else _asked_smi()
+    """Returns the number of GPUs that this process may use, by the driver's own lists, without a framework."""
+    there = len(list(driver.iterdir())) if driver.is_dir() else _count_by_smi()
     wanted = environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return there
     chosen = 0
-    for name in wanted.split(","):  # CUDA stops at the first that is none
+    for name in wanted.split(","):  # CUDA ignores all after the first invalid one
         if not name.strip() or name.strip().startswith("-"):
             break
         chosen += 1
     return min(chosen, there)
 
 
-def _asked_smi() -> int:
+def _count_by_smi() -> int:
     program = shutil.which("nvidia-smi")
     if program is None:
         return 0
     try:
-        answer = subprocess.run(  # noqa: S603 - a fixed word to a program of the system
-            [program, "-L"], capture_output=True, text=True, check=False, timeout=SECONDS_FOR_SMI
+        listed = subprocess.run(  # noqa: S603 - a system program with a fixed argument
+            [program, "-L"], capture_output=True, text=True, check=False, timeout=SMI_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest directory above it that exists."""
+    """Returns the path, or its nearest existing ancestor."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

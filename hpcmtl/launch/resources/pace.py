@@ -1,4 +1,4 @@
-"""How fast a rank computes: a fixed piece of work, like the training of small networks, and products of matrices."""
+"""Speed of a rank: a fixed workload similar to the training of small networks, and matrix products."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 WINDOWS = 3
 WINDOW_SECONDS = 0.04
-SIDE, PRODUCTS = 256, 20  # of square matrices, which the caches hold: 0.4 ms each at 80e9 operations a second
+SIDE, PRODUCTS = 256, 20  # square matrices that fit into the caches; 0.4 ms each at 80e9 operations per second
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Rounds of the fixed work in each of some windows.
+    """Holds the measured speed of a rank.
 
     Attributes:
-        wall: rounds a second; falls when others use the core as well.
-        core: rounds a second of the time that the core gave to this thread.
-        flops: single-precision operations a second of a matrix product, with the threads that BLAS may use.
+        wall: rounds per second of wall time in each window; lower if other processes use the core.
+        core: rounds per second of CPU time of this thread in each window.
+        flops: single-precision operations per second of a matrix product, with the threads that BLAS may use.
     """
 
     wall: tuple[float, ...]
@@ -28,10 +28,10 @@ class Pace:
 
 
 def measure() -> Pace:
-    """Work for `WINDOWS` times `WINDOW_SECONDS`.
+    """Runs the workload for `WINDOWS` times `WINDOW_SECONDS` and returns its speed.
 
-    A round is the forward pass of a small dense layer and its update, and a pass over an array that no cache of one
-    core holds. The matrices are small enough for BLAS to use one thread.
+    A round is the forward pass and update of a small dense layer, and a pass over an array larger than the caches of
+    one core. The matrices are small enough for BLAS to use one thread.
     """
     rows, weights = np.full((32, 64), 0.5, np.float32), np.full((64, 64), 0.01, np.float32)
     large = np.ones(1 << 17, np.float32)
@@ -50,7 +50,7 @@ def measure() -> Pace:
 
 
 def _flops() -> float:
-    """By the fastest of some products: whoever shares the core is let alone at least once in ten milliseconds."""
+    """Returns the speed of the fastest of some products: a shared core is free at least once in ten milliseconds."""
     matrix = np.full((SIDE, SIDE), 0.5, np.float32)
     least = np.inf
     for _ in range(PRODUCTS):

@@ -1,4 +1,4 @@
-"""What is known of all ranks together: their nodes, their speeds against each other, and what sharing a node costs."""
+"""Facts about all ranks together: their nodes, relative speeds, and the cost of sharing a node."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from hpcmtl.launch.resources.pace import Pace
 
 GIVEN_SPEEDS = "HPCMTL_RANK_SPEED"
-LEAST_OF_CORES = 0.6  # of what cores alone would give, ranks that share a node's memory or hyper-threads get so much
+LEAST_OF_CORES = 0.6  # least fraction of cores over ranks, for ranks that share memory bandwidth or hyper-threads
 _GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class WorldFacts:
-    """What the probe found.
+    """Holds the results of the probe.
 
     Attributes:
         ranks: facts of each rank, in order.
-        rank_speed: of each rank against the others, 1 for an ordinary one.
-        efficiency: what the ranks of a node get done together, against what each does alone: 1 if each has a core
-            of its own, about 0.5 if two share one.
-        flops: operations a second of an ordinary rank in a matrix product.
-        given: whether the user gave the speeds.
+        rank_speed: speed of each rank relative to an ordinary one.
+        efficiency: work of all ranks of a node at once relative to each alone: 1 if each has its own core, about 0.5 if
+            two share one.
+        flops: operations per second of an ordinary rank in a matrix product.
+        given: True if the user gave the speeds.
     """
 
     ranks: tuple[RankFacts, ...]
@@ -50,7 +50,7 @@ class WorldFacts:
 
     @property
     def node(self) -> tuple[int, ...]:
-        """Number of each rank's node, in the order of first appearance."""
+        """Node number of each rank, in the order of first appearance."""
         numbers = {host: number for number, host in enumerate(dict.fromkeys(self.hosts))}
         return tuple(numbers[host] for host in self.hosts)
 
@@ -61,12 +61,12 @@ class WorldFacts:
 
     @property
     def cores_per_node(self) -> int:
-        """Cores of the node that has fewest for its ranks, by affinity and control groups; 1 at least."""
+        """Number of cores of the node with the fewest, by affinity and control groups; at least 1."""
         return min(cores_of(self.ranks, block) for block in blocks_of(self.hosts).values())
 
     @property
     def rank_memory(self) -> tuple[int, ...]:
-        """Bytes for each rank, if those of a node share alike."""
+        """Bytes per rank if the ranks of a node share its memory equally."""
         sharing = {host: len(block) for host, block in blocks_of(self.hosts).items()}
         return tuple(rank.memory // sharing[rank.host] for rank in self.ranks)
 
@@ -77,13 +77,13 @@ class WorldFacts:
 
     @property
     def machine(self) -> Machine:
-        """What the planner is told."""
+        """Machine for the planner."""
         speeds = tuple(round(speed, 3) for speed in self.rank_speed)
         efficiency, flops = round(self.efficiency, 3), float(f"{self.flops:.3g}")
         return Machine(self.ranks_per_node, self.cores_per_node, speeds, self.rank_memory, efficiency, flops)
 
     def summary(self) -> str:
-        """One line for people."""
+        """Returns one line for the user."""
         slow = [
             f"rank {rank} {speed:.2f}" for rank, speed in enumerate(self.rank_speed) if speed * (1 + EVEN_SPEEDS) < 1
         ]
@@ -94,13 +94,13 @@ class WorldFacts:
         return text + (f"; speeds {'given' if self.given else 'measured'}: {', '.join(slow)}" if slow else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `environment.json`."""
+        """Returns plain values for `environment.json`."""
         ranks = [
             {
                 "rank": rank,
                 "node": node,
                 **vars(facts),
-                "cores": numbers_in_words(facts.cores),
+                "cores": format_ranges(facts.cores),
                 "speed": round(speed, 3),
                 "memory": memory,
             }
@@ -112,8 +112,8 @@ class WorldFacts:
         return {**of_all, "speeds_given": self.given, "ranks": ranks}
 
 
-def numbers_in_words(numbers: Sequence[int]) -> str:
-    """Rising numbers, neighbours taken together: ``0-3,8``."""
+def format_ranges(numbers: Sequence[int]) -> str:
+    """Formats ascending numbers with ranges: ``0-3,8``."""
     blocks: list[list[int]] = []
     for number in numbers:
         if blocks and blocks[-1][-1] == number - 1:
@@ -124,7 +124,7 @@ def numbers_in_words(numbers: Sequence[int]) -> str:
 
 
 def blocks_of(hosts: Sequence[str]) -> dict[str, list[int]]:
-    """The ranks of each host, hosts in order of their first rank."""
+    """Returns the ranks of each host, hosts in the order of their first rank."""
     blocks: dict[str, list[int]] = {}
     for rank, host in enumerate(hosts):
         blocks.setdefault(host, []).append(rank)
@@ -132,18 +132,18 @@ def blocks_of(hosts: Sequence[str]) -> dict[str, list[int]]:
 
 
 def cores_of(ranks: Sequence[RankFacts], block: Sequence[int]) -> int:
-    """Cores that some ranks of one node have between them."""
+    """Returns the number of cores that some ranks of one node share."""
     cores = len({core for rank in block for core in ranks[rank].cores})
     quota = min((ranks[rank].limits.cpus or cores for rank in block), default=cores)
     return max(int(min(cores, quota)), 1)
 
 
 def speeds_of(ranks: Sequence[RankFacts], busy: Sequence[Pace]) -> tuple[float, ...]:
-    """Speed of each rank against the median of all.
+    """Returns the speed of each rank relative to the median of all.
 
-    Noise only slows: the best of the windows counts. Where ranks share cores, who gets how much of a tenth of a second
-    is luck; there the speed of the core counts. Of an even number the faster of the two in the middle is the median,
-    so that of two ranks the slow one is slow and not the other one fast.
+    The best window counts, because noise only slows. If ranks share cores, the wall time of a short window depends on
+    the scheduler, so CPU time is used. For an even number of ranks the faster one in the middle is the median: of two
+    ranks the slow one is slow, and not the other one fast.
     """
     best = [0.0] * len(ranks)
     for block in blocks_of([rank.host for rank in ranks]).values():
@@ -155,15 +155,15 @@ def speeds_of(ranks: Sequence[RankFacts], busy: Sequence[Pace]) -> tuple[float, 
 
 
 def efficiency_of(ranks: Sequence[RankFacts], busy: Sequence[Pace], alone: Mapping[int, Pace]) -> float:
-    """What the ranks of a node get done together against what its first rank does alone, up to 1.
+    """Returns the work of the ranks of a node at once relative to its first rank alone, at most 1.
 
-    Of several nodes the median counts. What lies above cores over ranks, or far below, was somebody else's load in one
-    of the two moments.
+    The result is the median over nodes. Each node's value is limited to a range around cores over ranks: values outside
+    it come from other load during one of the two measurements.
 
     Args:
-        ranks: facts of each.
-        busy: paces of all ranks at once.
-        alone: first rank of each node -> its pace while the others wait.
+        ranks: facts of each rank.
+        busy: speed of all ranks at once.
+        alone: first rank of each node -> its speed while the others wait.
     """
     found = []
     for block in blocks_of([rank.host for rank in ranks]).values():
@@ -174,14 +174,14 @@ def efficiency_of(ranks: Sequence[RankFacts], busy: Sequence[Pace], alone: Mappi
 
 
 def given_speeds(ranks: int, environ: Mapping[str, str] = os.environ) -> tuple[float, ...] | None:
-    """Speeds that the user gave in HPCMTL_RANK_SPEED, such as ``3:0.5`` or ``0-3:1,4-7:0.5``; others have 1.
+    """Returns the speeds in HPCMTL_RANK_SPEED, such as ``3:0.5`` or ``0-3:1,4-7:0.5``; other ranks have 1.
 
     Args:
-        ranks: of the world.
+        ranks: number of ranks of the world.
         environ: the environment of this process.
 
     Raises:
-        EnvironmentUnfitError: it is none of these, or names a rank that is not there.
+        EnvironmentUnfitError: the value has another form, or names a rank that does not exist.
     """
     text = environ.get(GIVEN_SPEEDS, "")
     if not text:

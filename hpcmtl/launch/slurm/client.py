@@ -1,4 +1,4 @@
-"""Slurm's commands that submit and requeue: the only place that runs them, each with a time-out."""
+"""Slurm's commands to submit and requeue; the only module that runs them, each with a timeout."""
 
 from __future__ import annotations
 
@@ -15,77 +15,77 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SECONDS = 60.0  # that a command may take: a busy controller answers late
+SECONDS = 60.0  # time limit of a command; a busy controller replies late
 
 
 @dataclass(frozen=True)
 class SlurmReply:
-    """What a command said.
+    """Holds the result of a command.
 
     Attributes:
-        code: its exit code; None if it could not be run, or took too long.
-        out: its standard output.
-        said: what it said otherwise, in one line, or why it could not be run.
+        code: exit code; None if the command could not be run or timed out.
+        out: standard output.
+        message: standard error in one line, or the reason why the command could not be run.
     """
 
     code: int | None
     out: str
-    said: str
+    message: str
 
     @property
     def ok(self) -> bool:
-        """Whether it did what it was asked for."""
+        """True if the command succeeded."""
         return self.code == 0
 
 
 def installed() -> bool:
-    """Whether jobs can be submitted from here."""
+    """Returns True if jobs can be submitted on this machine."""
     return shutil.which("sbatch") is not None
 
 
 def test_only(script: str) -> SlurmReply:
-    """Have Slurm check a script without submitting it; it says when it would start."""
-    return _ask(["sbatch", "--test-only"], stdin=script)
+    """Lets Slurm check a script without submitting it; the message has the expected start."""
+    return _run(["sbatch", "--test-only"], stdin=script)
 
 
 def submit(script: Path, options: Sequence[str] = (), arguments: Sequence[str] = ()) -> str:
-    """Submit a script.
+    """Submits a script.
 
     Args:
-        script: its file.
-        options: of sbatch.
-        arguments: of the script.
+        script: path of the script.
+        options: options of sbatch.
+        arguments: arguments of the script.
 
     Returns:
-        The job id; with ``;cluster`` where there are several.
+        The job ID, followed by ``;cluster`` if there are several clusters.
 
     Raises:
-        EnvironmentUnfitError: sbatch refused it; the message has its words.
+        EnvironmentUnfitError: sbatch refused the script; the message includes its output.
     """
-    answer = _ask(["sbatch", "--parsable", *options, str(script), *arguments])
-    lines = answer.out.strip().splitlines()
-    if not answer.ok or not lines or not re.fullmatch(r"\d+(_\d+)?(;\S+)?", lines[-1].strip()):
-        raise EnvironmentUnfitError(f"sbatch did not take {script}: {answer.said or answer.out.strip()}")
+    reply = _run(["sbatch", "--parsable", *options, str(script), *arguments])
+    lines = reply.out.strip().splitlines()
+    if not reply.ok or not lines or not re.fullmatch(r"\d+(_\d+)?(;\S+)?", lines[-1].strip()):
+        raise EnvironmentUnfitError(f"sbatch did not take {script}: {reply.message or reply.out.strip()}")
     return lines[-1].strip()
 
 
 def requeue(job: str) -> SlurmReply:
-    """Have a job run again, from within: Slurm then ends it at once."""
-    return _ask(["scontrol", "requeue", job])
+    """Requeues the job of this process; Slurm then ends this process at once."""
+    return _run(["scontrol", "requeue", job])
 
 
 def max_array_size() -> int | None:
-    """How many points an array may have at this cluster; None if Slurm does not say."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]).out, re.MULTILINE)
+    """Returns MaxArraySize of this cluster, or None if Slurm does not report it."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _run(["scontrol", "show", "config"]).out, re.MULTILINE)
     return int(found[1]) if found else None
 
 
-def _ask(words: Sequence[str], stdin: str = "") -> SlurmReply:
+def _run(words: Sequence[str], stdin: str = "") -> SlurmReply:
     program = shutil.which(words[0])
     if program is None:
         return SlurmReply(None, "", f"there is no {words[0]} on this machine")
     try:
-        done = subprocess.run(  # noqa: S603 - Slurm's commands; the words are ours
+        done = subprocess.run(  # noqa: S603 - Slurm's commands with our own arguments
             [program, *words[1:]],
             input=stdin,
             capture_output=True,
@@ -101,9 +101,9 @@ def _ask(words: Sequence[str], stdin: str = "") -> SlurmReply:
 
 
 def _environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Of a job that submits another, what is of that job alone stays here.
+    """Returns the environment of a command, without the variables of the job that submits another one.
 
-    Its count of restarts would make attempts of the new job look like old ones, and its sizes contradict the script.
+    Its restart count would make attempts of the new job look like old ones, and its sizes contradict the script.
     """
     if "SLURM_JOB_ID" not in environ:
         return dict(environ)

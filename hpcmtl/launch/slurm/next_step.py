@@ -1,4 +1,4 @@
-"""What becomes of a batch job after an attempt: success by its completion record alone, else another or the end."""
+"""Decision after an attempt of a batch job: success only by its completion record, else another attempt or the end."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Literal
 from hpcmtl.errors import ExitCode
 
 Action = Literal["end", "requeue", "successor"]
-CLOSE_TO_END = 60.0  # seconds before the limit from which on it is the limit that ended a job
+CLOSE_TO_END = 60.0  # an end within these seconds before the time limit is attributed to the limit
 
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """What is known of an attempt that is over.
+    """Holds the facts about an attempt that is over.
 
     Attributes:
-        record: the status in its completion record; None if it has left none.
+        record: status in its completion record; None if there is none.
         code: exit code of the launcher.
-        ended_by_slurm: Slurm has sent TERM.
-        at_limit: the time limit was reached.
-        further: attempts that hpcmtl has asked for before.
-        allowed: of those, at most.
-        restart: how the next one comes.
-        stuck: neither it nor the one before brought the run further.
-        in_slurm: it was part of a job of Slurm.
-        cancelled_by: who cancelled the whole job while it ran; empty if nobody did.
+        ended_by_slurm: True if Slurm has sent SIGTERM.
+        at_limit: True if the time limit was reached.
+        further: number of further attempts that hpcmtl has already requested.
+        allowed: maximum number of further attempts.
+        restart: method of the next attempt.
+        stuck: True if neither this attempt nor the previous one made progress.
+        in_slurm: True if it was part of a Slurm job.
+        cancelled_by: user who cancelled the whole job while it ran; else empty.
     """
 
     record: str | None
@@ -42,13 +42,13 @@ class AttemptOutcome:
 
 @dataclass(frozen=True)
 class NextStep:
-    """What is done about an attempt.
+    """Holds the action after an attempt.
 
     Attributes:
-        action: end, or how the next attempt comes.
+        action: end, or the method of the next attempt.
         code: exit code of the batch script.
-        why: for people.
-        code_alone: exit code if no next attempt can be had.
+        why: explanation for the user.
+        code_alone: exit code if the next attempt cannot be started.
     """
 
     action: Action
@@ -58,7 +58,7 @@ class NextStep:
 
 
 def decide(attempt: AttemptOutcome) -> NextStep:
-    """Decide on the end of an attempt; never is one without its record taken for a success."""
+    """Decides the action after an attempt; an attempt without its record is never a success."""
     if attempt.record == "complete":
         return NextStep("end", ExitCode.COMPLETE, "complete")
     if attempt.record in {"failed", "incomplete"}:
@@ -77,14 +77,14 @@ def decide(attempt: AttemptOutcome) -> NextStep:
     else:
         code = attempt.code or int(ExitCode.TASK_FAILED)
         what = f"lost: it left no completion record (exit code {attempt.code})"
-    against = _against(attempt)
-    if against:
-        return NextStep("end", code, f"{what}; {against}")
+    obstacle = _obstacle(attempt)
+    if obstacle:
+        return NextStep("end", code, f"{what}; {obstacle}")
     return NextStep(attempt.restart, int(ExitCode.STOPPED), what, code)
 
 
-def _against(attempt: AttemptOutcome) -> str:
-    """What speaks against another attempt; empty if nothing does."""
+def _obstacle(attempt: AttemptOutcome) -> str:
+    """Returns the reason against another attempt, or an empty string."""
     if attempt.cancelled_by:
         return f"{attempt.cancelled_by} cancelled it: hpcmtl resume goes on with it"
     if not attempt.in_slurm:

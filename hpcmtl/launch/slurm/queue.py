@@ -1,6 +1,6 @@
-"""What Slurm says of jobs: squeue, then `scontrol show job`, then sacct, each of which may be missing, slow or wrong.
+"""State of jobs according to Slurm: squeue, then `scontrol show job`, then sacct. Each may be missing, slow or wrong.
 
-Whoever asks for a run goes through `queuebound`, which keeps the bound of once every 30 s.
+Queries about a run go through `throttle`, which allows one every 30 s.
 """
 
 from __future__ import annotations
@@ -16,180 +16,187 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.launch.slurm.states import SlurmJobState, parse_state, sum_up
+from hpcmtl.launch.slurm.states import SlurmJobState, combined_state, parse_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hpcmtl.results.rundir.submission import Submission
 
-SECONDS_FOR_A_COMMAND = 5.0
-MOST_BY_SCONTROL = 4  # it takes one job a call; of more the newest, and sacct has the others in one call
+COMMAND_SECONDS = 5.0
+MOST_BY_SCONTROL = (
+    4  # maximum number of scontrol calls, one per job, newest jobs first; sacct takes all jobs in one call
+)
 
 _SQUEUE_FIELDS = "%i|%A|%T|%S|%N|%r"
 _SACCT_FIELDS = "JobID,JobIDRaw,State,ExitCode,Start,NodeList,Reason"
 _SCONTROL = re.compile(r"^JobId=(\S+) .*?\bJobState=(\S+) Reason=(.*?) Dependency=")
-# These change what the commands print or leave out, e.g. SQUEUE_STATES=PENDING in somebody's profile.
-_MEDDLING = ("SQUEUE_", "SACCT_", "SCONTROL_", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS", "SCANCEL_")
+# These variables change the output of the commands, e.g. SQUEUE_STATES=PENDING in a user's profile.
+_FORMAT_VARIABLES = ("SQUEUE_", "SACCT_", "SCONTROL_", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS", "SCANCEL_")
 _NOTHING = frozenset({"", "None", "N/A", "Unknown", "(null)", "None assigned"})
 
 
 @dataclass(frozen=True)
-class QueueAnswer:
-    """What Slurm said when it was asked.
+class QueueReply:
+    """Holds the reply of Slurm about some jobs.
 
     Attributes:
-        words: one a job, in the order of the question.
-        answered: whether a command that would know of a job that waits or runs (squeue, scontrol) gave an answer.
-        problems: what the commands that did not answer said instead, one line each.
-        age: seconds since then.
+        states: one per job, in the order of the query.
+        answered: True if squeue or scontrol replied, which know of every job that waits or runs.
+        problems: error of each command that did not reply, one line each.
+        age: seconds since the query.
     """
 
-    words: tuple[SlurmJobState, ...]
+    states: tuple[SlurmJobState, ...]
     answered: bool
     problems: tuple[str, ...] = ()
     age: float = 0.0
 
     @property
-    def word(self) -> SlurmJobState | None:
-        """One word for all jobs together."""
-        return sum_up(self.words)
+    def combined(self) -> SlurmJobState | None:
+        """State of all jobs together."""
+        return combined_state(self.states)
 
 
 @dataclass(frozen=True)
 class _Output:
-    """What came of one command: its lines, or the problem."""
+    """Holds the output lines of one command, or its problem."""
 
     lines: tuple[str, ...] = ()
     problem: str = ""
 
 
-class _Inquiry:
-    """What has been found out about the jobs of a submission so far."""
+class _QueueQuery:
+    """Collects the states of the jobs of a submission."""
 
     def __init__(self, submission: Submission, seconds: float) -> None:
         self._submission, self._seconds = submission, seconds
         self.found: dict[str, SlurmJobState] = {}
         self.problems: list[str] = []
 
-    def open(self) -> list[str]:
-        """Jobs of which nothing is known yet."""
+    def unknown(self) -> list[str]:
+        """Returns the jobs with unknown state."""
         jobs = self._submission.job_ids
         return [job for job in jobs if job not in self.found or self.found[job].phase == "unknown"]
 
-    def vague(self) -> list[str]:
-        """Those, and jobs of which squeue alone says that they have ended: it does not tell exit codes."""
-        ended = {job for job, word in self.found.items() if word.phase.startswith("ended") and word.source == "squeue"}
-        return [job for job in self._submission.job_ids if job in ended or job in self.open()]
+    def incomplete(self) -> list[str]:
+        """Returns these jobs and those ended according to squeue alone, which does not know exit codes."""
+        ended = {
+            job for job, state in self.found.items() if state.phase.startswith("ended") and state.source == "squeue"
+        }
+        return [job for job in self._submission.job_ids if job in ended or job in self.unknown()]
 
-    def ask(self, source: str, arguments: list[str], parse: Callable[[Iterable[str]], Iterator[SlurmJobState]]) -> bool:
-        """Ask one command; False if it gave no answer that can be read."""
+    def run(self, source: str, arguments: list[str], parse: Callable[[Iterable[str]], Iterator[SlurmJobState]]) -> bool:
+        """Runs one command and stores the states; returns False if its output cannot be read."""
         cluster = ["-M", self._submission.cluster] if self._submission.cluster else []
         output = _call([source, *cluster, *arguments], self._seconds)
-        words = list(parse(output.lines))
+        states = list(parse(output.lines))
         problem = output.problem
-        if output.lines and not words:
-            problem = f"said what nobody understands: {output.lines[0][:80]!r}"
+        if output.lines and not states:
+            problem = f"its output has an unknown format: {output.lines[0][:80]!r}"
         if problem:
             self.problems.append(f"{source}: {problem}")
-        for job in self.vague():
-            said = sum_up(word for word in words if job in _names(word.job))
-            if said is not None and (said.phase != "unknown" or job not in self.found):
-                self.found[job] = replace(said, job=job)
+        for job in self.incomplete():
+            state = combined_state(state for state in states if job in _names(state.job))
+            if state is not None and (state.phase != "unknown" or job not in self.found):
+                self.found[job] = replace(state, job=job)
         return not problem
 
 
 def is_slurm_here() -> bool:
-    """Whether any of the commands that are asked is on the PATH."""
+    """Returns True if one of the query commands is on PATH."""
     return any(shutil.which(command) for command in ("squeue", "scontrol", "sacct"))
 
 
-def ask_slurm(submission: Submission, seconds: float = SECONDS_FOR_A_COMMAND) -> QueueAnswer:
-    """Ask Slurm about all jobs of a submission, by one call of squeue; about those it knows too little of, the others.
+def query_slurm(submission: Submission, seconds: float = COMMAND_SECONDS) -> QueueReply:
+    """Queries all jobs of a submission by one call of squeue, and incomplete ones by the other commands.
 
     Args:
-        submission: whose jobs.
-        seconds: that each command may take; it is then killed and passed over.
+        submission: the submission.
+        seconds: time limit of each command, which is then killed and skipped.
     """
-    inquiry = _Inquiry(submission, seconds)
+    query = _QueueQuery(submission, seconds)
     ids = ",".join(submission.job_ids)
-    answered = inquiry.ask("squeue", ["-h", "-r", "-t", "all", "-j", ids, "-o", _SQUEUE_FIELDS], _of_squeue)
-    for job in inquiry.vague()[-MOST_BY_SCONTROL:]:
-        if not inquiry.ask("scontrol", ["-o", "show", "job", job], _of_scontrol):
-            break  # it would say the same of the next
+    answered = query.run("squeue", ["-h", "-r", "-t", "all", "-j", ids, "-o", _SQUEUE_FIELDS], _of_squeue)
+    for job in query.incomplete()[-MOST_BY_SCONTROL:]:
+        if not query.run("scontrol", ["-o", "show", "job", job], _of_scontrol):
+            break  # it would fail for the next job as well
         answered = True
-    if inquiry.open():
-        words = ["-S", _since(submission.submitted), "-j", ",".join(inquiry.open()), "-o", _SACCT_FIELDS]
-        inquiry.ask("sacct", ["-X", "-P", "-n", *words], _of_sacct)
-    words_found = tuple(inquiry.found.get(job, SlurmJobState(job)) for job in submission.job_ids)
-    return QueueAnswer(words_found, answered, tuple(inquiry.problems))
+    if query.unknown():
+        words = ["-S", _since(submission.submitted), "-j", ",".join(query.unknown()), "-o", _SACCT_FIELDS]
+        query.run("sacct", ["-X", "-P", "-n", *words], _of_sacct)
+    states = tuple(query.found.get(job, SlurmJobState(job)) for job in submission.job_ids)
+    return QueueReply(states, answered, tuple(query.problems))
 
 
-def cancel_jobs(submission: Submission, *, pending_only: bool, seconds: float = 4 * SECONDS_FOR_A_COMMAND) -> None:
-    """Let Slurm cancel the jobs of a submission; those that have ended are left as they are.
+def cancel_jobs(submission: Submission, *, pending_only: bool, seconds: float = 4 * COMMAND_SECONDS) -> None:
+    """Cancels the jobs of a submission; jobs that have ended are not changed.
 
     Args:
-        submission: whose jobs.
-        pending_only: leave jobs that have begun meanwhile alone.
-        seconds: that scancel may take.
+        submission: the submission.
+        pending_only: do not cancel jobs that have started meanwhile.
+        seconds: time limit of scancel.
 
     Raises:
-        EnvironmentUnfitError: scancel is missing, slow, or says no.
+        EnvironmentUnfitError: scancel is missing, slow or fails.
     """
     words = ["scancel", *(["-M", submission.cluster] if submission.cluster else [])]
     words += ["--state=PENDING"] if pending_only else []
     output = _call([*words, *submission.job_ids], seconds)
     if output.problem:
         jobs = " ".join(submission.job_ids)
-        raise EnvironmentUnfitError(f"scancel {jobs}: {output.problem}; nothing is known to be cancelled")
+        raise EnvironmentUnfitError(f"scancel {jobs}: {output.problem}; no job is known to be cancelled")
 
 
 def _of_squeue(lines: Iterable[str]) -> Iterator[SlurmJobState]:
-    """Words from lines of `_SQUEUE_FIELDS`; what is no such line is passed over."""
+    """Parses lines of `_SQUEUE_FIELDS`; other lines are skipped."""
     for line in lines:
         fields = line.split("|", 5)
         if len(fields) == 6:
             name, raw, state, start, nodes, reason = fields
-            yield from _word("squeue", (name, raw), state, start=start, nodes=nodes, reason=reason)
+            yield from _cleaned(
+                SlurmJobState(f"{name} {raw}", state, "squeue", reason=reason, start=start, nodes=nodes)
+            )
 
 
 def _of_scontrol(lines: Iterable[str]) -> Iterator[SlurmJobState]:
-    """Words from what `scontrol -o show job` prints, one line a job."""
+    """Parses the output of `scontrol -o show job`, one line per job."""
     for line in lines:
         head = _SCONTROL.match(line)
         if head is not None:
             own = dict(re.findall(r"(?<= )(ArrayJobId|ArrayTaskId|ExitCode|StartTime|NodeList)=(\S+)", line))
             name = f"{own['ArrayJobId']}_{own.get('ArrayTaskId', '')}" if "ArrayJobId" in own else head[1]
-            more = {"exit_code": own.get("ExitCode", ""), "start": own.get("StartTime", "")}
-            more |= {"nodes": own.get("NodeList", ""), "reason": head[3]}
-            yield from _word("scontrol", (name, head[1]), head[2], **more)
+            found = SlurmJobState(f"{name} {head[1]}", head[2], "scontrol", reason=head[3])
+            exit_code, start, nodes = (own.get(key, "") for key in ("ExitCode", "StartTime", "NodeList"))
+            yield from _cleaned(replace(found, exit_code=exit_code, start=start, nodes=nodes))
 
 
 def _of_sacct(lines: Iterable[str]) -> Iterator[SlurmJobState]:
-    """Words from lines of `_SACCT_FIELDS`."""
+    """Parses lines of `_SACCT_FIELDS`."""
     for line in lines:
         fields = line.split("|", 6)
         if len(fields) == 7:
             name, raw, state, exit_code, start, nodes, reason = fields
-            more = {"exit_code": exit_code, "start": start, "nodes": nodes, "reason": reason}
-            yield from _word("sacct", (name, raw), state, **more)
+            found = SlurmJobState(f"{name} {raw}", state, "sacct", reason=reason, exit_code=exit_code)
+            yield from _cleaned(replace(found, start=start, nodes=nodes))
 
 
-def _word(source: str, names: tuple[str, str], state: str, **more: str) -> Iterator[SlurmJobState]:
-    """A word of a job by both its names, if that is a state."""
-    known, by = parse_state(state)
-    if known:
-        more = {key: "" if value.strip() in _NOTHING else value.strip() for key, value in more.items()}
-        yield SlurmJobState(" ".join(names), known, source, by=by, **more)
+def _cleaned(found: SlurmJobState) -> Iterator[SlurmJobState]:
+    """Yields a job, named by both its IDs, with parsed state and without Slurm's placeholders, if it has a state."""
+    state, by = parse_state(found.state)
+    if state:
+        texts = {key: getattr(found, key).strip() for key in ("reason", "exit_code", "start", "nodes")}
+        texts = {key: "" if text in _NOTHING else text for key, text in texts.items()}
+        yield replace(found, state=state, by=by, **texts)
 
 
 def _names(names: str) -> set[str]:
-    """What one may call a job that Slurm calls so: also the array or the heterogeneous job that it is part of."""
+    """Returns all names of a job, including the array or heterogeneous job that it belongs to."""
     return {part for name in names.split() for part in (name, re.split(r"[_+]", name)[0])}
 
 
 def _since(submitted: str) -> str:
-    """The beginning of sacct's window, which else is midnight; a day early, as clocks differ."""
+    """Returns the start of sacct's window, which is midnight by default; one day early, because clocks differ."""
     try:
         return f"{datetime.fromisoformat(submitted).astimezone() - timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
     except (ValueError, OverflowError):
@@ -197,10 +204,10 @@ def _since(submitted: str) -> str:
 
 
 def _call(words: Sequence[str], seconds: float) -> _Output:
-    """Run a command of Slurm; whatever goes wrong is said in one line."""
+    """Runs a command of Slurm; every error is reported in one line."""
     if shutil.which(words[0]) is None:
         return _Output(problem="there is no such command here")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(_MEDDLING)}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_FORMAT_VARIABLES)}
     environment["LC_ALL"] = "C"
     try:
         process = subprocess.Popen(  # noqa: S603 - a command of Slurm, with IDs that Submission has checked
@@ -211,7 +218,7 @@ def _call(words: Sequence[str], seconds: float) -> _Output:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # sites wrap these commands: what the wrapper started has to end with it
+            start_new_session=True,  # sites wrap these commands: the wrapper's children must be killed with it
         )
     except OSError as error:
         return _Output(problem=f"cannot be run: {error.strerror}")
@@ -222,7 +229,9 @@ def _call(words: Sequence[str], seconds: float) -> _Output:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             return _Output(problem=f"no answer within {seconds:g} s")
-    if process.returncode == 0 or "Invalid job id" in err:  # so says squeue, rc 1, when it has forgotten a job
+    if (
+        process.returncode == 0 or "Invalid job id" in err
+    ):  # squeue's message, exit code 1, for a job that it has forgotten
         return _Output(tuple(line for line in out.splitlines() if line and not line.startswith("CLUSTER:")))
-    said = (err or out).strip().splitlines()
-    return _Output(problem=f"exit code {process.returncode}: {said[-1][:200] if said else 'nothing said'}")
+    lines = (err or out).strip().splitlines()
+    return _Output(problem=f"exit code {process.returncode}: {lines[-1][:200] if lines else 'no message'}")

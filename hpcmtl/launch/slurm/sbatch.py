@@ -1,4 +1,4 @@
-"""From settings to a batch script: its directives, and the text around them from the templates in ``slurm/``."""
+"""Batch scripts: directives from settings, and the text around them from the templates in ``slurm/``."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """How many ranks a batch job has, and on how many nodes.
+    """Holds the numbers of ranks and nodes of a batch job.
 
     Attributes:
-        ranks: of the world.
-        nodes: None: as many as Slurm takes.
-        per_node: ranks of a node, at most; None: as Slurm lays them.
+        ranks: number of ranks of the world.
+        nodes: number of nodes; None lets Slurm choose.
+        per_node: maximum number of ranks per node; None lets Slurm choose.
     """
 
     ranks: int
@@ -61,31 +61,31 @@ class ResourceRequest:
 
 @dataclass(frozen=True)
 class BatchScript:
-    """One batch script.
+    """Describes one batch script.
 
     Attributes:
         template: run, array or benchmark.
         job: name of the job.
-        ask: ranks and nodes.
-        directory: of the run, or of the sweep; absolute.
-        points: of a sweep, name of the run directory and ranks of each.
+        resources: ranks and nodes.
+        directory: absolute path of the run directory, or of the sweep.
+        points: name of the run directory and number of ranks of each point of a sweep.
     """
 
     template: str
     job: str
-    ask: ResourceRequest
+    resources: ResourceRequest
     directory: Path
     points: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True)
 class ArrayChunk:
-    """Points that are submitted together.
+    """Holds a range of points that are submitted together.
 
     Attributes:
-        first: number of the first.
-        count: how many.
-        array: their indices as in ``0-9%2``; None for what is no array.
+        first: number of the first point.
+        count: number of points.
+        array: indices as in ``0-9%2``; None if the chunk is not an array.
     """
 
     first: int
@@ -98,13 +98,13 @@ class ArrayChunk:
         return () if self.array is None else (str(self.first),)
 
 
-def pieces(points: int, limit: int | None, throttle: int | None) -> list[ArrayChunk]:
-    """Cut a sweep into arrays: Slurm's indices end below MaxArraySize, so that the script is told where it begins.
+def array_chunks(points: int, limit: int | None, throttle: int | None) -> list[ArrayChunk]:
+    """Divides a sweep into arrays, because Slurm's indices end below MaxArraySize.
 
     Args:
-        points: of the sweep.
-        limit: points of an array, at most; None for one array whatever its size.
-        throttle: points that run at the same time; None: as many as fit.
+        points: number of points of the sweep.
+        limit: maximum number of points per array; None for one array of any size.
+        throttle: maximum number of points that run at the same time; None for no limit.
     """
     limit = limit or points
     mark = "" if throttle is None else f"%{throttle}"
@@ -112,18 +112,18 @@ def pieces(points: int, limit: int | None, throttle: int | None) -> list[ArrayCh
     return [ArrayChunk(index * limit, count, f"0-{count - 1}{mark}") for index, count in enumerate(counts)]
 
 
-def ask_for(settings: Settings, ranks: int | None) -> ResourceRequest:
-    """Work out ranks and nodes from what is said of them.
+def resource_request(settings: Settings, ranks: int | None) -> ResourceRequest:
+    """Computes ranks and nodes from the settings.
 
-    Nodes times ranks a node is the number of ranks if either was asked for above the job file, or if that has no
-    `ranks`; else they only say how the job's ranks lie.
+    The number of ranks is nodes times ranks per node if one of them is given above the job file, or if the job file has
+    no `ranks`. Otherwise they only describe the placement of the job's ranks.
 
     Args:
-        settings: all of them.
-        ranks: of the job file, if it says.
+        settings: all settings.
+        ranks: `ranks` of the job file, if given.
 
     Raises:
-        InputError: numbers that contradict each other, or the site's limits.
+        InputError: the numbers contradict each other or the site's limits.
     """
     nodes, each, cores = settings["nodes"], settings["ntasks_per_node"], settings["cores_per_node"]
     if each is None and cores is not None:
@@ -142,7 +142,7 @@ def ask_for(settings: Settings, ranks: int | None) -> ResourceRequest:
         value = nodes if key == "nodes" else settings["time"]
         if value is not None and settings[limit] is not None and value > settings[limit]:
             source = settings.source(limit)
-            where = "" if source is None else source.of(limit)
+            where = "" if source is None else source.location(limit)
             problems.append(
                 Problem(key, f"{shown(value)} is more than the {shown(settings[limit])} of {where} ({limit})")
             )
@@ -152,16 +152,16 @@ def ask_for(settings: Settings, ranks: int | None) -> ResourceRequest:
 
 
 def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
-    """The script.
+    """Returns the text of the script.
 
     Args:
-        batch: what it runs.
-        settings: how.
-        title: lines that say what it is, for its head.
+        batch: the jobs to run.
+        settings: the settings.
+        title: comment lines at the top of the script.
 
     Raises:
-        InputError: a directive that is none.
-        EnvironmentUnfitError: the templates are not installed, or jinja2 is not.
+        InputError: a directive is invalid.
+        EnvironmentUnfitError: the templates or jinja2 are not installed.
     """
     import jinja2
 
@@ -172,7 +172,7 @@ def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - a shell script; what goes into it is quoted by `sh`
+        autoescape=False,  # noqa: S701 - a shell script; the filter `sh` quotes values
     )
     environment.filters["sh"] = lambda value: shlex.quote(str(value))
     directives = dict(_directives(batch, settings))
@@ -180,11 +180,11 @@ def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
         directives=[f"--{name}" + (f"={value}" if value else "") for name, value in directives.items()],
         title=title,
         run=batch.directory,
-        ranks=batch.ask.ranks,
+        ranks=batch.resources.ranks,
         points=batch.points,
         width=len(batch.points[0][0]) if batch.points else 0,
         launcher=launcher(settings["launcher"]),
-        here=sys.executable,  # the container of the ranks need not have it, nor sbatch
+        here=sys.executable,  # the container of the ranks may lack hpcmtl and sbatch
         settings={
             key: settings[key] for key in ("modules", "setup", "container", "python", "scratch", "cpus_per_task")
         },
@@ -193,9 +193,9 @@ def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
 
 
 def _directives(batch: BatchScript, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Names and values: those of the settings, as each level from the site up leaves out or adds."""
+    """Yields names and values of the directives, after each level from the site up has removed or added some."""
     found: dict[str, tuple[str, Level]] = {}
-    for name, value in _settled(batch, settings).items():
+    for name, value in _named_directives(batch, settings).items():
         if value is not None:
             found[name] = (str(value), settings.level(name.replace("-", "_")))
     for source in settings.sources:
@@ -203,7 +203,7 @@ def _directives(batch: BatchScript, settings: Settings) -> Iterator[tuple[str, s
             if name in found and found[name][1] <= source.level:
                 del found[name]
         for line in source.values.get("extra", ()):
-            name, value = _parsed(line, source.of("extra"))
+            name, value = _parsed(line, source.location("extra"))
             for other in {"requeue", "no-requeue"} - {name} if name in {"requeue", "no-requeue"} else ():
                 found.pop(other, None)
             if name not in found or found[name][1] <= source.level:
@@ -211,10 +211,10 @@ def _directives(batch: BatchScript, settings: Settings) -> Iterator[tuple[str, s
     yield from ((name, value) for name, (value, _) in found.items())
 
 
-def _settled(batch: BatchScript, settings: Settings) -> Mapping[str, Any]:
-    """The directives that settings and facts ask for; None for those that nobody asks for."""
+def _named_directives(batch: BatchScript, settings: Settings) -> Mapping[str, Any]:
+    """Returns the directives that follow from settings and facts; None for unused ones."""
     again = settings["requeues"] > 0 and settings["restart"] == "requeue"
-    logs = str(batch.directory / "logs").replace("%", "%%")  # Slurm fills in what follows a %
+    logs = str(batch.directory / "logs").replace("%", "%%")  # Slurm expands % sequences
     name = "slurm-%A_%a" if batch.template == "array" else "slurm-%j"
     return {
         "job-name": batch.job,
@@ -222,24 +222,24 @@ def _settled(batch: BatchScript, settings: Settings) -> Mapping[str, Any]:
         "account": settings["account"],
         "partition": settings["partition"],
         "qos": settings["qos"],
-        "nodes": batch.ask.nodes,
-        "ntasks": batch.ask.ranks,
-        "ntasks-per-node": batch.ask.per_node,
+        "nodes": batch.resources.nodes,
+        "ntasks": batch.resources.ranks,
+        "ntasks-per-node": batch.resources.per_node,
         "cpus-per-task": settings["cpus_per_task"],
         "time": None if settings["time"] is None else time_text(settings["time"]),
         "signal": f"B:USR1@{_stop_seconds(settings)}",
         "requeue" if again else "no-requeue": "",
-        "open-mode": "append",  # what an attempt wrote would be lost when the job is requeued
+        "open-mode": "append",  # else the output of an attempt is lost when the job is requeued
         "output": _quoted(f"{logs}/{name}.out"),
         "error": _quoted(f"{logs}/{name}.err"),
     }
 
 
 def _first_array(batch: BatchScript, settings: Settings) -> str | None:
-    """What the script itself says of the array, for a person who submits it again; `sbatch --array` overrides it."""
+    """Returns the array directive of the script itself, for a manual submission; `sbatch --array` overrides it."""
     if batch.template != "array":
         return None
-    return pieces(len(batch.points), settings["max_array_size"], settings["throttle"])[0].array
+    return array_chunks(len(batch.points), settings["max_array_size"], settings["throttle"])[0].array
 
 
 def _stop_seconds(settings: Settings) -> int:
@@ -260,7 +260,7 @@ def _long_name(name: str) -> str:
 
 
 def _parsed(line: str, where: str) -> tuple[str, str]:
-    """Name and value of ``--mem=4G``, ``--mem 4G``, ``-C icelake``, ``#SBATCH --exclusive``."""
+    """Returns name and value of ``--mem=4G``, ``--mem 4G``, ``-C icelake``, ``#SBATCH --exclusive``."""
     text = line.removeprefix("#SBATCH").strip()
     match = re.fullmatch(r"--([a-z][a-z-]*)(?:(?:=|\s+)(.+))?|-([A-Za-z])\s*(\S.*)?", text)
     if match is None:

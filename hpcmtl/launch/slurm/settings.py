@@ -1,4 +1,4 @@
-"""Where each setting of a batch job comes from: command line > environment > job file > site > default."""
+"""Settings of a batch job and their sources: command line > environment > job file > site > default."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_STOP, _SHORTEST_STOP, _STOP_WITHOUT_LIMIT = 300, 60, 120  # seconds
 
 
 class Level(enum.IntEnum):
-    """Who says it; the higher has the word."""
+    """Source of a setting; a higher level overrides a lower one."""
 
     DEFAULT = 0
     SITE = 1
@@ -35,104 +35,103 @@ class Level(enum.IntEnum):
 
 @dataclass(frozen=True)
 class SettingSource:
-    """What one level says.
+    """Holds the values given at one level.
 
     Attributes:
-        level: whose word it is.
-        name: for people, with a place for the key: ``command line (--{})``.
-        values: key -> value, without what is left open.
+        level: the level.
+        name: description for messages, with a placeholder for the key: ``command line (--{})``.
+        values: key -> value, only for keys that are given.
     """
 
     level: Level
     name: str
     values: Mapping[str, Any]
 
-    def of(self, key: str) -> str:
-        """Where exactly a key stands."""
+    def location(self, key: str) -> str:
+        """Returns a description of the exact place of a key."""
         spelt = {Level.ENVIRONMENT: key.upper(), Level.COMMAND_LINE: key.replace("_", "-")}
         return self.name.replace("{}", spelt.get(self.level, key))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All sources, the lowest first."""
+    """Holds all sources, the lowest level first."""
 
     sources: tuple[SettingSource, ...]
 
     def __getitem__(self, key: str) -> Any:
-        """The value that counts; None if nobody says one."""
+        """Returns the effective value of a key, or None."""
         source = self.source(key)
         return None if source is None else source.values[key]
 
     def source(self, key: str) -> SettingSource | None:
-        """Who says the value that counts."""
+        """Returns the source of the effective value, or None."""
         return next((source for source in reversed(self.sources) if key in source.values), None)
 
     def number(self, key: str) -> int:
-        """The value of a key that is a number; 0 if nobody says one."""
+        """Returns the value of a numeric key; 0 if it is not given."""
         return int(self[key] or 0)
 
     def level(self, key: str) -> Level:
-        """Whose word a value is; that of a default if nobody says one."""
+        """Returns the level of the effective value; that of a default if it is not given."""
         source = self.source(key)
         return Level.DEFAULT if source is None else source.level
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Each key that has a value -> ``{"value": ..., "from": ...}``; the directives of all levels add up."""
-        told: dict[str, dict[str, Any]] = {}
+        """Returns key -> ``{"value": ..., "from": ...}``; extra and omitted directives of all levels are joined."""
+        found: dict[str, dict[str, Any]] = {}
         for key in sorted({key for source in self.sources for key in source.values}):
-            saying = [source for source in self.sources if key in source.values]
-            value = saying[-1].values[key]
+            sources = [source for source in self.sources if key in source.values]
+            value = sources[-1].values[key]
             if key in {"extra", "omit"}:
-                value = [entry for source in saying for entry in source.values[key]]
+                value = [entry for source in sources for entry in source.values[key]]
             else:
-                value, saying = time_text(value) if key in _TIMES else value, saying[-1:]
-            told[key] = {"value": value, "from": ", ".join(source.of(key) for source in saying)}
-        return told
+                value, sources = time_text(value) if key in _TIMES else value, sources[-1:]
+            found[key] = {"value": value, "from": ", ".join(source.location(key) for source in sources)}
+        return found
 
 
 def gather(
     options: Mapping[str, Any], job_values: Any, job_file: str, environ: Mapping[str, str] = os.environ
 ) -> Settings:
-    """Bring together what all levels say.
+    """Collects the settings of all levels.
 
     Args:
-        options: of the command line, by key; None where not given. `site` names the profile.
-        job_values: what the job file has under `slurm`, unchecked; what is wrong with it is the job file's check's.
-        job_file: its name, for people.
-        environ: the environment; HPCMTL_SLURM_TIME=1h and the like.
+        options: options of the command line by key; None if not given. `site` names the profile.
+        job_values: unchecked value of `slurm` in the job file, whose problems the check of the job file reports.
+        job_file: name of the job file, for messages.
+        environ: the environment, with HPCMTL_SLURM_TIME=1h and the like.
 
     Raises:
-        InputError: everything that is wrong with options, environment and site profile.
+        InputError: options, environment or site profile are invalid; lists all problems.
     """
     given = {key: value for key, value in options.items() if value is not None and value != [] and key != "site"}
-    spoken = {key.removeprefix(PREFIX).lower(): text for key, text in environ.items() if key.startswith(PREFIX)}
-    spoken = {key: _split(key, text) for key, text in spoken.items() if text}
+    from_environ = {key.removeprefix(PREFIX).lower(): text for key, text in environ.items() if key.startswith(PREFIX)}
+    from_environ = {key: _split(key, text) for key, text in from_environ.items() if text}
     in_file = job_values if isinstance(job_values, dict) and not findings(JobSlurm, job_values) else {}
-    problems = _problems(given, "command line", "--{}") + _problems(spoken, "environment", PREFIX + "{}")
+    problems = _problems(given, "command line", "--{}") + _problems(from_environ, "environment", PREFIX + "{}")
     if problems:
         raise InputError(problems)
     name = options.get("site") or environ.get(SITE) or in_file.get("site")
     file = find_site(name, environ)
-    site = {} if file is None else _said(Site, read_site(file).model_dump(exclude_none=True))
+    site = {} if file is None else _given(Site, read_site(file).model_dump(exclude_none=True))
+    in_container = "container" in {*site, *in_file, *from_environ, *given}
     return Settings(
         (
-            SettingSource(
-                Level.DEFAULT, "default", _defaults(in_container="container" in {*site, *in_file, *spoken, *given})
-            ),
+            SettingSource(Level.DEFAULT, "default", _defaults(in_container=in_container)),
             SettingSource(Level.SITE, f"site profile {file}", site),
-            SettingSource(Level.JOB_FILE, f"job file {job_file} (slurm.{{}})", _said(JobSlurm, in_file)),
-            SettingSource(Level.ENVIRONMENT, f"environment ({PREFIX}{{}})", _said(Slurm, spoken)),
-            SettingSource(Level.COMMAND_LINE, "command line (--{})", _said(Slurm, given)),
+            SettingSource(Level.JOB_FILE, f"job file {job_file} (slurm.{{}})", _given(JobSlurm, in_file)),
+            SettingSource(Level.ENVIRONMENT, f"environment ({PREFIX}{{}})", _given(Slurm, from_environ)),
+            SettingSource(Level.COMMAND_LINE, "command line (--{})", _given(Slurm, given)),
         )
     )
 
 
 def stop_seconds(limit: int | None) -> int:
-    """Seconds before the time limit at which ranks are asked to write checkpoints.
+    """Returns the seconds before the time limit at which ranks are asked to write checkpoints.
 
-    A tenth of the limit within one and five minutes, but never more than half of it; two minutes where the limit is the
-    site's, and so unknown. Slurm may send the signal up to a minute earlier.
+    The value is a tenth of the limit, at least one and at most five minutes, but never more than half of the limit. It
+    is two minutes for an unknown limit of the site. Slurm may send the signal up to a minute earlier.
     """
     if limit is None:
         return _STOP_WITHOUT_LIMIT
@@ -142,17 +141,19 @@ def stop_seconds(limit: int | None) -> int:
 def _defaults(*, in_container: bool) -> dict[str, Any]:
     return {
         "launcher": "mpirun",
-        "requeues": 5,  # bounded, and announced
+        "requeues": 5,  # bounded, and shown at submission
         "restart": "requeue",
         "python": "python3" if in_container else sys.executable,
     }
 
 
-def _said(model: type[Slurm], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as the model reads them, without what is left open and without the name of the site."""
-    read = model.model_validate(values)
-    said = {key: getattr(read, key) for key in type(read).model_fields if key != "site"}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in said.items() if value is not None}
+def _given(model: type[Slurm], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values as parsed by the model, without open ones and without the name of the site."""
+    read = model.model_validate(raw)
+    given = {key: getattr(read, key) for key in type(read).model_fields if key != "site"}
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in given.items() if value is not None
+    }
 
 
 def _split(key: str, text: str) -> Any:

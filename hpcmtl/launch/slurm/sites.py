@@ -1,4 +1,4 @@
-"""Site profiles: what holds for all jobs of one cluster, in ``~/.config/hpcmtl/sites/NAME.yaml`` or any file."""
+"""Site profiles: settings for all jobs of one cluster, in ``~/.config/hpcmtl/sites/NAME.yaml`` or any file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hpcmtl.jobfile.slurm import Site
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT = "default"  # the profile that is taken if none is named
+DEFAULT = "default"  # used if no profile is named
 _ENDINGS = (".yaml", ".yml", ".toml")
 
 
 def sites_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where profiles are looked for by name: under XDG_CONFIG_HOME, or ~/.config."""
-    home = environ.get("XDG_CONFIG_HOME", "")  # one that is not absolute is to be ignored, says its specification
+    """Returns the directory of named profiles, below XDG_CONFIG_HOME or ~/.config."""
+    home = environ.get("XDG_CONFIG_HOME", "")  # a relative path is ignored, as the XDG specification says
     base = Path(home) if os.path.isabs(home) else Path(environ.get("HOME") or Path.home()) / ".config"  # noqa: PTH117
     return base / "hpcmtl" / "sites"
 
 
 def find_site(name: str | None, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The file of a profile.
+    """Returns the file of a profile.
 
     Args:
-        name: of a profile, or a path (it has a slash, or an ending); None for the profile `default`, if there is one.
+        name: name of a profile, or a path (with a slash or a suffix); None for the profile `default`, if it exists.
         environ: the environment.
 
     Raises:
@@ -50,10 +50,10 @@ def find_site(name: str | None, environ: Mapping[str, str] = os.environ) -> Path
 
 
 def read_site(file: Path) -> Site:
-    """Read and check a profile.
+    """Reads and checks a profile.
 
     Raises:
-        InputError: everything that is wrong with it, with file, key and line.
+        InputError: the profile is invalid; lists all problems with file, key and line.
     """
     raw, _ = read_values(file)
     found = findings(Site, raw)

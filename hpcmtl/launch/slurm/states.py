@@ -1,4 +1,4 @@
-"""What Slurm's states mean to us: one table, a small closed set of phases, and a hint where one helps."""
+"""Slurm's job states: a table that maps each to a small closed set of phases and to a hint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Phase = Literal[
     "ended-preempted",
     "unknown",
 ]
-LIVE: tuple[Phase, ...] = ("running", "suspended", "requeued", "pending")  # phases of a job that may still do something
+LIVE: tuple[Phase, ...] = ("running", "suspended", "requeued", "pending")  # phases of a job that may still run
 
 _TIME = "give it more time, or let it requeue: `hpcmtl resume RUN` goes on from the checkpoints"
 _MEMORY = (
@@ -33,7 +33,7 @@ _MEMORY = (
 _NODE = "a node failed: `hpcmtl resume RUN`, or the requeue, goes on from the checkpoints on other nodes"
 _HELD = "it is held: `scontrol release JOB` lets it start"
 
-# https://slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES, those of 22.05 and what came later.
+# https://slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES, states of Slurm 22.05 and later.
 STATES: Mapping[str, tuple[Phase, str]] = {
     "BOOT_FAIL": ("ended-node", "its nodes did not boot: submit again, and tell the site if it happens again"),
     "CANCELLED": ("ended-cancelled", ""),
@@ -55,41 +55,41 @@ STATES: Mapping[str, tuple[Phase, str]] = {
     "REQUEUE_HOLD": ("requeued", _HELD),
     "RESIZING": ("running", ""),
     "RESV_DEL_HOLD": ("pending", f"its reservation is gone; {_HELD}"),
-    "REVOKED": ("unknown", "another cluster of the federation has taken it: ask there"),
+    "REVOKED": ("unknown", "another cluster of the federation has taken it: query that cluster"),
     "RUNNING": ("running", ""),
     "SIGNALING": ("running", ""),
     "SPECIAL_EXIT": ("requeued", f"it was requeued for its exit code; {_HELD}"),
     "STAGE_OUT": ("running", "it is ending: files are copied out"),
-    "STOPPED": ("suspended", "somebody stopped its processes: `scontrol` or a SIGCONT lets them go on"),
-    "SUSPENDED": ("suspended", "another job has its cores for a while, or somebody suspended it"),
+    "STOPPED": ("suspended", "its processes were stopped: `scontrol` or SIGCONT continues them"),
+    "SUSPENDED": ("suspended", "another job uses its cores for a while, or a user suspended it"),
     "TIMEOUT": ("ended-time", _TIME),
 }
-# Why a job waits, where that does not pass by itself; squeue shows what is held after a requeue as PENDING.
+# Reasons of a pending job that do not resolve by themselves. squeue shows a job held after a requeue as PENDING.
 _REASONS: Mapping[str, str] = {
-    "BadConstraints": "no nodes of this cluster are what it asks for: cancel it, and ask for less",
+    "BadConstraints": "no nodes of this cluster satisfy its request: cancel it, and request less",
     "DependencyNeverSatisfied": "it will never start: cancel it, and submit again",
     "JobHeldAdmin": "an administrator holds it: ask the site",
     "JobHeldUser": _HELD,
-    "PartitionNodeLimit": "it asks for more nodes than its partition gives: cancel it, and ask for less",
-    "PartitionTimeLimit": "it asks for more time than its partition gives: cancel it, and ask for less",
+    "PartitionNodeLimit": "it requests more nodes than its partition allows: cancel it, and request less",
+    "PartitionTimeLimit": "it requests more time than its partition allows: cancel it, and request less",
     "job requeued in held state": _HELD,
     "launch failed requeued held": f"it could not be started on its nodes; {_HELD}",
 }
-_WORDS = re.compile(r"([A-Z][A-Z_]*)\+?(?: by (\S+))?", re.ASCII)
+_STATE = re.compile(r"([A-Z][A-Z_]*)\+?(?: by (\S+))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class SlurmJobState:
-    """What Slurm says of one job.
+    """Holds the state of one job.
 
     Attributes:
-        job: its ID, as it was asked for.
-        state: Slurm's own word, e.g. ``OUT_OF_MEMORY``; empty if Slurm said nothing of it.
-        source: squeue, scontrol or sacct; empty if none said anything.
-        reason: why it waits or ended, in Slurm's words.
-        by: user ID of who cancelled it.
+        job: ID, as in the query.
+        state: Slurm's name of the state, e.g. ``OUT_OF_MEMORY``; empty if Slurm reported none.
+        source: command that reported it: squeue, scontrol or sacct; empty if none did.
+        reason: Slurm's reason for waiting or ending.
+        by: user ID of the user who cancelled it.
         exit_code: ``code:signal``.
-        start: when it began, or is expected to, as Slurm writes it: local time without a zone.
+        start: actual or expected start in Slurm's format: local time without a zone.
         nodes: Slurm's list of its nodes.
     """
 
@@ -104,12 +104,12 @@ class SlurmJobState:
 
     @property
     def phase(self) -> Phase:
-        """What the state means; unknown is not running."""
+        """Meaning of the state; `unknown` does not mean running."""
         return STATES.get(self.state, ("unknown", ""))[0]
 
     @property
     def hint(self) -> str:
-        """What to do about it; empty where nothing is."""
+        """Advice to the user; may be empty."""
         hint = STATES.get(self.state, ("unknown", ""))[1]
         if not hint and self.phase == "pending":
             hint = _REASONS.get(self.reason, "") or _REASONS.get(self.reason.replace("_", " "), "")
@@ -117,19 +117,19 @@ class SlurmJobState:
 
 
 def parse_state(text: str) -> tuple[str, str]:
-    """Part a state as a command prints it, e.g. ``CANCELLED by 123``, into Slurm's word and who.
+    """Splits a state such as ``CANCELLED by 123`` into Slurm's name and the user ID.
 
     Returns:
-        State and user ID; both empty for what is no state at all, the first kept where it is one that we do not know.
+        State and user ID; both are empty if the text is not a state. An unknown state is returned as it is.
     """
-    found = _WORDS.fullmatch(text.strip())
+    found = _STATE.fullmatch(text.strip())
     return (found[1], found[2] or "") if found else ("", "")
 
 
-def sum_up(words: Iterable[SlurmJobState]) -> SlurmJobState | None:
-    """The word that tells of all: what still does something first, then what ended, the later first, then the rest.
+def combined_state(states: Iterable[SlurmJobState]) -> SlurmJobState | None:
+    """Returns the state of several jobs together: a live job first, then the latest that ended, then unknown ones.
 
-    A run may have several jobs (a successor submitted for what was cut off), and a job several records (an array).
+    A run may have several jobs (a successor submitted after a loss), and a job several records (an array).
     """
     ranks = {phase: place for place, phase in enumerate(LIVE)} | {"unknown": len(LIVE) + 1}
-    return min(reversed(list(words)), key=lambda word: ranks.get(word.phase, len(LIVE)), default=None)
+    return min(reversed(list(states)), key=lambda state: ranks.get(state.phase, len(LIVE)), default=None)

@@ -95,10 +95,10 @@ def _again(path: Path, job: BatchJob, verdict: NextStep, facts: dict[str, Any], 
     refused = ""
     if verdict.action == "requeue":
         conclude_attempt(path, action="requeue", **facts)  # before, as Slurm then ends this process
-        answer = slurm.requeue(job.name)
-        if answer.ok:
+        reply = slurm.requeue(job.name)
+        if reply.ok:
             return verdict.code, f"{verdict.why}; requeued by hpcmtl {next_}"
-        refused = f" (requeue refused: {answer.said})"
+        refused = f" (requeue refused: {reply.message})"
     submission = _submission(path)
     script, arguments = submission.get("script") or str(path / "job.sbatch"), submission.get("arguments") or []
     options = [f"--dependency=afterany:{job.name}"] + ([] if job.index is None else [f"--array={job.index}"])

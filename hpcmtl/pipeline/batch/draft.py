@@ -11,7 +11,7 @@ from hpcmtl._version import __version__
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.load import read_values
 from hpcmtl.jobfile.slurm import time_text
-from hpcmtl.launch.slurm.sbatch import BatchScript, ResourceRequest, ask_for, render
+from hpcmtl.launch.slurm.sbatch import BatchScript, ResourceRequest, render, resource_request
 from hpcmtl.launch.slurm.settings import gather
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
@@ -125,7 +125,7 @@ def draft(request: SubmitRequest) -> Draft:
             raise InputError([Problem(f"--set {key}", text)])
     widths = request.widths if request.kind == "benchmark" else ()
     given = max(widths) if widths else raw.get("ranks")
-    ask = ask_for(settings, given if isinstance(given, int) else None)
+    ask = resource_request(settings, given if isinstance(given, int) else None)
     if widths and max(widths) > ask.ranks:
         raise InputError([Problem("--benchmark", f"{max(widths)} ranks do not fit the {ask.ranks} that are asked for")])
     asked = [replace(ask, ranks=width) for width in widths] or [ask]

@@ -11,7 +11,7 @@ import yaml
 from hpcmtl._version import __version__
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.slurm import client as slurm
-from hpcmtl.launch.slurm.sbatch import ArrayChunk, pieces
+from hpcmtl.launch.slurm.sbatch import ArrayChunk, array_chunks
 from hpcmtl.results.rundir.directory import RunDirectory, create, create_sweep, write_json_atomically
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _pieces(draft: Draft) -> list[ArrayChunk]:
     if draft.request.kind != "array":
         return [ArrayChunk(0, len(draft.points), None)]
     limits = [limit for limit in (draft.settings["max_array_size"], slurm.max_array_size()) if limit is not None]
-    return pieces(len(draft.points), min(limits, default=len(draft.points)), draft.settings["throttle"])
+    return array_chunks(len(draft.points), min(limits, default=len(draft.points)), draft.settings["throttle"])
 
 
 def _points(draft: Draft) -> dict[str, Any]:
@@ -115,8 +115,8 @@ def _record(draft: Draft, directory: Path, script: Path) -> dict[str, Any]:
         "set": list(draft.request.sets),
         "script": str(script),
         "job": None,
-        "ranks": draft.batch.ask.ranks,
-        "nodes": draft.batch.ask.nodes,
+        "ranks": draft.batch.resources.ranks,
+        "nodes": draft.batch.resources.nodes,
         "time_limit": settings["time"],
         "requeues": 0 if benchmark else settings["requeues"],  # its script goes from point to point by itself
         "restart": settings["restart"],

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.launch.slurm.throttle import SECONDS_BETWEEN_QUESTIONS, ask_bounded
+from hpcmtl.launch.slurm.throttle import SECONDS_BETWEEN_QUERIES, query_throttled
 from hpcmtl.pipeline.live.diagnosis import diagnose, facts_of
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.submission import Submission, read_submission
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A verdict that rests on silence alone has to last so long before a command takes it for the end: Slurm's daemon may be
 # away for a while, and a file system too.
-SECONDS_OF_DOUBT = 3 * SECONDS_BETWEEN_QUESTIONS
+SECONDS_OF_DOUBT = 3 * SECONDS_BETWEEN_QUERIES
 
 
 def run_state(path: Path, now: float | None = None) -> dict[str, Any]:
@@ -38,15 +38,15 @@ def run_state(path: Path, now: float | None = None) -> dict[str, Any]:
     """
     status = read_status(path, now)
     facts = facts_of(status)
-    answer = None
+    reply = None
     if facts.open:
-        answer = ask_bounded(RunDirectory(path), read_submission(RunDirectory(path)) or Submission(), now)
-    word, answered = (answer.word, answer.answered) if answer is not None else (None, False)
-    verdict = diagnose(facts, word, answered=answered)
+        reply = query_throttled(RunDirectory(path), read_submission(RunDirectory(path)) or Submission(), now)
+    state, answered = (reply.combined, reply.answered) if reply is not None else (None, False)
+    verdict = diagnose(facts, state, answered=answered)
     slurm = None
-    if answer is not None:
-        words = [{**asdict(word), "phase": word.phase, "hint": word.hint} for word in answer.words]
-        slurm = {**asdict(answer), "words": words}
+    if reply is not None:
+        words = [{**asdict(state), "phase": state.phase, "hint": state.hint} for state in reply.states]
+        slurm = {"words": words, "answered": reply.answered, "problems": list(reply.problems), "age": reply.age}
     return {**status, **asdict(verdict), "exit_code": verdict.exit_code, "slurm": slurm}
 
 

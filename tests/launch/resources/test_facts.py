@@ -1,10 +1,12 @@
 """What a rank finds around it."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from hpcmtl.launch.resources.facts import rank_facts, visible_gpus
+from hpcmtl.launch.resources.facts import rank_facts, visible_gpus, waits_for_disk
 
 
 def test_facts_of_this_process(tmp_path):
@@ -39,6 +41,15 @@ def test_gpus_by_smi(tmp_path, monkeypatch, script, count):
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("hpcmtl.launch.resources.facts.SECONDS_FOR_SMI", 0.5)
+    monkeypatch.setattr("hpcmtl.launch.resources.facts.SMI_SECONDS", 0.5)
 
     assert visible_gpus({}, tmp_path / "nothing") == count
+
+
+def test_processes_that_do_not_wait_for_a_disk():
+    """A process that computes does not wait for a disk, and neither does one that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+
+    assert not waits_for_disk(os.getpid())
+    assert not waits_for_disk(ended.pid)

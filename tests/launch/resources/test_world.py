@@ -8,7 +8,7 @@ from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.resources.cgroups import Limits
 from hpcmtl.launch.resources.facts import RankFacts
 from hpcmtl.launch.resources.pace import WINDOWS, Pace, measure
-from hpcmtl.launch.resources.world import WorldFacts, efficiency_of, given_speeds, numbers_in_words, speeds_of
+from hpcmtl.launch.resources.world import WorldFacts, efficiency_of, format_ranges, given_speeds, speeds_of
 
 GIB = 1 << 30
 
@@ -43,9 +43,9 @@ def test_nodes_cores_and_memory():
 @pytest.mark.parametrize(
     ("numbers", "text"), [((), ""), ((3,), "3"), ((0, 1, 2, 3, 8), "0-3,8"), ((0, 2, 4, 5), "0,2,4-5")]
 )
-def test_numbers_in_words(numbers, text):
+def test_format_ranges(numbers, text):
     """Hundreds of cores are a few words."""
-    assert numbers_in_words(numbers) == text
+    assert format_ranges(numbers) == text
 
 
 def test_a_slow_rank_is_seen_through_noise():

@@ -12,7 +12,7 @@ from hpcmtl.launch.slurm import client as slurm
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """Slurm's commands, played."""
-    made = FakeSlurm(tmp_path / "bin")
+    made = FakeSlurm.accepting(tmp_path / "bin")
     monkeypatch.setenv("PATH", made.path)
     return made
 
@@ -20,33 +20,33 @@ def fake(tmp_path, monkeypatch):
 def test_a_job_is_submitted(fake, tmp_path):
     """Options, script and arguments are passed on, and the id comes back, with a warning or a cluster as without."""
     assert slurm.submit(tmp_path / "a b.sbatch", ["--array=0-3"], ["7"]) == "100"
-    assert fake.calls() == [f"sbatch --parsable --array=0-3 {tmp_path}/a b.sbatch 7"]
+    assert fake.all_calls() == [f"sbatch --parsable --array=0-3 {tmp_path}/a b.sbatch 7"]
 
-    fake.answer("sbatch", "echo 'warning: low'; echo '12;big'")
+    fake.runs("sbatch", "echo 'warning: low'; echo '12;big'")
 
     assert slurm.submit(tmp_path / "x") == "12;big"
 
 
 def test_a_refusal_is_told_in_slurms_words(fake, tmp_path):
-    """What sbatch says on stderr is the reason; an answer that is no id is none."""
-    fake.answer("sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 1")
+    """What sbatch says on stderr is the reason; an reply that is no id is none."""
+    fake.runs("sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 1")
     with pytest.raises(EnvironmentUnfitError, match="did not take .*invalid partition"):
         slurm.submit(tmp_path / "x")
-    fake.answer("sbatch", "echo hello")
+    fake.runs("sbatch", "echo hello")
     with pytest.raises(EnvironmentUnfitError, match="hello"):
         slurm.submit(tmp_path / "x")
 
 
 def test_a_silent_command_is_given_up(fake, monkeypatch):
-    """A controller that does not answer costs a bounded time."""
-    fake.answer("scontrol", "exec sleep 60")
+    """A controller that does not reply costs a bounded time."""
+    fake.runs("scontrol", "exec sleep 60")
     monkeypatch.setattr(slurm, "SECONDS", 0.3)
 
-    answer = slurm.requeue("16_3")
+    reply = slurm.requeue("16_3")
 
-    assert not answer.ok
-    assert answer.said == "scontrol gave no answer within 0.3 s"
-    assert fake.calls() == ["scontrol requeue 16_3"]
+    assert not reply.ok
+    assert reply.message == "scontrol gave no answer within 0.3 s"
+    assert fake.all_calls() == ["scontrol requeue 16_3"]
 
 
 def test_without_slurm_nothing_is_run(tmp_path, monkeypatch):
@@ -54,15 +54,15 @@ def test_without_slurm_nothing_is_run(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert not slurm.installed()
-    assert slurm.requeue("1").said == "there is no scontrol on this machine"
+    assert slurm.requeue("1").message == "there is no scontrol on this machine"
     assert slurm.max_array_size() is None
 
 
 def test_the_largest_array_of_a_cluster(fake):
     """The limit is read from what Slurm shows of its configuration; without it there is none."""
-    fake.answer("scontrol", "printf 'MaxArraySize            = 1001\\nMaxJobCount = 10000\\n'")
+    fake.runs("scontrol", "printf 'MaxArraySize            = 1001\\nMaxJobCount = 10000\\n'")
     assert slurm.max_array_size() == 1001
-    fake.answer("scontrol", "exit 1")
+    fake.runs("scontrol", "exit 1")
     assert slurm.max_array_size() is None
 
 

@@ -3,12 +3,12 @@
 import time
 
 import pytest
-from fakeslurm import FakeSlurm
+from fake_slurm import FakeSlurm
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.launch.slurm.queue import _of_sacct, _of_scontrol, _of_squeue, ask_slurm, cancel_jobs
+from hpcmtl.launch.slurm.queue import _of_sacct, _of_scontrol, _of_squeue, cancel_jobs, query_slurm
 from hpcmtl.launch.slurm.states import STATES
 from hpcmtl.results.rundir.submission import Submission
 
@@ -29,20 +29,20 @@ def slurm(tmp_path, monkeypatch):
     fake = FakeSlurm(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     for command in ("squeue", "scontrol", "sacct", "scancel"):  # in case a real one is there
-        fake.says(command, err="not set by the test", code=1)
+        fake.replies(command, err="not set by the test", code=1)
     return fake
 
 
 def test_squeue_is_enough(slurm):
     """What squeue knows is asked of nobody else; it is told of all jobs at once and in its own words."""
-    slurm.says("squeue", "16|16|RUNNING|2026-11-21T10:20:00|n[1-2]|None\n17|17|PENDING|N/A||Resources\n")
-    answer = ask_slurm(Submission(("16", "17")))
-    first, second = answer.words
+    slurm.replies("squeue", "16|16|RUNNING|2026-11-21T10:20:00|n[1-2]|None\n17|17|PENDING|N/A||Resources\n")
+    reply = query_slurm(Submission(("16", "17")))
+    first, second = reply.states
 
     assert (first.phase, first.nodes, first.start, first.reason) == ("running", "n[1-2]", "2026-11-21T10:20:00", "")
     assert (second.phase, second.start, second.reason) == ("pending", "", "Resources")
-    assert answer.word == first
-    assert (answer.answered, answer.problems) == (True, ())
+    assert reply.combined == first
+    assert (reply.answered, reply.problems) == (True, ())
     assert [len(slurm.calls(command)) for command in ("squeue", "scontrol", "sacct")] == [1, 0, 0]
     assert "-j 16,17" in slurm.calls("squeue")[0]
 
@@ -50,29 +50,29 @@ def test_squeue_is_enough(slurm):
 def test_the_cluster_and_the_environment(slurm, monkeypatch):
     """The cluster is named to each command, and filters in a user's environment do not reach them."""
     monkeypatch.setenv("SQUEUE_STATES", "PENDING")
-    slurm.does("squeue", 'test -z "$SQUEUE_STATES" && echo "CLUSTER: big" && echo "16|16|RUNNING||n1|None"')
-    answer = ask_slurm(Submission(("16",), cluster="big"))
+    slurm.runs("squeue", 'test -z "$SQUEUE_STATES" && echo "CLUSTER: big" && echo "16|16|RUNNING||n1|None"')
+    reply = query_slurm(Submission(("16",), cluster="big"))
 
-    assert answer.word.state == "RUNNING"
+    assert reply.combined.state == "RUNNING"
     assert slurm.calls("squeue")[0].startswith("-M big ")
 
 
 def test_scontrol_knows_what_squeue_does_not(slurm):
     """A job that squeue has dropped is asked of scontrol, which tells its exit code."""
-    slurm.says("squeue", err=FORGOTTEN, code=1)
-    slurm.says("scontrol", SCONTROL.format(job="16", state="OUT_OF_MEMORY", reason="OutOfMemory"))
-    word = ask_slurm(ONE).word
+    slurm.replies("squeue", err=FORGOTTEN, code=1)
+    slurm.replies("scontrol", SCONTROL.format(job="16", state="OUT_OF_MEMORY", reason="OutOfMemory"))
+    word = query_slurm(ONE).combined
 
     assert (word.source, word.phase, word.exit_code, word.nodes) == ("scontrol", "ended-memory", "0:125", "n[1-2]")
     assert (word.reason, "memory" in word.hint) == ("OutOfMemory", True)
 
 
 def test_the_exit_code_of_an_ended_job(slurm):
-    """Squeue does not tell it, so that scontrol is asked; if it does not answer, squeue's word stands."""
-    slurm.says("squeue", "16|16|FAILED|T|n1|NonZeroExitCode\n")
-    without = ask_slurm(ONE).word
-    slurm.says("scontrol", SCONTROL.format(job="16", state="FAILED", reason="NonZeroExitCode"))
-    told = ask_slurm(ONE).word
+    """Squeue does not tell it, so that scontrol is asked; if it does not reply, squeue's word stands."""
+    slurm.replies("squeue", "16|16|FAILED|T|n1|NonZeroExitCode\n")
+    without = query_slurm(ONE).combined
+    slurm.replies("scontrol", SCONTROL.format(job="16", state="FAILED", reason="NonZeroExitCode"))
+    told = query_slurm(ONE).combined
 
     assert (without.source, without.phase, without.exit_code) == ("squeue", "ended-failed", "")
     assert (told.source, told.phase, told.exit_code) == ("scontrol", "ended-failed", "0:125")
@@ -81,46 +81,46 @@ def test_the_exit_code_of_an_ended_job(slurm):
 
 def test_sacct_knows_what_both_have_forgotten(slurm):
     """After MinJobAge only the accounting knows, from a window that begins before the submission."""
-    slurm.says("squeue", err=FORGOTTEN, code=1)
-    slurm.says("scontrol", err=FORGOTTEN, code=1)
-    slurm.says("sacct", "16|16|CANCELLED by 123|0:15|2026-11-21T10:20:00|n1|None\n")
-    answer = ask_slurm(ONE)
+    slurm.replies("squeue", err=FORGOTTEN, code=1)
+    slurm.replies("scontrol", err=FORGOTTEN, code=1)
+    slurm.replies("sacct", "16|16|CANCELLED by 123|0:15|2026-11-21T10:20:00|n1|None\n")
+    reply = query_slurm(ONE)
 
-    assert (answer.word.source, answer.word.phase, answer.word.by) == ("sacct", "ended-cancelled", "123")
-    assert answer.answered
+    assert (reply.combined.source, reply.combined.phase, reply.combined.by) == ("sacct", "ended-cancelled", "123")
+    assert reply.answered
     assert "-S 2026-11-20T" in slurm.calls("sacct")[0]
 
 
 def test_accounting_that_is_off(slurm):
-    """It is a problem that is told, not a word on the job; squeue's answer that it has forgotten it stands."""
-    slurm.says("squeue", err=FORGOTTEN, code=1)
-    slurm.says("scontrol", err=FORGOTTEN, code=1)
-    slurm.says("sacct", err=NO_ACCOUNTING, code=1)
-    answer = ask_slurm(ONE)
+    """It is a problem that is told, not a word on the job; squeue's reply that it has forgotten it stands."""
+    slurm.replies("squeue", err=FORGOTTEN, code=1)
+    slurm.replies("scontrol", err=FORGOTTEN, code=1)
+    slurm.replies("sacct", err=NO_ACCOUNTING, code=1)
+    reply = query_slurm(ONE)
 
-    assert (answer.word.phase, answer.word.state, answer.answered) == ("unknown", "", True)
-    assert answer.problems == ("sacct: exit code 1: Slurm accounting storage is disabled",)
+    assert (reply.combined.phase, reply.combined.state, reply.answered) == ("unknown", "", True)
+    assert reply.problems == ("sacct: exit code 1: Slurm accounting storage is disabled",)
 
 
 def test_missing_commands(tmp_path, monkeypatch):
-    """Without any command nothing is known, and that is not an answer."""
+    """Without any command nothing is known, and that is not an reply."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    answer = ask_slurm(ONE)
+    reply = query_slurm(ONE)
 
-    assert (answer.word.phase, answer.answered, len(answer.problems)) == ("unknown", False, 3)
+    assert (reply.combined.phase, reply.answered, len(reply.problems)) == ("unknown", False, 3)
 
 
 def test_slow_commands(slurm):
-    """One that does not answer in time is ended with all that it started, and the next is asked."""
-    slurm.is_slow("squeue")
-    slurm.is_slow("scontrol")
-    slurm.says("sacct", "16|16|COMPLETED|0:0|2026-11-21T10:20:00|n1|\n")
+    """One that does not reply in time is ended with all that it started, and the next is asked."""
+    slurm.hangs("squeue")
+    slurm.hangs("scontrol")
+    slurm.replies("sacct", "16|16|COMPLETED|0:0|2026-11-21T10:20:00|n1|\n")
     began = time.monotonic()
-    answer = ask_slurm(ONE, seconds=0.5)
+    reply = query_slurm(ONE, seconds=0.5)
 
     assert time.monotonic() - began < 10
-    assert (answer.word.phase, answer.answered) == ("ended-complete", False)
-    assert answer.problems[0] == "squeue: no answer within 0.5 s"
+    assert (reply.combined.phase, reply.answered) == ("ended-complete", False)
+    assert reply.problems[0] == "squeue: no answer within 0.5 s"
 
 
 @pytest.mark.parametrize(
@@ -128,19 +128,19 @@ def test_slow_commands(slurm):
 )
 def test_wrong_answers(slurm, garbage):
     """What cannot be read, or tells of another job, is passed over; an unknown state is not running."""
-    slurm.does("squeue", f"printf '{garbage}'")
-    slurm.says("scontrol", "No jobs in the system\n")
-    slurm.says("sacct", "slurmdbd: error\n")
-    answer = ask_slurm(ONE)
+    slurm.runs("squeue", f"printf '{garbage}'")
+    slurm.replies("scontrol", "No jobs in the system\n")
+    slurm.replies("sacct", "slurmdbd: error\n")
+    reply = query_slurm(ONE)
 
-    assert answer.word.phase == "unknown"
-    assert answer.word.job == "16"
+    assert reply.combined.phase == "unknown"
+    assert reply.combined.job == "16"
 
 
 def test_a_state_of_the_future(slurm):
     """A state that we do not know is kept in Slurm's word, after all have been asked, and is not running."""
-    slurm.says("squeue", "16|16|TELEPORTING||n1|None\n")
-    word = ask_slurm(ONE).word
+    slurm.replies("squeue", "16|16|TELEPORTING||n1|None\n")
+    word = query_slurm(ONE).combined
 
     assert (word.state, word.phase, len(slurm.calls("sacct"))) == ("TELEPORTING", "unknown", 1)
 
@@ -148,16 +148,16 @@ def test_a_state_of_the_future(slurm):
 @pytest.mark.parametrize("name", ["16_3", "16+1"])
 def test_parts_of_a_job(slurm, name):
     """Tasks of an array and parts of a heterogeneous job tell of the job, and of themselves."""
-    slurm.says("squeue", f"{name}|18|RUNNING||n1|None\n16_4|19|PENDING|||Resources\n")
+    slurm.replies("squeue", f"{name}|18|RUNNING||n1|None\n16_4|19|PENDING|||Resources\n")
 
-    assert [ask_slurm(Submission((job,))).word.phase for job in ("16", name, "18")] == ["running"] * 3
+    assert [query_slurm(Submission((job,))).combined.phase for job in ("16", name, "18")] == ["running"] * 3
 
 
 def test_scancel(slurm):
     """It is given all jobs in one call; only pending ones if asked; what it says against it is told."""
-    slurm.says("scancel")
+    slurm.replies("scancel")
     cancel_jobs(Submission(("16", "17")), pending_only=True)
-    slurm.says("scancel", err="scancel: error: Access/permission denied\n", code=1)
+    slurm.replies("scancel", err="scancel: error: Access/permission denied\n", code=1)
 
     assert slurm.calls("scancel") == ["--state=PENDING 16 17"]
     with pytest.raises(EnvironmentUnfitError, match="scancel 16: exit code 1: scancel: error: Access"):

@@ -8,7 +8,7 @@ import pytest
 
 from hpcmtl.errors import InputError
 from hpcmtl.launch.command import launcher
-from hpcmtl.launch.slurm.sbatch import ArrayChunk, BatchScript, ResourceRequest, ask_for, pieces, render
+from hpcmtl.launch.slurm.sbatch import ArrayChunk, BatchScript, ResourceRequest, array_chunks, render, resource_request
 from hpcmtl.launch.slurm.settings import gather
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -129,7 +129,7 @@ def test_time_to_stop_must_fit_the_limit(tmp_path):
 )
 def test_ranks_and_nodes(tmp_path, section, options, ranks, ask):
     """The job's ranks count unless the options ask for nodes and ranks of a node."""
-    assert ask_for(settings(tmp_path, section, **options), ranks) == ask
+    assert resource_request(settings(tmp_path, section, **options), ranks) == ask
 
 
 def test_ranks_follow_from_the_cores_of_the_site(tmp_path):
@@ -138,24 +138,24 @@ def test_ranks_follow_from_the_cores_of_the_site(tmp_path):
     site.write_text("cores_per_node: 48\nmax_nodes: 4\nmax_time: 1h\n")
     found = settings(tmp_path, {"site": str(site), "cpus_per_task": 4})
 
-    assert ask_for(found, 30) == ResourceRequest(30, 3, 12)
+    assert resource_request(found, 30) == ResourceRequest(30, 3, 12)
     with pytest.raises(InputError, match=r"nodes: 5 is more than the 4 of site profile .*site\.yaml \(max_nodes\)"):
-        ask_for(found, 60)
+        resource_request(found, 60)
     with pytest.raises(InputError, match=r"time: 02:00:00 is more than the 01:00:00 of"):
-        ask_for(settings(tmp_path, {"site": str(site)}, time="2h"), 1)
+        resource_request(settings(tmp_path, {"site": str(site)}, time="2h"), 1)
 
 
 def test_contradictions_are_refused_with_the_arithmetic(tmp_path):
     """More ranks than nodes have room for, and nodes without ranks, are refused."""
     with pytest.raises(InputError, match="9 ranks do not fit 2 nodes x 4 = 8"):
-        ask_for(settings(tmp_path, {"nodes": 2, "ntasks_per_node": 4}), 9)
+        resource_request(settings(tmp_path, {"nodes": 2, "ntasks_per_node": 4}), 9)
     with pytest.raises(InputError, match="2 ranks do not fit 4 nodes"):
-        ask_for(settings(tmp_path, {}, nodes=4), 2)
+        resource_request(settings(tmp_path, {}, nodes=4), 2)
 
 
 def test_sweeps_are_cut_into_arrays():
     """No array is larger than the limit, all points are in one, and each knows where it begins."""
-    found = pieces(2500, 1000, 8)
+    found = array_chunks(2500, 1000, 8)
 
     assert found == [
         ArrayChunk(0, 1000, "0-999%8"),
@@ -163,4 +163,4 @@ def test_sweeps_are_cut_into_arrays():
         ArrayChunk(2000, 500, "0-499%8"),
     ]
     assert [piece.arguments for piece in found] == [("0",), ("1000",), ("2000",)]
-    assert pieces(3, None, None) == [ArrayChunk(0, 3, "0-2")]
+    assert array_chunks(3, None, None) == [ArrayChunk(0, 3, "0-2")]

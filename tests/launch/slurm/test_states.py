@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.launch.slurm.states import LIVE, STATES, Phase, SlurmJobState, parse_state, sum_up
+from hpcmtl.launch.slurm.states import LIVE, STATES, Phase, SlurmJobState, combined_state, parse_state
 
 # As the documentation of Slurm 22.05 names them.
 DOCUMENTED = frozenset(
@@ -89,14 +89,14 @@ def test_any_text_is_parsed(text):
 @given(st.lists(st.sampled_from([*STATES, "", "NEW"]).map(lambda state: SlurmJobState("1", state)), min_size=1))
 def test_what_still_does_something_comes_first(words):
     """A live job outweighs all that ended, an end outweighs silence, and unknown is never taken for running."""
-    phase = sum_up(words).phase
+    phase = combined_state(words).phase
     phases = {word.phase for word in words}
 
     assert (phase in LIVE) == bool(phases & set(LIVE))
     assert (phase == "unknown") == (phases == {"unknown"})
-    assert sum_up([]) is None
+    assert combined_state([]) is None
 
 
 def test_of_several_ends_the_last_counts():
     """The successor's end says how the run ended, not that of the job which it followed."""
-    assert sum_up([SlurmJobState("1", "TIMEOUT"), SlurmJobState("2", "FAILED"), SlurmJobState("3")]).job == "2"
+    assert combined_state([SlurmJobState("1", "TIMEOUT"), SlurmJobState("2", "FAILED"), SlurmJobState("3")]).job == "2"

@@ -4,16 +4,16 @@ import json
 import shutil
 
 import pytest
-from fakeslurm import FakeSlurm
+from fake_slurm import FakeSlurm
 
 from hpcmtl.launch.slurm import throttle as queuebound
-from hpcmtl.launch.slurm.throttle import JITTER, SECONDS_BETWEEN_QUESTIONS, ask_bounded
+from hpcmtl.launch.slurm.throttle import JITTER, SECONDS_BETWEEN_QUERIES, query_throttled
 from hpcmtl.results.rundir.directory import create
 from hpcmtl.results.rundir.submission import Submission, read_submission
 
 ONE = Submission(("16",))
 NOW = 1_700_000_000.0
-LONGEST = SECONDS_BETWEEN_QUESTIONS + JITTER
+LONGEST = SECONDS_BETWEEN_QUERIES + JITTER
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def slurm(tmp_path, monkeypatch):
     """A PATH of fakes."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     fake = FakeSlurm(tmp_path / "bin")
-    fake.says("squeue", "16|16|PENDING|N/A||Resources\n")
+    fake.replies("squeue", "16|16|PENDING|N/A||Resources\n")
     return fake
 
 
@@ -32,21 +32,21 @@ def run(tmp_path):
 
 
 def test_questions_are_kept_apart(run, slurm):
-    """Looks every second for five minutes ask at most ten times, and not in step; each has the last answer's age."""
-    ages = [ask_bounded(run, ONE, NOW + second).age for second in range(300)]
+    """Looks every second for five minutes ask at most ten times, and not in step; each has the last reply's age."""
+    ages = [query_throttled(run, ONE, NOW + second).age for second in range(300)]
 
-    assert 300 / LONGEST <= len(slurm.calls("squeue")) <= 300 / SECONDS_BETWEEN_QUESTIONS
+    assert 300 / LONGEST <= len(slurm.calls("squeue")) <= 300 / SECONDS_BETWEEN_QUERIES
     assert max(ages) <= LONGEST
-    assert ask_bounded(run, ONE, NOW + 300).word.state == "PENDING"
+    assert query_throttled(run, ONE, NOW + 300).combined.state == "PENDING"
 
 
 def test_silence_is_not_asked_again_either(run, slurm):
     """A command that fails is not asked more often than one that answers, and what was said before goes."""
-    slurm.says("squeue", err="Unable to contact slurm controller\n", code=1)
-    answers = [ask_bounded(run, ONE, NOW + second) for second in range(20)]
+    slurm.replies("squeue", err="Unable to contact slurm controller\n", code=1)
+    answers = [query_throttled(run, ONE, NOW + second) for second in range(20)]
 
     assert len(slurm.calls("squeue")) == 1
-    assert {(answer.answered, answer.word.phase) for answer in answers} == {(False, "unknown")}
+    assert {(reply.answered, reply.combined.phase) for reply in answers} == {(False, "unknown")}
     assert "Unable to contact" in answers[-1].problems[0]
 
 
@@ -58,7 +58,7 @@ def test_a_run_of_somebody_else(run, slurm, monkeypatch):
 
     monkeypatch.setattr(queuebound, "write_json_atomically", refuse)
     for second in range(20):
-        ask_bounded(run, ONE, NOW + second)
+        query_throttled(run, ONE, NOW + second)
 
     assert len(slurm.calls("squeue")) == 1
     assert not run.queue_file.exists()
@@ -67,15 +67,15 @@ def test_a_run_of_somebody_else(run, slurm, monkeypatch):
 def test_a_host_without_slurm(run, slurm, monkeypatch, tmp_path):
     """It says so and writes nothing; what another host was told is passed on with its age."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    without = ask_bounded(run, ONE, NOW)
+    without = query_throttled(run, ONE, NOW)
     kept = run.queue_file.exists()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    ask_bounded(run, ONE, NOW)
+    query_throttled(run, ONE, NOW)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    later = ask_bounded(run, ONE, NOW + 1000)
+    later = query_throttled(run, ONE, NOW + 1000)
 
-    assert (without.word, without.answered, kept) == (None, False, False)
-    assert (later.word.state, later.age) == ("PENDING", 1000)
+    assert (without.combined, without.answered, kept) == (None, False, False)
+    assert (later.combined.state, later.age) == ("PENDING", 1000)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"asked": "x"}', '{"asked": 1e12, "pause": 30}', "{"])
@@ -83,14 +83,14 @@ def test_what_is_kept_may_be_damaged(run, slurm, text):
     """A file that cannot be read, or is of the far future, is as none."""
     run.queue_file.write_text(text)
 
-    assert ask_bounded(run, ONE, NOW).word.state == "PENDING"
+    assert query_throttled(run, ONE, NOW).combined.state == "PENDING"
     assert json.loads(run.queue_file.read_text())["asked"] == NOW
 
 
 def test_a_successor_is_not_known_at_once(run, slurm):
     """A job that was added since the last question is unknown until the next."""
-    ask_bounded(run, ONE, NOW)
-    words = ask_bounded(run, Submission(("16", "17")), NOW + 1).words
+    query_throttled(run, ONE, NOW)
+    words = query_throttled(run, Submission(("16", "17")), NOW + 1).states
 
     assert [(word.job, word.phase) for word in words] == [("16", "pending"), ("17", "unknown")]
     assert len(slurm.calls("squeue")) == 1

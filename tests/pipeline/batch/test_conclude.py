@@ -49,7 +49,7 @@ class Run:
 @pytest.fixture(autouse=True)
 def fake(tmp_path, monkeypatch):
     """Slurm's commands, played; and signals as they are, for the tests after these."""
-    made = FakeSlurm(tmp_path / "bin")
+    made = FakeSlurm.accepting(tmp_path / "bin")
     monkeypatch.setenv("PATH", made.path)
     monkeypatch.setattr(module, "_hold_signals", lambda: None)
     return made
@@ -61,7 +61,7 @@ def test_a_complete_run_ends_with_0(tmp_path, fake):
     run.attempt("16.0", "complete", layers=4)
 
     assert conclude(run.path, Ended(1), JOB) == (0, "complete")
-    assert fake.calls() == []
+    assert fake.all_calls() == []
 
 
 def test_the_record_of_another_attempt_is_none(tmp_path, fake):
@@ -76,7 +76,7 @@ def test_the_record_of_another_attempt_is_none(tmp_path, fake):
     assert line.startswith("lost: it left no completion record (exit code 0); no further attempt was asked for")
     (run.path / "results.json").write_text('{"status": "complete", "atte')
     assert conclude(run.path, Ended(0), JOB)[0] == 1
-    assert fake.calls() == []
+    assert fake.all_calls() == []
 
 
 def test_a_stopped_run_is_requeued_up_to_its_bound(tmp_path, fake):
@@ -95,7 +95,7 @@ def test_a_stopped_run_is_requeued_up_to_its_bound(tmp_path, fake):
         75,
         "stopped with checkpoints; all 2 further attempts are used",
     )
-    assert fake.calls() == ["scontrol requeue 16"] * 2
+    assert fake.all_calls() == ["scontrol requeue 16"] * 2
     # A person who submits the run again has all attempts again: what counts is the chain of jobs, not the restarts.
     run.attempt("20.0", "stopped", layers=1, first=3)
     assert "(1 of 2)" in conclude(run.path, Ended(75), {"SLURM_JOB_ID": "20", "HPCMTL_ATTEMPT_ID": "20.0"})[1]
@@ -104,7 +104,7 @@ def test_a_stopped_run_is_requeued_up_to_its_bound(tmp_path, fake):
 def test_where_requeue_is_forbidden_a_successor_follows(tmp_path, fake):
     """A refused requeue becomes another job after this one; the attempts of the chain are counted together."""
     run = Run(tmp_path, requeues=2)
-    fake.answer("scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
+    fake.runs("scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
     run.attempt("16.0", "stopped", layers=1)
     _, line = conclude(run.path, Ended(75), JOB)
     assert "job 100 follows, submitted by hpcmtl (requeue refused: Requested operation" in line
@@ -117,7 +117,7 @@ def test_where_requeue_is_forbidden_a_successor_follows(tmp_path, fake):
     assert (code, line) == (75, "stopped with checkpoints; all 2 further attempts are used")
 
     script = run.path / "job.sbatch"
-    assert [call for call in fake.calls() if call.startswith("sbatch")] == [
+    assert [call for call in fake.all_calls() if call.startswith("sbatch")] == [
         f"sbatch --parsable --dependency=afterany:16 {script}",
         f"sbatch --parsable --dependency=afterany:100 {script}",
     ]
@@ -127,7 +127,7 @@ def test_without_any_next_attempt_the_code_is_true(tmp_path, fake):
     """Where Slurm takes neither, the job ends with the code of the loss, and the line says what to do."""
     run = Run(tmp_path)
     for name in ("scontrol", "sbatch"):
-        fake.answer(name, "echo 'slurm is down' >&2; exit 1")
+        fake.runs(name, "echo 'slurm is down' >&2; exit 1")
     run.attempt("16.0", layers=1)
 
     code, line = conclude(run.path, Ended(137), JOB)
@@ -147,7 +147,7 @@ def test_a_point_of_an_array_comes_back_alone(tmp_path, fake):
     (run.path / "submission.json").write_text('{"requeues": 2}')
     conclude(run.path, Ended(75), array)
 
-    assert fake.calls() == [
+    assert fake.all_calls() == [
         f"sbatch --parsable --dependency=afterany:16_3 --array=3 {run.path / 'job.sbatch'} 1000",
         "scontrol requeue 16_3",
     ]
@@ -174,7 +174,7 @@ def test_only_the_clock_tells_a_time_limit(tmp_path, fake):
     run.attempt("16.0", "stopped", layers=1)
 
     assert "Slurm has ended the job" in conclude(run.path, Ended(143, 300.0, terminated=True), JOB)[1]
-    assert fake.calls() == []
+    assert fake.all_calls() == []
     assert "requeued" in conclude(run.path, Ended(143, 595.0, terminated=True), JOB)[1]
 
 
