@@ -12,6 +12,8 @@ from hpcmtl.errors import EnvironmentUnfitError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ROOT = Path(__file__).resolve().parents[2]  # the checkout, unless hpcmtl is installed
+
 
 def mpirun_command(ranks: int, program: Sequence[str]) -> list[str]:
     """Returns the command that starts `program` on `ranks` ranks of this host, or of the current Slurm allocation.
@@ -42,7 +44,7 @@ def shipped(folder: str, name: str) -> Path:
         EnvironmentUnfitError: it is not installed.
     """
     folders = [
-        Path(__file__).resolve().parents[2] / folder,
+        ROOT / folder,
         Path(sysconfig.get_path("data")) / "share/hpcmtl" / folder,
         Path(site.getuserbase()) / "share/hpcmtl" / folder,
     ]

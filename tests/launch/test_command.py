@@ -91,7 +91,7 @@ def test_mpirun_command_names_the_launcher_of_the_checkout():
 
 def test_missing_launchers_are_said_with_the_places(monkeypatch, tmp_path):
     """Without launchers the error says where they were looked for and what to do."""
-    monkeypatch.setattr(command.hpcmtl, "__file__", str(tmp_path / "hpcmtl" / "__init__.py"))
+    monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(command.sysconfig, "get_path", lambda _: str(tmp_path))
     monkeypatch.setattr(command.site, "getuserbase", lambda: str(tmp_path))
 
