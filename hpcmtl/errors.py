@@ -1,4 +1,4 @@
-"""What can go wrong, by whose fault it is; floor 0, so that every room can raise it.
+"""Exceptions of hpcmtl; the lowest module, so that every room can raise them.
 
 The exit code of the program follows from the class: see `ExitCode`.
 """
@@ -26,19 +26,19 @@ class ExitCode(enum.IntEnum):
 
 
 class HpcmtlError(Exception):
-    """Base of all errors that hpcmtl raises on purpose."""
+    """Base class of all errors that hpcmtl raises intentionally."""
 
     exit_code = ExitCode.TASK_FAILED
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with the input, told to the person who wrote it.
+    """Describes one problem in the user's input.
 
     Attributes:
         where: file and key, e.g. ``job.yaml: tasks.digit.input``.
-        message: what was found, and what to write instead.
-        line: line number in the file, counted from 1, where it is known.
+        message: the value found, and the value to write instead.
+        line: line number in the file, counted from 1, if known.
     """
 
     where: str
@@ -51,7 +51,7 @@ class Problem:
 
 
 class InputError(HpcmtlError):
-    """The job file, the data or the arguments are wrong; all problems are reported at once."""
+    """The job file, the data or the arguments are invalid; all problems are reported at once."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -63,33 +63,33 @@ class InputError(HpcmtlError):
 
     @property
     def in_one_line(self) -> str:
-        """All problems, for a sentence that goes on with them."""
+        """All problems on one line, to be included in a sentence."""
         return "; ".join(map(str, self.problems))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
-        """Errors travel from rank 0 to the others by pickle."""
+        """Supports pickle: rank 0 sends errors to the other ranks."""
         return (type(self), (self.problems,))
 
 
 class EnvironmentUnfitError(HpcmtlError):
-    """The machine or the installation cannot run this job; the message says the remedy."""
+    """The machine or the installation cannot run this job; the message tells the remedy."""
 
     exit_code = ExitCode.ENVIRONMENT_UNFIT
 
 
 class CannotGoOnError(HpcmtlError):
-    """The run cannot go on as things are now; it can be resumed."""
+    """The run cannot continue under the present conditions; it can be resumed."""
 
     exit_code = ExitCode.STOPPED
 
 
 class TaskFailedError(HpcmtlError):
-    """One task failed on all ranks of its group alike; its dependents are skipped, the others go on."""
+    """One task failed on all ranks of its group; its dependents are skipped, and other tasks continue."""
 
 
 @contextmanager
 def located(where: str, problems: list[Problem]) -> Iterator[None]:
-    """Collect the problems of an `InputError` that is raised inside, each with `where` before its own place."""
+    """Collects the problems of an `InputError` that is raised inside, each with `where` before its own place."""
     try:
         yield
     except InputError as error:
@@ -97,7 +97,7 @@ def located(where: str, problems: list[Problem]) -> Iterator[None]:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return a hint such as ``; did you mean 'digits'? Valid: ...`` for a name that is not among `valid`."""
+    """Returns a hint such as ``; did you mean 'digits'? Valid: ...`` for a name that is not among `valid`."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(names) or 'nothing'}"

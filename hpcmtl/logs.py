@@ -1,4 +1,4 @@
-"""Logging: one file a rank with time, rank, task and layer in each line; rank 0 also talks on stderr."""
+"""Logging: one file per rank with time, rank, task and layer in each line; rank 0 also logs to stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LAYER: ContextVar[str] = ContextVar("layer", default="-")
 
 
 class _Context(logging.Filter):
-    """Adds rank and the layer in work to every record."""
+    """Adds the rank and the current task layer to every record."""
 
     def __init__(self, rank: int) -> None:
         super().__init__()
@@ -28,8 +28,8 @@ class _Context(logging.Filter):
         return True
 
 
-class _Talk(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stderr` is at the time: the live display replaces it while its bars are drawn."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current `sys.stderr`, which the live display replaces while its bars are drawn."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -37,7 +37,7 @@ class _Talk(logging.StreamHandler[TextIO]):
 
 
 def open_logs(rank: int, file: Path | None) -> None:
-    """Send the log of this process to `file`; rank 0 shows its own from INFO, the others from ERROR, on stderr.
+    """Sends the log of this process to `file`, and to stderr: from INFO on rank 0, from ERROR on other ranks.
 
     Args:
         rank: rank in the world, written in each line.
@@ -47,10 +47,12 @@ def open_logs(rank: int, file: Path | None) -> None:
     close_logs()
     root.setLevel(logging.DEBUG)
     root.propagate = False
-    talk = _Talk()
-    talk.setLevel(logging.INFO if rank == 0 else logging.ERROR)
-    talk.setFormatter(logging.Formatter("hpcmtl: %(message)s" if rank == 0 else "hpcmtl rank %(rank)d: %(message)s"))
-    handlers: list[logging.Handler] = [talk]
+    to_stderr = _StderrHandler()
+    to_stderr.setLevel(logging.INFO if rank == 0 else logging.ERROR)
+    to_stderr.setFormatter(
+        logging.Formatter("hpcmtl: %(message)s" if rank == 0 else "hpcmtl rank %(rank)d: %(message)s")
+    )
+    handlers: list[logging.Handler] = [to_stderr]
     if file is not None:
         to_file = logging.FileHandler(file, delay=True)
         to_file.setFormatter(
@@ -63,7 +65,7 @@ def open_logs(rank: int, file: Path | None) -> None:
 
 
 def close_logs() -> None:
-    """Flush and drop all handlers, so that a process can open the logs of another run."""
+    """Flushes and removes all handlers, so that the process can open the logs of another run."""
     root = logging.getLogger("hpcmtl")
     for handler in list(root.handlers):
         handler.close()
@@ -72,7 +74,7 @@ def close_logs() -> None:
 
 @contextmanager
 def layer_context(task: str, layer: int) -> Iterator[None]:
-    """Mark every log line written inside as belonging to one layer of one task."""
+    """Marks every log line inside the context with a layer of a task."""
     token = _LAYER.set(f"{task}/{layer}")
     try:
         yield

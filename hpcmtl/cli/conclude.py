@@ -15,9 +15,9 @@ def conclude(
     terminated: Annotated[bool, typer.Option("--terminated", help="Slurm has sent TERM.")] = False,
 ) -> None:
     """Tell from its completion record how an attempt ended; requeue the job, or end with the true exit code."""
-    from hpcmtl.pipeline.batch.conclude import Ended
+    from hpcmtl.pipeline.batch.conclude import LauncherExit
     from hpcmtl.pipeline.batch.conclude import conclude as conclude_run
 
-    final, line = conclude_run(run, Ended(code, seconds, terminated))
+    final, line = conclude_run(run, LauncherExit(code, seconds, terminated))
     typer.echo(f"hpcmtl: {run.name}: {line}", err=True)
     raise typer.Exit(final)

@@ -1,4 +1,4 @@
-"""Which faults are asked for: HPCMTL_FAULT as values."""
+"""Parsing of HPCMTL_FAULT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 VARIABLE = "HPCMTL_FAULT"
 KINDS = ("kill", "stop", "slow", "raise", "full", "truncate", "flip")
-STAGES = ("begun", "half", "closed", "before-rename", "after-rename", "done")  # of writing a file aside, in order
+STAGES = (
+    "begun",
+    "half",
+    "closed",
+    "before-rename",
+    "after-rename",
+    "done",
+)  # of an atomic write, in order
 ALL_RANKS = -1
 FILES = {
     "events.jsonl": "ledger",
@@ -25,26 +32,26 @@ FILES = {
 }
 WRITES = ("checkpoint", "artifact", *FILES.values())
 DAMAGE = ("truncate", "flip")
-_OF_WRITES = ("full", *DAMAGE)  # kinds that happen to files alone
+_OF_WRITES = ("full", *DAMAGE)  # kinds that apply only to files
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
+    """Describes one fault.
 
     Attributes:
-        text: as it was written.
+        text: original text.
         kind: one of `KINDS`.
-        rank: of the world; `ALL_RANKS` for each of them, None for the first that gets there.
-        task: name; empty for any.
-        layer: of the task; None for any.
-        step: since the layer was taken up, from 0; None for the moment before the first.
-        write: what is written, one of `WRITES`; empty for a fault of a step.
-        stage: of writing it, one of `STAGES`.
-        nth: which of the writes that fit, counted from 1 by each rank in each attempt.
-        seconds: that a ``slow`` one sleeps.
-        attempt: of the run; None for any.
-        every: whether it happens again and again.
+        rank: rank in the world; `ALL_RANKS` for every rank, None for the first rank that reaches the failpoint.
+        task: name of the task; empty for any.
+        layer: layer of the task; None for any.
+        step: number of steps since the layer was taken up, from 0; None for the moment before the first step.
+        write: kind of file, one of `WRITES`; empty for a fault in a step.
+        stage: stage of writing, one of `STAGES`.
+        nth: number of the matching write, counted from 1 by each rank in each attempt.
+        seconds: duration of a ``slow`` fault.
+        attempt: attempt of the run; None for any.
+        every: True if the fault happens every time.
     """
 
     text: str
@@ -62,12 +69,12 @@ class Fault:
 
 
 def requested(environ: Mapping[str, str] = os.environ) -> tuple[Fault, ...]:
-    """What HPCMTL_FAULT asks for: ``KIND:KEY=VALUE,...;KIND:...``, such as ``kill:rank=1,task=digit,layer=2,step=5``.
+    """Returns the faults in HPCMTL_FAULT: ``KIND:KEY=VALUE,...;KIND:...``, e.g. ``kill:rank=1,task=digit,step=5``.
 
-    A word without ``=`` is ``every``, or what is written: ``flip:checkpoint,task=digit,nth=2``.
+    A word without ``=`` is ``every`` or a kind of file: ``flip:checkpoint,task=digit,nth=2``.
 
     Raises:
-        EnvironmentUnfitError: it is none of that; the message says what is allowed.
+        EnvironmentUnfitError: the value has another form; the message lists what is allowed.
     """
     parts = [part.strip() for part in environ.get(VARIABLE, "").split(";")]
     return tuple(_parse(part) for part in parts if part)
@@ -128,7 +135,7 @@ def _parse(text: str) -> Fault:
 
 
 def _checked(text: str, kind: str, values: dict[str, Any]) -> Fault:
-    """Refuse what does not go together, and fill in what follows."""
+    """Refuses combinations that do not fit, and adds defaults."""
     for key, valid in {"write": WRITES, "stage": STAGES}.items():
         if key in values and values[key] not in valid:
             raise _refused(text, f"{key} is {values[key]!r}{nearest(values[key], valid)}")
@@ -139,7 +146,7 @@ def _checked(text: str, kind: str, values: dict[str, Any]) -> Fault:
     if strangers:
         raise _refused(text, f"`{strangers[0]}` does not go with {kind} of a {'file' if 'write' in values else 'step'}")
     if (kind == "slow") != (values.get("seconds", 0) > 0):
-        raise _refused(text, "`seconds`, above 0, belongs to slow, and to nothing else")
+        raise _refused(text, "`seconds`, above 0, belongs to slow only")
     if values.get("nth", 1) < 1 or values.get("attempt", 1) < 1:
         raise _refused(text, "`nth` and `attempt` count from 1")
     if "write" in values:

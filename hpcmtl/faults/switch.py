@@ -1,4 +1,4 @@
-"""Lets faults happen in this process, where the hooks of the program say that it is."""
+"""Execution of faults in this process, at the failpoints of the program."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ Bytes = TypeVar("Bytes", bytes, memoryview)
 
 
 class OnPurposeError(HpcmtlError):
-    """What a fault of kind ``raise`` raises in a step; in the writing of a file it is an `OSError`."""
+    """Raised by a fault of kind ``raise`` in a step; while writing a file it raises `OSError`."""
 
 
 class Switch:
-    """The faults of this process, once it knows its run directory and its rank."""
+    """Holds the active faults of this process."""
 
     def __init__(self, faults: Iterable[Fault], folder: Path, rank: int) -> None:
-        """Let faults happen.
+        """Activates faults.
 
         Args:
-            faults: those of this rank.
-            folder: of the markers; made when there is one.
-            rank: in the world.
+            faults: faults of this rank.
+            folder: folder of the markers; created with the first marker.
+            rank: rank in the world.
         """
         self._faults = tuple(faults)
         self._folder, self._rank = folder, rank
-        self._lock = threading.Lock()  # files are written on threads of their own
+        self._lock = threading.Lock()  # files are written by other threads
         self._counts: dict[Fault, int] = {}
-        self._due: dict[Fault, Path] = {}  # the file that a fault waits for
-        self._torn: set[Fault] = set()
+        self._due: dict[Fault, Path] = {}  # file of each pending fault
+        self._partial: set[Fault] = set()
 
     def step_point(self, task: str, layer: int, step: int | None) -> None:
         """See `faults.step_point`."""
@@ -60,7 +60,7 @@ class Switch:
             here = self._due.get(fault) == path and fault.stage == stage and fault.kind != "full"  # see `partial_write`
             if here and self._claim(fault):
                 if fault.kind in DAMAGE:
-                    self._say(fault)
+                    self._announce(fault)
                     _damage(path, fault.kind)
                 else:
                     self._happen(fault, OSError(errno.EIO, f"{os.strerror(errno.EIO)}, on purpose", str(path)))
@@ -73,21 +73,21 @@ class Switch:
         for fault in self._faults:
             if self._due.get(fault) != path or not (fault.kind == "full" or fault.stage == "half"):
                 continue
-            if fault not in self._torn and not (fault.kind == "full" and not self._claim(fault)):
-                self._torn.add(fault)
+            if fault not in self._partial and not (fault.kind == "full" and not self._claim(fault)):
+                self._partial.add(fault)
                 return data[: len(data) // 2]
-            if fault.kind == "full" and fault in self._torn:
+            if fault.kind == "full" and fault in self._partial:
                 raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, on purpose", str(path))
         return data
 
     def _begin(self, path: Path) -> None:
-        """Find the faults whose turn it is with this file."""
+        """Finds the faults that apply to this write of a file."""
         what, task = _identity(path)
         with self._lock:
             for fault in self._faults:
                 if fault.write and fault.write == what and fault.task in {"", task}:
                     count = self._counts[fault] = self._counts.get(fault, 0) + 1
-                    self._torn.discard(fault)
+                    self._partial.discard(fault)
                     self._due.pop(fault, None)
                     if (count >= fault.nth if fault.every else count == fault.nth) and not self._happened(fault):
                         self._due[fault] = path
@@ -96,7 +96,7 @@ class Switch:
         return not fault.every and self._marker(fault).exists()
 
     def _claim(self, fault: Fault) -> bool:
-        """Whether the fault is this rank's to have; the marker is made by whoever is first."""
+        """Returns True if the fault happens on this rank; the first rank to claim it creates the marker."""
         if fault.every:
             return True
         marker = self._marker(fault)
@@ -115,18 +115,18 @@ class Switch:
         if fault.kind == "slow":
             time.sleep(fault.seconds)
             return
-        self._say(fault)
+        self._announce(fault)
         if fault.kind == "raise":
             raise error
         os.kill(os.getpid(), signal.SIGKILL if fault.kind == "kill" else signal.SIGSTOP)
 
-    def _say(self, fault: Fault) -> None:
-        # Not the log: of a process that is killed a moment later it may not arrive.
+    def _announce(self, fault: Fault) -> None:
+        # Not the log: its last lines may be lost when the process is killed a moment later.
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"hpcmtl rank {self._rank}: {fault.text}\n".encode())
 
 
 def _identity(path: Path) -> tuple[str, str]:
-    """What a file of a run directory is, and of which task."""
+    """Returns the kind of a file in the run directory, and its task."""
     folder = path.parent
     if folder.parent.name == "checkpoints":
         return "checkpoint", folder.name
@@ -136,7 +136,7 @@ def _identity(path: Path) -> tuple[str, str]:
 
 
 def _damage(path: Path, kind: str) -> None:
-    """Cut a file to its half, or flip one bit in it: of a byte that is no padding."""
+    """Truncates a file to half, or flips one bit in it, in a byte that is not padding."""
     content = bytearray(path.read_bytes())
     if kind == "truncate":
         os.truncate(path, len(content) // 2)

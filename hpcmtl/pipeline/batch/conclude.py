@@ -1,4 +1,4 @@
-"""The last line of a batch script: what its attempt has left, one line about it, and the next attempt."""
+"""End of a batch script: the result of its attempt, one line about it, and the start of the next attempt."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RECORD = "submission.json"
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How the launcher of an attempt ended, as its script saw it.
+class LauncherExit:
+    """Holds the end of an attempt's launcher, as the batch script saw it.
 
     Attributes:
-        code: its exit code.
-        seconds: since the script began.
-        terminated: whether Slurm has sent TERM.
+        code: exit code.
+        seconds: seconds since the script began.
+        terminated: True if Slurm has sent SIGTERM.
     """
 
     code: int
@@ -42,41 +42,41 @@ class Ended:
     terminated: bool = False
 
 
-def conclude(path: Path, ended: Ended, environ: Mapping[str, str] = os.environ) -> tuple[int, str]:
-    """Find out how an attempt ended, and see to the next one.
+def conclude(path: Path, ended: LauncherExit, environ: Mapping[str, str] = os.environ) -> tuple[int, str]:
+    """Determines how an attempt ended, and starts the next one if there is to be one.
 
     Args:
         path: run directory.
-        ended: what the script saw.
+        ended: end of the launcher.
         environ: the environment of the script.
 
     Returns:
-        The exit code of the script, and one line for people.
+        The exit code of the script, and one line for the user.
 
     Raises:
-        InputError: this is no run directory, or its ledger is damaged: then nothing is tried again.
+        InputError: the path is not a run directory, or its ledger is damaged; no attempt is started then.
     """
     run = RunDirectory(path)
     if not run.job_file.is_file():
         raise InputError([Problem(str(path), "this is no run directory: it has no job.yaml")])
     _hold_signals()
     submission, job, attempt = _submission(path), batch_job(environ), attempt_id(environ)
-    progressed, in_vain = stuck(run, attempt)
-    told = _attempt(run, attempt, ended, submission, job)
-    verdict = decide(replace(told, stuck=in_vain))
-    facts = {"attempt": attempt, "code": ended.code, "why": verdict.why, "progressed": progressed, "successor": ""}
+    progressed, no_progress = stuck(run, attempt)
+    outcome = _attempt(run, attempt, ended, submission, job)
+    step = decide(replace(outcome, stuck=no_progress))
+    facts = {"attempt": attempt, "code": ended.code, "why": step.why, "progressed": progressed, "successor": ""}
     facts |= {"job": "" if job is None else job.name}
-    if verdict.action == "end" or job is None:
+    if step.action == "end" or job is None:
         conclude_attempt(path, action="end", **facts)
-        return verdict.code, verdict.why
-    count = f"({told.further + 1} of {told.allowed})"
-    return _again(path, job, verdict, facts, f"{count}: resumes at {where_it_goes_on(path)}")
+        return step.code, step.why
+    count = f"({outcome.further + 1} of {outcome.allowed})"
+    return _start_next(path, job, step, facts, f"{count}: resumes at {where_it_goes_on(path)}")
 
 
 def _attempt(
-    run: RunDirectory, attempt: str, ended: Ended, submission: Mapping[str, Any], job: BatchJob | None
+    run: RunDirectory, attempt: str, ended: LauncherExit, submission: Mapping[str, Any], job: BatchJob | None
 ) -> AttemptOutcome:
-    """All that is known of the attempt, but for whether it got on."""
+    """Returns the facts about the attempt, except its progress."""
     return AttemptOutcome(
         record=status_left(run, attempt),
         code=ended.code,
@@ -90,14 +90,14 @@ def _attempt(
     )
 
 
-def _again(path: Path, job: BatchJob, verdict: NextStep, facts: dict[str, Any], next_: str) -> tuple[int, str]:
-    """Requeue the job, or submit its successor where that is asked for, or where Slurm refuses."""
+def _start_next(path: Path, job: BatchJob, step: NextStep, facts: dict[str, Any], next_: str) -> tuple[int, str]:
+    """Requeues the job, or submits a successor if that is configured or if Slurm refuses to requeue."""
     refused = ""
-    if verdict.action == "requeue":
-        conclude_attempt(path, action="requeue", **facts)  # before, as Slurm then ends this process
+    if step.action == "requeue":
+        conclude_attempt(path, action="requeue", **facts)  # recorded first, because Slurm then ends this process
         reply = slurm.requeue(job.name)
         if reply.ok:
-            return verdict.code, f"{verdict.why}; requeued by hpcmtl {next_}"
+            return step.code, f"{step.why}; requeued by hpcmtl {next_}"
         refused = f" (requeue refused: {reply.message})"
     submission = _submission(path)
     script, arguments = submission.get("script") or str(path / "job.sbatch"), submission.get("arguments") or []
@@ -107,22 +107,22 @@ def _again(path: Path, job: BatchJob, verdict: NextStep, facts: dict[str, Any], 
     except EnvironmentUnfitError as error:
         conclude_attempt(path, action="end", **facts)
         return (
-            verdict.code_alone,
-            f"{verdict.why}; no further attempt{refused}: {error}; submit it again: sbatch {script}",
+            step.code_alone,
+            f"{step.why}; no further attempt{refused}: {error}; submit it again: sbatch {script}",
         )
     facts["successor"] = successor if job.index is None else f"{successor}_{job.index}"
     conclude_attempt(path, action="successor", **facts)
-    return verdict.code, f"{verdict.why}; job {successor} follows, submitted by hpcmtl{refused} {next_}"
+    return step.code, f"{step.why}; job {successor} follows, submitted by hpcmtl{refused} {next_}"
 
 
 def _hold_signals() -> None:
-    """Go on while Slurm ends the job that has asked to be requeued; what this process starts goes on as well."""
+    """Ignores signals while Slurm ends the requeued job, in this process and its children."""
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _at_limit(ended: Ended, submission: Mapping[str, Any], job: BatchJob | None) -> bool:
-    """Whether the time is up: no signal says so, only the clock."""
+def _at_limit(ended: LauncherExit, submission: Mapping[str, Any], job: BatchJob | None) -> bool:
+    """Returns True if the time limit is reached; there is no signal for it, only the clock."""
     limit = submission.get("time_limit")
     if limit is not None and ended.seconds >= limit - CLOSE_TO_END:
         return True
@@ -130,13 +130,13 @@ def _at_limit(ended: Ended, submission: Mapping[str, Any], job: BatchJob | None)
 
 
 def _cancelled_by(run: RunDirectory, attempt: str) -> str:
-    """Who cancelled the whole job in this attempt."""
+    """Returns the user who cancelled the whole job in this attempt; else an empty string."""
     last = read_run_state(run.ledger_file).attempt
     return last.cancelled_by if last.id == attempt else ""
 
 
 def _submission(path: Path) -> dict[str, Any]:
-    """What `hpcmtl submit` has noted; nothing for a run that was submitted by other means."""
+    """Returns the record of `hpcmtl submit`; empty for a run that was submitted otherwise."""
     try:
         values = json.loads((path / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):

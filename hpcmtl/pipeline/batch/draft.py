@@ -1,4 +1,4 @@
-"""A batch job from its job file to the text of its script: checked and planned, nothing written."""
+"""Draft of a batch job: checks and plans a job file and renders its script, without writing a file."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ Kind = Literal["run", "array", "benchmark"]
 
 @dataclass(frozen=True)
 class SubmitRequest:
-    """What the command line asks for.
+    """Holds the request of the command line.
 
     Attributes:
-        file: the job file.
-        runs: directory in which the run directory is made.
-        options: settings by key, None where not given, and `site`.
+        file: job file.
+        runs: directory in which the run directory is created.
+        options: settings by key, None if not given, and `site`.
         sets: ``key=value`` words that change the job.
-        kind: run, array (a run for each combination of the values in `sets`), or benchmark (for each of `widths`).
+        kind: run, array (one run per combination of the values in `sets`), or benchmark (one run per entry of
+            `widths`).
         widths: numbers of ranks of a benchmark.
     """
 
@@ -53,7 +54,7 @@ class SubmitRequest:
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a submission: the whole of it, or one of a sweep."""
+    """Holds one run of a submission: the only one, or one point of a sweep."""
 
     prepared: Prepared
     plan: LayerPlan
@@ -62,13 +63,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Draft:
-    """A submission that was found sound.
+    """Holds a valid submission.
 
     Attributes:
-        batch: with the directory that would be made now.
-        settings: with where they come from.
-        points: one for a run.
-        warnings: for people.
+        request: request of the command line.
+        batch: batch script, with the directory that would be created now.
+        settings: settings with their sources.
+        points: points of a sweep; one for a single run.
+        warnings: messages to the user.
     """
 
     request: SubmitRequest
@@ -78,7 +80,7 @@ class Draft:
     warnings: tuple[str, ...]
 
     def script(self, directory: Path | None = None) -> str:
-        """The text of the batch script, for another directory if one is given."""
+        """Returns the text of the batch script, optionally for another directory."""
         batch = self.batch if directory is None else replace(self.batch, directory=directory)
         what = "One run" if batch.template == "run" else f"{len(self.points)} runs"
         title = [
@@ -88,30 +90,30 @@ class Draft:
         return render(batch, self.settings, title)
 
     def point_names(self) -> list[str]:
-        """Names of the run directories of a sweep: padded numbers."""
+        """Returns the names of the run directories of a sweep: padded numbers."""
         return names_of(len(self.points))
 
 
 def names_of(count: int) -> list[str]:
-    """Numbers from 0, all of one width, three digits at least."""
+    """Returns the numbers from 0, padded to one width of at least three digits."""
     return [f"{number:0{max(len(str(count - 1)), 3)}d}" for number in range(count)]
 
 
 def settings_for(request: SubmitRequest) -> Settings:
-    """The settings of a submission, with where they come from.
+    """Returns the settings of a submission with their sources.
 
     Raises:
-        InputError: everything that is wrong with them.
+        InputError: the settings are invalid; lists all problems.
     """
     raw, _ = read_values(request.file)
     return gather(request.options, raw.get("slurm"), str(request.file))
 
 
 def draft(request: SubmitRequest) -> Draft:
-    """Check and plan a submission.
+    """Checks and plans a submission.
 
     Raises:
-        InputError: everything that is wrong with job, settings and arguments.
+        InputError: job, settings or arguments are invalid; lists all problems.
         EnvironmentUnfitError: the templates are not installed.
     """
     raw, lines = read_values(request.file)
@@ -125,55 +127,49 @@ def draft(request: SubmitRequest) -> Draft:
             raise InputError([Problem(f"--set {key}", text)])
     widths = request.widths if request.kind == "benchmark" else ()
     given = max(widths) if widths else raw.get("ranks")
-    ask = resource_request(settings, given if isinstance(given, int) else None)
-    if widths and max(widths) > ask.ranks:
-        raise InputError([Problem("--benchmark", f"{max(widths)} ranks do not fit the {ask.ranks} that are asked for")])
-    asked = [replace(ask, ranks=width) for width in widths] or [ask]
-    points = tuple(
-        _point(request, (raw, lines), change, one, settings.number("cores_per_node"))
-        for change in changes
-        for one in asked
-    )
-    return _drafted(request, settings, ask, points)
+    resources = resource_request(settings, given if isinstance(given, int) else None)
+    if widths and max(widths) > resources.ranks:
+        raise InputError(
+            [Problem("--benchmark", f"{max(widths)} ranks do not fit the {resources.ranks} that are requested")]
+        )
+    each = [replace(resources, ranks=width) for width in widths] or [resources]
+    job, cores = RawJob(raw, str(request.file), lines), settings.number("cores_per_node")
+    points = tuple(_point(job, change, one, cores) for change in changes for one in each)
+    return _drafted(request, settings, resources, points)
 
 
-def _drafted(request: SubmitRequest, settings: Settings, ask: ResourceRequest, points: tuple[Point, ...]) -> Draft:
+def _drafted(
+    request: SubmitRequest, settings: Settings, resources: ResourceRequest, points: tuple[Point, ...]
+) -> Draft:
     job, now = points[0].prepared.job.job, datetime.now(timezone.utc).astimezone()
     sweep = "" if request.kind == "run" else "sweep-"
     batch = BatchScript(
         request.kind,
         job,
-        ask,
+        resources,
         directory=request.runs.resolve() / f"{job}-{sweep}{now:%Y%m%d-%H%M%S}",
         points=[(name, point.prepared.job.ranks) for name, point in zip(names_of(len(points)), points, strict=True)],
     )
     made = Draft(request, batch, settings, points, tuple(_warnings(points, settings)))
-    made.script()  # what is wrong with a directive is said now
+    made.script()  # reports invalid directives before submission
     return made
 
 
-def _point(
-    request: SubmitRequest,
-    read: tuple[Mapping[str, Any], Mapping[tuple[str, ...], int]],
-    change: Change,
-    ask: ResourceRequest,
-    cores_per_node: int,
-) -> Point:
-    raw, lines = read
-    values = changed(raw, change)
-    data, base = values.get("data"), request.file.parent
+def _point(job: RawJob, change: Change, resources: ResourceRequest, cores_per_node: int) -> Point:
+    values = changed(job.values, change)
+    data, base = values.get("data"), Path(job.where).parent
     if isinstance(data, dict):
         values["data"] = {name: str(base / path) if isinstance(path, str) else path for name, path in data.items()}
-    prepared = prepare(RawJob(values, str(request.file), lines), ask.ranks)
-    nodes = ask.nodes or 1
-    machine = Machine(ask.per_node or -(-ask.ranks // nodes) if nodes > 1 else 0, cores_per_node)
+    prepared = prepare(replace(job, values=values), resources.ranks)
+    nodes = resources.nodes or 1
+    machine = Machine(resources.per_node or -(-resources.ranks // nodes) if nodes > 1 else 0, cores_per_node)
     return Point(prepared, plan(prepared, Speedups((), machine)), change)
 
 
 def _warnings(points: Sequence[Point], settings: Settings) -> Iterator[str]:
     limit, requeues = settings["time"], settings["requeues"]
     if limit is None:
-        yield "no time limit is asked for (--time): that of the partition counts, and the plan is not held against it"
+        yield "no time limit is requested (--time): the partition's limit applies, and the plan is not compared with it"
         return
     late = [point for point in points if cut_off(point.plan, limit)]
     if late:

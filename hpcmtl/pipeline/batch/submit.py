@@ -1,4 +1,4 @@
-"""Hands a drafted batch job in: its run directories, its script, and the word of Slurm; or nothing of them."""
+"""Submission of a drafted batch job: creates run directories and submits the script; removes them if Slurm refuses."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SCRIPTS, RECORD = {"run": "job.sbatch", "array": "array.sbatch", "benchmark": "b
 
 
 def submit(draft: Draft) -> dict[str, Any]:
-    """Make the run directory, or that of a sweep with one for each point, and give the script to Slurm.
+    """Creates the run directory, or a sweep with one directory per point, and submits the script.
 
     Returns:
-        What the `submission.json` of the run, or of the sweep, holds.
+        The content of `submission.json` of the run or the sweep.
 
     Raises:
-        EnvironmentUnfitError: there is no Slurm here, or it refuses the script; nothing is left behind then, unless
-            some arrays of a sweep were taken before.
-        InputError: no directory can be made.
+        EnvironmentUnfitError: Slurm is missing or refuses the script; nothing is left then, unless some arrays of a
+            sweep were already accepted.
+        InputError: the directory cannot be created.
     """
     if not slurm.installed():
         raise EnvironmentUnfitError("there is no sbatch on this machine; --dry-run shows what would be submitted")
@@ -48,7 +48,7 @@ def submit(draft: Draft) -> dict[str, Any]:
         for run, point in zip(runs, draft.points, strict=True):
             _write_point(run, point)
         script.write_text(draft.script(directory), encoding="utf-8")
-        _hand_in(draft, script, runs, record, jobs)
+        _submit_chunks(draft, script, runs, record, jobs)
     except BaseException:
         if not jobs:
             shutil.rmtree(directory, ignore_errors=True)
@@ -56,31 +56,33 @@ def submit(draft: Draft) -> dict[str, Any]:
     return record
 
 
-def _hand_in(draft: Draft, script: Path, runs: list[RunDirectory], record: dict[str, Any], jobs: list[str]) -> None:
-    """Submit piece by piece; each is on record as soon as Slurm has taken it."""
-    for piece in _pieces(draft):
-        mine = runs[piece.first : piece.first + piece.count]
+def _submit_chunks(
+    draft: Draft, script: Path, runs: list[RunDirectory], record: dict[str, Any], jobs: list[str]
+) -> None:
+    """Submits chunk by chunk and records each as soon as Slurm has accepted it."""
+    for chunk in _chunks(draft):
+        mine = runs[chunk.first : chunk.first + chunk.count]
         for number, run in enumerate(mine):
-            _note(run.path / RECORD, record, piece, run.path, index=number if piece.array else None)
+            _note(run.path / RECORD, record, chunk, run.path, index=number if chunk.array else None)
         after = [f"--dependency=afterany:{jobs[-1]}"] if jobs and draft.settings["throttle"] else []
-        options = [*([f"--array={piece.array}"] if piece.array else []), *after]
+        options = [*([f"--array={chunk.array}"] if chunk.array else []), *after]
         try:
-            jobs.append(slurm.submit(script, options, piece.arguments).partition(";")[0])
+            jobs.append(slurm.submit(script, options, chunk.arguments).partition(";")[0])
         except EnvironmentUnfitError as error:
             if not jobs:
                 raise
-            left = f"points from {piece.first} on: sbatch {' '.join([*options, str(script), *piece.arguments])}"
+            left = f"points from {chunk.first} on: sbatch {' '.join([*options, str(script), *chunk.arguments])}"
             raise EnvironmentUnfitError(f"{error}; jobs {', '.join(jobs)} were taken; submit the {left}") from error
         record.update(job=jobs[0], jobs=list(jobs))
         for number, run in enumerate(mine):
-            index = number if piece.array else None
+            index = number if chunk.array else None
             job = jobs[-1] if index is None else f"{jobs[-1]}_{index}"
-            _note(run.path / RECORD, {**record, "job": job}, piece, run.path, index)
+            _note(run.path / RECORD, {**record, "job": job}, chunk, run.path, index)
         if draft.request.kind != "run":
             write_json_atomically(script.parent / RECORD, {**record, "points": _points(draft)})
 
 
-def _pieces(draft: Draft) -> list[ArrayChunk]:
+def _chunks(draft: Draft) -> list[ArrayChunk]:
     if draft.request.kind != "array":
         return [ArrayChunk(0, len(draft.points), None)]
     limits = [limit for limit in (draft.settings["max_array_size"], slurm.max_array_size()) if limit is not None]
@@ -88,13 +90,13 @@ def _pieces(draft: Draft) -> list[ArrayChunk]:
 
 
 def _points(draft: Draft) -> dict[str, Any]:
-    """Point -> what is different in it."""
+    """Returns point -> its changed values."""
     named = zip(draft.point_names(), draft.points, strict=True)
     return {name: {"ranks": point.prepared.job.ranks, **point.change} for name, point in named}
 
 
-def _note(file: Path, record: dict[str, Any], piece: ArrayChunk, run: Path, index: int | None) -> None:
-    own = {"run": str(run), "arguments": list(piece.arguments), "array_index": index}
+def _note(file: Path, record: dict[str, Any], chunk: ArrayChunk, run: Path, index: int | None) -> None:
+    own = {"run": str(run), "arguments": list(chunk.arguments), "array_index": index}
     write_json_atomically(file, {**record, **own})
 
 
@@ -104,7 +106,7 @@ def _write_point(run: RunDirectory, point: Point) -> None:
 
 
 def _record(draft: Draft, directory: Path, script: Path) -> dict[str, Any]:
-    """What is known of a submission: nothing of the environment, which may hold secrets, goes in."""
+    """Returns the record of a submission, without the environment, which may hold secrets."""
     settings, benchmark = draft.settings, draft.request.kind == "benchmark"
     return {
         "hpcmtl": __version__,
@@ -118,7 +120,7 @@ def _record(draft: Draft, directory: Path, script: Path) -> dict[str, Any]:
         "ranks": draft.batch.resources.ranks,
         "nodes": draft.batch.resources.nodes,
         "time_limit": settings["time"],
-        "requeues": 0 if benchmark else settings["requeues"],  # its script goes from point to point by itself
+        "requeues": 0 if benchmark else settings["requeues"],  # its script runs the points one after another
         "restart": settings["restart"],
         "settings": settings.to_dict(),
     }

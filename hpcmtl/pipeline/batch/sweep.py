@@ -1,4 +1,4 @@
-"""``--set key=value``: a job file's values changed on the command line, and the product of several values."""
+"""``--set key=value``: changes values of a job file on the command line; several values form a product."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Change = dict[str, Any]
 
 
 def changes_of(words: Sequence[str]) -> list[Change]:
-    """All combinations of the values of ``tasks.digit.epochs=5,10`` and the like, the first word varying slowest.
+    """Returns all combinations of the values of words like ``tasks.digit.epochs=5,10``; the first word varies slowest.
 
     Args:
-        words: each a key with dots, ``=``, and values with commas as YAML writes them.
+        words: words of the form key with dots, ``=``, values in YAML notation with commas.
 
     Returns:
-        Key -> value, one dict for each combination; a single empty one without words.
+        Key -> value, one dict per combination; a single empty dict without words.
 
     Raises:
-        InputError: words of another form, or a key that stands twice.
+        InputError: a word has another form, or a key is given twice.
     """
     problems, axes = [], {}
     for word in words:
@@ -48,10 +48,10 @@ def changes_of(words: Sequence[str]) -> list[Change]:
 
 
 def changed(values: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    """The values of a job file with some of them replaced, or added.
+    """Returns the values of a job file with some values replaced or added.
 
     Raises:
-        InputError: a key leads through something that has no keys.
+        InputError: a key leads through a value that has no keys.
     """
     new = copy.deepcopy(dict(values))
     for key, value in change.items():

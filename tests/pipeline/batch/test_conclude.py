@@ -8,7 +8,7 @@ from fake_slurm import FakeSlurm
 
 from hpcmtl.errors import InputError
 from hpcmtl.pipeline.batch import conclude as module
-from hpcmtl.pipeline.batch.conclude import Ended, conclude
+from hpcmtl.pipeline.batch.conclude import LauncherExit, conclude
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.outcome.attempts import conclusions
 
@@ -60,7 +60,7 @@ def test_a_complete_run_ends_with_0(tmp_path, fake):
     run = Run(tmp_path)
     run.attempt("16.0", "complete", layers=4)
 
-    assert conclude(run.path, Ended(1), JOB) == (0, "complete")
+    assert conclude(run.path, LauncherExit(1), JOB) == (0, "complete")
     assert fake.all_calls() == []
 
 
@@ -70,12 +70,12 @@ def test_the_record_of_another_attempt_is_none(tmp_path, fake):
     run.attempt("16.0", "stopped", layers=2)
     run.attempt("16.1")
 
-    code, line = conclude(run.path, Ended(0), JOB | {"HPCMTL_ATTEMPT_ID": "16.1"})
+    code, line = conclude(run.path, LauncherExit(0), JOB | {"HPCMTL_ATTEMPT_ID": "16.1"})
 
     assert code == 1
     assert line.startswith("lost: it left no completion record (exit code 0); no further attempt was asked for")
     (run.path / "results.json").write_text('{"status": "complete", "atte')
-    assert conclude(run.path, Ended(0), JOB)[0] == 1
+    assert conclude(run.path, LauncherExit(0), JOB)[0] == 1
     assert fake.all_calls() == []
 
 
@@ -84,21 +84,21 @@ def test_a_stopped_run_is_requeued_up_to_its_bound(tmp_path, fake):
     run = Run(tmp_path, requeues=2)
     for number in range(2):
         run.attempt(f"16.{number}", "stopped", layers=1, first=number)
-        code, line = conclude(run.path, Ended(75), JOB | {"HPCMTL_ATTEMPT_ID": f"16.{number}"})
+        code, line = conclude(run.path, LauncherExit(75), JOB | {"HPCMTL_ATTEMPT_ID": f"16.{number}"})
         assert code == 75
         assert line == (
             f"stopped with checkpoints; requeued by hpcmtl ({number + 1} of 2): resumes at layer {number + 2} of digit"
         )
     run.attempt("16.2", "stopped", layers=1, first=2)
 
-    assert conclude(run.path, Ended(75), JOB | {"HPCMTL_ATTEMPT_ID": "16.2"}) == (
+    assert conclude(run.path, LauncherExit(75), JOB | {"HPCMTL_ATTEMPT_ID": "16.2"}) == (
         75,
         "stopped with checkpoints; all 2 further attempts are used",
     )
     assert fake.all_calls() == ["scontrol requeue 16"] * 2
     # A person who submits the run again has all attempts again: what counts is the chain of jobs, not the restarts.
     run.attempt("20.0", "stopped", layers=1, first=3)
-    assert "(1 of 2)" in conclude(run.path, Ended(75), {"SLURM_JOB_ID": "20", "HPCMTL_ATTEMPT_ID": "20.0"})[1]
+    assert "(1 of 2)" in conclude(run.path, LauncherExit(75), {"SLURM_JOB_ID": "20", "HPCMTL_ATTEMPT_ID": "20.0"})[1]
 
 
 def test_where_requeue_is_forbidden_a_successor_follows(tmp_path, fake):
@@ -106,14 +106,14 @@ def test_where_requeue_is_forbidden_a_successor_follows(tmp_path, fake):
     run = Run(tmp_path, requeues=2)
     fake.runs("scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
     run.attempt("16.0", "stopped", layers=1)
-    _, line = conclude(run.path, Ended(75), JOB)
+    _, line = conclude(run.path, LauncherExit(75), JOB)
     assert "job 100 follows, submitted by hpcmtl (requeue refused: Requested operation" in line
     assert line.endswith("(1 of 2): resumes at layer 2 of digit")
 
     run.attempt("100.0", "stopped", layers=1, first=1)
-    assert "(2 of 2)" in conclude(run.path, Ended(75), {"SLURM_JOB_ID": "100", "HPCMTL_ATTEMPT_ID": "100.0"})[1]
+    assert "(2 of 2)" in conclude(run.path, LauncherExit(75), {"SLURM_JOB_ID": "100", "HPCMTL_ATTEMPT_ID": "100.0"})[1]
     run.attempt("101.0", "stopped", layers=1, first=2)
-    code, line = conclude(run.path, Ended(75), {"SLURM_JOB_ID": "101", "HPCMTL_ATTEMPT_ID": "101.0"})
+    code, line = conclude(run.path, LauncherExit(75), {"SLURM_JOB_ID": "101", "HPCMTL_ATTEMPT_ID": "101.0"})
     assert (code, line) == (75, "stopped with checkpoints; all 2 further attempts are used")
 
     script = run.path / "job.sbatch"
@@ -130,7 +130,7 @@ def test_without_any_next_attempt_the_code_is_true(tmp_path, fake):
         fake.runs(name, "echo 'slurm is down' >&2; exit 1")
     run.attempt("16.0", layers=1)
 
-    code, line = conclude(run.path, Ended(137), JOB)
+    code, line = conclude(run.path, LauncherExit(137), JOB)
 
     assert code == 137
     assert "slurm is down" in line
@@ -143,9 +143,9 @@ def test_a_point_of_an_array_comes_back_alone(tmp_path, fake):
     array = {**JOB, "SLURM_ARRAY_JOB_ID": "16", "SLURM_ARRAY_TASK_ID": "3"}
     run = Run(tmp_path, arguments=["1000"], restart="successor")
     run.attempt("16.0", "stopped", layers=1)
-    conclude(run.path, Ended(75), array)
+    conclude(run.path, LauncherExit(75), array)
     (run.path / "submission.json").write_text('{"requeues": 2}')
-    conclude(run.path, Ended(75), array)
+    conclude(run.path, LauncherExit(75), array)
 
     assert fake.all_calls() == [
         f"sbatch --parsable --dependency=afterany:16_3 --array=3 {run.path / 'job.sbatch'} 1000",
@@ -156,8 +156,8 @@ def test_a_point_of_an_array_comes_back_alone(tmp_path, fake):
 def test_two_attempts_without_progress_are_enough(tmp_path, fake):
     """A run that dies before its first layer ends is tried once more, and then no longer; the line says so."""
     run = Run(tmp_path)
-    assert "requeued by hpcmtl (1 of 5): resumes at the start" in conclude(run.path, Ended(1), JOB)[1]
-    code, line = conclude(run.path, Ended(134), JOB | {"HPCMTL_ATTEMPT_ID": "16.1"})
+    assert "requeued by hpcmtl (1 of 5): resumes at the start" in conclude(run.path, LauncherExit(1), JOB)[1]
+    code, line = conclude(run.path, LauncherExit(134), JOB | {"HPCMTL_ATTEMPT_ID": "16.1"})
 
     assert code == 134
     assert "two attempts in a row made no progress" in line
@@ -165,7 +165,7 @@ def test_two_attempts_without_progress_are_enough(tmp_path, fake):
     other = Run(tmp_path / "bin")
     for number, layers in enumerate([0, 1, 0]):
         other.attempt(f"16.{number}", layers=layers)
-        assert "requeued" in conclude(other.path, Ended(1), JOB | {"HPCMTL_ATTEMPT_ID": f"16.{number}"})[1]
+        assert "requeued" in conclude(other.path, LauncherExit(1), JOB | {"HPCMTL_ATTEMPT_ID": f"16.{number}"})[1]
 
 
 def test_only_the_clock_tells_a_time_limit(tmp_path, fake):
@@ -173,9 +173,9 @@ def test_only_the_clock_tells_a_time_limit(tmp_path, fake):
     run = Run(tmp_path, time_limit=600)
     run.attempt("16.0", "stopped", layers=1)
 
-    assert "Slurm has ended the job" in conclude(run.path, Ended(143, 300.0, terminated=True), JOB)[1]
+    assert "Slurm has ended the job" in conclude(run.path, LauncherExit(143, 300.0, terminated=True), JOB)[1]
     assert fake.all_calls() == []
-    assert "requeued" in conclude(run.path, Ended(143, 595.0, terminated=True), JOB)[1]
+    assert "requeued" in conclude(run.path, LauncherExit(143, 595.0, terminated=True), JOB)[1]
 
 
 def test_outside_slurm_and_without_a_run(tmp_path, fake):
@@ -183,7 +183,7 @@ def test_outside_slurm_and_without_a_run(tmp_path, fake):
     run = Run(tmp_path)
     run.attempt("", "stopped", layers=1)
 
-    assert conclude(run.path, Ended(75), {}) == (75, "stopped with checkpoints; hpcmtl resume goes on with it")
+    assert conclude(run.path, LauncherExit(75), {}) == (75, "stopped with checkpoints; hpcmtl resume goes on with it")
     with pytest.raises(InputError, match="no run directory"):
-        conclude(tmp_path, Ended(0), JOB)
+        conclude(tmp_path, LauncherExit(0), JOB)
     assert not (tmp_path / "attempts.jsonl").exists()
