@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from hpcmtl.training.strategies.compressors import Compressor
 
 
-Which = Literal["gradients", "parameters", "statistics"]
-"""Arrays of a learner: gradients of the trained parameters, all parameters, or the running statistics among them."""
+Which = Literal["gradients", "trained", "parameters", "statistics"]
+"""Arrays of a learner: gradients of the trained parameters, these parameters themselves in the same order, all
+parameters, or the running statistics among them that are not frozen."""
 
 OPTIMIZER = "optimizer/"
 """Prefix of the optimizer's moments and counters in the state of a learner."""

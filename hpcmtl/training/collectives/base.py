@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
 
-ArrayKind = Literal["views", "native"]
-"""Kind of arrays that a collective takes: numpy views, or arrays of the deep-learning framework."""
+ArrayKind = Literal["views", "native", "any"]
+"""Kind of arrays that a collective takes: numpy views, arrays of the deep-learning framework, or either."""
 
 
 class Collective(Protocol):

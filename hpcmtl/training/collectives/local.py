@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class LocalCollective:
-    """Leaves all arrays unchanged, which is the mean over one rank; takes any kind of arrays."""
+    """Leaves all arrays unchanged, which is the mean over one rank; see `Collective`."""
 
     name = "local"
-    takes: ArrayKind = "native"  # these need not be waited for
+    takes: ArrayKind = "any"
     size = 1
 
     def mean(self, arrays: Sequence[Any]) -> None:

@@ -10,6 +10,8 @@ from hpcmtl.training.strategies.compressors import NoCompression
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hpcmtl.training.collectives.base import ArrayKind
+
 mx = import_mxnet()
 
 
@@ -17,6 +19,7 @@ class Fp16Halves(NoCompression):
     """Aggregates gradients as float16, in buffers that are made at the first step; see `Compressor`."""
 
     name = "fp16"
+    takes: ArrayKind = "native"
     scales_loss = True
 
     def __init__(self) -> None:

@@ -138,6 +138,7 @@ class GluonLearner(GluonNetwork):
             raise InputError([Problem("freeze", f"{', '.join(settings.freeze)} leaves no parameter to train")])
         self._arrays: dict[Which, dict[str, Any]] = {
             "gradients": {name: parameter.grad() for name, parameter in self._trained.items()},
+            "trained": {name: parameter.data() for name, parameter in self._trained.items()},
             "parameters": {name: parameter.data() for name, parameter in self.parameters.items()},
             "statistics": {
                 n: p.data() for n, p in self.parameters.items() if _changes_untrained(p) and p not in frozen

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.training.collectives.base import Collective
+    from hpcmtl.training.collectives.base import ArrayKind, Collective
     from hpcmtl.training.collectives.select import Choice
     from hpcmtl.training.learner import Learner, Which
     from hpcmtl.training.strategies.aggregators import Aggregator
@@ -50,6 +50,7 @@ class AllreduceStrategy:
     def __init__(self, group: Communicator, parts: AllreduceParts) -> None:
         self._group, self._parts = group, parts
         self._collective, self._compressor = parts.collective, parts.compressor
+        self._kind = common_kind(parts.collective, parts.compressor)
         self._scale = LossScale()
         self._skipped = 0
 
@@ -69,7 +70,7 @@ class AllreduceStrategy:
 
     def after_backward(self, learner: Learner) -> float | None:
         """See `SynchronisationStrategy`."""
-        gradients = arrays_for(self._collective, learner, "gradients")
+        gradients = arrays_of(learner, "gradients", self._kind)
         compressed = self._compressor.compress(gradients)
         self._parts.aggregator.aggregate(self._collective, compressed)
         self._compressor.decompress(compressed, gradients)
@@ -85,11 +86,11 @@ class AllreduceStrategy:
 
     def synchronise(self, learner: Learner) -> None:
         """See `SynchronisationStrategy`."""
-        self._collective.broadcast(arrays_for(self._collective, learner, "parameters"))
+        self._collective.broadcast(arrays_of(learner, "parameters", self._kind))
 
     def consolidate(self, learner: Learner) -> None:
         """See `SynchronisationStrategy`; running statistics are of each rank's own batches, and their mean is taken."""
-        statistics = arrays_for(self._collective, learner, "statistics")
+        statistics = arrays_of(learner, "statistics", self._kind)
         if statistics:
             self._collective.mean(statistics)
 
@@ -130,6 +131,13 @@ class AllreduceStrategy:
         return bool(agreed[0])
 
 
-def arrays_for(collective: Collective, learner: Learner, which: Which) -> Sequence[Any]:
-    """Returns arrays of a learner as the kind that a collective takes."""
-    return learner.native(which) if collective.takes == "native" else list(learner.views(which).values())
+def common_kind(collective: Collective, compressor: Compressor) -> ArrayKind:
+    """Returns the kind of arrays that a collective and a compressor both take; `native` is preferred."""
+    kinds = {collective.takes, compressor.takes} - {"any"}
+    assert len(kinds) < 2, f"{collective.name} takes {collective.takes} arrays, {compressor.name} {compressor.takes}"
+    return kinds.pop() if kinds else "native"
+
+
+def arrays_of(learner: Learner, which: Which, kind: ArrayKind) -> Sequence[Any]:
+    """Returns arrays of a learner: numpy views, or native arrays, which are not waited for."""
+    return list(learner.views(which).values()) if kind == "views" else learner.native(which)

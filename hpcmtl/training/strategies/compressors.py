@@ -10,18 +10,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
+    from hpcmtl.training.collectives.base import ArrayKind
 
 
 class Compressor(Protocol):
     """Turns the gradients of one rank into arrays to aggregate over the group, and the aggregate into gradients.
 
-    It is called with the same arrays in the same order at each step: numpy views or native arrays, as the collective
-    takes.
+    It is called with the same gradients in the same order at each step.
     """
 
     @property
     def name(self) -> str:
         """Name of the compressor, as `compression` in the job file."""
+        ...
+
+    @property
+    def takes(self) -> ArrayKind:
+        """Kind of arrays that `compress` and `decompress` take."""
         ...
 
     @property
@@ -52,9 +57,10 @@ class Compressor(Protocol):
 
 
 class NoCompression:
-    """Aggregates the gradients as they are; takes any kind of arrays."""
+    """Aggregates the gradients as they are; see `Compressor`."""
 
     name = "none"
+    takes: ArrayKind = "any"
     scales_loss = False
 
     def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:
@@ -76,6 +82,7 @@ class Fp16Compressor(NoCompression):
     """Aggregates gradients as float16; a gradient that overflows float16 becomes infinite."""
 
     name = "fp16"
+    takes: ArrayKind = "views"
     scales_loss = True
 
     def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcmtl.training.collectives.select import choose_collective, open_collective
 from hpcmtl.training.strategies.aggregators import MeanAggregator
-from hpcmtl.training.strategies.allreduce import AllreduceParts, AllreduceStrategy, arrays_for
+from hpcmtl.training.strategies.allreduce import AllreduceParts, AllreduceStrategy, arrays_of, common_kind
 from hpcmtl.training.strategies.compressors import Fp16Compressor, NoCompression
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def fp16_pays(fp16: Compressor, collective: Collective, learner: Learner, group:
     seconds: dict[Compressor, list[float]] = {NoCompression(): [], fp16: []}
     for _ in range(_TRIALS):
         for compressor, samples in seconds.items():
-            gradients = arrays_for(collective, learner, "gradients")
+            gradients = arrays_of(learner, "gradients", common_kind(collective, fp16))
             learner.gradients_finite()  # waits for the gradients
             start = time.perf_counter()
             compressed = compressor.compress(gradients)
