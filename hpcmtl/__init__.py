@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job as Job
     from hpcmtl.jobfile.schema import make_task as Task
     from hpcmtl.pipeline.run.entry import run as run
+    from hpcmtl.training.artifacts.load import load as load
 
-__all__ = ["Job", "Task", "__version__", "run"]
+__all__ = ["Job", "Task", "__version__", "load", "run"]
 
 _PUBLIC = {
+    "load": ("hpcmtl.training.artifacts.load", "load"),
     "Job": ("hpcmtl.jobfile.schema", "Job"),
     "Task": ("hpcmtl.jobfile.schema", "make_task"),
     "run": ("hpcmtl.pipeline.run.entry", "run"),
