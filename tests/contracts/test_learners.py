@@ -2,7 +2,10 @@
 
 import learner_suite as suite
 import pytest
+import replica_suite
+from numpy_framework import NumpyFramework
 
+from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.training.gluon.framework import GluonFramework
 
 
@@ -16,3 +19,23 @@ def test_gluon(check):
 def test_gluon_objective_gradients(dropout):
     """Gluon gives the gradient of each objective on the trunk, with equal masks of dropout."""
     suite.check_objective_gradients(GluonFramework(), dropout)
+
+
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
+def test_numpy(check):
+    """The learner of the tests' own framework agrees with formulas in numpy."""
+    check(NumpyFramework())
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_numpy_objective_gradients(dropout):
+    """It gives the gradient of each objective on the trunk, with equal masks of dropout."""
+    suite.check_objective_gradients(NumpyFramework(), dropout)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("check", replica_suite.CHECKS, ids=lambda check: check.__name__)
+def test_numpy_on_a_group(check, ranks):
+    """Ranks of the tests' own framework train as one rank does on the concatenated batches."""
+    setup = replica_suite.Setup(NumpyFramework(), "mpi", optimizers=((replica_suite.SGD, 0.05),))
+    run_ranks(ranks, lambda group: check(group, setup))

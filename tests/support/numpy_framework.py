@@ -1,0 +1,386 @@
+"""A second framework, small and in plain numpy: dense networks, trained by gradient descent with momentum.
+
+It proves that a second framework needs no change of hpcmtl, and shows the parts that it has to supply. Parameters have
+the names of the built-in models: `body.1.weight` of shape (outputs, inputs), where 0 is the flattening of the samples.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, located, nearest
+from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.frameworks.device import HOST
+from hpcmtl.networks.description import Leaf, Part
+from hpcmtl.networks.models import Mlp
+from hpcmtl.training.learner import OPTIMIZER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.frameworks.device import Device
+    from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.training.learner import LearnerSettings, StepInput, Which
+
+    Array = np.ndarray[Any, Any]
+
+_ACTIVATIONS = {  # function, and its derivative from its value
+    "relu": (lambda x: np.maximum(x, 0), lambda y: (y > 0).astype(np.float32)),
+    "tanh": (np.tanh, lambda y: 1 - y * y),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda y: y * (1 - y)),
+    None: (lambda x: x, np.ones_like),
+}
+_UPDATES, _MOMENTUM = "updates", "/momentum"
+
+
+class Block(Protocol):
+    """A piece of a network; `backward` belongs to the last `forward`."""
+
+    def forward(self, x: Array, masks: np.random.Generator | None) -> Array:
+        """Outputs for samples; `masks` draws those of dropout in a training."""
+
+    def backward(self, slopes: Array) -> Array:
+        """Adds the gradients of its parameters, and returns those of its inputs."""
+
+
+class Dense:
+    """A dense layer with its activation, and dropout after it."""
+
+    def __init__(self, prefix: str, sizes: tuple[int, int], options: tuple[str | None, float], store: Store) -> None:
+        self._weight, self._weight_slopes = store.make(f"{prefix}weight", (sizes[1], sizes[0]))
+        self._bias, self._bias_slopes = store.make(f"{prefix}bias", (sizes[1],))
+        (self._function, self._derivative), self._dropout = _ACTIVATIONS[options[0]], options[1]
+
+    def forward(self, x: Array, masks: np.random.Generator | None) -> Array:
+        self._x, self._mask = x, np.float32(1)
+        self._y = self._function(x @ self._weight.T + self._bias)
+        if masks is not None and self._dropout:
+            self._mask = (masks.random(self._y.shape) >= self._dropout).astype(np.float32) / (1 - self._dropout)
+        return self._y * self._mask
+
+    def backward(self, slopes: Array) -> Array:
+        slopes = slopes * self._mask * self._derivative(self._y)
+        self._weight_slopes += slopes.T @ self._x
+        self._bias_slopes += slopes.sum(axis=0)
+        return slopes @ self._weight
+
+
+class Chain:
+    """Blocks one after the other, some of which are parts that a job can name."""
+
+    def __init__(self, blocks: Sequence[Block], parts: Mapping[str, Block] | None = None) -> None:
+        self.blocks, self.parts = blocks, dict(parts or {})
+
+    def forward(self, x: Array, masks: np.random.Generator | None) -> Array:
+        for block in self.blocks:
+            x = block.forward(x, masks)
+        return x
+
+    def backward(self, slopes: Array) -> Array:
+        for block in reversed(self.blocks):
+            slopes = block.backward(slopes)
+        return slopes
+
+
+class Flatten:
+    """Samples as vectors."""
+
+    def forward(self, x: Array, masks: np.random.Generator | None) -> Array:
+        return x.reshape(len(x), -1)
+
+    def backward(self, slopes: Array) -> Array:
+        return slopes  # nobody needs the gradients of the samples
+
+
+class Store:
+    """Parameters and gradients by name, in the order in which they are made."""
+
+    def __init__(self, seed: int) -> None:
+        self.parameters: Arrays = {}
+        self.gradients: Arrays = {}
+        self._random = np.random.default_rng(seed)
+
+    def make(self, name: str, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """A new parameter and its gradient: biases begin at 0, weights as Glorot and Bengio (2010) say."""
+        bound = math.sqrt(6 / sum(shape)) if len(shape) > 1 else 0.0
+        self.parameters[name] = self._random.uniform(-bound, bound, shape).astype(np.float32)
+        self.gradients[name] = np.zeros(shape, np.float32)
+        return self.parameters[name], self.gradients[name]
+
+
+def build(network: NetworkDescription, inputs: int, store: Store, prefix: str = "") -> tuple[Chain, int]:
+    """The network for vectors of `inputs` numbers, and the number of its outputs; heads are left to the caller."""
+    if isinstance(network, Part):
+        if not isinstance(network.whole, Leaf) or network.part != "body":
+            raise InputError([Problem(f"part {network.part}", "only the body of an mlp can be taken")])
+        return _body(_mlp(network.whole), inputs, store, prefix)
+    model = _mlp(network)
+    body, width = _body(model, inputs, store, f"{prefix}body.")
+    output = Dense(f"{prefix}output.", (width, model.outputs), (None, 0.0), store)
+    return Chain([body, output], {"body": body}), model.outputs
+
+
+def _mlp(network: NetworkDescription) -> Mlp:
+    if not isinstance(network, Leaf) or not isinstance(network.model, Mlp):
+        raise InputError([Problem("model", "this framework builds dense networks (mlp) alone")])
+    return network.model
+
+
+def _body(model: Mlp, inputs: int, store: Store, prefix: str) -> tuple[Chain, int]:
+    blocks, number = [Flatten()], 1
+    for width in model.widths:
+        options = (model.activation, model.dropout)
+        blocks.append(Dense(f"{prefix}{number}.", (inputs, width), options, store))
+        inputs, number = width, number + (2 if model.dropout else 1)
+    return Chain(blocks), inputs
+
+
+class NumpyNetwork:
+    """See `hpcmtl.training.learner.Network`."""
+
+    def __init__(
+        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int = 0, device: Device = HOST
+    ) -> None:
+        self.device, self.names = device, tuple(names)
+        self._store, size = Store(seed), math.prod(sample)
+        self.parameters = self._store.parameters
+        if isinstance(network, Leaf | Part):
+            self._trunk, _ = build(network, size, self._store)
+            self._heads, self._parts = [Chain([])], self._trunk.parts
+        else:
+            self._trunk, code = build(network.trunk, size, self._store, "trunk.")
+            heads = [build(head, code, self._store, f"heads.{name}.") for name, head in network.heads]
+            self._heads, self._parts = [head for head, _ in heads], {"trunk": self._trunk}
+
+    def outputs(self, inputs: Array, part: str | None = None) -> Arrays:
+        samples = inputs.astype(np.float32)
+        if part is not None:
+            return {"values": part_of(self, part).forward(samples, None)}
+        return dict(zip(self.names, self._run(samples, None), strict=True))
+
+    def load_parameters(self, state: Mapping[str, Array]) -> None:
+        for name, parameter in self.parameters.items():
+            parameter[...] = state[PARAMETERS + name]
+
+    def load_mapped(self, parameters: Mapping[str, Array], mapping: ParameterMapping) -> int:
+        return self._take(parameters, mapping, self.parameters)
+
+    def _run(self, samples: Array, masks: np.random.Generator | None) -> list[Array]:
+        code = self._trunk.forward(samples, masks)
+        return [head.forward(code, masks) for head in self._heads]
+
+    def _take(self, parameters: Mapping[str, Array], mapping: ParameterMapping, targets: Arrays) -> int:
+        count = 0
+        for full_name, array in parameters.items():
+            name = full_name.removeprefix(PARAMETERS)
+            target = mapping.target(name) if full_name.startswith(PARAMETERS) else None
+            if target is None or target not in targets:
+                continue
+            if targets[target].shape != array.shape:
+                text = f"{name} has shape {array.shape}, {target} has {targets[target].shape}"
+                raise InputError([Problem(f"parameters of {mapping.producer}", text)])
+            targets[target][...] = array
+            count += 1
+        if not count:
+            raise InputError([Problem(f"parameters of {mapping.producer}", f"nothing matches {mapping.pattern!r}")])
+        return count
+
+
+def part_of(network: NumpyNetwork, part: str) -> Block:
+    """The part of a network that a job names."""
+    if part not in network._parts:
+        raise InputError([Problem(f"part {part}", f"there is none{nearest(part, network._parts)}")])
+    return network._parts[part]
+
+
+class NumpyLearner(NumpyNetwork):
+    """See `hpcmtl.training.learner.Learner`; each step is done when its call returns."""
+
+    def __init__(
+        self,
+        network: tuple[NetworkDescription, Shape],
+        objectives: Sequence[Objective],
+        settings: LearnerSettings,
+        device: Device = HOST,
+    ) -> None:
+        super().__init__(*network, [objective.name for objective in objectives], settings.seed, device)
+        self._losses = [_LOSSES[check_loss(objective.loss)] for objective in objectives]
+        self._momentum, self._decay = check_optimizer(settings), settings.optimizer.weight_decay
+        frozen = frozen_names(self.parameters, settings.freeze)
+        self._frozen = {name: array for name, array in self.parameters.items() if name in frozen}
+        self._gradients = {name: array for name, array in self._store.gradients.items() if name not in frozen}
+        self._velocity = {name: np.zeros_like(array) for name, array in self._gradients.items()}
+        self._updates, self._rescale = 0, 1.0
+        self._pending: list[list[float]] = []
+        self._masks = np.random.default_rng(settings.seed)
+
+    def reseed(self, seed: int) -> None:
+        self._masks = np.random.default_rng(seed)
+
+    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+        losses, slopes = self._forward(batch)
+        self._backward([factor * weight * scale for factor, weight in zip(slopes, weights, strict=True)], batch)
+        self._pending.append([float(loss @ batch.weights) / batch.global_samples for loss in losses])
+
+    def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
+        masks = self._masks.bit_generator.state
+        _, slopes = self._forward(batch)
+        self._masks.bit_generator.state = masks  # the step that follows draws the same ones
+        found = []
+        for chosen in range(len(slopes)):
+            factors = [scale if number == chosen else 0.0 for number in range(len(slopes))]
+            self._backward([slope * factor for slope, factor in zip(slopes, factors, strict=True)], batch)
+            shared = len(slopes) == 1
+            gradients = self._gradients.items()
+            found.append({name: array.copy() for name, array in gradients if shared or name.startswith("trunk.")})
+        return tuple(found)
+
+    def _forward(self, batch: StepInput) -> tuple[list[Array], list[Array]]:
+        """Losses of all samples, and their gradients by the outputs, one entry an objective."""
+        made = self._run(batch.inputs.astype(np.float32), self._masks)
+        pairs = [loss(output, target) for loss, output, target in zip(self._losses, made, batch.targets, strict=True)]
+        return [losses for losses, _ in pairs], [slopes for _, slopes in pairs]
+
+    def _backward(self, slopes: Sequence[Array], batch: StepInput) -> None:
+        for array in self._store.gradients.values():
+            array[...] = 0
+        weights = batch.weights[:, None].astype(np.float32)
+        pairs = zip(self._heads, slopes, strict=True)
+        self._trunk.backward(sum(head.backward((slope * weights).astype(np.float32)) for head, slope in pairs))
+
+    def gradients(self) -> Arrays:
+        return dict(self._gradients)
+
+    def views(self, which: Which) -> Arrays:
+        return {"gradients": self._gradients, "parameters": self.parameters, "statistics": {}}[which]
+
+    def native(self, which: Which) -> Sequence[Array]:
+        return list(self.views(which).values())
+
+    def gradients_finite(self) -> bool:
+        return all(bool(np.isfinite(array).all()) for array in self._gradients.values())
+
+    def apply(self, rate: float, rescale: float = 1.0) -> None:
+        self._updates, self._rescale = self._updates + 1, rescale
+        for name, gradient in self._gradients.items():
+            parameter, velocity = self.parameters[name], self._velocity[name]
+            velocity *= np.float32(self._momentum)
+            velocity -= np.float32(rate) * (np.float32(rescale) * gradient + np.float32(self._decay) * parameter)
+            parameter += velocity
+
+    def applied_gradients(self, pattern: str) -> Arrays:
+        names = fnmatch.filter(self._gradients, pattern)
+        return {name: self._gradients[name] * np.float32(self._rescale) for name in names}
+
+    def collect_losses(self, in_flight: int = 0) -> Array:
+        count = max(len(self._pending) - in_flight, 0)
+        done, self._pending = self._pending[:count], self._pending[count:]
+        return np.array(done).reshape(count, len(self.names))
+
+    def state(self) -> Arrays:
+        parameters = {PARAMETERS + name: array.copy() for name, array in self.parameters.items()}
+        velocity = {f"{OPTIMIZER}{name}{_MOMENTUM}": array.copy() for name, array in self._velocity.items()}
+        return {**parameters, **velocity, OPTIMIZER + _UPDATES: np.array([self._updates])}
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        self.load_parameters(state)
+        for name, array in self._velocity.items():
+            array[...] = state[f"{OPTIMIZER}{name}{_MOMENTUM}"]
+        self._updates = int(state[OPTIMIZER + _UPDATES][0])
+
+    def refresh_frozen(self, parameters: Mapping[str, Array], mapping: ParameterMapping) -> int:
+        return self._take(parameters, mapping, self._frozen)
+
+    def parameters_matching(self, pattern: str) -> Arrays:
+        return {name: self.parameters[name].copy() for name in fnmatch.filter(self.parameters, pattern)}
+
+    def set_parameters(self, arrays: Mapping[str, Array]) -> None:
+        for name, array in arrays.items():
+            self.parameters[name][...] = array
+
+    def quiesce(self) -> None:
+        self._pending.clear()
+
+
+def _softmax_ce(scores: Array, labels: Array) -> tuple[Array, Array]:
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    chances = np.exp(shifted)
+    chances /= chances.sum(axis=1, keepdims=True)
+    rows, labels = np.arange(len(labels)), labels.astype(np.int64)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[rows, labels]
+    chances[rows, labels] -= 1
+    return losses, chances
+
+
+def _l2(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    errors = outputs - targets.reshape(outputs.shape).astype(np.float32)
+    return (errors * errors).mean(axis=1) / 2, errors / errors.shape[1]
+
+
+_LOSSES = {"softmax_ce": _softmax_ce, "l2": _l2}
+
+
+def check_loss(name: str) -> str:
+    """The name, if it is that of a loss."""
+    if name not in _LOSSES:
+        raise InputError([Problem(f"loss {name}", f"there is none{nearest(name, _LOSSES)}")])
+    return name
+
+
+def check_optimizer(settings: LearnerSettings) -> float:
+    """The momentum of an optimizer that can be used."""
+    others = set(settings.optimizer.options) - {"momentum"}
+    if settings.optimizer.name != "sgd" or others:
+        raise InputError(
+            [Problem(f"optimizer {settings.optimizer.name}", "write sgd, with momentum as its only option")]
+        )
+    return float(settings.optimizer.options.get("momentum", 0.0))
+
+
+def frozen_names(parameters: Arrays, patterns: Sequence[str]) -> set[str]:
+    """The names that match a pattern; each must match some."""
+    for pattern in patterns:
+        if not fnmatch.filter(parameters, pattern):
+            raise InputError([Problem(f"freeze: {pattern}", f"matches no parameter{nearest(pattern, parameters)}")])
+    return {name for pattern in patterns for name in fnmatch.filter(parameters, pattern)}
+
+
+class NumpyFramework:
+    """See `hpcmtl.training.learner.Framework`."""
+
+    def network(
+        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+    ) -> NumpyNetwork:
+        return NumpyNetwork(network, sample, names, device=device)
+
+    def learner(
+        self,
+        network: tuple[NetworkDescription, Shape],
+        objectives: tuple[Objective, ...],
+        settings: LearnerSettings,
+        device: Device = HOST,
+    ) -> NumpyLearner:
+        return NumpyLearner(network, objectives, settings, device)
+
+    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> list[Problem]:
+        problems: list[Problem] = []
+        for name in tasks:
+            with located(f"tasks.{name}", problems):
+                pass
+        return problems
+
+    def collectives(self) -> Mapping[str, Any]:
+        return {}  # those over numpy arrays come with hpcmtl
+
+    def compressors(self) -> Mapping[str, Any]:
+        return {}
