@@ -1,1 +1,1 @@
-"""Artifacts: what tasks hand each other, sealed in files and shared inside a group."""
+"""Artifacts that tasks hand to each other: sealed files, transfer between ranks, and the parameter server."""

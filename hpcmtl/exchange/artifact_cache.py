@@ -1,4 +1,4 @@
-"""What one rank keeps of artifacts in memory: rows that it made, for ranks that need them, up to a number of bytes."""
+"""Keeps the artifact rows that one rank made in memory, for the ranks that need them, up to a number of bytes."""
 
 from __future__ import annotations
 
@@ -16,38 +16,43 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Kept:
-    """The rows of one artifact, by the name of the array, each with its version."""
+    """Rows of one artifact by the name of the array, each with its version."""
 
     rows: dict[str, list[tuple[int, ArrayRows]]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size of all rows in bytes."""
         return sum(rows.array.nbytes for pieces in self.rows.values() for _, rows in pieces)
 
 
 class ArtifactCache:
-    """Filled by the main thread, read by it and by the thread that answers others.
+    """Cache of one rank: its main thread fills and reads it, its control thread reads it for other ranks.
 
-    When there is no room, the artifact that has been here longest goes: its file serves from then on.
+    Without room for new rows the oldest artifact is dropped. Its sealed file is read from then on.
     """
 
     def __init__(self, limit: int) -> None:
-        """Make an empty one that holds at most `limit` bytes."""
+        """Makes an empty cache.
+
+        Args:
+            limit: largest number of bytes in the cache.
+        """
         self.limit = limit
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
     def put(self, task: str, version: int, pieces: Mapping[str, ArrayRows]) -> None:
-        """Keep rows of a task's artifact; nobody may change them afterwards.
+        """Adds rows of a task's artifact; the arrays must not change afterwards.
 
-        Those in the same places, of whatever version, are dropped. What alone is larger than the limit is not kept.
+        Cached rows of the same positions are dropped, of any version. If the artifact alone exceeds the limit, nothing
+        of it is kept.
         """
         size = sum(rows.array.nbytes for rows in pieces.values())
         with self._lock:
             kept = self._kept.get(task, _Kept())
             for name, rows in pieces.items():
-                kept.rows[name] = [piece for piece in kept.rows.get(name, []) if not _meet(piece[1], rows)]
+                kept.rows[name] = [piece for piece in kept.rows.get(name, []) if not _overlap(piece[1], rows)]
             if kept.size + size > self.limit:
                 self._kept.pop(task, None)
                 return
@@ -59,12 +64,12 @@ class ArtifactCache:
                 kept.rows[name].append((version, rows))
 
     def spans(self, task: str, name: str) -> list[tuple[int, int, int]]:
-        """Which rows of an array are here: the first, the one after the last, and the version."""
+        """Returns the cached row spans of an array: first row, row after the last, version."""
         with self._lock:
             return [(rows.start, rows.stop, version) for version, rows in self._pieces(task, name)]
 
     def take(self, task: str, version: int, name: str, span: tuple[int, int]) -> np.ndarray[Any, Any] | None:
-        """Rows of an array as they lie here, not to be changed; None if they are not here (any more)."""
+        """Returns rows of an array as a view that must not be changed; None if they are not in the cache."""
         start, stop = span
         with self._lock:
             for made, rows in self._pieces(task, name):
@@ -77,5 +82,5 @@ class ArtifactCache:
         return [] if kept is None else kept.rows.get(name, [])
 
 
-def _meet(one: ArrayRows, other: ArrayRows) -> bool:
+def _overlap(one: ArrayRows, other: ArrayRows) -> bool:
     return max(one.start, other.start) < min(one.stop, other.stop)

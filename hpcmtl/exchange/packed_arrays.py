@@ -1,4 +1,4 @@
-"""Named arrays as one buffer and a list of what lies in it, which travel in few messages, however many they are."""
+"""Packs named arrays into one buffer with a layout, so that any number of arrays travels in two messages."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator, SendHandle
 
-# Name, shape and dtype of arrays that lie one after the other in one buffer.
 PackedLayout = tuple[tuple[str, tuple[int, ...], str], ...]
+"""Name, shape and dtype of consecutive arrays in one buffer."""
 
-HEADER, CONTENT = 1, 2  # tags
-_ALIGNED = 64  # arrays begin at multiples of so many bytes, so that they can be used in place
+HEADER, CONTENT = 1, 2  # message tags
+_ALIGNED = 64  # bytes; arrays begin at multiples of it, so that they can be used in place
 
 
 @dataclass(frozen=True, eq=False)
 class PackedArrays:
-    """Named arrays, packed.
+    """Named arrays in one buffer.
 
     Attributes:
-        layout: the arrays, in the order in which they lie in the buffer.
+        layout: layout of the buffer.
         buffer: (bytes,) uint8.
     """
 
@@ -33,7 +33,7 @@ class PackedArrays:
     buffer: np.ndarray[Any, Any]
 
     def arrays(self) -> Arrays:
-        """The arrays, as views of the buffer."""
+        """Returns the arrays by name, as views of the buffer."""
         found, start = {}, 0
         for name, shape, kind in self.layout:
             dtype = np.dtype(kind)
@@ -44,7 +44,7 @@ class PackedArrays:
 
 
 def pack(arrays: Mapping[str, np.ndarray[Any, Any]]) -> PackedArrays:
-    """Copy arrays into one buffer."""
+    """Copies arrays into one buffer."""
     layout = tuple((name, array.shape, array.dtype.str) for name, array in arrays.items())
     packed = PackedArrays(layout, np.zeros(sum(_padded(array.nbytes) for array in arrays.values()), np.uint8))
     for name, array in packed.arrays().items():
@@ -53,17 +53,30 @@ def pack(arrays: Mapping[str, np.ndarray[Any, Any]]) -> PackedArrays:
 
 
 def send(comm: Communicator, dest: int, header: Any, packed: PackedArrays | None = None) -> list[SendHandle]:
-    """Start to send a small value, and a parcel with it; keep the handles until all tests are true."""
-    told = (header, None) if packed is None else (header, (packed.layout, packed.buffer.nbytes))
-    handles = [comm.isend(told, dest, HEADER)]
+    """Starts to send a small value, and packed arrays with it.
+
+    Returns:
+        Handles that the caller must keep until all of them have completed.
+    """
+    message = (header, None) if packed is None else (header, (packed.layout, packed.buffer.nbytes))
+    handles = [comm.isend(message, dest, HEADER)]
     if packed is not None and packed.buffer.nbytes:
         handles.append(comm.Isend(packed.buffer, dest, CONTENT))
     return handles
 
 
-def opened(comm: Communicator, source: int, told: Any) -> tuple[Any, PackedArrays | None]:
-    """What a header that has been received says, and the parcel that follows it."""
-    header, described = told
+def receive_content(comm: Communicator, source: int, message: Any) -> tuple[Any, PackedArrays | None]:
+    """Completes a message that `send` began.
+
+    Args:
+        comm: communicator of the message.
+        source: rank that sent it.
+        message: first part of the message, as it was received with the tag `HEADER`.
+
+    Returns:
+        The small value, and the packed arrays that were sent with it or None.
+    """
+    header, described = message
     if described is None:
         return header, None
     layout, size = described

@@ -1,8 +1,8 @@
-"""Where tasks that run at the same time meet: the newest version of each task's parameters, and rounds of merging.
+"""Implements the parameter server as a state machine: the newest version of each task's parameters, and averages.
 
-Pure, as the dispatcher is: requests and news of who runs come in, replies go out. It never waits for a task that does
-not run: who asks for a version is answered when it is there, or when its producer has ended or paused; a round of
-merging is over when every member that runs has come to it. Versions never go backwards.
+Requests and changes of the running tasks come in, replies go out; it sends nothing itself. It never waits for a task
+that does not run. A pull is answered when the version is there, or when its producer has paused or ended. An average is
+complete when every running member has pushed. The version number of a channel never decreases for a client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ ProducerState = Literal["running", "paused"]
 
 
 class VersionChannel(NamedTuple):
-    """The versions of one task's parameters at one pace: one every so many steps, or one a layer."""
+    """The versions of one task's parameters at one interval.
+
+    Attributes:
+        task: name of the producer.
+        every: number of steps between versions, or ``layer`` for one version a layer.
+    """
 
     task: str
     every: int | Literal["layer"]
@@ -28,7 +33,7 @@ class VersionChannel(NamedTuple):
 
 @dataclass(frozen=True)
 class PushVersion:
-    """A version; the parcel comes with it."""
+    """Pushes a version of the parameters; the packed arrays come with the message."""
 
     channel: VersionChannel
     version: int
@@ -36,12 +41,12 @@ class PushVersion:
 
 @dataclass(frozen=True)
 class Pull:
-    """Which version is there?
+    """Requests the newest version of a channel.
 
     Attributes:
-        channel: of the producer.
-        known: the version that the asker has; -1 for none.
-        least: the version that the answer has to wait for.
+        channel: channel of the producer.
+        known: version that the client has; -1 for none.
+        least: lowest version that may be sent while the producer runs; the reply waits for it.
     """
 
     channel: VersionChannel
@@ -51,7 +56,7 @@ class Pull:
 
 @dataclass(frozen=True)
 class PushForAverage:
-    """A member of a merge is at a boundary; its parcel comes with it."""
+    """Pushes the parameters of one member of a merge for an average; the packed arrays come with the message."""
 
     merge: str
     task: str
@@ -59,12 +64,13 @@ class PushForAverage:
 
 @dataclass(frozen=True)
 class PullReply:
-    """The answer to `Pull`.
+    """Answers a `Pull`.
 
     Attributes:
-        version: the newest, never below what the asker knows; its parcel comes with the answer if the asker did not
-            know it, and the producer has not completed: then its artifact is the last version. -1 if there is none.
-        state: of the producer: `running`, `paused` (it waits to go on), or how it ended.
+        version: newest version, never lower than the one that the client has; -1 if there is none. The packed arrays
+            come with the reply if the version is new to the client and the producer has not completed. A completed
+            producer's last version is its artifact.
+        state: state of the producer: `running`, `paused`, or its final status.
     """
 
     version: int
@@ -73,11 +79,13 @@ class PullReply:
 
 @dataclass(frozen=True)
 class AverageReply:
-    """The end of a round: what the members have together comes with it, unless one came alone or they do not fit.
+    """Answers a `PushForAverage` at the end of a round.
+
+    The packed average comes with the reply, unless there was only one member or the parameters do not fit.
 
     Attributes:
-        members: the tasks that came, in order.
-        problem: why they could not be merged.
+        members: tasks that took part, in order.
+        problem: reason for which the parameters could not be averaged; empty if there is none.
     """
 
     members: tuple[str, ...]
@@ -85,16 +93,17 @@ class AverageReply:
 
 
 ParameterRequest = PushVersion | Pull | PushForAverage
-ParameterReply = tuple[int, PullReply | AverageReply, "PackedArrays | None"]  # for which rank
+ParameterReply = tuple[int, PullReply | AverageReply, "PackedArrays | None"]
+"""Rank that the reply is for, the reply, and the packed arrays that go with it."""
 
 
 @dataclass
 class ParameterServer:
-    """What has been published and who waits for what.
+    """Holds the pushed versions, the pulls that wait, and the rounds of averages that are not complete.
 
     Attributes:
-        members: merge -> its tasks.
-        combine: task -> parcel, to what they have together; raises ValueError where they do not fit.
+        members: name of a merge -> its tasks.
+        combine: function from packed arrays by task to their average; raises ValueError if they do not fit.
     """
 
     members: Mapping[str, tuple[str, ...]]
@@ -102,58 +111,58 @@ class ParameterServer:
     _newest: dict[VersionChannel, tuple[int, PackedArrays | None]] = field(default_factory=dict)
     _running: frozenset[str] = frozenset()
     _ended: Mapping[str, TaskStatus] = field(default_factory=dict)
-    _asking: list[tuple[int, Pull]] = field(default_factory=list)
-    _came: dict[str, dict[str, tuple[int, PackedArrays]]] = field(default_factory=dict)
+    _pulls: list[tuple[int, Pull]] = field(default_factory=list)
+    _pushed: dict[str, dict[str, tuple[int, PackedArrays]]] = field(default_factory=dict)
 
-    def take(self, rank: int, request: ParameterRequest, packed: PackedArrays | None) -> list[ParameterReply]:
-        """Take in what a rank says."""
+    def handle(self, rank: int, request: ParameterRequest, packed: PackedArrays | None) -> list[ParameterReply]:
+        """Handles a request of a rank; returns the replies that can be sent now, for any ranks."""
         if isinstance(request, PushVersion):
             if request.version > self._newest.get(request.channel, (-1, None))[0]:
                 self._newest[request.channel] = request.version, packed
         elif isinstance(request, Pull):
-            self._asking.append((rank, request))
+            self._pulls.append((rank, request))
         else:
-            assert packed is not None, "a contribution has arrays"
-            self._came.setdefault(request.merge, {})[request.task] = rank, packed
+            assert packed is not None, "a push has arrays"
+            self._pushed.setdefault(request.merge, {})[request.task] = rank, packed
         return self._replies()
 
     def announce(self, running: Iterable[str], ended: Mapping[str, TaskStatus]) -> list[ParameterReply]:
-        """Take in which tasks run now, and which have ended how."""
+        """Handles a change of the running tasks and of the final states; returns the replies that can be sent now."""
         self._running, self._ended = frozenset(running), ended
         for channel, (version, packed) in [*self._newest.items()]:
-            if ended.get(channel.task) == "complete":  # who asks from now on reads the artifact
+            if ended.get(channel.task) == "complete":  # later pulls are answered by the artifact
                 self._newest[channel] = version, None
-            elif packed is None:  # the artifact was damaged and is made again: nobody has that version
+            elif packed is None:  # the artifact was damaged and is made again: that version is gone
                 del self._newest[channel]
         return self._replies()
 
     def _replies(self) -> list[ParameterReply]:
-        replies = [reply for rank, ask in self._asking if (reply := self._answer(rank, ask))]
+        replies = [reply for rank, pull in self._pulls if (reply := self._reply_to(rank, pull))]
         answered = {reply[0] for reply in replies}
-        self._asking = [(rank, ask) for rank, ask in self._asking if rank not in answered]
-        for merge in [merge for merge in self._came if self._complete(merge)]:
-            replies += self._merge(merge)
+        self._pulls = [(rank, pull) for rank, pull in self._pulls if rank not in answered]
+        for merge in [merge for merge in self._pushed if self._is_complete(merge)]:
+            replies += self._average(merge)
         return replies
 
-    def _answer(self, rank: int, ask: Pull) -> ParameterReply | None:
-        newest, packed = self._newest.get(ask.channel, (-1, None))
-        version, task = max(newest, ask.known), ask.channel.task
+    def _reply_to(self, rank: int, pull: Pull) -> ParameterReply | None:
+        newest, packed = self._newest.get(pull.channel, (-1, None))
+        version, task = max(newest, pull.known), pull.channel.task
         state: ProducerState | TaskStatus = "running" if task in self._running else self._ended.get(task, "paused")
-        if state == "running" and version < ask.least:
+        if state == "running" and version < pull.least:
             return None
-        return rank, PullReply(version, state), packed if version > ask.known else None
+        return rank, PullReply(version, state), packed if version > pull.known else None
 
-    def _complete(self, merge: str) -> bool:
-        """Whether every member that runs has come; those that came do run."""
-        return all(task in self._came[merge] for task in self.members[merge] if task in self._running)
+    def _is_complete(self, merge: str) -> bool:
+        """Returns true if every running member has pushed; a member that pushed is running."""
+        return all(task in self._pushed[merge] for task in self.members[merge] if task in self._running)
 
-    def _merge(self, merge: str) -> list[ParameterReply]:
-        came = self._came.pop(merge)
-        names = tuple(task for task in self.members[merge] if task in came)
+    def _average(self, merge: str) -> list[ParameterReply]:
+        pushed = self._pushed.pop(merge)
+        names = tuple(task for task in self.members[merge] if task in pushed)
         packed, problem = None, ""
         if len(names) > 1:
             try:
-                packed = self.combine({name: came[name][1] for name in names})
+                packed = self.combine({name: pushed[name][1] for name in names})
             except ValueError as error:
                 problem = str(error)
-        return [(came[name][0], AverageReply(names, problem), packed) for name in names]
+        return [(pushed[name][0], AverageReply(names, problem), packed) for name in names]

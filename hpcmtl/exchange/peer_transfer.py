@@ -1,9 +1,9 @@
-"""Hands artifacts from memory to memory: ranks that made rows answer ranks that need them, while they train.
+"""Transfers artifacts from memory to memory: ranks that made rows send them to ranks that need them, while they train.
 
-A rank that needs rows asks in its main thread. It asks one rank for the catalogue of the artifact, works out who has
-what it wants (`plan_moves`), and asks each of these once. Who is asked answers in its control thread, which takes all
-messages of a job anyway: the question comes as one of them, the answer goes as buffers on a communicator of its own.
-Whoever has dropped its rows says so, and the file serves.
+A rank requests rows from its main thread. It first requests the index of the artifact from the owner, finds the ranks
+that hold the rows (`plan_moves`), and sends one request to each of them. A rank replies from its control thread, which
+receives all control messages of the job: requests are among them, replies go as buffers on a separate communicator. A
+rank that has dropped its rows refuses, and the requester reads the sealed file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ _ANSWER, _ROWS = 1, 2
 
 @dataclass(frozen=True)
 class ArrayLocation:
-    """An array of an artifact: dtype, shape, and which rank of the world has which rows of which version."""
+    """Location of the rows of one array of an artifact.
+
+    Attributes:
+        name: name of the array.
+        dtype: dtype of the array, as numpy writes it.
+        shape: shape of the whole array.
+        blocks: blocks of rows, each with the rank of the world that holds it and its version.
+    """
 
     name: str
     dtype: str
@@ -43,7 +50,13 @@ class ArrayLocation:
 
 @dataclass(frozen=True)
 class ArtifactIndex:
-    """What an artifact in memory holds; `packed` says what lies in the bytes of its array, if it is parameters."""
+    """Index of an artifact in memory.
+
+    Attributes:
+        task: name of the task that made it.
+        arrays: name -> location of the array.
+        packed: layout of the packed array of a parameters artifact; empty for a data artifact.
+    """
 
     task: str
     arrays: Mapping[str, ArrayLocation]
@@ -52,13 +65,17 @@ class ArtifactIndex:
 
 @dataclass(frozen=True)
 class WantIndex:
-    """The question for the catalogue of a task's artifact."""
+    """Requests the index of a task's artifact."""
 
     task: str
 
 
 class RowRange(NamedTuple):
-    """Rows start <= i < stop of an array, and their version: the number of the start of a layer that made them."""
+    """Rows start <= i < stop of an array.
+
+    Attributes:
+        version: number of the layer start that made the rows.
+    """
 
     name: str
     start: int
@@ -68,30 +85,31 @@ class RowRange(NamedTuple):
 
 @dataclass(frozen=True)
 class WantRows:
-    """The question for rows of arrays."""
+    """Requests rows of arrays of a task's artifact."""
 
     task: str
     parts: tuple[RowRange, ...]
 
 
 Question = WantIndex | WantRows
+"""A request to another rank."""
 
 
 class PeerTransfer:
-    """One a rank, shared by its main thread, which keeps and fetches, and its control thread, which serves."""
+    """Transfers artifacts for one rank: its main thread keeps and fetches rows, its control thread serves requests."""
 
     def __init__(self, control: Communicator, answers: Communicator, cache: ArtifactCache) -> None:
-        """Get ready.
+        """Makes the transfer of one rank.
 
         Args:
-            control: the communicator of the control threads; questions are sent on it, and nothing is received.
-            answers: a duplicate of the world for answers alone.
-            cache: what this rank keeps.
+            control: communicator of the control threads; requests are sent on it, and nothing is received.
+            answers: duplicate of the world for replies alone.
+            cache: cache of this rank.
         """
         self._control, self._answers = control, answers
         self._cache = cache
         self._indexes: dict[str, ArtifactIndex] = {}
-        self._one_at_a_time = threading.Lock()  # users' code may ask from threads of its own
+        self._one_at_a_time = threading.Lock()  # users' code may fetch from several threads
         self._given_up = False
 
     @property
@@ -106,25 +124,28 @@ class PeerTransfer:
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is kept in memory in this job."""
+        """True if artifacts are kept in memory in this job."""
         return self._cache.limit > 0
 
     def give_up(self) -> None:
-        """Have files serve from now on: ranks were lost, and the others are numbered anew. Called by any thread."""
+        """Ends the transfers: ranks were lost and the others have new numbers, so files are read from now on.
+
+        Any thread may call it.
+        """
         self._given_up = True
         self._indexes.clear()
 
     def keep(self, task: str, version: int, pieces: Mapping[str, ArrayRows]) -> None:
-        """Keep what this rank made of an artifact, as far as there is room; nobody may change it afterwards."""
+        """Keeps rows that this rank made, if there is room; the arrays must not change afterwards."""
         self._cache.put(task, version, pieces)
 
     def publish(self, index: ArtifactIndex) -> None:
-        """Answer for an artifact from now on: who needs it asks this rank, by the word of the dispatcher."""
+        """Makes this rank the owner of an artifact: ranks that the dispatcher sends here get its index."""
         if not self._given_up:
             self._indexes[index.task] = index
 
     def serve(self, source: int, question: Question) -> list[SendHandle]:
-        """Answer a question of another rank, without waiting; called by the control thread."""
+        """Replies to a request of another rank without waiting; the control thread calls it."""
         if isinstance(question, WantIndex):
             return [self._answers.isend(self._indexes.get(question.task), source, _ANSWER)]
         found = [self._take(question.task, part) for part in question.parts]
@@ -135,7 +156,7 @@ class PeerTransfer:
         return sending + [self._answers.Isend(chunk, source, _ROWS) for chunk in chunks]
 
     def index(self, task: str, owner: int) -> ArtifactIndex | None:
-        """What the rank `owner` says that a task's artifact holds; None if it is not in memory."""
+        """Returns the index of a task's artifact from the rank `owner`; None if it is not in memory."""
         if self._given_up or owner == self.rank:
             return self._indexes.get(task)
         found: ArtifactIndex | None = None
@@ -145,20 +166,20 @@ class PeerTransfer:
         return found
 
     def fetch(self, index: ArtifactIndex, wanted: Spans) -> dict[str, np.ndarray[Any, Any]] | None:
-        """Get rows of arrays of an artifact, each from a rank that has it.
+        """Fetches rows of arrays of an artifact, each from a rank that holds it.
 
         Args:
-            index: of the artifact.
+            index: index of the artifact.
             wanted: name of an array -> spans of its rows.
 
         Returns:
-            The arrays in full length, of which the wanted rows alone are defined; None if they are larger than what a
-            rank may keep, or one of the ranks has dropped its part: then the file has to serve.
+            Arrays of the full length, of which only the wanted rows are defined. None if the rows exceed the limit of
+            the cache, or a rank has dropped its part: then the file must be read.
         """
         arrays = {name: index.arrays[name] for name in wanted}
         try:
             moves = {name: self._moves(index, listed, wanted[name]) for name, listed in arrays.items()}
-        except ValueError:  # this rank has dropped some of its rows, and nobody else made them
+        except ValueError:  # this rank has dropped some of its rows, and no other rank made them
             return None
         if sum(_bytes(arrays[name], moves[name]) for name in wanted) > self._cache.limit:
             return None
@@ -177,13 +198,13 @@ class PeerTransfer:
             Block(self.rank, max(start, block.start), min(stop, block.stop), version)
             for start, stop, version in self._cache.spans(index.task, listed.name)
             for block in listed.blocks
-            if version == block.version  # else what this rank has was made before
+            if version == block.version  # otherwise these rows are older
         ]
         others = [block for block in listed.blocks if block.rank != self.rank or not own]
         return plan_moves([*own, *others], [Block(self.rank, *span) for span in spans])
 
     def _ask(self, index: ArtifactIndex, parts: Mapping[int, list[RowRange]], into: Mapping[str, Any]) -> bool:
-        """Ask every rank for its parts, then take the answers; say whether all had what they were asked for."""
+        """Requests the parts of every rank, then receives the replies; returns true if no rank refused."""
         others = [source for source in parts if source != self.rank]
         for source in others:
             self._control.send(WantRows(index.task, tuple(parts[source])), source)

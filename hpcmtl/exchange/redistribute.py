@@ -1,7 +1,7 @@
-"""Moves an array that is dealt by rows over some ranks to other ranks: each sends only what another one wants.
+"""Redistributes an array between ranks: its rows lie on some ranks and are wanted on others.
 
-Who sends what to whom is worked out from who has what and who wants what (`plan_moves`, pure), which all ranks know; so
-nothing is negotiated. What travels are buffers.
+All ranks know the blocks that are held and the blocks that are wanted. Each computes the same moves from them
+(`plan_moves`, pure), so that no negotiation is needed. Rows travel as buffers, and only where they are wanted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
 
-# MPI counts in 32-bit integers; well below that, so that no library's own limit matters.
 CHUNK_BYTES = 1 << 28
+"""Largest message in bytes; MPI counts in 32-bit integers, and this is well below any library's limit."""
 _TAG = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The rows start <= i < stop of an array, and the rank that has or wants them.
+    """Rows start <= i < stop of an array, and the rank that holds or wants them.
 
     Attributes:
-        version: of the rows, where they may have been made more than once.
+        version: version of the rows, where they may have been made more than once.
     """
 
     rank: int
@@ -39,7 +39,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The rows start <= i < stop, of this version, go from rank `source` to rank `dest`, which may be the same."""
+    """Transfer of the rows start <= i < stop of one version from rank `source` to rank `dest`, which may be equal."""
 
     source: int
     dest: int
@@ -57,28 +57,28 @@ class ArrayRows:
 
     @property
     def stop(self) -> int:
-        """Number of the row after the last."""
+        """Number of the row after the last one."""
         return self.start + len(self.array)
 
 
 def dealt(ranks: Sequence[int], rows: int, version: int = 0) -> tuple[Block, ...]:
-    """Deal rows out in contiguous blocks that differ by one row at most, as `data.shard` does it."""
+    """Divides rows into contiguous blocks whose sizes differ by at most one row, as `data.shard` does."""
     count = len(ranks)
     return tuple(Block(rank, rows * i // count, rows * (i + 1) // count, version) for i, rank in enumerate(ranks))
 
 
 def plan_moves(have: Iterable[Block], want: Iterable[Block]) -> tuple[Move, ...]:
-    """Say who sends which rows to whom: every wanted row once.
+    """Computes the transfers that bring every wanted row to its rank once.
 
     Args:
-        have: who has what; rows that several ranks have come from the one that wants them, if it is among these.
-        want: who wants what; several ranks may want the same rows.
+        have: blocks that are held. A rank that wants rows which it holds itself keeps its own.
+        want: blocks that are wanted; several ranks may want the same rows.
 
     Returns:
-        The moves, those to one rank after the other, in the order of `want`.
+        The moves in the order of `want`.
 
     Raises:
-        ValueError: rows are wanted that nobody has.
+        ValueError: no rank holds a wanted row.
     """
     ordered = sorted((block for block in have if block.start < block.stop), key=lambda block: (block.start, block.stop))
     reach = [*accumulate((block.stop for block in ordered), max)]
@@ -99,7 +99,13 @@ def plan_moves(have: Iterable[Block], want: Iterable[Block]) -> tuple[Move, ...]
 
 
 def _from_others(ordered: Sequence[Block], reach: Sequence[int], wanted: Block) -> Iterator[Move]:
-    """The moves that bring one block; `reach` is the last row known up to each block, by which the first is found."""
+    """Yields the moves that bring one block.
+
+    Args:
+        ordered: held blocks by their first row.
+        reach: for each block the largest `stop` up to it; a bisection in it finds the first useful block.
+        wanted: the block.
+    """
     at = wanted.start
     for index in range(bisect_right(reach, at), len(ordered)):
         block = ordered[index]
@@ -110,7 +116,7 @@ def _from_others(ordered: Sequence[Block], reach: Sequence[int], wanted: Block) 
             yield Move(block.rank, wanted.rank, at, stop, block.version)
             at = stop
     if at < wanted.stop:
-        raise ValueError(f"rank {wanted.rank} wants the rows {at} to {wanted.stop - 1}: nobody has row {at}")
+        raise ValueError(f"rank {wanted.rank} wants the rows {at} to {wanted.stop - 1}: no rank has row {at}")
 
 
 def redistribute(
@@ -120,14 +126,17 @@ def redistribute(
     into: Sequence[ArrayRows],
     chunk_bytes: int = CHUNK_BYTES,
 ) -> None:
-    """Carry out moves; every rank that is named in one calls this with the same `moves`, the others need not.
+    """Transfers rows; every rank that a move names calls it with the same `moves`, other ranks need not.
 
     Args:
-        comm: the ranks in `moves` are its own.
-        moves: see `plan_moves`.
-        mine: what this rank has, contiguous in memory; read until the call returns.
-        into: where the rows go that this rank wants, contiguous in memory; same dtype and shape of a row everywhere.
-        chunk_bytes: longer messages are cut.
+        comm: communicator whose ranks the moves name.
+        moves: transfers of `plan_moves`.
+        mine: rows that this rank holds, contiguous in memory; they are read until the call returns.
+        into: memory for the rows that this rank wants, contiguous; dtype and shape of a row are equal on all ranks.
+        chunk_bytes: largest size of a message in bytes.
+
+    Raises:
+        ValueError: the rows of a move are not in one piece of memory on this rank.
     """
     receiving = [
         comm.Irecv(part, move.source, _TAG)
@@ -152,7 +161,7 @@ def redistribute(
 
 
 def in_chunks(array: np.ndarray[Any, Any], chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray[Any, Any]]:
-    """The bytes of a contiguous array where they lie, in chunks that fit a message: as uint8, whatever the dtype."""
+    """Yields the bytes of a contiguous array as uint8 views of at most `chunk_bytes`."""
     assert array.flags.c_contiguous, "rows travel from and to contiguous memory"
     whole = array.reshape(-1).view(np.uint8)
     for start in range(0, len(whole), chunk_bytes):
@@ -160,8 +169,8 @@ def in_chunks(array: np.ndarray[Any, Any], chunk_bytes: int = CHUNK_BYTES) -> It
 
 
 def _parts(pieces: Sequence[ArrayRows], move: Move, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray[Any, Any]]:
-    """The bytes of the rows of a move, in chunks; the same chunks for sender and receiver."""
+    """Yields the bytes of the rows of a move in chunks; sender and receiver get the same chunks."""
     piece = next((each for each in pieces if each.start <= move.start and move.stop <= each.stop), None)
     if piece is None:
-        raise ValueError(f"{move}: these rows do not lie in one piece of memory on this rank")
+        raise ValueError(f"{move}: these rows are not in one piece of memory on this rank")
     return in_chunks(piece.array[move.start - piece.start : move.stop - piece.start], chunk_bytes)

@@ -1,8 +1,9 @@
-"""Sealed HDF5 files of named arrays: checkpoints and artifacts are one format.
+"""Writes and reads sealed HDF5 files of named arrays, the format of checkpoints and of parameters artifacts.
 
-A file is written aside, flushed to disk and renamed: a reader sees all of it or none. Opening is no proof (after kill
--9 HDF5 opens files whose unwritten rows read as zeros, and HDF5 itself sees no damage in what describes an array), so a
-manifest says what there is: the facts, and dtype, shape and checksum of every array. It has a checksum of its own.
+A file is written under a hidden name, flushed to disk and renamed, so that a reader sees a complete file or none. That
+HDF5 can open a file is no proof: after a kill -9 it opens files whose unwritten rows read as zeros, and it does not
+notice damage to the metadata of an array. A manifest therefore records the facts, and dtype, shape and checksum of
+every array. The manifest has a checksum of its own.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ PARAMETERS = "parameters/"
 
 
 class DamagedFileError(HpcmtlError):
-    """A sealed file is missing, cut short or changed; the message names the file and what is wrong."""
+    """Reports a sealed file that is missing, truncated or changed; the message names the file and the damage."""
 
 
 class DamagedArtifactError(HpcmtlError):
-    """What a task published cannot be used; the task can make it again.
+    """Reports an artifact that cannot be read; its task can make it again.
 
     Attributes:
-        producer: name of the task.
+        producer: name of the task that published the artifact.
     """
 
     def __init__(self, message: str, producer: str) -> None:
@@ -53,48 +54,58 @@ class DamagedArtifactError(HpcmtlError):
 
 @contextmanager
 def artifact_of(producer: str, path: Path) -> Iterator[Path]:
-    """Turn what is wrong with a file that is read inside into the producer's `DamagedArtifactError`."""
+    """Turns any error of the block, which reads `path`, into a `DamagedArtifactError` of the producer."""
     try:
         yield path
-    except Exception as error:  # what h5py raises for damaged bytes may be of any class
+    except Exception as error:  # h5py raises errors of any class for damaged bytes
         raise DamagedArtifactError(f"the artifact of task {producer}, {path}, is damaged: {error}", producer) from error
 
 
 def seal(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[str, Any]) -> None:
-    """Write arrays and JSON-able facts to `path`, all or nothing.
+    """Writes arrays and facts to a file, atomically.
 
     Args:
-        path: file to make or replace; its directory is made if need be.
+        path: file to make or replace; a missing directory is made.
         arrays: name -> array; a name may have slashes.
-        facts: what is known about them (task, layer, step, ...).
+        facts: JSON values about the arrays (task, layer, step, ...).
+
+    Raises:
+        OSError: the file system refused, for instance for lack of space; no file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Checksums are made beside the writing, which waits for the disk: else they are a third of the time.
+    # Checksums run in parallel with the writing, which waits for the disk; in sequence they take a third of the time.
     with ThreadPoolExecutor(1, "checksums") as pool, new_file(path) as file:
         descriptions = pool.map(_description, arrays.values())
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
         described = dict(zip(arrays, descriptions, strict=True))
         manifest = json.dumps({"facts": dict(facts), "arrays": described}, sort_keys=True).encode()
-        # Of fixed length: strings of variable length lie in a heap, and libhdf5 2.0 can loop for ever in a damaged one.
+        # A string of fixed length: variable length uses a heap, and libhdf5 2.0 can loop without end in a damaged heap.
         file.attrs["manifest"] = np.bytes_(manifest)
         file.attrs["manifest_crc32"] = zlib.crc32(manifest)
         file.attrs["hpcmtl_sealed"] = FORMAT
 
 
 def read_sealed(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:
-    """Return the arrays whose names begin with `prefix`, and the facts, of a file that `seal` wrote.
+    """Reads a file that `seal` wrote.
+
+    Args:
+        path: the file.
+        prefix: prefix of the names of the arrays that are wanted.
+
+    Returns:
+        The arrays by name, and the facts.
 
     Raises:
-        DamagedFileError: if the file is not there, not sealed, or differs from what was sealed.
+        DamagedFileError: the file is missing or not sealed, or differs from its checksums.
     """
     try:
-        # Read-only and without locks: many ranks read at once, and some file systems refuse locks (errno 37, 524).
+        # Without locks: many ranks read at the same time, and some file systems refuse locks (errno 37, 524).
         with h5py.File(path, "r", locking=False) as file:
             return _read(path, file, prefix)
     except DamagedFileError:
         raise
-    except Exception as error:  # what h5py raises for damaged bytes may be of any class
+    except Exception as error:  # h5py raises errors of any class for damaged bytes
         raise DamagedFileError(f"{path} cannot be read: {error}") from error
 
 
@@ -109,7 +120,7 @@ def _read(path: Path, file: h5py.File, prefix: str) -> tuple[Arrays, dict[str, A
     for name, expected in manifest["arrays"].items():
         if name.startswith(prefix):
             stored = file[name]
-            # Shape and dtype first: damage there could ask for any amount of memory.
+            # Shape and dtype are compared before the read: damaged ones could request any amount of memory.
             fits = [stored.dtype.str, list(stored.shape)] == expected[:2]
             array = np.asarray(stored[()] if fits else 0)
             if _description(array) != expected:
@@ -120,6 +131,6 @@ def _read(path: Path, file: h5py.File, prefix: str) -> tuple[Arrays, dict[str, A
 
 
 def _description(array: np.ndarray[Any, Any]) -> list[Any]:
-    """Dtype, shape and checksum, as they come out of JSON."""
+    """Returns dtype, shape and checksum of an array, in the types that JSON gives back."""
     array = np.asarray(array)
     return [array.dtype.str, list(array.shape), zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)]

@@ -1,4 +1,4 @@
-"""Moves named arrays between the ranks of a group, by buffers: nothing large is pickled."""
+"""Moves named arrays between the ranks of a group as buffers, without pickling large data."""
 
 from __future__ import annotations
 
@@ -22,10 +22,18 @@ _ROWS_TAG = 31
 def share(
     group: Communicator, read: Callable[[], tuple[Arrays, Attributes]], root: int = 0
 ) -> tuple[Arrays, Attributes]:
-    """Call `read` on one rank and give its arrays and facts to all (collective).
+    """Calls `read` on one rank and broadcasts its arrays and attributes (collective).
+
+    Args:
+        group: ranks that take part.
+        read: function that returns the arrays by name, and small values that can be pickled.
+        root: rank that calls it.
+
+    Returns:
+        The same arrays and attributes on every rank.
 
     Raises:
-        Exception: what `read` raised, on every rank.
+        Exception: the error of `read`, on every rank.
     """
     mine: Arrays = {}
 
@@ -45,9 +53,14 @@ def share(
 
 
 def gather_rows(group: Communicator, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
-    """Stack the rows of all ranks, in rank order, on the first rank; None on the others (collective).
+    """Stacks the rows of all ranks in rank order on the first rank (collective).
 
-    A rank without rows need not know their shape and dtype.
+    Args:
+        group: ranks that take part.
+        rows: (n, ...) rows of this rank. Shape and dtype of an array without rows are ignored.
+
+    Returns:
+        (sum of all n, ...) on the first rank, None on the others.
     """
     rows = np.ascontiguousarray(rows)
     described = group.gather((len(rows), rows.shape[1:], rows.dtype.str))

@@ -47,7 +47,7 @@ class SessionContext:
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the layer is to stop at the next step boundary.
         orders: what else was ordered for the layer that runs.
-        parameter_client: reaches the office where tasks meet that run at the same time; None if no tasks of the job do.
+        parameter_client: client of the parameter server; None if the job has no async edges and no merges.
         peer_transfer: what hands artifacts from memory to memory; None where they go through files alone.
         owners: task that this one needs -> rank of the world that answers for its artifact in memory.
         states: task -> what this rank knows of its newest checkpoint.

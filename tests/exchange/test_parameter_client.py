@@ -1,4 +1,4 @@
-"""The office over real messages: what was published arrives whole, and who waits is woken by what happens."""
+"""The parameter server over real messages: pushed versions arrive complete, and waiting clients get replies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_versions_and_rounds(ranks):
-    """Every rank, the office's own included, publishes, asks and merges; each closes, and the office ends."""
+    """Every rank, the server's own included, pushes, pulls and averages; each client closes, and the server ends."""
     everyone = [f"t{rank}" for rank in range(ranks)]
 
     def on_rank(world):
@@ -40,14 +40,14 @@ def test_versions_and_rounds(ranks):
         if world.rank == ranks - 1:
             for version in range(50):
                 array = np.full(10_000, version, np.float32)
-                parameter_client.publish(CHANNEL, version, {"w": array})
+                parameter_client.push_version(CHANNEL, version, {"w": array})
                 array[:] = -1  # it has been copied
-            while not parameter_client.publish(CHANNEL, 50, {"w": np.full(10_000, 50, np.float32)}):
+            while not parameter_client.push_version(CHANNEL, 50, {"w": np.full(10_000, 50, np.float32)}):
                 pass
-        newest, packed = parameter_client.ask(Pull(CHANNEL, -1, 50))
-        same, nothing = parameter_client.ask(Pull(CHANNEL, 50, 0))
+        newest, packed = parameter_client.pull(Pull(CHANNEL, -1, 50))
+        same, nothing = parameter_client.pull(Pull(CHANNEL, 50, 0))
         brought = contribution({"w": np.full(3, float(world.rank))}, weight=1.0)
-        merged, together = parameter_client.contribute(PushForAverage("m", everyone[world.rank]), brought)
+        merged, together = parameter_client.push_for_average(PushForAverage("m", everyone[world.rank]), brought)
         parameter_client.close()
         if thread is not None:
             thread.join()
@@ -64,12 +64,12 @@ def test_versions_and_rounds(ranks):
 def test_a_waiting_rank_is_woken_by_news(caplog, monkeypatch):
     """A rank that waits for a version says so after a while, and goes on when the producer pauses."""
     monkeypatch.setattr("hpcmtl.exchange.parameter_client.SECONDS_BETWEEN_WARNINGS", 0.05)
-    monkeypatch.setattr("hpcmtl.exchange.parameter_client.PATIENCE", 1000)  # on a busy machine the office may be slow
+    monkeypatch.setattr("hpcmtl.exchange.parameter_client.PATIENCE", 1000)  # on a busy machine the server may be slow
 
     def on_rank(world):
         parameter_client = ParameterClient(requests := world.dup(), replies := world.dup())
         if world.rank == 1:
-            answer = parameter_client.ask(Pull(CHANNEL, -1, 7))
+            answer = parameter_client.pull(Pull(CHANNEL, -1, 7))
             parameter_client.close()
             return answer
         thread = ParameterServerThread(requests, replies, ParameterServer({}, combine))
@@ -87,22 +87,22 @@ def test_a_waiting_rank_is_woken_by_news(caplog, monkeypatch):
     assert run_ranks(2, on_rank)[1] == (PullReply(-1, "paused"), None)
 
 
-def test_an_office_without_a_sign_of_life(monkeypatch):
-    """A rank that waits for an office which does not work is told so, with what it waited for."""
+def test_a_server_that_does_not_answer(monkeypatch):
+    """A client whose server does not answer fails, and names what it waited for."""
     monkeypatch.setattr("hpcmtl.exchange.parameter_client.SECONDS_BETWEEN_WARNINGS", 0.01)
 
     def on_rank(world):
         parameter_client = ParameterClient(world.dup(), world.dup())
         if world.rank == 1:
-            with pytest.raises(CommunicationError, match=r"rank 1: the office on rank 0 .* for version 7 of p"):
-                parameter_client.ask(Pull(CHANNEL, -1, 7))
+            with pytest.raises(CommunicationError, match=r"rank 1: the parameter server .* for version 7 of p"):
+                parameter_client.pull(Pull(CHANNEL, -1, 7))
         world.barrier()
 
     run_ranks(2, on_rank)
 
 
-def test_a_slow_office_is_not_lost(monkeypatch):
-    """As long as the office answers, a rank waits for whatever it takes."""
+def test_a_slow_server_is_not_lost(monkeypatch):
+    """A client waits without a bound while the server answers."""
     monkeypatch.setattr("hpcmtl.exchange.parameter_client.SECONDS_BETWEEN_WARNINGS", 0.2)
     monkeypatch.setattr("hpcmtl.exchange.parameter_client.PATIENCE", 4)
 
@@ -117,7 +117,7 @@ def test_a_slow_office_is_not_lost(monkeypatch):
             parameter_client.close()
             thread.join()
             return None
-        answer = parameter_client.ask(Pull(CHANNEL, -1, 7))
+        answer = parameter_client.pull(Pull(CHANNEL, -1, 7))
         parameter_client.close()
         return answer
 

@@ -66,7 +66,7 @@ def test_rows_that_nobody_has_are_named(problem):
     """A row beyond the last one cannot be had."""
     rows, have, want = problem
 
-    with pytest.raises(ValueError, match=f"nobody has row {rows}"):
+    with pytest.raises(ValueError, match=f"no rank has row {rows}"):
         plan_moves(have, [*want, Block(3, 0, rows + 1)])
 
 
@@ -88,6 +88,6 @@ def test_mpi(mpirun):
 def test_rows_that_are_not_here_are_an_error():
     """A rank that is to send what it does not have says which rows."""
     with pytest.raises(
-        RankFailedError, match=r"start=2, stop=5, version=0\): these rows do not lie in one piece of memory"
+        RankFailedError, match=r"start=2, stop=5, version=0\): these rows are not in one piece of memory"
     ):
         run_ranks(1, lambda comm: redistribute(comm, [Move(0, 0, 2, 5)], [ArrayRows(0, np.zeros(4))], []))

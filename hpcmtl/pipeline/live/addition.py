@@ -64,7 +64,7 @@ def joined(
 
 
 def _async_edges(tasks: Mapping[str, Any]) -> Iterator[Finding]:
-    """Who meets whom while they run is settled when a job starts: the office knows of no others."""
+    """Yields async edges: the channels of the parameter server are fixed when a job starts."""
     for name, task in tasks.items():
         needs = task.get("needs") if isinstance(task, dict) else None
         for producer, need in needs.items() if isinstance(needs, dict) else ():

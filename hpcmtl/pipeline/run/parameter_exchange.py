@@ -1,4 +1,4 @@
-"""The office of a running job whose tasks exchange parameters: opened on all ranks, fed by the dispatcher on rank 0."""
+"""Opens the parameter server of a job whose tasks exchange parameters while they run, and a client on every rank."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ParameterExchange:
-    """What the parts of a rank need of the office.
+    """Connections of one rank with the parameter server.
 
     Attributes:
-        client: for sessions; None if no tasks of the job meet.
-        coordinator: for the control thread of rank 0: it tells the office who runs.
+        client: client for sessions; None if no tasks of the job exchange parameters while they run.
+        coordinator: coordinator for the control thread of rank 0; it reports the running tasks to the server.
     """
 
     client: ParameterClient | None
@@ -39,13 +39,13 @@ class ParameterExchange:
 def parameter_exchange(
     world: Communicator, job: Job, dispatcher: Dispatcher | None, coordinator: Coordinator | None
 ) -> Iterator[ParameterExchange]:
-    """Run the office of a job that needs one (collective); an error in the block is left to end the run.
+    """Runs the parameter server of a job that needs one (collective); an error in the block ends the run.
 
     Args:
-        world: all ranks.
-        job: as it is at the start.
-        dispatcher: on rank 0.
-        coordinator: on rank 0, the dispatcher or what stands before it.
+        world: communicator of all ranks.
+        job: job at its start.
+        dispatcher: dispatcher on rank 0, None elsewhere.
+        coordinator: coordinator of the control thread on rank 0, None elsewhere.
     """
     if not is_coupled(job):
         yield ParameterExchange(None, coordinator)
@@ -58,7 +58,7 @@ def parameter_exchange(
         server.start()
         coordinator = Announcing(coordinator, dispatcher, server.announce)
     yield ParameterExchange(client, coordinator)
-    with suppress(RankLostError):  # the attempt was given up: nobody waits for this word
+    with suppress(RankLostError):  # the attempt was abandoned: no thread receives this message
         client.close()
     if server is not None:
         server.join()

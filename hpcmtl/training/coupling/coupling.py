@@ -1,7 +1,7 @@
-"""What a training task exchanges with tasks that run at the same time, at its own step boundaries.
+"""Exchanges parameters of a training task with tasks that run at the same time, at its own step boundaries.
 
-It publishes versions of its parameters, takes versions of others', and merges. Only the group's first rank speaks to
-the office; what came is shared with the group at the same step, so that all ranks have the same version.
+The task pushes versions of its parameters, pulls versions of other tasks, and averages. Only the group's first rank is
+a client of the parameter server. The group gets the result at the same step: all ranks have the same version.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Coupling:
         """Find out what there is to exchange.
 
         Args:
-            context: of the session; its `parameter_client` reaches the office.
+            context: context of the session, with a parameter client.
             task: of this session.
             samples_before: (step) -> samples that the group has seen before it.
         """
@@ -133,7 +133,7 @@ class Coupling:
                 named = learner.parameters_matching("*")
                 wanted = {n: a for n, a in named.items() if any(each.target(n) is not None for each in mappings)}
                 parameters = {PARAMETERS + name: array for name, array in wanted.items()}
-                self._counts["versions_published"] += self._parameter_client.publish(channel, version, parameters)
+                self._counts["versions_published"] += self._parameter_client.push_version(channel, version, parameters)
 
     def _take(self, learner: Learner, at: SyncPoint) -> bool:
         wait = False
@@ -158,7 +158,7 @@ class Coupling:
         """
 
         def read() -> tuple[Arrays, tuple[int, bool]]:
-            newest, packed = self._parameter_client.ask(Pull(self._channel(producer), known, least))
+            newest, packed = self._parameter_client.pull(Pull(self._channel(producer), known, least))
             if newest.state == "complete":
                 with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
                     return read_sealed(path, PARAMETERS)[0], (FINAL, True)
@@ -186,7 +186,7 @@ class Coupling:
                 raise TaskFailedError(f"task {task}, step {step}: {text}")
             precision = self._squares(learner, merge.parameters) if merge.how == "statistics" else None
             weight = float(seen) if merge.how == "samples" else 1.0
-            merged, packed = self._parameter_client.contribute(
+            merged, packed = self._parameter_client.push_for_average(
                 PushForAverage(name, task), contribution(values, weight, precision)
             )
             return ({} if packed is None else packed.arrays()), merged.problem

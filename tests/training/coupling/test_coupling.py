@@ -27,7 +27,7 @@ def tasks(task, **changes):
 
 
 def side_by_side(bench, on_rank, ranks=2):
-    """Call `on_rank(world, post, announce, open_session)` on ranks with an office; return what it gives."""
+    """Call `on_rank(world, client, announce, open_session)` on ranks with a parameter server; return its results."""
 
     def run(world):
         parameter_client = ParameterClient(requests := world.dup(), replies := world.dup())
