@@ -60,15 +60,20 @@ class Ledger:
         os.fsync(self._descriptor)
         fsync_directory(path.parent)
 
-    def append(self, event: RunEvent) -> None:
-        """Appends one event with the time of now, and forces it to disk.
+    def append(self, event: RunEvent, at: float | None = None) -> None:
+        """Appends one event and forces it to disk.
+
+        Args:
+            event: the event.
+            at: its time in seconds since 1970; that of the clock by default.
 
         Raises:
             OSError: the event could not be written; the ledger is then as it was before.
         """
         with self._lock:
-            now = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
-            line = (to_json({"time": now, "event": event.name, **to_fields(event)}) + "\n").encode()
+            now = self._clock() if at is None else datetime.fromtimestamp(at, timezone.utc)
+            time = now.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+            line = (to_json({"time": time, "event": event.name, **to_fields(event)}) + "\n").encode()
             before = os.fstat(self._descriptor).st_size
             faults.file_point(self.path, "begun")
             written = os.write(self._descriptor, faults.partial_write(self.path, line))

@@ -32,7 +32,7 @@ def test_a_stopped_rank_is_suspect_until_it_goes_on(start):
     assert run.returncode == 0
     assert 1.0 <= suspect["seconds"] < back["seconds"]
     assert (suspect["task"], suspect["layer"]) == ("digit", 0)
-    assert "rank 1: no beat for" in run.stderr
+    assert "rank 1: no heartbeat for" in run.stderr
     assert "rank 1 is back" in run.stderr
     assert {beat["rank"]: beat["suspect"] for beat in meanwhile["rank_beats"]} == {0: False, 1: True}
     assert meanwhile["tasks"]["digit"]["status"] == "running"

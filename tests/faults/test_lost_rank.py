@@ -105,7 +105,7 @@ def test_rank_0(start, sound, fault):
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert "rank 0 was lost" in run.stderr
-    assert ("hangs: no beat for" in run.stderr) == (fault == "stop")
+    assert ("hangs: no heartbeat for" in run.stderr) == (fault == "stop")
     assert run.stdout.count("digit") == 1
     assert run.leftovers() == []
 

@@ -57,7 +57,7 @@ ENDS = {
     "killed": End("kill:rank=1,task=digit,layer=2,step=1", "kill:rank=1", layers=(0, 1), env={"HPCMTL_FT": "0"}),
     "hung": End(
         "stop:rank=1,task=digit,layer=1,step=1",
-        "rank 1 on {host} hangs: no beat for",
+        "rank 1 on {host} hangs: no heartbeat for",
         ("rank_suspected", "rank_hung"),
         (0,),
         {"HPCMTL_HEARTBEAT": "0.2", "HPCMTL_HUNG_SECONDS": "1", "HPCMTL_FT": "0"},

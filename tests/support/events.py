@@ -26,6 +26,36 @@ def state_after(*happened: tuple[str, dict[str, Any]]) -> RunState:
     return state
 
 
+EXAMPLES = (
+    event("job_started", job="small", ranks=4, policy="variable", host="h", attempt=1),
+    event("layer_started", task="a", layer=0, layers=2, first_rank=0, ranks=2),
+    event("layer_late", task="a", layer=0, silent_ranks=[1, 2]),
+    event("checkpoint_written", task="a", step=10, seconds=0.1, held=0.01, bytes=100),
+    event("checkpoint_damaged", task="a", file="step.h5", message="torn"),
+    event("learning_rate_changed", task="a", layer=0, step=3, learning_rate=0.1),
+    event("request_accepted", request="1", verb="pause", by="me@here", task="a", message="paused"),
+    event("request_refused", request="2", message="unreadable"),
+    event("rank_failed", task="a", layer=0, rank=1, message="boom"),
+    event("task_retried", task="a", layer=0, retry=1, retries=2, wait=1.0, message="boom"),
+    event("rank_suspected", rank=2, seconds=31.0, task="a", layer=0, step=4),
+    event("rank_recovered", rank=2, seconds=40.0),
+    event("rank_hung", rank=3, host="h", seconds=95.0, doing="nothing", fenced_by=0),
+    event("rank_lost", rank=3, host="h"),
+    event("world_shrunk", ranks=3, survivors=[0, 1, 2]),
+    event("layer_restarted", task="a", layer=0),
+    event("layer_stopped", task="a", layer=0, ranks=2, steps=3),
+    event("layer_ended", task="a", layer=0, ranks=2, steps=3, seconds=1.0, metrics={"loss": 0.5}),
+    event("artifact_damaged", task="a", consumer="b", layer=0, message="artifact of a is damaged"),
+    event("job_paused", tasks=["a"]),
+    event("job_stopping", reason="SIGTERM"),
+    event("task_ended", task="a", status="failed", message="boom"),
+    event("task_ended", task="b", status="skipped", message="needs a, which failed"),
+    event("attempt_concluded", attempt="1.0", job="1", action="end", successor="", progressed=True),
+    event("job_ended", status="failed", seconds=9.0),
+)
+"""One event of each kind at least."""
+
+
 class Recorder:
     """Keeps events as pairs of their name and their fields.
 

@@ -15,11 +15,12 @@ from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.communicators.polling import next_message
-from hpcmtl.dispatch.health.monitor import HealthMonitor, standby_monitor_of, to_log
+from hpcmtl.dispatch.health.monitor import HealthMonitor, log_event, standby_monitor_of
 from hpcmtl.dispatch.health.watchdog import FenceCommand, fence
 from hpcmtl.dispatch.protocol import LayerDone, LayerFailed, ProgressReport, RunLayer
 from hpcmtl.launch.resources.facts import born_at, memory_now
-from hpcmtl.launch.resources.world import blocks_of
+from hpcmtl.results.heartbeat import Heartbeat
+from hpcmtl.results.hosts import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,44 +33,6 @@ _log = logging.getLogger(__name__)
 
 SECONDS_BEFORE_FIRST_BEAT = 1.0  # at most
 SECONDS_FOR_FAREWELL = 30.0
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """How a rank is.
-
-    Attributes:
-        rank: which.
-        rss: bytes of memory that its process holds.
-        cpu: cores' worth of time that its process used since the last beat.
-        load: of its node, see `launch.facts.RankFacts`.
-        memory_available: bytes of its node.
-        task: that it works for; empty if it waits.
-        layer: of the task.
-        step: of the layer, as last reported; only the group's first rank knows.
-        steps_per_second: as last reported.
-        pid: of its process.
-        born: seconds since 1970 when that began.
-    """
-
-    rank: int
-    rss: int
-    cpu: float
-    load: float
-    memory_available: int
-    task: str = ""
-    layer: int = 0
-    step: int = 0
-    steps_per_second: float = 0.0
-    pid: int = 0
-    born: float = 0.0
-
-    @property
-    def doing(self) -> str:
-        """What it does, in words."""
-        if not self.task:
-            return "nothing: it waited for work"
-        return f"task {self.task}, layer {self.layer}" + (f", step {self.step}" if self.step else "")
 
 
 @dataclass(frozen=True)
@@ -115,7 +78,7 @@ class HeartbeatSender:
         self._to = standby_monitor if comm.rank == 0 else node[0] if node[0] != comm.rank else 0
         below = set(node) if node[0] == comm.rank else set()  # who sends to this rank, and is sent on
         self._below = (below | ({block[0] for block in nodes.values()} if comm.rank == 0 else set())) - {comm.rank}
-        watches, record = comm.rank in (0, standby_monitor), to_log if listener is None else listener.record
+        watches, record = comm.rank in (0, standby_monitor), log_event if listener is None else listener.record
         self._monitor = HealthMonitor(comm, self._hosts, (interval, hung), record, now) if watches else None
         self._born = born_at(os.getpid()) or 0.0
         self._used, self._beaten = time.process_time(), now

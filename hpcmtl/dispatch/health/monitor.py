@@ -17,15 +17,16 @@ from hpcmtl.dispatch.coordinator.state import UnrecoverableError
 from hpcmtl.dispatch.health.failure_detector import FailureDetector
 from hpcmtl.dispatch.health.watchdog import FenceCommand, Watchdog, fence
 from hpcmtl.launch.resources.facts import waits_for_disk
-from hpcmtl.results.events import RankHung, RankLost, RankRecovered, RankSilence, RankSuspected, RunEvent, WorldShrunk
+from hpcmtl.results.events import RankHung, RankLost, RankRecovered, RankSuspected, RunEvent
+from hpcmtl.results.sinks.log_warnings import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.health.failure_detector import Silence
-    from hpcmtl.dispatch.health.heartbeat import Heartbeat
     from hpcmtl.dispatch.health.watchdog import HungRank
+    from hpcmtl.results.heartbeat import Heartbeat
 
 _log = logging.getLogger(__name__)
 
@@ -133,23 +134,6 @@ def standby_monitor_of(hosts: Sequence[str]) -> int | None:
     return next(near, 1 if len(hosts) > 1 else None)
 
 
-def to_log(event: RunEvent) -> None:
+def log_event(event: RunEvent) -> None:
     """Writes an event of a rank to the log of a rank that cannot reach the ledger."""
-    _log.log(logging.ERROR if isinstance(event, RankHung) else logging.WARNING, "%s", rank_in_words(event))
-
-
-def rank_in_words(event: RunEvent) -> str:
-    """Returns a sentence on an event of a rank: suspected, recovered, hung or lost; or on the ranks that are left."""
-    if isinstance(event, WorldShrunk):
-        return f"the run goes on with {event.ranks} ranks, numbered anew"
-    if isinstance(event, RankHung):
-        silence = f"no beat for {event.seconds:.0f} s"
-        return f"rank {event.rank} on {event.host} hangs: {silence}; taken for dead, at {event.doing}"
-    assert isinstance(event, RankLost | RankSilence), f"{event.name} is no event of a rank"
-    at = f"at task {event.task}, layer {event.layer}" if event.task else "waiting for work"
-    at += f", step {event.step}" if event.step else ""
-    if isinstance(event, RankLost):
-        return f"rank {event.rank} on {event.host} was lost; last heard of it was {at}"
-    if isinstance(event, RankRecovered):
-        return f"rank {event.rank} is back after {event.seconds:.0f} s without a beat"
-    return f"rank {event.rank}: no beat for {event.seconds:.0f} s, it was {at}; is its node well?"
+    _log.log(logging.ERROR if isinstance(event, RankHung) else logging.WARNING, "%s", sentence(event))

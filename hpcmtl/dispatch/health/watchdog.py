@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.state import UnrecoverableError
 from hpcmtl.launch.resources.facts import born_at
-from hpcmtl.launch.resources.world import blocks_of
+from hpcmtl.results.hosts import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,6 +12,7 @@ from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.frameworks.device import Device
 from hpcmtl.launch.environment import ranks_per_node
 from hpcmtl.layerplan.model.machine import EVEN_SPEEDS, Machine
+from hpcmtl.results.hosts import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,14 +122,6 @@ def format_ranges(numbers: Sequence[int]) -> str:
         else:
             blocks.append([number])
     return ",".join(f"{block[0]}-{block[-1]}" if len(block) > 1 else str(block[0]) for block in blocks)
-
-
-def blocks_of(hosts: Sequence[str]) -> dict[str, list[int]]:
-    """Returns the ranks of each host, hosts in the order of their first rank."""
-    blocks: dict[str, list[int]] = {}
-    for rank, host in enumerate(hosts):
-        blocks.setdefault(host, []).append(rank)
-    return blocks
 
 
 def cores_of(ranks: Sequence[RankFacts], block: Sequence[int]) -> int:

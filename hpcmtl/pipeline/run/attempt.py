@@ -32,13 +32,11 @@ from hpcmtl.pipeline.live.extension import ExtensibleJob
 from hpcmtl.pipeline.prepare import plan
 from hpcmtl.pipeline.run.broadcast import broadcast_result
 from hpcmtl.pipeline.run.measured import measurements_of
-from hpcmtl.pipeline.run.observer import RunObserver
+from hpcmtl.pipeline.run.observer import RunObserver, open_observer
 from hpcmtl.pipeline.run.result import result_of
 from hpcmtl.pipeline.run.resume_point import ResumePoint
 from hpcmtl.pipeline.run.runtime import RankRuntime, run_rank
-from hpcmtl.pipeline.run.status_file import StatusFile
 from hpcmtl.results.events import JobEnded, JobStarted
-from hpcmtl.results.ledger import read_events
 from hpcmtl.results.outcome.summary import JobResult, RunAttempt, to_dict
 from hpcmtl.results.rundir.directory import (
     RunDirectory,
@@ -161,10 +159,8 @@ def _command(
     environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
     write_json_atomically(directory.environment_file, environment)
     _log.info("%s", planned.facts.summary())
-    past = read_events(directory.ledger_file) if directory.ledger_file.exists() else []
-    status = StatusFile(directory.status_file, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat, past)
     attempt = RunAttempt(planned.attempt, attempt_id())
-    with RunObserver(directory, planned.options.progress, planned.options.width, status) as observer:
+    with _observer(planned) as observer:
         scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured, planned.limit)
         history = planned.resume_point.history.tasks
         dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler, history)
@@ -182,7 +178,14 @@ def _command(
             return None
         request_queue.close()
         seconds = time.monotonic() - clock
-        result = result_of(extensible.accepted.job, dispatcher, started, seconds, attempt)
+        result = result_of(extensible.accepted.job, observer.state, started, seconds, attempt)
         write_json_atomically(directory.results_file, to_dict(result))
         observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
     return result
+
+
+def _observer(planned: Planned) -> RunObserver:
+    """Opens the ledger, the display and the status file of the attempt."""
+    mode, width = planned.options.progress, planned.options.width
+    plan, hosts = planned.plan.to_dict(), planned.facts.hosts
+    return open_observer(planned.directory, plan, hosts, planned.heartbeat, mode=mode, width=width)

@@ -1,55 +1,50 @@
-"""What rank 0 writes down and shows while a job runs: the ledger and the display, fed by the dispatcher."""
+"""Everything that rank 0 keeps and shows of a running job: the ledger and the other sinks."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.health.monitor import rank_in_words
-from hpcmtl.results.events import (
-    ArtifactDamaged,
-    JobPaused,
-    LayerLate,
-    LayerOver,
-    LayerRestarted,
-    LayerStarted,
-    RankHung,
-    RankLost,
-    RankSilence,
-    TaskEnded,
-    TaskRetried,
-    WorldShrunk,
-)
-from hpcmtl.results.ledger import Ledger
-from hpcmtl.results.sinks.terminal import open_progress
+from hpcmtl.dispatch.health.failure_detector import PATIENCE
+from hpcmtl.results.ledger import read_events
+from hpcmtl.results.run_state import fold
+from hpcmtl.results.sinks.ledger_writer import LedgerWriter
+from hpcmtl.results.sinks.log_warnings import LogWarnings
+from hpcmtl.results.sinks.status_file import StatusFile
+from hpcmtl.results.sinks.terminal import Terminal, open_display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
+    from typing import Any
 
     from typing_extensions import Self
 
-    from hpcmtl.dispatch.health.heartbeat import Heartbeat
-    from hpcmtl.pipeline.run.status_file import StatusFile
     from hpcmtl.results.events import RunEvent
+    from hpcmtl.results.heartbeat import Heartbeat
+    from hpcmtl.results.run_state import RunState
     from hpcmtl.results.rundir.directory import RunDirectory
+    from hpcmtl.results.sinks.base import Sink
     from hpcmtl.results.sinks.terminal import Mode
     from hpcmtl.results.step_progress import StepProgress
-
 
 _log = logging.getLogger(__name__)
 
 
 class RunObserver:
-    """An `Observer` of the dispatcher, and a `Listener` to heartbeats."""
+    """Passes all that happens in a run to the ledger, and then to the sinks.
 
-    def __init__(
-        self, directory: RunDirectory, mode: Mode, width: int | None, status: StatusFile | None = None
-    ) -> None:
-        self._ledger = Ledger(directory.ledger_file)
-        self._display = open_progress(mode, sys.stderr, width)
-        self._status = status
+    An error of the ledger ends the run. Another sink that raises is closed and gets nothing more; the run goes on.
+
+    Attributes:
+        state: state of the run after all events so far, earlier attempts included.
+    """
+
+    def __init__(self, ledger: Sink, sinks: Iterable[Sink], state: RunState) -> None:
+        self._ledger, self._sinks, self.state = ledger, list(sinks), state
 
     def __enter__(self) -> Self:
         return self
@@ -57,42 +52,71 @@ class RunObserver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._display.close()
+        for sink in list(self._sinks):
+            self._pass_on(sink, "its end", type(sink).close)
         self._ledger.close()
-        if self._status is not None:
-            self._status.close()
 
     def record(self, event: RunEvent) -> None:
-        """See `Observer`."""
-        self._ledger.append(event)
-        if self._status is not None:
-            self._status.take(event)
-        if isinstance(event, LayerStarted):
-            self._display.layer_started(event.task, event.layer, event.layers, event.ranks)
-        elif isinstance(event, LayerOver | LayerRestarted):
-            self._display.layer_ended(event.task)
-        elif isinstance(event, TaskEnded):
-            self._display.task_ended(event.task, event.status, event.message)
-        elif isinstance(event, LayerLate):
-            text = "task %s, layer %d: no word for long from ranks %s; is one of them stuck?"
-            _log.warning(text, event.task, event.layer, ", ".join(map(str, event.silent_ranks)))
-        elif isinstance(event, JobPaused):
-            _log.warning("only paused tasks are left (%s); see `hpcmtl unpause`", ", ".join(event.tasks))
-        elif isinstance(event, TaskRetried):
-            text = "task %s failed in layer %d (%s): try %d of %d follows in %g s"
-            _log.warning(text, event.task, event.layer, event.message, event.retry, event.retries, event.wait)
-        elif isinstance(event, ArtifactDamaged):
-            _log.warning("%s; its last layer runs again for %s", event.message, event.consumer)
-        elif isinstance(event, RankSilence | RankHung | RankLost | WorldShrunk):
-            _log.warning("%s", rank_in_words(event))
+        """Writes an event to the ledger and shows it.
+
+        Raises:
+            OSError: the ledger could not be written.
+        """
+        at = time.time()
+        self._ledger.on_event(event, at)
+        self.state.take(event, at)
+        for sink in list(self._sinks):
+            self._pass_on(sink, event.name, lambda sink: sink.on_event(event, at))
 
     def progressed(self, progress: StepProgress) -> None:
-        """See `Observer`."""
-        self._display.step(progress)
-        if self._status is not None:
-            self._status.progressed(progress)
+        """Shows the progress of a running layer."""
+        for sink in list(self._sinks):
+            self._pass_on(sink, "progress", lambda sink: sink.on_progress(progress))
 
     def heard(self, beats: Iterable[Heartbeat]) -> None:
-        """See `Listener`."""
-        if self._status is not None:
-            self._status.heard(beats)
+        """Shows heartbeats of some ranks."""
+        heartbeats = tuple(beats)
+        for sink in list(self._sinks):
+            self._pass_on(sink, "heartbeats", lambda sink: sink.on_heartbeats(heartbeats))
+
+    def _pass_on(self, sink: Sink, what: str, call: Callable[[Any], None]) -> None:
+        try:
+            call(sink)
+        except Exception:  # noqa: BLE001 - a display must not end the run, whatever its error
+            _log.exception("%s failed at %s and is left out from now on", type(sink).__name__, what)
+            self._sinks.remove(sink)
+            with suppress(Exception):
+                sink.close()
+
+
+def open_observer(
+    directory: RunDirectory,
+    plan: Mapping[str, Any],
+    hosts: Sequence[str],
+    interval: float,
+    *,
+    mode: Mode,
+    width: int | None,
+) -> RunObserver:
+    """Opens the ledger of a run and all sinks.
+
+    Args:
+        directory: the run directory.
+        plan: layer plan, as in `plan.json`.
+        hosts: host of each rank.
+        interval: seconds between the heartbeats of a rank.
+        mode: form in which progress is shown on stderr.
+        width: columns of the terminal; None to find out.
+
+    Raises:
+        InputError: the ledger is damaged, or another process has it open.
+    """
+    past = read_events(directory.ledger_file) if directory.ledger_file.exists() else []
+    ledger = LedgerWriter(directory.ledger_file)
+    timing = {"seconds_between_beats": interval, "suspect_after": PATIENCE * interval}
+    sinks: list[Sink] = [
+        StatusFile(directory.status_file, plan, hosts, timing, past),
+        LogWarnings(),
+        Terminal(open_display(mode, sys.stderr, width)),
+    ]
+    return RunObserver(ledger, sinks, fold(past))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from hpcmtl.communicators.polling import next_message
 from hpcmtl.launch.resources.facts import rank_facts
 from hpcmtl.launch.resources.pace import Pace, measure
-from hpcmtl.launch.resources.world import WorldFacts, blocks_of, efficiency_of, given_speeds, speeds_of
+from hpcmtl.launch.resources.world import WorldFacts, efficiency_of, given_speeds, speeds_of
 from hpcmtl.layerplan.model.machine import EVEN_SPEEDS
+from hpcmtl.results.hosts import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,28 +1,29 @@
-"""What became of a job, from what its dispatcher knows at the end."""
+"""The result of a job, from the state of its run."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.results.history import OPEN
 from hpcmtl.results.outcome.summary import JobResult, TaskResult, from_dict
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
-    from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.pipeline.run.resume_point import ResumePoint
-    from hpcmtl.results.outcome.summary import JobStatus, RunAttempt
+    from hpcmtl.results.history import TaskHistory
+    from hpcmtl.results.outcome.summary import JobStatus, RunAttempt, TaskStatus
+    from hpcmtl.results.run_state import RunState
 
 
 def read_result(resume_point: ResumePoint) -> JobResult:
-    """The record of a run that is complete.
+    """Returns the result of a complete run from its completion record.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the record cannot be read.
     """
     assert resume_point.directory is not None
     file = resume_point.directory.results_file
@@ -33,17 +34,17 @@ def read_result(resume_point: ResumePoint) -> JobResult:
         raise InputError([Problem(str(file), message)]) from error
 
 
-def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: float, attempt: RunAttempt) -> JobResult:
-    """The result of a job that has ended.
+def result_of(job: Job, state: RunState, started: datetime, seconds: float, attempt: RunAttempt) -> JobResult:
+    """Returns the result of a job at its end.
 
     Args:
-        job: with all tasks that it had in the end.
-        dispatcher: of the job.
-        started: when.
-        seconds: that it took.
-        attempt: which one of the run.
+        job: the job with all tasks that it had in the end.
+        state: state of its run.
+        started: time at which the attempt began.
+        seconds: seconds that the attempt took.
+        attempt: number and name of the attempt.
     """
-    tasks = tuple(_task_result(dispatcher.tasks[name]) for name in job.tasks)
+    tasks = tuple(_task_result(name, task.kind, state.task(name)) for name, task in job.tasks.items())
     status: JobStatus = "stopped"
     if all(task.status == "complete" for task in tasks):
         status = "complete"
@@ -62,21 +63,29 @@ def result_of(job: Job, dispatcher: Dispatcher, started: datetime, seconds: floa
     )
 
 
-def _task_result(state: TaskState) -> TaskResult:
-    outcomes = [outcome for _, outcome in state.outcomes]
-    last = outcomes[-1] if outcomes else None
-    metrics = {name: value for outcome in outcomes for name, value in outcome.metrics.items()}
+def _task_result(name: str, kind: str, task: TaskHistory) -> TaskResult:
+    layers = task.outcomes
+    last = layers[-1] if layers else None
     return TaskResult(
-        name=state.plan.name,
-        kind=state.plan.kind,
-        status=state.status or "stopped",
-        layers=state.layers_done,
-        ranks=tuple(width for width, _ in state.outcomes),
+        name=name,
+        kind=kind,
+        status="stopped" if task.status in OPEN else cast("TaskStatus", task.status),
+        layers=task.layers_done,
+        ranks=tuple(layer.ranks for layer in layers),
         engine=last.engine if last else "",
         engine_reason=last.engine_reason if last else "",
         compression=last.compression if last else "none",
-        seconds=sum(outcome.seconds for outcome in outcomes),
-        steps=sum(outcome.steps for outcome in outcomes),
-        metrics=metrics,
-        message=state.message,
+        seconds=sum(layer.seconds for layer in layers),
+        steps=sum(layer.steps for layer in layers),
+        metrics={metric: value for layer in layers for metric, value in layer.metrics.items()},
+        message=_message(task),
     )
+
+
+def _message(task: TaskHistory) -> str:
+    """Returns the reason why a task did not complete."""
+    if task.status not in OPEN:
+        return task.message
+    if task.stopped:
+        return "stopped with a checkpoint"
+    return "paused" if task.paused else ""

@@ -1,6 +1,6 @@
-"""What a person sees while a job runs: live bars on a terminal, or plain lines that a batch log can bear.
+"""Progress on a terminal while a job runs: live bars, or plain lines for a batch log.
 
-Rank 0's dispatcher feeds one `Progress` from one thread. Layers and epochs are counted from 0 and shown from 1.
+Layers and epochs are counted from 0 and shown from 1.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
+from hpcmtl.results.events import LayerOver, LayerRestarted, LayerStarted, TaskEnded
+from hpcmtl.results.sinks.base import IgnoringSink
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.progress import TaskID
 
+    from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
     from hpcmtl.results.step_progress import StepProgress
 
@@ -22,45 +26,69 @@ SECONDS_BETWEEN_LINES = 10.0
 Mode = Literal["live", "plain", "quiet"]
 
 
-class Progress(Protocol):
-    """The seam between the dispatcher and a display."""
+class Display(Protocol):
+    """Shows the progress of tasks on a stream, in one of several forms."""
 
     def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
-        """Tell that a layer, one of `layers` of the task, runs on `ranks` ranks from now on."""
+        """Shows that a layer, one of `layers` of the task, runs on `ranks` ranks from now on."""
 
     def step(self, progress: StepProgress) -> None:
-        """Tell where a layer is; called as often as reports come in."""
+        """Shows the progress of a layer; called as often as reports come in."""
 
     def layer_ended(self, task: str) -> None:
-        """Tell that the task's layer is over, well or not; the task runs no more until its next layer starts."""
+        """Removes the task's layer; the task does not run until its next layer starts."""
 
     def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
-        """Tell how a task ended, also one that never started; the message says why it did not complete."""
+        """Shows the end of a task, also of one that never started; `message` is the reason if it did not complete."""
 
     def close(self) -> None:
-        """Leave the terminal as it was; nothing may be told after that."""
+        """Leaves the terminal as it was; no other call follows."""
 
 
-def open_progress(
+class Terminal(IgnoringSink):
+    """A `Sink` that shows the progress of tasks on a display."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def on_event(self, event: RunEvent, at: float) -> None:  # noqa: ARG002 - a display has a clock of its own
+        """See `Sink`."""
+        if isinstance(event, LayerStarted):
+            self._display.layer_started(event.task, event.layer, event.layers, event.ranks)
+        elif isinstance(event, LayerOver | LayerRestarted):
+            self._display.layer_ended(event.task)
+        elif isinstance(event, TaskEnded):
+            self._display.task_ended(event.task, event.status, event.message)
+
+    def on_progress(self, progress: StepProgress) -> None:
+        """See `Sink`."""
+        self._display.step(progress)
+
+    def close(self) -> None:
+        """See `Sink`."""
+        self._display.close()
+
+
+def open_display(
     mode: Mode, stream: TextIO, width: int | None = None, clock: Callable[[], float] = time.monotonic
-) -> Progress:
-    """Return the display for a mode.
+) -> Display:
+    """Returns the display for a mode.
 
     Args:
-        mode: ``live`` draws bars even if `stream` is no terminal itself (mpirun forwards it to one); ``plain``
-            writes a line on the running tasks every 10 s at most and one at each task's end; ``quiet`` nothing.
-        stream: where to, the standard error as a rule: the standard output is for data.
+        mode: ``live`` draws bars even if `stream` is no terminal itself, as mpirun forwards it to one; ``plain``
+            writes a line on the running tasks at most every 10 s, and one at the end of each task; ``quiet`` nothing.
+        stream: stream to write to, as a rule the standard error: the standard output is for data.
         width: columns of the terminal; None to find out.
         clock: seconds, from any origin.
     """
     if mode == "live":
-        return _LiveProgress(stream, width, clock)
-    return _PlainProgress(stream, clock) if mode == "plain" else _QuietProgress()
+        return _LiveDisplay(stream, width, clock)
+    return _PlainDisplay(stream, clock) if mode == "plain" else _QuietDisplay()
 
 
 @dataclass
 class _Running:
-    """The layer of one task that is running now."""
+    """The running layer of one task."""
 
     layer: int
     layers: int
@@ -69,11 +97,11 @@ class _Running:
 
     @property
     def fraction(self) -> float:
-        """Share of the task that is done."""
+        """Share of the task that is done, 0 to 1."""
         return (self.layer + (self.latest.fraction if self.latest else 0.0)) / self.layers
 
     def facts(self) -> dict[str, str]:
-        """Return what is known of the layer, each fact in words; empty where there is nothing yet."""
+        """Returns the known facts of the layer in words; an empty text for each that is not known yet."""
         step = self.latest
         return {
             "layer": f"layer {self.layer + 1}/{self.layers}",
@@ -85,8 +113,8 @@ class _Running:
 
 
 @dataclass
-class _Board:
-    """What both displays keep: who runs, and since when each task does."""
+class _RunningTasks:
+    """The running layers, and the start of each task; both displays keep one."""
 
     clock: Callable[[], float]
     running: dict[str, _Running] = field(default_factory=dict)
@@ -97,7 +125,7 @@ class _Board:
         self.started.setdefault(task, self.clock())
 
     def step(self, progress: StepProgress) -> bool:
-        """Note a report; False if it is late, of a layer that runs no more."""
+        """Notes a report; returns False if it is late, of a layer that no longer runs."""
         running = self.running.get(progress.task)
         if running is None or running.layer != progress.layer:
             return False
@@ -105,53 +133,53 @@ class _Board:
         return True
 
     def end(self, task: str, status: TaskStatus, message: str) -> str:
-        """Forget a task and return its last line."""
+        """Removes a task and returns its last line."""
         self.running.pop(task, None)
         start = self.started.pop(task, None)
         after = "" if start is None else f" after {self.clock() - start:.1f} s"
         return f"{task} {status}{after}" + (f": {message}" if message else "")
 
 
-class _PlainProgress:
-    """Lines without colour or cursor movement."""
+class _PlainDisplay:
+    """Shows lines without colour or cursor movement."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._stream = stream
-        self._board = _Board(clock)
+        self._tasks = _RunningTasks(clock)
         self._next_line = clock()
 
     def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
-        self._board.start(task, _Running(layer, layers, ranks))
+        self._tasks.start(task, _Running(layer, layers, ranks))
 
     def step(self, progress: StepProgress) -> None:
-        now = self._board.clock()
-        if self._board.step(progress) and now >= self._next_line:
+        now = self._tasks.clock()
+        if self._tasks.step(progress) and now >= self._next_line:
             self._next_line = now + SECONDS_BETWEEN_LINES
-            self._say("; ".join(_sentence(task, running) for task, running in self._board.running.items()))
+            self._write("; ".join(_sentence(task, running) for task, running in self._tasks.running.items()))
 
     def layer_ended(self, task: str) -> None:
-        self._board.running.pop(task, None)
+        self._tasks.running.pop(task, None)
 
     def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
-        self._say(self._board.end(task, status, message))
+        self._write(self._tasks.end(task, status, message))
 
     def close(self) -> None:
         self._stream.flush()
 
-    def _say(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         self._stream.write(f"hpcmtl: {line}\n")
         self._stream.flush()
 
 
-class _LiveProgress:
-    """One bar for each running task, and a lasting line above the bars for each that ended."""
+class _LiveDisplay:
+    """Shows a bar for each running task, and a lasting line above the bars for each task that ended."""
 
     def __init__(self, stream: TextIO, width: int | None, clock: Callable[[], float]) -> None:
         from rich.console import Console  # here, as most ranks and commands draw nothing
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
         from rich.table import Column
 
-        self._board = _Board(clock)
+        self._tasks = _RunningTasks(clock)
         self._bar_of: dict[str, TaskID] = {}
         self._bars = Progress(
             # The name is the column that shrinks first; the others keep their width.
@@ -168,20 +196,20 @@ class _LiveProgress:
         self._bars.start()
 
     def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
-        self._board.start(task, _Running(layer, layers, ranks))
+        self._tasks.start(task, _Running(layer, layers, ranks))
         self._draw(task)
 
     def step(self, progress: StepProgress) -> None:
-        if self._board.step(progress):
+        if self._tasks.step(progress):
             self._draw(progress.task)
 
     def layer_ended(self, task: str) -> None:
-        self._board.running.pop(task, None)
+        self._tasks.running.pop(task, None)
         self._erase(task)
 
     def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
         self._erase(task)
-        line = self._board.end(task, status, message)
+        line = self._tasks.end(task, status, message)
         self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
@@ -190,7 +218,7 @@ class _LiveProgress:
     def _draw(self, task: str) -> None:
         from rich.markup import escape
 
-        running = self._board.running[task]
+        running = self._tasks.running[task]
         if task not in self._bar_of:
             self._bar_of[task] = self._bars.add_task(escape(task), total=1.0, facts=running.facts())
         self._bars.update(self._bar_of[task], completed=running.fraction, facts=running.facts())
@@ -200,8 +228,8 @@ class _LiveProgress:
             self._bars.remove_task(self._bar_of.pop(task))
 
 
-class _QuietProgress:
-    """Nothing is shown."""
+class _QuietDisplay:
+    """Shows nothing."""
 
     def layer_started(self, task: str, layer: int, layers: int, ranks: int) -> None:
         pass
@@ -225,7 +253,7 @@ def _sentence(task: str, running: _Running) -> str:
 
 
 def _short(value: float) -> str:
-    """Write a rate with three digits: 87.3, 1.24k, 3.10M."""
+    """Returns a rate with three digits: 87.3, 1.24k, 3.10M."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
         if value >= limit:
             return f"{value / limit:.3g}{unit}"

@@ -7,9 +7,10 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.communicators.polling import next_message
-from hpcmtl.dispatch.health.heartbeat import Heartbeat, Heartbeats, HeartbeatSender
+from hpcmtl.dispatch.health.heartbeat import Heartbeats, HeartbeatSender
 from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, RunLayer
 from hpcmtl.results.event_format import to_fields
+from hpcmtl.results.heartbeat import Heartbeat
 from hpcmtl.results.step_progress import StepProgress
 
 BEAT = 0.05

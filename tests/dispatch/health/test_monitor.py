@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from hpcmtl.dispatch.health import monitor as lookout_module
-from hpcmtl.dispatch.health.heartbeat import Heartbeat
-from hpcmtl.dispatch.health.monitor import HealthMonitor, rank_in_words, standby_monitor_of
+from hpcmtl.dispatch.health.monitor import HealthMonitor, standby_monitor_of
 from hpcmtl.launch.resources.facts import born_at
+from hpcmtl.results.heartbeat import Heartbeat
+from hpcmtl.results.sinks.log_warnings import sentence
 
 BEAT, LIMIT = 1.0, 2.0
 
@@ -64,7 +65,7 @@ def test_rank_0_hangs(process):
     assert kinds[75] == ["rank_suspected"]
     assert kinds[-1] == ["rank_suspected", "rank_hung"]
     assert (hung.rank, hung.fenced_by, hung.doing) == (0, 1, "task t, layer 3, step 7")
-    assert rank_in_words(hung) == "rank 0 on a hangs: no beat for 8 s; taken for dead, at " + hung.doing
+    assert sentence(hung) == "rank 0 on a hangs: no heartbeat for 8 s; declared dead, at " + hung.doing
 
 
 def test_rank_0_is_alone_on_its_node(process):

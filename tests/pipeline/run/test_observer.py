@@ -1,36 +1,80 @@
-"""What the dispatcher tells goes into the ledger as it is, and to the display in words."""
+"""Everything that happens in a run is in the ledger, and is passed to the sinks."""
+
+import json
 
 import pytest
-from events import event
+from events import EXAMPLES, event
+from plans import SMALL_PLAN
 
-from hpcmtl.pipeline.run.observer import RunObserver
+from hpcmtl.pipeline.run.observer import RunObserver, open_observer
 from hpcmtl.results import ledger
+from hpcmtl.results.run_state import RunState
 from hpcmtl.results.rundir.directory import create
+from hpcmtl.results.sinks.base import IgnoringSink
+from hpcmtl.results.sinks.ledger_writer import LedgerWriter
 from hpcmtl.results.step_progress import StepProgress
 
-EVENTS = [
-    ("layer_started", {"task": "a", "layer": 0, "layers": 2, "first_rank": 1, "ranks": 2}),
-    ("layer_late", {"task": "a", "layer": 0, "silent_ranks": [1, 2]}),
-    ("rank_failed", {"task": "a", "layer": 0, "rank": 2, "message": "boom"}),
-    ("layer_ended", {"task": "a", "layer": 0, "ranks": 2, "seconds": 1.0, "metrics": {}}),
-    ("task_ended", {"task": "a", "status": "failed", "message": "boom"}),
-    ("task_ended", {"task": "b", "status": "skipped", "message": "needs a, which failed"}),
-]
+HOSTS = ["a", "a", "b", "b"]
+
+
+class Failing(IgnoringSink):
+    """A sink that cannot take events."""
+
+    closed = 0
+
+    def on_event(self, event, at):
+        raise RuntimeError("no more paper")
+
+    def close(self):
+        self.closed += 1
+
+
+class Listing(IgnoringSink):
+    """A sink that keeps the names of events."""
+
+    def __init__(self):
+        self.names = []
+
+    def on_event(self, event, at):
+        self.names.append(event.name)
 
 
 @pytest.mark.parametrize("mode", ["plain", "live", "quiet"])
 def test_events(tmp_path, capfd, caplog, mode):
-    """Every event is in the ledger, in order; the ends of tasks and late ranks are told to people as well."""
+    """Every event is in the ledger, in order; people see the ends of tasks and warnings; the status file is written."""
     directory = create(tmp_path, "job")
-    with RunObserver(directory, mode, 100) as observer:
-        for name, fields in EVENTS:
-            observer.record(event(name, **fields))
+    with open_observer(directory, SMALL_PLAN, HOSTS, 5.0, mode=mode, width=100) as observer:
+        for each in EXAMPLES:
+            observer.record(each)
         observer.progressed(StepProgress("a", 0, 0, 1.0, 10.0, 0.5))
     said = capfd.readouterr()
-    written = [(each["event"], each) for each in ledger.read(directory.ledger_file)]
+    status = json.loads(directory.status_file.read_text(encoding="utf-8"))
 
-    assert [name for name, _ in written] == [name for name, _ in EVENTS]
-    assert all(fields.items() <= found.items() for (_, fields), (_, found) in zip(EVENTS, written, strict=True))
+    assert [entry.event for entry in ledger.read_events(directory.ledger_file)] == list(EXAMPLES)
     assert said.out == ""
     assert ("a failed" in said.err) == ("b skipped: needs a, which failed" in said.err) == (mode != "quiet")
-    assert "ranks 1, 2" in caplog.text
+    assert "no report for long from ranks 1, 2" in caplog.text
+    assert (status["status"], status["suspect_after"]) == ("failed", 30.0)
+    assert (observer.state.status, observer.state.tasks["a"].message) == ("failed", "boom")
+
+
+def test_a_sink_that_fails_is_left_out(tmp_path, caplog):
+    """Its error is in the log once, it is closed, and the ledger and the other sinks get everything."""
+    failing, listing = Failing(), Listing()
+    with RunObserver(LedgerWriter(tmp_path / "ledger"), [failing, listing], RunState()) as observer:
+        observer.record(event("job_started", job="j", ranks=1))
+        observer.record(event("job_ended", status="complete"))
+
+    assert listing.names == ["job_started", "job_ended"]
+    assert len(ledger.read(tmp_path / "ledger")) == 2
+    assert caplog.text.count("Failing failed at job_started and is left out from now on") == 1
+    assert failing.closed == 1
+
+
+def test_an_error_of_the_ledger_ends_the_run():
+    """What cannot be written to the ledger has not happened for any sink."""
+    listing = Listing()
+    with pytest.raises(RuntimeError, match="no more paper"), RunObserver(Failing(), [listing], RunState()) as observer:
+        observer.record(event("job_started", job="j", ranks=1))
+
+    assert listing.names == []

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hpcmtl.results.sinks.terminal import SECONDS_BETWEEN_LINES, open_progress
+from hpcmtl.results.sinks.terminal import SECONDS_BETWEEN_LINES, open_display
 from hpcmtl.results.step_progress import StepProgress
 
 
@@ -24,7 +24,7 @@ class Clock:
 def display(mode, width=100):
     """Return a display, its stream and its clock."""
     stream, clock = io.StringIO(), Clock()
-    return open_progress(mode, stream, width, clock.read), stream, clock
+    return open_display(mode, stream, width, clock.read), stream, clock
 
 
 def step(task="digit", layer=1, epoch=2, fraction=0.5, loss=0.123456):

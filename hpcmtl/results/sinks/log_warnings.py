@@ -1,0 +1,92 @@
+"""Writes events that a person should notice to the log, as sentences."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hpcmtl.results import events
+from hpcmtl.results.sinks.base import IgnoringSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from hpcmtl.results.events import RunEvent
+
+_log = logging.getLogger(__name__)
+
+
+class LogWarnings(IgnoringSink):
+    """A `Sink` that logs a warning for each event that a person should notice."""
+
+    def on_event(self, event: RunEvent, at: float) -> None:  # noqa: ARG002 - the log has times of its own
+        """See `Sink`."""
+        text = sentence(event)
+        if text:
+            _log.warning("%s", text)
+
+
+def sentence(event: RunEvent) -> str:
+    """Returns a sentence on an event that a person should notice; an empty text for any other event."""
+    make = _SENTENCES.get(type(event))
+    return "" if make is None else make(event)
+
+
+def _late(event: events.LayerLate) -> str:
+    ranks = ", ".join(map(str, event.silent_ranks))
+    return f"task {event.task}, layer {event.layer}: no report for long from ranks {ranks}; is one of them stuck?"
+
+
+def _retried(event: events.TaskRetried) -> str:
+    failure = f"task {event.task} failed in layer {event.layer} ({event.message})"
+    return f"{failure}: try {event.retry} of {event.retries} follows in {event.wait:g} s"
+
+
+def _paused(event: events.JobPaused) -> str:
+    return f"only paused tasks are left ({', '.join(event.tasks)}); see `hpcmtl unpause`"
+
+
+def _damaged(event: events.ArtifactDamaged) -> str:
+    return f"{event.message}; its last layer runs again for {event.consumer}"
+
+
+def _suspected(event: events.RankSuspected) -> str:
+    return f"rank {event.rank}: no heartbeat for {event.seconds:.0f} s, it was {_place(event)}; is its node well?"
+
+
+def _recovered(event: events.RankRecovered) -> str:
+    return f"rank {event.rank} is back after {event.seconds:.0f} s without a heartbeat"
+
+
+def _hung(event: events.RankHung) -> str:
+    silence = f"no heartbeat for {event.seconds:.0f} s"
+    return f"rank {event.rank} on {event.host} hangs: {silence}; declared dead, at {event.doing}"
+
+
+def _lost(event: events.RankLost) -> str:
+    return f"rank {event.rank} on {event.host} was lost; by its last heartbeat it was {_place(event)}"
+
+
+def _shrunk(event: events.WorldShrunk) -> str:
+    return f"the run goes on with {event.ranks} ranks, which have new numbers"
+
+
+def _place(event: events.RankSilence | events.RankLost) -> str:
+    """Returns the task, layer and step of a rank's last heartbeat in words."""
+    if not event.task:
+        return "waiting for work"
+    return f"at task {event.task}, layer {event.layer}" + (f", step {event.step}" if event.step else "")
+
+
+_SENTENCES: Mapping[type[RunEvent], Callable[[Any], str]] = {
+    events.LayerLate: _late,
+    events.TaskRetried: _retried,
+    events.JobPaused: _paused,
+    events.ArtifactDamaged: _damaged,
+    events.RankSuspected: _suspected,
+    events.RankRecovered: _recovered,
+    events.RankHung: _hung,
+    events.RankLost: _lost,
+    events.WorldShrunk: _shrunk,
+}

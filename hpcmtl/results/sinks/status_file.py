@@ -1,0 +1,131 @@
+"""Keeps `status.json` up to date while a run goes on.
+
+A thread of its own writes the file, so that the coordinator never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.results.events import WorldShrunk
+from hpcmtl.results.hosts import blocks_of
+from hpcmtl.results.rundir.directory import write_json_atomically
+from hpcmtl.results.status.job_progress import JobProgress
+from hpcmtl.results.status.status import status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from hpcmtl.results.events import RunEvent
+    from hpcmtl.results.heartbeat import Heartbeat
+    from hpcmtl.results.ledger import LedgerEntry
+    from hpcmtl.results.step_progress import StepProgress
+
+_log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_WRITES = 1.0
+
+WRITING_SHARE = 0.02
+"""Largest share of the thread's time that goes into writing, for any number of ranks."""
+
+
+class StatusFile:
+    """A `Sink` that writes the status of a running job to a file, soon after something has happened."""
+
+    def __init__(
+        self,
+        path: Path,
+        plan: Mapping[str, Any],
+        hosts: Sequence[str],
+        timing: Mapping[str, float],
+        past: Iterable[LedgerEntry] = (),
+    ) -> None:
+        """Starts the thread that writes.
+
+        Args:
+            path: the file.
+            plan: layer plan, as in `plan.json`.
+            hosts: host of each rank.
+            timing: further values of the file: `seconds_between_beats`, the interval of the heartbeat, and
+                `suspect_after`, the seconds without one after which a rank is suspected.
+            past: ledger entries of earlier attempts.
+        """
+        self._path, self._hosts, self._timing = path, hosts, dict(timing)
+        self._job_progress = JobProgress.of_plan(plan, past)
+        self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
+        self._lock = threading.Lock()
+        self._changed, self._closed = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write_until_closed, name="status", daemon=True)
+        self._thread.start()
+
+    def on_event(self, event: RunEvent, at: float) -> None:
+        """See `Sink`."""
+        with self._lock:
+            self._job_progress.state.take(event, at)
+            if isinstance(event, WorldShrunk):
+                self._hosts, self._heartbeats = [self._hosts[rank] for rank in event.survivors], {}
+        self._changed.set()
+
+    def on_progress(self, progress: StepProgress) -> None:
+        """See `Sink`."""
+        with self._lock:
+            self._job_progress.state.progressed(progress)
+        self._changed.set()
+
+    def on_heartbeats(self, heartbeats: Iterable[Heartbeat]) -> None:
+        """See `Sink`."""
+        now = time.time()
+        with self._lock:
+            self._heartbeats.update({each.rank: (each, now) for each in heartbeats})
+        self._changed.set()
+
+    def close(self) -> None:
+        """Writes the file for the last time."""
+        self._closed.set()
+        self._changed.set()
+        self._thread.join()
+
+    def _write_until_closed(self) -> None:
+        while not self._closed.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            began = time.monotonic()
+            self._write()
+            took = time.monotonic() - began
+            self._closed.wait(max(SECONDS_BETWEEN_WRITES, took / WRITING_SHARE))
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            write_json_atomically(self._path, self._values())
+        except OSError as error:  # a full disk ends the run where it matters, not here
+            _log.warning("%s could not be written: %s", self._path, error.strerror)
+
+    def _values(self) -> dict[str, Any]:
+        now = time.time()
+        with self._lock:
+            status, hosts = status_of(self._job_progress, now), self._hosts
+            heartbeats, suspects = dict(self._heartbeats), set(self._job_progress.state.suspects)
+        ranks = [
+            {**vars(each), "host": hosts[rank], "age": now - at, "suspect": rank in suspects}
+            for rank, (each, at) in sorted(heartbeats.items())
+        ]
+        nodes = [
+            _node(host, [heartbeats[rank] for rank in block if rank in heartbeats], block, now)
+            for host, block in blocks_of(hosts).items()
+        ]
+        return {"written": now, **self._timing, **status, "nodes": nodes, "rank_beats": ranks}
+
+
+def _node(host: str, beats: Sequence[tuple[Heartbeat, float]], ranks: Sequence[int], now: float) -> dict[str, Any]:
+    """Returns the facts of a node from the heartbeats of its ranks; load and memory are from the newest one."""
+    facts: dict[str, Any] = {"host": host, "ranks": [ranks[0], ranks[-1]], "count": len(ranks)}
+    if beats:
+        newest, at = max(beats, key=lambda beat: beat[1])
+        facts |= {"age": now - at, "load": newest.load, "memory_available": newest.memory_available}
+        facts |= {"rss": sum(beat.rss for beat, _ in beats), "cpu": sum(beat.cpu for beat, _ in beats)}
+    return facts
