@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Kept:
+class _CachedArtifact:
     """Rows of one artifact by the name of the array, each with its version."""
 
     rows: dict[str, list[tuple[int, ArrayRows]]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class ArtifactCache:
             limit: largest number of bytes in the cache.
         """
         self.limit = limit
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _CachedArtifact] = {}
         self._lock = threading.Lock()
 
     def put(self, task: str, version: int, pieces: Mapping[str, ArrayRows]) -> None:
@@ -50,7 +50,7 @@ class ArtifactCache:
         """
         size = sum(rows.array.nbytes for rows in pieces.values())
         with self._lock:
-            kept = self._kept.get(task, _Kept())
+            kept = self._kept.get(task, _CachedArtifact())
             for name, rows in pieces.items():
                 kept.rows[name] = [piece for piece in kept.rows.get(name, []) if not _overlap(piece[1], rows)]
             if kept.size + size > self.limit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,23 +21,34 @@ CAMEL_CASE = re.compile(r"[A-Z]+[a-z0-9][A-Za-z0-9]*$")
 
 # Private metaphors that gave way to terms of the field; each line holds the names of one subject.
 RETIRED_TEXT = """
-Steersman helm
-Desk Office OfficeThread Post Newest Contribute SignOfLife Meeting open_meeting
-Parcel Shelf Handover Listed Catalogue homes
-Ground Mailboxes Heart Lookout deputy Kill Hung condemn
-regroup Regrouped DisbandedError heirs RollCall HopelessError give_in
+Steersman
+Post Newest Contribute SignOfLife open_meeting
+Listed homes
+Ground Mailboxes Heart Kill Hung
+Regrouped DisbandedError RollCall HopelessError give_in
 left_of told_by never_begun
-Crew homecoming bring_home Outset take_up TakeUp Grown grow GrowingJob
-Foresight InOrder Punctual Gathering
+homecoming bring_home Outset take_up TakeUp Grown GrowingJob
+InOrder Punctual Past
 Noted Progressed StopWanted
-Tally Boundary Takeover set_shared drain_losses mover
+Tally Boundary Takeover set_shared drain_losses
 Saved Checkpointing Feed HeldFile
-TaskLine standing_of judge JobWord
-furnish look_closely examine_aside wording
-mould crowd crowding ruled stepform Belief coarse stretched
-Switchboard
+Board TaskLine Live Kept Piece standing_of JobWord
+look_closely examine_aside
+Belief
 """
 RETIRED = frozenset(RETIRED_TEXT.split())
+# Words that must not be a part of any name either, such as `office` in `office_of`.
+RETIRED_PARTS_TEXT = """
+helm desk office parcel shelf handover catalogue lookout deputy condemn heirs regroup crew foresight takeover
+furnish queuebound mould crowd crowding ruled stepform coarse switchboard mailbox
+"""
+RETIRED_PARTS = frozenset(RETIRED_PARTS_TEXT.split())
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Returns the syntax tree of a module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def module_body(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -50,7 +62,7 @@ def module_body(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def defined_types(path: Path) -> Iterator[str]:
     """Yields the public classes and CamelCase type aliases that a module defines; an import is no definition."""
-    for node in module_body(ast.parse(path.read_text(encoding="utf-8")).body):
+    for node in module_body(parsed(path).body):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name
         targets = (
@@ -62,7 +74,7 @@ def defined_types(path: Path) -> Iterator[str]:
 def declared_names(path: Path) -> Iterator[str]:
     """Yields the module's own name, its classes and functions, parameters, and the attributes that it reads or sets."""
     yield path.stem
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
         elif isinstance(node, ast.Attribute):
@@ -71,6 +83,11 @@ def declared_names(path: Path) -> Iterator[str]:
             yield node.arg
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and CAMEL_CASE.match(node.id):
             yield node.id
+
+
+def snake_case(name: str) -> str:
+    """Returns a name in snake case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def test_a_type_name_has_one_meaning() -> None:
@@ -90,7 +107,7 @@ def test_retired_names_stay_away(folder: str) -> None:
         (str(path.relative_to(ROOT)), name)
         for path in (SOURCES if folder == "hpcmtl" else TESTS)
         for name in declared_names(path)
-        if name.strip("_") in RETIRED
+        if name.strip("_") in RETIRED or RETIRED_PARTS & set(snake_case(name).split("_"))
     }
 
     assert found == set()

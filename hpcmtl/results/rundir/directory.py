@@ -108,7 +108,7 @@ def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
     try:
         root.mkdir(parents=True, exist_ok=True)
         run = RunDirectory(_take(root.resolve(), name))
-        _furnish_new(run)
+        _make_subdirectories_of_new(run)
     except OSError as error:
         message = f"no run directory can be created here ({error.strerror}); name one that you can write to"
         raise InputError([Problem(str(root), message)]) from error
@@ -138,7 +138,7 @@ def create_sweep(
         runs = [RunDirectory(sweep / point) for point in points]
         for run in runs:
             run.path.mkdir()
-            _furnish_new(run)
+            _make_subdirectories_of_new(run)
     except OSError as error:
         if sweep is not None:
             shutil.rmtree(sweep, ignore_errors=True)
@@ -217,7 +217,7 @@ def make_subdirectories(run: RunDirectory) -> None:
         directory.mkdir(exist_ok=True)
 
 
-def _furnish_new(run: RunDirectory) -> None:
+def _make_subdirectories_of_new(run: RunDirectory) -> None:
     try:
         make_subdirectories(run)
     except OSError:

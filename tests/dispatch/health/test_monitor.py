@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hpcmtl.dispatch.health import monitor as lookout_module
+from hpcmtl.dispatch.health import monitor as monitor_module
 from hpcmtl.dispatch.health.monitor import HealthMonitor, standby_monitor_of
 from hpcmtl.launch.resources.facts import born_at
 from hpcmtl.results.heartbeat import Heartbeat
@@ -45,7 +45,7 @@ def watch(monitor, begin, end):
     ("hosts", "expected"),
     [(["a"], None), (["a", "a"], 1), (["a", "b"], 1), (["a", "b", "a"], 2), (["a", "b", "b", "a", "a"], 3)],
 )
-def test_deputy(hosts, expected):
+def test_standby_monitor(hosts, expected):
     """The deputy is on the node of rank 0 if any other rank is."""
     assert standby_monitor_of(hosts) == expected
 
@@ -81,7 +81,7 @@ def test_rank_0_is_alone_on_its_node(process):
 def test_a_rank_that_waits_for_its_file_system_is_spared(process, monkeypatch):
     """As long as it does; once it does no more and is silent still, it is killed."""
     waits = [True]
-    monkeypatch.setattr(lookout_module, "waits_for_disk", lambda pid: waits[0] and pid == process.pid)
+    monkeypatch.setattr(monitor_module, "waits_for_disk", lambda pid: waits[0] and pid == process.pid)
     beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
     monitor, events = standby_monitor(["a", "a"], beat)
     watch(monitor, 0, 600)

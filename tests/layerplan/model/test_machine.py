@@ -28,13 +28,13 @@ TASKS = TaskGraph(tuple(TaskNode(name, "train", 0, 1, 4, WORK.input_bytes, 2, WO
         (Machine(cores=4, rank_speed=(1.0,) * 4, efficiency=1.0), [1, 1, 1, 1]),
     ],
 )
-def test_crowd(machine, contention):
+def test_contention(machine, contention):
     """With a probe from 1 for one rank to what all of a node cost; without one ranks for each core."""
     assert machine.contention(WIDTHS) == pytest.approx(contention)
 
 
 @given(st.floats(0.01, 1), st.integers(2, 64), st.integers(0, 1))
-def test_crowd_never_falls(efficiency, ranks, nodes):
+def test_contention_never_falls(efficiency, ranks, nodes):
     """More ranks of a node never compute faster each, and one alone is as fast as it is."""
     machine = Machine(node=nodes * ranks, rank_speed=(1.0,) * ranks, efficiency=efficiency)
     contention = machine.contention(np.arange(1.0, ranks + 1))

@@ -35,7 +35,7 @@ def bound_of(problem: PlanningProblem) -> float:
 
 
 @pytest.mark.parametrize("moldable_until", [False, True])
-def test_little_is_lost_by_the_coarse_clock(moldable_until: bool) -> None:
+def test_little_is_lost_by_time_buckets(moldable_until: bool) -> None:
     """A packing by ticks is valid, and nearly as short as one that may start tasks at any moment."""
     problem = random_problem(1, 600)
     columns, bound = allocation(problem, allocate(problem), 0, 0.5), bound_of(problem)

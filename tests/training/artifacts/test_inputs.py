@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import handover_suite
+import peer_transfer_suite
 import pytest
 
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
@@ -34,7 +34,7 @@ def run_all(made, limit):
 
     def on_rank(world):
         told = defaultdict(dict)
-        with handover_suite.Serving(world, limit) as peer_transfer:
+        with peer_transfer_suite.Serving(world, limit) as peer_transfer:
             for task, ranks in PLACES.items():
                 world.barrier()
                 if world.rank not in ranks:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import handover_suite
 import numpy as np
+import peer_transfer_suite
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.training.artifacts.inputs import Inputs
@@ -17,7 +17,7 @@ def test_parameters_that_are_made_again_are_not_mixed_with_the_old_ones(bench, t
     name = "parameters/w"
 
     def on_rank(world):
-        with handover_suite.Serving(world) as peer_transfer:
+        with peer_transfer_suite.Serving(world) as peer_transfer:
             for number, members in ((3, [0, 1]), (5, [1, 2])):
                 if world.rank in members:
                     group = world.create_group(members, tag=0)

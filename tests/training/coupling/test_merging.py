@@ -61,7 +61,7 @@ def test_other_parameters_are_refused():
         max_size=5,
     )
 )
-def test_a_parcel_gives_back_what_was_packed(arrays):
+def test_unpacking_restores_what_was_packed(arrays):
     """Any names, shapes and dtypes, empty arrays and numbers without axes included."""
     found = pack(arrays).arrays()
 
