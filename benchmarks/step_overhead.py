@@ -104,7 +104,7 @@ class OurLoop:
     def __init__(self, world: Any, path: Path) -> None:
         from hpcmtl.data.batches import BatchSpec
         from hpcmtl.data.sources import Source
-        from hpcmtl.jobfile.schema import Optimizer
+        from hpcmtl.jobfile.tasks import Optimizer
         from hpcmtl.networks.description import Leaf
         from hpcmtl.networks.models import ConvNet
         from hpcmtl.networks.objective import MAIN, Objective

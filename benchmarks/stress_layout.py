@@ -151,7 +151,7 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     """Take up the last checkpoint, train, evaluate, broadcast, evaluate and checkpoint, on one group."""
     from hpcmtl.exchange.store import read_sealed, seal
     from hpcmtl.exchange.transfer import share
-    from hpcmtl.jobfile.schema import Optimizer
+    from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import Leaf
     from hpcmtl.networks.models import ConvNet
     from hpcmtl.networks.objective import MAIN, Objective

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.communicators.mpi import world
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir.directory import RunDirectory
-from hpcmtl.training.session import SessionContext
-from hpcmtl.training.sessions import SESSIONS
+from hpcmtl.training.session import SessionContext, open_session
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
@@ -43,7 +42,7 @@ def run(job: str, directory: str, task: str, group: Communicator) -> None:
         report=lambda _: None,
         stop_requested=lambda: False,
     )
-    session = SESSIONS[known.job.tasks[task].kind](context)
+    session = open_session(context)
     for layer in range(context.layers):
         session.run_layer(layer)
     session.close()

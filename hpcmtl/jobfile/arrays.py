@@ -32,3 +32,6 @@ class ArraySpec:
 
 UNKNOWN = ArraySpec(None, None)
 """An array that nothing is known of."""
+
+KeyedReference = tuple[tuple[str, ...], str]
+"""Path of keys inside a task, and the reference ``source/dataset`` that stands there."""

@@ -61,7 +61,7 @@ class OfFrameworks:
     names: Literal["name", "engines", "compressions"]
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return the schema of a string that is one of the names."""
+        """Returns the schema of a string that is one of the names."""
         found = [getattr(framework, self.names) for framework in loadable_descriptions()]
         valid = [name for names in found for name in ([names] if isinstance(names, str) else names)]
         return {**handler(core_schema), "enum": list(dict.fromkeys(valid))}
@@ -70,3 +70,6 @@ class OfFrameworks:
 FrameworkName = Annotated[str, OfFrameworks("name")]
 EngineName = Annotated[str, OfFrameworks("engines")]
 CompressionName = Annotated[str, OfFrameworks("compressions")]
+EdgeKind = Literal["data", "compute", "parameters", "order"]
+SplitName = Literal["train", "val", "test"]
+Every = Annotated[int, Field(gt=0)] | Literal["layer"]

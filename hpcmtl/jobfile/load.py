@@ -10,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.check import check_job, sound_part
-from hpcmtl.jobfile.frameworks import with_engine
-from hpcmtl.jobfile.schema import KINDS, Job
+from hpcmtl.jobfile.kind_registry import is_kind, load_kind
+from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.schema import BAD_KIND, Job
+from hpcmtl.jobfile.tasks import TaskBase
 from hpcmtl.networks.models import ZOO
 
 if sys.version_info >= (3, 11):
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
 
 Path_ = tuple[str, ...]
-_TAGS = {*KINDS, *ZOO, "user"}
+_TAGS = {*ZOO, "user"}
 
 
 def load_job(file: Path, changes: Mapping[str, Any] | None = None) -> Job:
@@ -111,13 +113,14 @@ def _needs_of(task: Any) -> tuple[str, ...]:
 
 
 def with_defaults(job: Job) -> Job:
-    """Fill what a task leaves open from `defaults`, and then from its framework."""
+    """Fills the keys that a task leaves open: from `defaults`, and then by its kind."""
     defaults = {name: getattr(job.defaults, name) for name in type(job.defaults).model_fields}
     tasks = {}
     for name, task in job.tasks.items():
         open_fields = [key for key in defaults if key in type(task).model_fields and getattr(task, key) is None]
-        tasks[name] = with_engine(task.model_copy(update={key: defaults[key] for key in open_fields}))
-    return job.model_copy(update={"tasks": tasks})
+        tasks[name] = task.model_copy(update={key: defaults[key] for key in open_fields})
+    filled = job.model_copy(update={"tasks": tasks})
+    return filled.model_copy(update={"tasks": {name: kind_of(filled, name).completed(filled, name) for name in tasks}})
 
 
 def locate(found: Iterable[tuple[Path_, str]], where: str, lines: Mapping[Path_, int] | None = None) -> list[Problem]:
@@ -204,17 +207,16 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
     path, value = _path_of(raw, detail["loc"]), detail["input"]
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, f"unknown key {path[-1]!r}{nearest(path[-1], _valid_keys(detail['loc'], root))}"
+        return path, f"unknown key {path[-1]!r}{nearest(path[-1], _valid_keys(raw, detail['loc'], root))}"
+    if kind == BAD_KIND:
+        written = isinstance(value, dict) and value.get("kind") is not None
+        return (*path, "kind") if written else path, str(context["text"])
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        key = "name" if "model" in path else "kind"
-        valid = [*ZOO, "package.module:attribute"] if key == "name" else list(KINDS)
-        given = value.get(key) if isinstance(value, dict) else value
+        valid = [*ZOO, "package.module:attribute"]
+        given = value.get("name") if isinstance(value, dict) else value
         if given is None:
-            return path, f"`{key}` is missing; one of {', '.join(valid)}"
-        return (
-            *path,
-            key,
-        ), f"unknown {'model' if key == 'name' else 'task kind'} {given!r}{nearest(str(given), valid)}"
+            return path, f"`name` is missing; one of {', '.join(valid)}"
+        return (*path, "name"), f"unknown model {given!r}{nearest(str(given), valid)}"
     if kind == "literal_error":
         valid = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
         return path, f"found {value!r}{nearest(str(value), valid)}"
@@ -256,13 +258,16 @@ def _holds(value: Any, step: int | str) -> bool:
     return isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
 
 
-def _valid_keys(loc: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
-    """Keys that the schema knows at the place of an unknown key."""
+def _valid_keys(raw: Any, loc: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
+    """Returns the keys that the schema has at the place of an unknown key."""
     here: list[type[BaseModel]] = [root]
     named = False  # the next step is a name that the writer chose, not a key of the schema
+    value = raw
     for step in loc[:-1]:
+        value = value[step] if _holds(value, step) else value
         if named:
             named = False
+            here = [_schema_of(model, value) for model in here]
             continue
         tagged = [model for model in here if _tag(model) == step]
         if tagged and len(here) > 1:
@@ -275,8 +280,15 @@ def _valid_keys(loc: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
     return sorted({field.alias or name for model in here for name, field in model.model_fields.items()})
 
 
+def _schema_of(model: type[BaseModel], value: Any) -> type[BaseModel]:
+    """Returns the schema of a value: for a task, the one of its kind."""
+    kind = value.get("kind") if model is TaskBase and isinstance(value, dict) else None
+    schema: type[BaseModel] = load_kind(kind).schema if isinstance(kind, str) and is_kind(kind) else model
+    return schema
+
+
 def _tag(model: type[BaseModel]) -> Any:
-    field = model.model_fields.get("kind") or model.model_fields.get("name")
+    field = model.model_fields.get("name")
     return field.default if field else None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hpcmtl.jobfile.fields import ByteSize  # noqa: TC001 - pydantic reads annotations at run time
+from hpcmtl.jobfile.fields import ByteSize
 from hpcmtl.networks.models import Spec
 
 

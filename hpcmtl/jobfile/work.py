@@ -17,6 +17,7 @@ class Work:
         parameters: trainable scalars of the network; 0 where only building the network shows them.
         trains: true if the group shares each batch and combines gradients after it.
         multiplications: multiplications that run one row forward; 0 where only building the network shows them.
+        opaque: true if only earlier layers of the same task tell its time, which is taken to be the same on any ranks.
     """
 
     samples: int
@@ -26,6 +27,7 @@ class Work:
     parameters: int
     trains: bool
     multiplications: int = 0
+    opaque: bool = False
 
     @property
     def steps_per_pass(self) -> int:

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpcmtl.jobfile.kind_facts import NO_FACTS, KindFacts
 from hpcmtl.layerplan.model.family import Family
 from hpcmtl.layerplan.model.machine import ONE_NODE, Machine
 from hpcmtl.layerplan.solve.bounds import gap
@@ -62,6 +63,7 @@ class PlannedTask:
         first_rank: first rank of the group, which ends at `first_rank + width - 1`.
         critical: True if a delay of the task delays the whole job, given enough ranks.
         family: key of the predictor of its times.
+        facts: properties of its kind.
     """
 
     name: str
@@ -78,6 +80,7 @@ class PlannedTask:
     first_rank: int
     critical: bool
     family: Family
+    facts: KindFacts = NO_FACTS
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,10 @@ class LayerPlan:
     def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
         """Returns the plan that `to_dict` was called on."""
         fields = {key: value for key, value in values.items() if key != "gap"}
-        tasks = (PlannedTask(**{**task, "family": Family(*task["family"])}) for task in fields["tasks"])
+        tasks = (
+            PlannedTask(**{**task, "family": Family(*task["family"]), "facts": KindFacts(**task.get("facts", {}))})
+            for task in fields["tasks"]
+        )
         machine: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in fields["machine"].items()
         }

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.jobfile.coupling import members_with
-from hpcmtl.jobfile.schema import Python, Trained
+from hpcmtl.jobfile.kind_facts import NO_FACTS, KindFacts
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.taskgraph.layering import layer_count
 from hpcmtl.taskgraph.levels import Levels
-from hpcmtl.taskgraph.work import work_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec
-    from hpcmtl.jobfile.schema import EdgeKind, Job, Task
+    from hpcmtl.jobfile.fields import EdgeKind
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.tasks import TaskBase
     from hpcmtl.jobfile.work import Work
     from hpcmtl.taskgraph.levels import Csr
 
@@ -74,7 +76,8 @@ class TaskNode:
         layers: number of contiguous pieces it is cut into.
         work: its size.
         retries: how often it is tried again if it fails.
-        rules: which ranks it may have.
+        rules: limits on the place and number of its ranks.
+        facts: properties of its kind.
     """
 
     name: str
@@ -87,6 +90,7 @@ class TaskNode:
     work: Work
     retries: int = 0
     rules: RankRules = RankRules()
+    facts: KindFacts = NO_FACTS
 
 
 @dataclass(frozen=True)
@@ -205,30 +209,26 @@ def bottom_levels(graph: TaskGraph, seconds: Mapping[str, float]) -> dict[str, f
 
 
 def _node(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> TaskNode:
-    task = job.tasks[name]
-    work = work_of(job, name, arrays)
+    task, kind = job.tasks[name], kind_of(job, name)
+    work = kind.work(job, name, arrays)
     rule = job.layers.model_copy(update={"policy": "fixed"}) if job.policy == "fixed" else job.layers
-    python = isinstance(task, Python)  # a callable is one call: there is nowhere to cut it
-    layers = 1 if python else layer_count(rule, work.input_bytes, work.steps, task.layers)
     fewest = next(width for width in range(task.ranks.min, job.ranks + 1) if task.ranks.allow(width))
-    most = max(_max_ranks(job, name, work), fewest)
-    size = (fewest, most, work.input_bytes, layers, work)
-    priority = max((job.tasks[member].priority for member in members_with(job, name)), default=task.priority)
-    return TaskNode(name, task.kind, priority, *size, task.retries, _rules(task))
+    most = min(kind.useful_ranks(job, name, work), task.ranks.max or job.ranks, job.ranks)
+    return TaskNode(
+        name=name,
+        kind=task.kind,
+        priority=max((job.tasks[member].priority for member in members_with(job, name)), default=task.priority),
+        min_ranks=fewest,
+        max_ranks=max(most, fewest),
+        input_bytes=work.input_bytes,
+        layers=layer_count(rule, work.input_bytes, work.steps, task.layers),
+        work=work,
+        retries=task.retries,
+        rules=_rules(task),
+        facts=kind.facts,
+    )
 
 
-def _rules(task: Task) -> RankRules:
+def _rules(task: TaskBase) -> RankRules:
     ranks = task.ranks
     return RankRules(ranks.multiple_of, ranks.powers_of_two, ranks.exclusive, ranks.memory or 0, task.with_ or "")
-
-
-def _max_ranks(job: Job, name: str, work: Work) -> int:
-    """Most ranks that can do something for a task: each needs a sample (in every step), and `local` is for one rank."""
-    task = job.tasks[name]
-    if isinstance(task, Python):
-        useful = task.ranks.max or task.ranks.min  # how a callable scales, only its author knows
-    elif isinstance(task, Trained):
-        useful = 1 if task.engine == "local" else work.batch_size
-    else:
-        useful = work.samples
-    return min(useful, task.ranks.max or job.ranks, job.ranks)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from hpcmtl.errors import Problem
     from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.arrays import ArraySpec
-    from hpcmtl.jobfile.schema import Job, Optimizer
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective

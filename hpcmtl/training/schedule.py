@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from hpcmtl.jobfile.schema import Optimizer
+    from hpcmtl.jobfile.tasks import Optimizer
 
 
 @dataclass(frozen=True)

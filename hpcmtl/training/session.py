@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from hpcmtl.data.sources import Source
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.jobfile.frameworks import framework_of
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.events import LayerEnded, LayerStopped
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.orders import LayerOrders
@@ -162,6 +163,12 @@ class Session(Protocol):
         None if another session has to take its place.
         """
         ...
+
+
+def open_session(context: SessionContext) -> Session:
+    """Opens a task on a group, by the session of its kind (collective)."""
+    session: Session = kind_of(context.job, context.task).session(context)
+    return session
 
 
 def checkpoints_of(directory: RunDirectory, task: str) -> Path:

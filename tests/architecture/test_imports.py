@@ -17,6 +17,10 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
+ROOMS_OF_RANKS = {f"hpcmtl.{room}" for room in ("training.session", "training.sessions", "exchange")}
+ROOMS_OF_RANKS.add("hpcmtl.training.gluon.framework")
+
+
 def run_blocked(code):
     """Run Python code where mpi4py, mxnet and horovod cannot be imported."""
     done = subprocess.run(
@@ -79,7 +83,7 @@ def test_the_package_itself_is_light():
         (["--help"], {"h5py", "numpy", "pydantic", "yaml", "hpcmtl.pipeline", "hpcmtl.results"}),
         (["status"], {"h5py", "numpy", "yaml", "rich.progress", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
         (["logs"], {"h5py", "numpy", "yaml", "rich", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
-        (["validate"], {"rich", "hpcmtl.dispatch", "hpcmtl.training.session", "hpcmtl.training.gluon.framework"}),
+        (["validate"], {"rich", "hpcmtl.dispatch", *ROOMS_OF_RANKS}),
     ],
 )
 def test_a_command_loads_what_it_needs(tmp_path, family_file, words, heavy):

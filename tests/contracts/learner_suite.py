@@ -12,7 +12,7 @@ import numpy as np
 from replica_suite import CLASSES, IMAGE, LINEAR, MLP, batches
 
 from hpcmtl.exchange.store import PARAMETERS
-from hpcmtl.jobfile.schema import Optimizer
+from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective

@@ -17,7 +17,7 @@ from collective_suite import assert_same_bits
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.data.shard import shard
 from hpcmtl.exchange.store import PARAMETERS
-from hpcmtl.jobfile.schema import Optimizer
+from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective

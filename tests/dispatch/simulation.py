@@ -24,6 +24,7 @@ from hpcmtl.dispatch.protocol import (
 )
 from hpcmtl.dispatch.scheduling.deadline import Timed, TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
+from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.results.event_format import to_fields
@@ -51,7 +52,16 @@ def graph_of(
     work = Work(1000, 2, 64, 1024, 100_000, trains=True)
     nodes = tuple(
         TaskNode(
-            name, "train", 0, ranks, max(ranks, 8), work.input_bytes, layers, work, rules=rules.get(name, RankRules())
+            name=name,
+            kind="train",
+            priority=0,
+            min_ranks=ranks,
+            max_ranks=max(ranks, 8),
+            input_bytes=work.input_bytes,
+            layers=layers,
+            work=work,
+            rules=rules.get(name, RankRules()),
+            facts=KindFacts(has_learning_rate=True, stops_at_steps=True),
         )
         for name, (layers, ranks) in tasks.items()
     )

@@ -33,7 +33,8 @@ TRAIN = {
 def small(monkeypatch):
     """A framework beside the built-in one, as if a package had registered it."""
     known = registry.describe
-    monkeypatch.setattr("hpcmtl.jobfile.frameworks.describe", lambda name: SMALL if name == "small" else known(name))
+    for module in ("hpcmtl.jobfile.frameworks", "hpcmtl.training.kinds.trained"):
+        monkeypatch.setattr(f"{module}.describe", lambda name: SMALL if name == "small" else known(name))
 
 
 def job(**tasks):

@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from hpcmtl.jobfile.fields import parse_size
-from hpcmtl.jobfile.schema import Head, Job, make_task
+from hpcmtl.jobfile.schema import Job, make_task
 from hpcmtl.jobfile.sections import Layers
+from hpcmtl.training.kinds.schemas import Head
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.results.rundir.directory import RunDirectory, create
-from hpcmtl.training.session import SessionContext, artifact_file, checkpoints_of
-from hpcmtl.training.sessions import SESSIONS
+from hpcmtl.training.session import SessionContext, artifact_file, checkpoints_of, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,8 +62,7 @@ class Bench:
         """Run some layers (all by default) of a task in one session; return the outcomes of the first rank."""
 
         def on_rank(group: Communicator) -> list[LayerOutcome]:
-            kind = self.prepared.job.tasks[task].kind
-            session = SESSIONS[kind](self.context(task, group, **changes))
+            session = open_session(self.context(task, group, **changes))
             outcomes = [session.run_layer(layer) for layer in (range(self.layers) if layers is None else layers)]
             session.close()
             return outcomes
@@ -87,7 +85,7 @@ class Bench:
                         session.rebinder()(group, step)
                     else:
                         context = self.context(task, group, step=step, states=states)
-                        session = SESSIONS[self.prepared.job.tasks[task].kind](context)
+                        session = open_session(context)
                     outcome = session.run_layer(layer)
                     session.close()
                     if group.rank == 0:

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
     from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.dispatch.protocol import ExtendJob
+    from hpcmtl.jobfile.kind_facts import KindFacts
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.rundir.requests import Request
     from hpcmtl.taskgraph.graph import TaskGraph
 
     Steered = tuple[Answer, list[Order]]
     Verb = Callable[[Dispatcher, TaskState, Request], Steered]
-
-TRAINED = ("train", "joint")
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def extend(dispatcher: Dispatcher, extended: ExtendedJob, now: float) -> Steered
     return Answer(True, f"{', '.join(new)}: started when their turn comes"), [*orders, *dispatcher.go_on(now)]
 
 
-def problem_of(request: Request, kind: str) -> str:
+def problem_of(request: Request, kind: str, facts: KindFacts) -> str:
     """What is wrong with the values of a `set`, for a task of some kind; empty if nothing is."""
     values = request.values
     unknown = [key for key in values if key not in {"priority", "learning_rate"}]
@@ -100,14 +99,14 @@ def problem_of(request: Request, kind: str) -> str:
         return f"priority is a whole number, found {priority!r}"
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not (math.isfinite(rate) and rate > 0):
         return f"learning_rate is a number above 0, found {rate!r}"
-    if "learning_rate" in values and kind not in TRAINED:
+    if "learning_rate" in values and not facts.has_learning_rate:
         return f"task {request.task} is of kind {kind}, which has no learning rate"
     return ""
 
 
 def _set(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:  # noqa: ARG001 - as the others
     """Another priority, or another learning rate."""
-    problem = problem_of(request, state.plan.kind)
+    problem = problem_of(request, state.plan.kind, state.plan.facts)
     if problem:
         return _refused(problem)
     orders: list[Order] = []

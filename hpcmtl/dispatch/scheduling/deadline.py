@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.requests.steering import TRAINED
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -61,7 +59,7 @@ class DeadlineScheduler:
         left = self._limit.stop_at - now
         for state in tasks.values():
             more = state.status is None and state.layers_done + (state.running is not None) < state.plan.layers
-            state.no_time = more and state.plan.kind not in TRAINED and not self._can_end(state, left)
+            state.no_time = more and not state.plan.facts.stops_at_steps and not self._can_end(state, left)
 
     def _can_end(self, state: TaskState, left: float) -> bool:
         width, seconds = _of_last_layer(state)

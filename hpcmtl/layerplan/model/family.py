@@ -41,7 +41,8 @@ class Family(NamedTuple):
         multiplications: multiplications of one row in a forward pass.
         sample_bytes: bytes of one input row.
         batch_size: rows of one step, over the whole group for training tasks.
-        name: name of the task for a callable, which has no other description; else empty.
+        name: name of an opaque task, which has no other description; else empty.
+        trains: True if the group shares each batch and combines gradients after it.
     """
 
     kind: str
@@ -50,26 +51,27 @@ class Family(NamedTuple):
     sample_bytes: int
     batch_size: int
     name: str = ""
+    trains: bool = False
 
     @property
-    def trains(self) -> bool:
-        """True if the group shares each batch and combines gradients after it."""
-        return self.kind in {"train", "joint"}
+    def opaque(self) -> bool:
+        """True if only earlier layers of the same task tell its time; see `Work`."""
+        return bool(self.name)
 
 
 def family_of(task: TaskNode) -> Family:
     """Returns the family of a task."""
     work = task.work
-    name = task.name if task.kind == "python" else ""
+    name = task.name if work.opaque else ""
     multiplications = max(work.multiplications, work.parameters)  # one per parameter, if nothing better is known
-    return Family(task.kind, work.parameters, multiplications, work.sample_bytes, work.batch_size, name)
+    return Family(task.kind, work.parameters, multiplications, work.sample_bytes, work.batch_size, name, work.trains)
 
 
 def expected(family: Family, flops: float = 0.0) -> Posterior:
     """Returns the prior of a family from the size of its steps, on ranks with the given `Machine.flops`."""
     product = 1 / (flops or PRODUCT_FLOPS)
     row = family.sample_bytes * READ_SECONDS
-    if family.kind == "python":
+    if family.opaque:
         known = StepParameters(PYTHON_SECONDS + row * family.batch_size, 0, 0, 0, 0, 0, OVERLAP)
     elif family.trains:
         wire = family.parameters * GRADIENT_BYTES * WIRE_SECONDS

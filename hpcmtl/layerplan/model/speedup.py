@@ -112,7 +112,7 @@ class Speedups:
         self.machine = machine
         self._measured: dict[Family, list[Measurement]] = defaultdict(list)
         for each in measurements:  # a callable takes the same time on any ranks
-            counted = replace(each, ranks=1, nodes=1, contention=1, rows=0) if each.family.kind == "python" else each
+            counted = replace(each, ranks=1, nodes=1, contention=1, rows=0) if each.family.opaque else each
             self._measured[each.family].append(counted)
         self._models: dict[Family, _FamilyModel] = {}
 
@@ -165,7 +165,7 @@ class Speedups:
 
     def _posterior(self, family: Family, known: Sequence[Measurement]) -> Posterior:
         before = expected(family, self.machine.flops)
-        if family.kind != "python":
+        if not family.opaque:
             before = Posterior(before.mean + self._shift, before.covariance)
         return _fitted(before, known) if known else before
 
@@ -174,7 +174,7 @@ class Speedups:
         """(7,) mean deviation of families from their sizes, weighted by the information in their measurements."""
         moved, weight = np.zeros(len(SPREAD)), np.ones(len(SPREAD))
         for family, known in self._measured.items():
-            if family.kind != "python":
+            if not family.opaque:
                 before = expected(family, self.machine.flops)
                 after = _from_size(family, tuple(known), self.machine.flops)
                 information = 1 - after.covariance.diagonal() / before.covariance.diagonal()
@@ -189,7 +189,7 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
     work, ranks = task.work, np.asarray(widths, dtype=np.float64)
     one = np.ones(len(ranks))
     nodes, contention = np.ceil(ranks / machine.node) if machine.node else one, machine.contention(ranks)
-    if task.kind == "python":
+    if work.opaque:
         return one, Shapes(one, one, 0 * one, one)
     if work.trains:
         rows = np.ceil(min(work.batch_size, work.samples) / ranks)

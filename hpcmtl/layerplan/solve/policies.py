@@ -139,6 +139,7 @@ def _planned_tasks(
             first_rank=int(schedule.first_rank[i]),
             critical=bool(through[i] >= bottom.max() * (1 - 1e-9)),
             family=family_of(task),
+            facts=task.facts,
         )
         for i, task in enumerate(graph.tasks)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from hpcmtl.dispatch.requests.steering import VERBS, problem_of
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
+from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.results.history import OPEN
 from hpcmtl.results.outcome.record import record_of
 from hpcmtl.results.run_state import read_run_state
@@ -63,8 +65,10 @@ def check(run: RunDirectory, request: Request) -> None:
         raise InputError(
             [Problem(f"{run.path}: {request.task}", f"there is no such task{nearest(request.task, tasks)}")]
         )
-    if request.verb == "set" and (problem := problem_of(request, tasks[request.task]["kind"])):
-        raise InputError([Problem(f"set {request.task}", problem)])
+    if request.verb == "set":
+        problem = problem_of(request, tasks[request.task]["kind"], _facts_of(run, request.task))
+        if problem:
+            raise InputError([Problem(f"set {request.task}", problem)])
     task = read_run_state(run.ledger_file).task(request.task)  # failed ones of an earlier attempt are tried again
     if task.status not in OPEN:
         raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {task.status}")])
@@ -92,6 +96,15 @@ def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
             raise EnvironmentUnfitError(_silence(run, request, timeout, withdrawn=withdrawn, over=over))
         time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file on a shared file system: there is no condition to wait on
     return None
+
+
+def _facts_of(run: RunDirectory, task: str) -> KindFacts:
+    """Returns the properties of a task's kind from the plan; if they are not there, those that forbid nothing."""
+    try:
+        tasks = json.loads(run.plan_file.read_text(encoding="utf-8"))["tasks"]
+        return KindFacts(**next(entry["facts"] for entry in tasks if entry["name"] == task))
+    except (KeyError, OSError, StopIteration, TypeError, ValueError):  # the dispatcher will answer
+        return KindFacts(has_learning_rate=True)
 
 
 def _stamp(run: RunDirectory) -> int | None:

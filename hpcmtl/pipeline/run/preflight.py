@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, located
 from hpcmtl.jobfile.frameworks import tasks_by_framework
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.jobfile.schema import Python
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.training.frameworks import open_framework
 
@@ -53,10 +53,10 @@ def preflight(prepared: Prepared, tasks: Collection[str]) -> None:
             check_finite(path, sorted(names))
         except InputError as error:
             problems += error.problems
-    for name, task in prepared.job.tasks.items():
-        if isinstance(task, Python):
+    for name in prepared.job.tasks:
+        for callable_name in kind_of(prepared.job, name).framework_needs(prepared.job, name, prepared.arrays).callables:
             with located(f"tasks.{name}", problems):
-                resolve(task.callable)
+                resolve(callable_name)
     for framework, own in tasks_by_framework(prepared.job).items():
         problems += open_framework(framework).problems_with(prepared.job, prepared.arrays, own)
     if problems:

@@ -10,8 +10,7 @@ from hpcmtl.dispatch.rank.worker import Worker
 from hpcmtl.dispatch.requests.request_queue import Attended
 from hpcmtl.dispatch.scheduling.deadline import Timed
 from hpcmtl.pipeline.run.parameter_exchange import parameter_exchange
-from hpcmtl.training.session import SessionContext
-from hpcmtl.training.sessions import SESSIONS
+from hpcmtl.training.session import SessionContext, open_session
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
@@ -63,7 +62,7 @@ def run_rank(world: Communicator, runtime: RankRuntime) -> None:
     channels, job = runtime.channels, runtime.job
     with parameter_exchange(world, job.prepared.job, dispatcher, coordinator) as exchange:
 
-        def open_session(command: RunLayer, group: Communicator, states: dict[str, Checkpoint]) -> Session:
+        def session_of(command: RunLayer, group: Communicator, states: dict[str, Checkpoint]) -> Session:
             context = SessionContext(
                 job=job.prepared.job,
                 task=command.task,
@@ -83,13 +82,13 @@ def run_rank(world: Communicator, runtime: RankRuntime) -> None:
                 states=states,
                 record=channels.record,
             )
-            return SESSIONS[job.prepared.job.tasks[command.task].kind](context)
+            return open_session(context)
 
         control = ControlThread(
             runtime.control_comm, channels, exchange.coordinator, runtime.peer_transfer, runtime.heartbeat_sender
         )
         channels.comms.parameter_exchange = () if exchange.client is None else exchange.client.communicators
-        worker = Worker(world, channels, open_session, job.extend)
+        worker = Worker(world, channels, session_of, job.extend)
         control.start()
         worker.run()
         control.join()

@@ -16,8 +16,7 @@ from hpcmtl.exchange.parameter_server import Pull, PushForAverage, VersionChanne
 from hpcmtl.exchange.store import PARAMETERS, artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share
 from hpcmtl.jobfile.coupling import live_consumers, live_needs, merge_of
-from hpcmtl.jobfile.network import parameter_mappings
-from hpcmtl.jobfile.schema import Joint, Train
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.coupling.merging import contribution
 from hpcmtl.training.session import artifact_file
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.jobfile.schema import Every
+    from hpcmtl.jobfile.fields import Every
     from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.session import SessionContext
@@ -66,18 +65,18 @@ class Coupling:
         taken: producer -> version that this task trains with; belongs into its checkpoints.
     """
 
-    def __init__(self, context: SessionContext, task: Train | Joint, samples_before: Callable[[int], int]) -> None:
+    def __init__(self, context: SessionContext, samples_before: Callable[[int], int]) -> None:
         """Find out what there is to exchange.
 
         Args:
             context: context of the session, with a parameter client.
-            task: of this session.
             samples_before: (step) -> samples that the group has seen before it.
         """
         assert context.parameter_client is not None
         self._context, self._parameter_client, self._samples_before = context, context.parameter_client, samples_before
         self._needs = live_needs(context.job, context.task)
-        self._mappings = {each.producer: each for each in parameter_mappings(task) if each.producer in self._needs}
+        mappings = kind_of(context.job, context.task).parameter_mappings(context.job, context.task)
+        self._mappings = {each.producer: each for each in mappings if each.producer in self._needs}
         self._channels = _channels(context)
         self._merge = merge_of(context.job, context.task)
         self._merged_at = 0
@@ -215,17 +214,14 @@ def _channels(context: SessionContext) -> dict[VersionChannel, list[ParameterMap
     """The versions that a task publishes, and what those who read them take."""
     channels: dict[VersionChannel, list[ParameterMapping]] = {}
     for consumer, need in live_consumers(context.job, context.task).items():
-        task = context.job.tasks[consumer]
-        assert isinstance(task, Train | Joint), "only these have async edges"
-        taken = [each for each in parameter_mappings(task) if each.producer == context.task]
+        mappings = kind_of(context.job, consumer).parameter_mappings(context.job, consumer)
+        taken = [each for each in mappings if each.producer == context.task]
         channels.setdefault(VersionChannel(context.task, need.every), []).extend(taken)
     return channels
 
 
-def open_coupling(
-    context: SessionContext, task: Train | Joint, samples_before: Callable[[int], int]
-) -> Coupling | None:
+def open_coupling(context: SessionContext, samples_before: Callable[[int], int]) -> Coupling | None:
     """The coupling of a task that exchanges anything while it runs; None for others."""
     job, name = context.job, context.task
     coupled = live_needs(job, name) or live_consumers(job, name) or merge_of(job, name)
-    return Coupling(context, task, samples_before) if coupled and context.parameter_client is not None else None
+    return Coupling(context, samples_before) if coupled and context.parameter_client is not None else None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.jobfile.schema import METRICS, METRICS_WITH_CUTOFF
+from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF
 from hpcmtl.training.evaluation.ranking import over_classes, over_queries
 
 if TYPE_CHECKING:

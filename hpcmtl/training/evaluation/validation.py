@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.data.batches import BatchSpec
-    from hpcmtl.jobfile.schema import Joint, Train
     from hpcmtl.networks.objective import Objective
+    from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.session import SessionContext
 
 
 def validation(
     context: SessionContext,
-    task: Train | Joint,
+    task: Trained,
     objectives: tuple[Objective, ...],
     spec: BatchSpec,
     learner: Learner,

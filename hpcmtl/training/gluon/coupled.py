@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import Problem
 from hpcmtl.jobfile.coupling import live_needs
-from hpcmtl.jobfile.network import network_of, parameter_mappings
-from hpcmtl.jobfile.schema import Joint, Train
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.gluon.learner import GluonNetwork
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ def coupling_problems(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collecti
         tasks: names of the tasks of this framework; a merge belongs to it with its first member.
     """
     for name in tasks:
-        task = job.tasks[name]
-        if isinstance(task, Train | Joint) and live_needs(job, name):
+        if live_needs(job, name):
             yield from _renewing_nothing(job, name, arrays)
     for key, merge in job.merge.items():
         if merge.tasks[0] not in tasks:
@@ -48,10 +46,10 @@ def coupling_problems(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collecti
 
 
 def _renewing_nothing(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Problem]:
-    task, own = job.tasks[name], _shapes(job, name, arrays)
-    assert isinstance(task, Train | Joint)
-    frozen = {each for pattern in task.freeze for each in _matching(own or {}, pattern)}
-    for mapping in parameter_mappings(task):
+    kind, own = kind_of(job, name), _shapes(job, name, arrays)
+    patterns = kind.framework_needs(job, name, arrays).freeze
+    frozen = {each for pattern in patterns for each in _matching(own or {}, pattern)}
+    for mapping in kind.parameter_mappings(job, name):
         theirs = _shapes(job, mapping.producer, arrays) if mapping.producer in live_needs(job, name) else None
         if own is not None and theirs is not None and frozen.isdisjoint({mapping.target(each) for each in theirs}):
             text = f"`freeze` matches nothing that is taken from {mapping.producer}: no version would be used"
@@ -64,10 +62,8 @@ def _matching(shapes: Mapping[str, Shape], pattern: str) -> dict[str, Shape]:
 
 def _shapes(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> dict[str, Shape] | None:
     """Shapes of a task's parameters by name; None if its input is made by another task and not known yet."""
-    task = job.tasks[name]
-    assert isinstance(task, Train | Joint)
-    array = arrays.get(task.input)
-    if array is None or array.shape is None:
+    needs = kind_of(job, name).framework_needs(job, name, arrays)
+    if needs.network is None or needs.sample is None:
         return None
-    network = GluonNetwork(network_of(job, task), array.shape, (), seed=0)
+    network = GluonNetwork(needs.network, needs.sample, (), seed=0)
     return {own: tuple(parameter.shape) for own, parameter in network.parameters.items()}

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import located
 from hpcmtl.frameworks.device import HOST
-from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
-from hpcmtl.jobfile.schema import Extract, Joint, Train
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.collectives.base import CollectiveFactory
 from hpcmtl.training.gluon.collectives.horovod import HorovodCollective, horovod_unusable
 from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.errors import Problem
     from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
@@ -45,12 +45,8 @@ class GluonFramework:
         """See `Framework`."""
         problems: list[Problem] = []
         for name in tasks:
-            task = job.tasks[name]
             with located(f"tasks.{name}", problems):
-                if isinstance(task, Train | Joint):
-                    _try_training(job, task, arrays)
-                elif isinstance(task, Extract):
-                    _try_part(job, task, arrays)
+                _try(kind_of(job, name).framework_needs(job, name, arrays))
         return problems or list(coupling_problems(job, arrays, tasks))
 
     def learner(
@@ -75,30 +71,20 @@ class GluonFramework:
         return {"fp16": Fp16Halves}
 
 
-def _try_training(job: Job, task: Train | Joint, arrays: Mapping[str, ArraySpec]) -> None:
-    """Build what a task trains with.
+def _try(needs: FrameworkNeeds) -> None:
+    """Builds all that a task needs of the framework, and drops it again.
 
     Raises:
-        InputError: if something of it cannot be used.
+        InputError: a part of it cannot be used.
     """
-    objectives = objectives_of(job, task)
-    for objective in objectives:
+    for objective in needs.objectives:
         make_loss(objective.loss)
-    if task.optimizer is not None:
-        make_optimizer(task.optimizer)
-    array = arrays.get(task.input)
-    if array is not None and array.shape is not None:
-        names = [objective.name for objective in objectives]
-        freeze(GluonNetwork(network_of(job, task), array.shape, names, seed=0).parameters, task.freeze)
-
-
-def _try_part(job: Job, task: Extract, arrays: Mapping[str, ArraySpec]) -> None:
-    """Look for the part of a network that is to be extracted.
-
-    Raises:
-        InputError: if it is not there.
-    """
-    trained = applied_to(job, task)
-    array = arrays.get(task.input or trained.input)
-    if array is not None and array.shape is not None:
-        part_of(build(network_of(job, trained), array.shape), task.output)
+    if needs.optimizer is not None:
+        make_optimizer(needs.optimizer)
+    if needs.network is None or needs.sample is None:
+        return
+    if needs.part is not None:
+        part_of(build(needs.network, needs.sample), needs.part)
+    else:
+        names = [objective.name for objective in needs.objectives]
+        freeze(GluonNetwork(needs.network, needs.sample, names, seed=0).parameters, needs.freeze)

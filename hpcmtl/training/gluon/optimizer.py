@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.jobfile.schema import Optimizer
+    from hpcmtl.jobfile.tasks import Optimizer
 
 mx = import_mxnet()
 

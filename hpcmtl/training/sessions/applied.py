@@ -21,19 +21,19 @@ from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import gather_rows
-from hpcmtl.jobfile.network import applied_to, network_of, objectives_of
-from hpcmtl.jobfile.schema import Applied
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
-from hpcmtl.taskgraph.work import APPLIED_BATCH
 from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import Holders, keep_rows, publish_rows
+from hpcmtl.training.kinds.applied import APPLIED_BATCH
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
+    from hpcmtl.training.kinds.schemas import Applied
     from hpcmtl.training.session import SessionContext
 
     Parts = dict[int, tuple[Arrays, dict[str, Any]]]
@@ -51,29 +51,31 @@ class AppliedSession:
     part: str | None = None
     publishes = True
 
-    def __init__(self, context: SessionContext, splits: Sequence[str], targets: Mapping[str, str]) -> None:
+    def __init__(
+        self, context: SessionContext, task: Applied, splits: Sequence[str], targets: Mapping[str, str]
+    ) -> None:
         """Load the network.
 
         Args:
             context: of the session.
+            task: of the session.
             splits: which samples.
             targets: key -> reference of further arrays that are kept beside the outputs.
         """
-        task = context.job.tasks[context.task]
-        assert isinstance(task, Applied)
+        job, name = context.job, context.task
+        kind = kind_of(job, name)
         self.context = context
-        trained = applied_to(context.job, task)
-        self.objectives = objectives_of(context.job, trained)
+        self.objectives = kind.objectives(job, name)
         self._batch_size = task.batch_size or APPLIED_BATCH
         self._splits = list(splits)
         self._inputs = Inputs(context)
-        references = {INPUT: task.input or trained.input, **targets}
+        references = {INPUT: kind.network_input(job, name), **targets}
         self._sources = list(self._inputs.sources(references, self._rows_wanted).values())
         self.input = self._sources[0]
         self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
         shape = self.input.described().datasets[self.input.dataset].shape
         names = tuple(objective.name for objective in self.objectives)
-        self._network = context.framework.network(network_of(context.job, trained), shape, names, context.device)
+        self._network = context.framework.network(kind.network(job, name), shape, names, context.device)
         producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
         self._network.load_parameters(self._inputs.parameters(producer))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.network import applied_to, objectives_of
-from hpcmtl.jobfile.schema import Evaluate
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.sessions.applied import AppliedSession
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.arrays import Arrays
+    from hpcmtl.training.kinds.schemas import Evaluate
     from hpcmtl.training.session import SessionContext
 
 _TARGET = "target/"
@@ -22,12 +22,10 @@ _TARGET = "target/"
 class EvaluateSession(AppliedSession):
     """Results in metrics: ``accuracy``, or ``digit.accuracy`` where there are several objectives; see `Session`."""
 
-    def __init__(self, context: SessionContext) -> None:
-        task = context.job.tasks[context.task]
-        assert isinstance(task, Evaluate)
+    def __init__(self, context: SessionContext, task: Evaluate) -> None:
         self._asked = task.metrics
-        objectives = objectives_of(context.job, applied_to(context.job, task))
-        super().__init__(context, [task.split], {_TARGET + each.name: each.target for each in objectives})
+        objectives = kind_of(context.job, context.task).objectives(context.job, context.task)
+        super().__init__(context, task, [task.split], {_TARGET + each.name: each.target for each in objectives})
 
     publishes = False
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.schema import SPLITS, Extract
+from hpcmtl.jobfile.tasks import SPLITS
 from hpcmtl.training.sessions.applied import AppliedSession
 
 if TYPE_CHECKING:
+    from hpcmtl.training.kinds.schemas import Extract
     from hpcmtl.training.session import SessionContext
 
 
 class ExtractSession(AppliedSession):
     """See `Session`."""
 
-    def __init__(self, context: SessionContext) -> None:
-        task = context.job.tasks[context.task]
-        assert isinstance(task, Extract)
+    def __init__(self, context: SessionContext, task: Extract) -> None:
         self.part = task.output
-        super().__init__(context, SPLITS, {})
+        super().__init__(context, task, SPLITS, {})

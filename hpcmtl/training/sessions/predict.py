@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.schema import SPLITS
+from hpcmtl.jobfile.tasks import SPLITS
 from hpcmtl.training.sessions.applied import AppliedSession
 
 if TYPE_CHECKING:
+    from hpcmtl.training.kinds.schemas import Predict
     from hpcmtl.training.session import SessionContext
 
 
 class PredictSession(AppliedSession):
     """See `Session`."""
 
-    def __init__(self, context: SessionContext) -> None:
-        super().__init__(context, SPLITS, {})
+    def __init__(self, context: SessionContext, task: Predict) -> None:
+        super().__init__(context, task, SPLITS, {})

@@ -14,7 +14,6 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError, Problem, TaskFailedError
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.jobfile.schema import Python
 from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import publish_whole
 from hpcmtl.training.session import LayerOutcome, artifact_file
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.kinds.schemas import Python
     from hpcmtl.training.session import SessionContext
 
 
@@ -57,9 +57,7 @@ class PythonSession:
     each of `outputs`, are published; an array ``split`` (0 train, 1 val, 2 test) says which samples are for what.
     """
 
-    def __init__(self, context: SessionContext) -> None:
-        task = context.job.tasks[context.task]
-        assert isinstance(task, Python)
+    def __init__(self, context: SessionContext, task: Python) -> None:
         self._context, self._task = context, task
         self._function = resolve(task.callable)
         self._inputs = Inputs(context)

@@ -12,8 +12,7 @@ from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import PARAMETERS, seal
-from hpcmtl.jobfile.network import network_of, objectives_of, parameter_mappings
-from hpcmtl.jobfile.schema import Joint, Train
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.events import LearningRateChanged
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.orders import LayerOrders
     from hpcmtl.training.session import SessionContext
 
@@ -44,11 +44,9 @@ _COPIES = 3  # of a network in its state, about: parameters, and what an optimiz
 class TrainSession:
     """Trains one task on one group, layer by layer; see `Session`."""
 
-    def __init__(self, context: SessionContext) -> None:
-        task = context.job.tasks[context.task]
-        assert isinstance(task, Train | Joint)
-        self._context, self._task = context, task
-        self._objectives = objectives_of(context.job, task)
+    def __init__(self, context: SessionContext, task: Trained) -> None:
+        self._context, self._task, self._kind = context, task, kind_of(context.job, context.task)
+        self._objectives = self._kind.objectives(context.job, context.task)
         self._metrics: dict[str, float] = {}
         self._next_step: int | None = None
         self._entered = True  # whether the ranks of the group have yet to agree on where the task stands
@@ -68,7 +66,7 @@ class TrainSession:
         self._learner = self._replica.learner
         rest = self._spec.batch_size * self._steps_per_epoch - samples  # by which the last batch of an epoch is smaller
         self._coupling = open_coupling(
-            context, task, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
+            context, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
         )
         self._open_on_group(0.0)
 
@@ -139,7 +137,7 @@ class TrainSession:
         assert task.compression is not None
         source = self._spec.sources[0]
         shape = source.described().datasets[source.dataset].shape
-        network = network_of(context.job, task)
+        network = self._kind.network(context.job, context.task)
         settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"))
         learner = context.framework.learner((network, shape), self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression)
@@ -170,7 +168,7 @@ class TrainSession:
                 self._coupling.taken = dict(found.facts["versions"])
             self._checkpoints.expect(sum(array.nbytes for array in found.state.values()))
             return True
-        for mapping in parameter_mappings(self._task):
+        for mapping in self._kind.parameter_mappings(self._context.job, self._context.task):
             if self._coupling is not None and self._coupling.is_beside(mapping.producer):
                 newest = self._coupling.first_parameters(mapping.producer)
                 if newest is None:

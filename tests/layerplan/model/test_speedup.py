@@ -89,7 +89,7 @@ def test_each_layer_costs_its_start() -> None:
 
 def test_python_tasks_do_not_scale() -> None:
     """Nothing is known of a callable, so that no rank is spent on it in vain; one that was measured is known."""
-    node = replace(NODE, kind="python", layers=1)
+    node = replace(with_work(trains=False, opaque=True), kind="python", layers=1)
     measured = Measurement(family_of(node), 3, 1, 3.0, 0, 1, 7.0, 7.0)
     before, after = seconds_at(node), seconds_at(node, measured)
 

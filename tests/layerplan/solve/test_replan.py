@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from problems import problems
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 from hpcmtl.layerplan.solve.packing import FixedPart, Schedule
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.layerplan.solve.replan import narrow_plan, new_widths, possible_columns
 from hpcmtl.taskgraph.graph import Edge, RankRules, TaskGraph, TaskNode
 from hpcmtl.taskgraph.levels import Levels
-from hpcmtl.taskgraph.work import Work
 
 
 def independent(count: int, ranks: int) -> PlanningProblem:

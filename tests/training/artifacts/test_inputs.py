@@ -8,7 +8,7 @@ import peer_transfer_suite
 import pytest
 
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
-from hpcmtl.training.sessions import SESSIONS
+from hpcmtl.training.session import open_session
 
 WORLD = 3
 # Task -> the ranks of the world that run it: some in common, some not.
@@ -42,7 +42,7 @@ def run_all(made, limit):
                 owners = {need: PLACES[need][0] for need in made.prepared.job.tasks[task].needs}
                 group = world.create_group(ranks, tag=0)
                 context = made.context(task, group, peer_transfer=peer_transfer, owners=owners)
-                session = SESSIONS[context.job.tasks[task].kind](context)
+                session = open_session(context)
                 for layer in range(made.layers):
                     outcome = session.run_layer(layer)
                     if group.rank == 0:

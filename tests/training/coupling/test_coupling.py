@@ -13,7 +13,7 @@ from hpcmtl.exchange.parameter_server import ParameterServer
 from hpcmtl.exchange.store import DamagedArtifactError, read_sealed
 from hpcmtl.training.coupling.coupling import FINAL, SyncPoint
 from hpcmtl.training.coupling.merging import combine
-from hpcmtl.training.sessions import SESSIONS
+from hpcmtl.training.session import open_session
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -27,7 +27,7 @@ def tasks(task, **changes):
 
 
 def side_by_side(bench, on_rank, ranks=2):
-    """Call `on_rank(world, client, announce, open_session)` on ranks with a parameter server; return its results."""
+    """Call `on_rank(world, client, announce, session_of)` on ranks with a parameter server; return its results."""
 
     def run(world):
         parameter_client = ParameterClient(requests := world.dup(), replies := world.dup())
@@ -36,11 +36,11 @@ def side_by_side(bench, on_rank, ranks=2):
         if thread is not None:
             thread.start()
 
-        def open_session(name, members):
+        def session_of(name, members):
             group = world.create_group(members, tag=0)
-            return SESSIONS["train"](bench.context(name, group, parameter_client=parameter_client))
+            return open_session(bench.context(name, group, parameter_client=parameter_client))
 
-        result = on_rank(world, thread and thread.announce, open_session)
+        result = on_rank(world, thread and thread.announce, session_of)
         parameter_client.close()
         if thread is not None:
             thread.join()
@@ -53,11 +53,11 @@ def test_the_bound_is_kept(bench, task):
     """A consumer of two ranks whose producer is slow never trains more than one version ahead, and takes newer ones."""
     at, taken = bench(tasks(task)), []
 
-    def on_rank(world, announce, open_session):
+    def on_rank(world, announce, session_of):
         if world.rank == 0:
             announce(["first", "second"], {})
         world.barrier()
-        session = open_session("first", [0]) if world.rank == 0 else open_session("second", [1, 2])
+        session = session_of("first", [0]) if world.rank == 0 else session_of("second", [1, 2])
         coupling, replica = session._coupling, session._replica
         step = replica.step
 
@@ -91,10 +91,10 @@ def test_a_consumer_gives_up_its_ranks(bench, task, published):
     """With a producer that pauses it stops, before its first step or in the middle, and later goes on to its end."""
     at, done = bench(tasks(task)), threading.Event()
 
-    def on_rank(world, announce, open_session):
+    def on_rank(world, announce, session_of):
         if world.rank == 0 and published:
             announce(["first"], {})
-            first = open_session("first", [0])
+            first = session_of("first", [0])
             first._begun(0)  # which publishes version 0, and no more
         if world.rank == 0:
             announce(["second"], {})
@@ -107,7 +107,7 @@ def test_a_consumer_gives_up_its_ranks(bench, task, published):
         world.barrier()
         outcomes = []
         for _ in range(2):
-            session = open_session("second", [1])
+            session = session_of("second", [1])
             outcomes.append(session.run_layer(0))
             session.close()
             if not done.is_set():
@@ -134,11 +134,11 @@ def test_damage_names_the_producer(bench, task):
     content = at.artifact("first").read_bytes()
     at.artifact("first").write_bytes(content[: len(content) // 2])
 
-    def on_rank(world, announce, open_session):
+    def on_rank(world, announce, session_of):
         if world.rank == 0:
             announce(["second"], {"first": "complete"})
         world.barrier()
-        session = open_session("second", [0, 1])
+        session = session_of("second", [0, 1])
         with pytest.raises(DamagedArtifactError) as told:
             session.run_layer(0)
         session.close()
@@ -155,11 +155,11 @@ def test_members_on_groups_of_their_own(bench, task, how):
     merge = {"body": {"tasks": ["one", "two"], "parameters": "body.*", "every": EVERY, "how": how}}
     at = bench({"one": task(), "two": task(batch_size=20, epochs=10)}, merge=merge)
 
-    def on_rank(world, announce, open_session):
+    def on_rank(world, announce, session_of):
         if world.rank == 0:
             announce(["one", "two"], {})
         world.barrier()
-        session = open_session(*(("one", [0]) if world.rank == 0 else ("two", [1, 2])))
+        session = session_of(*(("one", [0]) if world.rank == 0 else ("two", [1, 2])))
         outcome = session.run_layer(0)
         session.close()
         return outcome.facts["merges"]

@@ -10,7 +10,7 @@ import replica_suite as suite
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import InputError
 from hpcmtl.exchange.store import PARAMETERS
-from hpcmtl.jobfile.schema import Optimizer
+from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.models import ConvNet, Mlp
 from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.learner import OPTIMIZER

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.schema import Optimizer
+from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer

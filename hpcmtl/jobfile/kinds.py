@@ -1,0 +1,171 @@
+"""The seam to task kinds: all that the rest of hpcmtl knows of a kind of task.
+
+A kind is one object. `hpcmtl.training.kinds` has those that come with hpcmtl and a base class with defaults; other
+packages add theirs by an entry point, see `kind_registry`. Methods get the whole job and the name of a task, since
+tasks take networks and arrays from each other. Paths of keys that they give begin inside the task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpcmtl.jobfile.kind_registry import kind_names, load_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.kind_facts import KindFacts
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.tasks import Optimizer, TaskBase
+    from hpcmtl.jobfile.work import Work
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameworkNeeds:
+    """The parts that a task asks its framework or its user for; they are tried before the job runs.
+
+    Attributes:
+        network: description of its network; None if it has none.
+        sample: shape of one sample of the network's input; None where only running another task shows it.
+        objectives: losses that it is trained for.
+        optimizer: optimizer that it is trained by.
+        freeze: patterns of the names of parameters that are not trained.
+        part: part of the network whose output it stores.
+        callables: objects of the user's, ``package.module:attribute``.
+    """
+
+    network: NetworkDescription | None = None
+    sample: Shape | None = None
+    objectives: tuple[Objective, ...] = ()
+    optimizer: Optimizer | None = None
+    freeze: tuple[str, ...] = ()
+    part: str | None = None
+    callables: tuple[str, ...] = ()
+
+
+class TaskKind(Protocol):
+    """A kind of task.
+
+    The checks of a job come in four depths: own_checks, edge_checks, network_checks, shape_checks. Each runs for the
+    tasks that the ones before found sound, together with all that they need.
+    """
+
+    @property
+    def name(self) -> str:
+        """Returns the value of `kind` in job files."""
+        ...
+
+    @property
+    def schema(self) -> type[TaskBase]:
+        """Returns the model of the keys of its tasks."""
+        ...
+
+    @property
+    def facts(self) -> KindFacts:
+        """Returns the properties that other rooms decide by."""
+        ...
+
+    def completed(self, job: Job, name: str) -> TaskBase:
+        """Returns the task with the defaults that depend on its other keys; `defaults` of the job are filled in."""
+        ...
+
+    def framework(self, job: Job, name: str) -> str | None:
+        """Returns the name of the framework of the task's network; None for a task without a network."""
+        ...
+
+    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """Yields the arrays that the task itself says it reads; the tasks it needs may be missing."""
+        ...
+
+    def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """Yields all arrays that the task reads, those that it inherits from the tasks it needs included."""
+        ...
+
+    def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
+        """Returns the arrays that other tasks may read from this one, by name.
+
+        Args:
+            job: a sound job.
+            name: name of the task.
+            arrays: known arrays by reference. Without them the names are the same, and less is known of each array.
+        """
+        ...
+
+    def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """Yields problems that the task's own values show."""
+        ...
+
+    def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """Yields problems of the task's edges; the tasks it needs are there."""
+        ...
+
+    def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """Yields problems of the networks that the task uses; the networks of the tasks it needs are sound."""
+        ...
+
+    def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+        """Yields arrays that fit neither the task's network nor its targets."""
+        ...
+
+    def network(self, job: Job, name: str) -> NetworkDescription:
+        """Returns the network that the task trains or runs.
+
+        Raises:
+            LookupError: tasks of this kind have no network.
+        """
+        ...
+
+    def network_input(self, job: Job, name: str) -> str:
+        """Returns the reference of the array that the network takes.
+
+        Raises:
+            LookupError: tasks of this kind have no network.
+        """
+        ...
+
+    def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
+        """Returns the objectives of the network; none for a kind without a network."""
+        ...
+
+    def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
+        """Returns the parameters that the task begins with instead of fresh ones."""
+        ...
+
+    def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
+        """Returns the parts that can be tried before the job runs."""
+        ...
+
+    def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
+        """Returns the size of the task; what is not known of an array is guessed."""
+        ...
+
+    def useful_ranks(self, job: Job, name: str, work: Work) -> int:
+        """Returns the largest number of ranks that shortens the task."""
+        ...
+
+    def session(self, context: Any) -> Any:
+        """Opens the task on a group: a `training.session.Session` from a `SessionContext`; rooms above this one."""
+        ...
+
+
+def kind_of(job: Job, name: str) -> TaskKind:
+    """Returns the kind of a task of a job."""
+    kind: TaskKind = load_kind(job.tasks[name].kind)
+    return kind
+
+
+def kinds_with(fact: Callable[[KindFacts], bool]) -> str:
+    """Returns the names of the kinds that have a property, for a message: ``train and joint``.
+
+    Raises:
+        InputError: the object of a kind cannot be imported.
+    """
+    *names, last = [name for name in kind_names() if fact(load_kind(name).facts)]
+    return f"{', '.join(names)} and {last}" if names else last

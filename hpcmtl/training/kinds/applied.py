@@ -1,0 +1,101 @@
+"""The base of the kinds that run a trained network: extract, predict and evaluate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.work import Work
+from hpcmtl.training.kinds.base import BaseKind
+from hpcmtl.training.kinds.fit import check_fit
+from hpcmtl.training.kinds.input_size import input_size, network_size
+from hpcmtl.training.kinds.schemas import Applied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.objective import Objective
+
+APPLIED_BATCH = 256
+"""Rows of a step of a task that does not say."""
+
+
+AppliedT = TypeVar("AppliedT", bound=Applied)
+
+
+class AppliedKind(BaseKind[AppliedT]):
+    """A kind that runs the network of one task that it needs over samples; see `TaskKind`."""
+
+    def framework(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`; the framework that trained the network."""
+        producer = self.applied_to(job, name)
+        return kind_of(job, producer).framework(job, producer)
+
+    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TaskKind`."""
+        own = self.task(job, name).input
+        if own:
+            yield ("input",), own
+
+    def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TaskKind`."""
+        yield ("input",), self.network_input(job, name)
+
+    def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        needs = self.task(job, name).needs
+        given = [producer for producer, need in needs.items() if need.kind == "parameters"]
+        if len(given) != 1:
+            text = f"{self.name} runs the network of exactly one task: write `needs: {{TASK: parameters}}`"
+            yield ("needs",), f"{text}; found {len(given)} such edges"
+
+    def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+        """See `TaskKind`; the targets were compared with the outputs where the network is trained."""
+        yield from check_fit(self.network(job, name), self.network_input(job, name), (), arrays)
+
+    def applied_to(self, job: Job, name: str) -> str:
+        """Returns the name of the task whose network this one runs: the producer of its one `parameters` edge."""
+        needs = self.task(job, name).needs
+        return next(producer for producer, need in needs.items() if need.kind == "parameters")
+
+    def network(self, job: Job, name: str) -> NetworkDescription:
+        """See `TaskKind`."""
+        producer = self.applied_to(job, name)
+        return kind_of(job, producer).network(job, producer)
+
+    def network_input(self, job: Job, name: str) -> str:
+        """See `TaskKind`."""
+        producer = self.applied_to(job, name)
+        return self.task(job, name).input or kind_of(job, producer).network_input(job, producer)
+
+    def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
+        """See `TaskKind`."""
+        producer = self.applied_to(job, name)
+        return kind_of(job, producer).objectives(job, producer)
+
+    def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
+        """See `TaskKind`; one pass over the samples."""
+        references = [reference for _, reference in self.references(job, name)]
+        rows, sample_bytes = input_size(references, arrays, self.split(job, name))
+        size = network_size(self.run_network(job, name), arrays.get(self.network_input(job, name)))
+        return Work(
+            samples=rows,
+            passes=1,
+            batch_size=self.task(job, name).batch_size or APPLIED_BATCH,
+            sample_bytes=sample_bytes,
+            parameters=size.parameters,
+            trains=False,
+            multiplications=size.multiplications,
+        )
+
+    def split(self, job: Job, name: str) -> str | None:
+        """Returns the split whose samples are run; None for all samples."""
+        return None
+
+    def run_network(self, job: Job, name: str) -> NetworkDescription:
+        """Returns the piece of the network that is run, for the cost of running it."""
+        return self.network(job, name)

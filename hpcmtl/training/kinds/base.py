@@ -1,0 +1,114 @@
+"""The base of all kinds of tasks: defaults for a kind that reads nothing, publishes nothing and has no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from hpcmtl.jobfile.kind_facts import NO_FACTS, KindFacts
+from hpcmtl.jobfile.kinds import FrameworkNeeds
+from hpcmtl.jobfile.tasks import TaskBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.work import Work
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
+
+TaskT = TypeVar("TaskT", bound=TaskBase)
+
+
+class BaseKind(Generic[TaskT]):
+    """Defaults for the members of `hpcmtl.jobfile.kinds.TaskKind`; see there for what each of them gives.
+
+    A kind derives from it, names its `schema`, and overrides `work`, `session`, and the defaults that do not hold.
+    """
+
+    schema: type[TaskT]
+    facts: ClassVar[KindFacts] = NO_FACTS
+
+    @property
+    def name(self) -> str:
+        """Returns the value of `kind` in job files, which the schema has as a default."""
+        return str(self.schema.model_fields["kind"].default)
+
+    def task(self, job: Job, name: str) -> TaskT:
+        """Returns a task of this kind, with its own type."""
+        task = job.tasks[name]
+        assert isinstance(task, self.schema), f"{name} is {task.kind}, not {self.name}"
+        return task
+
+    def completed(self, job: Job, name: str) -> TaskBase:
+        """See `TaskKind`."""
+        return job.tasks[name]
+
+    def framework(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TaskKind`."""
+        yield from ()
+
+    def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TaskKind`."""
+        yield from self.own_references(job, name)
+
+    def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
+        """See `TaskKind`."""
+        return {}
+
+    def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        yield from ()
+
+    def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        yield from ()
+
+    def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        yield from ()
+
+    def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        yield from ()
+
+    def network(self, job: Job, name: str) -> NetworkDescription:
+        """See `TaskKind`."""
+        raise self._no_network(name)
+
+    def network_input(self, job: Job, name: str) -> str:
+        """See `TaskKind`."""
+        raise self._no_network(name)
+
+    def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
+        """See `TaskKind`."""
+        return ()
+
+    def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
+        """See `TaskKind`."""
+        return ()
+
+    def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
+        """See `TaskKind`."""
+        return FrameworkNeeds()
+
+    def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
+        """See `TaskKind`; each kind has its own."""
+        raise NotImplementedError(f"kind {self.name} does not say how much work its tasks are")
+
+    def useful_ranks(self, job: Job, name: str, work: Work) -> int:
+        """See `TaskKind`; by default a rank needs a sample to be of use."""
+        return max(work.samples, 1)
+
+    def session(self, context: Any) -> Any:
+        """See `TaskKind`; each kind has its own."""
+        raise NotImplementedError(f"kind {self.name} does not say what its tasks do")
+
+    def _no_network(self, name: str) -> LookupError:
+        return LookupError(f"{name} is a {self.name} task, which has no network")

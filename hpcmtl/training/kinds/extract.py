@@ -1,0 +1,57 @@
+"""Extract tasks: the output of one part of a network for every sample, as the array `values`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
+from hpcmtl.jobfile.kinds import FrameworkNeeds
+from hpcmtl.networks.description import Part, output_shape, parts_of
+from hpcmtl.training.kinds.applied import AppliedKind
+from hpcmtl.training.kinds.fit import check_part
+from hpcmtl.training.kinds.schemas import Extract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.kinds import TaskKind
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.training.session import Session, SessionContext
+
+
+class ExtractKind(AppliedKind[Extract]):
+    """See `TaskKind`."""
+
+    schema = Extract
+
+    def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
+        """See `TaskKind`."""
+        read = arrays.get(self.network_input(job, name), UNKNOWN)
+        part = Part(self.network(job, name), self.task(job, name).output)
+        shape = None if read.shape is None else output_shape(part, read.shape)
+        return {"values": ArraySpec(read.samples, shape, split=read.split)}
+
+    def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        yield from check_part(("output",), self.network(job, name), self.task(job, name).output)
+
+    def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
+        """See `TaskKind`."""
+        array = arrays.get(self.network_input(job, name), UNKNOWN)
+        return FrameworkNeeds(network=self.network(job, name), sample=array.shape, part=self.task(job, name).output)
+
+    def run_network(self, job: Job, name: str) -> NetworkDescription:
+        """See `AppliedKind`."""
+        network, part = self.network(job, name), self.task(job, name).output
+        return Part(network, part) if part in (parts_of(network) or ()) else network
+
+    def session(self, context: SessionContext) -> Session:
+        """See `TaskKind`."""
+        from hpcmtl.training.sessions.extract import ExtractSession
+
+        return ExtractSession(context, self.task(context.job, context.task))
+
+
+KIND: TaskKind = ExtractKind()

@@ -1,0 +1,130 @@
+"""Joint tasks: a shared trunk with several heads, trained together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.networks.description import Leaf, Part, Shared
+from hpcmtl.networks.objective import Objective
+from hpcmtl.networks.parameter_mapping import ParameterMapping
+from hpcmtl.training.kinds.fit import check_part
+from hpcmtl.training.kinds.known_names import check_metrics, check_own
+from hpcmtl.training.kinds.schemas import Joint, Train
+from hpcmtl.training.kinds.trained import TrainedKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.frameworks.description import FrameworkDescription
+    from hpcmtl.jobfile.arrays import KeyedReference
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.kinds import TaskKind
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.description import NetworkDescription
+
+
+class JointKind(TrainedKind[Joint]):
+    """See `TaskKind`."""
+
+    schema = Joint
+
+    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TaskKind`."""
+        yield from super().own_references(job, name)
+        for head_name, head in self.task(job, name).heads.items():
+            if head.target:
+                yield ("heads", head_name, "target"), head.target
+
+    def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TaskKind`; a head that comes from a task brings the target of that task along."""
+        yield from super().own_references(job, name)
+        for objective in self.objectives(job, name):
+            yield ("heads", objective.name, "target"), objective.target
+
+    def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        yield from super().own_checks(job, name)
+        for head_name, head in self.task(job, name).heads.items():
+            yield from check_metrics(("heads", head_name, "metrics"), head.metrics or ())
+
+    def framework_checks(self, task: Joint, framework: FrameworkDescription) -> Iterator[Finding]:
+        """See `TrainedKind`."""
+        yield from super().framework_checks(task, framework)
+        for name, head in task.heads.items():
+            if head.loss is not None:
+                yield from check_own(("heads", name, "loss"), head.loss, framework, "losses")
+            if head.model is not None:
+                yield from check_own(("heads", name, "model", "name"), head.model.name, framework, "models")
+
+    def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`; an edge whose parameters are not used is a mistake."""
+        task = self.task(job, name)
+        yield from super().edge_checks(job, name)
+        for head_name, head in task.heads.items():
+            origin = job.tasks.get(head.from_ or "")
+            if origin is not None and not isinstance(origin, Train):
+                yield ("heads", head_name, "from"), f"a head comes from a train task; {head.from_!r} is {origin.kind}"
+        used = {producer for _, producer in self.origins(task)}
+        for producer, need in task.needs.items():
+            if need.kind == "parameters" and producer not in used:
+                yield ("needs", producer), "its parameters are used by neither `trunk` nor `heads`; use `order`"
+
+    def origins(self, task: Joint) -> Iterator[KeyedReference]:
+        """See `TrainedKind`."""
+        yield ("trunk", "from"), task.trunk.from_
+        for head_name, head in task.heads.items():
+            if head.from_ is not None:
+                yield ("heads", head_name, "from"), head.from_
+        yield from super().origins(task)
+
+    def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        trunk = self.task(job, name).trunk
+        if trunk.part is not None:
+            yield from check_part(("trunk", "part"), _network(job, trunk.from_), trunk.part)
+
+    def network(self, job: Job, name: str) -> NetworkDescription:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        whole = _network(job, task.trunk.from_)
+        trunk = whole if task.trunk.part is None else Part(whole, task.trunk.part)
+        heads = tuple(
+            (head_name, Leaf(head.model) if head.model else _network(job, str(head.from_)))
+            for head_name, head in task.heads.items()
+        )
+        return Shared(trunk, heads)
+
+    def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
+        """See `TaskKind`; a head that comes from a task keeps its target, loss and metrics unless it has its own."""
+        result = []
+        for head_name, head in self.task(job, name).heads.items():
+            origin = job.tasks.get(head.from_) if head.from_ else None
+            base = origin if isinstance(origin, Train) else None
+            result.append(
+                Objective(
+                    head_name,
+                    head.target or (base.target if base else ""),
+                    head.loss or (base.loss if base else ""),
+                    head.weight,
+                    head.metrics if head.metrics is not None else (base.metrics if base else ()),
+                )
+            )
+        return tuple(result)
+
+    def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        part = f"{task.trunk.part}." if task.trunk.part else ""
+        heads = ((head_name, head.from_) for head_name, head in task.heads.items() if head.from_ is not None)
+        return (
+            ParameterMapping(task.trunk.from_, part, "trunk."),
+            *(ParameterMapping(producer, "", f"heads.{head_name}.") for head_name, producer in heads),
+        )
+
+
+def _network(job: Job, name: str) -> NetworkDescription:
+    return kind_of(job, name).network(job, name)
+
+
+KIND: TaskKind = JointKind()

@@ -1,0 +1,54 @@
+"""Checks of names that a job file takes from a list: metrics, and the losses, optimizers and models of a framework."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import nearest
+from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hpcmtl.frameworks.description import FrameworkDescription
+    from hpcmtl.jobfile.findings import Finding
+
+_ATTRIBUTE = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+_NOUNS = {"losses": "loss"}
+
+
+def check_listed(path: tuple[str, ...], name: str, framework: FrameworkDescription, names: str) -> Iterator[Finding]:
+    """Yields a problem for a name that a framework does not know.
+
+    Args:
+        path: path of keys to the name.
+        name: the name that was found.
+        framework: description of the framework.
+        names: attribute of the description that lists the valid names, a plural.
+    """
+    valid = getattr(framework, names)
+    if name not in valid:
+        yield path, _message(name, framework, names, valid)
+
+
+def check_own(path: tuple[str, ...], name: str, framework: FrameworkDescription, names: str) -> Iterator[Finding]:
+    """Yields a problem for a name that a framework does not know, unless it refers to an object of the user's."""
+    valid = getattr(framework, names)
+    if name not in valid and not _ATTRIBUTE.match(name):
+        yield path, _message(name, framework, names, (*valid, "package.module:attribute"))
+
+
+def _message(name: str, framework: FrameworkDescription, names: str, valid: tuple[str, ...]) -> str:
+    noun = _NOUNS.get(names, names.removesuffix("s"))
+    return f"framework {framework.name} has no {noun} {name!r}{nearest(name, valid)}"
+
+
+def check_metrics(path: tuple[str, ...], names: Iterable[str]) -> Iterator[Finding]:
+    """Yields a problem for each name that is no metric, or that has a cut-off which its metric does not take."""
+    for name in names:
+        metric, at, cutoff = name.partition("@")
+        if metric not in METRICS:
+            yield path, f"unknown metric {name!r}{nearest(metric, METRICS)}"
+        elif at and (metric not in METRICS_WITH_CUTOFF or not cutoff.isdigit() or int(cutoff) == 0):
+            yield path, f"found {name!r}; only {' and '.join(METRICS_WITH_CUTOFF)} have a cut-off, e.g. ndcg@10"

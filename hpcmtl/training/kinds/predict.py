@@ -1,0 +1,41 @@
+"""Predict tasks: the outputs of a network for every sample, one array an objective."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
+from hpcmtl.networks.description import objective_shapes
+from hpcmtl.training.kinds.applied import AppliedKind
+from hpcmtl.training.kinds.schemas import Predict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.jobfile.kinds import TaskKind
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.models import Shape
+    from hpcmtl.training.session import Session, SessionContext
+
+
+class PredictKind(AppliedKind[Predict]):
+    """See `TaskKind`."""
+
+    schema = Predict
+
+    def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
+        """See `TaskKind`."""
+        read = arrays.get(self.network_input(job, name), UNKNOWN)
+        shapes: dict[str, Shape | None] = {objective.name: None for objective in self.objectives(job, name)}
+        if read.shape is not None:
+            shapes |= objective_shapes(self.network(job, name), read.shape)
+        return {key: ArraySpec(read.samples, shape, split=read.split) for key, shape in shapes.items()}
+
+    def session(self, context: SessionContext) -> Session:
+        """See `TaskKind`."""
+        from hpcmtl.training.sessions.predict import PredictSession
+
+        return PredictSession(context, self.task(context.job, context.task))
+
+
+KIND: TaskKind = PredictKind()

@@ -1,0 +1,60 @@
+"""Python tasks: a callable of the user's, given its group and its inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
+from hpcmtl.jobfile.work import Work
+from hpcmtl.training.kinds.base import BaseKind
+from hpcmtl.training.kinds.input_size import input_size
+from hpcmtl.training.kinds.schemas import Python
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.jobfile.kinds import TaskKind
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.training.session import Session, SessionContext
+
+
+class PythonKind(BaseKind[Python]):
+    """See `TaskKind`."""
+
+    schema = Python
+
+    def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
+        """See `TaskKind`; only running the callable shows the shapes of its arrays."""
+        return dict.fromkeys(self.task(job, name).outputs, UNKNOWN)
+
+    def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
+        """See `TaskKind`."""
+        return FrameworkNeeds(callables=(self.task(job, name).callable,))
+
+    def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
+        """See `TaskKind`; it is one step, and may read all arrays of the tasks that it needs for data."""
+        needs = self.task(job, name).needs
+        producers = [producer for producer, need in needs.items() if need.kind in {"data", "compute"}]
+        references = [
+            f"{producer}/{array}"
+            for producer in producers
+            for array in kind_of(job, producer).published_arrays(job, producer, {})
+        ]
+        rows, sample_bytes = input_size(references, arrays)
+        return Work(rows, 1, max(rows, 1), sample_bytes, 0, trains=False, opaque=True)
+
+    def useful_ranks(self, job: Job, name: str, work: Work) -> int:
+        """See `TaskKind`; only the author of a callable knows how it scales."""
+        ranks = self.task(job, name).ranks
+        return ranks.max or ranks.min
+
+    def session(self, context: SessionContext) -> Session:
+        """See `TaskKind`."""
+        from hpcmtl.training.sessions.python import PythonSession
+
+        return PythonSession(context, self.task(context.job, context.task))
+
+
+KIND: TaskKind = PythonKind()

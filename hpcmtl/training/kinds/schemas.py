@@ -1,0 +1,114 @@
+"""Keys of the tasks of each kind, as frozen values; field descriptions become the JSON Schema that editors use.
+
+They stand apart from the kinds, so that a session can name the type of its task without its kind.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from hpcmtl.jobfile.fields import Callable_, CompressionName, EngineName, FrameworkName, Name, Reference, SplitName
+from hpcmtl.jobfile.tasks import Optimizer, TaskBase
+from hpcmtl.networks.models import Model, Spec
+
+
+class Trained(TaskBase):
+    """The keys of tasks that change parameters; None means: as under `defaults`."""
+
+    input: Reference
+    epochs: int = Field(gt=0)
+    batch_size: int | None = Field(default=None, gt=0, description="samples a step over the whole group")
+    optimizer: Optimizer | None = None
+    framework: FrameworkName | None = None
+    engine: EngineName | None = None
+    compression: CompressionName | None = None
+    sample_weights: Reference | None = None
+    freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
+    initialise: dict[Name, str] = Field(
+        default={},
+        description="task -> pattern of the parameter names that are taken from it; default: all that match",
+    )
+    validate_every: int = Field(default=1, ge=0, description="epochs between validations; 0: never")
+
+
+class Train(Trained):
+    """One network, one loss."""
+
+    kind: Literal["train"] = "train"
+    target: Reference
+    model: Model
+    loss: str
+    metrics: tuple[str, ...] = ()
+
+
+class Trunk(Spec):
+    """The shared part of a joint network: a part of the network of another task."""
+
+    from_: Name = Field(alias="from")
+    part: str | None = None
+
+
+class Head(Spec):
+    """One objective of a joint task: the network of another task, or a new model, on top of the trunk."""
+
+    from_: Name | None = Field(default=None, alias="from")
+    model: Model | None = None
+    target: Reference | None = None
+    loss: str | None = None
+    weight: float = Field(default=1.0, ge=0)
+    metrics: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Head:
+        if (self.from_ is None) == (self.model is None):
+            raise ValueError("a head has either `from: TASK` or `model: {...}`")
+        if self.model is not None and (self.target is None or self.loss is None):
+            raise ValueError("a head with its own `model` needs `target` and `loss`")
+        return self
+
+
+class Joint(Trained):
+    """A shared trunk with several heads, trained together."""
+
+    kind: Literal["joint"] = "joint"
+    trunk: Trunk
+    heads: Annotated[dict[Name, Head], Field(min_length=1)]
+
+
+class Applied(TaskBase):
+    """The keys of tasks that run a trained network."""
+
+    input: Reference | None = Field(default=None, description="default: the input that the network was trained on")
+    batch_size: int | None = Field(default=None, gt=0, description="samples that a rank runs at once")
+
+
+class Extract(Applied):
+    """Stores the output of one part of a network for every sample, as the array `values`."""
+
+    kind: Literal["extract"] = "extract"
+    output: str = Field(description="part of the network, e.g. encoder")
+
+
+class Predict(Applied):
+    """Stores the outputs of a network for every sample, one array an objective."""
+
+    kind: Literal["predict"] = "predict"
+
+
+class Evaluate(Applied):
+    """Metrics of a network on one split."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    split: SplitName = "test"
+    metrics: tuple[str, ...] = Field(default=(), description="default: those of the evaluated task")
+
+
+class Python(TaskBase):
+    """A callable of the user's, given its group and its inputs."""
+
+    kind: Literal["python"] = "python"
+    callable: Callable_
+    arguments: dict[str, Any] = {}
+    outputs: tuple[Name, ...] = Field(default=(), description="arrays that the callable returns for other tasks")

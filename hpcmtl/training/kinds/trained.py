@@ -1,0 +1,152 @@
+"""The base of the kinds that train a network: train and joint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from hpcmtl.errors import nearest
+from hpcmtl.frameworks.registry import UnknownFrameworkError, describe
+from hpcmtl.jobfile.kind_facts import KindFacts
+from hpcmtl.jobfile.kinds import FrameworkNeeds
+from hpcmtl.jobfile.work import Work
+from hpcmtl.training.kinds.base import BaseKind
+from hpcmtl.training.kinds.fit import check_fit
+from hpcmtl.training.kinds.input_size import input_size, network_size
+from hpcmtl.training.kinds.known_names import check_listed, check_own
+from hpcmtl.training.kinds.schemas import Trained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.frameworks.description import FrameworkDescription
+    from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.tasks import TaskBase
+    from hpcmtl.training.session import Session, SessionContext
+
+
+TrainedT = TypeVar("TrainedT", bound=Trained)
+
+
+class TrainedKind(BaseKind[TrainedT]):
+    """A kind that trains a network by optimizer steps of a whole group; see `TaskKind`.
+
+    A kind derived from it has a network, objectives and parameter mappings of its own.
+    """
+
+    facts: ClassVar[KindFacts] = KindFacts(
+        has_parameters=True, exchanges_parameters=True, has_learning_rate=True, stops_at_steps=True
+    )
+
+    def completed(self, job: Job, name: str) -> TaskBase:
+        """See `TaskKind`; the default engine is the first of the framework, if the framework is known."""
+        task = self.task(job, name)
+        framework = self.known_framework(job, name)
+        if task.engine is not None or framework is None:
+            return task
+        return task.model_copy(update={"engine": framework.engines[0]})
+
+    def framework(self, job: Job, name: str) -> str:
+        """See `TaskKind`."""
+        return self.task(job, name).framework or job.defaults.framework
+
+    def known_framework(self, job: Job, name: str) -> FrameworkDescription | None:
+        """Returns the description of the task's framework; None if there is none of its name."""
+        try:
+            return describe(self.framework(job, name))
+        except UnknownFrameworkError:
+            return None
+
+    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        yield ("input",), task.input
+        if task.sample_weights:
+            yield ("sample_weights",), task.sample_weights
+
+    def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        framework = self.known_framework(job, name)
+        if framework is not None:
+            yield from self.framework_checks(task, framework)
+        if task.engine == "local" and task.ranks.min > 1:
+            text = f"engine `local` is for one rank, but the task asks for at least {task.ranks.min}"
+            yield ("ranks",), text
+        for producer, need in task.needs.items():
+            if need.kind == "parameters" and need.live and not task.freeze:
+                text = "an async edge renews frozen parameters, and this task freezes none"
+                yield ("needs", producer), f"{text}: add `freeze` (e.g. [trunk.*]), or leave out `mode: async`"
+
+    def framework_checks(self, task: TrainedT, framework: FrameworkDescription) -> Iterator[Finding]:
+        """Yields names that the framework of the task does not know."""
+        if task.optimizer is not None:
+            yield from check_own(("optimizer", "name"), task.optimizer.name, framework, "optimizers")
+        if task.engine is not None:
+            yield from check_listed(("engine",), task.engine, framework, "engines")
+        if task.compression is not None:
+            yield from check_listed(("compression",), task.compression, framework, "compressions")
+
+    def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        given = [producer for producer, need in task.needs.items() if need.kind == "parameters"]
+        for path, producer in self.origins(task):
+            if producer not in given:
+                yield path, f"{producer!r} is not among `needs` with kind parameters{nearest(producer, given)}"
+
+    def origins(self, task: TrainedT) -> Iterator[KeyedReference]:
+        """Yields the tasks that this one names as origins of parameters, with the keys that name them."""
+        for producer in task.initialise:
+            yield ("initialise", producer), producer
+
+    def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        yield from check_fit(self.network(job, name), task.input, self.objectives(job, name), arrays)
+        array = arrays.get(task.input)
+        if array is not None and array.split and array.split[0] == 0:
+            yield ("input",), f"{task.input} has no samples in the train split"
+
+    def network_input(self, job: Job, name: str) -> str:
+        """See `TaskKind`."""
+        return self.task(job, name).input
+
+    def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        array = arrays.get(task.input)
+        return FrameworkNeeds(
+            network=self.network(job, name),
+            sample=None if array is None else array.shape,
+            objectives=self.objectives(job, name),
+            optimizer=task.optimizer,
+            freeze=task.freeze,
+        )
+
+    def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
+        """See `TaskKind`; an epoch reads the train rows of input, targets and sample weights."""
+        task = self.task(job, name)
+        references = [reference for _, reference in self.references(job, name)]
+        rows, sample_bytes = input_size(references, arrays, "train")
+        size = network_size(self.network(job, name), arrays.get(task.input))
+        return Work(
+            samples=rows,
+            passes=task.epochs,
+            batch_size=task.batch_size or job.defaults.batch_size,
+            sample_bytes=sample_bytes,
+            parameters=size.parameters,
+            trains=True,
+            multiplications=size.multiplications,
+        )
+
+    def useful_ranks(self, job: Job, name: str, work: Work) -> int:
+        """See `TaskKind`; each rank needs a sample in every step, and the engine `local` is for one rank."""
+        return 1 if self.task(job, name).engine == "local" else work.batch_size
+
+    def session(self, context: SessionContext) -> Session:
+        """See `TaskKind`; several objectives are trained by the same session as one."""
+        from hpcmtl.training.sessions.train import TrainSession
+
+        return TrainSession(context, self.task(context.job, context.task))
