@@ -1,6 +1,6 @@
 """hpcmtl: one batch job for a family of dependent training tasks.
 
-The names below are loaded when they are first used, so that `import hpcmtl` costs nothing on a login node.
+The public names are loaded on first use, so that `import hpcmtl` is cheap on a login node.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m hpcmtl` is `hpcmtl`."""
+"""`python -m hpcmtl` runs the command `hpcmtl`."""
 
 from hpcmtl.cli.app import main
 

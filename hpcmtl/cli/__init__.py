@@ -1,1 +1,1 @@
-"""The `hpcmtl` command: one module a verb; each parses and delegates."""
+"""The `hpcmtl` command: one module per subcommand, which parses and delegates."""

@@ -1,4 +1,4 @@
-"""`hpcmtl add`: more tasks for a running job."""
+"""`hpcmtl add`: add tasks to a running job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add(
     *,
     no_wait: NoWait = False,
 ) -> None:
-    """Add tasks to a running job; they are checked together with it, here and by the job."""
+    """Add tasks to a running job; they are checked together with the job's tasks, here and by the job."""
     from hpcmtl.pipeline.live.addition import joined, read_addition
     from hpcmtl.pipeline.live.ask import check, job_of
     from hpcmtl.pipeline.prepare import plan, prepare

@@ -1,4 +1,4 @@
-"""The `hpcmtl` command and its verbs."""
+"""The `hpcmtl` command and its subcommands."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 environment not fit, 75 stopped and resumable, "
-    "124 `wait` ran out of time.",
+    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 unfit environment, 75 stopped and resumable, "
+    "124 `wait` timed out.",
 )
 app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
@@ -42,12 +42,12 @@ app.command("cancel")(cancel.cancel)
 
 @app.command("doctor")
 def _doctor(runs: RunsDirectory = Path("runs"), as_json: Json = False) -> None:
-    """Check that this machine and installation can run jobs; every line that fails has a remedy."""
+    """Check that this machine and installation can run jobs, and show a remedy for each failed check."""
     raise typer.Exit(doctor.doctor(runs, as_json=as_json))
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"hpcmtl {__version__}")
         raise typer.Exit
 
@@ -62,9 +62,9 @@ def _main(
 
 
 def main() -> None:
-    """Run the command; an error of ours ends it with its own exit code and no traceback."""
+    """Runs the command; an error of hpcmtl ends it with the error's exit code and no traceback."""
     try:
         app()
     except HpcmtlError as error:
-        print(f"hpcmtl: {error}", file=sys.stderr)  # noqa: T201 - this is the command's voice
+        print(f"hpcmtl: {error}", file=sys.stderr)  # noqa: T201 - output of the command
         sys.exit(error.exit_code)

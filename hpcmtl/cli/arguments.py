@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs have."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PolicyOption = Annotated[
 Measured = Annotated[
     Path | None,
     typer.Option(
-        "--measured", metavar="RUN", help="Predict times from what this run's layers took.", show_default=False
+        "--measured", metavar="RUN", help="Predict times from the measured layers of this run.", show_default=False
     ),
 ]
-NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost, instead of going on without.")]
+NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost.")]
 Run = Annotated[
     Path,
     typer.Argument(
         metavar="RUN", help="Run directory, its name under --runs, a job's name, or latest.", show_default=False
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-RunsDirectory = Annotated[Path, typer.Option("--runs", help="Directory in which the run directory is made.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunsDirectory = Annotated[Path, typer.Option("--runs", help="Directory in which run directories are created.")]

@@ -1,4 +1,4 @@
-"""`hpcmtl plan`: who would run where, how wide and when."""
+"""`hpcmtl plan`: show the planned ranks, widths and times of all tasks."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ ProblemFile = Annotated[
     Path | None, typer.Option("--problem", help="Plan arrays (.npz) instead of a job.", show_default=False)
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="With --problem: write the plan (.npz) there.", show_default=False)
+    Path | None, typer.Option("--out", help="With --problem: write the plan to this file (.npz).", show_default=False)
 ]
 Explain = Annotated[
-    str | None, typer.Option("--explain", metavar="TASK", help="Say why a task has its ranks, layers and place.")
+    str | None, typer.Option("--explain", metavar="TASK", help="Explain the ranks, layers and times of a task.")
 ]
-Compare = Annotated[bool, typer.Option("--compare", help="Put the policies side by side.")]
-Svg = Annotated[Path | None, typer.Option("--svg", help="Draw the plan into this file.", show_default=False)]
+Compare = Annotated[bool, typer.Option("--compare", help="Compare the planning policies.")]
+Svg = Annotated[Path | None, typer.Option("--svg", help="Write a chart of the plan to this file.", show_default=False)]
 RanksPerNode = Annotated[
     int | None,
-    typer.Option("--ranks-per-node", min=1, help="Ranks of a node; all are on one if not given.", show_default=False),
+    typer.Option("--ranks-per-node", min=1, help="Ranks per node; default: all on one node.", show_default=False),
 ]
 CoresPerNode = Annotated[
     int | None,
-    typer.Option("--cores-per-node", min=1, help="Cores of a node; one a rank if not given.", show_default=False),
+    typer.Option("--cores-per-node", min=1, help="Cores per node; default: one per rank.", show_default=False),
 ]
 TimeLimitOption = Annotated[
-    str | None, typer.Option("--time-limit", metavar="TIME", help="Say what will not fit: 90s, 45m, 1h30m, 2-00:00:00.")
+    str | None,
+    typer.Option("--time-limit", metavar="TIME", help="Show tasks that may be late: 90s, 45m, 1h30m, 2-00:00:00."),
 ]
 
 
-def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
+def plan(  # noqa: PLR0917 - options of the command line, given by name
     file: OptionalJobFile = None,
     ranks: RanksOption = None,
     policy: PolicyOption = None,
@@ -56,7 +57,7 @@ def plan(  # noqa: PLR0917 - each is a word of the command line, given by name
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Plan a job and print the plan; needs neither MPI nor a framework."""
+    """Plan a job and print the plan. Needs neither MPI nor a framework."""
     if (file is None) == (problem is None):
         raise typer.BadParameter("give either a job file or --problem FILE")
     views = {"--svg": svg, "--time-limit": time_limit}
@@ -135,7 +136,7 @@ def _compare(file: Path, ranks: int | None, speedups: Speedups, *, as_json: bool
     from hpcmtl.pipeline.prepare import plan as plan_job
     from hpcmtl.pipeline.prepare import prepare
 
-    jobs = (prepare(file, ranks, policy) for policy in COMPARED)  # each with the layers that it makes
+    jobs = (prepare(file, ranks, policy) for policy in COMPARED)  # the layers depend on the policy
     plans = [plan_job(job, speedups) for job in jobs]
     if as_json:
         fields = ("policy", "makespan", "lower_bound", "gap", "utilisation")

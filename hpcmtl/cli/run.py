@@ -1,4 +1,4 @@
-"""`hpcmtl run` and `hpcmtl resume`: train a job, or go on with one."""
+"""`hpcmtl run` and `hpcmtl resume`: train a job, or continue one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from hpcmtl.cli.arguments import JobFile, Json, Measured, NoFt, PolicyOption, Ra
 
 OtherJob = Annotated[
     Path | None,
-    typer.Option("--job", metavar="FILE", help="A changed job file: in what has not begun.", show_default=False),
+    typer.Option(
+        "--job", metavar="FILE", help="Changed job file, for tasks that have not started.", show_default=False
+    ),
 ]
 
 
-def run(  # noqa: PLR0917 - each is a word of the command line, given by name
+def run(  # noqa: PLR0917 - options of the command line, given by name
     file: JobFile,
     ranks: RanksOption = None,
     policy: PolicyOption = None,
@@ -26,24 +28,20 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
     *,
     no_ft: NoFt = False,
 ) -> None:
-    """Plan and train a job; outside MPI this starts mpirun, inside it this process is one rank."""
+    """Plan and train a job. Outside MPI this starts mpirun; inside MPI this process is one rank."""
     from hpcmtl.cli.world import be_rank, start_ranks
     from hpcmtl.launch.environment import inside_mpi
 
     if inside_mpi():
+        from hpcmtl.pipeline.run.entry import RunOptions
         from hpcmtl.pipeline.run.entry import run as run_job
 
-        be_rank(
-            lambda options, world: run_job(file, options, world),
-            root=runs,
-            ranks=ranks,
-            policy=policy,
-            measured=measured,
-        )
+        given = RunOptions(root=runs, ranks=ranks, policy=policy, measured=measured)
+        be_rank(lambda options, world: run_job(file, options, world), given)
     from hpcmtl.pipeline.prepare import prepare
     from hpcmtl.pipeline.run.measured import measurements_of
 
-    prepared = prepare(file, ranks, policy)  # what is wrong with the job is said before any rank is started
+    prepared = prepare(file, ranks, policy)  # reports invalid input before any rank is started
     if measured is not None:
         measurements_of(measured)
     words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
@@ -51,7 +49,7 @@ def run(  # noqa: PLR0917 - each is a word of the command line, given by name
     sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], runs, as_json=as_json, survive=not no_ft))
 
 
-def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
+def resume(  # noqa: PLR0917 - options of the command line, given by name
     name: Run,
     ranks: RanksOption = None,
     job: OtherJob = None,
@@ -61,16 +59,18 @@ def resume(  # noqa: PLR0917 - each is a word of the command line, given by name
     *,
     no_ft: NoFt = False,
 ) -> None:
-    """Go on with a run that was stopped or died, on any number of ranks; finished tasks are not run again."""
+    """Continue a stopped or failed run on any number of ranks; finished tasks are not run again."""
     from hpcmtl.cli.world import be_rank, print_result, start_ranks
     from hpcmtl.launch.environment import inside_mpi
     from hpcmtl.results.rundir.find import find_run
 
     directory = find_run(name, runs).path
     if inside_mpi():
+        from hpcmtl.pipeline.run.entry import RunOptions
         from hpcmtl.pipeline.run.entry import resume as resume_job
 
-        be_rank(lambda options, world: resume_job(directory, job, options, world), ranks=ranks, policy=policy)
+        given = RunOptions(ranks=ranks, policy=policy)
+        be_rank(lambda options, world: resume_job(directory, job, options, world), given)
     from hpcmtl.pipeline.run.resume_point import load_run
 
     resume_point = load_run(directory, job, ranks, policy)

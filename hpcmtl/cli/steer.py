@@ -1,4 +1,4 @@
-"""`hpcmtl set`, `pause`, `unpause`: change a running job; each asks its run directory."""
+"""`hpcmtl set`, `pause`, `unpause`: change a running job by a request in its run directory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hpcmtl.results.rundir.requests import Request
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task.", show_default=False)]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the job's answer.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Leave the request and do not wait for the answer.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the job's reply.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Leave the request without waiting for the reply.")]
 SettingsArgument = Annotated[
     list[str], typer.Argument(metavar="KEY=VALUE...", help="priority=N, learning_rate=X.", show_default=False)
 ]
@@ -40,7 +40,7 @@ def set_(
 def pause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
-    """Let a task of a running job stop with a checkpoint, give up its ranks, and wait."""
+    """Stop a task of a running job with a checkpoint; it releases its ranks until `unpause`."""
     from hpcmtl.results.rundir.requests import new_request
 
     change(run, runs, new_request("pause", task), 0.0 if no_wait else timeout)
@@ -49,14 +49,14 @@ def pause(
 def unpause(
     run: Run, task: TaskName, runs: RunsDirectory = Path("runs"), timeout: Timeout = 15.0, *, no_wait: NoWait = False
 ) -> None:
-    """Let a paused task of a running job go on from its checkpoint."""
+    """Continue a paused task of a running job from its checkpoint."""
     from hpcmtl.results.rundir.requests import new_request
 
     change(run, runs, new_request("unpause", task), 0.0 if no_wait else timeout)
 
 
 def change(run: Path, runs: Path, request: Request, timeout: float, *, as_json: bool = False) -> None:
-    """Check a request on a run and send it; see `send`."""
+    """Checks a request to a run and sends it; see `send`."""
     from hpcmtl.pipeline.live.ask import check
     from hpcmtl.results.rundir.find import find_run
 
@@ -66,10 +66,10 @@ def change(run: Path, runs: Path, request: Request, timeout: float, *, as_json: 
 
 
 def send(run: RunDirectory, request: Request, timeout: float, *, as_json: bool = False) -> None:
-    """Ask, say the answer, and leave with an exit code that tells it: 0 accepted, 2 refused.
+    """Sends a request, prints the reply, and exits with 0 if it is accepted, 2 if it is refused.
 
     Raises:
-        EnvironmentUnfitError: nobody answers (exit code 3).
+        EnvironmentUnfitError: there is no reply (exit code 3).
     """
     from hpcmtl.pipeline.live.ask import ask
     from hpcmtl.results.strict_json import to_json
@@ -77,8 +77,8 @@ def send(run: RunDirectory, request: Request, timeout: float, *, as_json: bool =
     answer = ask(run, request, timeout)
     what = " ".join(filter(None, [request.verb, request.task]))
     if as_json and (answer is None or answer.accepted):
-        told = {"accepted": None, "message": ""} if answer is None else vars(answer)
-        typer.echo(to_json({"run": run.path, **request.to_event(), **told}, indent=2))
+        outcome = {"accepted": None, "message": ""} if answer is None else vars(answer)
+        typer.echo(to_json({"run": run.path, **request.to_event(), **outcome}, indent=2))
     elif answer is None:
         typer.echo(f"{what}: left as {run.requests / request.id}.json")
     elif answer.accepted:
@@ -88,10 +88,10 @@ def send(run: RunDirectory, request: Request, timeout: float, *, as_json: bool =
 
 
 def _values(settings: list[str]) -> dict[str, Any]:
-    """Numbers by key.
+    """Returns the numbers by key.
 
     Raises:
-        InputError: for what is no KEY=NUMBER.
+        InputError: a word is not KEY=NUMBER.
     """
     values: dict[str, Any] = {}
     for word in settings:

@@ -1,4 +1,4 @@
-"""`hpcmtl submit`: give a job to Slurm."""
+"""`hpcmtl submit`: submit a job to Slurm."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ def _flag(name: str, help_: str) -> Any:
     return typer.Option(name, help=help_)
 
 
-def submit(  # noqa: PLR0917 - each is a word of the command line, given by name
+def submit(  # noqa: PLR0917 - options of the command line, given by name
     file: JobFile,
     nodes: Annotated[_Number, _option("--nodes", "Number of nodes.", min=1)] = None,
-    ntasks_per_node: Annotated[_Number, _option("--ntasks-per-node", "Ranks of a node.", min=1)] = None,
+    ntasks_per_node: Annotated[_Number, _option("--ntasks-per-node", "Ranks per node.", min=1)] = None,
     cpus_per_task: Annotated[_Number, _option("--cpus-per-task", "Cores for each rank.", min=1)] = None,
     time: Annotated[_Text, _option("--time", "Time limit of an attempt: 45m, 1h30m, 2-00:00:00.")] = None,
     partition: Annotated[_Text, _option("--partition", "Partition.")] = None,
-    account: Annotated[_Text, _option("--account", "Account that is charged.")] = None,
+    account: Annotated[_Text, _option("--account", "Account to charge.")] = None,
     qos: Annotated[_Text, _option("--qos", "Quality of service.")] = None,
     site: Annotated[_Text, _option("--site", "Site profile, by name or as a file.")] = None,
-    launcher: Annotated[_Text, _option("--launcher", "What starts the ranks: mpirun or srun.")] = None,
+    launcher: Annotated[_Text, _option("--launcher", "Launcher of the ranks: mpirun or srun.")] = None,
     sets: Annotated[_Texts, _option("--set", "Change the job: tasks.a.epochs=5.", metavar="KEY=V[,V]")] = None,
-    array: Annotated[bool, _flag("--array", "A run for each combination of the values in --set.")] = False,
-    throttle: Annotated[_Number, _option("--throttle", "Points of a sweep at the same time.", min=1)] = None,
-    benchmark: Annotated[_Text, _option("--benchmark", "The job on 1,2,4 ranks, one after another.")] = None,
+    array: Annotated[bool, _flag("--array", "One run per combination of the values in --set.")] = False,
+    throttle: Annotated[_Number, _option("--throttle", "Points of a sweep that run at once.", min=1)] = None,
+    benchmark: Annotated[_Text, _option("--benchmark", "Run the job on 1,2,4 ranks, one after another.")] = None,
     requeues: Annotated[_Number, _option("--requeues", "Further attempts after a stop or a loss.", min=0)] = None,
     no_requeue: Annotated[bool, _flag("--no-requeue", "One attempt only.")] = False,
-    extra: Annotated[_Texts, _option("--extra", "A further directive: --constraint=icelake.")] = None,
-    omit: Annotated[_Texts, _option("--omit", "A directive to leave out.")] = None,
+    extra: Annotated[_Texts, _option("--extra", "Additional directive: --constraint=icelake.")] = None,
+    omit: Annotated[_Texts, _option("--omit", "Directive to leave out.")] = None,
     runs: RunsDirectory = Path("runs"),
     dry_run: Annotated[bool, _flag("--dry-run", "Print the script, and the plan on stderr; write nothing.")] = False,
-    test_only: Annotated[bool, _flag("--test-only", "Have Slurm check the script; write nothing.")] = False,
-    show_config: Annotated[bool, _flag("--show-config", "Say where each setting comes from.")] = False,
-    parsable: Annotated[bool, _flag("--parsable", "Print nothing but job ids.")] = False,
+    test_only: Annotated[bool, _flag("--test-only", "Let Slurm check the script; write nothing.")] = False,
+    show_config: Annotated[bool, _flag("--show-config", "Show the source of each setting.")] = False,
+    parsable: Annotated[bool, _flag("--parsable", "Print only job ids.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check and plan a job, write its batch script into a new run directory, and give it to Slurm."""
+    """Check and plan a job, write its batch script into a new run directory, and submit it to Slurm."""
     from hpcmtl.pipeline.batch.draft import SubmitRequest, draft, settings_for
-    from hpcmtl.pipeline.batch.submit import submit as hand_in
+    from hpcmtl.pipeline.batch.submit import submit as submit_draft
 
     options: dict[str, Any] = {key: value for key, value in locals().items() if key in _SETTINGS and value is not None}
     if no_requeue:
@@ -71,7 +71,7 @@ def submit(  # noqa: PLR0917 - each is a word of the command line, given by name
     elif dry_run:
         _dry_run(made, as_json=as_json)
     else:
-        _tell(made, hand_in(made), parsable=parsable, as_json=as_json)
+        _print_submission(made, submit_draft(made), parsable=parsable, as_json=as_json)
 
 
 _SETTINGS = frozenset({"site", "nodes", "ntasks_per_node", "cpus_per_task", "time", "partition", "account", "qos"})
@@ -93,9 +93,9 @@ def _widths(text: str | None) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def _show(told: dict[str, dict[str, Any]], *, as_json: bool) -> None:
+def _show(found: dict[str, dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(found, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
@@ -103,14 +103,14 @@ def _show(told: dict[str, dict[str, Any]], *, as_json: bool) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("setting", "value", "from"):
         table.add_column(heading, overflow="fold")
-    for key, entry in told.items():
+    for key, entry in found.items():
         value = entry["value"]
         table.add_row(key, "\n".join(map(str, value)) if isinstance(value, list) else str(value), entry["from"])
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _test(made: Draft) -> None:
-    """Slurm's word on the script."""
+    """Lets Slurm check the script."""
     from hpcmtl.launch.slurm import client as slurm
 
     reply = slurm.test_only(made.script())
@@ -120,7 +120,7 @@ def _test(made: Draft) -> None:
 
 
 def _dry_run(made: Draft, *, as_json: bool) -> None:
-    """The exact script on stdout, so that it can be kept; all else beside it, or everything as JSON."""
+    """Prints the exact script on stdout and everything else on stderr, or all as JSON."""
     from rich.console import Console
 
     from hpcmtl.launch.slurm import client as slurm
@@ -129,7 +129,7 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
     script = made.script()
     reply = slurm.test_only(script) if slurm.installed() else None
     if as_json:
-        told = {
+        found = {
             "script": script,
             "plan": made.points[0].plan.to_dict(),
             "points": {name: point.change for name, point in zip(made.point_names(), made.points, strict=True)},
@@ -137,7 +137,7 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
             "settings": made.settings.to_dict(),
             "test_only": None if reply is None else {"accepted": reply.ok, "message": reply.message},
         }
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(found, indent=2))
         return
     typer.echo(script, nl=False)
     sys.stdout.flush()
@@ -149,7 +149,7 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
         typer.echo(f"hpcmtl: sbatch --test-only: {reply.message or 'accepted'}", err=True)
 
 
-def _tell(made: Draft, record: dict[str, Any], *, parsable: bool, as_json: bool) -> None:
+def _print_submission(made: Draft, record: dict[str, Any], *, parsable: bool, as_json: bool) -> None:
     _warn(made)
     jobs = ", ".join(record["jobs"])
     if as_json:

@@ -1,4 +1,4 @@
-"""`hpcmtl validate`: is this job sound?"""
+"""`hpcmtl validate`: check a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpcmtl.cli.arguments import JobFile, RanksOption
 
 
 def validate(file: JobFile, ranks: RanksOption = None) -> None:
-    """Check a job file and its data, and report every problem at once; nothing is run."""
+    """Check a job file and its data and report all problems at once; nothing is run."""
     from hpcmtl.pipeline.prepare import prepare
 
     prepared = prepare(file, ranks)

@@ -1,4 +1,4 @@
-"""How a verb that needs ranks gets them: outside MPI it starts a launcher, inside it is one of them."""
+"""Start of the ranks of a command: outside MPI it starts a launcher, inside MPI it is one of the ranks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,26 +29,26 @@ if TYPE_CHECKING:
     from hpcmtl.results.outcome.summary import JobResult
     from hpcmtl.results.sinks.terminal import Mode
 
-# What the ranks cannot find out by themselves: mpirun gives their stdout a terminal of its own, and their stderr none.
+# Facts that ranks cannot find out: mpirun gives their stdout its own terminal, and their stderr none.
 _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUMNS"
-# Where the rank that leads writes the exit code: mpirun says 0 of some ends that are none, above all where ranks may
-# outlive others.
-_LAST_WORD = "HPCMTL_LAST_WORD"
+# File for the exit code of the leading rank: mpirun returns 0 after some failures, above all if ranks may survive the
+# loss of others.
+_EXIT_CODE_FILE = "HPCMTL_EXIT_CODE_FILE"
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
-def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: object) -> NoReturn:
-    """Run a job as one rank of an MPI world, tell how it ended, and leave with its exit code.
+def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunOptions) -> NoReturn:
+    """Runs a job as one rank of an MPI world, prints the result, and exits with its exit code.
 
     Args:
-        call: runs the job, collectively.
-        options: of `RunOptions`, but for how progress is shown.
+        call: runs the job (collective).
+        options: options of the run; the display of progress is added here.
     """
     from hpcmtl.communicators.base import RankLostError
     from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.communicators.shutdown import leads, leave
-    from hpcmtl.pipeline.run.entry import RunOptions, exit_code
+    from hpcmtl.pipeline.run.entry import exit_code
 
     world = mpi_world()
     mode = os.environ.get(_PROGRESS, "plain")
@@ -55,10 +56,10 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
         try:
             width = columns()
             shown: Mode = "live" if mode == "live" else "plain"
-            result = call(RunOptions(progress=shown, width=width, **options), world)  # type: ignore[arg-type]
-        except HpcmtlError as error:  # all ranks raise it alike: one of them says it, and all leave in peace
+            result = call(replace(options, progress=shown, width=width), world)
+        except HpcmtlError as error:  # all ranks raise the same error: one prints it, and all end normally
             if leads(world):
-                print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is the command's voice
+                print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
             code = int(error.exit_code)
         else:
             code = int(exit_code(result))
@@ -66,9 +67,9 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], **options: ob
                 _show(result, mode, width)
         sys.stdout.flush()
         if leads(world):
-            _leave_word(code)
+            _write_exit_code(code)
         with contextlib.suppress(RankLostError):
-            world.barrier()  # a rank that leaves with an error before the others have printed takes them with it
+            world.barrier()  # a rank that exits with an error kills the others before they have printed
     leave(world, code)
 
 
@@ -77,14 +78,14 @@ def _show(result: JobResult, mode: str, width: int | None) -> None:
 
     stdout = os.environ.get(_STDOUT)
     on_terminal = stdout == "terminal"
-    # The two streams of a rank reach a terminal in any order: the last bars would wipe out a table that came before
-    # them on the other one.
+    # The two streams of a rank reach a terminal in any order: the last bars would erase a table printed before them on
+    # the other stream.
     console = Console(stderr=on_terminal and mode == "live", width=width, force_terminal=on_terminal)
     print_result(result, console, as_json=stdout == "json")
 
 
 def print_result(result: JobResult, console: Console, *, as_json: bool) -> None:
-    """Tell how a job ended: a table for people, or its record for machines."""
+    """Prints the result of a job: a table, or its record as JSON."""
     from hpcmtl.results.outcome.summary import print_table, to_dict
     from hpcmtl.results.strict_json import to_json
 
@@ -94,61 +95,63 @@ def print_result(result: JobResult, console: Console, *, as_json: bool) -> None:
         print_table(result, console)
 
 
-def _leave_word(code: int) -> None:
-    """Tell who started the ranks how the run ended; where that is nowhere, nothing has been written by it either."""
-    place = os.environ.get(_LAST_WORD)
+def _write_exit_code(code: int) -> None:
+    """Writes the exit code for the process that started the ranks; without its directory no file is written."""
+    place = os.environ.get(_EXIT_CODE_FILE)
     if place and Path(place).parent.is_dir():
         Path(place).write_text(str(code), encoding="utf-8")
 
 
-def start_ranks(count: int, words: Sequence[str], folder: Path, *, as_json: bool = False, survive: bool = True) -> int:
-    """Start `hpcmtl` with these words on so many ranks by mpirun, and stay with them; return the exit code.
+def start_ranks(
+    count: int, arguments: Sequence[str], folder: Path, *, as_json: bool = False, survive: bool = True
+) -> int:
+    """Starts `hpcmtl` with some arguments on ranks by mpirun, waits, and returns the exit code.
 
     Args:
-        count: of ranks.
-        words: of the command line.
-        folder: that all ranks see, for the last word of the one that leads.
-        as_json: print the completion record, not a table.
-        survive: ranks outlive others that are lost, where mpirun can do that.
+        count: number of ranks.
+        arguments: arguments of the command.
+        folder: directory that all ranks see, for the exit code of the leading rank.
+        as_json: print the completion record instead of a table.
+        survive: let ranks survive the loss of others, if mpirun supports it.
     """
     check_settings(count)
-    last_word = folder.absolute() / f".ended.{uuid.uuid4().hex}"
-    environment = {**os.environ, _LAST_WORD: str(last_word)}
+    exit_code_file = folder.absolute() / f".ended.{uuid.uuid4().hex}"
+    environment = {**os.environ, _EXIT_CODE_FILE: str(exit_code_file)}
     if not survive:
-        environment["HPCMTL_FT"] = "0"  # for the launcher
+        environment["HPCMTL_FT"] = "0"  # read by the launcher
     if sys.stderr.isatty():
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
     if as_json or sys.stdout.isatty():
         environment[_STDOUT] = "json" if as_json else "terminal"
-    program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *words]
-    # In a session of its own, so that Ctrl-C reaches only this process: mpirun would kill the ranks where they are.
+    program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *arguments]
+    # In a new session, so that Ctrl-C reaches only this process: mpirun would kill the ranks at once.
     ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
         mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
     with _forwarding_to(ranks_process):
         code = ranks_process.wait()
     try:
-        said = int(last_word.read_text(encoding="utf-8"))
+        code_of_run = int(exit_code_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        said = int(ExitCode.TASK_FAILED)
+        code_of_run = int(ExitCode.TASK_FAILED)
         if code == 0:
-            text = "hpcmtl: mpirun ended without an error, but no rank said that the run has ended: it has failed"
-            print(text, file=sys.stderr)  # noqa: T201 - this is the command's voice
-    last_word.unlink(missing_ok=True)
-    return code or said
+            text = "hpcmtl: mpirun ended without an error, but no rank reported the end of the run: it has failed"
+            print(text, file=sys.stderr)  # noqa: T201 - output of the command
+    exit_code_file.unlink(missing_ok=True)
+    return code or code_of_run
 
 
 @contextlib.contextmanager
 def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Turn the first signal into a request to stop with checkpoints, and the second into the end of the ranks."""
-    asked = False
+    """Converts the first signal to a request to stop with checkpoints, and the second to the end of the ranks."""
+    stopping = False
 
     def forward(number: int, _frame: object) -> None:
-        nonlocal asked
-        again, asked = asked, True  # first of all: the next signal may come in the middle of this one
+        nonlocal stopping
+        again, stopping = stopping, True  # first, because the next signal may interrupt this handler
         name = signal.Signals(number).name
         text = "ending the ranks" if again else "stopping at the next step boundary; once more ends the ranks at once"
-        # Not print: a second signal in the middle of it would meet a stream that refuses to be entered twice.
+        # Not print: a second signal would enter the buffered stream again, which raises an error.
         os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
         process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
 

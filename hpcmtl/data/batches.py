@@ -89,8 +89,8 @@ class Batch:
     global_samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReadRequest:
     """Holds the input of the prefetch thread: what to read, from where to where, for which rank."""
 
     sources: tuple[Source, ...]
@@ -103,7 +103,7 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _RankStep:
     """Holds the part of one global step for one rank; `positions` index the order of the epoch."""
 
     cursor: Cursor
@@ -136,7 +136,15 @@ class Batches(Prefetched[Batch]):
         self.steps_per_epoch = batches_per_epoch(self.samples, spec.batch_size)
         if not 0 <= cursor.step < self.steps_per_epoch:
             raise ValueError(f"{cursor} is not one of the {self.steps_per_epoch} steps of an epoch")
-        request = _Request(sources, indices, spec, cursor, until, group_rank, group_size)
+        request = _ReadRequest(
+            sources=sources,
+            indices=indices,
+            spec=spec,
+            cursor=cursor,
+            until=until,
+            group_rank=group_rank,
+            group_size=group_size,
+        )
         super().__init__(partial(_produce, request))
 
 
@@ -154,7 +162,7 @@ def _all_sources(spec: BatchSpec) -> tuple[Source, ...]:
     return sources
 
 
-def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
+def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
     """Yields the batches of one rank; runs in the prefetch thread."""
     cache = request.spec.cache
     if cache.arrays is None:
@@ -169,7 +177,7 @@ def _produce(request: _Request, check_open: Callable[[], None]) -> Generator[Bat
     yield from _batches(request, cache.block, partial(_from_memory, cache.arrays, request.indices))
 
 
-def _batches(request: _Request, block: int, rows_of: RowsOf) -> Iterator[Batch]:
+def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:
     for epoch, steps in _epochs(request):
         order = epoch_order(request.indices, block, request.cursor.seed, epoch)
         rows = rows_of(order, [step.positions for step in steps])
@@ -177,7 +185,7 @@ def _batches(request: _Request, block: int, rows_of: RowsOf) -> Iterator[Batch]:
             yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples)
 
 
-def _epochs(request: _Request) -> Iterator[tuple[int, list[_Step]]]:
+def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
     """Yields each epoch with its requested steps."""
     cursor, until = request.cursor, request.until
     places = np.arange(len(request.indices))
@@ -190,12 +198,12 @@ def _epochs(request: _Request) -> Iterator[tuple[int, list[_Step]]]:
             mine = shard(whole, request.group_rank, request.group_size)
             dummy = len(mine) == 0
             # A rank without a sample must still take part in the step: it computes one sample with weight 0.
-            steps.append(_Step(replace(cursor, step=step), whole[:1] if dummy else mine, dummy, len(whole)))
+            steps.append(_RankStep(replace(cursor, step=step), whole[:1] if dummy else mine, dummy, len(whole)))
         yield cursor.epoch, steps
         cursor = cursor.advance(per_epoch, last - cursor.step)
 
 
-def _weights(step: _Step, arrays: Arrays) -> NDArray[np.float32]:
+def _weights(step: _RankStep, arrays: Arrays) -> NDArray[np.float32]:
     """Removes the sample weights, if any, from the arrays of a step and returns the weights."""
     ones = np.ones(len(step.positions), dtype=np.float32)
     return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.dummy)

@@ -44,7 +44,7 @@ def dispatch_key(task: Ranked) -> tuple[int, float, int, str]:
     return (-task.job_priority, -task.priority, -task.layers, task.name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTask:
     """Holds one task of a plan.
 
@@ -83,7 +83,7 @@ class PlannedTask:
     facts: KindFacts = NO_FACTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerPlan:
     """Holds a valid plan with a certified lower bound.
 

@@ -13,13 +13,13 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # "file" or "file: function" -> why it may be larger.
 ALLOWED: dict[str, str] = {
-    "hpcmtl/cli/cancel.py: cancel": "each parameter is a word of the command line, given by name",
-    "hpcmtl/cli/logs.py: logs": "each parameter is a word of the command line, given by name",
-    "hpcmtl/cli/plan.py: plan": "each parameter is a word of the command line, given by name",
-    "hpcmtl/cli/run.py: resume": "each parameter is a word of the command line, given by name",
-    "hpcmtl/cli/run.py: run": "each parameter is a word of the command line, given by name",
+    "hpcmtl/cli/cancel.py: cancel": "each parameter is an option of the command line",
+    "hpcmtl/cli/logs.py: logs": "each parameter is an option of the command line",
+    "hpcmtl/cli/plan.py: plan": "each parameter is an option of the command line",
+    "hpcmtl/cli/run.py: resume": "each parameter is an option of the command line",
+    "hpcmtl/cli/run.py: run": "each parameter is an option of the command line",
     "hpcmtl/results/events.py": "one table of all events of the ledger, a paragraph each",
-    "hpcmtl/cli/submit.py: submit": "each parameter is a word of the command line, given by name",
+    "hpcmtl/cli/submit.py: submit": "each parameter is an option of the command line",
 }
 
 
@@ -31,7 +31,11 @@ def functions(path):
 
 
 def parameters(function):
-    """Number of parameters that a caller gives."""
+    """Returns the number of parameters that a caller gives.
+
+    Constructors of frozen keyword-only dataclasses are generated, so no function stands for them here: a value may have
+    as many named fields as it needs.
+    """
     given = function.args
     names = [argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
     return len([name for name in names if name not in {"self", "cls"}])
@@ -62,7 +66,7 @@ def test_functions_fit_a_screen():
 
 
 def test_functions_take_few_parameters():
-    """A function has at most six parameters beside `self`."""
+    """A function has at most six parameters beside `self`; constructors of frozen keyword-only values are exempt."""
     counts = {label(path, function): parameters(function) for path in SOURCES for function in functions(path)}
 
     assert {name: count for name, count in counts.items() if count > PARAMETERS and name not in ALLOWED} == {}

@@ -69,7 +69,7 @@ def test_version_and_help(hpcmtl):
     assert (version.code, version.err) == (0, "")
     assert version.out.startswith("hpcmtl 0.")
     assert help_.code == 0
-    assert "75 stopped" in help_.out
+    assert "75 stopped" in " ".join(help_.out.split())
 
 
 @pytest.mark.parametrize(

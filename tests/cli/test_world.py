@@ -10,10 +10,10 @@ from hpcmtl.cli import world
     [
         ("exit 0", 1),
         ("exit 9", 9),
-        ('echo 75 > "$HPCMTL_LAST_WORD"', 75),
-        ('echo 0 > "$HPCMTL_LAST_WORD"', 0),
-        ('echo 0 > "$HPCMTL_LAST_WORD"; exit 6', 6),
-        ('echo half > "$HPCMTL_LAST_WORD"', 1),
+        ('echo 75 > "$HPCMTL_EXIT_CODE_FILE"', 75),
+        ('echo 0 > "$HPCMTL_EXIT_CODE_FILE"', 0),
+        ('echo 0 > "$HPCMTL_EXIT_CODE_FILE"; exit 6', 6),
+        ('echo half > "$HPCMTL_EXIT_CODE_FILE"', 1),
     ],
 )
 def test_a_launchers_0_is_not_believed(monkeypatch, tmp_path, capsys, played, code):
@@ -22,4 +22,4 @@ def test_a_launchers_0_is_not_believed(monkeypatch, tmp_path, capsys, played, co
 
     assert world.start_ranks(2, ["run", "job.yaml"], tmp_path) == code
     assert list(tmp_path.iterdir()) == []
-    assert ("no rank said that the run has ended" in capsys.readouterr().err) == (code == 1)
+    assert ("no rank reported the end of the run" in capsys.readouterr().err) == (code == 1)

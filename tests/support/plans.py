@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from hpcmtl.layerplan.model.family import Family
-from hpcmtl.layerplan.plan import PlannedTask
+from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 
 FAMILY = Family("train", 1000, 1000, 64, 32)
 
 
 def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:
     """One task of a hand-made plan."""
+    start, end = span
     return PlannedTask(
-        name, "train", 2, block[1], 0, 1.0, len(name), 0, *span, 1.5 * span[1], block[0], critical, FAMILY
+        name=name,
+        kind="train",
+        layers=2,
+        width=block[1],
+        job_priority=0,
+        priority=1.0,
+        order=len(name),
+        wave=0,
+        start=start,
+        end=end,
+        late_end=1.5 * end,
+        first_rank=block[0],
+        critical=critical,
+        family=FAMILY,
+    )
+
+
+def plan_of(tasks: tuple[PlannedTask, ...], ranks: int, makespan: float = 10.0) -> LayerPlan:
+    """A plan of hand-made tasks, at most a quarter longer than the optimum."""
+    return LayerPlan(
+        policy="variable",
+        ranks=ranks,
+        makespan=makespan,
+        lower_bound=0.8 * makespan,
+        utilisation=0.9,
+        barrier=False,
+        tasks=tasks,
     )
 
 

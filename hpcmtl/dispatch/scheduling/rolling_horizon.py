@@ -121,8 +121,10 @@ class RollingHorizonScheduler:
         predicted = self._layer_seconds(state, running)
         family = family_of(self._graph.task(state.plan.name))
         nodes, contention = self._machine.share(running.block)
-        steps = (outcome.rows, outcome.steps, outcome.step_seconds)
-        self._measured.append(Measurement(family, len(running.block), nodes, contention, *steps, seconds))
+        rows, steps, step, ranks = outcome.rows, outcome.steps, outcome.step_seconds, len(running.block)
+        self._measured.append(
+            Measurement(family, ranks, nodes, contention, rows=rows, steps=steps, step_seconds=step, seconds=seconds)
+        )
         self._beside[running.opened].append(max(seconds - outcome.steps * outcome.step_seconds, 0.0))
         if max(seconds, predicted) > SURPRISE * min(seconds, predicted):
             self._surprised = True

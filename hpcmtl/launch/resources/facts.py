@@ -21,7 +21,7 @@ SMI_SECONDS = 5.0  # time limit; a broken driver may never reply
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RankFacts:
     """Holds the resources of one rank, which the ranks of a node may share.
 

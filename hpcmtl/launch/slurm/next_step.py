@@ -11,7 +11,7 @@ Action = Literal["end", "requeue", "successor"]
 CLOSE_TO_END = 60.0  # an end within these seconds before the time limit is attributed to the limit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttemptOutcome:
     """Holds the facts about an attempt that is over.
 

@@ -8,7 +8,7 @@ family, the size of a step, corrected by the deviation of other families from th
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +49,7 @@ class Measurement:
     ranks: int
     nodes: int
     contention: float
+    _: KW_ONLY
     rows: float
     steps: int
     step_seconds: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -14,6 +15,16 @@ WIDTH, ROW, LEAST_ROWS, MOST_ROWS = 1200, 22, 6, 32  # width and row height in p
 MARGIN = {"left": 70, "right": 24, "top": 64, "bottom": 56}
 LETTER = 7.0  # width of a letter of the labels, in pixels
 GOLDEN = 0.618  # turns of the colour wheel between tasks: neighbours differ for any number of tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Box:
+    """Holds a rectangle in pixels; `x` and `y` are its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 def svg(plan: LayerPlan) -> str:
@@ -37,36 +48,35 @@ def svg(plan: LayerPlan) -> str:
     facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal, "
     facts += f"utilisation {100 * plan.utilisation:.0f} %; dark outline: critical path"
     _text(root, MARGIN["left"], 44, facts)
-    _axes(root, plan, (inner_width, inner_height))
+    _axes(root, plan, _Box(x=MARGIN["left"], y=MARGIN["top"], width=inner_width, height=inner_height))
     for task in sorted(plan.tasks, key=lambda task: (task.critical, task.start)):  # outlines on top
-        box = (
-            MARGIN["left"] + task.start * across,
-            MARGIN["top"] + task.first_rank * down,
-            max((task.end - task.start) * across, 1.0),
-            task.width * down,
+        box = _Box(
+            x=MARGIN["left"] + task.start * across,
+            y=MARGIN["top"] + task.first_rank * down,
+            width=max((task.end - task.start) * across, 1.0),
+            height=task.width * down,
         )
         _task(root, task, box)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _task(root: ET.Element, task: PlannedTask, box: tuple[float, float, float, float]) -> None:
-    x, y, width, height = box
+def _task(root: ET.Element, task: PlannedTask, box: _Box) -> None:
     outline = {"stroke": "#111111", "stroke-width": "2.5"} if task.critical else {"stroke": "white"}
     group = ET.SubElement(root, "g")
     first, last = task.first_rank, task.first_rank + task.width - 1
     title = f"{task.name} ({task.kind}): ranks {first} to {last}, {task.start:.4g} to {task.end:.4g} s, "
     ET.SubElement(group, "title").text = f"{title}{task.layers} layers{', critical' if task.critical else ''}"
-    _add(group, "rect", x=x, y=y, width=width, height=height, fill=_colour(task.order), **outline)
-    letters = int((width - 8) / LETTER)
-    if letters >= min(len(task.name), 3) and height >= 12:
+    _add(group, "rect", x=box.x, y=box.y, width=box.width, height=box.height, fill=_colour(task.order), **outline)
+    letters = int((box.width - 8) / LETTER)
+    if letters >= min(len(task.name), 3) and box.height >= 12:
         label = task.name if len(task.name) <= letters else f"{task.name[: letters - 1]}…"
-        _text(group, x + 4, y + height / 2 + 4, label)
+        _text(group, box.x + 4, box.y + box.height / 2 + 4, label)
 
 
-def _axes(root: ET.Element, plan: LayerPlan, inner: tuple[float, float]) -> None:
+def _axes(root: ET.Element, plan: LayerPlan, box: _Box) -> None:
     """Draws the time axis below and the rank axis at the left, with grid lines."""
-    left, top, (width, height) = MARGIN["left"], MARGIN["top"], inner
+    left, top, width, height = box.x, box.y, box.width, box.height
     step = _step(plan.makespan / 8)
     for k in range(int(plan.makespan / step * (1 + 1e-9)) + 1):
         x = left + k * step * width / (plan.makespan or 1.0)

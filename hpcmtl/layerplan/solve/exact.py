@@ -37,8 +37,8 @@ class Optimum(NamedTuple):
     proved: bool
 
 
-@dataclass(frozen=True)
-class _Block:
+@dataclass(frozen=True, kw_only=True)
+class _TaskVariables:
     """Holds the variables of one task; `chosen` has one for each column of the table that is allowed."""
 
     start: Any
@@ -89,11 +89,11 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
     return Optimum(best, min(max(bound, proved), best.makespan), proved=status == cp_model.OPTIMAL)
 
 
-def _model(cp_model: Any, problem: PlanningProblem, known: Schedule, bound: float) -> tuple[Any, list[_Block]]:
+def _model(cp_model: Any, problem: PlanningProblem, known: Schedule, bound: float) -> tuple[Any, list[_TaskVariables]]:
     tick = known.makespan / TICKS
     model = cp_model.CpModel()
     horizon = TICKS + len(problem.names)  # every task of a chain may be rounded up by one tick
-    blocks = [_block(model, problem, task, tick, horizon) for task in range(len(problem.names))]
+    blocks = [_task_variables(model, problem, task, tick, horizon) for task in range(len(problem.names))]
     for producer, consumer in problem.levels.edges.reshape(-1, 2).tolist():
         model.add(blocks[consumer].start >= blocks[producer].end)
     model.add_no_overlap_2d([block.time for block in blocks], [block.place for block in blocks])
@@ -109,7 +109,7 @@ def _model(cp_model: Any, problem: PlanningProblem, known: Schedule, bound: floa
     return model, blocks
 
 
-def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon: int) -> _Block:
+def _task_variables(model: Any, problem: PlanningProblem, task: int, tick: float, horizon: int) -> _TaskVariables:
     # A width that takes longer than the whole known plan is in no shorter plan.
     columns = np.flatnonzero(problem.useful[task] & (problem.times[task] <= tick * horizon)).tolist()
     lengths = {column: int(np.ceil(problem.times[task, column] / tick)) for column in columns}
@@ -131,10 +131,12 @@ def _block(model: Any, problem: PlanningProblem, task: int, tick: float, horizon
         model.add(area == areas[column]).only_enforce_if(this)
     time = model.new_interval_var(start, length, end, f"time of {task}")
     place = model.new_interval_var(first, width, last, f"ranks of {task}")
-    return _Block(start, end, first, width, area, time, place, chosen)
+    return _TaskVariables(
+        start=start, end=end, first=first, width=width, area=area, time=time, place=place, chosen=chosen
+    )
 
 
-def _schedule(problem: PlanningProblem, solver: Any, blocks: list[_Block]) -> Schedule:
+def _schedule(problem: PlanningProblem, solver: Any, blocks: list[_TaskVariables]) -> Schedule:
     """Converts the solver's choices to seconds: in its order, each task as soon as its ranks and producers allow."""
     columns = np.array([next(c for c, this in block.chosen.items() if solver.value(this)) for block in blocks])
     start, end, first_rank = (

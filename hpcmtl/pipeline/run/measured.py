@@ -56,4 +56,13 @@ def _measurement(plan: LayerPlan, measured: MeasuredLayer) -> Measurement:
     times = layer.rows, layer.steps, layer.step_seconds, layer.seconds
     if not all(0 <= each < _MOST for each in times):
         raise ValueError(f"task {layer.task}: rows, steps and seconds are {', '.join(map(str, times))}")
-    return Measurement(plan.task(layer.task).family, layer.ranks, nodes, contention, *times)
+    return Measurement(
+        family=plan.task(layer.task).family,
+        ranks=layer.ranks,
+        nodes=nodes,
+        contention=contention,
+        rows=layer.rows,
+        steps=layer.steps,
+        step_seconds=layer.step_seconds,
+        seconds=layer.seconds,
+    )

@@ -10,7 +10,16 @@ FAMILY = Family("train", 1000, 1000, 64, 32)
 def note(stragglers, layers, start=0.0):
     """Layers of one family, each a second after the other: (first rank, ranks, seconds of a step)."""
     for count, (first, ranks, seconds) in enumerate(layers):
-        layer = Measurement(FAMILY, ranks, 1, 1.0, 32 / ranks, 10, seconds, 10 * seconds)
+        layer = Measurement(
+            family=FAMILY,
+            ranks=ranks,
+            nodes=1,
+            contention=1.0,
+            rows=32 / ranks,
+            steps=10,
+            step_seconds=seconds,
+            seconds=10 * seconds,
+        )
         stragglers.note(range(first, first + ranks), layer, start + count)
 
 

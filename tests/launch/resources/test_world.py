@@ -15,7 +15,18 @@ GIB = 1 << 30
 
 def facts(host="a", cores=(0, 1), limits=Limits()):  # noqa: B008 - it is frozen
     """A rank on a node of 8 GiB."""
-    return RankFacts(host, cores, limits, 8 * GIB, 4 * GIB, 0.5, 0, "/tmp", GIB, GIB)  # noqa: S108 - nothing is written
+    return RankFacts(
+        host=host,
+        cores=cores,
+        limits=limits,
+        memory_total=8 * GIB,
+        memory_available=4 * GIB,
+        load=0.5,
+        gpus=0,
+        scratch="/tmp",  # noqa: S108 - nothing is written
+        scratch_free=GIB,
+        runs_free=GIB,
+    )
 
 
 def pace(*wall, core=1000.0):

@@ -11,29 +11,34 @@ from hpcmtl.launch.slurm.next_step import AttemptOutcome, decide
 ALLOWED = {"allowed": 5}
 
 
+def ended(record, code, **more):
+    """An attempt that is over."""
+    return AttemptOutcome(record=record, code=code, **more)
+
+
 @pytest.mark.parametrize(
     ("attempt", "action", "code", "why"),
     [
-        (AttemptOutcome("complete", 0), "end", 0, "complete"),
-        (AttemptOutcome("complete", 137, **ALLOWED), "end", 0, "complete"),
-        (AttemptOutcome("failed", 1, **ALLOWED), "end", 1, "failed"),
-        (AttemptOutcome("failed", 0, **ALLOWED), "end", 1, "failed"),
-        (AttemptOutcome("incomplete", 1, **ALLOWED), "end", 1, "incomplete"),
-        (AttemptOutcome("stopped", 75, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
-        (AttemptOutcome("stopped", 143, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
-        (AttemptOutcome("stopped", 75, **ALLOWED, restart="successor"), "successor", 75, "stopped with checkpoints"),
-        (AttemptOutcome(None, 0, **ALLOWED), "requeue", 75, r"lost: it left no completion record \(exit code 0\)"),
-        (AttemptOutcome(None, 137, **ALLOWED), "requeue", 75, "lost"),
-        (AttemptOutcome(None, 75, **ALLOWED), "requeue", 75, "stopped before it began"),
-        (AttemptOutcome(None, 0), "end", 1, "lost.*no further attempt was asked for"),
-        (AttemptOutcome(None, 137), "end", 137, "lost"),
-        (AttemptOutcome(None, 2, **ALLOWED), "end", 2, "refused"),
-        (AttemptOutcome(None, 3, **ALLOWED), "end", 3, "refused"),
-        (AttemptOutcome("stopped", 75, further=5, **ALLOWED), "end", 75, "all 5 further attempts are used"),
-        (AttemptOutcome("stopped", 75, stuck=True, **ALLOWED), "end", 75, "two attempts in a row made no progress"),
-        (AttemptOutcome("stopped", 75, ended_by_slurm=True, **ALLOWED), "end", 75, "Slurm has ended the job"),
-        (AttemptOutcome("stopped", 75, ended_by_slurm=True, at_limit=True, **ALLOWED), "requeue", 75, "stopped"),
-        (AttemptOutcome("stopped", 75, in_slurm=False, **ALLOWED), "end", 75, "hpcmtl resume"),
+        (ended("complete", 0), "end", 0, "complete"),
+        (ended("complete", 137, **ALLOWED), "end", 0, "complete"),
+        (ended("failed", 1, **ALLOWED), "end", 1, "failed"),
+        (ended("failed", 0, **ALLOWED), "end", 1, "failed"),
+        (ended("incomplete", 1, **ALLOWED), "end", 1, "incomplete"),
+        (ended("stopped", 75, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
+        (ended("stopped", 143, **ALLOWED), "requeue", 75, "stopped with checkpoints"),
+        (ended("stopped", 75, **ALLOWED, restart="successor"), "successor", 75, "stopped with checkpoints"),
+        (ended(None, 0, **ALLOWED), "requeue", 75, r"lost: it left no completion record \(exit code 0\)"),
+        (ended(None, 137, **ALLOWED), "requeue", 75, "lost"),
+        (ended(None, 75, **ALLOWED), "requeue", 75, "stopped before it began"),
+        (ended(None, 0), "end", 1, "lost.*no further attempt was asked for"),
+        (ended(None, 137), "end", 137, "lost"),
+        (ended(None, 2, **ALLOWED), "end", 2, "refused"),
+        (ended(None, 3, **ALLOWED), "end", 3, "refused"),
+        (ended("stopped", 75, further=5, **ALLOWED), "end", 75, "all 5 further attempts are used"),
+        (ended("stopped", 75, stuck=True, **ALLOWED), "end", 75, "two attempts in a row made no progress"),
+        (ended("stopped", 75, ended_by_slurm=True, **ALLOWED), "end", 75, "Slurm has ended the job"),
+        (ended("stopped", 75, ended_by_slurm=True, at_limit=True, **ALLOWED), "requeue", 75, "stopped"),
+        (ended("stopped", 75, in_slurm=False, **ALLOWED), "end", 75, "hpcmtl resume"),
     ],
 )
 def test_ends_of_attempts(attempt, action, code, why):

@@ -30,7 +30,16 @@ def seconds_at(task: TaskNode, *measured: Measurement) -> np.ndarray:
 def layer(task: TaskNode, ranks: int, step_seconds: float, beside: float = 0.5, steps: int = 100) -> Measurement:
     """A measured layer of a task."""
     rows = -(-task.work.batch_size // ranks)
-    return Measurement(family_of(task), ranks, 1, 1.0, rows, steps, step_seconds, steps * step_seconds + beside)
+    return Measurement(
+        family=family_of(task),
+        ranks=ranks,
+        nodes=1,
+        contention=1.0,
+        rows=rows,
+        steps=steps,
+        step_seconds=step_seconds,
+        seconds=steps * step_seconds + beside,
+    )
 
 
 def test_more_ranks_are_faster_but_not_in_proportion() -> None:
@@ -90,7 +99,9 @@ def test_each_layer_costs_its_start() -> None:
 def test_python_tasks_do_not_scale() -> None:
     """Nothing is known of a callable, so that no rank is spent on it in vain; one that was measured is known."""
     node = replace(with_work(trains=False, opaque=True), kind="python", layers=1)
-    measured = Measurement(family_of(node), 3, 1, 3.0, 0, 1, 7.0, 7.0)
+    measured = Measurement(
+        family=family_of(node), ranks=3, nodes=1, contention=3.0, rows=0, steps=1, step_seconds=7.0, seconds=7.0
+    )
     before, after = seconds_at(node), seconds_at(node, measured)
 
     assert np.all(before == before[0])

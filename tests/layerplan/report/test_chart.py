@@ -5,9 +5,8 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
-from plans import TASKS
+from plans import TASKS, plan_of
 
-from hpcmtl.layerplan.plan import LayerPlan
 from hpcmtl.layerplan.report.chart import svg
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -16,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.mark.parametrize("ranks", [4, 5, 4096])
 def test_blocks_are_drawn_to_scale(ranks: int) -> None:
     """Half of the time is half of the width, a quarter of the ranks a quarter of the height; outlines tell apart."""
-    root = ET.fromstring(svg(LayerPlan("variable", ranks, 10.0, 8.0, 0.9, barrier=False, tasks=TASKS)))  # noqa: S314 - our own
+    root = ET.fromstring(svg(plan_of(TASKS, ranks)))  # noqa: S314 - our own
     groups = root.findall(f"{SVG}g")
     boxes = {(group.findtext(f"{SVG}title") or "").partition(" (")[0]: group.find(f"{SVG}rect") for group in groups}
     trunk, other = boxes["trunk"], boxes["a<b & co"]
@@ -36,4 +35,4 @@ def test_blocks_are_drawn_to_scale(ranks: int) -> None:
 
 def test_an_empty_plan() -> None:
     """A plan of nothing is a picture too."""
-    assert "0 tasks" in svg(LayerPlan("variable", 1, 0.0, 0.0, 1.0, barrier=False, tasks=()))
+    assert "0 tasks" in svg(plan_of((), ranks=1, makespan=0.0))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import TASKS
+from plans import TASKS, plan_of
 
 from hpcmtl.errors import InputError
-from hpcmtl.layerplan.plan import LayerPlan
 from hpcmtl.layerplan.report.limit import cut_off, limit_lines, parse_duration
 
-PLAN = LayerPlan("variable", 4, 10.0, 8.0, 0.9, barrier=False, tasks=TASKS)
+PLAN = plan_of(TASKS, ranks=4)
 
 
 @pytest.mark.parametrize(

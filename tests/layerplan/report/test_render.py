@@ -3,32 +3,18 @@ from __future__ import annotations
 import io
 
 import pytest
+from plans import plan_of, planned
 from rich.console import Console
 
-from hpcmtl.layerplan.model.family import Family
-from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 from hpcmtl.layerplan.report.render import gantt, print_plan, summary_lines
 
-FAMILY = Family("train", 1000, 1000, 64, 32)
-
-
-def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:
-    """One task of a hand-made plan."""
-    return PlannedTask(name, "train", 2, block[1], 0, 1.0, 0, 0, *span, 1.5 * span[1], block[0], critical, FAMILY)
-
-
-PLAN = LayerPlan(
-    "variable",
-    3,
-    10.0,
-    8.0,
-    0.9,
-    barrier=False,
-    tasks=(
+PLAN = plan_of(
+    (
         planned("trunk", (0, 5), (0, 3), critical=True),
         planned("a", (5, 10), (0, 2)),
         planned("b", (5, 8), (2, 1)),
     ),
+    ranks=3,
 )
 
 
@@ -45,7 +31,7 @@ def test_chart_shows_ranks_over_time() -> None:
 
 def test_chart_of_many_ranks_stays_on_the_screen() -> None:
     """With more ranks than rows each row stands for several."""
-    plan = LayerPlan("variable", 1000, 10.0, 8.0, 0.9, barrier=False, tasks=(planned("t", (0, 10), (0, 1000)),))
+    plan = plan_of((planned("t", (0, 10), (0, 1000)),), ranks=1000)
     rows = gantt(plan, 60, plain=True).splitlines()
 
     assert len(rows) <= 18

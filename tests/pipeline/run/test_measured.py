@@ -52,8 +52,8 @@ def test_layers_that_ended_are_measurements(run: RunDirectory) -> None:
     family = PLAN.task("a").family
 
     assert measurements_of(run.path) == (
-        Measurement(family, 2, 1, 1.0, 32, 20, 0.1, 2.5),
-        Measurement(family, 4, 2, 2.0, 16, 20, 0.08, 2.5),
+        Measurement(family=family, ranks=2, nodes=1, contention=1.0, rows=32, steps=20, step_seconds=0.1, seconds=2.5),
+        Measurement(family=family, ranks=4, nodes=2, contention=2.0, rows=16, steps=20, step_seconds=0.08, seconds=2.5),
     )
 
 
