@@ -26,7 +26,7 @@ def spin():
     while not over.is_set():
         pass
 
-hogs = [threading.Thread(target=spin) for _ in range(12 if world.rank == 1 else 0)]
+hogs = [threading.Thread(target=spin) for _ in range(4 if world.rank == 1 else 0)]
 for hog in hogs:
     hog.start()
 facts = probe(world, Path.cwd())
