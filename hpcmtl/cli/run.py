@@ -33,8 +33,8 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
     from hpcmtl.launch.environment import inside_mpi
 
     if inside_mpi():
-        from hpcmtl.pipeline.run.entry import RunOptions
         from hpcmtl.pipeline.run.entry import run as run_job
+        from hpcmtl.pipeline.run.options import RunOptions
 
         given = RunOptions(root=runs, ranks=ranks, policy=policy, measured=measured)
         be_rank(lambda options, world: run_job(file, options, world), given)
@@ -66,8 +66,8 @@ def resume(  # noqa: PLR0917 - options of the command line, given by name
 
     directory = find_run(name, runs).path
     if inside_mpi():
-        from hpcmtl.pipeline.run.entry import RunOptions
         from hpcmtl.pipeline.run.entry import resume as resume_job
+        from hpcmtl.pipeline.run.options import RunOptions
 
         given = RunOptions(ranks=ranks, policy=policy)
         be_rank(lambda options, world: resume_job(directory, job, options, world), given)

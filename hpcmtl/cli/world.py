@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.pipeline.run.entry import RunOptions
+    from hpcmtl.pipeline.run.options import RunOptions
     from hpcmtl.results.outcome.summary import JobResult
     from hpcmtl.results.sinks.terminal import Mode
 

@@ -12,10 +12,6 @@ MODULES = {
 # Circles that are still to be cut. The list may only become shorter.
 KNOWN = [
     {"hpcmtl.training.checkpointing.checkpoint", "hpcmtl.training.session"},
-    {"hpcmtl.dispatch.coordinator.dispatcher", "hpcmtl.dispatch.coordinator.recovery"},
-    {"hpcmtl.dispatch.coordinator.state", "hpcmtl.dispatch.membership.survivors"},
-    {"hpcmtl.dispatch.health.heartbeat", "hpcmtl.dispatch.health.monitor"},
-    {"hpcmtl.pipeline.run.attempt", "hpcmtl.pipeline.run.entry"},
     {"hpcmtl.layerplan.problem.placement", "hpcmtl.layerplan.problem.planning_problem"},
 ]
 

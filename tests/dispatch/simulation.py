@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from hpcmtl.dispatch.coordinator.coordinator import Coordinator
 from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.coordinator.task_source import TaskSources
 from hpcmtl.dispatch.protocol import (
     EndOfJob,
     LayerDone,
@@ -22,7 +24,7 @@ from hpcmtl.dispatch.protocol import (
     StopRequest,
     StopTraining,
 )
-from hpcmtl.dispatch.scheduling.deadline import Timed, TimeLimit
+from hpcmtl.dispatch.scheduling.deadline import TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.work import Work
@@ -34,7 +36,8 @@ from hpcmtl.training.session import LayerOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.coordinator.state import Coordinator, Order
+    from hpcmtl.dispatch.coordinator.state import Order
+    from hpcmtl.dispatch.coordinator.task_source import TaskSource
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.history import TaskHistory
 
@@ -102,6 +105,7 @@ class Simulation:
         stop_after: reports after which a rank asks for a stop.
         history: as `Dispatcher` takes it.
         seconds_left: until the time limit; None without one.
+        sources: task sources of the job.
         yielding: (task, layer) that is stopped when it runs for the first time, as its task waits for another.
     """
 
@@ -113,6 +117,7 @@ class Simulation:
     stop_after: int = NEVER
     history: Mapping[str, TaskHistory] = field(default_factory=dict)
     seconds_left: float | None = None
+    sources: Iterable[TaskSource] = ()
     yielding: set[tuple[str, int]] = field(default_factory=set)
     started: list[RunLayer] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -124,9 +129,11 @@ class Simulation:
         self.ranks = [Rank() for _ in range(ranks)]
         limit = None if self.seconds_left is None else TimeLimit(0.0, self.seconds_left)
         scheduler = scheduler_for(graph, self.plan, limit=limit)
-        self.dispatcher = Dispatcher(self.plan, graph, self, scheduler, self.history)
+        self.dispatcher = Dispatcher(
+            self.plan, graph, self, scheduler, history=self.history, sources=TaskSources(tuple(self.sources))
+        )
         self.now = 0.0
-        self.coordinator: Coordinator = Timed(self.dispatcher, self.dispatcher, limit) if limit else self.dispatcher
+        self.coordinator = Coordinator(self.dispatcher, limit=limit)
         self._stopped: dict[RunLayer, bool] = {}
 
     def record(self, event: RunEvent) -> None:

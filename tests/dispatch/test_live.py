@@ -1,12 +1,12 @@
 """Tasks joined by a live edge run side by side where ranks allow it, one after the other where not, and always end."""
 
 import random
+from types import SimpleNamespace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.dispatch.coordinator.announce import Announcing
 from hpcmtl.dispatch.protocol import RunLayer
 
 CHANCE = st.integers(0, 2**32).map(random.Random)
@@ -90,10 +90,7 @@ def test_news_tell_of_decisions_as_a_whole():
     """A task whose next layer starts at once never seems to pause, and news come before the orders."""
     told = []
     simulation = Simulation((graph_of({"a": (3, 1), "b": (1, 1)}, [("a", "b")]), 1))
-    simulation.coordinator = simulation.dispatcher = Announcing(
-        simulation.dispatcher, simulation.dispatcher, lambda *news: told.append(news)
-    )
-    simulation.dispatcher.tasks = simulation.dispatcher._dispatcher.tasks
+    simulation.coordinator.subscribe(SimpleNamespace(announce=lambda *news: told.append(news)))
     obey = simulation.obey
 
     def check(orders):
@@ -102,7 +99,7 @@ def test_news_tell_of_decisions_as_a_whole():
         obey(orders)
 
     simulation.obey = check
-    obey(simulation.dispatcher.start(0.0))
+    obey(simulation.coordinator.start(0.0))
     for _ in range(4):
         simulation.end_layer(0)
 

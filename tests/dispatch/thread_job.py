@@ -5,11 +5,14 @@ from contextlib import suppress
 
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.dispatch.coordinator.coordinator import Coordinator
 from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.coordinator.task_source import TaskSources
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.control import ControlThread
 from hpcmtl.dispatch.rank.worker import Worker
-from hpcmtl.dispatch.requests.request_queue import Attended, RequestQueue
+from hpcmtl.dispatch.requests.additions import AddedTasks
+from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.solve.policies import make_plan
@@ -54,14 +57,8 @@ class Job:
         control_comm = world.dup()
         channels = self.channels[world.rank] = ThreadChannels()
         channels.comms.parameter_exchange = (world.dup(),) if self.meets else ()
-        scheduler = scheduler_for(self.graph, self.plan)
-        dispatcher = Dispatcher(self.plan, self.graph, self, scheduler) if world.rank == 0 else None
-        request_queue = (
-            RequestQueue(self.requests, dispatcher, self, Additions()) if dispatcher and self.requests else None
-        )
-        control = ControlThread(
-            control_comm, channels, Attended(dispatcher, request_queue) if request_queue else dispatcher
-        )
+        coordinator = self._coordinator() if world.rank == 0 else None
+        control = ControlThread(control_comm, channels, coordinator)
         worker = Worker(
             world, channels, lambda command, group, states: self.session(self, command.task, group, (world, channels))
         )
@@ -70,14 +67,21 @@ class Job:
         control.join()
         with suppress(RankLostError):
             channels.comms.world.barrier()
-        return {name: state.status for name, state in dispatcher.tasks.items()} if dispatcher else None
+        return {name: state.status for name, state in coordinator.dispatcher.tasks.items()} if coordinator else None
+
+    def _coordinator(self):
+        folder = RequestFolder(self.requests, self.record)
+        added = AddedTasks(Refusing(), folder.answer)
+        scheduler = scheduler_for(self.graph, self.plan)
+        dispatcher = Dispatcher(self.plan, self.graph, self, scheduler, sources=TaskSources((added,)))
+        return Coordinator(dispatcher, requests=RequestQueue(folder, dispatcher, added) if self.requests else None)
 
 
-class Additions:
-    """Nothing can be added here."""
+class Refusing:
+    """A `JobExaminer` that refuses all tasks."""
 
     def examine(self, request):
-        """See `Additions`."""
+        """See `JobExaminer`."""
         raise InputError([Problem("add", "not here")])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.state import Order
 from hpcmtl.dispatch.membership.survivors import missed, renumber
-from hpcmtl.dispatch.protocol import Abandon, LayerFailed, StopRequest
+from hpcmtl.dispatch.protocol import Abandon, StopRequest
 from hpcmtl.errors import InputError
 from hpcmtl.layerplan.solve.replan import narrow_plan
 from hpcmtl.results.events import WorldShrunk
@@ -18,16 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
-    from hpcmtl.dispatch.coordinator.state import Running
     from hpcmtl.dispatch.membership.survivors import SurvivorReport
-    from hpcmtl.dispatch.protocol import LayerDone
     from hpcmtl.layerplan.model.machine import Machine
-
-
-def abandoned(running: Running, report: LayerDone | LayerFailed) -> list[Order]:
-    """Have the whole group give up a layer that one of its ranks could not begin, or saw a rank die in."""
-    lost = isinstance(report, LayerFailed) and report.lost
-    return [Order(running.block, Abandon(running.number))] if lost else []
 
 
 def lose(
@@ -45,7 +37,7 @@ def lose(
         now: seconds.
     """
     renumber(dispatcher.tasks, survivors, calls)
-    dispatcher._observer.record(WorldShrunk(ranks=len(survivors), survivors=survivors))
+    dispatcher.record(WorldShrunk(ranks=len(survivors), survivors=survivors))
     orders = _plan_again(dispatcher, survivors, now)
     for call in calls:
         if call.signal:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from hpcmtl.dispatch.protocol import RunLayer
 
-    from hpcmtl.dispatch.membership.survivors import SurvivorReport
-    from hpcmtl.dispatch.protocol import Command, LayerFailed, Report
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from hpcmtl.dispatch.protocol import Command, LayerFailed
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
@@ -198,26 +199,6 @@ def states_of(plan: LayerPlan, graph: TaskGraph, known: Mapping[str, TaskState] 
     return states
 
 
-class Coordinator(Protocol):
-    """What rank 0's control thread asks for orders: a `Dispatcher`, or what stands before one."""
-
-    def start(self, now: float) -> list[Order]:
-        """The first orders."""
-        ...
-
-    def handle(self, report: Report, now: float) -> list[Order]:
-        """Take in a report and give the orders that follow from it."""
-        ...
-
-    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
-        """Go on with the ranks that are left, see `survivors`; `calls` has what each of them knows."""
-        ...
-
-    def check(self, now: float) -> list[Order]:
-        """Look at the clock and give the orders that follow from it."""
-        ...
-
-
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
     """Whether a task could start if it had ranks."""
     return (
@@ -239,6 +220,17 @@ def held_back(tasks: Mapping[str, TaskState]) -> set[str]:
         if state.status is None and (state.held_back or not found.isdisjoint(state.needs)):
             found.add(name)
     return found
+
+
+_FATES = {"failed": "failed", "skipped": "was skipped", "cancelled": "was cancelled"}
+
+
+def without_producer(tasks: Mapping[str, TaskState]) -> Iterator[tuple[TaskState, str]]:
+    """Yields each waiting task with a producer that did not complete, and the reason; the caller marks it as ended."""
+    for state in tasks.values():  # producers first
+        lost = next((need for need in state.needs if tasks[need].status in _FATES), None)
+        if lost is not None and state.waits:
+            yield state, f"needs {lost}, which {_FATES[str(tasks[lost].status)]}"
 
 
 def waits_for_somebody(tasks: Mapping[str, TaskState]) -> list[str]:
@@ -268,3 +260,18 @@ def owners(tasks: Mapping[str, TaskState], state: TaskState) -> tuple[tuple[str,
     """Who answers for the artifacts that a task needs."""
     pairs = ((need, tasks[need].owner) for need in state.needs)
     return tuple((need, owner) for need, owner in pairs if owner is not None)
+
+
+def start_command(tasks: Mapping[str, TaskState], state: TaskState, running: Running) -> RunLayer:
+    """Returns the command that starts the layer that a task is about to run."""
+    return RunLayer(
+        task=state.plan.name,
+        layer=running.layer,
+        layers=state.plan.layers,
+        first_rank=running.block.start,
+        width=len(running.block),
+        step=state.steps,
+        rate=state.rate,
+        owners=owners(tasks, state),
+        number=running.number,
+    )

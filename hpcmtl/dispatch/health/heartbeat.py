@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.communicators.polling import next_message
+from hpcmtl.dispatch.health.beats import Heartbeats
 from hpcmtl.dispatch.health.monitor import HealthMonitor, log_event, standby_monitor_of
 from hpcmtl.dispatch.health.watchdog import FenceCommand, fence
 from hpcmtl.dispatch.protocol import LayerDone, LayerFailed, ProgressReport, RunLayer
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hpcmtl.communicators.base import Communicator, SendHandle
+    from hpcmtl.dispatch.health.timing import HeartbeatTiming
     from hpcmtl.dispatch.protocol import Command, Report
     from hpcmtl.results.events import RunEvent
 
@@ -33,14 +34,6 @@ _log = logging.getLogger(__name__)
 
 SECONDS_BEFORE_FIRST_BEAT = 1.0  # at most
 SECONDS_FOR_FAREWELL = 30.0
-
-
-@dataclass(frozen=True)
-class Heartbeats:
-    """Heartbeats of some ranks of one node; with `last` those are the last."""
-
-    beats: tuple[Heartbeat, ...]
-    last: bool = False
 
 
 class Listener(Protocol):
@@ -59,39 +52,36 @@ class HeartbeatSender:
     """The heart of one rank, for its control thread alone."""
 
     def __init__(
-        self, comm: Communicator, hosts: Sequence[str], interval: float, listener: Listener | None, hung: float = 0.0
+        self, comm: Communicator, hosts: Sequence[str], timing: HeartbeatTiming, listener: Listener | None
     ) -> None:
         """Start to beat.
 
         Args:
             comm: of the control threads.
             hosts: of each rank; the first rank of a host sends for all of it.
-            interval: seconds between beats.
+            timing: intervals of the heartbeat and of the watchdog.
             listener: on rank 0.
-            hung: seconds after which a suspect is taken for dead, see `Watchdog`.
         """
         now = time.monotonic()
         self._comm, self._listener, self._hosts = comm, listener, tuple(hosts)
-        self._interval, self._hung = interval, hung
+        self._timing = timing
         nodes, standby_monitor = blocks_of(hosts), standby_monitor_of(hosts)
         node = nodes[hosts[comm.rank]]
         self._to = standby_monitor if comm.rank == 0 else node[0] if node[0] != comm.rank else 0
         below = set(node) if node[0] == comm.rank else set()  # who sends to this rank, and is sent on
         self._below = (below | ({block[0] for block in nodes.values()} if comm.rank == 0 else set())) - {comm.rank}
         watches, record = comm.rank in (0, standby_monitor), log_event if listener is None else listener.record
-        self._monitor = HealthMonitor(comm, self._hosts, (interval, hung), record, now) if watches else None
+        self._monitor = HealthMonitor(comm, self._hosts, timing, record, now) if watches else None
         self._born = born_at(os.getpid()) or 0.0
         self._used, self._beaten = time.process_time(), now
-        self._due = now + min(interval, SECONDS_BEFORE_FIRST_BEAT)
+        self._due = now + min(timing.interval, SECONDS_BEFORE_FIRST_BEAT)
         self._doing: tuple[str, int, int, float] = ("", 0, 0, 0.0)
         self._gathered: dict[int, Heartbeat] = {}
         self._handle: SendHandle | None = None
 
     def among(self, comm: Communicator, survivors: Sequence[int]) -> HeartbeatSender:
         """The heart that goes on in its place when ranks were lost; on rank 0 these are named."""
-        heartbeat = HeartbeatSender(
-            comm, [self._hosts[rank] for rank in survivors], self._interval, self._listener, self._hung
-        )
+        heartbeat = HeartbeatSender(comm, [self._hosts[rank] for rank in survivors], self._timing, self._listener)
         heartbeat._doing = self._doing
         if self._listener is not None and self._monitor is not None and heartbeat._monitor is not None:
             self._monitor.lost(survivors)
@@ -138,7 +128,7 @@ class HeartbeatSender:
             self._monitor.look(now)
         if now < self._due or (self._handle is not None and not self._handle.test()):
             return
-        self._due = now + self._interval
+        self._due = now + self._timing.interval
         own = self._own(now)
         if self._listener is not None:
             self._listener.heard([own])

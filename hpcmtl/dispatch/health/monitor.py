@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.health.failure_detector import Silence
+    from hpcmtl.dispatch.health.timing import HeartbeatTiming
     from hpcmtl.dispatch.health.watchdog import HungRank
     from hpcmtl.results.heartbeat import Heartbeat
 
@@ -41,23 +42,23 @@ class HealthMonitor:
     """What one rank knows of those that it keeps watch over."""
 
     def __init__(
-        self, comm: Communicator, hosts: Sequence[str], timing: tuple[float, float], record: Record, now: float
+        self, comm: Communicator, hosts: Sequence[str], timing: HeartbeatTiming, record: Record, now: float
     ) -> None:
         """Begin.
 
         Args:
             comm: of the control threads.
             hosts: of each rank.
-            timing: seconds between beats, and those after which a suspect is taken for dead, see `Watchdog`.
+            timing: intervals of the heartbeat and of the watchdog.
             record: where to say it.
             now: seconds.
         """
         self._comm, self._hosts, self._record = comm, hosts, record
-        self._interval, limit = timing
+        self._interval = timing.interval
         watched = [0] if comm.rank else range(1, comm.size)
         self._watch = FailureDetector(watched, self._interval, now)
         # From another node it cannot be told whether rank 0 hangs or waits for its file system.
-        self._watchdog = Watchdog(hosts, limit if hosts[comm.rank] == hosts[0] else 0.0)
+        self._watchdog = Watchdog(hosts, timing.hung if hosts[comm.rank] == hosts[0] else 0.0)
         self._latest: dict[int, Heartbeat] = {}
         self._steps: dict[str, int] = {}
         self._looked = now

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.polling import Backoff, Message, next_message
 from hpcmtl.dispatch.coordinator.state import UnrecoverableError
-from hpcmtl.dispatch.health.heartbeat import Heartbeats
+from hpcmtl.dispatch.health.beats import Heartbeats
 from hpcmtl.dispatch.health.watchdog import FenceCommand
 from hpcmtl.dispatch.membership.rebuild import AttemptAbandonedError, not_for_ever, rebuild_world
 from hpcmtl.dispatch.membership.survivors import SurvivorReport, renumbered
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hpcmtl.communicators.base import Communicator, SendHandle
-    from hpcmtl.dispatch.coordinator.state import Coordinator, Order
+    from hpcmtl.dispatch.coordinator.coordinator import Coordinator
+    from hpcmtl.dispatch.coordinator.state import Order
     from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
     from hpcmtl.dispatch.protocol import Command, Report
     from hpcmtl.dispatch.rank.channels import ThreadChannels
@@ -64,7 +65,7 @@ class ControlThread(threading.Thread):
         self,
         comm: Communicator,
         channels: ThreadChannels,
-        dispatcher: Coordinator | None,
+        coordinator: Coordinator | None,
         peer_transfer: PeerTransfer | None = None,
         heartbeat: HeartbeatSender | None = None,
     ) -> None:
@@ -73,7 +74,7 @@ class ControlThread(threading.Thread):
         Args:
             comm: a duplicate of the world for this thread alone.
             channels: shared with the main thread.
-            dispatcher: on rank 0.
+            coordinator: on rank 0.
             peer_transfer: answers other ranks' questions for artifacts.
             heartbeat: of this rank, on the same communicator; on all ranks or on none.
         """
@@ -81,7 +82,7 @@ class ControlThread(threading.Thread):
         self._comm = comm
         self._world: Communicator | None = None  # of the main thread, once ranks were lost
         self._channels = channels
-        self._dispatcher = dispatcher
+        self._coordinator = coordinator
         self._peer_transfer = peer_transfer
         self._reduction = ReportReduction(comm.rank)
         self._heartbeat = heartbeat
@@ -123,8 +124,8 @@ class ControlThread(threading.Thread):
         try:
             self._comm.barrier()  # nobody may die before all have the stream
         finally:
-            if self._dispatcher is not None:
-                self._give(self._dispatcher.start(time.monotonic()))
+            if self._coordinator is not None:
+                self._give(self._coordinator.start(time.monotonic()))
 
     def _close(self) -> None:
         if self._heartbeat is not None:
@@ -155,14 +156,14 @@ class ControlThread(threading.Thread):
             self._heartbeat = self._heartbeat.among(made.control, made.survivors)
         self._channels.renumber(Renumbered(made.survivors, made.world))
         self._current.renumber(made.survivors)
-        if self._dispatcher is not None:
+        if self._coordinator is not None:
             done = [call.done for call in made.calls]
             self._sender.move(made.stream, made.survivors, done, renumbered)
-            self._give(self._dispatcher.lose(made.survivors, made.calls, time.monotonic()))
+            self._give(self._coordinator.lose(made.survivors, made.calls, time.monotonic()))
 
     def _abandon_attempt(self, error: AttemptAbandonedError) -> None:
         """Have the main thread come back; from its next step, with a checkpoint, where its group is whole."""
-        if self._heartbeat is not None and self._dispatcher is not None:
+        if self._heartbeat is not None and self._coordinator is not None:
             self._heartbeat.among(error.survivors_comm, error.survivors)  # names who was lost
         self._channels.abandoned = str(error)
         self._channels.stop_requested.set()
@@ -198,13 +199,13 @@ class ControlThread(threading.Thread):
             return
         pause = _WHILE_SENDING if self._sending or self._closing else _LOOK_ROUND_SECONDS
         # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
-        commands = self._stream if self._dispatcher is None else None
+        commands = self._stream if self._coordinator is None else None
         longest = _BUSY_PAUSE if self._current.training else _IDLE_PAUSE
         message = next_message(self._comm, self._channels.wake, pause, commands, longest=longest, backoff=self._backoff)
         if message is not None:
             self._take(message)
-        if self._dispatcher is not None:
-            self._give(self._dispatcher.check(time.monotonic()))
+        if self._coordinator is not None:
+            self._give(self._coordinator.check(time.monotonic()))
         if self._heartbeat is not None:
             self._heartbeat.turn()
         self._sending = [handle for handle in self._sending if not handle.test()]
@@ -214,7 +215,7 @@ class ControlThread(threading.Thread):
         layer = self._current.layer
         assert layer is not None
         text = f"rank {self._comm.rank} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
-        if self._dispatcher is not None and not self._channels.abandoned:
+        if self._coordinator is not None and not self._channels.abandoned:
             raise UnrecoverableError(text)
         _log.error("%s: it ends itself", text)
         self._comm.die()
@@ -248,8 +249,8 @@ class ControlThread(threading.Thread):
         rank, report = word
         if rank != self._comm.rank:
             self._sending.append(self._comm.isend(report, rank))
-        elif self._dispatcher is not None:
-            self._give(self._dispatcher.handle(report, time.monotonic()))
+        elif self._coordinator is not None:
+            self._give(self._coordinator.handle(report, time.monotonic()))
 
     def _give(self, orders: Iterable[Order]) -> None:
         for order in orders:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.state import Order
@@ -17,29 +17,12 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
     from hpcmtl.dispatch.coordinator.state import TaskState
-    from hpcmtl.dispatch.protocol import ExtendJob
+    from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
     from hpcmtl.jobfile.kind_facts import KindFacts
-    from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.rundir.requests import Request
-    from hpcmtl.taskgraph.graph import TaskGraph
 
     Steered = tuple[Answer, list[Order]]
     Verb = Callable[[Dispatcher, TaskState, Request], Steered]
-
-
-@dataclass(frozen=True)
-class ExtendedJob:
-    """A job with more tasks, found sound.
-
-    Attributes:
-        plan: of all tasks.
-        graph: of all tasks.
-        extension: what the ranks are told.
-    """
-
-    plan: LayerPlan
-    graph: TaskGraph
-    extension: ExtendJob
 
 
 def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
@@ -71,8 +54,14 @@ def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
     return answer, [*orders, *(dispatcher.go_on(now) if answer.accepted else [])]
 
 
-def extend(dispatcher: Dispatcher, extended: ExtendedJob, now: float) -> Steered:
-    """Take up a job with more tasks, or refuse it for what happened while it was examined."""
+def extend(dispatcher: Dispatcher, extended: ExtendedJob, now: float) -> tuple[Answer | None, list[Order]]:
+    """Adds the tasks of a job to the running one, or refuses it for what happened while it was examined.
+
+    Returns:
+        The answer, None if the job lacks tasks that the running one has got meanwhile; and the orders that follow.
+    """
+    if not dispatcher.tasks.keys() <= set(extended.graph.names):
+        return None, []
     if dispatcher.ended or dispatcher.stopping:
         return _refused(f"the run {'has ended' if dispatcher.ended else 'is stopping'}")
     if extended.plan.ranks != dispatcher.ranks:
@@ -125,7 +114,7 @@ def _pause(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steere
         return _refused(f"task {request.task} is paused already")
     state.paused, state.message = True, "paused"
     when = "its layer stops at the next step boundary" if state.running else "it does not run now"
-    return Answer(True, when), dispatcher.halt(state)
+    return Answer(True, when), dispatcher.lifecycle.halt(state)
 
 
 def _unpause(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:  # noqa: ARG001 - as the others
@@ -139,9 +128,9 @@ def _unpause(dispatcher: Dispatcher, state: TaskState, request: Request) -> Stee
 def _cancel(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:  # noqa: ARG001 - as the others
     """End it, at once or when its layer has stopped."""
     if state.running is None:
-        return Answer(True, "it has ended"), dispatcher.end(state, "cancelled", "was cancelled")
+        return Answer(True, "it has ended"), dispatcher.lifecycle.end(state, "cancelled", "was cancelled")
     state.cancelled = True
-    return Answer(True, "its layer stops at the next step boundary"), dispatcher.halt(state)
+    return Answer(True, "its layer stops at the next step boundary"), dispatcher.lifecycle.halt(state)
 
 
 def _refused(reason: str) -> Steered:

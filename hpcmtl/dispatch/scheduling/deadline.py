@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
-    from hpcmtl.dispatch.coordinator.state import Coordinator, Order, Scheduler, TaskState
-    from hpcmtl.dispatch.membership.survivors import SurvivorReport
-    from hpcmtl.dispatch.protocol import Report
+    from hpcmtl.dispatch.coordinator.state import Scheduler, TaskState
 
 # Kept free before the limit, to stop in: at most so long, and at most this part of the time there is.
 RESERVE_SECONDS, RESERVE_SHARE = 30.0, 0.1
@@ -68,45 +65,14 @@ class DeadlineScheduler:
         return left > 0 and self._scheduler.widen(state, width, left / (CAUTION * seconds))
 
 
-class Timed:
-    """A `Coordinator` that stops the job before its time limit."""
+def hopeless(tasks: Mapping[str, TaskState]) -> list[str]:
+    """Returns the tasks whose next layer cannot end in time, if no layer runs and no other task can start; else none.
 
-    def __init__(self, coordinator: Coordinator, dispatcher: Dispatcher, limit: TimeLimit) -> None:
-        self._coordinator, self._dispatcher, self._limit = coordinator, dispatcher, limit
-
-    def start(self, now: float) -> list[Order]:
-        """See `Coordinator`."""
-        return [*self._coordinator.start(now), *self._stop_in_vain(now)]
-
-    def handle(self, report: Report, now: float) -> list[Order]:
-        """See `Coordinator`."""
-        stop = self._stop_in_time(now)  # first, so that what has just ended makes room for nothing
-        return [*stop, *self._coordinator.handle(report, now), *self._stop_in_vain(now)]
-
-    def lose(self, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float) -> list[Order]:
-        """See `Coordinator`."""
-        orders = self._coordinator.lose(survivors, calls, now)  # first, so that a stop is for the ranks that are left
-        return [*orders, *self._stop_in_time(now), *self._stop_in_vain(now)]
-
-    def check(self, now: float) -> list[Order]:
-        """See `Coordinator`."""
-        return [*self._stop_in_time(now), *self._coordinator.check(now), *self._stop_in_vain(now)]
-
-    def _stop_in_time(self, now: float) -> list[Order]:
-        if now < self._limit.stop_at or self._dispatcher.ended or self._dispatcher.stopping:
-            return []
-        return self._dispatcher.stop("the time limit is near", now)
-
-    def _stop_in_vain(self, now: float) -> list[Order]:
-        """Stop if nothing runs, and nothing that is left can be done in time."""
-        tasks = self._dispatcher.tasks
-        late = [name for name, state in tasks.items() if state.no_time and state.status is None]
-        if not late or self._dispatcher.ended or self._dispatcher.stopping:
-            return []
-        if any(state.running for state in tasks.values()) or _others(tasks):
-            return []
-        left = self._limit.end - now
-        return self._dispatcher.stop(f"in the {left:.0f} s that are left no layer can end of {', '.join(late)}", now)
+    Args:
+        tasks: all tasks of the job, as the scheduler left them.
+    """
+    late = [name for name, state in tasks.items() if state.no_time and state.status is None]
+    return [] if any(state.running for state in tasks.values()) or _others(tasks) else late
 
 
 def _of_last_layer(state: TaskState) -> tuple[int, float]:

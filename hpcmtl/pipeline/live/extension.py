@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
 from hpcmtl.dispatch.protocol import ExtendJob
-from hpcmtl.dispatch.requests.steering import ExtendedJob
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.pipeline.live.addition import KEYS, joined
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ExtensibleJob:
-    """What is known of the job on one rank, as it grows; on rank 0 these are the dispatcher's `Additions`."""
+    """What is known of the job on one rank, as it grows; on rank 0 this is the `JobExaminer`."""
 
     def __init__(
         self, prepared: Prepared, directory: RunDirectory, measured: Sequence[Measurement], machine: Machine
@@ -52,7 +52,7 @@ class ExtensibleJob:
             sys.path.append(extension.folder)
 
     def examine(self, request: Request) -> ExtendedJob:
-        """See `Additions`."""
+        """See `JobExaminer`."""
         values = request.values
         if not all(isinstance(values.get(key), dict) for key in KEYS) or not {"file", "folder"} <= set(values):
             raise InputError([Problem("add", "the request has no `file`, `folder`, `tasks` and `data`")])
@@ -62,10 +62,10 @@ class ExtensibleJob:
         write_text_atomically(job_file, _yaml(prepared))
         preflight_subprocess(job_file, [str(values["folder"])], list(values["tasks"]))
         extension = ExtendJob(prepared.job, prepared.files, prepared.arrays, str(values["folder"]))
-        return ExtendedJob(layer_plan, prepared.graph, extension)
+        return ExtendedJob(plan=layer_plan, graph=prepared.graph, extension=extension)
 
     def accept(self, extended: ExtendedJob) -> None:
-        """See `Additions`."""
+        """See `JobExaminer`."""
         modules = tuple(map(Path, extended.extension.job.modules))
         self.accepted = Prepared(
             extended.extension.job, extended.extension.files, extended.extension.arrays, extended.graph, modules

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hpcmtl.dispatch.coordinator.coordinator import Coordinator
 from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.coordinator.task_source import TaskSources
 from hpcmtl.dispatch.health.failure_detector import SECONDS_BETWEEN_HEARTBEATS
-from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
-from hpcmtl.dispatch.requests.request_queue import RequestQueue
+from hpcmtl.dispatch.health.timing import HeartbeatTiming
+from hpcmtl.dispatch.requests.additions import AddedTasks
+from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.dispatch.scheduling.deadline import TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.exchange.artifact_cache import ArtifactCache
@@ -48,7 +51,7 @@ from hpcmtl.results.rundir.directory import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.rank.channels import ThreadChannels
@@ -56,7 +59,7 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.model.speedup import Measurement
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.pipeline.prepare import Prepared
-    from hpcmtl.pipeline.run.entry import RunOptions
+    from hpcmtl.pipeline.run.options import RunOptions
     from hpcmtl.pipeline.run.resume_point import ResumePoint
 
 _log = logging.getLogger(__name__)
@@ -108,52 +111,37 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
 
 
 def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | None:
-    """Run the control thread beside the worker until the job has ended; results come home on rank 0.
+    """Runs the job on all ranks until its end, and gives its result to all of them (collective).
 
     Returns:
-        How the job ended, or None if the attempt was given up: `channels.comms.world` has the ranks that live.
+        The result, or None if the attempt was abandoned: `channels.comms.world` then has the living ranks.
     """
-    extensible = ExtensibleJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine)
-    result: JobResult | None = None
     control_comm, answers = world.dup(), world.dup()
     channels.comms.patience = planned.hung or math.inf
-    peer_transfer = PeerTransfer(control_comm, answers, ArtifactCache(planned.prepared.job.artifact_memory))
-
-    def on_this_rank(listener: RunObserver | None, leader: tuple[Dispatcher, RequestQueue] | None = None) -> None:
-        heartbeat_sender = HeartbeatSender(control_comm, planned.facts.hosts, planned.heartbeat, listener, planned.hung)
-        run_rank(
-            world,
-            RankRuntime(
-                control_comm,
-                channels,
-                extensible,
-                planned.facts.device(world.rank),
-                peer_transfer,
-                heartbeat_sender,
-                leader,
-                planned.limit,
-            ),
-        )
-
+    runtime = RankRuntime(
+        control_comm=control_comm,
+        channels=channels,
+        job=ExtensibleJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine),
+        device=planned.facts.device(world.rank),
+        peer_transfer=PeerTransfer(control_comm, answers, ArtifactCache(planned.prepared.job.artifact_memory)),
+        hosts=planned.facts.hosts,
+        timing=HeartbeatTiming(interval=planned.heartbeat, hung=planned.hung),
+    )
+    result: JobResult | None = None
     if world.rank == 0:
-        result = _command(planned, extensible, on_this_rank, channels)
+        result = _coordinate(world, runtime, planned)
     else:
-        on_this_rank(None)
+        run_rank(world, runtime)
     if channels.abandoned:
         return None
     return broadcast_result(result, channels.comms.world or world, (control_comm, answers), planned.directory)
 
 
-def _command(
-    planned: Planned,
-    extensible: ExtensibleJob,
-    go: Callable[[RunObserver, tuple[Dispatcher, RequestQueue]], None],
-    channels: ThreadChannels,
-) -> JobResult | None:
-    """What rank 0 does beside what all do: it keeps the ledger, dispatches and writes down how the job ended.
+def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> JobResult | None:
+    """Runs rank 0, which also keeps the ledger, coordinates, and writes the completion record.
 
     Returns:
-        How it ended, or None if the attempt was abandoned.
+        The result, or None if the attempt was abandoned.
     """
     started, clock, directory = datetime.now(timezone.utc), time.monotonic(), planned.directory
     environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
@@ -161,9 +149,7 @@ def _command(
     _log.info("%s", planned.facts.summary())
     attempt = RunAttempt(planned.attempt, attempt_id())
     with _observer(planned) as observer:
-        scheduler = scheduler_for(planned.prepared.graph, planned.plan, planned.measured, planned.limit)
-        history = planned.resume_point.history.tasks
-        dispatcher = Dispatcher(planned.plan, planned.prepared.graph, observer, scheduler, history)
+        coordinator = _coordinator(planned, runtime.job, observer)
         started_event = JobStarted(
             job=planned.prepared.job.job,
             ranks=planned.prepared.job.ranks,
@@ -172,13 +158,12 @@ def _command(
             **attempt.to_event(),
         )
         observer.record(started_event)
-        request_queue = RequestQueue(directory.requests, dispatcher, observer, extensible)
-        go(observer, (dispatcher, request_queue))
-        if channels.abandoned:
+        run_rank(world, runtime, coordinator, observer)
+        if runtime.channels.abandoned:
             return None
-        request_queue.close()
+        coordinator.close()
         seconds = time.monotonic() - clock
-        result = result_of(extensible.accepted.job, observer.state, started, seconds, attempt)
+        result = result_of(runtime.job.accepted.job, observer.state, started, seconds, attempt)
         write_json_atomically(directory.results_file, to_dict(result))
         observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
     return result
@@ -189,3 +174,13 @@ def _observer(planned: Planned) -> RunObserver:
     mode, width = planned.options.progress, planned.options.width
     plan, hosts = planned.plan.to_dict(), planned.facts.hosts
     return open_observer(planned.directory, plan, hosts, planned.heartbeat, mode=mode, width=width)
+
+
+def _coordinator(planned: Planned, job: ExtensibleJob, observer: RunObserver) -> Coordinator:
+    """The coordinator of the attempt, with ``hpcmtl add`` as its task source."""
+    graph, history = planned.prepared.graph, planned.resume_point.history.tasks
+    scheduler = scheduler_for(graph, planned.plan, planned.measured, planned.limit)
+    folder = RequestFolder(planned.directory.requests, observer.record)
+    added = AddedTasks(job, folder.answer)
+    dispatcher = Dispatcher(planned.plan, graph, observer, scheduler, history=history, sources=TaskSources((added,)))
+    return Coordinator(dispatcher, requests=RequestQueue(folder, dispatcher, added), limit=planned.limit)

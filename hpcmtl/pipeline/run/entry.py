@@ -6,7 +6,6 @@ import logging
 import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl import faults
@@ -20,6 +19,7 @@ from hpcmtl.launch.environment import inside_mpi, require_world
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.attempt import begin, dispatch
+from hpcmtl.pipeline.run.options import RunOptions
 from hpcmtl.pipeline.run.preflight import preflight
 from hpcmtl.pipeline.run.probe import probe
 from hpcmtl.pipeline.run.result import read_result
@@ -30,35 +30,12 @@ from hpcmtl.training.frameworks import open_framework
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.results.sinks.terminal import Mode
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run goes, beyond what the job file says.
-
-    Attributes:
-        root: directory under which the run directory is made.
-        ranks: what the world is checked against; None takes the world as it is.
-        policy: instead of the job's.
-        progress: how progress is shown on stderr.
-        width: columns of the terminal; None to find out.
-        measured: directory of a run whose layers' times predict those of this one.
-        heartbeat: seconds between the beats of a rank; None for HPCMTL_HEARTBEAT, or 5.
-    """
-
-    root: Path = Path("runs")
-    ranks: int | None = None
-    policy: str | None = None
-    progress: Mode = "plain"
-    width: int | None = None
-    measured: Path | None = None
-    heartbeat: float | None = None
 
 
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:

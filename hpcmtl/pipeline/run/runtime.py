@@ -1,26 +1,26 @@
-"""What works on one rank while a job runs: the control thread beside the worker, and what their sessions are given."""
+"""The runtime of one rank: its control thread, its worker, and the sessions that the worker opens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
 from hpcmtl.dispatch.rank.control import ControlThread
 from hpcmtl.dispatch.rank.worker import Worker
-from hpcmtl.dispatch.requests.request_queue import Attended
-from hpcmtl.dispatch.scheduling.deadline import Timed
 from hpcmtl.pipeline.run.parameter_exchange import parameter_exchange
 from hpcmtl.training.session import SessionContext, open_session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
-    from hpcmtl.dispatch.coordinator.state import Coordinator
-    from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
+    from hpcmtl.dispatch.coordinator.coordinator import Coordinator
+    from hpcmtl.dispatch.health.heartbeat import Listener
+    from hpcmtl.dispatch.health.timing import HeartbeatTiming
     from hpcmtl.dispatch.protocol import RunLayer
     from hpcmtl.dispatch.rank.channels import ThreadChannels
-    from hpcmtl.dispatch.requests.request_queue import RequestQueue
-    from hpcmtl.dispatch.scheduling.deadline import TimeLimit
+    from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
     from hpcmtl.frameworks.device import Device
     from hpcmtl.pipeline.live.extension import ExtensibleJob
@@ -28,19 +28,18 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import Session
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RankRuntime:
     """The parts of one rank.
 
     Attributes:
         control_comm: a duplicate of the world for the control threads.
-        channels: what the threads leave for each other.
+        channels: queues and flags between the two threads.
         job: the job, which may get more tasks.
         device: the device of this rank.
         peer_transfer: hands artifacts from memory to memory.
-        heartbeat_sender: beats.
-        leader: on rank 0, who gives orders, and where requests are taken.
-        limit: of the batch job; None where there is none.
+        hosts: host of each rank.
+        timing: intervals of heartbeats and of the watchdog.
     """
 
     control_comm: Communicator
@@ -48,47 +47,74 @@ class RankRuntime:
     job: ExtensibleJob
     device: Device
     peer_transfer: PeerTransfer
-    heartbeat_sender: HeartbeatSender
-    leader: tuple[Dispatcher, RequestQueue] | None = None
-    limit: TimeLimit | None = None
+    hosts: Sequence[str]
+    timing: HeartbeatTiming
 
 
-def run_rank(world: Communicator, runtime: RankRuntime) -> None:
-    """Run the layers of a job as they are ordered, until its end (collective)."""
-    dispatcher = runtime.leader[0] if runtime.leader else None
-    coordinator: Coordinator | None = Attended(*runtime.leader) if runtime.leader else None
-    if dispatcher is not None and coordinator is not None and runtime.limit is not None:
-        coordinator = Timed(coordinator, dispatcher, runtime.limit)
-    channels, job = runtime.channels, runtime.job
-    with parameter_exchange(world, job.prepared.job, dispatcher, coordinator) as exchange:
+@dataclass(frozen=True, kw_only=True)
+class SessionFactory:
+    """Opens the sessions of one rank.
 
-        def session_of(command: RunLayer, group: Communicator, states: dict[str, Checkpoint]) -> Session:
-            context = SessionContext(
-                job=job.prepared.job,
-                task=command.task,
-                layers=command.layers,
-                step=command.step,
-                arrays=job.prepared.arrays,
-                files=job.prepared.files,
-                directory=job.directory,
-                group=group,
-                device=runtime.device,
-                report=channels.progress,
-                stop_requested=channels.should_stop,
-                orders=lambda: channels.layer,
-                parameter_client=exchange.client,
-                peer_transfer=runtime.peer_transfer,
-                owners=channels.owners,
-                states=states,
-                record=channels.record,
-            )
-            return open_session(context)
+    Attributes:
+        runtime: the parts of the rank.
+        parameter_client: reaches the parameter server; None if no tasks exchange parameters while they run.
+    """
 
-        control = ControlThread(
-            runtime.control_comm, channels, exchange.coordinator, runtime.peer_transfer, runtime.heartbeat_sender
+    runtime: RankRuntime
+    parameter_client: ParameterClient | None
+
+    def open(self, command: RunLayer, group: Communicator, states: dict[str, Checkpoint]) -> Session:
+        """Opens the session of a task on a group (collective over the group).
+
+        Args:
+            command: the layer that the session begins with.
+            group: communicator of the group, for the main thread alone.
+            states: the newest checkpoint of each task, as far as this rank knows them; sessions keep it up to date.
+        """
+        runtime, job, channels = self.runtime, self.runtime.job, self.runtime.channels
+        context = SessionContext(
+            job=job.prepared.job,
+            task=command.task,
+            layers=command.layers,
+            step=command.step,
+            arrays=job.prepared.arrays,
+            files=job.prepared.files,
+            directory=job.directory,
+            group=group,
+            device=runtime.device,
+            report=channels.progress,
+            stop_requested=channels.should_stop,
+            orders=lambda: channels.layer,
+            parameter_client=self.parameter_client,
+            peer_transfer=runtime.peer_transfer,
+            owners=channels.owners,
+            states=states,
+            record=channels.record,
         )
-        channels.comms.parameter_exchange = () if exchange.client is None else exchange.client.communicators
-        worker = Worker(world, channels, session_of, job.extend)
+        return open_session(context)
+
+
+def run_rank(
+    world: Communicator,
+    runtime: RankRuntime,
+    coordinator: Coordinator | None = None,
+    listener: Listener | None = None,
+) -> None:
+    """Runs the layers that the coordinator orders, until the end of the job (collective).
+
+    Args:
+        world: all ranks.
+        runtime: the parts of this rank.
+        coordinator: on rank 0.
+        listener: on rank 0; takes heartbeats and what they tell about ranks.
+    """
+    channels = runtime.channels
+    heartbeat = HeartbeatSender(runtime.control_comm, runtime.hosts, runtime.timing, listener)
+    with parameter_exchange(world, runtime.job.prepared.job, coordinator) as client:
+        control = ControlThread(runtime.control_comm, channels, coordinator, runtime.peer_transfer, heartbeat)
+        channels.comms.parameter_exchange = () if client is None else client.communicators
+        factory = SessionFactory(runtime=runtime, parameter_client=client)
+        worker = Worker(world, channels, factory.open, runtime.job.extend)
         control.start()
         worker.run()
         control.join()

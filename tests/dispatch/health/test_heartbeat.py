@@ -7,7 +7,9 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.communicators.polling import next_message
-from hpcmtl.dispatch.health.heartbeat import Heartbeats, HeartbeatSender
+from hpcmtl.dispatch.health.beats import Heartbeats
+from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
+from hpcmtl.dispatch.health.timing import HeartbeatTiming
 from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, RunLayer
 from hpcmtl.results.event_format import to_fields
 from hpcmtl.results.heartbeat import Heartbeat
@@ -62,7 +64,7 @@ def beat_for(seconds, hosts, asleep=(), first_words=()):
     def run(world):
         ear = Ear() if world.rank == 0 else None
         comm = Counted(world)
-        heartbeat = HeartbeatSender(comm, hosts, BEAT, ear)
+        heartbeat = HeartbeatSender(comm, hosts, HeartbeatTiming(interval=BEAT), ear)
         for word in first_words if world.rank == 1 else ():
             heartbeat.note(word)
         end = time.monotonic() + seconds
@@ -106,7 +108,7 @@ def test_a_rank_that_sleeps_is_suspect_and_comes_back():
 
     def run(world):
         ear = Ear() if world.rank == 0 else None
-        heartbeat = HeartbeatSender(world, ["a", "a"], BEAT, ear)
+        heartbeat = HeartbeatSender(world, ["a", "a"], HeartbeatTiming(interval=BEAT), ear)
         if ear is not None:
             heartbeat.take(Heartbeats((Heartbeat(1, 1, 0.0, 0.0, 1, "t", 3),)), 1)
             heartbeat.note(ProgressReport(StepProgress("t", 3, 0, None, 1.0, 0.5, 7)))

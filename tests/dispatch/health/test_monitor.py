@@ -9,11 +9,12 @@ import pytest
 
 from hpcmtl.dispatch.health import monitor as monitor_module
 from hpcmtl.dispatch.health.monitor import HealthMonitor, standby_monitor_of
+from hpcmtl.dispatch.health.timing import HeartbeatTiming
 from hpcmtl.launch.resources.facts import born_at
 from hpcmtl.results.heartbeat import Heartbeat
 from hpcmtl.results.sinks.log_warnings import sentence
 
-BEAT, LIMIT = 1.0, 2.0
+TIMING = HeartbeatTiming(interval=1.0, hung=2.0)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def standby_monitor(hosts, beat):
     """Rank 1 of such a world, which has heard of rank 0 once; with what it says."""
     events = []
 
-    monitor = HealthMonitor(SimpleNamespace(rank=1, size=len(hosts)), hosts, (BEAT, LIMIT), events.append, 0.0)
+    monitor = HealthMonitor(SimpleNamespace(rank=1, size=len(hosts)), hosts, TIMING, events.append, 0.0)
     monitor.heard([beat], 0.0)
     return monitor, events
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.coordinator.ageing import SHORTEST_SECONDS
+from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
 from hpcmtl.dispatch.protocol import ExtendJob, SetRate, StopLayer, StopRequest
-from hpcmtl.dispatch.requests.steering import ExtendedJob, extend, steer
+from hpcmtl.dispatch.requests.steering import extend, steer
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.results.rundir.requests import Request
 from hpcmtl.taskgraph.graph import TaskGraph
@@ -31,6 +32,24 @@ def part_of(graph, names):
     return TaskGraph(tuple(task for task in graph.tasks if task.name in names), edges)
 
 
+class Expecting:
+    """A task source of a simulation that adds its tasks itself; it only keeps the job from ending before."""
+
+    def __init__(self, simulation):
+        self._simulation = simulation
+
+    @property
+    def exhausted(self):
+        """See `TaskSource`."""
+        return not self._simulation.coming
+
+    def poll(self, now):
+        """See `TaskSource`."""
+
+    def on_event(self, event):
+        """See `TaskSource`."""
+
+
 @dataclass
 class Steered(Simulation):
     """A job that grows to `whole` while somebody asks things at random.
@@ -48,6 +67,7 @@ class Steered(Simulation):
     pace: float = 1.0
 
     def __post_init__(self):
+        self.coming, self.sources = [], [Expecting(self)]
         super().__post_init__()
         self.needs = {name: self.whole.producers(name) for name in self.whole.names}
         self.coming = [name for name in self.whole.names if name not in self.dispatcher.tasks]
@@ -55,7 +75,6 @@ class Steered(Simulation):
 
     def meddle(self):
         self.now += self.chance.random() * self.pace
-        self.dispatcher.expecting = bool(self.coming)
         idle = not any(rank.inside for rank in self.ranks)
         if self.requests and (idle or self.chance.random() < 0.4):
             self.requests -= 1
@@ -80,17 +99,19 @@ class Steered(Simulation):
 
     def add(self, count):
         """Let the job have so many tasks more; who needs one that was refused does not come."""
-        new, self.coming = self.coming[:count], self.coming[count:]
+        new = self.coming[:count]
         names = set(self.dispatcher.tasks)
         for name in new:
             names |= {name} if set(self.needs[name]) <= names else set()
         if names > set(self.dispatcher.tasks):
             graph = part_of(self.whole, names)
             plan = make_plan(graph, len(self.ranks), self.policy)
-            answer, orders = extend(self.dispatcher, ExtendedJob(plan, graph, ExtendJob(names, {}, {}, "")), self.now)
+            answer, orders = extend(
+                self.dispatcher, ExtendedJob(plan=plan, graph=graph, extension=ExtendJob(names, {}, {}, "")), self.now
+            )
             assert answer.accepted or " needs " in answer.message or self.dispatcher.stopping, answer
             self.obey(orders)
-        self.dispatcher.expecting = bool(self.coming)
+        self.coming = self.coming[count:]
         if not self.coming:
             self.obey(self.dispatcher.go_on(self.now))
 

@@ -1,0 +1,33 @@
+"""Options of a run beyond the job file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpcmtl.results.sinks.terminal import Mode
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run beyond the job file.
+
+    Attributes:
+        root: parent directory of the run directory.
+        ranks: expected size of the world; None accepts any size.
+        policy: planning policy in place of the job's.
+        progress: form of the progress display on stderr.
+        width: columns of the terminal; None for the real ones.
+        measured: directory of an earlier run, whose measured times predict those of this one.
+        heartbeat: seconds between the heartbeats of a rank; None for HPCMTL_HEARTBEAT, or 5.
+    """
+
+    root: Path = Path("runs")
+    ranks: int | None = None
+    policy: str | None = None
+    progress: Mode = "plain"
+    width: int | None = None
+    measured: Path | None = None
+    heartbeat: float | None = None

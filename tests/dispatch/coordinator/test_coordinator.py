@@ -1,0 +1,91 @@
+"""The coordinator joins dispatcher, task sources, time limit and subscribers, in a fixed order."""
+
+from types import SimpleNamespace
+
+from simulation import Simulation, graph_of
+from task_sources import Successor
+
+from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
+from hpcmtl.dispatch.protocol import EndOfJob, ExtendJob, StopTraining
+from hpcmtl.layerplan.solve.policies import make_plan
+
+
+def job_of(ranks, *names):
+    """A job of tasks of one layer each."""
+    graph = graph_of(dict.fromkeys(names, (1, 1)))
+    return ExtendedJob(plan=make_plan(graph, ranks), graph=graph, extension=ExtendJob(names, {}, {}, ""))
+
+
+class Chained(Simulation):
+    """A simulation whose coordinator is asked after every report, as by the control thread."""
+
+    def obey(self, orders):
+        super().obey(orders)
+        while more := self.coordinator.check(self.now):
+            super().obey(more)
+
+
+def test_a_task_follows_another():
+    """A source adds a task when another has ended, and a third after that; the job ends when both are done."""
+    graph = graph_of({"t0": (1, 1)})
+    sources = [
+        Successor("t0", "t1", lambda then: job_of(2, "t0", then)),
+        Successor("t1", "t2", lambda then: job_of(2, "t0", "t1", then)),
+    ]
+    simulation = Chained((graph, 2), sources=sources)
+    simulation.needs |= {"t1": (), "t2": ()}
+    simulation.run()
+
+    assert simulation.statuses() == dict.fromkeys(("t0", "t1", "t2"), "complete")
+    assert [rank.ends for rank in simulation.ranks] == [1, 1]
+
+
+def test_a_source_that_gives_up_lets_the_job_end():
+    """Where the task that a source waits for fails, nothing comes after it and the job ends."""
+    sources = [Successor("t0", "t1", lambda then: job_of(1, "t0", then))]
+    simulation = Chained((graph_of({"t0": (1, 1)}), 1), failing={("t0", 0): frozenset({0})}, sources=sources).run()
+
+    assert simulation.statuses() == {"t0": "failed"}
+    assert [rank.ends for rank in simulation.ranks] == [1]
+
+
+def test_two_sources_at_once():
+    """A job that was examined before another source added a task is made again, so that no task is lost."""
+    proposals = iter([("t0", "t1"), ("t0", "t2"), ("t0", "t1", "t2")])  # the second one knows nothing of t1
+    sources = [Successor("t0", then, lambda _then: job_of(1, *next(proposals))) for then in ("t1", "t2")]
+    simulation = Chained((graph_of({"t0": (1, 1)}), 1), sources=sources)
+    simulation.needs |= {"t1": (), "t2": ()}
+    simulation.run()
+
+    assert simulation.statuses() == dict.fromkeys(("t0", "t1", "t2"), "complete")
+
+
+def test_a_layer_that_ends_at_the_limit_makes_room_for_none():
+    """The stop for the time limit comes before the report: its layer ends, and no other starts in its place."""
+    simulation = Simulation((graph_of({"t0": (3, 1)}), 1), seconds_left=100.0)
+    simulation.obey(simulation.coordinator.start(0.0))
+    simulation.now = 95.0
+    report = []
+    handle = simulation.coordinator.handle
+    simulation.coordinator.handle = lambda said, now: report.append(handle(said, now)) or report[-1]
+    simulation.end_layer(0)
+
+    assert isinstance(report[0][0].command, StopTraining)
+    assert isinstance(report[0][-1].command, EndOfJob)
+    assert [command.layer for command in simulation.started] == [0]
+
+
+def test_subscribers_hear_of_ends_before_the_orders():
+    """A decision is announced once for each report, with the tasks that run then, and never for an idle look."""
+    heard = []
+    simulation = Simulation((graph_of({"t0": (1, 1), "t1": (1, 1)}), 2))
+    simulation.coordinator.subscribe(SimpleNamespace(announce=lambda running, ended: heard.append((running, ended))))
+    simulation.obey(simulation.coordinator.start(0.0))
+    simulation.coordinator.check(1.0)
+    simulation.end_layer(0)
+
+    (first, none), (then, ended) = heard
+
+    assert (sorted(first), none) == (["t0", "t1"], {})
+    assert sorted([*then, *ended]) == ["t0", "t1"]
+    assert list(ended.values()) == ["complete"]
