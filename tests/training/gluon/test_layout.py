@@ -8,7 +8,7 @@ import pytest
 from layouts import has_default_layout
 
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.layout import restore_default_layout
+from hpcmtl.training.gluon.layout import restore_default_layout, view
 
 mx = import_mxnet()
 
@@ -92,3 +92,31 @@ def test_again_and_again_without_growth():
     assert all(foreign)
     assert all(has_default_layout(weight) for weight in weights)
     assert memory[-1] - memory[20] < 40e6
+
+
+def test_a_view_shares_memory_and_restores_the_layout():
+    """A view of an array in a foreign layout has its values, and what is written to it the network computes with."""
+    net, weights = evaluated_net()
+    values = [weight.asnumpy() for weight in weights]
+    foreign = [not has_default_layout(weight) for weight in weights]
+    mx.nd.waitall()
+    views = [view(weight) for weight in weights]
+    same = [np.array_equal(one, other) for one, other in zip(views, values, strict=True)]
+    for each in views:
+        each[...] = 0
+    made = net(mx.nd.ones((1, 1, 12, 12))).asnumpy()
+
+    assert any(foreign)
+    assert all(same)
+    assert not made.any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int64"])
+def test_a_view_has_the_type_of_its_array(dtype):
+    """Shape and dtype are those of the array, also where there is one number alone."""
+    for shape in [(1,), (2, 3)]:
+        array = mx.nd.full(shape, 7, dtype=dtype)
+        array.wait_to_read()
+        made = view(array)
+
+        assert (made.shape, str(made.dtype), made.ravel()[0]) == (shape, dtype, 7)

@@ -160,3 +160,13 @@ def test_evaluations_in_between_change_nothing(solo):
         evaluated.learner.outputs(batch.inputs)
 
     assert same(plain.state(), evaluated.state())
+
+
+def test_gradients_of_objectives_leave_statistics_alone(solo):
+    """Batch normalisation has the same running statistics after them, though each pass changes them."""
+    trained = replica(solo, gluon_suite.NORMALISED).learner
+    before = trained.state()
+    trained.objective_gradients(suite.batches()[0], 1.0)
+
+    assert same(trained.state(), before)
+    assert [name for name in trained.views("statistics") if "running" in name] == list(trained.views("statistics"))
