@@ -31,10 +31,12 @@ class Replica:
         learner: network, objectives and optimizer of this rank.
         strategy: synchronisation with the other ranks of the group.
         weighting: weights of the objectives.
+        skipped_steps: number of steps without an update, because a gradient overflowed; since the replica was made.
     """
 
     def __init__(self, learner: Learner, strategy: SynchronisationStrategy, weighting: Weighting) -> None:
         self.learner, self.strategy, self.weighting = learner, strategy, weighting
+        self.skipped_steps = 0
         self._in_group = True
 
     def join(self, strategy: SynchronisationStrategy) -> None:
@@ -53,7 +55,9 @@ class Replica:
         learner, strategy = self.learner, self.strategy
         learner.forward_backward(batch, self.weighting.weights(), strategy.gradient_scale(batch.global_samples))
         rescale = strategy.after_backward(learner)
-        if rescale is not None:
+        if rescale is None:
+            self.skipped_steps += 1
+        else:
             learner.apply(rate, rescale)
         strategy.after_step(learner, number + 1)
 
@@ -79,8 +83,12 @@ class Replica:
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Restores what `state` returned, on all ranks alike; checkpoints of earlier versions are such states."""
         self.learner.load_state(state)
-        self.strategy.load_state(_under(STRATEGY, state) | {n: a for n, a in state.items() if n in _UNPREFIXED})
         self.weighting.load_state(_under(WEIGHTING, state))
+        self.load_strategy_state(state)
+
+    def load_strategy_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Restores the strategy's part alone: for a replica that joined another group with a state that it has."""
+        self.strategy.load_state(_under(STRATEGY, state) | {n: a for n, a in state.items() if n in _UNPREFIXED})
 
     def close(self) -> None:
         """Leaves the group; the learner may join another one. Has no effect when called again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,12 +36,13 @@ class Bench:
         prepared: the checked job.
         directory: the run directory.
         layers: that every task is cut into.
-        reports: what the first ranks told while they ran.
+        states: newest state of each task, on each rank of `run_on_groups`.
     """
 
     prepared: Prepared
     directory: RunDirectory
     layers: int = 1
+    states: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def context(self, task: str, group: Communicator, **changes: Any) -> SessionContext:
         """What one rank is given."""
@@ -76,6 +77,7 @@ class Bench:
         def on_rank(world: Communicator) -> list[LayerOutcome | None]:
             session, step = None, 0
             states: dict[str, Any] = {}
+            self.states[world.rank] = states
             outcomes = []
             for layer, ranks in enumerate(groups):
                 outcome = None

@@ -158,7 +158,9 @@ class TrainSession:
         """Take up the newest checkpoint, or fresh and taken-over parameters, if they are there."""
         found = newest_state(self._context)
         if found is not None:
-            if found is not self._loaded:
+            if found is self._loaded:
+                self._replica.load_strategy_state(found.state)
+            else:
                 self._replica.load_state(found.state)
             self._next_step = int(found.facts["step"])
             self._totals = LossTotals(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
@@ -284,7 +286,7 @@ class TrainSession:
             metrics=dict(self._metrics),
             facts={
                 "data_wait": self._waited / max(training_seconds, 1e-9),
-                "skipped_steps": synchronisation.skipped_steps,
+                "skipped_steps": self._replica.skipped_steps,
                 **({} if self._coupling is None else self._coupling.facts()),
                 **self._inputs.facts(),
             },

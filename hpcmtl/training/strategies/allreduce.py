@@ -52,13 +52,12 @@ class AllreduceStrategy:
         self._collective, self._compressor = parts.collective, parts.compressor
         self._kind = common_kind(parts.collective, parts.compressor)
         self._scale = LossScale()
-        self._skipped = 0
 
     @property
     def facts(self) -> StrategyFacts:
         """See `SynchronisationStrategy`."""
         choice = self._parts.choice
-        return StrategyFacts(choice.name, choice.reason, self._parts.compression, self._skipped)
+        return StrategyFacts(choice.name, choice.reason, self._parts.compression)
 
     def gradient_scale(self, global_samples: int) -> float:
         """See `SynchronisationStrategy`.
@@ -78,7 +77,6 @@ class AllreduceStrategy:
             return 1.0
         rescale, finite = 1.0 / self._scale.value, self._all_finite(learner)
         self._scale = self._scale.after(finite)
-        self._skipped += not finite
         return rescale if finite else None
 
     def after_step(self, learner: Learner, step: int) -> None:

@@ -22,13 +22,11 @@ class StrategyFacts:
         engine: name of the collective in use.
         engine_reason: reason for that choice.
         compression: representation of gradients on the wire, with the reason where it was measured.
-        skipped_steps: number of steps without an update, because an fp16 gradient overflowed.
     """
 
     engine: str
     engine_reason: str
     compression: str = "none"
-    skipped_steps: int = 0
 
 
 class SynchronisationStrategy(Protocol):

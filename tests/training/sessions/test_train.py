@@ -80,6 +80,17 @@ def test_the_state_goes_from_rank_to_rank(bench, task, network):
     assert same_bits(moving.parameters("digit"), fixed.parameters("digit"))
 
 
+def test_the_loss_scale_goes_with_the_task(bench, task, monkeypatch):
+    """A task that moves, also to a group of the same ranks, goes on with the loss scale that it had."""
+    monkeypatch.setattr("hpcmtl.training.strategies.loss_scale.GROWTH_INTERVAL", 3)
+    moving = bench({"digit": task(compression="fp16")})
+    outcomes = moving.run_on_groups("digit", [[0, 1], [0, 1], [1, 2], [1, 2]])
+    scales = [moving.states[rank]["digit"].state["loss_scale"].tolist() for rank in (1, 2)]
+
+    assert [outcome.compression for outcome in outcomes[1] if outcome] == ["fp16"] * 4
+    assert scales == [[1024.0 * 2**6, 2]] * 2  # doubled after each three of twenty steps
+
+
 @pytest.mark.parametrize("widths", [[1, 2], [3, 1, 2], pytest.param([2, 3, 1, 3, 1], marks=pytest.mark.slow)], ids=str)
 def test_ranks_may_change_between_layers(bench, task, widths):
     """Layers on other numbers of ranks come to the weights of one rank, within the rounding of float32 sums."""
