@@ -21,7 +21,7 @@ CAMEL_CASE = re.compile(r"[A-Z]+[a-z0-9][A-Za-z0-9]*$")
 
 # Private metaphors that gave way to terms of the field; each line holds the names of one subject.
 RETIRED_TEXT = """
-Steersman
+Steersman Attended Timed Announcing
 Post Newest Contribute SignOfLife open_meeting
 Listed homes
 Ground Mailboxes Heart Kill Hung
