@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpcmtl.results.logs.lines import LogLine
 
 SECONDS_BETWEEN_LOOKS = (0.5, 5.0)  # while something comes, and after long silence
-SECONDS_BETWEEN_VERDICTS = 5.0
+SECONDS_BETWEEN_DIAGNOSES = 5.0
 
 Rank = Annotated[int | None, typer.Option("--rank", min=0, help="The log of this rank.", show_default=False)]
 TaskFilter = Annotated[
@@ -64,13 +64,13 @@ def logs(
 
 def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
     """New lines as they come, until the run has ended; silence makes the looks rarer."""
-    from hpcmtl.pipeline.live.run_state import poll
+    from hpcmtl.pipeline.live.watch import poll
 
     least, most = SECONDS_BETWEEN_LOOKS
     for found in poll(path, 0.0):
         if found["over"] and found["sure"]:
             break
-        due, pause = time.monotonic() + SECONDS_BETWEEN_VERDICTS, least
+        due, pause = time.monotonic() + SECONDS_BETWEEN_DIAGNOSES, least
         while time.monotonic() < due:
             lines = reader.read()
             yield lines

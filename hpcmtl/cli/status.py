@@ -32,14 +32,14 @@ def status(
     run: RunName = Path("latest"), watch: WatchOption = False, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor a framework."""
-    from hpcmtl.pipeline.live.run_state import run_state
+    from hpcmtl.pipeline.live.watch import diagnose_run
     from hpcmtl.results.rundir.find import find_run
     from hpcmtl.results.strict_json import to_json
 
     if watch and as_json:
         raise typer.BadParameter("does not go with --json", param_hint="--watch")
     path = find_run(run, runs).path
-    found: Mapping[str, Any] = run_state(path)
+    found: Mapping[str, Any] = diagnose_run(path)
     if as_json:
         typer.echo(to_json(found, indent=2))
         return
@@ -55,7 +55,7 @@ def wait(
     run: RunName = Path("latest"), timeout: Seconds = None, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time."""
-    from hpcmtl.pipeline.live.run_state import poll
+    from hpcmtl.pipeline.live.watch import poll
     from hpcmtl.results.rundir.find import find_run
     from hpcmtl.results.strict_json import to_json
 
@@ -86,7 +86,7 @@ def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
     from rich.console import Console
     from rich.live import Live
 
-    from hpcmtl.pipeline.live.run_state import poll
+    from hpcmtl.pipeline.live.watch import poll
     from hpcmtl.results.status.table import status_view
 
     console = Console()

@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch, slurm):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(status_verb, "SECONDS_BETWEEN_LOOKS", 0.05)
-    monkeypatch.setattr(logs_verb, "SECONDS_BETWEEN_VERDICTS", 0.2)
+    monkeypatch.setattr(logs_verb, "SECONDS_BETWEEN_DIAGNOSES", 0.2)
     directory = create(tmp_path / "runs", "small")
     directory.job_file.write_text(yaml.safe_dump({"tasks": {"a": {"kind": "train"}, "b": {"kind": "train"}}}))
     submitted = datetime.now(timezone.utc).isoformat()

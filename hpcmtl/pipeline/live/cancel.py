@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.launch.slurm.queue import cancel_jobs
 from hpcmtl.pipeline.live.ask import ask
-from hpcmtl.pipeline.live.run_state import run_state
+from hpcmtl.pipeline.live.watch import diagnose_run
 from hpcmtl.results.rundir.requests import new_request
 from hpcmtl.results.rundir.submission import Submission, read_submission
 
@@ -47,7 +47,7 @@ def cancel_job(run: RunDirectory, timeout: float, *, at_once: bool = False) -> C
         EnvironmentUnfitError: the run has ended, nobody answers, or Slurm does not.
         InputError: the run refuses, or has no batch job to end at once.
     """
-    found = run_state(run.path)
+    found = diagnose_run(run.path)
     submission = read_submission(run) or Submission()
     jobs = ", ".join(submission.job_ids)
     if found["over"] and found["sure"]:

@@ -1,4 +1,4 @@
-"""The verdict on a run: its completion record and ledger first, Slurm's word only where they leave it open. Pure."""
+"""The diagnosis of a run: by its completion record and ledger first, by Slurm only where they leave it open. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpcmtl.results.format import duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VerdictState = Literal[
+DiagnosedState = Literal[
     "waiting",
     "preparing",
     "running",
@@ -27,7 +27,7 @@ VerdictState = Literal[
     "cancelled",
     "died",
 ]
-EXIT_CODES = {
+EXIT_CODES: Mapping[str, ExitCode] = {
     "complete": ExitCode.COMPLETE,
     "failed": ExitCode.TASK_FAILED,
     "incomplete": ExitCode.TASK_FAILED,
@@ -35,24 +35,26 @@ EXIT_CODES = {
     "cancelled": ExitCode.TASK_FAILED,
     "died": ExitCode.TASK_FAILED,
 }
-GIVEN_UP = 10  # times the patience with a silent run, after which, without Slurm's word, nobody waits any more
+GIVEN_UP = 10
+"""Multiple of the patience with a silent run after which it counts as dead, where Slurm does not say otherwise."""
+
 _RESUME = "`hpcmtl resume RUN` goes on from the checkpoints"
 _LOOK = "see `hpcmtl logs RUN`"
 
 
 @dataclass(frozen=True)
 class RunEvidence:
-    """What a run directory tells.
+    """The facts of a run directory on which a diagnosis rests.
 
     Attributes:
-        status: preparing, running, stopping, or as the last attempt ended, by the ledger.
-        record: how the last attempt ended by its completion record; empty without one.
-        attempt: the last one that began; 0 if none has.
-        cancelled_by: who cancelled the whole job in that attempt.
+        status: preparing, running, stopping, or the status with which the last attempt ended, by the ledger.
+        record: status in the completion record of the last attempt; empty without one.
+        attempt: number of the last attempt; 0 if none has begun.
+        cancelled_by: user who cancelled the whole job in that attempt; empty if none did.
         jobs: IDs of its batch jobs.
-        age: seconds since the last word of the run, or since it was made; None if not even that is known.
-        patience: seconds without a word after which a run is silent.
-        since_submission: seconds; None if it was not submitted, or nobody knows when.
+        age: seconds since the last update of the run, or since it was made; None if both are unknown.
+        patience: seconds without an update after which a run is silent.
+        since_submission: seconds since the submission; None if the run was not submitted, or the time is unknown.
     """
 
     status: str = "preparing"
@@ -66,46 +68,46 @@ class RunEvidence:
 
     @property
     def ended(self) -> str:
-        """How the last attempt ended by itself; empty while it has not, or if it left no word of it."""
+        """Status with which the last attempt ended; empty while it has not ended, or if it was killed."""
         return self.record or (self.status if self.status in EXIT_CODES else "")
 
     @property
     def silent(self) -> bool:
-        """Whether a run that began, or was about to, has not been heard of for too long."""
+        """True if a run that has not ended has sent no update for longer than the patience."""
         return not self.ended and self.age is not None and self.age > self.patience
 
     @property
     def open(self) -> bool:
-        """Whether Slurm has to be asked how it stands."""
+        """True if Slurm must be queried for a diagnosis."""
         if not self.jobs or (self.ended and (self.ended != "stopped" or self.cancelled_by)):
             return False
         return bool(self.ended) or self.attempt == 0 or self.silent
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a run stands.
+class Diagnosis:
+    """The diagnosis of a run.
 
     Attributes:
-        state: one word.
-        sentence: why, and what to do about it where something can be done.
-        over: whether nothing more happens by itself.
-        sure: whether that rests on what is known; else on silence, which may end.
+        state: state of the run.
+        sentence: reason, and advice where there is any.
+        over: true if nothing more happens by itself.
+        sure: false if `over` follows from silence alone, which may end.
     """
 
-    state: VerdictState
+    state: DiagnosedState
     sentence: str
     over: bool = False
     sure: bool = True
 
     @property
     def exit_code(self) -> int | None:
-        """What the run's command ends with, or would have; None as long as it is not over."""
+        """Exit code of the run's command, also of one that was killed; None while the run is not over."""
         return int(EXIT_CODES[self.state]) if self.over else None
 
 
-def facts_of(status: Mapping[str, Any]) -> RunEvidence:
-    """The facts in what `results.status.read_status` returns."""
+def evidence_of(status: Mapping[str, Any]) -> RunEvidence:
+    """Returns the evidence in the values of `results.status.status.read_status`."""
     submitted = status["submitted"]
     return RunEvidence(
         status["status"],
@@ -119,101 +121,105 @@ def facts_of(status: Mapping[str, Any]) -> RunEvidence:
     )
 
 
-def diagnose(facts: RunEvidence, word: SlurmJobState | None = None, *, answered: bool = False) -> Verdict:
-    """Say how a run stands.
+def diagnose(evidence: RunEvidence, slurm: SlurmJobState | None = None, *, answered: bool = False) -> Diagnosis:
+    """Returns the diagnosis of a run.
 
     Args:
-        facts: of its directory.
-        word: what Slurm says of its jobs together; None if it was not asked.
-        answered: whether Slurm answered, so that a job that it says nothing of is gone.
+        evidence: facts of its directory.
+        slurm: combined state of its jobs in Slurm; None if Slurm was not queried.
+        answered: true if Slurm answered, so that a job without a state no longer exists.
     """
-    if facts.ended:
-        return _ended(facts, word)
-    if facts.open and word is not None and (word.phase != "unknown" or answered):
-        return _by_slurm(facts, word)
-    if facts.attempt == 0 and facts.jobs:
-        since = "" if facts.since_submission is None else f" {duration(facts.since_submission)} ago"
-        return Verdict("waiting", f"submitted{since} as job {facts.jobs[-1]}, and Slurm does not say how it stands")
-    if not facts.silent:
-        state: VerdictState = "stopping" if facts.status == "stopping" else "running" if facts.attempt else "preparing"
-        return Verdict(state, _attempt(facts) + state)
-    assert facts.age is not None
-    if facts.age > GIVEN_UP * facts.patience:
-        text = f"no word for {duration(facts.age)} and no completion record: it was killed, or its host is gone"
-        return Verdict("died", f"{text}; {_RESUME}", over=True, sure=False)
-    return Verdict("silent", f"no word for {duration(facts.age)}: it may have been killed, and all here is from before")
+    if evidence.ended:
+        return _ended(evidence, slurm)
+    if evidence.open and slurm is not None and (slurm.phase != "unknown" or answered):
+        return _by_slurm(evidence, slurm)
+    if evidence.attempt == 0 and evidence.jobs:
+        since = "" if evidence.since_submission is None else f" {duration(evidence.since_submission)} ago"
+        return Diagnosis("waiting", f"submitted{since} as job {evidence.jobs[-1]}, and Slurm does not report its state")
+    if not evidence.silent:
+        state: DiagnosedState = "running" if evidence.attempt else "preparing"
+        state = "stopping" if evidence.status == "stopping" else state
+        return Diagnosis(state, _attempt(evidence) + state)
+    assert evidence.age is not None
+    silence = f"no update for {duration(evidence.age)}"
+    if evidence.age > GIVEN_UP * evidence.patience:
+        text = f"{silence} and no completion record: it was killed, or its host is gone"
+        return Diagnosis("died", f"{text}; {_RESUME}", over=True, sure=False)
+    return Diagnosis("silent", f"{silence}: it may have been killed, and the values shown are those of its last update")
 
 
-def _ended(facts: RunEvidence, word: SlurmJobState | None) -> Verdict:
-    """The last attempt ended by itself; one that stopped may go on, if Slurm has the job still."""
-    state: VerdictState = facts.ended  # type: ignore[assignment]  # a key of EXIT_CODES
+def _ended(evidence: RunEvidence, slurm: SlurmJobState | None) -> Diagnosis:
+    """Diagnoses a run whose last attempt ended by itself; a stopped one may go on if Slurm still has the job."""
+    state: DiagnosedState = evidence.ended  # type: ignore[assignment]  # a key of EXIT_CODES
     if state != "stopped":
-        return Verdict(state, _attempt(facts) + f"ended: {state}", over=True)
-    if facts.cancelled_by:
-        text = f"{facts.cancelled_by} cancelled it: it stopped with checkpoints and does not go on; {_RESUME}"
-        return Verdict(state, text, over=True)
-    if word is not None and word.phase in LIVE:
-        text = f"stopped with checkpoints; job {word.job} is {word.state}{_because(word)}"
-        if word.phase == "running":
-            return Verdict("stopping", f"{text}: it is ending, or its next attempt begins")
-        return Verdict("requeued", f"{text}: it goes on when it starts again")
+        return Diagnosis(state, _attempt(evidence) + f"ended: {state}", over=True)
+    if evidence.cancelled_by:
+        text = f"{evidence.cancelled_by} cancelled it: it stopped with checkpoints and does not go on; {_RESUME}"
+        return Diagnosis(state, text, over=True)
+    if slurm is not None and slurm.phase in LIVE:
+        text = f"stopped with checkpoints; job {slurm.job} is {slurm.state}{_because(slurm)}"
+        if slurm.phase == "running":
+            return Diagnosis("stopping", f"{text}: it is ending, or its next attempt begins")
+        return Diagnosis("requeued", f"{text}: it goes on when it starts again")
     text = f"stopped with checkpoints; {_RESUME}"
-    if word is not None and word.state == "FAILED" and word.exit_code.split(":")[0] not in {"", "0", "75"}:
-        return Verdict("died", f"job {word.job} ended ({_told(word)}) before an attempt began; {_LOOK}", over=True)
-    if word is not None and word.state:
-        return Verdict(state, f"{text} (Slurm: {_told(word)})", over=True)
-    return Verdict(state, text, over=True, sure=not facts.jobs)
+    if slurm is not None and slurm.state == "FAILED" and slurm.exit_code.split(":")[0] not in {"", "0", "75"}:
+        ended = f"job {slurm.job} ended ({_end_of(slurm)}) before an attempt began"
+        return Diagnosis("died", f"{ended}; {_LOOK}", over=True)
+    if slurm is not None and slurm.state:
+        return Diagnosis(state, f"{text} (Slurm: {_end_of(slurm)})", over=True)
+    return Diagnosis(state, text, over=True, sure=not evidence.jobs)
 
 
-def _by_slurm(facts: RunEvidence, word: SlurmJobState) -> Verdict:
-    """The directory leaves it open how it stands, and Slurm has said something, or does not know the job any more."""
-    began = facts.attempt > 0
+def _by_slurm(evidence: RunEvidence, slurm: SlurmJobState) -> Diagnosis:
+    """Diagnoses a run by Slurm, which has reported a state or no longer knows the job."""
+    began = evidence.attempt > 0
     again = _RESUME if began else "`hpcmtl resume RUN` starts it"
-    silence = f"no word for {duration(facts.age or 0.0)}" if began else "it has not begun"
-    if word.phase in {"pending", "requeued"}:
-        text = f"job {word.job} is {word.state}{_because(word)}{_expected(word)}{_hint(word)}"
+    silence = f"no update for {duration(evidence.age or 0.0)}" if began else "it has not begun"
+    if slurm.phase in {"pending", "requeued"}:
+        text = f"job {slurm.job} is {slurm.state}{_because(slurm)}{_expected(slurm)}{_hint(slurm)}"
         if began:
-            return Verdict("requeued", f"attempt {facts.attempt} was cut off and the job is in the queue again: {text}")
-        return Verdict("waiting", f"waiting in the queue: {text}")
-    if word.phase == "suspended":
-        return Verdict("suspended", f"job {word.job} is {word.state}{_hint(word)}")
-    if word.phase == "running":
-        where = f" on {word.nodes}" if word.nodes else ""
+            cut_off = f"attempt {evidence.attempt} was cut off and the job is in the queue again"
+            return Diagnosis("requeued", f"{cut_off}: {text}")
+        return Diagnosis("waiting", f"waiting in the queue: {text}")
+    if slurm.phase == "suspended":
+        return Diagnosis("suspended", f"job {slurm.job} is {slurm.state}{_hint(slurm)}")
+    if slurm.phase == "running":
+        where = f" on {slurm.nodes}" if slurm.nodes else ""
         if not began:
-            return Verdict("preparing", f"job {word.job} is {word.state}{where}, and the run has not begun yet")
-        since = f" since {word.start}" if word.start else ""
-        text = f"{silence}, though job {word.job} is {word.state}{where}{since}"
-        return Verdict("silent", f"{text}: its next attempt begins, or it hangs, or its file system does; {_LOOK}")
-    if word.phase == "unknown":
-        text = f"{silence}, and Slurm does not know job {word.job} any more: it has ended without a completion record"
-        return Verdict("died", f"{text}; {_LOOK}; {again}", over=True, sure=False)
-    if word.phase == "ended-cancelled":
-        return Verdict("cancelled", f"job {word.job} was cancelled{_by(word)} ({silence}); {again}", over=True)
-    text = f"job {word.job} ended ({_told(word)}) without a completion record"
-    if word.phase == "ended-complete":
+            return Diagnosis("preparing", f"job {slurm.job} is {slurm.state}{where}, and the run has not begun yet")
+        since = f" since {slurm.start}" if slurm.start else ""
+        text = f"{silence}, though job {slurm.job} is {slurm.state}{where}{since}"
+        return Diagnosis("silent", f"{text}: its next attempt begins, or it hangs, or its file system does; {_LOOK}")
+    if slurm.phase == "unknown":
+        text = f"{silence}, and Slurm no longer knows job {slurm.job}: it has ended without a completion record"
+        return Diagnosis("died", f"{text}; {_LOOK}; {again}", over=True, sure=False)
+    if slurm.phase == "ended-cancelled":
+        return Diagnosis("cancelled", f"job {slurm.job} was cancelled{_by(slurm)} ({silence}); {again}", over=True)
+    text = f"job {slurm.job} ended ({_end_of(slurm)}) without a completion record"
+    if slurm.phase == "ended-complete":
         text += "; an mpirun that loses a node may end with 0 all the same"
-    return Verdict("died", f"{text}{_hint(word)}; {_LOOK}; {again}", over=True)
+    return Diagnosis("died", f"{text}{_hint(slurm)}; {_LOOK}; {again}", over=True)
 
 
-def _attempt(facts: RunEvidence) -> str:
-    return f"attempt {facts.attempt} " if facts.attempt > 1 else ""
+def _attempt(evidence: RunEvidence) -> str:
+    return f"attempt {evidence.attempt} " if evidence.attempt > 1 else ""
 
 
-def _told(word: SlurmJobState) -> str:
-    return word.state + _by(word) + (f", exit code {word.exit_code}" if word.exit_code else "")
+def _end_of(slurm: SlurmJobState) -> str:
+    return slurm.state + _by(slurm) + (f", exit code {slurm.exit_code}" if slurm.exit_code else "")
 
 
-def _by(word: SlurmJobState) -> str:
-    return f" by user {word.by}" if word.by else ""
+def _by(slurm: SlurmJobState) -> str:
+    return f" by user {slurm.by}" if slurm.by else ""
 
 
-def _because(word: SlurmJobState) -> str:
-    return f" ({word.reason})" if word.reason else ""
+def _because(slurm: SlurmJobState) -> str:
+    return f" ({slurm.reason})" if slurm.reason else ""
 
 
-def _expected(word: SlurmJobState) -> str:
-    return f", expected to start at {word.start}" if word.start and not word.hint else ""
+def _expected(slurm: SlurmJobState) -> str:
+    return f", expected to start at {slurm.start}" if slurm.start and not slurm.hint else ""
 
 
-def _hint(word: SlurmJobState) -> str:
-    return f"; {word.hint}" if word.hint else ""
+def _hint(slurm: SlurmJobState) -> str:
+    return f"; {slurm.hint}" if slurm.hint else ""

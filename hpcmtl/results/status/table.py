@@ -1,4 +1,4 @@
-"""`status.json` and the ledger as a person reads them: what runs, how far it is, its expected end, what is stale."""
+"""The status of a run as tables for people: running tasks, progress, expected end and stale values."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ _STYLES = {
 }
 _GIB = 1 << 30
 _BAR = 10
-MOST_ROWS = 40  # of tasks, and of nodes; of more, those that matter now
+MOST_ROWS = 40
+"""Largest number of rows of tasks, and of nodes; of more, the most urgent ones are shown."""
 
 
 def status_view(status: Mapping[str, Any], most: int = MOST_ROWS) -> RenderableType:
-    """Draw what `results.status.read_status` found.
+    """Returns the tables for a status.
 
     Args:
-        status: how the run is doing.
-        most: rows of tasks, and of nodes.
+        status: values of `results.status.status.read_status`, or of a diagnosis.
+        most: largest number of rows, of tasks and of nodes each.
     """
     tasks = _chosen(status["tasks"], most)
     parts: list[RenderableType] = [*_head(status), Text(), _tasks(tasks)]
@@ -69,27 +70,28 @@ def _head(status: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(status["sentence"], "bold red" if status["over"] else "yellow")
         yield from _asked(status["slurm"])
     elif status["silent"]:
-        text = f"no word for {duration(status['age'] or 0.0)}: it may have been killed, and all here is from before"
+        silence = f"no update for {duration(status['age'] or 0.0)}"
+        text = f"{silence}: it may have been killed, and the values shown are those of its last update"
         yield Text(text, "bold red")
     elif status["expected_seconds_left"] is not None:
         yield Text(f"about {duration(status['expected_seconds_left'])} left ({status['expected_from']})")
 
 
 def _asked(slurm: Mapping[str, Any] | None) -> Iterator[Text]:
-    """How old Slurm's word is, or why there is none."""
+    """Yields the age of Slurm's reply, or the reason why there is none."""
     if slurm is not None and not slurm["answered"]:
         yield Text(f"Slurm did not answer: {'; '.join(slurm['problems'])}")
     elif slurm is not None and slurm["age"] >= 1:
-        yield Text(f"Slurm said so {duration(slurm['age'])} ago")
+        yield Text(f"Slurm reported this {duration(slurm['age'])} ago")
 
 
 def _chosen(tasks: Mapping[str, Any], most: int) -> dict[str, Any]:
-    """The tasks to show: all, or of many those that run, went wrong, or are about to go on."""
+    """Returns the tasks to show: all, or of many the running, failed and waiting ones first."""
     if len(tasks) <= most:
         return dict(tasks)
-    words = ("running", "failed", "held", "skipped", "stopped", "cancelled", "waiting", "complete")
-    urgency = {word: number for number, word in enumerate(words)}
-    first = sorted(tasks, key=lambda name: urgency.get(tasks[name]["status"], len(words)))[:most]
+    statuses = ("running", "failed", "held", "skipped", "stopped", "cancelled", "waiting", "complete")
+    urgency = {status: number for number, status in enumerate(statuses)}
+    first = sorted(tasks, key=lambda name: urgency.get(tasks[name]["status"], len(statuses)))[:most]
     return {name: task for name, task in tasks.items() if name in set(first)}
 
 

@@ -1,4 +1,4 @@
-"""The verdict on a run: record and ledger first, Slurm only where they leave it open; unknown is never running."""
+"""The diagnosis on a run: record and ledger first, Slurm only where they leave it open; unknown is never running."""
 
 from dataclasses import replace
 from typing import get_args
@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.launch.slurm.states import STATES, SlurmJobState
-from hpcmtl.pipeline.live.diagnosis import EXIT_CODES, RunEvidence, VerdictState, diagnose
+from hpcmtl.pipeline.live.diagnosis import EXIT_CODES, DiagnosedState, RunEvidence, diagnose
 
 NEW = RunEvidence(jobs=("16",), since_submission=300.0)  # submitted, and has not begun
 LOST = RunEvidence("running", attempt=1, jobs=("16",), age=200.0)  # began, and is silent
 STOPPED = RunEvidence("stopped", record="stopped", attempt=1, jobs=("16",), age=200.0)
 
 
-def word(state, **more):
-    """What Slurm says of job 16."""
+def job(state, **more):
+    """The state of job 16 in Slurm."""
     return SlurmJobState("16", state, "squeue", **more)
 
 
@@ -32,67 +32,73 @@ def word(state, **more):
             None,
             "silent",
             False,
-            "no word for 3 min 20 s: it may have been",
+            "no update for 3 min 20 s: it may have been",
         ),
-        (RunEvidence("running", attempt=1, age=4000.0), None, "died", True, "no word for 1 h 06 min and no completion"),
+        (
+            RunEvidence("running", attempt=1, age=4000.0),
+            None,
+            "died",
+            True,
+            "no update for 1 h 06 min and no completion",
+        ),
         (RunEvidence("complete", "complete", attempt=1), None, "complete", True, "ended: complete"),
         (RunEvidence("failed", "failed", attempt=2), None, "failed", True, "attempt 2 ended: failed"),
         (RunEvidence("running", "incomplete", attempt=1), None, "incomplete", True, "ended"),
         (RunEvidence("stopped", "stopped", attempt=1), None, "stopped", True, "hpcmtl resume RUN"),
-        (NEW, None, "waiting", False, "submitted 5 min 00 s ago as job 16, and Slurm does not say"),
+        (NEW, None, "waiting", False, "submitted 5 min 00 s ago as job 16, and Slurm does not report"),
         (
             NEW,
-            word("PENDING", reason="Resources", start="T"),
+            job("PENDING", reason="Resources", start="T"),
             "waiting",
             False,
             "PENDING (Resources), expected to start",
         ),
         (
             NEW,
-            word("PENDING", reason="JobHeldUser", start="T"),
+            job("PENDING", reason="JobHeldUser", start="T"),
             "waiting",
             False,
             "(JobHeldUser); it is held: `scontrol",
         ),
-        (NEW, word("CONFIGURING"), "waiting", False, "nodes are being made ready"),
-        (NEW, word("RUNNING", nodes="n1"), "preparing", False, "RUNNING on n1, and the run has not begun"),
-        (NEW, word("CANCELLED", by="123"), "cancelled", True, "cancelled by user 123 (it has not begun)"),
-        (NEW, word("FAILED", exit_code="2:0"), "died", True, "(FAILED, exit code 2:0) without a completion record"),
-        (NEW, word("BOOT_FAIL"), "died", True, "did not boot"),
-        (NEW, word(""), "died", True, "does not know job 16 any more"),
-        (LOST, word("RUNNING", nodes="n1", start="T"), "silent", False, "no word for 3 min 20 s, though job 16 is"),
-        (LOST, word("PENDING", reason="BeginTime"), "requeued", False, "attempt 1 was cut off and the job is in the"),
-        (LOST, word("REQUEUE_HOLD"), "requeued", False, "scontrol release 16"),
-        (LOST, word("SUSPENDED"), "suspended", False, "SUSPENDED"),
-        (LOST, word("OUT_OF_MEMORY"), "died", True, "--mem"),
-        (LOST, word("NODE_FAIL"), "died", True, "a node failed"),
-        (LOST, word("TIMEOUT"), "died", True, "more time"),
-        (LOST, word("COMPLETED"), "died", True, "mpirun that loses a node may end with 0"),
-        (LOST, word("CANCELLED"), "cancelled", True, "job 16 was cancelled (no word for 3 min 20 s)"),
-        (LOST, word("TELEPORTING"), "died", True, "without a completion record"),
-        (STOPPED, word("PENDING", reason="BeginTime"), "requeued", False, "goes on when it starts again"),
-        (STOPPED, word("RUNNING"), "stopping", False, "it is ending, or its next attempt begins"),
-        (STOPPED, word("FAILED", exit_code="75:0"), "stopped", True, "(Slurm: FAILED, exit code 75:0)"),
-        (STOPPED, word("FAILED", exit_code="2:0"), "died", True, "exit code 2:0) before an attempt began"),
-        (STOPPED, word("CANCELLED", by="5"), "stopped", True, "CANCELLED by user 5"),
+        (NEW, job("CONFIGURING"), "waiting", False, "nodes are being made ready"),
+        (NEW, job("RUNNING", nodes="n1"), "preparing", False, "RUNNING on n1, and the run has not begun"),
+        (NEW, job("CANCELLED", by="123"), "cancelled", True, "cancelled by user 123 (it has not begun)"),
+        (NEW, job("FAILED", exit_code="2:0"), "died", True, "(FAILED, exit code 2:0) without a completion record"),
+        (NEW, job("BOOT_FAIL"), "died", True, "did not boot"),
+        (NEW, job(""), "died", True, "no longer knows job 16"),
+        (LOST, job("RUNNING", nodes="n1", start="T"), "silent", False, "no update for 3 min 20 s, though job 16 is"),
+        (LOST, job("PENDING", reason="BeginTime"), "requeued", False, "attempt 1 was cut off and the job is in the"),
+        (LOST, job("REQUEUE_HOLD"), "requeued", False, "scontrol release 16"),
+        (LOST, job("SUSPENDED"), "suspended", False, "SUSPENDED"),
+        (LOST, job("OUT_OF_MEMORY"), "died", True, "--mem"),
+        (LOST, job("NODE_FAIL"), "died", True, "a node failed"),
+        (LOST, job("TIMEOUT"), "died", True, "more time"),
+        (LOST, job("COMPLETED"), "died", True, "mpirun that loses a node may end with 0"),
+        (LOST, job("CANCELLED"), "cancelled", True, "job 16 was cancelled (no update for 3 min 20 s)"),
+        (LOST, job("TELEPORTING"), "died", True, "without a completion record"),
+        (STOPPED, job("PENDING", reason="BeginTime"), "requeued", False, "goes on when it starts again"),
+        (STOPPED, job("RUNNING"), "stopping", False, "it is ending, or its next attempt begins"),
+        (STOPPED, job("FAILED", exit_code="75:0"), "stopped", True, "(Slurm: FAILED, exit code 75:0)"),
+        (STOPPED, job("FAILED", exit_code="2:0"), "died", True, "exit code 2:0) before an attempt began"),
+        (STOPPED, job("CANCELLED", by="5"), "stopped", True, "CANCELLED by user 5"),
         (STOPPED, None, "stopped", True, "stopped with checkpoints"),
-        (replace(STOPPED, cancelled_by="me@host"), word("RUNNING"), "stopped", True, "me@host cancelled it"),
+        (replace(STOPPED, cancelled_by="me@host"), job("RUNNING"), "stopped", True, "me@host cancelled it"),
     ],
 )
-def test_verdicts(facts, slurm, state, over, said):
-    """Each combination that is met has its word and its sentence."""
-    verdict = diagnose(facts, slurm, answered=slurm is not None)
+def test_diagnosis(facts, slurm, state, over, said):
+    """Each combination that is met has its state and its sentence."""
+    diagnosis = diagnose(facts, slurm, answered=slurm is not None)
 
-    assert (verdict.state, verdict.over) == (state, over)
-    assert said in verdict.sentence
+    assert (diagnosis.state, diagnosis.over) == (state, over)
+    assert said in diagnosis.sentence
 
 
 @pytest.mark.parametrize(
     "facts", [NEW, LOST, replace(LOST, age=1e6), STOPPED], ids=["new", "lost", "long lost", "stopped"]
 )
 def test_slurm_that_does_not_answer(facts):
-    """Without an answer the verdict is that of the directory alone; if it is an end it is not a sure one."""
-    silent = diagnose(facts, word(""), answered=False)
+    """Without an answer the diagnosis is that of the directory alone; if it is an end it is not a sure one."""
+    silent = diagnose(facts, job(""), answered=False)
 
     assert silent == diagnose(facts, None)
     assert not (silent.over and silent.sure)
@@ -118,18 +124,20 @@ FACTS = st.builds(
     st.just(30.0),
     st.none() | st.floats(0, 1e6),
 )
-WORDS = st.none() | st.builds(word, st.sampled_from([*STATES, "", "NEW"]), exit_code=st.sampled_from(["", "2:0"]))
+STATES_OF_SLURM = st.none() | st.builds(
+    job, st.sampled_from([*STATES, "", "NEW"]), exit_code=st.sampled_from(["", "2:0"])
+)
 
 
-@given(FACTS, WORDS, st.booleans())
-def test_every_verdict_is_sound(facts, slurm, answered):
+@given(FACTS, STATES_OF_SLURM, st.booleans())
+def test_every_diagnosis_is_sound(facts, slurm, answered):
     """It is of the closed set, says something, has an exit code when it is over, and 0 only by the run's own record."""
-    verdict = diagnose(facts, slurm, answered=answered)
+    diagnosis = diagnose(facts, slurm, answered=answered)
 
-    assert verdict.state in get_args(VerdictState)
-    assert verdict.sentence
-    assert (verdict.exit_code is not None) == verdict.over
-    assert not verdict.over or verdict.state in EXIT_CODES
-    assert (verdict.exit_code == 0) == (facts.ended == "complete")
-    if verdict.state == "running":
+    assert diagnosis.state in get_args(DiagnosedState)
+    assert diagnosis.sentence
+    assert (diagnosis.exit_code is not None) == diagnosis.over
+    assert not diagnosis.over or diagnosis.state in EXIT_CODES
+    assert (diagnosis.exit_code == 0) == (facts.ended == "complete")
+    if diagnosis.state == "running":
         assert not facts.silent

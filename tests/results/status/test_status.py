@@ -96,7 +96,7 @@ def test_a_silent_run(run):
 
     assert (status["silent"], status["age"], status["seconds"]) == (True, 200.0, 10.0)
     assert status["nodes"][0]["stale"]
-    assert "no word for 3 min 20 s: it may have been killed" in text
+    assert "no update for 3 min 20 s: it may have been killed" in text
     assert "3 min 20 s old" in text
     assert "left" not in text.splitlines()[1]
 
