@@ -80,7 +80,8 @@ def _from_entry_point(point: EntryPoint) -> Any:
         raise _unusable(point.name, text)
     schema = kind.schema
     if not (isinstance(schema, type) and issubclass(schema, TaskBase)):
-        raise _unusable(point.name, f"{point.value}.schema is {schema!r}; it must be a class derived from TaskBase")
+        text = f"{point.value}.schema of {_package(point)} is {schema!r}; it must be a class derived from TaskBase"
+        raise _unusable(point.name, text)
     named = {"name": kind.name, "schema.kind": schema.model_fields["kind"].default}
     for where, value in named.items():
         if value != point.name:

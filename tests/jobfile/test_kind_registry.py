@@ -24,7 +24,8 @@ class Unnamed(RowSumsKind):
     name = "other"
 
 class Keyless(RowSumsKind):
-    name, schema = "row_sums", dict
+    name = "row_sums"
+    schema = dict
 
 good, unnamed, keyless, empty = RowSumsKind(), Unnamed(), Keyless(), object()
 """
