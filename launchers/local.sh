@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up if needed, then run a job on this machine.
+# Creates the environment if necessary, then runs a job on this machine.
 #
 # usage: launchers/local.sh JOB.yaml [options of `hpcmtl run`]        e.g. launchers/local.sh examples/digits.yaml
 set -euo pipefail
@@ -14,7 +14,7 @@ esac
 # shellcheck source=launchers/environment.sh
 . "$root/launchers/environment.sh"
 
-# The examples name data that a script in datasets/ builds; a job of one's own brings its own.
+# The examples use data sets that scripts in datasets/ build; other jobs must have their data.
 if [ -f "$1" ] && [ "$(dirname "$(realpath "$1")")" = "$(realpath "$root/examples")" ]; then
     grep -oE 'data/[A-Za-z0-9_]+\.h5' "$1" | sort -u | while read -r data; do
         builder=$root/datasets/$(basename "$data" .h5).py

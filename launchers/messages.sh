@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# How the launchers talk to people: sourced by the others, all of it on stderr.
+# Messages of the launchers on stderr; sourced by the other scripts.
 
 say() { echo "hpcmtl: $*" >&2; }
 
-refuse() { # refuse REASON REMEDY: exit 3, the environment is not fit
+refuse() { # refuse REASON REMEDY: exits with 3, unfit environment
     say "$1"
     say "  instead: $2"
     exit 3
 }
 
-step() { # step TITLE COMMAND...: run it with its output in a log of its own under $logs; show the end of that if it fails
+step() { # step TITLE COMMAND...: runs it with output to a log in $logs; prints the end of the log if it fails
     local title=$1 log started=$SECONDS status reason
     shift
     log=${logs:?}/$(tr -cs 'a-z0-9' '-' <<<"${title,,}" | cut -c1-40).log
     say "$title ..."
-    set +e # so that in the subshell the first failing line of a function ends it
+    set +e # the subshell needs its own -e to end a function at the first failing line
     (set -e; "$@") >"$log" 2>&1 </dev/null
     status=$?
     set -e

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Start a program on RANKS ranks with Open MPI's mpirun; within a Slurm allocation on its nodes.
+# Starts a program on RANKS ranks with Open MPI's mpirun; inside a Slurm allocation, on its nodes.
 #
 # usage: launchers/mpirun.sh -np RANKS PROGRAM [ARGUMENTS]
 set -euo pipefail
@@ -12,16 +12,16 @@ set -euo pipefail
 read_command "$@"
 share_cores
 
-# A program that is given by path wants the MPI of its own environment.
+# For a program given by path, use the MPI of its environment.
 mpirun=mpirun
 case ${program[0]} in */*) beside=$(dirname "${program[0]}")/mpirun; if [ -x "$beside" ]; then mpirun=$beside; fi ;; esac
 
-# Bound to one core, MXNet's threads share it with Horovod's: steps then take 2 to 4 times as long, at random.
+# If bound to one core, MXNet's threads share it with Horovod's: steps then take 2 to 4 times longer, irregularly.
 flags=(--bind-to none)
 if [ "$ranks" -gt "$cores" ]; then flags+=(--oversubscribe); fi
 if [ "$(id -u)" -eq 0 ]; then flags+=(--allow-run-as-root); fi
-# Ranks may outlive others that die (docs/guides/lost_ranks.md); costs nothing that could be measured while nobody does.
-# One rank has nobody to outlive, and mpirun would end with 0 whatever it calls MPI_Abort with.
+# Ranks may survive the loss of others (docs/guides/lost_ranks.md); no cost was measurable without a loss. Not for a
+# single rank: mpirun would end with 0 whatever code the rank passes to MPI_Abort.
 if [ "${HPCMTL_FT:-1}" != 0 ] && [ "$ranks" -gt 1 ] && "$mpirun" --version 2>&1 | grep -qE '\(Open MPI\) ([5-9]|[1-9][0-9])\.'; then
     flags+=(--with-ft ulfm)
 fi

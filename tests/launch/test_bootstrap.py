@@ -100,7 +100,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     done = bootstrap(tmp_path / "venv", "--extras", "train")
 
     assert done.returncode == 3
-    assert "bootstrap.sh has not made it" in done.stderr
+    assert "bootstrap.sh did not create it" in done.stderr
     assert [path.name for path in (tmp_path / "venv").iterdir()] == ["thesis.tex"]
 
 
