@@ -1,4 +1,4 @@
-"""The steps of one layer: batches in, optimizer steps, and what the ranks of the group agree on in between."""
+"""Loop over the optimizer steps of one task layer, with synchronisation points of the group in between."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _NEVER = float("inf")
 
 @dataclass(frozen=True)
 class LossTotals:
-    """Losses that are known from steps of this layer and epoch, by objective.
+    """Sums of the losses of several steps of one layer and epoch.
 
     Attributes:
-        steps: how many.
-        sums: of their losses.
+        steps: number of steps.
+        sums: sum of the losses of these steps, for each objective.
     """
 
     steps: int = 0
@@ -46,19 +46,19 @@ class LossTotals:
 
 @dataclass(frozen=True)
 class StepRange:
-    """The steps of a layer.
+    """Range of the optimizer steps of one task layer.
 
     Attributes:
         task: name of the task.
         layer: number of the layer.
         start: first step, counted over the whole task.
-        stop: step after the last.
-        steps_per_epoch: of the task.
-        objectives: names, in the order of the learner's losses.
-        batch_size: samples a step over the group.
+        stop: step after the last one.
+        steps_per_epoch: number of steps in an epoch of the task.
+        objectives: names of the objectives, in the order of the learner's losses.
+        batch_size: number of samples in a step, over the group.
         schedule: learning rate by step.
-        rate: number of the learning rate that was ordered for it; 0 for none.
-        before: of the steps of the layer, in the epoch of `start`, that were done in an earlier session.
+        rate: number of the newest change of the learning rate that `schedule` contains; 0 for none.
+        before: losses of earlier sessions, from steps of this layer in the epoch of `start`.
     """
 
     task: str
@@ -75,19 +75,22 @@ class StepRange:
 
 @dataclass
 class Hooks:
-    """What the loop calls: all ranks at the same steps.
+    """Functions that the loop calls, on all ranks at the same steps.
 
     Attributes:
-        report: tells how far the layer is; only used on the group's first rank.
-        stop_requested: whether this rank was asked to stop.
-        epoch_ended: called with the number of the epoch, after its last step; None where nothing is to be done then.
-        newest_rate: number of the newest learning rate that this rank knows was ordered; 0 for none.
-        rate_agreed: called with the number of a rate that all ranks know, and the step that is the first to be taken
-            with it; gives the schedule to go on with.
-        sync_point: called with the number of steps done after each step; all ranks get the same answer to whether the
-            task stops here, before the end of its layer. None where nothing is exchanged with other tasks.
-        save_due: whether it is time for a checkpoint; the word of one rank is enough.
-        save: called with the number of steps done, and the losses known, when all ranks have agreed on a checkpoint.
+        report: function that reports the progress of the layer; called on the group's first rank only.
+        stop_requested: function that returns whether this rank has a request to stop.
+        epoch_ended: function of the number of an epoch, called after its last step; None if nothing is to be done.
+        newest_rate: function that returns the number of the newest change of the learning rate that this rank has
+            received; 0 for none.
+        rate_agreed: function of the number of a change that all ranks have received, and of the first step that it
+            applies to; it returns the schedule from that step on.
+        sync_point: function of the number of steps done, called after each step. It returns, equal on all ranks,
+            whether the task stops here, before the end of its layer. None if no parameters are exchanged with other
+            tasks.
+        save_due: function that returns whether a checkpoint is due; one rank of the group is enough.
+        save: function of the number of steps done and the known losses, called when the group has agreed on a
+            checkpoint.
     """
 
     report: Callable[[StepProgress], None]
@@ -102,13 +105,13 @@ class Hooks:
 
 @dataclass
 class StepsResult:
-    """What became of the steps.
+    """Result of the steps of a layer.
 
     Attributes:
-        next_step: the step to go on with.
-        stopped: whether the group agreed to stop early.
-        losses: mean loss by objective over the steps of this layer in the last epoch that it trained in.
-        totals: what a session that goes on inside this layer should know of them.
+        next_step: first step that was not taken.
+        stopped: whether the group agreed to stop before the end of the layer.
+        losses: mean loss by objective, over the steps of this layer in its last epoch.
+        totals: losses that a session which continues inside this layer must add to its own.
     """
 
     next_step: int
@@ -118,10 +121,11 @@ class StepsResult:
 
 
 class _Agreement:
-    """What the ranks of a group tell each other every now and then: losses, failures, wishes, their pace.
+    """Synchronisation points of a group: losses, failures, requests and pace are agreed on by Allreduce.
 
-    A step by itself costs no message but the gradients. The next meeting is fixed at each one, from the slowest rank's
-    pace, so that all ranks meet at the same step and none waits for one that went on.
+    Between two points a step sends no message but those of the synchronisation strategy. Each point fixes the step of
+    the next one, from the pace of the slowest rank. So all ranks reach it at the same step, and no rank waits for one
+    that trained on.
     """
 
     def __init__(self, step_range: StepRange, group: Communicator, hooks: Hooks) -> None:
@@ -129,30 +133,30 @@ class _Agreement:
         self.group = group
         self.hooks = hooks
         self.schedule, self._rate = step_range.schedule, step_range.rate
-        self._met = self._known = step_range.start
+        self._last = self._known = step_range.start
         self.losses = np.zeros((0, len(step_range.objectives)))  # of the group, from the first step on
-        self._met_at = time.perf_counter()
+        self._last_at = time.perf_counter()
         self.next = step_range.start + 1
         self.pace = 0.0  # seconds a step
-        self.saving = False  # whether a checkpoint is made at the next meeting
+        self.saving = False  # whether a checkpoint is made at the next point
 
-    def meet(self, step: int, losses: np.ndarray[Any, Any], stop: bool) -> bool:
-        """Agree before `step`.
+    def agree(self, step: int, losses: np.ndarray[Any, Any], stop: bool) -> bool:
+        """Takes part in the synchronisation point before `step` (collective).
 
         Args:
-            step: the step that comes next.
+            step: step that comes next.
             losses: (steps whose losses are new, objectives), this rank's share.
-            stop: whether this rank wants to stop.
+            stop: whether this rank requests a stop.
 
         Returns:
-            Whether to stop.
+            Whether the group stops; the same on all ranks.
 
         Raises:
             TaskFailedError: on all ranks, if a loss of any rank was not finite.
         """
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         first_bad = float(self._known + bad[0]) if len(bad) else _NEVER
-        seconds = time.perf_counter() - self._met_at
+        seconds = time.perf_counter() - self._last_at
         due = self.hooks.save is not None and not self.saving and self.hooks.save_due()
         agreed = np.array([first_bad, -float(stop), -seconds, float(self.hooks.newest_rate()), -float(due)])
         self.group.Allreduce(agreed, "min")
@@ -163,13 +167,13 @@ class _Agreement:
             self.group.Allreduce(total)
         self.losses = np.concatenate([self.losses, total])
         self._known += len(total)
-        self.pace = -agreed[2] / max(step - self._met, 1)
+        self.pace = -agreed[2] / max(step - self._last, 1)
         if agreed[3] > self._rate and self.hooks.rate_agreed is not None:
             self._rate = int(agreed[3])
             self.schedule = self.hooks.rate_agreed(self._rate, step)
         ahead = int(SECONDS_BETWEEN_AGREEMENTS / max(self.pace, 1e-9))
         self.saving = bool(agreed[4] < 0)
-        self._met, self._met_at = step, time.perf_counter()
+        self._last, self._last_at = step, time.perf_counter()
         self.next = step + min(max(ahead, 1), MOST_STEPS_BETWEEN_AGREEMENTS)
         return bool(agreed[1] < 0)
 
@@ -188,14 +192,14 @@ class _Agreement:
 def run_steps(
     replica: Replica, batches: Iterable[Batch], step_range: StepRange, group: Communicator, hooks: Hooks
 ) -> StepsResult:
-    """Train the steps of a layer (collective).
+    """Trains the steps of a task layer (collective).
 
     Args:
-        replica: trains.
+        replica: replica of this rank, open on the group.
         batches: this rank's share of each step of `step_range`, in order.
-        step_range: which steps.
-        group: the ranks that train together.
-        hooks: what to call.
+        step_range: range of the steps.
+        group: ranks that train together.
+        hooks: functions to call.
 
     Raises:
         TaskFailedError: on all ranks, if a loss is NaN or infinite.
@@ -209,13 +213,13 @@ def run_steps(
         result.next_step = step = step + 1
         epoch, rest = divmod(step, step_range.steps_per_epoch)
         if step >= agreement.next or step == step_range.stop:
-            result.stopped = _meet(replica, agreement, step) and step < step_range.stop
+            result.stopped = _synchronise(replica, agreement, step) and step < step_range.stop
         if hooks.sync_point is not None and not result.stopped:
             result.stopped = hooks.sync_point(step) and step < step_range.stop
         if rest == 0 and hooks.epoch_ended is not None:
             hooks.epoch_ended(epoch - 1)
         if result.stopped:
-            agreement.meet(step, replica.collect_losses(), stop=True)
+            agreement.agree(step, replica.collect_losses(), stop=True)
             break
     known = _last_epoch(step_range, agreement.losses)
     result.losses = {
@@ -225,11 +229,11 @@ def run_steps(
     return result
 
 
-def _meet(replica: Replica, agreement: _Agreement, step: int) -> bool:
-    """Agree on how to go on after `step` steps, and make the checkpoint that was agreed on before; whether to stop."""
+def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:
+    """Synchronises the group after `step` steps and makes a checkpoint that was agreed on; returns whether to stop."""
     step_range, hooks, saving = agreement.step_range, agreement.hooks, agreement.saving
     in_flight = 0 if step == step_range.stop or saving else STEPS_IN_FLIGHT
-    stop = agreement.meet(step, replica.collect_losses(in_flight), hooks.stop_requested())
+    stop = agreement.agree(step, replica.collect_losses(in_flight), hooks.stop_requested())
     if agreement.group.rank == 0:
         hooks.report(_progress(step_range, step, agreement))
     if saving and hooks.save is not None and step < step_range.stop and not stop:
@@ -238,7 +242,7 @@ def _meet(replica: Replica, agreement: _Agreement, step: int) -> bool:
 
 
 def _last_epoch(step_range: StepRange, losses: np.ndarray[Any, Any]) -> LossTotals:
-    """Those of a layer's losses that belong to its last epoch."""
+    """Returns the totals of the last epoch among the losses of a layer, those of earlier sessions included."""
     if not len(losses):
         return step_range.before
     steps_in_it = (step_range.start + len(losses) - 1) % step_range.steps_per_epoch + 1
@@ -250,7 +254,7 @@ def _last_epoch(step_range: StepRange, losses: np.ndarray[Any, Any]) -> LossTota
 
 
 def _carried(step_range: StepRange, losses: np.ndarray[Any, Any], step: int) -> LossTotals:
-    """What a session that goes on after `step` steps should know: nothing if it begins an epoch, or the next layer."""
+    """Returns the totals for a session that continues after `step` steps; none at the start of an epoch or layer."""
     fresh = step % step_range.steps_per_epoch == 0 or step >= step_range.stop
     return LossTotals() if fresh else _last_epoch(step_range, losses)
 

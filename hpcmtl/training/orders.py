@@ -1,4 +1,4 @@
-"""What is ordered for a layer while it runs: a stop, or another learning rate."""
+"""Orders for a task layer that runs: a stop, or another learning rate."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rate:
-    """A base learning rate that was ordered while the job ran.
+    """Change of the base learning rate while the job runs.
 
     Attributes:
-        number: how many were ordered for the task by then, this one included.
-        learning_rate: above 0.
+        number: number of changes of the task up to now, this one included.
+        learning_rate: new base learning rate, above 0.
     """
 
     number: int
@@ -30,10 +30,10 @@ def _ignore(_event: LearningRateChanged) -> None:
 
 
 class LayerOrders:
-    """The orders that one rank knows for the layer that it runs: the control thread writes, training reads.
+    """Orders that one rank has received for the layer that it runs; written by the control thread, read by training.
 
-    The ranks of a group hear of an order at different moments. So each tells the number of the newest rate that it
-    knows when the group meets, and all take the smallest of these from the next step on.
+    The ranks of a group receive an order at different moments. At each synchronisation point every rank contributes the
+    number of the newest change that it has received, and all apply the smallest of these from the next step on.
     """
 
     def __init__(
@@ -43,13 +43,14 @@ class LayerOrders:
         record: Callable[[LearningRateChanged], None] = _ignore,
         number: int = 0,
     ) -> None:
-        """Begin a layer.
+        """Starts a layer.
 
         Args:
-            layer: its number.
-            rate: what the task's first step in this layer is taken with, if one was ordered.
-            record: sends the event of a rate that takes effect to the ledger; called on the group's first rank.
-            number: of this start of a layer, counted over the job: tells what is made now from what was made before.
+            layer: number of the layer.
+            rate: change that applies from the first step of this layer; None if there was none.
+            record: function that sends the event of an applied change to the ledger; called on the group's first rank.
+            number: number of this start of a layer, counted over the job; artifacts of an earlier start have a smaller
+                one.
         """
         self.layer, self.rate, self.number = layer, rate, number
         self.record = record
@@ -58,13 +59,13 @@ class LayerOrders:
 
     @property
     def newest(self) -> int:
-        """Number of the newest rate that this rank knows; 0 for none."""
+        """Number of the newest change that this rank has received; 0 for none."""
         return max(self._rates, default=0)
 
     def order(self, rate: Rate) -> None:
-        """Note a rate."""
+        """Adds a change of the rate."""
         self._rates = {**self._rates, rate.number: rate}
 
     def numbered(self, number: int) -> Rate:
-        """The rate with a number that the group has agreed on."""
+        """Returns the change with a number that the group has agreed on."""
         return self._rates[number]

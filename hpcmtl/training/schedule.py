@@ -1,6 +1,6 @@
-"""Learning-rate schedules as values, and the rate at a step as a pure function of both.
+"""Learning-rate schedules as values, and the learning rate of a step as a pure function of schedule and step.
 
-Nothing is counted or remembered: a resumed task takes the rate it would have had, and all ranks take the same.
+There is no counter: a resumed task has the rate that it would have had without the interruption, on all ranks.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Constant:
-    """The base rate to the end."""
+    """Keeps the base rate to the end."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """The rate is multiplied by `factor` at each milestone.
+    """Multiplies the rate by `factor` at each milestone.
 
     Attributes:
-        milestones: steps, counted from the start of the training (warm-up included), ascending.
-        factor: in (0, 1].
+        milestones: ascending step numbers, counted from the start of the training, warm-up included.
+        factor: factor in (0, 1].
     """
 
     milestones: tuple[int, ...]
@@ -37,10 +37,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine wave from the base rate down (Loshchilov and Hutter, 2017, without restarts).
+    """Lowers the base rate by half a cosine wave (Loshchilov and Hutter, SGDR, ICLR 2017, without restarts).
 
     Attributes:
-        final_fraction: share of the base rate that is left at the end, in [0, 1].
+        final_fraction: fraction of the base rate at the end, in [0, 1].
     """
 
     final_fraction: float = 0.0
@@ -48,7 +48,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Poly:
-    """(1 - progress) to the `power`, down to zero at `total_steps`; power 1 is a straight line."""
+    """Multiplies the base rate by (1 - progress) to the `power`; power 1 is linear, and the rate ends at zero."""
 
     power: float = 1.0
 
@@ -58,17 +58,17 @@ Decay = Constant | Step | Cosine | Poly
 
 @dataclass(frozen=True)
 class RateSchedule:
-    """A linear warm-up from `warmup_from` to the base rate, then a decay to `total_steps`.
+    """Linear warm-up from `warmup_from` to the base rate, then a decay up to `total_steps`.
 
     Attributes:
-        base_learning_rate: rate at the end of the warm-up, above 0.
-        total_steps: optimizer steps of the whole task, over all its layers.
-        warmup_steps: steps before the base rate is reached, less than `total_steps`; 0 for no warm-up.
-        warmup_from: rate of step 0 when there is a warm-up, in [0, base rate].
-        decay: what follows the warm-up.
+        base_learning_rate: learning rate at the end of the warm-up, above 0.
+        total_steps: number of optimizer steps of the whole task, over all its layers.
+        warmup_steps: number of steps before the base rate is reached, less than `total_steps`; 0 for no warm-up.
+        warmup_from: learning rate of step 0 if there is a warm-up, in [0, base rate].
+        decay: decay after the warm-up.
 
     Raises:
-        InputError: with every number that cannot be.
+        InputError: a number is out of its range; the error names all of them.
     """
 
     base_learning_rate: float
@@ -84,11 +84,14 @@ class RateSchedule:
 
 
 def learning_rate(schedule: RateSchedule, step: int) -> float:
-    """Return the learning rate of one optimizer step.
+    """Returns the learning rate of one optimizer step.
 
     Args:
         schedule: the schedule of the task.
-        step: steps taken before this one, from 0; past `total_steps` the last rate stays.
+        step: number of steps before this one, from 0; past `total_steps` the last rate stays.
+
+    Raises:
+        ValueError: the step is negative.
     """
     base, warmup = schedule.base_learning_rate, schedule.warmup_steps
     if step < 0:
@@ -100,14 +103,14 @@ def learning_rate(schedule: RateSchedule, step: int) -> float:
 
 
 def rebased(schedule: RateSchedule, base_learning_rate: float) -> RateSchedule:
-    """The same course, warm-up and decay, at another base rate: every rate is multiplied by the same factor."""
+    """Returns the schedule for another base rate: every rate of warm-up and decay is multiplied by the same factor."""
     factor = base_learning_rate / schedule.base_learning_rate
     warmup_from = min(schedule.warmup_from * factor, base_learning_rate)
     return replace(schedule, base_learning_rate=base_learning_rate, warmup_from=warmup_from)
 
 
 def _decayed(decay: Decay, step: int, progress: float) -> float:
-    """Return the share of the base rate that is left."""
+    """Returns the fraction of the base rate at a step after the warm-up."""
     match decay:
         case Constant():
             return 1.0
@@ -155,10 +158,10 @@ def _decay_problems(decay: Decay, warmup: int, total: int) -> list[tuple[str, st
 
 
 def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> RateSchedule:
-    """The learning rate over the steps of a task, from what the job file says in epochs.
+    """Returns the schedule of a task in steps, from that of the job file in epochs.
 
     Raises:
-        InputError: milestones or a warm-up that do not fit the task.
+        InputError: milestones or a warm-up do not fit the number of steps.
     """
     spec = optimizer.schedule
     decay: Decay = Constant()

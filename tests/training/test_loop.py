@@ -1,4 +1,4 @@
-"""Ranks agree at the same steps: on losses, on a failure of one of them, and on the wish of one to stop."""
+"""Ranks agree at the same steps: on losses, on a failure of one of them, and on a request to stop."""
 
 from __future__ import annotations
 
@@ -83,22 +83,22 @@ def test_every_step_is_taken_once_with_its_rate(ranks):
 
 
 def test_a_rate_is_taken_at_one_step_by_all():
-    """Ranks hear of another learning rate at different meetings; all go on with it once the last has heard."""
+    """Ranks receive a change of the rate at different points; all apply it once the last one has received it."""
     work = step_range(0, 600, per_epoch=1000)
 
-    def hear_late(group):
+    def receive_late(group):
         learner, taken = Recorder(lambda _step: [1.0]), []
-        meetings = iter([0] * group.rank + [1] * 600)
+        points = iter([0] * group.rank + [1] * 600)
 
         def agreed(number, step):
             taken.append((number, step))
             return rebased(work.schedule, 0.4)
 
-        hooks = Hooks(lambda _p: None, lambda: False, None, lambda: next(meetings), agreed)
+        hooks = Hooks(lambda _p: None, lambda: False, None, lambda: next(points), agreed)
         run_steps(learner, fed(work), work, group, hooks)
         return taken, learner.rates
 
-    results = run_ranks(3, hear_late)
+    results = run_ranks(3, receive_late)
     ((number, step),) = results[0][0]
 
     assert results[1] == results[2] == results[0]
@@ -131,7 +131,7 @@ def test_only_the_first_rank_reports():
 
 
 def test_agreements_are_not_at_every_step():
-    """Quick steps cost no message but the gradients: ranks meet after the first, then after up to 200."""
+    """Quick steps cost no message but the gradients: ranks synchronise after the first, then after up to 200."""
     work = step_range(0, 500, per_epoch=1000)
     (_, _, reports, _), _ = run_ranks(2, run, work)
     steps = [round(report.fraction * 500) for report in reports]
@@ -143,7 +143,7 @@ def test_agreements_are_not_at_every_step():
 
 
 def test_agreements_follow_the_slowest_rank(monkeypatch):
-    """Where one rank takes over a second for a step, all meet after every step."""
+    """Where one rank takes over a second for a step, all synchronise after every step."""
     clocks = {}
 
     def slow(group):

@@ -1,7 +1,8 @@
-"""The state of a training task between steps: written by one rank of the group beside the training, loaded for all.
+"""Checkpoints of a training task: written by a thread of one rank while the group trains, loaded for all ranks.
 
-A file's name has the number of steps that were done, so the newest is the one with the highest; it is found by looking,
-not by what the job believes: a state that was not written in time, or is damaged, costs the steps since the one before.
+The name of a file contains the number of steps done, so that the newest checkpoint has the highest number. It is found
+in the directory, and not by the records of the job: a checkpoint that was not written in time, or is damaged, costs the
+steps since the one before.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 KEPT = 2
-"""Checkpoints of a task that are on disk: if the newest is damaged, the one before serves."""
+"""Number of checkpoints of a task that stay on disk: if the newest is damaged, the one before is used."""
 
-# What writing is taken to cost before the first was measured.
+# Assumed speed of writing, before the first checkpoint is measured.
 _BYTES_A_SECOND = 200e6
 _SECONDS_A_FILE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a checkpoint holds.
+    """Content of a checkpoint.
 
     Attributes:
-        state: what `Learner.state` gave: parameters, optimizer state, loss scale.
-        facts: the data cursor (step, epoch, seed) and what else describes the state.
+        state: arrays of `Replica.state`: parameters, optimizer state, and the states of strategy and weighting.
+        facts: position in the data (step, seed) and further facts on the state, such as metrics and learning rate.
     """
 
     state: Arrays
@@ -54,15 +55,15 @@ class AsyncCheckpointer:
     """Writes the checkpoints of one session, one at a time, on a thread of the group's first rank.
 
     Attributes:
-        cost: seconds that the last one took, for the training to stand still and for the thread to write.
+        cost: duration of the last checkpoint in seconds: the pause of the training and the time of the thread.
     """
 
     def __init__(self, context: SessionContext, cost: float = 0.0) -> None:
-        """Get ready.
+        """Starts the thread on the group's first rank.
 
         Args:
-            context: of the session; its job says how often.
-            cost: seconds that a checkpoint takes; 0 if that is not known.
+            context: context of the session; its job has the interval.
+            cost: expected duration of a checkpoint in seconds; 0 if it is not known.
         """
         self._context, self.cost = context, cost
         self._settings = context.job.checkpoints
@@ -71,44 +72,44 @@ class AsyncCheckpointer:
         self._since = time.monotonic()
 
     def due(self) -> bool:
-        """Whether it is time for a checkpoint; the word of the group's first rank counts."""
+        """Returns whether a checkpoint is due; always False on other ranks than the group's first."""
         if self._pool is None or (self._writing is not None and not self._writing.done()):
             return False
         return time.monotonic() - self._since >= self.interval
 
     @property
     def interval(self) -> float:
-        """Seconds between checkpoints, by what they cost."""
+        """Seconds between two checkpoints, from the job file or from their cost."""
         if self._settings.interval != "auto":
             return float(self._settings.interval)
         return best_interval(self.cost, self._settings.mtbf_hours * 3600)
 
     def expect(self, state_bytes: int) -> None:
-        """Say about how large a state is, before the first was written."""
+        """Sets the expected cost from the size of the state, if no checkpoint was measured yet."""
         self.cost = self.cost or _SECONDS_A_FILE + state_bytes / _BYTES_A_SECOND
 
     def save(self, checkpoint: Checkpoint, held: float = 0.0) -> None:
-        """Have a state written; returns when the one before it is on disk, not this one (collective).
+        """Starts to write a checkpoint; returns when the one before it is on disk (collective).
 
         Args:
-            checkpoint: nobody changes its arrays any more.
-            held: seconds for which the training stood still to make the copy.
+            checkpoint: checkpoint whose arrays are not changed any more.
+            held: pause of the training for the copy, in seconds.
 
         Raises:
-            OSError: the one before could not be written; on all ranks, so that all of them take the layer for failed.
+            OSError: the checkpoint before could not be written; on all ranks, so that the layer fails on all of them.
         """
         on_root(self._context.group, lambda: self._submit(checkpoint, held))
 
     def flush(self) -> None:
-        """Return when all is on disk (collective).
+        """Returns when all checkpoints are on disk (collective).
 
         Raises:
-            OSError: it could not be written; on all ranks.
+            OSError: one could not be written; on all ranks.
         """
         on_root(self._context.group, self._wait)
 
     def close(self) -> None:
-        """Finish what is being written; if that fails, an older state serves."""
+        """Finishes the write under way; if it fails, an older checkpoint is used later."""
         if self._pool is None:
             return
         try:
@@ -142,13 +143,13 @@ class AsyncCheckpointer:
 
 
 def newest_state(context: SessionContext) -> Checkpoint | None:
-    """What a session goes on from, the same on all ranks; None for a fresh start (collective).
+    """Returns the state that a session continues from, the same on all ranks; None for a fresh start (collective).
 
-    A rank that was in the group of the layer before still has it, and gives it to the others: a tenth of the time that
-    the way by the checkpoint takes.
+    A rank that was in the group of the layer before has the state in memory and sends it to the others. That takes a
+    tenth of the time of reading the checkpoint.
 
     Args:
-        context: of the session; with the step at which the task stands, if that is known.
+        context: context of the session, with the number of steps that the task has done, if it is known.
     """
     mine = context.states.get(context.task)
     have = mine is not None and mine.facts["step"] == context.step
@@ -164,9 +165,10 @@ def newest_state(context: SessionContext) -> Checkpoint | None:
 
 
 def latest_checkpoint(context: SessionContext) -> Checkpoint | None:
-    """The newest checkpoint that can be read, given to all ranks; None if there is none (collective).
+    """Returns the newest checkpoint that can be read, on all ranks; None if there is none (collective).
 
-    A damaged one is set aside with a warning. If none is left the task begins anew: that costs time, and nothing else.
+    A damaged file is renamed, with a warning. If no checkpoint is left the task starts from its beginning: that costs
+    time, and no result.
     """
 
     def read() -> tuple[Arrays, dict[str, Any] | None]:
@@ -184,7 +186,7 @@ def latest_checkpoint(context: SessionContext) -> Checkpoint | None:
 
 
 def checkpoint_file(directory: Path, step: int) -> Path:
-    """Where the state after so many steps lies."""
+    """Returns the path of the checkpoint after a number of steps."""
     return directory / f"step-{step:010d}.h5"
 
 

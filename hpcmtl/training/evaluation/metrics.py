@@ -1,17 +1,17 @@
-"""Metrics over the predictions of a whole split, gathered from all ranks first: exact, ties included.
+"""Metrics over the predictions of a whole split, gathered from all ranks: exact, ties included.
 
-Plain numpy, with the definitions of scikit-learn (the tests compare). scikit-learn itself is not called: its
-multi-class AUC wants probabilities and raises on an absent class, its NDCG is a Python loop over the rows that
-refuses a query with one document, and importing it takes a second.
+The code is plain numpy with the definitions of scikit-learn, which the tests compare. scikit-learn itself is not
+called. Its multi-class AUC requires probabilities and raises an error for an absent class. Its NDCG is a Python loop
+over the rows and refuses a query with one document. Its import takes a second.
 
-What the arrays mean:
+Arrays:
     accuracy, auc, log_loss: outputs are raw scores (n, classes), or logits of a sigmoid head, (n,) or (n, 1);
         targets are class numbers, (n,) or (n, 1).
-    mrr, ndcg (also mrr@10, ndcg@10): outputs (n, classes) and the number of the one relevant class, or, with
-        `groups`, scores and relevances (n,) of documents and the query that each belongs to.
+    mrr, ndcg (also mrr@10, ndcg@10): outputs (n, classes) and the number of the one relevant class; with
+        `groups`, scores and relevances (n,) of documents and the query of each.
     mse, r2: outputs and targets of the same shape (n, ...); r2 is the plain mean over the columns.
 
-A metric without a value (no rows, a class that never occurs, a NaN among the scores) is nan; the log says why.
+A metric without a value (no rows, an absent class, a NaN among the scores) is nan, and the log has the reason.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _log = logging.getLogger(__name__)
 
 
 class _UndefinedError(ArithmeticError):
-    """The metric has no value for these data; the message says why."""
+    """The metric has no value for these data; the message has the reason."""
 
 
 def parse(name: str) -> tuple[str, int | None]:
-    """Split the name of a metric, e.g. ``ndcg@10``, into the metric and its cut-off.
+    """Splits the name of a metric, e.g. ``ndcg@10``, into the metric and its cut-off.
 
     Raises:
-        InputError: no such metric, or a cut-off that is not a positive integer or has no meaning here.
+        InputError: there is no such metric, or the cut-off is no positive integer or has no meaning for it.
     """
     metric, at, cutoff = name.partition("@")
     if metric not in METRICS:
@@ -65,24 +65,24 @@ def parse(name: str) -> tuple[str, int | None]:
 
 
 def higher_is_better(name: str) -> bool:
-    """Say whether a greater value of this metric is the better one."""
+    """Returns whether a larger value of a metric is better."""
     return parse(name)[0] not in LOWER_IS_BETTER
 
 
 def compute(name: str, outputs: AnyArray, targets: AnyArray, groups: AnyArray | None = None) -> float:
-    """Compute one metric over all rows, whatever their order.
+    """Computes one metric over all rows; their order has no effect.
 
     Args:
-        name: one of `METRICS`; mrr and ndcg may carry a cut-off, as in ``ndcg@10``.
+        name: one of `METRICS`; mrr and ndcg may have a cut-off, as in ``ndcg@10``.
         outputs: (n, classes), (n, 1) or (n,) raw scores, or (n, ...) predictions of a regression.
         targets: (n,) class numbers, (n,) relevances where `groups` is given, or (n, ...) true values.
-        groups: (n,) the query of each row, for mrr and ndcg over documents.
+        groups: (n,) query of each row, for mrr and ndcg over documents.
 
     Returns:
-        The metric; nan where it has no value, with the reason in the log.
+        The metric; nan if it has no value, with the reason in the log.
 
     Raises:
-        InputError: no such metric, or outputs and targets that do not fit each other or the metric.
+        InputError: there is no such metric, or outputs and targets do not fit each other or the metric.
     """
     metric, cutoff = parse(name)
     scores, truth = np.asarray(outputs, dtype=np.float64), np.asarray(targets)
@@ -136,7 +136,7 @@ def _columns(name: str, scores: Scores, truth: AnyArray) -> tuple[Scores, Scores
 
 
 def _classes(name: str, scores: Scores, truth: AnyArray) -> tuple[Scores, Classes]:
-    """Bring a classification into one form: scores (n, classes); a sigmoid's logit z becomes the pair (0, z)."""
+    """Returns scores (n, classes) and classes (n,); the logit z of a sigmoid becomes the scores (0, z)."""
     messages = []
     if scores.size == len(scores):
         scores = np.stack([np.zeros(len(scores)), scores.reshape(-1)], axis=1)
@@ -155,7 +155,7 @@ def _classes(name: str, scores: Scores, truth: AnyArray) -> tuple[Scores, Classe
 
 
 def _documents(name: str, scores: Scores, truth: AnyArray, groups: AnyArray) -> tuple[Scores, Scores, Classes]:
-    """Return scores, relevances and queries, numbered 0, 1, ..., of the documents, each (n,)."""
+    """Returns scores, relevances and query numbers from 0 of the documents, each (n,)."""
     messages = [
         f"with groups, {what} must be (n,), one number a document, found shape {values.shape}"
         for what, values in (("outputs", scores), ("targets", truth))
@@ -180,11 +180,11 @@ def _log_loss(scores: Scores, classes: Classes) -> float:
 
 
 def _auc(scores: Scores, classes: Classes) -> float:
-    """Area under the ROC curve; beyond two classes the mean of one against the rest, on probabilities."""
+    """Area under the ROC curve; for more than two classes the mean of one-versus-rest areas of the probabilities."""
     absent = np.setdiff1d(np.arange(scores.shape[1]), classes)
     if absent.size:
         raise _UndefinedError(f"none of the {len(classes)} targets is of class {', '.join(map(str, absent))}")
-    if scores.shape[1] == 2:  # the difference orders as the probability does, and does not saturate
+    if scores.shape[1] == 2:  # the difference has the order of the probability, and does not saturate
         return _binary_auc(scores[:, 1] - scores[:, 0], classes == 1)
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -205,7 +205,7 @@ def _mse(predicted: Scores, true: Scores) -> float:
 
 
 def _r2(predicted: Scores, true: Scores) -> float:
-    """Coefficient of determination; as in scikit-learn a constant column scores 1 if met exactly, else 0."""
+    """Coefficient of determination; as in scikit-learn a constant column counts 1 if predicted exactly, else 0."""
     if len(true) < 2:
         raise _UndefinedError("a coefficient of determination needs two samples, found 1")
     residual = ((true - predicted) ** 2).sum(axis=0)

@@ -1,8 +1,8 @@
 """Mean reciprocal rank and normalised discounted cumulative gain, over checked arrays, without loops over rows.
 
-Ties are no luck of the sort: mrr places what is relevant behind all irrelevant things of the same score (so a model
-that scores everything alike earns nothing), ndcg takes the mean over all orders of the tied. For one relevant
-class these are scikit-learn's label_ranking_average_precision_score and ndcg_score.
+Ties do not depend on the order of the sort. The reciprocal rank places a relevant item behind all irrelevant items of
+the same score, so that a model with equal scores gains nothing. The cumulative gain is the mean over all orders of the
+tied items. For one relevant class the two are scikit-learn's label_ranking_average_precision_score and ndcg_score.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def over_classes(metric: str, scores: Scores, classes: Classes, cutoff: int | None) -> float:
-    """Rank the classes of each row, one of which is relevant.
+    """Returns the mean over rows of a ranking metric of classes, one of which is relevant in each row.
 
     Args:
         metric: ``mrr`` or ``ndcg``.
-        scores: (n, classes).
+        scores: (n, classes) scores.
         classes: (n,) number of the relevant class.
-        cutoff: places that count, from the top; None for all.
+        cutoff: number of places that count, from the top; None for all.
     """
     true = scores[np.arange(len(classes)), classes][:, None]
     above, tied = (scores > true).sum(axis=1), (scores == true).sum(axis=1)
@@ -37,14 +37,14 @@ def over_classes(metric: str, scores: Scores, classes: Classes, cutoff: int | No
 
 
 def over_queries(metric: str, scores: Scores, gains: Scores, queries: Classes, cutoff: int | None) -> float:
-    """Rank the documents of each query; a query without a relevant document counts as 0.
+    """Returns the mean over queries of a ranking metric of documents; 0 for a query without a relevant document.
 
     Args:
         metric: ``mrr`` (every relevance above 0 is relevant) or ``ndcg`` (linear gains).
-        scores: (n,) of the documents.
-        gains: (n,) their relevances, not negative.
-        queries: (n,) the query of each, numbered 0, 1, ... without a gap.
-        cutoff: places that count, from the top; None for all.
+        scores: (n,) scores of the documents.
+        gains: (n,) relevances of the documents, not negative.
+        queries: (n,) number of each document's query, from 0 without gaps.
+        cutoff: number of places that count, from the top; None for all.
     """
     measure = _query_mrr if metric == "mrr" else _query_ndcg
     return float(measure(scores, gains, queries, cutoff).mean())
@@ -62,7 +62,7 @@ def _reciprocal(ranks: NDArray[np.int64], cutoff: int | None) -> Scores:
 
 
 def _query_mrr(scores: Scores, gains: Scores, queries: Classes, cutoff: int | None) -> Scores:
-    """Reciprocal rank of the best-scored relevant document, behind all irrelevant ones of its score."""
+    """Returns reciprocal ranks of the relevant documents with the best score, behind irrelevant ones of that score."""
     relevant = gains > 0
     best = np.full(queries.max() + 1, -np.inf)
     np.maximum.at(best, queries[relevant], scores[relevant])
@@ -72,7 +72,7 @@ def _query_mrr(scores: Scores, gains: Scores, queries: Classes, cutoff: int | No
 
 
 def _query_ndcg(scores: Scores, gains: Scores, queries: Classes, cutoff: int | None) -> Scores:
-    """Documents that tie share their mean gain (McSherry and Najork, 2008)."""
+    """Returns the gain of each query; tied documents share their mean gain (McSherry and Najork, ECIR 2008)."""
     order = np.lexsort((-scores, queries))
     scores, gains, queries = scores[order], gains[order], queries[order]
     sizes = np.bincount(queries)

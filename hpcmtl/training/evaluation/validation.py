@@ -1,4 +1,4 @@
-"""Metrics of a training task on its validation samples, at the ends of epochs."""
+"""Validation: metrics of a training task on its validation samples, at the ends of epochs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def validation(
     spec: BatchSpec,
     learner: Learner,
 ) -> Callable[[int], dict[str, float]] | None:
-    """What gives the metrics after an epoch of that number (collective); None if there is nothing to validate."""
+    """Returns a function from the number of an epoch to metrics (collective); None if there is nothing to validate."""
     array = context.arrays.get(task.input)
     has_samples = array is not None and array.split is not None and array.split[1] > 0
     if not (task.validate_every and has_samples and any(each.metrics for each in objectives)):
@@ -44,7 +44,7 @@ def validation(
 
 
 def _outputs(spec: BatchSpec, learner: Learner, group: Communicator) -> dict[str, list[np.ndarray]]:  # type: ignore[type-arg]
-    """What the network says of this rank's samples, batch by batch, and their targets."""
+    """Returns the network's outputs for this rank's samples, batch by batch, and their targets."""
     outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
     with sequential_batches(spec.sources, ["val"], spec.batch_size, group.rank, group.size) as batches:
         for _, arrays in batches:
@@ -59,7 +59,7 @@ def _metrics(
     outputs: dict[str, list[np.ndarray]],  # type: ignore[type-arg]
     group: Communicator,
 ) -> dict[str, float]:
-    """Metrics over the samples of all ranks; on the group's first rank alone."""
+    """Returns metrics over the samples of all ranks, on the group's first rank; an empty dict elsewhere."""
     found = {}
     for objective in objectives:
         rows = []
