@@ -45,6 +45,7 @@ class SessionContext:
         group: the ranks that run the task, for the main thread alone.
         step: steps that the task has done when this group takes over; None if that is not known.
         device: the device of this rank.
+        modules: folders in which users' modules are looked for.
         report: tells the dispatcher how far the layer is; only the group's first rank calls it.
         stop_requested: whether the layer is to stop at the next step boundary.
         orders: what else was ordered for the layer that runs.
@@ -72,6 +73,7 @@ class SessionContext:
     states: dict[str, Checkpoint] = field(default_factory=dict)
     record: Callable[[RunEvent], None] = lambda _event: None
     device: Device = HOST
+    modules: tuple[Path, ...] = ()
 
     @property
     def framework(self) -> Framework:

@@ -15,6 +15,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, located, nearest
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
 from hpcmtl.training.learner import OPTIMIZER
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
@@ -215,7 +217,7 @@ class NumpyLearner(NumpyNetwork):
     ) -> None:
         super().__init__(*network, [objective.name for objective in objectives], settings.seed, device)
         self._losses = [_LOSSES[check_loss(objective.loss)] for objective in objectives]
-        self._momentum, self._decay = check_optimizer(settings), settings.optimizer.weight_decay
+        self._momentum, self._decay = check_optimizer(settings.optimizer), settings.optimizer.weight_decay
         frozen = frozen_names(self.parameters, settings.freeze)
         self._frozen = {name: array for name, array in self.parameters.items() if name in frozen}
         self._gradients = {name: array for name, array in self._store.gradients.items() if name not in frozen}
@@ -262,7 +264,9 @@ class NumpyLearner(NumpyNetwork):
         return dict(self._gradients)
 
     def views(self, which: Which) -> Arrays:
-        return {"gradients": self._gradients, "parameters": self.parameters, "statistics": {}}[which]
+        trained = {name: self.parameters[name] for name in self._gradients}
+        arrays = {"gradients": self._gradients, "trained": trained, "parameters": self.parameters, "statistics": {}}
+        return arrays[which]
 
     def native(self, which: Which) -> Sequence[Array]:
         return list(self.views(which).values())
@@ -337,14 +341,13 @@ def check_loss(name: str) -> str:
     return name
 
 
-def check_optimizer(settings: LearnerSettings) -> float:
+def check_optimizer(optimizer: Optimizer) -> float:
     """The momentum of an optimizer that can be used."""
-    others = set(settings.optimizer.options) - {"momentum"}
-    if settings.optimizer.name != "sgd" or others:
-        raise InputError(
-            [Problem(f"optimizer {settings.optimizer.name}", "write sgd, with momentum as its only option")]
-        )
-    return float(settings.optimizer.options.get("momentum", 0.0))
+    others = set(optimizer.options) - {"momentum"}
+    if optimizer.name != "sgd" or others:
+        text = "this framework has sgd alone, with momentum as its only option"
+        raise InputError([Problem(f"optimizer {optimizer.name}", text)])
+    return float(optimizer.options.get("momentum", 0.0))
 
 
 def frozen_names(parameters: Arrays, patterns: Sequence[str]) -> set[str]:
@@ -376,7 +379,16 @@ class NumpyFramework:
         problems: list[Problem] = []
         for name in tasks:
             with located(f"tasks.{name}", problems):
-                pass
+                needs = kind_of(job, name).framework_needs(job, name, arrays)
+                for objective in needs.objectives:
+                    check_loss(objective.loss)
+                if needs.optimizer is not None:
+                    check_optimizer(needs.optimizer)
+                if needs.network is not None and needs.sample is not None:
+                    network = NumpyNetwork(needs.network, needs.sample, [each.name for each in needs.objectives])
+                    frozen_names(network.parameters, needs.freeze)
+                    if needs.part is not None:
+                        part_of(network, needs.part)
         return problems
 
     def collectives(self) -> Mapping[str, Any]:

@@ -47,7 +47,9 @@ class ExtensibleJob:
 
     def extend(self, extension: ExtendJob) -> None:
         """Go on with more tasks; for the main thread of every rank."""
-        self.prepared = replace(self.prepared, job=extension.job, files=extension.files, arrays=extension.arrays)
+        modules = tuple(dict.fromkeys([*self.prepared.modules, Path(extension.folder)]))
+        job, files, arrays = extension.job, extension.files, extension.arrays
+        self.prepared = replace(self.prepared, job=job, files=files, arrays=arrays, modules=modules)
         if extension.folder not in sys.path:
             sys.path.append(extension.folder)
 

@@ -82,6 +82,7 @@ class SessionFactory:
             directory=job.directory,
             group=group,
             device=runtime.device,
+            modules=job.prepared.modules,
             report=channels.progress,
             stop_requested=channels.should_stop,
             orders=lambda: channels.layer,

@@ -1,1 +1,1 @@
-"""Artifacts as task inputs and outputs."""
+"""Artifacts of tasks: inputs from other tasks, publication, self-description, and loading without a job."""

@@ -1,7 +1,7 @@
-"""What a session takes from other tasks: from the memory of the ranks that made it, or else from the sealed file.
+"""Reads the artifacts that a session needs from the memory of the ranks that made them, or from the sealed files.
 
-Which of the two makes no difference to what is trained: the same bits, in the same blocks. How it came is told in the
-facts of the session's first layer.
+Both ways give the same bits in the same blocks, so that the training does not depend on the choice. The facts of the
+session's first layer record the way.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from hpcmtl.exchange.peer_transfer import ArtifactIndex, Spans
     from hpcmtl.training.session import SessionContext
 
-    # (split of the samples) -> spans of the rows that this rank will read
     RowsWanted = Callable[[NDArray[np.uint8]], list[tuple[int, int]]]
+    """Function from the split of the samples to the spans of the rows that this rank will read."""
 
 
 @dataclass
-class _Came:
-    """Bytes that came each way, and the seconds that this took."""
+class _Volume:
+    """Bytes that were read from memory and from files, and the seconds that the reading took."""
 
     memory: int = 0
     files: int = 0
@@ -47,48 +47,48 @@ class _Came:
 
 
 class Inputs:
-    """Of one session on one rank. All calls are collective over the group, but where they say otherwise."""
+    """Inputs of one session on one rank; methods are collective over the group unless they are for one rank alone."""
 
     def __init__(self, context: SessionContext) -> None:
         self._context = context
-        self._came: _Came | None = None
+        self._volume: _Volume | None = None
 
     def facts(self) -> dict[str, float]:
-        """What the ledger should know of what came since the last call; empty if nothing did."""
-        came, self._came = self._came, None
-        if came is None:
+        """Returns the volume of the inputs since the last call, for the ledger; empty if there were none."""
+        volume, self._volume = self._volume, None
+        if volume is None:
             return {}
-        return {"from_memory": came.memory, "from_files": came.files, "handover_seconds": came.seconds}
+        return {"from_memory": volume.memory, "from_files": volume.files, "handover_seconds": volume.seconds}
 
     def parameters(self, producer: str) -> Arrays:
-        """The parameters of another task, by names that begin with ``parameters/``, on every rank.
+        """Returns the parameters of another task on every rank, under names with the prefix `PARAMETERS`.
 
         Raises:
             DamagedArtifactError: they are not in memory, and the file cannot be read; on all ranks.
         """
-        with self._counted() as came:
+        with self._counted() as volume:
             arrays = self._parameters_in_memory(producer)
             if arrays is not None:
-                came.memory += sum(array.nbytes for array in arrays.values())
+                volume.memory += sum(array.nbytes for array in arrays.values())
                 return arrays
             arrays, _ = share(self._context.group, lambda: self._read_parameters(producer))
-            came.files += sum(array.nbytes for array in arrays.values())
+            volume.files += sum(array.nbytes for array in arrays.values())
             return arrays
 
     def sources(self, references: Mapping[str, str], wanted: RowsWanted) -> dict[str, Source]:
-        """Where the rows of references lie, by key: in memory if they come from a task and can be had.
+        """Returns the sources of references by key; rows of other tasks are fetched into memory where possible.
 
         Args:
             references: key -> reference.
-            wanted: says which rows this rank will read, and no others.
+            wanted: function that selects the rows which this rank will read; other rows are not fetched.
 
         Raises:
-            DamagedArtifactError: rows are not in memory, and the file is not as it was sealed; on all ranks.
+            DamagedArtifactError: rows are not in memory, and the file is damaged; on all ranks.
         """
         found = {key: self._context.source(key, reference) for key, reference in references.items()}
         origins = dict.fromkeys(reference.partition("/")[0] for reference in references.values())
-        for producer in [origin for origin in origins if origin not in self._context.files]:  # all ranks in one order
-            with self._counted() as came:
+        for producer in [each for each in origins if each not in self._context.files]:  # in the same order on all ranks
+            with self._counted() as volume:
                 keys = [key for key, reference in references.items() if reference.partition("/")[0] == producer]
                 names = sorted({found[key].dataset for key in keys})
                 in_memory = self._rows_in_memory(producer, names, wanted)
@@ -97,39 +97,39 @@ class Inputs:
                 found.update({key: replace(found[key], in_memory=in_memory) for key in keys})
                 size = sum(each.bytes for name, each in found[keys[0]].described().datasets.items() if name in names)
                 if in_memory is None:
-                    came.files += size
+                    volume.files += size
                 else:
-                    came.memory += size
+                    volume.memory += size
         return found
 
     def parameters_alone(self, producer: str) -> Arrays:
-        """As `parameters`, for this rank alone."""
-        with self._counted() as came:
+        """Returns the parameters as `parameters` does, for this rank alone."""
+        with self._counted() as volume:
             found = self._alone(producer, PACKED)
             if found is None:
                 arrays, _ = self._read_parameters(producer)
-                came.files += sum(array.nbytes for array in arrays.values())
+                volume.files += sum(array.nbytes for array in arrays.values())
             else:
                 arrays = PackedArrays(found[0].packed, found[1]).arrays()
-                came.memory += found[1].nbytes
+                volume.memory += found[1].nbytes
             return arrays
 
     def source_alone(self, reference: str) -> Source:
-        """The source of all rows of another task's array, in memory if they can be had; for this rank alone."""
+        """Returns the source of all rows of another task's array, in memory where possible; for this rank alone."""
         source = self._context.source("", reference)
-        with self._counted() as came:
+        with self._counted() as volume:
             found = self._alone(reference.partition("/")[0], source.dataset)
             if found is None:
                 self._check(reference.partition("/")[0], [source.dataset])
-                came.files += source.described().datasets[source.dataset].bytes
+                volume.files += source.described().datasets[source.dataset].bytes
                 return source
-            came.memory += found[1].nbytes
+            volume.memory += found[1].nbytes
             return replace(
                 source, in_memory=InMemoryFile(source.path, {source.dataset: found[1]}, np.empty(0, np.uint8))
             )
 
     def _alone(self, producer: str, name: str) -> tuple[ArtifactIndex, NDArray[Any]] | None:
-        """The catalogue of an artifact and a whole array of it."""
+        """Returns the index of an artifact and a whole array of it; None if they are not in memory."""
         owner, peer_transfer = self._context.owners.get(producer), self._context.peer_transfer
         if owner is None or peer_transfer is None or not peer_transfer.enabled:
             return None
@@ -144,7 +144,7 @@ class Inputs:
             return read_sealed(path, PARAMETERS)
 
     def _check(self, producer: str, names: Sequence[str]) -> None:
-        """Read all values of arrays in a file once, on one rank: a rank that met damage alone would end the run."""
+        """Reads all values of arrays once, on one rank; damage that only one rank met would end the run."""
         with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
             check_finite(path, names)
 
@@ -167,26 +167,26 @@ class Inputs:
         return None if arrays is None else InMemoryFile(path, arrays, split[SPLIT])
 
     def _index(self, producer: str) -> ArtifactIndex | None:
-        """The catalogue of an artifact, the same on all ranks of the group."""
+        """Returns the index of an artifact, the same on all ranks of the group; None if it is not in memory."""
         owner, peer_transfer = self._context.owners.get(producer), self._context.peer_transfer
         if owner is None or peer_transfer is None or not peer_transfer.enabled:
             return None
         return on_root(self._context.group, lambda: peer_transfer.index(producer, owner))
 
     def _fetch(self, index: ArtifactIndex, wanted: Spans) -> Arrays | None:
-        """Rows for every rank of the group, or for none: who reads the file in the end is for all to know."""
-        assert self._context.peer_transfer is not None, "there is a catalogue"
+        """Returns rows on every rank of the group, or None on all of them; then the group reads the file."""
+        assert self._context.peer_transfer is not None, "an index was received"
         found = self._context.peer_transfer.fetch(index, wanted)
         return found if all(self._context.group.allgather(found is not None)) else None
 
     @contextmanager
-    def _counted(self) -> Iterator[_Came]:
-        self._came = came = self._came or _Came()
+    def _counted(self) -> Iterator[_Volume]:
+        self._volume = volume = self._volume or _Volume()
         started = time.perf_counter()
-        yield came
-        came.seconds += time.perf_counter() - started
+        yield volume
+        volume.seconds += time.perf_counter() - started
 
 
 def every_row(split: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """What a training wants: its samples come in another order every epoch."""
+    """Returns one span of all rows: a training reads its samples in another order in each epoch."""
     return [(0, len(split))]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SPLIT = "split"
 BATCH = 256
-"""Samples that a loaded network runs at once; as many as a task that names no batch size."""
+"""Number of samples that a loaded network runs at once, unless the caller gives another one."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Makes an artifact that has been sealed known to ranks that can take it from memory."""
+"""Publishes a sealed artifact for transfers from memory to memory: its rows are kept, and its index has an owner."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ SPLIT = "split"
 
 
 class Holders(NamedTuple):
-    """The ranks of the world that keep the rows of a layer, in the order of their shares, and which start made them."""
+    """Ranks that keep the rows of a layer.
+
+    Attributes:
+        ranks: ranks of the world, in the order of their shares.
+        version: number of the layer start that made the rows.
+    """
 
     ranks: Sequence[int]
     version: int
 
 
 def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
-    """Keep a copy of parameters that are equal on all ranks; each rank answers for its share (collective)."""
+    """Keeps a copy of parameters that are equal on all ranks; each rank serves its share (collective)."""
     peer_transfer = context.peer_transfer
     if peer_transfer is None or not peer_transfer.enabled:
         return
@@ -44,12 +49,15 @@ def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
 
 
 def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> Holders:
-    """Keep the rows that this rank made of a task's arrays in a layer; return who keeps all of them (collective).
+    """Keeps the rows that this rank made in a layer (collective).
 
     Args:
-        context: of the session.
-        span: the group's samples; they were dealt to its ranks as `data.shard` does it.
-        rows: of this rank, which nobody changes any more.
+        context: context of the session.
+        span: samples of the group, which `data.shard` divided among its ranks.
+        rows: name -> rows of this rank; the arrays must not change afterwards.
+
+    Returns:
+        The ranks that keep the rows of the whole span.
     """
     peer_transfer, version = context.peer_transfer, context.orders().number
     if peer_transfer is None or not peer_transfer.enabled:
@@ -66,19 +74,19 @@ def publish_rows(
     split: NDArray[np.uint8],
     layers: Mapping[tuple[int, int], Holders],
 ) -> None:
-    """Answer for stored rows that were kept when they were made; on the group's first rank alone.
+    """Publishes the index of rows that were kept when they were made; on the group's first rank alone.
 
     Args:
-        context: of the session.
+        context: context of the session.
         arrays: name -> all rows, as they were sealed.
-        split: (samples,) of the data file that they were sealed in.
-        layers: span of samples -> who kept them; a rank may have dropped them meanwhile.
+        split: (samples,) split of the sealed data file.
+        layers: span of samples -> ranks that kept them; a rank may have dropped them since.
     """
     peer_transfer = context.peer_transfer
     if peer_transfer is None or not peer_transfer.enabled:
         return
     if not all(ranks and max(ranks) < peer_transfer.size for ranks, _ in layers.values()):
-        return  # some rows were made in an earlier attempt, perhaps by more ranks than there are now
+        return  # an earlier attempt made some rows, perhaps on more ranks than there are now
     version = context.orders().number
     peer_transfer.keep(context.task, version, {SPLIT: ArrayRows(0, split.astype(np.uint8))})
     blocks = tuple(block for span, holders in layers.items() for block in _dealt_in(holders, span))
@@ -88,7 +96,7 @@ def publish_rows(
 
 
 def publish_whole(context: SessionContext, arrays: Arrays, split: NDArray[np.uint8]) -> None:
-    """Keep copies of arrays that one rank alone has, and answer for them; on the group's first rank alone."""
+    """Keeps and publishes copies of arrays that one rank alone has; on the group's first rank alone."""
     peer_transfer = context.peer_transfer
     if peer_transfer is not None and peer_transfer.enabled:
         copies = {
@@ -101,7 +109,7 @@ def publish_whole(context: SessionContext, arrays: Arrays, split: NDArray[np.uin
 
 
 def _dealt_in(holders: Holders, span: tuple[int, int]) -> list[Block]:
-    """The blocks of samples of a layer, which begin at its first sample."""
+    """Returns the blocks of the samples of a layer, one a rank."""
     first, stop = span
     blocks = dealt(holders.ranks, stop - first)
     return [Block(block.rank, first + block.start, first + block.stop, holders.version) for block in blocks]

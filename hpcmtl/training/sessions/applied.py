@@ -24,8 +24,10 @@ from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
+from hpcmtl.training.artifacts.description import file_attributes
 from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import Holders, keep_rows, publish_rows
+from hpcmtl.training.artifacts.record import describe_data
 from hpcmtl.training.kinds.applied import APPLIED_BATCH
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 
@@ -112,7 +114,9 @@ class AppliedSession:
 
         Only called on the group's first rank.
         """
-        write_dataset_file(artifact_file(self.context.directory, self.context.task), arrays, self.input.split())
+        file = artifact_file(self.context.directory, self.context.task)
+        description = describe_data(self.context, arrays, {}, self.input, self.part)
+        write_dataset_file(file, arrays, self.input.split(), file_attributes=file_attributes(description))
         return {}
 
     def _rows_wanted(self, split: np.ndarray[Any, Any]) -> list[tuple[int, int]]:

@@ -14,8 +14,10 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError, Problem, TaskFailedError
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.training.artifacts.description import file_attributes
 from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import publish_whole
+from hpcmtl.training.artifacts.record import describe_data
 from hpcmtl.training.session import LayerOutcome, artifact_file
 
 if TYPE_CHECKING:
@@ -111,13 +113,17 @@ class PythonSession:
             raise TaskFailedError(
                 f"task {self._context.task}: {self._task.callable} did not return {', '.join(missing)}"
             )
-        if arrays:
-            samples = len(next(iter(arrays.values())))
-            split = np.asarray(result.pop("split", np.zeros(samples)), np.uint8)
-            write_dataset_file(artifact_file(self._context.directory, self._context.task), arrays, split)
-            publish_whole(self._context, arrays, split)
+        split = (
+            np.asarray(result.pop("split", np.zeros(len(next(iter(arrays.values()))))), np.uint8) if arrays else None
+        )
         odd = [name for name, value in result.items() if not isinstance(value, int | float | np.number)]
         if odd:
             text = f"task {self._context.task}: {', '.join(odd)} is neither a number nor among `outputs`"
             raise TaskFailedError(f"{text} ({', '.join(self._task.outputs) or 'none'})")
-        return {name: float(value) for name, value in result.items()}
+        metrics = {name: float(value) for name, value in result.items()}
+        if split is not None:
+            description = describe_data(self._context, arrays, metrics)
+            file = artifact_file(self._context.directory, self._context.task)
+            write_dataset_file(file, arrays, split, file_attributes=file_attributes(description))
+            publish_whole(self._context, arrays, split)
+        return metrics

@@ -18,6 +18,7 @@ from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.artifacts.inputs import Inputs, every_row
 from hpcmtl.training.artifacts.publish import publish_parameters
+from hpcmtl.training.artifacts.record import parameter_facts
 from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, Checkpoint, newest_state
 from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
 from hpcmtl.training.evaluation.validation import validation
@@ -269,7 +270,9 @@ class TrainSession:
         context = self._context
         parameters = {name: array for name, array in checkpoint.state.items() if name.startswith(PARAMETERS)}
         file = artifact_file(context.directory, context.task)
-        on_root(context.group, lambda: seal(file, parameters, {"task": context.task}))
+
+        source = self._spec.sources[0]
+        on_root(context.group, lambda: seal(file, parameters, parameter_facts(context, source, self._metrics)))
         publish_parameters(context, parameters)
         self._checkpoints.flush()
 
