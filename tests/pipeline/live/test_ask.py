@@ -1,5 +1,6 @@
 """What the run directory alone tells of a request, and how long one waits for an answer."""
 
+import json
 import threading
 
 import pytest
@@ -19,6 +20,9 @@ def run(tmp_path):
     run = create(tmp_path / "runs", "job")
     tasks = {"digit": {"kind": "train"}, "tally": {"kind": "python"}, "over": {"kind": "train"}}
     run.job_file.write_text(yaml.safe_dump({"tasks": tasks}))
+    facts = {name: {"has_learning_rate": task["kind"] == "train"} for name, task in tasks.items()}
+    planned = [{"name": name, "facts": each} for name, each in facts.items()]
+    run.plan_file.write_text(json.dumps({"tasks": planned}))
     with Ledger(run.ledger_file) as ledger:
         ledger.append(event("task_ended", task="over", status="complete", message=""))
     return run
