@@ -1,1 +1,1 @@
-"""Training with MXNet Gluon: the only room that imports mxnet and horovod."""
+"""Training with MXNet Gluon; the only package that imports mxnet and horovod."""

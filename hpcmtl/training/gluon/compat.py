@@ -1,8 +1,8 @@
-"""Importing mxnet 1.9.1 and Horovod: what their age needs, and why an import that fails does so.
+"""Imports of mxnet 1.9.1 and Horovod, with the workarounds for their age and with readable errors.
 
-mxnet 1.9.1 reads ``numpy.bool``, which numpy took away in 1.24 (measured: 1.23.5, 1.24.4 and 1.26.4 train with the
-alias put back; numpy 2 lacks more, and fails). Half of the time that its import takes goes into libraries which only
-parts of it want that no task needs.
+mxnet 1.9.1 uses ``numpy.bool``, which numpy 1.24 removed. With the alias restored it trains with numpy 1.23.5, 1.24.4
+and 1.26.4 (measured); numpy 2 lacks more, and fails. Half of the import time goes to libraries that only unused parts
+of mxnet need.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 _BOOTSTRAP = "launchers/bootstrap.sh installs what fits"
 
-# What the import of mxnet warns of, all of it about mxnet's own lines, by message and category.
+# Warnings during the import of mxnet about its own code, by message and category.
 _KNOWN_WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r"In accordance with NEP 32, the function \w+ was removed", DeprecationWarning),
     (r"distutils Version classes are deprecated", DeprecationWarning),
     (r"`np\.\w+` is a deprecated alias", DeprecationWarning),
     (r"In the future `np\.\w+` will be defined as", FutureWarning),
 )
-# What mxnet imports if it is there, for its FeedForward, its quantisation and its tests of random numbers.
+# Optional imports of mxnet, for its FeedForward, its quantisation and its tests of random numbers.
 _NOT_NEEDED = ("scipy.stats", "sklearn")
 
 
 def import_mxnet() -> Any:
-    """Return the module ``mxnet``, imported in the way that works with the numpy of this environment.
+    """Returns the module ``mxnet``, imported so that it works with the numpy of this environment.
 
     The first call takes one to two seconds.
 
     Raises:
-        EnvironmentUnfitError: mxnet is missing, or does not go with this numpy.
+        EnvironmentUnfitError: mxnet is missing, or does not work with this numpy.
     """
     if int(np.__version__.split(".")[0]) >= 2:
         raise EnvironmentUnfitError(
@@ -55,10 +55,10 @@ def import_mxnet() -> Any:
 
 
 def import_horovod() -> Any:
-    """Return the module ``horovod.mxnet`` of a Horovod that has MXNet, MPI and Gloo built in.
+    """Returns the module ``horovod.mxnet`` of a Horovod that was built with MXNet, MPI and Gloo.
 
     Raises:
-        EnvironmentUnfitError: Horovod is missing, or was built without one of the three; the message says which.
+        EnvironmentUnfitError: Horovod is missing, or was built without one of the three; the message names it.
     """
     import_mxnet()
     horovod = _import("horovod.mxnet", "Horovod")
@@ -71,7 +71,7 @@ def import_horovod() -> Any:
 
 @contextmanager
 def _hidden(modules: tuple[str, ...]) -> Iterator[None]:
-    """Let modules that are not yet imported look as if they were not installed."""
+    """Hides modules that are not imported yet, as if they were not installed."""
     hidden: dict[str, Any] = {name: None for name in modules if name not in sys.modules}
     sys.modules.update(hidden)
     try:
@@ -87,7 +87,7 @@ def _import(module: str, title: str) -> Any:
     except ModuleNotFoundError as error:
         raise EnvironmentUnfitError(f"{title} is not installed ({error}): {_BOOTSTRAP}") from error
     except (ImportError, OSError, AttributeError) as error:
-        # Horovod's own word for a build without MXNet is an ImportError of several lines; a library that the loader
+        # Horovod raises an ImportError of several lines if it was built without MXNet. A shared library that the loader
         # does not find is an OSError.
         reason = "was built without MXNet" if "has not been built" in str(error) else "cannot be imported"
         first = str(error).partition("\n")[0]

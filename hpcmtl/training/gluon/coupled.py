@@ -1,4 +1,4 @@
-"""Whether networks that exchange parameters while they train have the same: what only building them tells."""
+"""Checks of tasks that exchange parameters while they train; they need the built networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.errors import Problem
 from hpcmtl.jobfile.coupling import live_needs
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.training.gluon.learner import GluonNetwork
+from hpcmtl.training.gluon.network import GluonNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def coupling_problems(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> Iterator[Problem]:
-    """Yields async edges that renew nothing, and merges whose members do not share the same parameters.
+    """Yields async edges without an effect, and merges whose members do not share the same parameters.
 
     Args:
         job: a job whose networks can all be built.
-        arrays: arrays by reference; tasks whose input is not known beforehand are passed over.
+        arrays: arrays by reference; tasks whose input is not known yet are not checked.
         tasks: names of the tasks of this framework; a merge belongs to it with its first member.
     """
     for name in tasks:
         if live_needs(job, name):
-            yield from _renewing_nothing(job, name, arrays)
+            yield from _edges_without_effect(job, name, arrays)
     for key, merge in job.merge.items():
         if merge.tasks[0] not in tasks:
             continue
@@ -45,7 +45,7 @@ def coupling_problems(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collecti
                 yield Problem(f"merge.{key}.parameters", f"{text}; members share names and shapes")
 
 
-def _renewing_nothing(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Problem]:
+def _edges_without_effect(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Problem]:
     kind, own = kind_of(job, name), _shapes(job, name, arrays)
     patterns = kind.framework_needs(job, name, arrays).freeze
     frozen = {each for pattern in patterns for each in _matching(own or {}, pattern)}
@@ -61,7 +61,7 @@ def _matching(shapes: Mapping[str, Shape], pattern: str) -> dict[str, Shape]:
 
 
 def _shapes(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> dict[str, Shape] | None:
-    """Shapes of a task's parameters by name; None if its input is made by another task and not known yet."""
+    """Returns the shapes of a task's parameters by name; None if the shape of its input is not known yet."""
     needs = kind_of(job, name).framework_needs(job, name, arrays)
     if needs.network is None or needs.sample is None:
         return None

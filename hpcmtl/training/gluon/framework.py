@@ -12,9 +12,11 @@ from hpcmtl.training.gluon.collectives.horovod import HorovodCollective, horovod
 from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 from hpcmtl.training.gluon.compression import Fp16Halves
 from hpcmtl.training.gluon.coupled import coupling_problems
-from hpcmtl.training.gluon.learner import GluonLearner, GluonNetwork, freeze
+from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.losses import make_loss
+from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import make_optimizer
+from hpcmtl.training.gluon.parameters import freeze
 from hpcmtl.training.gluon.zoo import build, part_of
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
-"""Keeps arrays in MXNet's default memory layout, so that no collective meets one that oneDNN has rearranged.
+"""Memory layout of MXNet arrays: restores the default layout before collectives, and gives numpy views.
 
-An inference forward (outside `autograd.record`) lets oneDNN rearrange convolution weights in place. Anything that then
-wants the raw memory, as Horovod's operations do in a background thread, dies with ``!IsMKLDNNData(): We can't generate
-TBlob for MKLDNN data``, in more than half of the runs of a net that is evaluated and then broadcast.
+An inference forward (outside `autograd.record`) lets oneDNN rearrange convolution weights in place. A later operation
+on the raw memory, such as Horovod's in a background thread, then fails with ``!IsMKLDNNData(): We can't generate TBlob
+for MKLDNN data``. That happened in more than half of the runs of a network that is evaluated and then broadcast.
 
-Measured with mxnet 1.9.1: `set_data`, ``a[:] = copy`` and in-place arithmetic all KEEP the foreign layout; an operation
-without a oneDNN kernel that writes a copy over the array (``identity(copy, out=a)``) brings the default layout back
+Measured with mxnet 1.9.1: `set_data`, ``a[:] = copy`` and in-place arithmetic KEEP the foreign layout. An operation
+without a oneDNN kernel that writes a copy over the array (``identity(copy, out=a)``) restores the default layout
 (`docs/decisions/0003-default-layout-before-collectives.md`).
 """
 
@@ -25,9 +25,10 @@ mx = import_mxnet()
 
 
 def overwrite(array: Any, values: np.ndarray[Any, Any]) -> None:
-    """Write values into an array, whatever its layout.
+    """Writes values into an array of any layout.
 
-    By way of a new array: what is rearranged refuses raw memory. A third of what `set_data` of an `mx.nd.array` costs.
+    The values go through a new array, since a rearranged one refuses access to its raw memory. That takes a third of
+    the time of `set_data` with an `mx.nd.array`.
     """
     fresh = mx.nd.empty(array.shape, dtype=array.dtype)
     fresh._sync_copyfrom(np.ascontiguousarray(values, array.dtype))  # noqa: SLF001 - no public name
@@ -35,13 +36,13 @@ def overwrite(array: Any, values: np.ndarray[Any, Any]) -> None:
 
 
 def restore_default_layout(arrays: Iterable[Any]) -> None:
-    """Give every array its default layout back, values unchanged.
+    """Restores the default layout of every array; values stay.
 
-    Returns when the engine has done it: a collective may follow at once. Arrays are not asked first: DLPack, which
-    could tell, leaks a handle where the answer is no.
+    Returns when MXNet's engine has finished, so that a collective may follow at once. The present layout is not queried
+    first: DLPack, which has that information, leaks a handle if the layout is foreign.
     """
-    # An inference forward rearranges by an operation that it pushes WHILE it runs: who waits for the arrays alone may
-    # look before that one is queued, and find nothing wrong.
+    # An inference forward rearranges arrays by an operation that it pushes WHILE it runs. A wait for the arrays alone
+    # may return before that operation is queued.
     mx.nd.waitall()
     for array in arrays:
         mx.nd.identity(array.copy(), out=array)

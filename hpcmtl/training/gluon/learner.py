@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
-import threading
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import overwrite, restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
+from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
-from hpcmtl.training.gluon.zoo import build, outputs_of, part_of
+from hpcmtl.training.gluon.parameters import freeze, freeze_statistics, is_statistic, shared_parameters
 from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
 
 if TYPE_CHECKING:
@@ -31,84 +29,6 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner import LearnerSettings, StepInput, Which
 
 mx = import_mxnet()
-
-# MXNet has one stream of random numbers for all threads, and ranks may be threads.
-_ONE_AT_A_TIME = threading.Lock()
-
-
-class GluonNetwork:
-    """A network with parameters, to be run: what extract, predict and evaluate need."""
-
-    def __init__(
-        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int, device: Device = HOST
-    ) -> None:
-        """Build and initialise.
-
-        Args:
-            network: description from the job.
-            sample: shape of one input sample.
-            names: of the objectives, in the order of the network's outputs.
-            seed: of the initial parameters.
-            device: where it computes.
-        """
-        self.device = device
-        with _ONE_AT_A_TIME:
-            mx.random.seed(seed)
-            self.block = build(network, sample)
-            self.block.initialize(mx.init.Xavier(), force_reinit=False)
-            self.block(mx.nd.zeros((1, *sample)))  # users' blocks may learn their shapes only from data
-        self.block.hybridize(static_alloc=True)
-        self.names = tuple(names)
-        self.parameters: dict[str, Any] = dict(sorted(self.block._collect_params_with_prefix().items()))  # noqa: SLF001 - the names that save_parameters writes; the public names count instances of the process
-
-    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
-        """See `Learner`.
-
-        Raises:
-            InputError: if there is no such part.
-        """
-        samples = mx.nd.array(inputs, dtype="float32")
-        if part is not None:
-            return {"values": part_of(self.block, part)(samples).asnumpy()}
-        made = outputs_of(self.block, samples)
-        return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
-
-    def parameter_arrays(self) -> Arrays:
-        """Copies of all parameters, under names that begin with ``parameters/``."""
-        return {PARAMETERS + name: parameter.data().asnumpy() for name, parameter in self.parameters.items()}
-
-    def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Overwrite all parameters; the names and shapes must be those of `parameter_arrays`."""
-        for name, parameter in self.parameters.items():
-            overwrite(parameter.data(), state[PARAMETERS + name])
-
-    def load_mapped(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
-        """See `Learner`.
-
-        Raises:
-            InputError: if nothing matches, or a matching parameter has another shape.
-        """
-        return self._take(parameters, mapping, self.parameters)
-
-    def _take(
-        self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping, targets: Mapping[str, Any]
-    ) -> int:
-        taken = 0
-        for full_name, array in parameters.items():
-            name = full_name.removeprefix(PARAMETERS)
-            target = mapping.target(name) if full_name.startswith(PARAMETERS) else None
-            if target is None or target not in targets:
-                continue
-            mine = targets[target]
-            if tuple(mine.shape) != array.shape:
-                text = f"parameter {name} of {mapping.producer} has shape {array.shape}, {target} has {mine.shape}"
-                raise InputError([Problem(f"parameters of {mapping.producer}", text)])
-            overwrite(mine.data(), array)
-            taken += 1
-        if not taken:
-            text = f"no parameter matches {mapping.pattern!r}; this network has {', '.join(targets)}"
-            raise InputError([Problem(f"parameters of {mapping.producer}", text)])
-        return taken
 
 
 class GluonLearner(GluonNetwork):
@@ -132,7 +52,7 @@ class GluonLearner(GluonNetwork):
         super().__init__(*network, [objective.name for objective in objectives], settings.seed, device)
         frozen = freeze(self.parameters, settings.freeze)
         self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
-        _freeze_statistics(self.block, frozen)
+        freeze_statistics(self.block, frozen)
         self._trained = {n: p for n, p in self.parameters.items() if p.grad_req != "null"}
         if not self._trained:
             raise InputError([Problem("freeze", f"{', '.join(settings.freeze)} leaves no parameter to train")])
@@ -140,9 +60,7 @@ class GluonLearner(GluonNetwork):
             "gradients": {name: parameter.grad() for name, parameter in self._trained.items()},
             "trained": {name: parameter.data() for name, parameter in self._trained.items()},
             "parameters": {name: parameter.data() for name, parameter in self.parameters.items()},
-            "statistics": {
-                n: p.data() for n, p in self.parameters.items() if _changes_untrained(p) and p not in frozen
-            },
+            "statistics": {n: p.data() for n, p in self.parameters.items() if is_statistic(p) and p not in frozen},
         }
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
@@ -234,7 +152,7 @@ class GluonLearner(GluonNetwork):
         Raises:
             InputError: no frozen parameter matches.
         """
-        return self._take(parameters, mapping, self._frozen)
+        return self.copy_mapped(parameters, mapping, self._frozen)
 
     def parameters_matching(self, pattern: str) -> Arrays:
         """See `Learner`."""
@@ -250,49 +168,3 @@ class GluonLearner(GluonNetwork):
         self._pending.clear()
         mx.nd.waitall()
         restore_default_layout(self.native("parameters"))
-
-
-def shared_parameters(block: Any, parameters: Mapping[str, Any], outputs: int) -> list[str]:
-    """Returns the names of the parameters that at least two outputs of a network depend on; all for one output.
-
-    Args:
-        block: network that can be traced with symbols, as each that can be hybridized.
-        parameters: parameters by name.
-        outputs: number of the network's outputs.
-    """
-    if outputs == 1:
-        return list(parameters)
-    used = Counter(name for output in outputs_of(block, mx.sym.var("data")) for name in output.list_arguments())
-    return [name for name, parameter in parameters.items() if used[parameter.name] > 1]
-
-
-def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> list[Any]:
-    """Take the parameters that match out of training, and so out of communication; return them.
-
-    Raises:
-        InputError: for a pattern that matches nothing.
-    """
-    frozen = []
-    for pattern in patterns:
-        matching = fnmatch.filter(parameters, pattern)
-        if not matching:
-            raise InputError([Problem(f"freeze: {pattern}", f"matches no parameter{nearest(pattern, parameters)}")])
-        for name in matching:
-            parameters[name].grad_req = "null"
-            frozen.append(parameters[name])
-    return frozen
-
-
-def _freeze_statistics(block: Any, frozen: Sequence[Any]) -> None:
-    """Let batch normalisation whose running statistics are frozen use them and leave them alone, as evaluation does."""
-
-    def visit(each: Any) -> None:
-        if isinstance(each, mx.gluon.nn.BatchNorm) and each.running_mean in frozen:
-            each._kwargs["use_global_stats"] = True  # noqa: SLF001 - the way of the constructor's argument
-
-    block.apply(visit)
-
-
-def _changes_untrained(parameter: Any) -> bool:
-    """Whether forward passes change a parameter, as they do running statistics."""
-    return not (parameter._differentiable or isinstance(parameter, mx.gluon.Constant))  # noqa: SLF001 - no public name

@@ -1,8 +1,7 @@
-"""Losses by name, and the training loss of a network: weighted sums over samples and objectives."""
+"""Losses by name, and the training loss of a network: a weighted sum over samples and objectives."""
 
 from __future__ import annotations
 
-import ctypes
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ _LOSSES = {
 
 
 def make_loss(name: str) -> Any:
-    """A Gluon loss block: (outputs, targets) -> one value a sample.
+    """Returns a Gluon loss block: a function of outputs and targets to one value a sample.
 
     Raises:
-        InputError: if a user's loss cannot be imported or made, or is no Gluon loss.
+        InputError: a user's loss cannot be imported or made, or is no Gluon loss.
     """
     make = _LOSSES[name] if name in _LOSSES else resolve(name)
     try:
@@ -46,10 +46,10 @@ def make_loss(name: str) -> Any:
 
 
 class TrainingLoss:
-    """Runs the network and its losses forward and backward."""
+    """Runs forward and backward passes of a network and its losses."""
 
     def __init__(self, block: Any, objectives: Sequence[Objective]) -> None:
-        # The network stays a graph of its own: as one graph with its losses it ran 8 % slower on two cores.
+        # Network and losses are two graphs: as one graph they ran 8 % slower on two cores.
         self._block = block
         self._losses = _PerSample([make_loss(objective.loss) for objective in objectives])
         self._losses.hybridize(static_alloc=True)
@@ -76,23 +76,20 @@ class TrainingLoss:
 
 
 def _ndarray(array: np.ndarray[Any, Any]) -> Any:
-    """A float32 copy as NDArray, made without a word to MXNet's engine.
+    """Returns a float32 copy as NDArray, made without MXNet's engine.
 
-    `mx.nd.array` and `_sync_copyfrom` send an empty operation through the engine and wait for it, behind all that is
-    under way: three arrays a step cost a tenth of the step. Nobody else knows a new array, so its memory can be filled
-    from here. `from_numpy` without a copy is as fast, but has a thread of the engine call back into Python to let go
-    of the memory, at the end of the process as well.
+    `mx.nd.array` and `_sync_copyfrom` push an empty operation to the engine and wait for it, behind all operations
+    under way: for three arrays a step that took a tenth of the step. A new array has no other user, so that its memory
+    can be filled directly. `from_numpy` without a copy is as fast, but an engine thread calls Python to release the
+    memory, also while the process ends.
     """
     made = mx.nd.empty(array.shape, dtype="float32")
-    memory = ctypes.POINTER(ctypes.c_float)()
-    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(made.handle, ctypes.byref(memory)))  # noqa: SLF001 - see above
-    if array.size:
-        np.ctypeslib.as_array(memory, array.shape)[...] = array
+    view(made)[...] = array
     return made
 
 
 class _PerSample(HybridBlock):
-    """Each objective's loss of each sample."""
+    """Computes the loss of each sample, for each objective."""
 
     def __init__(self, losses: Sequence[Any]) -> None:
         super().__init__()
@@ -107,4 +104,4 @@ class _PerSample(HybridBlock):
 def _one_value_a_sample(F: Any, loss: Any, values: Any) -> Any:  # noqa: N803 - Gluon's form
     if type(loss) in _LOSSES.values():
         return values
-    return F.mean(F.reshape(values, shape=(0, -1)), axis=1)  # a user's loss may leave more axes
+    return F.mean(F.reshape(values, shape=(0, -1)), axis=1)  # a user's loss may have more axes

@@ -1,4 +1,4 @@
-"""An MXNet optimizer over named parameters, with its whole state as named arrays."""
+"""MXNet optimizers over named parameters, with their whole state as named arrays."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 mx = import_mxnet()
 
 _COUNTS = "update_counts"
-_MOMENTUM_SCHEDULE = "m_schedule"  # a number that nadam alone keeps outside of its state
+_MOMENTUM_SCHEDULE = "m_schedule"  # a number that nadam alone has outside of its state
 
 
 class Updater:
-    """Applies gradients that are already means over the group.
+    """Updates parameters with their gradients.
 
-    `gluon.Trainer` would do, but it ties the update to a store and keeps its state in pickles; this is its core.
+    It is the core of `gluon.Trainer`, which ties the update to a KVStore and saves its state as pickles.
     """
 
     def __init__(self, parameters: Mapping[str, Any], optimizer: Optimizer) -> None:
         self._names = list(parameters)
         self._parameters = list(parameters.values())
         self._indices = list(range(len(parameters)))
-        # The handles stay the same for the life of a parameter: `set_data` writes into them.
+        # The handles stay the same for the life of a parameter: `set_data` writes to them.
         self._values = [parameter.data() for parameter in self._parameters]
         self._gradients = [parameter.grad() for parameter in self._parameters]
         self._optimizer = make_optimizer(optimizer)
@@ -40,13 +40,13 @@ class Updater:
         self._updater = mx.optimizer.get_updater(self._optimizer)
 
     def update(self, learning_rate: float, rescale: float) -> None:
-        """One update of every parameter with its gradient times `rescale`."""
+        """Updates every parameter once, with its gradient times `rescale`."""
         self._optimizer.set_learning_rate(learning_rate)
         self._optimizer.rescale_grad = rescale
         self._updater(self._indices, self._gradients, self._values)
 
     def state(self) -> Arrays:
-        """Copies of moments and counters: ``<parameter>/<place in the optimizer's state>``, and ``update_counts``."""
+        """Returns copies of moments (``<parameter>/<position in the optimizer's state>``) and ``update_counts``."""
         arrays: Arrays = {}
         for index, name in enumerate(self._names):
             for place, array in _leaves(self._updater.states.get(index)):
@@ -58,19 +58,19 @@ class Updater:
         return arrays
 
     def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Take up what `state` gave."""
+        """Restores what `state` returned."""
         counts = arrays[_COUNTS]
         before = dict(self._updater.states)
         self._updater.states.clear()
         self._updater.states_synced.clear()
         for index, name in enumerate(self._names):
             if counts[index] == 0:
-                continue  # the first update makes its state
+                continue  # the first update creates its state
             state = before.get(index)
             if state is None:
                 state = self._optimizer.create_state_multi_precision(index, self._parameters[index].data())
             for place, array in _leaves(state):
-                # A sixth of what an assignment costs; oneDNN, which would rearrange it, never sees this array.
+                # Takes a sixth of the time of an assignment; oneDNN never rearranges these arrays.
                 array._sync_copyfrom(np.ascontiguousarray(arrays[f"{name}/{place}"], array.dtype))  # noqa: SLF001 - no public name
             self._updater.states[index] = state
             self._updater.states_synced[index] = True
@@ -81,10 +81,10 @@ class Updater:
 
 
 def make_optimizer(optimizer: Optimizer) -> Any:
-    """Make the MXNet optimizer that a job names.
+    """Makes the MXNet optimizer of a job.
 
     Raises:
-        InputError: if a user's optimizer cannot be imported or is none, or the options do not fit.
+        InputError: a user's optimizer cannot be imported or is none, or the options do not fit.
     """
     options = {"learning_rate": optimizer.learning_rate, "wd": optimizer.weight_decay, **optimizer.options}
     try:
@@ -100,7 +100,7 @@ def make_optimizer(optimizer: Optimizer) -> Any:
 
 
 def _leaves(state: Any, place: str = "0") -> Iterator[tuple[str, Any]]:
-    """NDArrays in an optimizer's state, which may be None, one array, or nested tuples of them."""
+    """Yields the NDArrays of an optimizer's state (None, an array, or nested tuples) with their positions."""
     if isinstance(state, list | tuple):
         for index, entry in enumerate(state):
             yield from _leaves(entry, f"{place}.{index}")

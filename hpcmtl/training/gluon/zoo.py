@@ -1,4 +1,4 @@
-"""Builds Gluon blocks from the networks of a job; shapes are known, so no parameter waits for a forward pass."""
+"""Builds Gluon blocks from descriptions of networks; shapes are known, so that no parameter has deferred shape."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ nn = mx.gluon.nn
 
 
 def build(network: NetworkDescription, sample: Shape) -> Any:
-    """Make the (uninitialised) Gluon block of a network for samples of one shape.
+    """Makes the (uninitialised) Gluon block of a network for samples of one shape.
 
     Raises:
-        InputError: if a user's model cannot be imported or built, or a part does not exist.
+        InputError: a user's model cannot be imported or built, or a part does not exist.
     """
     if isinstance(network, Leaf):
         return _build_model(network.model, sample)
@@ -38,16 +38,16 @@ def build(network: NetworkDescription, sample: Shape) -> Any:
 
 
 def outputs_of(block: Any, samples: Any) -> list[Any]:
-    """Run a network; a list also of the only output."""
+    """Runs a network; returns a list of outputs, also if there is only one."""
     made = block(samples)
     return list(made) if isinstance(made, list | tuple) else [made]
 
 
 def part_of(block: Any, part: str) -> Any:
-    """The block inside another that a job names.
+    """Returns the block inside another by its name in the job.
 
     Raises:
-        InputError: if there is none.
+        InputError: there is no such block.
     """
     found = getattr(block, part, None)
     if not isinstance(found, mx.gluon.HybridBlock):
@@ -56,7 +56,7 @@ def part_of(block: Any, part: str) -> Any:
 
 
 class SharedNetwork(HybridBlock):
-    """A trunk whose output goes into every head; gives the heads' outputs in order."""
+    """Trunk whose output is the input of every head; returns the outputs of the heads in order."""
 
     def __init__(self, trunk: Any, heads: Sequence[tuple[str, Any]]) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class SharedNetwork(HybridBlock):
         self.heads = _Named(heads)
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
-        """Outputs of all heads."""
+        """Returns the outputs of all heads."""
         return self.heads(self.trunk(x))
 
 
 class _Named(HybridBlock):
-    """Blocks under names of the job file, all on one input."""
+    """Blocks under names of the job file, all with one input."""
 
     def __init__(self, blocks: Sequence[tuple[str, Any]]) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Named(HybridBlock):
 
 
 class _BodyAndOutput(HybridBlock):
-    """A body of hidden layers and a dense output."""
+    """Body of hidden network layers and a dense output."""
 
     def __init__(self, body: Any, outputs: Any) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class _BodyAndOutput(HybridBlock):
 
 
 class _Autoencoder(HybridBlock):
-    """An encoder to a code and a decoder back."""
+    """Autoencoder: an encoder to a code, and a decoder from it."""
 
     def __init__(self, encoder: Any, decoder: Any) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class _Autoencoder(HybridBlock):
 
 
 class _Decoder(HybridBlock):
-    """Dense, then (enlarge, cut to the size on the way down, convolve) for each level."""
+    """Decoder: dense, then upsampling, cropping to the encoder's size and convolution for each level."""
 
     def __init__(self, model: ConvAutoencoder, sizes: Sequence[tuple[int, int]], channels: int) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class _Decoder(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803 - Gluon's form
         image = F.reshape(self.dense(x), shape=(-1, *self._image))
-        for (height, width), convolution in zip(self._sizes, self.convolutions._children.values(), strict=True):  # noqa: SLF001 - Gluon has no public way to iterate under trace
+        for (height, width), convolution in zip(self._sizes, self.convolutions._children.values(), strict=True):  # noqa: SLF001 - Gluon has no public iteration that can be traced
             image = F.UpSampling(image, scale=2, sample_type="nearest")
             image = F.slice(image, begin=(None, None, 0, 0), end=(None, None, height, width))
             image = convolution(image)
@@ -148,7 +148,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:
-    """Convolution and 2x2 pooling for each width; image sizes before and after each."""
+    """Returns convolution and 2x2 pooling for each width, and the image sizes before and after each."""
     block = nn.HybridSequential()
     inner, height, width = sample
     sizes = [(height, width)]
@@ -185,6 +185,6 @@ def _user_block(name: str, arguments: dict[str, Any]) -> Any:
 
 
 def _shape_by_running(block: Any, sample: Shape) -> Shape:
-    """Shape of one output of a block whose shapes only running it tells."""
+    """Returns the shape of one output sample of a block whose shapes are inferred from data."""
     block.initialize()
     return tuple(block(mx.nd.zeros((1, *sample))).shape[1:])

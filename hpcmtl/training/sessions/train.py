@@ -1,4 +1,4 @@
-"""Train and joint tasks: a network, its objectives, and its optimizer steps in layers."""
+"""Session of training tasks: a network, its objectives, and its optimizer steps in task layers."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from hpcmtl.training.orders import LayerOrders
     from hpcmtl.training.session import SessionContext
 
-KEPT_BYTES = 32 << 20  # of samples that a session without a group keeps in memory
+KEPT_BYTES = 32 << 20  # largest size of samples that a session without a group keeps in memory
 _WEIGHTS = "weights"
-_COPIES = 3  # of a network in its state, about: parameters, and what an optimizer such as Adam keeps of each
+_COPIES = 3  # estimate: a state is as large as this number of copies of the parameters (Adam has two moments)
 
 
 class TrainSession:
@@ -50,8 +50,8 @@ class TrainSession:
         self._objectives = self._kind.objectives(context.job, context.task)
         self._metrics: dict[str, float] = {}
         self._next_step: int | None = None
-        self._entered = True  # whether the ranks of the group have yet to agree on where the task stands
-        self._loaded: Checkpoint | None = None  # the state that the learner has
+        self._entered = True  # the state of the task is still to be found for this group
+        self._loaded: Checkpoint | None = None  # state that the learner has now
         self._waited = 0.0
         self._totals = LossTotals()
         self._inputs = Inputs(context)
@@ -65,19 +65,19 @@ class TrainSession:
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
         self._learner = self._replica.learner
-        rest = self._spec.batch_size * self._steps_per_epoch - samples  # by which the last batch of an epoch is smaller
+        rest = self._spec.batch_size * self._steps_per_epoch - samples  # missing in the last batch
         self._coupling = open_coupling(
             context, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
         )
         self._open_on_group(0.0)
 
     def run_layer(self, layer: int) -> LayerOutcome:
-        """See `Session`; it brings the task to the end of the layer from wherever its newest state stands."""
+        """See `Session`; it trains from the newest state of the task to the end of the layer."""
         started = time.perf_counter()
         context = self._context
-        if not self._begun(layer):  # what it needs of a task beside it is not there, and that task has paused
+        if not self._begun(layer):  # parameters of a paused task are missing
             return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True, reached=self._next_step)
-        context.states.pop(context.task, None)  # it takes as much memory as the state itself
+        context.states.pop(context.task, None)  # it is as large as the state itself
         self._loaded = None
         assert self._next_step is not None
         orders = context.orders()
@@ -105,7 +105,7 @@ class TrainSession:
             self._spec.cache.arrays = None
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
-        """See `Session`; a task that exchanges parameters begins afresh, as does one that holds many samples."""
+        """See `Session`; None for a task that exchanges parameters, or that has many samples in memory."""
         held = sum(source.in_memory.bytes for source in self._spec.sources if source.in_memory is not None)
         return None if self._coupling is not None or held > KEPT_BYTES else self._join
 
@@ -117,7 +117,7 @@ class TrainSession:
         self._entered = True
 
     def _open_on_group(self, checkpoint_cost: float) -> None:
-        """Make what belongs to a group, again for each."""
+        """Makes the parts that belong to one group."""
         self._checkpoints = AsyncCheckpointer(self._context, checkpoint_cost)
         self._validate = validation(self._context, self._task, self._objectives, self._spec, self._learner)
 
@@ -146,7 +146,7 @@ class TrainSession:
         return Replica(learner, strategy, FixedWeights(self._objectives))
 
     def _begun(self, layer: int) -> bool:
-        """Be ready for the first step of a layer; False if that cannot be now."""
+        """Prepares the first step of a layer; returns False if parameters of another task are missing."""
         if self._entered and not self._begin():
             return False
         self._entered = False
@@ -156,7 +156,7 @@ class TrainSession:
         )
 
     def _begin(self) -> bool:
-        """Take up the newest checkpoint, or fresh and taken-over parameters, if they are there."""
+        """Loads the newest state, or initial parameters; returns False if parameters of another task are missing."""
         found = newest_state(self._context)
         if found is not None:
             if found is self._loaded:
@@ -187,19 +187,19 @@ class TrainSession:
         return True
 
     def _sync_point(self, layer: int, step: int) -> SyncPoint:
-        """Where the task stands after `step` steps, in or at the end of a layer."""
+        """Returns the position of the task after `step` steps, in or at the end of a layer."""
         done = layer + (step == self._bounds[layer + 1])
         return SyncPoint(step, done, between_layers=step in self._bounds, last=step == self._steps)
 
     def _exchange(self, layer: int) -> Callable[[int], bool] | None:
-        """What is done at the step boundaries of a layer."""
+        """Returns the parameter exchange at the step boundaries of a layer; None without coupled tasks."""
         coupling = self._coupling
         if coupling is None:
             return None
         return lambda step: coupling.sync_point(self._learner, self._sync_point(layer, step))
 
     def _take_rate(self, orders: LayerOrders, number: int, step: int) -> schedules.RateSchedule:
-        """Go on with a learning rate that was ordered, from a step on; all ranks of the group at the same step."""
+        """Applies a change of the learning rate from a step on, the same on all ranks; returns the new schedule."""
         base = orders.numbered(number).learning_rate
         if base != self._schedule.base_learning_rate:
             self._schedule = schedules.rebased(self._schedule, base)
@@ -210,7 +210,7 @@ class TrainSession:
 
     def _train(self, layer: int, first: int, orders: LayerOrders) -> StepsResult:
         context, stop = self._context, self._bounds[layer + 1]
-        if first >= stop:  # a checkpoint was newer than what the job knew
+        if first >= stop:  # the checkpoint is newer than the job's record
             return StepsResult(first)
         step_range = StepRange(
             task=context.task,
@@ -249,7 +249,7 @@ class TrainSession:
         self._metrics.update(self._validate(epoch))
 
     def _save(self, step: int, totals: LossTotals) -> Checkpoint:
-        """Copy the state and have it written (collective)."""
+        """Copies the state and starts to write it (collective)."""
         started = time.perf_counter()
         state = self._replica.state()
         facts = {
@@ -266,7 +266,7 @@ class TrainSession:
         return checkpoint
 
     def _publish(self, checkpoint: Checkpoint) -> None:
-        """Seal and hand out what other tasks may need; the task is complete then (collective)."""
+        """Seals and publishes the parameters; the task is complete then (collective)."""
         context = self._context
         parameters = {name: array for name, array in checkpoint.state.items() if name.startswith(PARAMETERS)}
         file = artifact_file(context.directory, context.task)

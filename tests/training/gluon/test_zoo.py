@@ -12,7 +12,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.networks.description import Leaf, Part, Shared
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.learner import GluonNetwork
+from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.zoo import build
 
 mx = import_mxnet()

@@ -10,7 +10,7 @@ from hpcmtl.communicators.inproc import RankFailedError
 from hpcmtl.data.hdf5 import describe, numbers_in, read_split
 from hpcmtl.data.reader import open_array
 from hpcmtl.networks.description import Leaf
-from hpcmtl.training.gluon.learner import GluonNetwork
+from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.session import checkpoints_of
 
 SAMPLES = 61

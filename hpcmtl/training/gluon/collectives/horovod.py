@@ -22,14 +22,15 @@ class HorovodCollective:
     takes: ArrayKind = "native"
 
     def __init__(self, group: Communicator) -> None:
-        """Start Horovod on an MPI group.
+        """Starts Horovod on an MPI group.
 
         Raises:
-            EnvironmentUnfitError: if Horovod is missing or was built without MXNet or MPI.
+            EnvironmentUnfitError: Horovod is missing, or was built without MXNet or MPI.
+            RuntimeError: Horovod is open on another group.
         """
         self._hvd = import_horovod()
         if self._hvd.is_initialized():
-            # A second init is silently ignored and keeps the FIRST communicator: sums over the wrong ranks.
+            # Horovod ignores a second init without an error and keeps the FIRST communicator: sums over wrong ranks.
             raise RuntimeError("Horovod is still open on another group; close that collective first")
         self._hvd.init(comm=group.native)  # type: ignore[attr-defined]
         self.size = group.size
@@ -38,21 +39,21 @@ class HorovodCollective:
         assert self._hvd.size() == group.size, "Horovod came up on other ranks than the group's"
 
     def mean(self, arrays: Sequence[Any]) -> None:
-        """See `Collective`. One grouped call a dtype: one negotiation, and Horovod's own fusion."""
+        """See `Collective`; one grouped call a dtype, with one negotiation and Horovod's own fusion."""
         for dtype in sorted({str(array.dtype) for array in arrays}):
             tensors = [array for array in arrays if str(array.dtype) == dtype]
-            # Sum of shares already divided, and not Horovod's average: CPU builds average afterwards, so that the SUM
-            # travels and fp16 overflows once ranks x max|g| > 65504.
+            # The shares are divided before the sum. CPU builds of Horovod average by a division after it, so that fp16
+            # overflows once ranks x max|g| > 65504.
             name = f"mean.{dtype}"
             self._await_others(name, tensors)
             self._hvd.grouped_allreduce_(tensors, average=False, name=name, prescale_factor=1.0 / self.size)
 
     def broadcast(self, arrays: Sequence[Any]) -> None:
-        """See `Collective`. By the group's own messages, and not by `horovod.broadcast_`.
+        """See `Collective`; uses the group's own messages, and not `horovod.broadcast_`.
 
-        That one's EnqueueTensorBroadcast (0.28.1) logs the operation's name after it has queued it; when Horovod's
-        thread is quicker the name has been freed by then. On a busy machine it crashed 3 of 4 runs of 15,000 calls;
-        the grouped allreduce logs before it queues.
+        EnqueueTensorBroadcast of Horovod 0.28.1 logs the name of the operation after it was queued. If Horovod's thread
+        is faster, the name is freed by then. On a busy machine 3 of 4 runs of 15,000 calls crashed. The grouped
+        allreduce logs before it queues.
         """
         restore_default_layout(arrays)
         for array in arrays:
@@ -65,10 +66,10 @@ class HorovodCollective:
         self._hvd.shutdown()
 
     def _await_others(self, name: str, tensors: list[Any]) -> None:
-        """Wait for the last call of a name if it was on other arrays.
+        """Waits for the last call under a name if it had other arrays.
 
-        Horovod refuses a name that is under way. MXNet lets calls on the same arrays follow each other; others, as
-        running statistics after gradients, would meet.
+        Horovod refuses a name that is under way. MXNet orders calls on the same arrays, but not those on different
+        ones, such as running statistics after gradients.
         """
         latest = self._latest.get(name, tensors)
         if [id(array) for array in latest] != [id(array) for array in tensors]:

@@ -1,7 +1,7 @@
-"""Gradients by an MXNet KVStore of our own over the group's communicator: for when Horovod is not there.
+"""Collective by an own MXNet KVStore over the group's communicator, used where Horovod is missing.
 
-The built-in stores do not serve: `dist_sync` needs server processes of its own, and `device` with one context creates
-no store at all, so that N ranks train N models in silence.
+The built-in stores cannot be used. `dist_sync` needs server processes. `device` with one context creates no store at
+all, so that N ranks train N models without an error.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ KVStoreBase: Any = mx.kv.KVStoreBase
 
 @KVStoreBase.register
 class GroupKVStore(KVStoreBase):
-    """A `KVStoreBase` whose `pushpull` leaves the MEAN over a group (MXNet's own stores leave the sum)."""
+    """A `KVStoreBase` whose `pushpull` computes the MEAN over a group (the sum in MXNet's own stores)."""
 
     def __init__(self, group: Communicator) -> None:
         self._group = group
 
     def broadcast(self, key: Any, value: Any, out: Any, priority: int = 0) -> None:  # noqa: ARG002 - MXNet's form
-        """Write the first rank's `value` into `out` on every rank."""
+        """Writes the first rank's `value` to `out` on every rank."""
         for source, targets in zip(_listed(key, value), _listed(key, out), strict=True):
             data = np.ascontiguousarray(source[0].asnumpy())
             self._group.Bcast(data)
             _write(data, targets)
 
     def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:  # noqa: ARG002 - MXNet's form
-        """Write the mean of `value` over the group into `out` (or back into `value`), one message for all keys."""
+        """Writes the mean of `value` over the group to `out`, or to `value`; one message for all keys."""
         values = _listed(key, value)
         targets = values if out is None else _listed(key, out)
         local = [arrays[0].asnumpy() for arrays in values]
@@ -52,22 +52,22 @@ class GroupKVStore(KVStoreBase):
 
     @staticmethod
     def is_capable(capability: str) -> bool:
-        """It has no optimizer of its own."""
+        """Returns whether a capability is present; all are but `OPTIMIZER`."""
         return bool(capability != KVStoreBase.OPTIMIZER)
 
     @property
     def type(self) -> str:
-        """Name of the store."""
+        """Name of this kind of store."""
         return "hpcmtl_group"
 
     @property
     def rank(self) -> int:
-        """Rank in the group."""
+        """Rank of this process in the group."""
         return self._group.rank
 
     @property
     def num_workers(self) -> int:
-        """Ranks in the group."""
+        """Number of ranks in the group."""
         return self._group.size
 
 
@@ -94,11 +94,11 @@ class KVStoreCollective:
             self._store.broadcast(index, array, array)
 
     def close(self) -> None:
-        """The group belongs to the caller."""
+        """See `Collective`; the group belongs to the caller."""
 
 
 def _listed(key: Any, value: Any) -> list[list[Any]]:
-    """MXNet passes one key and an array or a list of copies of it, or many keys and a list of those."""
+    """Returns a list of copies for each key; MXNet passes one key with an array or its copies, or lists of these."""
     entries = value if isinstance(key, list | tuple) else [value]
     return [list(entry) if isinstance(entry, list | tuple) else [entry] for entry in entries]
 

@@ -1,0 +1,114 @@
+"""A Gluon network for inference, and the exchange of its parameters as numpy arrays."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.frameworks.device import HOST
+from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.layout import overwrite
+from hpcmtl.training.gluon.zoo import build, outputs_of, part_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.frameworks.device import Device
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
+
+mx = import_mxnet()
+
+# MXNet has one stream of random numbers for all threads, and ranks may be threads of one process.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class GluonNetwork:
+    """Gluon block with initialised parameters, for inference; see `Network`."""
+
+    def __init__(
+        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int, device: Device = HOST
+    ) -> None:
+        """Builds the block and initialises its parameters.
+
+        Args:
+            network: description of the network from the job.
+            sample: shape of one input sample.
+            names: names of the objectives, in the order of the network's outputs.
+            seed: seed of the initial parameters.
+            device: device of the computation.
+        """
+        self.device = device
+        with _ONE_AT_A_TIME:
+            mx.random.seed(seed)
+            self.block = build(network, sample)
+            self.block.initialize(mx.init.Xavier(), force_reinit=False)
+            self.block(mx.nd.zeros((1, *sample)))  # blocks of users may infer their shapes from data only
+        self.block.hybridize(static_alloc=True)
+        self.names = tuple(names)
+        self.parameters: dict[str, Any] = dict(sorted(self.block._collect_params_with_prefix().items()))  # noqa: SLF001 - the names that save_parameters writes; the public names count instances of the process
+
+    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+        """See `Learner`.
+
+        Raises:
+            InputError: there is no such part.
+        """
+        samples = mx.nd.array(inputs, dtype="float32")
+        if part is not None:
+            return {"values": part_of(self.block, part)(samples).asnumpy()}
+        made = outputs_of(self.block, samples)
+        return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
+
+    def parameter_arrays(self) -> Arrays:
+        """Returns copies of all parameters, under names that begin with `PARAMETERS`."""
+        return {PARAMETERS + name: parameter.data().asnumpy() for name, parameter in self.parameters.items()}
+
+    def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Overwrites all parameters; names and shapes must be those of `parameter_arrays`."""
+        for name, parameter in self.parameters.items():
+            overwrite(parameter.data(), state[PARAMETERS + name])
+
+    def load_mapped(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
+        """See `Learner`.
+
+        Raises:
+            InputError: no parameter matches, or a matching one has another shape.
+        """
+        return self.copy_mapped(parameters, mapping, self.parameters)
+
+    def copy_mapped(
+        self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping, targets: Mapping[str, Any]
+    ) -> int:
+        """Copies parameters of another task to some of this network's; returns their number.
+
+        Args:
+            parameters: arrays of the other task, under names that begin with `PARAMETERS`.
+            mapping: names to copy.
+            targets: parameters of this network that may be overwritten, by name.
+
+        Raises:
+            InputError: no parameter matches, or a matching one has another shape.
+        """
+        taken = 0
+        for full_name, array in parameters.items():
+            name = full_name.removeprefix(PARAMETERS)
+            target = mapping.target(name) if full_name.startswith(PARAMETERS) else None
+            if target is None or target not in targets:
+                continue
+            mine = targets[target]
+            if tuple(mine.shape) != array.shape:
+                text = f"parameter {name} of {mapping.producer} has shape {array.shape}, {target} has {mine.shape}"
+                raise InputError([Problem(f"parameters of {mapping.producer}", text)])
+            overwrite(mine.data(), array)
+            taken += 1
+        if not taken:
+            text = f"no parameter matches {mapping.pattern!r}; this network has {', '.join(targets)}"
+            raise InputError([Problem(f"parameters of {mapping.producer}", text)])
+        return taken
