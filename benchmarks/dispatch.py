@@ -1,11 +1,11 @@
-"""How long from the end of a layer to the first step of the next one on other ranks, and what does the dispatcher cost?
+"""Measures moves of a task between groups of ranks, and the cost of the dispatcher.
 
     python benchmarks/dispatch.py [--layers 60] [--quick] [--json FILE]
 
-First, a real job on 4 ranks: one task (a network of 1 MB, Adam) whose every layer runs on other ranks than the one
-before. A move counts from the last report of the old layer until the last rank of the new group begins its first step;
-all ranks share this host's clock. Second, simulated ranks in one process: what the dispatcher computes and sends for a
-layer. Exit 1 if a bar is missed.
+First, a real job on 4 ranks: one task (a network of 1 MB, Adam) whose every layer runs on other ranks than the previous
+one. A move lasts from the last report of the old layer until the last rank of the new group begins its first step; all
+ranks share this host's clock. Second, simulated ranks in one process: the work and messages of the dispatcher for a
+layer. Exit code 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 RANKS = 4
 BLOCKS = (range(2), range(2, 4), range(1, 3), range(4), range(3), range(1, 4), range(1), range(4))
-STEPS, BATCH = 3, 16  # of a layer
+STEPS, BATCH = 3, 16  # steps per layer, samples per step
 BAR_SECONDS, BAR_CPU = 0.030, 0.02
 console = Console(width=None if sys.stdout.isatty() else 110)
 
 
 def main() -> int:
-    """Measure, print both tables, and say by the exit code whether the bars were met."""
+    """Measures, prints both tables, and returns 0 if the bars are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="12 layers, fewer simulated ranks")
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def real_moves(layers: int) -> dict[str, Any]:
-    """Run the job and read what its ranks noted."""
+    """Runs the job and reads the timings of its ranks."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         words = [sys.executable, "-m", "mpi4py", __file__, "--as-rank", str(out), "--layers", str(layers)]
@@ -69,8 +69,8 @@ def real_moves(layers: int) -> dict[str, Any]:
     return found
 
 
-class Notes:
-    """When stages of a move ended on this rank, by layer, and how long parts of them took."""
+class Timings:
+    """Records the ends of the stages of each move on this rank, and the durations of their parts, by layer."""
 
     def __init__(self) -> None:
         self.layer = -1
@@ -78,11 +78,11 @@ class Notes:
         self.took: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 
     def end(self, stage: str) -> None:
-        """A stage of the layer in work has ended now, if not before."""
+        """Records the end of a stage of the current layer, unless it is already recorded."""
         self.ended[self.layer].setdefault(stage, time.monotonic())
 
     def timed(self, owner: Any, name: str, part: str) -> None:
-        """Add what a function takes to a part."""
+        """Adds the duration of each call of a function to a part."""
         original = getattr(owner, name)
 
         @functools.wraps(original)
@@ -96,8 +96,8 @@ class Notes:
         setattr(owner, name, wrapped)
 
 
-class Mover:
-    """A scheduler that runs every layer on the next of `BLOCKS`."""
+class CyclingScheduler:
+    """Runs every layer on the next block of `BLOCKS`."""
 
     def __init__(self) -> None:
         self._blocks = itertools.cycle(BLOCKS)
@@ -114,28 +114,28 @@ class Mover:
 
 
 def as_rank(out: Path, layers: int) -> None:
-    """Be one rank of the job, with notes."""
+    """Runs one rank of the job, with timings."""
     from hpcmtl.communicators.mpi import world as mpi_world
 
-    pipeline, world, notes = import_module("hpcmtl.pipeline.run.entry"), mpi_world(), Notes()
+    pipeline, world, timings = import_module("hpcmtl.pipeline.run.entry"), mpi_world(), Timings()
     if world.rank == 0:
         write_job(out.parent, layers)
     world.barrier()
-    import_module("hpcmtl.pipeline.run.attempt").scheduler_for = lambda *_: Mover()  # type: ignore[attr-defined]
-    control = watch(notes)
+    import_module("hpcmtl.pipeline.run.attempt").scheduler_for = lambda *_: CyclingScheduler()  # type: ignore[attr-defined]
+    control = instrument(timings)
     began = time.monotonic()
     result = pipeline.run(out.parent / "job.yaml", pipeline.RunOptions(out.parent / "runs"), world)
     wall = time.monotonic() - began
     assert result.status == "complete", result
     if world.rank == 0:
         check_moves(next((out.parent / "runs").iterdir()))
-    every = world.gather((dict(notes.ended), {layer: dict(parts) for layer, parts in notes.took.items()}))
+    every = world.gather((dict(timings.ended), {layer: dict(parts) for layer, parts in timings.took.items()}))
     if every is not None:
         out.write_text(json.dumps({**moves_of(every, layers), "control_cpu": control() / wall}), encoding="utf-8")
 
 
 def check_moves(run: Path) -> None:
-    """See to it that what is measured has happened: every layer ran on other ranks than the one before."""
+    """Checks that every layer ran on other ranks than the previous one."""
     from hpcmtl.results.ledger import read
 
     starts = [event for event in read(run / "events.jsonl") if event["event"] == "layer_started"]
@@ -144,8 +144,8 @@ def check_moves(run: Path) -> None:
     assert blocks == wanted, f"layers ran on {blocks[:4]} ..., not on {wanted[:4]} ..."
 
 
-def watch(notes: Notes) -> Callable[[], float]:
-    """Note the stages of all moves; return what tells the processor seconds of the control thread."""
+def instrument(timings: Timings) -> Callable[[], float]:
+    """Records the stages of all moves; returns a function that gives the CPU seconds of the control thread."""
     from hpcmtl.dispatch.rank import control, worker
     from hpcmtl.training.replica import Replica
 
@@ -154,16 +154,16 @@ def watch(notes: Notes) -> Callable[[], float]:
     seconds = [0.0]
 
     def run_noted(self: Any, command: Any) -> None:
-        notes.layer = command.layer
-        notes.end("commanded")
+        timings.layer = command.layer
+        timings.end("commanded")
         run_layer(self, command)
 
     def done_noted(self: Any, command: Any, outcome: Any) -> None:
-        notes.end("reported")
+        timings.end("reported")
         done(self, command, outcome)
 
     def step_noted(self: Any, *args: Any) -> None:
-        notes.end("begun")
+        timings.end("begun")
         step(self, *args)
 
     def carry_timed(self: Any) -> None:
@@ -172,28 +172,28 @@ def watch(notes: Notes) -> Callable[[], float]:
 
     worker.Worker._run, worker.Worker._done = run_noted, done_noted  # type: ignore[method-assign]  # noqa: SLF001
     control.ControlThread.run, Replica.step = carry_timed, step_noted  # type: ignore[method-assign]
-    watch_parts(notes)
+    instrument_parts(timings)
     return lambda: seconds[0]
 
 
-def watch_parts(notes: Notes) -> None:
-    """Note what parts of a move take."""
+def instrument_parts(timings: Timings) -> None:
+    """Records the durations of the parts of a move."""
     from hpcmtl.communicators.mpi import MpiCommunicator
     from hpcmtl.training.gluon.collectives.horovod import HorovodCollective
     from hpcmtl.training.gluon.learner import GluonLearner
     from hpcmtl.training.sessions import train
 
-    notes.timed(MpiCommunicator, "create_group", "group")
-    notes.timed(HorovodCollective, "__init__", "Horovod starts")
-    notes.timed(HorovodCollective, "close", "Horovod ends")
-    notes.timed(GluonLearner, "__init__", "network and optimizer")
-    notes.timed(train.TrainSession, "__init__", "new session")
-    notes.timed(train, "newest_state", "state found")
-    notes.timed(GluonLearner, "load_state", "state loaded")
+    timings.timed(MpiCommunicator, "create_group", "group")
+    timings.timed(HorovodCollective, "__init__", "Horovod starts")
+    timings.timed(HorovodCollective, "close", "Horovod ends")
+    timings.timed(GluonLearner, "__init__", "network and optimizer")
+    timings.timed(train.TrainSession, "__init__", "new session")
+    timings.timed(train, "newest_state", "state found")
+    timings.timed(GluonLearner, "load_state", "state loaded")
 
 
 def moves_of(every: list[Any], layers: int) -> dict[str, Any]:
-    """The moves from layer to layer, in seconds, from what all ranks noted; parts are those of the slowest rank."""
+    """Returns the seconds of each move from the timings of all ranks; parts are those of the slowest rank."""
     moves: dict[str, Any] = {"total": [], "report to command": [], "command to first step": []}
     parts: dict[str, list[float]] = defaultdict(list)
     for layer in range(1, layers):
@@ -210,7 +210,7 @@ def moves_of(every: list[Any], layers: int) -> dict[str, Any]:
 
 
 def write_job(folder: Path, layers: int) -> None:
-    """A task with a network of 1 MB and few steps a layer."""
+    """Writes a job of one task with a network of 1 MB and few steps per layer."""
     import numpy as np
     import yaml
 
@@ -227,7 +227,7 @@ def write_job(folder: Path, layers: int) -> None:
 
 
 def show(moves: Mapping[str, Any], simulated: list[dict[str, Any]]) -> None:
-    """Print both tables."""
+    """Prints both tables."""
     table = Table(title=f"{len(moves['total'])} moves on {RANKS} ranks", title_justify="left")
     for column in ("", "median ms", "least", "most"):
         table.add_column(column, justify="right")

@@ -1,11 +1,11 @@
-"""How fast do arrays move between groups of different width, beside raw MPI messages and beside files?
+"""Compares moves of arrays between groups of different width with raw MPI messages and with files.
 
     python benchmarks/exchange.py [--sizes 65536,1048576,67108864] [--rounds 15] [--quick] [--json FILE]
 
 One mpirun of 4 ranks alternates, round by round: `redistribute`; raw mpi4py `Isend` and `Irecv` of the same bytes
-between the same processes, those that a rank keeps included; and, less often, what is done where no memory serves: the
-rows are gathered, sealed in HDF5, read back, checked and given to all takers. Exit 1 if, at the largest size, the
-median of the pairs' ratios to raw MPI is below 0.7 in any case.
+between the same processes, including those that a rank keeps; and, less often, the path without memory: the rows are
+gathered, sealed in HDF5, read back, checked and sent to all receivers. Exit code 1 if, at the largest size, the median
+of the paired ratios to raw MPI is below 0.7 in any case.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 BAR = 0.7
 RANKS = 4
-ROW = 256  # numbers of 4 bytes
-# What it is called -> the ranks that have the rows, and those that want them; each a share.
+ROW = 256  # numbers of 4 bytes per row
+# Name -> ranks that hold the rows, and ranks that request them; each has an equal share.
 CASES = {
     "1 to 1": ([0], [1]),
     "1 to 3": ([0], [1, 2, 3]),
@@ -46,7 +46,7 @@ CASES = {
 
 
 def main() -> int:
-    """Measure, print the table, and say by the exit code whether the bar was met."""
+    """Measures, prints the table, and returns 0 if the bar is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default=f"{64 << 10},{1 << 20},{64 << 20}", help="bytes of the whole array")
     parser.add_argument("--rounds", type=int, default=15)
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def launch(sizes: list[int], rounds: int) -> list[dict[str, Any]]:
-    """Measure in one mpirun."""
+    """Measures in one mpirun."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         words = [sys.executable, "-m", "mpi4py", __file__, "--as-rank", str(out), "--rounds", str(rounds)]
@@ -79,7 +79,7 @@ def launch(sizes: list[int], rounds: int) -> list[dict[str, Any]]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Print what was measured."""
+    """Prints the results."""
     table = Table(title="an array moves from group to group (medians)")
     heads = [
         "case",
@@ -113,7 +113,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def measure(out: Path, sizes: list[int], rounds: int) -> None:
-    """One rank: alternate the ways and let rank 0 write what each took."""
+    """Runs one rank: alternates the methods; rank 0 writes the times."""
     from hpcmtl.communicators.mpi import world as mpi_world
 
     world = mpi_world()
@@ -129,7 +129,7 @@ def measure(out: Path, sizes: list[int], rounds: int) -> None:
 def measure_case(
     world: MpiCommunicator, groups: tuple[list[int], list[int]], size: int, how: tuple[int, Path]
 ) -> dict[str, Any]:
-    """Alternate the ways of moving one array; the first round, which touches all memory, does not count."""
+    """Alternates the methods of moving one array; the first round, which touches all memory, is not counted."""
     from hpcmtl.exchange.redistribute import ArrayRows, dealt, plan_moves, redistribute
 
     rounds, path = how
@@ -157,7 +157,7 @@ def measure_case(
 
 
 def timed(world: MpiCommunicator, way: Callable[[], None]) -> float:
-    """Seconds until the last rank is done, all having started together."""
+    """Returns the seconds until the last rank is done, after a common start."""
     world.barrier()
     start = time.perf_counter()
     way()
@@ -167,7 +167,7 @@ def timed(world: MpiCommunicator, way: Callable[[], None]) -> float:
 
 
 def raw_messages(world: MpiCommunicator, messages: list[tuple[int, int, int]]) -> Callable[[], None]:
-    """Nothing but mpi4py: the same bytes between the same processes, one message each, from buffers made beforehand."""
+    """Returns a function that sends the same bytes between the same processes with mpi4py, from prepared buffers."""
     from mpi4py import MPI
 
     native = world.native
@@ -185,7 +185,7 @@ def raw_messages(world: MpiCommunicator, messages: list[tuple[int, int, int]]) -
 def through_a_file(
     world: MpiCommunicator, groups: tuple[list[int], list[int]], mine: np.ndarray[Any, Any], path: Path
 ) -> Callable[[], None]:
-    """The rows are gathered on one rank, sealed, read back by another, and given to its group."""
+    """Returns a function that gathers the rows on one rank, seals them, and shares them in the other group."""
     from hpcmtl.exchange.store import read_sealed, seal
     from hpcmtl.exchange.transfer import gather_rows, share
 

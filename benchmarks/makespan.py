@@ -1,14 +1,13 @@
-"""How long a family of dependent tasks takes: hpcmtl beside what people do today, on the same ranks, by the same code.
+"""Compares the time of a family of dependent tasks with other ways to run it, on the same ranks, by the same code.
 
 usage: python benchmarks/makespan.py [--quick] [--ranks N ...] [--rounds N] [--baselines a c ...] [--json FILE]
 
-The baselines: a shell loop of one mpirun a task on all ranks; one MPI job with one task after the other on all ranks;
-with barriers between the depths of the graph; with one rank a task; and mpi4py.futures, each task on one of as many
-workers.
-Each baseline is run next to a run of hpcmtl, in every other round before it: a machine is faster at one time than at
-another. Times are of the whole command, from its start to its end, and a ratio above 1 means that hpcmtl was faster.
-`busy` is the share of the cores that the processes of a way had work for: where it is near 1 no other order of the same
-work is faster. `prediction` is the plan's makespan over what the layers really took.
+The baselines: a shell loop with one mpirun per task on all ranks; one MPI job with one task after the other on all
+ranks; with barriers between the depths of the graph; with one rank per task; and mpi4py.futures, each task on one of as
+many workers. Each baseline runs next to a run of hpcmtl, in every other round before it, because the speed of a machine
+varies. Times are of the whole command, and a ratio above 1 means that hpcmtl was faster. `busy` is the fraction of time
+in which the cores had work: if it is near 1, no other order of the same work is faster. `prediction` is the plan's
+makespan over the measured time of the layers.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ console = Console(width=120 if not sys.stdout.isatty() else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run everything in turn and print a table for each number of ranks."""
+    """Runs everything in turn and prints a table for each number of ranks."""
     parser = argparse.ArgumentParser(description="Measure whole jobs.")
     parser.add_argument("--quick", action="store_true", help="one round on two ranks, one epoch a task")
     parser.add_argument("--ranks", type=int, nargs="+", default=[4, 2])
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def family(*, quick: bool) -> dict[str, Any]:
-    """The job, with one epoch a task if it has to be quick."""
+    """Returns the job, with one epoch per task if `quick`."""
     job: dict[str, Any] = yaml.safe_load(FAMILY.read_text(encoding="utf-8"))
     job["data"] = {name: str((FAMILY.parent / path).resolve()) for name, path in job["data"].items()}
     for task in job["tasks"].values() if quick else ():
@@ -81,7 +80,7 @@ def family(*, quick: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Timed:
-    """A run: seconds of the whole command, and of CPU of all its processes."""
+    """Holds seconds of a whole command, and CPU seconds of all its processes."""
 
     seconds: float
     cpu: float
@@ -89,11 +88,11 @@ class Timed:
 
 @dataclass(frozen=True)
 class Compared:
-    """What was measured.
+    """Holds the measurements.
 
     Attributes:
-        pairs: of each baseline, (hpcmtl next to it, the baseline), round by round.
-        predictions: the plan's makespan over what the layers took, in a first run and in one with its times.
+        pairs: for each baseline, (adjacent run of hpcmtl, the baseline), round by round.
+        predictions: the plan's makespan over the measured time, in a first run and in one with measured times.
     """
 
     pairs: dict[str, list[tuple[Timed, Timed]]]
@@ -101,7 +100,7 @@ class Compared:
 
 
 def compared(job: Path, ranks: int, rounds: int, letters: Sequence[str]) -> Compared:
-    """Run all ways in turn."""
+    """Runs all ways in turn."""
     baselines: dict[str, Callable[[], Path | None]] = {
         "a: shell loop": lambda: shell_loop(job, ranks),
         "b: sequential": lambda: hpcmtl(job, ranks, "sequential"),
@@ -129,20 +128,20 @@ def compared(job: Path, ranks: int, rounds: int, letters: Sequence[str]) -> Comp
 
 
 def timed(way: Callable[[], Path | None]) -> tuple[Timed, Path | None]:
-    """Run a way; return its times, and the run directory if it has one."""
+    """Runs a way; returns its times, and its run directory if it has one."""
     start, used = time.perf_counter(), cpu_of_children()
     run = way()
     return Timed(time.perf_counter() - start, cpu_of_children() - used), run
 
 
 def cpu_of_children() -> float:
-    """Seconds of CPU of all processes below this one that have ended."""
+    """Returns the CPU seconds of all ended descendants of this process."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def hpcmtl(job: Path, ranks: int, policy: str, *words: str) -> Path:
-    """Run the job by hpcmtl; return the run directory."""
+    """Runs the job by hpcmtl; returns the run directory."""
     runs = Path(tempfile.mkdtemp(dir=job.parent))
     words = ("--ranks", str(ranks), "--policy", policy, "--runs", str(runs), *words)
     _call([sys.executable, "-m", "hpcmtl", "run", str(job), *words])
@@ -150,19 +149,19 @@ def hpcmtl(job: Path, ranks: int, policy: str, *words: str) -> Path:
 
 
 def shell_loop(job: Path, ranks: int) -> None:
-    """One mpirun after the other, each with one task on all ranks."""
+    """Runs one mpirun after the other, each with one task on all ranks."""
     run = create(job.parent, "loop").path
     for task in prepare(job).graph.tasks:
         _mpirun(ranks, job, run, task.name)
 
 
 def futures(job: Path, ranks: int) -> None:
-    """All tasks as jobs of one rank; the rank that hands them out comes on top."""
+    """Runs all tasks as one-rank jobs on workers; the rank that distributes them is additional."""
     _mpirun(ranks + 1, job, create(job.parent, "futures").path)
 
 
 def predicted(run: Path) -> float:
-    """The plan's makespan over the seconds from the first start to the last end of a layer."""
+    """Returns the plan's makespan over the seconds from the first start to the last end of a layer."""
     directory = RunDirectory(run)
     events = [event for event in read(directory.ledger_file) if event["event"] in {"layer_started", "layer_ended"}]
     first, last = (datetime.fromisoformat(event["time"]) for event in (events[0], events[-1]))
@@ -171,7 +170,7 @@ def predicted(run: Path) -> float:
 
 
 def show(ranks: int, found: Compared) -> None:
-    """Print a table: medians, and the median of the ratios pair by pair."""
+    """Prints a table of medians and of the medians of paired ratios."""
     table = Table(title=f"{ranks} ranks, {len(found.predictions['first'])} rounds", title_justify="left")
     for column in ("way", "seconds", "busy", "over hpcmtl", "least", "most"):
         table.add_column(column, justify="right")
@@ -185,7 +184,7 @@ def show(ranks: int, found: Compared) -> None:
 
 
 def _taken(runs: list[Timed]) -> tuple[str, str]:
-    """Seconds, and the share of the cores that was busy; medians."""
+    """Returns median seconds, and the median fraction of time in which the cores were busy."""
     busy = median(run.cpu / run.seconds for run in runs) / len(os.sched_getaffinity(0))
     return f"{median(run.seconds for run in runs):.1f}", f"{busy:.2f}"
 

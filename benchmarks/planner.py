@@ -1,12 +1,11 @@
-"""How good plans are, and how long planning takes: hpcmtl's planner beside published ones, on fixed random problems.
+"""Measures the quality and the time of plans, beside published planners, on fixed random problems.
 
 usage: python benchmarks/planner.py [--quick] [--only FAMILY ...] [--json FILE]
 
-Every plan is checked (`hpcmtl.layerplan.report.check`). Ratios are makespan over bound: `/LB` is over the certified
-lower bound that the planner prints, `/L` over the one of the literature (least area and critical path), `/L_bfs` over
-that one as the published code computes it, which the published ratios are to be set beside. `best other` is the
-shortest plan of all published planners on the same problem. In full about 25 minutes on 2 cores, with --quick under
-one.
+Every plan is checked (`hpcmtl.layerplan.report.check`). Ratios are makespan over bound: `/LB` uses the planner's
+certified lower bound, `/L` that of the literature (least area and critical path), `/L_bfs` the latter as the published
+code computes it, for comparison with published ratios. `best other` is the shortest plan of all published planners for
+the same problem. The full run takes about 25 minutes on 2 cores, --quick under one.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ console = Console(width=120 if not sys.stdout.isatty() else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the families asked for and print a table for each."""
+    """Runs the selected families and prints a table for each."""
     parser = argparse.ArgumentParser(description="Measure the planner.")
     parser.add_argument("--quick", action="store_true", help="small problems, one seed")
     parser.add_argument("--only", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), metavar="FAMILY")
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def planned(problem: PlanningProblem, policy: str = "variable") -> tuple[Schedule, float, float]:
-    """A checked plan, its bound, and the seconds that planning took."""
+    """Returns a checked plan, its bound, and the seconds of planning."""
     start = time.perf_counter()
     schedule, bound = plan_problem(problem, policy)
     seconds = time.perf_counter() - start
@@ -72,7 +71,7 @@ def planned(problem: PlanningProblem, policy: str = "variable") -> tuple[Schedul
 
 
 def others(problem: PlanningProblem, model: str | None = None) -> dict[str, float]:
-    """Makespans of all published planners that can plan the problem in reasonable time, each checked."""
+    """Returns the checked makespans of all published planners that can plan the problem in reasonable time."""
     planners = dict(BASELINES)
     if model is not None:
         planners["topc24"] = topc24(model)
@@ -85,7 +84,7 @@ def others(problem: PlanningProblem, model: str | None = None) -> dict[str, floa
         if broken:
             raise AssertionError(f"{name} made an invalid plan: {broken[0]}")
         found[name] = float(placed.end.max())
-    found["mcpa2"] = min(found["cpa"], found["mcpa"])  # which is what it is
+    found["mcpa2"] = min(found["cpa"], found["mcpa"])  # by definition
     found["sequential"] = plan_problem(problem, "sequential")[0].makespan
     return found
 
@@ -139,13 +138,13 @@ def sweep(quick: bool) -> list[Row]:
 
 
 def speed(quick: bool) -> list[Row]:
-    """Seconds of planning alone, median of 5 (3 and 1 of the largest), and how they grow; general speedups."""
+    """Seconds of planning alone, median of 5 (3 and 1 for the largest), and their growth; general speedups."""
     sizes = [(100, 64), (1000, 512), (10_000, 4096), (1000, 1024), (3000, 1024), (30_000, 1024), (100_000, 1024)]
     rows = []
     for tasks, ranks in sizes[:2] if quick else sizes:
         times, made = [], (0.0, 0.0)
         for _ in range(5 if tasks < 10_000 else 3 if tasks < 30_000 else 1):
-            problem = large(tasks, ranks)  # anew each time: nothing is kept between plans
+            problem = large(tasks, ranks)  # created each time, so that nothing is cached between plans
             schedule, bound, seconds = planned(problem)
             times.append(seconds)
             made = (schedule.makespan, bound)
@@ -175,7 +174,7 @@ def work(quick: bool) -> list[Row]:
 
 
 def tiny(quick: bool) -> list[Row]:
-    """Small graphs beside the optimum by CP-SAT, with blocks side by side as in our plans; proved ones alone count."""
+    """Small graphs beside the optimum by CP-SAT, with contiguous blocks; only proved optima count."""
     if find_spec("ortools") is None:
         console.print("OR-Tools is not installed: pip install 'hpcmtl[exact]'")
         return []

@@ -1,16 +1,16 @@
-"""What it costs to lose a run, and what it costs not to: kills and resumes, checkpoints, and the way back.
+"""Measures recovery: kills and resumes, cost of checkpoints, and time until training continues.
 
 usage: python benchmarks/recovery.py [--quick] [--only PART ...] [--rounds N] [--losses N] [--json FILE]
 
-kills    attempts at one job on 4 ranks are killed at random: at a step, in the middle of writing a file, with damage to
-         what was written, by SIGKILL to a rank, to all or to mpirun at any time. `hpcmtl resume` goes on, sometimes on
-         other numbers of ranks, until the run is complete: its weights must be those of a run that nobody disturbed.
-cost     what part of the run time checkpoints take: the copy, and what writing beside the training slows.
-writing  how fast a checkpoint is written, beside h5py and fsync of the same bytes.
-restart  from the death of a rank to the first step of the next attempt, by `hpcmtl resume`.
+kills    attempts at one job on 4 ranks are killed at random: at a step, while writing a file, with damage to the file,
+         by SIGKILL to a rank, to all ranks or to mpirun at any time. `hpcmtl resume` continues, sometimes on other
+         numbers of ranks, until the run is complete: its weights must equal those of an undisturbed run.
+cost     fraction of the run time spent on checkpoints: the copy, and the slowdown while the file is written.
+writing  write rate of a checkpoint, beside h5py and fsync of the same bytes.
+restart  time from the death of a rank to the first step of the next attempt, by `hpcmtl resume`.
 slurm    the same by a requeue in a real Slurm (tests/slurm/cluster.sh).
-in-place the same without a new attempt, where the ranks that are left can go on.
-Exit 1 if anything was wrong, or a bar is missed.
+in-place the same without a new attempt, on the surviving ranks.
+Exit code 1 if a check fails or a bar is missed.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from recovering.cost import beside_training
 from recovering.cost import writing as write_in_turn
-from recovering.in_place import losses, told
+from recovering.in_place import losses, print_losses
+from recovering.restart import by_requeue, by_resume
 from recovering.rounds import rounds
 from recovering.runs import Shape, build_data
-from recovering.way_back import by_requeue, by_resume
 
 from hpcmtl.training.checkpointing.interval import best_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-COST, RATE, BACK = 0.03, 0.7, 3.0  # the bars: part of the run time, part of the rate of plain writing, seconds
+COST, RATE, BACK = 0.03, 0.7, 3.0  # bars: fraction of run time, fraction of the plain write rate, seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for, and say whether all of it is as it must be."""
+    """Measures the selected parts and returns 0 if all checks pass and all bars are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="little of each, no Slurm")
+    parser.add_argument("--quick", action="store_true", help="small amounts, no Slurm")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=None, metavar="PART")
-    parser.add_argument("--rounds", type=int, default=100, help="kills")
-    parser.add_argument("--losses", type=int, default=20, help="runs that lose a rank and go on in place")
+    parser.add_argument("--rounds", type=int, default=100, help="number of kills")
+    parser.add_argument("--losses", type=int, default=20, help="number of runs that lose a rank and recover in place")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
     options = parser.parse_args(arguments)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def kills(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Killed at random, and resumed."""
+    """Kills attempts at random and resumes them."""
     data = build_data(folder)
     shape = Shape(data, layers=2, epochs=4) if options.quick else Shape(data)
     found = rounds(folder / "kills", shape, 2 if options.quick else options.rounds, np.random.default_rng(options.seed))
@@ -68,12 +68,12 @@ def kills(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     if found["lost"]:
         steps = f"{median(found['lost']):g} steps, {max(found['lost'])} at most, of {found['steps']}"
         print(f"lost at a kill, of the task that was hit: {steps} ({len(found['lost'])} kills)")
-    print(f"{len(found['wrong'])} things wrong")
+    print(f"{len(found['wrong'])} failed checks")
     return {**found, "good": not found["wrong"]}
 
 
 def cost(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """What checkpoints take of the time at the chosen interval."""
+    """Measures the cost of checkpoints at the chosen interval."""
     found = beside_training(folder / "cost", quick=options.quick)
     count = found["checkpoints"]
     if not count:
@@ -88,13 +88,14 @@ def cost(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         interval = best_interval(writes + median(found["held"]), hours * 3600)
         found[f"share at {hours} h"] = each / (interval + each)
         print(
-            f"cut off every {hours} h in the mean: every {interval:.0f} s, {each / (interval + each):.3%} of the time"
+            f"one failure every {hours} h on average: interval {interval:.0f} s, "
+            f"{each / (interval + each):.3%} of the time"
         )
     return {**found, "good": found["share at 1 h"] <= COST}
 
 
 def writing(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Write rate beside h5py's own."""
+    """Measures the write rate beside that of h5py."""
     found = write_in_turn(folder / "writing", quick=options.quick)
     size = found["bytes"] / 2**20
     print(
@@ -105,22 +106,22 @@ def writing(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def restart(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """By resume."""
-    return came_back("hpcmtl resume", by_resume(folder, build_data(folder), 1 if options.quick else 7))
+    """Measures the restart by resume."""
+    return restart_times("hpcmtl resume", by_resume(folder, build_data(folder), 1 if options.quick else 7))
 
 
 def slurm(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
-    """By a requeue."""
+    """Measures the restart by a requeue."""
     times = by_requeue(folder, build_data(folder), 3)
     if times is None:
-        print("a requeue in Slurm: left out, there is no Slurm here and no right to install it")
+        print("a requeue in Slurm: skipped, Slurm is missing and cannot be installed")
         return {"good": True}
-    return came_back("a requeue in Slurm", times)
+    return restart_times("a requeue in Slurm", times)
 
 
-def came_back(way: str, times: list[dict[str, float]]) -> dict[str, Any]:
-    """Say how long it took."""
-    words = {"ended": "all processes have ended", "layer": "a layer is taken up", "step": "its first step is done"}
+def restart_times(way: str, times: list[dict[str, float]]) -> dict[str, Any]:
+    """Prints the times of a restart."""
+    words = {"ended": "all processes have ended", "layer": "a layer starts", "step": "its first step is done"}
     found = {key: [each[key] - each["killed"] for each in times] for key in words if key in times[0]}
     print(f"{way}, seconds from the death of a rank, {len(times)} times (median, least, most):")
     for key, values in found.items():
@@ -129,11 +130,11 @@ def came_back(way: str, times: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def in_place(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Without a new attempt."""
+    """Measures recovery without a new attempt."""
     count = 2 if options.quick else options.losses
     found = losses(folder / "in-place", build_data(folder), count, np.random.default_rng(options.seed))
     print(f"in place, seconds from the death of a rank, {len(found['step'])} times:")
-    told(found)
+    print_losses(found)
     return {**found, "good": not found["wrong"] and median(found["step"]) <= BACK}
 
 

@@ -1,11 +1,11 @@
-"""Does everything come right in the end, over and over? Random families of tiny tasks, one after the other in one job.
+"""Checks that random families of tiny tasks, one after the other in one job, all end correctly.
 
     python benchmarks/soak.py [--graphs 200] [--seed 0] [--quick] [--json FILE]
 
-Tasks fail and are tried again, groups change at random between layers, and somebody pauses tasks, changes priorities
-and learning rates, and adds tasks while they run, on 4 ranks. After each family: every task ended as it had to, every
-layer ended once, no rank was in two layers at a time, and every communicator was freed; in the end memory, descriptors
-and threads have not grown. Exit 1 if anything was wrong.
+Tasks fail and are retried, groups change at random between layers, and requests pause tasks, change priorities and
+learning rates, and add tasks while they run, on 4 ranks. After each family: every task has its expected status, every
+layer ended once, no rank was in two layers at a time, and every communicator was freed. At the end memory, descriptors
+and threads must not have grown. Exit code 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -33,13 +34,21 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 RANKS = 4
-SECONDS = 30  # that a family may take on average
-WARM_UP = 10  # families before memory is looked at
-GROWTH_BYTES = 2 * 2**20  # of a rank, a family
+SECONDS = 30  # time limit per family, on average
+WARM_UP = 10  # families before memory is measured
+GROWTH_BYTES = 2 * 2**20  # maximum growth of a rank per family
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Holds the random generators of a soak; they are independent, so that requests do not change the jobs."""
+
+    jobs: Generator
+    requests: Generator
 
 
 def main() -> int:
-    """Run the families, say what was wrong, and end with 1 if anything was."""
+    """Runs the families, prints the failed checks, and returns 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graphs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
@@ -68,7 +77,7 @@ def main() -> int:
         f"{found['moves']} of them on other ranks than the one before; {found['retries']} tries after failures; "
         f"{found['requests']} requests; "
         f"{median(found['seconds']):.1f} s a family, {max(found['seconds']):.1f} at most; "
-        f"{found['growth'] / 2**20:.2f} MiB a family and rank; {len(found['wrong'])} things wrong"
+        f"{found['growth'] / 2**20:.2f} MiB a family and rank; {len(found['wrong'])} failed checks"
     )
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
@@ -76,24 +85,24 @@ def main() -> int:
 
 
 def as_rank(out: Path, seed: int, graphs: int) -> None:
-    """Be one rank of all families."""
+    """Runs one rank of all families."""
     from hpcmtl.communicators.mpi import world as mpi_world
 
     sys.path.insert(0, str(HERE))
     attempt, world, open_groups = import_module("hpcmtl.pipeline.run.attempt"), mpi_world(), count_groups()
-    attempt.scheduler_for = restless(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
+    attempt.scheduler_for = random_groups(np.random.default_rng(seed + 1))  # type: ignore[attr-defined]
     import_module("hpcmtl.dispatch.requests.request_queue").SECONDS_BETWEEN_LOOKS = 0.05  # type: ignore[attr-defined]
     if world.rank == 0:
         write_data(out.parent / "data.h5")
     world.barrier()
-    chance, meddling = np.random.default_rng(seed), np.random.default_rng(seed + 2)  # the same on all ranks
+    chance, request_draws = np.random.default_rng(seed), np.random.default_rng(seed + 2)  # equal on all ranks
     counts = dict.fromkeys(("tasks", "layers", "moves", "retries", "requests"), 0)
     found: dict[str, Any] = {"wrong": [], "seconds": [], **counts}
     levels = []
     for number in range(graphs):
         folder = out.parent / str(number)
         folder.mkdir(exist_ok=True)
-        wrong = one_family(world, folder, (chance, meddling), found)
+        wrong = one_family(world, folder, Draws(jobs=chance, requests=request_draws), found)
         wrong += [f"rank {world.rank}: {count} groups were not freed" for count in [open_groups["open"]] if count]
         found["wrong"] += [f"family {number}: {text}" for each in world.allgather(wrong) for text in each]
         levels.append(level())
@@ -102,40 +111,40 @@ def as_rank(out: Path, seed: int, graphs: int) -> None:
     if growth[0] > GROWTH_BYTES or growth[1] > 0 or growth[2] > 0:
         found["wrong"].append(f"a rank grew by {growth} bytes, descriptors and threads a family")
     if not found["moves"] and graphs > 1:
-        found["wrong"].append("no task ever moved: this has not tried what it is for")
+        found["wrong"].append("no task moved: the benchmark has not tested moves")
     if world.rank == 0:
         out.write_text(json.dumps(found), encoding="utf-8")
 
 
-def one_family(world: Any, folder: Path, chances: tuple[Generator, Generator], found: dict[str, Any]) -> list[str]:
-    """Run one family; return what was wrong with it, and count what happened."""
-    from soak_tasks import Meddler
+def one_family(world: Any, folder: Path, draws: Draws, found: dict[str, Any]) -> list[str]:
+    """Runs one family; returns its failed checks, and counts events."""
+    from soak_tasks import RandomRequests
 
     pipeline = import_module("hpcmtl.pipeline.run.entry")
-    job, expected = family(chances[0], folder)
+    job, expected = family(draws.jobs, folder)
     began, tasks = time.monotonic(), job.model_dump(mode="json", by_alias=True, exclude_none=True)["tasks"]
-    meddler = Meddler(folder / "runs", tasks, chances[1])
+    requester = RandomRequests(folder / "runs", tasks, draws.requests)
     if world.rank == 0:
-        meddler.start()
+        requester.start()
     result = pipeline.run(job, pipeline.RunOptions(folder / "runs"), world)
     found["seconds"].append(time.monotonic() - began)
     if world.rank != 0:
         return []
-    expected |= dict.fromkeys(meddler.end(), "complete")
-    found["requests"] += len(meddler.asked)
+    expected |= dict.fromkeys(requester.end(), "complete")
+    found["requests"] += len(requester.sent)
     statuses = {task.name: task.status for task in result.tasks}
     wrong = [
         f"{name} is {statuses.get(name)}, not {status}"
         for name, status in expected.items()
         if statuses.get(name) != status
     ]
-    wrong += look(next((folder / "runs").iterdir()), expected, found)
+    wrong += check_ledger(next((folder / "runs").iterdir()), expected, found)
     shutil.rmtree(folder / "runs")
     return wrong
 
 
 def family(chance: Generator, folder: Path) -> tuple[Any, dict[str, str]]:
-    """A random job, and the status that each of its tasks has to end with."""
+    """Returns a random job, and the expected status of each of its tasks."""
     from hpcmtl.jobfile.load import parse_job
 
     tasks: dict[str, Any] = {}
@@ -152,7 +161,12 @@ def family(chance: Generator, folder: Path) -> tuple[Any, dict[str, str]]:
         if chance.random() < 0.4:
             fails = int(chance.integers(0, 3))
             arguments = {"calls": str(folder / f"{name}.calls"), "fails": fails}
-            tasks[name] = {"kind": "python", "callable": "soak_tasks:fumble", "arguments": arguments, **common}
+            tasks[name] = {
+                "kind": "python",
+                "callable": "soak_tasks:fail_first_calls",
+                "arguments": arguments,
+                **common,
+            }
         else:
             model = {"name": "mlp", "widths": [8], "outputs": 2}
             sizes = {"epochs": int(chance.integers(1, 3)), "batch_size": 16, "layers": int(chance.integers(1, 5))}
@@ -166,7 +180,7 @@ def family(chance: Generator, folder: Path) -> tuple[Any, dict[str, str]]:
 
 
 def write_data(path: Path) -> None:
-    """Few and small samples."""
+    """Writes few small samples."""
     from hpcmtl.data.hdf5 import write_dataset_file
 
     rng = np.random.default_rng(0)
@@ -174,12 +188,12 @@ def write_data(path: Path) -> None:
     write_dataset_file(path, arrays, np.zeros(96, np.uint8))
 
 
-def restless(chance: Generator) -> Any:
-    """Schedulers as a run has them, but those that adapt give tasks other widths and places at random."""
+def random_groups(chance: Generator) -> Any:
+    """Returns a factory of schedulers; adaptive ones choose random widths and ranks in half of the cases."""
     from hpcmtl.dispatch.scheduling.rolling_horizon import RollingHorizonScheduler
     from hpcmtl.dispatch.scheduling.select import scheduler_for
 
-    class Restless(RollingHorizonScheduler):
+    class RandomGroups(RollingHorizonScheduler):
         def _where_it_is(self, state: Any, i: int) -> tuple[int, int]:
             column, first = super()._where_it_is(state, i)
             if chance.random() < 0.5:
@@ -188,13 +202,13 @@ def restless(chance: Generator) -> Any:
 
     def choose(graph: Any, plan: Any, measurements: Any = (), _limit: Any = None) -> Any:
         usual = scheduler_for(graph, plan, measurements)
-        return Restless(graph, plan, measurements) if isinstance(usual, RollingHorizonScheduler) else usual
+        return RandomGroups(graph, plan, measurements) if isinstance(usual, RollingHorizonScheduler) else usual
 
     return choose
 
 
-def look(run: Path, expected: dict[str, str], found: dict[str, Any]) -> list[str]:
-    """What the ledger of a run shows to be wrong; counts what happened."""
+def check_ledger(run: Path, expected: dict[str, str], found: dict[str, Any]) -> list[str]:
+    """Returns the failed checks of a run's ledger, and counts events."""
     from hpcmtl.results.ledger import read
     from hpcmtl.results.rundir.directory import RunDirectory
 
@@ -225,7 +239,7 @@ def look(run: Path, expected: dict[str, str], found: dict[str, Any]) -> list[str
 
 
 def count_groups() -> dict[str, int]:
-    """Count the groups that are open on this rank, from now on."""
+    """Counts the open groups of this rank from now on."""
     from hpcmtl.communicators.mpi import MpiCommunicator
 
     counted = {"open": 0}
@@ -246,7 +260,7 @@ def count_groups() -> dict[str, int]:
 
 
 def level() -> tuple[int, int, int]:
-    """Bytes, descriptors and threads of this process."""
+    """Returns bytes, descriptors and threads of this process."""
     import threading
 
     gc.collect()
@@ -255,7 +269,7 @@ def level() -> tuple[int, int, int]:
 
 
 def grown(levels: list[tuple[int, int, int]]) -> tuple[float, ...]:
-    """By how much each rose from family to family, after the first ones."""
+    """Returns the mean growth per family of each number, after the first families."""
     first = min(WARM_UP, len(levels) // 2)
     return tuple(
         (after - before) / (len(levels) - first) for before, after in zip(levels[first], levels[-1], strict=True)

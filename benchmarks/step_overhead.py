@@ -1,9 +1,9 @@
-"""How much of a hand-written Horovod/Gluon script's speed does our training loop keep? Same net, same batch, one run.
+"""Compares the speed of the training loop with that of a hand-written Horovod/Gluon script, for the same network.
 
     python benchmarks/step_overhead.py [--ranks 1,2,4] [--rounds 15] [--epochs 4] [--quick] [--json FILE]
 
-For each number of ranks one mpirun alternates the two, round by round; the ratio of images/s is taken pair by pair, so
-that a machine whose speed drifts does not decide. Exit 1 if a median ratio is below 0.95.
+For each number of ranks one mpirun alternates the two, round by round. The ratio of images/s is taken pair by pair, so
+that a drift of the machine's speed cancels. Exit code 1 if a median ratio is below 0.95.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ IMAGES = 1920
 
 
 def main() -> int:
-    """Run every number of ranks, print the table, and say by the exit code whether the bar was met."""
+    """Measures at each number of ranks, prints the table, and returns 0 if the bar is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", default="1,2,4")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--epochs", type=int, default=4, help="epochs a round")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs per round")
     parser.add_argument("--quick", action="store_true", help="3 rounds, 1 and 2 ranks")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--as-rank", type=Path, help=argparse.SUPPRESS)
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure on `ranks` ranks."""
+    """Measures on `ranks` ranks."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         words = [sys.executable, "-m", "mpi4py", __file__, "--as-rank", str(out)]
@@ -66,7 +66,7 @@ def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(out: Path, rounds: int, epochs: int) -> None:
-    """One rank: alternate the two loops and let rank 0 write images/s of each round."""
+    """Runs one rank: alternates the two loops; rank 0 writes images/s of each round."""
     import numpy as np
 
     from hpcmtl.communicators.mpi import world as mpi_world
@@ -91,7 +91,7 @@ def measure(out: Path, rounds: int, epochs: int) -> None:
             start = time.perf_counter()
             loop.train(epochs)
             world.barrier()
-            if number > 0:  # the first round pays for caches and plans of the framework
+            if number > 0:  # the first round is a warm-up of the framework's caches
                 speeds[name].append(IMAGES * epochs / (time.perf_counter() - start))
     ours.replica.close()
     if world.rank == 0:
@@ -99,7 +99,7 @@ def measure(out: Path, rounds: int, epochs: int) -> None:
 
 
 class OurLoop:
-    """hpcmtl: batches from HDF5, learner, engine, agreements."""
+    """Trains by hpcmtl: batches from HDF5, learner, synchronisation, agreements."""
 
     def __init__(self, world: Any, path: Path) -> None:
         from hpcmtl.data.batches import BatchSpec
@@ -117,7 +117,7 @@ class OurLoop:
 
         model = ConvNet(channels=(16, 32), widths=(64,), outputs=10)
         objectives = (Objective(MAIN, "data/digit", "softmax_ce", 1.0, ()),)
-        engine = "horovod!" if world.size > 1 else "horovod"  # which is the local engine then, as in any job
+        engine = "horovod!" if world.size > 1 else "horovod"  # the local engine is used then, as in every job
         settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3))
         framework = GluonFramework()
         learner = framework.learner((Leaf(model), (1, 28, 28)), objectives, settings)
@@ -130,7 +130,7 @@ class OurLoop:
         self.waited = self.seconds = 0.0
 
     def train(self, epochs: int) -> None:
-        """Train some epochs."""
+        """Trains some epochs."""
         from hpcmtl.data.batches import Batches
         from hpcmtl.data.cursor import Cursor
         from hpcmtl.training.loop import Hooks, StepRange, run_steps
@@ -153,7 +153,7 @@ class OurLoop:
 
 
 class HandWritten:
-    """What Horovod's own MXNet example does, with each rank's share of the images in memory."""
+    """Trains as Horovod's own MXNet example does, with each rank's share of the images in memory."""
 
     def __init__(self, world: Any, path: Path) -> None:
         import h5py
@@ -162,7 +162,7 @@ class HandWritten:
         from hpcmtl.training.gluon.compat import import_horovod, import_mxnet
 
         self._mx, self._hvd = mx, hvd = import_mxnet(), import_horovod()
-        if not hvd.is_initialized():  # one rank: our side took the local engine
+        if not hvd.is_initialized():  # one rank: the other side uses the local engine
             hvd.init(comm=world.native)
         with h5py.File(path, "r", locking=False) as file:
             images = file["images"][world.rank :: world.size].astype(np.float32) / 255
@@ -183,7 +183,7 @@ class HandWritten:
         self._trainer = hvd.DistributedTrainer(parameters, "adam", options, prefix="script.", num_groups=1)
 
     def train(self, epochs: int) -> None:
-        """Train some epochs."""
+        """Trains some epochs."""
         mx = self._mx
         for _ in range(epochs):
             self._data.reset()

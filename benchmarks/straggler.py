@@ -1,9 +1,9 @@
-"""What is it worth that the dispatcher notices a slow rank? One of two ranks, each bound to a core, gets company.
+"""Measures the gain from the detection of a slow rank: other processes share the core of one of two ranks.
 
     python benchmarks/straggler.py [--rounds 3] [--quick] [--json FILE]
 
-Two tasks of many layers on one rank each. When the first layer has ended, two processes begin to spin on the second
-rank's core. Each round runs the job twice, as it is and with a scheduler that keeps to its first predictions.
+Two tasks of many layers on one rank each. After the first layer, two processes begin to spin on the second rank's core.
+Each round runs the job twice: with detection, and with a scheduler that keeps its first predictions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAYERS, EPOCHS = 12, 16
 
 
 def main() -> int:
-    """Run both ways in turn, print the ratios, and end with 1 if noticing was not worth it."""
+    """Runs both ways in turn, prints the ratios, and returns 0 if detection gains time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round, short tasks")
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def once(way: str, epochs: int) -> dict[str, Any]:
-    """Run the job and read its ledger."""
+    """Runs the job and reads its ledger."""
     from hpcmtl.results.ledger import read
     from hpcmtl.results.rundir.directory import RunDirectory
 
@@ -74,35 +74,35 @@ def once(way: str, epochs: int) -> dict[str, Any]:
 
 
 def as_rank(folder: Path, way: str, epochs: int) -> None:
-    """Be one rank, on a core of its own."""
+    """Runs one rank, bound to its own core."""
     from hpcmtl.communicators.mpi import world as mpi_world
 
     world = mpi_world()
     core = sorted(os.sched_getaffinity(0))[world.rank]
     os.sched_setaffinity(0, {core})
-    pipeline, foresight = (
+    pipeline, rolling_horizon = (
         import_module("hpcmtl.pipeline.run.entry"),
         import_module("hpcmtl.dispatch.scheduling.rolling_horizon"),
     )
     if way == "keeps":
-        foresight.SURPRISE = float("inf")
-        foresight.Stragglers.speeds = lambda self, _now: (1.0,) * len(self._paces)
+        rolling_horizon.SURPRISE = float("inf")
+        rolling_horizon.Stragglers.speeds = lambda self, _now: (1.0,) * len(self._paces)
     if world.rank == 0:
         write_job(folder, epochs)
     world.barrier()
     ended = threading.Event()
-    company = threading.Thread(target=keep_company, args=(folder / "runs", core, ended))
+    load = threading.Thread(target=load_core, args=(folder / "runs", core, ended))
     if world.rank == 1:
-        company.start()
+        load.start()
     result = pipeline.run(folder / "job.yaml", pipeline.RunOptions(folder / "runs"), world)
     ended.set()
     if world.rank == 1:
-        company.join()
+        load.join()
     assert result.status == "complete", result
 
 
-def keep_company(runs: Path, core: int, ended: threading.Event) -> None:
-    """Spin on a core from the end of the first layer to that of the job."""
+def load_core(runs: Path, core: int, ended: threading.Event) -> None:
+    """Spins on a core from the end of the first layer to the end of the job."""
     while not any("layer_ended" in path.read_text(encoding="utf-8") for path in runs.glob("*/events.jsonl")):
         if ended.wait(0.05):
             return
@@ -115,7 +115,7 @@ def keep_company(runs: Path, core: int, ended: threading.Event) -> None:
 
 
 def write_job(folder: Path, epochs: int) -> None:
-    """Two equal tasks that are cut into many layers, each for one rank."""
+    """Writes a job of two equal tasks with many layers, each on one rank."""
     import numpy as np
     import yaml
 

@@ -1,11 +1,11 @@
-"""Does a convolutional net survive to be evaluated and then broadcast? Upstream more than half of such runs die.
+"""Checks that a convolutional network survives evaluation followed by broadcast; with upstream most runs die.
 
     python benchmarks/stress_layout.py --runs N [--ranks 2,4] [--quick] [--upstream] [--json FILE]
 
-Each run is a fresh mpirun, on 2 and 4 ranks in turn, that goes through several rounds: regroup the ranks in another
-way, open Horovod on each group, take up the last checkpoint, train, evaluate, broadcast, evaluate, checkpoint, close.
-Exit 1 if any run fails. With --upstream no array is brought back into the default layout and parameters travel by
-`horovod.broadcast_`, as in upstream's examples, to show that the stress is real; then it is 1 if NO run fails.
+Each run is a new mpirun, on 2 and 4 ranks in turn, with several rounds: regroup the ranks, open Horovod on each group,
+load the last checkpoint, train, evaluate, broadcast, evaluate, checkpoint, close. Exit code 1 if any run fails. With
+--upstream no array is converted to the default layout and parameters are sent by `horovod.broadcast_`, as in upstream's
+examples, to show that the stress is effective; the exit code is then 1 if NO run fails.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS_OF_A_RUN = 90.0
+RUN_SECONDS = 90.0  # time limit of a run
 ROUNDS, QUICK_ROUNDS = 6, 3
 STEPS = 4
 BATCH = 32
 SAMPLE = (1, 28, 28)
 DONE = "all rounds done"
 
-# How the ranks are grouped in each round; every rank is in one group.
+# Sizes of the groups in each round; every rank is in one group.
 GROUPINGS = {
     2: ([2], [1, 1], [2]),
     3: ([3], [1, 2], [2, 1]),
@@ -47,7 +47,7 @@ GROUPINGS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run ended; if it failed, the line that says why and the end of what it wrote."""
+    """Holds the result of one run; for a failure, the line with the reason and the end of the output."""
 
     ranks: int
     seconds: float
@@ -57,12 +57,12 @@ class Outcome:
 
 
 def main() -> int:
-    """Run, print the table, and say by the exit code whether all was as it should be."""
+    """Runs, prints the table, and returns 0 if all runs have the expected result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=50, help="over all numbers of ranks together")
+    parser.add_argument("--runs", type=int, default=50, help="total over all numbers of ranks")
     parser.add_argument("--ranks", default="2,4", help=f"of {', '.join(map(str, GROUPINGS))}")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds a run instead of {ROUNDS}")
-    parser.add_argument("--upstream", action="store_true", help="leave layouts alone and broadcast with Horovod")
+    parser.add_argument("--upstream", action="store_true", help="keep layouts and broadcast with Horovod")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--as-rank", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def launch(ranks: int, options: argparse.Namespace) -> Outcome:
-    """One run, from mpirun to its end."""
+    """Runs one mpirun."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "mpi4py", __file__, "--as-rank", folder]
@@ -91,7 +91,7 @@ def launch(ranks: int, options: argparse.Namespace) -> Outcome:
         command = [str(ROOT / "launchers/mpirun.sh"), "-np", str(ranks), *words]
         try:
             done = subprocess.run(
-                ["timeout", "--kill-after=10", str(SECONDS_OF_A_RUN), *command],  # mpirun ends its ranks on SIGTERM
+                ["timeout", "--kill-after=10", str(RUN_SECONDS), *command],  # mpirun ends its ranks on SIGTERM
                 capture_output=True,
                 text=True,
                 check=False,
@@ -104,14 +104,14 @@ def launch(ranks: int, options: argparse.Namespace) -> Outcome:
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode in {124, 137}:
-        return f"hung: over {SECONDS_OF_A_RUN:.0f} s"
+        return f"hung: over {RUN_SECONDS:.0f} s"
     lines = [line.strip() for line in (done.stderr + done.stdout).splitlines()]
     errors = [line for line in lines if "Error" in line or "Assertion" in line or "signal" in line]
     return (errors or lines or ["no output"])[0][:200] + f" (exit {done.returncode})"
 
 
 def report(outcomes: list[Outcome], options: argparse.Namespace) -> None:
-    """Print the table and write the JSON."""
+    """Prints the table and writes the JSON."""
     rows = []
     for ranks in sorted({outcome.ranks for outcome in outcomes}):
         mine = [outcome for outcome in outcomes if outcome.ranks == ranks]
@@ -131,7 +131,7 @@ def report(outcomes: list[Outcome], options: argparse.Namespace) -> None:
 
 
 def stress(folder: Path, rounds: int, *, upstream: bool) -> None:
-    """One rank of a run: go through all rounds."""
+    """Runs all rounds on one rank."""
     from hpcmtl.communicators.mpi import world as mpi_world
 
     if upstream:
@@ -148,7 +148,7 @@ def stress(folder: Path, rounds: int, *, upstream: bool) -> None:
 
 
 def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
-    """Take up the last checkpoint, train, evaluate, broadcast, evaluate and checkpoint, on one group."""
+    """Loads the last checkpoint, trains, evaluates, broadcasts, evaluates and checkpoints, on one group."""
     from hpcmtl.exchange.store import read_sealed, seal
     from hpcmtl.exchange.transfer import share
     from hpcmtl.jobfile.tasks import Optimizer
@@ -195,7 +195,7 @@ def _do_as_upstream() -> None:
     from hpcmtl.training.gluon.compat import import_horovod
 
     def nothing(_arrays: Any) -> None:
-        """Leave the arrays as they are."""
+        """Leaves the arrays unchanged."""
 
     def broadcast(_engine: HorovodCollective, arrays: Sequence[Any]) -> None:
         for number, array in enumerate(arrays):

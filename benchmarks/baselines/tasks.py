@@ -1,7 +1,7 @@
-"""One task of a job, trained by hpcmtl's own sessions, without its planning and dispatch.
+"""Trains tasks of a job by hpcmtl's own sessions, without its planning and dispatch.
 
-usage: mpirun -np N python benchmarks/baselines/tasks.py JOB RUN TASK       on all ranks
-       mpirun -np N python benchmarks/baselines/tasks.py JOB RUN            all tasks, each on one rank of N - 1 workers
+usage: mpirun -np N python benchmarks/baselines/tasks.py JOB RUN TASK       one task on all ranks
+       mpirun -np N python benchmarks/baselines/tasks.py JOB RUN            all tasks, each on one of N - 1 workers
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @cache
 def prepared(job: str) -> Prepared:
-    """The job, read once a process."""
+    """Returns the job, read once per process."""
     return prepare(Path(job))
 
 
 def run(job: str, directory: str, task: str, group: Communicator) -> None:
-    """Run all layers of a task on a group."""
+    """Runs all layers of a task on a group."""
     known = prepared(job)
     context = SessionContext(
         job=known.job,
@@ -49,23 +49,23 @@ def run(job: str, directory: str, task: str, group: Communicator) -> None:
 
 
 def on_one_rank(job: str, directory: str, task: str) -> str:
-    """Run a task on this rank alone."""
+    """Runs a task on this rank alone."""
     everyone = world()
     group = everyone.create_group([everyone.rank], tag=0)
     try:
         run(job, directory, task, group)
-    except Exception as error:  # noqa: BLE001 - raised again, as what can be unpickled without mxnet
+    except Exception as error:  # noqa: BLE001 - raised again as a type that can be unpickled without mxnet
         raise RuntimeError(f"{task} on rank {everyone.rank}: {type(error).__name__}: {error}") from None
     group.free()
     return task
 
 
 def as_futures(job: str, directory: str) -> None:
-    """Run all tasks as futures: each is submitted when what it needs is done."""
+    """Runs all tasks as futures; a task is submitted when its producers are done."""
     from mpi4py.futures import MPICommExecutor
 
     with MPICommExecutor() as executor:
-        if executor is None:  # a worker, when all is done
+        if executor is None:  # a worker, at the end
             return
         waiting = {task.name: set(prepared(job).graph.producers(task.name)) for task in prepared(job).graph.tasks}
         running = set()

@@ -1,1 +1,1 @@
-"""What `benchmarks/planner.py` measures: instances, the planners of others, and a simulated dispatch."""
+"""Parts of `planner.py` and `dispatch.py`: instances, published planners, and simulated dispatch."""

@@ -1,7 +1,7 @@
-"""How others plan: published algorithms, as far as their papers say, on ranks that need not be side by side.
+"""Published planners, as far as their papers describe them, on ranks that need not be contiguous.
 
-Each returns widths, starts and ends; that they only count ranks is an advantage over `hpcmtl.layerplan`, whose blocks
-are contiguous. Sources stand with each; "as described by" means that the original was not at hand.
+Each returns widths, starts and ends. Counting ranks only is an advantage over `hpcmtl.layerplan`, whose blocks are
+contiguous. The source is given with each; "as described by" means that the original was not available.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ LP_TASKS = 500  # the linear program takes half a minute with 2,500
 
 
 def min_time(problem: PlanningProblem) -> Placed:
-    """Every task as wide as helps it; first come first served."""
+    """Plans every task at its fastest width, first come first served."""
     return list_schedule(problem, problem.times.argmin(axis=1))
 
 
 def min_area(problem: PlanningProblem) -> Placed:
-    """Every task as narrow as may be."""
+    """Plans every task at its smallest area."""
     return by_bottom(problem, problem.areas.argmin(axis=1))
 
 
 def fair(problem: PlanningProblem) -> Placed:
-    """The Fair algorithm (Perotin et al. 2025): the least of max(time ratio, area ratio), capped, first come."""
+    """Plans by Fair (Perotin et al. 2025): the least max(time ratio, area ratio), capped, first come first served."""
     times, areas = monotone(problem)
     ratio = np.maximum(times / times.min(axis=1, keepdims=True), areas / areas.min(axis=1, keepdims=True))
     columns = ratio.argmin(axis=1)
@@ -47,7 +47,7 @@ def fair(problem: PlanningProblem) -> Placed:
     return list_schedule(problem, at_most(problem, columns, np.ceil(cap * problem.ranks)))
 
 
-# The bound on the area ratio and the cap of each speedup model; for powercom as the published code has them.
+# Bound on the area ratio, and cap, of each speedup model; for powercom as in the published code.
 _TOPC = MappingProxyType(
     {
         "roofline": (1.0, (3 - 5**0.5) / 2),
@@ -60,7 +60,7 @@ _TOPC = MappingProxyType(
 
 
 def topc24(model: str) -> Callable[[PlanningProblem], Placed]:
-    """Benoit et al. (TOPC 2024): the fastest width whose area ratio is bounded, capped, first come first served."""
+    """Plans by Benoit et al. (TOPC 2024): fastest width of bounded area ratio, capped, first come first served."""
     most, cap = _TOPC[model]
 
     def planned(problem: PlanningProblem) -> Placed:
@@ -72,10 +72,11 @@ def topc24(model: str) -> Callable[[PlanningProblem], Placed]:
 
 
 def _cpa_allocations(problem: PlanningProblem, ranks: Ints, *, by_level: bool) -> list[Ints]:
-    """CPA's widths for clusters of rising sizes, in one run: widen the critical task with the largest gain.
+    """Returns CPA's widths for clusters of increasing size, in one run.
 
-    Radulescu, van Gemund (ICPP 2001). Widths grow by the steps of `problem.choices`, not rank by rank. With `by_level`
-    only while the widths of a precedence level fit the cluster (MCPA: Bansal, Kumar, Singh 2006).
+    The critical task with the largest gain is widened. Radulescu, van Gemund (ICPP 2001). Widths grow by the steps of
+    `problem.choices`, not rank by rank. With `by_level` they grow only while the widths of a precedence level fit the
+    cluster (MCPA: Bansal, Kumar, Singh 2006).
     """
     choices, levels = problem.choices, problem.levels
     # Tasks with no narrow choice begin at their first one.
@@ -113,22 +114,22 @@ def _cpa_allocations(problem: PlanningProblem, ranks: Ints, *, by_level: bool) -
 
 
 def cpa(problem: PlanningProblem) -> Placed:
-    """CPA (Radulescu, van Gemund, ICPP 2001)."""
+    """Plans by CPA (Radulescu, van Gemund, ICPP 2001)."""
     return by_bottom(problem, _cpa_allocations(problem, np.array([problem.ranks]), by_level=False)[0])
 
 
 def mcpa(problem: PlanningProblem) -> Placed:
-    """MCPA (Bansal, Kumar, Singh, Parallel Computing 32, 2006)."""
+    """Plans by MCPA (Bansal, Kumar, Singh, Parallel Computing 32, 2006)."""
     return by_bottom(problem, _cpa_allocations(problem, np.array([problem.ranks]), by_level=True)[0])
 
 
 def mcpa2(problem: PlanningProblem) -> Placed:
-    """MCPA2 (Hunold, CCGrid 2010), as described by its abstract: the better of CPA and MCPA."""
+    """Plans by MCPA2 (Hunold, CCGrid 2010), as described by its abstract: the better of CPA and MCPA."""
     return min((cpa(problem), mcpa(problem)), key=lambda placed: placed.end.max())
 
 
 def bicpa(problem: PlanningProblem) -> Placed:
-    """The shortest schedule of biCPA (Casanova, Desprez, Suter, CCGrid 2010): CPA for every assumed cluster size."""
+    """Plans by biCPA (Casanova, Desprez, Suter, CCGrid 2010): the shortest CPA over all assumed cluster sizes."""
     sizes = problem.choices.widths.max(axis=0)
     sizes = np.unique(np.append(sizes[sizes > 0], problem.ranks))
     allocations = _cpa_allocations(problem, sizes, by_level=False)
@@ -136,11 +137,11 @@ def bicpa(problem: PlanningProblem) -> Placed:
 
 
 def m_heft(problem: PlanningProblem) -> Placed:
-    """M-HEFT (Casanova, Desprez, Suter, Euro-Par 2004): by bottom level, the width that ends a task first."""
+    """Plans by M-HEFT (Casanova, Desprez, Suter, Euro-Par 2004): by bottom level, the width that ends a task first."""
     times = np.where(problem.useful, problem.times, np.inf)
     order = np.lexsort((problem.name_order, -problem.levels.bottom(problem.times[:, 0])))
     depth_first = order[np.argsort(problem.levels.depths[order], kind="stable")]
-    free = np.zeros(problem.ranks)  # sorted moments from which each rank is free
+    free = np.zeros(problem.ranks)  # sorted times from which each rank is free
     start, end, width = np.zeros(len(order)), np.zeros(len(order)), np.zeros(len(order), dtype=np.int64)
     producers = problem.levels.producers
     for task in depth_first:
@@ -155,13 +156,13 @@ def m_heft(problem: PlanningProblem) -> Placed:
 
 
 def lepere(problem: PlanningProblem) -> Placed:
-    """Lepere, Trystram, Woeginger (2001): linear program of the time-cost trade-off, rounding, cap, list scheduling."""
+    """Plans by Lepere, Trystram, Woeginger (2001): linear program, rounding, cap, list scheduling."""
     columns, _ = lp_allocation(problem)
     return by_bottom(problem, at_most(problem, columns, np.ceil(LTW_MU * problem.ranks)))
 
 
 def optimus(problem: PlanningProblem) -> Placed:
-    """Marginal gain (Optimus, EuroSys 2018): free ranks go to the ready tasks that they help most."""
+    """Plans by marginal gain (Optimus, EuroSys 2018): free ranks go to the ready tasks with the largest gain."""
     choices = problem.choices
     waiting = np.diff(problem.levels.producers.starts).tolist()
     n = len(problem.names)
@@ -185,7 +186,7 @@ def optimus(problem: PlanningProblem) -> Placed:
 
 
 def _shared_out(problem: PlanningProblem, ready: list[int], free: int) -> dict[int, int]:
-    """Choices for the tasks that can start: the fewest ranks for each, then more, one step after the other."""
+    """Returns choices for the tasks that can start: the fewest ranks for each, then more, step by step."""
     choices = problem.choices
     chosen: dict[int, int] = {}
     for task in ready:
@@ -206,7 +207,7 @@ def _shared_out(problem: PlanningProblem, ready: list[int], free: int) -> dict[i
 
 
 def _gain(problem: PlanningProblem, task: int, choice: int) -> float:
-    """Seconds that the next choice saves a rank; 0 at the last one that helps."""
+    """Returns the seconds saved per additional rank by the next choice; 0 at the last useful one."""
     choices = problem.choices
     if choice + 1 >= choices.columns.shape[1]:
         return 0.0

@@ -1,4 +1,4 @@
-"""Simulated ranks in one process: what the dispatcher computes, sends and hears for a layer of many ranks."""
+"""Simulated ranks in one process: computation and messages of the dispatcher for a layer of many ranks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def simulate(ranks: int) -> dict[str, Any]:
-    """What the dispatcher computes and sends for a layer, with simulated ranks in groups of a quarter of all."""
+    """Returns the dispatcher's time and messages per layer, with simulated ranks in groups of a quarter of all."""
     from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
     from hpcmtl.dispatch.protocol import RunLayer
     from hpcmtl.dispatch.scheduling.select import scheduler_for
@@ -23,7 +23,7 @@ def simulate(ranks: int) -> dict[str, Any]:
     nodes = [TaskNode(f"t{i}", "train", 0, quarter, quarter, work.input_bytes, 4, work) for i in range(16)]
     graph = TaskGraph(tuple(nodes), ())
     plan = make_plan(graph, ranks)
-    dispatcher = Dispatcher(plan, graph, Nobody(), scheduler_for(graph, plan))
+    dispatcher = Dispatcher(plan, graph, NullObserver(), scheduler_for(graph, plan))
     outcome = LayerOutcome(work.steps // 4, 2**14 // quarter, 4 / work.steps, 1.0)
     seconds, sent, received, now = [], [], [], 0.0
     orders = dispatcher.start(now)
@@ -43,34 +43,34 @@ def simulate(ranks: int) -> dict[str, Any]:
 
 
 def messages(order: Any) -> int:
-    """How many messages rank 0 sends for an order; others pass it on."""
+    """Returns the number of messages that rank 0 sends for an order; other ranks forward it."""
     from hpcmtl.dispatch.transport.stream import NARROW
 
     return len(order.ranks) if len(order.ranks) <= NARROW else 1
 
 
 def gathered(command: Any, outcome: Any) -> list[Any]:
-    """What rank 0 hears at the end of a layer, as the members' control threads pass it on."""
+    """Returns the reports that rank 0 receives at the end of a layer, as combined by the members' control threads."""
     from hpcmtl.dispatch.protocol import LayerDone
     from hpcmtl.dispatch.transport.reduction import FAN, ReportReduction
 
-    ends = {rank: ReportReduction(rank) for rank in command.block}
+    reductions = {rank: ReportReduction(rank) for rank in command.block}
     place = (command.block, command.number)
-    said = {rank: outcome if rank == command.first_rank else None for rank in command.block}
-    words = deque((r, LayerDone(r, command.task, command.layer, said[r], *place, (r,))) for r in command.block)
-    heard = []
-    while words:
-        rank, word = words.popleft()
-        passed = ends[rank].take(word)
+    outcomes = {rank: outcome if rank == command.first_rank else None for rank in command.block}
+    pending = deque((r, LayerDone(r, command.task, command.layer, outcomes[r], *place, (r,))) for r in command.block)
+    received = []
+    while pending:
+        rank, report = pending.popleft()
+        passed = reductions[rank].take(report)
         if passed is not None and (rank == command.first_rank or command.width <= FAN):
-            heard.append(passed[1])
+            received.append(passed[1])
         elif passed is not None:
-            words.append(passed)
-    return heard
+            pending.append(passed)
+    return received
 
 
-class Nobody:
-    """An observer that does not look."""
+class NullObserver:
+    """Ignores all events."""
 
     def record(self, event: Any) -> None:
         """See `Observer`."""

@@ -1,7 +1,8 @@
 """Families of planning problems, each fixed by a seed.
 
 `published` follows the experiments of Perotin et al. (Near-Optimal Universal Scheduling for Moldable Tasks, 2025,
-section Experiments): graphs of daggen, the five speedup models and their draws. The other families are our own.
+section Experiments): graphs of daggen, the five speedup models and their random parameters. The other families are our
+own.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 
 MODELS = ("roofline", "communication", "amdahl", "general", "powercom")
 SHAPE = {"fat": 0.5, "density": 0.5, "regular": 0.5, "jump_size": 5}
-NODE = 16  # ranks of a node, where a family has nodes
+NODE = 16  # ranks per node, in families with nodes
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A problem, and what a table of results says of it.
+    """Holds a problem and its labels in a table of results.
 
     Attributes:
-        family: which kind of problem.
-        name: which one of them.
+        family: kind of problem.
+        name: name within the family.
         problem: the problem.
     """
 
@@ -41,7 +42,7 @@ class Instance:
 
 
 def published(model: str, seed: int, tasks: int = 2500, ranks: int = 512, **shape: float) -> PlanningProblem:
-    """A graph of daggen and draws of a speedup model, all widths allowed; `shape` is what differs from `SHAPE`."""
+    """Returns a daggen graph with random speedups of a model and all widths; `shape` overrides `SHAPE`."""
     graph = daggen.DAG(seed=seed, num_tasks=tasks, **{**SHAPE, **shape})
     nodes, arcs = graph.task_n_edge_tuples()
     index = {node[0]: i for i, node in enumerate(nodes)}
@@ -53,7 +54,7 @@ def published(model: str, seed: int, tasks: int = 2500, ranks: int = 512, **shap
 
 
 def speedups(model: str, work: Floats, widths: Ints, draw: Generator) -> Floats:
-    """Seconds (n, K) of tasks with `work` (n,) seconds on one rank; times that rise are kept."""
+    """Returns seconds (n, K) of tasks with `work` (n,) seconds on one rank; increasing times are kept."""
     size = (len(work), 1)
     parallel = draw.integers(1, 513, size)
     serial = 10 ** draw.uniform(-3, -0.5, size)
@@ -71,7 +72,7 @@ def speedups(model: str, work: Floats, widths: Ints, draw: Generator) -> Floats:
 
 
 def from_arrays(times: Floats, widths: Ints, edges: Ints, ranks: int) -> PlanningProblem:
-    """A problem without priorities or release times."""
+    """Returns a problem without priorities and release times."""
     count = len(times)
     none = np.zeros(count, dtype=np.int64)
     names = tuple(f"{i:0{len(str(count))}d}" for i in range(count))
@@ -81,10 +82,10 @@ def from_arrays(times: Floats, widths: Ints, edges: Ints, ranks: int) -> Plannin
 
 
 def published_bound(problem: PlanningProblem) -> float:
-    """The bound that the published ratios are taken against, in seconds.
+    """Returns the bound used by the published ratios, in seconds.
 
-    The larger of the area at one rank and a critical path whose tasks are visited in the order in which their FIRST
-    producer is, as the published code does: where edges skip levels it misses longer ways.
+    It is the larger of the area at one rank and a critical path whose tasks are visited in the order of their FIRST
+    producer, as in the published code: if edges skip levels, it misses longer paths.
     """
     fastest = problem.times.min(axis=1).tolist()
     starts, items = (array.tolist() for array in problem.levels.consumers)
@@ -101,10 +102,10 @@ def published_bound(problem: PlanningProblem) -> float:
 
 
 def large(tasks: int, ranks: int, seed: int = 1) -> PlanningProblem:
-    """A graph of daggen with 5 to 6 edges a task and general speedups, at the widths that a job of that size tries."""
+    """Returns a daggen graph with 5 to 6 edges per task and general speedups, at the widths of a large job."""
     whole = published("general", seed, tasks=min(tasks, 10_000), ranks=2, density=0.1)
     edges, copies = whole.levels.edges, -(-tasks // len(whole.names))
-    edges = np.concatenate([edges + k * len(whole.names) for k in range(copies)])  # daggen itself grows as the square
+    edges = np.concatenate([edges + k * len(whole.names) for k in range(copies)])  # the time of daggen is quadratic
     edges = edges[(edges < tasks).all(axis=1)]
     steps = 16 * 1.08 ** np.arange(200)
     widths = np.unique(np.concatenate([np.arange(1, min(16, ranks) + 1), steps[steps < ranks].round(), [ranks]]))
@@ -114,7 +115,7 @@ def large(tasks: int, ranks: int, seed: int = 1) -> PlanningProblem:
 
 
 def training(samples: Floats, parameters: Floats, ranks: int, epochs: Floats) -> tuple[Floats, Ints]:
-    """Seconds (n, K) of data-parallel training: a share of the batch, and an allreduce that is slower between nodes."""
+    """Returns seconds (n, K) of data-parallel training: a share of the batch, and a slower allreduce between nodes."""
     widths = np.unique(np.append(2 ** np.arange(int(np.log2(ranks)) + 1), ranks))
     steps = (epochs * np.ceil(samples / 256))[:, None]
     share = np.ceil(256 / widths) * (2e-5 + parameters[:, None] * 2e-9)
@@ -123,7 +124,7 @@ def training(samples: Floats, parameters: Floats, ranks: int, epochs: Floats) ->
 
 
 def shapes(seed: int, ranks: int = 128) -> list[Instance]:
-    """Shapes of real work: families of tasks around shared encoders, sweeps, chains, and four workflow patterns."""
+    """Returns shapes of real work: tasks around shared encoders, sweeps, chains, and four workflow patterns."""
     draw = np.random.default_rng(seed)
     graphs = {
         "encoder and heads": _encoder(heads=40),
@@ -144,7 +145,7 @@ def shapes(seed: int, ranks: int = 128) -> list[Instance]:
 
 
 def _encoder(heads: int) -> tuple[int, Ints]:
-    """One encoder, the heads on its features, a joint fine-tuning of all, and an evaluation for each head."""
+    """Returns one encoder, heads on its features, a joint fine-tuning, and an evaluation for each head."""
     joint = heads + 1
     edges = [(0, 1 + k) for k in range(heads)] + [(1 + k, joint) for k in range(heads)]
     edges += [(joint, joint + 1 + k) for k in range(heads)]
@@ -152,7 +153,7 @@ def _encoder(heads: int) -> tuple[int, Ints]:
 
 
 def _fused(encoders: int, heads: int) -> tuple[int, Ints]:
-    """Encoders of several kinds of data, one fusion, heads on the fusion and on each encoder."""
+    """Returns encoders of several modalities, one fusion, and heads on the fusion and on each encoder."""
     fusion = encoders
     edges = [(k, fusion) for k in range(encoders)]
     count = fusion + 1
@@ -163,7 +164,7 @@ def _fused(encoders: int, heads: int) -> tuple[int, Ints]:
 
 
 def _sweep(trials: int, rounds: int) -> tuple[int, Ints]:
-    """Successive halving: trials, a choice, half as many trials that go on, a choice, and so on."""
+    """Returns successive halving: trials, a choice, half as many trials, a choice, and so on."""
     edges, count, choice = [], 0, -1
     for k in range(rounds):
         members = range(count, count + trials // 2**k)
@@ -183,7 +184,7 @@ def _chains(lengths: Ints) -> tuple[int, Ints]:
 
 
 def _stages(counts: list[int]) -> tuple[int, Ints]:
-    """Stages of tasks; each task needs all of the stage before."""
+    """Returns stages of tasks; each task depends on the whole previous stage."""
     begins = np.cumsum([0, *counts])
     edges = [
         (a, b)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _by_depth(problem: PlanningProblem, plan: Callable[[PlanningProblem], Placed]) -> Placed:
-    """One depth of the graph after the other, with a barrier between them."""
+    """Plans one depth of the graph after the other, with a barrier between them."""
     parts = []
     barrier = 0.0
     for depth in range(int(problem.levels.depths.max()) + 1):
@@ -31,7 +31,7 @@ def _by_depth(problem: PlanningProblem, plan: Callable[[PlanningProblem], Placed
 
 
 def layers_of_groups(problem: PlanningProblem) -> Placed:
-    """Layers of equal groups (Rauber, Ruenger), as described in surveys: at each depth the best number of groups."""
+    """Plans layers of equal groups (Rauber, Ruenger), as described in surveys: the best number of groups per depth."""
     return _by_depth(problem, _best_groups)
 
 
@@ -56,7 +56,7 @@ def _best_groups(layer: PlanningProblem) -> Placed:
 
 
 def spindle_waves(problem: PlanningProblem) -> Placed:
-    """Waves in the manner of Spindle (ASPLOS 2025): at each depth the widths that let all end within one target."""
+    """Plans waves as Spindle (ASPLOS 2025): at each depth the widths with which all tasks end within one target."""
     return _by_depth(problem, _best_target)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import linprog
@@ -13,17 +13,24 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 
-LTW_RHO = 0.43  # rounding, as in Jansen, Zhang 2006
+LTW_RHO = 0.43  # threshold of rounding, as in Jansen, Zhang 2006
+
+
+class Point(NamedTuple):
+    """Holds a time in seconds and an area in rank-seconds."""
+
+    time: float
+    area: float
 
 
 def lp_allocation(problem: PlanningProblem) -> tuple[Ints, float]:
-    """Solve min max(critical path, area / ranks) over the convex hull of every task's (time, area) points.
+    """Solves min max(critical path, area / ranks) over the convex hull of every task's (time, area) points.
 
     Returns:
         Rounded widths, and the optimum in seconds, which is a lower bound.
     """
     n, edges = len(problem.names), problem.levels.edges.reshape(-1, 2)
-    unit = float(problem.areas.min(axis=1).sum()) / problem.ranks  # seconds; the solver wants numbers near 1
+    unit = float(problem.areas.min(axis=1).sum()) / problem.ranks  # seconds; scales numbers to about 1
     rows, cols, values, limits, row = [], [], [], [], 0
 
     def at_most(terms: list[tuple[int, float]], limit: float) -> None:
@@ -56,12 +63,12 @@ def lp_allocation(problem: PlanningProblem) -> tuple[Ints, float]:
     return np.array([_rounded(problem, task, solved.x[task] * unit) for task in range(n)]), float(solved.fun) * unit
 
 
-def _hull(problem: PlanningProblem, task: int) -> list[tuple[float, float]]:
-    """The lower convex hull of (time, area), from the slowest and cheapest point to the fastest."""
-    hull: list[tuple[float, float]] = []
+def _hull(problem: PlanningProblem, task: int) -> list[Point]:
+    """Returns the lower convex hull of (time, area), from the slowest and cheapest point to the fastest."""
+    hull: list[Point] = []
     for column in np.flatnonzero(problem.useful[task]):
-        point = (float(problem.times[task, column]), float(problem.areas[task, column]))
-        while hull and hull[-1][1] >= point[1]:
+        point = Point(float(problem.times[task, column]), float(problem.areas[task, column]))
+        while hull and hull[-1].area >= point.area:
             hull.pop()
         while len(hull) > 1 and _above(hull[-2], hull[-1], point):
             hull.pop()
@@ -69,13 +76,13 @@ def _hull(problem: PlanningProblem, task: int) -> list[tuple[float, float]]:
     return hull
 
 
-def _above(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
-    share = (first[0] - middle[0]) / (first[0] - last[0])
-    return middle[1] >= first[1] + share * (last[1] - first[1])
+def _above(first: Point, middle: Point, last: Point) -> bool:
+    share = (first.time - middle.time) / (first.time - last.time)
+    return middle.area >= first.area + share * (last.area - first.area)
 
 
 def _rounded(problem: PlanningProblem, task: int, seconds: float) -> int:
-    """The width whose time is next to `seconds`: the slower one while that is no more than `LTW_RHO` of the way."""
+    """Returns the width with the time next to `seconds`: the slower one within `LTW_RHO` of the interval."""
     columns = np.flatnonzero(problem.useful[task])
     times = problem.times[task, columns]
     k = int(np.searchsorted(-times, -seconds * (1 + 1e-9), side="right")) - 1

@@ -1,4 +1,4 @@
-"""List scheduling as published: it counts ranks, wherever they are."""
+"""List scheduling as published: ranks are counted, not placed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | None = None) -> Placed:
-    """Graham's list scheduling: whenever ranks come free, start what fits, by priority or first come first served."""
+    """Schedules as Graham: whenever ranks are free, tasks that fit start, by priority or first come first served."""
     seconds, widths = problem.at(columns)
     waiting = np.diff(problem.levels.producers.starts).tolist()
     start, free, now, arrivals = np.zeros(len(columns)), problem.ranks, 0.0, 0
@@ -43,7 +43,7 @@ def list_schedule(problem: PlanningProblem, columns: Ints, priority: Floats | No
 
 
 def first_ends(running: list[tuple[float, int]]) -> tuple[float, list[int]]:
-    """Take the tasks that end first out of a heap of (end, task)."""
+    """Removes the tasks that end first from a heap of (end, task)."""
     now, ended = running[0][0], []
     while running and running[0][0] <= now:
         ended.append(heappop(running)[1])
@@ -51,7 +51,7 @@ def first_ends(running: list[tuple[float, int]]) -> tuple[float, list[int]]:
 
 
 def set_free(problem: PlanningProblem, ended: list[int], waiting: list[int]) -> list[int]:
-    """Count down what consumers wait for; return those that wait for nothing more."""
+    """Decrements the counts of consumers; returns those that wait for no producer."""
     starts, items = problem.levels.consumer_lists
     free = []
     for task in ended:
@@ -63,18 +63,18 @@ def set_free(problem: PlanningProblem, ended: list[int], waiting: list[int]) -> 
 
 
 def by_bottom(problem: PlanningProblem, columns: Ints) -> Placed:
-    """List scheduling by bottom levels."""
+    """Schedules by bottom levels."""
     return list_schedule(problem, columns, problem.levels.bottom(problem.at(columns)[0]))
 
 
 def at_most(problem: PlanningProblem, columns: Ints, ranks: float) -> Ints:
-    """Columns of the same or the widest width up to `ranks`."""
+    """Returns columns of the same width, or the widest up to `ranks`."""
     most = int(np.searchsorted(problem.widths, max(ranks, 1), side="right")) - 1
     capped: Ints = np.minimum(columns, most)
     return capped
 
 
 def monotone(problem: PlanningProblem) -> tuple[Floats, Floats]:
-    """Times and areas of all widths; of those that no longer help, infinite."""
+    """Returns times and areas of all widths; inf for widths that are not useful."""
     times = np.where(problem.useful, problem.times, np.inf)
     return times, times * problem.widths

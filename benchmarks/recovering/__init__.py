@@ -1,1 +1,1 @@
-"""The parts of `recovery.py`."""
+"""Parts of `recovery.py`."""

@@ -1,4 +1,4 @@
-"""What checkpoints cost: a training that notes when each step began, and writing beside h5py's own."""
+"""Cost of checkpoints: slowdown of a training, and write rate beside h5py."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RANKS = 2
-ONE_A_MINUTE = 0.001  # hours: so often that `auto` writes as often as it ever does
-FIRST_STEPS = 20  # of a layer are slower
+ONE_A_MINUTE = 0.001  # hours between failures; `auto` then uses its shortest interval
+FIRST_STEPS = 20  # the first steps of a layer are slower
 
 
 def beside_training(folder: Path, *, quick: bool) -> dict[str, Any]:
-    """Train with many checkpoints; what they take of the time, each, and of the whole."""
+    """Trains with many checkpoints and returns their cost, each and in total."""
     folder.mkdir()
     write_job(folder, width=256 if quick else 1024, steps=600 if quick else 2400)
     words = [sys.executable, "-m", "mpi4py", __file__, folder]
@@ -37,10 +37,10 @@ def beside_training(folder: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def costs(times: np.ndarray[Any, Any], written: list[dict[str, Any]]) -> dict[str, Any]:
-    """What steps took longer while a checkpoint was copied and written than other steps.
+    """Compares steps during the copy and write of a checkpoint with other steps.
 
     Args:
-        times: (steps,) at which each began, in seconds since 1970.
+        times: (steps,) start of each step, in seconds since 1970.
         written: events of the ledger.
     """
     during = np.zeros(len(times) - 1, bool)
@@ -48,7 +48,7 @@ def costs(times: np.ndarray[Any, Any], written: list[dict[str, Any]]) -> dict[st
     for event in written:
         end = datetime.fromisoformat(event["time"]).timestamp()
         first = max(int(np.searchsorted(times, end - event["seconds"] - event["held"])) - 1, 0)
-        last = min(int(np.searchsorted(times, end)) + 1, len(during))  # the step after may still wait for it
+        last = min(int(np.searchsorted(times, end)) + 1, len(during))  # the next step may still wait for it
         during[first:last] = True
         windows.append((first, last))
     took = np.diff(times)
@@ -69,7 +69,7 @@ def costs(times: np.ndarray[Any, Any], written: list[dict[str, Any]]) -> dict[st
 
 
 def write_job(folder: Path, width: int, steps: int) -> None:
-    """One layer of a network with two wide layers and Adam."""
+    """Writes a job of one layer of a network with two wide layers and Adam."""
     from hpcmtl.data.hdf5 import write_dataset_file
 
     rng = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def write_job(folder: Path, width: int, steps: int) -> None:
 
 
 def as_rank(folder: Path) -> None:
-    """Be one rank of the training; the first notes when each step begins."""
+    """Runs one rank of the training; the first rank records the start of each step."""
     from hpcmtl import faults
     from hpcmtl.communicators.mpi import world as mpi_world
 
@@ -98,7 +98,7 @@ def as_rank(folder: Path) -> None:
 
 
 def writing(folder: Path, *, quick: bool) -> dict[str, Any]:
-    """Write a state as checkpoints are, and as h5py does with fsync, in turn; bytes and seconds of each."""
+    """Writes a state as a checkpoint and as h5py with fsync, in turn; returns bytes and seconds of each."""
     from hpcmtl.exchange.store import seal
 
     folder.mkdir()
@@ -121,7 +121,7 @@ def writing(folder: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def plain(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-    """The same bytes without checksums, manifest, and renaming."""
+    """Writes the same bytes without checksums, manifest and rename."""
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array)

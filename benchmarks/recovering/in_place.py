@@ -1,4 +1,4 @@
-"""A rank is killed at random and the others go on: how soon, what its neighbours notice, and what comes out."""
+"""Recovery in place: a random rank is killed and the others continue; measures delay, disturbance and result."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
-WIDTHS = {"digit": 2, "parity": 1}  # on four ranks: whoever loses one goes on with the fourth, as wide as before
-SECONDS_BEFORE = 1.0  # of a neighbour's steps, with which those after the death are compared
+WIDTHS = {"digit": 2, "parity": 1}  # on four ranks: the fourth replaces a lost rank, so widths stay the same
+SECONDS_BEFORE = 1.0  # seconds of the other group's steps before the death, for comparison
 
 
 def losses(folder: Path, data: Path, count: int, chance: Generator) -> dict[str, Any]:
-    """FenceCommand one rank in each of so many runs.
+    """Kills one rank in each of `count` runs.
 
     Returns:
-        ``begun`` and ``step``: seconds from each death until the layer was taken up again and its first step was done;
-        ``before``, ``during``: steps per second of the group that lost nobody;
-        ``gap``: the longest between two of its steps meanwhile, in seconds; ``wrong``: what was, in words.
+        ``begun`` and ``step``: seconds from each death until the layer was started again and its first step was done;
+            ``before``, ``during``: steps per second of the group without a loss; ``gap``: longest time between two of
+            its steps meanwhile, in seconds; ``wrong``: failed checks.
     """
     shape = Shape(data, layers=4, epochs=30, interval=0.5)
     job = shape.job()
@@ -37,22 +37,22 @@ def losses(folder: Path, data: Path, count: int, chance: Generator) -> dict[str,
     job["tasks"]["last"]["ranks"] = 1
     sound = Kept.begin(folder / "sound", job)
     if _start(sound).finish():
-        raise SystemExit("the run that nobody disturbs fails")
+        raise SystemExit("the undisturbed run fails")
     found: dict[str, Any] = {key: [] for key in ("begun", "step", "before", "during", "gap", "wrong")}
     for number in range(count):
         run = Kept.begin(folder / str(number), job)
         text = _one(run, sound, chance, found)
         if text:
             found["wrong"].append(f"run {number}: {text}")
-        print(f"{number + 1} runs, {len(found['wrong'])} things wrong {text}", flush=True)
+        print(f"{number + 1} runs, {len(found['wrong'])} failed checks {text}", flush=True)
     return found
 
 
 def _one(run: Kept, sound: Kept, chance: Generator, found: dict[str, Any]) -> str:
-    """Kill a rank of one run, and say what was wrong with what followed."""
+    """Kills a rank of one run and returns its failed checks as text."""
     attempt = _start(run)
     while len(_steps(run)) < len(TRAINED) and attempt.process.poll() is None:
-        time.sleep(0.05)  # until both have begun, in other processes
+        time.sleep(0.05)  # until both tasks have begun, in other processes
     time.sleep(float(chance.uniform(0.2, 3.0)))
     at_work = {rank: lines[-1][1] for rank, lines in _by_rank(run).items()}
     victim = int(chance.choice(sorted(rank for rank in at_work if rank)))
@@ -61,25 +61,27 @@ def _one(run: Kept, sound: Kept, chance: Generator, found: dict[str, Any]) -> st
     code, left = attempt.finish(), attempt.leftovers()
     attempt.kill(left)
     if code or left or not run.complete:
-        return f"rank {victim} was killed: exit code {code}, left {left}: {attempt.said}"
+        return f"rank {victim} was killed: exit code {code}, left {left}: {attempt.output_end}"
     task = at_work[victim]
     (other,) = set(TRAINED) - {task}
-    _measure(_steps(run), (task, other), killed, found)
+    _measure(_steps(run)[task], _steps(run)[other], killed, found)
     differ = [f"{name}: {key} differs" for name in TRAINED for key in _differing(run, sound, name)]
     lost = [event["rank"] for event in run.events if event["event"] == "rank_lost"]
     return "; ".join(differ + ([] if lost == [victim] else [f"ranks {lost} were lost, {victim} was killed"]))
 
 
-def _measure(steps: dict[str, list[tuple[float, int, int]]], tasks: tuple[str, str], killed: float, found: Any) -> None:
-    task, other = tasks
-    after = [line for line in steps[task] if line[0] > killed]
+def _measure(
+    hit: list[tuple[float, int, int]], other: list[tuple[float, int, int]], killed: float, found: dict[str, Any]
+) -> None:
+    """Adds times and rates to `found`, from (time, layer, step) of the task that lost a rank and of the other task."""
+    after = [line for line in hit if line[0] > killed]
     again = next((at for at, _, step in after if step == 0), None)
     done = next((at for at, _, step in after if again is not None and at > again and step == 1), None)
     if again is None or done is None:
-        return  # it died when all of its steps were done
+        return  # it died after all of its steps
     found["begun"].append(again - killed)
     found["step"].append(done - killed)
-    times = sorted({(layer, step): at for at, layer, step in reversed(steps[other])}.values())
+    times = sorted({(layer, step): at for at, layer, step in reversed(other)}.values())
     before = [each for each in times if killed - SECONDS_BEFORE < each <= killed]
     during = [each for each in times if killed <= each <= done]
     if before and times[-1] > done:
@@ -102,7 +104,7 @@ def _start(run: Kept) -> Attempt:
 
 
 def _by_rank(run: Kept) -> dict[int, list[tuple[float, str, int, int]]]:
-    """When a rank began which step of which layer of which task."""
+    """Returns time, task, layer and step of every step begun by each rank."""
     found = {}
     for path in (run.directory.path / "steps").glob("*.txt"):
         lines = [
@@ -113,7 +115,7 @@ def _by_rank(run: Kept) -> dict[int, list[tuple[float, str, int, int]]]:
 
 
 def _steps(run: Kept) -> dict[str, list[tuple[float, int, int]]]:
-    """The same by task, of all its ranks, in the order of time."""
+    """Returns the same by task, over all ranks, in order of time."""
     found: dict[str, list[tuple[float, int, int]]] = {}
     for lines in _by_rank(run).values():
         for at, task, layer, step in lines:
@@ -121,9 +123,9 @@ def _steps(run: Kept) -> dict[str, list[tuple[float, int, int]]]:
     return {task: sorted(lines) for task, lines in found.items()}
 
 
-def told(found: dict[str, Any]) -> None:
-    """Say what was measured."""
-    for key, words in (("begun", "a layer is taken up again"), ("step", "its first step is done")):
+def print_losses(found: dict[str, Any]) -> None:
+    """Prints the results."""
+    for key, words in (("begun", "a layer starts again"), ("step", "its first step is done")):
         low, high = np.percentile(found[key], [50, 90])
         print(f"  until {words}: median {low:.2f}, 90th percentile {high:.2f}, most {max(found[key]):.2f}")
     before, during = median(found["before"]), median(found["during"])

@@ -1,4 +1,4 @@
-"""What ends an attempt, and when: drawn at random."""
+"""Random choice of the cause and the time of an attempt's end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STAGES = ("begun", "half", "closed", "before-rename", "after-rename", "done")
 PART_LEFT = 0.5
 WATCHED = {"HPCMTL_HEARTBEAT": "0.5", "HPCMTL_HUNG_SECONDS": "3"}
-# Kind -> how often, in parts.
+# Kind -> relative frequency.
 KINDS = {
     "step": 6,
     "all ranks at a step": 2,
@@ -39,14 +39,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Moment:
-    """How an attempt is to end.
+    """Describes the end of an attempt.
 
     Attributes:
         kind: one of `KINDS`.
-        fault: for HPCMTL_FAULT; empty for a signal from outside.
-        seconds: after which that is sent.
-        task: that is hit at a step; empty if that is not known beforehand.
-        step: of the task, over all of it, before which it is hit.
+        fault: value of HPCMTL_FAULT; empty for an external signal.
+        seconds: delay of the signal.
+        task: task that is hit at a step; empty if unknown beforehand.
+        step: step of the task, over all layers, before which it is hit.
     """
 
     kind: str
@@ -57,19 +57,19 @@ class Moment:
 
     @property
     def env(self) -> dict[str, str]:
-        """What the attempt is told."""
+        """Environment variables of the attempt."""
         return {"HPCMTL_FAULT": self.fault, **(WATCHED if self.kind == "hung rank" else {})} if self.fault else {}
 
 
 def draw(chance: Generator, run: Kept, attempt: int, shape: Shape, longest: float) -> Moment | None:
-    """A moment of an attempt that is about to begin; None for half of those that have nothing left to train.
+    """Returns a random end of the next attempt; None in half of the cases in which nothing is left to train.
 
     Args:
-        chance: the source of it.
-        run: as the attempt will find it.
-        attempt: its number, which makes its fault different from those of others.
-        shape: of the job.
-        longest: seconds before a signal from outside, at most.
+        chance: random generator.
+        run: the run before the attempt.
+        attempt: number of the attempt, which makes its fault unique.
+        shape: size of the job.
+        longest: maximum delay of an external signal, in seconds.
     """
     kind = str(chance.choice(list(KINDS), p=[parts / sum(KINDS.values()) for parts in KINDS.values()]))
     if kind.startswith("SIGKILL"):
@@ -96,7 +96,7 @@ def draw(chance: Generator, run: Kept, attempt: int, shape: Shape, longest: floa
 
 
 def _ahead(chance: Generator, run: Kept, shape: Shape) -> tuple[str, int, int, int]:
-    """A task, a layer that it will come to soon, the steps done when that is taken up, and some more; or no task."""
+    """Returns a task, a next layer of it, the steps done at its start, and some further steps; or no task."""
     places = []
     for task in TRAINED:
         first, newest = run.layers_done(task), run.newest(task)
@@ -111,10 +111,10 @@ def _ahead(chance: Generator, run: Kept, shape: Shape) -> tuple[str, int, int, i
 
 
 def strike(moment: Moment, attempt: Attempt, chance: Generator) -> bool:
-    """Send SIGKILL when it is time, unless the attempt has ended before; whether it was sent."""
+    """Sends SIGKILL at the chosen time unless the attempt has ended; returns True if it was sent."""
     end = time.monotonic() + moment.seconds
     while attempt.process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)  # a moment at random is what is wanted, not one of the run's
+        time.sleep(0.02)  # a random time, independent of the run's progress
     living = attempt.processes()
     ranks = [each for each in living if rank_of(each) is not None]
     if moment.kind == "SIGKILL to a rank" and ranks:

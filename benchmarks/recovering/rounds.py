@@ -1,4 +1,4 @@
-"""Kill a run at random moments, go on with it, kill it again, until it is complete; then look at what it made."""
+"""Kills a run at random moments and resumes it until it is complete, then checks its results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +22,36 @@ if TYPE_CHECKING:
     from recovering.moments import Moment
     from recovering.runs import Shape
 
-OTHERS = (4, 4, 4, 2, 3)  # numbers of ranks of an attempt
-MOST_ATTEMPTS = 60  # of a run
-SECONDS_REFUSED = 60  # while ranks of the attempt before, which have lost their mpirun, may still end
+OTHERS = (4, 4, 4, 2, 3)  # numbers of ranks to choose from
+MOST_ATTEMPTS = 60  # maximum number of attempts per run
+SECONDS_REFUSED = 60  # time for ranks of the previous attempt to end after the loss of their mpirun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Holds the choice of kills.
+
+    Attributes:
+        chance: random generator.
+        longest: maximum delay of an external signal, in seconds.
+        kills: number of kills over all runs.
+    """
+
+    chance: Generator
+    longest: float
+    kills: int
 
 
 def rounds(folder: Path, shape: Shape, kills: int, chance: Generator) -> dict[str, Any]:
-    """FenceCommand so many attempts, and complete the runs.
+    """Kills `kills` attempts and completes the runs.
 
     Returns:
-        ``kills`` by kind, ``runs``, ``wrong``: what was, in words, ``lost``: steps at each kill for which they are
-        known, ``steps``: of a task.
+        ``kills`` by kind, ``runs``, ``wrong``: failed checks, ``lost``: lost steps of each kill if known, ``steps``:
+            steps of a task.
     """
     began, sound = time.monotonic(), Kept.begin(folder / "sound", shape.job())
     if (attempt := Attempt.start(sound)).finish():
-        raise SystemExit(f"the run that nobody disturbs fails: {attempt.said}")
+        raise SystemExit(f"the undisturbed run fails: {attempt.output_end}")
     longest = 1.2 * (time.monotonic() - began)
     found: dict[str, Any] = {
         "kills": Counter(),
@@ -46,23 +62,25 @@ def rounds(folder: Path, shape: Shape, kills: int, chance: Generator) -> dict[st
     }
     while found["kills"].total() < kills:
         run, before = Kept.begin(folder / str(found["runs"]), shape.job()), len(found["wrong"])
-        one_run(run, shape, (chance, longest, kills), found)
+        one_run(run, shape, Plan(chance=chance, longest=longest, kills=kills), found)
         for text in differences(run, sound, shape):
             note(found, text)
         found["runs"] += 1
         if len(found["wrong"]) == before:
             shutil.rmtree(run.directory.path)
-        print(f"{found['kills'].total()} kills in {found['runs']} runs, {len(found['wrong'])} things wrong", flush=True)
+        print(
+            f"{found['kills'].total()} kills in {found['runs']} runs, {len(found['wrong'])} failed checks", flush=True
+        )
     found["kills"] = dict(found["kills"])
     return found
 
 
-def one_run(run: Kept, shape: Shape, plan: tuple[Generator, float, int], found: dict[str, Any]) -> None:
-    """Kill attempts until there were enough, or one completes the run; what is wrong with them goes to `found`."""
-    chance, longest, kills = plan
+def one_run(run: Kept, shape: Shape, plan: Plan, found: dict[str, Any]) -> None:
+    """Kills attempts until there are enough kills or the run is complete; adds failed checks to `found`."""
+    chance = plan.chance
     for _ in range(MOST_ATTEMPTS):
         number = 1 + sum(event["event"] == "job_started" for event in run.events)
-        moment = draw(chance, run, number, shape, longest) if found["kills"].total() < kills else None
+        moment = draw(chance, run, number, shape, plan.longest) if found["kills"].total() < plan.kills else None
         text, ended = one_attempt(run, moment, chance, found)
         if text:
             note(found, f"attempt {number}, {moment}: {text}")
@@ -72,13 +90,13 @@ def one_run(run: Kept, shape: Shape, plan: tuple[Generator, float, int], found: 
 
 
 def note(found: dict[str, Any], text: str) -> None:
-    """Keep what was wrong, and say it at once."""
+    """Stores and prints a failed check."""
     found["wrong"].append(f"run {found['runs']}: {text}")
     print(found["wrong"][-1], flush=True)
 
 
 def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict[str, Any]) -> tuple[str, bool]:
-    """Begin an attempt and have it killed; what was wrong with it, and whether it has completed the run."""
+    """Starts and kills an attempt; returns its failed check, and True if it has completed the run."""
     ranks, markers, struck = int(chance.choice(OTHERS)), run.markers(), False
     end = time.monotonic() + SECONDS_REFUSED
     while True:
@@ -87,8 +105,8 @@ def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict
         try:
             code = attempt.finish()
         except subprocess.TimeoutExpired:
-            return f"it hangs: {attempt.said}", False
-        if code != 3 or "this run goes on" not in attempt.said or time.monotonic() > end:
+            return f"it hangs: {attempt.output_end}", False
+        if code != 3 or "this run goes on" not in attempt.output_end or time.monotonic() > end:
             break
     if left := attempt.leftovers():
         attempt.kill(left)
@@ -96,10 +114,10 @@ def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict
     if code == 0:
         return "", True
     if not (struck or run.markers().keys() - markers.keys()):
-        return f"it ended with {code} by itself: {attempt.said}", False
+        return f"it ended with {code} by itself: {attempt.output_end}", False
     assert moment is not None
     found["kills"][moment.kind] += 1
-    if struck and run.complete:  # the kill came after the record: whether that is true is for `differences` to say
+    if struck and run.complete:  # the kill came after the record; `differences` checks the record
         return "", True
     if moment.task:
         found["lost"].append(moment.step - run.newest(moment.task))
@@ -107,7 +125,7 @@ def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict
 
 
 def differences(run: Kept, sound: Kept, shape: Shape) -> list[str]:
-    """What a run that was killed has otherwise than the one that nobody disturbed."""
+    """Returns the differences between a killed run and the undisturbed one."""
     events = run.events
     done = Counter((event["task"], event["layer"]) for event in events if event["event"] == "layer_ended")
     once = Counter({(task, layer): 1 for task in TRAINED for layer in range(shape.layers)} | {("last", 0): 1})

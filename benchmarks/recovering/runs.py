@@ -1,4 +1,4 @@
-"""One small job, its attempts as commands, and what its run directory says."""
+"""A small job, its attempts as commands, and the content of its run directory."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "hpcmtl"]
 TRAINED = ("digit", "parity")
-_TAG = "HPCMTL_BENCHMARK_RUN"  # launchers pass HPCMTL_* on to the ranks
-SECONDS = 120  # that an attempt may take
+_TAG = "HPCMTL_BENCHMARK_RUN"  # launchers pass HPCMTL_* to the ranks
+SECONDS = 120  # time limit of an attempt
 
 
 def build_data(folder: Path) -> Path:
-    """The small digits."""
+    """Builds the small digits."""
     file = folder / "digits.h5"
     words = [sys.executable, ROOT / "datasets/digits.py", "--out", file]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -44,12 +44,12 @@ def build_data(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Shape:
-    """How large the job is: two equal trainings side by side, and one task that waits for both.
+    """Describes the size of the job: two equal trainings side by side, and one task that depends on both.
 
     Attributes:
         data: file of the small digits.
-        layers: of a training.
-        epochs: of a layer; each is 20 steps.
+        layers: layers per training.
+        epochs: epochs per layer, of 20 steps each.
         interval: seconds between checkpoints.
     """
 
@@ -60,11 +60,11 @@ class Shape:
 
     @property
     def steps(self) -> int:
-        """Of a layer."""
+        """Steps per layer."""
         return 20 * self.epochs
 
     def job(self) -> dict[str, Any]:
-        """For four ranks, two for each task whatever their number, so that weights are equal to the last bit."""
+        """Returns a job for four ranks; each task has two ranks on any world, so that weights are bit-equal."""
         common = {"kind": "train", "input": "digits/images", "loss": "softmax_ce", "metrics": ["accuracy"], "ranks": 2}
         common |= {"epochs": self.epochs * self.layers, "layers": self.layers, "batch_size": 64}
         tasks = {
@@ -86,13 +86,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Kept:
-    """A run directory, as it is on disk."""
+    """Reads a run directory."""
 
     directory: RunDirectory
 
     @classmethod
     def begin(cls, folder: Path, job: Mapping[str, Any]) -> Kept:
-        """A run that has not begun: a folder with a job file."""
+        """Creates a run that has not started: a folder with a job file."""
         folder.mkdir(parents=True)
         directory = RunDirectory(folder)
         directory.job_file.write_text(yaml.safe_dump(dict(job), sort_keys=False), encoding="utf-8")
@@ -100,48 +100,48 @@ class Kept:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What the ledger holds."""
+        """Events of the ledger."""
         return read(self.directory.ledger_file) if self.directory.ledger_file.exists() else []
 
     @property
     def complete(self) -> bool:
-        """By the record of the last attempt."""
+        """True if the completion record of the last attempt says so."""
         file = self.directory.results_file
         return file.exists() and json.loads(file.read_text(encoding="utf-8"))["status"] == "complete"
 
     def layers_done(self, task: str) -> int:
-        """By the ledger."""
+        """Returns the number of ended layers in the ledger."""
         ended = [e["layer"] for e in self.events if e["event"] == "layer_ended" and e["task"] == task]
         return max(ended, default=-1) + 1
 
     def newest(self, task: str) -> int:
-        """Steps of the newest checkpoint that can be read; 0 if there is none."""
+        """Returns the steps of the newest readable checkpoint; 0 if there is none."""
         for path in sorted((self.directory.checkpoints / task).glob("step-*.h5"), reverse=True):
             with contextlib.suppress(DamagedFileError):
                 return int(read_sealed(path)[1]["step"])
         return 0
 
     def published(self, task: str) -> Arrays:
-        """The arrays of a task."""
+        """Returns the arrays of a task's artifact."""
         found: Arrays = {}
         with h5py.File(self.directory.artifacts / f"{task}.h5", locking=False) as file:
             file.visititems(lambda name, each: found.update({name: each[()]} if isinstance(each, h5py.Dataset) else {}))
         return found
 
     def markers(self) -> dict[str, float]:
-        """When each fault happened, in seconds since 1970."""
+        """Returns the time of each fault, in seconds since 1970."""
         folder = self.directory.path / "faults"
         return {path.name: path.stat().st_mtime for path in folder.iterdir()} if folder.exists() else {}
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One `hpcmtl resume` of a run, which runs or has ended.
+    """Holds one `hpcmtl resume` of a run, running or ended.
 
     Attributes:
         process: the command.
-        tag: in the environment of all its processes.
-        output: file with what they say.
+        tag: value that marks the environment of all its processes.
+        output: file with the output.
     """
 
     process: subprocess.Popen[bytes]
@@ -152,7 +152,7 @@ class Attempt:
     def start(
         cls, run: Kept, ranks: int = 4, env: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
     ) -> Attempt:
-        """Begin a run or go on with it."""
+        """Starts or resumes a run."""
         words, tag = [*program, "resume", str(run.directory.path), "--ranks", str(ranks)], uuid.uuid4().hex
         own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HPCMTL_FT": "0", _TAG: tag}
         file = run.directory.path.with_suffix(f".{tag}.txt")
@@ -168,15 +168,15 @@ class Attempt:
         return cls(process, tag, file)
 
     @property
-    def said(self) -> str:
-        """The last of its output."""
+    def output_end(self) -> str:
+        """End of the output."""
         return self.output.read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def finish(self) -> int:
-        """Wait for the end, which must come; the exit code.
+        """Waits for the end and returns the exit code.
 
         Raises:
-            subprocess.TimeoutExpired: it hangs; all its processes are ended.
+            subprocess.TimeoutExpired: the attempt hangs; all its processes are killed.
         """
         try:
             return self.process.wait(SECONDS)
@@ -185,7 +185,7 @@ class Attempt:
             raise
 
     def processes(self) -> list[psutil.Process]:
-        """All that live, ranks and what started them."""
+        """Returns all live processes: ranks and their launchers."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -194,13 +194,13 @@ class Attempt:
         return found
 
     def kill(self, processes: list[psutil.Process]) -> None:
-        """SIGKILL, to all of them at once."""
+        """Sends SIGKILL to all of them."""
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def leftovers(self, seconds: float = 10) -> list[psutil.Process]:
-        """What still lives so long after the end."""
+        """Returns the processes that are still alive after `seconds`."""
         end = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < end:
             psutil.wait_procs(left, 0.2)
@@ -208,7 +208,7 @@ class Attempt:
 
 
 def rank_of(process: psutil.Process) -> str | None:
-    """Number of the rank that a process is; None if it is something else."""
+    """Returns the rank number of a process, or None."""
     with contextlib.suppress(psutil.Error):
         return process.environ().get("OMPI_COMM_WORLD_RANK")
     return None

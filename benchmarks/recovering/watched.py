@@ -1,4 +1,4 @@
-"""A rank of `hpcmtl` that writes down when it began which step; see `in_place.py`."""
+"""A rank of `hpcmtl` that records the start of every step; see `in_place.py`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hpcmtl import faults
 from hpcmtl.cli.app import main
 
 FOLDER = "HPCMTL_BENCHMARK_STEPS"
-_at = faults.step_point
+_step_point = faults.step_point
 
 
-def _at_and_noted(task: str, layer: int, step: int | None = None) -> None:
+def _recording_step_point(task: str, layer: int, step: int | None = None) -> None:
     if step is not None:
         os.write(_file, f"{time.time():.6f} {task} {layer} {step}\n".encode())
-    _at(task, layer, step)
+    _step_point(task, layer, step)
 
 
 if __name__ == "__main__":
     _path = Path(os.environ[FOLDER]) / f"{os.environ['OMPI_COMM_WORLD_RANK']}.txt"
     _file = os.open(_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    faults.step_point = _at_and_noted
+    faults.step_point = _recording_step_point
     sys.exit(main())

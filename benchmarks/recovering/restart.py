@@ -1,4 +1,4 @@
-"""How long it takes from the death of a rank to the first step of the next attempt, and where the time goes."""
+"""Time from the death of a rank to the first step of the next attempt, and its parts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLUSTER = ROOT / "tests" / "slurm" / "cluster.sh"
-NOT_HERE = 77  # of cluster.sh
-SECONDS = 120  # that an attempt may take, with the wait for it
+NOT_HERE = 77  # exit code of cluster.sh without Slurm
+SECONDS = 120  # time limit of an attempt, including its queue time
 
 
 def job_and_faults(data: Path, count: int) -> tuple[dict[str, Any], str]:
-    """A job that is killed and killed again: in a new layer, so that it gets on, and at the first step after that.
+    """Returns a job and faults: it is killed in a new layer, and again at the first step after the restart.
 
-    The marker of the second kill says when the attempt before was made good.
+    The first kill of each pair happens after progress; the marker of the second kill gives the time of the first step.
     """
     job = Shape(data, layers=count + 1, epochs=2).job()
     job["tasks"] = {"digit": {**job["tasks"]["digit"], "ranks": 4}}
@@ -39,19 +39,19 @@ def job_and_faults(data: Path, count: int) -> tuple[dict[str, Any], str]:
 
 
 def by_resume(folder: Path, data: Path, count: int) -> list[dict[str, float]]:
-    """Kill and resume, on 4 ranks of this host; seconds from each kill."""
+    """Kills and resumes on 4 ranks of this host; returns the times of each kill."""
     job, faults = job_and_faults(data, count)
     run, ends = Kept.begin(folder / "restart", job), {}
     for number in range(1, 2 * count + 1):
         attempt = Attempt.start(run, 4, {"HPCMTL_FAULT": faults})
         if attempt.finish() == 0:
-            raise SystemExit(f"attempt {number} was not killed: {attempt.said}")
+            raise SystemExit(f"attempt {number} was not killed: {attempt.output_end}")
         ends[number] = time.time()
     return [{"ended": ends[2 * n - 1], **each} for n, each in enumerate(_times(run.directory, count), 1)]
 
 
 def by_requeue(folder: Path, data: Path, count: int) -> list[dict[str, float]] | None:
-    """Kill and let Slurm requeue, on two of its nodes, which are this host; None where there is no Slurm."""
+    """Kills and lets Slurm requeue, on two of its nodes on this host; returns None without Slurm."""
     job, faults = job_and_faults(data, count)
     with tempfile.TemporaryDirectory(prefix="hpcmtl-slurm-") as cluster:
         started = subprocess.run([CLUSTER, "start", cluster], check=False, capture_output=True, text=True, timeout=600)
@@ -74,7 +74,7 @@ def by_requeue(folder: Path, data: Path, count: int) -> list[dict[str, float]] |
 
 
 def _times(run: RunDirectory, count: int) -> list[dict[str, float]]:
-    """Kill, start of the first layer and first step, in seconds since 1970."""
+    """Returns the times of the kill, of the first layer and of the first step, in seconds since 1970."""
     markers, started, number = _markers(run), {}, 0
     for event in read(run.ledger_file):
         if event["event"] == "job_started":
@@ -87,7 +87,7 @@ def _times(run: RunDirectory, count: int) -> list[dict[str, float]]:
 
 
 def _markers(run: RunDirectory) -> dict[int, float]:
-    """Attempt -> when it was killed."""
+    """Returns attempt -> time of its kill."""
     folder = run.path / "faults"
     found = {path: re.search(r"attempt=(\d+)", path.name) for path in (folder.iterdir() if folder.exists() else ())}
     return {int(match[1]): path.stat().st_mtime for path, match in found.items() if match}
@@ -97,6 +97,6 @@ def _until(condition: Callable[[], bool], seconds: float, run: RunDirectory) -> 
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            said = "".join(path.read_text() for path in sorted(run.logs.glob("slurm-*")))
-            raise SystemExit(f"Slurm did not bring the run back in {seconds} s: {said[-2000:]}")
-        time.sleep(0.5)  # what another process writes
+            output = "".join(path.read_text() for path in sorted(run.logs.glob("slurm-*")))
+            raise SystemExit(f"Slurm did not bring the run back in {seconds} s: {output[-2000:]}")
+        time.sleep(0.5)  # polls files of another process
