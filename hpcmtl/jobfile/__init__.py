@@ -1,1 +1,1 @@
-"""The job file: what a person writes, checked and turned into frozen values."""
+"""The job file: reads it, checks it, and turns it into frozen values."""

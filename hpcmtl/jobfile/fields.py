@@ -1,4 +1,4 @@
-"""Kinds of values that keys of the job file have: sizes, names, references."""
+"""Types of values in the job file: sizes, names, references."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, 
 
 
 def parse_size(value: Any) -> Any:
-    """Turn ``4MiB`` into bytes; anything that is not such text is left for the type check."""
+    """Turns a text such as ``4MiB`` into bytes; leaves any other value for the type check."""
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
@@ -39,7 +39,7 @@ ByteSizeOrNone = Annotated[
     Field(ge=0),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
-# Names become names of files: most file systems take up to 255 bytes, with our endings and marks of unfinished files.
+# Names become file names. Most file systems take 255 bytes, our endings and marks of unfinished files included.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=100)]
 Reference = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""Job file -> `Job`, or every problem at once with file, key and line."""
+"""Reads a job file into a `Job`, or reports all its problems at once, with file, key and line."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ _TAGS = {*ZOO, "user"}
 
 
 def load_job(file: Path, changes: Mapping[str, Any] | None = None) -> Job:
-    """Read and check a job file (YAML, or TOML by its ending).
+    """Reads and checks a job file (YAML, or TOML by its ending).
 
     Args:
         file: the job file.
-        changes: top-level keys whose values are taken instead of the file's.
+        changes: top-level keys with values that replace the file's.
 
     Returns:
         The job, with the values under `defaults` filled into its tasks.
 
     Raises:
-        InputError: for everything that is wrong with the file, all at once (UnsoundJobError once it is YAML or TOML).
+        InputError: all problems of the file at once (UnsoundJobError if it is valid YAML or TOML).
     """
     raw, lines = read_values(file)
     return parse_job({**raw, **(changes or {})}, str(file), lines)
 
 
 class UnsoundJobError(InputError):
-    """The problems of a job, and what is left for further checks.
+    """Reports the problems of a job, and keeps its sound part for further checks.
 
     Attributes:
-        readable: the job without the tasks that the schema refuses; None if nothing can be read.
+        readable: the job without the tasks that the schema refuses; None if none of it can be read.
         sound: the job without the tasks that have problems, and without those that need them.
     """
 
@@ -64,15 +64,15 @@ class UnsoundJobError(InputError):
         self.sound = sound
 
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
-        """The problems alone travel between ranks."""
+        """Reduces the error to its problems, which alone travel between ranks."""
         return (InputError, (self.problems,))
 
 
 def parse_job(raw: Any, where: str = "job", lines: Mapping[Path_, int] | None = None) -> Job:
-    """Check values as they came from a file or from code, and fill in the defaults.
+    """Checks the values of a job from a file or from code, and fills in the defaults.
 
     Raises:
-        UnsoundJobError: for everything that is wrong, all at once.
+        UnsoundJobError: all problems at once.
     """
     job, found, unread = _validate(raw)
     if job is not None:
@@ -84,10 +84,10 @@ def parse_job(raw: Any, where: str = "job", lines: Mapping[Path_, int] | None = 
 
 
 def _validate(raw: Any) -> tuple[Job | None, list[Finding], dict[str, tuple[str, ...]]]:
-    """Validate; where that fails, validate again without the tasks and sections that are to blame.
+    """Validates a job; if that fails, validates it again without the tasks and sections with errors.
 
     Returns:
-        The job, or what is left of it; the findings; the needs, as far as they can be read, of the tasks left out.
+        The job or the rest of it; the findings; the needs of the tasks left out, as far as they can be read.
     """
     try:
         return Job.model_validate(raw), [], {}
@@ -124,7 +124,7 @@ def with_defaults(job: Job) -> Job:
 
 
 def locate(found: Iterable[tuple[Path_, str]], where: str, lines: Mapping[Path_, int] | None = None) -> list[Problem]:
-    """Turn (key path, message) into problems with file, key and the line of the nearest key that is in the file."""
+    """Adds to each finding the file, the key, and the line of the nearest key that is in the file."""
     problems = []
     for path, message in found:
         near = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in (lines or {})), None)
@@ -134,15 +134,15 @@ def locate(found: Iterable[tuple[Path_, str]], where: str, lines: Mapping[Path_,
 
 
 def line_numbers(file: Path) -> dict[Path_, int]:
-    """Line of every key of a job file, for problems that are found after loading."""
+    """Returns the line of every key of a job file, for problems that are found after loading."""
     return read_values(file)[1]
 
 
 def read_values(file: Path) -> tuple[Any, dict[Path_, int]]:
-    """What stands in a YAML or TOML file, and the line of every key.
+    """Returns the values of a YAML or TOML file, and the line of every key.
 
     Raises:
-        InputError: it cannot be read, is not valid, or no mapping, or has a key twice.
+        InputError: the file cannot be read, is not valid, is not a mapping, or has a key twice.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -171,8 +171,8 @@ def _read_yaml(file: Path, text: str) -> tuple[Any, dict[Path_, int]]:
     lines: dict[Path_, int] = {}
     twice = list(_collect_lines(node, (), lines))
     if twice:
-        # YAML itself lets the second of two equal keys win in silence: a task would vanish.
-        raise InputError(Problem(f"{file}: {'.'.join(p)}", "this key stands twice", line) for p, line in twice)
+        # YAML itself silently takes the second of two equal keys: a task would be lost.
+        raise InputError(Problem(f"{file}: {'.'.join(p)}", "this key appears twice", line) for p, line in twice)
     return raw, lines
 
 
@@ -193,7 +193,7 @@ def _collect_lines(node: yaml.Node, path: Path_, lines: dict[Path_, int]) -> Ite
 
 
 def findings(model: type[BaseModel], raw: Any) -> list[Finding]:
-    """What is wrong with values for another model than a whole job, such as a site profile."""
+    """Finds the problems of values for another model than a whole job, such as a site profile."""
     try:
         model.model_validate(raw)
     except ValidationError as error:
@@ -202,8 +202,8 @@ def findings(model: type[BaseModel], raw: Any) -> list[Finding]:
 
 
 def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tuple[Path_, str]:
-    """Say what pydantic found in the words of the person who wrote the file."""
-    # The value of pydantic and not of the file: a short form such as `needs: {a: data}` has no key of its own.
+    """Returns the key path and a message for an error of pydantic, in terms of the job file."""
+    # Pydantic's value, not the file's: a short form such as `needs: {a: data}` has no key of its own.
     path, value = _path_of(raw, detail["loc"]), detail["input"]
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
@@ -238,7 +238,7 @@ def _pattern_help(pattern: str) -> str:
 
 
 def _path_of(raw: Any, loc: tuple[int | str, ...]) -> Path_:
-    """Path of keys as they stand in the file; pydantic adds the tags of unions."""
+    """Returns the path of keys as in the file; pydantic adds the tags of unions."""
     path: list[str] = []
     value = raw
     for step in loc:
@@ -261,7 +261,7 @@ def _holds(value: Any, step: int | str) -> bool:
 def _valid_keys(raw: Any, loc: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
     """Returns the keys that the schema has at the place of an unknown key."""
     here: list[type[BaseModel]] = [root]
-    named = False  # the next step is a name that the writer chose, not a key of the schema
+    named = False  # true if the next step is a name that the user chose, not a key of the schema
     value = raw
     for step in loc[:-1]:
         value = value[step] if _holds(value, step) else value

@@ -1,4 +1,4 @@
-"""``package.module:attribute``, as a job file names models, losses, optimizers and callables of the user's."""
+"""Resolves ``package.module:attribute``, the name of a model, loss, optimizer or callable of the user's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hpcmtl.errors import InputError, Problem
 
 
 def resolve(name: str) -> Any:
-    """Import what a name stands for.
+    """Imports the object that a name refers to.
 
     Raises:
-        InputError: if there is no such module or attribute, or importing it fails.
+        InputError: there is no such module or attribute, or its import fails.
     """
     module, _, attribute = name.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""Sections of the job file that say how a job is run, beside its tasks."""
+"""Sections of the job file for the run of a job: task layers and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpcmtl.networks.models import Spec
 
 
 class Layers(Spec):
-    """How tasks are cut into layers."""
+    """The rule that cuts tasks into layers."""
 
     policy: Literal["variable", "fixed"] = "variable"
     quantum: ByteSize = Field(default=4 * 2**20, description="variable: input bytes a layer, e.g. 4MiB")
@@ -20,9 +20,9 @@ class Layers(Spec):
 
 
 class Checkpoints(Spec):
-    """How often the states of training tasks are saved inside their layers; they always are at the ends of layers."""
+    """The interval of checkpoints inside the layers of training tasks; the end of a layer always has one."""
 
     interval: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
-        default="auto", description="seconds, or `auto`: by what a checkpoint costs and how often jobs are cut off"
+        default="auto", description="seconds, or `auto`: from the cost of a checkpoint and the rate of failures"
     )
-    mtbf_hours: float = Field(default=24.0, gt=0, description="auto: hours between two failures, in the mean")
+    mtbf_hours: float = Field(default=24.0, gt=0, description="auto: mean hours between two failures")

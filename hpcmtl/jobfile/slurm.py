@@ -1,4 +1,4 @@
-"""What a batch job asks of Slurm: the `slurm` section of a job file, and the site profiles that have the same keys."""
+"""Requests of a batch job to Slurm: the `slurm` section of a job file, and site profiles with the same keys."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _TIME_HELP = 'write 45m, 1h30m or, in quotes, Slurm\'s own "1:30:00", "2-12" or 
 
 
 def parse_time(value: Any) -> Any:
-    """Seconds of a time limit: ``90s``, ``45m``, ``1h30m``, ``2d``, or as Slurm writes it.
+    """Returns the seconds of a time limit: ``90s``, ``45m``, ``1h30m``, ``2d``, or as Slurm writes it.
 
     Slurm's forms are ``minutes``, ``minutes:seconds``, ``hours:minutes:seconds``, ``days-hours``,
     ``days-hours:minutes`` and ``days-hours:minutes:seconds``.
 
     Raises:
-        ValueError: it is none of these. A bare number from a file is refused as well: in YAML, 1:30:00 is 5400.
+        ValueError: the value has none of these forms. A bare number is refused too: in YAML, 1:30:00 is 5400.
     """
     if not isinstance(value, str):
         raise ValueError(f"found {value!r}, which may be minutes or seconds; {_TIME_HELP}")  # noqa: TRY004 - pydantic's
@@ -40,7 +40,7 @@ def parse_time(value: Any) -> Any:
 
 
 def time_text(seconds: int) -> str:
-    """A time as Slurm writes it: ``1-02:03:04``, ``02:03:04``."""
+    """Returns a time as Slurm writes it: ``1-02:03:04``, ``02:03:04``."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -60,7 +60,7 @@ def _one_word(value: str) -> str:
 
 
 def _listed(value: Any) -> Any:
-    """A text stands for a list of one."""
+    """Turns a text into a list of one entry."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -72,7 +72,7 @@ Time = Annotated[int, BeforeValidator(parse_time), PlainSerializer(time_text), W
 
 
 class Slurm(Spec):
-    """What a batch job asks for, and how its ranks are started; None: whatever the site or the default says."""
+    """Resources of a batch job, and the launch of its ranks; None means the value of the site, or the default."""
 
     nodes: int | None = Field(default=None, ge=1, description="number of nodes")
     ntasks_per_node: int | None = Field(default=None, ge=1, description="ranks of a node, at most")
@@ -104,7 +104,7 @@ class JobSlurm(Slurm):
 
 
 class Site(Slurm):
-    """A site profile: the same keys, and what the site allows."""
+    """A site profile: the same keys, and the limits of the site."""
 
     cores_per_node: int | None = Field(default=None, ge=1)
     max_time: Time | None = Field(default=None, description="longest time limit")

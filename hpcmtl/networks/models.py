@@ -1,4 +1,4 @@
-"""The networks that a job file can name, as descriptions: options, parts, output shapes, parameter counts.
+"""Descriptions of the networks that a job file can name: options, parts, output shapes, parameter counts.
 
 Pure Python, so that a login node without a framework can check shapes and predict work; each framework builds them.
 Shapes are those of ONE sample (no batch axis).
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 
 def _odd(kernel: int) -> int:
-    """An even kernel has no middle: a 'same' convolution would shift the image or change its size."""
+    """Refuses an even kernel: a 'same' convolution with one shifts the image or changes its size."""
     if kernel % 2 == 0:
         raise ValueError(f"a kernel is odd; found {kernel}, write {kernel - 1} or {kernel + 1}")
     return kernel
@@ -26,7 +26,7 @@ Kernel = Annotated[int, Field(gt=0), AfterValidator(_odd)]
 
 
 class ShapeError(ValueError):
-    """A network cannot take samples of this shape; the message says what it takes."""
+    """Reports samples of a shape that a network cannot take; the message names the shape that it takes."""
 
 
 class Spec(BaseModel):
@@ -37,41 +37,41 @@ class Spec(BaseModel):
 
 
 class NetworkSize(NamedTuple):
-    """How large a network is.
+    """The size of a network.
 
     Attributes:
         parameters: trainable scalars.
-        multiplications: to run one sample forward.
+        multiplications: multiplications of a forward pass over one sample.
     """
 
     parameters: int
     multiplications: int
 
     def plus(self, *others: NetworkSize) -> NetworkSize:
-        """The size of several networks together."""
+        """Returns the size of several networks together."""
         return NetworkSize(*(sum(column) for column in zip(self, *others, strict=True)))
 
 
 class NetworkShape(Protocol):
-    """What planning and checking know of a network."""
+    """The facts about a network that checks and planning use."""
 
     def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
-        """Shape that the network, or one part of it, makes of one sample; None where only running it tells."""
+        """Returns the shape of one sample after the network or one part; None where only running it shows it."""
         ...
 
     def size(self, sample: Shape, part: str | None = None) -> NetworkSize | None:
-        """How large the network, or one part of it, is for such samples; None where only building it tells."""
+        """Returns the size of the network or one part for such samples; None where only building it shows it."""
         ...
 
 
 def _dense(inputs: int, widths: Widths) -> NetworkSize:
-    """A chain of dense layers."""
+    """Returns the size of a chain of dense layers."""
     layers = list(itertools.pairwise((inputs, *widths)))
     return NetworkSize(sum(a * b + b for a, b in layers), sum(a * b for a, b in layers))
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, pixels: int) -> NetworkSize:
-    """A 'same' convolution of an image of so many pixels."""
+    """Returns the size of a 'same' convolution of an image with a number of pixels."""
     weights = inputs * outputs * kernel * kernel
     return NetworkSize(weights + outputs, weights * pixels)
 
@@ -83,7 +83,7 @@ def _images(name: str, sample: Shape) -> tuple[int, int, int]:
 
 
 def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -> tuple[NetworkSize, Shape]:
-    """Size and output shape of 'same' convolutions, each followed by 2x2 pooling (rounded up)."""
+    """Returns size and output shape of 'same' convolutions, each followed by 2x2 pooling (rounded up)."""
     inputs, height, width = sample
     size = NetworkSize(0, 0)
     for outputs in channels:
@@ -103,7 +103,7 @@ class Mlp(Spec):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Parts that `extract` or `joint` may name."""
+        """Returns the parts that `extract` or `joint` may name."""
         return ("body",)
 
     def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
@@ -129,7 +129,7 @@ class ConvNet(Spec):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Parts that `extract` or `joint` may name."""
+        """Returns the parts that `extract` or `joint` may name."""
         return ("body",)
 
     def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
@@ -155,7 +155,7 @@ class ConvAutoencoder(Spec):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Parts that `extract` or `joint` may name."""
+        """Returns the parts that `extract` or `joint` may name."""
         return ("encoder",)
 
     def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
@@ -186,20 +186,20 @@ class UserModel(BaseModel):
 
     @property
     def parts(self) -> tuple[str, ...] | None:
-        """Any attribute of the block may be named, so nothing is known here."""
+        """Returns None: any attribute of the network may be named."""
         return None
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for the callable."""
+        """Returns the keyword arguments for the callable."""
         return dict(self.model_extra or {})
 
     def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:  # noqa: ARG002 - the seam's form
-        """Unknown before the network is built."""
+        """Returns None: only the network that has been built shows it."""
         return None
 
     def size(self, sample: Shape, part: str | None = None) -> NetworkSize | None:  # noqa: ARG002 - the seam's form
-        """Unknown before the network is built."""
+        """Returns None: only the network that has been built shows it."""
         return None
 
 

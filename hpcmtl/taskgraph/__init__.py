@@ -1,1 +1,1 @@
-"""Tasks and edges, what each task has to do, and how many layers it is cut into."""
+"""The task graph: tasks, their sizes and layers, and the edges between them."""

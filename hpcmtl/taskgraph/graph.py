@@ -1,4 +1,4 @@
-"""The task graph: what a job's tasks are to each other, in names and in arrays."""
+"""The task graph: the tasks of a job and the edges between them, by name and as arrays."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.work import Work
     from hpcmtl.taskgraph.levels import Csr
 
-# Policies whose order is fixed beforehand: what an async edge joins is not run side by side there.
+# Policies with an order that is fixed beforehand: tasks joined by an async edge do not run at the same time there.
 ONE_AFTER_THE_OTHER = ("waves", "sequential", "one_rank")
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A dependency: `consumer` needs what `producer` makes, or only its end (kind `order`).
+    """A dependency of a consumer on the output of a producer, or on its end alone (kind `order`).
 
-    A `live` one lets the consumer begin as soon as the producer runs.
+    A `live` edge lets the consumer begin as soon as the producer runs.
     """
 
     producer: str
@@ -45,14 +45,14 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class RankRules:
-    """Which ranks a task may have, beside how few and how many.
+    """Constraints on the ranks of a task, beside their smallest and largest number.
 
     Attributes:
-        multiple_of: of which their number is a multiple.
-        powers_of_two: whether it is a power of two.
-        exclusive: whether no other task may run on its nodes.
-        memory: bytes that each needs.
-        same_block: the task, needed by it, whose ranks it runs on; empty for none.
+        multiple_of: divisor of their number.
+        powers_of_two: true if their number must be a power of two.
+        exclusive: true if no other task may run on the same nodes.
+        memory: bytes that each rank needs.
+        same_block: name of the needed task whose ranks it runs on; empty for none.
     """
 
     multiple_of: int = 1
@@ -64,19 +64,19 @@ class RankRules:
 
 @dataclass(frozen=True, slots=True)
 class TaskNode:
-    """What planning and dispatch know of one task.
+    """The facts about one task that planning and dispatch use.
 
     Attributes:
-        name: as in the job file.
+        name: name in the job file.
         kind: task kind.
-        priority: of the job file; higher goes first among tasks that are ready.
+        priority: priority from the job file; higher goes first among tasks that are ready.
         min_ranks: fewest ranks that may run it.
         max_ranks: most ranks that may run it, at least `min_ranks`.
         input_bytes: bytes that it reads in one pass over its data.
-        layers: number of contiguous pieces it is cut into.
-        work: its size.
-        retries: how often it is tried again if it fails.
-        rules: limits on the place and number of its ranks.
+        layers: number of task layers.
+        work: size of the task.
+        retries: number of tries after a failure.
+        rules: constraints on its ranks.
         facts: properties of its kind.
     """
 
@@ -95,21 +95,21 @@ class TaskNode:
 
 @dataclass(frozen=True)
 class TaskGraph:
-    """Tasks in topological order (see `topological_order`) and the edges between them."""
+    """Holds tasks in topological order (see `topological_order`) and the edges between them."""
 
     tasks: tuple[TaskNode, ...]
     edges: tuple[Edge, ...]
 
     @cached_property
     def index(self) -> Mapping[str, int]:
-        """Position of every task in `tasks`, which is its index in all arrays."""
+        """Returns the position of every task in `tasks`, which is its index in all arrays."""
         return {task.name: i for i, task in enumerate(self.tasks)}
 
     @cached_property
     def levels(self) -> Levels:
-        """What must end before what begins, as arrays: CSR both ways, and sweeps over them.
+        """Returns the order of ends and starts as arrays: CSR in both directions, and sweeps over them.
 
-        A live edge says less: the consumer may begin when the producer may, which is after the same tasks.
+        A live edge only demands that the consumer begins after the tasks that the producer itself waits for.
         """
         index, before = self.index, self._before
         pairs = [(index[name], index[task.name]) for task in self.tasks for name in before[task.name]]
@@ -117,7 +117,7 @@ class TaskGraph:
 
     @cached_property
     def live(self) -> Mapping[str, frozenset[str]]:
-        """Consumer -> the producers that it may run beside; only tasks that have such are there."""
+        """Returns consumer -> producers that it may run at the same time as, for tasks with such producers."""
         found: dict[str, set[str]] = {}
         for edge in self.edges:
             if edge.live:
@@ -126,7 +126,7 @@ class TaskGraph:
 
     @cached_property
     def _needs(self) -> Mapping[str, list[str]]:
-        """Whom each task depends on, in topological order."""
+        """Returns the producers of each task, in topological order."""
         needs: dict[str, list[str]] = {task.name: [] for task in self.tasks}
         for edge in sorted(self.edges, key=lambda edge: self.index[edge.producer]):
             needs[edge.consumer].append(edge.producer)
@@ -134,7 +134,7 @@ class TaskGraph:
 
     @cached_property
     def _before(self) -> Mapping[str, set[str]]:
-        """The tasks that must have ended before each may begin."""
+        """Returns for each task the tasks that must end before it may begin."""
         before: dict[str, set[str]] = {}
         for task in self.tasks:
             live = self.live.get(task.name, frozenset())
@@ -144,19 +144,19 @@ class TaskGraph:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the tasks, in order."""
+        """Returns the names of the tasks, in order."""
         return tuple(task.name for task in self.tasks)
 
     def task(self, name: str) -> TaskNode:
-        """One task by name."""
+        """Returns one task by name."""
         return self.tasks[self.index[name]]
 
     def producers(self, name: str) -> tuple[str, ...]:
-        """Tasks that one depends on directly, in topological order."""
+        """Returns the tasks that a task depends on directly, in topological order."""
         return tuple(self._needs[name])
 
     def consumers(self, name: str) -> tuple[str, ...]:
-        """Tasks that depend on one directly, in topological order."""
+        """Returns the tasks that depend on a task directly, in topological order."""
         return self._names(self.levels.consumers, name)
 
     def _names(self, csr: Csr, name: str) -> tuple[str, ...]:
@@ -165,11 +165,11 @@ class TaskGraph:
 
 
 def build_graph(job: Job, arrays: Mapping[str, ArraySpec]) -> TaskGraph:
-    """Make the task graph of a checked job.
+    """Makes the task graph of a checked job.
 
     Args:
-        job: with its defaults filled in (`jobfile.load.parse_job`); it has no cycle.
-        arrays: ``source/array`` -> its description; what is missing there is guessed (see `work_of`).
+        job: a job without cycles, its defaults filled in (`jobfile.load.parse_job`).
+        arrays: ``source/array`` -> its description; missing ones are guessed (`training.kinds.input_size`).
     """
     order = topological_order({name: task.needs for name, task in job.tasks.items()})
     beside = job.policy not in ONE_AFTER_THE_OTHER
@@ -182,12 +182,12 @@ def build_graph(job: Job, arrays: Mapping[str, ArraySpec]) -> TaskGraph:
 
 
 def topological_order(needs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Put producers before consumers; among tasks that could come next the first by name does.
+    """Puts producers before consumers; among tasks that could come next, the first by name comes next.
 
-    The order thus depends on names and edges alone and not on the order of the input.
+    The order thus depends on names and edges alone, and not on the order of the input.
 
     Raises:
-        graphlib.CycleError: if there is a cycle.
+        graphlib.CycleError: the graph has a cycle.
     """
     sorter = TopologicalSorter(needs)
     sorter.prepare()
@@ -203,7 +203,7 @@ def topological_order(needs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
 
 
 def bottom_levels(graph: TaskGraph, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Seconds from the start of each task to the end of everything that depends on it, ranks being plenty."""
+    """Returns the seconds from each task's start to the end of all that depends on it, given enough ranks."""
     levels = graph.levels.bottom(np.array([seconds[task.name] for task in graph.tasks], dtype=np.float64))
     return {task.name: float(level) for task, level in zip(graph.tasks, levels, strict=True)}
 

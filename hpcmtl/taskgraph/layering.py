@@ -1,4 +1,4 @@
-"""How many layers a task is cut into, and where the cuts are."""
+"""The cut of a task into layers: their number and their bounds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def layer_count(rule: Layers, input_bytes: int, steps: int, own: int | None = None) -> int:
-    """Number of layers of one task.
+    """Returns the number of layers of one task.
 
     Args:
-        rule: what the job file says under `layers`.
+        rule: rule of the job, from `layers` in the job file.
         input_bytes: bytes that the task reads in one pass over its data.
         steps: steps of the whole task; a layer has at least one.
-        own: what the task itself says under `layers`; it overrules the rule.
+        own: number from the task's own `layers`; it overrules the rule.
 
     Returns:
         `own`, or the rule's count (fixed), or ceil(input_bytes / quantum) within [1, max_layers] (variable); never
@@ -31,14 +31,14 @@ def layer_count(rule: Layers, input_bytes: int, steps: int, own: int | None = No
 
 
 def layer_bounds(total: int, layers: int) -> tuple[int, ...]:
-    """Cut `total` steps (or samples) into contiguous layers as equal as possible.
+    """Cuts `total` steps (or samples) into contiguous layers that are as equal as possible.
 
     Returns:
         `layers` + 1 positions from 0 to `total`; layer k is [bounds[k], bounds[k + 1]), and the sizes differ by at
         most one.
 
     Raises:
-        ValueError: if there is less than one layer, or a negative total.
+        ValueError: `layers` is less than one, or `total` is negative.
     """
     if layers < 1 or total < 0:
         raise ValueError(f"cannot cut {total} steps into {layers} layers")

@@ -1,7 +1,7 @@
-"""Sweeps over a task graph in array form, whole levels at a time.
+"""Sweeps over a task graph in array form, one level at a time.
 
-The height of a task is the number of edges on the longest way down from it. Tasks of one height do not depend on
-each other, so that a sweep is a few numpy calls a height instead of a Python loop over edges.
+The height of a task is the number of edges on the longest path from it to a sink. Tasks of one height do not depend on
+each other, so that a sweep needs a few numpy calls for each height instead of a Python loop over edges.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Visit = Callable[[Ints, Floats], Floats]
 
 
 class Csr(NamedTuple):
-    """Neighbours of every task in one array: those of task i are `items[starts[i]:starts[i + 1]]`, rising."""
+    """Neighbours of every task in one array; those of task i are `items[starts[i]:starts[i + 1]]`, in rising order."""
 
     starts: Ints
     items: Ints
@@ -29,10 +29,10 @@ class _Band(NamedTuple):
     """The edges that leave the tasks of one height, sorted by producer."""
 
     producers: Ints  # each once
-    starts: Ints  # where each producer's edges begin in the two arrays below
-    place: Ints  # which of `producers` each edge leaves
+    starts: Ints  # index of each producer's first edge in the three arrays below
+    place: Ints  # index in `producers` of each edge's producer
     repeated: Ints  # producer of each edge
-    consumers: Ints
+    consumers: Ints  # consumer of each edge
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Levels:
 
     Attributes:
         tasks: number of tasks, n.
-        edges: (m, 2) producer and consumer index; an edge may stand there twice.
+        edges: (m, 2) producer and consumer index; an edge may occur twice.
 
     Raises:
-        ValueError: on first use of a sweep, if the graph has a cycle.
+        ValueError: at the first use of a sweep, if the graph has a cycle.
     """
 
     tasks: int
@@ -52,38 +52,38 @@ class Levels:
 
     @cached_property
     def consumers(self) -> Csr:
-        """Who depends on each task."""
+        """Returns the consumers of each task."""
         return _csr(self.tasks, self._unique[:, 0], self._unique[:, 1])
 
     @cached_property
     def consumer_lists(self) -> tuple[list[int], list[int]]:
-        """The two arrays of `consumers`, for loops over single tasks."""
+        """Returns the two arrays of `consumers` as lists, for loops over single tasks."""
         return self.consumers.starts.tolist(), self.consumers.items.tolist()
 
     @cached_property
     def producers(self) -> Csr:
-        """Whom each task depends on."""
+        """Returns the producers of each task."""
         return _csr(self.tasks, self._unique[:, 1], self._unique[:, 0])
 
     @cached_property
     def depths(self) -> Ints:
-        """(n,) number of edges on the longest way to each task from above."""
+        """Returns (n,) the number of edges on the longest path to each task from a source."""
         return _peel(self.producers, self.consumers)
 
     def bottom(self, seconds: Floats) -> Floats:
-        """(n,) bottom levels: the longest way from the start of each task to the end of all, in seconds."""
+        """Returns (n,) bottom levels: the longest path from the start of each task to the end of all, in seconds."""
         below = seconds.astype(np.float64)
         for band in self._bands:
             below[band.producers] += np.maximum.reduceat(below[band.consumers], band.starts)
         return below
 
     def top(self, seconds: Floats, release: Floats | None = None, visit: Visit | None = None) -> Floats:
-        """(n,) earliest start of each task when ranks are plenty, in seconds.
+        """Returns (n,) the earliest start of each task, given enough ranks, in seconds.
 
         Args:
-            seconds: (n,) how long each task takes.
-            release: (n,) seconds before which a task may not start.
-            visit: may put off tasks: gets the tasks of one height and their starts, and returns their starts.
+            seconds: (n,) time of each task.
+            release: (n,) earliest permitted start of each task, in seconds.
+            visit: called with the tasks of one height and their starts; returns later starts, or the same.
         """
         start = np.zeros(self.tasks) if release is None else release.astype(np.float64)
         for tasks, band in zip(reversed(self._by_height), (*reversed(self._bands), None), strict=True):
@@ -94,12 +94,12 @@ class Levels:
         return start
 
     def through(self, seconds: Floats) -> Floats:
-        """(n,) the longest way through each task from a source to a sink, in seconds."""
+        """Returns (n,) the longest path through each task from a source to a sink, in seconds."""
         through: Floats = self.top(seconds) + self.bottom(seconds)
         return through
 
     def before(self, marked: Ints) -> Bools:
-        """(n, S) whether a task comes somewhere before each of the S `marked` tasks."""
+        """Returns (n, S) true where a task is an ancestor of each of the S `marked` tasks."""
         own = np.zeros((self.tasks, len(marked)), dtype=np.bool_)
         own[marked, np.arange(len(marked))] = True
         bits = np.packbits(own, axis=1)
@@ -111,14 +111,14 @@ class Levels:
 
     @cached_property
     def turned(self) -> Levels:
-        """The same graph with all edges the other way round."""
+        """Returns the same graph with all edges reversed."""
         return Levels(self.tasks, self.edges[:, ::-1])
 
     def soft_flow(self, seconds: Floats, temperature: float) -> Floats:
-        """(n,) unit flow from the sources to the sinks that favours long ways: gradient of the smoothed critical path.
+        """Returns (n,) a unit flow from sources to sinks: the gradient of the smoothed critical path.
 
-        The critical path is smoothed by log-sum-exp over all ways; as `temperature` (seconds) falls to zero the flow
-        gathers on the longest one. For every unit flow, sum(flow * seconds) <= critical path.
+        The critical path is smoothed by log-sum-exp over all paths. As `temperature` (seconds) falls to zero, the flow
+        concentrates on the longest path. For every unit flow, sum(flow * seconds) <= critical path.
         """
         scaled = seconds / temperature
         below = scaled.copy()
@@ -145,7 +145,7 @@ class Levels:
 
     @cached_property
     def _by_height(self) -> tuple[Ints, ...]:
-        """The tasks of each height; an edge leaves all heights but 0."""
+        """Returns the tasks of each height; every task above height 0 has an edge to a lower one."""
         counts = np.bincount(self._heights, minlength=1)
         return tuple(np.split(np.argsort(self._heights, kind="stable"), np.cumsum(counts)[:-1]))
 
@@ -181,7 +181,7 @@ def _csr(tasks: int, rows: Ints, items: Ints) -> Csr:
 
 
 def _peel(before: Csr, after: Csr) -> Ints:
-    """Longest distance of every task from those with nothing in `before`, by removing one shell after the other."""
+    """Returns the longest distance of every task from those with nothing in `before`, shell by shell."""
     waiting = np.diff(before.starts)
     distance = np.zeros(len(waiting), dtype=np.int64)
     shell, peeled, step = np.flatnonzero(waiting == 0), 0, 0
@@ -198,7 +198,7 @@ def _peel(before: Csr, after: Csr) -> Ints:
 
 
 def _rows(csr: Csr, rows: Ints) -> Ints:
-    """The neighbours of several tasks, one after the other."""
+    """Returns the neighbours of several tasks, concatenated."""
     counts = csr.starts[rows + 1] - csr.starts[rows]
     ends = np.cumsum(counts)
     offsets = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)

@@ -1,4 +1,4 @@
-"""What one rank is given to run the layers of one task, and what it gives back."""
+"""Sessions of tasks on a rank: their context, the protocol that they keep, and the outcome of a task layer."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SessionContext:
-    """All that the layers of one task need on one rank of one group.
+    """Holds all that the layers of one task need on one rank of one group.
 
     Attributes:
         job: the whole job, since tasks take networks and arrays from each other.
         task: name of the task.
-        layers: number of layers it was cut into.
-        arrays: every array of the job by reference, as far as it is known beforehand.
+        layers: number of layers of the task.
+        arrays: description of every array of the job by reference, as far as it is known before the run.
         files: data name -> HDF5 file.
         directory: the run directory.
-        group: the ranks that run the task, for the main thread alone.
-        step: steps that the task has done when this group takes over; None if that is not known.
-        device: the device of this rank.
+        group: communicator of the ranks that run the task, for the main thread alone.
+        step: number of optimizer steps of the task before this group begins; None if it is not known.
+        device: device of this rank.
         modules: folders in which users' modules are looked for.
-        report: tells the dispatcher how far the layer is; only the group's first rank calls it.
-        stop_requested: whether the layer is to stop at the next step boundary.
-        orders: what else was ordered for the layer that runs.
+        report: sends the progress of the layer to the dispatcher; only the group's first rank calls it.
+        stop_requested: returns true if the layer must stop at the next step boundary.
+        orders: returns the other orders for the running layer.
         parameter_client: client of the parameter server; None if the job has no async edges and no merges.
-        peer_transfer: what hands artifacts from memory to memory; None where they go through files alone.
+        peer_transfer: transfer of artifacts from memory to memory; None where they go through files alone.
         owners: task that this one needs -> rank of the world that answers for its artifact in memory.
-        states: task -> what this rank knows of its newest checkpoint.
+        states: task -> newest checkpoint that this rank has in memory.
         record: sends an event to the ledger; any thread may call it.
     """
 
@@ -77,7 +77,7 @@ class SessionContext:
 
     @property
     def framework(self) -> Framework:
-        """The framework of the task; it is imported at the first call.
+        """Returns the framework of the task; it is imported at the first call.
 
         Raises:
             EnvironmentUnfitError: it cannot be imported.
@@ -87,33 +87,33 @@ class SessionContext:
         return open_framework(name)
 
     def source(self, key: str, reference: str) -> Source:
-        """Where the array of a reference lies."""
+        """Returns the file and the dataset of a reference."""
         origin, dataset = reference.split("/", 1)
         path = self.files[origin] if origin in self.files else artifact_file(self.directory, origin)
         return Source(key, path, dataset)
 
     def seed(self, *salt: object) -> int:
-        """A seed that depends on the job's seed, this task and `salt`, and on nothing else."""
+        """Returns a seed that depends on the job's seed, this task and `salt` alone."""
         text = "/".join(str(part) for part in (self.job.seed, self.task, *salt))
         return zlib.crc32(text.encode()) & 0x7FFFFFFF
 
 
 @dataclass(frozen=True)
 class LayerOutcome:
-    """What a layer did, as its group's first rank saw it.
+    """Results of a task layer, from its group's first rank.
 
     Attributes:
-        steps: optimizer steps, or batches for a task that applies a network.
-        rows: in a step, on the fullest rank; 0 where there are none.
-        step_seconds: mean of a step.
-        seconds: from start to end, checkpoint included.
-        stopped: the layer ended early, at a step boundary, with a checkpoint: it was asked to.
-        metrics: value by name; those of a later layer replace those of an earlier one.
-        facts: what else the ledger should know: share of time that waited for data, skipped steps, ...
+        steps: number of optimizer steps, or of batches for a task that applies a network.
+        rows: rows of a step on the rank with the most rows; 0 for a task without rows.
+        step_seconds: mean time of a step.
+        seconds: time of the whole layer, its checkpoint included.
+        stopped: true if the layer was ordered to stop, and ended early at a step boundary, with a checkpoint.
+        metrics: values by name; those of a later layer replace those of an earlier one.
+        facts: further numbers for the ledger: share of time spent waiting for data, skipped steps, ...
         engine: name of the engine; empty for a task that does not train.
-        engine_reason: why that engine.
-        compression: what gradients travelled as.
-        reached: optimizer steps that the task has done by now; None for a task that does not train.
+        engine_reason: reason for the choice of the engine.
+        compression: form in which gradients travelled.
+        reached: optimizer steps of the task since its start; None for a task that does not train.
     """
 
     steps: int
@@ -129,7 +129,13 @@ class LayerOutcome:
     reached: int | None = None
 
     def to_event(self, task: str, layer: int, ranks: int) -> LayerEnded | LayerStopped:
-        """Returns the event of the ledger for a layer of a task on so many ranks."""
+        """Returns the event of the ledger for a layer of a task.
+
+        Args:
+            task: name of the task.
+            layer: number of the layer, from 0.
+            ranks: size of the group.
+        """
         kind = LayerStopped if self.stopped else LayerEnded
         return kind(task=task, layer=layer, ranks=ranks, **{name: getattr(self, name) for name in _EVENT_FIELDS})
 
@@ -144,10 +150,10 @@ def outcome_from_event(event: LayerOver) -> LayerOutcome:
 
 
 class Session(Protocol):
-    """A task on a group: its layers one after the other, then `close`. All calls are collective over the group."""
+    """A task on a group: runs layers one after the other, then closes. All calls are collective over the group."""
 
     def run_layer(self, layer: int) -> LayerOutcome:
-        """Run one layer, counted from 0, to its end or to a requested stop.
+        """Runs one layer, counted from 0, to its end or to a requested stop.
 
         Raises:
             TaskFailedError: the task failed on all ranks alike.
@@ -155,14 +161,17 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the group, and of the engine that belongs to it; harmless when called again."""
+        """Releases the group and the engine that belongs to it; a second call does nothing."""
         ...
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
-        """What lets a session that was closed go on with another group, after so many steps of the task (collective).
+        """Returns a function that continues a closed session on another group (collective).
 
-        What this rank has built for the task serves again; its state comes from a rank that has it, or a checkpoint.
-        None if another session has to take its place.
+        The function takes the new group and the number of optimizer steps of the task so far. It uses again what this
+        rank has built for the task. The state comes from a rank that has it, or from a checkpoint.
+
+        Returns:
+            The function; None if the task needs a new session instead.
         """
         ...
 
@@ -174,10 +183,10 @@ def open_session(context: SessionContext) -> Session:
 
 
 def checkpoints_of(directory: RunDirectory, task: str) -> Path:
-    """The folder of a task's checkpoints, or of the parts of its outputs."""
+    """Returns the folder of a task's checkpoints, or of the parts of its outputs."""
     return directory.checkpoints / task
 
 
 def artifact_file(directory: RunDirectory, task: str) -> Path:
-    """Where what a task publishes lies."""
+    """Returns the file of the artifact that a task publishes."""
     return directory.artifacts / f"{task}.h5"

@@ -124,7 +124,7 @@ def test_a_job_survives_being_written_out(digits: dict[str, Any]) -> None:
             13,
         ),
         ("trunk: parameters", "trnk: parameters", "tasks.report.needs.trnk", "did you mean 'trunk'?", 17),
-        ("  batch_size: 32", "  batch_size: 32\n  batch_size: 64", "defaults.batch_size", "stands twice", 7),
+        ("  batch_size: 32", "  batch_size: 32\n  batch_size: 64", "defaults.batch_size", "appears twice", 7),
     ],
 )
 def test_one_mistake_is_told_with_key_line_and_remedy(
@@ -155,7 +155,7 @@ def test_a_task_given_twice_is_refused(tmp_path: Path) -> None:
     """YAML alone would drop the first of two tasks of one name in silence."""
     found = problems(tmp_path, GOOD + "  trunk: {kind: evaluate, needs: {trunk: parameters}}\n")
 
-    assert [(p.where, p.message, p.line) for p in found] == [("job.yaml: tasks.trunk", "this key stands twice", 18)]
+    assert [(p.where, p.message, p.line) for p in found] == [("job.yaml: tasks.trunk", "this key appears twice", 18)]
 
 
 @pytest.mark.parametrize(

@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 FINAL = 1 << 62
 """The version of a task that has completed: its sealed artifact."""
 
-# Part of the old that a running mean of squared gradients keeps at each round of merging.
+# Weight of the earlier rounds of merging in a running mean of squared gradients.
 KEPT = 0.9
 
 
 class SyncPoint(NamedTuple):
-    """Where a task stands between two steps.
+    """A position of a task between two optimizer steps.
 
     Attributes:
-        step: steps done.
-        layer: layers done.
-        between_layers: whether a layer ends or begins here.
-        last: whether there are no more steps.
+        step: number of steps done.
+        layer: number of layers done.
+        between_layers: true if a layer ends or begins here.
+        last: true if no step follows.
     """
 
     step: int
@@ -52,25 +52,25 @@ class SyncPoint(NamedTuple):
     last: bool
 
     def clock(self, every: Every) -> int | None:
-        """What a clock of this pace shows if it ticks here, else None."""
+        """Returns the time of a logical clock with a tick `every` few steps, or None if it does not tick here."""
         if every == "layer":
             return self.layer if self.between_layers else None
         return None if self.step % every else self.step // every
 
 
 class Coupling:
-    """One task's part, on one rank of its group; all methods are collective over the group.
+    """Exchanges one task's parameters, on one rank of its group; all methods are collective over the group.
 
     Attributes:
-        taken: producer -> version that this task trains with; belongs into its checkpoints.
+        taken: producer -> version that this task trains with; a checkpoint must contain it.
     """
 
     def __init__(self, context: SessionContext, samples_before: Callable[[int], int]) -> None:
-        """Find out what there is to exchange.
+        """Collects the edges and the merge of the task.
 
         Args:
             context: context of the session, with a parameter client.
-            samples_before: (step) -> samples that the group has seen before it.
+            samples_before: (step) -> number of samples that the group has seen before the step.
         """
         assert context.parameter_client is not None
         self._context, self._parameter_client, self._samples_before = context, context.parameter_client, samples_before
@@ -85,11 +85,11 @@ class Coupling:
         self.taken: dict[str, int] = {}
 
     def is_beside(self, producer: str) -> bool:
-        """Whether parameters of a producer come as versions."""
+        """Returns true if the parameters of a producer come as versions while it runs."""
         return producer in self._needs
 
     def first_parameters(self, producer: str) -> Arrays | None:
-        """What a fresh task begins with; None if its producer has paused before it published anything."""
+        """Returns the first parameters of a new task; None if the producer has paused before its first version."""
         arrays, version, _ = self._newest(producer, known=-1, least=0)
         if version < 0:
             return None
@@ -97,16 +97,16 @@ class Coupling:
         return arrays
 
     def begin(self, learner: Learner, at: SyncPoint) -> bool:
-        """Publish and take what is due before the first step of a layer, or in its middle; see `sync_point`."""
+        """Publishes and takes the versions that are due before a layer's first step here; see `sync_point`."""
         self._merged_at = at.step
         self._publish(learner, at, also_between=True)
-        return at.step > 0 and self._take(learner, at)  # a fresh task has just taken its first
+        return at.step > 0 and self._take(learner, at)  # a new task has just taken its first version
 
     def sync_point(self, learner: Learner, at: SyncPoint) -> bool:
-        """Merge, publish and take what is due; return whether the task should give up its ranks for now.
+        """Merges, publishes and takes what is due; returns true if the task must release its ranks and wait.
 
         Raises:
-            TaskFailedError: if the parameters are not finite or do not fit to those of the other members.
+            TaskFailedError: the parameters are not finite, or do not match those of the other members.
         """
         started = time.perf_counter()
         if self._merge is not None and at.step > self._merged_at and at.clock(self._merge[1].every) is not None:
@@ -117,7 +117,7 @@ class Coupling:
         return wait
 
     def facts(self) -> Mapping[str, float]:
-        """What was exchanged since the last call, for the ledger."""
+        """Returns the counts of exchanges since the last call, for the ledger."""
         facts, self._counts = self._counts, dict.fromkeys(self._counts, 0.0)
         return facts
 
@@ -150,7 +150,7 @@ class Coupling:
         return wait
 
     def _newest(self, producer: str, known: int, least: int) -> tuple[Arrays, int, bool]:
-        """Parameters if they are newer than known, their version, and whether this task may go on with them.
+        """Returns parameters if they are newer than known, their version, and true if the task may continue with them.
 
         Raises:
             DamagedArtifactError: the producer has completed, and its artifact cannot be read; on all ranks.
@@ -171,7 +171,7 @@ class Coupling:
         return VersionChannel(producer, self._needs[producer].every)
 
     def _meet(self, learner: Learner, step: int) -> None:
-        """One round of merging."""
+        """Takes part in one round of merging."""
         assert self._merge is not None
         name, merge = self._merge
         task, group = self._context.task, self._context.group
@@ -198,10 +198,10 @@ class Coupling:
             self._counts["merges"] += 1
 
     def _squares(self, learner: Learner, pattern: str) -> Arrays:
-        """Running mean of squared gradients, looked at once a round: the diagonal of the Fisher information.
+        """Returns a running mean of squared gradients, sampled once a round: the diagonal of the Fisher information.
 
-        They are gradients of whole batches, not of samples: what is compared between members is right up to a factor
-        if their batches are alike.
+        The gradients are those of whole batches, not of samples. The comparison between members is thus right up to a
+        common factor, if their batches are of the same size.
         """
         for name, gradient in learner.applied_gradients(pattern).items():
             square = np.square(gradient, dtype=np.float64)
@@ -211,7 +211,7 @@ class Coupling:
 
 
 def _channels(context: SessionContext) -> dict[VersionChannel, list[ParameterMapping]]:
-    """The versions that a task publishes, and what those who read them take."""
+    """Returns the channels on which a task publishes versions, with the mappings of their consumers."""
     channels: dict[VersionChannel, list[ParameterMapping]] = {}
     for consumer, need in live_consumers(context.job, context.task).items():
         mappings = kind_of(context.job, consumer).parameter_mappings(context.job, consumer)
@@ -221,7 +221,7 @@ def _channels(context: SessionContext) -> dict[VersionChannel, list[ParameterMap
 
 
 def open_coupling(context: SessionContext, samples_before: Callable[[int], int]) -> Coupling | None:
-    """The coupling of a task that exchanges anything while it runs; None for others."""
+    """Returns the coupling of a task that exchanges parameters while it runs; None for other tasks."""
     job, name = context.job, context.task
     coupled = live_needs(job, name) or live_consumers(job, name) or merge_of(job, name)
     return Coupling(context, samples_before) if coupled and context.parameter_client is not None else None

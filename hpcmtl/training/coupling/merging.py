@@ -1,4 +1,4 @@
-"""What several tasks have together: a weighted mean of the parameters that they share."""
+"""Weighted means of the parameters that several tasks share."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 VALUE, PRECISION, WEIGHT = "value/", "precision/", "weight"
-# Added to every precision: parameters that no member has learnt anything about get the plain mean.
+# Added to every precision: a parameter with zero precision in all members gets the plain mean.
 LEAST_PRECISION = 1e-12
 
 
 def contribution(values: Arrays, weight: float, precision: Arrays | None = None) -> PackedArrays:
-    """What a member brings to a round.
+    """Packs the contribution of a member to a round of merging.
 
     Args:
-        values: its parameters by name.
-        weight: its weight; every parameter's, unless it has a precision.
-        precision: (shape of the parameter,) how much it knows of each number, by name.
+        values: parameters of the member, by name.
+        weight: weight of all parameters without a precision.
+        precision: (shape of the parameter,) precision of each number, by name.
     """
     named = {VALUE + name: array for name, array in values.items()}
     named |= {PRECISION + name: array for name, array in (precision or {}).items()}
@@ -33,14 +33,16 @@ def contribution(values: Arrays, weight: float, precision: Arrays | None = None)
 
 
 def combine(members: Mapping[str, PackedArrays]) -> PackedArrays:
-    """The weighted mean of what members bring, number by number, summed in float64 in the order of the members.
+    """Returns the weighted mean of the members' contributions, number by number.
+
+    The sums are in float64, in the order of the members.
 
     With precisions this is the Fisher-weighted average of Matena and Raffel (Merging Models with Fisher-Weighted
     Averaging, NeurIPS 2022): sum_i F_i w_i / sum_i F_i with the diagonal of the Fisher information, the optimum for
     Gaussian posteriors of the members.
 
     Raises:
-        ValueError: if members bring other names or shapes; the message names two of them.
+        ValueError: the names or shapes of two members differ; the message names the members.
     """
     brought = {task: packed.arrays() for task, packed in members.items()}
     first, *others = brought

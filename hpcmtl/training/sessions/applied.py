@@ -1,7 +1,7 @@
-"""What extract, predict and evaluate have in common: run a trained network over samples, layer by layer.
+"""The base of the sessions of extract, predict and evaluate: runs a trained network over samples, layer by layer.
 
-A layer is a contiguous part of the samples. Its outputs are sealed as the layer's checkpoint; the last layer joins the
-parts, so that a task that was stopped goes on where it was and its ranks may change in between.
+A task layer is a contiguous part of the samples. Its outputs are sealed as the layer's checkpoint, and the last layer
+joins the parts. A stopped task thus continues after its last complete layer, on other ranks if need be.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NOBODY = Holders([], 0)
 
 
 class AppliedSession:
-    """Runs a network over samples; a kind says which `part` and what becomes of the outputs (`finish`)."""
+    """Runs a network over samples; a derived class sets the `part` to run and the use of the outputs (`finish`)."""
 
     part: str | None = None
     publishes = True
@@ -56,13 +56,13 @@ class AppliedSession:
     def __init__(
         self, context: SessionContext, task: Applied, splits: Sequence[str], targets: Mapping[str, str]
     ) -> None:
-        """Load the network.
+        """Loads the network.
 
         Args:
-            context: of the session.
-            task: of the session.
-            splits: which samples.
-            targets: key -> reference of further arrays that are kept beside the outputs.
+            context: context of the session.
+            task: task of the session.
+            splits: names of the splits whose samples are run.
+            targets: key -> reference of further arrays whose rows are kept beside the outputs.
         """
         job, name = context.job, context.task
         kind = kind_of(job, name)
@@ -87,7 +87,7 @@ class AppliedSession:
         group, last = self.context.group, layer == self.context.layers - 1
         self._make_part(layer)
         seconds = time.perf_counter() - started
-        parts: Parts = {}  # on the first rank
+        parts: Parts = {}  # filled on the first rank
         for damaged in on_root(group, lambda: self._read_parts(parts)) if last else ():
             self._make_part(damaged)
         metrics: Mapping[str, float] = on_root(group, lambda: self._join(parts)) if last else {}
@@ -104,13 +104,13 @@ class AppliedSession:
         )
 
     def close(self) -> None:
-        """See `Session`; a network alone holds nothing of the group."""
+        """See `Session`; a network without a learner uses no resource of the group."""
 
     def rebinder(self) -> None:
-        """See `Session`; in another group, this rank has other samples."""
+        """See `Session`; in another group this rank has other samples, so that a new session is needed."""
 
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
-        """Make of the outputs for all samples what the task is for, here a data file for other tasks; give metrics.
+        """Writes the outputs for all samples as a data file for other tasks, and returns metrics.
 
         Only called on the group's first rank.
         """
@@ -120,14 +120,14 @@ class AppliedSession:
         return {}
 
     def _rows_wanted(self, split: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
-        """Spans of the samples that fall to this rank, layer by layer."""
+        """Returns the spans of the samples of this rank, layer by layer."""
         samples, group = numbers_in(split, self._splits), self.context.group
         layers = pairwise(layer_bounds(len(samples), self.context.layers))
         shares = [shard(samples[start:stop], group.rank, group.size) for start, stop in layers]
         return [(int(share[0]), int(share[-1]) + 1) for share in shares if len(share)]
 
     def _run(self, layer: int) -> tuple[Arrays, Holders]:
-        """Run this rank's share of the layer's samples; return all rows on the first rank, and who keeps them."""
+        """Runs this rank's share of a layer; returns all rows, on the first rank, and the ranks that keep them."""
         group, piece = self.context.group, slice(self._bounds[layer], self._bounds[layer + 1])
         kept: dict[str, list[np.ndarray[Any, Any]]] = {}
         count = 0
@@ -142,7 +142,7 @@ class AppliedSession:
                     kept.setdefault(key, []).append(rows)
                 count += len(numbers)
                 self._report(layer, count, time.perf_counter() - started)
-        # A rank without samples does not know the names: those that have some tell them.
+        # A rank without samples does not know the names, so that all ranks exchange them.
         names = sorted(set().union(*group.allgather(set(kept))))
         mine = {name: np.concatenate(rows) for name, rows in kept.items()}
         holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else _NOBODY
@@ -158,13 +158,13 @@ class AppliedSession:
             )
 
     def _make_part(self, layer: int) -> None:
-        """Run the samples of a layer and seal what came out (collective)."""
+        """Runs the samples of a layer and seals the outputs (collective)."""
         rows, kept_by = self._run(layer)
         facts = {"task": self.context.task, "layer": layer, "holders": kept_by}
         on_root(self.context.group, lambda: seal(self._part_file(layer), rows, facts))
 
     def _read_parts(self, parts: Parts) -> list[int]:
-        """Read the rows of all layers; return the layers of which they cannot be read any more."""
+        """Reads the rows of all layers into `parts`; returns the layers whose files are damaged."""
         damaged = []
         for layer in range(self.context.layers):
             try:
@@ -182,7 +182,7 @@ class AppliedSession:
         return metrics
 
     def _joined(self, parts: Parts) -> tuple[Arrays, dict[tuple[int, int], Holders]]:
-        """The rows of all layers, and who keeps those of each; what has been made again is read."""
+        """Returns the rows of all layers, and the ranks that keep each span; reads the layers that were run again."""
         whole = [parts.get(layer) or read_sealed(self._part_file(layer)) for layer in range(self.context.layers)]
         holders = {
             span: Holders(*facts["holders"]) for span, (_, facts) in zip(pairwise(self._bounds), whole, strict=True)

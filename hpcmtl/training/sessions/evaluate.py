@@ -1,4 +1,4 @@
-"""Evaluate tasks: metrics of a network on one split, over all its samples at once."""
+"""The session of evaluate tasks: metrics of a network on one split, over all its samples at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TARGET = "target/"
 
 
 class EvaluateSession(AppliedSession):
-    """Results in metrics: ``accuracy``, or ``digit.accuracy`` where there are several objectives; see `Session`."""
+    """Computes metrics: ``accuracy``, or ``digit.accuracy`` if there are several objectives; see `Session`."""
 
     def __init__(self, context: SessionContext, task: Evaluate) -> None:
         self._asked = task.metrics
@@ -30,7 +30,7 @@ class EvaluateSession(AppliedSession):
     publishes = False
 
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
-        """Metrics over all rows: exact, whatever the number of ranks and layers."""
+        """Returns metrics over all rows; they are exact for any number of ranks and layers."""
         return {
             (metric if objective.name == MAIN else f"{objective.name}.{metric}"): compute(
                 metric, arrays[objective.name], arrays[_TARGET + objective.name]

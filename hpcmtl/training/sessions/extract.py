@@ -1,4 +1,4 @@
-"""Extract tasks: what one part of a network makes of every sample, as the array `values` of a data file."""
+"""The session of extract tasks: the output of one part of a network for every sample, as the array `values`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ExtractSession(AppliedSession):
-    """See `Session`."""
+    """Runs one part of a network over all samples; see `Session`."""
 
     def __init__(self, context: SessionContext, task: Extract) -> None:
         self.part = task.output

@@ -1,4 +1,4 @@
-"""Predict tasks: the outputs of a network for every sample, as a data file with one array an objective."""
+"""The session of predict tasks: the outputs of a network for every sample, one array an objective."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PredictSession(AppliedSession):
-    """See `Session`."""
+    """Runs a network over all samples; see `Session`."""
 
     def __init__(self, context: SessionContext, task: Predict) -> None:
         super().__init__(context, task, SPLITS, {})

@@ -1,4 +1,4 @@
-"""Python tasks: a callable of the user's, given its group and its inputs."""
+"""The session of python tasks: calls a function of the user's with its group and its inputs."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PythonContext:
-    """What the callable is given, on every rank of the task's group.
+    """The argument of the callable, on every rank of the task's group.
 
     Attributes:
         task: name of the task.
-        arguments: as in the job file.
-        group: the ranks that run it.
-        seed: depends on the job's seed and the task.
-        read: (reference) -> the whole array, e.g. ``digits/images`` or ``features/values``.
-        parameters: (task) -> the parameters of a train or joint task that it needs.
-        stop_requested: whether the job is to stop soon.
+        arguments: values under `arguments` in the job file.
+        group: communicator of the ranks that run the task.
+        seed: seed that depends on the job's seed and the task alone.
+        read: (reference) -> whole array, e.g. ``digits/images`` or ``features/values``.
+        parameters: (task) -> parameters of a train or joint task under `needs`, by name.
+        stop_requested: returns true if the job must stop soon.
     """
 
     task: str
@@ -55,8 +55,8 @@ class PythonContext:
 class PythonSession:
     """Calls the callable once; see `Session`.
 
-    What it returns on the group's first rank counts: a mapping whose numbers become metrics, and whose arrays, one for
-    each of `outputs`, are published; an array ``split`` (0 train, 1 val, 2 test) says which samples are for what.
+    The result of the group's first rank is used: a mapping whose numbers become metrics, and whose arrays, one for each
+    of `outputs`, are published. An array ``split`` (0 train, 1 val, 2 test) assigns the samples to splits.
     """
 
     def __init__(self, context: SessionContext, task: Python) -> None:
@@ -83,10 +83,10 @@ class PythonSession:
         return LayerOutcome(1, 0, seconds, seconds, metrics=metrics, facts=self._inputs.facts())
 
     def close(self) -> None:
-        """See `Session`; nothing is held."""
+        """See `Session`; there is nothing to release."""
 
     def rebinder(self) -> None:
-        """See `Session`; there is one layer."""
+        """See `Session`; the task has only one layer."""
 
     def _read(self, reference: str) -> np.ndarray[Any, Any]:
         origin = reference.partition("/")[0]
