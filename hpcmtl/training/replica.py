@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from hpcmtl.training.multitask.gramian import gramian_of
+from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.training.learner import Learner, StepInput
     from hpcmtl.training.multitask.weighting import Weighting
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
 STRATEGY, WEIGHTING = "strategy/", "weighting/"
+_STEP_LOSSES = "replica/step_losses"
+_NOTHING = ObjectiveMeasurements()
 
-# Names that stand without a prefix in checkpoints, since versions before 1.1 wrote them so.
+# Names without a prefix in checkpoints, as earlier versions wrote them.
 _UNPREFIXED = frozenset({LOSS_SCALE})
 
 
@@ -37,6 +41,9 @@ class Replica:
     def __init__(self, learner: Learner, strategy: SynchronisationStrategy, weighting: Weighting) -> None:
         self.learner, self.strategy, self.weighting = learner, strategy, weighting
         self.skipped_steps = 0
+        self._collected: list[np.ndarray[Any, Any]] = []  # losses that were needed before the loop asked for them
+        self._share: Floats | None = None  # this rank's losses of the newest step, if not yet in `_losses`
+        self._losses: Floats | None = None  # losses of the newest step, over the group
         self._in_group = True
 
     def join(self, strategy: SynchronisationStrategy) -> None:
@@ -53,7 +60,8 @@ class Replica:
             number: number of steps of the task done before this one.
         """
         learner, strategy = self.learner, self.strategy
-        learner.forward_backward(batch, self.weighting.weights(), strategy.gradient_scale(batch.global_samples))
+        weights = self.weighting.weights(self._measure(batch))
+        learner.forward_backward(batch, weights, strategy.gradient_scale(batch.global_samples))
         rescale = strategy.after_backward(learner)
         if rescale is None:
             self.skipped_steps += 1
@@ -63,7 +71,32 @@ class Replica:
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """Returns this rank's shares of the losses of steps; see `Learner.collect_losses`."""
-        return self.learner.collect_losses(in_flight)
+        shares = self._collect(in_flight)
+        collected, self._collected = self._collected, []
+        return np.concatenate([*collected, shares])
+
+    def _measure(self, batch: StepInput) -> ObjectiveMeasurements:
+        """Returns the measurements that the weighting needs for the next step (collective)."""
+        needs = self.weighting.needs
+        if not needs:
+            return _NOTHING
+        losses = self._newest_losses() if "losses" in needs else None
+        gramian = gramian_of(self.learner, self.strategy, batch) if "gramian" in needs else None
+        return ObjectiveMeasurements(losses=losses, gramian=gramian)
+
+    def _newest_losses(self) -> Floats | None:
+        """Returns the group's losses of the newest step; None before the first step. Waits for it (collective)."""
+        self._collected.append(self._collect(0))
+        if self._share is not None:
+            self._losses, self._share = self._share.copy(), None
+            self.strategy.sum(self._losses)
+        return self._losses
+
+    def _collect(self, in_flight: int) -> np.ndarray[Any, Any]:
+        shares = self.learner.collect_losses(in_flight)
+        if len(shares):
+            self._share = shares[-1]
+        return shares
 
     def synchronise(self) -> None:
         """Gives every rank the parameters of the group's first."""
@@ -78,12 +111,15 @@ class Replica:
         self.strategy.consolidate(self.learner)
         strategy = {name if name in _UNPREFIXED else STRATEGY + name: a for name, a in self.strategy.state().items()}
         weighting = {WEIGHTING + name: array for name, array in self.weighting.state().items()}
+        if "losses" in self.weighting.needs and (losses := self._newest_losses()) is not None:
+            weighting[_STEP_LOSSES] = losses.copy()
         return {**self.learner.state(), **strategy, **weighting}
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Restores what `state` returned, on all ranks alike; checkpoints of earlier versions are such states."""
         self.learner.load_state(state)
-        self.weighting.load_state(_under(WEIGHTING, state))
+        self._losses, self._share = state.get(_STEP_LOSSES), None
+        self.weighting.load_state(_under(WEIGHTING, {n: a for n, a in state.items() if n != _STEP_LOSSES}))
         self.load_strategy_state(state)
 
     def load_strategy_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -95,6 +131,7 @@ class Replica:
         if not self._in_group:
             return
         self._in_group = False
+        self._collected.clear()
         try:
             self.learner.quiesce()  # nothing may be under way on a communicator that is about to be freed
         finally:

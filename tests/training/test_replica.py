@@ -8,7 +8,6 @@ import pytest
 import replica_suite as suite
 
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.networks.objective import Objective
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 
@@ -18,9 +17,9 @@ class CountingWeights(FixedWeights):
 
     steps = 0
 
-    def weights(self):
+    def weights(self, measured):
         self.steps += 1
-        return super().weights()
+        return super().weights(measured)
 
     def state(self):
         return {"steps": np.array(self.steps)}
@@ -68,14 +67,6 @@ def test_a_replica_closes_once(replica):
     replica.close()
 
     assert replica.collect_losses().shape == (0, 1)
-
-
-def test_weights_of_objectives_are_factors_on_losses():
-    """The weights of the job file are those of the gradient."""
-    weighting = FixedWeights([Objective("a", "", "l2", 0.25, ()), Objective("b", "", "l2", 3.0, ())])
-
-    assert list(weighting.weights()) == [0.25, 3.0]
-    assert weighting.state() == {}
 
 
 def test_an_overflow_without_compression_is_an_update():

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.networks.objective import Objective
+
+WeightingInput = Literal["losses", "gramian"]
+"""Measured input of a weighting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveMeasurements:
+    """Measurements over the whole group's batch, equal on all ranks; None if the weighting does not need them.
+
+    Attributes:
+        losses: (objectives,) mean losses of the step before; None also at the first step of the task.
+        gramian: (objectives, objectives) inner products of the gradients of the mean losses of this step, over the
+            shared parameters (see `Learner.objective_gradients`).
+    """
+
+    losses: Floats | None = None
+    gramian: Floats | None = None
 
 
 class Weighting(Protocol):
     """Gives the weight of each objective at each step; one object on each rank, with the same state on all."""
 
-    def weights(self) -> Sequence[float]:
-        """Returns one weight an objective, for the next step; the same on all ranks."""
+    @property
+    def needs(self) -> frozenset[WeightingInput]:
+        """Measurements that `weights` needs; each has a cost at every step."""
+        ...
+
+    def weights(self, measured: ObjectiveMeasurements) -> Sequence[float]:
+        """Returns one weight an objective, for the next step; called once a step, with the same input on all ranks."""
         ...
 
     def state(self) -> Arrays:
@@ -32,10 +55,12 @@ class Weighting(Protocol):
 class FixedWeights:
     """Weights of the job file, the same at each step."""
 
+    needs: frozenset[WeightingInput] = frozenset()
+
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self._weights = tuple(objective.weight for objective in objectives)
 
-    def weights(self) -> Sequence[float]:
+    def weights(self, measured: ObjectiveMeasurements) -> Sequence[float]:  # noqa: ARG002 - fixed
         """See `Weighting`."""
         return self._weights
 

@@ -82,6 +82,10 @@ class AllreduceStrategy:
     def after_step(self, learner: Learner, step: int) -> None:
         """See `SynchronisationStrategy`; the replicas are equal already."""
 
+    def sum(self, array: np.ndarray[Any, Any]) -> None:
+        """See `SynchronisationStrategy`."""
+        self._group.Allreduce(array, "sum")
+
     def synchronise(self, learner: Learner) -> None:
         """See `SynchronisationStrategy`."""
         self._collective.broadcast(arrays_of(learner, "parameters", self._kind))

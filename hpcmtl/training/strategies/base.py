@@ -66,6 +66,10 @@ class SynchronisationStrategy(Protocol):
         """
         ...
 
+    def sum(self, array: np.ndarray[Any, Any]) -> None:
+        """Overwrites a contiguous numpy array with its sum over the group (collective)."""
+        ...
+
     def synchronise(self, learner: Learner) -> None:
         """Gives every rank the parameters of the group's first (collective)."""
         ...

@@ -18,7 +18,7 @@ class LocalSgd:
     """Averages trained parameters and statistics every `steps` steps (Stich, Local SGD Converges Fast, ICLR 2019)."""
 
     def __init__(self, group, steps):
-        self.collective, self.steps = MpiCollective(group), steps
+        self.group, self.collective, self.steps = group, MpiCollective(group), steps
         self.facts = StrategyFacts("mpi", "local SGD")
 
     def gradient_scale(self, global_samples):
@@ -30,6 +30,9 @@ class LocalSgd:
     def after_step(self, learner, step):
         if step % self.steps == 0:
             self.consolidate(learner)
+
+    def sum(self, array):
+        self.group.Allreduce(array)
 
     def synchronise(self, learner):
         self.collective.broadcast(list(learner.views("parameters").values()))
