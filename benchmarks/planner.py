@@ -235,8 +235,8 @@ def noise(quick: bool) -> list[Row]:
             seconds, widths = problem.at(really.columns)
             row[f"{sigma}: own widths"] = really.makespan / bound_of_widths(problem, seconds * factors, widths)
         gone = np.arange(ranks) < ranks // 4
-        for label, anew in (("loss: old widths", False), ("loss: new widths", True)):
-            row[label] = after_loss(problem, plan, plan.makespan / 2, gone, anew=anew).makespan / bound
+        for label, widened in (("loss: old widths", False), ("loss: new widths", True)):
+            row[label] = after_loss(problem, plan, plan.makespan / 2, gone, widened=widened).makespan / bound
         rows.append(row)
     return [*rows, {"model": "mean", **_averaged(rows)}]
 

@@ -54,7 +54,7 @@ def with_noise(
     return Schedule(columns, start, end, first_rank)
 
 
-def after_loss(problem: PlanningProblem, plan: Schedule, moment: float, gone: Bools, *, anew: bool) -> Schedule:
+def after_loss(problem: PlanningProblem, plan: Schedule, moment: float, gone: Bools, *, widened: bool) -> Schedule:
     """Simulates a loss of ranks: the living ranks close up, and tasks that ran on lost ones start again.
 
     Args:
@@ -62,8 +62,7 @@ def after_loss(problem: PlanningProblem, plan: Schedule, moment: float, gone: Bo
         plan: the schedule until then.
         moment: seconds of the loss.
         gone: (P,) true for a lost rank.
-        anew: true for the dispatcher's way, with new widths; else the planned order with the planned widths, narrowed
-            where needed.
+        widened: true for new widths, as the dispatcher does; else the planned order and widths, narrowed where needed.
     """
     started = plan.start < moment
     widths = problem.widths[plan.columns]
@@ -75,7 +74,7 @@ def after_loss(problem: PlanningProblem, plan: Schedule, moment: float, gone: Bo
     columns = possible_columns(after, widths)
     first_rank = np.minimum(np.searchsorted(np.flatnonzero(~gone), plan.first_rank), left - after.widths[columns])
     fixed = FixedPart(moment, started, Schedule(columns, plan.start, plan.end, first_rank))
-    if not anew:
+    if not widened:
         return pack(after, columns, turn=turns_by_start(after, plan.start), fixed=fixed)
     bound = moment + _widen(after, fixed)
     return with_noise(after, fixed.schedule, np.ones(len(columns)), bound, fixed)

@@ -1,1 +1,1 @@
-"""Who runs where, how wide and when: pure functions over arrays, numpy only."""
+"""Layer plans: ranks, width and time of every task, by pure functions over arrays, with numpy only."""

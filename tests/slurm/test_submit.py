@@ -48,7 +48,7 @@ def test_a_stop_and_what_follows(slurm, jobs):
     for attempt in (1, 2):
         job.until_events("job_started", attempt)
         job.until_events("layer_ended", [event["event"] for event in job.events].count("layer_ended") + 1)
-        slurm.ask("scancel", "--batch", "--signal=USR1", job.number)
+        slurm.query("scancel", "--batch", "--signal=USR1", job.number)
     job.finish()
     attempts = [event["attempt_id"] for event in job.events if event["event"] == "job_started"]
 
@@ -91,8 +91,8 @@ def test_more_points_than_an_array_may_have(slurm, jobs, digits_file, tmp_path):
     write_job(tmp_path, job_of(2), digits_file)
     epochs = ",".join(map(str, range(1, 11)))
     found = submitted(slurm, tmp_path, "--array", f"--set=tasks.digit.epochs={epochs}", "--extra=--hold")
-    sizes = [slurm.ask("squeue", "--noheader", "--array", f"--job={job.number}").count("\n") + 1 for job in found]
-    slurm.ask("scancel", *(job.number for job in found))
+    sizes = [slurm.query("squeue", "--noheader", "--array", f"--job={job.number}").count("\n") + 1 for job in found]
+    slurm.query("scancel", *(job.number for job in found))
 
     assert sizes == [9, 1]
 

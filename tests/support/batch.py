@@ -1,4 +1,4 @@
-"""The tests' own Slurm, and batch jobs on it: what they were asked, how they stand, what they wrote."""
+"""The tests' own Slurm, and batch jobs on it: their submission, state and output."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[2]
 CLUSTER = CHECKOUT / "tests" / "slurm" / "cluster.sh"
-# Short, for a socket's path has 107 characters; one for each checkout, so that what a killed session left is found.
+# Short, because a socket's path has at most 107 characters. One per checkout, so that a killed session's cluster is
+# found again.
 DIRECTORY = Path(f"/tmp/hpcmtl-slurm-tests-{os.getuid()}-{zlib.crc32(os.fsencode(CHECKOUT)):08x}")  # noqa: S108
-NO_RIGHT = 77  # of cluster.sh: no Slurm here, and no right to install it
+NO_RIGHT = 77  # exit code of cluster.sh: Slurm is missing and cannot be installed
 _OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL"}
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """A cluster that runs.
+    """Represents a running cluster.
 
     Attributes:
-        directory: where all of it lives.
+        directory: directory with all its files.
     """
 
     directory: Path
 
     def environ(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment of a command that uses the cluster and this checkout's hpcmtl."""
+        """Returns the environment of a command that uses the cluster and this checkout's hpcmtl."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
         ours = {
             "SLURM_CONF": str(self.directory / "slurm.conf"),
@@ -50,8 +51,8 @@ class Slurm:
         }
         return {**outside, **ours, **(env or {})}
 
-    def ask(self, *words: str | Path, folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-        """Run a command of Slurm that must work, and return what it says."""
+    def query(self, *words: str | Path, folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+        """Runs a command of Slurm that must succeed, and returns its output."""
         done = subprocess.run(
             words, cwd=folder, env=self.environ(env), capture_output=True, text=True, check=False, timeout=60
         )
@@ -59,34 +60,35 @@ class Slurm:
         return done.stdout.strip()
 
     def submit(self, folder: Path, script: str, *options: str, env: Mapping[str, str] | None = None) -> BatchJob:
-        """Submit the lines of a batch script; its output is `job.out` in the folder, which it runs in."""
+        """Submits the lines of a batch script, which runs in the folder and writes `job.out` there."""
         (folder / "job.sh").write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
         words = ("--parsable", "--open-mode=append", "--output=job.out", *options)
-        return BatchJob(self, self.ask("sbatch", *words, "job.sh", folder=folder, env=env), folder)
+        return BatchJob(self, self.query("sbatch", *words, "job.sh", folder=folder, env=env), folder)
 
     def is_free(self) -> bool:
-        """Whether all nodes are idle and there is no job."""
-        states = self.ask("sinfo", "--noheader", "--partition=main", "--format=%D %T")
-        return states == "4 idle" and not self.ask("squeue", "--noheader")
+        """Returns True if all nodes are idle and there is no job."""
+        states = self.query("sinfo", "--noheader", "--partition=main", "--format=%D %T")
+        return states == "4 idle" and not self.query("squeue", "--noheader")
 
     def clear(self, timeout: float = 60) -> None:
-        """Cancel what is there, and wait until all nodes are idle."""
-        jobs = self.ask("squeue", "--noheader", "--format=%A").split()
+        """Cancels all jobs and waits until all nodes are idle."""
+        jobs = self.query("squeue", "--noheader", "--format=%A").split()
         if jobs:
-            self.ask("scancel", *set(jobs))
+            self.query("scancel", *set(jobs))
         end = time.monotonic() + timeout
         while not self.is_free():
-            assert time.monotonic() < end, f"the cluster does not come free: {self.ask('sinfo')} {self.ask('squeue')}"
+            assert time.monotonic() < end, f"the cluster is not idle: {self.query('sinfo')} {self.query('squeue')}"
             time.sleep(0.1)
 
 
 @dataclass(frozen=True)
 class BatchJob:
-    """A job in the queue, running, or over for less than five minutes: so long Slurm remembers it.
+    """Represents a job in the queue, running, or ended less than five minutes ago, which Slurm still remembers.
 
     Attributes:
-        number: its id; ``16_3`` for a point of an array.
-        folder: where its output or its runs are.
+        slurm: the cluster.
+        number: its ID; ``16_3`` for a point of an array.
+        folder: folder of its output or its runs.
     """
 
     slurm: Slurm
@@ -95,23 +97,23 @@ class BatchJob:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What `scontrol show job` says, by key."""
-        shown = self.slurm.ask("scontrol", "--oneliner", "show", "job", self.number)
+        """Output of `scontrol show job`, by key."""
+        shown = self.slurm.query("scontrol", "--oneliner", "show", "job", self.number)
         return dict(word.split("=", 1) for word in shown.split() if "=" in word)
 
     @property
     def state(self) -> str:
-        """As Slurm has it."""
+        """Slurm's name of the state."""
         return self.facts["JobState"]
 
     @property
     def output(self) -> str:
-        """What the script and its ranks have said so far."""
+        """Output of the script and its ranks so far."""
         file = self.folder / "job.out"
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
     def until(self, condition: Callable[[BatchJob], object], timeout: float = 90) -> BatchJob:
-        """Wait until a condition holds; the test fails if the job ends before, or it takes too long."""
+        """Waits until a condition holds; the test fails if the job ends first, or after the timeout."""
         end = time.monotonic() + timeout
         while not condition(self):
             state = self.state
@@ -121,12 +123,12 @@ class BatchJob:
         return self
 
     def until_said(self, text: str, timeout: float = 90) -> BatchJob:
-        """Wait until its output holds a text."""
+        """Waits until the output contains a text."""
         return self.until(lambda job: text in job.output, timeout)
 
     @property
     def run(self) -> Path:
-        """The one run directory in its folder."""
+        """The only run directory in its folder."""
         (run,) = (self.folder / "runs").iterdir()
         return run
 
@@ -137,25 +139,25 @@ class BatchJob:
 
     @property
     def said(self) -> str:
-        """All that the script of `hpcmtl submit` and its ranks have written into that run."""
+        """All output of the script of `hpcmtl submit` and its ranks in that run."""
         return "\n".join(file.read_text(encoding="utf-8") for file in sorted(self.run.glob("logs/slurm-*")))
 
     def until_events(self, event: str, count: int = 1, timeout: float = 90) -> BatchJob:
-        """Wait until the ledger of the one run in its folder has so many of an event."""
+        """Waits until the ledger of the only run in its folder has `count` events of a kind."""
         return self.until(lambda job: [found["event"] for found in job.events].count(event) >= count, timeout)
 
     @property
     def events(self) -> list[dict[str, object]]:
-        """What that ledger holds so far."""
+        """Events in that ledger so far."""
         return [event for file in self.folder.glob("runs/*/events.jsonl") for event in ledger.read(file)]
 
     def finish(self, timeout: float = 120) -> BatchJob:
-        """Wait for the end; the test fails if it does not come."""
+        """Waits for the end; the test fails after the timeout."""
         return self.until(lambda job: job.state in _OVER, timeout)
 
 
 def submit(slurm: Slurm, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `hpcmtl submit job.yaml` in a folder."""
+    """Runs `hpcmtl submit job.yaml` in a folder."""
     return subprocess.run(
         [sys.executable, "-m", "hpcmtl", "submit", "job.yaml", *words],
         cwd=folder,
@@ -168,7 +170,7 @@ def submit(slurm: Slurm, folder: Path, *words: str) -> subprocess.CompletedProce
 
 
 def submitted(slurm: Slurm, folder: Path, *words: str) -> list[BatchJob]:
-    """Have `hpcmtl submit` submit the job file in a folder; return the jobs."""
+    """Submits the job file in a folder by `hpcmtl submit`; returns the jobs."""
     done = submit(slurm, folder, "--parsable", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return [BatchJob(slurm, number, folder) for number in done.stdout.split()]
@@ -176,9 +178,9 @@ def submitted(slurm: Slurm, folder: Path, *words: str) -> list[BatchJob]:
 
 @contextlib.contextmanager
 def started_once(directory: Path = DIRECTORY) -> Iterator[Slurm]:
-    """A cluster that all processes of the tests share: the first starts it, the last stops it.
+    """Yields a cluster that all test processes share: the first starts it, the last stops it.
 
-    Whoever dies leaves its share at once, for the share is a lock.
+    A share is a lock, so that a dead process releases it at once.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
     with (directory / "gate").open("w") as gate, (directory / "users").open("w") as users:
@@ -197,7 +199,7 @@ def started_once(directory: Path = DIRECTORY) -> Iterator[Slurm]:
 
 @contextlib.contextmanager
 def used_alone(slurm: Slurm) -> Iterator[None]:
-    """Keep the other processes of the tests off the cluster; it is free at the start, and again at the end."""
+    """Excludes other test processes from the cluster; it is free at the start and at the end."""
     with (slurm.directory / "turn").open("w") as turn, _locked(turn):
         slurm.clear()
         try:

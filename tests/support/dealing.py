@@ -1,7 +1,7 @@
-"""How tests are dealt to the processes that run them: what shares a long beginning goes to one of them.
+"""Distribution of tests over processes: tests that share an expensive fixture go to one process.
 
-A fixture of a module is made anew by each process that gets one of the module's tests, which for a fixture of real runs
-takes longer than the tests; and the modules that use the one Slurm would wait for each other.
+A module's fixture is created again by each process that gets one of the module's tests. For a fixture of real runs this
+takes longer than the tests. Modules that use the only Slurm would wait for each other.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 CHECKOUT = Path(__file__).parents[2]
-LONG = ("start_once", "built_data")  # fixtures
+LONG = ("start_once", "built_data")  # expensive fixtures
 
 
 class Dealing(LoadScopeScheduling):
-    """Each test by itself, but for those that are better kept together; these come first."""
+    """Distributes each test separately, except groups that are better kept together, which come first."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -38,5 +38,5 @@ def _begins_long(file: str) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Dealing | None:
-    """Deal like this where `--dist loadscope` is asked for."""
+    """Returns this scheduler for `--dist loadscope`."""
     return Dealing(config, log) if config.getvalue("dist") == "loadscope" else None

@@ -1,4 +1,4 @@
-"""Job files of the tests: a family of every kind of task on small images, and what its user brings along."""
+"""Job files of the tests: a family of every task kind on small images, and its user code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-# Everything that a job can do, small: about 20 steps an epoch on 8 x 8 images.
+# Every feature of a job, small: about 20 steps per epoch on 8 x 8 images.
 FAMILY: dict[str, Any] = {
     "hpcmtl": 1,
     "job": "family",
@@ -76,7 +76,7 @@ FAMILY: dict[str, Any] = {
 
 
 def family(**changes: Any) -> dict[str, Any]:
-    """The family as a dict of one's own, with other top-level keys."""
+    """Returns a copy of the family with other top-level keys."""
     return {**copy.deepcopy(FAMILY), **changes}
 
 
@@ -87,7 +87,7 @@ def family_task(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def write_job(folder: Path, job: dict[str, Any], data: Path | None = None) -> Path:
-    """Write a job file, with the data set and the user's module beside it, and return its path."""
+    """Writes a job file, with the data set and the user's module beside it, and returns its path."""
     file = folder / "job.yaml"
     file.write_text(yaml.safe_dump(job, sort_keys=False), encoding="utf-8")
     shutil.copy(Path(__file__).with_name("user_code.py"), folder)
@@ -97,13 +97,13 @@ def write_job(folder: Path, job: dict[str, Any], data: Path | None = None) -> Pa
 
 
 def long_job(ranks: int = 2) -> dict[str, Any]:
-    """A job that trains for minutes, in layers of about half a second, and a task that waits for it."""
+    """Returns a job that trains for minutes, in layers of about half a second, and a task that depends on it."""
     digit = family_task("digit", input="digits/images", epochs=3000, layers=600, ranks=ranks)
     after = {"kind": "predict", "needs": {"digit": "parameters"}}
     return family(ranks=ranks, tasks={"digit": digit, "after": after})
 
 
 def python_job(callable_name: str, ranks: int = 2, **arguments: Any) -> dict[str, Any]:
-    """A job of one python task on all ranks."""
+    """Returns a job of one python task on all ranks."""
     task = {"kind": "python", "callable": f"user_code:{callable_name}", "arguments": arguments, "ranks": ranks}
     return family(ranks=ranks, tasks={"task": task})

@@ -1,4 +1,4 @@
-"""Malformed input, made by chance from sound input: always the same for the same number."""
+"""Malformed input, made from valid input by seeded random changes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ODD_BYTES = (
 
 
 def mangled_values(values: Any, number: int) -> Any:
-    """A copy of plain values with one to three of them replaced, dropped, renamed or doubled."""
+    """Returns a copy of plain values with one to three of them replaced, removed, renamed or added."""
     chance = random.Random(number)
     values = copy.deepcopy(values)
     for _ in range(chance.choice((1, 1, 2, 3))):
@@ -62,7 +62,7 @@ def mangled_values(values: Any, number: int) -> Any:
 
 
 def _places(values: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in nested values, as its holder and its key."""
+    """Yields every place in nested values, as its holder and its key."""
     for key in values if isinstance(values, dict) else range(len(values)):
         yield values, key
         if isinstance(values[key], dict | list):
@@ -70,7 +70,7 @@ def _places(values: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def mangled_bytes(content: bytes, number: int) -> bytes:
-    """A copy of a file's bytes that was cut, or has other bytes in it."""
+    """Returns a copy of a file's bytes that is truncated or has other bytes in it."""
     chance = random.Random(number)
     place = chance.randrange(max(len(content), 1))
     length = chance.choice((0, 1, 3, 40, 400))
@@ -92,14 +92,14 @@ def mangled_bytes(content: bytes, number: int) -> bytes:
 
 
 def mangled_json(content: bytes, number: int) -> bytes:
-    """A JSON file with other values in it, or damaged as a file."""
+    """Returns a JSON file with other values in it, or with damaged bytes."""
     if number % 3:
         return json.dumps(mangled_values(json.loads(content), number)).encode()
     return mangled_bytes(content, number)
 
 
 def mangled_lines(content: bytes, number: int) -> bytes:
-    """A file of one JSON object a line, with other values in one of them, or damaged as a file."""
+    """Returns a file of one JSON object per line, with other values in one line, or with damaged bytes."""
     if number % 3 == 0:
         return mangled_bytes(content, number)
     lines = content.splitlines(keepends=True)
@@ -109,7 +109,7 @@ def mangled_lines(content: bytes, number: int) -> bytes:
 
 
 def mangled_text(make: Callable[[Any], str], values: Any, number: int) -> bytes:
-    """A text file that `make` makes of values, with other values, or damaged as a file."""
+    """Returns a text file made by `make` from changed values, or with damaged bytes."""
     if number % 3:
         return make(mangled_values(values, number)).encode()
     return mangled_bytes(make(values).encode(), number)

@@ -1,4 +1,4 @@
-"""Plans made by hand."""
+"""Hand-made plans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FAMILY = Family("train", 1000, 1000, 64, 32)
 
 
 def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, critical: bool = False) -> PlannedTask:
-    """One task of a hand-made plan."""
+    """Returns one task of a hand-made plan."""
     start, end = span
     return PlannedTask(
         name=name,
@@ -30,7 +30,7 @@ def planned(name: str, span: tuple[float, float], block: tuple[int, int], *, cri
 
 
 def plan_of(tasks: tuple[PlannedTask, ...], ranks: int, makespan: float = 10.0) -> LayerPlan:
-    """A plan of hand-made tasks, at most a quarter longer than the optimum."""
+    """Returns a plan of hand-made tasks, at most a quarter longer than the optimum."""
     return LayerPlan(
         policy="variable",
         ranks=ranks,
@@ -48,7 +48,7 @@ TASKS = (
     planned("tiny", (5.0, 5.0), (3, 1)),
 )
 
-# As in plan.json, no more than what tells where tasks stand.
+# As in plan.json, with only the fields that the progress of tasks needs.
 SMALL_PLAN = {
     "ranks": 4,
     "makespan": 100.0,

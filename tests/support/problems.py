@@ -14,7 +14,7 @@ from hpcmtl.taskgraph.levels import Levels
 
 @st.composite
 def problems(draw: Any) -> PlanningProblem:
-    """Tasks of any times, holes in the table included, and any mixture of rules."""
+    """Draws tasks of any times, with missing widths, and any mixture of placement rules."""
     ranks, count = draw(st.integers(1, 9)), draw(st.integers(1, 7))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     times = random.uniform(0.1, 9.0, (count, ranks))

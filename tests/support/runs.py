@@ -1,4 +1,4 @@
-"""Real runs of `hpcmtl`, watched while they go on: what they wrote, which processes they have, how they ended."""
+"""Real runs of `hpcmtl`, observed while they run: their files, processes and results."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "hpcmtl"]
 ABORTING = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl"]
-_TAG = "HPCMTL_TEST_RUN"  # launchers pass HPCMTL_* on to the ranks
+_TAG = "HPCMTL_TEST_RUN"  # launchers pass HPCMTL_* to the ranks
 
 
 def by_mpirun(ranks: int, program: Sequence[str] = ABORTING) -> list[str]:
-    """The command that starts ranks without `hpcmtl run` above them."""
+    """Returns the command that starts ranks without a parent `hpcmtl run`."""
     return [str(CHECKOUT / "launchers" / "mpirun.sh"), "-np", str(ranks), *program]
 
 
 def run_python(folder: Path, *words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a Python of its own in a folder, with the package of this checkout, to its end."""
+    """Runs a separate Python in a folder, with the package of this checkout, to its end."""
     return subprocess.run(
         [sys.executable, *words],
         cwd=folder,
@@ -51,12 +51,12 @@ def run_python(folder: Path, *words: str | Path, timeout: float = 120) -> subpro
 
 @dataclass
 class Run:
-    """A command that is running, or has ended, in a folder with a job file.
+    """Represents a command, running or ended, in a folder with a job file.
 
     Attributes:
-        folder: where the job file lies and the runs will.
-        process: what was started.
-        tag: environment variable by which every process of the run is known.
+        folder: folder of the job file and the runs.
+        process: the started process.
+        tag: value of the environment variable that marks every process of the run.
     """
 
     folder: Path
@@ -67,18 +67,18 @@ class Run:
 
     @property
     def directory(self) -> Path:
-        """The one run directory."""
+        """The only run directory."""
         (directory,) = (self.folder / "runs").iterdir()
         return directory
 
     @property
     def results(self) -> dict[str, Any]:
-        """What `results.json` holds."""
+        """Content of `results.json`."""
         return json.loads((self.directory / "results.json").read_text(encoding="utf-8"))
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What the ledger holds so far."""
+        """Events in the ledger so far."""
         found = list(self.folder.glob("runs/*/events.jsonl"))
         return ledger.read(found[0]) if found else []
 
@@ -100,16 +100,16 @@ class Run:
 
     @property
     def returncode(self) -> int:
-        """Exit code; the run has to be over."""
+        """Exit code; the run must have ended."""
         assert self.process.returncode is not None
         return self.process.returncode
 
     def log(self, rank: int) -> str:
-        """The log file of one rank."""
+        """Returns the log file of one rank."""
         return (self.directory / "logs" / f"rank.{rank:03d}.log").read_text(encoding="utf-8")
 
     def arrays(self, task: str) -> dict[str, np.ndarray[Any, Any]]:
-        """What a task published, by name."""
+        """Returns the arrays of a task's artifact, by name."""
         found: dict[str, np.ndarray[Any, Any]] = {}
         with h5py.File(self.directory / "artifacts" / f"{task}.h5", locking=False) as file:
             file.visititems(
@@ -118,7 +118,7 @@ class Run:
         return found
 
     def until(self, condition: Callable[[Run], Any], timeout: float = 60) -> Run:
-        """Wait until a condition holds; the test fails if the run ends before, or it takes too long."""
+        """Waits until a condition holds; the test fails if the run ends first, or after the timeout."""
         end = time.monotonic() + timeout
         while not condition(self):
             if self.process.poll() is not None or time.monotonic() > end:
@@ -127,11 +127,11 @@ class Run:
         return self
 
     def until_files(self, pattern: str, count: int) -> Run:
-        """Wait until the user's code has left so many files beside the job file."""
+        """Waits until the user's code has written `count` files beside the job file."""
         return self.until(lambda _: len(list(self.folder.glob(pattern))) == count)
 
     def until_loaded(self, library: str) -> Run:
-        """Wait until a rank has loaded a shared library."""
+        """Waits until a rank has loaded a shared library."""
 
         def loaded(run: Run) -> bool:
             with contextlib.suppress(psutil.Error, OSError):
@@ -141,12 +141,12 @@ class Run:
         return self.until(loaded)
 
     def until_event(self, event: str, **fields: Any) -> Run:
-        """Wait for an event in the ledger with these fields."""
+        """Waits for an event in the ledger with these fields."""
         wanted = {"event": event, **fields}
         return self.until(lambda _: any(wanted.items() <= found.items() for found in self.events))
 
     def finish(self, timeout: float = 90) -> Run:
-        """Wait for the end; the test fails if it does not come."""
+        """Waits for the end; the test fails after the timeout."""
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -155,7 +155,7 @@ class Run:
         return self
 
     def processes(self) -> list[psutil.Process]:
-        """All living processes of the run."""
+        """Returns all live processes of the run."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -164,16 +164,16 @@ class Run:
         return found
 
     def rank(self, number: int) -> psutil.Process:
-        """The process that is one rank."""
+        """Returns the process of one rank."""
         return next(p for p in self.processes() if p.environ().get("OMPI_COMM_WORLD_RANK") == str(number))
 
     def leftovers(self, timeout: float = 5) -> list[psutil.Process]:
-        """Processes that are still there a moment after the end."""
+        """Returns the processes that are still alive some time after the end."""
         psutil.wait_procs(self.processes(), timeout)
         return self.processes()
 
     def end(self) -> None:
-        """Leave no process behind."""
+        """Kills all remaining processes."""
         left = self.processes()
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -184,7 +184,7 @@ class Run:
 
 @dataclass
 class Starter:
-    """Starts runs, each in a folder of its own, and ends what is left of them when the test is over."""
+    """Starts runs, each in its own folder, and kills their remaining processes after the test."""
 
     folder: Path
     data: Path
@@ -197,7 +197,7 @@ class Starter:
         words: Sequence[str] = ("run", "job.yaml", "--runs", "runs"),
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        """Start a command on a job file, the data and the user's code beside it."""
+        """Starts a command on a job file, with the data and the user's code beside it."""
         folder = self.folder / f"run{len(self.runs)}"
         folder.mkdir(parents=True)
         write_job(folder, dict(job), self.data)
@@ -206,13 +206,13 @@ class Starter:
     def again(
         self, folder: Path, command: Sequence[str], words: Sequence[str], env: Mapping[str, str] | None = None
     ) -> Run:
-        """Start a command where a run has been."""
+        """Starts a command where a run has been."""
         tag = uuid.uuid4().hex
         path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(CHECKOUT)]))
         environ = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {}), "PYTHONPATH": path, _TAG: tag}
         with (folder / f"{tag}.stdout.txt").open("w") as stdout, (folder / f"{tag}.stderr.txt").open("w") as stderr:
             process = subprocess.Popen(
-                # Who starts the tests in the background of a shell has them inherit that Ctrl-C is ignored.
+                # A shell that starts the tests in the background lets them inherit that Ctrl-C is ignored.
                 ["env", "--default-signal=INT", *command, *words],
                 cwd=folder,
                 env=environ,
@@ -225,14 +225,14 @@ class Starter:
         return self.runs[-1]
 
     def end(self) -> None:
-        """End what still runs."""
+        """Ends what still runs."""
         for run in self.runs:
             run.end()
 
 
 @pytest.fixture
 def start(tmp_path: Path, digits_file: Path) -> Iterator[Starter]:
-    """Start runs of `hpcmtl` on the small images."""
+    """Starts runs of `hpcmtl` on the small images."""
     starter = Starter(tmp_path, digits_file)
     yield starter
     starter.end()

@@ -1,4 +1,4 @@
-"""What users of the tests' jobs have written: callables and networks, some of which fail in a way that is asked for."""
+"""User code of the tests' jobs: callables and networks, some of which fail on request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def census(context):
-    """Count the votes for each class, each rank a share of the samples, and publish them."""
+    """Counts the votes for each class, each rank over a share of the samples, and publishes them."""
     scores = context.read(context.arguments["reference"])
     mine = np.zeros(scores.shape[1])
     for row in scores[context.group.rank :: context.group.size]:
@@ -22,13 +22,13 @@ def census(context):
 
 
 def part(context):
-    """Some of the images, all of them to train with."""
+    """Publishes some of the images, all for training."""
     start, stop = context.arguments["start"], context.arguments["stop"]
     return {name: context.read(f"digits/{name}")[start:stop] for name in ("images", "digit")}
 
 
 def vandal(context):
-    """Damage what another task published: one byte of its largest array."""
+    """Damages an artifact of another task: one byte of its largest array."""
     (path,) = Path("runs").glob(f"*/artifacts/{context.arguments['task']}.h5")
     if not context.arguments["spare"]:
         with h5py.File(path, locking=False) as file:
@@ -42,12 +42,12 @@ def vandal(context):
 
 
 def _mark(name):
-    """Leave word in the working directory, whose time the tests compare with that of the end."""
+    """Creates a file in the working directory; tests compare its time with that of the end."""
     Path(name).touch()
 
 
 def lone(context):
-    """Raise on one rank of the group while the others wait for it in a collective."""
+    """Raises on one rank of the group while the others wait for it in a collective."""
     if context.group.rank == context.arguments["rank"]:
         _mark("raised")
         raise ZeroDivisionError("on purpose, on one rank")
@@ -58,19 +58,19 @@ def lone(context):
 
 
 def together(context):
-    """Raise on all ranks alike."""
+    """Raises on all ranks."""
     raise ZeroDivisionError("on purpose, on all ranks")
 
 
 def stubborn(context):
-    """Never end, and never look whether one should."""
+    """Never ends, and never checks for a stop request."""
     _mark(f"stubborn.{context.group.rank}")
     while True:
         time.sleep(0.05)
 
 
 def patient(context):
-    """Run until the job is to stop, as a well-behaved callable does."""
+    """Runs until a stop is requested, as a well-behaved callable does."""
     _mark(f"patient.{context.group.rank}")
     while not context.stop_requested():
         time.sleep(0.01)
@@ -81,7 +81,7 @@ def _rank():
 
 
 def _dense(outputs):
-    """A network of one dense layer."""
+    """Returns a network of one dense layer."""
     from mxnet.gluon import nn
 
     net = nn.HybridSequential()
@@ -90,7 +90,7 @@ def _dense(outputs):
 
 
 def on_a_failing_disk(outputs, rank):
-    """A network on whose arrival one rank's second read of data, and all that follow, fail."""
+    """Returns a network; from then on all reads of data on one rank fail after the first."""
     import h5py
 
     read, reads = h5py.Dataset.__getitem__, itertools.count()
@@ -107,7 +107,7 @@ def on_a_failing_disk(outputs, rank):
 
 
 def with_a_failing_engine(outputs, rank):
-    """A network on whose arrival one rank's Horovod raises at its fifth allreduce."""
+    """Returns a network; from then on one rank's Horovod raises at its fifth allreduce."""
     import horovod.mxnet as hvd
 
     allreduce, calls = hvd.grouped_allreduce_, itertools.count(1)
@@ -124,7 +124,7 @@ def with_a_failing_engine(outputs, rank):
 
 
 def raises_in_forward(outputs, rank):
-    """A network that raises on one rank when it is traced for training."""
+    """Returns a network that raises on one rank when it is traced for training."""
     from mxnet.gluon import nn
 
     class Moody(nn.HybridSequential):
@@ -142,7 +142,7 @@ def raises_in_forward(outputs, rank):
 
 
 def with_ranks_out_of_step(outputs, calls):
-    """A network on whose arrival each rank's Horovod raises at an allreduce of its own."""
+    """Returns a network; from then on each rank's Horovod raises at a different allreduce."""
     import horovod.mxnet as hvd
 
     allreduce, count, last = hvd.grouped_allreduce_, itertools.count(1), calls[_rank()]
@@ -158,7 +158,7 @@ def with_ranks_out_of_step(outputs, calls):
 
 
 def raises_in_the_background(outputs):
-    """A network whose forward pass fails on MXNet's own threads, where the error comes out at a later call."""
+    """Returns a network whose forward pass fails on MXNet's threads; the error appears at a later call."""
     import mxnet as mx
 
     passes = itertools.count()

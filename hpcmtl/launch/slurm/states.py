@@ -87,7 +87,7 @@ class SlurmJobState:
         state: Slurm's name of the state, e.g. ``OUT_OF_MEMORY``; empty if Slurm reported none.
         source: command that reported it: squeue, scontrol or sacct; empty if none did.
         reason: Slurm's reason for waiting or ending.
-        by: user ID of the user who cancelled it.
+        by: ID of the user that cancelled it.
         exit_code: ``code:signal``.
         start: actual or expected start in Slurm's format: local time without a zone.
         nodes: Slurm's list of its nodes.
