@@ -1,4 +1,4 @@
-"""`hpcmtl cancel`: end a task of a running job, or the whole job."""
+"""`hpcmtl cancel`: ends a task of a running job, or the whole job."""
 
 from __future__ import annotations
 

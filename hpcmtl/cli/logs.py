@@ -1,4 +1,4 @@
-"""`hpcmtl logs`: what a run, one of its ranks, or one of its tasks wrote."""
+"""`hpcmtl logs`: the output of a run, of one of its ranks, or on one of its tasks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from hpcmtl.results.logs.files import LogReader
     from hpcmtl.results.logs.lines import LogLine
 
-SECONDS_BETWEEN_LOOKS = (0.5, 5.0)  # while something comes, and after long silence
+SECONDS_BETWEEN_READS = (0.5, 5.0)
+"""Seconds between two reads of the logs: while lines come, and at most after a while without any."""
+
 SECONDS_BETWEEN_DIAGNOSES = 5.0
 
 Rank = Annotated[int | None, typer.Option("--rank", min=0, help="The log of this rank.", show_default=False)]
-TaskFilter = Annotated[
-    str | None, typer.Option("--task", help="Lines of all ranks that tell of this task.", show_default=False)
-]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends, over new attempts.")]
+TaskFilter = Annotated[str | None, typer.Option("--task", help="Lines of all ranks on this task.", show_default=False)]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Follow the logs until the run ends, over new attempts.")]
 Tail = Annotated[
-    int | None, typer.Option("--tail", min=0, help="Begin so many lines before the end.", show_default=False)
+    int | None, typer.Option("--tail", min=0, help="Begin this number of lines before the end.", show_default=False)
 ]
 
 
@@ -41,7 +41,7 @@ def logs(
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
-    """Print the batch output of a run, else the log of rank 0; or that of a rank, or what all ranks say of a task."""
+    """Print the batch output of a run, else the log of rank 0; or that of a rank, or lines of all ranks on a task."""
     from hpcmtl.results.logs.files import LogReader, Wanted
     from hpcmtl.results.rundir.find import find_run
     from hpcmtl.results.status.status import read_status
@@ -63,10 +63,10 @@ def logs(
 
 
 def _following(path: Path, reader: LogReader) -> Iterator[list[LogLine]]:
-    """New lines as they come, until the run has ended; silence makes the looks rarer."""
+    """Yields new lines as they come, until the run has ended; without new lines the reads become rarer."""
     from hpcmtl.pipeline.live.watch import poll
 
-    least, most = SECONDS_BETWEEN_LOOKS
+    least, most = SECONDS_BETWEEN_READS
     for found in poll(path, 0.0):
         if found["over"] and found["sure"]:
             break

@@ -1,4 +1,4 @@
-"""`hpcmtl status` and `hpcmtl wait`: how a run is doing, and how it ended."""
+"""`hpcmtl status` and `hpcmtl wait`: the status of a run, and its end."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SECONDS_BETWEEN_LOOKS = 2.0
 TIMED_OUT = 124  # as `timeout` has it
 
 RunName = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.")]
-WatchOption = Annotated[bool, typer.Option("--watch", help="Look again every 2 s until the job ends.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Directory in which runs are looked for by name.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Refresh every 2 s until the job ends.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs that are found by name.")]
 Seconds = Annotated[
-    float | None, typer.Option("--timeout", min=0.0, help="Seconds to wait at most.", show_default=False)
+    float | None, typer.Option("--timeout", min=0.0, help="Largest number of seconds to wait.", show_default=False)
 ]
 
 
 def status(
     run: RunName = Path("latest"), watch: WatchOption = False, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
-    """Say how a run is doing: tasks, layers, speed, expected end, nodes; needs neither MPI nor a framework."""
+    """Show the status of a run: tasks, layers, speed, expected end, nodes; needs neither MPI nor a framework."""
     from hpcmtl.pipeline.live.watch import diagnose_run
     from hpcmtl.results.rundir.find import find_run
     from hpcmtl.results.strict_json import to_json
@@ -61,15 +61,15 @@ def wait(
 
     path = find_run(run, runs).path
     end = None if timeout is None else time.monotonic() + timeout
-    said: object = None
+    shown: object = None
     found: Mapping[str, Any] = {}
     code = TIMED_OUT
     for found in poll(path, SECONDS_BETWEEN_LOOKS):
         code = found["exit_code"] if found["over"] else TIMED_OUT
         if found["over"] and found["sure"]:
             break
-        if found["state"] != said:
-            said = found["state"]
+        if found["state"] != shown:
+            shown = found["state"]
             print(f"hpcmtl: {found['state']}: {found['sentence']}", file=sys.stderr, flush=True)  # noqa: T201 - talk
         if end is not None and time.monotonic() >= end:
             code = TIMED_OUT
@@ -82,7 +82,7 @@ def wait(
 
 
 def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Show a run until it has ended; the screen is then free for its end."""
+    """Shows a run until it has ended, and clears the screen for its result."""
     from rich.console import Console
     from rich.live import Live
 
@@ -106,7 +106,7 @@ def _print_state(found: Mapping[str, Any]) -> None:
 
 
 def _print_end(path: Path, found: Mapping[str, Any]) -> None:
-    """What the run itself printed at its end; without its results, where everything stood."""
+    """Prints the result as the run itself did at its end; without a readable record, the last status."""
     from rich.console import Console
 
     from hpcmtl.results.outcome.summary import from_dict, print_table

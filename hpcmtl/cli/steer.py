@@ -80,7 +80,7 @@ def send(run: RunDirectory, request: Request, timeout: float, *, as_json: bool =
         outcome = {"accepted": None, "message": ""} if answer is None else vars(answer)
         typer.echo(to_json({"run": run.path, **request.to_event(), **outcome}, indent=2))
     elif answer is None:
-        typer.echo(f"{what}: left as {run.requests / request.id}.json")
+        typer.echo(f"{what}: the request is {run.requests / request.id}.json")
     elif answer.accepted:
         typer.echo(f"{what}: accepted: {answer.message}")
     else:

@@ -1,10 +1,10 @@
-"""How times are said to people."""
+"""Texts of durations for people."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 8 s, 3 min 20 s, 2 h 05 min, 1 d 04 h."""
+    """Returns a duration as text: 8 s, 3 min 20 s, 2 h 05 min, 1 d 04 h."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

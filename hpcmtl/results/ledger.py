@@ -1,7 +1,7 @@
 """The ledger: an append-only log of events, one JSON object a line, each on disk before `append` returns.
 
-A line counts once its newline is written. A process that is killed while it writes leaves at most one torn line, the
-last; `read` passes over it and the next `Ledger` on the file cuts it off. Damage anywhere else is an error.
+A line counts once its newline is written. A process that is killed during a write leaves at most one torn line, the
+last. `read` ignores it, and the next `Ledger` on the file cuts it off. Damage anywhere else is an error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _utc_now() -> datetime:
 
 @final
 class Ledger:
-    """Writer of one ledger file; one process writes, any of its threads may.
+    """The writer of one ledger file, for one process and any of its threads.
 
     Raises:
         InputError: the file exists and a line in it is damaged.
@@ -55,7 +55,7 @@ class Ledger:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         if not _lock(self._descriptor):
             os.close(self._descriptor)
-            raise InputError([Problem(str(path), "another process has this ledger open: the run goes on there")])
+            raise InputError([Problem(str(path), "another process has this ledger open: the run is in progress there")])
         os.ftruncate(self._descriptor, whole)
         os.fsync(self._descriptor)
         fsync_directory(path.parent)
@@ -85,7 +85,7 @@ class Ledger:
             faults.file_point(self.path, "done")
 
     def close(self) -> None:
-        """Close the file; nothing is left to be written."""
+        """Closes the file; all events are on disk already."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -101,7 +101,7 @@ class Ledger:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return all events of a ledger, in order, without a torn last line.
+    """Returns all events of a ledger as JSON objects in the present format, in order, without a torn last line.
 
     Raises:
         InputError: the file cannot be read, or a line before the last is damaged.
@@ -163,7 +163,7 @@ def _in_one_line(error: Exception) -> str:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process has the ledger open for writing, as far as locks tell: some are of one host alone."""
+    """Returns true if a process has locked the ledger for writing; some file systems lock within one host only."""
     try:
         descriptor = os.open(path, os.O_RDWR)  # NFS locks exclusively only what may be written
     except FileNotFoundError:
@@ -175,7 +175,7 @@ def is_held(path: Path) -> bool:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock of a ledger, which its process has until it ends; False if another process has it."""
+    """Takes the lock of a ledger until the end of the process; returns False if another process has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -187,7 +187,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the events and the length in bytes of the whole lines."""
+    """Returns the events and the length in bytes of the whole lines."""
     events = []
     whole = 0
     *lines, unended = data.split(b"\n")

@@ -1,4 +1,4 @@
-"""Values of a run as strict JSON, which any reader takes: a number that is not finite becomes a string."""
+"""Values of a run as strict JSON, which any parser accepts: a number that is not finite becomes a string."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON; without `indent` on one line.
+    """Returns a value as JSON text; without `indent` on one line.
 
     NaN and the infinities become the strings ``"nan"``, ``"inf"`` and ``"-inf"`` (`float` reads them back); numpy
-    numbers and arrays, dataclasses, enums, paths and datetimes become what JSON has for them.
+    numbers and arrays, dataclasses, enums, paths and datetimes become the corresponding JSON values.
 
     Raises:
-        TypeError: a value of another type, named with its place.
+        TypeError: a value has another type; the message names its place.
     """
     return json.dumps(_plain(value, ""), indent=indent, allow_nan=False)
 
@@ -46,5 +46,5 @@ def _plain(value: Any, place: str) -> Any:
 
 
 def _is_of_numpy(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")  # not imported for this: who holds a value of its has done that
+    numpy = sys.modules.get("numpy")  # not imported here: a caller with a numpy value has imported it
     return numpy is not None and isinstance(value, numpy.generic | numpy.ndarray)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hpcmtl.errors import InputError
 from hpcmtl.logs import close_logs, layer_context, open_logs
 from hpcmtl.results.logs.files import LogReader, Wanted
-from hpcmtl.results.logs.lines import LogLine, parse_line, tells_of
+from hpcmtl.results.logs.lines import LogLine, concerns, parse_line
 from hpcmtl.results.rundir.directory import create
 
 HEAD = "2026-11-21 10:15:{second:02},000 INFO    rank={rank} layer={layer} hpcmtl.x: "
@@ -73,7 +73,7 @@ def test_any_line_is_a_line(text, before):
 )
 def test_lines_that_name_a_task(message, tells):
     """A name counts as a whole word, so that one task is not taken for another whose name begins alike."""
-    assert tells_of(LogLine("f", message, message=message), "a") == tells
+    assert concerns(LogLine("f", message, message=message), "a") == tells
 
 
 def test_whose_lines(run):

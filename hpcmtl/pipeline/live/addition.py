@@ -1,4 +1,4 @@
-"""More tasks for a running job: a file with `tasks` and `data` in the job file's form, beside the job's own."""
+"""Files of tasks that are added to a running job: `tasks` and `data` in the form of the job file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KEYS = ("tasks", "data")
 
 
 def read_addition(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """Read a file of tasks.
+    """Reads a file of tasks.
 
     Returns:
-        The values of an ``add`` request: `file` and `folder`, `tasks`, and `data` with absolute paths; and the line of
+        The values of an ``add`` request (`file` and `folder`, `tasks`, and `data` with absolute paths), and the line of
         each key.
 
     Raises:
-        InputError: it cannot be read, or is no mapping of `tasks` and perhaps `data`.
+        InputError: the file cannot be read, or is no mapping of `tasks` and optionally `data`.
     """
     raw, lines = read_values(file)
     found = list(_misshapen(raw))
@@ -39,15 +39,15 @@ def read_addition(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int
 def joined(
     job: Mapping[str, Any], values: Mapping[str, Any], lines: Mapping[tuple[str, ...], int] | None = None
 ) -> RawJob:
-    """A job with more tasks.
+    """Returns a job with more tasks.
 
     Args:
-        job: as `Prepared.resolved` gives it.
-        values: as `read_addition` gives them.
-        lines: of the keys in the file.
+        job: the job, as `Prepared.resolved` returns it.
+        values: the added tasks and data, as `read_addition` returns them.
+        lines: line of each key in the file.
 
     Raises:
-        InputError: for names that the job has already, and for async edges.
+        InputError: a name exists in the job already, or an added task has an async edge.
     """
     text = "the job has a task of this name; a new task needs another"
     found: list[Finding] = [(("tasks", name), text) for name in values["tasks"] if name in job["tasks"]]

@@ -1,4 +1,4 @@
-"""Asks something of a running job through its run directory alone, from any host that sees it."""
+"""Requests to a running job through its run directory alone, from any host that sees the directory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def job_of(run: RunDirectory) -> dict[str, Any]:
-    """The job of a run as plain values, with defaults filled in and absolute data files.
+    """Returns the job of a run as plain values, with defaults filled in and absolute data files.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the job cannot be read.
     """
     try:
         job = dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
@@ -39,22 +39,22 @@ def job_of(run: RunDirectory) -> dict[str, Any]:
 
 
 def require_running(run: RunDirectory) -> None:
-    """Refuse a run that is over.
+    """Refuses a run that has ended.
 
     Raises:
-        EnvironmentUnfitError: its last attempt has ended.
+        EnvironmentUnfitError: the last attempt has ended.
     """
     record = record_of(run, read_run_state(run.ledger_file).attempt)
     if record is not None:
         status = record["status"]
-        raise EnvironmentUnfitError(f"{run.path}: the run has ended ({status}): there is nothing to change any more")
+        raise EnvironmentUnfitError(f"{run.path}: the run has ended ({status}): there is nothing left to change")
 
 
 def check(run: RunDirectory, request: Request) -> None:
-    """Refuse what the run directory alone shows to be wrong.
+    """Refuses a request that the run directory alone shows to be wrong.
 
     Raises:
-        InputError: no such task, one that has ended, or values that cannot be.
+        InputError: the task does not exist or has ended, or the values are not allowed.
         EnvironmentUnfitError: the run has ended.
     """
     require_running(run)
@@ -75,10 +75,18 @@ def check(run: RunDirectory, request: Request) -> None:
 
 
 def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
-    """Leave a request and wait for the answer; None for a `timeout` of 0 seconds, which does not wait.
+    """Submits a request and waits for the answer.
+
+    Args:
+        run: the run directory.
+        request: the request.
+        timeout: seconds to wait for the answer; 0 to return at once.
+
+    Returns:
+        The answer; None for a `timeout` of 0.
 
     Raises:
-        EnvironmentUnfitError: nobody answers; unless the message says otherwise the request is taken back.
+        EnvironmentUnfitError: no answer came. The request is withdrawn, unless the message says otherwise.
     """
     before = _stamp(run)
     submit(run.requests, request)
@@ -93,7 +101,7 @@ def ask(run: RunDirectory, request: Request, timeout: float) -> Answer | None:
             answer = read_answer(run.requests, request)  # it may have come in this moment
             if answer is not None:
                 return answer
-            raise EnvironmentUnfitError(_silence(run, request, timeout, withdrawn=withdrawn, over=over))
+            raise EnvironmentUnfitError(_no_answer(run, request, timeout, withdrawn=withdrawn, over=over))
         time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file on a shared file system: there is no condition to wait on
     return None
 
@@ -108,18 +116,18 @@ def _facts_of(run: RunDirectory, task: str) -> KindFacts:
 
 
 def _stamp(run: RunDirectory) -> int | None:
-    """What changes when an attempt writes its completion record; an earlier attempt may have left one."""
+    """Returns the time of the completion record, which changes when an attempt writes its own; None without one."""
     try:
         return run.results_file.stat().st_mtime_ns
     except FileNotFoundError:
         return None
 
 
-def _silence(run: RunDirectory, request: Request, timeout: float, *, withdrawn: bool, over: bool) -> str:
+def _no_answer(run: RunDirectory, request: Request, timeout: float, *, withdrawn: bool, over: bool) -> str:
     if over:
         return f"{run.path}: the run has ended before it could answer"
     if withdrawn:
-        text = f"nobody answered within {timeout:g} s: the run is dead, or its node does not see this directory yet"
+        text = f"no answer within {timeout:g} s: the run is dead, or its node does not see this directory yet"
         return f"{run.path}: {text}; the request is withdrawn"
     where = run.requests / f"{request.id}.answer.json"
     return f"{run.path}: the job took the request but has not answered within {timeout:g} s; look for {where}"

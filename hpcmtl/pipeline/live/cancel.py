@@ -1,4 +1,4 @@
-"""Cancels a whole job: in Slurm's queue while it waits there, else by asking the run to stop with checkpoints."""
+"""Cancels a whole job: in Slurm's queue while it waits there, else by a request to stop with checkpoints."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _IN_QUEUE = frozenset({"waiting", "requeued"})
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What was done to cancel a job.
+    """The way in which a job was cancelled.
 
     Attributes:
         run: the run directory.
-        how: by a request to the running job, or by scancel.
-        jobs: batch jobs that scancel was given.
-        message: what happens now.
+        how: request, to the running job, or scancel.
+        jobs: batch jobs that were given to scancel.
+        message: consequence, for the user.
     """
 
     run: str
@@ -36,15 +36,15 @@ class Cancelled:
 
 
 def cancel_job(run: RunDirectory, timeout: float, *, at_once: bool = False) -> Cancelled:
-    """Cancel a whole job.
+    """Cancels a whole job.
 
     Args:
         run: its directory.
         timeout: seconds to wait for the answer of a running job; 0 does not wait.
-        at_once: let Slurm end its batch jobs, whatever they do; what was done since the last checkpoint is lost.
+        at_once: true to let Slurm end its batch jobs at once; the work since the last checkpoint is lost.
 
     Raises:
-        EnvironmentUnfitError: the run has ended, nobody answers, or Slurm does not.
+        EnvironmentUnfitError: the run has ended, or neither the job nor Slurm answers.
         InputError: the run refuses, or has no batch job to end at once.
     """
     found = diagnose_run(run.path)
@@ -66,7 +66,7 @@ def cancel_job(run: RunDirectory, timeout: float, *, at_once: bool = False) -> C
 
 
 def _ask(run: RunDirectory, timeout: float, *, has_jobs: bool) -> str:
-    """The answer of a running job to the request."""
+    """Returns the answer of a running job to the request."""
     request = new_request("cancel")
     try:
         answer = ask(run, request, timeout)
@@ -74,7 +74,7 @@ def _ask(run: RunDirectory, timeout: float, *, has_jobs: bool) -> str:
         hint = "; --now lets Slurm end its batch job" if has_jobs else ""
         raise EnvironmentUnfitError(f"{error}{hint}") from error
     if answer is None:
-        return f"left as {run.requests / request.id}.json"
+        return f"the request is {run.requests / request.id}.json"
     if not answer.accepted:
         raise InputError([Problem("cancel", f"refused: {answer.message}")])
     return answer.message

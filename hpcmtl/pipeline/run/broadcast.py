@@ -1,4 +1,4 @@
-"""The end of a run: its result reaches all ranks, also if one of them is lost on the way."""
+"""Broadcast of the result at the end of a run, which survives the loss of a rank."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 20.0  # for rank 0, which writes the results when it has heard of the loss
+PATIENCE_SECONDS = 20.0
+"""Seconds to wait for the completion record, which rank 0 writes after it has learnt of the loss."""
 
 
 def broadcast_result(
     result: JobResult | None, world: Communicator, others: Iterable[Communicator], directory: RunDirectory
 ) -> JobResult:
-    """Give the result of rank 0 to all ranks of the world (collective); give the other communicators back.
+    """Sends the result of rank 0 to all ranks of the world (collective), and frees the other communicators.
+
+    Args:
+        result: the result, on rank 0.
+        world: ranks that live.
+        others: communicators to free.
+        directory: run directory, from which the result is read if the broadcast loses a rank.
 
     Raises:
-        RankLostError: rank 0 was lost before it wrote the results down.
+        RankLostError: rank 0 was lost before it wrote the completion record.
     """
     try:
         result = world.bcast(result)

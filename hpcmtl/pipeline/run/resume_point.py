@@ -1,4 +1,4 @@
-"""Takes up a run that has stopped, or died: what its directory knows, and what may have changed since."""
+"""The point at which a run that stopped or died is resumed, from its directory."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
 
-# What may be changed of a task that has begun: none of it decides what is computed.
+# Keys of a task that may change after it has begun: none of them affects the computed values.
 _FREE = frozenset({"priority", "ranks", "retries", "with"})
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where an attempt begins.
+    """The point at which an attempt begins.
 
     Attributes:
         prepared: the job.
-        directory: of the run, if there is one.
+        directory: run directory; None for a new run.
         history: state of the run after earlier attempts.
     """
 
@@ -50,25 +50,25 @@ class ResumePoint:
 
     @property
     def is_over(self) -> bool:
-        """Whether all tasks are complete, and the record says so."""
+        """True if all tasks are complete and the completion record exists."""
         return self.directory is not None and not self.unfinished and self.directory.results_file.exists()
 
 
 def load_run(
     run: Path, job_file: Path | None, ranks: int | None, policy: str | None = None, *, deserted: bool = False
 ) -> ResumePoint:
-    """Find out where a run stands.
+    """Returns the resume point of a run.
 
     Args:
         run: its directory.
-        job_file: instead of the job that is in it.
-        ranks: instead of the job's.
-        policy: instead of the job's.
-        deserted: the attempt before is known to be over.
+        job_file: job file in place of the job in the directory.
+        ranks: number of ranks in place of the job's.
+        policy: planning policy in place of the job's.
+        deserted: true if the attempt before is known to be over.
 
     Raises:
-        InputError: this is no run, its files are damaged, or `job_file` changes what has been done already.
-        EnvironmentUnfitError: the run goes on, somewhere.
+        InputError: this is no run, its files are damaged, or `job_file` changes a task that has begun.
+        EnvironmentUnfitError: an attempt at the run is still running.
     """
     directory = RunDirectory(run.resolve())
     if not directory.job_file.is_file():
@@ -85,13 +85,13 @@ def load_run(
 
 
 def _require_over(directory: RunDirectory, host: str) -> None:
-    """Refuse a run that another attempt is at.
+    """Refuses a run whose last attempt, on a host, is still running.
 
-    The lock on its ledger tells, where the last attempt was on this host; elsewhere locks may be of one host alone, and
-    an attempt that was killed there counts as running until it has been silent for long.
+    The lock on its ledger decides where that attempt was on this host. Some file systems lock within one host only: an
+    attempt that was killed on another host counts as running until its status has not changed for long.
 
     Raises:
-        EnvironmentUnfitError: there are signs of life.
+        EnvironmentUnfitError: the attempt is still running.
     """
     text = f"{directory.path}: this run goes on: {{}}. Stop it first (`hpcmtl cancel`), or wait for its end"
     if is_held(directory.ledger_file):
@@ -102,11 +102,11 @@ def _require_over(directory: RunDirectory, host: str) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)  # a file that another host may write: there is no condition to wait on
         status = read_status(directory.path)
         if time.time() - status["age"] > before + _SECONDS_BETWEEN_LOOKS / 2:
-            raise EnvironmentUnfitError(text.format(f"its last word is {status['age']:.1f} s old"))
+            raise EnvironmentUnfitError(text.format(f"its last update is {status['age']:.1f} s old"))
 
 
 def _changes(before: Prepared, now: Prepared, history: RunState) -> Iterator[Finding]:
-    """What differs of that which has been done."""
+    """Yields the differences between two jobs in tasks that have begun."""
     fork = "begin a new run with `hpcmtl run`, or take the change back"
     begun = [name for name, past in history.tasks.items() if past.begun and name in before.job.tasks]
     if begun and before.job.seed != now.job.seed:
@@ -115,7 +115,7 @@ def _changes(before: Prepared, now: Prepared, history: RunState) -> Iterator[Fin
         if name not in now.job.tasks:
             yield ("tasks", name), f"is gone, but has begun: {fork}"
             continue
-        old, new = ({**_told(each.job, name), "layers": each.graph.task(name).layers} for each in (before, now))
+        old, new = ({**_fixed_values(each.job, name), "layers": each.graph.task(name).layers} for each in (before, now))
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 yield ("tasks", name, key), f"was {old.get(key)!r} and is {new.get(key)!r}, but has begun: {fork}"
@@ -125,6 +125,6 @@ def _changes(before: Prepared, now: Prepared, history: RunState) -> Iterator[Fin
             yield ("data", name), f"was {before.files[name]} and is {now.files.get(name)}, but is in use: {fork}"
 
 
-def _told(job: Job, task: str) -> Mapping[str, Any]:
+def _fixed_values(job: Job, task: str) -> Mapping[str, Any]:
     values = job.tasks[task].model_dump(mode="json", by_alias=True)
     return {key: value for key, value in values.items() if key not in _FREE}

@@ -1,4 +1,4 @@
-"""The log files of a run, read as they grow: over new attempts, new files and files that begin again."""
+"""A reader of the growing log files of a run: over new attempts, new files and files that begin again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.results.logs.lines import LogLine, parse_line, tells_of
+from hpcmtl.results.logs.lines import LogLine, concerns, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from hpcmtl.results.rundir.directory import RunDirectory
 
 _RANK = re.compile(r"rank\.(\d+)\.log", re.ASCII)
-_MOST_BYTES = 1 << 24  # of one file at one look, so that a large log does not fill the memory
+_MOST_BYTES = 1 << 24  # bytes of one file in one read, so that a large log does not fill the memory
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which lines: of one rank, of one task, of both, or the run's own output.
+    """The selection of lines: of one rank, of one task, of both, or the output of the run.
 
     Attributes:
-        rank: only of this rank's log.
-        task: only lines that tell of this task, from the logs of all ranks.
+        rank: rank whose log is read; None for no restriction.
+        task: task that the lines must concern, from the logs of all ranks; empty for no restriction.
     """
 
     rank: int | None = None
@@ -34,7 +34,7 @@ class Wanted:
 
 @dataclass
 class _Reading:
-    """How far a file is read, and its last line, which may go on."""
+    """The position in a file, and its last line, which may continue."""
 
     offset: int = 0
     rest: bytes = b""
@@ -43,11 +43,11 @@ class _Reading:
 
 @dataclass
 class LogReader:
-    """Reads what is new in the logs of a run.
+    """Reads the new lines in the logs of a run.
 
     Attributes:
-        run: whose.
-        wanted: which lines.
+        run: run directory.
+        wanted: selection of lines.
     """
 
     run: RunDirectory
@@ -55,7 +55,7 @@ class LogReader:
     _readings: dict[Path, _Reading] = field(default_factory=dict)
 
     def files(self) -> list[Path]:
-        """The files to read, as they are now: what is wanted, else the batch output, else rank 0's log."""
+        """Returns the files to read now: the selected ones, else the batch output, else the log of rank 0."""
         try:
             there = sorted(self.run.logs.iterdir())
         except OSError:
@@ -69,10 +69,10 @@ class LogReader:
         return batch or [path for rank, path in ranks.items() if rank == 0]
 
     def require(self) -> None:
-        """Refuse a rank that has no log.
+        """Refuses a rank that has no log, once the run has logs.
 
         Raises:
-            InputError: there is no such file, nor one of a higher rank; before the run has logs nobody knows.
+            InputError: there are logs, but none of this rank.
         """
         there = [path.name for path in self.run.logs.glob("rank.*.log")] if self.run.logs.is_dir() else []
         if self.wanted.rank is not None and there and not self.files():
@@ -82,13 +82,13 @@ class LogReader:
             )
 
     def read(self, *, last: bool = False) -> list[LogLine]:
-        """New lines since the last call, those of several files by their time.
+        """Returns the new lines since the last call; lines of several files are in the order of their times.
 
         Args:
-            last: nothing more will be written, so a line without its end is a line.
+            last: true if nothing more will be written, so that a line without its end is a whole line.
         """
         lines = [line for path in self.files() for line in self._read(path, last=last)]
-        lines = [line for line in lines if not self.wanted.task or tells_of(line, self.wanted.task)]
+        lines = [line for line in lines if not self.wanted.task or concerns(line, self.wanted.task)]
         return sorted(lines, key=lambda line: line.time) if len(self._readings) > 1 else lines
 
     def _read(self, path: Path, *, last: bool) -> Iterator[LogLine]:
@@ -102,7 +102,7 @@ class LogReader:
                     reading.offset += len(data)
                     *whole, reading.rest = (reading.rest + data).split(b"\n")
                     yield from self._parsed(path, reading, whole)
-        except OSError:  # it went away, or its file system did for a moment: the next look will tell
+        except OSError:  # the file or its file system is away, perhaps for a moment: the next call reads again
             return
         if last and reading.rest:
             rest, reading.rest = reading.rest, b""

@@ -18,14 +18,14 @@ class LogLine:
 
     Attributes:
         file: name of the file.
-        text: the line as it is, without its end.
-        time: local time as it is written; for a line that goes on with the one before, e.g. of a traceback, that one's.
+        text: whole line without its end.
+        time: local time as written; a line that continues the one before, e.g. of a traceback, has the time of that.
         level: DEBUG, INFO, ...; empty where none is written, as in batch output.
-        rank: who wrote it; None where that is not written.
-        task: that was in work; empty for none.
-        layer: of that task; None for none.
+        rank: number of the rank that wrote it; None where none is written.
+        task: task that the rank worked for; empty for none.
+        layer: layer of that task; None for none.
         logger: module that wrote it.
-        message: the rest.
+        message: rest of the line.
     """
 
     file: str
@@ -40,7 +40,7 @@ class LogLine:
 
 
 def parse_line(file: str, text: str, before: LogLine | None = None) -> LogLine:
-    """A line of a file, given the line before it in the same file."""
+    """Returns a line of a file as a value, given the line before it in the same file."""
     found = _LINE.fullmatch(text)
     if found is None:
         if before is None:
@@ -61,8 +61,8 @@ def parse_line(file: str, text: str, before: LogLine | None = None) -> LogLine:
     )
 
 
-def tells_of(line: LogLine, task: str) -> bool:
-    """Whether a line was written at work on a task, or names it: rank 0 writes of tasks that others work on."""
+def concerns(line: LogLine, task: str) -> bool:
+    """Returns true if a line was written at work on a task, or names it: rank 0 writes of the tasks of other ranks."""
     if line.task == task:
         return True
     return re.search(rf"(?<![\w.-]){re.escape(task)}(?![\w-])", line.message) is not None

@@ -1,4 +1,4 @@
-"""How a job ended, as values: `results.json` for machines and a table for people."""
+"""The result of a job as values: `results.json` for programs and a table for people."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _STYLES = {
 
 @dataclasses.dataclass(frozen=True)
 class TaskResult:
-    """How one task ended.
+    """The result of one task.
 
     Attributes:
         name: name of the task in the job.
         kind: train, joint, extract, predict, evaluate or python.
-        status: skipped is a task that could not start because one that it needs did not complete.
-        layers: layers that were executed to their end.
-        ranks: width of each executed layer, in order.
+        status: final status; a skipped task could not start because one that it needs did not complete.
+        layers: number of layers that were run to their end.
+        ranks: width of each layer that was run, in order.
         engine: name of the engine; empty for a task that trained nothing.
-        engine_reason: why that engine, in words.
-        compression: of the gradients: none or fp16.
-        seconds: sum over the layers.
-        steps: optimizer steps.
-        metrics: value by name.
-        message: why it did not complete; empty if it did.
+        engine_reason: reason for the choice of the engine.
+        compression: compression of the gradients, none or fp16.
+        seconds: seconds of all layers.
+        steps: number of optimizer steps.
+        metrics: metric values by name.
+        message: reason why the task did not complete; empty if it did.
     """
 
     name: str
@@ -58,36 +58,37 @@ class TaskResult:
 
 
 class RunAttempt(NamedTuple):
-    """One of the attempts at a run.
+    """The number and name of an attempt at a run.
 
     Attributes:
-        attempt: its number, from 1.
-        attempt_id: what the batch script calls it; empty where there is none.
+        attempt: number of the attempt, from 1.
+        attempt_id: name of the attempt in the batch script; empty where there is none.
     """
 
     attempt: int = 1
     attempt_id: str = ""
 
     def to_event(self) -> dict[str, Any]:
-        """For the ledger and the record."""
+        """Returns the fields for the ledger and the completion record."""
         return self._asdict()
 
 
 @dataclasses.dataclass(frozen=True)
 class JobResult:
-    """How a job ended.
+    """The result of a job.
 
     Attributes:
         job: name of the job.
-        status: complete only if every task is; incomplete if none failed but some were cancelled; stopped can be
+        status: complete only if every task is; incomplete if none failed but some were cancelled; a stopped job can be
             resumed.
         started: ISO 8601 time of the start, with its offset.
-        seconds: from start to end.
+        seconds: seconds from start to end.
         ranks: size of the world.
-        tasks: one a task, in the order of the job file.
-        message: why it did not complete, where that is no task's fault.
-        attempt: see `RunAttempt`; `started` and `seconds` are of this one, the tasks' seconds and steps of all.
-        attempt_id: see `RunAttempt`.
+        tasks: results of the tasks, in the order of the job file.
+        message: reason why the job did not complete, where no task is the cause.
+        attempt: number of the attempt. `started` and `seconds` are those of this attempt, the seconds and steps of the
+            tasks those of all attempts.
+        attempt_id: name of the attempt, see `RunAttempt`.
     """
 
     job: str
@@ -102,14 +103,14 @@ class JobResult:
 
 
 def to_dict(result: JobResult) -> dict[str, Any]:
-    """Return what `results.json` holds: the fields by name, tasks as an object by their names."""
+    """Returns the contents of `results.json`: the fields by name, tasks as an object by their names."""
     fields = dataclasses.asdict(result)
     fields["tasks"] = {task.pop("name"): task for task in fields["tasks"]}
     return fields
 
 
 def from_dict(values: Mapping[str, Any]) -> JobResult:
-    """The result that `to_dict` was called on, from what JSON made of it.
+    """Returns the result whose `to_dict` was written as JSON and read back.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: these are no fields of a result.
@@ -121,9 +122,9 @@ def from_dict(values: Mapping[str, Any]) -> JobResult:
 
 
 def print_table(result: JobResult, console: Console) -> None:
-    """Print one row a task, then the status of the job and the reason of everything that did not complete.
+    """Prints a row for each task, then the status of the job and the reason for everything that did not complete.
 
-    Columns are parted by spaces alone, so the table reads and greps alike on a terminal and in a batch log.
+    Columns are separated by spaces alone, so the table can be read and searched on a terminal and in a batch log.
     """
     from rich.table import Table
     from rich.text import Text
@@ -154,7 +155,7 @@ def _cells(task: TaskResult) -> list[tuple[str, str]]:
 
 
 def _widths(ranks: tuple[int, ...]) -> str:
-    """Write the ranks in the order of the layers, equal neighbours once."""
+    """Returns the ranks in the order of the layers, equal neighbours once."""
     return ", ".join(str(width) for width, _ in itertools.groupby(ranks)) or "-"
 
 

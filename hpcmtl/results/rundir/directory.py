@@ -1,4 +1,4 @@
-"""The run directory: where one job writes everything, and how a file in it is written whole or not at all."""
+"""The run directory, which holds everything that one job writes, and atomic writes of its files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Where things are in a run directory; rank 0 creates it with `create`, the other ranks only need the value."""
+    """The paths in a run directory; rank 0 creates it with `create`, the other ranks only need the value."""
 
     path: Path
 
     @property
     def job_file(self) -> Path:
-        """The job as it was resolved, with all defaults written out."""
+        """The resolved job, with all defaults written out."""
         return self.path / "job.yaml"
 
     @property
@@ -35,27 +35,27 @@ class RunDirectory:
 
     @property
     def ledger_file(self) -> Path:
-        """The event log, the only authority on what is done."""
+        """The ledger: the only authority on finished work."""
         return self.path / "events.jsonl"
 
     @property
     def results_file(self) -> Path:
-        """How the job and each task ended."""
+        """The completion record: the result of the job and of each task."""
         return self.path / "results.json"
 
     @property
     def status_file(self) -> Path:
-        """How the run is doing while it goes on, as rank 0 saw it last."""
+        """The status of the running job, as rank 0 last wrote it."""
         return self.path / "status.json"
 
     @property
     def submission_file(self) -> Path:
-        """The batch jobs that the run was submitted as; see `results.submission`."""
+        """The batch jobs of the run; see `results.rundir.submission`."""
         return self.path / "submission.json"
 
     @property
     def queue_file(self) -> Path:
-        """What Slurm said of them last, and when; see `launch.queuebound`."""
+        """The last reply of Slurm on these jobs and its time; see `launch.slurm.throttle`."""
         return self.path / "queue.json"
 
     @property
@@ -65,7 +65,7 @@ class RunDirectory:
 
     @property
     def logs(self) -> Path:
-        """One log file a rank."""
+        """The log files, one for each rank."""
         return self.path / "logs"
 
     @property
@@ -80,16 +80,16 @@ class RunDirectory:
 
     @property
     def requests(self) -> Path:
-        """What people ask of the job while it runs, and the answers; see `results.requests`."""
+        """Requests of users to the running job, and the answers; see `results.rundir.requests`."""
         return self.path / "requests"
 
     def rank_log(self, rank: int) -> Path:
-        """Log file of one rank."""
+        """Returns the log file of one rank."""
         return self.logs / f"rank.{rank:03d}.log"
 
 
 def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
-    """Create a new run directory ``<root>/<job>-<YYYYmmdd-HHMMSS>``, with ``-2``, ``-3``, ... if that is taken.
+    """Creates a new run directory ``<root>/<job>-<YYYYmmdd-HHMMSS>``, with ``-2``, ``-3``, ... if that is taken.
 
     The name is taken by the mkdir itself, so two jobs that start in the same second never share a directory.
 
@@ -118,12 +118,12 @@ def create(root: Path, job: str, now: datetime | None = None) -> RunDirectory:
 def create_sweep(
     root: Path, job: str, points: Sequence[str], now: datetime | None = None
 ) -> tuple[Path, list[RunDirectory]]:
-    """Create ``<root>/<job>-sweep-<YYYYmmdd-HHMMSS>`` with a run directory for each point, or nothing of it.
+    """Creates ``<root>/<job>-sweep-<YYYYmmdd-HHMMSS>`` with a run directory for each point, or nothing at all.
 
     Args:
         root: directory of all runs; created if it is missing.
         job: name of the job, no path.
-        points: names of the run directories.
+        points: names of the run directories, one for each point.
         now: time in the name; the local time if None.
 
     Raises:
@@ -148,7 +148,7 @@ def create_sweep(
 
 
 def set_aside(run: RunDirectory) -> None:
-    """Give the record of an earlier attempt another name: a run without one has not ended."""
+    """Renames the completion record of an earlier attempt: a run without one has not ended."""
     if not run.results_file.exists():
         return
     count = 1
@@ -159,7 +159,7 @@ def set_aside(run: RunDirectory) -> None:
 
 
 def write_json_atomically(path: Path, value: Any) -> None:
-    """Write a value as JSON so that a reader, or the next attempt after a crash, finds the old file or the new.
+    """Writes a value as JSON so that a reader, or the next attempt after a crash, finds the old file or the new one.
 
     Args:
         path: the file; a temporary one beside it is written first, forced to disk and renamed.
@@ -169,13 +169,13 @@ def write_json_atomically(path: Path, value: Any) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, as `write_json_atomically` does."""
+    """Writes a text file whole or not at all, as `write_json_atomically` does."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb", buffering=0) as file:
             faults.file_point(path, "begun")
             left = memoryview(text.encode())
-            while left:  # a disk that is nearly full may take a part and say so
+            while left:  # a disk that is nearly full may accept only a part
                 left = left[file.write(faults.partial_write(path, left)) :]
                 faults.file_point(path, "half")
             faults.file_point(path, "closed")
@@ -191,7 +191,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def fsync_directory(path: Path) -> None:
-    """Force the names in a directory to disk: a new or renamed file survives a crash only after this."""
+    """Forces the names in a directory to disk: a new or renamed file survives a crash only after this."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -212,7 +212,7 @@ def _take(root: Path, name: str) -> Path:
 
 
 def make_subdirectories(run: RunDirectory) -> None:
-    """Make the folders of a run directory that are missing."""
+    """Creates the missing folders of a run directory."""
     for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
         directory.mkdir(exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""Which run a person means."""
+"""Lookup of a run by directory, name, job or ``latest``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LATEST = "latest"
-_exists = os.path.exists  # not Path's own, which raises where a directory of somebody else lets nobody in
+_exists = os.path.exists  # not Path.exists, which raises for a directory of another user without permission
 _STAMP = f"{'[0-9]' * 8}-{'[0-9]' * 6}*"
 
 
 def find_run(name: Path, runs: Path) -> RunDirectory:
-    """The run that a person means: by its directory, the name of that under `runs`, a job's name, or ``latest``.
+    """Returns the run for a directory, the name of one under `runs`, the name of a job, or ``latest``.
 
-    Of several runs of a job, or under `runs`, it is the one that was planned or submitted last.
+    Of several runs of a job, or under `runs`, the last planned or submitted one is returned.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such run.
     """
     for path in (name, runs / name):
         if _is_run(RunDirectory(path)):
@@ -43,7 +43,7 @@ def _is_run(run: RunDirectory) -> bool:
 
 
 def begun(run: RunDirectory) -> int:
-    """Nanoseconds since 1970 at which a run was planned or submitted; 0 for what is no run."""
+    """Returns the time at which a run was planned or submitted, in nanoseconds since 1970; 0 for what is no run."""
     for file in (run.plan_file, *([run.submission_file] if _exists(run.job_file) else [])):  # else it is a sweep's
         try:
             return file.stat().st_mtime_ns

@@ -1,8 +1,8 @@
-"""Requests on a running job, as files in its run directory, and their answers.
+"""Requests to a running job, as files in its run directory, and their answers.
 
-Whoever asks writes ``<id>.json``; rank 0 takes it by renaming it to ``<id>.taken.json`` and answers in
-``<id>.answer.json``. All are renamed into place, so that nobody reads half a file, and as a rename succeeds once, a
-request is either taken or withdrawn, never both.
+A user's command writes ``<id>.json``. Rank 0 takes it by renaming it to ``<id>.taken.json``, and answers in
+``<id>.answer.json``. All files are renamed into place, so that a reader never sees half a file. As a rename succeeds
+once, a request is either taken or withdrawn, never both.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _ENDING, _TAKEN, _ANSWER = ".json", ".taken.json", ".answer.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody wants of a running job.
+    """A user's request to a running job.
 
     Attributes:
-        id: unique; ids sort by the time of the request.
+        id: unique id; ids sort by the time of the request.
         verb: ``set``, ``pause``, ``unpause``, ``cancel`` or ``add``.
         by: user and host.
-        task: which task; empty for ``add``, and for the ``cancel`` of the whole job.
-        values: of ``set``: ``priority`` and ``learning_rate``; of ``add``: ``file``, ``tasks`` and ``data``.
+        task: name of the task; empty for ``add``, and for the ``cancel`` of the whole job.
+        values: values of ``set``, ``priority`` and ``learning_rate``, or of ``add``, ``file``, ``tasks`` and ``data``.
     """
 
     id: str
@@ -44,34 +44,34 @@ class Request:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def to_event(self) -> dict[str, Any]:
-        """What the ledger is told of it."""
+        """Returns the fields of the event for the ledger; of added tasks and data only the names."""
         values = {key: list(value) if isinstance(value, dict) else value for key, value in self.values.items()}
         return {"request": self.id, "verb": self.verb, "by": self.by, "task": self.task, "values": values}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a request; `message` says why it was refused, or what follows from it."""
+    """The answer to a request; `message` is the reason of a refusal, or the consequence of an acceptance."""
 
     accepted: bool
     message: str
 
 
 def new_request(verb: str, task: str = "", values: Mapping[str, Any] | None = None) -> Request:
-    """A request of this user, now."""
+    """Returns a request of this user at this time."""
     name = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}"
     return Request(name, verb, f"{_user()}@{socket.gethostname()}", task, dict(values or {}))
 
 
 def submit(folder: Path, request: Request) -> None:
-    """Leave a request in a run's `requests` folder."""
+    """Writes a request to the `requests` folder of a run."""
     folder.mkdir(exist_ok=True)
     fields = {"verb": request.verb, "by": request.by, "task": request.task, "values": request.values}
     write_json_atomically(folder / (request.id + _ENDING), fields)
 
 
 def withdraw(folder: Path, request: Request) -> bool:
-    """Take a request back; False if the job has taken it."""
+    """Withdraws a request; returns False if the job has taken it."""
     try:
         (folder / (request.id + _ENDING)).unlink()
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def withdraw(folder: Path, request: Request) -> bool:
 
 
 def take(folder: Path) -> list[Request | str]:
-    """Take what waits, the oldest first; of a file that is no request, its id. What was answered before is dropped."""
+    """Takes the waiting requests, oldest first; of a file that is no request, its id. Answered ones are dropped."""
     taken: list[Request | str] = []
     for name in _waiting(folder):
         if (folder / (name + _ANSWER)).exists():
@@ -95,12 +95,12 @@ def take(folder: Path) -> list[Request | str]:
 
 
 def give_answer(folder: Path, request: str, answer: Answer) -> None:
-    """Answer the request with this id."""
+    """Writes the answer to the request with this id."""
     write_json_atomically(folder / (request + _ANSWER), answer)
 
 
 def read_answer(folder: Path, request: Request) -> Answer | None:
-    """The answer to a request, if there is one."""
+    """Returns the answer to a request; None if there is none yet."""
     try:
         return Answer(**json.loads((folder / (request.id + _ANSWER)).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def read_answer(folder: Path, request: Request) -> Answer | None:
 
 
 def _waiting(folder: Path) -> list[str]:
-    """Ids of the requests that nobody has taken, in order."""
+    """Returns the ids of the requests that rank 0 has not taken, in order."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries]

@@ -1,4 +1,4 @@
-"""The batch jobs of a run: `submission.json`, and the successors that its batch script noted in `attempts.jsonl`."""
+"""The batch jobs of a run: `submission.json`, and the successors that its batch script wrote to `attempts.jsonl`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Submission:
     """The batch jobs of a run.
 
     Attributes:
-        job_ids: in the order in which they were submitted; a run that was cut off may have successors.
-        submitted: ISO 8601 time of the first; empty if it is not known.
-        cluster: name, where several share one Slurm; empty for the one of this host.
+        job_ids: job IDs in the order of submission; a run that was cut off may have successors.
+        submitted: ISO 8601 time of the first submission; empty if unknown.
+        cluster: name of the cluster, where several share one Slurm; empty for that of this host.
     """
 
     job_ids: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Submission:
 
 
 def _successors(run: RunDirectory) -> list[str]:
-    """Jobs that were submitted because the one before was cut off and could not be requeued."""
+    """Returns the jobs that were submitted because the one before was cut off and could not be requeued."""
     try:
         lines = (run.path / "attempts.jsonl").read_text(encoding="utf-8").splitlines()
         return [str(event["successor"]) for line in lines if line and (event := json.loads(line)).get("successor")]
@@ -39,7 +39,7 @@ def _successors(run: RunDirectory) -> list[str]:
 
 
 def read_submission(run: RunDirectory) -> Submission | None:
-    """How a run was submitted; None if it was not. What is no job ID in it does not count."""
+    """Returns the submission of a run; None if it was not submitted. Values that are no job IDs are ignored."""
     try:
         values = json.loads(run.submission_file.read_text(encoding="utf-8"))
         ids = [str(job) for job in values.get("job_ids") or [values["job"]]] + _successors(run)

@@ -16,7 +16,7 @@ from hpcmtl.results.rundir.requests import Answer, give_answer, new_request, tak
 
 @pytest.fixture
 def run(tmp_path):
-    """A run that nobody runs, of a train task, a python task, and one that has ended."""
+    """A run without a process, of a train task, a python task, and one that has ended."""
     run = create(tmp_path / "runs", "job")
     tasks = {"digit": {"kind": "train"}, "tally": {"kind": "python"}, "over": {"kind": "train"}}
     run.job_file.write_text(yaml.safe_dump({"tasks": tasks}))
@@ -71,7 +71,7 @@ def test_the_record_of_an_earlier_attempt_ends_nothing(run):
 
 def test_nobody_answers(run):
     """A dead run leaves the request where it was: it is withdrawn, so that it does not act later."""
-    with pytest.raises(EnvironmentUnfitError, match="nobody answered within 0.2 s.*withdrawn"):
+    with pytest.raises(EnvironmentUnfitError, match="no answer within 0.2 s.*withdrawn"):
         ask(run, new_request("pause", "digit"), 0.2)
 
     assert list(run.requests.iterdir()) == []
