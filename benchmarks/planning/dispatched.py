@@ -46,7 +46,7 @@ def messages(order: Any) -> int:
     """Returns the number of messages that rank 0 sends for an order; other ranks forward it."""
     from hpcmtl.dispatch.transport.stream import NARROW
 
-    return len(order.ranks) if len(order.ranks) <= NARROW else 1
+    return len(order.members) if len(order.members) <= NARROW else 1
 
 
 def gathered(command: Any, outcome: Any) -> list[Any]:
@@ -54,15 +54,16 @@ def gathered(command: Any, outcome: Any) -> list[Any]:
     from hpcmtl.dispatch.protocol import LayerDone
     from hpcmtl.dispatch.transport.reduction import FAN, ReportReduction
 
-    reductions = {rank: ReportReduction(rank) for rank in command.block}
-    place = (command.block, command.number)
-    outcomes = {rank: outcome if rank == command.first_rank else None for rank in command.block}
-    pending = deque((r, LayerDone(r, command.task, command.layer, outcomes[r], *place, (r,))) for r in command.block)
+    group = command.group
+    reductions = {member: ReportReduction(member) for member in group}
+    fields = {"task": command.task, "layer": command.layer, "group": group, "number": command.number}
+    outcomes = {member: outcome if member == group[0] else None for member in group}
+    pending = deque((m, LayerDone(member=m, outcome=outcomes[m], finished=(m,), **fields)) for m in group)
     received = []
     while pending:
-        rank, report = pending.popleft()
-        passed = reductions[rank].take(report)
-        if passed is not None and (rank == command.first_rank or command.width <= FAN):
+        member, report = pending.popleft()
+        passed = reductions[member].take(report)
+        if passed is not None and (member == group[0] or len(group) <= FAN):
             received.append(passed[1])
         elif passed is not None:
             pending.append(passed)

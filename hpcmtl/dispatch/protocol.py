@@ -1,4 +1,7 @@
-"""The words of the command stream: what the dispatcher tells a rank, and what a rank reports back."""
+"""The messages of the dispatch: commands from the coordinator to ranks, and reports from ranks to the coordinator.
+
+Messages name members, see `membership.world`: a loss of other ranks changes none of them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.dispatch.membership.world import Members, World
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.results.events import RunEvent
@@ -20,59 +24,52 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import LayerOutcome
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunLayer:
-    """Run one layer with the ranks [first_rank, first_rank + width).
+    """Runs one task layer on a group.
 
     Attributes:
-        task: name.
-        layer: number.
-        layers: how many the task has.
-        first_rank: of the group.
-        width: of the group.
-        step: steps that the task has done by then; None if that is not known.
-        rate: the learning rate that was ordered for the task while the job ran.
-        owners: pairs of a task that this one needs and the rank that answers for its artifact in memory.
-        number: of this start, counted over the job.
+        task: name of the task.
+        layer: number of the layer, from 0.
+        layers: number of layers of the task.
+        group: members of the group; the first one reports the outcome.
+        step: optimizer steps that the task has done so far; None if that is unknown.
+        rate: learning rate that a user set last; None for that of the job file.
+        owners: pairs of a task that this one needs and the member that holds the index of its artifact in memory.
+        number: number of this start, counted over the attempt from 1.
     """
 
     task: str
     layer: int
     layers: int
-    first_rank: int
-    width: int
+    group: Members
     step: int | None = None
     rate: Rate | None = None
     owners: tuple[tuple[str, int], ...] = ()
     number: int = 0
 
-    @property
-    def block(self) -> range:
-        """The ranks of the group."""
-        return range(self.first_rank, self.first_rank + self.width)
-
     def to_event(self) -> LayerStarted:
         """Returns the event for the ledger."""
-        place = {"first_rank": self.first_rank, "ranks": self.width}
+        place = {"first_rank": self.group[0], "ranks": len(self.group)}
         return LayerStarted(task=self.task, layer=self.layer, layers=self.layers, **place)
 
 
 @dataclass(frozen=True)
 class Release:
-    """Close the session of a task that its ranks hold between layers: they are needed elsewhere."""
+    """Closes the session that a group holds between two layers of a `task`: its ranks are needed elsewhere."""
 
     task: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExtendJob:
-    """The job has more tasks from now on; sessions that are opened later are of this job.
+    """Adds tasks to the job; sessions that are opened later are of the larger job.
 
     Attributes:
-        job: all of it, what was there before included.
-        files: data name -> HDF5 file.
+        job: the whole job, with the tasks that it had before.
+        files: HDF5 file of each name under `data`.
         arrays: every array by reference.
-        folder: where users' modules of the new tasks may lie.
+        folder: folder of the users' modules of the new tasks.
     """
 
     job: Job
@@ -83,115 +80,115 @@ class ExtendJob:
 
 @dataclass(frozen=True)
 class StopLayer:
-    """Stop the layer that the rank runs at the next step boundary that its group agrees on, with a checkpoint."""
+    """Stops the running layer with a checkpoint, at the next step boundary that its group agrees on."""
 
 
 @dataclass(frozen=True)
 class SetRate:
-    """Go on with another learning rate from the next step boundary that the group agrees on."""
+    """Sets another learning `rate`, from the next step boundary on that the group agrees on."""
 
     rate: Rate
 
 
 @dataclass(frozen=True)
 class Abandon:
-    """Give up a layer, see `RunLayer.number`: it cannot end, since a rank of the world was lost while it began."""
+    """Gives up the layer with a `number`, see `RunLayer`: it cannot end, since a rank was lost in it or as it began."""
 
     number: int
 
 
-@dataclass(frozen=True)
-class Renumbered:
-    """Ranks were lost; from now on the others are numbered anew. From a rank's control thread to its main thread.
+@dataclass(frozen=True, kw_only=True)
+class WorldChanged:
+    """Tells the main thread of a rank that ranks were lost; the control thread of the same rank sends it.
 
     Attributes:
-        survivors: old numbers of the ranks that live, in order.
-        world: all that live.
+        world: the members that live.
+        comm: communicator of these members, for the main thread.
     """
 
-    survivors: tuple[int, ...]
-    world: Communicator
+    world: World
+    comm: Communicator
 
 
 @dataclass(frozen=True)
 class StopTraining:
-    """Stop at the next step boundary that the group agrees on, with a checkpoint."""
+    """Stops all training with a checkpoint, at the next step boundary that each group agrees on."""
 
 
 @dataclass(frozen=True)
 class EndOfJob:
-    """There is nothing more to do."""
+    """Ends the job on a rank: no command follows."""
 
 
-Command = RunLayer | Release | ExtendJob | StopLayer | SetRate | Abandon | Renumbered | StopTraining | EndOfJob
+Command = RunLayer | Release | ExtendJob | StopLayer | SetRate | Abandon | WorldChanged | StopTraining | EndOfJob
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerDone:
-    """Ranks have finished a layer.
+    """Reports that ranks have finished a layer.
 
     Attributes:
-        rank: who says so.
-        task: name.
-        layer: number.
-        outcome: what came out; only the group's first rank knows.
-        block: the group.
-        number: of the `RunLayer`.
-        ranks: who has finished, of those that `rank` speaks for; see `reduction`.
+        member: sender of the report.
+        task: name of the task.
+        layer: number of the layer.
+        outcome: outcome of the layer; only the first member of the group knows it.
+        group: members of the group.
+        number: number of the `RunLayer`.
+        finished: members that have finished, of those that the sender speaks for; see `transport.reduction`.
     """
 
-    rank: int
+    member: int
     task: str
     layer: int
-    outcome: LayerOutcome | None
-    block: range
+    group: Members
     number: int
-    ranks: tuple[int, ...] = ()
+    outcome: LayerOutcome | None = None
+    finished: Members = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerFailed:
-    """A layer raised on a rank.
+    """Reports that a layer raised an exception on a rank.
 
     Attributes:
-        rank: which.
-        task: name.
-        layer: number.
-        message: the error in a line.
-        traceback: where it came from.
-        block: the group.
-        number: of the `RunLayer`.
-        damaged: the task whose artifact could not be used, if that was the cause.
-        lost: whether the cause was that a rank was lost, of the group or while it was made.
+        member: sender of the report.
+        task: name of the task.
+        layer: number of the layer.
+        message: the error in one line.
+        group: members of the group.
+        number: number of the `RunLayer`.
+        traceback: the traceback as text.
+        damaged: task whose artifact was damaged, if that was the cause; else empty.
+        lost: whether the cause was the loss of a rank, in the group or while the group was made.
     """
 
-    rank: int
+    member: int
     task: str
     layer: int
     message: str
-    traceback: str
-    block: range
+    group: Members
     number: int
+    traceback: str = ""
     damaged: str = ""
     lost: bool = False
 
     def to_event(self) -> RankFailed:
         """Returns the event for the ledger."""
-        return RankFailed(task=self.task, layer=self.layer, rank=self.rank, message=self.message)
+        return RankFailed(task=self.task, layer=self.layer, rank=self.member, message=self.message)
 
 
 @dataclass(frozen=True)
 class ProgressReport:
-    """A layer is so far."""
+    """Reports the progress of a running layer."""
 
     progress: StepProgress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StopRequest:
-    """A rank got a signal: the whole job should stop."""
+    """Asks for a stop of the whole job, since the process of a `member` got a `signal`."""
 
-    rank: int
+    member: int
     signal: str
 
 

@@ -128,7 +128,7 @@ class PeerTransfer:
         return self._cache.limit > 0
 
     def give_up(self) -> None:
-        """Ends the transfers: ranks were lost and the others have new numbers, so files are read from now on.
+        """Ends the transfers: ranks were lost, and messages with them, so files are read from now on.
 
         Any thread may call it.
         """

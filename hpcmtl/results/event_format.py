@@ -23,7 +23,7 @@ _RENAMED_EVENTS = {
     "stopping": "job_stopping",
     "job_waits": "job_paused",
 }
-_RENAMED_FIELDS = {"rank_hung": {"killer": "fenced_by"}}
+_RENAMED_FIELDS = {"rank_hung": {"killer": "fenced_by"}, "world_shrunk": {"survivors": "members"}}
 
 
 def to_fields(event: RunEvent) -> dict[str, Any]:

@@ -342,10 +342,17 @@ class RankLost(RunEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class WorldShrunk(RunEvent):
-    """The run goes on with `ranks` ranks; `survivors` are their old numbers in the order of their new ones."""
+    """Ranks were lost, and the run goes on with the others.
+
+    Attributes:
+        generation: number of losses in the attempt so far.
+        ranks: number of ranks that live.
+        members: ids of the ranks that live; each is the number that the rank had at the start of the attempt.
+    """
 
     ranks: int
-    survivors: tuple[int, ...]
+    members: tuple[int, ...]
+    generation: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,10 +81,9 @@ class TaskHistory:
             return None
         return max((now - self.since) * (1 - self.progress.fraction) / self.progress.fraction, 0.0)
 
-    def renumber(self, survivors: Sequence[int]) -> None:
-        """Renumbers the surviving ranks of the group; `survivors` are their old numbers in the new order."""
-        block = [] if self.ranks is None else range(self.ranks[0], self.ranks[1] + 1)
-        left = [rank for rank, old in enumerate(survivors) if old in block]
+    def lose(self, living: Sequence[int]) -> None:
+        """Takes in which ranks live: those of the group that are lost leave it."""
+        left = [] if self.ranks is None else [rank for rank in living if self.ranks[0] <= rank <= self.ranks[1]]
         self.ranks = (left[0], left[-1]) if left else None
 
 

@@ -32,6 +32,7 @@ class RunState:
         job: name of the job.
         status: preparing, running, stopping, or the status with which the last attempt ended.
         ranks: number of ranks that live.
+        members: their numbers, in order; each is the rank's number at the start of the attempt.
         suspects: events of the ranks that are suspected, by rank.
         lost: events of the ranks that this attempt lost.
         started: time of the start of the last attempt; 0 before that.
@@ -45,6 +46,7 @@ class RunState:
     job: str = ""
     status: str = "preparing"
     ranks: int = 0
+    members: tuple[int, ...] = ()
     suspects: dict[int, RankSuspected] = field(default_factory=dict)
     lost: list[RankLost] = field(default_factory=list)
     started: float = 0.0
@@ -67,6 +69,13 @@ class RunState:
         if handler is not None:
             handler(self, event, at)
 
+    def group_of(self, event: events.LayerStarted) -> tuple[int, int]:
+        """Returns the first and the last rank of a group: that of so many living ranks, from the first one on."""
+        living = self.members
+        place = living.index(event.first_rank) if event.first_rank in living else len(living)
+        group = living[place : place + event.ranks]
+        return event.first_rank, group[-1] if len(group) == event.ranks else event.first_rank + event.ranks - 1
+
     def progressed(self, progress: StepProgress) -> None:
         """Takes in the progress of a running layer; late progress of a layer that has ended is ignored."""
         task = self.tasks.get(progress.task)
@@ -87,6 +96,7 @@ class RunState:
     def begin(self, event: events.JobStarted, at: float) -> None:
         """Begins an attempt: unfinished tasks wait again, and failed ones are tried once more."""
         self.job, self.ranks, self._world, self._shrunk = event.job, event.ranks, event.ranks, False
+        self.members = tuple(range(event.ranks))
         self.started, self.ended, self.status = at, 0.0, "running"
         number = event.attempt or self.attempt.number + 1
         self.attempts.append(AttemptHistory(number, event.attempt_id, event.host, at))
@@ -118,11 +128,11 @@ class RunState:
             self.measured.append(MeasuredLayer(first_rank=task.ranks[0], world=self._world, layer=event))
 
     def shrink(self, event: events.WorldShrunk) -> None:
-        """Takes in the new numbers of the surviving ranks."""
-        self.ranks, self._shrunk = event.ranks, True
+        """Takes in a loss: the other ranks keep their numbers."""
+        self.ranks, self.members, self._shrunk = event.ranks, event.members, True
         self.suspects.clear()
         for task in self.tasks.values():
-            task.renumber(event.survivors)
+            task.lose(event.members)
 
 
 def fold(entries: Iterable[LedgerEntry]) -> RunState:
@@ -145,7 +155,7 @@ def read_run_state(ledger: Path) -> RunState:
 def _start_layer(state: RunState, event: events.LayerStarted, at: float) -> None:
     task = state.task(event.task)
     task.status, task.layer, task.layers = "running", event.layer, event.layers
-    task.ranks, task.since, task.progress = (event.first_rank, event.first_rank + event.ranks - 1), at, None
+    task.ranks, task.since, task.progress = state.group_of(event), at, None
     task.message, task.stopped = "", False
 
 

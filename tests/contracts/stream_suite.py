@@ -16,12 +16,28 @@ import pytest
 
 from hpcmtl.communicators.base import CommunicationError
 from hpcmtl.communicators.outcome import abort_on_error
-from hpcmtl.dispatch.transport.stream import CommandReceiver, CommandSender
+from hpcmtl.communicators.polling import next_message
+from hpcmtl.dispatch.transport.stream import CommandReceiver, CommandSender, StreamSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcmtl.communicators.base import Communicator
 
-NEVER = 60.0
+
+def execute(receiver: CommandReceiver, comm: Communicator, handle: Callable[[object], None]) -> None:
+    """Wait for one message and execute the commands whose turn it is."""
+    message = next_message(comm, threading.Event(), 60.0)
+    assert message is not None, "no command came"
+    receiver.take(message, handle)
+
+
+def await_all(sender: CommandSender) -> None:
+    """Return when all ranks have executed all commands, the last of which asks for an acknowledgement."""
+    end, never = time.monotonic() + 60.0, threading.Event()
+    while not sender.all_executed():
+        assert time.monotonic() < end, "a command was never executed"
+        never.wait(0.0005)
 
 
 def blocks(size: int, count: int, seed: int = 0) -> list[range]:
@@ -42,20 +58,26 @@ def obeyed(comm: Communicator, credit: int, pause: float = 0.0) -> list[object]:
         got.append(value)
 
     while not got or got[-1] is not None:
-        receiver.obey(handle, threading.Event(), NEVER)
+        execute(receiver, comm, handle)
     receiver.close()
     return got[:-1]
+
+
+def end(sender: CommandSender, comm: Communicator) -> None:
+    """Send the last command and return when all ranks have executed it."""
+    sender.post(None, range(1, comm.size), acknowledge=True)
+    await_all(sender)
+    sender.close()
 
 
 def check_nothing_is_lost_or_reordered(comm: Communicator, count: int = 500) -> None:
     """Every rank does exactly the commands of the blocks that it is in, in the order given."""
     chosen = blocks(comm.size, count)
     if comm.rank == 0:
-        sender = CommandSender(comm, threading.Event(), narrow=1)
+        sender = CommandSender(comm, threading.Event(), settings=StreamSettings(narrow=1))
         for number, block in enumerate(chosen):
-            (sender.call if number % 100 == 0 else sender.post)(number, block)
-        sender.call(None, range(1, comm.size))
-        sender.close()
+            sender.post(number, block, acknowledge=number % 100 == 0)
+        end(sender, comm)
         assert [sender.pending(rank) for rank in range(1, comm.size)] == [0] * (comm.size - 1)
     else:
         assert obeyed(comm, 64) == [number for number, block in enumerate(chosen) if comm.rank in block]
@@ -65,7 +87,7 @@ def check_credit(comm: Communicator) -> None:
     """A slow rank never has more commands than its credit, and those who do not need it are not held up."""
     credit, last = 4, comm.size - 1
     if comm.rank == 0:
-        sender = CommandSender(comm, threading.Event(), credit)
+        sender = CommandSender(comm, threading.Event(), settings=StreamSettings(credit=credit))
         started = time.monotonic()
         for number in range(credit):
             sender.post(number, [last])
@@ -74,24 +96,23 @@ def check_credit(comm: Communicator) -> None:
             sender.post(number, [last])
             assert sender.pending(last) <= credit
         assert at_once < time.monotonic() - started > 30 * 0.005
-        sender.call(None, range(1, comm.size))
-        sender.close()
+        end(sender, comm)
     else:
         assert obeyed(comm, credit, 0.005) == (list(range(40)) if comm.rank == last else [])
 
 
-def check_call_returns_when_it_is_done(comm: Communicator) -> None:
-    """A synchronous command has been done by all its ranks when it returns; what was posted before it, too."""
+def check_acknowledgements_come_when_all_is_executed(comm: Communicator) -> None:
+    """An acknowledged command has been executed by all its ranks, and so has what was posted before it."""
     if comm.rank == 0:
-        sender = CommandSender(comm, threading.Event(), narrow=1)
+        sender = CommandSender(comm, threading.Event(), settings=StreamSettings(narrow=1))
         started = time.monotonic()
         sender.post("slow", range(1, comm.size))
         posted = time.monotonic() - started
-        sender.call("slow", range(1, comm.size))
-        called = time.monotonic() - started
-        sender.call(None, range(1, comm.size))
-        sender.close()
-        assert posted < 0.1 <= called
+        sender.post("slow", range(1, comm.size), acknowledge=True)
+        await_all(sender)
+        acknowledged = time.monotonic() - started
+        end(sender, comm)
+        assert posted < 0.1 <= acknowledged
     else:
         assert obeyed(comm, 64, 0.05) == ["slow", "slow"]
 
@@ -99,15 +120,15 @@ def check_call_returns_when_it_is_done(comm: Communicator) -> None:
 def check_a_silent_rank_is_named(comm: Communicator) -> None:
     """A wait for a rank that says nothing ends with its number; the stream can be used afterwards."""
     if comm.rank == 0:
-        sender = CommandSender(comm, threading.Event(), patience=0.05)
-        with pytest.raises(CommunicationError, match="ranks 1 have not done their commands: no word for 0.05 s"):
-            sender.call("hello", [1])
+        sender = CommandSender(comm, threading.Event(), settings=StreamSettings(credit=1, patience=0.05))
+        sender.post("hello", [1])
+        with pytest.raises(CommunicationError, match="ranks 1 have not executed their commands: no message for 0.05 s"):
+            sender.post("again", [1])
     comm.barrier()
     if comm.rank == 0:
-        sender.post(None, range(1, comm.size))
-        sender.close()
+        end(sender, comm)
     else:
-        assert obeyed(comm, 64) == (["hello"] if comm.rank == 1 else [])
+        assert obeyed(comm, 1) == (["hello"] if comm.rank == 1 else [])
 
 
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]

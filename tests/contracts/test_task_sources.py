@@ -16,7 +16,7 @@ from hpcmtl.results.rundir.requests import Request
 def extended(*tasks):
     """A job of some tasks, as far as sources look at it."""
     job = SimpleNamespace(tasks=dict.fromkeys(tasks))
-    return ExtendedJob(plan=None, graph=None, extension=ExtendJob(job, {}, {}, ""))
+    return ExtendedJob(plan=None, graph=None, extension=ExtendJob(job=job, files={}, arrays={}, folder=""))
 
 
 class Examiner:

@@ -154,7 +154,7 @@ class Simulation:
             self.meddle()
             busy = [number for number, rank in enumerate(self.ranks) if rank.inside]
             if count == self.stop_after:
-                asking = StopRequest(self.chance.randrange(len(self.ranks)), "SIGTERM")
+                asking = StopRequest(member=self.chance.randrange(len(self.ranks)), signal="SIGTERM")
                 self.obey(self.coordinator.handle(asking, self.now))
             elif busy:
                 self.now += self.chance.random()
@@ -180,14 +180,14 @@ class Simulation:
         # The members agree on whether they stop before the end of the layer.
         stopped = self._stopped.setdefault(command, (rank.stops > 0 or rank.halted) and self.chance.random() < 0.5)
         stopped = stopped or (command.task, command.layer) in self.yielding
-        if number - command.first_rank in failing:
-            said = ("boom", "Traceback: boom", command.block, command.number)
-            report: Any = LayerFailed(number, command.task, command.layer, *said)
+        said: dict[str, Any] = {"member": number, "task": command.task, "layer": command.layer}
+        said |= {"group": command.group, "number": command.number}
+        if number - command.group[0] in failing:
+            report: Any = LayerFailed(**said, message="boom", traceback="Traceback: boom")
         else:
             outcome = LayerOutcome(1, 1, 1.0, 1.0, stopped=stopped, reached=command.layer + 1)
-            said = outcome if number == command.first_rank else None
-            place = (command.block, command.number)
-            report = LayerDone(number, command.task, command.layer, said, *place, (number,))
+            mine = outcome if number == command.group[0] else None
+            report = LayerDone(**said, outcome=mine, finished=(number,))
             if command.layer == command.layers - 1 and not stopped:
                 rank.held = None
         orders = self.coordinator.handle(report, self.now)
@@ -198,7 +198,7 @@ class Simulation:
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Take commands in, as the ranks would, and check what a rank can check."""
-        for number, command in [(number, order.command) for order in orders for number in order.ranks]:
+        for number, command in [(number, order.command) for order in orders for number in order.members]:
             rank = self.ranks[number]
             assert not rank.ends, f"rank {number} gets {command} after the end"
             if isinstance(command, RunLayer):
@@ -217,7 +217,7 @@ class Simulation:
 
     def _begin(self, number: int, command: RunLayer) -> None:
         rank = self.ranks[number]
-        session = (command.task, command.first_rank, command.width)
+        session = (command.task, command.group[0], len(command.group))
         live, tasks = self.case[0].live.get(command.task, ()), self.dispatcher.tasks
         unmet = [
             need
@@ -229,6 +229,6 @@ class Simulation:
         assert not rank.stops, f"rank {number} gets {command} after it was told to stop"
         assert not unmet, f"{command.task} starts before {unmet}"
         rank.inside, rank.held, rank.halted = command, session, False
-        if number == command.first_rank:
+        if number == command.group[0]:
             self._stopped.pop(command, None)  # a layer that was stopped runs again
             self.started.append(command)

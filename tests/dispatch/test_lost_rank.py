@@ -34,8 +34,8 @@ def test_the_layer_begins_again_on_the_ranks_that_are_left(ranks, dies):
     layers = [fields["layer"] for fields in fields_of(job, "layer_started") if fields["task"] == "a"]
 
     assert statuses == {"a": "complete", "after": "complete"}
-    assert [fields["survivors"] for fields in fields_of(job, "world_shrunk")] == [
-        tuple(rank for rank in range(ranks) if rank != dies)
+    assert [(fields["generation"], fields["members"]) for fields in fields_of(job, "world_shrunk")] == [
+        (1, tuple(rank for rank in range(ranks) if rank != dies))
     ]
     assert layers == [0, 1, 1, 2]
     assert [fields["layer"] for fields in fields_of(job, "layer_restarted")] == [1]

@@ -35,20 +35,20 @@ class Watched(Simulation):
         running = [state for state in self.dispatcher.tasks.values() if state.running]
         for state in running:
             assert state.running
-            assert_allowed(self.case[0].task(state.plan.name), state.running.block, self.nodes_of(state))
+            assert_allowed(self.case[0].task(state.plan.name), state.running.group, self.nodes_of(state))
             for other in running:
                 alone = self.case[0].task(state.plan.name).rules.exclusive and other is not state
                 assert not (alone and self.nodes_of(state) & self.nodes_of(other)), f"{state} beside {other}"
             leader = self.case[0].task(state.plan.name).rules.same_block
             if leader:
-                assert state.running.block == self.dispatcher.tasks[leader].place
+                assert state.running.group == self.dispatcher.tasks[leader].place
 
     def nodes_of(self, state: Any) -> set[int]:
         """The nodes that a running task has ranks of."""
-        return {rank // NODE for rank in state.running.block} if len(self.ranks) > NODE else {0}
+        return {rank // NODE for rank in state.running.group} if len(self.ranks) > NODE else {0}
 
 
-def assert_allowed(task: TaskNode, block: range, nodes: set[int]) -> None:
+def assert_allowed(task: TaskNode, block: tuple[int, ...], nodes: set[int]) -> None:
     """The number of ranks is one that the task may have, and a block that fits a node does not straddle two."""
     rules = task.rules
     assert len(block) % rules.multiple_of == 0

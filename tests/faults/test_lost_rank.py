@@ -55,7 +55,7 @@ def test_a_group_of_three_and_its_neighbour(start, sound):
     assert run.returncode == 0, run.said
     assert run.results["status"] == "complete"
     assert len(lost) == len(shrunk) == len(restarted) == 1, run.said
-    assert (lost[0]["rank"], shrunk[0]["ranks"], shrunk[0]["survivors"]) == (2, 3, [0, 1, 3])
+    assert (lost[0]["rank"], shrunk[0]["ranks"], shrunk[0]["members"]) == (2, 3, [0, 1, 3])
     assert at(restarted[0]) - at_fault(run) < TEN_SECONDS
     assert layers == [0, 1, 1, 2, 3]
     assert [event["layer"] for event in of_kind(run, "layer_started", task="parity")] == [0, 1]  # it did not stop

@@ -26,12 +26,13 @@ def test_events_are_lines_with_time_in_utc(tmp_path):
     zone = timezone(timedelta(hours=2))
     with Ledger(tmp_path / "e", clock=lambda: datetime(2024, 5, 1, 12, 0, 0, 123456, zone)) as ledger:
         ledger.append(event("learning_rate_changed", task="digit", layer=2, learning_rate=float("nan")))
-        ledger.append(event("world_shrunk", ranks=2, survivors=[0, 2]))
+        ledger.append(event("world_shrunk", ranks=2, members=[0, 2], generation=1))
 
     assert (tmp_path / "e").read_text() == (
         '{"time": "2024-05-01T10:00:00.123+00:00", "event": "learning_rate_changed", '
         '"task": "digit", "layer": 2, "step": 0, "learning_rate": "nan"}\n'
-        '{"time": "2024-05-01T10:00:00.123+00:00", "event": "world_shrunk", "ranks": 2, "survivors": [0, 2]}\n'
+        '{"time": "2024-05-01T10:00:00.123+00:00", "event": "world_shrunk", '
+        '"ranks": 2, "members": [0, 2], "generation": 1}\n'
     )
 
 

@@ -41,7 +41,7 @@ EXAMPLES = (
     event("rank_recovered", rank=2, seconds=40.0),
     event("rank_hung", rank=3, host="h", seconds=95.0, doing="nothing", fenced_by=0),
     event("rank_lost", rank=3, host="h"),
-    event("world_shrunk", ranks=3, survivors=[0, 1, 2]),
+    event("world_shrunk", ranks=3, members=[0, 1, 2], generation=1),
     event("layer_restarted", task="a", layer=0),
     event("layer_stopped", task="a", layer=0, ranks=2, steps=3),
     event("layer_ended", task="a", layer=0, ranks=2, steps=3, seconds=1.0, metrics={"loss": 0.5}),

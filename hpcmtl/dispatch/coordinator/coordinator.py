@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
     from hpcmtl.dispatch.coordinator.state import Order
     from hpcmtl.dispatch.membership.survivors import SurvivorReport
+    from hpcmtl.dispatch.membership.world import World
     from hpcmtl.dispatch.protocol import Report
     from hpcmtl.dispatch.requests.request_queue import RequestQueue
     from hpcmtl.dispatch.scheduling.deadline import TimeLimit
@@ -66,10 +67,10 @@ class Coordinator:
         orders = [*self._stop_in_time(now), *self.dispatcher.handle(report, now), *self._stop_in_vain(now)]
         return orders if isinstance(report, ProgressReport) else self._announced(orders)
 
-    def lose(self, survivors: tuple[int, ...], reports: Sequence[SurvivorReport], now: float) -> list[Order]:
-        """Continues with the living ranks, see `recovery.lose`."""
+    def lose(self, world: World, reports: Sequence[SurvivorReport], now: float) -> list[Order]:
+        """Goes on with the members that live, see `recovery.lose`."""
         # The loss comes first: a stop is for the ranks that are left.
-        orders = lose(self.dispatcher, survivors, reports, now)
+        orders = lose(self.dispatcher, world, reports, now)
         return self._announced([*orders, *self._stop_in_time(now), *self._stop_in_vain(now)])
 
     def check(self, now: float) -> list[Order]:

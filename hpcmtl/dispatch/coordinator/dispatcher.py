@@ -16,13 +16,14 @@ from hpcmtl.dispatch.coordinator.lifecycle import TaskLifecycle
 from hpcmtl.dispatch.coordinator.state import (
     Order,
     Running,
+    only_paused,
     remake,
     start_command,
     states_of,
     unrecoverable,
-    waits_for_somebody,
 )
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
+from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import (
     Abandon,
     EndOfJob,
@@ -39,23 +40,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.dispatch.coordinator.state import Observer, Scheduler, TaskState
+    from hpcmtl.dispatch.membership.world import Members
     from hpcmtl.dispatch.protocol import Report
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.history import TaskHistory
     from hpcmtl.taskgraph.graph import TaskGraph
 
-# A rank that failed alone leaves its group waiting in a collective; when the others have not reported by then, they are
-# stuck, and only the end of the run gets them out.
 GRACE_SECONDS = 3.0
-# A layer that has said nothing for so long is named, with the ranks that have not reported; it may still be well.
+"""Seconds from the failure of one member until the others must have reported. A rank that failed alone leaves its group
+waiting in a collective, and only the end of the run gets the others out."""
+
 LATE_SECONDS = 300.0
-# A task that may be tried again waits so long, and twice as long each time after.
+"""Seconds without a report after which a layer is recorded as late, with the silent ranks; it may still be well."""
+
 FIRST_BACK_OFF_SECONDS = 1.0
+"""Seconds before the first retry of a task; each further retry waits twice as long."""
 
 
 class Dispatcher:
-    """The state of a running job on rank 0."""
+    """The state machine of a running job."""
 
     def __init__(
         self,
@@ -78,11 +82,12 @@ class Dispatcher:
             sources: task sources of the job; none by default.
         """
         self.lifecycle = TaskLifecycle(states_of(plan, graph), self.record)
+        self.world = World.first(plan.ranks)
         self._plan, self._graph = plan, graph
         self._observer = observer
         self._scheduler = scheduler
         self._stop_reason, self._starts = "", 0
-        self._told_end = self._told_wait = False
+        self._end_ordered = self._pause_recorded = False
         self.sources = sources or TaskSources()
         for name in self.tasks.keys() & (history or {}).keys():
             go_on_from(self.tasks[name], (history or {})[name])
@@ -93,13 +98,8 @@ class Dispatcher:
         return self.lifecycle.tasks
 
     @property
-    def ranks(self) -> int:
-        """Ranks that live."""
-        return self._plan.ranks
-
-    @property
     def stopping(self) -> bool:
-        """Whether no new layer is started any more."""
+        """Whether the job stops: no further layer starts."""
         return bool(self._stop_reason)
 
     @property
@@ -114,32 +114,32 @@ class Dispatcher:
         self.sources.note(event)
 
     def start(self, now: float) -> list[Order]:
-        """The first orders."""
+        """Returns the first orders."""
         for state in self.tasks.values():
-            if state.status is None:  # an earlier attempt may have been killed before it could say so
+            if state.status is None:  # an earlier attempt may have been killed before it recorded the end
                 self.lifecycle.end_if_over(state)
         return self.go_on(now)
 
     def handle(self, report: Report, now: float) -> list[Order]:
-        """Take in a report and give the orders that follow from it."""
+        """Takes a report and returns the orders that follow from it."""
         if isinstance(report, ProgressReport):
             running = self.tasks[report.progress.task].running
             if running is not None:
-                running.last_word = now
+                running.last_report = now
             self._observer.progressed(report.progress)
             return []
         if isinstance(report, EventReport):
             self.record(report.event)
             return []
         if isinstance(report, StopRequest):
-            return self.stop(f"rank {report.rank} got {report.signal}", now)
+            return self.stop(f"rank {report.member} got {report.signal}", now)
         state = self.tasks[report.task]
         running = state.running
         if isinstance(report, LayerDone) and (running is None or report.number != running.number):
-            return []  # all members have failed, and told so themselves; this is only the end of the gathering
-        assert running is not None, f"rank {report.rank} reports on {report.task}, which does not run"
-        running.reported.update(report.ranks if isinstance(report, LayerDone) else [report.rank])
-        running.last_word = now
+            return []  # all members failed and reported that; this is the end of the reduction
+        assert running is not None, f"rank {report.member} reports on {report.task}, which does not run"
+        running.reported.update(report.finished if isinstance(report, LayerDone) else [report.member])
+        running.last_report = now
         if isinstance(report, LayerFailed):
             running.failures.append(report)
             running.lost_rank = running.lost_rank or report.lost
@@ -147,22 +147,22 @@ class Dispatcher:
             self.record(report.to_event())
         elif isinstance(report, LayerDone) and report.outcome is not None:
             running.outcome = report.outcome
-        if len(running.reported) == len(running.block):
+        if len(running.reported) == len(running.group):
             return self._layer_over(state, running, now)
         # The whole group gives up a layer that one of its ranks could not begin, or saw a rank die in.
         lost = isinstance(report, LayerFailed) and report.lost
-        return [Order(running.block, Abandon(running.number))] if lost else []
+        return [Order(running.group, Abandon(running.number))] if lost else []
 
     def check(self, now: float) -> list[Order]:
-        """Look at the clock: name layers that are late, once, and start what has waited long enough.
+        """Looks at the clock: records late layers, once each, and starts the retries that are due.
 
         Raises:
-            UnrecoverableError: if the partners of a failed rank have not come back in time.
+            UnrecoverableError: a rank failed alone, and the other members have not reported in time.
         """
         for state, running in self._running():
-            if now - running.last_word > LATE_SECONDS and not running.late:
+            if now - running.last_report > LATE_SECONDS and not running.late:
                 running.late = True
-                silent = tuple(sorted(set(running.block) - running.reported))
+                silent = tuple(sorted(set(running.group) - running.reported))
                 self.record(events.LayerLate(task=state.plan.name, layer=running.layer, silent_ranks=silent))
             if running.deadline is not None and now > running.deadline:
                 raise unrecoverable(running)
@@ -172,32 +172,32 @@ class Dispatcher:
         return self.go_on(now) if due else []
 
     def _layer_over(self, state: TaskState, running: Running, now: float) -> list[Order]:
-        name, width = state.plan.name, len(running.block)
+        name, width = state.plan.name, len(running.group)
         state.running, orders = None, []
         if running.lost_rank and (running.failures or running.outcome is None):
-            state.held = running.block
+            state.held = running.group
             orders += self.lifecycle.release(state)
             state.steps = None  # its newest checkpoint may lie inside the layer
             self.record(events.LayerRestarted(task=name, layer=running.layer))
         elif running.failures:
-            state.held = running.block
+            state.held = running.group
             orders += self.lifecycle.release(state)
             orders += self._fail(state, running.failures[0], now)
         else:
-            assert running.outcome is not None, f"nobody said what came out of {name}, layer {running.layer}"
+            assert running.outcome is not None, f"no outcome of {name}, layer {running.layer} was reported"
             outcome = running.outcome
             state.outcomes.append((width, outcome))
             state.steps = outcome.reached
-            state.held = running.block
+            state.held = running.group
             learnt = self._scheduler.layer_ended(state, running, outcome, now)
             ended = outcome.to_event(name, running.layer, width)
             self.record(replace(ended, seconds=now - running.started, **learnt))
             if not outcome.stopped:
                 state.layers_done = running.layer + 1
-            if outcome.stopped or self.stopping:  # a layer may have come to its end before it heard of the stop
+            if outcome.stopped or self.stopping:  # a layer may end before the order to stop arrives
                 state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:
-                state.owner = None if running.lost_rank else running.block.start
+                state.owner = None if running.lost_rank else running.group[0]
                 state.held = None  # its ranks close the session themselves after the last layer
             orders += self.lifecycle.end_if_over(state)
             if state.status is None and (state.paused or running.lost_rank):
@@ -205,7 +205,7 @@ class Dispatcher:
         return [*orders, *self.lifecycle.skip_hopeless(), *self.go_on(now)]
 
     def _fail(self, state: TaskState, failure: LayerFailed, now: float) -> list[Order]:
-        """Try the task again from its last checkpoint, if it may; else it has failed, and with it all that needs it."""
+        """Tries a task again from its last checkpoint, if it has retries left; else ends it as failed."""
         if state.cancelled:
             return self.lifecycle.end(state, "cancelled", "was cancelled")
         if remake(self.tasks, failure.damaged) is not None:
@@ -226,47 +226,47 @@ class Dispatcher:
         return self.lifecycle.end(state, "failed", failure.message)
 
     def extend(self, plan: LayerPlan, graph: TaskGraph) -> None:
-        """Go on with a plan and a graph of more tasks; what is known of the others stays."""
+        """Goes on with a plan and a graph of more tasks, or for another world; known tasks keep their states."""
         self.lifecycle.tasks, self._plan, self._graph = states_of(plan, graph, self.tasks), plan, graph
-        self._scheduler.extend(graph, plan)
+        self._scheduler.extend(graph, plan, self.world)
 
     def stop(self, reason: str, now: float) -> list[Order]:
-        """Stop all layers with checkpoints, and end the job then; nothing if that is under way."""
-        if self.stopping or self._told_end:
+        """Stops all layers with checkpoints, after which the job ends; no orders if that is under way."""
+        if self.stopping or self._end_ordered:
             return []
         self._stop_reason = reason
         self.record(events.JobStopping(reason=reason))
-        return [Order(range(self._plan.ranks), StopTraining()), *self.go_on(now)]
+        return [Order(self.world.members, StopTraining()), *self.go_on(now)]
 
     def go_on(self, now: float) -> list[Order]:
-        """Start what can be started, and end the job if nothing is left."""
+        """Starts the layers that can start, and ends the job if no task is left."""
         orders: list[Order] = []
         if not self.stopping:
             age(self.tasks, now, seconds_a_class(self._plan.makespan))
             for state, block in self._scheduler.starts(self.tasks, now):
-                orders += self._start(state, block, now)
-        if self.ended and not self._told_end:
-            self._told_end = True
+                orders += self._start(state, self.world.group_of(block), now)
+        if self.ended and not self._end_ordered:
+            self._end_ordered = True
             for state in self.tasks.values():
                 orders += self.lifecycle.release(state)
-            orders.append(Order(range(self._plan.ranks), EndOfJob()))
-        paused = waits_for_somebody(self.tasks)
-        if paused and not self._told_wait and not self.stopping:
+            orders.append(Order(self.world.members, EndOfJob()))
+        paused = only_paused(self.tasks)
+        if paused and not self._pause_recorded and not self.stopping:
             self.record(events.JobPaused(tasks=tuple(paused)))
-        self._told_wait = bool(paused)
+        self._pause_recorded = bool(paused)
         return orders
 
-    def _start(self, state: TaskState, block: range, now: float) -> list[Order]:
-        orders, opened = list[Order](), state.held != block
+    def _start(self, state: TaskState, group: Members, now: float) -> list[Order]:
+        orders, opened = list[Order](), state.held != group
         for other in self.tasks.values():
-            if other.held is not None and (opened if other is state else set(other.held) & set(block)):
+            if other.held is not None and (opened if other is state else not set(other.held).isdisjoint(group)):
                 orders += self.lifecycle.release(other)
-        state.held, state.place = None, block
+        state.held, state.place = None, group
         self._starts += 1
-        state.running = Running(state.layers_done, block, now, now, opened, number=self._starts)
+        state.running = Running(state.layers_done, group, now, now, opened, number=self._starts)
         command = start_command(self.tasks, state, state.running)
         self.record(command.to_event())
-        return [*orders, Order(block, command)]
+        return [*orders, Order(group, command)]
 
     def _running(self) -> list[tuple[TaskState, Running]]:
         return [(state, state.running) for state in self.tasks.values() if state.running is not None]

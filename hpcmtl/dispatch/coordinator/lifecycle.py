@@ -54,7 +54,7 @@ class TaskLifecycle:
         if state.running is None:
             return self.release(state)
         halted, state.running.halted = state.running.halted, True
-        return [] if halted else [Order(state.running.block, StopLayer())]
+        return [] if halted else [Order(state.running.group, StopLayer())]
 
     def release(self, state: TaskState) -> list[Order]:
         """Has the ranks that hold a task's session between layers close it; no order if there are none."""

@@ -1,4 +1,4 @@
-"""How the dispatcher goes on when ranks are lost: numbers anew, what the others know, and another plan."""
+"""Recovery of a job from a loss of ranks: the states of its tasks, what the survivors report, and another plan."""
 # ruff: noqa: SLF001 - a part of the dispatcher
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.state import Order
-from hpcmtl.dispatch.membership.survivors import missed, renumber
+from hpcmtl.dispatch.membership.survivors import mark_lost, missed
 from hpcmtl.dispatch.protocol import Abandon, StopRequest
 from hpcmtl.errors import InputError
 from hpcmtl.layerplan.solve.replan import narrow_plan
@@ -19,45 +19,44 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
     from hpcmtl.dispatch.membership.survivors import SurvivorReport
+    from hpcmtl.dispatch.membership.world import World
     from hpcmtl.layerplan.model.machine import Machine
 
 
-def lose(
-    dispatcher: Dispatcher, survivors: tuple[int, ...], calls: Sequence[SurvivorReport], now: float
-) -> list[Order]:
-    """Go on with the ranks that are left.
+def lose(dispatcher: Dispatcher, world: World, reports: Sequence[SurvivorReport], now: float) -> list[Order]:
+    """Goes on with the members that live.
 
-    Layers that lost a rank begin again, from their newest checkpoint, when those of their ranks that live are out of
-    them. All others go on.
+    A layer that lost a member begins again from its newest checkpoint, once its living members are out of it. All other
+    layers go on.
 
     Args:
-        dispatcher: of the job.
-        survivors: old numbers of the ranks that live, in order.
-        calls: what each of these knows, by its new number.
+        dispatcher: dispatcher of the job.
+        world: the members that live.
+        reports: a report of each of them.
         now: seconds.
     """
-    renumber(dispatcher.tasks, survivors, calls)
-    dispatcher.record(WorldShrunk(ranks=len(survivors), survivors=survivors))
-    orders = _plan_again(dispatcher, survivors, now)
-    for call in calls:
-        if call.signal:
-            orders += dispatcher.handle(StopRequest(call.rank, call.signal), now)
-        if call.report is not None and missed(dispatcher.tasks, call):
-            orders += dispatcher.handle(call.report, now)
+    before, dispatcher.world = dispatcher.world, world
+    mark_lost(dispatcher.tasks, world, reports)
+    dispatcher.record(WorldShrunk(generation=world.generation, ranks=world.size, members=world.members))
+    orders = _plan_again(dispatcher, before, now)
+    for survivor in reports:
+        if survivor.signal:
+            orders += dispatcher.handle(StopRequest(member=survivor.member, signal=survivor.signal), now)
+        if survivor.report is not None and missed(dispatcher.tasks, survivor):
+            orders += dispatcher.handle(survivor.report, now)
     for state, running in dispatcher._running():
         if running.lost_rank:
-            orders.append(Order(running.block, Abandon(running.number)))
-        if state.running is running and len(running.reported) == len(running.block):
+            orders.append(Order(running.group, Abandon(running.number)))
+        if state.running is running and len(running.reported) == len(running.group):
             orders += dispatcher._layer_over(state, running, now)
     return [*orders, *dispatcher.go_on(now)]
 
 
-def _plan_again(dispatcher: Dispatcher, survivors: tuple[int, ...], now: float) -> list[Order]:
-    """Plan for the ranks that are left; if they are too few for a task, stop with checkpoints."""
-    tasks, graph, plan = dispatcher.tasks, dispatcher._graph, dispatcher._plan
-    ranks = len(survivors)
-    plan = replace(plan, ranks=ranks, machine=_machine_of(plan.machine, survivors))
-    nodes = [  # what is done needs no ranks
+def _plan_again(dispatcher: Dispatcher, before: World, now: float) -> list[Order]:
+    """Plans for the members that live; if they are too few for a task, stops with checkpoints."""
+    tasks, graph, plan, ranks = dispatcher.tasks, dispatcher._graph, dispatcher._plan, dispatcher.world.size
+    plan = replace(plan, ranks=ranks, machine=_machine_of(plan.machine, before.ranks_of(dispatcher.world.members)))
+    nodes = [  # a task that has ended needs no ranks
         node if tasks[node.name].status is None else replace(node, min_ranks=min(node.min_ranks, ranks))
         for node in graph.tasks
     ]
@@ -70,10 +69,11 @@ def _plan_again(dispatcher: Dispatcher, survivors: tuple[int, ...], now: float) 
     return []
 
 
-def _machine_of(machine: Machine, survivors: Sequence[int]) -> Machine:
+def _machine_of(machine: Machine, ranks: Sequence[int]) -> Machine:
+    """Returns the machine with these of its ranks."""
     speed, memory = machine.rank_speed, machine.rank_memory
     return replace(
         machine,
-        rank_speed=tuple(speed[rank] for rank in survivors) if speed else (),
-        rank_memory=tuple(memory[rank] for rank in survivors) if memory else (),
+        rank_speed=tuple(speed[rank] for rank in ranks) if speed else (),
+        rank_memory=tuple(memory[rank] for rank in ranks) if memory else (),
     )

@@ -1,4 +1,4 @@
-"""What rank 0 knows of a running job: each task, the layer that it is in, and who wants to be told."""
+"""The state of a running job on rank 0: its tasks, the layers that run, and the seams to observer and scheduler."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hpcmtl.dispatch.protocol import RunLayer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from hpcmtl.dispatch.membership.world import Members, World
     from hpcmtl.dispatch.protocol import Command, LayerFailed
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.events import RunEvent
@@ -21,53 +22,53 @@ if TYPE_CHECKING:
 
 
 class UnrecoverableError(Exception):
-    """A rank failed alone and its group is stuck: the run must be ended from outside."""
+    """The run must be ended: a rank failed alone and its group is stuck, or a rank hangs and cannot be killed."""
 
 
 class Observer(Protocol):
-    """Who wants to know what happens: the ledger and the display."""
+    """Receives the events of the dispatcher: the ledger and the display."""
 
     def record(self, event: RunEvent) -> None:
         """Writes an event to the ledger and shows it."""
         ...
 
     def progressed(self, progress: StepProgress) -> None:
-        """A running layer is so far."""
+        """Takes the progress of a running layer."""
         ...
 
 
 @dataclass(frozen=True)
 class Order:
-    """A command and the ranks that it is for."""
+    """A command and the members that it is for."""
 
-    ranks: range
+    members: Members
     command: Command
 
 
 @dataclass
 class Running:
-    """A layer that is being run.
+    """A layer that runs.
 
     Attributes:
-        layer: its number.
-        block: its ranks.
-        started: seconds, when its ranks were told.
-        last_word: seconds, when one of them last reported.
-        opened: whether its ranks had to open a session for it.
-        late: whether it has been named as silent.
-        reported: ranks that are done with it.
-        outcome: what the group's first rank said came out.
-        failures: what its ranks raised.
-        deadline: seconds, when the others must have reported after a failure.
-        halted: whether its ranks were told to stop it.
-        number: of this start, counted over the job.
-        lost_rank: whether it lost a rank, or cannot end for one that was lost: `block` are those that are left.
+        layer: number of the layer.
+        group: members of its group; after a loss those that are left.
+        started: seconds of its start.
+        last_report: seconds of the last report of a member.
+        opened: whether its members had to open a session for it.
+        late: whether it has been recorded as late.
+        reported: members that have finished it or failed in it.
+        outcome: outcome that the first member of the group reported.
+        failures: exceptions that its members reported.
+        deadline: seconds by which the others must have reported after a failure; None without one.
+        halted: whether its members were ordered to stop it.
+        number: number of this start, counted over the attempt.
+        lost_rank: whether it lost a member, or cannot end for another reason after a loss.
     """
 
     layer: int
-    block: range
+    group: Members
     started: float
-    last_word: float
+    last_report: float
     opened: bool = True
     late: bool = False
     reported: set[int] = field(default_factory=set)
@@ -81,29 +82,29 @@ class Running:
 
 @dataclass
 class TaskState:
-    """What is known of one task.
+    """The state of one task.
 
     Attributes:
-        plan: its part of the plan.
-        needs: tasks that must complete first.
-        live: those of them that it may run beside: to start, it is enough that they run.
-        layers_done: finished layers.
-        steps: that its layers did; None if an earlier attempt did some.
-        status: None until it has ended.
-        held: ranks that keep its session while it does not run.
-        place: ranks of its last layer that was started.
-        running: the layer in work.
-        outcomes: of the layers that were run, with their widths.
-        message: why it did not complete.
-        failed: how often a layer of it failed.
+        plan: the task in the layer plan.
+        needs: tasks that must complete before it.
+        live: those of them beside which it may run: it is enough that they run.
+        layers_done: number of finished layers.
+        steps: optimizer steps of these layers; None if an earlier attempt did some of them.
+        status: status of the ended task; None before its end.
+        held: members that hold its session while it does not run; None for none.
+        place: members of the last group that ran it; None if one of them is lost.
+        running: the layer that runs; None while none does.
+        outcomes: widths and outcomes of the layers that were run.
+        message: reason why it did not complete.
+        failed: number of failures.
         not_before: seconds before which it is not tried again.
-        paused: whether it waits until somebody lets it go on.
+        paused: whether it waits until a user unpauses it.
         cancelled: whether it ends as soon as its layer has stopped.
-        rate: the learning rate that was ordered last.
-        waits_since: seconds, since when it has been ready and has not run; None where it is not so.
-        aged: classes that it has gained by waiting.
-        remade: whether its last layer was run again since its artifact was damaged.
-        owner: rank that answers for its artifact in memory: the first of those that completed it.
+        rate: learning rate that a user set last.
+        waits_since: seconds since when it has been ready without running; None while it is not.
+        aged: priority classes that it has gained by waiting.
+        remade: whether its last layer was run again, since its artifact was damaged.
+        owner: member that holds the index of its artifact in memory: the first of its last group.
         no_time: whether its next layer could not end before the time limit.
     """
 
@@ -112,8 +113,8 @@ class TaskState:
     layers_done: int = 0
     steps: int | None = 0
     status: TaskStatus | None = None
-    held: range | None = None
-    place: range | None = None
+    held: Members | None = None
+    place: Members | None = None
     running: Running | None = None
     outcomes: list[tuple[int, LayerOutcome]] = field(default_factory=list)
     message: str = ""
@@ -131,63 +132,63 @@ class TaskState:
 
     @property
     def waits(self) -> bool:
-        """Whether it has neither ended nor runs."""
+        """Whether it neither runs nor has ended."""
         return self.status is None and self.running is None
 
     @property
     def priority_class(self) -> int:
-        """What decides first which of the ready tasks goes next: the higher."""
+        """Priority with what it gained by ageing; of the ready tasks the one with the higher class goes first."""
         return self.plan.job_priority + self.aged
 
     @property
     def held_back(self) -> bool:
-        """Whether no further layer of it may start: by somebody's wish, or for want of time."""
+        """Whether no further layer of it may start, by a request of a user or for want of time."""
         return self.paused or self.cancelled or self.no_time
 
 
 def unrecoverable(running: Running) -> UnrecoverableError:
-    """What to say of a layer that a rank failed in alone."""
+    """Returns the error for a layer in which a rank failed alone."""
     failure = running.failures[0]
-    missing = sorted(set(running.block) - running.reported)
+    missing = sorted(set(running.group) - running.reported)
     return UnrecoverableError(
-        f"rank {failure.rank} failed alone in task {failure.task}, layer {failure.layer}: {failure.message}; "
+        f"rank {failure.member} failed alone in task {failure.task}, layer {failure.layer}: {failure.message}; "
         f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} cannot go on without it"
     )
 
 
 class Scheduler(Protocol):
-    """Decides what starts now, and where."""
+    """Decides which layers start now, and on which ranks; it packs blocks of ranks and maps members to them."""
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterable[tuple[TaskState, range]]:
-        """The next layers of these tasks on these ranks, which are free.
+        """Yields tasks whose next layer starts now, each with a block of free ranks.
 
         Args:
-            tasks: all of the job.
+            tasks: all tasks of the job.
             now: seconds.
         """
         ...
 
-    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
-        """Go on with a graph and a plan of more tasks; those that were there keep their names and layers."""
+    def extend(self, graph: TaskGraph, plan: LayerPlan, world: World) -> None:
+        """Goes on with a graph and a plan of more tasks, or with fewer members; known tasks keep names and layers."""
         ...
 
     def widen(self, state: TaskState, width: int, part: float) -> bool:
-        """Have the next layer of a task run on more ranks, since time presses; say whether that can be.
+        """Has the next layer of a task run on more ranks, for want of time; returns whether that is possible.
 
         Args:
-            state: of the task.
-            width: ranks with which it would take too long.
-            part: of the time that it takes with so many, that it may take.
+            state: state of the task.
+            width: number of ranks with which the layer would take too long.
+            part: part of that time which the layer may take.
         """
         ...
 
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
-        """Take note of what a layer took; return what the ledger should know of the conclusions."""
+        """Takes note of the time of a layer; returns fields of its event, such as the predicted time."""
         ...
 
 
 def states_of(plan: LayerPlan, graph: TaskGraph, known: Mapping[str, TaskState] | None = None) -> dict[str, TaskState]:
-    """A state for each task of a plan, in its order; of those that were there before all that is `known` stays."""
+    """Returns a state for each task of a plan, in its order; a task with a `known` state keeps it."""
     states, live = {}, graph.live
     for task in plan.tasks:
         state = (known or {}).get(task.name)
@@ -214,7 +215,7 @@ def _met(need: TaskState, live: frozenset[str]) -> bool:
 
 
 def held_back(tasks: Mapping[str, TaskState]) -> set[str]:
-    """Names of the tasks that cannot go on: those held back, and all that need them."""
+    """Returns the names of the tasks that cannot go on: those held back, and all that need them."""
     found: set[str] = set()
     for name, state in tasks.items():  # producers first
         if state.status is None and (state.held_back or not found.isdisjoint(state.needs)):
@@ -233,8 +234,8 @@ def without_producer(tasks: Mapping[str, TaskState]) -> Iterator[tuple[TaskState
             yield state, f"needs {lost}, which {_FATES[str(tasks[lost].status)]}"
 
 
-def waits_for_somebody(tasks: Mapping[str, TaskState]) -> list[str]:
-    """The paused tasks, if nothing runs and nothing is left that could go on without them; else none."""
+def only_paused(tasks: Mapping[str, TaskState]) -> list[str]:
+    """Returns the names of the paused tasks, if no task runs and none can go on without them; else none."""
     back = held_back(tasks)
     if any(state.status is None and (state.running or name not in back) for name, state in tasks.items()):
         return []
@@ -242,22 +243,22 @@ def waits_for_somebody(tasks: Mapping[str, TaskState]) -> list[str]:
 
 
 def remake(tasks: Mapping[str, TaskState], damaged: str) -> TaskState | None:
-    """Have a task with a damaged artifact run its last layer again, from its checkpoint; who needs it waits for that.
+    """Has a task with a damaged artifact run its last layer again, from its checkpoint; its consumers wait for that.
 
     Returns:
-        The task; None if there is none of that name, or it was made again before.
+        State of the task; None if there is no such task, or it was made again before.
     """
     producer = tasks.get(damaged)
     if producer is None or (producer.remade and producer.status is not None):
         return None
-    if producer.status == "complete":  # else another of its consumers has found the same
+    if producer.status == "complete":  # else another of its consumers has reported it already
         producer.status, producer.owner, producer.remade = None, None, True
         producer.layers_done, producer.steps = producer.layers_done - 1, None
     return producer
 
 
 def owners(tasks: Mapping[str, TaskState], state: TaskState) -> tuple[tuple[str, int], ...]:
-    """Who answers for the artifacts that a task needs."""
+    """Returns pairs of a needed task and the member that holds the index of its artifact in memory."""
     pairs = ((need, tasks[need].owner) for need in state.needs)
     return tuple((need, owner) for need, owner in pairs if owner is not None)
 
@@ -268,8 +269,7 @@ def start_command(tasks: Mapping[str, TaskState], state: TaskState, running: Run
         task=state.plan.name,
         layer=running.layer,
         layers=state.plan.layers,
-        first_rank=running.block.start,
-        width=len(running.block),
+        group=running.group,
         step=state.steps,
         rate=state.rate,
         owners=owners(tasks, state),

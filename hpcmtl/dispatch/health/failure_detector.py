@@ -1,4 +1,4 @@
-"""Which ranks have not been heard of for too long. Pure: words and the clock come in."""
+"""The failure detector: finds members whose heartbeats are missing. Pure: heartbeats and the clock come in."""
 
 from __future__ import annotations
 
@@ -15,75 +15,75 @@ PATIENCE = 6
 """Number of missed heartbeats after which a rank is suspected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Silence:
-    """A rank that has become suspect, or one that is back.
+    """A member that has become suspected, or one that has recovered.
 
     Attributes:
-        rank: which.
-        seconds: without a word.
-        back: whether it has been heard of again.
+        member: the member.
+        seconds: seconds without a heartbeat.
+        recovered: whether a heartbeat has come again.
     """
 
-    rank: int
+    member: int
     seconds: float
-    back: bool = False
+    recovered: bool = False
 
 
 class FailureDetector:
-    """Keeps who was heard of when.
+    """Keeps the time of the last heartbeat of each member.
 
-    A rank is suspect after `PATIENCE` beats without a word. Who slept himself blames nobody: if this process did not
-    look at the clock for longer than a beat, that time counts for no one.
+    A member is suspected after `PATIENCE` intervals without a heartbeat. Time during which this process did not run is
+    not counted as silence: if it did not look at the clock for longer than an interval, that time counts for no member.
     """
 
-    def __init__(self, ranks: Iterable[int], interval: float, now: float) -> None:
-        """Begin.
+    def __init__(self, members: Iterable[int], interval: float, now: float) -> None:
+        """Starts at a moment at which every member counts as heard of.
 
         Args:
-            ranks: who should be heard of.
-            interval: seconds between beats.
-            now: seconds; everybody counts as heard of now.
+            members: the watched members.
+            interval: seconds between heartbeats.
+            now: seconds.
         """
-        self._heard = dict.fromkeys(ranks, now)
+        self._heard = dict.fromkeys(members, now)
         self._interval = interval
-        self._suspect: set[int] = set()
+        self._suspects: set[int] = set()
         self._looked = now
 
     @property
     def patience(self) -> float:
-        """Seconds of silence after which a rank is suspect."""
+        """Seconds of silence after which a member is suspected."""
         return PATIENCE * self._interval
 
     @property
     def watched(self) -> frozenset[int]:
-        """Who should be heard of."""
+        """The watched members."""
         return frozenset(self._heard)
 
     @property
     def suspects(self) -> frozenset[int]:
-        """The ranks that are suspect now."""
-        return frozenset(self._suspect)
+        """The members that are suspected now."""
+        return frozenset(self._suspects)
 
-    def age(self, rank: int, now: float) -> float:
-        """Seconds since a rank was heard of."""
-        return now - self._heard[rank]
+    def age(self, member: int, now: float) -> float:
+        """Returns the seconds since the last heartbeat of a member."""
+        return now - self._heard[member]
 
-    def heard(self, rank: int, now: float) -> Silence | None:
-        """Note a word of a rank; say if it is back."""
-        silence = Silence(rank, self.age(rank, now), back=True)
-        self._heard[rank] = now
-        if rank not in self._suspect:
+    def heard(self, member: int, now: float) -> Silence | None:
+        """Takes a heartbeat of a member; returns the silence that it ends if the member was suspected, else None."""
+        silence = Silence(member=member, seconds=self.age(member, now), recovered=True)
+        self._heard[member] = now
+        if member not in self._suspects:
             return None
-        self._suspect.discard(rank)
+        self._suspects.discard(member)
         return silence
 
     def check(self, now: float) -> list[Silence]:
-        """The ranks that have become suspect since the last look, each named once."""
+        """Returns the members that have become suspected since the last check, each once."""
         slept = now - self._looked
         self._looked = now
         if slept > self._interval:
-            self._heard = {rank: heard + slept for rank, heard in self._heard.items()}
-        late = [rank for rank in self._heard if self.age(rank, now) > self.patience and rank not in self._suspect]
-        self._suspect.update(late)
-        return [Silence(rank, self.age(rank, now)) for rank in late]
+            self._heard = {member: heard + slept for member, heard in self._heard.items()}
+        late = [m for m in self._heard if self.age(m, now) > self.patience and m not in self._suspects]
+        self._suspects.update(late)
+        return [Silence(member=member, seconds=self.age(member, now)) for member in late]

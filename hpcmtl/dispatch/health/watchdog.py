@@ -1,8 +1,8 @@
-"""What becomes of a rank that stays silent after it was named as suspect: it is taken for dead, and killed if possible.
+"""The watchdog: declares suspected ranks that stay silent dead, and has them fenced.
 
-A process that is stopped, or hangs with Python's lock held, does not beat; a slow one does, and is left alone. A rank
-that neither lives nor dies would keep its partners waiting for ever, so its death is made certain: a rank of the same
-node sends it SIGKILL. What follows from a death is for others to say; if none follows, the run is ended.
+A process that is stopped, or that hangs with Python's lock held, sends no heartbeats; a slow one does, and is left
+alone. A rank that neither lives nor dies would keep its group waiting for ever, so its death is made certain: a rank of
+the same node sends it SIGKILL. What follows from a death is decided elsewhere. If nothing follows, the run is ended.
 """
 
 from __future__ import annotations
@@ -15,103 +15,106 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.state import UnrecoverableError
 from hpcmtl.launch.resources.facts import born_at
-from hpcmtl.results.hosts import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+
+    from hpcmtl.dispatch.health.topology import Topology
 
 _log = logging.getLogger(__name__)
 
-SECONDS_TO_DIE = 10.0  # for a rank that was killed to be known as dead, or the run to be over
+SECONDS_TO_DIE = 10.0  # from the kill of a rank until its death is known, or the run is ended
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FenceCommand:
-    """What a rank is told: kill this process of its node, which is a rank that hangs.
+    """Orders a rank to kill a process of its node, which is a rank that hangs.
 
     Attributes:
-        rank: that hangs.
-        pid: of its process.
-        born: seconds since 1970 when that process began; another with the same pid is spared.
+        member: member that hangs.
+        pid: id of its process.
+        born: start of that process in seconds since 1970; another process with the same id is spared.
     """
 
-    rank: int
+    member: int
     pid: int
     born: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HungRank:
-    """A rank that is taken for dead.
+    """A rank that is declared dead.
 
     Attributes:
-        rank: which.
+        member: the member.
         host: its node.
-        seconds: without a word.
-        killer: rank of the same node that is to kill it; None if there is no other.
+        seconds: seconds without a heartbeat.
+        fenced_by: member of the same node that is to kill it; None if there is no other.
     """
 
-    rank: int
+    member: int
     host: str
     seconds: float
-    killer: int | None
+    fenced_by: int | None
 
 
 class Watchdog:
-    """Says which ranks hang. Pure: silences and the clock come in."""
+    """Finds the ranks that hang. Pure: silences and the clock come in."""
 
-    def __init__(self, hosts: Sequence[str], limit: float) -> None:
-        """Begin.
+    def __init__(self, topology: Topology, limit: float) -> None:
+        """Starts without findings.
 
         Args:
-            hosts: of each rank.
-            limit: seconds of silence, since a rank became suspect, after which it is taken for dead; 0 for never.
+            topology: the members and their hosts.
+            limit: seconds from the suspicion of a rank to its declared death; 0 to declare no rank dead.
         """
-        self._hosts, self._blocks = hosts, blocks_of(hosts)
+        self._hosts, self._nodes = topology.hosts, topology.nodes
         self._limit = limit
-        self._condemned: dict[int, float] = {}  # rank -> when
+        self._declared: dict[int, float] = {}  # member -> seconds
 
     def look(self, silent: Mapping[int, tuple[float, float]], now: float) -> list[HungRank]:
-        """The ranks that are taken for dead since the last look, each named once.
+        """Returns the ranks that are declared dead since the last look, each once.
 
-        The first rank of a node sends for all of it. Where that one is silent nothing is known of the others, and they
-        have their time again once it is gone.
+        The first rank of a node sends for all of it. While that one is silent nothing is known of the others, and they
+        have their whole time again once it is gone.
 
         Args:
-            silent: rank that is suspect now -> seconds since its last word, and since it became suspect.
+            silent: suspected member -> seconds since its last heartbeat, and since it was suspected.
             now: seconds.
 
         Raises:
-            UnrecoverableError: a rank that was to be killed is still there.
+            UnrecoverableError: a rank that was to be killed still lives.
         """
-        self._condemned = {rank: since for rank, since in self._condemned.items() if rank in silent}
-        late = [rank for rank, since in self._condemned.items() if now - since > SECONDS_TO_DIE]
+        self._declared = {member: since for member, since in self._declared.items() if member in silent}
+        late = [member for member, since in self._declared.items() if now - since > SECONDS_TO_DIE]
         if late:
             raise UnrecoverableError(
                 f"rank {late[0]} on {self._hosts[late[0]]} hangs and could not be ended by SIGKILL"
             )
         found = []
-        for rank, (seconds, suspect) in sorted(silent.items()):
-            first = self._blocks[self._hosts[rank]][0]
-            if not 0 < self._limit < suspect or rank in self._condemned or (rank != first and first in silent):
+        for member, (seconds, suspected) in sorted(silent.items()):
+            node = self._nodes[self._hosts[member]]
+            hidden = member != node[0] and node[0] in silent
+            if not 0 < self._limit < suspected or member in self._declared or hidden:
                 continue
-            self._condemned[rank] = now
-            killer = next((other for other in self._blocks[self._hosts[rank]] if other != rank), None)
-            found.append(HungRank(rank, self._hosts[rank], seconds, killer))
+            self._declared[member] = now
+            fenced_by = next((other for other in node if other != member), None)
+            found.append(HungRank(member=member, host=self._hosts[member], seconds=seconds, fenced_by=fenced_by))
         return found
 
 
-def fence(order: FenceCommand) -> bool:
-    """Send SIGKILL to a process of this node, if it is still the one that is meant; say whether it was sent."""
-    if born_at(order.pid) != order.born:
-        _log.warning("rank %d, process %d, is not there any more: it is not killed", order.rank, order.pid)
+def fence(command: FenceCommand) -> bool:
+    """Sends SIGKILL to a process of this node, if it still is the one that is meant; returns whether it was sent."""
+    rank, pid = command.member, command.pid
+    if born_at(pid) != command.born:
+        _log.warning("rank %d, process %d, is not there any more: it is not killed", rank, pid)
         return False
-    _log.error("rank %d, process %d, hangs: it is killed", order.rank, order.pid)
+    _log.error("rank %d, process %d, hangs: it is killed", rank, pid)
     try:
-        os.kill(order.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return False
-    except PermissionError as error:  # a container of its own: rank 0 ends the run when nothing comes of it
-        _log.error("rank %d, process %d, cannot be killed: %s", order.rank, order.pid, error.strerror)
+    except PermissionError as error:  # a container of its own: rank 0 ends the run if the rank does not die
+        _log.error("rank %d, process %d, cannot be killed: %s", rank, pid, error.strerror)
         return False
     return True

@@ -1,4 +1,4 @@
-"""What the control threads of the ranks that live do together when others are lost: make a smaller world."""
+"""Rebuilds the world after a loss: the control threads of the survivors make new, smaller communicators together."""
 
 from __future__ import annotations
 
@@ -20,94 +20,100 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.membership.survivors import SurvivorReport
+    from hpcmtl.dispatch.membership.world import World
 
 _log = logging.getLogger(__name__)
 
-SECONDS_AFTER_A_KILL = 30.0  # until all have come, or the run is ended
+SECONDS_AFTER_A_KILL = 30.0  # from the kill of stopped ranks until the run is ended
 
 
 class AttemptAbandonedError(Exception):
-    """This attempt at the run is over: rank 0 was lost, and with it who leads, or tasks met that cannot meet again.
+    """This attempt at the run is over: rank 0 was lost, or a rank of tasks that exchange parameters while they run.
 
     Attributes:
-        survivors: old numbers of the ranks that live, in order.
-        survivors_comm: their communicator; its rank 0 may lead a next attempt, from what the run directory has.
+        world: the members that live.
+        survivors_comm: their communicator; its rank 0 may lead the next attempt, from the run directory.
     """
 
-    def __init__(self, survivors: tuple[int, ...], survivors_comm: Communicator) -> None:
+    def __init__(self, world: World, survivors_comm: Communicator) -> None:
         why = "a rank was lost of tasks that exchange parameters while they run"
-        super().__init__(why if survivors[0] == 0 else "rank 0 was lost, which led the run")
-        self.survivors, self.survivors_comm = survivors, survivors_comm
+        super().__init__(why if 0 in world else "rank 0 was lost, which led the run")
+        self.world, self.survivors_comm = world, survivors_comm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RebuiltWorld:
-    """The smaller world.
+    """The smaller world and its communicators.
 
     Attributes:
-        survivors: old numbers of its ranks, in order.
-        control: for the control threads.
-        stream: for the command stream.
-        world: for the main threads.
-        calls: what each rank knows, by its new number; on rank 0.
+        world: the members that live.
+        control: communicator of the control threads.
+        stream: communicator of the command stream.
+        main: communicator of the main threads.
+        reports: a report of each member, by rank; empty on all ranks but rank 0.
     """
 
-    survivors: tuple[int, ...]
+    world: World
     control: Communicator
     stream: Communicator
-    world: Communicator
-    calls: tuple[SurvivorReport, ...]
+    main: Communicator
+    reports: tuple[SurvivorReport, ...]
 
 
 def rebuild_world(
+    world: World,
     control: Communicator,
     others: Sequence[Communicator],
-    call: Callable[[int, tuple[int, ...]], SurvivorReport],
+    report: Callable[[], SurvivorReport],
     *,
     abandon_attempt: bool = False,
 ) -> RebuiltWorld:
-    """Give up the communicators of a world that lost ranks and make those of a smaller one (collective).
+    """Revokes the communicators of a world that lost ranks and makes those of a smaller one (collective).
+
+    If another rank dies meanwhile, it begins again from the last smaller world.
 
     Args:
-        control: of the control threads.
-        others: of the same ranks.
-        call: (new number, survivors) -> what this rank knows.
-        abandon_attempt: whether the run goes on as a next attempt, whoever was lost.
+        world: the members before the loss.
+        control: communicator of the control threads.
+        others: further communicators of the same ranks, which are given up.
+        report: returns the report of this rank.
+        abandon_attempt: whether the attempt is over, whichever rank was lost.
 
     Raises:
-        AttemptAbandonedError: it does, or it must as rank 0 is among those that are lost.
+        AttemptAbandonedError: the attempt is over, by `abandon_attempt` or since rank 0 is lost.
     """
-    survivors = tuple(range(control.size))
+    me = world.member_of(control.rank)
     while True:
         for each in (control, *others):
             each.revoke()
         control, living = control.shrink()
-        survivors = tuple(survivors[old] for old in living)
-        _log.warning("rank %d goes on as rank %d of %d", survivors[control.rank], control.rank, control.size)
-        if abandon_attempt or survivors[0] != 0:
-            raise AttemptAbandonedError(survivors, control)
+        world = world.shrunk(living)
+        _log.warning("rank %d goes on in a world of %d ranks", me, world.size)
+        if abandon_attempt or 0 not in world:
+            raise AttemptAbandonedError(world, control)
         try:
-            stream, world = control.dup(), control.dup()
-            calls = control.gather(call(control.rank, survivors))
-            return RebuiltWorld(survivors, control, stream, world, tuple(calls or ()))
-        except RankLostError as error:  # another one, meanwhile
-            _log.warning("once more: %s", error)
-            others = ()  # the new ones are unused, and other ranks may still create them: see `enforce`
+            stream, main = control.dup(), control.dup()
+            reports = tuple(control.gather(report()) or ())
+            return RebuiltWorld(world=world, control=control, stream=stream, main=main, reports=reports)
+        except RankLostError as error:  # another rank died meanwhile
+            _log.warning("another rank was lost: %s", error)
+            # The new communicators are unused, and other ranks may still create them: see `enforce`.
+            others = ()
 
 
 @contextmanager
-def not_for_ever(control: Communicator, patience: float = math.inf) -> Iterator[None]:
-    """See to it that regrouping, for which all that live must come, has an end though one of them hangs.
+def bounded(control: Communicator, patience: float = math.inf) -> Iterator[None]:
+    """Bounds the time of a rebuild, for which all survivors must come together, in case one of them hangs.
 
-    Nobody beats meanwhile, so that the watchdog sees nothing. After `patience` seconds each rank kills those of its
-    node that are stopped, which are lost then as well; if that does not help the run is ended.
+    No rank sends heartbeats meanwhile, so the watchdog sees nothing. After `patience` seconds each rank kills those of
+    its node that are stopped, which are lost then as well. If that does not help, the run is ended.
     """
     if math.isinf(patience):
         yield
         return
     timers = [
         threading.Timer(patience, _kill_stopped),
-        threading.Timer(patience + SECONDS_AFTER_A_KILL, _give_up, (control, patience + SECONDS_AFTER_A_KILL)),
+        threading.Timer(patience + SECONDS_AFTER_A_KILL, _end_run, (control, patience + SECONDS_AFTER_A_KILL)),
     ]
     for timer in timers:
         timer.daemon = True
@@ -126,6 +132,6 @@ def _kill_stopped() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _give_up(control: Communicator, seconds: float) -> None:
+def _end_run(control: Communicator, seconds: float) -> None:
     _log.error("a rank was lost, and in %.0f s not all of the others have come together; the run is ended", seconds)
     control.abort(ExitCode.TASK_FAILED)

@@ -1,106 +1,94 @@
-"""What becomes of numbers of ranks when some are lost: those that live keep their order and are numbered anew. Pure.
-
-`survivors` are everywhere the old numbers of the ranks that live, in order: rank i of now was `survivors[i]` before.
-"""
+"""What the survivors of a loss tell, and what the coordinator concludes for its tasks. Pure."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.protocol import Abandon, LayerDone, LayerFailed, RunLayer
+from hpcmtl.dispatch.protocol import Abandon, LayerFailed, RunLayer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.dispatch.coordinator.state import TaskState
-    from hpcmtl.dispatch.protocol import Command
+    from hpcmtl.dispatch.membership.world import World
+    from hpcmtl.dispatch.protocol import Command, LayerDone
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SurvivorReport:
-    """What a rank last knows when some are lost, since messages were lost with them.
+    """The state of a rank at a loss; messages under way were lost with the old communicators.
 
     Attributes:
-        rank: who says so, as it is numbered now.
-        done: commands of the stream that it has obeyed.
-        number: of the last layer that it was ordered, see `RunLayer`; 0 for none.
-        report: what became of that layer, if it is over here.
-        signal: that the process got.
+        member: sender of the report.
+        done: number of commands of the stream that it has executed.
+        number: number of the last layer that it was ordered, see `RunLayer`; 0 for none.
+        report: its report on that layer; None while the layer runs here.
+        signal: signal that the process got; empty for none.
     """
 
-    rank: int
+    member: int
     done: int = 0
     number: int = 0
     report: LayerDone | LayerFailed | None = None
     signal: str = ""
 
 
-def surviving_block(block: range, survivors: Sequence[int]) -> range:
-    """The ranks of a block that live, as they are numbered now."""
-    return range(bisect_left(survivors, block.start), bisect_left(survivors, block.stop))
+def after_loss(command: Command) -> Command:
+    """Returns the command that replaces one which a rank had not executed when other ranks were lost.
 
-
-def intact_block(block: range | None, survivors: Sequence[int]) -> range | None:
-    """A block as it is numbered now; None if it lost a rank."""
-    left = None if block is None else surviving_block(block, survivors)
-    return None if block is None or left is None or len(left) < len(block) else left
-
-
-def renumbered(command: Command) -> Command:
-    """What becomes of a command that a rank had not obeyed when others were lost.
-
-    A layer cannot begin any more: its group would be made in the smaller world here, and others of its ranks have made
-    it in the old one.
+    A layer cannot begin any more: this rank would make its group in the smaller world, while other members of the
+    group have made it in the old one and wait there. Its start becomes an order to give it up.
     """
     return Abandon(command.number) if isinstance(command, RunLayer) else command
 
 
-def not_started(command: RunLayer, rank: int) -> LayerFailed:
-    """What a rank says of a layer that it had not begun when others were lost."""
-    text = "a rank was lost before it began"
-    return LayerFailed(rank, command.task, command.layer, text, "", command.block, command.number, lost=True)
+def not_started(command: RunLayer, member: int) -> LayerFailed:
+    """Returns the report of a member on a layer that it had not begun when other ranks were lost."""
+    return LayerFailed(
+        member=member,
+        task=command.task,
+        layer=command.layer,
+        message="a rank was lost before it began",
+        group=command.group,
+        number=command.number,
+        lost=True,
+    )
 
 
-def renumber_report(report: LayerDone | LayerFailed, rank: int, block: range) -> LayerDone | LayerFailed:
-    """A rank's own report as it reads now."""
-    if isinstance(report, LayerDone):
-        return replace(report, rank=rank, block=block, ranks=(rank,))
-    return replace(report, rank=rank, block=block)
+def mark_lost(tasks: Mapping[str, TaskState], world: World, reports: Sequence[SurvivorReport]) -> None:
+    """Removes the lost members from the states of all tasks, and marks the layers that cannot end.
 
+    These layers lost a member, or have a member that never got the order to start: it counts as one that has reported.
+    No artifact is in the memory of other ranks any more.
 
-def renumber(tasks: Mapping[str, TaskState], survivors: Sequence[int], calls: Sequence[SurvivorReport]) -> None:
-    """Have the states of all tasks name ranks as they are numbered now, and note which layers cannot end.
-
-    These are those that lost a rank, and those that a rank never heard of: it counts as one that has reported.
+    Args:
+        tasks: all tasks of the job.
+        world: the members that live.
+        reports: a report of each of them.
     """
-    new = {old: number for number, old in enumerate(survivors)}
+    begun = {report.member: report.number for report in reports}
     for state in tasks.values():
-        state.held, state.place, state.owner = (
-            intact_block(state.held, survivors),
-            intact_block(state.place, survivors),
-            None,
-        )
+        state.held, state.place, state.owner = world.intact(state.held), world.intact(state.place), None
         running = state.running
         if running is None:
             continue
-        left = surviving_block(running.block, survivors)
-        running.reported = {new[rank] for rank in running.reported if rank in new}
-        unheard = [rank for rank in left if calls[rank].number != running.number]
-        if len(left) < len(running.block) or unheard:
+        living = world.living(running.group)
+        running.reported.intersection_update(living)
+        without_order = [member for member in living if begun[member] != running.number]
+        if len(living) < len(running.group) or without_order:
             running.lost_rank, running.deadline = True, None
-            running.reported.update(unheard)
-        running.block = left
+            running.reported.update(without_order)
+        running.group = living
 
 
-def missed(tasks: Mapping[str, TaskState], call: SurvivorReport) -> bool:
-    """Whether the dispatcher has not taken in what a rank says of its layer."""
-    report = call.report
+def missed(tasks: Mapping[str, TaskState], survivor: SurvivorReport) -> bool:
+    """Whether the dispatcher has not taken in a survivor's report on its layer, which was lost on its way."""
+    report = survivor.report
     running = None if report is None else tasks[report.task].running
     return (
         report is not None
         and running is not None
         and running.number == report.number
-        and call.rank not in running.reported
+        and survivor.member not in running.reported
     )

@@ -1,4 +1,4 @@
-"""What the main thread and the control thread of a rank leave for each other."""
+"""Channels between the main thread and the control thread of a rank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.membership.survivors import not_started
-from hpcmtl.dispatch.protocol import EventReport, ProgressReport, Renumbered, RunLayer
+from hpcmtl.dispatch.protocol import EventReport, ProgressReport, RunLayer, WorldChanged
 from hpcmtl.dispatch.rank.communicators import RankCommunicators
 from hpcmtl.training.orders import LayerOrders
 
@@ -21,53 +21,66 @@ if TYPE_CHECKING:
 
 
 class ThreadChannels:
-    """What the main thread and the control thread of one rank leave for each other."""
+    """Queues and flags between the main thread and the control thread of one rank.
+
+    Attributes:
+        commands: commands for the main thread, in order.
+        stop_requested: set when the whole job is to stop.
+        layer: orders for the layer that the rank runs, or ran last.
+        abandoned: reason why this attempt was abandoned, see `AttemptAbandonedError`; empty if it was not. The living
+            ranks are then in `comms.world`.
+        signal: name of a signal that the process got; its handler writes, the control thread reads.
+        wake: set when a report waits for the control thread.
+        comms: communicators of the main thread.
+        owners: rank that holds the index of a task's artifact in memory, by task; for the main thread alone.
+    """
 
     def __init__(self) -> None:
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.stop_requested = threading.Event()
-        self.layer = LayerOrders()  # of the layer that the rank runs, or last ran
-        self.abandoned = (
-            ""  # why this attempt was given up, see `AttemptAbandonedError`; the ground's world is then who lives
-        )
-        self.signal = ""  # name of a signal that the process got; set by its handler, read by the control thread
-        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self.layer = LayerOrders()
+        self.abandoned = ""
+        self.signal = ""
         self.wake = threading.Event()
         self.comms = RankCommunicators()
-        self.owners: dict[str, int] = {}  # task -> rank that answers for its artifact; of the main thread alone
+        self.owners: dict[str, int] = {}
+        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
 
     def report(self, report: Report) -> None:
-        """Leave a report for the dispatcher."""
+        """Queues a report for the coordinator; any thread may call it."""
         self._reports.put(report)
         self.wake.set()
 
     def progress(self, progress: StepProgress) -> None:
-        """Leave word of how far a layer is."""
+        """Reports the progress of a layer."""
         self.report(ProgressReport(progress))
 
     def record(self, event: RunEvent) -> None:
-        """Sends an event to the ledger; any thread may call it."""
+        """Sends an event to the ledger."""
         self.report(EventReport(event))
 
     def should_stop(self) -> bool:
         """Whether the layer that runs is to stop, by itself or with the whole job."""
         return self.stop_requested.is_set() or self.layer.stop.is_set()
 
-    def renumber(self, news: Renumbered) -> None:
-        """Have the main thread learn of lost ranks before it obeys what is waiting."""
-        waiting = []
+    def change_world(self, change: WorldChanged) -> None:
+        """Tells the main thread of lost ranks before it executes any command that waits.
+
+        Layers that wait to be started are dropped, and reported as not started: the main thread never sees them.
+        """
+        waiting: list[Command] = []
         with suppress(queue.Empty):
             while True:
                 waiting.append(self.commands.get_nowait())
-        waiting.insert(sum(isinstance(command, Renumbered) for command in waiting), news)  # they come first of all
+        waiting.insert(sum(isinstance(command, WorldChanged) for command in waiting), change)  # these come first
         for command in waiting:
-            if isinstance(command, RunLayer):  # the main thread will say nothing of a layer that it never sees
-                self.report(not_started(command, news.world.rank))
+            if isinstance(command, RunLayer):
+                self.report(not_started(command, change.world.member_of(change.comm.rank)))
             else:
                 self.commands.put(command)
 
     def take_reports(self) -> Iterable[Report]:
-        """All reports that are waiting."""
+        """Yields all reports that wait."""
         self.wake.clear()
         while not self._reports.empty():
             yield self._reports.get()

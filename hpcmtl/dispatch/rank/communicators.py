@@ -1,4 +1,4 @@
-"""What the main thread of a rank stands on: the world, and the group of its session."""
+"""Holds the main thread's communicators, which the control thread can revoke."""
 
 from __future__ import annotations
 
@@ -11,76 +11,90 @@ from hpcmtl.communicators.base import RankLostError
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.dispatch.membership.world import World
     from hpcmtl.dispatch.protocol import RunLayer
 
 SECONDS_TO_SETTLE = 0.1
+"""Age from which on a group may be revoked; see `RankCommunicators.enforce`."""
 
 
 class RankCommunicators:
-    """Shared by the main thread, which makes groups, and the control thread, which gives them up when a rank is lost.
+    """The world and the group of a rank's main thread.
+
+    The main thread makes groups; the control thread gives them up when a rank is lost.
 
     Attributes:
-        world: all ranks that live, as far as the main thread knows.
-        parameter_exchange: communicators of the parameter server and its clients. A client that waits there for a
-            task which lost a rank returns only if the whole attempt is abandoned.
-        patience: seconds that those that live wait for each other when a rank was lost, before they look who hangs.
+        world: communicator of all living ranks, as far as the main thread knows.
+        members: the members of that communicator.
+        parameter_exchange: communicators of the parameter server and its clients. A client that waits there for a task
+            which lost a rank returns only if the whole attempt is abandoned.
+        patience: seconds that survivors wait for each other after a loss, before they look for a rank that hangs.
     """
 
     def __init__(self) -> None:
         self.world: Communicator | None = None
+        self.members: World | None = None
         self.parameter_exchange: tuple[Communicator, ...] = ()
         self.patience = math.inf
         self._lock = threading.Lock()
         self._group: Communicator | None = None
-        self._at, self._made = 0, 0.0
+        self._number, self._made = 0, 0.0
         self._given_up: set[int] = set()
 
+    def enter(self, world: Communicator, members: World) -> None:
+        """Sets the world of the main thread, which calls this at the start and after a loss."""
+        self.world, self.members = world, members
+
     def begin(self, number: int) -> None:
-        """The main thread begins a layer, see `RunLayer.number`."""
+        """Begins a layer, see `RunLayer.number`; called by the main thread."""
         with self._lock:
-            self._at = number
+            self._number = number
 
     def make_group(self, command: RunLayer) -> Communicator:
-        """Make the group of a layer (collective over its ranks).
+        """Makes the group of a layer (collective over its members).
 
         Raises:
-            RankLostError: one of the world was lost meanwhile; or later, from the group's verbs.
+            RankLostError: a rank was lost meanwhile; later the methods of the group raise it.
         """
         assert self.world is not None
-        group = self.world.create_group(list(command.block), tag=0)
+        assert self.members is not None
+        group = self.world.create_group(self.members.ranks_of(command.group), tag=0)
         with self._lock:
             self._group, self._made = group, time.monotonic()
-            if self._at in self._given_up:
+            if self._number in self._given_up:
                 raise RankLostError("a rank of the world was lost while this group was made")
         return group
 
     def before_closing(self, *, lost_rank: bool = False) -> None:
-        """Have nobody wait for another while the session of a group that lost a rank, or was given up, is closed."""
+        """Revokes the group of a session that is to be closed, if it lost a rank or was given up.
+
+        Else a member could wait there for another one.
+        """
         with self._lock:
-            group, given_up = self._group, lost_rank or self._at in self._given_up
+            group, given_up = self._group, lost_rank or self._number in self._given_up
             left = SECONDS_TO_SETTLE - (time.monotonic() - self._made)
         if group is not None and given_up:
             time.sleep(max(left, 0.0))  # see `enforce`
             group.revoke()
 
     def leave_group(self) -> None:
-        """The main thread gives its group back."""
+        """Forgets the group, which the main thread gives back."""
         with self._lock:
             self._group = None
 
     def give_up(self, number: int) -> None:
-        """End all waits on the group of a layer; all its ranks that live are told so."""
+        """Ends all waits on the group of a layer; the control threads of all its living members do the same."""
         with self._lock:
             self._given_up.add(number)
         self.enforce()
 
     def enforce(self) -> None:
-        """Take a group away that was given up, unless it is so young that other ranks may still be making it.
+        """Revokes a group that was given up, unless it is so young that other ranks may still be making it.
 
-        Open MPI 5.0.11 crashes if it hears that a communicator was revoked while it makes it.
+        Open MPI 5.0.11 crashes if the revocation of a communicator arrives while a rank makes it.
         """
         with self._lock:
             settled = time.monotonic() - self._made > SECONDS_TO_SETTLE
-            if self._group is not None and self._at in self._given_up and settled:
+            if self._group is not None and self._number in self._given_up and settled:
                 self._group.revoke()
                 self._group = None

@@ -1,6 +1,7 @@
-"""The control thread of a rank: it carries commands and reports while the main thread trains.
+"""The control thread of a rank: it handles commands and reports while the main thread trains.
 
-Rank 0's also runs the dispatcher. All messages of a job's course travel on one communicator that only this thread uses.
+That of rank 0 also runs the coordinator. All messages of the dispatch travel on communicators that only these threads
+use: one for reports, heartbeats and requests for artifacts, and a second one for the command stream.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from hpcmtl.communicators.polling import Backoff, Message, next_message
 from hpcmtl.dispatch.coordinator.state import UnrecoverableError
 from hpcmtl.dispatch.health.beats import Heartbeats
 from hpcmtl.dispatch.health.watchdog import FenceCommand
-from hpcmtl.dispatch.membership.rebuild import AttemptAbandonedError, not_for_ever, rebuild_world
-from hpcmtl.dispatch.membership.survivors import SurvivorReport, renumbered
+from hpcmtl.dispatch.membership.rebuild import AttemptAbandonedError, bounded, rebuild_world
+from hpcmtl.dispatch.membership.survivors import SurvivorReport, after_loss
+from hpcmtl.dispatch.membership.world import COORDINATOR, World
 from hpcmtl.dispatch.protocol import (
     Abandon,
     EndOfJob,
     LayerDone,
     LayerFailed,
-    Renumbered,
     RunLayer,
     SetRate,
     StopLayer,
     StopRequest,
     StopTraining,
+    WorldChanged,
 )
 from hpcmtl.dispatch.rank.current_layer import CurrentLayer
 from hpcmtl.dispatch.transport.reduction import ReportReduction
@@ -50,16 +52,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How long the thread may wait for a message before it looks at the clock and for signals again.
+# Longest wait for a message before the thread looks at the clock and for signals again.
 _LOOK_ROUND_SECONDS = 0.1
-# Between two looks for messages, at most: beside a layer, which needs the core more, and while the rank has none.
+# Longest pause between two looks for messages: beside a layer, which needs the core more, and while the rank has none.
 _BUSY_PAUSE, _IDLE_PAUSE = 0.01, 0.003
-# As long as messages are under way: some transports get on with them only when they are looked at.
+# The wait while messages are under way: some transports make progress only when they are looked at.
 _WHILE_SENDING = 0.002
 
 
 class ControlThread(threading.Thread):
-    """Runs until the end of the job; an error in it ends the whole run, since nobody could be told of anything else."""
+    """Runs until the end of the job; an error in it ends the whole run, since it could be reported to no other rank."""
 
     def __init__(
         self,
@@ -69,32 +71,33 @@ class ControlThread(threading.Thread):
         peer_transfer: PeerTransfer | None = None,
         heartbeat: HeartbeatSender | None = None,
     ) -> None:
-        """Get ready.
+        """Joins the parts; `start` begins.
 
         Args:
-            comm: a duplicate of the world for this thread alone.
-            channels: shared with the main thread.
+            comm: a duplicate of the world's communicator for this thread alone.
+            channels: channels to the main thread.
             coordinator: on rank 0.
-            peer_transfer: answers other ranks' questions for artifacts.
-            heartbeat: of this rank, on the same communicator; on all ranks or on none.
+            peer_transfer: serves other ranks' requests for artifacts.
+            heartbeat: heartbeats of this rank, on the same communicator; on all ranks or on none.
         """
         super().__init__(name="control", daemon=True)
-        self._comm = comm
-        self._world: Communicator | None = None  # of the main thread, once ranks were lost
+        self._comm, self._world = comm, World.first(comm.size)
+        self._member = self._world.member_of(comm.rank)
+        self._main: Communicator | None = None  # newest communicator for the main thread, once ranks were lost
         self._channels = channels
         self._coordinator = coordinator
         self._peer_transfer = peer_transfer
-        self._reduction = ReportReduction(comm.rank)
+        self._reduction = ReportReduction(self._member)
         self._heartbeat = heartbeat
         self._sending: list[SendHandle] = []
         self._backoff = Backoff()
-        self._ended = self._closing = self._told_signal = False
+        self._ended = self._closing = self._signal_sent = False
         self._current = CurrentLayer(channels.comms)
 
     def run(self) -> None:
-        """Carry messages."""
+        """Handles messages until the job ends, or the attempt is abandoned."""
         try:
-            self._stream = self._comm.dup()  # of this thread's own, so that reports and commands do not mix
+            self._stream = self._comm.dup()  # of its own, so that reports and commands do not mix
             self._sender = CommandSender(self._stream, threading.Event())
             self._receiver = CommandReceiver(self._stream)
             begun = False
@@ -105,8 +108,8 @@ class ControlThread(threading.Thread):
                         self._begin()
                     self._turn()
                 except RankLostError as error:
-                    self._go_on(error)
-            with suppress(RankLostError):  # who dies now takes nothing with it
+                    self._rebuild(error)
+            with suppress(RankLostError):  # a rank that dies now takes nothing with it
                 self._close()
         except AttemptAbandonedError as error:
             self._abandon_attempt(error)
@@ -115,14 +118,14 @@ class ControlThread(threading.Thread):
             _log.debug("by this", exc_info=True)
             self._comm.abort(ExitCode.TASK_FAILED)
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
-            _log.exception("the control thread of rank %d failed; the run is ended", self._comm.rank)
+            _log.exception("the control thread of rank %d failed; the run is ended", self._member)
             self._comm.abort(ExitCode.TASK_FAILED)
         finally:
             self._channels.commands.put(EndOfJob())  # where an abort only raises, the worker must not wait for ever
 
     def _begin(self) -> None:
         try:
-            self._comm.barrier()  # nobody may die before all have the stream
+            self._comm.barrier()  # no rank may die before all have the stream
         finally:
             if self._coordinator is not None:
                 self._give(self._coordinator.start(time.monotonic()))
@@ -136,69 +139,67 @@ class ControlThread(threading.Thread):
         self._receiver.close()
         self._stream.free()
 
-    def _go_on(self, error: RankLostError) -> None:
-        """Go on in a smaller world, see `rebuild_world`."""
+    def _rebuild(self, error: RankLostError) -> None:
+        """Goes on in a smaller world, see `rebuild_world`."""
         comms = self._channels.comms
-        world = comms.world if self._world is None else self._world
-        assert world is not None, "the main thread has its world before this thread begins"
+        main = comms.world if self._main is None else self._main
+        assert main is not None, "the main thread has its world before this thread begins"
         _log.warning("a rank was lost: %s", error)
         if self._peer_transfer is not None:
             self._peer_transfer.give_up()
-        with not_for_ever(self._comm, comms.patience):
-            given_up = (self._stream, world, *comms.parameter_exchange)
-            made = rebuild_world(
-                self._comm, given_up, self._survivor_report, abandon_attempt=bool(comms.parameter_exchange)
-            )
-        self._comm, self._stream, self._world, self._sending = made.control, made.stream, made.world, []
+        with bounded(self._comm, comms.patience):
+            given_up, coupled = (self._stream, main, *comms.parameter_exchange), bool(comms.parameter_exchange)
+            made = rebuild_world(self._world, self._comm, given_up, self._survivor_report, abandon_attempt=coupled)
+        self._world, self._comm, self._stream, self._main = made.world, made.control, made.stream, made.main
+        self._sending = []
         self._receiver.move(made.stream)
-        self._reduction = ReportReduction(made.control.rank, self._current.number)
+        self._reduction = ReportReduction(self._member, self._current.number)
         if self._heartbeat is not None:
-            self._heartbeat = self._heartbeat.among(made.control, made.survivors)
-        self._channels.renumber(Renumbered(made.survivors, made.world))
-        self._current.renumber(made.survivors)
+            self._heartbeat.move(made.control, made.world)
+        self._channels.change_world(WorldChanged(world=made.world, comm=made.main))
+        self._current.change_world(made.world)
         if self._coordinator is not None:
-            done = [call.done for call in made.calls]
-            self._sender.move(made.stream, made.survivors, done, renumbered)
-            self._give(self._coordinator.lose(made.survivors, made.calls, time.monotonic()))
+            executed = {report.member: report.done for report in made.reports}
+            self._sender.move(made.stream, made.world, executed, after_loss)
+            self._give(self._coordinator.lose(made.world, made.reports, time.monotonic()))
 
     def _abandon_attempt(self, error: AttemptAbandonedError) -> None:
-        """Have the main thread come back; from its next step, with a checkpoint, where its group is whole."""
+        """Gets the main thread out of its layer: at its next step, with a checkpoint, if its group is intact."""
         if self._heartbeat is not None and self._coordinator is not None:
-            self._heartbeat.among(error.survivors_comm, error.survivors)  # names who was lost
-        self._channels.abandoned = str(error)
-        self._channels.stop_requested.set()
-        self._channels.renumber(Renumbered(error.survivors, error.survivors_comm))
-        self._current.renumber(error.survivors)
-        if (
-            self._channels.comms.parameter_exchange
-        ):  # the rank of a group that waits for another task comes out: so must the others
-            self._channels.comms.give_up(self._current.number)
+            self._heartbeat.move(error.survivors_comm, error.world)  # records the lost ranks
+        channels = self._channels
+        channels.abandoned = str(error)
+        channels.stop_requested.set()
+        channels.change_world(WorldChanged(world=error.world, comm=error.survivors_comm))
+        self._current.change_world(error.world)
+        if channels.comms.parameter_exchange:  # a member that waits for another task comes out: so must the others
+            channels.comms.give_up(self._current.number)
         while self._current.training:
-            self._channels.wake.wait(_LOOK_ROUND_SECONDS)
-            self._channels.comms.enforce()
+            channels.wake.wait(_LOOK_ROUND_SECONDS)
+            channels.comms.enforce()
             if self._current.stuck():
                 self._self_terminate()
-            for report in self._channels.take_reports():
-                self._current.own(report, self._comm.rank)
+            for report in channels.take_reports():
+                self._current.note(report)
 
-    def _survivor_report(self, rank: int, survivors: tuple[int, ...]) -> SurvivorReport:
-        return self._current.survivor_report(rank, survivors, self._receiver.done, self._channels.signal)
+    def _survivor_report(self) -> SurvivorReport:
+        return self._current.survivor_report(self._member, self._receiver.executed, self._channels.signal)
 
     def _turn(self) -> None:
         if self._current.stuck():
             self._self_terminate()
         for report in self._channels.take_reports():
             self._backoff.end()
-            self._pass_on(self._current.own(report, self._comm.rank))
-        if self._channels.signal and not self._told_signal:
-            self._pass_on(StopRequest(self._comm.rank, self._channels.signal))
-            self._told_signal = True
-        if self._closing and self._sender.all_done():
-            self._obey(EndOfJob())
+            self._pass_on(self._current.note(report))
+        if self._channels.signal and not self._signal_sent:
+            self._pass_on(StopRequest(member=self._member, signal=self._channels.signal))
+            self._signal_sent = True
+        if self._closing and self._sender.all_executed():
+            self._execute(EndOfJob())
         if self._ended:
             return
         pause = _WHILE_SENDING if self._sending or self._closing else _LOOK_ROUND_SECONDS
-        # What comes on the stream at rank 0 is not for here: who sends commands hears there what has been done.
+        # On rank 0 the messages of the stream are acknowledgements, which the sender receives itself.
         commands = self._stream if self._coordinator is None else None
         longest = _BUSY_PAUSE if self._current.training else _IDLE_PAUSE
         message = next_message(self._comm, self._channels.wake, pause, commands, longest=longest, backoff=self._backoff)
@@ -211,10 +212,10 @@ class ControlThread(threading.Thread):
         self._sending = [handle for handle in self._sending if not handle.test()]
 
     def _self_terminate(self) -> None:
-        """End this process as one that is lost: its main thread does not come out of a layer whose group has gone."""
+        """Ends this process as a lost rank: its main thread does not come out of a layer whose group was revoked."""
         layer = self._current.layer
         assert layer is not None
-        text = f"rank {self._comm.rank} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
+        text = f"rank {self._member} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
         if self._coordinator is not None and not self._channels.abandoned:
             raise UnrecoverableError(text)
         _log.error("%s: it ends itself", text)
@@ -222,7 +223,7 @@ class ControlThread(threading.Thread):
 
     def _take(self, message: Message) -> None:
         if message.comm is self._stream:
-            self._receiver.take(message, self._obey)
+            self._receiver.take(message, self._execute)
         elif isinstance(message.value, Question):
             assert self._peer_transfer is not None, f"rank {message.source} asks for an artifact where none is kept"
             self._sending += self._peer_transfer.serve(message.source, message.value)
@@ -236,33 +237,34 @@ class ControlThread(threading.Thread):
         if self._heartbeat is not None:
             self._heartbeat.note(report)
         if isinstance(report, LayerDone):
-            self._tell(self._reduction.take(report))
+            self._send(self._reduction.take(report))
             return
-        self._tell((0, report))
-        if isinstance(report, LayerFailed) and report.rank == self._comm.rank:
-            self._tell(self._reduction.failed(report))
+        self._send((COORDINATOR, report))
+        if isinstance(report, LayerFailed) and report.member == self._member:
+            self._send(self._reduction.failed(report))
 
-    def _tell(self, word: tuple[int, Report] | None) -> None:
-        """Send a report to a rank, or to the dispatcher if it is here."""
-        if word is None:
+    def _send(self, addressed: tuple[int, Report] | None) -> None:
+        """Sends a report to a member, or gives it to the coordinator of this rank."""
+        if addressed is None:
             return
-        rank, report = word
-        if rank != self._comm.rank:
-            self._sending.append(self._comm.isend(report, rank))
+        member, report = addressed
+        if member != self._member:
+            self._sending.append(self._comm.isend(report, self._world.rank_of(member)))
         elif self._coordinator is not None:
             self._give(self._coordinator.handle(report, time.monotonic()))
 
     def _give(self, orders: Iterable[Order]) -> None:
+        """Sends the commands of the coordinator, and executes those for this rank."""
         for order in orders:
-            command, others = order.command, [rank for rank in order.ranks if rank != self._comm.rank]
+            command, others = order.command, [member for member in order.members if member != self._member]
             if others:
-                self._sender.post(command, others, told=isinstance(command, EndOfJob))
+                self._sender.post(command, others, acknowledge=isinstance(command, EndOfJob))
             if isinstance(command, EndOfJob):
                 self._closing = True  # nothing may be under way when the stream is given back
-            elif self._comm.rank in order.ranks:
-                self._obey(command)
+            elif len(others) < len(order.members):
+                self._execute(command)
 
-    def _obey(self, command: Command) -> None:
+    def _execute(self, command: Command) -> None:
         if self._heartbeat is not None:
             self._heartbeat.note(command)
         if isinstance(command, StopTraining):
@@ -277,7 +279,7 @@ class ControlThread(threading.Thread):
         if isinstance(command, Abandon):
             self._current.abandon(command.number)
             return
-        if isinstance(command, RunLayer):  # what is ordered from now on is for this layer: the main thread runs none
+        if isinstance(command, RunLayer):  # orders from now on are for this layer: the main thread runs no other
             self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.record, command.number)
             self._current.begin(command)
         self._channels.commands.put(command)

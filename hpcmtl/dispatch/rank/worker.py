@@ -1,4 +1,4 @@
-"""The main thread of a rank: it takes commands one after the other and runs layers."""
+"""The worker: the main thread of a rank, which executes commands one after the other and runs layers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from hpcmtl import faults
 from hpcmtl.communicators.base import RankLostError
-from hpcmtl.dispatch.membership.survivors import intact_block
+from hpcmtl.dispatch.membership.world import Members, World
 from hpcmtl.dispatch.protocol import (
     EndOfJob,
     ExtendJob,
     LayerDone,
     LayerFailed,
     Release,
-    Renumbered,
     RunLayer,
+    WorldChanged,
 )
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
@@ -36,15 +36,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-PARKED = 4  # sessions without a group that a rank keeps: their networks and optimizers take memory
+PARKED = 4
+"""Number of sessions without a group that a rank keeps; their networks and optimizers take memory."""
 
 
 @dataclass
 class _Held:
-    """A session that stays open between layers, and the group it runs on."""
+    """A session that stays open between layers, with the members and the communicator of its group."""
 
     task: str
-    block: range
+    members: Members
     group: Communicator
     session: Session | None = None
     failed: bool = False
@@ -60,47 +61,46 @@ class Worker:
         open_session: OpenSession,
         extend_job: ExtendSessions | None = None,
     ) -> None:
-        """Get ready.
+        """Joins the parts; `run` begins.
 
         Args:
-            world: all ranks; groups are made from it by this thread alone.
-            channels: shared with the control thread.
-            open_session: (command, group, states) -> session; `states` are what this rank knows of checkpoints.
-            extend_job: is called when the job gets more tasks, before a session of any is opened.
+            world: communicator of all ranks, from which this thread alone makes groups.
+            channels: channels to the control thread.
+            open_session: (command, group, states) -> session; `states` has the newest checkpoint of each task, as far
+                as this rank knows it.
+            extend_job: called when the job gets more tasks, before a session of any of them is opened.
         """
-        self._rank = world.rank
+        members = World.first(world.size)
+        self._member = members.member_of(world.rank)
         self._comms = channels.comms
-        self._comms.world = world
+        self._comms.enter(world, members)
         self._channels = channels
         self._open_session = open_session
         self._extend_job = extend_job
         self._held: _Held | None = None
-        self._parked: dict[str, Session] = {}  # of tasks that ran here and went on elsewhere, by the time they left
+        self._parked: dict[str, Session] = {}  # of tasks that ran here and moved to other ranks, the oldest first
         self._states: dict[str, Checkpoint] = {}
 
     def run(self) -> None:
-        """Obey commands until the end of the job."""
+        """Executes commands until the end of the job."""
         while not isinstance(command := self._channels.commands.get(), EndOfJob):
             if isinstance(command, Release):
                 self._release(command.task)
             elif isinstance(command, RunLayer):
                 self._run(command)
-            elif isinstance(command, Renumbered):
-                self._renumber(command)
+            elif isinstance(command, WorldChanged):
+                self._change_world(command)
             elif isinstance(command, ExtendJob) and self._extend_job is not None:
                 self._extend_job(command)
-        if self._held is not None:  # rank 0 was lost, who would have ordered it
+        if self._held is not None:  # rank 0, which would have ordered it, was lost
             self._release(self._held.task)
 
-    def _renumber(self, news: Renumbered) -> None:
-        """Go on in a smaller world: a session whose group lost a rank is over, and nothing is in others' memory."""
+    def _change_world(self, change: WorldChanged) -> None:
+        """Goes on in a smaller world: a session whose group lost a rank ends; no artifact is in others' memory."""
         held = self._held
-        self._comms.world, self._rank = news.world, news.world.rank
+        self._comms.enter(change.comm, change.world)
         self._channels.owners.clear()
-        block = None if held is None else intact_block(held.block, news.survivors)
-        if held is not None and block is not None:
-            held.block = block
-        elif held is not None:
+        if held is not None and change.world.intact(held.members) is None:
             held.failed = True
             self._comms.before_closing(lost_rank=True)
             self._release(held.task)
@@ -117,22 +117,26 @@ class Worker:
             self._done(command, outcome)
 
     def _session(self, command: RunLayer) -> Session:
-        """The session that is held for this task and these ranks, or a new one on a new group."""
-        block = command.block
+        """Returns the session that is held for this task and group, or a new one on a new group."""
         held = self._held
-        if held is None or held.session is None or (held.task, held.block) != (command.task, block):
+        if held is None or held.session is None or (held.task, held.members) != (command.task, command.group):
             assert held is None, f"the session of {held.task} was not released before {command.task} began"
-            _log.debug("a group of ranks %d to %d", block.start, block.stop - 1)
-            self._channels.owners.update(command.owners)
+            _log.debug("a group of ranks %s", command.group)
+            self._note_owners(command)
             group = self._comms.make_group(command)
-            self._held = held = _Held(command.task, block, group)
+            self._held = held = _Held(command.task, command.group, group)
             held.session = self._moved(command, group) or self._open_session(command, group, self._states)
         return held.session
 
-    def _moved(self, command: RunLayer, group: Communicator) -> Session | None:
-        """The session that this rank had for the task, on a new group; None unless all members had one.
+    def _note_owners(self, command: RunLayer) -> None:
+        world = self._comms.members
+        assert world is not None
+        self._channels.owners.update({task: world.rank_of(member) for task, member in command.owners})
 
-        Where it is not known how far the task is, as when it lost a rank, the network begins with what files have.
+    def _moved(self, command: RunLayer, group: Communicator) -> Session | None:
+        """Returns the session that this rank had for the task, on a new group; None unless all members had one.
+
+        If the step of the task is unknown, as after a loss, the network begins with the parameters of files.
         """
         parked = self._parked.pop(command.task, None)
         move = None if parked is None or command.step is None else parked.rebinder()
@@ -142,7 +146,7 @@ class Worker:
         return parked
 
     def _release(self, task: str, *, over: bool = False) -> None:
-        """Leave the group of a task; what was built for it is kept until the task is `over`."""
+        """Leaves the group of a task; the session is kept for a later group until the task is `over`."""
         if self._held is not None and self._held.task == task:
             held, self._held = self._held, None
             if held.failed:
@@ -157,7 +161,7 @@ class Worker:
             except Exception as error:
                 if not (held.failed or isinstance(error, RankLostError)):
                     raise
-                # What went wrong on a background thread comes out again here; the task has failed by it already.
+                # An error of a background thread is raised again here; the task has failed by it already.
                 _log.debug("closing the failed %s", task, exc_info=True)
             self._comms.leave_group()
             with suppress(RankLostError):
@@ -171,26 +175,42 @@ class Worker:
             self._states.pop(oldest, None)
 
     def _done(self, command: RunLayer, outcome: LayerOutcome) -> None:
-        rank = self._rank
-        said = outcome if rank == command.first_rank else None
-        place = (command.block, command.number)
-        self._channels.report(LayerDone(rank, command.task, command.layer, said, *place, (rank,)))
+        done = LayerDone(
+            member=self._member,
+            task=command.task,
+            layer=command.layer,
+            group=command.group,
+            number=command.number,
+            outcome=outcome if self._member == command.group[0] else None,
+            finished=(self._member,),
+        )
+        self._channels.report(done)
 
     @contextmanager
     def _reporting(self, command: RunLayer) -> Iterator[None]:
-        """Turn an error into a report: whether it is the task's end or the run's is for the dispatcher to decide."""
+        """Turns an exception into a report: the coordinator decides whether it ends the task or the run."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - users' code may raise anything, and the dispatcher must know
-            rank = self._rank
-            _log.exception("rank %d failed in task %s, layer %d", rank, command.task, command.layer)
+        except Exception as error:  # noqa: BLE001 - users' code may raise anything, and the coordinator must know
+            _log.exception("rank %d failed in task %s, layer %d", self._member, command.task, command.layer)
             if self._held is not None:
                 self._held.failed = True
-            text = str(error)
-            if text.startswith("Traceback"):  # errors of some frameworks contain one; its last line is the cause
-                text = text.strip().splitlines()[-1]
-            message = f"{type(error).__name__}: {text}"
-            damaged = error.producer if isinstance(error, DamagedArtifactError) else ""
-            lost = isinstance(error, RankLostError)
-            said = (message, traceback.format_exc(), command.block, command.number, damaged, lost)
-            self._channels.report(LayerFailed(rank, command.task, command.layer, *said))
+            failed = LayerFailed(
+                member=self._member,
+                task=command.task,
+                layer=command.layer,
+                message=_in_one_line(error),
+                group=command.group,
+                number=command.number,
+                traceback=traceback.format_exc(),
+                damaged=error.producer if isinstance(error, DamagedArtifactError) else "",
+                lost=isinstance(error, RankLostError),
+            )
+            self._channels.report(failed)
+
+
+def _in_one_line(error: Exception) -> str:
+    text = str(error)
+    if text.startswith("Traceback"):  # an error of a framework may bring one, with the cause in its last line
+        text = text.strip().splitlines()[-1]
+    return f"{type(error).__name__}: {text}"

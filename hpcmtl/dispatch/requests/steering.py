@@ -64,7 +64,7 @@ def extend(dispatcher: Dispatcher, extended: ExtendedJob, now: float) -> tuple[A
         return None, []
     if dispatcher.ended or dispatcher.stopping:
         return _refused(f"the run {'has ended' if dispatcher.ended else 'is stopping'}")
-    if extended.plan.ranks != dispatcher.ranks:
+    if extended.plan.ranks != dispatcher.world.size:
         return _refused("a rank was lost: tasks can be added once the run is resumed")
     new = [name for name in extended.graph.names if name not in dispatcher.tasks]
     for name in new:
@@ -73,7 +73,7 @@ def extend(dispatcher: Dispatcher, extended: ExtendedJob, now: float) -> tuple[A
             if producer is not None and (producer.cancelled or producer.status not in {None, "complete"}):
                 return _refused(f"task {name} needs {need}, which is {producer.status or 'being cancelled'}")
     dispatcher.extend(extended.plan, extended.graph)
-    orders = [Order(range(extended.plan.ranks), extended.extension)]
+    orders = [Order(dispatcher.world.members, extended.extension)]
     return Answer(True, f"{', '.join(new)}: started when their turn comes"), [*orders, *dispatcher.go_on(now)]
 
 
@@ -104,7 +104,7 @@ def _set(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:
     if "learning_rate" in request.values:
         state.rate = Rate(state.rate.number + 1 if state.rate else 1, float(request.values["learning_rate"]))
         if state.running is not None:
-            orders = [Order(state.running.block, SetRate(state.rate))]
+            orders = [Order(state.running.group, SetRate(state.rate))]
     return Answer(True, "at the next step boundary" if orders else "from its next start on"), orders
 
 

@@ -16,27 +16,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.dispatch.coordinator.state import held_back, ready
+from hpcmtl.dispatch.membership.world import World
+from hpcmtl.dispatch.scheduling.remaining import around, next_layers, with_edges
 from hpcmtl.dispatch.scheduling.stragglers import Stragglers
 from hpcmtl.layerplan.model.family import family_of
 from hpcmtl.layerplan.model.speedup import Measurement, Speedups
 from hpcmtl.layerplan.problem.constraints import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.bounds import bound_of_widths
-from hpcmtl.layerplan.solve.packing import FixedPart, Schedule, pack_next
+from hpcmtl.layerplan.solve.packing import Schedule, pack_next
 from hpcmtl.layerplan.solve.replan import new_widths
-from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hpcmtl.arrays import Floats, Ints
     from hpcmtl.dispatch.coordinator.state import Running, TaskState
+    from hpcmtl.dispatch.membership.world import Members
+    from hpcmtl.dispatch.scheduling.remaining import Busy
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.session import LayerOutcome
-
-    Busy = tuple[tuple[range, float], ...]
 
 NEXT = 64  # tasks that are packed at an event; benchmarks/planner.py, family noise
 SURPRISE = 1.2  # factor between what a layer took and its prediction, either way, that calls for new predictions
@@ -70,13 +71,15 @@ class RollingHorizonScheduler:
         self._measured = list(measurements)
         self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
         self._surprised, self._plan_at = False, -np.inf
-        self.extend(graph, plan)
+        self._world = World.first(plan.ranks)
+        self.extend(graph, plan, self._world)
 
-    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+    def extend(self, graph: TaskGraph, plan: LayerPlan, world: World) -> None:
         """See `Scheduler`."""
         self._graph, self._plan = graph, plan
-        if self._stragglers.ranks != plan.ranks:  # some were lost: the others are numbered anew, and all are to be used
-            self._machine, self._stragglers, self._surprised = plan.machine, Stragglers(plan.ranks), True
+        if world != self._world:  # some were lost: widths are searched anew for all that live
+            self._machine, self._stragglers, self._surprised = plan.machine, Stragglers(world.size), True
+        self._world = world
         self._predict()
         self._widened: dict[str, int] = {}  # task -> column of the width of its next layer, where time presses
         widths = np.array([task.width for task in plan.tasks])
@@ -100,14 +103,14 @@ class RollingHorizonScheduler:
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if anew:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
-            self._columns[left] = new_widths(together, self._columns[left], _around(busy, len(left)))
+            self._columns[left] = new_widths(together, self._columns[left], around(busy, len(left)))
             pause = max(SECONDS_BETWEEN_PLANS, (self._clock() - began) / PLANNING_SHARE)
             self._surprised, self._plan_at = False, now + pause
         packed = self._pack(states, left, (rest, counts), busy)
         due = {states[i].plan.name for i in left[packed.start[: len(left)] <= 0.0].tolist()}
         early = [pair for pair in self._unbegun(tasks) if pair[1] in due and pair[0] not in due]
         if early:
-            rest = replace(rest, levels=_with_edges(rest, self._unbegun(tasks)))
+            rest = replace(rest, levels=with_edges(rest, self._unbegun(tasks)))
             packed = self._pack(states, left, (rest, counts), busy)
         for k in np.flatnonzero(packed.start[: len(left)] <= 0.0).tolist():
             first, width = int(packed.first_rank[k]), int(rest.widths[packed.columns[k]])
@@ -120,15 +123,16 @@ class RollingHorizonScheduler:
         seconds = now - running.started
         predicted = self._layer_seconds(state, running)
         family = family_of(self._graph.task(state.plan.name))
-        nodes, contention = self._machine.share(running.block)
-        rows, steps, step, ranks = outcome.rows, outcome.steps, outcome.step_seconds, len(running.block)
+        block = self._world.block_of(running.group)
+        nodes, contention = self._machine.share(block)
+        rows, steps, step, ranks = outcome.rows, outcome.steps, outcome.step_seconds, len(block)
         self._measured.append(
             Measurement(family, ranks, nodes, contention, rows=rows, steps=steps, step_seconds=step, seconds=seconds)
         )
         self._beside[running.opened].append(max(seconds - outcome.steps * outcome.step_seconds, 0.0))
         if max(seconds, predicted) > SURPRISE * min(seconds, predicted):
             self._surprised = True
-        self._stragglers.note(running.block, self._measured[-1], now)
+        self._stragglers.note(block, self._measured[-1], now)
         slow = self._slow_ranks(now)
         return {"predicted_seconds": predicted, **({"slow_ranks": slow} if slow else {})}
 
@@ -153,20 +157,20 @@ class RollingHorizonScheduler:
             machine = replace(machine, rank_speed=tuple(map(mul, base, found)))
         if machine != self._machine:
             self._machine, self._surprised = machine, True
-        return [rank for rank, speed in enumerate(found) if speed < 1]
+        return [self._world.member_of(rank) for rank, speed in enumerate(found) if speed < 1]
 
     def _pack(
         self, states: Sequence[TaskState], left: Ints, rest: tuple[PlanningProblem, Ints], busy: Busy
     ) -> Schedule:
         """Pack the next layers of what is left (`rest`, with their numbers of layers), and what comes after them."""
         placement = [self._where_it_is(states[i], i) for i in left.tolist()]
-        layers, after = _next_layers(*rest)
+        layers, after = next_layers(*rest)
         columns = np.array([column for column, _ in placement])
         columns = np.concatenate([columns, self._columns[left[after]]])
         seconds, widths = layers.at(columns)
         reach = bound_of_widths(layers, seconds, widths)
         stay = [first for _, first in placement] + [-1] * len(after)
-        return pack_next(layers, columns, reach, _around(busy, len(columns)), most=NEXT, stay=stay)
+        return pack_next(layers, columns, reach, around(busy, len(columns)), most=NEXT, stay=stay)
 
     def _unbegun(self, tasks: Mapping[str, TaskState]) -> list[tuple[str, str]]:
         """Live edges whose producer does not run: their consumers may begin with it, but not before."""
@@ -191,9 +195,9 @@ class RollingHorizonScheduler:
 
     def _busy(self, states: Sequence[TaskState], now: float) -> Busy:
         """The ranks of the layers that run, and the seconds until they are free."""
-        taken = self._problem.placement.taken
+        taken, block_of = self._problem.placement.taken, self._world.block_of
         running = [(i, state, state.running) for i, state in enumerate(states) if state.running is not None]
-        return tuple((taken(i, layer.block), self._remaining(state, layer, now)) for i, state, layer in running)
+        return tuple((taken(i, block_of(run.group)), self._remaining(state, run, now)) for i, state, run in running)
 
     def _pinned(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
         """Pin the tasks that share the block of another one which has ended, or is in its last layer, to that block."""
@@ -202,7 +206,7 @@ class RollingHorizonScheduler:
         times, pinned = rest.times.copy(), np.full(len(left), -1)
         for k, i in enumerate(left.tolist()):
             leader = int(self._problem.rules.same_block[i])
-            block = states[leader].place if leader >= 0 and leader not in left else None
+            block = self._block(states[leader].place) if leader >= 0 and leader not in left else None
             column = int(np.searchsorted(rest.widths, len(block))) if block is not None else 0
             if block is not None and np.isfinite(times[k, column]):
                 times[k, np.arange(len(rest.widths)) != column] = np.inf
@@ -225,13 +229,17 @@ class RollingHorizonScheduler:
         It is left where it is, unless a move ends it sooner with the cost of moving.
         """
         column, needed = int(self._columns[i]), self._widened.get(state.plan.name, 0)
-        if state.held is None or len(state.held) < self._problem.widths[needed]:
+        held = self._block(state.held)
+        if held is None or len(held) < self._problem.widths[needed]:
             return column, -1
-        here = int(np.searchsorted(self._problem.widths, len(state.held)))
+        here = int(np.searchsorted(self._problem.widths, len(held)))
         times, part = self._problem.times[i], _layers_left(state) / state.plan.layers
-        if times[column] * part + self._move_seconds() < times[here] / self._machine.slowest(state.held) * part:
+        if times[column] * part + self._move_seconds() < times[here] / self._machine.slowest(held) * part:
             return column, -1
-        return here, state.held.start
+        return here, held.start
+
+    def _block(self, group: Members | None) -> range | None:
+        return None if group is None else self._world.block_of(group)
 
     def _move_seconds(self) -> float:
         opened, stayed = self._beside[True], self._beside[False]
@@ -240,8 +248,9 @@ class RollingHorizonScheduler:
     def _layer_seconds(self, state: TaskState, running: Running) -> float:
         """Predicted seconds of a running layer."""
         i = self._graph.index[state.plan.name]
-        column = int(np.searchsorted(self._problem.widths, len(running.block)))
-        return float(self._problem.times[i, column]) / state.plan.layers / self._machine.slowest(running.block)
+        column = int(np.searchsorted(self._problem.widths, len(running.group)))
+        speed = self._machine.slowest(self._world.block_of(running.group))
+        return float(self._problem.times[i, column]) / state.plan.layers / speed
 
     def _remaining(self, state: TaskState, running: Running, now: float) -> float:
         """Seconds until a running layer is expected to end; always some. One that lost a rank is over at once."""
@@ -249,47 +258,6 @@ class RollingHorizonScheduler:
             return 1e-3
         so_far = now - running.started
         return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
-
-
-def _with_edges(problem: PlanningProblem, pairs: Iterable[tuple[str, str]]) -> Levels:
-    """The precedence of a problem and that of some pairs of its tasks."""
-    index = {name: i for i, name in enumerate(problem.names)}
-    more = [(index[one], index[other]) for one, other in pairs if one in index and other in index]
-    return Levels(len(index), np.concatenate([problem.levels.edges.reshape(-1, 2), np.array(more, dtype=np.int64)]))
-
-
-def _around(busy: Busy, tasks: int) -> FixedPart:
-    """The past of so many tasks that have not begun, beside ranks that are busy."""
-    none, zeros = np.zeros(tasks), np.zeros(tasks, dtype=np.int64)
-    return FixedPart(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)
-
-
-def _next_layers(rest: PlanningProblem, counts: Ints) -> tuple[PlanningProblem, Ints]:
-    """The next layer of each task, and after these what comes after it as one, for the tasks that are returned.
-
-    A group may change between the two, so that a task need not wait with its next layer for the ranks that it will have
-    later. `rest` has the times of whole tasks; `counts` (n,) is how many of their layers are left.
-    """
-    tasks = np.arange(len(counts))
-    after = np.flatnonzero(counts > 1)
-    last = tasks.copy()
-    last[after] = len(counts) + np.arange(len(after))
-    edges = rest.levels.edges.reshape(-1, 2)
-    edges = np.stack([last[edges[:, 0]], edges[:, 1]], axis=1)
-    edges = np.concatenate([edges, np.stack([after, last[after]], axis=1)])
-    both = np.concatenate([tasks, after])
-    parts = np.concatenate([1 / rest.layers, ((counts - 1) / rest.layers)[after]])
-    layers = replace(
-        rest,
-        names=tuple(rest.names[i] for i in both.tolist()),
-        times=rest.times[both] * parts[:, None],
-        levels=Levels(len(both), edges),
-        priority=rest.priority[both],
-        layers=rest.layers[both],
-        release=np.concatenate([rest.release, np.zeros(len(after))]),
-        rules=rest.rules.part(both),
-    )
-    return layers, after
 
 
 def _layers_left(state: TaskState) -> int:

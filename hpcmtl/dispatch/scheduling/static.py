@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.dispatch.coordinator.state import held_back, ready
+from hpcmtl.dispatch.membership.world import World
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.plan import dispatch_key
 from hpcmtl.layerplan.problem.constraints import apply_constraints
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.dispatch.coordinator.state import Running, TaskState
+    from hpcmtl.dispatch.membership.world import Members
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.session import LayerOutcome
@@ -24,14 +26,14 @@ class StaticScheduler:
     """A `Scheduler` for the plain policies, which are what they say: they do not adapt."""
 
     def __init__(self, graph: TaskGraph, plan: LayerPlan) -> None:
-        self.extend(graph, plan)
+        self.extend(graph, plan, World.first(plan.ranks))
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
         """See `Scheduler`; by class and `dispatch_key`, on the ranks that hold a task's session if these are free."""
         free = (1 << self._problem.placement.ranks) - 1
         for state in tasks.values():
             if state.running is not None:
-                free &= ~self._taken(state, state.running.block)
+                free &= ~self._taken(state, self._world.block_of(state.running.group))
         waiting = [state for state in tasks.values() if ready(tasks, state, now)]
         if self._plan.barrier:
             back = held_back(tasks)
@@ -50,19 +52,20 @@ class StaticScheduler:
             else:
                 barred = state.priority_class
 
-    def extend(self, graph: TaskGraph, plan: LayerPlan) -> None:
+    def extend(self, graph: TaskGraph, plan: LayerPlan, world: World) -> None:
         """See `Scheduler`."""
-        self._graph, self._plan = graph, plan
+        self._graph, self._plan, self._world = graph, plan, world
         self._problem = apply_constraints(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
 
-    def _block(self, state: TaskState, free: int, place: range | None) -> range | None:
+    def _block(self, state: TaskState, free: int, place: Members | None) -> range | None:
         """The free ranks that a task gets, at a place if it has to be there; None if it has to wait."""
         task, placement = self._graph.index[state.plan.name], self._problem.placement
         width = state.plan.width if place is None else len(place)
         firsts = runs(free, placement.needed(task, width)) & placement.firsts(task, width, placement.speeds[-1])
-        wanted = place or state.held
-        if place is not None:
-            firsts &= 1 << place.start
+        group = place or state.held
+        wanted = None if group is None else self._world.block_of(group)
+        if place is not None and wanted is not None:
+            firsts &= 1 << wanted.start
         if not firsts:
             return None
         stays = wanted is not None and len(wanted) == width and firsts >> wanted.start & 1

@@ -1,7 +1,7 @@
-"""Reports of a wide group, gathered on their way, so that rank 0 gets few messages for a layer of many ranks.
+"""Reduces the reports of a wide group on their way, so that rank 0 gets few messages for a layer of many ranks.
 
-The members form a tree: each waits for the word of up to `FAN` others before it passes on its own. Of a narrow group
-each member tells rank 0 itself. Failures are told to rank 0 at once, and to the tree that there is nothing to wait for.
+The members of a group form a tree. Each waits for the reports of up to `FAN` others before it sends its own on. In a
+narrow group each member reports to rank 0 itself. Failures go to rank 0 at once; the tree gets an empty report instead.
 """
 
 from __future__ import annotations
@@ -9,58 +9,65 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hpcmtl.dispatch.membership.world import COORDINATOR, place_in
 from hpcmtl.dispatch.protocol import LayerDone
 
 if TYPE_CHECKING:
+    from hpcmtl.dispatch.membership.world import Members
     from hpcmtl.dispatch.protocol import LayerFailed
 
 FAN = 16
 
 
 class ReportReduction:
-    """What one rank has heard from those below it; for its control thread alone."""
+    """The reports that one member has received from those below it; for its control thread alone."""
 
-    def __init__(self, rank: int, since: int = 0) -> None:
-        """Begin.
+    def __init__(self, member: int, since: int = 0) -> None:
+        """Starts without reports.
 
         Args:
-            rank: this one.
-            since: layers up to this number are not gathered: their ranks were numbered otherwise when they began.
+            member: this member.
+            since: number of the last layer that began before a loss. Reports on layers up to this one go to rank 0
+                directly, since some of them were lost on their way through the tree.
         """
-        self._rank, self._since = rank, since
-        self._heard: dict[int, list[LayerDone]] = {}
+        self._member, self._since = member, since
+        self._received: dict[int, list[LayerDone]] = {}
 
     def take(self, report: LayerDone) -> tuple[int, LayerDone] | None:
-        """Take in a report of this rank or of one below it.
+        """Takes a report of this member or of one below it.
 
         Returns:
-            The rank to tell and what, once all who are waited for have reported.
+            The receiver and the combined report, once all reports from below are there; else None.
         """
-        if len(report.block) <= FAN or self._rank not in report.block or report.number <= self._since:
-            return 0, report
-        heard = self._heard.setdefault(report.number, [])
-        heard.append(report)
-        if len(heard) <= below(self._rank, report.block):
+        group = report.group
+        place = place_in(self._member, group) if len(group) > FAN and report.number > self._since else None
+        if place is None:
+            return COORDINATOR, report
+        received = self._received.setdefault(report.number, [])
+        received.append(report)
+        if len(received) <= below(place, len(group)):
             return None
-        del self._heard[report.number]
-        ranks = tuple(rank for each in heard for rank in each.ranks)
-        outcome = next((each.outcome for each in heard if each.outcome is not None), None)
-        return above(self._rank, report.block), replace(report, rank=self._rank, ranks=ranks, outcome=outcome)
+        del self._received[report.number]
+        finished = tuple(member for each in received for member in each.finished)
+        outcome = next((each.outcome for each in received if each.outcome is not None), None)
+        return above(place, group), replace(report, member=self._member, finished=finished, outcome=outcome)
 
     def failed(self, report: LayerFailed) -> tuple[int, LayerDone] | None:
-        """Wait no longer for this rank's report of a layer that failed; as `take`."""
-        if len(report.block) <= FAN or report.number <= self._since:
+        """Sends an empty report for this member, whose layer failed, as `take` does; None for a narrow group."""
+        if len(report.group) <= FAN or report.number <= self._since:
             return None
-        return self.take(LayerDone(self._rank, report.task, report.layer, None, report.block, report.number))
+        empty = LayerDone(
+            member=self._member, task=report.task, layer=report.layer, group=report.group, number=report.number
+        )
+        return self.take(empty)
 
 
-def above(rank: int, block: range) -> int:
-    """Whom a member of a group reports to; rank 0 of the world for the first of them."""
-    place = rank - block.start
-    return block.start + (place - 1) // FAN if place else 0
+def above(place: int, group: Members) -> int:
+    """Returns the member that gets the reports of the member at a place; the coordinator's for the first place."""
+    return group[(place - 1) // FAN] if place else COORDINATOR
 
 
-def below(rank: int, block: range) -> int:
-    """How many members report to one of them."""
-    first = FAN * (rank - block.start) + 1
-    return len(range(first, min(first + FAN, len(block))))
+def below(place: int, width: int) -> int:
+    """Returns the number of members that report to the one at a place of a group."""
+    first = FAN * place + 1
+    return len(range(first, min(first + FAN, width)))

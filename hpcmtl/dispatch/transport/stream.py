@@ -1,15 +1,13 @@
-"""The command stream: one rank sends commands to blocks of ranks, in order, without loss, and never too many at once.
+"""The command stream: rank 0 sends commands to groups of ranks, in order, without loss, and with bounded credit.
 
-A command for a wide block goes down a binomial tree: its sender sends one message, and each receiver passes it on
-before it obeys. For a narrow one the sender sends all messages itself, which costs less than the receivers take to
-notice. Messages to one rank come by different ways, so each carries its number in that rank's order, and what comes
-early is held back.
+A command for a wide group travels down a binomial tree: the sender sends one message, and each receiver passes it on
+before it executes it. For a narrow group the sender sends all messages itself, which costs less time than receivers
+take to notice a message. Messages to one rank come by different ways, so each carries its number in that rank's order,
+and a receiver holds back what comes early.
 
-When ranks are lost, and messages with them, both ends go on over another communicator (`move`): the sender keeps what a
-rank is not known to have done, and gives it again.
-
-`post` is asynchronous: it returns at once while there is credit, which is how many commands a rank may have that it has
-not done. `call` is synchronous: it returns when every member has done the command.
+`post` returns at once while there is credit, which is the number of commands that a rank may have and not have
+executed. When ranks are lost, and messages with them, both ends go on over another communicator (`move`): the sender
+keeps what a member is not known to have executed, and sends it again under the same number.
 """
 
 from __future__ import annotations
@@ -22,207 +20,236 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.base import CommunicationError, RankLostError
 from hpcmtl.communicators.polling import next_message
+from hpcmtl.dispatch.membership.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from threading import Event
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.communicators.polling import Message
 
 CREDIT = 64
-"""Commands that a rank may have and not have done."""
+"""Commands that a rank may have and not have executed."""
 
 NARROW = 16
-"""Ranks up to which the sender sends all messages itself: some microseconds each, where a receiver looks for messages
+"""Width up to which the sender sends all messages itself: some microseconds each, where a receiver looks for messages
 every 0.2 to 5 ms."""
 
 
-@dataclass(frozen=True)
-class _Command:
-    """What travels down the tree.
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """Limits of the sending end.
+
+    Attributes:
+        credit: as `CREDIT`; the receivers have the same.
+        patience: seconds without a message from a rank that is waited for, after which it counts as silent.
+        narrow: as `NARROW`.
+    """
+
+    credit: int = CREDIT
+    patience: float = 300.0
+    narrow: int = NARROW
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """A command that a member may not have executed, with its number in that member's order."""
+
+    value: Any
+    number: int
+    acknowledge: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Envelope:
+    """A command on its way down the tree.
 
     Attributes:
         value: the command.
-        ranks: who is to get it from here on, the receiver first.
-        numbers: its place in the order of each of them.
-        told: whether each of them tells at once when it has done it.
+        ranks: ranks that get it from here on, the receiver first.
+        numbers: number of the command in the order of each of them.
+        acknowledge: whether each of them acknowledges at once that it has executed the command.
     """
 
     value: Any
     ranks: Sequence[int]
     numbers: tuple[int, ...]
-    told: bool
+    acknowledge: bool
 
     def pass_on(self, comm: Communicator) -> list[SendHandle]:
-        """Send it to the upper half, and again to the upper half of the rest, until the receiver alone is left."""
+        """Sends it to the upper half of the ranks, then to the upper half of the rest, until the receiver is left."""
         handles, count = [], len(self.ranks)
         while count > 1:
             half = (count + 1) // 2
-            upper = _Command(self.value, self.ranks[half:count], self.numbers[half:count], self.told)
+            upper = _Envelope(
+                value=self.value,
+                ranks=self.ranks[half:count],
+                numbers=self.numbers[half:count],
+                acknowledge=self.acknowledge,
+            )
             handles.append(comm.isend(upper, upper.ranks[0]))
             count = half
         return handles
 
 
 class CommandSender:
-    """The end that gives commands; for one thread, on a communicator of its own."""
+    """The end that sends commands; for one thread, on a communicator of its own."""
 
     def __init__(
-        self, comm: Communicator, stop: Event, credit: int = CREDIT, patience: float = 300.0, narrow: int = NARROW
+        self, comm: Communicator, stop: Event, world: World | None = None, settings: StreamSettings | None = None
     ) -> None:
-        """Begin.
+        """Starts a stream.
 
         Args:
-            comm: a duplicate of the world for this stream alone.
-            stop: ends waiting for credit and for what `call` waits for.
-            credit: as `CREDIT`; the receivers have the same.
-            patience: seconds that may pass without word from a rank that is waited for.
-            narrow: as `NARROW`.
+            comm: a duplicate of the world's communicator for this stream alone.
+            stop: ends the waiting for credit.
+            world: the members; by default those of the start.
+            settings: limits, if other than the defaults.
         """
-        self._comm, self._stop, self._narrow = comm, stop, narrow
-        self._credit, self._patience = credit, patience
-        self._given: Counter[int] = Counter()
-        self._done: Counter[int] = Counter()
-        self._kept: defaultdict[int, deque[_Command]] = defaultdict(deque)  # what a rank may not have done, in order
+        self._comm, self._stop, self._world = comm, stop, world or World.first(comm.size)
+        self._settings = settings or StreamSettings()
+        # By member:
+        self._posted: Counter[int] = Counter()
+        self._executed: Counter[int] = Counter()
+        self._kept: defaultdict[int, deque[_Sent]] = defaultdict(deque)
         self._sending: list[SendHandle] = []
 
-    def post(self, value: Any, ranks: Sequence[int], *, told: bool = False) -> None:
-        """Give a command to some other ranks; waits only where one of them has no credit left.
+    def post(self, value: Any, members: Sequence[int], *, acknowledge: bool = False) -> None:
+        """Sends a command to some other members; waits only while one of them has no credit left.
 
-        If it is to be `told`, each of them tells at once when it has done it; see `all_done`. Where a rank is lost
-        nothing is raised, as the command is kept for `move`.
-
-        Raises:
-            CommunicationError: if a rank that is waited for says nothing; it is named.
-        """
-        self._give(value, ranks, told=told)
-
-    def call(self, value: Any, ranks: Sequence[int]) -> None:
-        """Give a command to some other ranks, and return when all of them have done it.
-
-        Raises:
-            CommunicationError: see `post`.
-        """
-        self._give(value, ranks, told=True)
-        wanted = {rank: self._given[rank] for rank in ranks}
-        self._wait(lambda: [rank for rank in ranks if self._done[rank] < wanted[rank]])
-
-    def pending(self, rank: int) -> int:
-        """Commands that a rank has been given and is not known to have done."""
-        return self._given[rank] - self._done[rank]
-
-    def all_done(self) -> bool:
-        """Whether every rank is known to have done all its commands; does not wait."""
-        self._hear(0.0)
-        return all(self.pending(rank) == 0 for rank in self._given)
-
-    def move(
-        self, comm: Communicator, survivors: Sequence[int], done: Sequence[int], renew: Callable[[Any], Any]
-    ) -> None:
-        """Go on over a communicator of the ranks that live, and give them again what they have not done.
+        If a member is lost, nothing is raised: the command is kept for `move`.
 
         Args:
-            comm: for this stream alone.
-            survivors: old numbers of its ranks.
-            done: commands that each of its ranks has done.
-            renew: gives a command as it reads with new numbers.
+            value: the command.
+            members: receivers.
+            acknowledge: whether each receiver acknowledges at once that it has executed the command, see
+                `all_executed`.
+
+        Raises:
+            CommunicationError: a member that is waited for stays silent; the text names it.
         """
-        kept, given = self._kept, self._given
-        self._comm, self._sending = comm, []
-        self._kept, self._given = defaultdict(deque), Counter()
-        self._done = Counter(dict(enumerate(done)))
-        for rank, old in enumerate(survivors):
-            self._given[rank] = given[old]
-            for command in kept[old]:
-                if command.numbers[0] >= done[rank]:
-                    again = _Command(renew(command.value), [rank], command.numbers, command.told)
-                    self._kept[rank].append(again)
-                    self._send(again, rank)
+        with suppress(RankLostError):
+            self._wait(lambda: [member for member in members if self.pending(member) >= self._settings.credit])
+        with suppress(RankLostError):
+            self._sending = [handle for handle in self._sending if not handle.test()]
+        for member in members:
+            self._kept[member].append(_Sent(value=value, number=self._posted[member], acknowledge=acknowledge))
+        narrow = len(members) <= self._settings.narrow
+        for part in [[member] for member in members] if narrow else [members]:
+            numbers = tuple(self._posted[member] for member in part)
+            ranks = self._world.ranks_of(part)
+            self._send(_Envelope(value=value, ranks=ranks, numbers=numbers, acknowledge=acknowledge))
+        self._posted.update(members)
+
+    def pending(self, member: int) -> int:
+        """Returns the number of commands that a member was sent and is not known to have executed."""
+        return self._posted[member] - self._executed[member]
+
+    def all_executed(self) -> bool:
+        """Whether every member is known to have executed all its commands; does not wait."""
+        self._receive(0.0)
+        return all(self.pending(member) == 0 for member in self._posted if member in self._world)
+
+    def move(self, comm: Communicator, world: World, executed: Mapping[int, int], renew: Callable[[Any], Any]) -> None:
+        """Goes on over the communicator of a smaller world, and sends again what its members have not executed.
+
+        Args:
+            comm: communicator of the members, for this stream alone.
+            world: the members that live.
+            executed: number of commands that each member has executed.
+            renew: returns the command that replaces one from before the loss.
+        """
+        self._comm, self._world, self._sending = comm, world, []
+        self._executed = Counter(dict(executed))
+        kept, self._kept = self._kept, defaultdict(deque)
+        for member in world.members:
+            for old in kept[member]:
+                if old.number >= executed[member]:
+                    again = _Sent(value=renew(old.value), number=old.number, acknowledge=old.acknowledge)
+                    self._kept[member].append(again)
+                    self._send_alone(member, again)
 
     def close(self) -> None:
-        """Wait until everything has left."""
+        """Waits until everything has left."""
         for handle in self._sending:
             handle.wait()
 
-    def _send(self, command: _Command, rank: int) -> None:
-        with suppress(RankLostError):  # it is kept; who looks for messages next hears of the loss
-            self._sending.append(self._comm.isend(command, rank))
+    def _send_alone(self, member: int, kept: _Sent) -> None:
+        ranks, numbers = [self._world.rank_of(member)], (kept.number,)
+        self._send(_Envelope(value=kept.value, ranks=ranks, numbers=numbers, acknowledge=kept.acknowledge))
 
-    def _give(self, value: Any, ranks: Sequence[int], *, told: bool) -> None:
-        with suppress(RankLostError):
-            self._wait(lambda: [rank for rank in ranks if self.pending(rank) >= self._credit])
-        blocks = [[rank] for rank in ranks] if len(ranks) <= self._narrow else [ranks]
-        with suppress(RankLostError):
-            self._sending = [handle for handle in self._sending if not handle.test()]
-        for rank in ranks:
-            self._kept[rank].append(_Command(value, [rank], (self._given[rank],), told))
-        for block in blocks:
-            self._send(_Command(value, block, tuple(self._given[rank] for rank in block), told), block[0])
-        self._given.update(ranks)
+    def _send(self, envelope: _Envelope) -> None:
+        with suppress(RankLostError):  # the command is kept; the next look for messages reports the loss
+            self._sending.append(self._comm.isend(envelope, envelope.ranks[0]))
 
     def _wait(self, missing: Callable[[], list[int]]) -> None:
-        """Take in what receivers tell until no rank is missing."""
-        self._hear(0.0)
-        end = time.monotonic() + self._patience
+        """Takes in acknowledgements until no member is missing."""
+        self._receive(0.0)
+        patience = self._settings.patience
+        end = time.monotonic() + patience
         while late := missing():
-            if self._hear(min(self._patience, 1.0)):
-                end = time.monotonic() + self._patience
+            if self._receive(min(patience, 1.0)):
+                end = time.monotonic() + patience
             elif self._stop.is_set() or time.monotonic() > end:
-                why = "the stream was stopped" if self._stop.is_set() else f"no word for {self._patience:g} s"
-                raise CommunicationError(f"ranks {', '.join(map(str, late))} have not done their commands: {why}")
+                why = "the stream was stopped" if self._stop.is_set() else f"no message for {patience:g} s"
+                raise CommunicationError(f"ranks {', '.join(map(str, late))} have not executed their commands: {why}")
 
-    def _hear(self, seconds: float) -> bool:
-        """Take in what has come, waiting for the first so long; say whether there was any."""
-        heard = False
-        while (message := next_message(self._comm, self._stop, 0.0 if heard else seconds)) is not None:
-            rank, heard = message.source, True
-            self._done[rank] = max(self._done[rank], message.value)
-            while self._kept[rank] and self._kept[rank][0].numbers[0] < self._done[rank]:
-                self._kept[rank].popleft()
-        return heard
+    def _receive(self, seconds: float) -> bool:
+        """Takes in what has come, and waits up to some seconds for the first message; returns whether there was any."""
+        received = False
+        while (message := next_message(self._comm, self._stop, 0.0 if received else seconds)) is not None:
+            member, received = self._world.member_of(message.source), True
+            self._executed[member] = max(self._executed[member], message.value)
+            while self._kept[member] and self._kept[member][0].number < self._executed[member]:
+                self._kept[member].popleft()
+        return received
 
 
 class CommandReceiver:
-    """The end that obeys; for one thread, on a communicator of its own."""
+    """The end that executes commands; for one thread, on a communicator of its own.
+
+    Attributes:
+        executed: number of commands that were executed.
+    """
 
     def __init__(self, comm: Communicator, sender: int = 0, credit: int = CREDIT) -> None:
-        self._comm, self._sender = comm, sender
-        self._often = max(credit // 2, 1)
-        self._early: dict[int, _Command] = {}
-        self.done = 0  # commands that were obeyed
-        self._sending: list[SendHandle] = []
-
-    def obey(self, handle: Callable[[Any], None], stop: Event, timeout: float) -> int:
-        """Wait for a message, and do all commands whose turn it is; return how many.
+        """Starts to receive.
 
         Args:
-            handle: does one command.
-            stop: ends the wait.
-            timeout: seconds to wait at most.
+            comm: communicator of the stream.
+            sender: rank of the sender.
+            credit: as that of the sender; acknowledgements are sent after each half of it.
         """
-        message = next_message(self._comm, stop, timeout)
-        return 0 if message is None else self.take(message, handle)
+        self._comm, self._sender = comm, sender
+        self._often = max(credit // 2, 1)
+        self._early: dict[int, _Envelope] = {}
+        self.executed = 0
+        self._sending: list[SendHandle] = []
 
-    def take(self, message: Message, handle: Callable[[Any], None]) -> int:
-        """As `obey`, for a message that has come."""
-        command: _Command = message.value
+    def take(self, message: Message, execute: Callable[[Any], None]) -> int:
+        """Takes a message and executes all commands whose turn it is.
+
+        Returns:
+            Number of commands that were executed.
+        """
+        envelope: _Envelope = message.value
         self._sending = [sending for sending in self._sending if not sending.test()]
-        self._sending += command.pass_on(self._comm)
-        self._early[command.numbers[0]] = command
-        before = self.done
-        while (due := self._early.pop(self.done, None)) is not None:
-            handle(due.value)
-            self.done += 1
-            if due.told or self.done % self._often == 0:
-                self._sending.append(self._comm.isend(self.done, self._sender))
-        return self.done - before
+        self._sending += envelope.pass_on(self._comm)
+        self._early[envelope.numbers[0]] = envelope
+        before = self.executed
+        while (due := self._early.pop(self.executed, None)) is not None:
+            execute(due.value)
+            self.executed += 1
+            if due.acknowledge or self.executed % self._often == 0:
+                self._sending.append(self._comm.isend(self.executed, self._sender))
+        return self.executed - before
 
     def move(self, comm: Communicator) -> None:
-        """Go on over another communicator; see `CommandSender.move`."""
+        """Goes on over another communicator; see `CommandSender.move`."""
         self._comm, self._early, self._sending = comm, {}, []
 
     def close(self) -> None:
-        """Wait until everything has left."""
+        """Waits until everything has left."""
         for sending in self._sending:
             sending.wait()

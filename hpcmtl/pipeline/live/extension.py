@@ -63,7 +63,8 @@ class ExtensibleJob:
         job_file = self.directory.requests / f"{request.id}.job.yaml"
         write_text_atomically(job_file, _yaml(prepared))
         preflight_subprocess(job_file, [str(values["folder"])], list(values["tasks"]))
-        extension = ExtendJob(prepared.job, prepared.files, prepared.arrays, str(values["folder"]))
+        folder = str(values["folder"])
+        extension = ExtendJob(job=prepared.job, files=prepared.files, arrays=prepared.arrays, folder=folder)
         return ExtendedJob(plan=layer_plan, graph=prepared.graph, extension=extension)
 
     def accept(self, extended: ExtendedJob) -> None:

@@ -69,7 +69,7 @@ def _lost(event: events.RankLost) -> str:
 
 
 def _shrunk(event: events.WorldShrunk) -> str:
-    return f"the run goes on with {event.ranks} ranks, which have new numbers"
+    return f"the run goes on with {event.ranks} ranks"
 
 
 def _place(event: events.RankSilence | events.RankLost) -> str:

@@ -55,6 +55,7 @@ class StatusFile:
             past: ledger entries of earlier attempts.
         """
         self._path, self._hosts, self._timing = path, hosts, dict(timing)
+        self._ranks: Sequence[int] = range(len(hosts))
         self._job_progress = JobProgress.of_plan(plan, past)
         self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
         self._lock = threading.Lock()
@@ -67,7 +68,7 @@ class StatusFile:
         with self._lock:
             self._job_progress.state.take(event, at)
             if isinstance(event, WorldShrunk):
-                self._hosts, self._heartbeats = [self._hosts[rank] for rank in event.survivors], {}
+                self._ranks, self._heartbeats = event.members, {}
         self._changed.set()
 
     def on_progress(self, progress: StepProgress) -> None:
@@ -108,15 +109,17 @@ class StatusFile:
     def _values(self) -> dict[str, Any]:
         now = time.time()
         with self._lock:
-            status, hosts = status_of(self._job_progress, now), self._hosts
+            status, hosts, living = status_of(self._job_progress, now), self._hosts, self._ranks
             heartbeats, suspects = dict(self._heartbeats), set(self._job_progress.state.suspects)
         ranks = [
             {**vars(each), "host": hosts[rank], "age": now - at, "suspect": rank in suspects}
             for rank, (each, at) in sorted(heartbeats.items())
         ]
+        blocks = {host: [rank for rank in block if rank in living] for host, block in blocks_of(hosts).items()}
         nodes = [
             _node(host, [heartbeats[rank] for rank in block if rank in heartbeats], block, now)
-            for host, block in blocks_of(hosts).items()
+            for host, block in blocks.items()
+            if block
         ]
         return {"written": now, **self._timing, **status, "nodes": nodes, "rank_beats": ranks}
 

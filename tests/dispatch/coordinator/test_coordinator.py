@@ -13,7 +13,9 @@ from hpcmtl.layerplan.solve.policies import make_plan
 def job_of(ranks, *names):
     """A job of tasks of one layer each."""
     graph = graph_of(dict.fromkeys(names, (1, 1)))
-    return ExtendedJob(plan=make_plan(graph, ranks), graph=graph, extension=ExtendJob(names, {}, {}, ""))
+    return ExtendedJob(
+        plan=make_plan(graph, ranks), graph=graph, extension=ExtendJob(job=names, files={}, arrays={}, folder="")
+    )
 
 
 class Chained(Simulation):

@@ -21,6 +21,18 @@ POLICY = st.sampled_from(["variable", "waves", "sequential", "one_rank"])
 CHANCE = st.integers(0, 2**32).map(random.Random)
 
 
+def done(member, outcome=None, group=(0, 1, 2), finished=None):
+    """A report on layer 0 of task a."""
+    finished = (member,) if finished is None else finished
+    said = {"member": member, "task": "a", "layer": 0, "group": group, "number": 1}
+    return LayerDone(**said, outcome=outcome, finished=finished)
+
+
+def failed(member, message="boom", group=(0, 1, 2)):
+    """A report of a failure in layer 0 of task a."""
+    return LayerFailed(member=member, task="a", layer=0, group=group, number=1, message=message)
+
+
 def fates(needs, failing):
     """Status of each task, worked out from the graph alone."""
     fate = {}
@@ -48,8 +60,8 @@ def test_every_job_ends_with_every_layer_run_once(case, policy, chance):
     assert [rank.ends for rank in simulation.ranks] == [1] * case[1]
     for command in simulation.started:
         task = case[0].task(command.task)
-        assert task.min_ranks <= command.width <= task.max_ranks
-        assert policy == "variable" or command.width == simulation.plan.task(command.task).width
+        assert task.min_ranks <= len(command.group) <= task.max_ranks
+        assert policy == "variable" or len(command.group) == simulation.plan.task(command.task).width
 
 
 @settings(max_examples=settings.default.max_examples // 2)
@@ -185,7 +197,7 @@ def test_no_rank_idles_while_something_fits(case, policy, chance):
             if self.dispatcher.ended:
                 return
             states = self.dispatcher.tasks
-            busy = {rank for state in states.values() if state.running for rank in state.running.block}
+            busy = {rank for state in states.values() if state.running for rank in state.running.group}
             holes = [len(list(run)) for taken, run in itertools.groupby(range(case[1]), busy.__contains__) if not taken]
             for name, state in states.items():
                 ready = all(states[need].status == "complete" for need in self.needs[name])
@@ -204,19 +216,15 @@ def test_a_group_stays_together_between_layers():
     simulation.run()
 
     assert [type(order.command).__name__ for order in orders] == ["RunLayer"] * 5 + ["EndOfJob"]
-    assert len({order.command.first_rank for order in orders if isinstance(order.command, RunLayer)}) == 1
+    assert len({order.command.group[0] for order in orders if isinstance(order.command, RunLayer)}) == 1
 
 
 def test_a_rank_that_fails_alone_is_hopeless_after_the_grace_alone():
     """While a group's other members may still come back there is no error; after the grace it names who and where."""
     simulation = Simulation((graph_of({"a": (1, 3)}), 3))
     simulation.obey(simulation.dispatcher.start(0.0))
-    simulation.obey(
-        simulation.dispatcher.handle(LayerDone(0, "a", 0, LayerOutcome(1, 1, 1.0, 1.0), range(3), 1, (0,)), 90.0)
-    )
-    simulation.obey(
-        simulation.dispatcher.handle(LayerFailed(2, "a", 0, "ZeroDivisionError: boom", "", range(3), 1), 100.0)
-    )
+    simulation.obey(simulation.dispatcher.handle(done(0, LayerOutcome(1, 1, 1.0, 1.0)), 90.0))
+    simulation.obey(simulation.dispatcher.handle(failed(2, message="ZeroDivisionError: boom"), 100.0))
     simulation.dispatcher.check(100.0 + GRACE_SECONDS)
 
     assert not simulation.dispatcher.ended
@@ -230,13 +238,13 @@ def test_the_grace_counts_from_the_first_failure():
     """A second failure does not put the end off, and with the last report there is no more reason to end the run."""
     simulation = Simulation((graph_of({"a": (1, 3)}), 3))
     simulation.obey(simulation.dispatcher.start(0.0))
-    simulation.dispatcher.handle(LayerFailed(0, "a", 0, "boom", "", range(3), 1), 0.0)
-    simulation.dispatcher.handle(LayerFailed(1, "a", 0, "boom", "", range(3), 1), GRACE_SECONDS)
+    simulation.dispatcher.handle(failed(0), 0.0)
+    simulation.dispatcher.handle(failed(1), GRACE_SECONDS)
 
     with pytest.raises(UnrecoverableError, match="rank 2 cannot"):
         simulation.dispatcher.check(GRACE_SECONDS + 0.1)
 
-    simulation.dispatcher.handle(LayerFailed(2, "a", 0, "boom", "", range(3), 1), GRACE_SECONDS + 0.2)
+    simulation.dispatcher.handle(failed(2), GRACE_SECONDS + 0.2)
     simulation.dispatcher.check(10 * GRACE_SECONDS)
 
     assert simulation.statuses() == {"a": "failed"}
@@ -246,10 +254,10 @@ def test_a_second_signal_says_nothing_new():
     """Signals come to many ranks at a time; only the first makes orders."""
     simulation = Simulation((graph_of({"a": (3, 2)}), 2))
     simulation.obey(simulation.dispatcher.start(0.0))
-    first = simulation.dispatcher.handle(StopRequest(1, "SIGTERM"), 1.0)
-    second = simulation.dispatcher.handle(StopRequest(0, "SIGTERM"), 1.1)
+    first = simulation.dispatcher.handle(StopRequest(member=1, signal="SIGTERM"), 1.0)
+    second = simulation.dispatcher.handle(StopRequest(member=0, signal="SIGTERM"), 1.1)
 
-    assert [order.ranks for order in first] == [range(2)]
+    assert [order.members for order in first] == [(0, 1)]
     assert second == []
     assert [fields for event, fields in simulation.events if event == "job_stopping"] == [
         {"reason": "rank 1 got SIGTERM"}
@@ -275,7 +283,7 @@ def test_a_silent_layer_is_named_once():
     simulation.dispatcher.handle(ProgressReport(StepProgress("a", 0, 0, None, 1.0, 0.5)), 100.0)
     simulation.dispatcher.check(LATE_SECONDS + 50)
     early = [fields for event, fields in simulation.events if event == "layer_late"]
-    simulation.dispatcher.handle(LayerDone(1, "a", 0, None, range(2), 1, (1,)), 200.0)
+    simulation.dispatcher.handle(done(1, group=(0, 1)), 200.0)
     for minute in range(10):
         simulation.dispatcher.check(LATE_SECONDS + 201 + 60 * minute)
 
@@ -291,13 +299,13 @@ def test_a_wide_group_that_fails_as_a_whole_is_tried_again():
     node = replace(graph.tasks[0], retries=1, max_ranks=20)
     simulation = Simulation((TaskGraph((node,), ()), 20))
     simulation.obey(simulation.dispatcher.start(0.0))
-    block = range(20)
-    for rank in block:
-        simulation.dispatcher.handle(LayerFailed(rank, "a", 0, "boom", "", block, 1), 1.0)
-    late = simulation.dispatcher.handle(LayerDone(0, "a", 0, None, block, 1, ()), 1.1)
+    group = tuple(range(20))
+    for rank in group:
+        simulation.dispatcher.handle(failed(rank, group=group), 1.0)
+    late = simulation.dispatcher.handle(done(0, group=group, finished=()), 1.1)
     again = simulation.dispatcher.check(10.0)
-    late_again = simulation.dispatcher.handle(LayerDone(0, "a", 0, None, block, 1, ()), 10.1)
+    late_again = simulation.dispatcher.handle(done(0, group=group, finished=()), 10.1)
 
     assert (late, late_again) == ([], [])
-    assert [(order.ranks, order.command.layer) for order in again] == [(block, 0)]
+    assert [(order.members, order.command.layer) for order in again] == [(group, 0)]
     assert simulation.dispatcher.tasks["a"].running.reported == set()

@@ -14,9 +14,9 @@ def test_a_silent_rank_is_named_once():
         watch.heard(2, now)
         found += watch.check(now)
 
-    assert found == [Silence(1, 35.0)]
+    assert found == [Silence(member=1, seconds=35.0)]
     assert watch.suspects == {1}
-    assert watch.heard(1, 141.0) == Silence(1, 41.0, back=True)
+    assert watch.heard(1, 141.0) == Silence(member=1, seconds=41.0, recovered=True)
     assert watch.heard(1, 142.0) is None
     assert watch.suspects == frozenset()
 
@@ -28,7 +28,7 @@ def test_who_slept_blames_nobody():
 
     assert watch.check(3605.0) == []
     assert [watch.check(3605.0 + 5 * beat) for beat in range(1, PATIENCE)] == [[]] * (PATIENCE - 1)
-    assert watch.check(3605.0 + 5 * PATIENCE) == [Silence(1, 35.0)]
+    assert watch.check(3605.0 + 5 * PATIENCE) == [Silence(member=1, seconds=35.0)]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), max_size=60))
@@ -39,9 +39,9 @@ def test_names_and_words_alternate(words):
         now += pause
         for heard in {rank, 3}:
             if (silence := watch.heard(heard, now)) is not None:
-                named[heard].append(silence.back)
+                named[heard].append(silence.recovered)
         for silence in watch.check(now):
-            named[silence.rank].append(silence.back)
+            named[silence.member].append(silence.recovered)
 
     assert named[3] == []
     assert all(told == [False, True] * (len(told) // 2) + [False] * (len(told) % 2) for told in named.values())

@@ -92,9 +92,13 @@ def test_one_message_a_node():
 
 def test_what_a_rank_is_at():
     """A beat has task, layer and step from what passes by, and nothing after the layer's end."""
-    words = [RunLayer("t", 2, 5, 0, 2), ProgressReport(StepProgress("t", 2, 0, None, 1.0, 0.5, 40, 8.0))]
+    words = [
+        RunLayer(task="t", layer=2, layers=5, group=(0, 1)),
+        ProgressReport(StepProgress("t", 2, 0, None, 1.0, 0.5, 40, 8.0)),
+    ]
     (ear, _, _), _ = beat_for(0.3, ["a", "a"], first_words=words)
-    (after, _, _), _ = beat_for(0.3, ["a", "a"], first_words=[*words, LayerDone(1, "t", 2, None, range(2), 1, (1,))])
+    done = LayerDone(member=1, task="t", layer=2, group=(0, 1), number=1, finished=(1,))
+    (after, _, _), _ = beat_for(0.3, ["a", "a"], first_words=[*words, done])
     at = next(beat for beat in ear.beats if beat.rank == 1)
 
     assert (at.task, at.layer, at.step, at.steps_per_second) == ("t", 2, 40, 8.0)

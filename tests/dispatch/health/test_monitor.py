@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from hpcmtl.dispatch.health import monitor as monitor_module
-from hpcmtl.dispatch.health.monitor import HealthMonitor, standby_monitor_of
+from hpcmtl.dispatch.health.monitor import HealthMonitor
 from hpcmtl.dispatch.health.timing import HeartbeatTiming
+from hpcmtl.dispatch.health.topology import Topology
+from hpcmtl.dispatch.membership.world import World
 from hpcmtl.launch.resources.facts import born_at
 from hpcmtl.results.heartbeat import Heartbeat
 from hpcmtl.results.sinks.log_warnings import sentence
@@ -31,7 +33,9 @@ def standby_monitor(hosts, beat):
     """Rank 1 of such a world, which has heard of rank 0 once; with what it says."""
     events = []
 
-    monitor = HealthMonitor(SimpleNamespace(rank=1, size=len(hosts)), hosts, TIMING, events.append, 0.0)
+    monitor = HealthMonitor(
+        SimpleNamespace(), Topology(1, World.first(len(hosts)), tuple(hosts)), TIMING, events.append, 0.0
+    )
     monitor.heard([beat], 0.0)
     return monitor, events
 
@@ -40,15 +44,6 @@ def watch(monitor, begin, end):
     """Look every tenth of a second."""
     for tenths in range(begin, end):
         monitor.look(tenths / 10)
-
-
-@pytest.mark.parametrize(
-    ("hosts", "expected"),
-    [(["a"], None), (["a", "a"], 1), (["a", "b"], 1), (["a", "b", "a"], 2), (["a", "b", "b", "a", "a"], 3)],
-)
-def test_standby_monitor(hosts, expected):
-    """The deputy is on the node of rank 0 if any other rank is."""
-    assert standby_monitor_of(hosts) == expected
 
 
 def test_rank_0_hangs(process):

@@ -106,9 +106,8 @@ class Steered(Simulation):
         if names > set(self.dispatcher.tasks):
             graph = part_of(self.whole, names)
             plan = make_plan(graph, len(self.ranks), self.policy)
-            answer, orders = extend(
-                self.dispatcher, ExtendedJob(plan=plan, graph=graph, extension=ExtendJob(names, {}, {}, "")), self.now
-            )
+            extension = ExtendJob(job=names, files={}, arrays={}, folder="")
+            answer, orders = extend(self.dispatcher, ExtendedJob(plan=plan, graph=graph, extension=extension), self.now)
             assert answer.accepted or " needs " in answer.message or self.dispatcher.stopping, answer
             self.obey(orders)
         self.coming = self.coming[count:]
@@ -119,7 +118,7 @@ class Steered(Simulation):
         orders = list(orders)
         for order in orders:
             if isinstance(order.command, ExtendJob):
-                self.known.update(dict.fromkeys(order.ranks, frozenset(order.command.job)))
+                self.known.update(dict.fromkeys(order.members, frozenset(order.command.job)))
         super().obey(orders)
         for number, rank in enumerate(self.ranks):
             assert rank.inside is None or rank.inside.task in self.known[number]
@@ -346,6 +345,6 @@ def test_a_stop_finds_the_paused():
     assert not simulation.dispatcher.ended
     assert [rank.held for rank in simulation.ranks] == [None, None]
 
-    simulation.obey(simulation.dispatcher.handle(StopRequest(0, "SIGTERM"), 2.0))
+    simulation.obey(simulation.dispatcher.handle(StopRequest(member=0, signal="SIGTERM"), 2.0))
 
     assert simulation.dispatcher.ended

@@ -77,7 +77,9 @@ def test_more_ranks_where_time_presses(part, expected):
     simulation = Simulation((graph, 4), seconds_left=left / (1 - RESERVE_SHARE)).run()
 
     assert plan.width == 1
-    assert [each.width for each in simulation.started if each.task == "pressed"] == ([expected] if expected else [])
+    assert [len(each.group) for each in simulation.started if each.task == "pressed"] == (
+        [expected] if expected else []
+    )
 
 
 def test_a_width_of_other_days_is_no_measure():
@@ -100,7 +102,7 @@ def test_a_pressed_layer_waits_for_ranks_enough():
     simulation = Simulation((graph, 3), seconds_left=left / (1 - RESERVE_SHARE)).run()
 
     assert plan.width == 1
-    assert {each.width for each in simulation.started if each.task == "pressed"} <= {2, 3}
+    assert {len(each.group) for each in simulation.started if each.task == "pressed"} <= {2, 3}
 
 
 def test_the_job_stops_by_itself_before_its_limit():

@@ -32,7 +32,7 @@ def states_of(plan, graph):
 
 def begin(state, layer, block, now):
     """Let a layer run."""
-    state.running, state.layers_done = Running(layer, block, now, now), layer
+    state.running, state.layers_done = Running(layer, tuple(block), now, now), layer
 
 
 def seconds_of(graph, name, width):
@@ -137,7 +137,7 @@ def test_a_moved_task_leaves_its_session():
     obey = simulation.obey
     simulation.obey = lambda new: (orders.extend(new := list(new)), obey(new))
     simulation.run()
-    widths = {name: {command.width for command in simulation.started if command.task == name} for name in "abc"}
+    widths = {name: {len(command.group) for command in simulation.started if command.task == name} for name in "abc"}
 
     assert any(len(found) > 1 for found in widths.values()), "nothing was resized: the test shows nothing"
     assert any(isinstance(order.command, Release) for order in orders)

@@ -46,15 +46,15 @@ def test_a_layer_runs_and_ends():
 
 
 def test_ranks_that_are_lost():
-    """What is left of a group has new numbers, its layer waits again, and the next attempt has all its ranks."""
+    """What is left of a group keeps its numbers, its layer waits again, and the next attempt has all its ranks."""
     lost = (2.0, "rank_lost", {"rank": 1, "host": "h", "task": "a", "layer": 0, "step": 3})
-    shrunk = (2.1, "world_shrunk", {"ranks": 3, "survivors": [0, 2, 3]})
+    shrunk = (2.1, "world_shrunk", {"ranks": 3, "members": [0, 2, 3], "generation": 1})
     smaller = board(layer(1.0, "layer_started"), lost, shrunk)
     block = smaller.state.tasks["a"].ranks
     take(smaller, (2.2, "layer_restarted", {"task": "a", "layer": 0}))
     again = board(layer(1.0, "layer_started"), lost, shrunk, (9.0, "job_started", {"job": "j", "ranks": 4}))
 
-    assert (smaller.state.ranks, block, [lost.rank for lost in smaller.state.lost]) == (3, (1, 1), [1])
+    assert (smaller.state.ranks, block, [lost.rank for lost in smaller.state.lost]) == (3, (2, 2), [1])
     assert (smaller.state.tasks["a"].status, smaller.state.tasks["a"].progress) == ("waiting", None)
     assert (again.state.ranks, again.state.lost) == (4, [])
 
