@@ -19,7 +19,7 @@ from hpcmtl.errors import EnvironmentUnfitError, HpcmtlError
 from hpcmtl.frameworks.registry import describe, framework_names, load_reference
 from hpcmtl.launch.checks import BOOTSTRAP, SECONDS_FOR_CHILD, Check, outcome, run_child
 from hpcmtl.launch.command import mpirun_command
-from hpcmtl.launch.environment import installed_version
+from hpcmtl.launch.run_facts import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RawJob:
-    """A job as plain values, not checked yet.
+    """A job as plain values that are not checked yet.
 
     Attributes:
-        values: as in a job file; data files are absolute or relative to the working directory.
-        where: what messages name as its file.
-        lines: of its keys in that file.
+        values: values as in a job file; paths of data files are absolute or relative to the working directory.
+        where: name of the file in messages.
+        lines: line of each key in that file.
     """
 
     values: Mapping[str, Any]
@@ -43,12 +43,12 @@ class RawJob:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job that was found sound, and all that is known of it before it runs.
+    """A sound job, and the facts about it that are known before it runs.
 
     Attributes:
-        job: the job, defaults filled in.
+        job: job with its defaults filled in.
         files: data name -> HDF5 file.
-        arrays: every array by reference, those that tasks publish included.
+        arrays: all arrays by reference, those that tasks publish included.
         graph: tasks and edges, with layers.
         modules: folders of users' Python modules.
     """
@@ -60,7 +60,7 @@ class Prepared:
     modules: tuple[Path, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
-        """The job as plain values, defaults filled in and paths absolute: what `job.yaml` holds."""
+        """Returns the job as plain values with defaults filled in and absolute paths, as in `job.yaml`."""
         values = self.job.model_dump(mode="json", by_alias=True, exclude_none=True)
         paths = {
             "data": {name: str(path) for name, path in self.files.items()},
@@ -70,16 +70,16 @@ class Prepared:
 
 
 def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str | None = None) -> Prepared:
-    """Load and check a job as far as possible without running it.
+    """Loads a job and checks it as far as possible without running it.
 
     Args:
-        source: a job file, or a job made in code (data files are then relative to the working directory), or
-            plain values.
-        ranks: instead of the job's `ranks`.
-        policy: instead of the job's `policy`.
+        source: a job file, a job made in code, or plain values. The data files of a job made in code are relative to
+            the working directory.
+        ranks: number of ranks; None for the job's own.
+        policy: planning policy; None for the job's own.
 
     Raises:
-        InputError: everything that is wrong, at once.
+        InputError: all problems at once.
     """
     changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
     where, base = _origin(source)
@@ -112,7 +112,7 @@ def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str |
 
 
 def _origin(source: Path | Job | RawJob) -> tuple[str, Path]:
-    """What messages call a job, and what its data files are relative to."""
+    """Returns the name of a job in messages, and the folder to which its data files are relative."""
     if isinstance(source, RawJob):
         return source.where, Path()
     return ("job", Path()) if isinstance(source, Job) else (str(source), source.parent)
@@ -123,7 +123,7 @@ def _order(job: Job) -> tuple[str, ...]:
 
 
 def plan(prepared: Prepared, speedups: Speedups | None = None) -> LayerPlan:
-    """Plan a prepared job.
+    """Plans a prepared job.
 
     Args:
         prepared: the job.
@@ -136,7 +136,7 @@ def plan(prepared: Prepared, speedups: Speedups | None = None) -> LayerPlan:
 
 
 def _describe(files: Mapping[str, Path]) -> tuple[dict[str, ArraySpec], list[Finding]]:
-    """Describe every dataset of every data file, by reference."""
+    """Describes every dataset of every data file by reference; returns the findings beside them."""
     arrays: dict[str, ArraySpec] = {}
     found: list[Finding] = []
     for name, path in files.items():

@@ -12,6 +12,7 @@ import numpy as np
 from replica_suite import CLASSES, IMAGE, LINEAR, MLP, batches
 
 from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.frameworks.device import Device
 from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
@@ -208,6 +209,14 @@ def check_parameters_by_name(framework: Framework) -> None:
     assert same(read, ones)
     assert count == 1
     assert np.array_equal(parameters(learner)[WEIGHT], parameters(producer)[WEIGHT])
+
+
+def check_device(framework: Framework) -> None:
+    """A learner has the device that it was made with."""
+    device = Device(threads=3)
+    learner = framework.learner((Leaf(LINEAR), IMAGE), CLASSES, LearnerSettings(SGD), device)
+
+    assert learner.device is device
 
 
 def check_quiesce(framework: Framework) -> None:

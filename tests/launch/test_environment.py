@@ -14,12 +14,11 @@ from hpcmtl.launch.environment import (
     heartbeat_seconds,
     hung_seconds,
     inside_mpi,
-    installed_version,
     rank_environment,
     require_world,
-    run_facts,
     without_launcher,
 )
+from hpcmtl.launch.run_facts import installed_version, run_facts
 
 OPEN_MPI = {
     "OMPI_COMM_WORLD_RANK": "2",

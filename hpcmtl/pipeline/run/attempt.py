@@ -27,9 +27,9 @@ from hpcmtl.launch.environment import (
     attempt_id,
     heartbeat_seconds,
     hung_seconds,
-    run_facts,
     seconds_left,
 )
+from hpcmtl.launch.run_facts import run_facts
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.pipeline.live.extension import ExtensibleJob
 from hpcmtl.pipeline.prepare import plan

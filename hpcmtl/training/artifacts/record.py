@@ -12,7 +12,7 @@ from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.frameworks import framework_of
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
-from hpcmtl.launch.environment import installed_version
+from hpcmtl.launch.run_facts import installed_version
 from hpcmtl.networks.description import objective_shapes
 from hpcmtl.training.artifacts.description import (
     FACT,

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hpcmtl.launch.checks import BOOTSTRAP, Check, outcome, run_child
-from hpcmtl.launch.environment import installed_version
+from hpcmtl.launch.run_facts import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

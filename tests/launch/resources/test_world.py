@@ -34,6 +34,15 @@ def pace(*wall, core=1000.0):
     return Pace(wall, (core,) * len(wall), 8e10)
 
 
+def test_each_rank_has_a_device():
+    """It is the CPU, with the rank's share of its node's cores; a quota of less than one core is one thread."""
+    ranks = (facts("a", range(8)), facts("a", range(8)), facts("b", range(8), Limits(0.5, None)), facts("c", range(3)))
+    devices = [WorldFacts(ranks, (1,) * 4, 1.0, 8e10).device(rank) for rank in range(4)]
+
+    assert [device.threads for device in devices] == [4, 4, 1, 3]
+    assert {(device.kind, device.index) for device in devices} == {("cpu", 0)}
+
+
 def test_nodes_cores_and_memory():
     """Ranks share the memory of their node, and the node with the fewest cores counts."""
     ranks = (facts("a"), facts("a", (2, 3)), facts("b", limits=Limits(1.5, 2 * GIB)), facts("b"))
