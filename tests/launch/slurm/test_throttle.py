@@ -6,7 +6,7 @@ import shutil
 import pytest
 from fake_slurm import FakeSlurm
 
-from hpcmtl.launch.slurm import throttle as queuebound
+from hpcmtl.launch.slurm import throttle
 from hpcmtl.launch.slurm.throttle import JITTER, SECONDS_BETWEEN_QUERIES, query_throttled
 from hpcmtl.results.rundir.directory import create
 from hpcmtl.results.rundir.submission import Submission, read_submission
@@ -56,7 +56,7 @@ def test_a_run_of_somebody_else(run, slurm, monkeypatch):
     def refuse(path, value):
         raise PermissionError(path)
 
-    monkeypatch.setattr(queuebound, "write_json_atomically", refuse)
+    monkeypatch.setattr(throttle, "write_json_atomically", refuse)
     for second in range(20):
         query_throttled(run, ONE, NOW + second)
 
