@@ -1,1 +1,1 @@
-"""The coordinator on rank 0: the dispatcher state machine, task states, history and recovery."""
+"""The coordinator on rank 0: the dispatcher, the states and ends of tasks, task sources, and recovery from losses."""

@@ -1,8 +1,8 @@
-"""Nothing starves: a task that is ready and waits behind tasks of higher priority gains a class every so often.
+"""Ageing: a ready task that waits behind tasks of higher priority gains priority classes, so that no task starves.
 
-It rises until it is one class above the highest that is left, so that its next layer comes before all others; with that
-layer it begins again. Where all tasks are of one class nobody waits behind another class, and nothing ages: the order
-inside a class is the planner's, and time spent waiting says nothing about it.
+It rises until it is one class above the highest that is left. Then its next layer comes before all others, and with
+that layer it starts again at its own class. Where all tasks are of one class nothing ages: the order inside a class is
+the planner's, and the time that a task has waited says nothing about it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.coordinator.state import TaskState
 
 SHORTEST_SECONDS = 60.0
+"""Shortest time of waiting for one class, in seconds."""
+
 PART_OF_MAKESPAN = 0.1
+"""Time of waiting for one class, as a part of the planned makespan."""
 
 
 def seconds_a_class(makespan: float) -> float:
-    """How long a task waits for one class: a tenth of the planned makespan, but a minute at least."""
+    """Returns the seconds that a task waits for one class: a tenth of the planned makespan, but a minute at least."""
     return max(SHORTEST_SECONDS, PART_OF_MAKESPAN * makespan)
 
 
 def age(tasks: Mapping[str, TaskState], now: float, seconds: float) -> None:
-    """Note who waits, and the classes gained by it.
+    """Updates the waiting time of all tasks, and the classes that they have gained by it.
 
     Args:
-        tasks: all of the job.
+        tasks: all tasks of the job.
         now: seconds.
-        seconds: of waiting for one class.
+        seconds: time of waiting for one class.
     """
     back = held_back(tasks)
     left = [state.plan.job_priority for name, state in tasks.items() if state.status is None and name not in back]

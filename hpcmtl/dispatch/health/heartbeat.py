@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from dataclasses import asdict, dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,6 +50,16 @@ class Listener(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Activity:
+    """The present work of this rank; no task while it waits for work."""
+
+    task: str = ""
+    layer: int = 0
+    step: int = 0
+    steps_per_second: float = 0.0
+
+
 class HeartbeatSender:
     """Sends the heartbeats of one rank, and those of its node on; for its control thread alone."""
 
@@ -66,7 +77,7 @@ class HeartbeatSender:
         self._timing, self._listener = timing, listener
         self._born = born_at(os.getpid()) or 0.0
         self._used, self._sent = time.process_time(), time.monotonic()
-        self._activity: tuple[str, int, int, float] = ("", 0, 0, 0.0)  # task, layer, step, steps a second
+        self._activity = _Activity()
         self._monitor: HealthMonitor | None = None
         self._handle: SendHandle | None = None
         self._gathered: dict[int, Heartbeat] = {}
@@ -90,15 +101,20 @@ class HeartbeatSender:
     def note(self, message: Command | Report) -> None:
         """Takes note of a command or report: it tells the activity of this rank, and on rank 0 that of every task."""
         if isinstance(message, RunLayer):
-            self._activity = (message.task, message.layer, 0, 0.0)
+            self._activity = _Activity(task=message.task, layer=message.layer)
         elif isinstance(message, ProgressReport):
             progress = message.progress
             if self._monitor is not None:
                 self._monitor.note_step(progress.task, progress.step)
-            if (progress.task, progress.layer) == self._activity[:2]:
-                self._activity = (progress.task, progress.layer, progress.step, progress.steps_per_second)
+            if (progress.task, progress.layer) == (self._activity.task, self._activity.layer):
+                self._activity = _Activity(
+                    task=progress.task,
+                    layer=progress.layer,
+                    step=progress.step,
+                    steps_per_second=progress.steps_per_second,
+                )
         elif isinstance(message, LayerDone | LayerFailed) and message.member == self._topology.member:
-            self._activity = ("", 0, 0, 0.0)
+            self._activity = _Activity()
 
     def take(self, message: Heartbeats | FenceCommand, source: int) -> None:
         """Takes heartbeats or a fence command that another rank sent.
@@ -178,7 +194,14 @@ class HeartbeatSender:
         used = time.process_time()
         cpu = (used - self._used) / max(now - self._sent, 1e-9)
         self._used, self._sent = used, now
-        task, layer, step, pace = self._activity
         rss, available = memory_now()
-        load, process = os.getloadavg()[0], (os.getpid(), self._born)
-        return Heartbeat(self._topology.member, rss, cpu, load, available, task, layer, step, pace, *process)
+        return Heartbeat(
+            rank=self._topology.member,
+            rss=rss,
+            cpu=cpu,
+            load=os.getloadavg()[0],
+            memory_available=available,
+            pid=os.getpid(),
+            born=self._born,
+            **asdict(self._activity),
+        )

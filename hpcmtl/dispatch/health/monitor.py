@@ -60,7 +60,7 @@ class HealthMonitor:
         self._detector = FailureDetector(topology.watched, self._interval, now)
         # From another node a hang of rank 0 cannot be told from a wait for its file system.
         near = topology.hosts[topology.member] == topology.hosts[COORDINATOR]
-        self._watchdog = Watchdog(topology, timing.hung if near else 0.0)
+        self._watchdog = Watchdog(topology, timing.hung if near else 0.0, self._detector.patience)
         self._latest: dict[int, Heartbeat] = {}
         self._steps: dict[str, int] = {}
         self._looked = now
@@ -90,7 +90,7 @@ class HealthMonitor:
         for silence in detector.check(now):
             self._record_silence(silence)
         ages = {member: detector.age(member, now) for member in detector.suspects if not self._waits_for_disk(member)}
-        for hung in self._watchdog.look({member: (age, age - detector.patience) for member, age in ages.items()}, now):
+        for hung in self._watchdog.look(ages, now):
             self._declare_dead(hung)
 
     def record_lost(self, world: World) -> None:

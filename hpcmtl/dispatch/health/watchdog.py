@@ -61,25 +61,26 @@ class HungRank:
 class Watchdog:
     """Finds the ranks that hang. Pure: silences and the clock come in."""
 
-    def __init__(self, topology: Topology, limit: float) -> None:
+    def __init__(self, topology: Topology, limit: float, patience: float) -> None:
         """Starts without findings.
 
         Args:
             topology: the members and their hosts.
             limit: seconds from the suspicion of a rank to its declared death; 0 to declare no rank dead.
+            patience: seconds of silence after which a rank is suspected.
         """
         self._hosts, self._nodes = topology.hosts, topology.nodes
-        self._limit = limit
+        self._limit, self._patience = limit, patience
         self._declared: dict[int, float] = {}  # member -> seconds
 
-    def look(self, silent: Mapping[int, tuple[float, float]], now: float) -> list[HungRank]:
+    def look(self, silent: Mapping[int, float], now: float) -> list[HungRank]:
         """Returns the ranks that are declared dead since the last look, each once.
 
         The first rank of a node sends for all of it. While that one is silent nothing is known of the others, and they
         have their whole time again once it is gone.
 
         Args:
-            silent: suspected member -> seconds since its last heartbeat, and since it was suspected.
+            silent: suspected member -> seconds since its last heartbeat.
             now: seconds.
 
         Raises:
@@ -92,10 +93,10 @@ class Watchdog:
                 f"rank {late[0]} on {self._hosts[late[0]]} hangs and could not be ended by SIGKILL"
             )
         found = []
-        for member, (seconds, suspected) in sorted(silent.items()):
+        for member, seconds in sorted(silent.items()):
             node = self._nodes[self._hosts[member]]
             hidden = member != node[0] and node[0] in silent
-            if not 0 < self._limit < suspected or member in self._declared or hidden:
+            if not 0 < self._limit < seconds - self._patience or member in self._declared or hidden:
                 continue
             self._declared[member] = now
             fenced_by = next((other for other in node if other != member), None)

@@ -1,1 +1,1 @@
-"""Membership of the world: survivors of a loss and the rebuilt communicators."""
+"""Membership: the members that live, the reports of survivors, and the rebuild of the world."""

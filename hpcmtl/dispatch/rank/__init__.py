@@ -1,1 +1,1 @@
-"""The runtime of one rank: control thread, worker thread and what they share."""
+"""The runtime of one rank: control thread, worker, and the channels between them."""

@@ -1,4 +1,4 @@
-"""Signals ask for a stop: a handler only notes the name, the ranks agree on when to stop."""
+"""Signals ask for a stop: the handler only notes the name, and the ranks agree on the moment of the stop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 @contextmanager
 def signals_to(channels: ThreadChannels) -> Iterator[None]:
-    """Leave the name of a signal in the mailboxes, for the control thread to find when it looks round.
+    """Notes the name of a signal in the channels, where the control thread finds it within a tenth of a second.
 
-    The handler must not wake that thread: `Event.set` takes a lock, and a signal may come while the main thread, which
-    handlers run on, holds that lock to report a layer. Both threads then waited for ever.
+    The handler must not wake that thread. `Event.set` takes a lock, and a signal may come while the main thread, on
+    which handlers run, holds that lock to report a layer: both threads then waited for ever.
     """
 
     def note(number: int, _frame: object) -> None:
@@ -31,7 +31,7 @@ def signals_to(channels: ThreadChannels) -> Iterator[None]:
 
 @contextmanager
 def handled_by(handler: Callable[[int, object], None], numbers: Iterable[int]) -> Iterator[None]:
-    """Let a handler have some signals for a while."""
+    """Handles some signals by a handler, and restores the former handlers at the end."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield

@@ -1,1 +1,1 @@
-"""Requests of users to a running job: the request queue and their execution."""
+"""Requests of users to a running job: the queue, the task source of ``hpcmtl add``, and their execution."""

@@ -1,4 +1,4 @@
-"""What people ask of a running job: checked against what the dispatcher knows, and carried out. Pure."""
+"""Requests of users: checked against the state of the dispatcher, and carried out. Pure."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 def steer(dispatcher: Dispatcher, request: Request, now: float) -> Steered:
-    """Carry out a request, or refuse it.
+    """Carries out a request, or refuses it.
 
     Args:
-        dispatcher: of the running job; it is changed only if the request is accepted.
-        request: what is wanted; ``add`` is not for here, as it needs files: see `Dispatcher.extend`.
+        dispatcher: dispatcher of the running job; it is changed only if the request is accepted.
+        request: any request but ``add``, which needs files, see `additions`.
         now: seconds.
 
     Returns:
-        The answer, and what the ranks are to do.
+        The answer, and the orders that follow.
     """
     if dispatcher.ended or dispatcher.stopping:
         return _refused(f"the run {'has ended' if dispatcher.ended else 'is stopping'}")
@@ -78,7 +78,7 @@ def extend(dispatcher: Dispatcher, extended: ExtendedJob, now: float) -> tuple[A
 
 
 def problem_of(request: Request, kind: str, facts: KindFacts) -> str:
-    """What is wrong with the values of a `set`, for a task of some kind; empty if nothing is."""
+    """Returns the problem of the values of a `set` for a task of some kind; empty if they are sound."""
     values = request.values
     unknown = [key for key in values if key not in {"priority", "learning_rate"}]
     if unknown or not values:
@@ -94,7 +94,7 @@ def problem_of(request: Request, kind: str, facts: KindFacts) -> str:
 
 
 def _set(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:  # noqa: ARG001 - as the others
-    """Another priority, or another learning rate."""
+    """Sets another priority, or another learning rate."""
     problem = problem_of(request, state.plan.kind, state.plan.facts)
     if problem:
         return _refused(problem)
@@ -109,7 +109,7 @@ def _set(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:
 
 
 def _pause(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:
-    """Stop with a checkpoint, give up the ranks, and wait."""
+    """Stops a task with a checkpoint and releases its ranks."""
     if state.paused:
         return _refused(f"task {request.task} is paused already")
     state.paused, state.message = True, "paused"
@@ -118,7 +118,7 @@ def _pause(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steere
 
 
 def _unpause(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:  # noqa: ARG001 - as the others
-    """Let it wait no longer."""
+    """Lets a paused task go on."""
     if not state.paused:
         return _refused(f"task {request.task} is not paused")
     state.paused, state.message = False, ""
@@ -126,7 +126,7 @@ def _unpause(dispatcher: Dispatcher, state: TaskState, request: Request) -> Stee
 
 
 def _cancel(dispatcher: Dispatcher, state: TaskState, request: Request) -> Steered:  # noqa: ARG001 - as the others
-    """End it, at once or when its layer has stopped."""
+    """Ends a task, at once or when its layer has stopped."""
     if state.running is None:
         return Answer(True, "it has ended"), dispatcher.lifecycle.end(state, "cancelled", "was cancelled")
     state.cancelled = True

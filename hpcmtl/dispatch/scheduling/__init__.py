@@ -1,1 +1,1 @@
-"""Schedulers: which layers start next, and on which ranks."""
+"""Schedulers: they choose the layers that start next, and their ranks."""

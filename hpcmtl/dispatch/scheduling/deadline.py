@@ -1,8 +1,8 @@
-"""What may still begin before the time limit of a batch job, and the stop before it. Pure: the clock comes in.
+"""Admits layers that can finish before the time limit of a batch job. Pure: the clock comes in.
 
-Training can stop with a checkpoint at any step; what else a task does is kept only when its layer has ended. Such a
-layer begins only if it is likely to end in time, if need be on more ranks than planned: else it would be run again in
-the next attempt, and perhaps for ever.
+Training can stop with a checkpoint at any step. The work of other tasks is kept only when their layer has ended. Such a
+layer begins only if it is likely to end in time, if necessary on more ranks than planned. Otherwise it would run again
+in the next attempt, and perhaps in every attempt.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.coordinator.state import Scheduler, TaskState
 
-# Kept free before the limit, to stop in: at most so long, and at most this part of the time there is.
+# The time before the limit that is kept free for the stop: its maximum, and its largest part of the whole time.
 RESERVE_SECONDS, RESERVE_SHARE = 30.0, 0.1
-# A layer may take so much longer than the last one of its task, or than planned.
 CAUTION = 1.25
+"""Factor by which a layer may take longer than the last one of its task, or than planned."""
 
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """When everything has to be over.
+    """The time limit of an attempt.
 
     Attributes:
-        begun: seconds, when the attempt began.
-        end: seconds, when it will be cut off.
+        begun: start of the attempt, in seconds.
+        end: moment at which the batch system ends it, in seconds.
     """
 
     begun: float
@@ -35,12 +35,12 @@ class TimeLimit:
 
     @property
     def stop_at(self) -> float:
-        """When the job stops by itself."""
+        """Moment at which the job stops by itself, in seconds."""
         return self.end - min(RESERVE_SECONDS, RESERVE_SHARE * (self.end - self.begun))
 
 
 class DeadlineScheduler:
-    """A `Scheduler` that starts nothing that could not end in time."""
+    """A `Scheduler` that starts no layer which could not end in time; what starts is chosen by another one."""
 
     def __init__(self, scheduler: Scheduler, limit: TimeLimit) -> None:
         self._scheduler, self._limit = scheduler, limit
@@ -52,7 +52,7 @@ class DeadlineScheduler:
         return self._scheduler.starts(tasks, now)
 
     def _hold_back(self, tasks: Mapping[str, TaskState], now: float) -> None:
-        """Note of each task whether its next layer, if it has one, could not end in time."""
+        """Marks the tasks whose next layer could not end in time."""
         left = self._limit.stop_at - now
         for state in tasks.values():
             more = state.status is None and state.layers_done + (state.running is not None) < state.plan.layers
@@ -76,14 +76,14 @@ def hopeless(tasks: Mapping[str, TaskState]) -> list[str]:
 
 
 def _of_last_layer(state: TaskState) -> tuple[int, float]:
-    """Ranks and seconds of the last whole layer of a task, or those planned for a layer."""
+    """Returns ranks and seconds of the last whole layer of a task, or the planned ones."""
     whole = [(width, outcome.seconds) for width, outcome in state.outcomes if not outcome.stopped]
     plan = state.plan
     return whole[-1] if whole else (plan.width, (plan.end - plan.start) / plan.layers)
 
 
 def _others(tasks: Mapping[str, TaskState]) -> bool:
-    """Whether a task is left that could begin, now or when others have ended."""
+    """Whether a task is left that could start, now or when others have ended."""
     return any(state.status is None and not _waits_for_late(tasks, name) for name, state in tasks.items())
 
 

@@ -1,9 +1,9 @@
-"""Looks ahead: packs what is left of the job at every event, by what layers really took, and starts what is due now.
+"""The rolling horizon: packs the next layers at every event, by measured times, and starts those that are due now.
 
-The plan of the start is a prediction. While the job runs, widths come from it until a layer took a fifth more or less
-than predicted; then times are predicted anew from all layers so far, and widths with them. Which task goes next, on
-which ranks, is decided at every event by packing the next tasks around the layers that run: so ranks may be kept for an
-urgent task that is about to become ready, and what is short enough fills the time until then.
+The plan at the start is a prediction. Widths come from it until a layer takes a fifth more or less time than predicted.
+Then all times are predicted again from the layers so far, and new widths are searched with them. The next task and its
+ranks are chosen at every event by packing the next tasks around the layers that run. So ranks can be kept for an urgent
+task that is about to become ready, while short layers fill the time until then.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.session import LayerOutcome
 
-NEXT = 64  # tasks that are packed at an event; benchmarks/planner.py, family noise
-SURPRISE = 1.2  # factor between what a layer took and its prediction, either way, that calls for new predictions
+NEXT = 64  # number of tasks that are packed at an event; see benchmarks/planner.py, family noise
+SURPRISE = 1.2  # factor between the time of a layer and its prediction, either way, that calls for new predictions
 SECONDS_BETWEEN_PLANS = 1.0
-PLANNING_SHARE = 0.02  # part of the time that may go into new plans: with 100,000 tasks one takes many seconds
-OVERDUE = 0.05  # a layer that is late is expected to take this part of its time so far from now on
-MOVE_SECONDS = 0.15  # what a session costs that is opened on other ranks, before any was (measured: 0.13 to 0.16 s)
+PLANNING_SHARE = 0.02  # largest part of the time for new plans: with 100,000 tasks one takes many seconds
+OVERDUE = 0.05  # remaining time of a late layer, as a part of its time so far
+MOVE_SECONDS = 0.15  # cost of a session on other ranks, before any was opened (measured: 0.13 to 0.16 s)
 
 
 class RollingHorizonScheduler:
-    """A `Scheduler` that adapts: group widths change at layer boundaries where that is predicted to pay."""
+    """A `Scheduler` that adapts: it changes group widths at layer boundaries where that is predicted to save time."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class RollingHorizonScheduler:
         measurements: Iterable[Measurement] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Begin with a plan.
+        """Starts with a plan.
 
         Args:
-            graph: the tasks; those of the plan.
-            plan: widths to begin with.
-            measurements: of layers that ran before.
-            clock: seconds, by which planning itself is timed.
+            graph: tasks of the plan.
+            plan: layer plan, whose widths are the first ones.
+            measurements: times of layers that ran before.
+            clock: returns seconds; measures the time of planning itself.
         """
         self._clock = clock
-        self._machine = plan.machine  # with the speeds that ranks have now
+        self._machine = plan.machine  # with the present speeds of the ranks
         self._stragglers = Stragglers(plan.ranks)
         self._measured = list(measurements)
         self._beside: dict[bool, list[float]] = {True: [], False: []}  # seconds beside the steps, by `Running.opened`
@@ -77,11 +77,11 @@ class RollingHorizonScheduler:
     def extend(self, graph: TaskGraph, plan: LayerPlan, world: World) -> None:
         """See `Scheduler`."""
         self._graph, self._plan = graph, plan
-        if world != self._world:  # some were lost: widths are searched anew for all that live
+        if world != self._world:  # ranks were lost: new widths are searched for those that live
             self._machine, self._stragglers, self._surprised = plan.machine, Stragglers(world.size), True
         self._world = world
         self._predict()
-        self._widened: dict[str, int] = {}  # task -> column of the width of its next layer, where time presses
+        self._widened: dict[str, int] = {}  # task -> column of the width of its next layer, before a time limit
         widths = np.array([task.width for task in plan.tasks])
         self._columns: Ints = np.searchsorted(self._problem.widths, widths)
 
@@ -90,8 +90,8 @@ class RollingHorizonScheduler:
         states = list(tasks.values())
         if not any(ready(tasks, state, now) for state in states):
             return
-        anew, began = self._surprised and now >= self._plan_at, self._clock()
-        if anew:
+        replans, began = self._surprised and now >= self._plan_at, self._clock()
+        if replans:
             self._predict()
         back = held_back(tasks)
         going = [state.status is None and state.plan.name not in back for state in states]
@@ -101,24 +101,24 @@ class RollingHorizonScheduler:
         rest = replace(self._problem.part(left, 0.0, release), priority=classes)
         rest = self._pressed(self._pinned(rest, left, states), left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
-        if anew:
+        if replans:
             together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
             self._columns[left] = new_widths(together, self._columns[left], around(busy, len(left)))
             pause = max(SECONDS_BETWEEN_PLANS, (self._clock() - began) / PLANNING_SHARE)
             self._surprised, self._plan_at = False, now + pause
-        packed = self._pack(states, left, (rest, counts), busy)
+        packed = self._pack(states, left, rest, counts, busy)
         due = {states[i].plan.name for i in left[packed.start[: len(left)] <= 0.0].tolist()}
         early = [pair for pair in self._unbegun(tasks) if pair[1] in due and pair[0] not in due]
         if early:
             rest = replace(rest, levels=with_edges(rest, self._unbegun(tasks)))
-            packed = self._pack(states, left, (rest, counts), busy)
+            packed = self._pack(states, left, rest, counts, busy)
         for k in np.flatnonzero(packed.start[: len(left)] <= 0.0).tolist():
             first, width = int(packed.first_rank[k]), int(rest.widths[packed.columns[k]])
             yield states[left[k]], range(first, first + width)
 
     def layer_ended(self, state: TaskState, running: Running, outcome: LayerOutcome, now: float) -> Mapping[str, Any]:
-        """See `Scheduler`; the prediction goes to the ledger, beside what the layer took."""
-        if outcome.stopped or outcome.steps < 1 or not outcome.step_seconds > 0:  # nothing that could be predicted from
+        """See `Scheduler`; the prediction goes to the ledger, beside the measured time."""
+        if outcome.stopped or outcome.steps < 1 or not outcome.step_seconds > 0:  # no measurement
             return {}
         seconds = now - running.started
         predicted = self._layer_seconds(state, running)
@@ -142,7 +142,7 @@ class RollingHorizonScheduler:
         if same_block is not None and (same_block[i] >= 0 or i in same_block):
             return False
         times, here = self._problem.times[i], int(np.searchsorted(self._problem.widths, width))
-        if here >= len(times) or not np.isfinite(times[here]):  # a width of other days: when there were more ranks
+        if here >= len(times) or not np.isfinite(times[here]):  # a width from before a loss of ranks
             return False
         quick = here + 1 + np.flatnonzero(times[here + 1 :] <= part * times[here])
         if len(quick):
@@ -150,7 +150,7 @@ class RollingHorizonScheduler:
         return bool(len(quick))
 
     def _slow_ranks(self, now: float) -> list[int]:
-        """The ranks that have become slow; from now on the plan knows."""
+        """Returns the members that have become slow; from now on they are planned with their speeds."""
         found, machine = self._stragglers.speeds(now), self._plan.machine
         if min(found) < 1:
             base = machine.rank_speed or (1.0,) * len(found)
@@ -160,11 +160,11 @@ class RollingHorizonScheduler:
         return [self._world.member_of(rank) for rank, speed in enumerate(found) if speed < 1]
 
     def _pack(
-        self, states: Sequence[TaskState], left: Ints, rest: tuple[PlanningProblem, Ints], busy: Busy
+        self, states: Sequence[TaskState], left: Ints, rest: PlanningProblem, counts: Ints, busy: Busy
     ) -> Schedule:
-        """Pack the next layers of what is left (`rest`, with their numbers of layers), and what comes after them."""
+        """Packs the next layers of the tasks that are left, and the rests of these tasks after them."""
         placement = [self._where_it_is(states[i], i) for i in left.tolist()]
-        layers, after = next_layers(*rest)
+        layers, after = next_layers(rest, counts)
         columns = np.array([column for column, _ in placement])
         columns = np.concatenate([columns, self._columns[left[after]]])
         seconds, widths = layers.at(columns)
@@ -173,7 +173,7 @@ class RollingHorizonScheduler:
         return pack_next(layers, columns, reach, around(busy, len(columns)), most=NEXT, stay=stay)
 
     def _unbegun(self, tasks: Mapping[str, TaskState]) -> list[tuple[str, str]]:
-        """Live edges whose producer does not run: their consumers may begin with it, but not before."""
+        """Returns the live edges whose producer does not run: their consumers may start with it, but not before."""
         live = ((producer, name) for name, producers in self._graph.live.items() for producer in producers)
         return [(producer, name) for producer, name in live if tasks[producer].waits]
 
@@ -182,7 +182,7 @@ class RollingHorizonScheduler:
         self._problem = apply_constraints(make_problem(self._graph, self._plan.ranks, speedups))
 
     def _release(self, states: Sequence[TaskState], now: float) -> Floats:
-        """(n,) seconds from now before which tasks cannot go on, for the layers that run."""
+        """Returns the (n,) seconds from now before which tasks cannot go on, because of layers that run."""
         release = np.zeros(len(states))
         consumers = self._problem.levels.consumers
         for i, state in enumerate(states):
@@ -194,13 +194,13 @@ class RollingHorizonScheduler:
         return release
 
     def _busy(self, states: Sequence[TaskState], now: float) -> Busy:
-        """The ranks of the layers that run, and the seconds until they are free."""
+        """Returns the ranks of the layers that run, and the seconds until they are free."""
         taken, block_of = self._problem.placement.taken, self._world.block_of
         running = [(i, state, state.running) for i, state in enumerate(states) if state.running is not None]
         return tuple((taken(i, block_of(run.group)), self._remaining(state, run, now)) for i, state, run in running)
 
     def _pinned(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
-        """Pin the tasks that share the block of another one which has ended, or is in its last layer, to that block."""
+        """Pins tasks to the block that they share with a task which has ended, or is in its last layer."""
         if self._problem.rules.same_block is None:
             return rest
         times, pinned = rest.times.copy(), np.full(len(left), -1)
@@ -214,8 +214,8 @@ class RollingHorizonScheduler:
         return replace(rest, times=times, rules=replace(rest.rules, pinned=pinned))
 
     def _pressed(self, rest: PlanningProblem, left: Ints, states: Sequence[TaskState]) -> PlanningProblem:
-        """Keep the tasks that time presses from groups that are too narrow for that, see `widen`."""
-        if not self._widened:  # as nearly always, and this is done at every event
+        """Forbids widths that are too narrow to end before the time limit, see `widen`."""
+        if not self._widened:  # the usual case, and this runs at every event
             return rest
         times = rest.times.copy()
         for k, i in enumerate(left.tolist()):
@@ -224,9 +224,9 @@ class RollingHorizonScheduler:
         return replace(rest, times=times)
 
     def _where_it_is(self, state: TaskState, i: int) -> tuple[int, int]:
-        """The column of the width that a task should have, and the first rank that it should stay at.
+        """Returns the column of the width that a task should have, and the first rank of its block; -1 for any.
 
-        It is left where it is, unless a move ends it sooner with the cost of moving.
+        The task stays on its ranks, unless it ends sooner on others, the cost of the move included.
         """
         column, needed = int(self._columns[i]), self._widened.get(state.plan.name, 0)
         held = self._block(state.held)
@@ -246,14 +246,14 @@ class RollingHorizonScheduler:
         return max(float(np.mean(opened) - np.mean(stayed)), 0.0) if opened and stayed else MOVE_SECONDS
 
     def _layer_seconds(self, state: TaskState, running: Running) -> float:
-        """Predicted seconds of a running layer."""
+        """Returns the predicted seconds of a running layer."""
         i = self._graph.index[state.plan.name]
         column = int(np.searchsorted(self._problem.widths, len(running.group)))
         speed = self._machine.slowest(self._world.block_of(running.group))
         return float(self._problem.times[i, column]) / state.plan.layers / speed
 
     def _remaining(self, state: TaskState, running: Running, now: float) -> float:
-        """Seconds until a running layer is expected to end; always some. One that lost a rank is over at once."""
+        """Returns the expected seconds until a running layer ends, above 0; one that lost a rank ends at once."""
         if running.lost_rank:
             return 1e-3
         so_far = now - running.started
@@ -261,5 +261,5 @@ class RollingHorizonScheduler:
 
 
 def _layers_left(state: TaskState) -> int:
-    """Layers of a task that have not been started."""
+    """Returns the number of layers of a task that have not been started."""
     return state.plan.layers - state.layers_done - (state.running is not None)

@@ -1,4 +1,4 @@
-"""Which scheduler a plan is run by."""
+"""Selects the scheduler of a plan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 def scheduler_for(
     graph: TaskGraph, plan: LayerPlan, measurements: Iterable[Measurement] = (), limit: TimeLimit | None = None
 ) -> Scheduler:
-    """Plans that were searched for are followed with foresight; the plain policies are what they say."""
+    """Returns the scheduler of a plan: the rolling horizon for adaptive policies, the static one for plain policies.
+
+    Args:
+        graph: tasks of the plan.
+        plan: the layer plan.
+        measurements: times of layers that ran before.
+        limit: time limit of the batch job; None where there is none.
+    """
     found: Scheduler = (
         RollingHorizonScheduler(graph, plan, measurements) if plan.policy in ADAPTIVE else StaticScheduler(graph, plan)
     )

@@ -1,4 +1,4 @@
-"""Starts layers in the order of the plan, with its widths: what fits goes, with or without barriers."""
+"""The static scheduler: starts layers in the order of the plan, with its widths, with or without barriers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class StaticScheduler:
-    """A `Scheduler` for the plain policies, which are what they say: they do not adapt."""
+    """A `Scheduler` for the plain policies, which do not adapt."""
 
     def __init__(self, graph: TaskGraph, plan: LayerPlan) -> None:
         self.extend(graph, plan, World.first(plan.ranks))
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
-        """See `Scheduler`; by class and `dispatch_key`, on the ranks that hold a task's session if these are free."""
+        """See `Scheduler`; in the order of class and `dispatch_key`, on the ranks of the session if they are free."""
         free = (1 << self._problem.placement.ranks) - 1
         for state in tasks.values():
             if state.running is not None:
@@ -40,7 +40,7 @@ class StaticScheduler:
             going = [state.plan.wave for name, state in tasks.items() if state.status is None and name not in back]
             wave = min(going, default=0)
             waiting = [state for state in waiting if state.plan.wave == wave]
-        barred = min((state.priority_class for state in waiting), default=0)  # what goes before a class waits for room
+        barred = min((state.priority_class for state in waiting), default=0)  # lower classes wait as well
         for state in sorted(waiting, key=lambda state: (-state.priority_class, dispatch_key(state.plan))):
             if state.priority_class < barred:
                 return
@@ -58,7 +58,7 @@ class StaticScheduler:
         self._problem = apply_constraints(make_problem(graph, plan.ranks, Speedups(machine=plan.machine)))
 
     def _block(self, state: TaskState, free: int, place: Members | None) -> range | None:
-        """The free ranks that a task gets, at a place if it has to be there; None if it has to wait."""
+        """Returns the free ranks for a task, those of `place` if its rules say so; None if it has to wait."""
         task, placement = self._graph.index[state.plan.name], self._problem.placement
         width = state.plan.width if place is None else len(place)
         firsts = runs(free, placement.needed(task, width)) & placement.firsts(task, width, placement.speeds[-1])

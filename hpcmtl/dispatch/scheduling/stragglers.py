@@ -1,8 +1,8 @@
-"""Which ranks have become slow, from what layers took: a group is as slow as its slowest rank. Pure.
+"""Finds ranks that have become slow from the times of layers: a group is as slow as its slowest rank. Pure.
 
-A layer is compared with the others of its family on as many ranks. Who was in a group of the usual pace is not slow;
-who has been in slow groups alone, twice in a row, is as slow as the less slow of the two. What is long ago is
-forgotten, so that a rank that nobody uses for being slow gets another chance.
+A layer is compared with other layers of its family on the same number of ranks. A rank in a group of the usual pace is
+not slow. A rank that was in slow groups twice in a row is as slow as the less slow of the two. Old observations are
+forgotten, so that a rank that is not used for being slow gets another chance.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.model.family import Family
     from hpcmtl.layerplan.model.speedup import Measurement
 
-SLOW = 0.65  # of the usual pace: layers of equal ranks were seen to differ by a third
+SLOW = 0.65  # part of the usual pace: layers of equal ranks were seen to differ by a third
 IN_A_ROW = 2
 REMEMBERED_SECONDS, REMEMBERED_LAYERS = 60.0, 4  # whichever is longer
 
 
 class Stragglers:
-    """What is known of the pace of each rank."""
+    """The paces of each rank that were observed lately."""
 
     def __init__(self, ranks: int) -> None:
         self.ranks = ranks
@@ -29,7 +29,7 @@ class Stragglers:
         self._paces: list[deque[tuple[float, float]]] = [deque(maxlen=IN_A_ROW) for _ in range(ranks)]
 
     def note(self, block: range, layer: Measurement, now: float) -> None:
-        """Take note of a layer that these ranks have run, at `now` seconds."""
+        """Takes note of a layer that a block of ranks has run, at `now` seconds."""
         seconds, others = layer.step_seconds, self._steps[layer.family, layer.ranks, layer.rows]
         if others:
             until = now + max(REMEMBERED_SECONDS, REMEMBERED_LAYERS * layer.seconds)
@@ -39,7 +39,7 @@ class Stragglers:
             others.append(seconds)
 
     def speeds(self, now: float) -> tuple[float, ...]:
-        """Speed of each rank against the usual: 1, or less if it is slow."""
+        """Returns the speed of each rank, relative to the usual one: 1, or less if it is slow."""
         return tuple(self._speed(paces, now) for paces in self._paces)
 
     def _speed(self, paces: deque[tuple[float, float]], now: float) -> float:

@@ -18,12 +18,12 @@ NODES = Topology(0, World.first(6), ("a", "a", "b", "b", "b", "c"))
 
 def silent(**seconds):
     """Ranks by name (`r3`) that have been suspect for so long, and without a word for 30 s more."""
-    return {int(rank[1:]): (since + 30.0, since) for rank, since in seconds.items()}
+    return {int(rank[1:]): since + 30.0 for rank, since in seconds.items()}
 
 
 def test_named_once_after_the_limit():
     """A suspect is taken for dead once its time is over, a rank of its node is to kill it, and it is named once."""
-    dog = Watchdog(NODES, 60.0)
+    dog = Watchdog(NODES, 60.0, 30.0)
 
     assert dog.look(silent(r3=59.9), 0.0) == []
     assert dog.look(silent(r3=60.1), 0.2) == [HungRank(member=3, host="b", seconds=90.1, fenced_by=2)]
@@ -32,7 +32,7 @@ def test_named_once_after_the_limit():
 
 def test_back_and_silent_again():
     """A rank that beats again has its whole time again."""
-    dog = Watchdog(NODES, 60.0)
+    dog = Watchdog(NODES, 60.0, 30.0)
     dog.look(silent(r1=61.0), 0.0)
 
     assert dog.look({}, 1.0) == []
@@ -42,7 +42,7 @@ def test_back_and_silent_again():
 
 def test_the_first_rank_of_a_node():
     """When the rank that sends for its node is silent, it alone is taken for dead; the next rank is to kill it."""
-    dog = Watchdog(NODES, 60.0)
+    dog = Watchdog(NODES, 60.0, 30.0)
 
     assert dog.look(silent(r2=61.0, r3=61.0, r4=61.0), 0.0) == [HungRank(member=2, host="b", seconds=91.0, fenced_by=3)]
     assert dog.look(silent(r3=62.0), 1.0) == [HungRank(member=3, host="b", seconds=92.0, fenced_by=2)]
@@ -50,19 +50,19 @@ def test_the_first_rank_of_a_node():
 
 def test_alone_on_its_node():
     """A rank that has a node of its own can be killed by nobody."""
-    assert Watchdog(NODES, 60.0).look(silent(r5=61.0), 0.0) == [
+    assert Watchdog(NODES, 60.0, 30.0).look(silent(r5=61.0), 0.0) == [
         HungRank(member=5, host="c", seconds=91.0, fenced_by=None)
     ]
 
 
 def test_never():
     """With a limit of 0 no rank is ever taken for dead."""
-    assert Watchdog(NODES, 0.0).look(silent(r3=1e6), 0.0) == []
+    assert Watchdog(NODES, 0.0, 30.0).look(silent(r3=1e6), 0.0) == []
 
 
 def test_a_process_that_does_not_die():
     """A rank that is still silent some time after it was to be killed ends the run."""
-    dog = Watchdog(NODES, 60.0)
+    dog = Watchdog(NODES, 60.0, 30.0)
     dog.look(silent(r3=61.0), 0.0)
 
     assert dog.look(silent(r3=70.0), SECONDS_TO_DIE) == []
