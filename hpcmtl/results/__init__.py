@@ -1,1 +1,1 @@
-"""What a job leaves behind: its run directory, its ledger, its results and what a person sees meanwhile."""
+"""The room of everything that a job leaves behind: run directory, ledger, results, and what is shown of them."""

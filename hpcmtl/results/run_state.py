@@ -184,7 +184,7 @@ def _remake(state: RunState, event: events.ArtifactDamaged, _at: float) -> None:
 
 def _accept_request(state: RunState, event: events.RequestAccepted, _at: float) -> None:
     if event.verb == "cancel" and not event.task:
-        state.attempt.cancelled_by = event.by or "somebody"
+        state.attempt.cancelled_by = event.by or "a user"
     elif event.task:
         _change_task(state.task(event.task), event.verb, event.values)
 

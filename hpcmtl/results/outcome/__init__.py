@@ -1,1 +1,1 @@
-"""How attempts and jobs ended."""
+"""The ends of attempts and of jobs."""

@@ -1,0 +1,47 @@
+"""Events are values that the ledger can hold and give back."""
+
+import pickle
+from dataclasses import FrozenInstanceError
+
+import pytest
+from events import EXAMPLES
+
+from hpcmtl.results import events
+from hpcmtl.results.event_format import from_fields, to_fields
+
+
+def kinds(base=events.RunEvent):
+    """All events that may stand in a ledger: classes without subclasses."""
+    below = base.__subclasses__()
+    return {base} if not below else set().union(*map(kinds, below))
+
+
+def test_the_examples_are_complete():
+    """There is an example of each event, so that the contract of sinks covers a new one too."""
+    assert {type(each) for each in EXAMPLES} == kinds()
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.name)
+def test_events_survive_the_ledger_and_the_way_to_rank_0(event):
+    """An event is equal after it was written as fields and read, and after it was sent to another rank."""
+    assert from_fields(event.name, to_fields(event)) == event
+    assert pickle.loads(pickle.dumps(event)) == event  # noqa: S301 - made here
+
+
+def test_names_are_those_of_the_classes():
+    """The name in the ledger is the name of the class in snake case, and no two events share one."""
+    assert events.LearningRateChanged.name == "learning_rate_changed"
+    assert len({kind.name for kind in kinds()}) == len(kinds())
+
+
+def test_events_cannot_be_changed():
+    """An event is a fact."""
+    with pytest.raises(FrozenInstanceError):
+        EXAMPLES[0].job = "another"
+
+
+@pytest.mark.parametrize("fields", [{}, {"task": 3, "layer": 0, "ranks": 1}, {"task": "a", "layer": "x", "ranks": 1}])
+def test_a_field_that_is_missing_or_of_another_type_is_an_error(fields):
+    """What cannot be understood is not taken for something else."""
+    with pytest.raises(ValueError, match="layer_ended|LayerEnded"):
+        from_fields("layer_ended", fields)
