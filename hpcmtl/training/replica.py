@@ -29,7 +29,7 @@ _UNPREFIXED = frozenset({LOSS_SCALE})
 class Replica:
     """Takes training steps on one rank of a group.
 
-    All methods but `collect_losses` are called by all ranks of the group in the same order.
+    All methods but `collect_losses` are collective: all ranks of the group call them in the same order.
 
     Attributes:
         learner: network, objectives and optimizer of this rank.
@@ -119,7 +119,7 @@ class Replica:
         """Restores what `state` returned, on all ranks alike; checkpoints of earlier versions are such states."""
         self.learner.load_state(state)
         self._losses, self._share = state.get(_STEP_LOSSES), None
-        self.weighting.load_state(_under(WEIGHTING, {n: a for n, a in state.items() if n != _STEP_LOSSES}))
+        self.weighting.load_state(_under(WEIGHTING, state))
         self.load_strategy_state(state)
 
     def load_strategy_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
