@@ -171,6 +171,32 @@ def test_an_artifact_of_an_earlier_version(ran, tmp_path):
             _ = loaded.network
 
 
+def test_tasks_use_artifacts_of_an_earlier_version(bench, task):
+    """A run goes on from parameters and data that were written without a description, with the same results."""
+    tasks = {
+        "digit": task(epochs=1),
+        "code": {"kind": "extract", "needs": {"digit": "parameters"}, "output": "body"},
+        "odd": task(target="small/odd", model={"name": "mlp", "outputs": 2}, input="code/values", epochs=1),
+    }
+    tasks["odd"]["needs"] = {"code": "data"}
+    made = bench(tasks)
+    for name in tasks:
+        made.run(name)
+    described = made.parameters("odd")
+    for path in made.checkpoints("odd"):
+        path.unlink()
+    seal(made.artifact("digit"), made.parameters("digit"), {"task": "digit"})
+    made.run("code")
+    with h5py.File(made.artifact("code"), "r+") as file:
+        del file.attrs["description"], file.attrs["description_crc32"]
+    made.run("odd")
+    again = made.parameters("odd")
+
+    assert hpcmtl.load(made.artifact("code")).description is None
+    assert described.keys() == again.keys()
+    assert all(np.array_equal(described[name], again[name]) for name in again)
+
+
 def test_samples_are_scaled_as_in_the_training(bench, task, tmp_path):
     """Integers of the data file's type are multiplied by its scale; floats and other shapes are not guessed at."""
     generator = np.random.default_rng(2)
