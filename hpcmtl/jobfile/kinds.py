@@ -81,7 +81,7 @@ class TaskKind(Protocol):
         ...
 
     def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
-        """Yields the arrays that the task itself says it reads; the tasks it needs may be missing."""
+        """Yields the arrays that the task's own keys name; the tasks that it needs may be missing."""
         ...
 
     def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
@@ -143,7 +143,7 @@ class TaskKind(Protocol):
         ...
 
     def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
-        """Returns the size of the task; what is not known of an array is guessed."""
+        """Returns the size of the task; unknown sizes of arrays are guessed."""
         ...
 
     def useful_ranks(self, job: Job, name: str, work: Work) -> int:

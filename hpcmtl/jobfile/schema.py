@@ -36,11 +36,11 @@ class TaskByKind:
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Returns what pydantic validates with; a task is written out by its own class."""
+        """Returns the validator of pydantic; a task is serialised by its own class."""
         return core_schema.no_info_plain_validator_function(_validate_task)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Returns the JSON Schema of all kinds, told apart by `kind`."""
+        """Returns the JSON Schema of all kinds, with `kind` as the discriminator."""
         kinds: dict[Any, CoreSchema] = {name: load_kind(name).schema.__pydantic_core_schema__ for name in kind_names()}
         return handler(core_schema.tagged_union_schema(kinds, "kind"))
 
@@ -66,7 +66,7 @@ AnyTask = Annotated[TaskBase, TaskByKind()]
 
 
 class Defaults(Spec):
-    """Values for every task that does not say otherwise."""
+    """Values for the keys that a task leaves open."""
 
     batch_size: int = Field(default=64, gt=0)
     optimizer: Optimizer = Optimizer(name="adam", learning_rate=0.001)

@@ -1,4 +1,4 @@
-"""Kinds of tasks are known in one room: no other asks for the type of a task, and to ask a kind is cheap."""
+"""Only `training/kinds` knows the types of tasks, and its modules import nothing heavy."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""The registry of task kinds: what a package has to supply, and what is said if it does not."""
+"""The registry of task kinds: kinds of other packages, and messages for packages with a fault."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def forget() -> None:
-    """Forget what was found, as a new process would not know it."""
+    """Empty the caches, as in a new process."""
     _installed.cache_clear()
     load_kind.cache_clear()
     sys.modules.pop("supplied", None)
@@ -87,7 +87,7 @@ def test_an_entry_point_adds_a_kind(install: Install) -> None:
     ],
 )
 def test_a_package_with_a_fault_is_named(install: Install, value: str, message: str) -> None:
-    """What is wrong with an entry point is said with the name of its package, and a job that uses it is refused."""
+    """The message names the fault and the package of an entry point, and a job that uses it is refused."""
     install(row_sums=value)
     task = {"kind": "row_sums", "input": "d/x"}
 
@@ -116,7 +116,7 @@ def test_a_built_in_kind_stays(install: Install) -> None:
 
 
 def test_an_unknown_kind_has_neighbours() -> None:
-    """The nearest valid name is offered."""
+    """The message for an unknown kind has the nearest valid name."""
     assert not is_kind("trian")
     assert "did you mean 'train'?" in refusal("trian")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.objective import Objective
 
 APPLIED_BATCH = 256
-"""Rows of a step of a task that does not say."""
+"""Rows of a step of a task without `batch_size`."""
 
 
 AppliedT = TypeVar("AppliedT", bound=Applied)

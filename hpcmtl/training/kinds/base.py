@@ -23,7 +23,7 @@ TaskT = TypeVar("TaskT", bound=TaskBase)
 
 
 class BaseKind(Generic[TaskT]):
-    """Defaults for the members of `hpcmtl.jobfile.kinds.TaskKind`; see there for what each of them gives.
+    """Defaults for the members of `hpcmtl.jobfile.kinds.TaskKind`, which documents them.
 
     A kind derives from it, names its `schema`, and overrides `work`, `session`, and the defaults that do not hold.
     """
