@@ -1,5 +1,5 @@
-"""Who talks to whom: one seam over MPI and over threads, and the blocks of ranks that layers run on.
+"""Communicators: messages between ranks, behind one seam over MPI and over threads.
 
-Rooms above import from the modules: `base` (the seam), `mpi` and `inproc` (its adapters), `groups` (free ranks),
-`outcome` (errors that all ranks learn of) and `mailbox` (waiting for the next message).
+Rooms above import from the modules: `base` (the seam), `mpi` and `inproc` (its adapters), `outcome` (errors that reach
+all ranks) and `polling` (waiting for the next message).
 """

@@ -1,8 +1,8 @@
-# ruff: noqa: N802 - the uppercase verbs are mpi4py's: they say at the call that a buffer travels, not a pickle
-"""The seam between hpcmtl and whatever carries its messages.
+# ruff: noqa: N802 - the uppercase methods are named as in mpi4py: they carry a buffer, not a pickle
+"""The seam between hpcmtl and the library that carries its messages.
 
-Lowercase verbs carry any value that pickles; uppercase verbs carry a contiguous numpy array without a copy of our
-own, always into an array that the receiver brings. A message sent with one case is received with the same case.
+Lowercase methods carry any value that pickles. Uppercase methods carry a contiguous numpy array without a copy of our
+own, always into an array of the receiver. A message sent with one case is received with the same case.
 """
 
 from __future__ import annotations
@@ -24,63 +24,62 @@ ReduceOp = Literal["sum", "max", "min"]
 
 
 class CommunicationError(HpcmtlError):
-    """A message could not be carried; the text names the rank, the verb and the cause."""
+    """A message could not be carried; the text names the rank, the method and the cause."""
 
 
 class RankLostError(CommunicationError):
-    """A rank has died, or the communicator was given up (`revoke`) since one has."""
+    """A rank has died, or the communicator was revoked because one has."""
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """What is known of a message before it is received: the rank it comes from, and its tag."""
+    """The source rank and the tag of a message that has not been received yet."""
 
     source: int
     tag: int
 
 
 class SendHandle(Protocol):
-    """A message under way."""
+    """A message that is being sent."""
 
     def test(self) -> bool:
-        """Say whether the message has left, without waiting."""
+        """Returns whether the message has left, without waiting."""
         ...
 
     def wait(self) -> None:
-        """Return when the message has left."""
+        """Waits until the message has left."""
         ...
 
 
 class ReceiveHandle(Protocol):
-    """An array on its way here."""
+    """An array that is being received."""
 
     def test(self) -> bool:
-        """Say whether the array is there, without waiting."""
+        """Returns whether the array has arrived, without waiting."""
         ...
 
     def wait(self) -> None:
-        """Return when the array is there.
+        """Waits until the array has arrived.
 
         Raises:
-            CommunicationError: what came had another size.
+            CommunicationError: the message had another size.
         """
         ...
 
 
 class Communicator(Protocol):
-    """A fixed list of ranks that exchange messages no other communicator sees.
+    """A fixed list of ranks that exchange messages which no other communicator sees.
 
-    Messages from one rank to another with one tag arrive in the order sent. Collective verbs (`bcast`, `gather`,
+    Messages from one rank to another with one tag arrive in the order sent. Collective methods (`bcast`, `gather`,
     `allgather`, `barrier`, `Bcast`, `Allreduce`, `dup`, `free`) are called by all ranks in the same order, from one
     thread of each. Other threads of the process may use OTHER communicators at the same time: a control thread works
     on a `dup` of the world while the main thread trains. Threads may also share one communicator for messages from rank
-    to rank, if they receive by tags that no other of them takes. Tags lie in 0..32767. Failures raise
-    `CommunicationError`.
+    to rank, if each receives by tags of its own. Tags lie in 0..32767. Failures raise `CommunicationError`.
 
-    Where the launcher lets ranks outlive others (Open MPI's `mpirun --with-ft ulfm`), verbs that wait for a rank that
-    has died raise `RankLostError`, as does `iprobe` from any rank; who waits for one that waits for it may wait for
-    ever. So whoever notices calls `revoke`, which ends all waits on all ranks, and all that live call `shrink`.
-    Elsewhere the death of a rank is the end of all.
+    Under a launcher that lets ranks outlive others (Open MPI's `mpirun --with-ft ulfm`), a method that waits for a rank
+    that has died raises `RankLostError`, as does `iprobe` from any rank. A rank waiting on a living rank that is itself
+    blocked may hang. So a rank that notices a death calls `revoke`, which ends all waits on all ranks, and all living
+    ranks call `shrink`. Under other launchers the death of a rank ends the run.
     """
 
     @property
@@ -94,73 +93,73 @@ class Communicator(Protocol):
         ...
 
     def send(self, value: Any, dest: int, tag: int = 0) -> None:
-        """Send a value; may wait for its receiver, or not: count on neither."""
+        """Sends a value; it may or may not wait for the receiver."""
         ...
 
     def isend(self, value: Any, dest: int, tag: int = 0) -> SendHandle:
-        """Start to send a value and return at once; keep the handle until its `test` is true."""
+        """Starts to send a value and returns at once; keep the handle until its `test` is true."""
         ...
 
     def recv(self, source: int = ANY, tag: int = ANY) -> Any:
-        """Wait for a value and return it."""
+        """Waits for a value and returns it."""
         ...
 
     def iprobe(self, source: int = ANY, tag: int = ANY) -> Envelope | None:
-        """Return the envelope of a message that can be received now, or None."""
+        """Returns the envelope of a message that can be received now, or None."""
         ...
 
     def bcast(self, value: Any, root: int = 0) -> Any:
-        """Return the value of rank `root` on every rank; the others' argument is ignored."""
+        """Returns the value of rank `root` on every rank; the argument of other ranks is ignored."""
         ...
 
     def gather(self, value: Any, root: int = 0) -> list[Any] | None:
-        """Return the values of all ranks, by rank, on rank `root` and None elsewhere."""
+        """Returns the values of all ranks, by rank, on rank `root`, and None elsewhere."""
         ...
 
     def allgather(self, value: Any) -> list[Any]:
-        """Return the values of all ranks, by rank, on every rank."""
+        """Returns the values of all ranks, by rank, on every rank."""
         ...
 
     def barrier(self) -> None:
-        """Return when every rank has called it."""
+        """Waits until every rank has called it."""
         ...
 
     def Send(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> None:
-        """Send the contents of an array; may wait for its receiver, or not."""
+        """Sends the contents of an array; it may or may not wait for the receiver."""
         ...
 
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
-        """Wait for an array of the same dtype and size and write it into `array`."""
+        """Waits for an array of the same dtype and size and writes it into `array`."""
         ...
 
     def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> SendHandle:
-        """Start to send the contents of an array; leave it as it is, and keep the handle, until its `test` is true."""
+        """Starts to send an array; do not change it, and keep the handle, until its `test` is true."""
         ...
 
     def Irecv(self, array: np.ndarray[Any, Any], source: int, tag: int) -> ReceiveHandle:
-        """Start to receive an array of the same size; `array` is defined when the handle's `test` is true.
+        """Starts to receive an array of the same size; `array` is defined when the handle's `test` is true.
 
-        Of several that fit a message the one that was started first gets it, whichever is waited for first.
+        A message goes to the matching receive that was started first, whichever is waited for first.
         """
         ...
 
     def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:
-        """Overwrite `array` on every rank with that of rank `root`; same dtype and size everywhere."""
+        """Overwrites `array` on every rank with that of rank `root`; dtype and size are the same on all ranks."""
         ...
 
     def Allreduce(self, array: np.ndarray[Any, Any], op: ReduceOp = "sum") -> None:
-        """Overwrite `array` on every rank with the elementwise `op` over all ranks, the same bits on each.
+        """Overwrites `array` on every rank with the elementwise `op` over all ranks, the same bits on each.
 
         The arithmetic is that of the dtype (float16 sums overflow at 65504), the order of summation is the library's.
         """
         ...
 
     def create_group(self, ranks: Sequence[int], tag: int) -> Communicator:
-        """Make a communicator of some ranks; called by these alone, the others need not know (`Comm.Create_group`).
+        """Makes a communicator of some ranks; these alone call it (`Comm.Create_group`).
 
         Args:
             ranks: the members, as ranks of this communicator; their order is their order in the group.
-            tag: tells apart groups that are being made at the same time with common members.
+            tag: distinguishes groups with common members that are made at the same time.
 
         Raises:
             ValueError: if `ranks` has duplicates, ranks that do not exist, or not the calling rank.
@@ -168,38 +167,41 @@ class Communicator(Protocol):
         ...
 
     def dup(self) -> Communicator:
-        """Make a communicator of the same ranks with messages of its own."""
+        """Makes a communicator of the same ranks with messages of its own."""
         ...
 
     def free(self) -> None:
-        """Give the communicator's resources back; it cannot be used afterwards."""
+        """Frees the communicator's resources; it cannot be used afterwards."""
         ...
 
     def revoke(self) -> None:
-        """Give the communicator up: all verbs of all ranks on it raise `RankLostError` from now on, but for `shrink`.
+        """Revokes the communicator: from now on all its methods but `shrink` raise `RankLostError` on all ranks.
 
-        Those that wait in one included. Any thread may call this, while others use the communicator, and again.
+        Methods that wait raise it too. Any thread may call this while others use the communicator, and repeatedly.
         """
         ...
 
     def shrink(self) -> tuple[Communicator, tuple[int, ...]]:
-        """Make a communicator of the ranks that live, in their order; return it and their numbers here (collective).
+        """Makes a communicator of the living ranks, in their order (collective over these).
 
-        The dead need not be known, and ranks may die meanwhile. All that live get the same, and all have to call it.
+        The dead ranks need not be known, and ranks may die meanwhile. All living ranks get the same result.
+
+        Returns:
+            The communicator, and the ranks that its members have in this one.
         """
         ...
 
     def die(self) -> NoReturn:
-        """End this rank at once as one that is lost to the others; never returns."""
+        """Ends this rank at once, as a lost rank; never returns."""
         ...
 
     def abort(self, code: int) -> NoReturn:
-        """End all ranks of the world at once, with exit code `code`; never returns."""
+        """Ends all ranks of the world at once, with exit code `code`; never returns."""
         ...
 
 
 def checked_buffer(array: np.ndarray[Any, Any], verb: str) -> np.ndarray[Any, Any]:
-    """Return `array` if an uppercase verb can carry it, in every adapter alike.
+    """Returns `array` if an uppercase method can carry it, by the same rule in every adapter.
 
     Raises:
         ValueError: if it is not contiguous, or holds anything but integers and floats.
@@ -212,7 +214,7 @@ def checked_buffer(array: np.ndarray[Any, Any], verb: str) -> np.ndarray[Any, An
 
 
 def rank_in_group(comm: Communicator, ranks: Sequence[int]) -> int:
-    """Return the rank that the caller will have in a group of `ranks`.
+    """Returns the rank that the caller will have in a group of `ranks`.
 
     Raises:
         ValueError: if `ranks` has duplicates, ranks that do not exist, or not the calling rank.

@@ -1,8 +1,8 @@
-# ruff: noqa: D102, N802 - the verbs are documented in base.py; the uppercase ones are mpi4py's
+# ruff: noqa: D102, N802 - the methods are documented in base.py; the uppercase ones are named as in mpi4py
 """The communicator of tests and of machines without MPI: every rank is a thread of this process.
 
-Values are pickled and arrays copied on the way, so that ranks share nothing they would not share under MPI. Every
-wait is on a condition, and ends with an error when any rank fails.
+Values are pickled and arrays are copied on the way, so that ranks share nothing that they would not share under MPI.
+Every wait is on a condition, and ends with an error when any rank fails.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RankFailedError(HpcmtlError):
 
 
 def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
-    """Run `function(communicator, *args)` on `count` ranks, each a thread, and return the results of those that lived.
+    """Runs `function(communicator, *args)` on `count` ranks, each a thread; returns the results of those that lived.
 
     Raises:
         RankFailedError: for the first rank that raised; the waits of the others end at once.
@@ -57,7 +57,7 @@ def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
             results[rank] = function(InprocCommunicator(board, context, rank, count), *args)
         except DeadRankError:
             board.die(rank)
-        except BaseException as error:  # noqa: BLE001 - whatever ends a rank must end the others, and is raised below
+        except BaseException as error:  # noqa: BLE001 - any error must end the other ranks, and is raised below
             board.fail(rank, error)
 
     # Daemons: an interrupted test run must not wait for ranks that wait for each other.
@@ -73,7 +73,7 @@ def run_ranks(count: int, function: Callable[..., T], *args: Any) -> list[T]:
 
 
 class InprocSendHandle(SendHandle):
-    """A message that has been posted; nothing is left to wait for."""
+    """A message that has been posted; there is nothing to wait for."""
 
     def test(self) -> bool:
         return True
@@ -83,10 +83,10 @@ class InprocSendHandle(SendHandle):
 
 
 class InprocReceiveHandle(ReceiveHandle):
-    """An array that is expected; copied when it is asked for."""
+    """An expected array; it is copied by `test` or `wait`."""
 
-    def __init__(self, comm: InprocCommunicator, expected: Expected, array: np.ndarray[Any, Any], verb: str) -> None:
-        self._comm, self._expected, self._array, self._verb = comm, expected, array, verb
+    def __init__(self, comm: InprocCommunicator, expected: Expected, array: np.ndarray[Any, Any], method: str) -> None:
+        self._comm, self._expected, self._array, self._verb = comm, expected, array, method
         self._done = False
 
     def test(self) -> bool:
@@ -252,18 +252,18 @@ class InprocCommunicator(Communicator):
     def _take(self, plane: str, source: int, tag: int) -> Any:
         return self._board.take(self._address(plane, self._rank), source, tag).content
 
-    def _to(self, verb: str, dest: int, content: Any) -> None:
-        self._post("collective", dest, 0, (verb, content))
+    def _to(self, method: str, dest: int, content: Any) -> None:
+        self._post("collective", dest, 0, (method, content))
 
-    def _from(self, verb: str, source: int) -> Any:
-        """Take what `source` sent from the same collective verb; ranks call them in the same order."""
+    def _from(self, method: str, source: int) -> Any:
+        """Takes the message of `source` from the same collective method; ranks call these in the same order."""
         other, content = self._take("collective", source, ANY)
-        if other != verb:
-            raise CommunicationError(f"rank {self._rank} called {verb} while rank {source} called {other}")
+        if other != method:
+            raise CommunicationError(f"rank {self._rank} called {method} while rank {source} called {other}")
         return content
 
-    def _copy(self, content: np.ndarray[Any, Any], array: np.ndarray[Any, Any], verb: str) -> None:
+    def _copy(self, content: np.ndarray[Any, Any], array: np.ndarray[Any, Any], method: str) -> None:
         if content.nbytes != array.nbytes:
             cause = f"{content.nbytes} bytes came for an array of {array.nbytes}"
-            raise CommunicationError(f"rank {self._rank} of {self._size}: {verb} failed: {cause}")
+            raise CommunicationError(f"rank {self._rank} of {self._size}: {method} failed: {cause}")
         array.reshape(-1).view(np.uint8)[:] = content.reshape(-1).view(np.uint8)

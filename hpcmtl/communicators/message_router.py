@@ -1,4 +1,4 @@
-"""Where ranks that are threads leave messages for each other; every wait is on one condition."""
+"""Routes messages between ranks that are threads; every wait is on one condition."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class DeadRankError(BaseException):
-    """Ends the threads of a rank that has died; not an `Exception`, so that nothing on the way takes note of it."""
+    """Ends the threads of a rank that has died; no `Exception`, so that no handler on the way catches it."""
 
 
 class Address(NamedTuple):
-    """One inbox. The planes keep what users send apart from what collective verbs and new groups send."""
+    """The address of an inbox; the plane separates users' messages from those of collective methods and new groups."""
 
     context: int
     plane: str
@@ -26,7 +26,7 @@ class Address(NamedTuple):
 
 
 class QueuedMessage(NamedTuple):
-    """What one rank sent another."""
+    """A message from one rank to another."""
 
     source: int
     tag: int
@@ -34,27 +34,27 @@ class QueuedMessage(NamedTuple):
 
 
 class Expected:
-    """A message that somebody has asked for in advance: the first that fits, after those asked for before."""
+    """A receive that was started: it gets the first matching message that no earlier receive takes."""
 
     def __init__(self, source: int, tag: int, address: Address) -> None:
         self.source, self.tag, self.address = source, tag, address
         self.message: QueuedMessage | None = None
 
     def fits(self, message: QueuedMessage) -> bool:
-        """Whether a message is what was asked for."""
+        """Whether a message matches this receive."""
         return self.source in (ANY, message.source) and self.tag in (ANY, message.tag)
 
 
 class Gathered:
-    """The ranks that have come to make a communicator of those that live, and what became of it."""
+    """The ranks that have called `shrink` on a communicator, and the result."""
 
     def __init__(self) -> None:
         self.came: set[int] = set()
-        self.made: tuple[int, tuple[int, ...]] | None = None  # the context, and who lives
+        self.made: tuple[int, tuple[int, ...]] | None = None  # the new context, and the living ranks
 
 
 class MessageRouter:
-    """The inboxes of all ranks of a world, the first failure among them, and those that have died."""
+    """The inboxes of all ranks of a world, their first failure, and the ranks that have died."""
 
     def __init__(self) -> None:
         self.failure: tuple[int, BaseException] | None = None
@@ -68,45 +68,45 @@ class MessageRouter:
         self._contexts = itertools.count()
 
     def new_context(self) -> int:
-        """Number that no communicator has yet."""
+        """Returns a number that no communicator has yet."""
         return next(self._contexts)
 
     def fail(self, rank: int, error: BaseException) -> None:
-        """End all waits: a rank has raised."""
+        """Ends all waits, since a rank has raised."""
         with self._changed:
             self.failure = self.failure or (rank, error)
             self._changed.notify_all()
 
     def enter(self, context: int, members: tuple[int, ...]) -> None:
-        """Note which ranks of the world a communicator has, in its order."""
+        """Takes note of the ranks of the world that a communicator has, in its order."""
         with self._changed:
             self._members[context] = members
 
     def members(self, context: int, places: Iterable[int]) -> tuple[int, ...]:
-        """Numbers in the world of some ranks of a communicator."""
+        """Returns the ranks in the world of some ranks of a communicator."""
         with self._changed:
             return tuple(self._members[context][place] for place in places)
 
     def check_alive(self, context: int, place: int) -> None:
-        """Raise on a rank that has died: its threads end here."""
+        """Raises on a rank that has died: its threads end here."""
         with self._changed:
             if self._members[context][place] in self._dead:
                 raise DeadRankError
 
     def die(self, rank: int) -> None:
-        """Take a rank of the world for dead."""
+        """Marks a rank of the world as dead."""
         with self._changed:
             self._dead.add(rank)
             self._changed.notify_all()
 
     def revoke(self, context: int) -> None:
-        """End all waits on a communicator."""
+        """Ends all waits on a communicator."""
         with self._changed:
             self._revoked.add(context)
             self._changed.notify_all()
 
     def shrink(self, context: int, rank: int) -> tuple[int, tuple[int, ...]]:
-        """Wait until all living members have come; return a new context, and the numbers of those that live."""
+        """Waits until all living members have called it; returns a new context, and the living ranks."""
         with self._changed:
             gathered = self._gathering.setdefault(context, Gathered())
             gathered.came.add(rank)
@@ -124,7 +124,7 @@ class MessageRouter:
             return gathered.made
 
     def post(self, address: Address, message: QueuedMessage) -> None:
-        """Hand a message to the first who expects it, or leave it in the inbox."""
+        """Gives a message to the first matching receive, or leaves it in the inbox."""
         with self._changed:
             self._check(address, address.rank)
             waiting = next((each for each in self._expected[address] if each.fits(message)), None)
@@ -136,7 +136,7 @@ class MessageRouter:
             self._changed.notify_all()
 
     def expect(self, address: Address, source: int, tag: int) -> Expected:
-        """Ask for the oldest message that fits, or for the next that comes."""
+        """Starts a receive: of the oldest matching message, or of the next one that comes."""
         with self._changed:
             expected = Expected(source, tag, address)
             expected.message = self._find(address, source, tag)
@@ -147,14 +147,14 @@ class MessageRouter:
             return expected
 
     def arrived(self, expected: Expected) -> bool:
-        """Say whether what was asked for has come."""
+        """Returns whether the message of a receive has come."""
         with self._changed:
             if expected.message is None:
                 self._check(expected.address, expected.source)
             return expected.message is not None
 
     def await_expected(self, expected: Expected) -> QueuedMessage:
-        """Wait for what was asked for."""
+        """Waits for the message of a receive."""
         with self._changed:
             while expected.message is None:
                 self._check(expected.address, expected.source)
@@ -162,13 +162,13 @@ class MessageRouter:
             return expected.message
 
     def peek(self, address: Address, source: int, tag: int) -> QueuedMessage | None:
-        """Return the oldest message that fits, or None."""
+        """Returns the oldest matching message, or None."""
         with self._changed:
             self._check(address, source)
             return self._find(address, source, tag)
 
     def take(self, address: Address, source: int, tag: int) -> QueuedMessage:
-        """Wait for the oldest message that fits and remove it."""
+        """Waits for the oldest matching message and removes it."""
         with self._changed:
             while address.context in self._revoked or (message := self._find(address, source, tag)) is None:
                 self._check(address, source)
@@ -188,10 +188,10 @@ class MessageRouter:
         return next(fits, None)
 
     def _check(self, address: Address, other: int) -> None:
-        """Raise if it makes no sense to wait for a message of a rank, or of any."""
+        """Raises if no message of a rank, or of any rank, can come any more."""
         self._check_failure()
         if address.context in self._revoked:
-            raise RankLostError("this communicator was given up")
+            raise RankLostError("this communicator was revoked")
         members = self._members[address.context]
         dead = [place for place in (range(len(members)) if other == ANY else [other]) if members[place] in self._dead]
         if dead:

@@ -1,4 +1,4 @@
-# ruff: noqa: D102, N802 - the verbs are documented in base.py; the uppercase ones are mpi4py's
+# ruff: noqa: D102, N802 - the methods are documented in base.py; the uppercase ones are named as in mpi4py
 """The communicator of real jobs: MPI by mpi4py. No other module imports mpi4py."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def world() -> MpiCommunicator:
-    """Start MPI, if it has not been started, and return the communicator of all ranks.
+    """Starts MPI, unless it runs already, and returns the communicator of all ranks.
 
     Raises:
         EnvironmentUnfitError: if MPI cannot be started, or does not let several threads communicate at once.
@@ -119,11 +119,11 @@ class MpiCommunicator(Communicator):
             self.native.Send(checked_buffer(array, "Send"), dest, tag)
 
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
-        verb = f"Recv(source={source}, tag={tag})"
+        method = f"Recv(source={source}, tag={tag})"
         status = self._mpi.Status()
-        with self._readable(verb):
+        with self._readable(method):
             self.native.Recv(checked_buffer(array, "Recv"), self._source(source), self._tag(tag), status)
-        self._check_whole(array, status, verb)
+        self._check_whole(array, status, method)
 
     def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> MpiSendHandle:
         readable = self._readable(f"Isend(dest={dest}, tag={tag})")
@@ -131,10 +131,10 @@ class MpiCommunicator(Communicator):
             return MpiSendHandle(self.native.Isend(checked_buffer(array, "Isend"), dest, tag), readable)
 
     def Irecv(self, array: np.ndarray[Any, Any], source: int, tag: int) -> MpiReceiveHandle:
-        verb = f"Irecv(source={source}, tag={tag})"
-        with self._readable(verb):
+        method = f"Irecv(source={source}, tag={tag})"
+        with self._readable(method):
             request = self.native.Irecv(checked_buffer(array, "Irecv"), self._source(source), self._tag(tag))
-        return MpiReceiveHandle(request, self, array, verb)
+        return MpiReceiveHandle(request, self, array, method)
 
     def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:
         with self._readable(f"Bcast(root={root})"):
@@ -161,14 +161,14 @@ class MpiCommunicator(Communicator):
             return MpiCommunicator(self.native.Dup())
 
     def free(self) -> None:
-        # One that was revoked keeps its number for ever: what is still under way to it would reach the next with that
-        # number, and Open MPI 5.0.11 ends a process that hears of a rank beyond the size of its communicator.
+        # A revoked communicator keeps its number for ever: pending messages to it would reach the next one with that
+        # number, and Open MPI 5.0.11 ends a process that gets a message of a rank beyond its communicator's size.
         with self._readable("free()"):
             if not self.is_revoked():
                 self.native.Free()
 
     def is_revoked(self) -> bool:
-        """Whether this or another rank has given it up, for want of a rank."""
+        """Whether this or another rank has revoked it, since a rank was lost."""
         try:
             return bool(self.native.Is_revoked())
         except NotImplementedError:  # an MPI without ULFM
@@ -189,7 +189,7 @@ class MpiCommunicator(Communicator):
                 old.Free()
 
     def finalize(self) -> None:
-        """End MPI for this process (collective over all ranks)."""
+        """Ends MPI for this process (collective over all ranks)."""
         self._mpi.Finalize()
 
     def die(self) -> NoReturn:
@@ -213,14 +213,14 @@ class MpiCommunicator(Communicator):
             self.native.Abort(code)
         raise AssertionError("MPI_Abort returned")
 
-    def _check_whole(self, array: np.ndarray[Any, Any], status: Any, verb: str) -> None:
-        """MPI is content with a shorter message and leaves the rest of the array as it was."""
+    def _check_whole(self, array: np.ndarray[Any, Any], status: Any, method: str) -> None:
+        """Raises for a short message: MPI accepts it and leaves the rest of the array as it was."""
         received = status.Get_count(self._mpi.BYTE)
         if received != array.nbytes:
-            raise CommunicationError(_told(self, verb, f"{received} bytes came for an array of {array.nbytes}"))
+            raise CommunicationError(_described(self, method, f"{received} bytes came for an array of {array.nbytes}"))
 
-    def _readable(self, verb: str) -> _Readable:
-        return _Readable(self, self._mpi, verb)
+    def _readable(self, method: str) -> _Readable:
+        return _Readable(self, self._mpi, method)
 
     def _source(self, source: int) -> int:
         return self._mpi.ANY_SOURCE if source == ANY else source
@@ -230,7 +230,7 @@ class MpiCommunicator(Communicator):
 
 
 class MpiSendHandle(SendHandle):
-    """A message under way; holds the pickled bytes until MPI has done with them."""
+    """A message that is being sent; holds the pickled bytes until MPI has sent them."""
 
     def __init__(self, request: Any, readable: _Readable) -> None:
         self._request = request
@@ -247,11 +247,11 @@ class MpiSendHandle(SendHandle):
 
 
 class MpiReceiveHandle(ReceiveHandle):
-    """An array on its way; holds it until MPI has filled it."""
+    """An array that is being received; holds it until MPI has filled it."""
 
-    def __init__(self, request: Any, comm: MpiCommunicator, array: np.ndarray[Any, Any], verb: str) -> None:
+    def __init__(self, request: Any, comm: MpiCommunicator, array: np.ndarray[Any, Any], method: str) -> None:
         self._request = request
-        self._comm, self._array, self._verb = comm, array, verb
+        self._comm, self._array, self._method = comm, array, method
         self._done = False
 
     def test(self) -> bool:
@@ -261,39 +261,39 @@ class MpiReceiveHandle(ReceiveHandle):
         if not self._done:
             self._complete(self._request.Wait)
 
-    def _complete(self, verb: Callable[[Any], Any]) -> bool:
+    def _complete(self, call: Callable[[Any], Any]) -> bool:
         status = self._comm._mpi.Status()  # noqa: SLF001 - the two classes are one adapter
-        with self._comm._readable(self._verb):  # noqa: SLF001
-            self._done = bool(verb(status))
+        with self._comm._readable(self._method):  # noqa: SLF001
+            self._done = bool(call(status))
         if self._done:
-            self._comm._check_whole(self._array, status, self._verb)  # noqa: SLF001
+            self._comm._check_whole(self._array, status, self._method)  # noqa: SLF001
         return self._done
 
 
 class _Readable:
-    """Turns MPI's error numbers into sentences around one call; the original stays in reach as the cause.
+    """Turns the MPI errors of one call into readable ones; the original error is their cause.
 
-    A class, as `contextlib.contextmanager` would double the cost of an idle control thread, which probes all the time.
+    A class, since `contextlib.contextmanager` would double the cost of an idle control thread, which probes often.
     """
 
-    __slots__ = ("_comm", "_mpi", "_verb")
+    __slots__ = ("_comm", "_method", "_mpi")
 
-    def __init__(self, comm: MpiCommunicator, mpi: Any, verb: str) -> None:
+    def __init__(self, comm: MpiCommunicator, mpi: Any, method: str) -> None:
         self._comm = comm
         self._mpi = mpi
-        self._verb = verb
+        self._method = method
 
     def __enter__(self) -> None:
         if self._comm.native == self._mpi.COMM_NULL:  # some verbs of Open MPI would end the process
-            raise CommunicationError(_told(self._comm, self._verb, "this communicator has been freed"))
+            raise CommunicationError(_described(self._comm, self._method, "this communicator has been freed"))
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, self._mpi.Exception):
             mpi = self._mpi
             lost = error.Get_error_class() in {mpi.ERR_PROC_FAILED, mpi.ERR_PROC_FAILED_PENDING, mpi.ERR_REVOKED}
             kind = RankLostError if lost else CommunicationError
-            raise kind(_told(self._comm, self._verb, error)) from error
+            raise kind(_described(self._comm, self._method, error)) from error
 
 
-def _told(comm: MpiCommunicator, verb: str, cause: object) -> str:
-    return f"rank {comm.rank} of {comm.size}: {verb} failed: {cause}"
+def _described(comm: MpiCommunicator, method: str, cause: object) -> str:
+    return f"rank {comm.rank} of {comm.size}: {method} failed: {cause}"

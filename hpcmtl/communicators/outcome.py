@@ -1,4 +1,4 @@
-"""What became of a piece of work on one rank, made known to all: a value, an error, or the end of the world."""
+"""Errors that reach all ranks: the outcome of a call on one rank, and the end of the run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class _Outcome(NamedTuple):
 
 
 def on_root(comm: Communicator, function: Callable[[], T], root: int = 0) -> T:
-    """Run `function` on one rank alone and return its value, or raise its error, on every rank.
+    """Runs `function` on one rank and returns its value, or raises its error, on every rank (collective over `comm`).
 
-    Collective over `comm`. Without it an error on that rank leaves the others waiting for a value that never comes.
+    Without it an error on that rank leaves the others waiting for a value that never comes.
 
     Raises:
         BaseException: what `function` raised, on all ranks; a RuntimeError with its traceback as text if it cannot
@@ -43,14 +43,14 @@ def on_root(comm: Communicator, function: Callable[[], T], root: int = 0) -> T:
 
 @contextmanager
 def abort_on_error(world: Communicator) -> Iterator[None]:
-    """End all ranks when the block raises on this one; else they wait for it for ever.
+    """Ends all ranks when the block raises on this one; otherwise they would wait for it for ever.
 
-    Whatever leaves the block counts, `SystemExit` included. What all ranks raise alike (see `on_root`) is caught
-    inside it by those who know the exit code. The traceback goes to the log, the exit code is the error's own.
+    Every exception counts, `SystemExit` included. An error that all ranks raise (see `on_root`) is caught inside the
+    block, where its exit code is known. The traceback goes to the log; the exit code is that of the error.
     """
     try:
         yield
-    except BaseException as error:  # noqa: BLE001 - nothing may leave unseen, see above
+    except BaseException as error:  # noqa: BLE001 - no exception may leave the block, see above
         _log.exception("rank %d of %d failed and ends the run", world.rank, world.size)
         world.abort(error.exit_code if isinstance(error, HpcmtlError) else ExitCode.TASK_FAILED)
 
@@ -63,9 +63,9 @@ def _capture(function: Callable[[], Any]) -> _Outcome:
 
 
 def _fit_to_travel(outcome: _Outcome, rank: int) -> _Outcome:
-    """Return an outcome that is sure to pickle and unpickle; exceptions with a signature of their own often do not.
+    """Returns an outcome that pickles and unpickles; exceptions with a signature of their own often do not.
 
-    Tried before it is sent: what fails inside `bcast` fails on rank 0 alone.
+    It is tried before the send: an error inside `bcast` would be raised on rank 0 alone.
     """
     try:
         pickle.loads(pickle.dumps(outcome))  # noqa: S301 - our own bytes

@@ -1,4 +1,4 @@
-"""Waiting for the next message without burning a core: what the control thread of a rank does nearly all the time."""
+"""Waits for the next message without occupying a core, as the control thread of a rank does nearly all the time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 SHORTEST_PAUSE = 0.0002
 LONGEST_PAUSE = 0.005
-# After a long silence pauses grow beyond the longest, up to this, as a part of the silence: who has waited for a second
-# does not mind a hundredth of it.
+# After a long silence pauses grow beyond the longest, up to this, as a part of the silence: a hundredth of a second
+# adds little to a second of waiting.
 _FAR_PAUSE = 0.02
 _PART_OF_SILENCE = 0.01
 
@@ -30,20 +30,21 @@ class Message:
 
 
 class Backoff:
-    """How long nothing has come, for one who waits in several calls: the pauses go on growing from call to call.
+    """The growing pauses between looks for messages, kept from call to call of `next_message`.
 
-    Each look costs some 0.1 ms of a core beside a training thread, so who begins anew every 50 ms looks twice as often.
+    Each look costs about 0.1 ms of a core beside a training thread. A caller that started with short pauses again every
+    50 ms would look twice as often.
     """
 
     def __init__(self) -> None:
         self.end()
 
     def end(self) -> None:
-        """Something has come, or is about to: look often again."""
+        """Returns to short pauses: a message has come, or is about to."""
         self._since, self._pause = time.monotonic(), SHORTEST_PAUSE
 
     def pause(self, longest: float) -> float:
-        """Seconds until the next look: twice those of the last, and not above the `longest` before it is quiet."""
+        """Returns the seconds until the next look: twice the last pause, and at most `longest` until a long silence."""
         far = min(_PART_OF_SILENCE * (time.monotonic() - self._since), _FAR_PAUSE)
         pause = min(self._pause, max(longest, far))
         self._pause = 2 * pause
@@ -59,16 +60,21 @@ def next_message(
     longest: float = LONGEST_PAUSE,
     backoff: Backoff | None = None,
 ) -> Message | None:
-    """Return the next message from any rank; None once `stop` is set or `timeout` seconds have passed.
+    """Returns the next message from any rank; None once `stop` is set or `timeout` seconds have passed.
 
-    With `also`, what comes on that communicator is looked for as well, after what comes on the first.
+    A message that has arrived already is returned even then. Only one thread may receive on `comm`.
 
-    A message that is already there is returned even then. Only one thread may receive on `comm`.
-
-    This polls, as MPI has no wait that sleeps: its blocking calls spin on a core that the training thread needs. The
+    This polls, since MPI has no wait that sleeps: its blocking calls spin on a core that the training thread needs. The
     pause between two looks doubles from 0.2 ms to the `longest`, so that an exchange of several messages is quick and
-    an idle wait costs little: at 5 ms about 2 % of a core. `stop` ends a pause at once. A `backoff` keeps the pause
-    from one call to the next.
+    an idle wait costs little: at 5 ms about 2 % of a core.
+
+    Args:
+        comm: communicator to look at first.
+        stop: ends a pause at once.
+        timeout: seconds.
+        also: communicator to look at as well, after the first.
+        longest: longest pause in seconds.
+        backoff: keeps the pause from one call to the next; by default each call starts with short pauses.
     """
     end = time.monotonic() + timeout
     backoff = backoff or Backoff()

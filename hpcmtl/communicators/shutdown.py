@@ -1,4 +1,4 @@
-"""MPI's world after ranks of it were lost: who leads those that live, and how they leave."""
+"""Leaves an MPI world, also after ranks of it were lost."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def leads(world: Communicator) -> bool:
 
 
 def leave(world: Communicator, code: int) -> NoReturn:
-    """End this process with an exit code (collective over the ranks that live).
+    """Ends this process with an exit code (collective over the living ranks).
 
-    mpirun's exit code is the first of the living ranks' that is not 0, and 0 if there is none; of killed ones nothing
-    counts. MPI is finalized here, since mpi4py has a rank that ends with another code than 0 call `MPI_Abort`, on all
-    ranks at once (see `MpiCommunicator.abort`). After a death this waits for ever at times (Open MPI 5.0.11; seen
-    twice, on a loaded machine): then the process ends without it.
+    mpirun's exit code is the first one of a living rank that is not 0, and 0 if there is none; killed ranks do not
+    count. MPI is finalized here: a rank that ends with another code than 0 calls `MPI_Abort` in mpi4py, on all ranks at
+    once (see `MpiCommunicator.abort`). After a death `MPI_Finalize` waits for ever at times (Open MPI 5.0.11; seen
+    twice, on a loaded machine), so the process then ends without it.
     """
     assert isinstance(world, MpiCommunicator)
     if world.is_revoked() or _lost(world):
@@ -37,7 +37,7 @@ def leave(world: Communicator, code: int) -> NoReturn:
 
 
 def _lost(world: Communicator) -> set[int]:
-    """The ranks of the world that are known to have died."""
+    """Returns the ranks of the world that are known to have died."""
     assert isinstance(world, MpiCommunicator)
     try:
         everyone, lost = world.native.Get_group(), world.native.Get_failed()
