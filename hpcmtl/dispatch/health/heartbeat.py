@@ -131,7 +131,7 @@ class HeartbeatSender:
             return
         if self._monitor is not None and (sender == COORDINATOR or self._listener is not None):
             self._monitor.heard(message.beats, time.monotonic())
-        if sender == COORDINATOR:  # this is the standby monitor, which sends these heartbeats on to nobody
+        if sender == COORDINATOR:  # this is the standby monitor, which sends these heartbeats no further
             return
         if message.last:
             self._senders.discard(sender)

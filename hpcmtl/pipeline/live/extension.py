@@ -1,4 +1,4 @@
-"""A running job that gets more tasks: rank 0 examines them, and every rank takes the job up."""
+"""The job of a run that may get more tasks: rank 0 examines them, and every rank adopts the extended job."""
 
 from __future__ import annotations
 
@@ -28,25 +28,30 @@ if TYPE_CHECKING:
 
 
 class ExtensibleJob:
-    """What is known of the job on one rank, as it grows; on rank 0 this is the `JobExaminer`."""
+    """The job as one rank knows it; a `JobExaminer` on rank 0.
+
+    Attributes:
+        prepared: the job as the sessions of this rank know it.
+        accepted: the job as the coordinator knows it; the main thread may adopt it later.
+        directory: run directory.
+    """
 
     def __init__(
         self, prepared: Prepared, directory: RunDirectory, measured: Sequence[Measurement], machine: Machine
     ) -> None:
-        """Begin.
+        """Starts with the job of the attempt.
 
         Args:
-            prepared: the job of the start.
-            directory: the run directory.
-            measured: layers of earlier runs, for the plans.
-            machine: where it runs.
+            prepared: the job.
+            directory: run directory.
+            measured: measured times of layers of earlier runs, for new plans.
+            machine: the machine, for new plans.
         """
-        self.prepared = prepared  # as the sessions of this rank know it
-        self.accepted = prepared  # as the dispatcher knows it; the main thread may take it up later
+        self.prepared = self.accepted = prepared
         self.directory, self._speedups = directory, Speedups(measured, machine)
 
     def extend(self, extension: ExtendJob) -> None:
-        """Go on with more tasks; for the main thread of every rank."""
+        """Adopts a job with more tasks; called by the main thread of every rank."""
         modules = tuple(dict.fromkeys([*self.prepared.modules, Path(extension.folder)]))
         job, files, arrays = extension.job, extension.files, extension.arrays
         self.prepared = replace(self.prepared, job=job, files=files, arrays=arrays, modules=modules)

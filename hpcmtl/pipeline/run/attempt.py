@@ -1,4 +1,4 @@
-"""One attempt at a run that has been found sound: planned by rank 0, and carried through by all."""
+"""One attempt at a checked run: planned by rank 0 and carried out by all ranks."""
 
 from __future__ import annotations
 
@@ -65,9 +65,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A run that has been planned: the same values on all ranks."""
+    """A planned attempt; the same values on all ranks.
+
+    Attributes:
+        resume_point: the job, and the work of earlier attempts.
+        plan: layer plan.
+        directory: run directory.
+        options: options of the run.
+        facts: facts about all ranks, from the probe.
+        measured: measured times of layers that ran before.
+        heartbeat: seconds between two heartbeats of a rank.
+        hung: seconds from the suspicion of a rank to its fencing; 0 for never.
+        limit: time limit of the batch job; None where there is none.
+    """
 
     resume_point: ResumePoint
     plan: LayerPlan
@@ -91,13 +103,12 @@ class Planned:
 
 
 def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> Planned:
-    """Plan, and write all that is known at the start into the run directory, which is made if there is none."""
+    """Plans an attempt and writes job and plan into the run directory, which is made if there is none; on rank 0."""
     prepared, directory = resume_point.prepared, resume_point.directory
     measured = () if options.measured is None else measurements_of(options.measured)
     if resume_point.history.attempts and directory is not None:
         measured += measurements_of(directory.path)
-    heartbeat = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_HEARTBEATS)
-    hung = hung_seconds()
+    heartbeat, hung = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_HEARTBEATS), hung_seconds()
     layer_plan = plan(prepared, Speedups(measured, facts.machine))
     if directory is None:
         directory = create(options.root, prepared.job.job)
@@ -107,7 +118,17 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
     left = seconds_left(time.time())
     limit = None if left is None else TimeLimit(time.monotonic(), time.monotonic() + left)
-    return Planned(resume_point, layer_plan, directory, options, facts, measured, heartbeat, hung, limit)
+    return Planned(
+        resume_point=resume_point,
+        plan=layer_plan,
+        directory=directory,
+        options=options,
+        facts=facts,
+        measured=measured,
+        heartbeat=heartbeat,
+        hung=hung,
+        limit=limit,
+    )
 
 
 def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | None:
@@ -177,7 +198,7 @@ def _observer(planned: Planned) -> RunObserver:
 
 
 def _coordinator(planned: Planned, job: ExtensibleJob, observer: RunObserver) -> Coordinator:
-    """The coordinator of the attempt, with ``hpcmtl add`` as its task source."""
+    """Returns the coordinator of the attempt, with ``hpcmtl add`` as its task source."""
     graph, history = planned.prepared.graph, planned.resume_point.history.tasks
     scheduler = scheduler_for(graph, planned.plan, planned.measured, planned.limit)
     folder = RequestFolder(planned.directory.requests, observer.record)

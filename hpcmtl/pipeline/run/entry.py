@@ -39,88 +39,96 @@ _log = logging.getLogger(__name__)
 
 
 def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
-    """Run a job on all ranks of the world (collective).
+    """Runs a job on all ranks of the world (collective).
 
     Args:
-        source: a job file, or a job made in code.
-        options: how.
-        world: the ranks; MPI's by default.
+        source: path of a job file, or a job made in code.
+        options: options of the run; by default those of `RunOptions`.
+        world: communicator of all ranks; MPI's by default.
 
     Returns:
-        How it ended, on every rank.
+        The result, on every rank.
 
     Raises:
         InputError: the job is not sound; on all ranks, before anything is written.
-        EnvironmentUnfitError: the world or an engine is not what was asked for; on all ranks.
+        EnvironmentUnfitError: the world, a framework or an engine is not as required; on all ranks.
     """
     options = options or RunOptions()
-    return _attempt(lambda ranks: ResumePoint(prepare(source, ranks, options.policy)), options, world)
+    return _run_until_ended(lambda ranks: ResumePoint(prepare(source, ranks, options.policy)), options, world)
 
 
 def resume(
     directory: Path, job_file: Path | None = None, options: RunOptions | None = None, world: Communicator | None = None
 ) -> JobResult:
-    """Go on with a run that was stopped, or died, or has not begun, on any number of ranks (collective).
+    """Continues a run that was stopped, or died, or has not begun, on any number of ranks (collective).
 
-    Finished tasks are not run again, and unfinished ones go on at their newest checkpoint; those that failed are tried
-    once more.
+    Complete tasks do not run again. Other tasks continue from their newest checkpoint; failed ones are tried once more.
 
     Args:
-        directory: of the run.
-        job_file: instead of the job in it; it may differ in what has not begun, and in how tasks are placed.
-        options: how; `root` is not used.
-        world: the ranks; MPI's by default.
+        directory: run directory.
+        job_file: job file in place of the one in the run directory; it may differ in tasks that have not begun, and in
+            the placement of tasks.
+        options: options of the run; `root` is not used.
+        world: communicator of all ranks; MPI's by default.
 
     Returns:
-        How it ended, on every rank.
+        The result, on every rank.
 
     Raises:
-        InputError: the directory is no run's or damaged, or the job differs in what has been done; on all ranks.
-        EnvironmentUnfitError: as of `run`, or the run goes on; on all ranks.
+        InputError: this is no sound run directory, or the job differs in tasks that have begun; on all ranks.
+        EnvironmentUnfitError: as for `run`, or another process still runs it; on all ranks.
     """
     options = options or RunOptions()
-    return _attempt(lambda ranks: load_run(directory, job_file, ranks, options.policy), options, world)
+    return _run_until_ended(lambda ranks: load_run(directory, job_file, ranks, options.policy), options, world)
 
 
-def _attempt(find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator | None) -> JobResult:
+def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator | None) -> JobResult:
     world = world or _mpi_world()
     if inside_mpi():
         end_with_daemon()
     check_world(world, options.ranks)
     while True:
-        ended = _led(find, options, world)
+        ended = _run_attempt(find, options, world)
         if isinstance(ended, JobResult):
             return ended
         world = ended.survivors_comm
         if world.rank == 0:
-            _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.why, world.size)
-        find = partial(_take_over, ended, options.policy)
+            _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.reason, world.size)
+        find = partial(_resume_point_of, ended, options.policy)
 
 
 @dataclass(frozen=True)
 class _Abandoned:
-    """An attempt that was given up: why, the ranks that live, and where the run is."""
+    """An attempt that was abandoned after a loss of ranks.
 
-    why: str
+    Attributes:
+        reason: reason, see `AttemptAbandonedError`.
+        survivors_comm: communicator of the living ranks.
+        directory: run directory.
+    """
+
+    reason: str
     survivors_comm: Communicator
     directory: Path
 
 
-def _take_over(ended: _Abandoned, policy: str | None, ranks: int) -> ResumePoint:
-    """Find out where a run stands whose attempt was given up.
+def _resume_point_of(ended: _Abandoned, policy: str | None, ranks: int) -> ResumePoint:
+    """Returns the point from which a run continues whose attempt was abandoned.
 
     Raises:
-        CannotGoOnError: the ranks that are left are too few for it.
+        CannotGoOnError: too few ranks are left for the job.
     """
     try:
         return load_run(ended.directory, None, ranks, policy, deserted=True)
     except InputError as error:
-        text = f"{ended.why}, and the run stops, since too few are left ({ranks}): {error.in_one_line}"
+        text = f"{ended.reason}, and the run stops, since too few are left ({ranks}): {error.in_one_line}"
         raise CannotGoOnError(f"{text}. `hpcmtl resume` on more of them goes on from the checkpoints") from error
 
 
-def _led(find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator) -> JobResult | _Abandoned:
-    """Run a job under rank 0 of a world, as one attempt."""
+def _run_attempt(
+    find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator
+) -> JobResult | _Abandoned:
+    """Runs a job under rank 0 of a world, as one attempt (collective)."""
     channels = ThreadChannels()
     with signals_to(channels):  # from here on, so that a signal during the imports stops the job as well
         asked = on_root(world, faults.requested)
@@ -135,7 +143,8 @@ def _led(find: Callable[[int], ResumePoint], options: RunOptions, world: Communi
         open_logs(world.rank, planned.directory.rank_log(world.rank))
         faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
         try:
-            with abort_on_error(world):  # from here on ranks wait for each other in threads that nobody can call back
+            # From here on ranks wait for each other in threads, which an error on another rank cannot end.
+            with abort_on_error(world):
                 result = dispatch(world, channels, planned)
             if result is None:
                 assert channels.comms.world is not None
@@ -147,10 +156,10 @@ def _led(find: Callable[[int], ResumePoint], options: RunOptions, world: Communi
 
 
 def check_world(world: Communicator, asked: int | None) -> None:
-    """Compare the world with what was asked for and with what the launcher says.
+    """Compares the size of the world with the launcher's number of ranks, and with `asked` if that is given.
 
     Raises:
-        EnvironmentUnfitError: N singletons (a launcher that does not speak with this MPI), or another number of ranks.
+        EnvironmentUnfitError: N singletons (the launcher is not of this MPI), or another number of ranks.
     """
     require_world(world.size)
     if asked is not None and asked != world.size:
@@ -158,7 +167,7 @@ def check_world(world: Communicator, asked: int | None) -> None:
 
 
 def exit_code(result: JobResult) -> ExitCode:
-    """The exit code that tells how a job ended."""
+    """Returns the exit code for the status of a job."""
     return {
         "complete": ExitCode.COMPLETE,
         "failed": ExitCode.TASK_FAILED,
@@ -174,7 +183,7 @@ def _mpi_world() -> Communicator:
 
 
 def _require_frameworks(world: Communicator, job: Job) -> None:
-    """Open the frameworks of a job on all ranks, and check the engines that its tasks insist on (collective).
+    """Opens the frameworks of a job on all ranks, and checks the engines that its tasks require (collective).
 
     Raises:
         EnvironmentUnfitError: a rank lacks a framework or an engine; on all ranks.

@@ -1,4 +1,4 @@
-"""Service discovery at the start of a run: every rank looks around, and all find out how fast they are."""
+"""Resource discovery at the start of a run: facts and measured speeds of all ranks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-CHECKS = 2  # a rank that seems slow is measured so often again: it may have been somebody's passing moment
+CHECKS = 2
+"""Number of further measurements if a rank seems slow; another process may have disturbed the first one."""
+
 _SECONDS_BETWEEN_WARNINGS = 60.0
 
 
@@ -33,22 +35,22 @@ def probe(
     look: Callable[[Path], RankFacts] = rank_facts,
     pace: Callable[[], Pace] = measure,
 ) -> WorldFacts:
-    """Gather the facts of all ranks and measure their speeds (collective).
+    """Gathers the facts of all ranks and measures their speeds (collective).
 
-    All work at once, which shows who is slow; then one rank a node works alone, which shows what sharing a node costs.
-    It takes a quarter of a second; half a second if a rank is slow.
+    All ranks work at once, which shows slow ranks. Then one rank of each node works alone, which shows the cost of
+    sharing a node. It takes a quarter of a second, and half a second if a rank is slow.
 
     Args:
-        world: the ranks; none of its messages may be under way.
-        runs: where the run directory will be made.
-        look: what a rank finds around it.
-        pace: measures for a moment.
+        world: communicator of all ranks; none of its messages may be under way.
+        runs: parent directory of the run directory.
+        look: returns the facts of a rank.
+        pace: measures the speed of this rank.
 
     Returns:
-        The same on all ranks.
+        The facts, the same on all ranks.
 
     Raises:
-        EnvironmentUnfitError: speeds were given that make no sense.
+        EnvironmentUnfitError: the speeds that the user gave are not valid.
     """
     facts: tuple[RankFacts, ...] = tuple(world.allgather(look(runs)))
     hosts = [rank.host for rank in facts]
@@ -66,7 +68,7 @@ def probe(
 
 
 def even(speeds: Sequence[float]) -> bool:
-    """Whether all are about as fast."""
+    """Whether all ranks are about as fast."""
     return min(speeds) * (1 + EVEN_SPEEDS) >= max(speeds)
 
 
@@ -76,7 +78,7 @@ def _all_at_once(world: Communicator, pace: Callable[[], Pace]) -> list[Pace]:
 
 
 def _one_alone(world: Communicator, block: Sequence[int], pace: Callable[[], Pace]) -> Pace | None:
-    """Measure on the first rank of the node while its others sleep: MPI's own waiting would keep their cores busy."""
+    """Measures on the first rank of a node while its others sleep: MPI's own waiting would keep their cores busy."""
     first, *others = block
     if world.rank != first:
         handle = world.isend("idle", first)
@@ -91,7 +93,7 @@ def _one_alone(world: Communicator, block: Sequence[int], pace: Callable[[], Pac
 
 
 def _await(world: Communicator, ranks: Sequence[int]) -> None:
-    """Sleep until each of these ranks has sent a word."""
+    """Sleeps until each of these ranks has sent a message."""
     missing, never = set(ranks), Event()
     while missing:
         message = next_message(world, never, _SECONDS_BETWEEN_WARNINGS)
@@ -102,5 +104,5 @@ def _await(world: Communicator, ranks: Sequence[int]) -> None:
 
 
 def _better(old: Pace, new: Pace) -> Pace:
-    """The faster of two measurements, window by window."""
+    """Returns the faster of two measurements, window by window."""
     return Pace(tuple(map(max, old.wall, new.wall)), tuple(map(max, old.core, new.core)), max(old.flops, new.flops))
