@@ -41,7 +41,7 @@ class Expected:
         self.message: QueuedMessage | None = None
 
     def fits(self, message: QueuedMessage) -> bool:
-        """Whether a message matches this receive."""
+        """Returns whether a message matches this receive."""
         return self.source in (ANY, message.source) and self.tag in (ANY, message.tag)
 
 

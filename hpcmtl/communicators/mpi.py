@@ -168,7 +168,7 @@ class MpiCommunicator(Communicator):
                 self.native.Free()
 
     def is_revoked(self) -> bool:
-        """Whether this or another rank has revoked it, since a rank was lost."""
+        """Returns whether this or another rank has revoked it, since a rank was lost."""
         try:
             return bool(self.native.Is_revoked())
         except NotImplementedError:  # an MPI without ULFM

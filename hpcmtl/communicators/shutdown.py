@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def leads(world: Communicator) -> bool:
-    """Whether this is the lowest rank of the world that lives."""
+    """Returns whether this is the lowest rank of the world that lives."""
     return world.rank == min(set(range(world.size)) - _lost(world))
 
 

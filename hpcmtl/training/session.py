@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.results.events import LayerOver, RunEvent
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.step_progress import StepProgress
-    from hpcmtl.training.checkpointing.checkpoint import Checkpoint
+    from hpcmtl.training.checkpointing.content import Checkpoint
     from hpcmtl.training.learner import Framework
 
 

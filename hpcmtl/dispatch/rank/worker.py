@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.rank.channels import ThreadChannels
-    from hpcmtl.training.checkpointing.checkpoint import Checkpoint
+    from hpcmtl.training.checkpointing.content import Checkpoint
     from hpcmtl.training.session import LayerOutcome, Session
 
     OpenSession = Callable[[RunLayer, Communicator, dict[str, Checkpoint]], Session]

@@ -68,7 +68,7 @@ def probe(
 
 
 def even(speeds: Sequence[float]) -> bool:
-    """Whether all ranks are about as fast."""
+    """Returns whether all ranks are about as fast."""
     return min(speeds) * (1 + EVEN_SPEEDS) >= max(speeds)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.exchange.peer_transfer import PeerTransfer
     from hpcmtl.frameworks.device import Device
     from hpcmtl.pipeline.live.extension import ExtensibleJob
-    from hpcmtl.training.checkpointing.checkpoint import Checkpoint
+    from hpcmtl.training.checkpointing.content import Checkpoint
     from hpcmtl.training.session import Session
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import share
 from hpcmtl.results.events import CheckpointDamaged, CheckpointWritten
+from hpcmtl.training.checkpointing.content import Checkpoint
 from hpcmtl.training.checkpointing.interval import best_interval
 from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -36,19 +35,6 @@ KEPT = 2
 # Assumed speed of writing, before the first checkpoint is measured.
 _BYTES_A_SECOND = 200e6
 _SECONDS_A_FILE = 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """Content of a checkpoint.
-
-    Attributes:
-        state: arrays of `Replica.state`: parameters, optimizer state, and the states of strategy and weighting.
-        facts: position in the data (step, seed) and further facts on the state, such as metrics and learning rate.
-    """
-
-    state: Arrays
-    facts: Mapping[str, Any]
 
 
 class AsyncCheckpointer:

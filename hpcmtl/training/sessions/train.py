@@ -19,7 +19,8 @@ from hpcmtl.training import schedule as schedules
 from hpcmtl.training.artifacts.inputs import Inputs, every_row
 from hpcmtl.training.artifacts.publish import publish_parameters
 from hpcmtl.training.artifacts.record import parameter_facts
-from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, Checkpoint, newest_state
+from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, newest_state
+from hpcmtl.training.checkpointing.content import Checkpoint
 from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
 from hpcmtl.training.evaluation.validation import validation
 from hpcmtl.training.learner import LearnerSettings

@@ -31,7 +31,7 @@ class Compressor(Protocol):
 
     @property
     def scales_loss(self) -> bool:
-        """Whether gradients need a loss scale, and steps that overflow are skipped."""
+        """Returns whether gradients need a loss scale, and steps that overflow are skipped."""
         ...
 
     def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:

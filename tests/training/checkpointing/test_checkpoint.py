@@ -13,7 +13,8 @@ from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.sections import Checkpoints
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.training.checkpointing import checkpoint
-from hpcmtl.training.checkpointing.checkpoint import KEPT, AsyncCheckpointer, Checkpoint
+from hpcmtl.training.checkpointing.checkpoint import KEPT, AsyncCheckpointer
+from hpcmtl.training.checkpointing.content import Checkpoint
 
 
 def context_of(tmp_path, group, noted=None, **settings):
