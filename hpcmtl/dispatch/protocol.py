@@ -36,7 +36,7 @@ class RunLayer:
         step: optimizer steps that the task has done so far; None if that is unknown.
         rate: learning rate that a user set last; None for that of the job file.
         owners: pairs of a task that this one needs and the member that holds the index of its artifact in memory.
-        number: number of this start, counted over the attempt from 1.
+        start_number: number of this start, counted over the attempt from 1.
     """
 
     task: str
@@ -46,7 +46,7 @@ class RunLayer:
     step: int | None = None
     rate: Rate | None = None
     owners: tuple[tuple[str, int], ...] = ()
-    number: int = 0
+    start_number: int = 0
 
     def to_event(self) -> LayerStarted:
         """Returns the event for the ledger."""
@@ -94,7 +94,7 @@ class SetRate:
 class Abandon:
     """Gives up the layer with a `number`, see `RunLayer`: it cannot end, since a rank was lost in it or as it began."""
 
-    number: int
+    start_number: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class LayerDone:
         layer: number of the layer.
         outcome: outcome of the layer; only the first member of the group knows it.
         group: members of the group.
-        number: number of the `RunLayer`.
+        start_number: number of the `RunLayer`.
         finished: members that have finished, of those that the sender speaks for; see `transport.reduction`.
     """
 
@@ -141,7 +141,7 @@ class LayerDone:
     task: str
     layer: int
     group: Members
-    number: int
+    start_number: int
     outcome: LayerOutcome | None = None
     finished: Members = ()
 
@@ -156,7 +156,7 @@ class LayerFailed:
         layer: number of the layer.
         message: the error in one line.
         group: members of the group.
-        number: number of the `RunLayer`.
+        start_number: number of the `RunLayer`.
         traceback: the traceback as text.
         damaged: task whose artifact was damaged, if that was the cause; else empty.
         lost: whether the cause was the loss of a rank, in the group or while the group was made.
@@ -167,7 +167,7 @@ class LayerFailed:
     layer: int
     message: str
     group: Members
-    number: int
+    start_number: int
     traceback: str = ""
     damaged: str = ""
     lost: bool = False

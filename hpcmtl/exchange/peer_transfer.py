@@ -102,7 +102,7 @@ class PeerTransfer:
         """Makes the transfer of one rank.
 
         Args:
-            control: communicator of the control threads; requests are sent on it, and nothing is received.
+            control: communicator of the control threads, on which main threads send requests and receive nothing.
             answers: duplicate of the world for replies alone.
             cache: cache of this rank.
         """
@@ -128,19 +128,21 @@ class PeerTransfer:
         return self._cache.limit > 0
 
     def give_up(self) -> None:
-        """Ends the transfers: ranks were lost, and messages with them, so files are read from now on.
+        """Has all later calls of `index` and `fetch` return None, so that files are read; for good, after a loss.
 
-        Any thread may call it.
+        Requests and replies may be lost with the ranks. A main thread that waits for a reply gets `RankLostError` from
+        the revoked communicator, and reads the file. Any thread may call it.
         """
         self._given_up = True
         self._indexes.clear()
+        self._answers.revoke()
 
     def keep(self, task: str, version: int, pieces: Mapping[str, ArrayRows]) -> None:
         """Keeps rows that this rank made, if there is room; the arrays must not change afterwards."""
         self._cache.put(task, version, pieces)
 
     def publish(self, index: ArtifactIndex) -> None:
-        """Makes this rank the owner of an artifact: ranks that the dispatcher sends here get its index."""
+        """Makes this rank the owner of an artifact: `RunLayer.owners` sends consumers here for its index."""
         if not self._given_up:
             self._indexes[index.task] = index
 
@@ -179,7 +181,7 @@ class PeerTransfer:
         arrays = {name: index.arrays[name] for name in wanted}
         try:
             moves = {name: self._moves(index, listed, wanted[name]) for name, listed in arrays.items()}
-        except ValueError:  # this rank has dropped some of its rows, and no other rank made them
+        except ValueError:  # no rank has all of the wanted rows: this one has dropped some of its own
             return None
         if sum(_bytes(arrays[name], moves[name]) for name in wanted) > self._cache.limit:
             return None
@@ -200,6 +202,7 @@ class PeerTransfer:
             for block in listed.blocks
             if version == block.version  # otherwise these rows are older
         ]
+        # With nothing cached here, the blocks of this rank stay in the plan: its own refusal then leads to the file.
         others = [block for block in listed.blocks if block.rank != self.rank or not own]
         return plan_moves([*own, *others], [Block(self.rank, *span) for span in spans])
 

@@ -41,7 +41,7 @@ class LayerOrders:
         layer: int = 0,
         rate: Rate | None = None,
         record: Callable[[LearningRateChanged], None] = _ignore,
-        number: int = 0,
+        start_number: int = 0,
     ) -> None:
         """Starts a layer.
 
@@ -49,10 +49,10 @@ class LayerOrders:
             layer: number of the layer.
             rate: change that applies from the first step of this layer; None if there was none.
             record: function that sends the event of an applied change to the ledger; called on the group's first rank.
-            number: number of this start of a layer, counted over the job; artifacts of an earlier start have a smaller
-                one.
+            start_number: number of this start of a layer, counted over the job; artifacts of an earlier start have a
+                smaller one.
         """
-        self.layer, self.rate, self.number = layer, rate, number
+        self.layer, self.rate, self.start_number = layer, rate, start_number
         self.record = record
         self.stop = threading.Event()
         self._rates = {} if rate is None else {rate.number: rate}

@@ -181,7 +181,7 @@ class Simulation:
         stopped = self._stopped.setdefault(command, (rank.stops > 0 or rank.halted) and self.chance.random() < 0.5)
         stopped = stopped or (command.task, command.layer) in self.yielding
         said: dict[str, Any] = {"member": number, "task": command.task, "layer": command.layer}
-        said |= {"group": command.group, "number": command.number}
+        said |= {"group": command.group, "start_number": command.start_number}
         if number - command.group[0] in failing:
             report: Any = LayerFailed(**said, message="boom", traceback="Traceback: boom")
         else:

@@ -127,7 +127,7 @@ def test_the_death_of_rank_0_frees_the_others():
 
     job = Job(graph_of({"a": (3, 3)}), 3, run_layer)
     job.run()
-    survivors_comm = [job.channels[rank].comms.world for rank in (1, 2)]
+    survivors_comm = [job.channels[rank].comms.main for rank in (1, 2)]
 
     assert [bool(job.channels[rank].abandoned) for rank in (1, 2)] == [True, True]
     assert [(world.rank, world.size) for world in survivors_comm] == [(0, 2), (1, 2)]
@@ -150,7 +150,7 @@ def test_who_waits_for_another_task_comes_out():
 
     assert dead != 0
     assert ["exchange parameters" in channels.abandoned for channels in living] == [True, True]
-    assert [(channels.comms.world.rank, channels.comms.world.size) for channels in living] == [(0, 2), (1, 2)]
+    assert [(channels.comms.main.rank, channels.comms.main.size) for channels in living] == [(0, 2), (1, 2)]
 
 
 def test_nothing_is_lost_without_a_death():

@@ -66,7 +66,7 @@ class Job:
         worker.run()
         control.join()
         with suppress(RankLostError):
-            channels.comms.world.barrier()
+            channels.comms.main.barrier()
         return {name: state.status for name, state in coordinator.dispatcher.tasks.items()} if coordinator else None
 
     def _coordinator(self):
@@ -98,7 +98,7 @@ class Talker:
         with self.job.lock:
             self.job.calls.append((self.task, layer, self.world.rank))
         stopped = bool(self.job.run_layer(self, layer))
-        start = self.channels.layer.number
+        start = self.channels.layer.start_number
         assert start > 0
         assert self.group.allgather((self.task, layer, start)) == [(self.task, layer, start)] * self.group.size
         return LayerOutcome(1, 1, 0.0, 0.0, stopped=stopped, reached=layer + 1)

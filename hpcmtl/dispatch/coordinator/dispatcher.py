@@ -99,12 +99,12 @@ class Dispatcher:
 
     @property
     def stopping(self) -> bool:
-        """Whether the job stops: no further layer starts."""
+        """Returns whether the job stops: no further layer starts."""
         return bool(self._stop_reason)
 
     @property
     def ended(self) -> bool:
-        """Whether every task has ended, or every one that runs has stopped."""
+        """Returns whether every task has ended, or every one that runs has stopped."""
         over = all(state.status is not None for state in self.tasks.values()) and self.sources.exhausted
         return over or (self.stopping and not self._running())
 
@@ -135,7 +135,7 @@ class Dispatcher:
             return self.stop(f"rank {report.member} got {report.signal}", now)
         state = self.tasks[report.task]
         running = state.running
-        if isinstance(report, LayerDone) and (running is None or report.number != running.number):
+        if isinstance(report, LayerDone) and (running is None or report.start_number != running.start_number):
             return []  # all members failed and reported that; this is the end of the reduction
         assert running is not None, f"rank {report.member} reports on {report.task}, which does not run"
         running.reported.update(report.finished if isinstance(report, LayerDone) else [report.member])
@@ -151,7 +151,7 @@ class Dispatcher:
             return self._layer_over(state, running, now)
         # The whole group gives up a layer that one of its ranks could not begin, or saw a rank die in.
         lost = isinstance(report, LayerFailed) and report.lost
-        return [Order(running.group, Abandon(running.number))] if lost else []
+        return [Order(running.group, Abandon(running.start_number))] if lost else []
 
     def check(self, now: float) -> list[Order]:
         """Looks at the clock: records late layers, once each, and starts the retries that are due.
@@ -175,7 +175,7 @@ class Dispatcher:
         name, width = state.plan.name, len(running.group)
         state.running, orders = None, []
         if running.lost_rank and (running.failures or running.outcome is None):
-            state.held = running.group
+            state.held = running.group  # the release orders these members to close their sessions
             orders += self.lifecycle.release(state)
             state.steps = None  # its newest checkpoint may lie inside the layer
             self.record(events.LayerRestarted(task=name, layer=running.layer))
@@ -263,7 +263,7 @@ class Dispatcher:
                 orders += self.lifecycle.release(other)
         state.held, state.place = None, group
         self._starts += 1
-        state.running = Running(state.layers_done, group, now, now, opened, number=self._starts)
+        state.running = Running(state.layers_done, group, now, now, opened, start_number=self._starts)
         command = start_command(self.tasks, state, state.running)
         self.record(command.to_event())
         return [*orders, Order(group, command)]

@@ -46,7 +46,7 @@ def lose(dispatcher: Dispatcher, world: World, reports: Sequence[SurvivorReport]
             orders += dispatcher.handle(survivor.report, now)
     for state, running in dispatcher._running():
         if running.lost_rank:
-            orders.append(Order(running.group, Abandon(running.number)))
+            orders.append(Order(running.group, Abandon(running.start_number)))
         if state.running is running and len(running.reported) == len(running.group):
             orders += dispatcher._layer_over(state, running, now)
     return [*orders, *dispatcher.go_on(now)]

@@ -56,12 +56,12 @@ class Running:
         last_report: seconds of the last report of a member.
         opened: whether its members had to open a session for it.
         late: whether it has been recorded as late.
-        reported: members that have finished it or failed in it.
+        reported: members that are not waited for: they finished, failed, or never got the command to start.
         outcome: outcome that the first member of the group reported.
         failures: exceptions that its members reported.
         deadline: seconds by which the others must have reported after a failure; None without one.
         halted: whether its members were ordered to stop it.
-        number: number of this start, counted over the attempt.
+        start_number: number of this start, counted over the attempt.
         lost_rank: whether it lost a member, or cannot end for another reason after a loss.
     """
 
@@ -76,7 +76,7 @@ class Running:
     failures: list[LayerFailed] = field(default_factory=list)
     deadline: float | None = None
     halted: bool = False
-    number: int = 0
+    start_number: int = 0
     lost_rank: bool = False
 
 
@@ -132,7 +132,7 @@ class TaskState:
 
     @property
     def waits(self) -> bool:
-        """Whether it neither runs nor has ended."""
+        """Returns whether it neither runs nor has ended."""
         return self.status is None and self.running is None
 
     @property
@@ -142,7 +142,7 @@ class TaskState:
 
     @property
     def held_back(self) -> bool:
-        """Whether no further layer of it may start, by a request of a user or for want of time."""
+        """Returns whether no further layer of it may start, by a request of a user or for want of time."""
         return self.paused or self.cancelled or self.no_time
 
 
@@ -201,7 +201,7 @@ def states_of(plan: LayerPlan, graph: TaskGraph, known: Mapping[str, TaskState] 
 
 
 def ready(tasks: Mapping[str, TaskState], state: TaskState, now: float) -> bool:
-    """Whether a task could start if it had ranks."""
+    """Returns whether a task could start if it had ranks."""
     return (
         state.waits
         and not state.held_back
@@ -273,5 +273,5 @@ def start_command(tasks: Mapping[str, TaskState], state: TaskState, running: Run
         step=state.steps,
         rate=state.rate,
         owners=owners(tasks, state),
-        number=running.number,
+        start_number=running.start_number,
     )

@@ -39,7 +39,7 @@ class TaskSource(Protocol):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the source expects to add nothing more, so that the job may end."""
+        """Returns whether the source expects to add nothing more, so that the job may end."""
         ...
 
     def poll(self, now: float) -> ExtendedJob | None:
@@ -77,7 +77,7 @@ class TaskSources:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no source may add more tasks, so that the job may end."""
+        """Returns whether no source may add more tasks, so that the job may end."""
         return all(source.exhausted for source in self.sources)
 
     def note(self, event: RunEvent) -> None:

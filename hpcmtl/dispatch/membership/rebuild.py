@@ -28,15 +28,15 @@ SECONDS_AFTER_A_KILL = 30.0  # from the kill of stopped ranks until the run is e
 
 
 class AttemptAbandonedError(Exception):
-    """This attempt at the run is over: rank 0 was lost, or a rank of tasks that exchange parameters while they run.
+    """This attempt at the run is over: rank 0 was lost, or any rank of a job whose tasks exchange parameters.
 
     Attributes:
-        world: the members that live.
-        survivors_comm: their communicator; its rank 0 may lead the next attempt, from the run directory.
+        world: the members that live, with the ids of this attempt; the next attempt counts its own from 0.
+        survivors_comm: their communicator; its rank 0 leads the next attempt, from the run directory.
     """
 
     def __init__(self, world: World, survivors_comm: Communicator) -> None:
-        why = "a rank was lost of tasks that exchange parameters while they run"
+        why = "a rank was lost, and tasks of this job exchange parameters while they run"
         super().__init__(why if 0 in world else "rank 0 was lost, which led the run")
         self.world, self.survivors_comm = world, survivors_comm
 

@@ -21,15 +21,15 @@ class SurvivorReport:
 
     Attributes:
         member: sender of the report.
-        done: number of commands of the stream that it has executed.
-        number: number of the last layer that it was ordered, see `RunLayer`; 0 for none.
-        report: its report on that layer; None while the layer runs here.
+        done: number of commands of the stream that its control thread has carried out, or queued for the main thread.
+        start_number: that of the last layer that it was ordered, see `RunLayer`; 0 for none.
+        report: its report on that layer; None while the layer is queued or runs here.
         signal: signal that the process got; empty for none.
     """
 
     member: int
     done: int = 0
-    number: int = 0
+    start_number: int = 0
     report: LayerDone | LayerFailed | None = None
     signal: str = ""
 
@@ -40,7 +40,7 @@ def after_loss(command: Command) -> Command:
     A layer cannot begin any more: this rank would make its group in the smaller world, while other members of the
     group have made it in the old one and wait there. Its start becomes an order to give it up.
     """
-    return Abandon(command.number) if isinstance(command, RunLayer) else command
+    return Abandon(command.start_number) if isinstance(command, RunLayer) else command
 
 
 def not_started(command: RunLayer, member: int) -> LayerFailed:
@@ -51,7 +51,7 @@ def not_started(command: RunLayer, member: int) -> LayerFailed:
         layer=command.layer,
         message="a rank was lost before it began",
         group=command.group,
-        number=command.number,
+        start_number=command.start_number,
         lost=True,
     )
 
@@ -59,15 +59,16 @@ def not_started(command: RunLayer, member: int) -> LayerFailed:
 def mark_lost(tasks: Mapping[str, TaskState], world: World, reports: Sequence[SurvivorReport]) -> None:
     """Removes the lost members from the states of all tasks, and marks the layers that cannot end.
 
-    These layers lost a member, or have a member that never got the order to start: it counts as one that has reported.
-    No artifact is in the memory of other ranks any more.
+    A layer cannot end if a member of its group is lost, or if a living member had not got the command to start it. Such
+    a member never begins and sends no report, so it is added to `reported` here. All owners are cleared: artifacts are
+    read from files from now on.
 
     Args:
         tasks: all tasks of the job.
         world: the members that live.
         reports: a report of each of them.
     """
-    begun = {report.member: report.number for report in reports}
+    begun = {report.member: report.start_number for report in reports}
     for state in tasks.values():
         state.held, state.place, state.owner = world.intact(state.held), world.intact(state.place), None
         running = state.running
@@ -75,7 +76,7 @@ def mark_lost(tasks: Mapping[str, TaskState], world: World, reports: Sequence[Su
             continue
         living = world.living(running.group)
         running.reported.intersection_update(living)
-        without_order = [member for member in living if begun[member] != running.number]
+        without_order = [member for member in living if begun[member] != running.start_number]
         if len(living) < len(running.group) or without_order:
             running.lost_rank, running.deadline = True, None
             running.reported.update(without_order)
@@ -83,12 +84,12 @@ def mark_lost(tasks: Mapping[str, TaskState], world: World, reports: Sequence[Su
 
 
 def missed(tasks: Mapping[str, TaskState], survivor: SurvivorReport) -> bool:
-    """Whether the dispatcher has not taken in a survivor's report on its layer, which was lost on its way."""
+    """Returns whether the dispatcher has not taken in a survivor's report on its layer, which was lost on its way."""
     report = survivor.report
     running = None if report is None else tasks[report.task].running
     return (
         report is not None
         and running is not None
-        and running.number == report.number
+        and running.start_number == report.start_number
         and survivor.member not in running.reported
     )

@@ -26,6 +26,9 @@ class World:
     of their ids. So a loss replaces this value, and whatever names members stays as it is. A rank is computed where a
     communicator is addressed, and where a scheduler packs blocks of ranks.
 
+    Fields named `rank` in events and heartbeats, and "rank" in texts for users, are ids of members: a user knows a
+    process by its first rank. `exchange.peer_transfer` uses ranks of generation 0, and stops at the first loss.
+
     Attributes:
         generation: number of losses since the attempt began.
         members: ids of the members that live; the place of an id is its rank.
@@ -49,7 +52,7 @@ class World:
         return {member: rank for rank, member in enumerate(self.members)}
 
     def __contains__(self, member: int) -> bool:
-        """Whether a member lives."""
+        """Returns whether a member lives."""
         return member in self._rank
 
     def rank_of(self, member: int) -> int:

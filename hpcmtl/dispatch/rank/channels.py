@@ -28,7 +28,7 @@ class ThreadChannels:
         stop_requested: set when the whole job is to stop.
         layer: orders for the layer that the rank runs, or ran last.
         abandoned: reason why this attempt was abandoned, see `AttemptAbandonedError`; empty if it was not. The living
-            ranks are then in `comms.world`.
+            ranks are then in `comms.main`.
         signal: name of a signal that the process got; its handler writes, the control thread reads.
         wake: set when a report waits for the control thread.
         comms: communicators of the main thread.
@@ -60,7 +60,7 @@ class ThreadChannels:
         self.report(EventReport(event))
 
     def should_stop(self) -> bool:
-        """Whether the layer that runs is to stop, by itself or with the whole job."""
+        """Returns whether the layer that runs is to stop, by itself or with the whole job."""
         return self.stop_requested.is_set() or self.layer.stop.is_set()
 
     def change_world(self, change: WorldChanged) -> None:

@@ -24,16 +24,16 @@ class RankCommunicators:
     The main thread makes groups; the control thread gives them up when a rank is lost.
 
     Attributes:
-        world: communicator of all living ranks, as far as the main thread knows.
-        members: the members of that communicator.
+        main: communicator of all living ranks, as far as the main thread knows.
+        world: the members of that communicator.
         parameter_exchange: communicators of the parameter server and its clients. A client that waits there for a task
             which lost a rank returns only if the whole attempt is abandoned.
         patience: seconds that survivors wait for each other after a loss, before they look for a rank that hangs.
     """
 
     def __init__(self) -> None:
-        self.world: Communicator | None = None
-        self.members: World | None = None
+        self.main: Communicator | None = None
+        self.world: World | None = None
         self.parameter_exchange: tuple[Communicator, ...] = ()
         self.patience = math.inf
         self._lock = threading.Lock()
@@ -41,14 +41,14 @@ class RankCommunicators:
         self._number, self._made = 0, 0.0
         self._given_up: set[int] = set()
 
-    def enter(self, world: Communicator, members: World) -> None:
-        """Sets the world of the main thread, which calls this at the start and after a loss."""
-        self.world, self.members = world, members
+    def enter(self, main: Communicator, world: World) -> None:
+        """Sets communicator and members for the main thread, which calls this at the start and after a loss."""
+        self.main, self.world = main, world
 
-    def begin(self, number: int) -> None:
-        """Begins a layer, see `RunLayer.number`; called by the main thread."""
+    def begin(self, start_number: int) -> None:
+        """Begins a layer, see `RunLayer.start_number`; called by the main thread."""
         with self._lock:
-            self._number = number
+            self._number = start_number
 
     def make_group(self, command: RunLayer) -> Communicator:
         """Makes the group of a layer (collective over its members).
@@ -56,9 +56,9 @@ class RankCommunicators:
         Raises:
             RankLostError: a rank was lost meanwhile; later the methods of the group raise it.
         """
+        assert self.main is not None
         assert self.world is not None
-        assert self.members is not None
-        group = self.world.create_group(self.members.ranks_of(command.group), tag=0)
+        group = self.main.create_group(self.world.ranks_of(command.group), tag=0)
         with self._lock:
             self._group, self._made = group, time.monotonic()
             if self._number in self._given_up:
@@ -82,10 +82,10 @@ class RankCommunicators:
         with self._lock:
             self._group = None
 
-    def give_up(self, number: int) -> None:
+    def give_up(self, start_number: int) -> None:
         """Ends all waits on the group of a layer; the control threads of all its living members do the same."""
         with self._lock:
-            self._given_up.add(number)
+            self._given_up.add(start_number)
         self.enforce()
 
     def enforce(self) -> None:

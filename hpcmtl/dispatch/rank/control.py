@@ -1,7 +1,8 @@
 """The control thread of a rank: it handles commands and reports while the main thread trains.
 
-That of rank 0 also runs the coordinator. All messages of the dispatch travel on communicators that only these threads
-use: one for reports, heartbeats and requests for artifacts, and a second one for the command stream.
+That of rank 0 also runs the coordinator. Two communicators carry the messages. On the first travel reports, heartbeats
+and requests for artifacts: this thread alone receives there, but main threads also send requests (`peer_transfer`). The
+second is the command stream: these threads alone use it.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class ControlThread(threading.Thread):
         """Joins the parts; `start` begins.
 
         Args:
-            comm: a duplicate of the world's communicator for this thread alone.
+            comm: a duplicate of the world's communicator, on which this thread alone receives.
             channels: channels to the main thread.
             coordinator: on rank 0.
             peer_transfer: serves other ranks' requests for artifacts.
@@ -125,7 +126,7 @@ class ControlThread(threading.Thread):
 
     def _begin(self) -> None:
         try:
-            self._comm.barrier()  # no rank may die before all have the stream
+            self._comm.barrier()  # a rank that died before all have the stream could not be told from one that starts
         finally:
             if self._coordinator is not None:
                 self._give(self._coordinator.start(time.monotonic()))
@@ -142,7 +143,7 @@ class ControlThread(threading.Thread):
     def _rebuild(self, error: RankLostError) -> None:
         """Goes on in a smaller world, see `rebuild_world`."""
         comms = self._channels.comms
-        main = comms.world if self._main is None else self._main
+        main = comms.main if self._main is None else self._main
         assert main is not None, "the main thread has its world before this thread begins"
         _log.warning("a rank was lost: %s", error)
         if self._peer_transfer is not None:
@@ -153,7 +154,7 @@ class ControlThread(threading.Thread):
         self._world, self._comm, self._stream, self._main = made.world, made.control, made.stream, made.main
         self._sending = []
         self._receiver.move(made.stream)
-        self._reduction = ReportReduction(self._member, self._current.number)
+        self._reduction = ReportReduction(self._member, self._current.start_number)
         if self._heartbeat is not None:
             self._heartbeat.move(made.control, made.world)
         self._channels.change_world(WorldChanged(world=made.world, comm=made.main))
@@ -173,7 +174,7 @@ class ControlThread(threading.Thread):
         channels.change_world(WorldChanged(world=error.world, comm=error.survivors_comm))
         self._current.change_world(error.world)
         if channels.comms.parameter_exchange:  # a member that waits for another task comes out: so must the others
-            channels.comms.give_up(self._current.number)
+            channels.comms.give_up(self._current.start_number)
         while self._current.training:
             channels.wake.wait(_LOOK_ROUND_SECONDS)
             channels.comms.enforce()
@@ -277,10 +278,10 @@ class ControlThread(threading.Thread):
             self._channels.layer.order(command.rate)
             return
         if isinstance(command, Abandon):
-            self._current.abandon(command.number)
+            self._current.abandon(command.start_number)
             return
         if isinstance(command, RunLayer):  # orders from now on are for this layer: the main thread runs no other
-            self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.record, command.number)
+            self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.record, command.start_number)
             self._current.begin(command)
         self._channels.commands.put(command)
         self._ended = self._ended or isinstance(command, EndOfJob)

@@ -35,9 +35,9 @@ class CurrentLayer:
         self._stuck_at = math.inf  # seconds by which the main thread must be out of a layer that lost a rank
 
     @property
-    def number(self) -> int:
-        """Number of the layer, see `RunLayer.number`; 0 before the first."""
-        return 0 if self.layer is None else self.layer.number
+    def start_number(self) -> int:
+        """Number of the layer, see `RunLayer.start_number`; 0 before the first."""
+        return 0 if self.layer is None else self.layer.start_number
 
     def begin(self, command: RunLayer) -> None:
         """Takes note of an ordered layer."""
@@ -51,14 +51,14 @@ class CurrentLayer:
             self._result = report
         return report
 
-    def abandon(self, number: int) -> None:
+    def abandon(self, start_number: int) -> None:
         """Gives up the group of a layer; if it is the current one, the main thread must soon be out of it."""
-        self._comms.give_up(number)
-        if self.training and self.number == number:
+        self._comms.give_up(start_number)
+        if self.training and self.start_number == start_number:
             self._stuck_at = min(self._stuck_at, time.monotonic() + STUCK_SECONDS)
 
     def stuck(self) -> bool:
-        """Whether the main thread has not come out in time of a layer whose group was given up."""
+        """Returns whether the main thread has not come out in time of a layer whose group was given up."""
         if self._stuck_at < math.inf:
             self._comms.enforce()
         return time.monotonic() > self._stuck_at
@@ -66,8 +66,10 @@ class CurrentLayer:
     def change_world(self, world: World) -> None:
         """Gives up the layer if its group lost a member: no other member may wait in it."""
         if self.layer is not None and self.training and world.intact(self.layer.group) is None:
-            self.abandon(self.layer.number)
+            self.abandon(self.layer.start_number)
 
     def survivor_report(self, member: int, done: int, signal: str) -> SurvivorReport:
         """Returns the report of this member at a loss; `done` commands of the stream are executed."""
-        return SurvivorReport(member=member, done=done, number=self.number, report=self._result, signal=signal)
+        return SurvivorReport(
+            member=member, done=done, start_number=self.start_number, report=self._result, signal=signal
+        )

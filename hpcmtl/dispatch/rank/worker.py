@@ -106,7 +106,7 @@ class Worker:
             self._release(held.task)
 
     def _run(self, command: RunLayer) -> None:
-        self._comms.begin(command.number)
+        self._comms.begin(command.start_number)
         with layer_context(command.task, command.layer), self._reporting(command):
             session = self._session(command)
             faults.step_point(command.task, command.layer)
@@ -129,7 +129,7 @@ class Worker:
         return held.session
 
     def _note_owners(self, command: RunLayer) -> None:
-        world = self._comms.members
+        world = self._comms.world
         assert world is not None
         self._channels.owners.update({task: world.rank_of(member) for task, member in command.owners})
 
@@ -180,7 +180,7 @@ class Worker:
             task=command.task,
             layer=command.layer,
             group=command.group,
-            number=command.number,
+            start_number=command.start_number,
             outcome=outcome if self._member == command.group[0] else None,
             finished=(self._member,),
         )
@@ -201,7 +201,7 @@ class Worker:
                 layer=command.layer,
                 message=_in_one_line(error),
                 group=command.group,
-                number=command.number,
+                start_number=command.start_number,
                 traceback=traceback.format_exc(),
                 damaged=error.producer if isinstance(error, DamagedArtifactError) else "",
                 lost=isinstance(error, RankLostError),

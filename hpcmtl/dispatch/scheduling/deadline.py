@@ -83,7 +83,7 @@ def _of_last_layer(state: TaskState) -> tuple[int, float]:
 
 
 def _others(tasks: Mapping[str, TaskState]) -> bool:
-    """Whether a task is left that could start, now or when others have ended."""
+    """Returns whether a task is left that could start, now or when others have ended."""
     return any(state.status is None and not _waits_for_late(tasks, name) for name, state in tasks.items())
 
 

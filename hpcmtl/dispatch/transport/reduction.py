@@ -34,30 +34,36 @@ class ReportReduction:
         self._received: dict[int, list[LayerDone]] = {}
 
     def take(self, report: LayerDone) -> tuple[int, LayerDone] | None:
-        """Takes a report of this member or of one below it.
+        """Takes a report of this member, of one below it, or on rank 0 of a group that it is not in.
+
+        Rank 0 has the lowest id, so it is always the first member of a group that it belongs to.
 
         Returns:
             The receiver and the combined report, once all reports from below are there; else None.
         """
         group = report.group
-        place = place_in(self._member, group) if len(group) > FAN and report.number > self._since else None
+        place = place_in(self._member, group) if len(group) > FAN and report.start_number > self._since else None
         if place is None:
             return COORDINATOR, report
-        received = self._received.setdefault(report.number, [])
+        received = self._received.setdefault(report.start_number, [])
         received.append(report)
         if len(received) <= below(place, len(group)):
             return None
-        del self._received[report.number]
+        del self._received[report.start_number]
         finished = tuple(member for each in received for member in each.finished)
         outcome = next((each.outcome for each in received if each.outcome is not None), None)
         return above(place, group), replace(report, member=self._member, finished=finished, outcome=outcome)
 
     def failed(self, report: LayerFailed) -> tuple[int, LayerDone] | None:
         """Sends an empty report for this member, whose layer failed, as `take` does; None for a narrow group."""
-        if len(report.group) <= FAN or report.number <= self._since:
+        if len(report.group) <= FAN or report.start_number <= self._since:
             return None
         empty = LayerDone(
-            member=self._member, task=report.task, layer=report.layer, group=report.group, number=report.number
+            member=self._member,
+            task=report.task,
+            layer=report.layer,
+            group=report.group,
+            start_number=report.start_number,
         )
         return self.take(empty)
 

@@ -147,7 +147,7 @@ class CommandSender:
         return self._posted[member] - self._executed[member]
 
     def all_executed(self) -> bool:
-        """Whether every member is known to have executed all its commands; does not wait."""
+        """Returns whether every member is known to have executed all its commands; does not wait."""
         self._receive(0.0)
         return all(self.pending(member) == 0 for member in self._posted if member in self._world)
 
@@ -210,7 +210,8 @@ class CommandReceiver:
     """The end that executes commands; for one thread, on a communicator of its own.
 
     Attributes:
-        executed: number of commands that were executed.
+        executed: number of commands that the control thread has carried out, or queued for the main thread. A
+            `RunLayer` counts as soon as it is queued, before its layer begins.
     """
 
     def __init__(self, comm: Communicator, sender: int = 0, credit: int = CREDIT) -> None:

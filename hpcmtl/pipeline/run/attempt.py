@@ -135,7 +135,7 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
     """Runs the job on all ranks until its end, and gives its result to all of them (collective).
 
     Returns:
-        The result, or None if the attempt was abandoned: `channels.comms.world` then has the living ranks.
+        The result, or None if the attempt was abandoned: `channels.comms.main` then has the living ranks.
     """
     control_comm, answers = world.dup(), world.dup()
     channels.comms.patience = planned.hung or math.inf
@@ -155,7 +155,7 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
         run_rank(world, runtime)
     if channels.abandoned:
         return None
-    return broadcast_result(result, channels.comms.world or world, (control_comm, answers), planned.directory)
+    return broadcast_result(result, channels.comms.main or world, (control_comm, answers), planned.directory)
 
 
 def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> JobResult | None:

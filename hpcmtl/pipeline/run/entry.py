@@ -147,8 +147,8 @@ def _run_attempt(
             with abort_on_error(world):
                 result = dispatch(world, channels, planned)
             if result is None:
-                assert channels.comms.world is not None
-                return _Abandoned(channels.abandoned, channels.comms.world, planned.directory.path)
+                assert channels.comms.main is not None
+                return _Abandoned(channels.abandoned, channels.comms.main, planned.directory.path)
             return result
         finally:
             faults.disarm()

@@ -40,7 +40,7 @@ def publish_parameters(context: SessionContext, parameters: Arrays) -> None:
     if peer_transfer is None or not peer_transfer.enabled:
         return
     packed = pack(parameters)
-    whole, version = packed.buffer, context.orders().number
+    whole, version = packed.buffer, context.orders().start_number
     peer_transfer.keep(context.task, version, {PACKED: ArrayRows(0, whole)})
     ranks = context.group.allgather(peer_transfer.rank)
     listed = ArrayLocation(PACKED, whole.dtype.str, whole.shape, dealt(ranks, len(whole), version))
@@ -59,7 +59,7 @@ def keep_rows(context: SessionContext, span: tuple[int, int], rows: Arrays) -> H
     Returns:
         The ranks that keep the rows of the whole span.
     """
-    peer_transfer, version = context.peer_transfer, context.orders().number
+    peer_transfer, version = context.peer_transfer, context.orders().start_number
     if peer_transfer is None or not peer_transfer.enabled:
         return Holders([], version)
     holders = Holders(context.group.allgather(peer_transfer.rank), version)
@@ -87,7 +87,7 @@ def publish_rows(
         return
     if not all(ranks and max(ranks) < peer_transfer.size for ranks, _ in layers.values()):
         return  # an earlier attempt made some rows, perhaps on more ranks than there are now
-    version = context.orders().number
+    version = context.orders().start_number
     peer_transfer.keep(context.task, version, {SPLIT: ArrayRows(0, split.astype(np.uint8))})
     blocks = tuple(block for span, holders in layers.items() for block in _dealt_in(holders, span))
     listed = {name: ArrayLocation(name, array.dtype.str, array.shape, blocks) for name, array in arrays.items()}
@@ -103,7 +103,7 @@ def publish_whole(context: SessionContext, arrays: Arrays, split: NDArray[np.uin
             name: ArrayRows(0, np.array(array, array.dtype.newbyteorder("="), order="C"))
             for name, array in arrays.items()
         }
-        mine = Holders([peer_transfer.rank], context.orders().number)
+        mine = Holders([peer_transfer.rank], context.orders().start_number)
         peer_transfer.keep(context.task, mine.version, copies)
         publish_rows(context, {name: rows.array for name, rows in copies.items()}, split, {(0, len(split)): mine})
 

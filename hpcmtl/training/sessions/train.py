@@ -57,8 +57,7 @@ class TrainSession:
         self._totals = LossTotals()
         self._inputs = Inputs(context)
         self._spec = self._make_spec()
-        samples = len(selected(self._spec.sources[:1], ["train"]))
-        self._samples = samples
+        self._samples = samples = len(selected(self._spec.sources[:1], ["train"]))
         self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"

@@ -24,13 +24,13 @@ CHANCE = st.integers(0, 2**32).map(random.Random)
 def done(member, outcome=None, group=(0, 1, 2), finished=None):
     """A report on layer 0 of task a."""
     finished = (member,) if finished is None else finished
-    said = {"member": member, "task": "a", "layer": 0, "group": group, "number": 1}
+    said = {"member": member, "task": "a", "layer": 0, "group": group, "start_number": 1}
     return LayerDone(**said, outcome=outcome, finished=finished)
 
 
 def failed(member, message="boom", group=(0, 1, 2)):
     """A report of a failure in layer 0 of task a."""
-    return LayerFailed(member=member, task="a", layer=0, group=group, number=1, message=message)
+    return LayerFailed(member=member, task="a", layer=0, group=group, start_number=1, message=message)
 
 
 def fates(needs, failing):

@@ -97,7 +97,7 @@ def test_what_a_rank_is_at():
         ProgressReport(StepProgress("t", 2, 0, None, 1.0, 0.5, 40, 8.0)),
     ]
     (ear, _, _), _ = beat_for(0.3, ["a", "a"], first_words=words)
-    done = LayerDone(member=1, task="t", layer=2, group=(0, 1), number=1, finished=(1,))
+    done = LayerDone(member=1, task="t", layer=2, group=(0, 1), start_number=1, finished=(1,))
     (after, _, _), _ = beat_for(0.3, ["a", "a"], first_words=[*words, done])
     at = next(beat for beat in ear.beats if beat.rank == 1)
 

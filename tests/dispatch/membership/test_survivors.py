@@ -15,7 +15,7 @@ from hpcmtl.dispatch.transport.stream import CommandReceiver, CommandSender
 
 def test_commands_that_were_not_executed():
     """A layer cannot begin any more, any other command stays as it is."""
-    command = RunLayer(task="a", layer=1, layers=2, group=(3, 4), number=7)
+    command = RunLayer(task="a", layer=1, layers=2, group=(3, 4), start_number=7)
 
     assert after_loss(command) == Abandon(7)
     assert after_loss(Release("a")) == Release("a")

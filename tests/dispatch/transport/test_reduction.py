@@ -27,7 +27,7 @@ def test_everybody_is_heard_once(group):
     block, failing, order = group
     ends = {rank: ReportReduction(rank) for rank in {0, *block}}
     heard, came, words = [], Counter(), deque()
-    said = {"task": "t", "layer": 0, "group": block, "number": 7}
+    said = {"task": "t", "layer": 0, "group": block, "start_number": 7}
     for rank in order:
         if rank in failing:
             passed = ends[rank].failed(LayerFailed(member=rank, message="boom", **said))

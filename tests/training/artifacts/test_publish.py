@@ -21,7 +21,7 @@ def test_parameters_that_are_made_again_are_not_mixed_with_the_old_ones(bench, t
             for number, members in ((3, [0, 1]), (5, [1, 2])):
                 if world.rank in members:
                     group = world.create_group(members, tag=0)
-                    orders = LayerOrders(1, number=number)
+                    orders = LayerOrders(1, start_number=number)
                     context = made.context(
                         "digit", group, peer_transfer=peer_transfer, orders=lambda orders=orders: orders
                     )
