@@ -86,7 +86,7 @@ def test_a_damaged_artifact_takes_the_last_layer_back():
 
 def test_layers_are_measured_until_ranks_have_other_numbers():
     """A layer counts with the size of the world of its attempt; after a loss of ranks none does."""
-    shrunk = ("world_shrunk", {"ranks": 3, "survivors": [0, 1, 2]})
+    shrunk = ("world_shrunk", {"ranks": 3, "members": [0, 1, 2]})
     state = state_after(
         JOB, started(), over(), started(1), over("layer_stopped", 1), shrunk, started(1), over(layer=1), ENDED, JOB
     )

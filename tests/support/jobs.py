@@ -97,8 +97,8 @@ def write_job(folder: Path, job: dict[str, Any], data: Path | None = None) -> Pa
 
 
 def long_job(ranks: int = 2) -> dict[str, Any]:
-    """Returns a job that trains for minutes, in layers of about half a second, and a task that depends on it."""
-    digit = family_task("digit", input="digits/images", epochs=3000, layers=600, ranks=ranks)
+    """Returns a job that trains for minutes, in layers of some seconds, and a task that depends on it."""
+    digit = family_task("digit", input="digits/images", epochs=3000, layers=100, ranks=ranks)
     after = {"kind": "predict", "needs": {"digit": "parameters"}}
     return family(ranks=ranks, tasks={"digit": digit, "after": after})
 
