@@ -56,7 +56,7 @@ def gathered(command: Any, outcome: Any) -> list[Any]:
 
     group = command.group
     reductions = {member: ReportReduction(member) for member in group}
-    fields = {"task": command.task, "layer": command.layer, "group": group, "number": command.number}
+    fields = {"task": command.task, "layer": command.layer, "group": group, "start_number": command.start_number}
     outcomes = {member: outcome if member == group[0] else None for member in group}
     pending = deque((m, LayerDone(member=m, outcome=outcomes[m], finished=(m,), **fields)) for m in group)
     received = []
