@@ -111,6 +111,7 @@ class PeerTransfer:
         self._indexes: dict[str, ArtifactIndex] = {}
         self._one_at_a_time = threading.Lock()  # users' code may fetch from several threads
         self._given_up = False
+        self._unfinished: list[Any] = []  # buffers and requests of a failed transfer: MPI may still write into them
 
     @property
     def rank(self) -> int:
@@ -191,8 +192,11 @@ class PeerTransfer:
             for move in moves[name]:
                 parts.setdefault(move.source, []).append(RowRange(name, move.start, move.stop, move.version))
         complete = False
-        with self._one_at_a_time, suppress(RankLostError):
-            complete = self._ask(index, parts, found)
+        with self._one_at_a_time:
+            try:
+                complete = self._ask(index, parts, found)
+            except RankLostError:
+                self._unfinished.append(found)
         return found if complete else None
 
     def _moves(self, index: ArtifactIndex, listed: ArrayLocation, spans: Sequence[tuple[int, int]]) -> tuple[Move, ...]:
@@ -217,7 +221,8 @@ class PeerTransfer:
             granted = granted and rows is not None
             if rows is not None:
                 into[part.name][part.start : part.stop] = rows
-        receiving = []
+        receiving: list[Any] = []
+        self._unfinished = [receiving]  # until the last of them has arrived
         for source in others:
             if self._answers.recv(source, _ANSWER):
                 targets = [into[part.name][part.start : part.stop] for part in parts[source]]
@@ -227,6 +232,7 @@ class PeerTransfer:
                 granted = False
         for handle in receiving:
             handle.wait()
+        self._unfinished = []
         return granted
 
     def _take(self, task: str, part: RowRange) -> np.ndarray[Any, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.jobfile.kind_facts import NO_FACTS, KindFacts
+from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.layerplan.model.family import Family
 from hpcmtl.layerplan.model.machine import ONE_NODE, Machine
 from hpcmtl.layerplan.solve.bounds import gap
@@ -136,11 +137,16 @@ class LayerPlan:
     def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
         """Returns the plan that `to_dict` was called on."""
         fields = {key: value for key, value in values.items() if key != "gap"}
-        tasks = (
-            PlannedTask(**{**task, "family": Family(*task["family"]), "facts": KindFacts(**task.get("facts", {}))})
-            for task in fields["tasks"]
-        )
+        tasks = (PlannedTask(**{**task, **_family_and_facts(task)}) for task in fields["tasks"])
         machine: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in fields["machine"].items()
         }
         return cls(**{**fields, "tasks": tuple(tasks), "machine": Machine(**machine)})
+
+
+def _family_and_facts(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns both values of a planned task from `plan.json`; a plan of an earlier version has them from the kind."""
+    if "facts" in task:
+        return {"family": Family(*task["family"]), "facts": KindFacts(**task["facts"])}
+    facts = load_kind(task["kind"]).facts if is_kind(task["kind"]) else NO_FACTS
+    return {"family": Family(*task["family"])._replace(trains=facts.has_learning_rate), "facts": facts}

@@ -14,6 +14,7 @@ from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
 from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, ExitCode, InputError
+from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.launch.environment import inside_mpi, require_world
 from hpcmtl.logs import close_logs, open_logs
@@ -194,7 +195,7 @@ def _require_frameworks(world: Communicator, job: Job) -> None:
             framework = open_framework(name)
             for engine in {getattr(job.tasks[task], "engine", None) for task in tasks} - {None}:
                 choose_collective(str(engine), world, framework.collectives())
-    except EnvironmentUnfitError as error:
+    except (EnvironmentUnfitError, UnknownFrameworkError) as error:  # its package may be missing here alone
         reason = str(error)
     reasons = {rank: text for rank, text in enumerate(world.allgather(reason)) if text}
     if reasons:

@@ -109,7 +109,7 @@ class StatusFile:
     def _values(self) -> dict[str, Any]:
         now = time.time()
         with self._lock:
-            status, hosts, living = status_of(self._job_progress, now), self._hosts, self._ranks
+            status, hosts, living = status_of(self._job_progress, now), self._hosts, frozenset(self._ranks)
             heartbeats, suspects = dict(self._heartbeats), set(self._job_progress.state.suspects)
         ranks = [
             {**vars(each), "host": hosts[rank], "age": now - at, "suspect": rank in suspects}

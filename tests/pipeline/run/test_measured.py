@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,6 @@ from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
 from hpcmtl.training.session import LayerOutcome
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hpcmtl.results.rundir.directory import RunDirectory
 
 WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)
@@ -88,3 +87,11 @@ def test_what_is_no_run_is_refused(run: RunDirectory, damage, message: str) -> N
 
     with pytest.raises(InputError, match=message):
         measurements_of(run.path)
+
+
+def test_an_older_run_is_measured_for_families_of_today() -> None:
+    """A plan of an earlier version does not say which families train: their kinds do."""
+    found = measurements_of(Path(__file__).parents[2] / "results" / "data" / "format1_complete")
+
+    assert found
+    assert all(each.family.trains == (each.family.kind in {"train", "joint"}) for each in found)
