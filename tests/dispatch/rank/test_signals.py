@@ -11,7 +11,7 @@ from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
 
 
-@pytest.mark.parametrize("start_number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_noted(number):
     """The control thread finds the name of the signal, and afterwards the handler is the one of before."""
     channels, before = ThreadChannels(), signal.getsignal(number)
