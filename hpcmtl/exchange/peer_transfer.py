@@ -21,7 +21,7 @@ from hpcmtl.exchange.redistribute import Block, in_chunks, plan_moves
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.communicators.base import Communicator, SendHandle
+    from hpcmtl.communicators.base import Communicator, ReceiveHandle, SendHandle
     from hpcmtl.exchange.artifact_cache import ArtifactCache
     from hpcmtl.exchange.packed_arrays import PackedLayout
     from hpcmtl.exchange.redistribute import ArrayRows, Move
@@ -111,7 +111,7 @@ class PeerTransfer:
         self._indexes: dict[str, ArtifactIndex] = {}
         self._one_at_a_time = threading.Lock()  # users' code may fetch from several threads
         self._given_up = False
-        self._unfinished: list[Any] = []  # buffers and requests of a failed transfer: MPI may still write into them
+        self._unfinished: list[Any] = []  # buffers and requests of failed transfers: MPI may still write into them
 
     @property
     def rank(self) -> int:
@@ -192,11 +192,12 @@ class PeerTransfer:
             for move in moves[name]:
                 parts.setdefault(move.source, []).append(RowRange(name, move.start, move.stop, move.version))
         complete = False
+        receiving: list[ReceiveHandle] = []
         with self._one_at_a_time:
             try:
-                complete = self._ask(index, parts, found)
+                complete = self._ask(index, parts, found, receiving)
             except RankLostError:
-                self._unfinished.append(found)
+                self._unfinished += [found, receiving]
         return found if complete else None
 
     def _moves(self, index: ArtifactIndex, listed: ArrayLocation, spans: Sequence[tuple[int, int]]) -> tuple[Move, ...]:
@@ -210,8 +211,17 @@ class PeerTransfer:
         others = [block for block in listed.blocks if block.rank != self.rank or not own]
         return plan_moves([*own, *others], [Block(self.rank, *span) for span in spans])
 
-    def _ask(self, index: ArtifactIndex, parts: Mapping[int, list[RowRange]], into: Mapping[str, Any]) -> bool:
-        """Requests the parts of every rank, then receives the replies; returns true if no rank refused."""
+    def _ask(
+        self,
+        index: ArtifactIndex,
+        parts: Mapping[int, list[RowRange]],
+        into: Mapping[str, Any],
+        receiving: list[ReceiveHandle],
+    ) -> bool:
+        """Requests the parts of every rank, then receives the replies; returns true if no rank refused.
+
+        The requests of the receives are added to `receiving`, so that the caller can keep them after a failure.
+        """
         others = [source for source in parts if source != self.rank]
         for source in others:
             self._control.send(WantRows(index.task, tuple(parts[source])), source)
@@ -221,8 +231,6 @@ class PeerTransfer:
             granted = granted and rows is not None
             if rows is not None:
                 into[part.name][part.start : part.stop] = rows
-        receiving: list[Any] = []
-        self._unfinished = [receiving]  # until the last of them has arrived
         for source in others:
             if self._answers.recv(source, _ANSWER):
                 targets = [into[part.name][part.start : part.stop] for part in parts[source]]
@@ -232,7 +240,6 @@ class PeerTransfer:
                 granted = False
         for handle in receiving:
             handle.wait()
-        self._unfinished = []
         return granted
 
     def _take(self, task: str, part: RowRange) -> np.ndarray[Any, Any] | None:

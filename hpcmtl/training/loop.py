@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from hpcmtl.data.batches import Batch
     from hpcmtl.training.replica import Replica
     from hpcmtl.training.schedule import RateSchedule
-
-_log = logging.getLogger(__name__)
 
 INPUT, TARGET = "input", "target/"
 SECONDS_BETWEEN_AGREEMENTS = 1.0
