@@ -30,7 +30,6 @@ class TaskHistory:
         message: reason why the task did not complete, or is tried again.
         stopped: true if the last layer ended because of a stop.
         outcomes: events of the layers that were run, in order.
-        retries: number of retries in this attempt.
         paused: true while a user's pause holds.
         cancelled: true if a user cancelled the task.
         priority: priority that a user set last; None for that of the job file.
@@ -49,7 +48,6 @@ class TaskHistory:
     message: str = ""
     stopped: bool = False
     outcomes: list[LayerOver] = field(default_factory=list)
-    retries: int = 0
     paused: bool = False
     cancelled: bool = False
     priority: int | None = None

@@ -104,7 +104,7 @@ class RunState:
         self.lost.clear()
         for task in self.tasks.values():
             if task.status not in {"complete", "cancelled"}:
-                task.status, task.message, task.progress, task.retries = "waiting", "", None, 0
+                task.status, task.message, task.progress = "waiting", "", None
             task.share_before = task.share
 
     def end(self, event: events.JobEnded, at: float) -> None:
@@ -166,7 +166,7 @@ def _restart_layer(state: RunState, event: events.LayerRestarted, _at: float) ->
 
 def _retry_task(state: RunState, event: events.TaskRetried, _at: float) -> None:
     task = state.task(event.task)
-    task.status, task.retries = "waiting", event.retry
+    task.status = "waiting"
     task.message = f"try {event.retry} of {event.retries} after: {event.message}"
 
 

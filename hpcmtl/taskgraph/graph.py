@@ -202,12 +202,6 @@ def topological_order(needs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     return tuple(order)
 
 
-def bottom_levels(graph: TaskGraph, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Returns the seconds from each task's start to the end of all that depends on it, given enough ranks."""
-    levels = graph.levels.bottom(np.array([seconds[task.name] for task in graph.tasks], dtype=np.float64))
-    return {task.name: float(level) for task, level in zip(graph.tasks, levels, strict=True)}
-
-
 def _node(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> TaskNode:
     task, kind = job.tasks[name], kind_of(job, name)
     work = kind.work(job, name, arrays)

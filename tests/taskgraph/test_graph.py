@@ -3,13 +3,14 @@ from __future__ import annotations
 import graphlib
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.load import parse_job
-from hpcmtl.taskgraph.graph import Edge, TaskGraph, bottom_levels, build_graph, topological_order
+from hpcmtl.taskgraph.graph import Edge, TaskGraph, build_graph, topological_order
 
 ARRAYS = {
     "digits/images": ArraySpec(1000, (1, 8, 8), split=(800, 100, 100)),
@@ -128,8 +129,16 @@ def test_layers_follow_the_rule_of_the_job() -> None:
 def test_bottom_levels_are_seconds_to_the_end() -> None:
     """A bottom level is the task's own time and the longest way of what depends on it."""
     seconds = {"trunk": 4.0, "features": 1.0, "head": 2.0, "report": 0.5, "user": 9.0}
+    tasks = graph()
+    levels = tasks.levels.bottom(np.array([seconds[task.name] for task in tasks.tasks]))
 
-    assert bottom_levels(graph(), seconds) == {"trunk": 14, "features": 10, "head": 2.5, "report": 0.5, "user": 9}
+    assert dict(zip((task.name for task in tasks.tasks), levels.tolist(), strict=True)) == {
+        "trunk": 14,
+        "features": 10,
+        "head": 2.5,
+        "report": 0.5,
+        "user": 9,
+    }
 
 
 @given(st.permutations(["a", "b", "c", "d", "e"]))

@@ -70,7 +70,7 @@ def check(run: RunDirectory, request: Request) -> None:
         if problem:
             raise InputError([Problem(f"set {request.task}", problem)])
     task = read_run_state(run.ledger_file).task(request.task)  # failed ones of an earlier attempt are tried again
-    if task.status not in OPEN:
+    if task.status not in OPEN | {"stopped"}:  # between two attempts the next one answers
         raise InputError([Problem(f"{run.path}: {request.task}", f"the task has ended: it is {task.status}")])
 
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     AnyArray = NDArray[np.generic]
 
-LOWER_IS_BETTER = ("log_loss", "mse")
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +61,6 @@ def parse(name: str) -> tuple[str, int | None]:
     else:
         return metric, int(cutoff)
     raise InputError([Problem(f"metric {name!r}", message)])
-
-
-def higher_is_better(name: str) -> bool:
-    """Returns whether a larger value of a metric is better."""
-    return parse(name)[0] not in LOWER_IS_BETTER
 
 
 def compute(name: str, outputs: AnyArray, targets: AnyArray, groups: AnyArray | None = None) -> float:

@@ -95,8 +95,8 @@ def fp16_pays(fp16: Compressor, collective: Collective, learner: Learner, group:
     seconds: dict[Compressor, list[float]] = {NoCompression(): [], fp16: []}
     for _ in range(_TRIALS):
         for compressor, samples in seconds.items():
+            learner.gradients_finite()  # waits for the gradients; before the views, which the next call may end
             gradients = arrays_of(learner, "gradients", common_kind(collective, fp16))
-            learner.gradients_finite()  # waits for the gradients
             start = time.perf_counter()
             compressed = compressor.compress(gradients)
             collective.mean(compressed)
