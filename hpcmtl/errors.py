@@ -96,6 +96,14 @@ def located(where: str, problems: list[Problem]) -> Iterator[None]:
         problems += [Problem(f"{where}: {problem.where}", problem.message) for problem in error.problems]
 
 
+def reason_of(error: BaseException) -> str:
+    """Returns type and message of an error on one line; an error of a framework may bring a traceback as its text."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return f"{type(error).__name__}: {lines[-1] if lines[0].startswith('Traceback') else lines[0]}"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Returns a hint such as ``; did you mean 'digits'? Valid: ...`` for a name that is not among `valid`."""
     names = sorted(valid)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from hpcmtl.cli.arguments import JobFile, RanksOption
 
+Static = Annotated[
+    bool, typer.Option("--static", help="Neither read the data nor import user code or a framework; takes a second.")
+]
 
-def validate(file: JobFile, ranks: RanksOption = None) -> None:
-    """Check a job file and its data and report all problems at once; nothing is run."""
-    from hpcmtl.pipeline.prepare import prepare
 
-    prepared = prepare(file, ranks)
-    layers = sum(task.layers for task in prepared.graph.tasks)
-    typer.echo(f"{file}: job {prepared.job.job} is sound: {len(prepared.graph.tasks)} tasks, {layers} layers")
+def validate(file: JobFile, ranks: RanksOption = None, *, static: Static = False) -> None:
+    """Check a job file, its data, user code and networks, and report all problems at once; nothing is trained.
+
+    The same checks are made at the start of a run. What this machine cannot check is listed.
+    """
+    from hpcmtl.pipeline.validation import validated
+
+    checked = validated(file, ranks, static=static)
+    for line in checked.unchecked:
+        typer.echo(f"not checked: {line}")
+    tasks, layers = checked.graph.tasks, sum(task.layers for task in checked.graph.tasks)
+    typer.echo(f"{file}: job {checked.job} is sound: {len(tasks)} tasks, {layers} layers")

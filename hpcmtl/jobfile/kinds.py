@@ -37,6 +37,7 @@ class FrameworkNeeds:
         objectives: losses that it is trained for.
         optimizer: optimizer that it is trained by.
         freeze: patterns of the names of parameters that are not trained.
+        targets: description of the targets of each objective, as far as it is known.
         part: part of the network whose output it stores.
         callables: objects of the user's, ``package.module:attribute``.
     """
@@ -44,6 +45,7 @@ class FrameworkNeeds:
     network: NetworkDescription | None = None
     sample: Shape | None = None
     objectives: tuple[Objective, ...] = ()
+    targets: tuple[ArraySpec, ...] = ()
     optimizer: Optimizer | None = None
     freeze: tuple[str, ...] = ()
     part: str | None = None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.check import check_job, sound_part
+from hpcmtl.jobfile.defaults import in_defaults
 from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.schema import BAD_KIND, Job
@@ -79,7 +80,8 @@ def parse_job(raw: Any, where: str = "job", lines: Mapping[Path_, int] | None = 
         job = with_defaults(job)
         found += check_job(job, unread)
     if found or job is None:
-        raise UnsoundJobError(locate(found, where, lines), job, sound_part(job, found, unread) if job else None)
+        told = in_defaults(job, found) if job else found
+        raise UnsoundJobError(locate(told, where, lines), job, sound_part(job, found, unread) if job else None)
     return job
 
 

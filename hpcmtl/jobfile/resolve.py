@@ -17,7 +17,7 @@ def resolve(name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that is no module ends itself when it is imported
         text = f"cannot be imported ({type(error).__name__}: {error})"
         raise InputError(
             [Problem(name, f"{text}; installed modules and those beside the job file are found")]

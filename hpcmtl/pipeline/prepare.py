@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.errors import InputError, nearest
 from hpcmtl.jobfile.arrays import ArraySpec
+from hpcmtl.jobfile.check import sound_part
 from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
-from hpcmtl.jobfile.references import check_datasets
+from hpcmtl.jobfile.references import check_datasets, references_of
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import arrays_of
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hpcmtl.errors import Problem
     from hpcmtl.jobfile.findings import Finding
@@ -51,6 +52,7 @@ class Prepared:
         arrays: all arrays by reference, those that tasks publish included.
         graph: tasks and edges, with layers.
         modules: folders of users' Python modules.
+        source: job file, by which problems are located; None for a job from another place.
     """
 
     job: Job
@@ -58,6 +60,13 @@ class Prepared:
     arrays: Mapping[str, ArraySpec]
     graph: TaskGraph
     modules: tuple[Path, ...] = ()
+    source: Path | None = None
+
+    def located(self, found: Sequence[Finding]) -> list[Problem]:
+        """Returns problems with their places in the job file."""
+        if self.source is None or not found:
+            return locate(found, "job")
+        return locate(found, str(self.source), line_numbers(self.source))
 
     def resolved(self) -> dict[str, Any]:
         """Returns the job as plain values with defaults filled in and absolute paths, as in `job.yaml`."""
@@ -69,7 +78,23 @@ class Prepared:
         return {**values, **paths}
 
 
-def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str | None = None) -> Prepared:
+class UnpreparedJobError(InputError):
+    """Reports the problems of a job, and keeps its sound part for further checks.
+
+    Attributes:
+        rest: the tasks without problems that need no task with problems; None if there are none.
+    """
+
+    def __init__(self, problems: Iterable[Problem], rest: Prepared | None) -> None:
+        super().__init__(problems)
+        self.rest = rest
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
+        """Reduces the error to its problems, which alone travel between ranks."""
+        return (InputError, (self.problems,))
+
+
+def prepare(source: str | Path | Job | RawJob, ranks: int | None = None, policy: str | None = None) -> Prepared:
     """Loads a job and checks it as far as possible without running it.
 
     Args:
@@ -81,20 +106,10 @@ def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str |
     Raises:
         InputError: all problems at once.
     """
+    source = Path(source) if isinstance(source, str) else source
     changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
     where, base = _origin(source)
-    problems: list[Problem] = []
-    readable: Job | None
-    sound: Job | None
-    try:
-        if isinstance(source, RawJob):
-            readable = sound = parse_job({**source.values, **changes}, where, source.lines)
-        elif isinstance(source, Job):
-            readable = sound = parse_job({**source.model_dump(by_alias=True), **changes})
-        else:
-            readable = sound = load_job(source, changes)
-    except UnsoundJobError as error:
-        problems, readable, sound = list(error.problems), error.readable, error.sound
+    problems, readable, sound = _parsed(source, changes)
     if readable is None or sound is None:
         raise InputError(problems)
     files = {name: (base / path).resolve() for name, path in readable.data.items()}
@@ -105,10 +120,40 @@ def prepare(source: Path | Job | RawJob, ranks: int | None = None, policy: str |
         found.append((("policy",), f"unknown policy {readable.policy!r}{nearest(readable.policy, POLICIES)}"))
     lines = source.lines if isinstance(source, RawJob) else None
     problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else lines)
-    if problems:
-        raise InputError(problems)
     modules = tuple((base / folder).resolve() for folder in sound.modules)
-    return Prepared(sound, files, arrays, build_graph(sound, arrays), modules)
+    file = source if isinstance(source, Path) else None
+    if problems:
+        rest = _rest(sound, found)
+        kept = Prepared(rest, files, arrays, build_graph(rest, arrays), modules, file) if rest.tasks else None
+        raise UnpreparedJobError(problems, kept)
+    return Prepared(sound, files, arrays, build_graph(sound, arrays), modules, file)
+
+
+def _parsed(source: Path | Job | RawJob, changes: Mapping[str, Any]) -> tuple[list[Problem], Job | None, Job | None]:
+    """Returns the problems of a job without its data, the tasks that can be read, and those without problems."""
+    try:
+        if isinstance(source, RawJob):
+            job = parse_job({**source.values, **changes}, source.where, source.lines)
+        elif isinstance(source, Job):
+            job = parse_job({**source.model_dump(by_alias=True), **changes})
+        else:
+            job = load_job(source, changes)
+    except UnsoundJobError as error:
+        return list(error.problems), error.readable, error.sound
+    return [], job, job
+
+
+def _rest(sound: Job, found: Sequence[Finding]) -> Job:
+    """Returns the tasks of a job that neither have problems nor read a file with problems, nor need such a task."""
+    unread = {path[1] for path, _ in found if path[0] == "data"}
+    more = [
+        (("tasks", name), "")
+        for name in sound.tasks
+        if unread & {reference.split("/", 1)[0] for _, reference in references_of(sound, name)}
+    ]
+    rest = sound_part(sound, [*found, *more])
+    merge = {key: merge for key, merge in rest.merge.items() if set(merge.tasks) <= rest.tasks.keys()}
+    return rest.model_copy(update={"merge": merge})
 
 
 def _origin(source: Path | Job | RawJob) -> tuple[str, Path]:

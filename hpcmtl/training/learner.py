@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from hpcmtl.frameworks.device import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.errors import Problem
     from hpcmtl.frameworks.device import Device
-    from hpcmtl.jobfile.arrays import ArraySpec
-    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
@@ -71,6 +69,19 @@ class LearnerSettings:
     optimizer: Optimizer
     freeze: tuple[str, ...] = ()
     seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkFacts:
+    """Shapes of a network, as it shows them when it is built and run once.
+
+    Attributes:
+        outputs: shape of one sample of each output, in order; of a part alone if a part was asked for.
+        parameters: shape of each parameter by its name.
+    """
+
+    outputs: tuple[Shape, ...]
+    parameters: Mapping[str, Shape]
 
 
 class Learner(Protocol):
@@ -214,13 +225,17 @@ class Framework(Protocol):
         """
         ...
 
-    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> list[Problem]:
-        """Builds every network, loss and optimizer of some tasks once; returns what cannot be used.
+    def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
+        """Makes all that a task asks of the framework once, and drops it again.
 
-        Args:
-            job: a sound job.
-            arrays: every array of the job by reference, as far as it is known beforehand.
-            tasks: names of the tasks that this framework runs.
+        If all targets are known, one step is made on samples and targets of zeros.
+
+        Returns:
+            The shapes of the network; None if there is none, or if the shape of its input is not known.
+
+        Raises:
+            InputError: all that cannot be used. Where a problem belongs to a key of the task, its place begins with
+                that key: ``loss own:Loss``, ``optimizer sgd``, ``model``, ``freeze``.
         """
         ...
 

@@ -38,10 +38,10 @@ def test_the_blocker_blocks():
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["run", "--help"], ["validate"], ["plan"], ["plan", "--json"], ["schema"], ["submit", "--dry-run"]],
+    [["--help"], ["run", "--help"], ["validate", "--static"], ["plan"], ["plan", "--json"], ["schema"], ["submit", "--dry-run"]],
 )
 def test_verbs_of_a_login_node(family_file, words):
-    """Help, validate, plan, schema and submit work without mpi4py, mxnet and horovod."""
+    """Help, static validation, plan, schema and submit work without mpi4py, mxnet and horovod."""
     argv = ["hpcmtl", *words]
     if words[0] in {"validate", "plan", "submit"}:
         argv.append(str(family_file))
@@ -83,7 +83,7 @@ def test_the_package_itself_is_light():
         (["--help"], {"h5py", "numpy", "pydantic", "yaml", "hpcmtl.pipeline", "hpcmtl.results"}),
         (["status"], {"h5py", "numpy", "yaml", "rich.progress", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
         (["logs"], {"h5py", "numpy", "yaml", "rich", "hpcmtl.dispatch", "hpcmtl.layerplan"}),
-        (["validate"], {"rich", "hpcmtl.dispatch", *ROOMS_OF_RANKS}),
+        (["validate", "--static"], {"rich", "hpcmtl.dispatch", *ROOMS_OF_RANKS}),
     ],
 )
 def test_a_command_loads_what_it_needs(tmp_path, family_file, words, heavy):

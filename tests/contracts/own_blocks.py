@@ -59,3 +59,105 @@ def not_a_block(**_arguments):
 def needs_more(weight):
     """A loss that cannot be made as a job file makes it."""
     return mx.gluon.loss.L2Loss(weight)
+
+
+class InAList(mx.gluon.HybridBlock):
+    """A block whose layers stand in a list, of which Gluon knows nothing."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.layers = [nn.Dense(4), nn.Dense(outputs)]
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """One layer after the other."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Registered(InAList):
+    """The same list, with each layer registered."""
+
+    def __init__(self, outputs=3):
+        super().__init__(outputs)
+        for layer in self.layers:
+            self.register_child(layer)
+
+
+def halved(outputs=3):
+    """A network cast to float16."""
+    block = nn.Dense(outputs)
+    block.cast("float16")
+    return block
+
+
+class Branched(mx.gluon.HybridBlock):
+    """A block with a branch that no forward pass takes."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.taken, self.other = nn.Dense(outputs), nn.Dense(outputs)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """The taken branch alone."""
+        return self.taken(x)
+
+
+class TwoOutputs(TwoParts):
+    """A block that returns two outputs."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Output of the head and of the neck."""
+        neck = self.neck(x)
+        return self.head(neck), neck
+
+
+class OneRow(TwoParts):
+    """A block that joins its samples."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """One row for all samples."""
+        return F.reshape(self.head(self.neck(x)), (1, -1))
+
+
+def narrow(outputs=3):
+    """A network for samples of ten numbers."""
+    return nn.Dense(outputs, in_units=10)
+
+
+class Scalar(Cubic):
+    """A loss that gives one number for the whole batch."""
+
+    def hybrid_forward(self, F, made, target):  # noqa: N803 - Gluon's form
+        """Mean over all samples."""
+        return F.mean(made - F.reshape_like(target, made))
+
+
+def sequential(outputs=3):
+    """A network whose parts have numbers alone."""
+    block = nn.HybridSequential()
+    inner = nn.HybridSequential()
+    inner.add(nn.Flatten(), nn.Dense(5), nn.Dense(4))
+    block.add(inner, nn.Dense(outputs))
+    return block
+
+
+def deep(outputs=3):
+    """A network whose inner layers have inputs and outputs of one shape."""
+    block = nn.HybridSequential()
+    inner = nn.HybridSequential()
+    inner.add(nn.Flatten(), nn.Dense(36, activation="tanh"), nn.Dense(36, activation="tanh"))
+    block.add(inner, nn.Dense(36, activation="tanh"), nn.Dense(outputs))
+    return block
+
+
+class Twice(mx.gluon.HybridBlock):
+    """A block that applies one layer twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Dense(36)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """The layer on its own output."""
+        return self.layer(self.layer(x))

@@ -75,7 +75,7 @@ def test_job_files(family_file):
     def mangle(_, number):
         return mangled_text(lambda each: yaml.safe_dump(each, sort_keys=False, allow_unicode=True), values, number)
 
-    wrong, refused = trials(family_file, mangle, range(90), ["validate", family_file])
+    wrong, refused = trials(family_file, mangle, range(90), ["validate", "--static", family_file])
 
     assert wrong == []
     assert refused >= 60
@@ -86,7 +86,7 @@ def test_data_files(family_file, digits_file):
     data = family_file.parent / "digits.h5"
     data.unlink()
     data.write_bytes(digits_file.read_bytes())
-    wrong, refused = trials(data, mangled_bytes, range(16), ["validate", family_file])
+    wrong, refused = trials(data, mangled_bytes, range(16), ["validate", "--static", family_file])
 
     assert wrong == []
     assert refused >= 8

@@ -15,18 +15,16 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, located, nearest
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
-from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
-from hpcmtl.training.learner import OPTIMIZER
+from hpcmtl.training.learner import OPTIMIZER, NetworkFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
-    from hpcmtl.jobfile.arrays import ArraySpec
-    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
@@ -375,21 +373,26 @@ class NumpyFramework:
     ) -> NumpyLearner:
         return NumpyLearner(network, objectives, settings, device)
 
-    def problems_with(self, job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> list[Problem]:
+    def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         problems: list[Problem] = []
-        for name in tasks:
-            with located(f"tasks.{name}", problems):
-                needs = kind_of(job, name).framework_needs(job, name, arrays)
-                for objective in needs.objectives:
-                    check_loss(objective.loss)
-                if needs.optimizer is not None:
-                    check_optimizer(needs.optimizer)
-                if needs.network is not None and needs.sample is not None:
-                    network = NumpyNetwork(needs.network, needs.sample, [each.name for each in needs.objectives])
-                    frozen_names(network.parameters, needs.freeze)
-                    if needs.part is not None:
-                        part_of(network, needs.part)
-        return problems
+        for objective in needs.objectives:
+            with located("loss", problems):
+                check_loss(objective.loss)
+        if needs.optimizer is not None:
+            with located("optimizer", problems):
+                check_optimizer(needs.optimizer)
+        facts = None
+        if needs.network is not None and needs.sample is not None:
+            with located("model", problems):
+                names = [each.name for each in needs.objectives] or ["main"]
+                network = NumpyNetwork(needs.network, needs.sample, names)
+                frozen_names(network.parameters, needs.freeze)
+                outputs = network.outputs(np.zeros((2, *needs.sample), np.float32), needs.part)
+                shapes = {name: array.shape for name, array in network.parameters.items()}
+                facts = NetworkFacts(outputs=tuple(array.shape[1:] for array in outputs.values()), parameters=shapes)
+        if problems:
+            raise InputError(problems)
+        return facts
 
     def collectives(self) -> Mapping[str, Any]:
         return {}  # those over numpy arrays come with hpcmtl

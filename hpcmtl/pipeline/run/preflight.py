@@ -7,26 +7,29 @@ process of that job. It prints the problems as JSON.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.hdf5 import check_finite
-from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, located
-from hpcmtl.jobfile.frameworks import tasks_by_framework
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
+from hpcmtl.jobfile.defaults import in_defaults
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.pipeline.prepare import prepare
-from hpcmtl.training.frameworks import open_framework
+from hpcmtl.training.network_checks import check_networks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
 
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.pipeline.prepare import Prepared
 
 SECONDS = 600.0
@@ -34,13 +37,45 @@ SECONDS = 600.0
 _MPI = ("OMPI_", "PMIX_", "PRTE_", "PMI_", "HYDRA_")  # variables by which a program takes itself for a rank
 
 
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """The outcome of the checks.
+
+    Attributes:
+        problems: problems with their places.
+        unchecked: task -> reason for which its network could not be built here.
+    """
+
+    problems: tuple[Problem, ...]
+    unchecked: Mapping[str, str]
+
+
+def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
+    """Reads all data of some tasks once, imports all callables, and builds every network of the job.
+
+    `hpcmtl validate` and `hpcmtl run` share these checks.
+    """
+    problems = [*_bad_values(prepared, tasks)]
+    found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
+    networks = check_networks(prepared.job, prepared.arrays, tasks)
+    return Examined(
+        problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, networks.found)])),
+        unchecked=networks.unchecked,
+    )
+
+
 def preflight(prepared: Prepared, tasks: Collection[str]) -> None:
-    """Read all data of some tasks once, import all callables, and build every network of the job.
+    """Makes the checks of `examine`, and refuses a job with problems.
 
     Raises:
         InputError: all problems at once.
-        EnvironmentUnfitError: a framework cannot be imported.
     """
+    examined = examine(prepared, tasks)
+    if examined.problems:
+        raise InputError(examined.problems)
+
+
+def _bad_values(prepared: Prepared, tasks: Collection[str]) -> list[Problem]:
     problems: list[Problem] = []
     used: dict[Path, set[str]] = {}
     for name in tasks:
@@ -53,14 +88,26 @@ def preflight(prepared: Prepared, tasks: Collection[str]) -> None:
             check_finite(path, sorted(names))
         except InputError as error:
             problems += error.problems
-    for name in prepared.job.tasks:
-        for callable_name in kind_of(prepared.job, name).framework_needs(prepared.job, name, prepared.arrays).callables:
-            with located(f"tasks.{name}", problems):
-                resolve(callable_name)
-    for framework, own in tasks_by_framework(prepared.job).items():
-        problems += open_framework(framework).problems_with(prepared.job, prepared.arrays, own)
-    if problems:
-        raise InputError(problems)
+    return problems
+
+
+def _bad_callables(prepared: Prepared, name: str) -> Iterator[Finding]:
+    """Yields the callables of a task that cannot be imported, or not be called with the context alone."""
+    for reference in kind_of(prepared.job, name).framework_needs(prepared.job, name, prepared.arrays).callables:
+        path = ("tasks", name, "callable")
+        try:
+            found = resolve(reference)
+        except InputError as error:
+            yield from ((path, f"{problem.where}: {problem.message}") for problem in error.problems)
+            continue
+        if not callable(found):
+            yield path, f"{reference} is a {type(found).__name__}, not a function"
+            continue
+        with suppress(ValueError):  # some functions of C have no signature
+            try:
+                inspect.signature(found).bind(None)
+            except TypeError as error:
+                yield path, f"{reference} cannot be called with one argument, the context of the task: {error}"
 
 
 def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collection[str]) -> None:

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import overwrite, restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
-from hpcmtl.training.gluon.parameters import freeze, freeze_statistics, is_statistic, shared_parameters
+from hpcmtl.training.gluon.parameters import (
+    freeze,
+    freeze_statistics,
+    is_statistic,
+    nothing_to_train,
+    shared_parameters,
+)
 from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
 
 if TYPE_CHECKING:
@@ -55,7 +61,7 @@ class GluonLearner(GluonNetwork):
         freeze_statistics(self.block, frozen)
         self._trained = {n: p for n, p in self.parameters.items() if p.grad_req != "null"}
         if not self._trained:
-            raise InputError([Problem("freeze", f"{', '.join(settings.freeze)} leaves no parameter to train")])
+            raise InputError([nothing_to_train(settings.freeze)])
         self._arrays: dict[Which, dict[str, Any]] = {
             "gradients": {name: parameter.grad() for name, parameter in self._trained.items()},
             "trained": {name: parameter.data() for name, parameter in self._trained.items()},

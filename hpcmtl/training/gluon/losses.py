@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import view
@@ -38,10 +38,11 @@ def make_loss(name: str) -> Any:
     make = _LOSSES[name] if name in _LOSSES else resolve(name)
     try:
         loss = make()
-    except TypeError as error:
-        raise InputError([Problem(name, f"cannot be made without arguments: {error}")]) from error
+    except Exception as error:
+        text = f"cannot be made without arguments: {reason_of(error)}"
+        raise InputError([Problem(f"loss {name}", text)]) from error
     if not isinstance(loss, mx.gluon.HybridBlock):
-        raise InputError([Problem(name, f"makes a {type(loss).__name__}, not a Gluon loss (a HybridBlock)")])
+        raise InputError([Problem(f"loss {name}", f"makes a {type(loss).__name__}, not a Gluon loss (a HybridBlock)")])
     return loss
 
 

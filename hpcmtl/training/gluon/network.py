@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
+from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import overwrite
-from hpcmtl.training.gluon.zoo import build, outputs_of, part_of
+from hpcmtl.training.gluon.parts import up_to
+from hpcmtl.training.gluon.zoo import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,11 +49,10 @@ class GluonNetwork:
         self.device = device
         with _ONE_AT_A_TIME:
             mx.random.seed(seed)
-            self.block = build(network, sample)
-            self.block.initialize(mx.init.Xavier(), force_reinit=False)
-            self.block(mx.nd.zeros((1, *sample)))  # blocks of users may infer their shapes from data only
+            self.block = make_block(network, sample)
         self.block.hybridize(static_alloc=True)
         self.names = tuple(names)
+        self._parts: dict[str, Any] = {}
         self.parameters: dict[str, Any] = dict(sorted(self.block._collect_params_with_prefix().items()))  # noqa: SLF001 - the names that save_parameters writes; the public names count instances of the process
 
     def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
@@ -62,9 +63,15 @@ class GluonNetwork:
         """
         samples = mx.nd.array(inputs, dtype="float32")
         if part is not None:
-            return {"values": part_of(self.block, part)(samples).asnumpy()}
+            return {"values": self._up_to(part)(samples).asnumpy()}
         made = outputs_of(self.block, samples)
         return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
+
+    def _up_to(self, part: str) -> Any:
+        """Returns the network from its input to the output of one part; it shares the parameters."""
+        if part not in self._parts:
+            self._parts[part] = up_to(self.block, part)
+        return self._parts[part]
 
     def parameter_arrays(self) -> Arrays:
         """Returns copies of all parameters, under names that begin with `PARAMETERS`."""

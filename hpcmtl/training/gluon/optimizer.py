@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.gluon.compat import import_mxnet
 
@@ -91,8 +91,11 @@ def make_optimizer(optimizer: Optimizer) -> Any:
         if ":" not in optimizer.name:
             return mx.optimizer.create(optimizer.name, **options)
         made = resolve(optimizer.name)(**options)
-    except (TypeError, ValueError) as error:
-        raise InputError([Problem(f"optimizer {optimizer.name}", f"cannot be made with {options}: {error}")]) from error
+    except InputError:
+        raise
+    except Exception as error:
+        text = f"cannot be made with {options}: {reason_of(error)}"
+        raise InputError([Problem(f"optimizer {optimizer.name}", text)]) from error
     if not isinstance(made, mx.optimizer.Optimizer):
         text = f"makes a {type(made).__name__}, not an MXNet optimizer"
         raise InputError([Problem(f"optimizer {optimizer.name}", text)])

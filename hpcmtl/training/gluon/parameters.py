@@ -40,11 +40,18 @@ def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> list[Any]:
     for pattern in patterns:
         matching = fnmatch.filter(parameters, pattern)
         if not matching:
-            raise InputError([Problem(f"freeze: {pattern}", f"matches no parameter{nearest(pattern, parameters)}")])
+            raise InputError([Problem(f"freeze {pattern}", f"matches no parameter{nearest(pattern, parameters)}")])
         for name in matching:
             parameters[name].grad_req = "null"
             frozen.append(parameters[name])
     return frozen
+
+
+def nothing_to_train(patterns: Sequence[str]) -> Problem:
+    """Returns the problem of a network without a parameter that is trained."""
+    if patterns:
+        return Problem("freeze", f"{', '.join(patterns)} leaves no parameter to train; freeze less")
+    return Problem("model", "the network has no parameter to train; every `grad_req` is null, or there is no layer")
 
 
 def freeze_statistics(block: Any, frozen: Sequence[Any]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.parts import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,18 +42,6 @@ def outputs_of(block: Any, samples: Any) -> list[Any]:
     """Runs a network; returns a list of outputs, also if there is only one."""
     made = block(samples)
     return list(made) if isinstance(made, list | tuple) else [made]
-
-
-def part_of(block: Any, part: str) -> Any:
-    """Returns the block inside another by its name in the job.
-
-    Raises:
-        InputError: there is no such block.
-    """
-    found = getattr(block, part, None)
-    if not isinstance(found, mx.gluon.HybridBlock):
-        raise InputError([Problem(f"part {part}", f"{type(block).__name__} has no block of that name")])
-    return found
 
 
 class SharedNetwork(HybridBlock):
@@ -177,14 +166,21 @@ def _add_dense(block: Any, inner: int, widths: Sequence[int], options: tuple[str
 def _user_block(name: str, arguments: dict[str, Any]) -> Any:
     try:
         block = resolve(name)(**arguments)
-    except TypeError as error:
-        raise InputError([Problem(name, f"cannot be built with {arguments}: {error}")]) from error
+    except InputError:
+        raise
+    except Exception as error:
+        text = f"cannot be built with {arguments}: {reason_of(error)}"
+        raise InputError([Problem(f"model {name}", text)]) from error
     if not isinstance(block, mx.gluon.HybridBlock):
-        raise InputError([Problem(name, f"makes a {type(block).__name__}, not a Gluon HybridBlock")])
+        raise InputError([Problem(f"model {name}", f"makes a {type(block).__name__}, not a Gluon HybridBlock")])
     return block
 
 
 def _shape_by_running(block: Any, sample: Shape) -> Shape:
     """Returns the shape of one output sample of a block whose shapes are inferred from data."""
-    block.initialize()
-    return tuple(block(mx.nd.zeros((1, *sample))).shape[1:])
+    try:
+        block.initialize()
+        return tuple(block(mx.nd.zeros((1, *sample))).shape[1:])
+    except Exception as error:
+        text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
+        raise InputError([Problem("trunk", text)]) from error

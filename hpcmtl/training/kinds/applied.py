@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit
@@ -76,6 +77,11 @@ class AppliedKind(BaseKind[AppliedT]):
         """See `TaskKind`."""
         producer = self.applied_to(job, name)
         return kind_of(job, producer).objectives(job, producer)
+
+    def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
+        """See `TaskKind`."""
+        sample = arrays.get(self.network_input(job, name), UNKNOWN).shape
+        return FrameworkNeeds(network=self.network(job, name), sample=sample)
 
     def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
         """See `TaskKind`; one pass over the samples."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.jobfile.tasks import SPLITS
 from hpcmtl.training.kinds.applied import AppliedKind
+from hpcmtl.training.kinds.fit import check_fit
 from hpcmtl.training.kinds.known_names import check_metrics
 from hpcmtl.training.kinds.schemas import Evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from hpcmtl.jobfile.arrays import KeyedReference
+    from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
@@ -32,6 +36,19 @@ class EvaluateKind(AppliedKind[Evaluate]):
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         yield from check_metrics(("metrics",), self.task(job, name).metrics)
+
+    def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+        """See `TaskKind`; its own metrics are compared with each objective, and a split must have samples."""
+        yield from super().shape_checks(job, name, arrays)
+        task, array = self.task(job, name), arrays.get(self.network_input(job, name), UNKNOWN)
+        if array.split is not None and array.split[SPLITS.index(task.split)] == 0:
+            there = [split for split, count in zip(SPLITS, array.split, strict=True) if count]
+            text = f"{self.network_input(job, name)} has no samples in the {task.split} split"
+            yield ("split",), f"{text}; samples are in {' and '.join(there)}"
+        own = tuple(replace(each, metrics=task.metrics) for each in self.objectives(job, name) if task.metrics)
+        for path, problem in check_fit(self.network(job, name), self.network_input(job, name), own, arrays):
+            if path[-1] == "metrics":
+                yield ("metrics",), problem
 
     def split(self, job: Job, name: str) -> str | None:
         """See `AppliedKind`."""

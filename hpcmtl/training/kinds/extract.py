@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
-from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.networks.description import Part, output_shape, parts_of
 from hpcmtl.training.kinds.applied import AppliedKind
 from hpcmtl.training.kinds.fit import check_part
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.jobfile.findings import Finding
-    from hpcmtl.jobfile.kinds import TaskKind
+    from hpcmtl.jobfile.kinds import FrameworkNeeds, TaskKind
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.training.session import Session, SessionContext
@@ -39,8 +39,7 @@ class ExtractKind(AppliedKind[Extract]):
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""
-        array = arrays.get(self.network_input(job, name), UNKNOWN)
-        return FrameworkNeeds(network=self.network(job, name), sample=array.shape, part=self.task(job, name).output)
+        return replace(super().framework_needs(job, name, arrays), part=self.task(job, name).output)
 
     def run_network(self, job: Job, name: str) -> NetworkDescription:
         """See `AppliedKind`."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
+from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.jobfile.tasks import METRICS_WITH_CUTOFF
 from hpcmtl.networks.description import objective_shapes, parts_of
 from hpcmtl.networks.models import ShapeError
+from hpcmtl.networks.objective import MAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
+
+_REGRESSION = ("mse", "r2")
+_REGRESSION_LOSSES = ("l2", "l1", "huber")
+_CLASSIFY = "use accuracy, auc or log_loss"
 
 
 def check_part(path: tuple[str, ...], network: NetworkDescription, part: str) -> Iterator[Finding]:
@@ -39,21 +47,60 @@ def check_fit(
         objectives: objectives whose targets are compared with the outputs.
         arrays: known arrays by reference.
     """
-    array = arrays.get(reference)
-    if array is None or array.shape is None:
-        return
+    sample = arrays.get(reference, UNKNOWN).shape
     try:
-        shapes = objective_shapes(network, array.shape)
+        shapes = {} if sample is None else objective_shapes(network, sample)
     except ShapeError as error:
         yield ("input",), f"{reference}: {error}"
         return
     for objective in objectives:
-        target, made = arrays.get(objective.target), shapes.get(objective.name)
-        if target is None or target.shape is None or made is None:
-            continue
-        problem = _misfit(objective, made, target)
+        made = shapes.get(objective.name)
+        for key, problem in objective_problems(objective, made, arrays.get(objective.target, UNKNOWN)):
+            yield objective_path(objective, key), problem
+
+
+def objective_path(objective: Objective, key: str) -> tuple[str, ...]:
+    """Returns the path of a key of an objective inside its task."""
+    return (key,) if objective.name == MAIN else ("heads", objective.name, key)
+
+
+def objective_problems(objective: Objective, made: Shape | None, target: ArraySpec) -> Iterator[tuple[str, str]]:
+    """Yields what does not fit in an objective, as far as shapes are known: (key of the objective, message).
+
+    Args:
+        objective: the objective.
+        made: shape of one sample of the network's output; None where it is not known.
+        target: description of the targets.
+    """
+    problem = None if made is None or target.shape is None else _misfit(objective, made, target)
+    if problem:
+        yield "target", problem
+        return
+    for metric in objective.metrics:
+        problem = metric_problem(metric, objective, made, target)
         if problem:
-            yield ("heads", objective.name, "target") if len(shapes) > 1 else ("target",), problem
+            yield "metrics", problem
+
+
+def metric_problem(metric: str, objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
+    """Returns a message if a metric has no meaning for an objective, else None; see `evaluation.metrics`."""
+    name, shape = metric.partition("@")[0], target.shape
+    if name in _REGRESSION:
+        if objective.loss == "softmax_ce":
+            return f"{metric} compares numbers, but softmax_ce trains scores of classes; {_CLASSIFY}"
+        if made is not None and shape is not None and math.prod(made) != math.prod(shape):
+            return f"{metric} compares outputs of shape {made} with {objective.target} of shape {shape}: they differ"
+        return None
+    if objective.loss in _REGRESSION_LOSSES:
+        return f"{metric} takes outputs for scores of classes, but {objective.loss} trains numbers; use mse or r2"
+    if shape is not None and math.prod(shape) != 1:
+        text = f"{metric} needs one class number a sample, but {objective.target} has samples of shape {shape}"
+        return f"{text}; several labels a sample have no such metric here: leave it out, or use mse"
+    if made is not None and len(made) != 1:
+        return f"{metric} needs one score a class, but the network makes samples of shape {made}"
+    if name in METRICS_WITH_CUTOFF and made == (1,):
+        return f"{metric} ranks classes, but the network has a single output"
+    return None
 
 
 def _misfit(objective: Objective, made: Shape, target: ArraySpec) -> str | None:

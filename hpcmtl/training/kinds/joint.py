@@ -113,14 +113,14 @@ class JointKind(TrainedKind[Joint]):
         return tuple(result)
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
-        """See `TaskKind`."""
+        """See `TaskKind`; `initialise` limits what trunk and heads take, and other tasks give under their own names."""
         task = self.task(job, name)
         part = f"{task.trunk.part}." if task.trunk.part else ""
-        heads = ((head_name, head.from_) for head_name, head in task.heads.items() if head.from_ is not None)
-        return (
-            ParameterMapping(task.trunk.from_, part, "trunk."),
-            *(ParameterMapping(producer, "", f"heads.{head_name}.") for head_name, producer in heads),
-        )
+        places = [(task.trunk.from_, part, "trunk.")]
+        places += [(str(head.from_), "", f"heads.{key}.") for key, head in task.heads.items() if head.from_]
+        used = {producer for producer, _, _ in places}
+        places += [(producer, "", "") for producer in task.initialise if producer not in used]
+        return tuple(ParameterMapping(*place, pattern=task.initialise.get(place[0], "*")) for place in places)
 
 
 def _network(job: Job, name: str) -> NetworkDescription:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from hpcmtl.errors import nearest
 from hpcmtl.frameworks.registry import UnknownFrameworkError, describe
+from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.work import Work
@@ -116,11 +117,12 @@ class TrainedKind(BaseKind[TrainedT]):
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""
         task = self.task(job, name)
-        array = arrays.get(task.input)
+        objectives = self.objectives(job, name)
         return FrameworkNeeds(
             network=self.network(job, name),
-            sample=None if array is None else array.shape,
-            objectives=self.objectives(job, name),
+            sample=arrays.get(task.input, UNKNOWN).shape,
+            objectives=objectives,
+            targets=tuple(arrays.get(each.target, UNKNOWN) for each in objectives),
             optimizer=task.optimizer,
             freeze=task.freeze,
         )

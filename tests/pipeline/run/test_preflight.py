@@ -19,4 +19,7 @@ def test_callables_that_are_not_there_are_named():
     with pytest.raises(InputError) as raised:
         preflight(prepared, list(tasks))
 
-    assert [problem.where.partition(":")[0] for problem in raised.value.problems] == ["tasks.lost", "tasks.none"]
+    assert [problem.where for problem in raised.value.problems] == [
+        "job: tasks.lost.callable",
+        "job: tasks.none.callable",
+    ]

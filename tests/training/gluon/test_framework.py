@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hpcmtl.training.gluon.framework import GluonFramework
+from hpcmtl.training.network_checks import check_networks
 
 
-def problems(bench, tasks):
+def problems(bench, tasks, **keys):
     """What is said of the tasks of a job, as text."""
-    prepared = bench(tasks).prepared
-    return [str(problem) for problem in GluonFramework().problems_with(prepared.job, prepared.arrays, list(tasks))]
+    prepared = bench(tasks, **keys).prepared
+    found = check_networks(prepared.job, prepared.arrays, list(tasks)).found
+    return [f"{'.'.join(path)}: {text}" for path, text in found]
 
 
 def test_a_sound_job_has_no_problems(bench, task):
@@ -41,7 +42,8 @@ def test_all_problems_are_found_at_once(bench, task):
     }
     found = problems(bench, tasks)
 
-    assert [text.partition(":")[0] for text in found] == [f"tasks.{name}" for name in "abcdeg"]
+    keys = ["a.model", "b.model", "c.loss", "d.optimizer", "e.freeze", "g"]
+    assert [text.partition(":")[0] for text in found] == [f"tasks.{key}" for key in keys]
     expected = ["cannot be imported", "depth", "not a Gluon loss", "momentun", "boddy", "knee"]
     assert all(word in text for word, text in zip(expected, found, strict=True))
 
@@ -56,8 +58,7 @@ def test_networks_that_cannot_exchange_parameters(bench, task):
         "vain": task(needs={"a": live}, freeze=["body.*"], initialise={"a": "output.*"}),
     }
     merge = {"shapes": {"tasks": ["b", "vain"], "parameters": "body.*"}}
-    prepared = bench(tasks, merge=merge).prepared
-    found = [str(problem) for problem in GluonFramework().problems_with(prepared.job, prepared.arrays, list(tasks))]
+    found = problems(bench, tasks, merge=merge)
 
     assert len(found) == 2
     assert "tasks.vain.freeze: `freeze` matches nothing that is taken from a" in found[0]

@@ -126,7 +126,7 @@ def test_take_over_of_nothing_is_refused(solo):
 
 def test_a_freeze_that_matches_nothing_is_refused(solo):
     """A misspelled pattern is told what it may have meant."""
-    with pytest.raises(InputError, match="freeze: outputs.weight: matches no parameter; did you mean 'output.weight'"):
+    with pytest.raises(InputError, match="freeze outputs.weight: matches no parameter; did you mean 'output.weight'"):
         replica(solo, freeze=("body.*", "outputs.weight"))
 
 

@@ -1,0 +1,84 @@
+"""Validation of a job: all checks that a run makes before it trains, with all problems at once."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import InputError
+from hpcmtl.pipeline.prepare import UnpreparedJobError, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from hpcmtl.errors import Problem
+    from hpcmtl.pipeline.prepare import Prepared
+    from hpcmtl.taskgraph.graph import TaskGraph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """A sound job.
+
+    Attributes:
+        job: name of the job.
+        graph: its tasks and edges.
+        unchecked: sentences about what could not be checked here.
+    """
+
+    job: str
+    graph: TaskGraph
+    unchecked: tuple[str, ...]
+
+
+def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> Validated:
+    """Makes all checks of a job that a run makes before it trains.
+
+    Args:
+        file: job file.
+        ranks: number of ranks; None for the job's own.
+        static: leave out all that reads data, or imports user code or a framework.
+
+    Raises:
+        InputError: all problems of all checks at once.
+    """
+    problems: list[Problem] = []
+    unchecked: Mapping[str, str] = {}
+    prepared: Prepared | None
+    try:
+        prepared = prepare(file, ranks)
+    except UnpreparedJobError as error:
+        prepared, problems = error.rest, list(error.problems)
+    if prepared is not None and not static:
+        from hpcmtl.pipeline.run.preflight import examine
+
+        with importable(prepared):
+            examined = examine(prepared, list(prepared.job.tasks))
+        problems += examined.problems
+        unchecked = examined.unchecked
+    if problems or prepared is None:
+        raise InputError(problems)
+    left = ("data, user code and networks (--static)",) if static else tuple(_by_reason(unchecked))
+    return Validated(job=prepared.job.job, graph=prepared.graph, unchecked=left)
+
+
+@contextmanager
+def importable(prepared: Prepared) -> Iterator[None]:
+    """Lets modules in the folders of a job be imported."""
+    folders = [str(folder) for folder in prepared.modules]
+    sys.path[:0] = folders
+    try:
+        yield
+    finally:
+        for folder in folders:
+            sys.path.remove(folder)
+
+
+def _by_reason(unchecked: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for each reason, with all tasks that it holds for."""
+    for reason in dict.fromkeys(unchecked.values()):
+        tasks = [name for name, text in unchecked.items() if text == reason]
+        yield f"the networks of {', '.join(tasks)}: {reason}"

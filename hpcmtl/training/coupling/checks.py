@@ -1,0 +1,57 @@
+"""Checks of tasks that exchange parameters while they train, by the shapes of the networks that were built."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.coupling import live_needs
+from hpcmtl.jobfile.kinds import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.networks.models import Shape
+
+    Shapes = Mapping[str, Shape]
+
+
+def check_built_coupling(job: Job, shapes: Mapping[str, Shapes]) -> Iterator[Finding]:
+    """Yields async edges without an effect, and merges whose members do not share the same parameters.
+
+    Args:
+        job: a sound job.
+        shapes: task -> shapes of its parameters by name, for the tasks whose networks were built.
+    """
+    for name in shapes:
+        if live_needs(job, name):
+            yield from _edges_without_effect(job, name, shapes)
+    for key, merge in job.merge.items():
+        members = {name: shapes[name] for name in merge.tasks if name in shapes}
+        shared = {name: _matching(own, merge.parameters) for name, own in members.items()}
+        for name, found in shared.items():
+            first, expected = next(iter(shared.items()))
+            if not found:
+                text = f"{merge.parameters!r} matches no parameter of {name}; it has {', '.join(members[name])}"
+                yield ("merge", key, "parameters"), text
+            elif expected and found != expected:
+                odd = min(dict(found.items() ^ expected.items()))
+                text = f"{first} has {odd} with shape {expected.get(odd)}, {name} with {found.get(odd)}"
+                yield ("merge", key, "parameters"), f"{text}; members share names and shapes"
+
+
+def _edges_without_effect(job: Job, name: str, shapes: Mapping[str, Shapes]) -> Iterator[Finding]:
+    kind = kind_of(job, name)
+    patterns = kind.framework_needs(job, name, {}).freeze
+    frozen = {each for pattern in patterns for each in _matching(shapes[name], pattern)}
+    for mapping in kind.parameter_mappings(job, name):
+        theirs = shapes.get(mapping.producer) if mapping.producer in live_needs(job, name) else None
+        if theirs is not None and frozen.isdisjoint({mapping.target(each) for each in theirs}):
+            text = f"`freeze` matches nothing that is taken from {mapping.producer}: no version would be used"
+            yield ("tasks", name, "freeze"), f"{text}; frozen are {', '.join(sorted(frozen))}"
+
+
+def _matching(shapes: Shapes, pattern: str) -> dict[str, Shape]:
+    return {name: shape for name, shape in shapes.items() if fnmatch.fnmatchcase(name, pattern)}

@@ -1,0 +1,92 @@
+"""Makes the initialised block of a network, and refuses blocks that could not be trained as they are written.
+
+Users' blocks may raise anything when they are built or run. Each error becomes an `InputError` here, so that it fails
+one task and not the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.zoo import build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Shape
+
+mx = import_mxnet()
+DTYPE = "float32"
+
+
+def make_block(network: NetworkDescription, sample: Shape) -> Any:
+    """Returns the block of a network with initial parameters, after it has run on one sample of zeros.
+
+    Raises:
+        InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
+    """
+    block = build(network, sample)
+    problems = [*_lost_children(block), *_other_types(block)]
+    if problems:
+        raise InputError(problems)
+    try:
+        block.initialize(mx.init.Xavier(), force_reinit=False)
+        block(mx.nd.zeros((1, *sample)))  # blocks of users may infer their shapes from data only
+        mx.nd.waitall()
+    except InputError:
+        raise
+    except Exception as error:
+        text = f"cannot run on samples of shape {sample}: {reason_of(error)}"
+        raise InputError([Problem("model", text)]) from error
+    problems = [*_unreached(block)]
+    if problems:
+        raise InputError(problems)
+    return block
+
+
+def _blocks(block: Any) -> Iterator[Any]:
+    """Yields a block and all its descendants, each once."""
+    found: list[Any] = []
+    block.apply(found.append)
+    yield from {id(each): each for each in found}.values()
+
+
+def _lost_children(block: Any) -> Iterator[Problem]:
+    """Yields blocks that Gluon does not know of, since they are in a list, tuple or dict of their parent."""
+    for parent in _blocks(block):
+        children = {id(child) for child in parent._children.values()}  # noqa: SLF001 - Gluon has no public access
+        for attribute, value in vars(parent).items():
+            if attribute.startswith("_") or not isinstance(value, list | tuple | dict):
+                continue
+            inside = list(value.values()) if isinstance(value, dict) else list(value)
+            if any(isinstance(each, mx.gluon.Block) and id(each) not in children for each in inside):
+                text = (
+                    f"{type(parent).__name__}.{attribute} is a {type(value).__name__} of blocks, which Gluon does not"
+                )
+                remedy = "they would not be trained; use nn.HybridSequential, or register_child for each"
+                yield Problem("model", f"{text} take for children: {remedy}")
+
+
+def _other_types(block: Any) -> Iterator[Problem]:
+    """Yields parameters of another type than float32."""
+    parameters = block._collect_params_with_prefix()  # noqa: SLF001 - see `GluonNetwork`
+    other = {name: np.dtype(each.dtype).name for name, each in parameters.items()}
+    other = {name: dtype for name, dtype in other.items() if dtype != DTYPE}
+    if other:
+        listed = ", ".join(f"{name} ({dtype})" for name, dtype in list(other.items())[:3])
+        text = f"{len(other)} parameters are not {DTYPE}: {listed}"
+        yield Problem("model", f"{text}; leave `cast` out, hpcmtl trains in {DTYPE}")
+
+
+def _unreached(block: Any) -> Iterator[Problem]:
+    """Yields parameters that have no shape after a forward pass."""
+    parameters = block._collect_params_with_prefix()  # noqa: SLF001 - see `GluonNetwork`
+    open_ones = [name for name, each in parameters.items() if each._data is None]  # noqa: SLF001 - no public name
+    if open_ones:
+        text = f"a forward pass does not reach {', '.join(open_ones)}, and their shapes are not known"
+        yield Problem("model", f"{text}; use the layer, leave it out, or give its sizes (in_units, in_channels)")

@@ -1,0 +1,117 @@
+"""Tries all that a task asks of Gluon once: losses, optimizer, network, part, frozen parameters, and one step."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.learner import GluonLearner
+from hpcmtl.training.gluon.losses import make_loss
+from hpcmtl.training.gluon.network import GluonNetwork
+from hpcmtl.training.gluon.optimizer import make_optimizer
+from hpcmtl.training.gluon.parameters import freeze, nothing_to_train
+from hpcmtl.training.gluon.parts import up_to
+from hpcmtl.training.gluon.zoo import outputs_of
+from hpcmtl.training.learner import LearnerSettings, NetworkFacts, StepInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
+    from hpcmtl.networks.models import Shape
+
+mx = import_mxnet()
+_ROWS = 2  # with a single row an output without an axis for samples would look right
+
+
+def check(needs: FrameworkNeeds) -> NetworkFacts | None:
+    """See `Framework.check`."""
+    problems: list[Problem] = []
+    for objective in needs.objectives:
+        with _noting(problems, "loss"):
+            make_loss(objective.loss)
+    if needs.optimizer is not None:
+        with _noting(problems, "optimizer"):
+            make_optimizer(needs.optimizer)
+    facts = None
+    if needs.network is not None and needs.sample is not None:
+        with _noting(problems, "model"):
+            facts = _network_facts(needs, needs.sample, problems)
+    if not problems and facts is not None and needs.targets and needs.optimizer is not None:
+        with _noting(problems, "model"):
+            _step(needs)
+    if problems:
+        raise InputError(problems)
+    return facts
+
+
+@contextmanager
+def _noting(problems: list[Problem], key: str) -> Iterator[None]:
+    """Collects problems; one whose place is an object of the user's gets the key of the task before it."""
+    try:
+        yield
+    except InputError as error:
+        for each in error.problems:
+            own = ":" in each.where and not each.where.startswith(f"{key} ")
+            problems.append(Problem(f"{key} {each.where}" if own else each.where, each.message))
+    except Exception as error:  # noqa: BLE001 - users' code may raise anything
+        problems.append(Problem(key, reason_of(error)))
+
+
+def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:
+    """Builds the network and runs it; appends patterns that match nothing to the problems."""
+    assert needs.network is not None
+    network = GluonNetwork(needs.network, sample, [each.name for each in needs.objectives], seed=0)
+    for pattern in needs.freeze:
+        with _noting(problems, "freeze"):
+            freeze(network.parameters, [pattern])
+    if needs.optimizer and not any(each.grad_req != "null" for each in network.parameters.values()):
+        problems.append(nothing_to_train(needs.freeze))
+    block = network.block if needs.part is None else up_to(network.block, needs.part)
+    outputs = outputs_of(block, mx.nd.zeros((_ROWS, *sample)))
+    return NetworkFacts(
+        outputs=tuple(_shape_of_sample(output) for output in outputs),
+        parameters={name: tuple(parameter.shape) for name, parameter in network.parameters.items()},
+    )
+
+
+def _shape_of_sample(output: Any) -> Shape:
+    shape = tuple(output.shape)
+    if not shape or shape[0] != _ROWS:
+        text = f"{_ROWS} samples give an output of shape {shape}: the first axis must count the samples"
+        raise InputError([Problem("model", text)])
+    return shape[1:]
+
+
+def _step(needs: FrameworkNeeds) -> None:
+    """Makes one step on samples and targets of zeros, where all shapes are known."""
+    shapes = [target.shape for target in needs.targets]
+    if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
+        return
+    settings = LearnerSettings(needs.optimizer, needs.freeze)
+    learner = GluonLearner((needs.network, needs.sample), needs.objectives, settings)
+    zeros = [np.zeros((_ROWS, *shape), np.float32) for shape in (needs.sample, *shapes) if shape is not None]
+    batch = StepInput(zeros[0], tuple(zeros[1:]), np.ones(_ROWS, np.float32), _ROWS)
+    weights = [each.weight for each in needs.objectives]
+    with _said_of("a forward and backward pass on zeros fails", "model"):
+        learner.forward_backward(batch, weights, 1.0)
+        mx.nd.waitall()
+    with _said_of("a loss gives one value for each sample of a batch; this fails", "loss"):
+        losses = learner.collect_losses()
+    if losses.shape != (1, len(weights)):
+        raise InputError([Problem("loss", f"a step gives losses of shape {losses.shape}, not one an objective")])
+    with _said_of("an update of the parameters fails", "optimizer"):
+        learner.apply(needs.optimizer.learning_rate)
+        learner.quiesce()
+
+
+@contextmanager
+def _said_of(what: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise InputError([Problem(key, f"{what}: {reason_of(error)}")]) from error

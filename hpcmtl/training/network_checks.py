@@ -1,0 +1,174 @@
+"""Checks of the networks of a job, by building each of them once with its framework.
+
+`validate` and `run` share them. What a framework alone can tell comes from `Framework.check`; what follows from the
+names and shapes that it shows is compared here, for all frameworks alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import EnvironmentUnfitError, InputError, nearest
+from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.networks.json_form import user_models
+from hpcmtl.taskgraph.graph import topological_order
+from hpcmtl.training.coupling.checks import check_built_coupling
+from hpcmtl.training.frameworks import open_framework
+from hpcmtl.training.kinds.fit import objective_path, objective_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
+    from hpcmtl.jobfile.schema import Job
+    from hpcmtl.training.learner import Framework, NetworkFacts
+
+
+@dataclass
+class NetworkChecks:
+    """The state of the checks, task after task.
+
+    Attributes:
+        job: a sound job.
+        arrays: arrays by reference; the shapes that building shows are added.
+        found: problems.
+        unchecked: task -> reason for which its network was not built.
+        facts: task -> shapes of its network.
+        bad: tasks with problems, and those that use their networks.
+    """
+
+    job: Job
+    arrays: dict[str, ArraySpec]
+    found: list[Finding] = field(default_factory=list)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, NetworkFacts] = field(default_factory=dict)
+    bad: set[str] = field(default_factory=set)
+    _built: list[tuple[FrameworkNeeds, NetworkFacts]] = field(default_factory=list)
+
+    def check(self, name: str) -> None:
+        """Builds the network of a task, and compares what it shows with the rest of the job."""
+        kind = kind_of(self.job, name)
+        framework_name = kind.framework(self.job, name)
+        if framework_name is None:
+            return
+        if not self.bad.isdisjoint(self.job.tasks[name].needs):  # its problems would be repeated here
+            self.bad.add(name)
+            return
+        found = [(("tasks", name, *path), text) for path, text in kind.shape_checks(self.job, name, self.arrays)]
+        if not found:
+            try:
+                found = self._build(name, open_framework(framework_name))
+            except EnvironmentUnfitError as error:
+                self.unchecked[name] = str(error)
+        if found:
+            self.bad.add(name)
+            self.found += found
+
+    def _build(self, name: str, framework: Framework) -> list[Finding]:
+        needs = kind_of(self.job, name).framework_needs(self.job, name, self.arrays)
+        if needs.network is not None and needs.sample is None:
+            self.unchecked[name] = "the shape of its input is known only when the job runs"
+        try:
+            facts = self._facts(framework, replace(needs, targets=()))
+            if facts is None:
+                return []
+            self.facts[name] = facts
+            found = [*self._outputs(name, needs, facts), *self._mappings(name)]
+            if not found and _is_of_user(needs):
+                framework.check(needs)  # with one step
+        except InputError as error:
+            return [self._finding(name, problem.where, problem.message) for problem in error.problems]
+        self._publish(name, facts)
+        return found
+
+    def _facts(self, framework: Framework, needs: FrameworkNeeds) -> NetworkFacts | None:
+        """Returns the shapes of a network; those that only run it share one that was built before."""
+        plain = replace(needs, objectives=(), optimizer=None, freeze=())
+        if plain == needs:
+            known = next((facts for built, facts in self._built if built == plain), None)
+            if known is not None:
+                return known
+        facts = framework.check(needs)
+        if facts is not None:
+            self._built.append((plain, facts))
+        return facts
+
+    def _finding(self, name: str, where: str, message: str) -> Finding:
+        """Returns a problem of a framework; its place begins with a key of the task where it belongs to one."""
+        key, _, rest = where.partition(" ")
+        task = self.job.tasks[name]
+        if key not in type(task).model_fields:
+            return ("tasks", name), f"{where}: {message}"
+        return ("tasks", name, key), f"{rest}: {message}" if rest else message
+
+    def _outputs(self, name: str, needs: FrameworkNeeds, facts: NetworkFacts) -> Iterator[Finding]:
+        """Yields outputs that do not fit their objectives."""
+        if len(facts.outputs) != len(needs.objectives):
+            if needs.objectives:
+                shapes = ", ".join(map(str, facts.outputs))
+                text = f"the network has {len(facts.outputs)} outputs (samples of shape {shapes})"
+                targets = ", ".join(each.target for each in needs.objectives)
+                yield ("tasks", name), f"{text}, but the task has {len(needs.objectives)} target ({targets})"
+            return
+        for objective, made, target in zip(needs.objectives, facts.outputs, needs.targets, strict=True):
+            for key, problem in objective_problems(objective, made, target):
+                yield ("tasks", name, *objective_path(objective, key)), problem
+
+    def _mappings(self, name: str) -> Iterator[Finding]:
+        """Yields parameters that cannot be taken from other tasks."""
+        own, task = self.facts[name].parameters, self.job.tasks[name]
+        for mapping in kind_of(self.job, name).parameter_mappings(self.job, name):
+            theirs = self.facts.get(mapping.producer)
+            if theirs is None:
+                continue
+            written = mapping.producer in getattr(task, "initialise", {})
+            path = ("tasks", name, "initialise" if written else "needs", mapping.producer)
+            taken = {each: mapping.target(each) for each in theirs.parameters}
+            pairs = [(each, target) for each, target in taken.items() if target in own]
+            if not pairs:
+                text = f"{mapping.pattern!r} matches no parameter of {mapping.producer} that this network has"
+                hint = nearest(mapping.pattern, theirs.parameters) if written else f"; it has {', '.join(own)}"
+                yield path, f"{text}{hint}"
+            for each, target in pairs:
+                if target is not None and own[target] != theirs.parameters[each]:
+                    text = f"parameter {each} of {mapping.producer} has shape {theirs.parameters[each]}"
+                    yield path, f"{text}, {target} here has {own[target]}; leave it out by a pattern in `initialise`"
+                    break
+
+    def _publish(self, name: str, facts: NetworkFacts) -> None:
+        """Adds the shapes of the arrays that a task publishes, where only its network shows them."""
+        published = kind_of(self.job, name).published_arrays(self.job, name, self.arrays)
+        if len(published) == len(facts.outputs):
+            for (array, spec), shape in zip(published.items(), facts.outputs, strict=True):
+                if spec.shape is None:
+                    self.arrays[f"{name}/{array}"] = replace(self.arrays.get(f"{name}/{array}", UNKNOWN), shape=shape)
+
+
+def check_networks(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> NetworkChecks:
+    """Builds the networks of a sound job once, with one step of those in which users' objects take part.
+
+    Args:
+        job: a sound job.
+        arrays: arrays by reference, as far as they are known before the job runs.
+        tasks: tasks whose problems are wanted; the networks that they use are built as well.
+
+    Raises:
+        UnknownFrameworkError: no framework has the name that a task asks for.
+    """
+    checks = NetworkChecks(job, dict(arrays))
+    for name in topological_order({name: task.needs for name, task in job.tasks.items()}):
+        checks.check(name)
+    checks.found += check_built_coupling(job, {name: facts.parameters for name, facts in checks.facts.items()})
+    others = set(job.tasks) - set(tasks)
+    checks.found = [(path, text) for path, text in checks.found if path[0] != "tasks" or path[1] not in others]
+    return checks
+
+
+def _is_of_user(needs: FrameworkNeeds) -> bool:
+    """Returns true if network, losses or optimizer come from the user."""
+    names = [each.loss for each in needs.objectives] + ([needs.optimizer.name] if needs.optimizer else [])
+    return bool(needs.network and user_models(needs.network)) or any(":" in name for name in names)

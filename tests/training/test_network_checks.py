@@ -1,0 +1,198 @@
+"""What only a built network shows is refused before training, by the check that `validate` and `run` share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.errors import InputError
+from hpcmtl.jobfile.load import parse_job
+from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.pipeline.run.preflight import examine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, classes, numbers and several labels a sample; nothing is in the test split."""
+    random = np.random.default_rng(0)
+    arrays = {
+        "images": random.normal(size=(ROWS, 1, 6, 6)).astype(np.float32),
+        "digit": np.arange(ROWS) % 3,
+        "size": random.normal(size=ROWS).astype(np.float32),
+        "labels": random.integers(0, 2, (ROWS, 4)).astype(np.float32),
+    }
+    path = tmp_path_factory.mktemp("checks") / "small.h5"
+    write_dataset_file(path, arrays, np.where(np.arange(ROWS) < 30, 0, 1), {"digit": {"classes": ["a", "b", "c"]}})
+    return path
+
+
+@pytest.fixture
+def refusals(data: Path) -> Callable[..., list[str]]:
+    """Returns what is said of the tasks of a job before it runs, file names left out."""
+
+    def check(tasks: dict[str, Any], **keys: Any) -> list[str]:
+        raw = {"hpcmtl": 1, "job": "checks", "ranks": 2, "data": {"small": str(data)}, "tasks": tasks, **keys}
+        try:
+            prepared = prepare(parse_job(raw))
+        except InputError as error:
+            found = error.problems
+        else:
+            found = examine(prepared, list(tasks)).problems
+        return [str(problem).removeprefix("job: ") for problem in found]
+
+    return check
+
+
+def task(**changes: Any) -> dict[str, Any]:
+    """A task that can be trained."""
+    return {
+        "kind": "train",
+        "model": {"name": "convnet", "channels": [4], "widths": [8], "outputs": 3},
+        "input": "small/images",
+        "target": "small/digit",
+        "loss": "softmax_ce",
+        "metrics": ["accuracy"],
+        "epochs": 1,
+        **changes,
+    }
+
+
+def own(name: str, arguments: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """The same with a network of the user's."""
+    return task(model={"name": f"own_blocks:{name}", **(arguments or {})}, **changes)
+
+
+PAIR = {"a": task(), "b": task(needs={"a": "parameters"})}
+MLP = {"name": "mlp", "outputs": 4}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "where", "words"),
+    [
+        ({"a": own("InAList")}, "tasks.a.model", "layers is a list of blocks"),
+        ({"a": own("halved")}, "tasks.a.model", "not float32"),
+        ({"a": own("Branched")}, "tasks.a.model", "does not reach other.weight"),
+        ({"a": own("TwoOutputs")}, "tasks.a", "2 outputs"),
+        ({"a": own("OneRow")}, "tasks.a.model", "first axis must count the samples"),
+        ({"a": own("narrow")}, "tasks.a.model", "cannot run on samples of shape (1, 6, 6)"),
+        ({"a": own("TwoParts", {"depth": 3})}, "tasks.a.model", "unexpected keyword argument 'depth'"),
+        ({"a": own("TwoParts", {"outputs": "many"})}, "tasks.a.model", "not supported between"),
+        ({"a": own("nothing")}, "tasks.a.model", "has no attribute 'nothing'"),
+        ({"a": task(model={"name": "no_such_module:x"})}, "tasks.a.model", "No module named 'no_such_module'"),
+        ({"a": task(model={"name": "math:pi"})}, "tasks.a.model", "'float' object is not callable"),
+        ({"a": own("TwoParts", {"outputs": 2})}, "tasks.a.target", "3 classes but the network makes 2 outputs"),
+        ({"a": task(loss="own_blocks:needs_more")}, "tasks.a.loss", "cannot be made without arguments"),
+        (
+            {"a": own("TwoParts", {"outputs": 1}, loss="own_blocks:Scalar", target="small/size", metrics=[])},
+            "tasks.a.loss",
+            "one value for each sample",
+        ),
+        ({"a": task(freeze=["boddy.*"])}, "tasks.a.freeze", "did you mean 'body"),
+        ({"a": task(freeze=["*"])}, "tasks.a.freeze", "leaves no parameter to train"),
+        ({**PAIR, "b": {**PAIR["b"], "initialise": {"a": "boddy.*"}}}, "tasks.b.initialise.a", "matches no parameter"),
+        ({**PAIR, "b": task(needs={"a": "parameters"}, model=MLP)}, "tasks.b.needs.a", "has shape"),
+        (
+            {"a": own("TwoParts"), "x": {"kind": "extract", "needs": {"a": "parameters"}, "output": "knee"}},
+            "tasks.x",
+            "no block 'knee'; did you mean 'neck'?",
+        ),
+        ({"a": {"kind": "python", "callable": "math:pi"}}, "tasks.a.callable", "is a float, not a function"),
+        ({"a": {"kind": "python", "callable": "math:atan2"}}, "tasks.a.callable", "cannot be called with one argument"),
+    ],
+)
+def test_what_building_shows(
+    refusals: Callable[..., list[str]], tasks: dict[str, Any], where: str, words: str
+) -> None:
+    """A network, loss, pattern, part or callable that could not be used is refused with its key, and nothing else."""
+    (found,) = refusals(tasks)
+
+    assert found.startswith(f"{where}: ")
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    ("tasks", "where", "words"),
+    [
+        ({"a": task(target="small/size", loss="l2", model={"name": "mlp", "outputs": 1})}, "metrics", "use mse or r2"),
+        ({"a": task(target="small/labels", loss="sigmoid_bce", model=MLP)}, "metrics", "one class number a sample"),
+        ({"a": own("TwoParts", {"outputs": 4}, target="small/labels", loss="sigmoid_bce")}, "metrics", "one class"),
+        ({"a": task(metrics=["r2"])}, "metrics", "use accuracy, auc or log_loss"),
+        ({"a": task(target="small/size", loss="own_blocks:Cubic", metrics=["mse"])}, "metrics", "they differ"),
+    ],
+)
+def test_metrics_without_a_meaning(
+    refusals: Callable[..., list[str]], tasks: dict[str, Any], where: str, words: str
+) -> None:
+    """A metric that does not fit the loss, the targets or the outputs is refused, and not found after an epoch."""
+    (found,) = refusals(tasks)
+
+    assert found.startswith(f"tasks.a.{where}: ")
+    assert words in found
+
+
+def test_an_evaluation_without_samples_or_with_a_foreign_metric(refusals: Callable[..., list[str]]) -> None:
+    """An empty split and a metric of the evaluation alone are refused before its network is trained."""
+    report = {"kind": "evaluate", "needs": {"a": "parameters"}}
+    found = refusals({"a": task(), "r": report, "s": {**report, "split": "val", "metrics": ["mse"]}})
+
+    assert [text.partition(": ")[0] for text in found] == ["tasks.r.split", "tasks.s.metrics"]
+    assert "no samples in the test split; samples are in train and val" in found[0]
+
+
+def test_shapes_of_users_networks_reach_the_tasks_behind_them(refusals: Callable[..., list[str]]) -> None:
+    """A network that cannot take what a part of another network puts out is refused, though only building shows it."""
+    tasks = {
+        "a": own("sequential"),
+        "x": {"kind": "extract", "needs": {"a": "parameters"}, "output": "0.2"},
+        "fits": task(needs={"x": "data"}, input="x/values", model={"name": "mlp", "outputs": 3}),
+        "images": task(needs={"x": "data"}, input="x/values"),
+        "wide": own("narrow", needs={"x": "data"}, input="x/values"),
+    }
+    found = refusals(tasks)
+
+    assert [text.partition(": ")[0] for text in found] == ["tasks.images.input", "tasks.wide.model"]
+    assert "not samples of shape (4,)" in found[0]
+
+
+def test_what_can_be_used_is_not_refused(refusals: Callable[..., list[str]]) -> None:
+    """Registered lists, own losses and optimizers, parts by child and frozen parts have no problems."""
+    tasks = {
+        "list": own("Registered"),
+        "parts": own("TwoParts", freeze=["neck.*"], optimizer={"name": "own_blocks:Halving", "learning_rate": 0.1}),
+        "loss": own("TwoParts", {"outputs": 1}, loss="own_blocks:Cubic", target="small/size", metrics=["mse"]),
+        "norm": own("normalised"),
+        "labels": task(target="small/labels", loss="sigmoid_bce", model=MLP, metrics=["mse"]),
+        "code": {"kind": "extract", "needs": {"parts": "parameters"}, "output": "neck"},
+        "more": own("TwoParts", needs={"parts": "parameters"}, initialise={"parts": "neck.*"}),
+        "call": {"kind": "python", "callable": "math:sqrt"},
+    }
+
+    assert refusals(tasks) == []
+
+
+def test_a_bad_producer_is_told_once(refusals: Callable[..., list[str]]) -> None:
+    """Tasks that use a network with a problem do not repeat it; others have their own problems told beside it."""
+    tasks = {
+        "a": own("nothing"),
+        "b": {"kind": "predict", "needs": {"a": "parameters"}},
+        "c": task(freeze=["boddy.*"]),
+    }
+
+    assert [text.partition(": ")[0] for text in refusals(tasks)] == ["tasks.a.model", "tasks.c.freeze"]
+
+
+def test_options_of_the_default_optimizer(refusals: Callable[..., list[str]]) -> None:
+    """A wrong option under `defaults` is reported there, once, and not for each task."""
+    optimizer = {"name": "sgd", "learning_rate": 0.1, "options": {"momentun": 0.9}}
+    (found,) = refusals({"a": task(), "b": task()}, defaults={"optimizer": optimizer})
+
+    assert found.startswith("defaults.optimizer: sgd: cannot be made")
