@@ -38,7 +38,15 @@ def test_the_blocker_blocks():
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["run", "--help"], ["validate", "--static"], ["plan"], ["plan", "--json"], ["schema"], ["submit", "--dry-run"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["validate", "--static"],
+        ["plan"],
+        ["plan", "--json"],
+        ["schema"],
+        ["submit", "--dry-run"],
+    ],
 )
 def test_verbs_of_a_login_node(family_file, words):
     """Help, static validation, plan, schema and submit work without mpi4py, mxnet and horovod."""

@@ -95,7 +95,8 @@ def test_outputs_must_have_the_shape_of_their_target(
 ) -> None:
     """One output fits a scalar target; what a loss of the user's takes, only the user knows."""
     model = {"name": "mlp", "outputs": outputs}
-    digits["tasks"]["parity"] = {**digits["tasks"]["digit"], "target": "digits/parity", "loss": loss, "model": model}
+    changes = {"target": "digits/parity", "loss": loss, "model": model, "metrics": []}
+    digits["tasks"]["parity"] = {**digits["tasks"]["digit"], **changes}
     _, found = described(digits)
 
     assert (found == {}) == fits

@@ -1,4 +1,4 @@
-"""`validate` makes the checks of a run before it trains: all problems at once, and what could not be checked is said."""
+"""`validate` makes the checks of a run before it trains, and says what it could not check."""
 
 import sys
 

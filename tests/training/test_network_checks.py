@@ -109,9 +109,7 @@ MLP = {"name": "mlp", "outputs": 4}
         ({"a": {"kind": "python", "callable": "math:atan2"}}, "tasks.a.callable", "cannot be called with one argument"),
     ],
 )
-def test_what_building_shows(
-    refusals: Callable[..., list[str]], tasks: dict[str, Any], where: str, words: str
-) -> None:
+def test_what_building_shows(refusals: Callable[..., list[str]], tasks: dict[str, Any], where: str, words: str) -> None:
     """A network, loss, pattern, part or callable that could not be used is refused with its key, and nothing else."""
     (found,) = refusals(tasks)
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.models import Shape
 
-    Shapes = Mapping[str, Shape]
+    ShapesByName = Mapping[str, Shape]
 
 
-def check_built_coupling(job: Job, shapes: Mapping[str, Shapes]) -> Iterator[Finding]:
+def check_built_coupling(job: Job, shapes: Mapping[str, ShapesByName]) -> Iterator[Finding]:
     """Yields async edges without an effect, and merges whose members do not share the same parameters.
 
     Args:
@@ -42,7 +42,7 @@ def check_built_coupling(job: Job, shapes: Mapping[str, Shapes]) -> Iterator[Fin
                 yield ("merge", key, "parameters"), f"{text}; members share names and shapes"
 
 
-def _edges_without_effect(job: Job, name: str, shapes: Mapping[str, Shapes]) -> Iterator[Finding]:
+def _edges_without_effect(job: Job, name: str, shapes: Mapping[str, ShapesByName]) -> Iterator[Finding]:
     kind = kind_of(job, name)
     patterns = kind.framework_needs(job, name, {}).freeze
     frozen = {each for pattern in patterns for each in _matching(shapes[name], pattern)}
@@ -53,5 +53,5 @@ def _edges_without_effect(job: Job, name: str, shapes: Mapping[str, Shapes]) -> 
             yield ("tasks", name, "freeze"), f"{text}; frozen are {', '.join(sorted(frozen))}"
 
 
-def _matching(shapes: Shapes, pattern: str) -> dict[str, Shape]:
+def _matching(shapes: ShapesByName, pattern: str) -> dict[str, Shape]:
     return {name: shape for name, shape in shapes.items() if fnmatch.fnmatchcase(name, pattern)}

@@ -128,7 +128,7 @@ def test_a_part_that_is_not_there_is_refused():
     whole = Leaf(UserModel(name="own_blocks:TwoParts"))
     network = GluonNetwork(whole, (5,), ["main"], seed=0)
 
-    with pytest.raises(InputError, match="part knee: TwoParts has no block of that name"):
+    with pytest.raises(InputError, match="part knee: TwoParts has no block .knee.; did you mean .neck."):
         build(Part(whole, "knee"), (5,))
-    with pytest.raises(InputError, match="part knee: TwoParts has no block of that name"):
+    with pytest.raises(InputError, match="part knee: TwoParts has no block .knee.; did you mean .neck."):
         network.outputs(np.ones((1, 5), np.float32), "knee")
