@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from hpcmtl.training.strategies.compressors import Compressor
 
 
-Which = Literal["gradients", "trained", "parameters", "statistics"]
+Which = Literal["gradients", "touched_rows", "trained", "parameters", "statistics"]
 """Arrays of a learner: gradients of the trained parameters, these parameters themselves in the same order, all
-parameters, or the running statistics among them that are not frozen."""
+parameters, or the running statistics among them that are not frozen. Each array is listed once: a parameter with
+several names (tied weights) under the first of them. ``touched_rows`` has a float32 array (rows,) for each gradient of
+which only the rows that the batch touches exist: above 0 for these rows."""
 
 OPTIMIZER = "optimizer/"
 """Prefix of the optimizer's moments and counters in the state of a learner."""

@@ -1,4 +1,4 @@
-"""Checks of Gluon learners on groups: convolutions, batch normalisation, memory layout."""
+"""Checks of Gluon learners on groups: convolutions, batch normalisation, memory layout, special parameters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from layouts import has_default_layout
 from own_blocks import mx
 
 from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.models import ConvNet, UserModel
 from hpcmtl.training.gluon.framework import GluonFramework
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 CONVNET = ConvNet(channels=(4,), widths=(8,), outputs=3)
 NORMALISED = UserModel(name="own_blocks:normalised")
+SPECIAL = UserModel(name="own_blocks:Special")
+DECAYING = Optimizer(name="sgd", learning_rate=0.05, weight_decay=0.01, options={"momentum": 0.9})
 
 
 def setup(engine: str) -> suite.Setup:
@@ -123,6 +126,30 @@ def check_frozen_statistics(world: Communicator, engine: str) -> None:
     assert all(np.array_equal(state[key], start[key]) for key in frozen)
     assert not np.array_equal(state[PARAMETERS + "4.weight"], start[PARAMETERS + "4.weight"])
     assert_same_bits(world, state)
+
+
+def check_kinds_of_parameters(world: Communicator, engine: str) -> None:
+    """Tied, row-sparse, fixed and unused parameters take the steps of one rank, or nearly so where they are halves."""
+    settings = replace(setup(engine), models=(SPECIAL,), optimizers=((DECAYING, 0.05),))
+    suite.check_steps_equal_one_rank(world, settings)
+    with suite.opened(settings, world, compression="fp16") as replica:
+        start = replica.state()
+        state = suite.train(replica, world)
+
+    assert_same_bits(world, state)
+    assert suite.largest_difference(state, suite.alone(settings, start)) <= 2e-3
+
+
+def check_tied_statistics(world: Communicator, engine: str) -> None:
+    """Running statistics with two names are averaged once, and are equal under both."""
+    with suite.opened(setup(engine), world, UserModel(name="own_blocks:normalised_twice")) as replica:
+        start = replica.state()
+        state = suite.train(replica, world)
+
+    running = [f"{PARAMETERS}1.running_{name}" for name in ("mean", "var")]
+    assert_same_bits(world, state)
+    assert not any(np.array_equal(state[name], start[name]) for name in running)
+    assert all(np.array_equal(state[name], state[name.replace("1.", "3.")]) for name in running)
 
 
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]

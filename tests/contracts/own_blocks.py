@@ -161,3 +161,98 @@ class Twice(mx.gluon.HybridBlock):
     def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
         """The layer on its own output."""
         return self.layer(self.layer(x))
+
+
+class Transposed(mx.gluon.HybridBlock):
+    """An autoencoder whose decoder is the transposed weight of its encoder, and an output on its code."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.encoder = nn.Dense(8, in_units=36, activation="tanh")
+        self.decoder = self.encoder.weight
+        self.output = nn.Dense(outputs, in_units=36)
+
+    def hybrid_forward(self, F, x, decoder):  # noqa: N803 - Gluon's form
+        """Output of what the decoder makes of the code."""
+        return self.output(F.dot(self.encoder(x), decoder))
+
+
+def tied(by="params", outputs=3):
+    """Two dense layers with one weight and one bias: by Gluon's argument `params`, or as one block under two names.
+
+    The shapes come from the first batch.
+    """
+    first = nn.Dense(6, activation="tanh")
+    second = first if by == "block" else nn.Dense(6, activation="tanh", params=first.params)
+    block = nn.HybridSequential()
+    block.add(nn.Flatten(), nn.Dense(6, activation="tanh"), first, second, nn.Dense(outputs))
+    return block
+
+
+def normalised_twice(outputs=3):
+    """One batch normalisation under two names."""
+    norm = nn.BatchNorm()
+    block = nn.HybridSequential()
+    convolutions = [nn.Conv2D(4, 3, padding=1, use_bias=False) for _ in range(2)]  # a bias would have no gradient
+    block.add(convolutions[0], norm, convolutions[1], norm, nn.Flatten(), nn.Dense(outputs))
+    return block
+
+
+class Whole(mx.gluon.HybridBlock):
+    """Makes whole numbers below a bound of the inputs."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self._bound = bound
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Nine times the absolute value, rounded down."""
+        return F.clip(F.floor(F.abs(x) * 9), 0, self._bound - 1)
+
+
+def embedded(outputs=3, rows=40, tied=False):
+    """An embedding with row-sparse gradients of each pixel, which is made a whole number before."""
+    embedding = nn.Embedding(rows, 4, sparse_grad=True)
+    block = nn.HybridSequential()
+    block.add(Whole(rows), embedding)
+    if tied:
+        block.add(nn.Dense(rows, in_units=4, use_bias=False, flatten=False, params=embedding.params))
+    block.add(nn.Flatten(), nn.Dense(outputs))
+    return block
+
+
+class SparseProduct(mx.gluon.HybridBlock):
+    """A linear model of inputs that are mostly 0, stored as csr; its weight has gradients of any storage."""
+
+    def __init__(self, gradients="row_sparse", outputs=3, values="default"):
+        super().__init__()
+        self._dense = gradients == "csr"  # of a csr input MXNet gives no csr gradients
+        self.weight = self.params.get("weight", shape=(36, outputs), grad_stype=gradients, stype=values)
+
+    def hybrid_forward(self, F, x, weight):  # noqa: N803 - Gluon's form
+        """Product of the pixels above 1 with the weight."""
+        pixels = F.flatten(F.relu(x - 1))
+        return F.dot(pixels if self._dense else F.cast_storage(pixels, "csr"), weight)
+
+
+class Special(mx.gluon.HybridBlock):
+    """A network with tied, row-sparse, fixed and unused parameters, a constant, and rates and decays of its own."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.embedding = embedded(6)
+        self.tied = tied(outputs=6)
+        self.fixed = nn.Dense(6, in_units=6, activation="tanh")
+        self.blocked = nn.Dense(6, in_units=6)
+        self.unused = nn.Dense(2, in_units=6)
+        self.added = nn.Dense(outputs, in_units=6)
+        self.constant = self.params.get_constant("constant", mx.nd.array([[1.0, 2.0, 0.5]]))
+        self.tied[2].weight.lr_mult, self.tied[2].bias.lr_mult = 0.3, 0.0
+        self.added.weight.wd_mult = 5.0
+        self.fixed.collect_params().setattr("grad_req", "null")
+        self.added.collect_params().setattr("grad_req", "add")
+
+    def hybrid_forward(self, F, x, constant):  # noqa: N803 - Gluon's form
+        """Scores, scaled by the constant."""
+        code = self.fixed(self.embedding(x) + self.tied(x))
+        return F.broadcast_mul(self.added(code + F.BlockGrad(self.blocked(code))), constant)

@@ -263,8 +263,8 @@ class NumpyLearner(NumpyNetwork):
 
     def views(self, which: Which) -> Arrays:
         trained = {name: self.parameters[name] for name in self._gradients}
-        arrays = {"gradients": self._gradients, "trained": trained, "parameters": self.parameters, "statistics": {}}
-        return arrays[which]
+        arrays = {"gradients": self._gradients, "trained": trained, "parameters": self.parameters}
+        return arrays.get(which, {})  # it has neither running statistics nor sparse gradients
 
     def native(self, which: Which) -> Sequence[Array]:
         return list(self.views(which).values())

@@ -31,7 +31,7 @@ def make_block(network: NetworkDescription, sample: Shape) -> Any:
         InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
     """
     block = build(network, sample)
-    problems = [*_lost_children(block), *_other_types(block)]
+    problems = [*_lost_children(block), *_other_types(block), *_sparse_values(block)]
     if problems:
         raise InputError(problems)
     try:
@@ -81,6 +81,15 @@ def _other_types(block: Any) -> Iterator[Problem]:
         listed = ", ".join(f"{name} ({dtype})" for name, dtype in list(other.items())[:3])
         text = f"{len(other)} parameters are not {DTYPE}: {listed}"
         yield Problem("model", f"{text}; leave `cast` out, hpcmtl trains in {DTYPE}")
+
+
+def _sparse_values(block: Any) -> Iterator[Problem]:
+    """Yields parameters whose values, not gradients, are sparse."""
+    parameters = block._collect_params_with_prefix()  # noqa: SLF001 - see `GluonNetwork`
+    sparse = [f"{name} ({each._stype})" for name, each in parameters.items() if each._stype != "default"]  # noqa: SLF001 - no public name
+    if sparse:
+        text = f"the values of {', '.join(sparse)} are sparse, which a Gluon HybridBlock cannot run"
+        yield Problem("model", f"{text}; leave `stype` out, gradients alone may be sparse (`grad_stype`)")
 
 
 def _unreached(block: Any) -> Iterator[Problem]:

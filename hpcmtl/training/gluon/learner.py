@@ -10,17 +10,21 @@ import numpy as np
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.layout import overwrite, restore_default_layout, view
+from hpcmtl.training.gluon.layout import restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.parameters import (
+    assign,
+    distinct,
     freeze,
     freeze_statistics,
     is_statistic,
     nothing_to_train,
     shared_parameters,
+    trained,
 )
+from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
 
 if TYPE_CHECKING:
@@ -59,14 +63,19 @@ class GluonLearner(GluonNetwork):
         frozen = freeze(self.parameters, settings.freeze)
         self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
         freeze_statistics(self.block, frozen)
-        self._trained = {n: p for n, p in self.parameters.items() if p.grad_req != "null"}
+        self._trained = trained(self.block, self.parameters)
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
+        self._sparse = {name: RowSparseGradient(p) for name, p in self._trained.items() if is_row_sparse(p)}
+        self._spread = False  # whether the dense copies of sparse gradients are those of the newest step
+        single = distinct(self.parameters)
+        gradients = {name: parameter.grad() for name, parameter in self._trained.items()}
         self._arrays: dict[Which, dict[str, Any]] = {
-            "gradients": {name: parameter.grad() for name, parameter in self._trained.items()},
+            "gradients": {**gradients, **{name: each.dense for name, each in self._sparse.items()}},
+            "touched_rows": {name: each.touched for name, each in self._sparse.items()},
             "trained": {name: parameter.data() for name, parameter in self._trained.items()},
-            "parameters": {name: parameter.data() for name, parameter in self.parameters.items()},
-            "statistics": {n: p.data() for n, p in self.parameters.items() if is_statistic(p) and p not in frozen},
+            "parameters": {name: parameter.data() for name, parameter in single.items()},
+            "statistics": {n: p.data() for n, p in single.items() if is_statistic(p) and p not in frozen},
         }
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
@@ -80,6 +89,7 @@ class GluonLearner(GluonNetwork):
     def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
         """See `Learner`."""
         losses = self._loss.backward(batch, weights, scale)
+        self._spread = False
         self._pending.append((losses, batch.weights, batch.global_samples))
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
@@ -91,12 +101,20 @@ class GluonLearner(GluonNetwork):
 
     def views(self, which: Which) -> Arrays:
         """See `Learner`."""
+        arrays = self._arrays_of(which)
         mx.nd.waitall()
-        return {name: view(array) for name, array in self._arrays[which].items()}
+        return {name: view(array) for name, array in arrays.items()}
 
     def native(self, which: Which) -> Sequence[Any]:
         """See `Learner`; NDArrays."""
-        return list(self._arrays[which].values())
+        return list(self._arrays_of(which).values())
+
+    def _arrays_of(self, which: Which) -> Mapping[str, Any]:
+        if self._sparse and not self._spread and which in {"gradients", "touched_rows"}:
+            for each in self._sparse.values():
+                each.spread()
+            self._spread = True
+        return self._arrays[which]
 
     def gradients_finite(self) -> bool:
         """See `Learner`."""
@@ -125,12 +143,16 @@ class GluonLearner(GluonNetwork):
 
     def apply(self, rate: float, rescale: float = 1.0) -> None:
         """See `Learner`."""
+        if self._spread:
+            for each in self._sparse.values():
+                each.gather()
         self._updater.update(rate, rescale)
         self._rescale = rescale
 
     def applied_gradients(self, pattern: str) -> Arrays:
         """See `Learner`."""
-        matching = ((n, p) for n, p in self._trained.items() if fnmatch.fnmatchcase(n, pattern))
+        changed = list(self._trained.values())
+        matching = ((n, p) for n, p in self.parameters.items() if fnmatch.fnmatchcase(n, pattern) and p in changed)
         return {name: parameter.grad().asnumpy() * self._rescale for name, parameter in matching}
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
@@ -166,8 +188,7 @@ class GluonLearner(GluonNetwork):
 
     def set_parameters(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """See `Learner`."""
-        for name, array in arrays.items():
-            overwrite(self.parameters[name].data(), array)
+        assign(self.parameters, arrays, "parameters")
 
     def quiesce(self) -> None:
         """See `Learner`."""

@@ -10,7 +10,7 @@ from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.layout import overwrite
+from hpcmtl.training.gluon.parameters import assign, named_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
 
@@ -53,7 +53,7 @@ class GluonNetwork:
         self.block.hybridize(static_alloc=True)
         self.names = tuple(names)
         self._parts: dict[str, Any] = {}
-        self.parameters: dict[str, Any] = dict(sorted(self.block._collect_params_with_prefix().items()))  # noqa: SLF001 - the names that save_parameters writes; the public names count instances of the process
+        self.parameters = named_parameters(self.block)
 
     def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
         """See `Learner`.
@@ -78,9 +78,12 @@ class GluonNetwork:
         return {PARAMETERS + name: parameter.data().asnumpy() for name, parameter in self.parameters.items()}
 
     def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Overwrites all parameters; names and shapes must be those of `parameter_arrays`."""
-        for name, parameter in self.parameters.items():
-            overwrite(parameter.data(), state[PARAMETERS + name])
+        """Overwrites all parameters; names and shapes must be those of `parameter_arrays`.
+
+        Raises:
+            InputError: two names of one parameter have different values.
+        """
+        assign(self.parameters, {name: state[PARAMETERS + name] for name in self.parameters}, "parameters")
 
     def load_mapped(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
         """See `Learner`.
@@ -101,9 +104,10 @@ class GluonNetwork:
             targets: parameters of this network that may be overwritten, by name.
 
         Raises:
-            InputError: no parameter matches, or a matching one has another shape.
+            InputError: no parameter matches, a matching one has another shape, or the names of one parameter have
+                different values.
         """
-        taken = 0
+        taken: dict[str, np.ndarray[Any, Any]] = {}
         for full_name, array in parameters.items():
             name = full_name.removeprefix(PARAMETERS)
             target = mapping.target(name) if full_name.startswith(PARAMETERS) else None
@@ -113,9 +117,9 @@ class GluonNetwork:
             if tuple(mine.shape) != array.shape:
                 text = f"parameter {name} of {mapping.producer} has shape {array.shape}, {target} has {mine.shape}"
                 raise InputError([Problem(f"parameters of {mapping.producer}", text)])
-            overwrite(mine.data(), array)
-            taken += 1
+            taken[target] = array
         if not taken:
             text = f"no parameter matches {mapping.pattern!r}; this network has {', '.join(targets)}"
             raise InputError([Problem(f"parameters of {mapping.producer}", text)])
-        return taken
+        assign(targets, taken, f"parameters of {mapping.producer}")
+        return len(taken)

@@ -1,4 +1,8 @@
-"""Roles of the parameters of a Gluon block: frozen, running statistics, shared by objectives."""
+"""Names and roles of the parameters of a Gluon block: tied, frozen, trained, running statistics, shared by objectives.
+
+A parameter that several blocks share (tied weights) has several names. Steps, messages and the optimizer's state know
+it once, under the first of them; artifacts, checkpoints and patterns know all names.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,98 @@ import fnmatch
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.layout import overwrite
 from hpcmtl.training.gluon.zoo import outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 mx = import_mxnet()
+
+
+def named_parameters(block: Any) -> dict[str, Any]:
+    """Returns the parameters of a block under all their names, in the order of the names."""
+    # The names that save_parameters writes; the public ones count the instances of the process.
+    return dict(sorted(block._collect_params_with_prefix().items()))  # noqa: SLF001 - as above
+
+
+def distinct(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns every parameter once, under the first of its names."""
+    return {names[0]: parameters[names[0]] for names in _names_of_each(parameters)}
+
+
+def ties(parameters: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Returns the names of each parameter that has several."""
+    return [tuple(names) for names in _names_of_each(parameters) if len(names) > 1]
+
+
+def _names_of_each(parameters: Mapping[str, Any]) -> Iterable[list[str]]:
+    names: dict[int, list[str]] = {}
+    for name, parameter in parameters.items():
+        names.setdefault(id(parameter), []).append(name)
+    return names.values()
+
+
+def with_tied(names: Collection[str], tied: Iterable[Collection[str]]) -> set[str]:
+    """Returns names, and all other names of the parameters that have one of them."""
+    return set(names).union(*(group for group in tied if not set(group).isdisjoint(names)))
+
+
+def assign(parameters: Mapping[str, Any], values: Mapping[str, np.ndarray[Any, Any]], origin: str) -> None:
+    """Overwrites parameters by name.
+
+    Args:
+        parameters: parameters under all their names.
+        values: new values by name.
+        origin: text for an error: what the values come from.
+
+    Raises:
+        InputError: two names of one parameter have different values.
+    """
+    for names in ties({name: parameters[name] for name in values}):
+        for other in names[1:]:
+            if not np.array_equal(values[other], values[names[0]], equal_nan=True):
+                text = f"{names[0]} and {other} are one parameter of this network (tied weights)"
+                raise InputError([Problem(origin, f"{text}, but have different values there: give it one of them")])
+    for name in distinct({name: parameters[name] for name in values}):
+        overwrite(parameters[name].data(), values[name])
+
+
+def trained(block: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters that are trained, each once; their gradients are then written anew by each backward pass.
+
+    Not trained are those without gradients, and those that no output depends on: a backward pass does not reach them,
+    and `gluon.Trainer` refuses them or leaves them as they are.
+    """
+    unused = unused_parameters(block, parameters)
+    found = {n: p for n, p in distinct(parameters).items() if p.grad_req != "null" and n not in unused}
+    for parameter in found.values():
+        parameter.grad_req = "write"  # a step has one backward pass: with `add`, it would have those of all steps
+        if parameter._grad_stype == "csr":  # noqa: SLF001 - as below
+            # No operator writes csr gradients and no optimizer reads them: MXNet converts them at each of these.
+            parameter._grad_stype = "default"  # noqa: SLF001 - set by an argument of the constructor only
+            parameter._init_grad()  # noqa: SLF001 - as above
+    return found
+
+
+def unused_parameters(block: Any, parameters: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the parameters that no output of a network depends on.
+
+    Args:
+        block: hybridizable network; it is traced with symbols. Of one that cannot be traced all parameters count as
+            used.
+        parameters: parameters by name.
+    """
+    try:
+        outputs = outputs_of(block, mx.sym.var("data"))
+    except Exception:  # noqa: BLE001 - a user's code; training says what is wrong with it
+        return []
+    used = {name for output in outputs for name in output.list_inputs()}
+    return [name for name, parameter in parameters.items() if parameter.name not in used]
 
 
 def shared_parameters(block: Any, parameters: Mapping[str, Any], outputs: int) -> list[str]:

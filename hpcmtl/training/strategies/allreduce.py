@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.training.collectives.local import LocalCollective
 from hpcmtl.training.strategies.base import StrategyFacts
+from hpcmtl.training.strategies.compressors import NoCompression
 from hpcmtl.training.strategies.loss_scale import LossScale
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class AllreduceStrategy:
         self._collective, self._compressor = parts.collective, parts.compressor
         self._kind = common_kind(parts.collective, parts.compressor)
         self._scale = LossScale()
+        # Nothing is asked of the learner then: a dense copy of sparse gradients is expensive.
+        self._alone = isinstance(parts.collective, LocalCollective) and type(parts.compressor) is NoCompression
 
     @property
     def facts(self) -> StrategyFacts:
@@ -68,7 +72,15 @@ class AllreduceStrategy:
         return self._collective.size / global_samples * (self._scale.value if self._compressor.scales_loss else 1.0)
 
     def after_backward(self, learner: Learner) -> float | None:
-        """See `SynchronisationStrategy`."""
+        """See `SynchronisationStrategy`.
+
+        The mean of the marks of touched rows is above 0 exactly where a rank has touched the row.
+        """
+        if self._alone:
+            return 1.0
+        touched = arrays_of(learner, "touched_rows", self._kind)
+        if touched:
+            self._collective.mean(touched)
         gradients = arrays_of(learner, "gradients", self._kind)
         compressed = self._compressor.compress(gradients)
         self._parts.aggregator.aggregate(self._collective, compressed)
