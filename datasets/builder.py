@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcmtl.data.hdf5 import check_finite, describe
+from hpcmtl.data.hdf5 import describe
+from hpcmtl.data.values import check_finite
 from hpcmtl.errors import ExitCode, InputError
 
 if TYPE_CHECKING:

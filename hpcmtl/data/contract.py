@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.data.given_arrays import REMEDIES
 from hpcmtl.data.split import SPLIT_CODES
 from hpcmtl.errors import Problem, nearest
 
@@ -20,24 +21,39 @@ SPLIT = "split"
 CHUNK_BYTES = 1 << 20
 # Class names are stored in an attribute, and HDF5 attributes are small.
 MAX_CLASSES = 4000
+NUMBERS, STORABLE = "iuf", "iufbcSU"
+"""Kinds of numpy types in a data set, and in the arrays that python tasks publish: numbers of all types, bool, text."""
+_NUMBERS_WANTED = "; convert to integers or floats, e.g. .astype(np.uint8)"
 
 
 def rows_per_chunk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """Returns the number of whole samples in a chunk of about 1 MiB, at most all of them."""
-    return max(1, min(shape[0], CHUNK_BYTES // (dtype.itemsize * math.prod(shape[1:]))))
+    sample = max(dtype.itemsize * math.prod(shape[1:]), 1)
+    return max(1, min(shape[0], CHUNK_BYTES // sample))
 
 
-def array_problems(path: Path, arrays: Mapping[str, NDArray[Any]], split: NDArray[Any]) -> list[Problem]:
-    """Checks names, types and shapes of the arrays of one file; `path` is only used in messages."""
+def array_problems(
+    path: Path, arrays: Mapping[str, NDArray[Any]], split: NDArray[Any], *, kinds: str = NUMBERS
+) -> list[Problem]:
+    """Checks names, types and shapes of the arrays of one file.
+
+    Args:
+        path: the file, for messages.
+        arrays: arrays by name.
+        split: split of the samples.
+        kinds: kinds of numpy types that are allowed; arrays without a value are allowed for `STORABLE`.
+    """
     problems = [] if arrays else [Problem(str(path), "holds no arrays besides split; give at least one")]
     for name, array in arrays.items():
         where = f"{path}: {name}"
         if name in {SPLIT, "", "."} or "/" in name:
             problems.append(Problem(f"{path}: {name!r}", f"cannot name an array; use a word other than {SPLIT!r}"))
-        if array.dtype.kind not in "iuf":
-            message = f"values of type {array.dtype}; convert to integers or floats, e.g. .astype(np.uint8)"
-            problems.append(Problem(where, message))
-        if array.ndim == 0 or array.size == 0:
+        if array.dtype.kind not in kinds:
+            remedy = f", which are {known}" if (known := REMEDIES.get(array.dtype.kind)) else _NUMBERS_WANTED
+            problems.append(Problem(where, f"values of type {array.dtype}{remedy}"))
+        if array.ndim == 0:
+            problems.append(Problem(where, "is one value; the first axis counts samples, so give it as [value]"))
+        elif array.size == 0 and kinds == NUMBERS:
             problems.append(Problem(where, f"shape {array.shape} is empty; the first axis counts samples"))
         elif split.ndim and len(array) != len(split):
             message = f"{len(array)} samples, but {SPLIT} has {len(split)}; the first axis counts samples"
@@ -65,6 +81,9 @@ def attribute_problems(
         if len(values.get("classes", ())) > MAX_CLASSES:
             message = f"more than {MAX_CLASSES} classes cannot be named in HDF5 attributes; leave the names out"
             problems.append(Problem(f"{path}: {name}: classes", message))
+        scale = values.get("scale", 1)
+        if not isinstance(scale, int | float | np.integer | np.floating) or not 0 < abs(float(scale)) < math.inf:
+            problems.append(Problem(f"{path}: {name}: scale", f"found {scale!r}; write one finite number other than 0"))
     return problems
 
 

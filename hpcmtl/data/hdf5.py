@@ -1,12 +1,12 @@
-"""Sealed HDF5 files: written atomically, described from metadata, checked value by value.
+"""Sealed HDF5 files: written atomically, described from metadata.
 
-`hpcmtl.data.contract` implements the rules, docs/data_format.md documents them, `hpcmtl.data.reader` delivers rows.
+`hpcmtl.data.contract` implements the rules, docs/data_format.md documents them, `hpcmtl.data.reader` delivers rows,
+`hpcmtl.data.values` reads every value once.
 """
 
 from __future__ import annotations
 
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,26 +17,21 @@ import h5py
 import numpy as np
 
 from hpcmtl.data.atomic_file import new_file
-from hpcmtl.data.contract import (
-    CHUNK_BYTES,
-    SPLIT,
-    array_problems,
-    attribute_problems,
-    rows_per_chunk,
-    value_problem,
-)
+from hpcmtl.data.contract import SPLIT, STORABLE, array_problems, attribute_problems, rows_per_chunk, value_problem
+from hpcmtl.data.given_arrays import given_array
+from hpcmtl.data.open_file import FORMAT, find_dataset, naming_damage, open_sealed
 from hpcmtl.data.split import SPLIT_CODES
-from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.data.text import own_dtype, stored_form
+from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from hpcmtl.arrays import Ints
 
-FORMAT = 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -47,7 +42,7 @@ class DatasetDescription:
     Attributes:
         name: name in the file.
         shape: shape of one sample.
-        dtype: delivered dtype: float32 for float64 and for data stored with a ``scale``, else as stored.
+        dtype: dtype that networks get: float32 for float64 and for data stored with a ``scale``, else as stored.
         classes: class names of an integer dataset, if given.
         bytes: stored size of all samples, which is read in one pass.
     """
@@ -71,34 +66,99 @@ class FileDescription:
 
 def write_dataset_file(
     path: str | os.PathLike[str],
-    arrays: Mapping[str, NDArray[Any]],
-    split: NDArray[Any],
+    arrays: Mapping[str, Any],
+    split: Any,
     attributes: Mapping[str, Mapping[str, Any]] = _NOTHING,
     file_attributes: Mapping[str, Any] = _NOTHING,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Writes a sealed data file under a temporary name in the same directory, fsyncs it and renames it to `path`.
 
     Arrays are read block by block, so a `numpy.memmap` larger than memory is possible.
 
     Args:
-        path: file to create or replace.
-        arrays: name -> array (samples, ...) of integers or floats.
+        path: file to create.
+        arrays: name -> array (samples, ...) of integers or floats, or a list of them.
         split: (samples,) 0 train, 1 val, 2 test; see `split_by_hash`.
         attributes: name of an array -> its attributes. hpcmtl interprets ``classes`` (names of classes 0, 1, ...) and
             ``scale`` (factor of stored values when read); others are for people.
         file_attributes: attributes of the file, e.g. source and licence.
+        overwrite: true to replace a file that exists.
 
     Raises:
-        InputError: the arrays or attributes break the contract; lists all problems, and no file is written.
+        InputError: the file exists, or the arrays or attributes break the contract; lists all problems, and no file is
+            written.
         OSError: the file system refused, e.g. a full disk; no file is written.
     """
     path = Path(path)
-    problems = array_problems(path, arrays, split) + attribute_problems(path, arrays, attributes)
+    given, codes, problems = _given(path, arrays, split)
+    if path.exists() and not overwrite:
+        problems.append(Problem(str(path), "exists already; give another name, or `overwrite=True` to replace it"))
+    problems += array_problems(path, given, codes) + attribute_problems(path, given, attributes)
     if problems:
         raise InputError(problems)
+    _write_file(path, given, codes, attributes, file_attributes)
+
+
+def publish_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], split: Any, file_attributes: Mapping[str, Any] = _NOTHING
+) -> None:
+    """Writes arrays that a task publishes, as a sealed data file; an earlier file of the task is replaced.
+
+    All numbers, truth values and text are stored exactly, NaN and arrays without a sample as well: tasks that train on
+    them check what they need.
+
+    Args:
+        path: file to create or replace.
+        arrays: name -> array (samples, ...).
+        split: (samples,) 0 train, 1 val, 2 test.
+        file_attributes: attributes of the file.
+
+    Raises:
+        InputError: the arrays do not belong together, or cannot be stored; lists all problems, and no file is written.
+        OSError: the file system refused; no file is written.
+    """
+    path = Path(path)
+    given, codes, problems = _given(path, arrays, split)
+    problems += array_problems(path, given, codes, kinds=STORABLE)
+    if problems:
+        raise InputError(problems)
+    _write_file(path, given, codes, None, file_attributes)
+
+
+def _given(
+    path: Path, arrays: Mapping[str, Any], split: Any
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any], list[Problem]]:
+    """Returns the arrays and the split as arrays, and the problems of those that are none."""
+    given: dict[str, NDArray[Any]] = {}
+    problems = []
+    for name, value in {SPLIT: split, **{name: value for name, value in arrays.items() if name != SPLIT}}.items():
+        try:
+            given[name] = given_array(value)
+        except ValueError as error:
+            problems.append(Problem(f"{path}: {name}", str(error)))
+    if SPLIT in arrays:
+        problems.append(Problem(f"{path}: {SPLIT!r}", "cannot name an array; it is the split of the samples"))
+    if problems:
+        raise InputError(problems)
+    codes = given.pop(SPLIT)
+    return given, codes, problems
+
+
+def _write_file(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    split: NDArray[Any],
+    attributes: Mapping[str, Mapping[str, Any]] | None,
+    file_attributes: Mapping[str, Any],
+) -> None:
+    """Writes a file; without `attributes` any values are allowed."""
+    problems: list[Problem] = []
     with new_file(path) as file:
         for name, array in {**arrays, SPLIT: split.astype(np.uint8)}.items():
-            problems += _write_array(file, path, name, array, attributes.get(name, _NOTHING))
+            own = None if attributes is None else attributes.get(name, _NOTHING)
+            problems += _write_array(file, path, name, array, own)
         if problems:
             raise InputError(problems)
         file.attrs.update(file_attributes)
@@ -108,77 +168,34 @@ def write_dataset_file(
 
 
 def _write_array(
-    file: h5py.File, path: Path, name: str, array: NDArray[Any], attributes: Mapping[str, Any]
+    file: h5py.File, path: Path, name: str, array: NDArray[Any], attributes: Mapping[str, Any] | None
 ) -> list[Problem]:
     """Writes one dataset and its attributes, and returns the problems of its values."""
-    rows = rows_per_chunk(array.shape, array.dtype)
-    dtype = array.dtype.newbyteorder("=")
-    # fletcher32: reading a chunk that was damaged later fails.
-    dataset = file.create_dataset(name, array.shape, dtype, chunks=(rows, *array.shape[1:]), fletcher32=True)
-    dataset.attrs.update({key: value for key, value in attributes.items() if key != "classes"})
-    classes = [str(label).encode() for label in attributes.get("classes", ())]
+    array, dtype, own_attributes = stored_form(array)
+    rows = rows_per_chunk(array.shape, dtype)
+    # fletcher32: reading a chunk that was damaged later fails. An array without a value has no chunks.
+    chunks: dict[str, Any] = {"chunks": (rows, *array.shape[1:]), "fletcher32": True} if array.size else {}
+    dataset = file.create_dataset(name, array.shape, dtype, **chunks)
+    given = _NOTHING if attributes is None else attributes
+    dataset.attrs.update({key: value for key, value in given.items() if key != "classes"} | own_attributes)
+    classes = [str(label).encode() for label in given.get("classes", ())]
     if classes:  # fixed length: libhdf5 2.0 can loop forever in a damaged heap of variable-length strings
         dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=max(*map(len, classes), 1)))
     checksum = 0
-    for start in range(0, len(array), rows):
-        block = np.ascontiguousarray(array[start : start + rows], dtype=dtype)
-        wrong = value_problem(block, start, len(classes))
+    for start in range(0, len(array) if array.size else 0, rows):
+        block = np.ascontiguousarray(array[start : start + rows], dtype=np.dtype(dtype.str))
+        wrong = None if attributes is None else value_problem(block, start, len(classes))
         if wrong:
             return [Problem(f"{path}: {name}", wrong)]
         dataset[start : start + rows] = block
-        checksum = zlib.crc32(block.data, checksum)
+        checksum = checksum_of(block, checksum)
     dataset.attrs["checksum"] = np.uint32(checksum)
     return []
 
 
-@contextmanager
-def open_sealed(path: Path) -> Iterator[h5py.File]:
-    """Opens a file for reading; refuses it unless it is sealed in a supported format.
-
-    No lock: sealed files never change, and many ranks read them, some on mounts without locks.
-    """
-    if not path.is_file():
-        raise InputError([Problem(str(path), "is not a file" if path.exists() else "does not exist")])
-    try:
-        # The cache holds several chunks, so that neighbouring reads of small arrays do not read a chunk twice. The
-        # number of slots is a much larger prime, as HDF5 recommends.
-        file = h5py.File(path, "r", locking=False, rdcc_nbytes=8 * CHUNK_BYTES, rdcc_nslots=521)
-    except OSError as error:
-        message = f"is truncated, unreadable or not an HDF5 file; make or copy it again ({error})"
-        raise InputError([Problem(str(path), message)]) from error
-    with file:
-        with naming_damage(path, "its attributes"):
-            sealed, number = file.attrs.get("sealed", False), file.attrs.get("hpcmtl_format")
-        if not sealed:
-            message = "is not sealed: its writer did not finish, or was not write_dataset_file; write it again"
-            raise InputError([Problem(str(path), message)])
-        if number != FORMAT:
-            message = f"has format {number}; this hpcmtl reads format {FORMAT}"
-            raise InputError([Problem(str(path), message)])
-        yield file
-
-
-@contextmanager
-def naming_damage(path: Path, name: str) -> Iterator[None]:
-    """Converts exceptions of HDF5 for damaged bytes to an error that names file and dataset."""
-    try:
-        yield
-    except (OSError, RuntimeError, KeyError) as error:
-        message = f"cannot be read, the file is damaged; make or copy it again ({error})"
-        raise InputError([Problem(f"{path}: {name}", message)]) from error
-
-
-def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
-    """Returns a dataset by name.
-
-    Raises:
-        InputError: there is no dataset of that name.
-    """
-    with naming_damage(path, name):
-        if name in file:
-            return file[name]
-        known = [known for known in file if known != SPLIT]
-    raise InputError([Problem(f"{path}: {name}", f"there is no such dataset{nearest(name, known)}")])
+def checksum_of(block: NDArray[Any], checksum: int = 0) -> int:
+    """Returns the CRC-32 of contiguous values, continued from that of the values before them."""
+    return zlib.crc32(block.reshape(-1).view(np.uint8).data, checksum)
 
 
 def describe(path: str | os.PathLike[str]) -> FileDescription:
@@ -188,10 +205,10 @@ def describe(path: str | os.PathLike[str]) -> FileDescription:
         InputError: missing, truncated, unsealed or empty file, datasets of different lengths, missing or wrong split;
             lists all problems, with file and dataset.
     """
-    return _describe(Path(path), _version(Path(path)))
+    return _describe(Path(path), file_version(Path(path)))
 
 
-def _version(path: Path) -> tuple[int, ...]:
+def file_version(path: Path) -> tuple[int, ...]:
     """Returns a key that changes when another file takes the path; empty for a missing file."""
     try:
         state = path.stat()
@@ -214,7 +231,7 @@ def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa:
         stored = items.pop(SPLIT)
         with naming_damage(path, SPLIT):
             split = stored[()]
-        problems = array_problems(path, items, split)
+        problems = array_problems(path, items, split, kinds=STORABLE)
         if problems:
             raise InputError(problems)
         datasets = {name: _describe_dataset(name, item) for name, item in items.items()}
@@ -237,48 +254,12 @@ def class_names(dataset: h5py.Dataset) -> tuple[str, ...] | None:
 def delivered_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
     """Returns the dtype that readers deliver for a stored dataset."""
     to_float32 = "scale" in dataset.attrs or dataset.dtype == np.float64
-    return np.dtype(np.float32) if to_float32 else np.dtype(dataset.dtype)
-
-
-def check_finite(path: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """Reads every value of the named datasets once, block by block, and refuses data unfit for training.
-
-    Raises:
-        InputError: NaN, Inf, labels outside the named classes, values that do not match the stored checksum, unreadable
-            chunks; one problem per dataset.
-    """
-    path = Path(path)
-    with open_sealed(path) as file:
-        problems = []
-        for name in names:
-            try:
-                with naming_damage(path, name):
-                    problems += _stored_value_problems(path, name, find_dataset(file, path, name))
-            except InputError as error:  # every dataset reports its problems
-                problems += error.problems
-    if problems:
-        raise InputError(problems)
-
-
-def _stored_value_problems(path: Path, name: str, dataset: h5py.Dataset) -> list[Problem]:
-    rows = rows_per_chunk(dataset.shape, dataset.dtype)
-    classes = class_names(dataset) or ()
-    checksum = 0
-    for start in range(0, len(dataset), rows):
-        block = dataset[start : start + rows]
-        wrong = value_problem(block, start, len(classes))
-        if wrong:
-            return [Problem(f"{path}: {name}", wrong)]
-        checksum = zlib.crc32(block.data, checksum)
-    if checksum == dataset.attrs.get("checksum"):
-        return []
-    message = "values do not match their checksum: changed after the file was sealed; make or copy it again"
-    return [Problem(f"{path}: {name}", message)]
+    return np.dtype(np.float32) if to_float32 else own_dtype(dataset.dtype, dataset.attrs)
 
 
 def read_split(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Returns the split of each sample, read-only: 0 train, 1 val, 2 test."""
-    return _read_split(Path(path), _version(Path(path)))
+    return _read_split(Path(path), file_version(Path(path)))
 
 
 @lru_cache(maxsize=8)

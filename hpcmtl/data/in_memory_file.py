@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class InMemoryFile:
-    """Replaces a data file that `write_dataset_file` wrote from the same arrays, without attributes.
+    """Replaces a data file that `publish_arrays` wrote from the same arrays.
 
     Attributes:
         path: path of the file, used in errors.

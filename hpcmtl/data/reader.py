@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.data.contract import rows_per_chunk
-from hpcmtl.data.hdf5 import delivered_dtype, find_dataset, naming_damage, open_sealed
+from hpcmtl.data.hdf5 import delivered_dtype
+from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
+from hpcmtl.data.text import own_dtype, own_form
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +57,17 @@ class ArrayReader:
         """
         return self._deliver(self._stored(start, stop))
 
+    def exact(self) -> NDArray[Any]:
+        """Returns all rows in the type in which they were stored; those with a ``scale`` as `read` does.
+
+        Raises:
+            InputError: the bytes are damaged; the message names file and dataset.
+        """
+        stored = self._stored(0, self.samples)
+        if self._scale is not None:
+            return self._deliver(stored)
+        return own_form(stored, own_dtype(self._dataset.dtype, self._dataset.attrs))
+
     def rows(self, numbers: Ints, between_blocks: Callable[[], None]) -> NDArray[Any]:
         """Returns rows in any order; each block with a requested row is read once.
 
@@ -78,13 +91,13 @@ class ArrayReader:
         return out
 
     def _stored(self, start: int, stop: int) -> NDArray[Any]:
-        with naming_damage(self._path, self._name):
+        with naming_damage(self._path, self._name, self._dataset):
             rows: NDArray[Any] = self._dataset[start:stop]
         return rows
 
     def _deliver(self, stored: NDArray[Any]) -> NDArray[Any]:
         if self._scale is None:
-            return stored.astype(self.dtype, copy=False)
+            return own_form(stored, self.dtype)
         return np.multiply(stored, self.dtype.type(self._scale), dtype=self.dtype, casting="same_kind")
 
 

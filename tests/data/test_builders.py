@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpcmtl.data.hdf5 import check_finite, describe, numbers_in, read_split
+from hpcmtl.data.hdf5 import describe, numbers_in, read_split
 from hpcmtl.data.reader import open_array
+from hpcmtl.data.values import check_finite
 
 CHECKOUT = Path(__file__).parents[2]
 SIZES = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpcmtl.data.hdf5 import check_finite, describe
+from hpcmtl.data.hdf5 import describe
+from hpcmtl.data.values import check_finite
 
 PAGE = Path(__file__).parents[2] / "docs" / "data_format.md"
 

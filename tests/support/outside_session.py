@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.data.hdf5 import publish_arrays
 from hpcmtl.data.shard import shard
 from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.training.artifacts.publish import publish_whole
@@ -39,7 +39,7 @@ class RowSumsSession:
 
         def publish() -> None:
             assert sums is not None
-            write_dataset_file(artifact_file(context.directory, context.task), {"sums": sums}, source.split())
+            publish_arrays(artifact_file(context.directory, context.task), {"sums": sums}, source.split())
             publish_whole(context, {"sums": sums}, source.split())
 
         on_root(group, publish)

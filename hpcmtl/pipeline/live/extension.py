@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json, read_fingerprints
 from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
 from hpcmtl.dispatch.protocol import ExtendJob
 from hpcmtl.errors import InputError, Problem
@@ -78,6 +79,9 @@ class ExtensibleJob:
         self.accepted = Prepared(
             extended.extension.job, extended.extension.files, extended.extension.arrays, extended.graph, modules
         )
+        known = read_fingerprints(self.directory.data_file)
+        new = fingerprints_of(path for path in self.accepted.files.values() if path not in known)
+        write_json_atomically(self.directory.data_file, fingerprints_to_json({**known, **new}))
         write_text_atomically(self.directory.job_file, _yaml(self.accepted))
         write_json_atomically(self.directory.plan_file, extended.plan.to_dict())
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json
 from hpcmtl.dispatch.coordinator.coordinator import Coordinator
 from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
@@ -116,6 +117,7 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
     set_aside(directory)
     write_text_atomically(directory.job_file, yaml.safe_dump(prepared.resolved(), sort_keys=False))
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
+    write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
     left = seconds_left(time.time())
     limit = None if left is None else TimeLimit(time.monotonic(), time.monotonic() + left)
     return Planned(

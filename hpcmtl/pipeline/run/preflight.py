@@ -17,18 +17,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcmtl.data.hdf5 import check_finite
+from hpcmtl.data.contract import SPLIT
+from hpcmtl.data.values import check_finite
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.jobfile.defaults import in_defaults
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.network_checks import check_networks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from hpcmtl.data.values import ValueSummary
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.pipeline.prepare import Prepared
 
@@ -55,9 +58,12 @@ def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
 
     `hpcmtl validate` and `hpcmtl run` share these checks.
     """
-    problems = [*_bad_values(prepared, tasks)]
+    problems: list[Problem] = []
+    summaries = _read_data(prepared, tasks, problems)
     found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
     networks = check_networks(prepared.job, prepared.arrays, tasks)
+    if not problems:
+        found += value_findings(prepared, [name for name in tasks if name not in networks.bad], summaries, networks.facts)
     return Examined(
         problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, networks.found)])),
         unchecked=networks.unchecked,
@@ -75,20 +81,25 @@ def preflight(prepared: Prepared, tasks: Collection[str]) -> None:
         raise InputError(examined.problems)
 
 
-def _bad_values(prepared: Prepared, tasks: Collection[str]) -> list[Problem]:
-    problems: list[Problem] = []
+def _read_data(
+    prepared: Prepared, tasks: Collection[str], problems: list[Problem]
+) -> dict[tuple[Path, str], ValueSummary]:
+    """Reads all values that some tasks read; returns what was seen by file and dataset, and adds the problems."""
     used: dict[Path, set[str]] = {}
     for name in tasks:
         for _, reference in references_of(prepared.job, name):
             origin, dataset = reference.split("/", 1)
             if origin in prepared.files:
                 used.setdefault(prepared.files[origin], set()).add(dataset)
+    summaries: dict[tuple[Path, str], ValueSummary] = {}
     for path, names in used.items():
         try:
-            check_finite(path, sorted(names))
+            found = check_finite(path, [*sorted(names), SPLIT])
         except InputError as error:
             problems += error.problems
-    return problems
+        else:
+            summaries.update({(path, name): summary for name, summary in found.items()})
+    return summaries
 
 
 def _bad_callables(prepared: Prepared, name: str) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.data.fingerprint import changes, read_fingerprints
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.jobfile.load import line_numbers, locate
 from hpcmtl.jobfile.references import references_of
@@ -78,6 +79,7 @@ def load_run(
     if directory.ledger_file.exists():
         _require_over(directory, "" if deserted else history.attempt.host)
     prepared = before if job_file is None else prepare(job_file, ranks, policy)
+    _require_same_data(before, directory, history)
     found = [] if job_file is None else list(_changes(before, prepared, history))
     if found and job_file is not None:
         raise InputError(locate(found, str(job_file), line_numbers(job_file)))
@@ -103,6 +105,25 @@ def _require_over(directory: RunDirectory, host: str) -> None:
         status = read_status(directory.path)
         if time.time() - status["age"] > before + _SECONDS_BETWEEN_LOOKS / 2:
             raise EnvironmentUnfitError(text.format(f"its last update is {status['age']:.1f} s old"))
+
+
+def _require_same_data(before: Prepared, directory: RunDirectory, history: RunState) -> None:
+    """Refuses data files whose values have changed since tasks that have begun used them.
+
+    Raises:
+        InputError: values have changed; all problems at once.
+    """
+    known = read_fingerprints(directory.data_file)
+    used: dict[Path, set[str]] = {}
+    for name, past in history.tasks.items():
+        if past.begun and name in before.job.tasks:
+            for _, reference in references_of(before.job, name):
+                origin, dataset = reference.split("/", 1)
+                if origin in before.files:
+                    used.setdefault(before.files[origin], set()).add(dataset)
+    problems = [each for path, names in used.items() if path in known for each in changes(path, known[path], names)]
+    if problems:
+        raise InputError(problems)
 
 
 def _changes(before: Prepared, now: Prepared, history: RunState) -> Iterator[Finding]:

@@ -64,6 +64,11 @@ class RunDirectory:
         return self.path / "environment.json"
 
     @property
+    def data_file(self) -> Path:
+        """Fingerprints of the data files that the run uses."""
+        return self.path / "data.json"
+
+    @property
     def logs(self) -> Path:
         """The log files, one for each rank."""
         return self.path / "logs"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.hdf5 import check_finite
 from hpcmtl.data.in_memory_file import InMemoryFile
+from hpcmtl.data.values import summary_of
 from hpcmtl.exchange.packed_arrays import PackedArrays
 from hpcmtl.exchange.store import PARAMETERS, artifact_of, read_sealed
 from hpcmtl.exchange.transfer import share
@@ -146,7 +146,8 @@ class Inputs:
     def _check(self, producer: str, names: Sequence[str]) -> None:
         """Reads all values of arrays once, on one rank; damage that only one rank met would end the run."""
         with artifact_of(producer, artifact_file(self._context.directory, producer)) as path:
-            check_finite(path, names)
+            for name in names:
+                summary_of(path, name)
 
     def _parameters_in_memory(self, producer: str) -> Arrays | None:
         index = self._index(producer)

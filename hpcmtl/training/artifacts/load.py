@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from hpcmtl.data.hdf5 import check_finite, describe, open_sealed, read_split
+from hpcmtl.data.hdf5 import describe, read_split
+from hpcmtl.data.open_file import open_sealed
 from hpcmtl.data.reader import open_array
+from hpcmtl.data.values import check_intact
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.exchange.store import PARAMETERS, DamagedFileError, read_sealed
 from hpcmtl.frameworks.device import HOST
@@ -184,9 +186,9 @@ def _data(file: Path) -> tuple[Arrays, ArtifactDescription | None]:
     names: Sequence[str] = [*describe(file).datasets]
     with open_sealed(file) as opened:
         description = description_in(opened.attrs)
-    check_finite(file, names)
+    check_intact(file, names)
     arrays: Arrays = {}
     for name in names:
         with open_array(file, name) as reader:
-            arrays[name] = reader.read(0, reader.samples)
+            arrays[name] = reader.exact()
     return {**arrays, SPLIT: read_split(file)}, description

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from hpcmtl._version import __version__
-from hpcmtl.data.hdf5 import open_sealed
+from hpcmtl.data.open_file import open_sealed
 from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.frameworks import framework_of
 from hpcmtl.jobfile.kinds import kind_of
@@ -62,7 +60,7 @@ def describe_data(
     """
     known: dict[str, dict[str, Any]] = {} if source is None or part is not None else dict(_objectives(context))
     outputs = {
-        name: OutputFormat(shape=array.shape[1:], dtype=_delivered(array.dtype), **known.get(name, {}))
+        name: OutputFormat(shape=array.shape[1:], dtype=str(array.dtype), **known.get(name, {}))
         for name, array in arrays.items()
     }
     samples = None if source is None else _input_format(context, source)
@@ -132,8 +130,3 @@ def _parents(context: SessionContext) -> Iterator[ParentRecord]:
     for name in origins:
         if name in context.files:
             yield ParentRecord(name=name, edge="file", path=str(context.files[name]))
-
-
-def _delivered(dtype: np.dtype[Any]) -> str:
-    """Returns the type in which tasks read stored values: see `data.hdf5.delivered_dtype`."""
-    return "float32" if dtype == np.float64 else str(dtype)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.arrays import UNKNOWN
+import numpy as np
+
+from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
 from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
@@ -12,12 +15,23 @@ from hpcmtl.training.kinds.input_size import input_size
 from hpcmtl.training.kinds.schemas import Python
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.training.kinds.schemas import Output
     from hpcmtl.training.session import Session, SessionContext
+
+
+SPLIT = "split"
+
+
+def _declared(output: Output) -> ArraySpec:
+    if output.type is None:
+        return dataclasses.replace(UNKNOWN, shape=output.shape)
+    dtype = np.dtype("U1" if output.type == "text" else output.type)
+    return ArraySpec(None, output.shape, kind=dtype.kind, itemsize=dtype.itemsize)
 
 
 class PythonKind(BaseKind[Python]):
@@ -26,8 +40,13 @@ class PythonKind(BaseKind[Python]):
     schema = Python
 
     def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
-        """See `TaskKind`; only running the callable shows the shapes of its arrays."""
-        return dict.fromkeys(self.task(job, name).outputs, UNKNOWN)
+        """See `TaskKind`; only running the callable shows the number of samples, and all that is not declared."""
+        return {array: _declared(output) for array, output in self.task(job, name).outputs.items()}
+
+    def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        if SPLIT in self.task(job, name).outputs:
+            yield ("outputs",), f"{SPLIT!r} is the split of the samples, which a callable may return beside its outputs"
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""

@@ -7,11 +7,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from hpcmtl.errors import nearest
 from hpcmtl.jobfile.fields import Callable_, CompressionName, EngineName, FrameworkName, Name, Reference, SplitName
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.networks.models import Model, Spec
+
+OUTPUT_TYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128", "text"),
+)
+"""Types of the arrays that a python task can declare."""
+
+
+def _output_type(value: str) -> str:
+    if value in OUTPUT_TYPES:
+        return value
+    dates = value.startswith(("date", "time"))
+    remedy = "; give dates as int64 and say their unit" if dates else nearest(value, OUTPUT_TYPES)
+    raise ValueError(f"{value!r} is no type of an output{remedy}")
+
+
+OutputType = Annotated[str, AfterValidator(_output_type)]
 
 
 class Trained(TaskBase):
@@ -105,10 +123,30 @@ class Evaluate(Applied):
     metrics: tuple[str, ...] = Field(default=(), description="default: those of the evaluated task")
 
 
+class Output(Spec):
+    """An array that a callable returns, as far as it is known beforehand."""
+
+    type: OutputType | None = Field(default=None, description="type of the values, e.g. float64, bool or text")
+    shape: tuple[int, ...] | None = Field(default=None, description="shape of one sample; [] for one value a sample")
+
+
+def _output(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else {} if value is None else value
+
+
+def _outputs(value: Any) -> Any:
+    """Turns a list of names, and types alone, into outputs by name."""
+    if isinstance(value, list | tuple):
+        return {name: {} for name in value}
+    return {name: _output(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
 class Python(TaskBase):
     """A callable of the user's, given its group and its inputs."""
 
     kind: Literal["python"] = "python"
     callable: Callable_
     arguments: dict[str, Any] = {}
-    outputs: tuple[Name, ...] = Field(default=(), description="arrays that the callable returns for other tasks")
+    outputs: Annotated[dict[Name, Output], BeforeValidator(_outputs)] = Field(
+        default={}, description="arrays that the callable returns for other tasks: names, or name -> type"
+    )

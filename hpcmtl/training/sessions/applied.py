@@ -25,9 +25,11 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training.artifacts.description import file_attributes
+from hpcmtl.training.artifacts.fit import require_rows_fit
 from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import Holders, keep_rows, publish_rows
 from hpcmtl.training.artifacts.record import describe_data
+from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.kinds.applied import APPLIED_BATCH
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 
@@ -72,7 +74,10 @@ class AppliedSession:
         self._splits = list(splits)
         self._inputs = Inputs(context)
         references = {INPUT: kind.network_input(job, name), **targets}
-        self._sources = list(self._inputs.sources(references, self._rows_wanted).values())
+        sources = self._inputs.sources(references, self._rows_wanted)
+        self._sources = list(sources.values())
+        spans = [slice(*span) for span in self._rows_wanted(self._sources[0].split())]
+        require_rows_fit(context, {references[key]: source for key, source in sources.items()}, spans)
         self.input = self._sources[0]
         self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
         shape = self.input.described().datasets[self.input.dataset].shape
@@ -84,8 +89,10 @@ class AppliedSession:
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
         started = time.perf_counter()
+        require_unchanged_data(self.context)
         group, last = self.context.group, layer == self.context.layers - 1
         self._make_part(layer)
+        require_unchanged_data(self.context)
         seconds = time.perf_counter() - started
         parts: Parts = {}  # filled on the first rank
         for damaged in on_root(group, lambda: self._read_parts(parts)) if last else ():
@@ -115,8 +122,8 @@ class AppliedSession:
         Only called on the group's first rank.
         """
         file = artifact_file(self.context.directory, self.context.task)
-        description = describe_data(self.context, arrays, {}, self.input, self.part)
-        write_dataset_file(file, arrays, self.input.split(), file_attributes=file_attributes(description))
+        attributes = file_attributes(describe_data(self.context, arrays, {}, self.input, self.part))
+        write_dataset_file(file, arrays, self.input.split(), file_attributes=attributes, overwrite=True)
         return {}
 
     def _rows_wanted(self, split: np.ndarray[Any, Any]) -> list[tuple[int, int]]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.hdf5 import write_dataset_file
-from hpcmtl.errors import InputError, Problem, TaskFailedError
+from hpcmtl.data.hdf5 import publish_arrays
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.artifacts.description import file_attributes
 from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import publish_whole
 from hpcmtl.training.artifacts.record import describe_data
+from hpcmtl.training.data_guard import require_unchanged_file
 from hpcmtl.training.session import LayerOutcome, artifact_file
+from hpcmtl.training.sessions.returned import returned_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
@@ -38,7 +39,8 @@ class PythonContext:
         arguments: values under `arguments` in the job file.
         group: communicator of the ranks that run the task.
         seed: seed that depends on the job's seed and the task alone.
-        read: (reference) -> whole array, e.g. ``digits/images`` or ``features/values``.
+        read: (reference) -> whole array as it is stored, e.g. ``digits/images`` or ``features/values``; with a
+            ``scale``, multiplied by it as float32.
         parameters: (task) -> parameters of a train or joint task under `needs`, by name.
         stop_requested: returns true if the job must stop soon.
     """
@@ -96,34 +98,20 @@ class PythonSession:
         own = origin in self._context.files
         source = self._context.source("", reference) if own else self._inputs.source_alone(reference)
         with source.opened() as reader:
-            return reader.read(0, reader.samples)
+            array = reader.exact()
+        if own:
+            require_unchanged_file(self._context, source.path, {source.dataset})
+        return array
 
     def _parameters(self, name: str) -> Arrays:
         arrays = self._inputs.parameters_alone(name)
         return {key.removeprefix(PARAMETERS): array for key, array in arrays.items()}
 
     def _publish(self, returned: Any) -> dict[str, float]:
-        if returned is not None and not isinstance(returned, Mapping):
-            found = f"returned a {type(returned).__name__}, not a mapping of metrics and outputs, or nothing"
-            raise TaskFailedError(f"task {self._context.task}: {self._task.callable} {found}")
-        result = dict(returned or {})
-        arrays = {name: np.asarray(result.pop(name)) for name in self._task.outputs if name in result}
-        missing = [name for name in self._task.outputs if name not in arrays]
-        if missing:
-            raise TaskFailedError(
-                f"task {self._context.task}: {self._task.callable} did not return {', '.join(missing)}"
-            )
-        split = (
-            np.asarray(result.pop("split", np.zeros(len(next(iter(arrays.values()))))), np.uint8) if arrays else None
-        )
-        odd = [name for name, value in result.items() if not isinstance(value, int | float | np.number)]
-        if odd:
-            text = f"task {self._context.task}: {', '.join(odd)} is neither a number nor among `outputs`"
-            raise TaskFailedError(f"{text} ({', '.join(self._task.outputs) or 'none'})")
-        metrics = {name: float(value) for name, value in result.items()}
-        if split is not None:
-            description = describe_data(self._context, arrays, metrics)
+        result = returned_values(f"task {self._context.task}: {self._task.callable}", returned, self._task.outputs)
+        if result.arrays:
+            description = describe_data(self._context, result.arrays, result.metrics)
             file = artifact_file(self._context.directory, self._context.task)
-            write_dataset_file(file, arrays, split, file_attributes=file_attributes(description))
-            publish_whole(self._context, arrays, split)
-        return metrics
+            publish_arrays(file, result.arrays, result.split, file_attributes(description))
+            publish_whole(self._context, result.arrays, result.split)
+        return result.metrics

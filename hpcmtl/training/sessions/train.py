@@ -16,12 +16,14 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.events import LearningRateChanged
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
+from hpcmtl.training.artifacts.fit import require_fit
 from hpcmtl.training.artifacts.inputs import Inputs, every_row
 from hpcmtl.training.artifacts.publish import publish_parameters
 from hpcmtl.training.artifacts.record import parameter_facts
 from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, newest_state
 from hpcmtl.training.checkpointing.content import Checkpoint
 from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
+from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.evaluation.validation import validation
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import INPUT, TARGET, Hooks, LossTotals, StepRange, StepsResult, run_steps
@@ -65,6 +67,7 @@ class TrainSession:
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
         self._learner = self._replica.learner
+        require_fit(context, self._read, self._learner.outputs)
         rest = self._spec.batch_size * self._steps_per_epoch - samples  # missing in the last batch
         self._coupling = open_coupling(
             context, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
@@ -77,6 +80,7 @@ class TrainSession:
         context = self._context
         if not self._begun(layer):  # parameters of a paused task are missing
             return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True, reached=self._next_step)
+        require_unchanged_data(context)
         context.states.pop(context.task, None)  # it is as large as the state itself
         self._loaded = None
         assert self._next_step is not None
@@ -127,15 +131,14 @@ class TrainSession:
         if task.sample_weights:
             references[_WEIGHTS] = task.sample_weights
         sources = self._inputs.sources(references, every_row)
+        self._read = {reference: sources[key] for key, reference in references.items()}
         weights = sources.pop(_WEIGHTS, None)
         assert task.batch_size is not None, "defaults are filled in"
         return BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
 
     def _make_replica(self) -> Replica:
         context, task = self._context, self._task
-        assert task.optimizer is not None
-        assert task.engine is not None
-        assert task.compression is not None
+        assert task.optimizer is not None and task.engine is not None and task.compression is not None  # noqa: PT018
         source = self._spec.sources[0]
         shape = source.described().datasets[source.dataset].shape
         network = self._kind.network(context.job, context.task)
@@ -235,10 +238,8 @@ class TrainSession:
             self._checkpoints.due,
             self._save,
         )
-        seed = context.job.seed
-        start, end = (
-            Cursor(*divmod(step, self._steps_per_epoch), seed) for step in (step_range.start, step_range.stop)
-        )
+        seed, steps = context.job.seed, (step_range.start, step_range.stop)
+        start, end = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in steps)
         with Batches(self._spec, start, end, context.group.rank, context.group.size) as batches:
             result = run_steps(self._replica, batches, step_range, context.group, hooks)
             self._waited = batches.waited_seconds
@@ -249,7 +250,8 @@ class TrainSession:
         self._metrics.update(self._validate(epoch))
 
     def _save(self, step: int, totals: LossTotals) -> Checkpoint:
-        """Copies the state and starts to write it (collective)."""
+        """Copies the state and starts to write it, if the data have not changed (collective)."""
+        require_unchanged_data(self._context)
         started = time.perf_counter()
         state = self._replica.state()
         facts = {
@@ -269,9 +271,7 @@ class TrainSession:
         """Seals and publishes the parameters; the task is complete then (collective)."""
         context = self._context
         parameters = {name: array for name, array in checkpoint.state.items() if name.startswith(PARAMETERS)}
-        file = artifact_file(context.directory, context.task)
-
-        source = self._spec.sources[0]
+        file, source = artifact_file(context.directory, context.task), self._spec.sources[0]
         on_root(context.group, lambda: seal(file, parameters, parameter_facts(context, source, self._metrics)))
         publish_parameters(context, parameters)
         self._checkpoints.flush()

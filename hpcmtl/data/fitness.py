@@ -1,0 +1,83 @@
+"""Checks that values can be what a task uses them for: input of a network, class, probability, weight of a sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hpcmtl.data.values import ValueSummary
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def network_problem(summary: ValueSummary) -> str | None:
+    """Returns why a network, which computes in float32, cannot use values; None if it can."""
+    if summary.dtype.kind not in "iufb":
+        return f"has values of type {summary.dtype}; a network takes numbers or truth values"
+    if summary.not_finite is not None:
+        return f"sample {summary.not_finite} holds NaN or Inf; drop such samples or fill in a value"
+    if summary.smallest is None or summary.largest is None:
+        return None  # truth values, or no values
+    for sample, value in (summary.smallest, summary.largest):
+        if abs(value) > _FLOAT32_MAX:
+            return f"sample {sample} holds {value:g}, which is Inf in float32; divide the values by a constant"
+    whole = summary.dtype.kind in "iu" and not summary.scaled
+    if whole and summary.rounded is not None:
+        sample, value = summary.rounded
+        return (
+            f"sample {sample} holds {value}, which float32 cannot hold exactly: networks compute in float32, where "
+            f"whole numbers above {2**24} merge. Subtract an offset, number the values anew from 0, or store them as "
+            "float64 if rounding does no harm"
+        )
+    if summary.merged is not None:
+        low, high = summary.merged
+        return (
+            f"values from {low!r} to {high!r} merge in float32, in which networks compute: subtract an offset, e.g. "
+            "the mean, and store the difference"
+        )
+    return None
+
+
+def label_problem(summary: ValueSummary, classes: int) -> str | None:
+    """Returns which label is not the number of a class, from 0 to `classes` - 1; None if all are."""
+    if summary.dtype.kind == "b":
+        return None if classes > 1 else _outside(0, True, classes)
+    if summary.fraction is not None:
+        sample, value = summary.fraction
+        return f"sample {sample} has label {value:g}, which is no whole number; a class is a number from 0"
+    if summary.smallest is None or summary.largest is None:
+        return None
+    for sample, value in (summary.smallest, summary.largest):
+        if not 0 <= value < classes:
+            return _outside(sample, value, classes)
+    return None
+
+
+def _outside(sample: int, value: float, classes: int) -> str:
+    text = f"sample {sample} has label {value:g}, but the network has one output for each of {classes} classes"
+    if value < 0:
+        return f"{text}: write 0 to {classes - 1}; to leave samples out, give them `sample_weights` of 0"
+    return f"{text}: write 0 to {classes - 1}, or give the network at least {int(value) + 1} outputs"
+
+
+def probability_problem(summary: ValueSummary) -> str | None:
+    """Returns which target of a sigmoid is neither 0 nor 1 nor between them; None if all are."""
+    for extreme in (summary.smallest, summary.largest):
+        if extreme is not None and not 0 <= extreme[1] <= 1:
+            sample, value = extreme
+            return (
+                f"sample {sample} has target {value:g}, but sigmoid_bce takes 0 to 1; for class numbers use softmax_ce"
+            )
+    return None
+
+
+def weight_problem(summary: ValueSummary) -> str | None:
+    """Returns which sample weight is negative, or that all are 0; None if the weights can be used."""
+    if summary.smallest is None or summary.largest is None:
+        return None
+    sample, value = summary.smallest
+    if value < 0:
+        return f"sample {sample} has weight {value:g}; sample weights are 0 or more, or the loss has no lower bound"
+    return "all sample weights are 0, so that nothing would be learned" if summary.largest[1] == 0 else None

@@ -1,0 +1,83 @@
+"""What a user's callable returned: metrics, the arrays of its `outputs`, and their split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.data.given_arrays import given_array
+from hpcmtl.errors import TaskFailedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.training.kinds.schemas import Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returned:
+    """The parts of the result of a callable.
+
+    Attributes:
+        metrics: numbers by name.
+        arrays: arrays by the name of the output.
+        split: (samples,) split of their samples.
+    """
+
+    metrics: dict[str, float]
+    arrays: Arrays
+    split: NDArray[Any]
+
+
+def returned_values(callable_name: str, returned: Any, outputs: Mapping[str, Output]) -> Returned:
+    """Divides the result of a callable.
+
+    Args:
+        callable_name: task and callable, for messages.
+        returned: a mapping, or None.
+        outputs: arrays that the task declares.
+
+    Raises:
+        TaskFailedError: the result is no mapping, lacks an output, or has values that nobody can use.
+    """
+    if returned is not None and not isinstance(returned, Mapping):
+        found = f"returned a {type(returned).__name__}, not a mapping of metrics and outputs, or nothing"
+        raise TaskFailedError(f"{callable_name} {found}")
+    result = dict(returned or {})
+    missing = [name for name in outputs if name not in result]
+    if missing:
+        raise TaskFailedError(f"{callable_name} did not return {', '.join(missing)}")
+    arrays = {name: _array(callable_name, name, result.pop(name), output) for name, output in outputs.items()}
+    split = np.empty(0, np.uint8)
+    if arrays:
+        rows = np.shape(next(iter(arrays.values())))[:1]
+        split = _array(callable_name, "split", result.pop("split", np.zeros(rows or 1, np.uint8)), None)
+    odd = [name for name, value in result.items() if not _is_number(value)]
+    if odd:
+        text = f"{callable_name.partition(': ')[0]}: {', '.join(odd)} is neither a number nor among `outputs`"
+        raise TaskFailedError(f"{text} ({', '.join(outputs) or 'none'})")
+    return Returned(metrics={name: float(value) for name, value in result.items()}, arrays=arrays, split=split)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number | np.bool_) and not isinstance(value, np.complexfloating)
+
+
+def _array(callable_name: str, name: str, value: Any, output: Output | None) -> NDArray[Any]:
+    try:
+        array = np.asarray(given_array(value))
+    except ValueError as error:
+        raise TaskFailedError(f"{callable_name}: output {name} {error}") from error
+    if output is None:
+        return array
+    declared, found = output.type, "text" if array.dtype.kind == "U" else array.dtype.newbyteorder("=").name
+    if declared not in {None, found}:
+        raise TaskFailedError(f"{callable_name}: output {name} is declared as {declared}, but is {found}")
+    if output.shape is not None and array.shape[1:] != output.shape:
+        text = f"output {name} is declared with samples of shape {output.shape}, but has {array.shape[1:]}"
+        raise TaskFailedError(f"{callable_name}: {text}")
+    return array
