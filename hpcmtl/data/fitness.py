@@ -15,7 +15,8 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 def network_problem(summary: ValueSummary) -> str | None:
     """Returns why a network, which computes in float32, cannot use values; None if it can."""
     if summary.dtype.kind not in "iufb":
-        return f"has values of type {summary.dtype}; a network takes numbers or truth values"
+        known = "text" if summary.dtype.kind in "SU" else summary.dtype
+        return f"has values of type {known}; a network takes numbers or truth values"
     if summary.not_finite is not None:
         return f"sample {summary.not_finite} holds NaN or Inf; drop such samples or fill in a value"
     if summary.smallest is None or summary.largest is None:

@@ -26,15 +26,15 @@ def given_array(value: Any) -> NDArray[Any]:
     """
     if _has_mask(value):
         raise ValueError("is masked, and its mask would be lost; give .filled(VALUE), and the mask as another array")
-    if isinstance(getattr(value, "dtype", None), np.dtype):
+    dtype = getattr(value, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return value  # type: ignore[no-any-return]  # memory maps and datasets of HDF5 are read block by block
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"is no array: {error}") from error
-    if array.dtype.kind == "O" and array.size and all(isinstance(each, str) for each in array.flat):
-        return array.astype(str)
-    return array
+    text = array.dtype.kind == "O" and array.size and all(isinstance(each, str) for each in array.flat)
+    return array.astype(str) if text else array
 
 
 def _has_mask(value: Any) -> bool:

@@ -183,7 +183,7 @@ def _write_array(
         dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=max(*map(len, classes), 1)))
     checksum = 0
     for start in range(0, len(array) if array.size else 0, rows):
-        block = np.ascontiguousarray(array[start : start + rows], dtype=np.dtype(dtype.str))
+        block = np.ascontiguousarray(array[start : start + rows], dtype=dtype)
         wrong = None if attributes is None else value_problem(block, start, len(classes))
         if wrong:
             return [Problem(f"{path}: {name}", wrong)]

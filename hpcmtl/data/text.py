@@ -26,7 +26,8 @@ def stored_form(array: NDArray[Any]) -> tuple[NDArray[Any], np.dtype[Any], dict[
     encoded = np.char.encode(array, "utf-8")
     length = max(encoded.dtype.itemsize, 1)
     attributes = {CHARACTERS: np.uint32(max(array.dtype.itemsize // 4, 1))}
-    return encoded.astype(f"S{length}"), h5py.string_dtype("utf-8", length), attributes
+    dtype = h5py.string_dtype("utf-8", length)
+    return encoded.astype(dtype), dtype, attributes
 
 
 def own_dtype(dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> np.dtype[Any]:

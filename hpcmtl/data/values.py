@@ -35,6 +35,7 @@ class ValueSummary:
 
     Attributes:
         dtype: type of the values.
+        shape: shape of one sample.
         scaled: true for values that are multiplied by a ``scale`` before a network reads them.
         smallest, largest: (sample, value) of the extremes; None without a value.
         not_finite: sample with a NaN or Inf.
@@ -44,6 +45,7 @@ class ValueSummary:
     """
 
     dtype: np.dtype[Any]
+    shape: tuple[int, ...] = ()
     scaled: bool = False
     smallest: tuple[int, Any] | None = None
     largest: tuple[int, Any] | None = None
@@ -124,7 +126,7 @@ def _first(where: NDArray[Any]) -> int:
 
 def summarise(array: NDArray[Any]) -> ValueSummary:
     """Returns the summary of an array in memory."""
-    summary = ValueSummary(dtype=array.dtype)
+    summary = ValueSummary(dtype=array.dtype, shape=array.shape[1:])
     rows = rows_per_chunk(array.shape, array.dtype)
     for start in range(0, len(array), rows):
         summary.add(array[start : start + rows], start)
@@ -181,7 +183,7 @@ def _passed(path: str | os.PathLike[str], names: Iterable[str], *, fit: bool) ->
 def _read(path: Path, name: str, dataset: h5py.Dataset, *, fit: bool) -> tuple[ValueSummary, str | None]:
     """Returns the summary of a dataset, and what is wrong with its values."""
     _warn_of_chunks(path, name, dataset)
-    summary = ValueSummary(dtype=dataset.dtype, scaled="scale" in dataset.attrs)
+    summary = ValueSummary(dtype=dataset.dtype, shape=dataset.shape[1:], scaled="scale" in dataset.attrs)
     rows = rows_per_chunk(dataset.shape, dataset.dtype)
     classes = class_names(dataset) or ()
     checksum = 0

@@ -59,3 +59,56 @@ def uneven(_context):
 def broken(_context):
     """A bug."""
     return 1 / 0
+
+
+def made(context):
+    """The arrays that its arguments name, of 61 rows, and the split of the tests' data."""
+    return {**{name: _ARRAYS[name] for name in context.arguments["names"]}, "split": np.arange(ROWS) // 40}
+
+
+ROWS = 61
+_ARRAYS = {
+    "features": np.random.default_rng(3).normal(size=(ROWS, 5)),
+    "gaps": np.where(np.arange(ROWS) == 7, np.nan, 1.0)[:, None],
+    "times": 1.7e9 + np.arange(ROWS),
+    "classes": np.arange(ROWS) % 3,
+    "more": np.arange(ROWS) % 4,
+    "words": np.array(["rot", "grün", "ocker", ""] * ROWS)[:ROWS],
+    "flags": np.arange(ROWS) % 2 == 0,
+    "waves": np.exp(1j * np.arange(ROWS)),
+    "halves": (np.arange(ROWS) / 2).astype(np.float16),
+    "large": 2**53 + 1 + np.arange(ROWS),
+    "unsigned": np.full(ROWS, 2**64 - 1, np.uint64),
+    "big_endian": np.arange(ROWS, dtype=">i4"),
+    "letters": np.array([b"a", b"bc"] * ROWS)[:ROWS],
+    "truth": np.ones((ROWS, 2, 0), np.float32),
+}
+
+
+def exactly(context):
+    """Whether each array that it needs is what `made` published, to the bit, and of the same type."""
+    same = {}
+    for name in context.arguments["names"]:
+        array, wanted = context.read(f"own/{name}"), _ARRAYS[name]
+        equal = array.tobytes() == wanted.astype(wanted.dtype.newbyteorder("=")).tobytes()
+        same[name] = equal and array.dtype == wanted.dtype.newbyteorder("=") and array.shape == wanted.shape
+    return same
+
+
+def given(context):
+    """One output of a kind that its arguments name, which may be one that cannot travel."""
+    kinds = {
+        "masked": lambda: np.ma.masked_greater(np.arange(4.0), 2),
+        "unmasked": lambda: np.ma.masked_greater(np.arange(4.0), 9),
+        "masks in a list": lambda: [np.ma.masked_greater(np.arange(4.0), 2)],
+        "dates": lambda: np.array(["2020-01-01"] * 4, "M8[D]"),
+        "ragged": lambda: [[1], [1, 2]],
+        "objects": lambda: np.array([1, "a", None, {}], object),
+        "records": lambda: np.zeros(4, "i4,f4"),
+        "single": lambda: np.float64(3.0),
+        "list": lambda: [1, 2, 3, 4],
+        "none": lambda: np.zeros((0, 3)),
+        "strings": lambda: np.array(["a", "bc", "", "d"], object),
+    }
+    split = context.arguments.get("split")
+    return {"x": kinds[context.arguments["kind"]](), **({} if split is None else {"split": split})}

@@ -13,7 +13,7 @@ from hpcmtl.data.values import ValueSummary, summarise, summary_of
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.description import objective_shapes
-from hpcmtl.training.kinds.value_checks import targets_of_classes, value_checks
+from hpcmtl.training.kinds.value_checks import shaped_targets, value_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ def output_shapes(job: Job, name: str, sample: Shape, outputs: Callable[[], Outp
         outputs: returns a function that runs the network; only called where its description does not show the shapes.
     """
     shapes = objective_shapes(kind_of(job, name).network(job, name), sample)
-    if None not in shapes.values() or not targets_of_classes(job, name):
+    if None not in shapes.values() or not shaped_targets(job, name):
         return shapes
     made = outputs()(np.zeros((1, *sample), np.float32))
     return {name: array.shape[1:] for name, array in made.items()}
@@ -62,7 +62,7 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
     job, task = context.job, context.task
     source = sources[kind_of(job, task).network_input(job, task)]
     shapes = output_shapes(job, task, source.described().datasets[source.dataset].shape, lambda: outputs)
-    wanted = {objective.target for objective in targets_of_classes(job, task)}
+    wanted = {objective.target for objective in shaped_targets(job, task)}
     summaries = {
         reference: _summary(source)
         for reference, source in sources.items()

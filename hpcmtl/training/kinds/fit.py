@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _REGRESSION = ("mse", "r2")
 _REGRESSION_LOSSES = ("l2", "l1", "huber")
 _CLASSIFY = "use accuracy, auc or log_loss"
+NETWORK_KINDS = "iufb"
+"""Kinds of numpy types that a network takes: whole numbers, floats and truth values."""
 
 
 def check_part(path: tuple[str, ...], network: NetworkDescription, part: str) -> Iterator[Finding]:
@@ -47,7 +49,11 @@ def check_fit(
         objectives: objectives whose targets are compared with the outputs.
         arrays: known arrays by reference.
     """
-    sample = arrays.get(reference, UNKNOWN).shape
+    array = arrays.get(reference, UNKNOWN)
+    if array.kind not in NETWORK_KINDS:
+        yield ("input",), _no_numbers(reference, array)
+        return
+    sample = array.shape
     try:
         shapes = {} if sample is None else objective_shapes(network, sample)
     except ShapeError as error:
@@ -57,6 +63,11 @@ def check_fit(
         made = shapes.get(objective.name)
         for key, problem in objective_problems(objective, made, arrays.get(objective.target, UNKNOWN)):
             yield objective_path(objective, key), problem
+
+
+def _no_numbers(reference: str, array: ArraySpec) -> str:
+    known = {"U": "text", "S": "bytes", "c": "complex numbers"}.get(array.kind, f"kind {array.kind!r}")
+    return f"{reference} has values of type {known}; a network takes numbers or truth values"
 
 
 def objective_path(objective: Objective, key: str) -> tuple[str, ...]:
@@ -73,6 +84,8 @@ def objective_problems(objective: Objective, made: Shape | None, target: ArraySp
         target: description of the targets.
     """
     problem = None if made is None or target.shape is None else _misfit(objective, made, target)
+    if target.kind not in NETWORK_KINDS:
+        problem = _no_numbers(objective.target, target)
     if problem:
         yield "target", problem
         return
@@ -107,7 +120,7 @@ def _misfit(objective: Objective, made: Shape, target: ArraySpec) -> str | None:
     """Returns a message if an output of shape `made` does not fit its target, else None."""
     name, shape = objective.target, target.shape
     if objective.loss == "softmax_ce":
-        if shape != () or target.kind not in "iu":
+        if shape != () or target.kind not in "iub":
             return (
                 f"softmax_ce needs one whole number a sample; {name} has samples of shape {shape}, kind {target.kind!r}"
             )

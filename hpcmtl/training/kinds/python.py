@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
 from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.input_size import input_size
-from hpcmtl.training.kinds.schemas import Python
+from hpcmtl.training.kinds.schemas import OUTPUT_TYPES, Python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,8 +28,8 @@ SPLIT = "split"
 def _declared(output: Output) -> ArraySpec:
     if output.type is None:
         return dataclasses.replace(UNKNOWN, shape=output.shape)
-    dtype = np.dtype("U1" if output.type == "text" else output.type)
-    return ArraySpec(None, output.shape, kind=dtype.kind, itemsize=dtype.itemsize)
+    kind, itemsize = OUTPUT_TYPES[output.type]
+    return ArraySpec(None, output.shape, kind=kind, itemsize=itemsize)
 
 
 class PythonKind(BaseKind[Python]):

@@ -14,11 +14,15 @@ from hpcmtl.jobfile.fields import Callable_, CompressionName, EngineName, Framew
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.networks.models import Model, Spec
 
-OUTPUT_TYPES = (
-    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("float16", "float32", "float64", "complex64", "complex128", "text"),
-)
-"""Types of the arrays that a python task can declare."""
+OUTPUT_TYPES = {
+    "bool": ("b", 1),
+    "text": ("U", 4),
+    **{f"int{8 * size}": ("i", size) for size in (1, 2, 4, 8)},
+    **{f"uint{8 * size}": ("u", size) for size in (1, 2, 4, 8)},
+    **{f"float{8 * size}": ("f", size) for size in (2, 4, 8)},
+    **{f"complex{8 * size}": ("c", size) for size in (8, 16)},
+}
+"""Types of the arrays that a python task can declare: numpy's kind, and the bytes of a value."""
 
 
 def _output_type(value: str) -> str:

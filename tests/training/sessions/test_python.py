@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from transfers import run_both
 
 from hpcmtl.communicators.inproc import RankFailedError
 from hpcmtl.data.hdf5 import read_split
 from hpcmtl.data.reader import open_array
 from hpcmtl.errors import InputError, TaskFailedError
+from hpcmtl.training.artifacts.load import load
 
 
 def python_task(name, **keys):
@@ -129,3 +133,118 @@ def test_an_error_of_the_callable_is_its_own(bench):
     error, _ = failing(bench, "broken", ranks=1)
 
     assert isinstance(error, ZeroDivisionError)
+
+
+EXACT = ["features", "words", "flags", "waves", "halves", "large", "unsigned", "big_endian", "letters", "truth", "gaps"]
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_arrays_travel_exactly(bench, limit):
+    """All number types, truth values, text, NaN and arrays without a value come back to the bit, by memory and file."""
+    tasks = {
+        "own": python_task("made", outputs=EXACT, arguments={"names": EXACT}),
+        "reader": python_task("exactly", needs={"own": "data"}, arguments={"names": EXACT}),
+    }
+    made = bench(tasks)
+    same = run_both(made, ["own", "reader"], limit)["reader"]
+    loaded = load(made.artifact("own")).arrays
+
+    assert same == dict.fromkeys(EXACT, 1.0)
+    assert loaded["words"].dtype == "<U5"
+    assert loaded["features"].dtype == np.float64
+    assert loaded["large"][0] == 2**53 + 1
+
+
+@pytest.mark.parametrize("kind", ["unmasked", "list", "none", "strings"])
+def test_outputs_that_lose_nothing_are_published(bench, kind):
+    """A mask that masks nothing, a list, an array without rows, and text as Python objects."""
+    made = bench({"own": python_task("given", outputs=["x"], arguments={"kind": kind})})
+    made.run("own")
+
+    assert len(load(made.artifact("own")).arrays["x"]) == (0 if kind == "none" else 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("masked", "output x is masked, and its mask would be lost; give .filled"),
+        ("masks in a list", "output x is masked, and its mask would be lost"),
+        ("dates", r"x: values of type datetime64\[D\], which are dates; give numbers and say their unit"),
+        ("ragged", "output x is no array"),
+        ("objects", "x: values of type object, which are Python objects"),
+        ("records", "which are records; give each field as an array of its own"),
+        ("single", "x: is one value; the first axis counts samples"),
+    ],
+)
+def test_outputs_that_cannot_travel_are_refused(bench, kind, said):
+    """The message says what is lost and what to return instead; nothing is published."""
+    error, made = failing(bench, "given", ranks=1, outputs=["x"], arguments={"kind": kind})
+
+    assert re.search(said, str(error))
+    assert not made.artifact("own").exists()
+
+
+@pytest.mark.parametrize("split", [[0, 1, 2, 256], [0, 0.5, 1, 2], [0, 0, 0, -1], [0, 1]])
+def test_a_split_is_not_bent_into_codes(bench, split):
+    """256, fractions, -1 and a split of another length are refused; they became codes by a cast."""
+    error, _ = failing(bench, "given", ranks=1, outputs=["x"], arguments={"kind": "list", "split": split})
+
+    assert "split" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ({"x": "int64"}, ""),
+        ({"x": {"type": "int64", "shape": []}}, ""),
+        ({"x": "float64"}, "output x is declared as float64, but is int64"),
+        ({"x": {"shape": [2]}}, r"declared with samples of shape \(2,\), but has \(\)"),
+    ],
+)
+def test_declared_outputs_are_compared(bench, outputs, said):
+    """What the job file says of an output holds for what the callable returns."""
+    task = python_task("given", outputs=outputs, arguments={"kind": "list"})
+    if said:
+        with pytest.raises(RankFailedError, match=said):
+            bench({"own": task}).run("own")
+    else:
+        assert bench({"own": task}).run("own")[0].metrics == {}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ({"x": "datetime64"}, "'datetime64' is no type of an output; give dates as int64 and say their unit"),
+        ({"x": "flaot64"}, "did you mean 'float64'?"),
+        (["split"], "'split' is the split of the samples"),
+    ],
+)
+def test_declarations_are_refused_before_the_run(bench, outputs, said):
+    """A type that cannot travel, a misspelt one, and a reserved name."""
+    with pytest.raises(InputError) as error:
+        bench({"own": python_task("given", outputs=outputs)})
+
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("type_", "refused"), [("text", True), ("complex64", True), ("float32", False), ("bool", False)]
+)
+def test_a_declared_type_that_a_network_cannot_take_is_refused_before_the_run(bench, task, type_, refused):
+    """Text and complex numbers, as input and as target: before anything runs."""
+    tasks = {
+        "own": python_task("given", outputs={"x": {"type": type_, "shape": [4]}, "y": {"type": type_, "shape": []}}),
+        "a": task(input="own/x", target="small/size", loss="l2", metrics=[], needs={"own": "data"}, model=ONE),
+        "b": task(input="small/images", target="own/y", loss="l2", metrics=[], needs={"own": "data"}, model=ONE),
+    }
+    if not refused:
+        bench(tasks)
+        return
+    with pytest.raises(InputError) as error:
+        bench(tasks)
+
+    assert "tasks.a.input: own/x has values of type" in str(error.value)
+    assert "tasks.b.target: own/y has values of type" in str(error.value)
+
+
+ONE = {"name": "mlp", "outputs": 1}

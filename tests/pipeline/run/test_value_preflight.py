@@ -1,0 +1,128 @@
+"""Values that a network, a loss or a metric cannot use are refused before any training, with sample and value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.errors import InputError
+from hpcmtl.jobfile.load import parse_job
+from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.pipeline.run.preflight import preflight
+
+ROWS = 24
+CLASSES = np.arange(ROWS) % 3
+OWN = {"name": "own_blocks:TwoParts", "outputs": 3}
+
+
+def check(tmp_path, arrays, **keys):
+    """Make the checks before a run of one task on arrays of its own; return what is refused, or nothing."""
+    x = np.random.default_rng(0).normal(size=(ROWS, 4)).astype(np.float32)
+    file = tmp_path / "rows.h5"
+    write_dataset_file(file, {"x": x, "y": CLASSES, **arrays}, np.arange(ROWS) % 3, overwrite=True)
+    task = {
+        "kind": "train",
+        "input": "rows/x",
+        "target": "rows/y",
+        "loss": "softmax_ce",
+        "model": {"name": "mlp", "outputs": 3},
+        "epochs": 1,
+        **keys,
+    }
+    prepared = prepare(parse_job({"hpcmtl": 1, "job": "values", "data": {"rows": str(file)}, "tasks": {"net": task}}))
+    try:
+        preflight(prepared, ["net"])
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("model", [{"name": "mlp", "outputs": 3}, OWN])
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (CLASSES + 1, "sample 2 has label 3, but the network has one output for each of 3 classes"),
+        (CLASSES - 1, "sample 0 has label -1"),
+        (np.arange(ROWS) % 10, "sample 9 has label 9"),
+        (CLASSES, ""),
+    ],
+)
+def test_labels_outside_the_outputs_are_refused(tmp_path, model, labels, said):
+    """Models of hpcmtl and of the user: labels 1 to 3, -1 to 1 and 0 to 9 on three outputs; MXNet clips them."""
+    found = check(tmp_path, {"y": labels}, model=model)
+
+    assert said in found
+    assert bool(found) == bool(said)
+    assert not said or "tasks.net.target: rows/y: sample" in found
+
+
+def test_labels_of_every_split_count(tmp_path):
+    """A wrong label that only the test samples have is found before the training, too."""
+    labels = CLASSES.copy()
+    labels[5] = 3  # sample 5 is a test sample
+
+    assert "sample 5 has label 3" in check(tmp_path, {"y": labels})
+
+
+@pytest.mark.parametrize(
+    ("labels", "keys", "said"),
+    [
+        (CLASSES % 2, {"model": {"name": "mlp", "outputs": 1}}, "softmax_ce needs one output a class"),
+        (CLASSES % 2, {"model": {**OWN, "outputs": 1}}, "softmax_ce needs one output a class"),
+        (CLASSES % 2, {"model": {"name": "mlp", "outputs": 1}, "loss": "sigmoid_bce"}, ""),
+        (np.arange(ROWS) % 10, {"model": {"name": "mlp", "outputs": 1}, "loss": "sigmoid_bce"}, "has target 9"),
+        (CLASSES - 1.0, {"model": {**OWN, "outputs": 1}, "loss": "sigmoid_bce"}, "has target -1"),
+        (CLASSES / 2, {"model": OWN}, "sample 1 has label 0.5, which is no whole number"),
+        (CLASSES + 1, {"model": OWN, "loss": "mxnet.gluon.loss:HingeLoss", "metrics": ["accuracy"]}, "has label 3"),
+        (np.eye(3)[CLASSES], {"model": OWN}, "softmax_ce takes the number of the class, of shape ()"),
+        (np.eye(4)[CLASSES], {"model": OWN, "loss": "l2"}, "the network makes samples of shape (3,)"),
+        (CLASSES[:, None], {"model": OWN}, ""),
+    ],
+)
+def test_targets_that_a_loss_or_a_metric_cannot_use(tmp_path, labels, keys, said):
+    """One output for two classes, class numbers under a sigmoid, fractions, one-hot rows, metrics of an own loss."""
+    found = check(tmp_path, {"y": labels}, **keys)
+
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (np.linspace(-1, 1, ROWS), "sample 0 has weight -1; sample weights are 0 or more"),
+        (np.zeros(ROWS), "all sample weights are 0"),
+        (np.linspace(0, 1, ROWS), ""),
+    ],
+)
+def test_sample_weights(tmp_path, weights, said):
+    """Negative weights, and weights that are all 0, are refused."""
+    found = check(tmp_path, {"w": weights}, sample_weights="rows/w")
+
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (2**24 + np.arange(ROWS), "sample 1 holds 16777217, which float32 cannot hold exactly"),
+        (1.7e9 + np.arange(ROWS), "merge in float32"),
+        (np.full(ROWS, 1e300), "which is Inf in float32"),
+        (1e-46 * np.arange(ROWS), "merge in float32"),
+        (1.7e9 + 1e6 * np.arange(ROWS), ""),
+        (2**24 + 2 * np.arange(ROWS), ""),
+        (0.1 + 0.2 * np.arange(ROWS), ""),
+    ],
+)
+def test_numbers_that_float32_cannot_hold(tmp_path, values, said):
+    """Whole numbers above 2^24, offsets that hide the differences, overflow and underflow; the remedy is said."""
+    keys = {"loss": "l2", "model": {"name": "mlp", "outputs": 1}}
+    as_target = check(tmp_path, {"t": values}, target="rows/t", **keys)
+    as_input = check(tmp_path, {"v": np.stack([values, CLASSES], axis=1)}, input="rows/v")
+
+    for found in (as_target, as_input):
+        assert said in found
+        assert bool(found) == bool(said)
+    assert "merge" not in said or "subtract an offset" in as_target
