@@ -63,7 +63,9 @@ def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
     found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
     networks = check_networks(prepared.job, prepared.arrays, tasks)
     if not problems:
-        found += value_findings(prepared, [name for name in tasks if name not in networks.bad], summaries, networks.facts)
+        found += value_findings(
+            prepared, [name for name in tasks if name not in networks.bad], summaries, networks.facts
+        )
     return Examined(
         problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, networks.found)])),
         unchecked=networks.unchecked,

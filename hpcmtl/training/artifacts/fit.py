@@ -11,36 +11,20 @@ from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.fitness import network_problem
 from hpcmtl.data.values import ValueSummary, summarise, summary_of
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.networks.description import objective_shapes
-from hpcmtl.training.kinds.value_checks import shaped_targets, value_checks
+from hpcmtl.training.kinds.fit import objective_path, objective_problems
+from hpcmtl.training.kinds.value_checks import targets_of_classes, value_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.data.sources import Source
-    from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.models import Shape
     from hpcmtl.training.session import SessionContext
 
     Outputs = Callable[[np.ndarray], Arrays]  # type: ignore[type-arg]
-
-
-def output_shapes(job: Job, name: str, sample: Shape, outputs: Callable[[], Outputs]) -> dict[str, Shape | None]:
-    """Returns the shape of one sample of each output of a task's network.
-
-    Args:
-        job: a sound job.
-        name: name of the task.
-        sample: shape of one sample of the network's input.
-        outputs: returns a function that runs the network; only called where its description does not show the shapes.
-    """
-    shapes = objective_shapes(kind_of(job, name).network(job, name), sample)
-    if None not in shapes.values() or not shaped_targets(job, name):
-        return shapes
-    made = outputs()(np.zeros((1, *sample), np.float32))
-    return {name: array.shape[1:] for name, array in made.items()}
 
 
 def require_fit(context: SessionContext, sources: Mapping[str, Source], outputs: Outputs) -> None:
@@ -60,17 +44,35 @@ def require_fit(context: SessionContext, sources: Mapping[str, Source], outputs:
 
 def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs: Outputs) -> None:
     job, task = context.job, context.task
-    source = sources[kind_of(job, task).network_input(job, task)]
-    shapes = output_shapes(job, task, source.described().datasets[source.dataset].shape, lambda: outputs)
-    wanted = {objective.target for objective in shaped_targets(job, task)}
+    objectives = kind_of(job, task).objectives(job, task)
+    wanted = {objective.target for objective in targets_of_classes(job, task)}
     summaries = {
         reference: _summary(source)
         for reference, source in sources.items()
         if reference in wanted or reference.partition("/")[0] not in context.files
     }
-    found = list(value_checks(job, task, shapes, summaries))
+    found = list(value_checks(job, task, {}, summaries))
+    if not found:
+        shapes = _output_shapes(sources[kind_of(job, task).network_input(job, task)], outputs)
+        for objective in objectives:
+            source = sources[objective.target]
+            for key, text in objective_problems(objective, shapes[objective.name], _spec(source)):
+                found.append((objective_path(objective, key), text))
+        found = found or list(value_checks(job, task, shapes, summaries))
     if found:
         raise InputError(Problem(".".join(("tasks", task, *path)), text) for path, text in found)
+
+
+def _output_shapes(source: Source, outputs: Outputs) -> dict[str, Shape]:
+    """Returns the shapes of the outputs for one sample of zeros."""
+    sample = source.described().datasets[source.dataset].shape
+    return {name: array.shape[1:] for name, array in outputs(np.zeros((1, *sample), np.float32)).items()}
+
+
+def _spec(source: Source) -> ArraySpec:
+    known = source.described().datasets[source.dataset]
+    classes = len(known.classes) if known.classes else None
+    return ArraySpec(None, known.shape, kind=known.dtype.kind, classes=classes)
 
 
 def require_rows_fit(context: SessionContext, references: Mapping[str, Source], spans: Sequence[slice]) -> None:

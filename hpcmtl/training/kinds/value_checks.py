@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 
 _OF_CLASSES = frozenset({"accuracy", "auc", "log_loss", "mrr", "ndcg"})
 """Metrics whose targets are numbers of classes."""
-_SAME_SHAPE = frozenset({"l2", "l1", "huber", "sigmoid_bce"})
-"""Losses that compare each number of an output with one of its target."""
 
 
-def shaped_targets(job: Job, name: str) -> tuple[Objective, ...]:
-    """Returns the objectives of a task for which the shape of the output decides which targets they can have."""
+def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
+    """Returns the objectives of a task whose targets must be numbers of classes, or probabilities."""
     read = {reference for _, reference in references_of(job, name)}
     return tuple(
         objective
         for objective in kind_of(job, name).objectives(job, name)
-        if objective.target in read and (_classes_wanted(job, name, objective) or objective.loss in _SAME_SHAPE)
+        if objective.target in read and (_classes_wanted(job, name, objective) or objective.loss == "sigmoid_bce")
     )
 
 
@@ -62,7 +60,7 @@ def value_checks(
             if problem is not None and reference not in unfit:
                 unfit.add(reference)
                 yield path, f"{reference}: {problem}"
-    for objective in shaped_targets(job, name):
+    for objective in targets_of_classes(job, name):
         summary, made = summaries.get(objective.target), outputs.get(objective.name)
         if summary is None or objective.target in unfit:
             continue
@@ -78,17 +76,8 @@ def _target_problem(job: Job, name: str, objective: Objective, summary: ValueSum
         return problem
     if not made:
         return None
-    if objective.loss in _SAME_SHAPE and _without_ones(made) != _without_ones(summary.shape):
-        return f"the network makes samples of shape {made}, but the target has samples of shape {summary.shape}"
     if objective.loss == "softmax_ce" and made[-1] == 1:
         return "softmax_ce needs one output a class, but the network makes 1; use sigmoid_bce, or 2 outputs"
-    if objective.loss == "softmax_ce" and summary.shape not in {made[:-1], (*made[:-1], 1)}:
-        wanted = f"the number of the class, of shape {made[:-1]} for outputs of shape {made}"
-        return f"softmax_ce takes {wanted}, but the target has samples of shape {summary.shape}"
     if not _classes_wanted(job, name, objective):
         return None
     return label_problem(summary, max(made[-1], 2))
-
-
-def _without_ones(shape: Shape) -> Shape:
-    return tuple(extent for extent in shape if extent != 1)
