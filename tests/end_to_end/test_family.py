@@ -129,7 +129,12 @@ def test_run_directory(on, ranks):
     plan = json.loads((directory / "plan.json").read_text())
     names = {"artifacts", "checkpoints", "environment.json", "events.jsonl", "job.yaml", "logs", "plan.json"}
 
-    assert {path.name for path in directory.iterdir()} == names | {"requests", "results.json", "status.json"}
+    assert {path.name for path in directory.iterdir()} == names | {
+        "data.json",
+        "requests",
+        "results.json",
+        "status.json",
+    }
     assert {path.name for path in (directory / "logs").iterdir()} == {f"rank.{n:03d}.log" for n in range(ranks)}
     assert plan["ranks"] == ranks
     assert len(environment["hosts"]) == ranks

@@ -1,0 +1,80 @@
+"""A run goes on only with the data that it began with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+from events import event
+
+from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json
+from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.errors import InputError
+from hpcmtl.jobfile.load import parse_job
+from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.pipeline.run.resume_point import load_run
+from hpcmtl.results.ledger import Ledger
+from hpcmtl.results.rundir.directory import RunDirectory, create, write_json_atomically
+
+ROWS = 12
+
+
+def write(path, **changed):
+    """Write a data file of the run, with some arrays changed."""
+    split = changed.pop("split", np.arange(ROWS) % 3)
+    arrays = {"x": np.ones((ROWS, 2), np.float32), "y": np.arange(ROWS) % 2, "other": np.zeros(ROWS), **changed}
+    write_dataset_file(path, arrays, split, overwrite=True)
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A run whose task `net` has begun on rows.h5, while `later`, on more.h5, has not; returns its directory."""
+    for name in ("rows", "more"):
+        write(tmp_path / f"{name}.h5")
+    base = {"kind": "train", "loss": "softmax_ce", "model": {"name": "mlp", "outputs": 2}, "epochs": 1}
+    tasks = {name: {**base, "input": f"{data}/x", "target": f"{data}/y"} for name, data in _READ.items()}
+    data = {name: str(tmp_path / f"{name}.h5") for name in _READ.values()}
+    prepared = prepare(parse_job({"hpcmtl": 1, "job": "stopped", "data": data, "tasks": tasks}))
+    directory = create(tmp_path / "runs", "stopped")
+    directory.job_file.write_text(yaml.safe_dump(prepared.resolved()))
+    write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
+    with Ledger(directory.ledger_file) as ledger:
+        ledger.append(event("job_started", job="stopped", ranks=1, policy="variable", host="", attempt=1))
+        ledger.append(event("layer_started", task="net", layer=0, layers=1, first_rank=0, ranks=1))
+        ledger.append(event("layer_stopped", task="net", layer=0, ranks=1, steps=1))
+        ledger.append(event("job_ended", status="stopped", seconds=1.0))
+    return directory.path
+
+
+_READ = {"net": "rows", "later": "more"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"y": np.arange(ROWS) % 2 * 0}, "rows.h5: y: was int64, (12,), crc32"),
+        ({"split": np.arange(ROWS) % 2}, "rows.h5: split: was uint8, (12,), crc32"),
+        ({"other": np.ones(ROWS)}, ""),
+    ],
+)
+def test_data_in_use_must_not_change(stopped, tmp_path, changed, said):
+    """Labels and the split of a task that has begun; an array that no task reads may change."""
+    write(tmp_path / "rows.h5", **changed)
+    if not said:
+        assert load_run(stopped, None, 1).unfinished == ["net", "later"]
+        return
+    with pytest.raises(InputError) as error:
+        load_run(stopped, None, 1)
+
+    assert said in str(error.value)
+    assert "Put the old file back, or begin a new run" in str(error.value)
+
+
+def test_data_of_tasks_that_have_not_begun_may_change(stopped, tmp_path):
+    """A mistake in them may be mended between two attempts; a run of an older version is not compared."""
+    write(tmp_path / "more.h5", y=np.zeros(ROWS, int))
+
+    assert load_run(stopped, None, 1).unfinished == ["net", "later"]
+    write(tmp_path / "rows.h5", y=np.zeros(ROWS, int))
+    RunDirectory(stopped).data_file.unlink()
+    assert load_run(stopped, None, 1).unfinished == ["net", "later"]
