@@ -11,7 +11,7 @@ from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.load import parse_job
-from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.pipeline.run.resume_point import load_run
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir.directory import RunDirectory, create, write_json_atomically
@@ -37,6 +37,7 @@ def stopped(tmp_path):
     prepared = prepare(parse_job({"hpcmtl": 1, "job": "stopped", "data": data, "tasks": tasks}))
     directory = create(tmp_path / "runs", "stopped")
     directory.job_file.write_text(yaml.safe_dump(prepared.resolved()))
+    write_json_atomically(directory.plan_file, plan(prepared).to_dict())
     write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
     with Ledger(directory.ledger_file) as ledger:
         ledger.append(event("job_started", job="stopped", ranks=1, policy="variable", host="", attempt=1))
@@ -61,7 +62,7 @@ def test_data_in_use_must_not_change(stopped, tmp_path, changed, said):
     """Labels and the split of a task that has begun; an array that no task reads may change."""
     write(tmp_path / "rows.h5", **changed)
     if not said:
-        assert load_run(stopped, None, 1).unfinished == ["net", "later"]
+        assert load_run(stopped, None, 1).unfinished == ["later", "net"]
         return
     with pytest.raises(InputError) as error:
         load_run(stopped, None, 1)
@@ -74,7 +75,7 @@ def test_data_of_tasks_that_have_not_begun_may_change(stopped, tmp_path):
     """A mistake in them may be mended between two attempts; a run of an older version is not compared."""
     write(tmp_path / "more.h5", y=np.zeros(ROWS, int))
 
-    assert load_run(stopped, None, 1).unfinished == ["net", "later"]
+    assert load_run(stopped, None, 1).unfinished == ["later", "net"]
     write(tmp_path / "rows.h5", y=np.zeros(ROWS, int))
     RunDirectory(stopped).data_file.unlink()
-    assert load_run(stopped, None, 1).unfinished == ["net", "later"]
+    assert load_run(stopped, None, 1).unfinished == ["later", "net"]

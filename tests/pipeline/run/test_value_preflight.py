@@ -73,11 +73,11 @@ def test_labels_of_every_split_count(tmp_path):
         (CLASSES % 2, {"model": {"name": "mlp", "outputs": 1}, "loss": "sigmoid_bce"}, ""),
         (np.arange(ROWS) % 10, {"model": {"name": "mlp", "outputs": 1}, "loss": "sigmoid_bce"}, "has target 9"),
         (CLASSES - 1.0, {"model": {**OWN, "outputs": 1}, "loss": "sigmoid_bce"}, "has target -1"),
-        (CLASSES / 2, {"model": OWN}, "sample 1 has label 0.5, which is no whole number"),
-        (CLASSES + 1, {"model": OWN, "loss": "mxnet.gluon.loss:HingeLoss", "metrics": ["accuracy"]}, "has label 3"),
-        (np.eye(3)[CLASSES], {"model": OWN}, "softmax_ce takes the number of the class, of shape ()"),
+        (CLASSES / 2, {"model": OWN}, "softmax_ce needs one whole number a sample"),
+        (CLASSES + 1, {"model": OWN, "loss": "mxnet.gluon.loss:SoftmaxCELoss", "metrics": ["accuracy"]}, "has label 3"),
+        (CLASSES / 2, {"model": OWN, "loss": "mxnet.gluon.loss:SoftmaxCELoss", "metrics": ["auc"]}, "no whole number"),
+        (np.eye(3)[CLASSES], {"model": OWN}, "softmax_ce needs one whole number a sample"),
         (np.eye(4)[CLASSES], {"model": OWN, "loss": "l2"}, "the network makes samples of shape (3,)"),
-        (CLASSES[:, None], {"model": OWN}, ""),
     ],
 )
 def test_targets_that_a_loss_or_a_metric_cannot_use(tmp_path, labels, keys, said):

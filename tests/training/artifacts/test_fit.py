@@ -21,8 +21,10 @@ def own(*names):
     ("keys", "said"),
     [
         ({"target": "own/more"}, r"tasks.net.target: own/more: sample 3 has label 3, .* each of 3 classes"),
-        ({"target": "small/digit", "model": {**MLP, "outputs": 2}}, "small/digit: sample 2 has label 2"),
-        ({"target": "small/digit", "model": {"name": "own_blocks:TwoParts", "outputs": 2}}, "sample 2 has label 2"),
+        ({"target": "own/classes", "model": {**MLP, "outputs": 2}}, "own/classes: sample 2 has label 2"),
+        ({"target": "small/digit", "model": {**MLP, "outputs": 2}}, "has 3 classes but the network makes 2 outputs"),
+        ({"model": {"name": "own_blocks:TwoParts", "outputs": 2}}, "sample 2 has label 2"),
+        ({"target": "own/features", "model": MLP}, "softmax_ce needs one whole number a sample"),
         ({"input": "own/gaps"}, "tasks.net.input: own/gaps: sample 7 holds NaN or Inf"),
         ({"target": "own/times", "loss": "l2", "model": {**MLP, "outputs": 1}, "metrics": []}, "merge in float32"),
         ({"input": "own/words"}, "own/words: has values of type text; a network takes numbers"),
