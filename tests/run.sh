@@ -2,14 +2,14 @@
 # Every check of the project, cheapest first; ends with pytest's closing line.
 #
 # usage: tests/run.sh [quick] [pytest options]        quick: without the tests marked slow, fewer examples
-#   HPCMTL_TESTS_AT_ONCE  tests side by side (default: 2)
+#   HPCMTL_TESTS_AT_ONCE  tests side by side (default: one more than there are cores)
 #   HPCMTL_TESTS_SLURM    required: fail where there can be no Slurm; no: leave its tests out (default: skip and say so)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export HPCMTL_VENV=${HPCMTL_VENV:-$PWD/.venv}
 export OMP_NUM_THREADS=1 # the tests are many small processes
-at_once=${HPCMTL_TESTS_AT_ONCE:-2} # tests side by side; one may itself start four ranks
+at_once=${HPCMTL_TESTS_AT_ONCE:-$(($(nproc) + 1))} # tests wait a third of their time, for ranks that start and end
 
 launchers/bootstrap.sh
 export PATH=$HPCMTL_VENV/bin:$PATH
