@@ -8,7 +8,7 @@ from jobs import family
 
 from hpcmtl.exchange.store import read_sealed
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 HALF, STEPS = 898, 30
 CODER = {"name": "conv_autoencoder", "channels": [4], "code": 16}
@@ -125,7 +125,7 @@ def total(run, task, key):
     return sum({**event, **event["facts"]}[key] for event in ended)
 
 
-@pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.fixture(scope="module", params=[1, 2])
 def run(start_once, request):
     """The job on one rank or two; were one thought slow for a moment's load, all would rightly go to the other."""
     job = family(ranks=request.param, merge=MERGE, tasks=TASKS)

@@ -37,6 +37,7 @@ def hpcmtl(folder: Path, installed, *words):
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_kind_of_another_package_runs(start, installed):
     """It runs on two ranks, and another task trains on the array that it publishes."""
     run = start(family(ranks=2, tasks={"sums": SUMS, "digit": HEAD}), env=installed).finish()

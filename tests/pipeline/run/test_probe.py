@@ -112,6 +112,7 @@ def test_given_speeds_are_taken(monkeypatch):
     assert cores.asked[1] == 1
 
 
+@pytest.mark.slow
 def test_a_busy_rank_is_slow(mpirun, tmp_path):
     """On real ranks, the one whose interpreter other threads keep busy is the slow one."""
     program = tmp_path / "slowed.py"

@@ -79,6 +79,7 @@ def test_other_errors_are_not_taken_for_a_layout():
         has_default_layout(Broken())
 
 
+@pytest.mark.slow
 def test_again_and_again_without_growth():
     """200 evaluations with a cure after each: the layout comes back every time, and memory stays as it is."""
     net, weights = evaluated_net(channels=256)  # 2.4 MB of weights, so that 200 copies would be seen
