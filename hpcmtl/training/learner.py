@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from hpcmtl.frameworks.device import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
 
@@ -80,10 +80,19 @@ class NetworkFacts:
     Attributes:
         outputs: shape of one sample of each output, in order; of a part alone if a part was asked for.
         parameters: shape of each parameter by its name.
+        tied: names of each parameter that has several (tied weights).
+        unused: names of parameters that would be trained, but that no output depends on.
     """
 
     outputs: tuple[Shape, ...]
     parameters: Mapping[str, Shape]
+    tied: tuple[tuple[str, ...], ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def with_tied(self, names: Iterable[str]) -> set[str]:
+        """Returns names of parameters, and the other names of these parameters."""
+        found = set(names)
+        return found.union(*(group for group in self.tied if not found.isdisjoint(group)))
 
 
 class Learner(Protocol):

@@ -6,6 +6,7 @@ names and shapes that it shows is compared here, for all frameworks alike.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from hpcmtl.taskgraph.graph import topological_order
 from hpcmtl.training.coupling.checks import check_built_coupling
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.kinds.fit import objective_path, objective_problems
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -77,6 +80,8 @@ class NetworkChecks:
             if facts is None:
                 return []
             self.facts[name] = facts
+            if facts.unused:
+                _log.warning("task %s: no output depends on %s: not trained", name, ", ".join(facts.unused))
             found = [*self._outputs(name, needs, facts), *self._mappings(name)]
             if not found and _is_of_user(needs):
                 framework.check(needs)  # with one step
@@ -138,6 +143,9 @@ class NetworkChecks:
                     text = f"parameter {each} of {mapping.producer} has shape {theirs.parameters[each]}"
                     yield path, f"{text}, {target} here has {own[target]}; leave it out by a pattern in `initialise`"
                     break
+            twice = _two_origins(self.facts[name], theirs, taken)
+            if twice is not None:
+                yield path, twice
 
     def _publish(self, name: str, facts: NetworkFacts) -> None:
         """Adds the shapes of the arrays that a task publishes, where only its network shows them."""
@@ -162,10 +170,26 @@ def check_networks(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[
     checks = NetworkChecks(job, dict(arrays))
     for name in topological_order({name: task.needs for name, task in job.tasks.items()}):
         checks.check(name)
-    checks.found += check_built_coupling(job, {name: facts.parameters for name, facts in checks.facts.items()})
+    checks.found += check_built_coupling(job, checks.facts)
     others = set(job.tasks) - set(tasks)
     checks.found = [(path, text) for path, text in checks.found if path[0] != "tasks" or path[1] not in others]
     return checks
+
+
+def _two_origins(own: NetworkFacts, theirs: NetworkFacts, taken: Mapping[str, str | None]) -> str | None:
+    """Returns what is wrong where a parameter would take its values from two parameters of another task.
+
+    Args:
+        own: facts of the network that takes them.
+        theirs: facts of the other task's network.
+        taken: name there -> name here.
+    """
+    for group in own.tied:
+        origins = [each for each, target in taken.items() if target in group]
+        if origins and not theirs.with_tied(origins[:1]).issuperset(origins):
+            text = f"{' and '.join(group)} are one parameter of this network (tied weights), but "
+            return f"{text}{' and '.join(origins)} are several there; take one of them by a pattern in `initialise`"
+    return None
 
 
 def _is_of_user(needs: FrameworkNeeds) -> bool:

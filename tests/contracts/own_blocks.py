@@ -180,13 +180,37 @@ class Transposed(mx.gluon.HybridBlock):
 def tied(by="params", outputs=3):
     """Two dense layers with one weight and one bias: by Gluon's argument `params`, or as one block under two names.
 
-    The shapes come from the first batch.
+    The shapes come from the first batch. With another word in `by` the layers have parameters of their own.
     """
     first = nn.Dense(6, activation="tanh")
-    second = first if by == "block" else nn.Dense(6, activation="tanh", params=first.params)
+    shared = first.params if by == "params" else None
+    second = first if by == "block" else nn.Dense(6, activation="tanh", params=shared)
     block = nn.HybridSequential()
     block.add(nn.Flatten(), nn.Dense(6, activation="tanh"), first, second, nn.Dense(outputs))
     return block
+
+
+class TiedHeads(mx.gluon.HybridBlock):
+    """Two outputs of one dense layer each, which have one weight and bias, and another activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = nn.Dense(3, in_units=36, activation="tanh")
+        self.digit = nn.Dense(3, in_units=3)
+        self.size = nn.Dense(3, in_units=3, activation="tanh", params=self.digit.params)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Both outputs."""
+        code = self.trunk(x)
+        return self.digit(code), self.size(code)
+
+
+_KEPT = nn.Dense(3)
+
+
+def kept():
+    """A block that is made once for all networks."""
+    return _KEPT
 
 
 def normalised_twice(outputs=3):

@@ -84,6 +84,13 @@ MLP = {"name": "mlp", "outputs": 4}
         ({"a": own("TwoOutputs")}, "tasks.a", "2 outputs"),
         ({"a": own("OneRow")}, "tasks.a.model", "first axis must count the samples"),
         ({"a": own("narrow")}, "tasks.a.model", "cannot run on samples of shape (1, 6, 6)"),
+        ({"a": own("kept")}, "tasks.a.model", "make new blocks at each call"),
+        ({"a": own("SparseProduct", {"values": "row_sparse"})}, "tasks.a.model", "weight (row_sparse) are sparse"),
+        (
+            {"a": own("tied", {"by": "no"}), "b": own("tied", needs={"a": "parameters"})},
+            "tasks.b.needs.a",
+            "2.bias and 3.bias are one parameter of this network (tied weights), but 2.bias and 3.bias are several",
+        ),
         ({"a": own("TwoParts", {"depth": 3})}, "tasks.a.model", "unexpected keyword argument 'depth'"),
         ({"a": own("TwoParts", {"outputs": "many"})}, "tasks.a.model", "not supported between"),
         ({"a": own("nothing")}, "tasks.a.model", "has no attribute 'nothing'"),
@@ -175,6 +182,41 @@ def test_what_can_be_used_is_not_refused(refusals: Callable[..., list[str]]) -> 
     }
 
     assert refusals(tasks) == []
+
+
+def test_tied_weights_that_can_be_used(refusals: Callable[..., list[str]]) -> None:
+    """Origins of equal ties, or of one name of each parameter, are fine; freezing by one name serves an async edge."""
+    live = {"kind": "parameters", "mode": "async"}
+    tasks = {
+        "a": own("tied"),
+        "free": own("tied", {"by": "no"}),
+        "equal": own("tied", needs={"a": "parameters"}),
+        "untied": own("tied", {"by": "no"}, needs={"a": "parameters"}),
+        "one": own("tied", needs={"free": "parameters"}, initialise={"free": "3.*"}),
+        "live": own("tied", needs={"free": live}, initialise={"free": "3.*"}, freeze=["2.*"]),
+    }
+
+    assert refusals(tasks) == []
+
+
+def test_members_of_a_merge_tie_the_same_parameters(refusals: Callable[..., list[str]]) -> None:
+    """Two names that are one parameter in one member alone would take two values; one of the names is fine."""
+    tasks = {"a": own("tied"), "b": own("tied", {"by": "no"}), "c": own("tied", {"by": "block"})}
+    members = {"tasks": ["a", "b"], "parameters": "*"}
+    (found,) = refusals(tasks, merge={"layers": members})
+
+    assert found.startswith("merge.layers.parameters: 2.bias and 3.bias are one parameter (tied weights) in one of a")
+    assert refusals(tasks, merge={"layers": {**members, "parameters": "2.*"}}) == []
+    assert refusals(tasks, merge={"layers": {**members, "tasks": ["a", "c"]}}) == []
+
+
+def test_parameters_without_use_are_said(refusals: Callable[..., list[str]], caplog: pytest.LogCaptureFixture) -> None:
+    """Parameters that no output depends on are named, those with `grad_req` null are not; the network is no problem."""
+    found = refusals({"a": own("Special")})
+
+    assert found == []
+    assert "task a: no output depends on unused.bias, unused.weight: not trained" in caplog.text
+    assert "fixed" not in caplog.text
 
 
 def test_a_bad_producer_is_told_once(refusals: Callable[..., list[str]]) -> None:

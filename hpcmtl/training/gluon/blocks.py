@@ -6,6 +6,7 @@ one task and not the run.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 mx = import_mxnet()
 DTYPE = "float32"
+_TAKEN: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def make_block(network: NetworkDescription, sample: Shape) -> Any:
@@ -31,7 +33,7 @@ def make_block(network: NetworkDescription, sample: Shape) -> Any:
         InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
     """
     block = build(network, sample)
-    problems = [*_lost_children(block), *_other_types(block), *_sparse_values(block)]
+    problems = [*_taken(block), *_lost_children(block), *_other_types(block), *_sparse_values(block)]
     if problems:
         raise InputError(problems)
     try:
@@ -47,6 +49,16 @@ def make_block(network: NetworkDescription, sample: Shape) -> Any:
     if problems:
         raise InputError(problems)
     return block
+
+
+def _taken(block: Any) -> Iterator[Problem]:
+    """Yields parameters that a network built before has as well, such as those of a block kept in a user's module."""
+    parameters = block._collect_params_with_prefix()  # noqa: SLF001 - see `GluonNetwork`
+    shared = [name for name, each in parameters.items() if each in _TAKEN]
+    if shared:
+        text = f"{', '.join(shared[:3])} belong to a network that was built before, and would be trained with it"
+        yield Problem("model", f"{text}; make new blocks at each call, none in the module")
+    _TAKEN.update(parameters.values())
 
 
 def _blocks(block: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import make_optimizer
-from hpcmtl.training.gluon.parameters import freeze, nothing_to_train
+from hpcmtl.training.gluon.parameters import freeze, nothing_to_train, ties, unused_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import LearnerSettings, NetworkFacts, StepInput
@@ -73,9 +73,13 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         problems.append(nothing_to_train(needs.freeze))
     block = network.block if needs.part is None else up_to(network.block, needs.part)
     outputs = outputs_of(block, mx.nd.zeros((_ROWS, *sample)))
+    named = network.parameters
+    unused = unused_parameters(network.block, named) if needs.optimizer and needs.part is None else []
     return NetworkFacts(
         outputs=tuple(_shape_of_sample(output) for output in outputs),
-        parameters={name: tuple(parameter.shape) for name, parameter in network.parameters.items()},
+        parameters={name: tuple(parameter.shape) for name, parameter in named.items()},
+        tied=tuple(ties(named)),
+        unused=tuple(name for name in unused if named[name].grad_req != "null"),
     )
 
 

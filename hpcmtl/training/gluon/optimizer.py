@@ -58,8 +58,16 @@ class Updater:
         return arrays
 
     def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Restores what `state` returned."""
+        """Restores what `state` returned.
+
+        Raises:
+            InputError: it belongs to another number of parameters.
+        """
         counts = arrays[_COUNTS]
+        if len(counts) != len(self._names):
+            # Earlier versions counted a parameter with two names (tied weights) twice, and updated it twice a step.
+            text = f"is of {len(counts)} parameters, this network trains {len(self._names)}"
+            raise InputError([Problem("optimizer state of a checkpoint", f"{text}: begin a new run")])
         before = dict(self._updater.states)
         self._updater.states.clear()
         self._updater.states_synced.clear()

@@ -18,7 +18,7 @@ from hpcmtl.training.gluon.layout import overwrite
 from hpcmtl.training.gluon.zoo import outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 mx = import_mxnet()
 
@@ -44,11 +44,6 @@ def _names_of_each(parameters: Mapping[str, Any]) -> Iterable[list[str]]:
     for name, parameter in parameters.items():
         names.setdefault(id(parameter), []).append(name)
     return names.values()
-
-
-def with_tied(names: Collection[str], tied: Iterable[Collection[str]]) -> set[str]:
-    """Returns names, and all other names of the parameters that have one of them."""
-    return set(names).union(*(group for group in tied if not set(group).isdisjoint(names)))
 
 
 def assign(parameters: Mapping[str, Any], values: Mapping[str, np.ndarray[Any, Any]], origin: str) -> None:
