@@ -193,6 +193,14 @@ class TaskRetried(RunEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskNoted(RunEvent):
+    """The user of a task should know `text`; nothing has failed."""
+
+    task: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArtifactDamaged(RunEvent):
     """The artifact of `task` could not be read by task `consumer`: the last layer of `task` is to run again."""
 

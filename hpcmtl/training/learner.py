@@ -95,6 +95,19 @@ class NetworkFacts:
         return found.union(*(group for group in self.tied if not found.isdisjoint(group)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepComparison:
+    """Differences between one step of a learner and the framework's own arithmetic; an empty text for none.
+
+    Attributes:
+        compiled: difference of the compiled network from the same network run operation by operation.
+        update: difference of an optimizer update from that of the framework's own trainer.
+    """
+
+    compiled: str = ""
+    update: str = ""
+
+
 class Learner(Protocol):
     """A network, its objectives and its optimizer on one rank.
 
@@ -121,6 +134,21 @@ class Learner(Protocol):
             weights: one weight an objective.
             scale: factor on all losses.
         """
+        ...
+
+    def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
+        """Compares one step with the framework's own arithmetic, on a few rows; changes nothing.
+
+        Random numbers go on as after the last `reseed`, so that no step may lie between the two.
+
+        Args:
+            batch: this rank's share of a batch.
+            rate: learning rate.
+        """
+        ...
+
+    def run_uncompiled(self) -> None:
+        """Runs the network from here on operation by operation."""
         ...
 
     def gradients(self) -> Arrays:

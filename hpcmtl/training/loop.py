@@ -88,6 +88,7 @@ class Hooks:
         save_due: function that returns whether a checkpoint is due; one rank of the group is enough.
         save: function of the number of steps done and the known losses, called when the group has agreed on a
             checkpoint.
+        note: function that tells the user a fact about the task; called on the group's first rank only.
     """
 
     report: Callable[[StepProgress], None]
@@ -98,6 +99,7 @@ class Hooks:
     sync_point: Callable[[int], bool] | None = None
     save_due: Callable[[], bool] = lambda: False
     save: Callable[[int, LossTotals], object] | None = None
+    note: Callable[[str], None] = lambda _text: None
 
 
 @dataclass
@@ -199,14 +201,17 @@ def run_steps(
         hooks: functions to call.
 
     Raises:
-        TaskFailedError: on all ranks, if a loss is NaN or infinite.
+        TaskFailedError: on all ranks, if a loss is NaN or infinite, or the first update of a parameter is wrong.
     """
     agreement = _Agreement(step_range, group, hooks)
     result = StepsResult(step_range.start)
     for batch in batches:
         step = result.next_step
         faults.step_point(step_range.task, step_range.layer, step - step_range.start)
-        replica.step(_step_input(batch, step_range.objectives), learning_rate(agreement.schedule, step), step)
+        given, rate = _step_input(batch, step_range.objectives), learning_rate(agreement.schedule, step)
+        if not replica.compared:
+            _compare(replica, (given, rate), step_range, group, hooks)
+        replica.step(given, rate, step)
         result.next_step = step = step + 1
         epoch, rest = divmod(step, step_range.steps_per_epoch)
         if step >= agreement.next or step == step_range.stop:
@@ -224,6 +229,14 @@ def run_steps(
     }
     result.totals = _carried(step_range, agreement.losses, result.next_step)
     return result
+
+
+def _compare(
+    replica: Replica, step: tuple[StepInput, float], step_range: StepRange, group: Communicator, hooks: Hooks
+) -> None:
+    note = replica.compare_first_step(step_range.task, *step, group)
+    if note and group.rank == 0:
+        hooks.note(note)
 
 
 def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.training.first_step import compare_first_step
 from hpcmtl.training.multitask.gramian import gramian_of
 from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.arrays import Arrays, Floats
-    from hpcmtl.training.learner import Learner, StepInput
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.learner import Learner, StepComparison, StepInput
     from hpcmtl.training.multitask.weighting import Weighting
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
@@ -35,6 +37,7 @@ class Replica:
         learner: network, objectives and optimizer of this rank.
         strategy: synchronisation with the other ranks of the group.
         weighting: weights of the objectives.
+        compared: whether the first step on the present group was compared, see `compare_first_step`.
         skipped_steps: number of steps without an update, because a gradient overflowed; since the replica was made.
     """
 
@@ -45,11 +48,33 @@ class Replica:
         self._share: Floats | None = None  # this rank's losses of the newest step, if not yet in `_losses`
         self._losses: Floats | None = None  # losses of the newest step, over the group
         self._in_group = True
+        self._comparison: StepComparison | None = None
+        self.compared = False
 
     def join(self, strategy: SynchronisationStrategy) -> None:
         """Continues with another group, by a strategy that is open on it; the learner keeps its state."""
         self.strategy = strategy
         self._in_group = True
+        self.compared = False
+
+    def compare_first_step(self, task: str, batch: StepInput, rate: float, group: Communicator) -> str:
+        """Compares a step with the framework's own arithmetic, before the first one on a group (collective).
+
+        Args:
+            task: name of the task.
+            batch: this rank's share of the batch.
+            rate: learning rate.
+            group: the group.
+
+        Returns:
+            The reason why the network is not compiled; an empty text if it is.
+
+        Raises:
+            TaskFailedError: the update of a parameter is wrong.
+        """
+        self._comparison = compare_first_step(task, self.learner, self._comparison, (batch, rate), group)
+        self.compared = True
+        return self._comparison.compiled
 
     def step(self, batch: StepInput, rate: float, number: int) -> None:
         """Takes one optimizer step on the mean loss of the group's batch; may return before it is done.

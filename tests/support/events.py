@@ -36,6 +36,7 @@ EXAMPLES = (
     event("request_accepted", request="1", verb="pause", by="me@here", task="a", message="paused"),
     event("request_refused", request="2", message="unreadable"),
     event("rank_failed", task="a", layer=0, rank=1, message="boom"),
+    event("task_noted", task="a", text="it does not compile"),
     event("task_retried", task="a", layer=0, retry=1, retries=2, wait=1.0, message="boom"),
     event("rank_suspected", rank=2, seconds=31.0, task="a", layer=0, step=4),
     event("rank_recovered", rank=2, seconds=40.0),

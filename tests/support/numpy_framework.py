@@ -17,7 +17,7 @@ from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
-from hpcmtl.training.learner import OPTIMIZER, NetworkFacts
+from hpcmtl.training.learner import OPTIMIZER, NetworkFacts, StepComparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -231,6 +231,12 @@ class NumpyLearner(NumpyNetwork):
         losses, slopes = self._forward(batch)
         self._backward([factor * weight * scale for factor, weight in zip(slopes, weights, strict=True)], batch)
         self._pending.append([float(loss @ batch.weights) / batch.global_samples for loss in losses])
+
+    def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
+        return StepComparison()  # nothing is compiled, and there is no other trainer
+
+    def run_uncompiled(self) -> None:
+        pass  # it always does
 
     def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
         masks = self._masks.bit_generator.state

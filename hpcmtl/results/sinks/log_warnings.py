@@ -18,10 +18,17 @@ _log = logging.getLogger(__name__)
 
 
 class LogWarnings(IgnoringSink):
-    """A `Sink` that logs a warning for each event that a person should notice."""
+    """A `Sink` that logs a warning for each event that a person should notice; a note on a task once an attempt."""
+
+    def __init__(self) -> None:
+        self._noted: set[events.TaskNoted] = set()  # each group that begins the task records it again
 
     def on_event(self, event: RunEvent, at: float) -> None:  # noqa: ARG002 - the log has times of its own
         """See `Sink`."""
+        if isinstance(event, events.TaskNoted):
+            if event in self._noted:
+                return
+            self._noted.add(event)
         text = sentence(event)
         if text:
             _log.warning("%s", text)
@@ -36,6 +43,10 @@ def sentence(event: RunEvent) -> str:
 def _late(event: events.LayerLate) -> str:
     ranks = ", ".join(map(str, event.silent_ranks))
     return f"task {event.task}, layer {event.layer}: no report for long from ranks {ranks}; is one of them stuck?"
+
+
+def _noted(event: events.TaskNoted) -> str:
+    return f"task {event.task}: {event.text}"
 
 
 def _retried(event: events.TaskRetried) -> str:
@@ -81,6 +92,7 @@ def _place(event: events.RankSilence | events.RankLost) -> str:
 
 _SENTENCES: Mapping[type[RunEvent], Callable[[Any], str]] = {
     events.LayerLate: _late,
+    events.TaskNoted: _noted,
     events.TaskRetried: _retried,
     events.JobPaused: _paused,
     events.ArtifactDamaged: _damaged,

@@ -10,9 +10,10 @@ import numpy as np
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.first_step import compilation_difference, update_difference
 from hpcmtl.training.gluon.layout import restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
-from hpcmtl.training.gluon.network import GluonNetwork
+from hpcmtl.training.gluon.network import ONE_AT_A_TIME, GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.parameters import (
     assign,
@@ -25,7 +26,7 @@ from hpcmtl.training.gluon.parameters import (
     trained,
 )
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
-from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
+from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT, StepComparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,10 +82,24 @@ class GluonLearner(GluonNetwork):
         self._updater = Updater(self._trained, settings.optimizer)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
         self._rescale = 1.0
+        self._settings, self._seed = settings, settings.seed
 
     def reseed(self, seed: int) -> None:
         """See `Learner`."""
+        self._seed = seed
         mx.random.seed(seed)
+
+    def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
+        """See `Learner`."""
+        with ONE_AT_A_TIME:
+            compiled = compilation_difference(self._loss, self._trained, batch)
+            update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
+            mx.random.seed(self._seed)
+        return StepComparison(compiled=compiled, update=update)
+
+    def run_uncompiled(self) -> None:
+        """See `Learner`."""
+        self._loss.compile(active=False)
 
     def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
         """See `Learner`."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 mx = import_mxnet()
 
 # MXNet has one stream of random numbers for all threads, and ranks may be threads of one process.
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
+"""Lock of MXNet's random numbers, for a stretch that seeds them and draws from them."""
 
 
 class GluonNetwork:
@@ -47,7 +48,7 @@ class GluonNetwork:
             device: device of the computation.
         """
         self.device = device
-        with _ONE_AT_A_TIME:
+        with ONE_AT_A_TIME:
             mx.random.seed(seed)
             self.block = make_block(network, sample)
         self.block.hybridize(static_alloc=True)

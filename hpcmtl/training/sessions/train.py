@@ -13,7 +13,7 @@ from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import PARAMETERS, seal
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.results.events import LearningRateChanged
+from hpcmtl.results.events import LearningRateChanged, TaskNoted
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.artifacts.fit import require_fit
@@ -196,8 +196,7 @@ class TrainSession:
 
     def _exchange(self, layer: int) -> Callable[[int], bool] | None:
         """Returns the parameter exchange at the step boundaries of a layer; None without coupled tasks."""
-        coupling = self._coupling
-        if coupling is None:
+        if (coupling := self._coupling) is None:
             return None
         return lambda step: coupling.sync_point(self._learner, self._sync_point(layer, step))
 
@@ -207,8 +206,8 @@ class TrainSession:
         if base != self._schedule.base_learning_rate:
             self._schedule = schedules.rebased(self._schedule, base)
             if self._context.group.rank == 0:
-                task, layer = self._context.task, orders.layer
-                orders.record(LearningRateChanged(task=task, layer=layer, step=step, learning_rate=base))
+                task = self._context.task
+                orders.record(LearningRateChanged(task=task, layer=orders.layer, step=step, learning_rate=base))
         return self._schedule
 
     def _train(self, layer: int, first: int, orders: LayerOrders) -> StepsResult:
@@ -237,6 +236,7 @@ class TrainSession:
             self._exchange(layer),
             self._checkpoints.due,
             self._save,
+            lambda text: context.record(TaskNoted(task=context.task, text=text)),
         )
         seed, steps = context.job.seed, (step_range.start, step_range.stop)
         start, end = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in steps)

@@ -1,0 +1,49 @@
+"""Comparison of a task's first step on a group with the framework's own arithmetic, agreed on by all ranks.
+
+It guards against faults of a framework, of a user's operators, and of hpcmtl itself that no loss would show: a gradient
+that is wrong in the compiled network alone, or a parameter that is updated twice or not at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpcmtl.errors import TaskFailedError
+from hpcmtl.training.learner import StepComparison
+
+if TYPE_CHECKING:
+    from hpcmtl.communicators.base import Communicator
+    from hpcmtl.training.learner import Learner, StepInput
+
+
+def compare_first_step(
+    task: str, learner: Learner, known: StepComparison | None, step: tuple[StepInput, float], group: Communicator
+) -> StepComparison:
+    """Compares one step on every rank; a network that differs on any rank is compiled on none (collective).
+
+    Args:
+        task: name of the task.
+        learner: learner of this rank, with the parameters of the group.
+        known: what an earlier group of this learner agreed on; None to compare now.
+        step: this rank's share of a batch, and the learning rate.
+        group: ranks that train together.
+
+    Returns:
+        What the group agreed on, equal on all ranks.
+
+    Raises:
+        TaskFailedError: on all ranks, if an update differs on one.
+    """
+    found = learner.compare_step(*step) if known is None else known
+    differing = np.array([float(bool(found.compiled or found.update))])
+    group.Allreduce(differing)
+    if not differing[0]:
+        return found
+    everywhere: list[StepComparison] = group.allgather(found)
+    updates = [each.update for each in everywhere if each.update]
+    if updates:
+        raise TaskFailedError(f"task {task}: {updates[0]}")
+    learner.run_uncompiled()
+    return StepComparison(compiled=next(each.compiled for each in everywhere if each.compiled))

@@ -1,0 +1,252 @@
+"""Comparison of one step with plain Gluon: compiled network with plain one, and our update with that of the trainer.
+
+MXNet 1.9.1 gives 0.25 of the true gradient of `PReLU`'s slopes once the block is hybridised. A network whose Python
+code asks whether it is in training keeps the answer of its first pass. Neither shows in the loss.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.layout import view
+from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
+from hpcmtl.training.gluon.parameters import is_statistic
+from hpcmtl.training.gluon.zoo import outputs_of
+from hpcmtl.training.learner import StepInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.jobfile.tasks import Optimizer
+    from hpcmtl.training.gluon.losses import TrainingLoss
+
+mx = import_mxnet()
+
+ROWS = 4
+_NUMBERS = 4096  # numbers of an array that are compared, beside its norm; the cost is the same for any network
+_CLOSE, _NOISE = 1e-3, 1e-6  # bounds relative to the array's largest number, and to the largest of all arrays
+_UPDATE_CLOSE, _TINY = 1e-5, 1e-37
+_SEEDS = (11, 12)
+
+
+def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch: StepInput) -> str:
+    """Returns the largest difference between the compiled network and the plain one; an empty text for none.
+
+    Leaves the gradients of the compiled network behind. The caller restores running statistics.
+
+    Args:
+        loss: network and losses; compiled when it returns.
+        trained: trained parameters by name.
+        batch: a batch, of which the first rows are used.
+    """
+    few = StepInput(batch.inputs[:ROWS], tuple(each[:ROWS] for each in batch.targets), batch.weights[:ROWS], ROWS)
+    network = _Passes(loss, trained, few)
+    plain, compiled = network.plain(_SEEDS[0]), network.compiled(_SEEDS[0])
+    found = _largest_difference(compiled, plain)
+    if not found:
+        return ""
+    if _largest_difference(network.plain(_SEEDS[1]), plain):  # compiled, a network may draw in another order
+        still = _largest_difference(network.compiled(_SEEDS[0], train=False), network.plain(_SEEDS[0], train=False))
+        if not still:
+            return ""
+    network.compiled(_SEEDS[0])
+    return f"compiled (hybridised) by MXNet, {found}: it runs without compilation, which is slower"
+
+
+def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimizer, rate: float) -> str:
+    """Returns the largest difference between one of our updates and one of `gluon.Trainer`; an empty text for none.
+
+    Both update copies of the parameters' first rows, with the gradients that are there.
+
+    Args:
+        block: network.
+        trained: parameters that we train, by name.
+        optimizer: optimizer of the job.
+        rate: learning rate.
+    """
+    copies = _Copies(block, trained)
+    ours = {name: copies.of(parameter) for name, parameter in trained.items()}
+
+    def plain_update() -> None:
+        trainer = mx.gluon.Trainer(copies.parameters, make_optimizer(optimizer), kvstore=None)
+        trainer.set_learning_rate(rate)
+        trainer.step(1)
+
+    expected = copies.changes(plain_update, _SEEDS[0])
+    found = copies.changes(lambda: Updater(ours, optimizer).update(rate, 1.0), _SEEDS[0])
+    noise = _NOISE * _most(copies.values.values())
+    bounds = {name: _UPDATE_CLOSE * _most([change]) + noise for name, change in expected.items()}
+    text = _largest_difference(found, expected, bounds)
+    if not text or _largest_difference(copies.changes(plain_update, _SEEDS[1]), expected, bounds):
+        return ""  # none, or an optimizer that draws random numbers
+    return f"an update by {optimizer.name} is not that of gluon.Trainer: the change of {text}"
+
+
+class _Copies:
+    """Parameters of their own with the first rows of a network's trained ones, and of their gradients.
+
+    Attributes:
+        parameters: the copies, in the order of the learner's updates, which those of a random optimizer depend on.
+        values: rows of the parameters by name.
+    """
+
+    def __init__(self, block: Any, trained: Mapping[str, Any]) -> None:
+        names = {id(parameter): name for name, parameter in trained.items()}
+        plain = {id(each): each for each in block.collect_params().values() if each.grad_req != "null"}
+        order = [*(key for key in names if key in plain), *(key for key in plain if key not in names)]
+        mx.nd.waitall()
+        self.values = {names.get(key, plain[key].name): _rows(plain[key].data()) for key in order}
+        self._gradients = [_rows(plain[key].grad()) for key in order]
+        self.parameters = [
+            _parameter_like(plain[key], rows) for key, rows in zip(order, self.values.values(), strict=True)
+        ]
+        self._by_key = dict(zip(order, self.parameters, strict=True))
+
+    def of(self, parameter: Any) -> Any:
+        """Returns the copy of a parameter."""
+        return self._by_key[id(parameter)]
+
+    def changes(self, update: Callable[[], None], seed: int) -> Arrays:
+        """Returns the change of each copy by an update from the values of the network, by name."""
+        mx.nd.waitall()
+        for copy, values, gradient in zip(self.parameters, self.values.values(), self._gradients, strict=True):
+            _write(copy.data(), values)
+            _write(copy.grad(), gradient)
+            copy.data()._fresh_grad = True  # noqa: SLF001 - else set by a backward pass, without which the trainer refuses
+        with _seeded(seed):
+            update()
+        mx.nd.waitall()
+        pairs = zip(self.values.items(), self.parameters, strict=True)
+        return {name: _rows(copy.data()) - values for (name, values), copy in pairs}
+
+
+@contextmanager
+def _restored(arrays: Sequence[Any]) -> Iterator[None]:
+    """Restores arrays after the block."""
+    mx.nd.waitall()
+    kept = [view(array).copy() for array in arrays]
+    try:
+        yield
+    finally:
+        mx.nd.waitall()
+        for array, values in zip(arrays, kept, strict=True):
+            view(array)[...] = values
+
+
+class _Passes:
+    """Passes of a network over one batch, each from the same running statistics and random numbers."""
+
+    def __init__(self, loss: TrainingLoss, trained: Mapping[str, Any], batch: StepInput) -> None:
+        self._loss, self._trained, self._batch = loss, trained, batch
+        parameters = loss.block.collect_params().values()
+        self._fixed = [each.data() for each in parameters if is_statistic(each)]
+        self._fixed += [each.grad() for each in trained.values() if each.grad_req == "add"]
+        self._convolved = [each.data() for each in parameters if len(each.shape) > 2]
+
+    def plain(self, seed: int, *, train: bool = True) -> Arrays:
+        """Returns what a pass operation by operation gives, by names for a message."""
+        self._loss.compile(active=False)
+        return self._run(seed, train)
+
+    def compiled(self, seed: int, *, train: bool = True) -> Arrays:
+        """Returns what a pass of the compiled network gives."""
+        self._loss.compile(active=True)
+        return self._run(seed, train)
+
+    def _run(self, seed: int, train: bool) -> Arrays:
+        weights = [1.0] * len(self._batch.targets)
+        with _restored(self._fixed), _seeded(seed):
+            losses = self._loss.backward(self._batch, weights, 1.0, train=train)
+            mx.nd.waitall()
+            found = {f"the loss of objective {n}": _sample(loss) for n, loss in enumerate(losses)}
+            found |= {f"the gradient of {name}": _sample(each.grad()) for name, each in self._trained.items()}
+        with _restored(self._fixed), _seeded(seed):
+            outputs = outputs_of(self._loss.block, mx.nd.array(self._batch.inputs, dtype="float32"))
+            mx.nd.waitall()
+            found |= {f"output {number} in inference": _sample(output) for number, output in enumerate(outputs)}
+        for array in self._convolved:
+            view(array)  # restores its default layout
+        return found
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Begins all streams of random numbers anew; those of Python and numpy go on afterwards as before the block."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - users' operators draw from it
+    mx.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - as above
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002 - as above
+
+
+def _dense(array: Any) -> np.ndarray[Any, Any]:
+    """Returns a view of a dense array, or a dense copy of another one; the caller has waited for it."""
+    return view(array) if array.stype == "default" else np.asarray(array.asnumpy())
+
+
+def _rows(array: Any) -> np.ndarray[Any, Any]:
+    """Returns a copy of the first rows of an array."""
+    dense = _dense(array)
+    width = max(dense.size // max(len(dense), 1), 1)
+    return dense[: max(_NUMBERS // width, 1)].copy()
+
+
+def _sample(array: Any) -> np.ndarray[Any, Any]:
+    """Returns numbers of an array, and its norm."""
+    return np.append(_rows(array).ravel(), np.linalg.norm(_dense(array))).astype(np.float64)
+
+
+def _write(array: Any, values: np.ndarray[Any, Any]) -> None:
+    """Writes to an array of any storage type that nothing uses."""
+    if array.stype == "default":
+        view(array)[...] = values
+    else:
+        mx.nd.array(values, dtype=values.dtype).tostype(array.stype).copyto(array)
+
+
+def _parameter_like(parameter: Any, values: np.ndarray[Any, Any]) -> Any:
+    """Returns a parameter with the shape of some rows and with the options of another one."""
+    made = mx.gluon.Parameter(
+        parameter.name,
+        shape=values.shape,
+        dtype=values.dtype,
+        lr_mult=parameter.lr_mult,
+        wd_mult=parameter.wd_mult,
+        grad_stype=parameter.grad().stype,
+    )
+    # `initialize` takes ten operations for each parameter.
+    made._init_impl(mx.nd.empty(values.shape, dtype=values.dtype), [mx.cpu()])  # noqa: SLF001 - see above
+    return made
+
+
+def _largest_difference(found: Arrays, expected: Arrays, bounds: Mapping[str, float] | None = None) -> str:
+    """Returns the array that differs most, over its bound, with both values; an empty text for none."""
+    noise = _NOISE * _most(expected.values())
+    worst, text = 1.0, ""
+    for name, array in expected.items():
+        bound = _CLOSE * _most([array]) + noise if bounds is None else bounds[name]
+        bound = max(bound, _TINY)
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(found[name] - array)
+        apart[np.isnan(apart)] = 0.0  # both are infinite or no numbers
+        apart[np.isfinite(found[name]) != np.isfinite(array)] = np.inf
+        place = int(apart.argmax()) if apart.size else 0
+        if apart.size and apart.flat[place] > worst * bound:
+            worst = float(apart.flat[place]) / bound
+            text = f"{name} is {found[name].flat[place]:.6g} and not {array.flat[place]:.6g}"
+    return text
+
+
+def _most(arrays: Iterable[np.ndarray[Any, Any]]) -> float:
+    """Returns the largest finite absolute value of some arrays."""
+    return max((float(np.abs(each[np.isfinite(each)]).max(initial=0.0)) for each in arrays), default=0.0)
