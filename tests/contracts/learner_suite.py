@@ -18,7 +18,7 @@ from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.networks.parameter_mapping import ParameterMapping
-from hpcmtl.training.learner import OPTIMIZER, LearnerSettings, StepInput
+from hpcmtl.training.learner import OPTIMIZER, LearnerSettings, StepComparison, StepInput
 
 if TYPE_CHECKING:
     from hpcmtl.training.learner import Framework, Learner
@@ -106,6 +106,24 @@ def check_one_step(framework: Framework) -> None:
         assert close(applied, {WEIGHT: 0.25 * gradients[WEIGHT]})
         assert close(after, {n: w - 0.5 * (0.25 * gradients[n] + 0.1 * w) for n, w in before.items()})
         np.testing.assert_allclose(shares, [[losses @ batch.weights / batch.global_samples]], rtol=1e-5)
+
+
+def check_comparison_changes_nothing(framework: Framework) -> None:
+    """A comparison of the first step finds nothing in a sound network, and steps are as without it."""
+    states = []
+    for compared in (True, False):
+        learner = learner_of(framework, Mlp(widths=(8,), outputs=3, dropout=0.5))
+        learner.reseed(4)
+        found = learner.compare_step(batches()[0], 0.05) if compared else StepComparison()
+        take_steps(learner)
+        losses = learner.collect_losses()
+        learner.run_uncompiled()
+        take_steps(learner)
+        states.append({**learner.state(), "losses": losses})
+
+        assert found == StepComparison()
+        assert np.array_equal(losses, states[0]["losses"])
+    assert close(states[0], states[1], rtol=1e-4)
 
 
 def check_losses(framework: Framework) -> None:

@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self, losses):
         self.losses, self.rates, self.seen = losses, [], []
         self.drained = 0
+        self.compared = True
 
     def step(self, batch, rate, number):
         self.rates.append(rate)

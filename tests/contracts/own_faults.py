@@ -1,0 +1,24 @@
+"""Blocks of users whose compiled form computes something else than the plain one."""
+
+from __future__ import annotations
+
+from own_blocks import mx, nn
+
+
+def sloped(outputs=3):
+    """A dense net with a slope that is trained: MXNet's gradient of it is wrong once the net is hybridised."""
+    block = nn.HybridSequential()
+    block.add(nn.Flatten(), nn.Dense(8), nn.PReLU(), nn.Dense(outputs))
+    return block
+
+
+class Moody(mx.gluon.HybridBlock):
+    """A block whose Python code asks whether it is in training."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.out = nn.Dense(outputs)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Twice as much in training."""
+        return self.out(x) * 2 if mx.autograd.is_training() else self.out(x)
