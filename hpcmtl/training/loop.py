@@ -209,8 +209,7 @@ def run_steps(
         step = result.next_step
         faults.step_point(step_range.task, step_range.layer, step - step_range.start)
         given, rate = _step_input(batch, step_range.objectives), learning_rate(agreement.schedule, step)
-        if not replica.compared:
-            _compare(replica, (given, rate), step_range, group, hooks)
+        _compare_once(replica, (given, rate), step_range, group, hooks)
         replica.step(given, rate, step)
         result.next_step = step = step + 1
         epoch, rest = divmod(step, step_range.steps_per_epoch)
@@ -231,9 +230,11 @@ def run_steps(
     return result
 
 
-def _compare(
+def _compare_once(
     replica: Replica, step: tuple[StepInput, float], step_range: StepRange, group: Communicator, hooks: Hooks
 ) -> None:
+    if replica.compared:
+        return
     note = replica.compare_first_step(step_range.task, *step, group)
     if note and group.rank == 0:
         hooks.note(note)
