@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.errors import InputError
+from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.pipeline.prepare import UnpreparedJobError, prepare
 
 if TYPE_CHECKING:
@@ -53,9 +53,12 @@ def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> 
     except UnpreparedJobError as error:
         prepared, problems = error.rest, list(error.problems)
     if prepared is not None and not static:
+        from hpcmtl.pipeline.run.framework_environment import prepare_environment
         from hpcmtl.pipeline.run.preflight import examine
 
         with importable(prepared):
+            with suppress(EnvironmentUnfitError):  # without the framework `examine` says what is not checked
+                prepare_environment(prepared)
             examined = examine(prepared, list(prepared.job.tasks))
         problems += examined.problems
         unchecked = examined.unchecked

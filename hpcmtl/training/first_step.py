@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.errors import TaskFailedError
-from hpcmtl.training.learner import StepComparison
+from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator

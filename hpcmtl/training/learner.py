@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
+    from hpcmtl.frameworks.environment import EnvironmentNeeds
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.collectives.base import CollectiveFactory
+    from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.strategies.compressors import Compressor
 
 
@@ -93,19 +95,6 @@ class NetworkFacts:
         """Returns names of parameters, and the other names of these parameters."""
         found = set(names)
         return found.union(*(group for group in self.tied if not found.isdisjoint(group)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepComparison:
-    """Differences between one step of a learner and the framework's own arithmetic; an empty text for none.
-
-    Attributes:
-        compiled: difference of the compiled network from the same network run operation by operation.
-        update: difference of an optimizer update from that of the framework's own trainer.
-    """
-
-    compiled: str = ""
-    update: str = ""
 
 
 class Learner(Protocol):
@@ -261,6 +250,20 @@ class Framework(Protocol):
 
         Raises:
             InputError: the network cannot be built.
+        """
+        ...
+
+    def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
+        """Sets the environment variables of this process that some tasks need, before the framework computes anything.
+
+        Args:
+            tasks: needs of each task; what of them cannot be used is ignored here, and reported by `check`.
+
+        Returns:
+            The variables, for the other ranks.
+
+        Raises:
+            EnvironmentUnfitError: it is too late in this process.
         """
         ...
 

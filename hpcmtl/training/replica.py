@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.training.learner import Learner, StepComparison, StepInput
+    from hpcmtl.training.learner import Learner, StepInput
     from hpcmtl.training.multitask.weighting import Weighting
+    from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
 STRATEGY, WEIGHTING = "strategy/", "weighting/"

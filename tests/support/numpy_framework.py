@@ -15,9 +15,11 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, located, nearest
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
+from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
-from hpcmtl.training.learner import OPTIMIZER, NetworkFacts, StepComparison
+from hpcmtl.training.learner import OPTIMIZER, NetworkFacts
+from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -378,6 +380,9 @@ class NumpyFramework:
         device: Device = HOST,
     ) -> NumpyLearner:
         return NumpyLearner(network, objectives, settings, device)
+
+    def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
+        return EnvironmentNeeds()
 
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         problems: list[Problem] = []

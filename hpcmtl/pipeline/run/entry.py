@@ -20,6 +20,7 @@ from hpcmtl.launch.environment import inside_mpi, require_world
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.attempt import begin, dispatch
+from hpcmtl.pipeline.run.framework_environment import prepare_environments
 from hpcmtl.pipeline.run.options import RunOptions
 from hpcmtl.pipeline.run.preflight import preflight
 from hpcmtl.pipeline.run.probe import probe
@@ -138,10 +139,13 @@ def _run_attempt(
             return on_root(world, lambda: read_result(resume_point))
         sys.path[:0] = map(str, resume_point.prepared.modules)
         _require_frameworks(world, resume_point.prepared.job)
+        environment = prepare_environments(world, resume_point.prepared)
         on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished))
         facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
         planned = on_root(world, lambda: begin(resume_point, options, facts))
         open_logs(world.rank, planned.directory.rank_log(world.rank))
+        if environment and world.rank == 0:
+            _log.warning("%s", environment)
         faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
         try:
             # From here on ranks wait for each other in threads, which an error on another rank cannot end.

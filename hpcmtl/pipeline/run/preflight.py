@@ -25,6 +25,7 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.pipeline.prepare import prepare
+from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.network_checks import check_networks
 
@@ -152,12 +153,27 @@ def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collec
         raise InputError(Problem(**problem) for problem in problems)
 
 
+def _refuse_new_environment(prepared: Prepared) -> None:
+    """Refuses tasks that need other environment variables than those of the running job, which this process has.
+
+    Raises:
+        InputError: a variable would have to be set before the start.
+    """
+    needs = prepare_environment(prepared)
+    if needs.reason:
+        wanted = " ".join(f"{name}={value}" for name, value in needs.variables.items())
+        text = f"{needs.reason}. The running job has begun otherwise: start the task as a job of its own"
+        raise InputError([Problem("tasks", f"{text}, or start the job with {wanted}")])
+
+
 def main() -> None:
     """Check, and print a list of problems."""
     job_file, *tasks = sys.argv[1:]
     problems: list[Problem] = []
     try:
-        preflight(prepare(Path(job_file)), tasks)
+        prepared = prepare(Path(job_file))
+        _refuse_new_environment(prepared)
+        preflight(prepared, tasks)
     except InputError as error:
         problems = list(error.problems)
     print(json.dumps([asdict(problem) for problem in problems]))  # noqa: T201 - read by `preflight_subprocess`

@@ -12,11 +12,13 @@ from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 from hpcmtl.training.gluon.compression import Fp16Halves
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.network import GluonNetwork
+from hpcmtl.training.gluon.python_operators import prepare_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hpcmtl.frameworks.device import Device
+    from hpcmtl.frameworks.environment import EnvironmentNeeds
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
@@ -33,6 +35,10 @@ class GluonFramework:
     ) -> GluonNetwork:
         """See `Framework`."""
         return GluonNetwork(network, sample, names, seed=0, device=device)
+
+    def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
+        """See `Framework`."""
+        return prepare_environment(tasks)
 
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         """See `Framework`."""

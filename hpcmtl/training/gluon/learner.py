@@ -26,7 +26,8 @@ from hpcmtl.training.gluon.parameters import (
     trained,
 )
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
-from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT, StepComparison
+from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
+from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

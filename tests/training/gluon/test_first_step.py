@@ -16,7 +16,8 @@ from hpcmtl.training.gluon.first_step import compilation_difference
 from hpcmtl.training.gluon.framework import GluonFramework
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.optimizer import Updater
-from hpcmtl.training.learner import StepComparison, StepInput
+from hpcmtl.training.learner import StepInput
+from hpcmtl.training.step_comparison import StepComparison
 
 GLUON = GluonFramework()
 SLOPED = UserModel(name="own_faults:sloped")

@@ -1,0 +1,102 @@
+"""Operators of users that are written in Python, and networks and a loss that have them."""
+
+from __future__ import annotations
+
+from own_blocks import mx, nn
+
+
+class Tanh(mx.operator.CustomOp):
+    """A hyperbolic tangent."""
+
+    def forward(self, is_train, req, in_data, out_data, aux):
+        """Of the inputs."""
+        self.assign(out_data[0], req[0], mx.nd.tanh(in_data[0]))
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        """By the outputs."""
+        self.assign(in_grad[0], req[0], out_grad[0] * (1 - out_data[0] ** 2))
+
+
+@mx.operator.register("own_tanh")
+class TanhProperties(mx.operator.CustomOpProp):
+    """What MXNet asks of the operator."""
+
+    def create_operator(self, ctx, shapes, dtypes):
+        """One for each place in a graph."""
+        return Tanh()
+
+
+class OwnOperator(mx.gluon.HybridBlock):
+    """A block of the operator."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Its output."""
+        return F.Custom(x, op_type="own_tanh")
+
+
+class TanhFunction(mx.autograd.Function):
+    """The same as a function, which no graph shows."""
+
+    def forward(self, x):
+        """Of the inputs."""
+        y = mx.nd.tanh(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, slopes):
+        """By the outputs."""
+        (y,) = self.saved_tensors
+        return slopes * (1 - y * y)
+
+
+class OwnFunction(mx.gluon.HybridBlock):
+    """A block of the function."""
+
+    def forward(self, x):
+        """Its output."""
+        return TanhFunction()(x)
+
+
+class InSequence(mx.gluon.HybridBlock):
+    """Blocks in sequence, without a graph, as a function needs it."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        for block in blocks:
+            self.register_child(block)
+
+    def forward(self, x):
+        """The output of the last."""
+        for block in self._children.values():
+            x = block(x)
+        return x
+
+
+def operators(outputs=3, *, convolutions=True, function=False):
+    """Returns a network with operators in Python."""
+    own = OwnFunction if function else OwnOperator
+    blocks = [nn.Conv2D(16, 3, padding=1), own(), nn.Conv2D(16, 3, padding=1), own()] if convolutions else []
+    blocks += [nn.Flatten(), nn.Dense(16), own(), nn.Dense(outputs)]
+    if function:
+        return InSequence(blocks)
+    made = nn.HybridSequential()
+    made.add(*blocks)
+    return made
+
+
+def convolutional(outputs=3):
+    """Returns a network without them."""
+    made = nn.HybridSequential()
+    made.add(nn.Conv2D(16, 3, padding=1), nn.Dense(outputs))
+    return made
+
+
+class OwnLoss(mx.gluon.loss.Loss):
+    """A loss with the operator."""
+
+    def __init__(self):
+        super().__init__(weight=None, batch_axis=0)
+
+    def hybrid_forward(self, F, made, target):  # noqa: N803 - Gluon's form
+        """One value a sample."""
+        return F.mean(F.square(F.Custom(made, op_type="own_tanh") - target), axis=0, exclude=True)
