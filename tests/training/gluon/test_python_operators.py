@@ -33,7 +33,8 @@ from hpcmtl.training.learner import LearnerSettings, StepInput
 
 networks = [Leaf(UserModel(name="own_operators:operators", function=function)) for function in (False, True)]
 framework, sample = GluonFramework(), (1, 12, 12)
-needs = framework.prepare_environment({n: FrameworkNeeds(network=each, sample=sample) for n, each in zip("ab", networks)})
+tasks = {name: FrameworkNeeds(network=each, sample=sample) for name, each in zip("ab", networks)}
+needs = framework.prepare_environment(tasks)
 classes, optimizer = (Objective("main", "", "softmax_ce", 1.0, ()),), Optimizer(name="sgd", learning_rate=0.05)
 ends = set()
 for network in networks * 3:
