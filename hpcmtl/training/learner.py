@@ -129,10 +129,6 @@ class Learner(Protocol):
         """Compares one step with the framework's own arithmetic, on a few rows; changes nothing.
 
         Random numbers go on as after the last `reseed`, so that no step may lie between the two.
-
-        Args:
-            batch: this rank's share of a batch.
-            rate: learning rate.
         """
         ...
 
