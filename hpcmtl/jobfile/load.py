@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import InputError, Problem, nearest
@@ -13,14 +11,10 @@ from hpcmtl.jobfile.check import check_job, sound_part
 from hpcmtl.jobfile.defaults import in_defaults
 from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.read import AmbiguousValuesError, read_values
 from hpcmtl.jobfile.schema import BAD_KIND, Job
 from hpcmtl.jobfile.tasks import TaskBase
 from hpcmtl.networks.models import ZOO
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,8 +41,22 @@ def load_job(file: Path, changes: Mapping[str, Any] | None = None) -> Job:
     Raises:
         InputError: all problems of the file at once (UnsoundJobError if it is valid YAML or TOML).
     """
-    raw, lines = read_values(file)
+    try:
+        raw, lines = read_values(file)
+    except AmbiguousValuesError as error:
+        raise _joined(error, {**error.values, **(changes or {})}, str(file)) from None
     return parse_job({**raw, **(changes or {})}, str(file), lines)
+
+
+def _joined(error: AmbiguousValuesError, raw: Mapping[str, Any], where: str) -> UnsoundJobError:
+    """Returns the problems of ambiguous values together with all others of the job."""
+    known = {problem.where for problem in error.problems}
+    try:
+        job = parse_job(raw, where, error.lines)
+    except UnsoundJobError as others:
+        more = [problem for problem in others.problems if problem.where not in known]
+        return UnsoundJobError([*error.problems, *more], others.readable, others.sound)
+    return UnsoundJobError(error.problems, job, job)
 
 
 class UnsoundJobError(InputError):
@@ -137,61 +145,10 @@ def locate(found: Iterable[tuple[Path_, str]], where: str, lines: Mapping[Path_,
 
 def line_numbers(file: Path) -> dict[Path_, int]:
     """Returns the line of every key of a job file, for problems that are found after loading."""
-    return read_values(file)[1]
-
-
-def read_values(file: Path) -> tuple[Any, dict[Path_, int]]:
-    """Returns the values of a YAML or TOML file, and the line of every key.
-
-    Raises:
-        InputError: the file cannot be read, is not valid, is not a mapping, or has a key twice.
-    """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError([Problem(str(file), f"cannot read the job file: {reason}")]) from None
-    if file.suffix == ".toml":
-        try:
-            return tomllib.loads(text), {}
-        except tomllib.TOMLDecodeError as error:
-            raise InputError([Problem(str(file), f"not valid TOML: {error}")]) from None
-    return _read_yaml(file, text)
-
-
-def _read_yaml(file: Path, text: str) -> tuple[Any, dict[Path_, int]]:
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else None
-        problem = getattr(error, "problem", None) or str(error)
-        raise InputError([Problem(str(file), f"not valid YAML: {problem}", line)]) from None
-    if not isinstance(node, yaml.MappingNode):
-        raise InputError([Problem(str(file), "a job file is a mapping that begins with `hpcmtl: 1`")])
-    lines: dict[Path_, int] = {}
-    twice = list(_collect_lines(node, (), lines))
-    if twice:
-        # YAML itself silently takes the second of two equal keys: a task would be lost.
-        raise InputError(Problem(f"{file}: {'.'.join(p)}", "this key appears twice", line) for p, line in twice)
-    return raw, lines
-
-
-def _collect_lines(node: yaml.Node, path: Path_, lines: dict[Path_, int]) -> Iterable[tuple[Path_, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            if here in lines:
-                yield here, key.start_mark.line + 1
-                continue
-            lines[here] = key.start_mark.line + 1
-            yield from _collect_lines(value, here, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            here = (*path, str(index))
-            lines[here] = value.start_mark.line + 1
-            yield from _collect_lines(value, here, lines)
+        return read_values(file)[1]
+    except AmbiguousValuesError as error:
+        return error.lines
 
 
 def findings(model: type[BaseModel], raw: Any) -> list[Finding]:
@@ -222,13 +179,22 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
     if kind == "literal_error":
         valid = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
         return path, f"found {value!r}{nearest(str(value), valid)}"
+    return path, _said(kind, value, context, detail["msg"])
+
+
+def _said(kind: str, value: Any, context: Mapping[str, Any], message: str) -> str:
+    """Returns the message for an error of pydantic at a value."""
     if kind == "missing":
-        return path, "is missing"
+        return "is missing"
     if kind == "value_error":
-        return path, str(context["error"])
+        return str(context["error"])
+    if kind == "string_too_long":
+        return f"{str(value)[:20]!r}... has {len(value)} characters; a name has at most {context['max_length']}"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f"found {value!r}; write a text, in quotes: '{value}'"
     if kind == "string_pattern_mismatch":
-        return path, f"found {value!r}; {_pattern_help(str(context['pattern']))}"
-    return path, f"found {value!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+        return f"found {value!r}; {_pattern_help(str(context['pattern']))}"
+    return f"found {value!r}; {message[0].lower()}{message[1:]}"
 
 
 def _pattern_help(pattern: str) -> str:

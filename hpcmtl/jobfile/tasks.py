@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
 from hpcmtl.networks.models import Spec
+from hpcmtl.networks.strict import is_number_in_text
 
 METRICS = ("accuracy", "auc", "log_loss", "mrr", "ndcg", "mse", "r2")
 METRICS_WITH_CUTOFF = ("mrr", "ndcg")
@@ -38,6 +39,14 @@ class Optimizer(Spec):
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: ScheduleOptions = ScheduleOptions()
     options: dict[str, Any] = Field(default={}, description="further arguments of the optimizer, e.g. momentum")
+
+    @field_validator("options")
+    @classmethod
+    def _numbers(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name, value in options.items():
+            if is_number_in_text(value):
+                raise ValueError(f"{name} is {value!r}, a text; write the number without quotes")
+        return options
 
 
 class Ranks(Spec):

@@ -103,6 +103,7 @@ MLP = {"name": "mlp", "outputs": 4}
             "tasks.a.loss",
             "one value for each sample",
         ),
+        ({"a": task(optimizer={"name": "groupadagrad", "learning_rate": 0.1})}, "tasks.a.optimizer", "an update"),
         ({"a": task(freeze=["boddy.*"])}, "tasks.a.freeze", "did you mean 'body"),
         ({"a": task(freeze=["*"])}, "tasks.a.freeze", "leaves no parameter to train"),
         ({**PAIR, "b": {**PAIR["b"], "initialise": {"a": "boddy.*"}}}, "tasks.b.initialise.a", "matches no parameter"),
@@ -235,4 +236,4 @@ def test_options_of_the_default_optimizer(refusals: Callable[..., list[str]]) ->
     optimizer = {"name": "sgd", "learning_rate": 0.1, "options": {"momentun": 0.9}}
     (found,) = refusals({"a": task(), "b": task()}, defaults={"optimizer": optimizer})
 
-    assert found.startswith("defaults.optimizer: sgd: cannot be made")
+    assert found.startswith("defaults.optimizer: sgd: has no option 'momentun'")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpcmtl._version import __version__
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.jobfile.load import read_values
+from hpcmtl.jobfile.read import read_values
 from hpcmtl.jobfile.slurm import time_text
 from hpcmtl.launch.slurm.sbatch import BatchScript, ResourceRequest, render, resource_request
 from hpcmtl.launch.slurm.settings import gather

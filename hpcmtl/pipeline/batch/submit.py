@@ -6,10 +6,9 @@ import shutil
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hpcmtl._version import __version__
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.jobfile.read import to_yaml
 from hpcmtl.launch.slurm import client as slurm
 from hpcmtl.launch.slurm.sbatch import ArrayChunk, array_chunks
 from hpcmtl.results.rundir.directory import RunDirectory, create, create_sweep, write_json_atomically
@@ -101,7 +100,7 @@ def _note(file: Path, record: dict[str, Any], chunk: ArrayChunk, run: Path, inde
 
 
 def _write_point(run: RunDirectory, point: Point) -> None:
-    run.job_file.write_text(yaml.safe_dump(point.prepared.resolved(), sort_keys=False), encoding="utf-8")
+    run.job_file.write_text(to_yaml(point.prepared.resolved()), encoding="utf-8")
     write_json_atomically(run.plan_file, point.plan.to_dict())
 
 

@@ -6,9 +6,8 @@ import copy
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.read import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +32,9 @@ def changes_of(words: Sequence[str]) -> list[Change]:
         key, equals, text = word.partition("=")
         where = f"--set {word}"
         try:
-            values = yaml.safe_load(f"[{text}]") if text.strip() else []
-        except yaml.YAMLError as error:
-            problems.append(Problem(where, f"the values are not valid YAML: {getattr(error, 'problem', error)}"))
+            values = read_yaml(where, f"[{text}]") if text.strip() else []
+        except InputError as error:
+            problems += [Problem(where, problem.message) for problem in error.problems]
             continue
         if not equals or not all(key.split(".")) or not values:
             problems.append(Problem(where, "write KEY=VALUE, with values parted by commas: tasks.digit.epochs=5,10"))

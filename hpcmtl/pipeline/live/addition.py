@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.load import locate, read_values
+from hpcmtl.jobfile.load import locate
+from hpcmtl.jobfile.read import read_values
 from hpcmtl.pipeline.prepare import RawJob
 
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hpcmtl.dispatch.requests.steering import VERBS, problem_of
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest
 from hpcmtl.jobfile.kind_facts import KindFacts
+from hpcmtl.jobfile.read import read_values
 from hpcmtl.results.history import OPEN
 from hpcmtl.results.outcome.record import record_of
 from hpcmtl.results.run_state import read_run_state
@@ -30,9 +29,9 @@ def job_of(run: RunDirectory) -> dict[str, Any]:
         InputError: the job cannot be read.
     """
     try:
-        job = dict(yaml.safe_load(run.job_file.read_text(encoding="utf-8")))
+        job = dict(read_values(run.job_file)[0])
         _ = {name: str(task["kind"]) for name, task in job["tasks"].items()}
-    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
         message = f"the job of this run cannot be read ({type(error).__name__}: {error})"
         raise InputError([Problem(str(run.job_file), message)]) from error
     return job

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json, read_fingerprints
 from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
 from hpcmtl.dispatch.protocol import ExtendJob
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.read import to_yaml
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.pipeline.live.addition import KEYS, joined
 from hpcmtl.pipeline.prepare import Prepared, plan, prepare
@@ -87,4 +86,4 @@ class ExtensibleJob:
 
 
 def _yaml(prepared: Prepared) -> str:
-    return yaml.safe_dump(prepared.resolved(), sort_keys=False)
+    return to_yaml(prepared.resolved())

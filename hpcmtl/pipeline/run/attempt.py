@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-import yaml
-
 from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json
 from hpcmtl.dispatch.coordinator.coordinator import Coordinator
 from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
@@ -24,6 +22,7 @@ from hpcmtl.dispatch.scheduling.deadline import TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.exchange.artifact_cache import ArtifactCache
 from hpcmtl.exchange.peer_transfer import PeerTransfer
+from hpcmtl.jobfile.read import to_yaml
 from hpcmtl.launch.environment import (
     attempt_id,
     heartbeat_seconds,
@@ -115,7 +114,7 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
         directory = create(options.root, prepared.job.job)
     make_subdirectories(directory)
     set_aside(directory)
-    write_text_atomically(directory.job_file, yaml.safe_dump(prepared.resolved(), sort_keys=False))
+    write_text_atomically(directory.job_file, to_yaml(prepared.resolved()))
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
     write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
     left = seconds_left(time.time())

@@ -12,8 +12,8 @@ from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.network import GluonNetwork
-from hpcmtl.training.gluon.optimizer import make_optimizer
-from hpcmtl.training.gluon.parameters import freeze, nothing_to_train, ties, unused_parameters
+from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
+from hpcmtl.training.gluon.parameters import distinct, freeze, nothing_to_train, ties, unused_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import LearnerSettings, NetworkFacts, StepInput
@@ -69,10 +69,15 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     for pattern in needs.freeze:
         with _noting(problems, "freeze"):
             freeze(network.parameters, [pattern])
-    if needs.optimizer and not any(each.grad_req != "null" for each in network.parameters.values()):
+    trained = {name: each for name, each in distinct(network.parameters).items() if each.grad_req != "null"}
+    if needs.optimizer and not trained:
         problems.append(nothing_to_train(needs.freeze))
     block = network.block if needs.part is None else up_to(network.block, needs.part)
     outputs = outputs_of(block, mx.nd.zeros((_ROWS, *sample)))
+    if needs.optimizer and not problems:
+        with _said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
+            Updater(trained, needs.optimizer).update(needs.optimizer.learning_rate, 1.0)
+            mx.nd.waitall()
     named = network.parameters
     unused = unused_parameters(network.block, named) if needs.optimizer and needs.part is None else []
     return NetworkFacts(
@@ -108,9 +113,6 @@ def _step(needs: FrameworkNeeds) -> None:
         losses = learner.collect_losses()
     if losses.shape != (1, len(weights)):
         raise InputError([Problem("loss", f"a step gives losses of shape {losses.shape}, not one an objective")])
-    with _said_of("an update of the parameters fails", "optimizer"):
-        learner.apply(needs.optimizer.learning_rate)
-        learner.quiesce()
 
 
 @contextmanager

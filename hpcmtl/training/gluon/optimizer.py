@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.errors import InputError, Problem, nearest, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.gluon.compat import import_mxnet
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 mx = import_mxnet()
 
 _COUNTS = "update_counts"
+_GIVEN = {"learning_rate", "lr_scheduler", "param_dict", "param_idx2name", "rescale_grad", "sym", "wd"}  # not by users
 _MOMENTUM_SCHEDULE = "m_schedule"  # a number that nadam alone has outside of its state
 
 
@@ -95,19 +97,41 @@ def make_optimizer(optimizer: Optimizer) -> Any:
         InputError: a user's optimizer cannot be imported or is none, or the options do not fit.
     """
     options = {"learning_rate": optimizer.learning_rate, "wd": optimizer.weight_decay, **optimizer.options}
+    where = f"optimizer {optimizer.name}"
     try:
-        if ":" not in optimizer.name:
-            return mx.optimizer.create(optimizer.name, **options)
-        made = resolve(optimizer.name)(**options)
+        registry = mx.optimizer.Optimizer.opt_registry
+        make = resolve(optimizer.name) if ":" in optimizer.name else registry[optimizer.name.lower()]
+        problems = [Problem(where, text) for text in _unfit(make, optimizer.options)]
+        made = None if problems else make(**options)
     except InputError:
         raise
     except Exception as error:
         text = f"cannot be made with {options}: {reason_of(error)}"
-        raise InputError([Problem(f"optimizer {optimizer.name}", text)]) from error
+        raise InputError([Problem(where, text)]) from error
+    if problems:
+        raise InputError(problems)
     if not isinstance(made, mx.optimizer.Optimizer):
-        text = f"makes a {type(made).__name__}, not an MXNet optimizer"
-        raise InputError([Problem(f"optimizer {optimizer.name}", text)])
+        raise InputError([Problem(where, f"makes a {type(made).__name__}, not an MXNet optimizer")])
     return made
+
+
+def _unfit(make: Any, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yields options that no class of the optimizer takes, and those that are no numbers where the default is one."""
+    known: dict[str, Any] = {}
+    for each in make.__mro__ if isinstance(make, type) else [make]:
+        signature = inspect.signature(getattr(each, "__init__") if isinstance(each, type) else each).parameters  # noqa: B009 - mypy takes `each.__init__` for that of an instance
+        known = {**{name: parameter.default for name, parameter in signature.items()}, **known}
+    known = {name: default for name, default in known.items() if name not in {"self", "args", "kwargs"}}
+    for name, value in options.items():
+        if name not in known:
+            if isinstance(make, type) and issubclass(make, mx.optimizer.Optimizer):
+                yield f"has no option {name!r}{nearest(name, set(known) - _GIVEN)}"
+        elif _is_number(known[name]) and not _is_number(value):
+            yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _leaves(state: Any, place: str = "0") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,44 @@
+"""Numbers of a job file are numbers: texts and truth values are not taken for them, whichever form the file has."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic_core import core_schema
+
+_LEFT_ALONE = frozenset({"cls", "config", "default", "function", "metadata", "ref", "serialization"})
+
+
+def strict_numbers(schema: Any) -> Any:
+    """Returns a validator of pydantic in which numbers and truth values are not made of other values."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(map(strict_numbers, schema))
+    if not isinstance(schema, dict):
+        return schema
+    kind = schema.get("type")
+    if kind in {"int", "float"}:
+        return core_schema.no_info_before_validator_function(_number, schema)
+    if kind == "bool":
+        return {**schema, "strict": True}
+    function = schema.get("function")
+    if isinstance(function, dict) and function.get("function") is _number:
+        return schema
+    return {key: value if key in _LEFT_ALONE else strict_numbers(value) for key, value in schema.items()}
+
+
+def is_number_in_text(value: Any) -> bool:
+    """Returns true if a value is a text that reads as a number."""
+    try:
+        return isinstance(value, str) and not math.isnan(float(value))
+    except ValueError:
+        return False
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        hint = ", without quotes" if is_number_in_text(value) else ""
+        raise ValueError(f"found {value!r}; write a number{hint}")  # noqa: TRY004 - pydantic's
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"found {value!r}; write a finite number")
+    return value
