@@ -13,7 +13,7 @@ from hpcmtl.cli.arguments import JobFile, Json, Measured, NoFt, PolicyOption, Ra
 OtherJob = Annotated[
     Path | None,
     typer.Option(
-        "--job", metavar="FILE", help="Changed job file, for tasks that have not started.", show_default=False
+        "--job", metavar="FILE", help="Changed job file, for tasks that have failed or not started.", show_default=False
     ),
 ]
 

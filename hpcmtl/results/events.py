@@ -201,6 +201,19 @@ class TaskNoted(RunEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskReset(RunEvent):
+    """A failed task was changed by the job file of a resume: it begins again from nothing.
+
+    Attributes:
+        task: name of the task.
+        changed: keys that were changed.
+    """
+
+    task: str
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArtifactDamaged(RunEvent):
     """The artifact of `task` could not be read by task `consumer`: the last layer of `task` is to run again."""
 

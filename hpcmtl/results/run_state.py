@@ -175,6 +175,12 @@ def _end_task(state: RunState, event: events.TaskEnded, _at: float) -> None:
     task.status, task.message, task.cancelled = event.status, event.message, event.status == "cancelled"
 
 
+def _reset_task(state: RunState, event: events.TaskReset, _at: float) -> None:
+    """Forgets a task whose keys were changed; its measured layers predict nothing any more."""
+    state.tasks[event.task] = TaskHistory()
+    state.measured = [measured for measured in state.measured if measured.layer.task != event.task]
+
+
 def _remake(state: RunState, event: events.ArtifactDamaged, _at: float) -> None:
     """Takes in that the last layer of a task is to run again, since its artifact was damaged."""
     task = state.task(event.task)
@@ -213,6 +219,7 @@ _HANDLERS: Mapping[type[RunEvent], Callable[[RunState, Any, float], None]] = {
     events.LayerStopped: lambda state, event, _at: state.end_layer(event),
     events.LayerRestarted: _restart_layer,
     events.TaskRetried: _retry_task,
+    events.TaskReset: _reset_task,
     events.TaskEnded: _end_task,
     events.ArtifactDamaged: _remake,
     events.CheckpointWritten: lambda state, event, _at: state.further(event.name, event.task, event.step),

@@ -38,6 +38,7 @@ EXAMPLES = (
     event("rank_failed", task="a", layer=0, rank=1, message="boom"),
     event("task_noted", task="a", text="it does not compile"),
     event("task_retried", task="a", layer=0, retry=1, retries=2, wait=1.0, message="boom"),
+    event("task_reset", task="a", changed=["epochs"]),
     event("rank_suspected", rank=2, seconds=31.0, task="a", layer=0, step=4),
     event("rank_recovered", rank=2, seconds=40.0),
     event("rank_hung", rank=3, host="h", seconds=95.0, doing="nothing", fenced_by=0),

@@ -39,7 +39,7 @@ from hpcmtl.pipeline.run.observer import RunObserver, open_observer
 from hpcmtl.pipeline.run.result import result_of
 from hpcmtl.pipeline.run.resume_point import ResumePoint
 from hpcmtl.pipeline.run.runtime import RankRuntime, run_rank
-from hpcmtl.results.events import JobEnded, JobStarted
+from hpcmtl.results.events import JobEnded, JobStarted, TaskReset
 from hpcmtl.results.outcome.summary import JobResult, RunAttempt, to_dict
 from hpcmtl.results.rundir.directory import (
     RunDirectory,
@@ -49,9 +49,11 @@ from hpcmtl.results.rundir.directory import (
     write_json_atomically,
     write_text_atomically,
 )
+from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.rank.channels import ThreadChannels
@@ -114,6 +116,8 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
         directory = create(options.root, prepared.job.job)
     make_subdirectories(directory)
     set_aside(directory)
+    for name in resume_point.reset:
+        _set_checkpoints_aside(checkpoints_of(directory, name), len(resume_point.history.attempts))
     write_text_atomically(directory.job_file, to_yaml(prepared.resolved()))
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
     write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
@@ -130,6 +134,12 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
         hung=hung,
         limit=limit,
     )
+
+
+def _set_checkpoints_aside(folder: Path, attempt: int) -> None:
+    """Renames the checkpoints of a task that begins again; no task can have the new name."""
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}~{attempt}"))
 
 
 def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | None:
@@ -180,6 +190,8 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
             **attempt.to_event(),
         )
         observer.record(started_event)
+        for name, changed in planned.resume_point.reset.items():
+            observer.record(TaskReset(task=name, changed=changed))
         run_rank(world, runtime, coordinator, observer)
         if runtime.channels.abandoned:
             return None

@@ -68,8 +68,8 @@ def resume(
 
     Args:
         directory: run directory.
-        job_file: job file in place of the one in the run directory; it may differ in tasks that have not begun, and in
-            the placement of tasks.
+        job_file: job file in place of the one in the run directory; it may differ in tasks that have not begun, in
+            failed tasks, which begin again then, and in the placement of tasks.
         options: options of the run; `root` is not used.
         world: communicator of all ranks; MPI's by default.
 

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.data.fingerprint import changes, read_fingerprints
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
+from hpcmtl.jobfile.coupling import live_needs, members_with
 from hpcmtl.jobfile.load import line_numbers, locate
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.pipeline.prepare import Prepared, prepare
+from hpcmtl.results.history import TaskHistory
 from hpcmtl.results.ledger import is_held
 from hpcmtl.results.run_state import RunState, read_run_state
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.status.status import read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from hpcmtl.jobfile.findings import Finding
@@ -37,11 +39,13 @@ class ResumePoint:
         prepared: the job.
         directory: run directory; None for a new run.
         history: state of the run after earlier attempts.
+        reset: failed tasks that were changed and begin again -> the changed keys; `history` has nothing of them.
     """
 
     prepared: Prepared
     directory: RunDirectory | None = None
     history: RunState = field(default_factory=RunState)
+    reset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def unfinished(self) -> list[str]:
@@ -68,7 +72,7 @@ def load_run(
         deserted: true if the attempt before is known to be over.
 
     Raises:
-        InputError: this is no run, its files are damaged, or `job_file` changes a task that has begun.
+        InputError: this is no run, its files are damaged, or `job_file` changes a task that has begun and not failed.
         EnvironmentUnfitError: an attempt at the run is still running.
     """
     directory = RunDirectory(run.resolve())
@@ -79,11 +83,14 @@ def load_run(
     if directory.ledger_file.exists():
         _require_over(directory, "" if deserted else history.attempt.host)
     prepared = before if job_file is None else prepare(job_file, ranks, policy)
-    _require_same_data(before, directory, history)
-    found = [] if job_file is None else list(_changes(before, prepared, history))
+    reset = {} if job_file is None else _changed_failures(before, prepared, history)
+    _require_same_data(before, directory, history, reset)
+    found = [] if job_file is None else list(_changes(before, prepared, history, reset))
     if found and job_file is not None:
         raise InputError(locate(found, str(job_file), line_numbers(job_file)))
-    return ResumePoint(prepared, directory, history)
+    for name in reset:
+        history.tasks[name] = TaskHistory()
+    return ResumePoint(prepared, directory, history, reset)
 
 
 def _require_over(directory: RunDirectory, host: str) -> None:
@@ -107,8 +114,10 @@ def _require_over(directory: RunDirectory, host: str) -> None:
             raise EnvironmentUnfitError(text.format(f"its last update is {status['age']:.1f} s old"))
 
 
-def _require_same_data(before: Prepared, directory: RunDirectory, history: RunState) -> None:
-    """Refuses data files whose values have changed since tasks that have begun used them.
+def _require_same_data(
+    before: Prepared, directory: RunDirectory, history: RunState, reset: Collection[str]
+) -> None:
+    """Refuses data files whose values have changed since tasks used them that have begun, and do not begin again.
 
     Raises:
         InputError: values have changed; all problems at once.
@@ -116,7 +125,7 @@ def _require_same_data(before: Prepared, directory: RunDirectory, history: RunSt
     known = read_fingerprints(directory.data_file)
     used: dict[Path, set[str]] = {}
     for name, past in history.tasks.items():
-        if past.begun and name in before.job.tasks:
+        if past.begun and name in before.job.tasks and name not in reset:
             for _, reference in references_of(before.job, name):
                 origin, dataset = reference.split("/", 1)
                 if origin in before.files:
@@ -126,12 +135,35 @@ def _require_same_data(before: Prepared, directory: RunDirectory, history: RunSt
         raise InputError(problems)
 
 
-def _changes(before: Prepared, now: Prepared, history: RunState) -> Iterator[Finding]:
-    """Yields the differences between two jobs in tasks that have begun."""
+def _changed_failures(before: Prepared, now: Prepared, history: RunState) -> dict[str, tuple[str, ...]]:
+    """Returns the failed tasks that another job file changes, with the changed keys."""
+    failed = [name for name, past in history.tasks.items() if past.status == "failed" and name in now.job.tasks]
+    changed = {}
+    for name in failed:
+        if name in before.job.tasks:
+            keys = tuple(_changed_keys(before, now, name))
+            if keys:
+                changed[name] = keys
+    return changed
+
+
+def _changed_keys(before: Prepared, now: Prepared, name: str) -> Iterator[str]:
+    """Yields the keys of a task that affect its values and differ between two jobs, data files included."""
+    old, new = ({**_fixed_values(each.job, name), "layers": each.graph.task(name).layers} for each in (before, now))
+    yield from (key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
+    used = {reference.split("/", 1)[0] for _, reference in references_of(now.job, name)}
+    for data in sorted(used & now.files.keys()):
+        if before.files.get(data) != now.files[data]:
+            yield f"data.{data}"
+
+
+def _changes(before: Prepared, now: Prepared, history: RunState, reset: Collection[str]) -> Iterator[Finding]:
+    """Yields the differences between two jobs in tasks that have begun, but for those that begin again."""
     fork = "begin a new run with `hpcmtl run`, or take the change back"
     begun = [name for name, past in history.tasks.items() if past.begun and name in before.job.tasks]
     if begun and before.job.seed != now.job.seed:
         yield ("seed",), f"was {before.job.seed} and is {now.job.seed}: {fork}"
+    begun = [name for name in begun if name not in reset]
     for name in begun:
         if name not in now.job.tasks:
             yield ("tasks", name), f"is gone, but has begun: {fork}"
@@ -140,6 +172,8 @@ def _changes(before: Prepared, now: Prepared, history: RunState) -> Iterator[Fin
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 yield ("tasks", name, key), f"was {old.get(key)!r} and is {new.get(key)!r}, but has begun: {fork}"
+        for other in sorted({*live_needs(now.job, name), *members_with(now.job, name)} & set(reset)):
+            yield ("tasks", other), f"has failed and is changed, but {name} has exchanged parameters with it: {fork}"
     used = {reference.split("/", 1)[0] for name in begun for _, reference in references_of(before.job, name)}
     for name in sorted(used & before.files.keys()):
         if before.files[name] != now.files.get(name):

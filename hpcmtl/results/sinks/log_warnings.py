@@ -54,6 +54,10 @@ def _retried(event: events.TaskRetried) -> str:
     return f"{failure}: try {event.retry} of {event.retries} follows in {event.wait:g} s"
 
 
+def _reset(event: events.TaskReset) -> str:
+    return f"task {event.task} had failed and was changed ({', '.join(event.changed)}): it begins again from nothing"
+
+
 def _paused(event: events.JobPaused) -> str:
     return f"only paused tasks are left ({', '.join(event.tasks)}); see `hpcmtl unpause`"
 
@@ -94,6 +98,7 @@ _SENTENCES: Mapping[type[RunEvent], Callable[[Any], str]] = {
     events.LayerLate: _late,
     events.TaskNoted: _noted,
     events.TaskRetried: _retried,
+    events.TaskReset: _reset,
     events.JobPaused: _paused,
     events.ArtifactDamaged: _damaged,
     events.RankSuspected: _suspected,
