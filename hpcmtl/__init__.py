@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl._version import __version__
 
 if TYPE_CHECKING:
-    from hpcmtl.jobfile.schema import Job as Job
-    from hpcmtl.jobfile.schema import make_task as Task
+    from hpcmtl.jobfile.in_code import JobInCode as Job
+    from hpcmtl.jobfile.in_code import make_task as Task
     from hpcmtl.pipeline.run.entry import run as run
     from hpcmtl.training.artifacts.load import load as load
 
@@ -20,14 +20,23 @@ __all__ = ["Job", "Task", "__version__", "load", "run"]
 
 _PUBLIC = {
     "load": ("hpcmtl.training.artifacts.load", "load"),
-    "Job": ("hpcmtl.jobfile.schema", "Job"),
-    "Task": ("hpcmtl.jobfile.schema", "make_task"),
+    "Job": ("hpcmtl.jobfile.in_code", "JobInCode"),
+    "Task": ("hpcmtl.jobfile.in_code", "make_task"),
     "run": ("hpcmtl.pipeline.run.entry", "run"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
-        raise AttributeError(f"module 'hpcmtl' has no attribute {name!r}")
+        hint = ""
+        if not name.startswith("_"):  # Python and its tools ask for names of their own
+            from hpcmtl.errors import nearest
+
+            hint = nearest(name, _PUBLIC)
+        raise AttributeError(f"module 'hpcmtl' has no attribute {name!r}{hint}")
     module, attribute = _PUBLIC[name]
     return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

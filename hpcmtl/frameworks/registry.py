@@ -8,10 +8,10 @@ name alone, and nothing of a framework is imported before it is asked for.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from contextlib import suppress
 from typing import Any
 
+from hpcmtl.entry_points import installed, package_of
 from hpcmtl.errors import EnvironmentUnfitError, nearest
 from hpcmtl.frameworks.description import FrameworkDescription
 
@@ -26,8 +26,7 @@ class UnknownFrameworkError(LookupError):
 
 def framework_names() -> tuple[str, ...]:
     """Return the names of all registered frameworks, the built-in one first."""
-    registered = (entry.name for entry in importlib.metadata.entry_points(group=GROUP))
-    return tuple(dict.fromkeys([*_BUILT_IN, *registered]))
+    return tuple(dict.fromkeys([*_BUILT_IN, *installed(GROUP)]))
 
 
 def describe(name: str) -> FrameworkDescription:
@@ -39,11 +38,13 @@ def describe(name: str) -> FrameworkDescription:
     """
     if name in _BUILT_IN:  # a built-in name cannot be taken over
         return _checked(name, load_reference(_BUILT_IN[name]), "hpcmtl")
-    entries = importlib.metadata.entry_points(group=GROUP, name=name)
+    entries = installed(GROUP).get(name, ())
     if not entries:
         raise UnknownFrameworkError(f"unknown framework {name!r}{nearest(name, framework_names())}")
-    entry = next(iter(entries))
-    package = entry.dist.name if entry.dist is not None else "a package"
+    entry, package = entries[0], package_of(entries[0]).removeprefix("package ")
+    if len(entries) > 1:
+        places = " and ".join(f"{each.value} ({package_of(each)})" for each in entries)
+        raise EnvironmentUnfitError(f"framework {name!r} is supplied twice, by {places}; uninstall one of the packages")
     try:
         found = entry.load()
     except Exception as error:

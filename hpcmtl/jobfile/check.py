@@ -12,7 +12,7 @@ from hpcmtl.errors import nearest
 from hpcmtl.jobfile.coupling import check_coupling
 from hpcmtl.jobfile.frameworks import check_frameworks
 from hpcmtl.jobfile.kinds import kind_of, kinds_with
-from hpcmtl.jobfile.references import check_arrays, check_sources
+from hpcmtl.jobfile.references import check_arrays, check_sources, to_add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -104,7 +104,7 @@ def _edges(job: Job, unread: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]
             if producer not in job.tasks:
                 yield path, f"unknown task {producer!r}{nearest(producer, [*job.tasks, *unread])}"
             elif need.kind == "parameters" and not kind_of(job, producer).facts.has_parameters:
-                able = kinds_with(lambda facts: facts.has_parameters)
+                able = kinds_with(job, lambda facts: facts.has_parameters)
                 yield path, f"a {job.tasks[producer].kind} task has no parameters to hand on; only {able} have"
 
 
@@ -119,5 +119,5 @@ def _resources(job: Job) -> Iterator[Finding]:
             most = min(ranks.max or job.ranks, job.ranks)
             yield path, f"no number from {ranks.min} to {most} is what `multiple_of` and `powers_of_two` ask for"
         if task.with_ is not None and task.with_ not in task.needs:
-            text = f"{task.with_!r} is not among `needs`{nearest(task.with_, task.needs)}"
+            text = f"{task.with_!r} is not among `needs`{to_add(job, task.with_, 'order', task.needs)}"
             yield ("tasks", name, "with"), f"{text}; a task can only come after the one whose ranks it takes over"

@@ -68,7 +68,7 @@ def _merges(job: Job, unread: Collection[str]) -> Iterator[Finding]:
             if name not in known:
                 yield path, f"unknown task {name!r}{nearest(name, known)}"
             elif name not in unread and not kind_of(job, name).facts.exchanges_parameters:
-                able = kinds_with(lambda facts: facts.exchanges_parameters)
+                able = kinds_with(job, lambda facts: facts.exchanges_parameters)
                 yield path, f"{name!r} is a {job.tasks[name].kind} task; only {able} have parameters to merge"
             if name in member_of:
                 where = "twice" if member_of[name] == key else f"of merge {member_of[name]!r} as well"

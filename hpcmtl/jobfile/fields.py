@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -46,6 +47,13 @@ Reference = Annotated[
     Field(pattern=r"^[^/\s]+/[^/\s]+$", description="source/dataset: a data name or a task, and an array"),
 ]
 Callable_ = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:attribute")]
+
+
+def _as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+PathText = Annotated[str, BeforeValidator(_as_text)]
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.entry_points import installed, package_of
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.tasks import TaskBase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.metadata import EntryPoint
 
 GROUP = "hpcmtl.task_kinds"
 BUILT_IN: Mapping[str, str] = {
@@ -32,12 +33,12 @@ _EXPECTED = ("facts", "name", "schema", "session", "work")  # that no kind can g
 
 def kind_names() -> tuple[str, ...]:
     """Returns the names of all kinds: the built-in ones, then those of installed packages."""
-    return (*BUILT_IN, *sorted(_installed().keys() - BUILT_IN.keys()))
+    return (*BUILT_IN, *sorted(installed(GROUP).keys() - BUILT_IN.keys()))
 
 
 def is_kind(name: str) -> bool:
     """Returns true if there is a kind of this name."""
-    return name in BUILT_IN or name in _installed()
+    return name in BUILT_IN or name in installed(GROUP)
 
 
 @cache
@@ -50,22 +51,13 @@ def load_kind(name: str) -> Any:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
-    found = _installed().get(name, ())
+    found = installed(GROUP).get(name, ())
     if not found:
         raise InputError([Problem(f"task kind {name!r}", f"is unknown{nearest(name, kind_names())}")])
     if len(found) > 1:
-        places = " and ".join(f"{point.value} ({_package(point)})" for point in found)
+        places = " and ".join(f"{point.value} ({package_of(point)})" for point in found)
         raise _unusable(name, f"is supplied twice, by {places}; uninstall one of the packages")
     return _from_entry_point(found[0])
-
-
-@cache
-def _installed() -> Mapping[str, tuple[EntryPoint, ...]]:
-    """Returns the entry points of installed packages by the names of their kinds."""
-    found: dict[str, dict[str, EntryPoint]] = {}
-    for point in entry_points(group=GROUP):  # a package that is found by two paths is one package
-        found.setdefault(point.name, {})[point.value] = point
-    return {name: tuple(points.values()) for name, points in found.items()}
 
 
 def _from_entry_point(point: EntryPoint) -> Any:
@@ -73,25 +65,21 @@ def _from_entry_point(point: EntryPoint) -> Any:
         kind = point.load()
     except Exception as error:
         text = f"{point.value} cannot be imported ({type(error).__name__}: {error})"
-        raise _unusable(point.name, f"{text}; it is an entry point of {_package(point)}") from error
+        raise _unusable(point.name, f"{text}; it is an entry point of {package_of(point)}") from error
     missing = [member for member in _EXPECTED if not hasattr(kind, member)]
     if missing:
-        text = f"{point.value} of {_package(point)} is no task kind: it lacks {', '.join(missing)}"
+        text = f"{point.value} of {package_of(point)} is no task kind: it lacks {', '.join(missing)}"
         raise _unusable(point.name, text)
     schema = kind.schema
     if not (isinstance(schema, type) and issubclass(schema, TaskBase)):
-        text = f"{point.value}.schema of {_package(point)} is {schema!r}; it must be a class derived from TaskBase"
+        text = f"{point.value}.schema of {package_of(point)} is {schema!r}; it must be a class derived from TaskBase"
         raise _unusable(point.name, text)
     named = {"name": kind.name, "schema.kind": schema.model_fields["kind"].default}
     for where, value in named.items():
         if value != point.name:
-            text = f"{point.value}.{where} is {value!r}, and its entry point in {_package(point)} is {point.name!r}"
+            text = f"{point.value}.{where} is {value!r}, and its entry point in {package_of(point)} is {point.name!r}"
             raise _unusable(point.name, f"{text}; all three must be equal")
     return kind
-
-
-def _package(point: EntryPoint) -> str:
-    return f"package {point.dist.name}" if point.dist else "an unknown package"
 
 
 def _unusable(name: str, message: str) -> InputError:

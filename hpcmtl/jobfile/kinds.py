@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpcmtl.jobfile.kind_registry import kind_names, load_kind
+from hpcmtl.jobfile.kind_registry import BUILT_IN, load_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -163,11 +163,11 @@ def kind_of(job: Job, name: str) -> TaskKind:
     return kind
 
 
-def kinds_with(fact: Callable[[KindFacts], bool]) -> str:
-    """Returns the names of the kinds that have a property, for a message: ``train and joint``.
+def kinds_with(job: Job, fact: Callable[[KindFacts], bool]) -> str:
+    """Returns the names of kinds that have a property, for a message: ``train and joint``.
 
-    Raises:
-        InputError: the object of a kind cannot be imported.
+    They are built-in ones and those of the job: no package is imported for a message alone.
     """
-    *names, last = [name for name in kind_names() if fact(load_kind(name).facts)]
+    known = dict.fromkeys([*BUILT_IN, *(task.kind for task in job.tasks.values())])
+    *names, last = [name for name in known if fact(load_kind(name).facts)]
     return f"{', '.join(names)} and {last}" if names else last

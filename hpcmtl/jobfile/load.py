@@ -102,7 +102,7 @@ def _validate(raw: Any) -> tuple[Job | None, list[Finding], dict[str, tuple[str,
     try:
         return Job.model_validate(raw), [], {}
     except ValidationError as error:
-        found = [_explain(raw, detail) for detail in error.errors()]
+        found = explained(raw, error)
     if not isinstance(raw, dict) or not isinstance(raw.get("tasks"), dict):
         return None, found, {}
     blamed = {path[1] for path, _ in found if len(path) > 1 and path[0] == "tasks"}
@@ -149,6 +149,11 @@ def line_numbers(file: Path) -> dict[Path_, int]:
         return read_values(file)[1]
     except AmbiguousValuesError as error:
         return error.lines
+
+
+def explained(raw: Any, error: ValidationError, above: Path_ = ()) -> list[Finding]:
+    """Returns the problems of a job, or of one task of it whose path is given, in terms of the job file."""
+    return [_explain(raw, {**detail, "loc": (*above, *detail["loc"])}) for detail in error.errors()]
 
 
 def findings(model: type[BaseModel], raw: Any) -> list[Finding]:

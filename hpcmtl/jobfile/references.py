@@ -8,9 +8,10 @@ from hpcmtl.errors import nearest
 from hpcmtl.jobfile.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.fields import EdgeKind
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
 
@@ -52,6 +53,14 @@ def check_arrays(job: Job) -> Iterator[Finding]:
                 if array not in arrays:
                     problems = [f"task {source!r} publishes no array {array!r}{nearest(array, arrays)}"]
             yield from ((("tasks", name, *path), problem) for problem in problems)
+
+
+def to_add(job: Job, producer: str, kind: EdgeKind, given: Iterable[str]) -> str:
+    """Returns the end of a message about a task that is not among `needs`: what to add, or what may be meant."""
+    if producer in job.tasks:
+        return f": add `{producer}: {kind}` there"
+    meant = nearest(producer, given)
+    return meant if "did you mean" in meant else nearest(producer, job.tasks)
 
 
 def _source_problems(job: Job, name: str, reference: str) -> Iterator[str]:

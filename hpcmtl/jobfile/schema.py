@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from pydantic_core import PydanticCustomError, core_schema
 
 from hpcmtl.errors import InputError, nearest
 from hpcmtl.frameworks.registry import DEFAULT
-from hpcmtl.jobfile.fields import ByteSizeOrNone, CompressionName, EngineName, Every, FrameworkName, Name
+from hpcmtl.jobfile.fields import ByteSizeOrNone, CompressionName, EngineName, Every, FrameworkName, Name, PathText
 from hpcmtl.jobfile.kind_registry import is_kind, kind_names, load_kind
 from hpcmtl.jobfile.sections import Checkpoints, Layers
 from hpcmtl.jobfile.slurm import JobSlurm
@@ -93,7 +93,7 @@ class Job(Spec):
     job: Name
     ranks: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
-    data: dict[Name, str] = Field(default={}, description="name -> HDF5 file, relative to the job file")
+    data: dict[Name, PathText] = Field(default={}, description="name -> HDF5 file, relative to the job file")
     defaults: Defaults = Defaults()
     layers: Layers = Layers()
     policy: str = Field(default="variable", description="planning policy")
@@ -106,17 +106,5 @@ class Job(Spec):
         default=None, description="what `hpcmtl submit` asks for; no part of what is trained"
     )
     checkpoints: Checkpoints = Checkpoints()
-    modules: tuple[str, ...] = Field(default=(".",), description="folders of users' Python modules, as `data`")
+    modules: tuple[PathText, ...] = Field(default=(".",), description="folders of users' Python modules, as `data`")
     tasks: dict[Name, AnyTask] = Field(min_length=1)
-
-
-_TASK: TypeAdapter[TaskBase] = TypeAdapter(AnyTask)
-
-
-def make_task(kind: str, **keys: Any) -> TaskBase:
-    """Builds one task in code, with the keys of the job file; `from` is spelled so in a dict, as in the file.
-
-    Raises:
-        pydantic.ValidationError: there is no such kind, or a key or value is wrong.
-    """
-    return _TASK.validate_python({"kind": kind, **keys})

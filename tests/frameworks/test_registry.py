@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from hpcmtl import entry_points
+from hpcmtl.entry_points import installed
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.frameworks.registry import DEFAULT, UnknownFrameworkError, describe, framework_names, loadable_descriptions
 
@@ -36,8 +38,11 @@ def register(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text("".join(["[hpcmtl.frameworks]\n", *lines]))
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "small_framework", raising=False)
+        installed.cache_clear()
 
-    return install
+    yield install
+    monkeypatch.undo()
+    installed.cache_clear()
 
 
 def test_the_built_in_framework_is_described_without_imports():
@@ -56,6 +61,19 @@ def test_an_installed_package_registers_its_framework(register):
     assert framework_names() == (DEFAULT, "small")
     assert describe("small").title == "Small"
     assert describe("small").missing == ("no-such-distribution-of-hpcmtl",)
+
+
+def test_the_environment_is_searched_once(register, monkeypatch):
+    """Many tasks ask for their framework, and a search takes tens of milliseconds."""
+    register(small="small_framework:SMALL")
+    searches = []
+    search = entry_points.entry_points
+    monkeypatch.setattr(entry_points, "entry_points", lambda **keys: searches.append(keys) or search(**keys))
+    for _ in range(5):
+        describe("small")
+        framework_names()
+
+    assert searches == [{"group": "hpcmtl.frameworks"}]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(register):

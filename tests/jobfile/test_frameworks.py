@@ -110,3 +110,26 @@ def test_parameters_stay_in_their_framework():
 
     assert "a has framework gluon, b has small" in found["tasks.b.needs.a"]
     assert merged == {"merge.m.tasks": "members of a merge have one framework; found b (small), c (gluon)"}
+
+
+def test_a_wrong_engine_of_the_defaults_is_named_once():
+    """It is reported where it is written, and not for each task that takes it; so are optimizer and compression."""
+    wrong = job(a=TRAIN, b=TRAIN, c={**TRAIN, "engine": "locale"})
+    wrong["defaults"] = {
+        "engine": "horovd",
+        "compression": "fp15",
+        "optimizer": {"name": "adm", "learning_rate": 0.1},
+    }
+    found = problems(wrong)
+
+    assert set(found) == {"defaults.engine", "defaults.compression", "defaults.optimizer.name", "tasks.c.engine"}
+    assert "did you mean 'horovod'" in found["defaults.engine"]
+
+
+def test_a_missing_edge_says_what_to_add():
+    """A task that is there is to be added to `needs`; a name that is not there may mean another."""
+    tasks = {"first": TRAIN, "b": {**TRAIN, "initialise": {"first": "*"}}, "c": {**TRAIN, "initialise": {"frist": "*"}}}
+    found = problems(job(**tasks))
+
+    assert found["tasks.b.initialise.first"].endswith("with kind parameters: add `first: parameters` there")
+    assert found["tasks.c.initialise.frist"].endswith("; did you mean 'first'?")

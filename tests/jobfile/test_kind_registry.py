@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hpcmtl.entry_points import installed
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.kind_registry import BUILT_IN, _installed, is_kind, kind_names, load_kind
+from hpcmtl.jobfile.kind_registry import BUILT_IN, is_kind, kind_names, load_kind
 from hpcmtl.jobfile.kinds import kinds_with
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.jobfile.schema import Job
@@ -53,7 +54,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def forget() -> None:
     """Empty the caches, as in a new process."""
-    _installed.cache_clear()
+    installed.cache_clear()
     load_kind.cache_clear()
     sys.modules.pop("supplied", None)
 
@@ -121,6 +122,23 @@ def test_an_unknown_kind_has_neighbours() -> None:
     assert "did you mean 'train'?" in refusal("trian")
 
 
+CALL = {"kind": "python", "callable": "m:f"}
+
+
 def test_kinds_are_listed_by_a_property() -> None:
     """Messages name the kinds that have a property."""
-    assert kinds_with(lambda facts: facts.has_parameters) == "train and joint"
+    job = parse_job({"job": "j", "tasks": {"t": CALL}})
+
+    assert kinds_with(job, lambda facts: facts.has_parameters) == "train and joint"
+
+
+def test_a_broken_kind_hides_no_problem_of_others(install: Install) -> None:
+    """A job that does not use it gets the messages for its own tasks, which name the kinds that can be used."""
+    install(broken="supplied:nowhere")
+    tasks = {"a": CALL, "b": {"kind": "predict", "needs": {"a": "parameters"}}, "c": {**CALL, "ranks": 9}}
+    with pytest.raises(InputError) as refused:
+        parse_job({"job": "j", "merge": {"m": {"tasks": ["a", "c"]}}, "tasks": tasks})
+    found = {problem.where.removeprefix("job: "): problem.message for problem in refused.value.problems}
+
+    assert set(found) == {"tasks.b.needs.a", "tasks.c.ranks", "merge.m.tasks"}
+    assert found["tasks.b.needs.a"].endswith("only train and joint have")

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from hpcmtl.jobfile.fields import parse_size
-from hpcmtl.jobfile.schema import Job, make_task
+from hpcmtl.jobfile.in_code import make_task
+from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.sections import Layers
 from hpcmtl.training.kinds.schemas import Head
 

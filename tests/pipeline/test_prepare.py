@@ -23,6 +23,11 @@ def test_code_and_file_are_the_same_job(family_file, monkeypatch):
     assert plan(from_code) == plan(from_file)
 
 
+def test_a_job_file_may_be_named_by_a_text(family_file):
+    """`hpcmtl.run("job.yaml")` is what most people write first."""
+    assert prepare(str(family_file)) == prepare(family_file)
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("ranks", [1, 2, 5])
 def test_ranks_and_policy_take_the_place_of_the_jobs(family_file, ranks, policy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,13 @@ def signals_to(channels: ThreadChannels) -> Iterator[None]:
 
 @contextmanager
 def handled_by(handler: Callable[[int, object], None], numbers: Iterable[int]) -> Iterator[None]:
-    """Handles some signals by a handler, and restores the former handlers at the end."""
+    """Handles some signals by a handler, and restores the former handlers at the end.
+
+    Python lets the main thread alone set handlers: in another thread of the user's program signals keep their handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield

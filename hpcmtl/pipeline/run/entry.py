@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def run(source: Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
+def run(source: str | Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
     """Runs a job on all ranks of the world (collective).
 
     Args:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from hpcmtl.errors import nearest
 from hpcmtl.frameworks.registry import UnknownFrameworkError, describe
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.kinds import FrameworkNeeds
+from hpcmtl.jobfile.references import to_add
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit
@@ -95,7 +95,8 @@ class TrainedKind(BaseKind[TrainedT]):
         given = [producer for producer, need in task.needs.items() if need.kind == "parameters"]
         for path, producer in self.origins(task):
             if producer not in given:
-                yield path, f"{producer!r} is not among `needs` with kind parameters{nearest(producer, given)}"
+                text = f"{producer!r} is not among `needs` with kind parameters"
+                yield path, f"{text}{to_add(job, producer, 'parameters', given)}"
 
     def origins(self, task: TrainedT) -> Iterator[KeyedReference]:
         """Yields the tasks that this one names as origins of parameters, with the keys that name them."""
