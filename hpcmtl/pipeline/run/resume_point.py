@@ -114,9 +114,7 @@ def _require_over(directory: RunDirectory, host: str) -> None:
             raise EnvironmentUnfitError(text.format(f"its last update is {status['age']:.1f} s old"))
 
 
-def _require_same_data(
-    before: Prepared, directory: RunDirectory, history: RunState, reset: Collection[str]
-) -> None:
+def _require_same_data(before: Prepared, directory: RunDirectory, history: RunState, reset: Collection[str]) -> None:
     """Refuses data files whose values have changed since tasks used them that have begun, and do not begin again.
 
     Raises:
