@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-Lines = dict[tuple[str, ...], int]
+LineNumbers = dict[tuple[str, ...], int]
 
 MOST_VALUES = 100_000
 """Largest number of values that the anchors of a file may stand for; a file without anchors may have more."""
@@ -77,7 +77,7 @@ class AmbiguousValuesError(InputError):
         lines: line of every key.
     """
 
-    def __init__(self, problems: Iterable[Problem], values: Any = None, lines: Lines | None = None) -> None:
+    def __init__(self, problems: Iterable[Problem], values: Any = None, lines: LineNumbers | None = None) -> None:
         super().__init__(problems)
         self.values, self.lines = values, lines or {}
 
@@ -86,7 +86,7 @@ class _Values(NamedTuple):
     """Holds the values of a text in YAML, the lines of its keys, and the problems of ambiguous values."""
 
     raw: Any
-    lines: Lines
+    lines: LineNumbers
     problems: tuple[Problem, ...]
 
 
@@ -95,7 +95,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False))
 
 
-def read_values(file: Path) -> tuple[Any, Lines]:
+def read_values(file: Path) -> tuple[Any, LineNumbers]:
     """Returns the values of a YAML or TOML file, and the line of every key.
 
     Raises:
@@ -168,7 +168,7 @@ def _composed(where: str, text: str) -> _Values:
         node = loader.get_single_node()
         if node is None:
             return _Values(None, {}, ())
-        lines: Lines = {}
+        lines: LineNumbers = {}
         # Before the construction, which writes merged keys (`<<`) into the nodes.
         problems = [*_anchors(where, node)] or [*_twice(where, node, lines)]
         if problems:
@@ -189,7 +189,7 @@ def _composed(where: str, text: str) -> _Values:
             loader.dispose()
 
 
-def _twice(where: str, node: yaml.Node, lines: Lines) -> Iterator[Problem]:
+def _twice(where: str, node: yaml.Node, lines: LineNumbers) -> Iterator[Problem]:
     """Yields keys that appear twice: YAML itself silently takes the second, and a task would be lost."""
     for path, line in _collect_lines(node, (), lines):
         yield Problem(f"{where}: {'.'.join(path)}", "this key appears twice", line)
@@ -263,7 +263,7 @@ def _meant(text: str) -> str | None:
     return None
 
 
-def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: Lines) -> Iterable[tuple[tuple[str, ...], int]]:
+def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: LineNumbers) -> Iterable[tuple[tuple[str, ...], int]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*path, str(key.value))

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import core_schema
 
+_BY_NAME = frozenset({"choices", "fields"})
 _LEFT_ALONE = frozenset({"cls", "config", "default", "function", "metadata", "ref", "serialization"})
 
 
@@ -14,17 +15,28 @@ def strict_numbers(schema: Any) -> Any:
     """Returns a validator of pydantic in which numbers and truth values are not made of other values."""
     if isinstance(schema, list | tuple):
         return type(schema)(map(strict_numbers, schema))
-    if not isinstance(schema, dict):
+    if not _is_schema(schema):
         return schema
-    kind = schema.get("type")
+    kind, function = schema["type"], schema.get("function")
     if kind in {"int", "float"}:
         return core_schema.no_info_before_validator_function(_number, schema)
     if kind == "bool":
         return {**schema, "strict": True}
-    function = schema.get("function")
     if isinstance(function, dict) and function.get("function") is _number:
         return schema
-    return {key: value if key in _LEFT_ALONE else strict_numbers(value) for key, value in schema.items()}
+    return {key: _strict_entry(key, value) for key, value in schema.items()}
+
+
+def _strict_entry(key: str, value: Any) -> Any:
+    if key in _LEFT_ALONE:
+        return value
+    if key in _BY_NAME and isinstance(value, dict):  # of fields, or of the members of a union
+        return {name: strict_numbers(inner) for name, inner in value.items()}
+    return strict_numbers(value) if isinstance(value, list | tuple) or _is_schema(value) else value
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("type"), str)
 
 
 def is_number_in_text(value: Any) -> bool:
