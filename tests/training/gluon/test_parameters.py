@@ -20,6 +20,7 @@ from hpcmtl.networks.objective import Objective
 from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.learner import OPTIMIZER, LearnerSettings, StepInput
+from hpcmtl.training.step_comparison import StepComparison
 
 TIED = {
     "params": UserModel(name="own_blocks:tied"),
@@ -80,6 +81,18 @@ def test_steps_equal_the_trainers(model, optimizer):
     assert {PARAMETERS + name for name in expected} == {name for name in made if name.startswith(PARAMETERS)}
     for name, array in expected.items():
         np.testing.assert_allclose(made[PARAMETERS + name], array, rtol=0, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_the_first_step_is_that_of_plain_gluon(model):
+    """The comparison before the first step has nothing to say of such networks, and leaves their state as it is."""
+    learner = replica_of(model).learner
+    before = learner.state()
+    found = learner.compare_step(suite.batches()[0], 0.05)
+    after = learner.state()
+
+    assert found == StepComparison()
+    assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("model", [TIED["params"], TIED["transposed"], SPARSE["embedding"]], ids=lambda each: each.name)
