@@ -31,7 +31,7 @@ class RowSparseGradient:
 
     def __init__(self, parameter: Any) -> None:
         self._gradient = parameter.grad()
-        self.dense = mx.nd.zeros(parameter.shape, dtype=parameter.dtype)
+        self.dense = mx.nd.empty(parameter.shape, dtype=parameter.dtype)  # no memory is used before it is written
         self.touched = mx.nd.zeros(parameter.shape[:1])
 
     def spread(self) -> None:
