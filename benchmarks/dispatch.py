@@ -219,7 +219,7 @@ def write_job(folder: Path, layers: int) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (layers * STEPS * BATCH, 784)).astype(np.uint8)
     arrays = {"images": images, "labels": rng.integers(0, 10, len(images))}
-    write_dataset_file(folder / "images.h5", arrays, np.zeros(len(images), np.uint8))
+    write_dataset_file(folder / "images.h5", arrays, np.zeros(len(images), np.uint8), overwrite=True)
     task = {"kind": "train", "input": "data/images", "target": "data/labels", "loss": "softmax_ce", "epochs": 1}
     task |= {"model": {"name": "mlp", "widths": [330], "outputs": 10}, "layers": layers, "batch_size": BATCH}
     job = {"hpcmtl": 1, "job": "moves", "ranks": RANKS, "data": {"data": "images.h5"}, "tasks": {"task": task}}

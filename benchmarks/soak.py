@@ -185,7 +185,7 @@ def write_data(path: Path) -> None:
 
     rng = np.random.default_rng(0)
     arrays = {"x": rng.normal(size=(96, 6)).astype(np.float32), "y": rng.integers(0, 2, 96)}
-    write_dataset_file(path, arrays, np.zeros(96, np.uint8))
+    write_dataset_file(path, arrays, np.zeros(96, np.uint8), overwrite=True)
 
 
 def random_groups(chance: Generator) -> Any:

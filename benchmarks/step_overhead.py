@@ -79,7 +79,11 @@ def measure(out: Path, rounds: int, epochs: int) -> None:
         images = rng.integers(0, 255, (IMAGES, 1, 28, 28)).astype(np.uint8)
         labels = rng.integers(0, 10, IMAGES)
         write_dataset_file(
-            path, {"images": images, "digit": labels}, np.zeros(IMAGES, np.uint8), {"images": {"scale": 1 / 255}}
+            path,
+            {"images": images, "digit": labels},
+            np.zeros(IMAGES, np.uint8),
+            {"images": {"scale": 1 / 255}},
+            overwrite=True,
         )
     world.barrier()
     ours = OurLoop(world, path)

@@ -123,7 +123,7 @@ def write_job(folder: Path, epochs: int) -> None:
 
     rng = np.random.default_rng(0)
     arrays = {"x": rng.integers(0, 255, (6000, 784)).astype(np.uint8), "y": rng.integers(0, 10, 6000)}
-    write_dataset_file(folder / "data.h5", arrays, np.zeros(6000, np.uint8))
+    write_dataset_file(folder / "data.h5", arrays, np.zeros(6000, np.uint8), overwrite=True)
     task = {"kind": "train", "input": "data/x", "target": "data/y", "loss": "softmax_ce", "ranks": 1, "layers": LAYERS}
     task |= {"model": {"name": "mlp", "widths": [512], "outputs": 10}, "epochs": epochs, "batch_size": 64}
     job = {"hpcmtl": 1, "job": "straggler", "ranks": RANKS, "data": {"data": "data.h5"}}

@@ -74,7 +74,7 @@ def write_job(folder: Path, width: int, steps: int) -> None:
 
     rng = np.random.default_rng(0)
     arrays = {"x": rng.integers(0, 255, (6400, 784)).astype(np.uint8), "y": rng.integers(0, 10, 6400)}
-    write_dataset_file(folder / "data.h5", arrays, np.zeros(6400, np.uint8))
+    write_dataset_file(folder / "data.h5", arrays, np.zeros(6400, np.uint8), overwrite=True)
     task = {"kind": "train", "input": "data/x", "target": "data/y", "loss": "softmax_ce", "layers": 1, "ranks": RANKS}
     task |= {"model": {"name": "mlp", "widths": [width, width], "outputs": 10}, "batch_size": 64}
     task |= {"epochs": steps // 100, "optimizer": {"name": "adam", "learning_rate": 0.0001}}

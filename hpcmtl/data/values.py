@@ -41,7 +41,8 @@ class ValueSummary:
         not_finite: sample with a NaN or Inf.
         fraction: (sample, value) of a value that is no whole number.
         rounded: (sample, value) of a value that float32 does not hold exactly.
-        spread: for each position in a sample the smallest and largest value, if float32 rounds some of them.
+        spread: for each position in a sample the smallest and largest value, and whether float32 rounds some value;
+            None for types whose values float32 holds.
     """
 
     dtype: np.dtype[Any]
@@ -52,7 +53,7 @@ class ValueSummary:
     not_finite: int | None = None
     fraction: tuple[int, Any] | None = None
     rounded: tuple[int, Any] | None = None
-    spread: tuple[NDArray[Any], NDArray[Any]] | None = field(default=None, repr=False)
+    spread: tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]] | None = field(default=None, repr=False)
 
     def add(self, block: NDArray[Any], start: int) -> None:
         """Adds a block of values whose first sample has the number `start`."""
@@ -74,15 +75,18 @@ class ValueSummary:
             self._add_rounding(block, start)
 
     def _add_rounding(self, block: NDArray[Any], start: int) -> None:
-        if _exact(block) is not None:
+        low, high, bent = block.min(axis=0), block.max(axis=0), np.zeros(block.shape[1:], np.bool_)
+        exact = _exact(block)
+        if exact is not None:
             with np.errstate(over="ignore"):
-                inexact = block.astype(np.float32).astype(_exact(block)) != block
+                inexact = block.astype(np.float32).astype(exact) != block
+            bent = inexact.any(axis=0)
             if self.rounded is None and inexact.any():
                 self.rounded = self._at(block, inexact, start)
-        low, high = block.min(axis=0), block.max(axis=0)
         if self.spread is not None:
             low, high = np.minimum(low, self.spread[0]), np.maximum(high, self.spread[1])
-        self.spread = low, high
+            bent = bent | self.spread[2]
+        self.spread = low, high, bent
 
     @staticmethod
     def _at(block: NDArray[Any], where: NDArray[Any], start: int) -> tuple[int, Any]:
@@ -94,11 +98,11 @@ class ValueSummary:
         """The extremes of values, at one position of a sample, that float32 cannot tell apart well; None without."""
         if self.rounded is None or self.spread is None:
             return None
-        low, high = (np.atleast_1d(each).astype(np.float64) for each in self.spread)
+        low, high, bent = (np.atleast_1d(each).astype(np.float64) for each in self.spread)
         size = np.maximum(np.abs(low), np.abs(high))
         # Differences below 1e-12 of the values are rounding errors of the float64 numbers themselves.
         step = np.maximum(size * 2.0**-FLOAT32_BITS, _SMALLEST_STEP)
-        few = (high - low > 1e-12 * size) & (high - low < LEVELS * step)
+        few = (bent > 0) & (high - low > 1e-12 * size) & (high - low < LEVELS * step)
         if not few.any():
             return None
         place = tuple(np.argwhere(few)[0])

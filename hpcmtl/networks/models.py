@@ -31,6 +31,9 @@ Widths = tuple[Annotated[int, Field(gt=0)], ...]
 Kernel = Annotated[int, Field(gt=0), AfterValidator(_odd)]
 
 
+_FEW = 4  # most channels of an image: red, green, blue and opacity
+
+
 class ShapeError(ValueError):
     """Reports samples of a shape that a network cannot take; the message names the shape that it takes."""
 
@@ -91,6 +94,11 @@ def _convolution(inputs: int, outputs: int, kernel: int, pixels: int) -> Network
 def _images(name: str, sample: Shape) -> tuple[int, int, int]:
     if len(sample) != 3:
         raise ShapeError(f"{name} takes images of shape (channels, height, width), not samples of shape {sample}")
+    channels, height, width = sample
+    # Convolutions of an image that is 1 or 3 pixels wide are unlikely, and channels that come last look like that.
+    if channels > _FEW and height > _FEW and (width in {1, 3} or (width == _FEW and channels == height)):
+        text = f"{name} takes images of shape (channels, height, width); samples of shape {sample} look as if"
+        raise ShapeError(f"{text} their channels came last: write the file with np.moveaxis(images, -1, 1)")
     return sample
 
 

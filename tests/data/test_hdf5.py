@@ -227,3 +227,48 @@ def test_killed_writer_leaves_the_old_file(own_file):
     assert own_file.read_bytes() == before
     with pytest.raises(InputError, match=r"truncated|not sealed"):
         describe(half)
+
+
+def test_a_file_that_exists_is_kept(own_file):
+    """It is replaced only on demand, and never in part."""
+    before = own_file.read_bytes()
+    arrays, split = {"x": np.zeros(3)}, np.zeros(3, int)
+
+    assert "own.h5: exists already; give another name, or `overwrite=True`" in refusal(
+        write_dataset_file, own_file, arrays, split
+    )
+    assert own_file.read_bytes() == before
+    write_dataset_file(own_file, arrays, split, overwrite=True)
+    assert list(describe(own_file).datasets) == ["x"]
+
+
+def test_lists_are_arrays(tmp_path):
+    """Lists of numbers are written as the arrays that numpy makes of them."""
+    write_dataset_file(tmp_path / "f.h5", {"x": [[1.5, 2], [3, 4]], "y": [0, 1]}, [0, 2])
+
+    with open_array(tmp_path / "f.h5", "x") as reader:
+        assert reader.exact().tolist() == [[1.5, 2.0], [3.0, 4.0]]
+    assert describe(tmp_path / "f.h5").split_sizes == {"train": 1, "val": 0, "test": 1}
+    assert "x: is no array" in refusal(write_dataset_file, tmp_path / "g.h5", {"x": [[1], [1, 2]]}, [0, 0])
+
+
+@pytest.mark.parametrize("where", ["x", "split"])
+def test_masks_are_not_dropped(tmp_path, where):
+    """Masked values are refused, in arrays, in lists of arrays and in the split; a mask that masks nothing is not."""
+    given = {"x": np.arange(4.0), "split": np.zeros(4, int)}
+    masked = np.ma.masked_greater(np.arange(4), 1)
+    unmasked = np.ma.masked_greater(given[where], 9)
+
+    for value in (masked, [masked, masked]):
+        arrays = {**given, where: value}
+        said = refusal(write_dataset_file, tmp_path / "f.h5", {"x": arrays["x"]}, arrays["split"])
+        assert f"{where}: is masked, and its mask would be lost; give .filled(VALUE)" in said
+    write_dataset_file(tmp_path / "f.h5", {"x": {**given, where: unmasked}["x"]}, {**given, where: unmasked}["split"])
+
+
+@pytest.mark.parametrize("scale", [0, np.nan, np.inf, "1/255", [1, 2]])
+def test_a_scale_is_one_finite_number(tmp_path, scale):
+    """With 0, NaN or a word every sample would be the same, or none readable."""
+    said = refusal(write_dataset_file, tmp_path / "f.h5", {"x": [1, 2]}, [0, 0], {"x": {"scale": scale}})
+
+    assert "x: scale: found" in said

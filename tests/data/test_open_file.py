@@ -1,0 +1,80 @@
+"""What HDF5 cannot read is refused in words that say why, with a remedy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from hpcmtl.data.hdf5 import describe
+from hpcmtl.data.reader import open_array
+from hpcmtl.data.values import check_finite
+from hpcmtl.errors import InputError
+
+HOLDER = """
+import sys, h5py
+file = h5py.File(sys.argv[1], "r+", libver="latest")
+if sys.argv[2] == "swmr":
+    file.swmr_mode = True
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("mode", ["swmr", "plain"])
+def test_a_file_that_is_open_for_writing(own_file, mode):
+    """Another program writes to it, by SWMR or not: it is neither truncated nor damaged."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, own_file, mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(InputError, match="is open for writing .* in another program: close it there"):
+            describe(own_file)
+        holder.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        (h5py.SoftLink("/nothing"), "gone: is a soft link to /nothing, which is not there"),
+        (h5py.ExternalLink("no.h5", "/x"), "gone: is an external link to /x of the file no.h5, which is not there"),
+    ],
+)
+def test_links_that_lead_nowhere(own_file, link, said):
+    """The link, and not the file, is at fault; a link that leads somewhere is read."""
+    with h5py.File(own_file, "r+") as file:
+        file["alias"] = h5py.SoftLink("/label")
+    assert describe(own_file).datasets["alias"].dtype == np.int64
+    with h5py.File(own_file, "r+") as file:
+        file["gone"] = link
+
+    with pytest.raises(InputError) as error:
+        describe(own_file)
+    assert said in str(error.value)
+
+
+@pytest.fixture
+def compressed(own_file):
+    """A file with an array that is compressed by LZ4, whose filter HDF5 does not bring along."""
+    with h5py.File(own_file, "r+") as file:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk((75,))
+        properties.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, (0,))
+        space = h5py.h5s.create_simple((75,))
+        made = h5py.h5d.create(file.id, b"squeezed", h5py.h5t.NATIVE_INT32, space, dcpl=properties)
+        made.write_direct_chunk((0,), b"abc" * 20, 0)
+    return own_file
+
+
+def test_a_filter_that_is_not_installed(compressed):
+    """The pass over the values and a reader name the filter, and what to install."""
+    said = r"squeezed: is compressed by filter 32004.*, which this HDF5 lacks; install hdf5plugin"
+
+    with pytest.raises(InputError, match=said):
+        check_finite(compressed, ["squeezed"])
+    with open_array(compressed, "squeezed") as reader, pytest.raises(InputError, match=said):
+        reader.read(0, 10)

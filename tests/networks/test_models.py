@@ -1,0 +1,24 @@
+"""What the models of job files say of samples that they cannot take."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, ShapeError
+
+MODELS = [ConvNet(channels=(4,), outputs=2), ConvAutoencoder(channels=(4,), code=3)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("sample", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (480, 640, 3), (16, 16, 4), (28, 20, 1)])
+def test_channels_that_come_last_are_refused(model, sample):
+    """They were taken as images of 1 to 4 pixels' width with many channels."""
+    with pytest.raises(ShapeError, match=r"takes images of shape \(channels, height, width\).*moveaxis"):
+        model.output_shape(sample)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("sample", [(1, 8, 8), (3, 32, 32), (8, 8, 8), (64, 1, 100), (16, 2, 3), (16, 12, 4)])
+def test_images_and_maps_of_features_are_taken(model, sample):
+    """Few channels first, cubes, signals in one row, and the maps that convolutions make."""
+    assert model.output_shape(sample)
