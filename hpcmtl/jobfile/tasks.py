@@ -14,7 +14,12 @@ from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
 from hpcmtl.networks.models import Spec
 from hpcmtl.networks.strict import is_number_in_text
 
-METRICS = ("accuracy", "auc", "log_loss", "mrr", "ndcg", "mse", "r2")
+WEIGHTED = "weighted_"
+"""Prefix of the metrics in which samples count by their `sample_weights`."""
+METRICS = (
+    *("accuracy", "auc", "log_loss", "mrr", "ndcg", "mse", "r2"),
+    *(WEIGHTED + name for name in ("accuracy", "auc", "log_loss", "mse", "r2")),
+)
 METRICS_WITH_CUTOFF = ("mrr", "ndcg")
 SPLITS = ("train", "val", "test")
 

@@ -10,6 +10,7 @@ Arrays:
     mrr, ndcg (also mrr@10, ndcg@10): outputs (n, classes) and the number of the one relevant class; with
         `groups`, scores and relevances (n,) of documents and the query of each.
     mse, r2: outputs and targets of the same shape (n, ...); r2 is the plain mean over the columns.
+    weighted_accuracy and others: the same, with the weights (n,) of the rows.
 
 A metric without a value (no rows, an absent class, a NaN among the scores) is nan, and the log has the reason.
 """
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF
+from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF, WEIGHTED
 from hpcmtl.training.evaluation.ranking import over_classes, over_queries
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def parse(name: str) -> tuple[str, int | None]:
     if metric not in METRICS:
         message = f"there is no metric {metric!r}{nearest(metric, METRICS)}"
     elif not at:
-        return metric, None
+        return metric.removeprefix(WEIGHTED), None
     elif metric not in METRICS_WITH_CUTOFF:
         message = f"{metric} takes no cut-off; write {metric!r} (only {' and '.join(METRICS_WITH_CUTOFF)} have one)"
     elif not (cutoff.isascii() and cutoff.isdigit() and int(cutoff) > 0):
@@ -63,7 +64,13 @@ def parse(name: str) -> tuple[str, int | None]:
     raise InputError([Problem(f"metric {name!r}", message)])
 
 
-def compute(name: str, outputs: AnyArray, targets: AnyArray, groups: AnyArray | None = None) -> float:
+def compute(
+    name: str,
+    outputs: AnyArray,
+    targets: AnyArray,
+    groups: AnyArray | None = None,
+    weights: AnyArray | None = None,
+) -> float:
     """Computes one metric over all rows; their order has no effect.
 
     Args:
@@ -71,6 +78,7 @@ def compute(name: str, outputs: AnyArray, targets: AnyArray, groups: AnyArray | 
         outputs: (n, classes), (n, 1) or (n,) raw scores, or (n, ...) predictions of a regression.
         targets: (n,) class numbers, (n,) relevances where `groups` is given, or (n, ...) true values.
         groups: (n,) query of each row, for mrr and ndcg over documents.
+        weights: (n,) weight of each row; only metrics whose names begin with ``weighted_`` use it, and need it.
 
     Returns:
         The metric; nan if it has no value, with the reason in the log.
@@ -83,10 +91,12 @@ def compute(name: str, outputs: AnyArray, targets: AnyArray, groups: AnyArray | 
     _refuse(name, _length_problems(scores, truth, groups))
     try:
         _need_finite_rows(scores, truth)
+        counts = _counts(name, weights, len(scores))
+        kept = counts > 0
         if metric in _REGRESSION:
-            return _REGRESSION[metric](*_columns(name, scores, truth))
+            return _REGRESSION[metric](*_columns(name, scores[kept], truth[kept]), counts[kept])
         if metric in _CLASSIFICATION:
-            return _CLASSIFICATION[metric](*_classes(name, scores, truth))
+            return _CLASSIFICATION[metric](*_classes(name, scores[kept], truth[kept]), counts[kept])
         if groups is not None:
             return over_queries(metric, *_documents(name, scores, truth, groups), cutoff)
         if scores.size == len(scores):
@@ -95,6 +105,18 @@ def compute(name: str, outputs: AnyArray, targets: AnyArray, groups: AnyArray | 
     except _UndefinedError as reason:
         _log.warning("metric %s has no value here and is reported as nan: %s", name, reason)
         return math.nan
+
+
+def _counts(name: str, weights: AnyArray | None, rows: int) -> Scores:
+    """Returns how much each row counts: 1, or its weight."""
+    if not name.startswith(WEIGHTED):
+        return np.ones(rows)
+    if weights is None or np.shape(weights) != (rows,):
+        _refuse(name, [f"weights must have shape ({rows},), found {None if weights is None else np.shape(weights)}"])
+    counts = np.asarray(weights, dtype=np.float64)
+    if not counts.sum() > 0:
+        raise _UndefinedError("the weights of the samples are all 0")
+    return counts
 
 
 def _refuse(name: str, messages: list[str]) -> None:
@@ -163,56 +185,56 @@ def _documents(name: str, scores: Scores, truth: AnyArray, groups: AnyArray) -> 
     return scores.reshape(-1), gains.reshape(-1), queries
 
 
-def _accuracy(scores: Scores, classes: Classes) -> float:
-    return float(np.mean(np.argmax(scores, axis=1) == classes))
+def _accuracy(scores: Scores, classes: Classes, counts: Scores) -> float:
+    return float(np.average(np.argmax(scores, axis=1) == classes, weights=counts))
 
 
-def _log_loss(scores: Scores, classes: Classes) -> float:
+def _log_loss(scores: Scores, classes: Classes, counts: Scores) -> float:
     shifted = scores - scores.max(axis=1, keepdims=True)
     true = shifted[np.arange(len(classes)), classes]
-    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - true))
+    return float(np.average(np.log(np.exp(shifted).sum(axis=1)) - true, weights=counts))
 
 
-def _auc(scores: Scores, classes: Classes) -> float:
+def _auc(scores: Scores, classes: Classes, counts: Scores) -> float:
     """Area under the ROC curve; for more than two classes the mean of one-versus-rest areas of the probabilities."""
     absent = np.setdiff1d(np.arange(scores.shape[1]), classes)
     if absent.size:
         raise _UndefinedError(f"none of the {len(classes)} targets is of class {', '.join(map(str, absent))}")
     if scores.shape[1] == 2:  # the difference has the order of the probability, and does not saturate
-        return _binary_auc(scores[:, 1] - scores[:, 0], classes == 1)
+        return _binary_auc(scores[:, 1] - scores[:, 0], classes == 1, counts)
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return float(np.mean([_binary_auc(column, classes == k) for k, column in enumerate(probabilities.T)]))
+    return float(np.mean([_binary_auc(column, classes == k, counts) for k, column in enumerate(probabilities.T)]))
 
 
-def _binary_auc(scores: Scores, positive: NDArray[np.bool_]) -> float:
-    """The Mann-Whitney statistic with mid-ranks (Hanley and McNeil, 1982): a tie counts one half."""
-    _, level, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    mid_ranks = (np.cumsum(counts) - (counts - 1) / 2)[level]
-    positives = int(np.count_nonzero(positive))
-    wins = mid_ranks[positive].sum() - positives * (positives + 1) / 2
-    return float(wins / (positives * (len(scores) - positives)))
+def _binary_auc(scores: Scores, positive: NDArray[np.bool_], counts: Scores) -> float:
+    """The Mann-Whitney statistic (Hanley and McNeil, 1982) of weighted samples: a tie counts one half."""
+    _, level = np.unique(scores, return_inverse=True)
+    above = np.bincount(level, weights=counts * positive)
+    below = np.bincount(level, weights=counts * ~positive)
+    wins = (above * (np.cumsum(below) - below / 2)).sum()
+    return float(wins / (above.sum() * below.sum()))
 
 
-def _mse(predicted: Scores, true: Scores) -> float:
-    return float(np.mean((predicted - true) ** 2))
+def _mse(predicted: Scores, true: Scores, counts: Scores) -> float:
+    return float(np.average(((predicted - true) ** 2).mean(axis=1), weights=counts))
 
 
-def _r2(predicted: Scores, true: Scores) -> float:
+def _r2(predicted: Scores, true: Scores, counts: Scores) -> float:
     """Coefficient of determination; as in scikit-learn a constant column counts 1 if predicted exactly, else 0."""
     if len(true) < 2:
         raise _UndefinedError("a coefficient of determination needs two samples, found 1")
-    residual = ((true - predicted) ** 2).sum(axis=0)
-    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    residual = np.average((true - predicted) ** 2, axis=0, weights=counts)
+    spread = np.average((true - np.average(true, axis=0, weights=counts)) ** 2, axis=0, weights=counts)
     varies = np.ptp(true, axis=0) > 0  # not `spread > 0`: the mean of equal numbers may be off by a rounding
     scores = np.where(residual == 0, 1.0, 0.0)
     scores[varies] = 1 - residual[varies] / spread[varies]
     return float(scores.mean())
 
 
-_CLASSIFICATION: dict[str, Callable[[Scores, Classes], float]] = {
+_CLASSIFICATION: dict[str, Callable[[Scores, Classes, Scores], float]] = {
     "accuracy": _accuracy,
     "auc": _auc,
     "log_loss": _log_loss,
 }
-_REGRESSION: dict[str, Callable[[Scores, Scores], float]] = {"mse": _mse, "r2": _r2}
+_REGRESSION: dict[str, Callable[[Scores, Scores, Scores], float]] = {"mse": _mse, "r2": _r2}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.exchange.transfer import gather_rows
+from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.loop import INPUT, TARGET
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.session import SessionContext
+
+
+WEIGHTS = "sample/weights"
+"""Key of the sample weights among the rows."""
 
 
 def validation(
@@ -46,11 +52,16 @@ def validation(
 def _outputs(spec: BatchSpec, learner: Learner, group: Communicator) -> dict[str, list[np.ndarray]]:  # type: ignore[type-arg]
     """Returns the network's outputs for this rank's samples, batch by batch, and their targets."""
     outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
-    with sequential_batches(spec.sources, ["val"], spec.batch_size, group.rank, group.size) as batches:
+    weights = () if spec.sample_weights is None else (replace(spec.sample_weights, key=WEIGHTS),)
+    if weights:
+        outputs[WEIGHTS] = []  # on ranks without samples as well
+    with sequential_batches((*spec.sources, *weights), ["val"], spec.batch_size, group.rank, group.size) as batches:
         for _, arrays in batches:
             for name, array in learner.outputs(arrays[INPUT]).items():
                 outputs.setdefault(name, []).append(array)
                 outputs.setdefault(TARGET + name, []).append(arrays[TARGET + name])
+            if weights:
+                outputs[WEIGHTS].append(arrays[WEIGHTS])
     return outputs
 
 
@@ -60,15 +71,20 @@ def _metrics(
     group: Communicator,
 ) -> dict[str, float]:
     """Returns metrics over the samples of all ranks, on the group's first rank; an empty dict elsewhere."""
-    found = {}
-    for objective in objectives:
-        rows = []
-        for key in (objective.name, TARGET + objective.name):
-            mine = outputs.get(key, [])
-            rows.append(gather_rows(group, np.concatenate(mine) if mine else np.empty((0,))))
-        for metric in objective.metrics if rows[0] is not None else ():
-            assert rows[0] is not None
-            assert rows[1] is not None
-            prefix = "" if objective.name == "main" else f"{objective.name}."
-            found[f"{prefix}val_{metric}"] = compute(metric, rows[0], rows[1])
-    return found
+    keys = [key for each in objectives for key in (each.name, TARGET + each.name)]
+    keys += [WEIGHTS] if WEIGHTS in outputs else []
+    gathered = {}
+    for key in keys:
+        mine = outputs.get(key, [])
+        rows = gather_rows(group, np.concatenate(mine) if mine else np.empty((0,)))
+        if rows is not None:
+            gathered[key] = rows
+    if not gathered:
+        return {}
+    return {
+        ("val_" if each.name == MAIN else f"{each.name}.val_") + metric: compute(
+            metric, gathered[each.name], gathered[TARGET + each.name], weights=gathered.get(WEIGHTS)
+        )
+        for each in objectives
+        for metric in each.metrics
+    }

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.arrays import UNKNOWN
-from hpcmtl.jobfile.tasks import SPLITS
+from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.tasks import SPLITS, WEIGHTED
 from hpcmtl.training.kinds.applied import AppliedKind
 from hpcmtl.training.kinds.fit import check_fit
-from hpcmtl.training.kinds.known_names import check_metrics
+from hpcmtl.training.kinds.known_names import check_metrics, check_weighted
 from hpcmtl.training.kinds.schemas import Evaluate
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import Session, SessionContext
 
 
+def weights_of(job: Job, name: str) -> str | None:
+    """Returns the reference of the sample weights that the metrics of a task need; None if none needs any."""
+    task, objectives = job.tasks[name], kind_of(job, name).objectives(job, name)
+    asked = getattr(task, "metrics", ())
+    if any(metric.startswith(WEIGHTED) for each in objectives for metric in asked or each.metrics):
+        return _given_weights(job, name)
+    return None
+
+
+def _given_weights(job: Job, name: str) -> str | None:
+    producer = next(producer for producer, need in job.tasks[name].needs.items() if need.kind == "parameters")
+    given: str | None = getattr(job.tasks[producer], "sample_weights", None)
+    return given
+
+
 class EvaluateKind(AppliedKind[Evaluate]):
     """See `TaskKind`."""
 
@@ -32,6 +48,14 @@ class EvaluateKind(AppliedKind[Evaluate]):
         yield from super().references(job, name)
         for objective in self.objectives(job, name):
             yield ("needs",), objective.target
+        weights = weights_of(job, name)
+        if weights is not None:
+            yield ("needs",), weights
+
+    def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        yield from super().network_checks(job, name)
+        yield from check_weighted(("metrics",), self.task(job, name).metrics, _given_weights(job, name))
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
-from hpcmtl.jobfile.tasks import METRICS_WITH_CUTOFF
+from hpcmtl.jobfile.tasks import METRICS_WITH_CUTOFF, WEIGHTED
 from hpcmtl.networks.description import objective_shapes, parts_of
 from hpcmtl.networks.models import ShapeError
 from hpcmtl.networks.objective import MAIN
@@ -97,7 +97,7 @@ def objective_problems(objective: Objective, made: Shape | None, target: ArraySp
 
 def metric_problem(metric: str, objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
     """Returns a message if a metric has no meaning for an objective, else None; see `evaluation.metrics`."""
-    name, shape = metric.partition("@")[0], target.shape
+    name, shape = metric.removeprefix(WEIGHTED).partition("@")[0], target.shape
     if name in _REGRESSION:
         if objective.loss == "softmax_ce":
             return f"{metric} compares numbers, but softmax_ce trains scores of classes; {_CLASSIFY}"

@@ -80,6 +80,7 @@ class JointKind(TrainedKind[Joint]):
 
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
+        yield from super().network_checks(job, name)
         trunk = self.task(job, name).trunk
         if trunk.part is not None:
             yield from check_part(("trunk", "part"), _network(job, trunk.from_), trunk.part)

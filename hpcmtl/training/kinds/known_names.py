@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
-from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF
+from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF, WEIGHTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,3 +52,11 @@ def check_metrics(path: tuple[str, ...], names: Iterable[str]) -> Iterator[Findi
             yield path, f"unknown metric {name!r}{nearest(metric, METRICS)}"
         elif at and (metric not in METRICS_WITH_CUTOFF or not cutoff.isdigit() or int(cutoff) == 0):
             yield path, f"found {name!r}; only {' and '.join(METRICS_WITH_CUTOFF)} have a cut-off, e.g. ndcg@10"
+
+
+def check_weighted(path: tuple[str, ...], names: Iterable[str], weights: str | None) -> Iterator[Finding]:
+    """Yields a problem for each metric that needs sample weights where there are none."""
+    for name in names:
+        if name.startswith(WEIGHTED) and not weights:
+            text = f"{name} counts samples by `sample_weights`, and the task has none"
+            yield path, f"{text}: add them, or write {name.removeprefix(WEIGHTED)}"

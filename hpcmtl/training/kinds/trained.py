@@ -11,9 +11,9 @@ from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.references import to_add
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
-from hpcmtl.training.kinds.fit import check_fit
+from hpcmtl.training.kinds.fit import check_fit, objective_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
-from hpcmtl.training.kinds.known_names import check_listed, check_own
+from hpcmtl.training.kinds.known_names import check_listed, check_own, check_weighted
 from hpcmtl.training.kinds.schemas import Trained
 
 if TYPE_CHECKING:
@@ -102,6 +102,12 @@ class TrainedKind(BaseKind[TrainedT]):
         """Yields the tasks that this one names as origins of parameters, with the keys that name them."""
         for producer in task.initialise:
             yield ("initialise", producer), producer
+
+    def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
+        """See `TaskKind`."""
+        weights = self.task(job, name).sample_weights
+        for objective in self.objectives(job, name):
+            yield from check_weighted(objective_path(objective, "metrics"), objective.metrics, weights)
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.data.fitness import label_problem, network_problem, probability_problem, weight_problem
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
+from hpcmtl.jobfile.tasks import WEIGHTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +34,9 @@ def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
 
 def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
     asked = getattr(job.tasks[name], "metrics", ()) or objective.metrics
-    return objective.loss == "softmax_ce" or any(metric.partition("@")[0] in _OF_CLASSES for metric in asked)
+    return objective.loss == "softmax_ce" or any(
+        metric.removeprefix(WEIGHTED).partition("@")[0] in _OF_CLASSES for metric in asked
+    )
 
 
 def value_checks(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.evaluation.metrics import compute
+from hpcmtl.training.kinds.evaluate import weights_of
 from hpcmtl.training.sessions.applied import AppliedSession
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.kinds.schemas import Evaluate
     from hpcmtl.training.session import SessionContext
 
-_TARGET = "target/"
+_TARGET, _WEIGHTS = "target/", "sample/weights"
 
 
 class EvaluateSession(AppliedSession):
@@ -25,7 +26,11 @@ class EvaluateSession(AppliedSession):
     def __init__(self, context: SessionContext, task: Evaluate) -> None:
         self._asked = task.metrics
         objectives = kind_of(context.job, context.task).objectives(context.job, context.task)
-        super().__init__(context, task, [task.split], {_TARGET + each.name: each.target for each in objectives})
+        targets = {_TARGET + each.name: each.target for each in objectives}
+        weights = weights_of(context.job, context.task)
+        if weights is not None:
+            targets[_WEIGHTS] = weights
+        super().__init__(context, task, [task.split], targets)
 
     publishes = False
 
@@ -33,7 +38,10 @@ class EvaluateSession(AppliedSession):
         """Returns metrics over all rows; they are exact for any number of ranks and layers."""
         return {
             (metric if objective.name == MAIN else f"{objective.name}.{metric}"): compute(
-                metric, arrays[objective.name], arrays[_TARGET + objective.name]
+                metric,
+                arrays[objective.name],
+                arrays[_TARGET + objective.name],
+                weights=arrays.get(_WEIGHTS),
             )
             for objective in self.objectives
             for metric in self._asked or objective.metrics

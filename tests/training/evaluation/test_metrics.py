@@ -280,3 +280,60 @@ def test_the_order_of_gathering_does_not_matter():
         assert metrics.compute(name, scores[shuffled], targets[shuffled]) == pytest.approx(
             metrics.compute(name, scores, targets), rel=1e-12
         )
+
+
+@given(classified(least=2, most=4), st.data())
+def test_weighted_metrics_of_classes_equal_scikit_learn(data, more):
+    """Samples count by their weights, those of weight 0 not at all; plain metrics ignore the weights."""
+    scores, targets = data
+    weights = np.array(
+        more.draw(st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=len(targets), max_size=len(targets)))
+    )
+    assume(weights.sum() > 0)
+    kept, classes = weights > 0, scores.shape[1]
+    probabilities = softmax(scores.astype(np.float64), axis=1)
+    wanted = {
+        "accuracy": sklearn.metrics.accuracy_score(targets, scores.argmax(axis=1), sample_weight=weights),
+        "log_loss": sklearn.metrics.log_loss(targets, probabilities, labels=range(classes), sample_weight=weights),
+    }
+    if len(np.unique(targets[kept])) == classes:
+        truth = targets[kept] if classes > 2 else targets[kept] == 1
+        shown = probabilities[kept] if classes > 2 else (scores[:, 1] - scores[:, 0])[kept]
+        areas = [
+            sklearn.metrics.roc_auc_score(targets[kept] == k, probabilities[kept][:, k], sample_weight=weights[kept])
+            for k in range(classes)
+        ]
+        wanted["auc"] = (
+            np.mean(areas) if classes > 2 else sklearn.metrics.roc_auc_score(truth, shown, sample_weight=weights[kept])
+        )
+
+    for name, value in wanted.items():
+        assert metrics.compute(f"weighted_{name}", scores, targets, weights=weights) == pytest.approx(value, abs=1e-9)
+        ones = metrics.compute(name, scores, targets, weights=weights)
+        assert ones == pytest.approx(metrics.compute(name, scores, targets), nan_ok=True)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 20), st.integers(1, 3))
+def test_weighted_regressions_equal_scikit_learn(seed, rows, columns):
+    """Both metrics of numbers, over all columns."""
+    random = np.random.default_rng(seed)
+    made, true = random.normal(size=(2, rows, columns))
+    weights = random.integers(0, 4, rows) / 2
+    assume(np.count_nonzero(weights) > 1)
+
+    for name, function in (("mse", sklearn.metrics.mean_squared_error), ("r2", sklearn.metrics.r2_score)):
+        wanted = function(true, made, sample_weight=weights)
+        assert metrics.compute(f"weighted_{name}", made, true, weights=weights) == pytest.approx(wanted)
+
+
+def test_weighted_metrics_need_weights(caplog):
+    """None, of another length, or all 0: an error, and no value."""
+    scores, targets = np.eye(3), np.arange(3)
+
+    for weights in (None, np.ones(2)):
+        with pytest.raises(InputError, match="weights must have shape"):
+            metrics.compute("weighted_accuracy", scores, targets, weights=weights)
+    assert math.isnan(metrics.compute("weighted_accuracy", scores, targets, weights=np.zeros(3)))
+    assert "all 0" in caplog.text
+    with pytest.raises(InputError, match="there is no metric 'weighted_ndcg'"):
+        metrics.compute("weighted_ndcg", scores, targets)
