@@ -92,11 +92,10 @@ def compute(
     try:
         _need_finite_rows(scores, truth)
         counts = _counts(name, weights, len(scores))
-        kept = counts > 0
         if metric in _REGRESSION:
-            return _REGRESSION[metric](*_columns(name, scores[kept], truth[kept]), counts[kept])
+            return _REGRESSION[metric](*_columns(name, *_kept(counts, scores, truth)), counts[counts > 0])
         if metric in _CLASSIFICATION:
-            return _CLASSIFICATION[metric](*_classes(name, scores[kept], truth[kept]), counts[kept])
+            return _CLASSIFICATION[metric](*_classes(name, *_kept(counts, scores, truth)), counts[counts > 0])
         if groups is not None:
             return over_queries(metric, *_documents(name, scores, truth, groups), cutoff)
         if scores.size == len(scores):
@@ -105,6 +104,11 @@ def compute(
     except _UndefinedError as reason:
         _log.warning("metric %s has no value here and is reported as nan: %s", name, reason)
         return math.nan
+
+
+def _kept(counts: Scores, scores: Scores, truth: AnyArray) -> tuple[Scores, AnyArray]:
+    """Returns the rows that count."""
+    return scores[counts > 0], truth[counts > 0]
 
 
 def _counts(name: str, weights: AnyArray | None, rows: int) -> Scores:
