@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.arrays import UNKNOWN
-from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.jobfile.tasks import SPLITS, WEIGHTED
+from hpcmtl.jobfile.tasks import SPLITS
 from hpcmtl.training.kinds.applied import AppliedKind
 from hpcmtl.training.kinds.fit import check_fit
 from hpcmtl.training.kinds.known_names import check_metrics, check_weighted
 from hpcmtl.training.kinds.schemas import Evaluate
+from hpcmtl.training.kinds.weights import given_weights, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,21 +21,6 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.training.session import Session, SessionContext
-
-
-def weights_of(job: Job, name: str) -> str | None:
-    """Returns the reference of the sample weights that the metrics of a task need; None if none needs any."""
-    task, objectives = job.tasks[name], kind_of(job, name).objectives(job, name)
-    asked = getattr(task, "metrics", ())
-    if any(metric.startswith(WEIGHTED) for each in objectives for metric in asked or each.metrics):
-        return _given_weights(job, name)
-    return None
-
-
-def _given_weights(job: Job, name: str) -> str | None:
-    producer = next(producer for producer, need in job.tasks[name].needs.items() if need.kind == "parameters")
-    given: str | None = getattr(job.tasks[producer], "sample_weights", None)
-    return given
 
 
 class EvaluateKind(AppliedKind[Evaluate]):
@@ -55,7 +40,7 @@ class EvaluateKind(AppliedKind[Evaluate]):
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         yield from super().network_checks(job, name)
-        yield from check_weighted(("metrics",), self.task(job, name).metrics, _given_weights(job, name))
+        yield from check_weighted(("metrics",), self.task(job, name).metrics, given_weights(job, name))
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""

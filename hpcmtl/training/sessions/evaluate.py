@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.evaluation.metrics import compute
-from hpcmtl.training.kinds.evaluate import weights_of
+from hpcmtl.training.kinds.weights import weights_of
 from hpcmtl.training.sessions.applied import AppliedSession
 
 if TYPE_CHECKING:

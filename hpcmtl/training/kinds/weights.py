@@ -1,0 +1,27 @@
+"""The sample weights that the metrics of a task need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.tasks import WEIGHTED
+
+if TYPE_CHECKING:
+    from hpcmtl.jobfile.schema import Job
+
+
+def weights_of(job: Job, name: str) -> str | None:
+    """Returns the reference of the sample weights that the metrics of a task need; None if none needs any."""
+    task, objectives = job.tasks[name], kind_of(job, name).objectives(job, name)
+    asked = getattr(task, "metrics", ())
+    if any(metric.startswith(WEIGHTED) for each in objectives for metric in asked or each.metrics):
+        return given_weights(job, name)
+    return None
+
+
+def given_weights(job: Job, name: str) -> str | None:
+    """Returns the reference of the sample weights that a network was trained with; None for none."""
+    producer = next(producer for producer, need in job.tasks[name].needs.items() if need.kind == "parameters")
+    given: str | None = getattr(job.tasks[producer], "sample_weights", None)
+    return given
