@@ -2,8 +2,8 @@
 
     python benchmarks/networks.py [--ranks 1,2,3] [--only KIND ...] [--write] [--json FILE]
 
-For each number of ranks the networks are tasks of one job. A second job has those that run without oneDNN. `--write` writes
-the table to docs/networks_checked.md. Exit code 1 if a difference is above its bound and is not a known one.
+For each number of ranks the networks are tasks of one job. A second job has those that run without oneDNN. `--write`
+writes the table to docs/networks_checked.md. Exit code 1 if a difference is above its bound and is not a known one.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Kind:
         model: network in `user_networks`.
         changes: keys of the task beside the usual ones.
         differs: reason for which ranks give other results, empty where they must not.
+        remark: another remark for the table.
         python: whether its job runs without oneDNN.
     """
 
@@ -48,12 +49,14 @@ class Kind:
     model: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     differs: str = ""
+    remark: str = ""
     python: bool = False
 
 
 WORDS = {"input": "d/words"}
 NUMBERS = {"target": "d/numbers"}
 NORM = "each rank normalises its own share of a batch"
+PLAIN = "not compiled, and the log says so"
 DRAWS = "masks belong to ranks, and the order of the samples is shuffled"
 
 
@@ -77,7 +80,7 @@ KINDS: dict[str, Kind] = {
     "layer_norm": Kind(title="layer norm"),
     "group_norm": Kind(title="group norm"),
     "instance_norm": Kind(title="instance norm"),
-    "prelu": Kind(title="PReLU"),
+    "prelu": Kind(title="PReLU", remark=PLAIN),
     "activations": Kind(title="ELU, SELU, GELU, Swish, leaky ReLU"),
     "dropout": Kind(title="dropout", differs=DRAWS),
     "lstm": Kind(title="LSTM, two layers"),
@@ -88,10 +91,16 @@ KINDS: dict[str, Kind] = {
     "tied": Kind(title="tied weights", model="Tied", changes=WORDS),
     "repeated": Kind(title="a block applied twice", model="Repeated"),
     "operator": Kind(title="own operator (`CustomOp`)"),
-    "operator_beside_convolutions": Kind(title="own operator beside convolutions", python=True),
+    "operator_beside_convolutions": Kind(
+        title="own operator beside convolutions", python=True, remark="without oneDNN, and the log says so"
+    ),
     "function": Kind(title="own function (`autograd.Function`)", model="Function"),
-    "asks": Kind(title="asks whether it is in training", model="scaled_in_training"),
-    "own_loss": Kind(title="own loss", model="dense", changes={**NUMBERS, **own("sgd", learning_rate=0.005), "loss": "user_networks:OwnLoss"}),
+    "asks": Kind(title="asks whether it is in training", model="scaled_in_training", remark=PLAIN),
+    "own_loss": Kind(  # the fourth power needs a small rate
+        title="own loss",
+        model="dense",
+        changes={**NUMBERS, **own("sgd", learning_rate=0.005), "loss": "user_networks:OwnLoss"},
+    ),
     "own_optimizer": Kind(title="own optimizer", model="dense", changes=own("user_networks:OwnOptimizer")),
     "adam": Kind(title="Adam with weight decay", model="convolution", changes=own("adam", weight_decay=0.01)),
     "lamb": Kind(title="LAMB", model="convolution", changes=own("lamb")),
@@ -171,13 +180,13 @@ def plain_step(job: Any, task: str, arrays: Arrays, done: Mapping[str, Arrays]) 
         arrays: samples and targets by name.
         done: task -> its parameters after its step, for tasks that take them.
     """
-    import mxnet as mx
-
     from hpcmtl.exchange.store import PARAMETERS
     from hpcmtl.jobfile.kinds import kind_of
+    from hpcmtl.training.gluon.compat import import_mxnet
     from hpcmtl.training.gluon.losses import make_loss
     from hpcmtl.training.gluon.optimizer import make_optimizer
 
+    mx = import_mxnet()
     learner, batch = learner_of(job, task, arrays)
     block, objectives = learner.block, kind_of(job, task).objectives(job, task)
     block.hybridize(active=False)
@@ -200,7 +209,7 @@ def plain_step(job: Any, task: str, arrays: Arrays, done: Mapping[str, Arrays]) 
 
 
 def step_difference(found: Arrays, before: Arrays, after: Arrays) -> float:
-    """Returns the largest difference of a parameter's change, relative to the change; small ones to the largest of all."""
+    """Returns the largest difference of a parameter's change, relative to it; of small ones to the largest of all."""
     most = max(float(np.abs(after[name] - before[name]).max()) for name in before)
     return max(
         float(np.abs(found[name] - after[name]).max())
@@ -320,27 +329,29 @@ def table(rows: Mapping[str, Mapping[str, Any]], widths: Sequence[int]) -> str:
     lines = [["kind", *steps, *finals, "remark"], ["---"] * (2 + len(steps) + len(finals))]
     for key, row in rows.items():
         numbers = [row["steps"][ranks] for ranks in widths] + [row["finals"][ranks] for ranks in widths[1:]]
-        remark = "**wrong**" if wrong(key, row) else KINDS[key].differs
+        remark = "**wrong**" if wrong(key, row) else KINDS[key].differs or KINDS[key].remark
         lines.append([KINDS[key].title, *(f"{each:.1e}" if each else "0" for each in numbers), remark])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 HEAD = f"""# Networks that were checked
-Written by `python benchmarks/networks.py --write`; do not edit. Each row is a network as a user writes it (`benchmarks/user_networks.py`), trained by
-`hpcmtl run` on 1, 2 and 3 ranks with Horovod.
+Written by `python benchmarks/networks.py --write`; do not edit. Each row is a network as a user writes it
+(`benchmarks/user_networks.py`), trained by `hpcmtl run` on 1, 2 and 3 ranks with Horovod.
 
-- *step*: one step on {ROWS} samples, compared with the same step by plain Gluon (not compiled) and `gluon.Trainer` on one process: the largest difference
-  of a parameter's change, relative to the largest change of this parameter.
-- *final*: the weights after {EPOCHS} epochs of batches of {BATCH}, {BATCH} and {ROWS - 2 * BATCH} samples, compared with those of one rank: the largest
-  difference of a parameter, relative to its largest number.
+- *step*: one step on {ROWS} samples, compared with the same step by plain Gluon (not compiled) and `gluon.Trainer` in
+  one process: the largest difference of a parameter's change, relative to the largest change of this parameter (or to
+  a hundredth of the largest change of all, if that is more).
+- *final*: the weights after {EPOCHS} epochs of batches of {BATCH}, {BATCH} and {ROWS - 2 * BATCH} samples, compared
+  with those of one rank: the largest difference of a parameter, relative to its largest number.
 
 Differences come from the order of sums in single precision. A remark says why a kind differs by more.
 
 """
 TAIL = """
-What stays different: **batch norm** normalises with the mean and the variance of the rows that one rank has, as with Horovod and in PyTorch without
-`SyncBatchNorm`. **Dropout**, and other operators that draw random numbers, draw on each rank for its own rows: another number of ranks, and another order of
-the samples, give other masks. What is compared before each task begins is described in [own networks](guides/own_networks.md).
+What stays different: **batch norm** normalises with the mean and the variance of the rows that one rank has, as with
+Horovod or with PyTorch without `SyncBatchNorm`. **Dropout**, and other operators that draw random numbers, draw on each
+rank for its own rows: another number of ranks, or another order of the samples, gives other masks. What is compared
+before each task begins is described in [own networks](guides/own_networks.md).
 """
 
 

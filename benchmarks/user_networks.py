@@ -1,4 +1,4 @@
-# ruff: noqa: D102, D107, N803, ARG002, PLR0917 - methods in the forms that MXNet asks for
+# ruff: noqa: D102, N803, ARG002, PLR0917 - methods in the forms that MXNet asks for
 """Networks, losses and an optimizer as users write them, one for each kind that `networks.py` checks.
 
 Each has an input of 6 x 6 numbers or of 8 word numbers, and three outputs.
