@@ -1,4 +1,4 @@
-# ruff: noqa: D102, N803, ARG002, PLR0917 - methods in the forms that MXNet asks for
+# ruff: noqa: D102, N803, ARG002 - methods in the forms that MXNet asks for
 """Networks, losses and an optimizer as users write them, one for each kind that `networks.py` checks.
 
 Each has an input of 6 x 6 numbers or of 8 word numbers, and three outputs.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from user_operators import TanhFunction
 
 from hpcmtl.training.gluon.compat import import_mxnet
 
@@ -149,24 +150,6 @@ class Repeated(HybridBlock):
         return self.out(self.layer(self.layer(self.flat(x))))
 
 
-class Tanh(mx.operator.CustomOp):  # type: ignore[misc]
-    """A hyperbolic tangent in Python."""
-
-    def forward(self, is_train: Any, req: Any, in_data: Any, out_data: Any, aux: Any) -> None:
-        self.assign(out_data[0], req[0], mx.nd.tanh(in_data[0]))
-
-    def backward(self, req: Any, out_grad: Any, in_data: Any, out_data: Any, in_grad: Any, aux: Any) -> None:
-        self.assign(in_grad[0], req[0], out_grad[0] * (1 - out_data[0] ** 2))
-
-
-@mx.operator.register("table_tanh")
-class TanhProperties(mx.operator.CustomOpProp):  # type: ignore[misc]
-    """What MXNet asks of the operator."""
-
-    def create_operator(self, ctx: Any, shapes: Any, dtypes: Any) -> Any:
-        return Tanh()
-
-
 def operator() -> Any:
     own = nn.HybridLambda(lambda F, x: F.Custom(x, op_type="table_tanh"))
     return chain(nn.Flatten(), nn.Dense(12), own, nn.Dense(3))
@@ -175,19 +158,6 @@ def operator() -> Any:
 def operator_beside_convolutions() -> Any:
     own = nn.HybridLambda(lambda F, x: F.Custom(x, op_type="table_tanh"))
     return chain(nn.Conv2D(16, 3, padding=1), own, nn.Conv2D(16, 3), nn.Flatten(), nn.Dense(3))
-
-
-class TanhFunction(mx.autograd.Function):  # type: ignore[misc]
-    """The same as a function."""
-
-    def forward(self, x: Any) -> Any:
-        y = mx.nd.tanh(x)
-        self.save_for_backward(y)
-        return y
-
-    def backward(self, slopes: Any) -> Any:
-        (y,) = self.saved_tensors
-        return slopes * (1 - y * y)
 
 
 class Function(HybridBlock):
