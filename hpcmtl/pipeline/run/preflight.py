@@ -153,7 +153,7 @@ def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collec
         raise InputError(Problem(**problem) for problem in problems)
 
 
-def _refuse_new_environment(prepared: Prepared) -> None:
+def refuse_new_environment(prepared: Prepared) -> None:
     """Refuses tasks that need other environment variables than those of the running job, which this process has.
 
     Raises:
@@ -172,7 +172,7 @@ def main() -> None:
     problems: list[Problem] = []
     try:
         prepared = prepare(Path(job_file))
-        _refuse_new_environment(prepared)
+        refuse_new_environment(prepared)
         preflight(prepared, tasks)
     except InputError as error:
         problems = list(error.problems)
