@@ -161,8 +161,13 @@ def redistribute(
 
 
 def in_chunks(array: np.ndarray[Any, Any], chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray[Any, Any]]:
-    """Yields the bytes of a contiguous array as uint8 views of at most `chunk_bytes`."""
-    assert array.flags.c_contiguous, "rows travel from and to contiguous memory"
+    """Yields the bytes of a contiguous array as uint8 views of at most `chunk_bytes`.
+
+    Raises:
+        ValueError: the array is not contiguous; what is written to its copy would be lost.
+    """
+    if not array.flags.c_contiguous:
+        raise ValueError("rows travel from and to contiguous memory; make a copy with numpy.ascontiguousarray")
     whole = array.reshape(-1).view(np.uint8)
     for start in range(0, len(whole), chunk_bytes):
         yield whole[start : start + chunk_bytes]

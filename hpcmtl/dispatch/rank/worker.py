@@ -120,7 +120,8 @@ class Worker:
         """Returns the session that is held for this task and group, or a new one on a new group."""
         held = self._held
         if held is None or held.session is None or (held.task, held.members) != (command.task, command.group):
-            assert held is None, f"the session of {held.task} was not released before {command.task} began"
+            if held is not None:
+                raise RuntimeError(f"the session of {held.task} was not released before {command.task} began")
             _log.debug("a group of ranks %s", command.group)
             self._note_owners(command)
             group = self._comms.make_group(command)

@@ -39,7 +39,8 @@ class BaseKind(Generic[TaskT]):
     def task(self, job: Job, name: str) -> TaskT:
         """Returns a task of this kind, with its own type."""
         task = job.tasks[name]
-        assert isinstance(task, self.schema), f"{name} is {task.kind}, not {self.name}"
+        if not isinstance(task, self.schema):
+            raise TypeError(f"{name} is {task.kind}, not {self.name}")
         return task
 
     def completed(self, job: Job, name: str) -> TaskBase:

@@ -146,9 +146,15 @@ class AllreduceStrategy:
 
 
 def common_kind(collective: Collective, compressor: Compressor) -> ArrayKind:
-    """Returns the kind of arrays that a collective and a compressor both take; `native` is preferred."""
+    """Returns the kind of arrays that a collective and a compressor both take; `native` is preferred.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
     kinds = {collective.takes, compressor.takes} - {"any"}
-    assert len(kinds) < 2, f"{collective.name} takes {collective.takes} arrays, {compressor.name} {compressor.takes}"
+    if len(kinds) > 1:
+        text = f"{collective.name} takes {collective.takes} arrays, {compressor.name} takes {compressor.takes}"
+        raise ValueError(f"{text}: they do not work together")
     return kinds.pop() if kinds else "native"
 
 

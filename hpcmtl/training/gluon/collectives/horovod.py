@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import EnvironmentUnfitError
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.collectives.base import ArrayKind
 
+_log = logging.getLogger(__name__)
+
+# Horovod over gloo ignores the communicator that it is given: each rank then trains alone, or crashes (signal 11).
+_TRANSPORT = ("HOROVOD_CONTROLLER", "HOROVOD_CPU_OPERATIONS")
+
 
 class HorovodCollective:
     """Horovod, initialised on one group; a process has at most one at a time; see `Collective`."""
@@ -22,21 +29,26 @@ class HorovodCollective:
     takes: ArrayKind = "native"
 
     def __init__(self, group: Communicator) -> None:
-        """Starts Horovod on an MPI group.
+        """Starts Horovod on an MPI group, over MPI whatever the environment asks for.
 
         Raises:
-            EnvironmentUnfitError: Horovod is missing, or was built without MXNet or MPI.
+            EnvironmentUnfitError: Horovod is missing, was built without MXNet or MPI, or came up on other ranks.
             RuntimeError: Horovod is open on another group.
         """
         self._hvd = import_horovod()
         if self._hvd.is_initialized():
             # Horovod ignores a second init without an error and keeps the FIRST communicator: sums over wrong ranks.
             raise RuntimeError("Horovod is still open on another group; close that collective first")
+        _use_mpi()
         self._hvd.init(comm=group.native)  # type: ignore[attr-defined]
         self.size = group.size
         self._group = group
         self._latest: dict[str, list[Any]] = {}
-        assert self._hvd.size() == group.size, "Horovod came up on other ranks than the group's"
+        place = (self._hvd.rank(), self._hvd.size())
+        if place != (group.rank, group.size):
+            self._hvd.shutdown()
+            found = f"Horovod came up as rank {place[0]} of {place[1]} on rank {group.rank} of a group of {group.size}"
+            raise EnvironmentUnfitError(f"{found}: unset the variables HOROVOD_*, or choose `engine: kvstore`")
 
     def mean(self, arrays: Sequence[Any]) -> None:
         """See `Collective`; one grouped call a dtype, with one negotiation and Horovod's own fusion."""
@@ -76,6 +88,15 @@ class HorovodCollective:
             for array in latest:
                 array.wait_to_read()
         self._latest[name] = tensors
+
+
+def _use_mpi() -> None:
+    """Has Horovod use MPI, with a warning if the environment asks for something else."""
+    for name in _TRANSPORT:
+        found = os.environ.get(name, "mpi")
+        if found.lower() != "mpi":
+            _log.warning("%s=%s is ignored: Horovod uses MPI, which the group's communicator belongs to", name, found)
+        os.environ[name] = "mpi"
 
 
 def horovod_unusable(group: Communicator) -> str | None:
