@@ -84,7 +84,13 @@ class CannotGoOnError(HpcmtlError):
 
 
 class TaskFailedError(HpcmtlError):
-    """One task failed on all ranks of its group; its dependents are skipped, and other tasks continue."""
+    """One task failed on all ranks of its group; its dependents are skipped, and other tasks continue.
+
+    Attributes:
+        may_retry: whether `retries` of the task apply.
+    """
+
+    may_retry = True
 
 
 @contextmanager

@@ -160,6 +160,7 @@ class LayerFailed:
         traceback: the traceback as text.
         damaged: task whose artifact was damaged, if that was the cause; else empty.
         lost: whether the cause was the loss of a rank, in the group or while the group was made.
+        may_retry: whether `retries` of the task apply to this error.
     """
 
     member: int
@@ -171,6 +172,7 @@ class LayerFailed:
     traceback: str = ""
     damaged: str = ""
     lost: bool = False
+    may_retry: bool = True
 
     def to_event(self) -> RankFailed:
         """Returns the event for the ledger."""

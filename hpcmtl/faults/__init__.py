@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.faults.request import Fault
-    from hpcmtl.faults.switch import Bytes
+    from hpcmtl.faults.switch import Bytes, Memory
 
 __all__ = ["OnPurposeError", "arm", "disarm", "file_point", "partial_write", "requested", "step_point"]
 
@@ -43,10 +43,17 @@ def disarm() -> None:
     _switch = None
 
 
-def step_point(task: str, layer: int, step: int | None = None) -> None:
-    """Failpoint: a task layer was taken up (`step` None), or `step` of its steps are done."""
+def step_point(task: str, layer: int, step: int | None = None, memory: Memory | None = None) -> None:
+    """Failpoint: a task layer was taken up (`step` None), or `step` of its steps are done.
+
+    Args:
+        task: name of the task.
+        layer: number of the layer.
+        step: number of steps since the layer was taken up.
+        memory: `Learner.views`, through which a fault may change a trained parameter.
+    """
     if _switch is not None:
-        _switch.step_point(task, layer, step)
+        _switch.step_point(task, layer, step, memory)
 
 
 def file_point(path: Path, stage: str) -> None:

@@ -32,7 +32,7 @@ FILES = {
 }
 WRITES = ("checkpoint", "artifact", *FILES.values())
 DAMAGE = ("truncate", "flip")
-_OF_WRITES = ("full", *DAMAGE)  # kinds that apply only to files
+_OF_WRITES = ("full", "truncate")  # kinds that apply only to files
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,10 @@ def _checked(text: str, kind: str, values: dict[str, Any]) -> Fault:
     for key, valid in {"write": WRITES, "stage": STAGES}.items():
         if key in values and values[key] not in valid:
             raise _refused(text, f"{key} is {values[key]!r}{nearest(values[key], valid)}")
-    if kind in _OF_WRITES and "write" not in values:
+    if (kind in _OF_WRITES or (kind == "flip" and "step" not in values)) and "write" not in values:
         raise _refused(text, f"{kind} needs `write`: {_VALUES['write'][1]}")
     strangers = [key for key in (_OF_STEPS_ALONE if "write" in values else _OF_FILES_ALONE) if key in values]
-    strangers += ["stage"] if kind in _OF_WRITES and "stage" in values else []
+    strangers += ["stage"] if kind in {"full", *DAMAGE} and "stage" in values else []
     if strangers:
         raise _refused(text, f"`{strangers[0]}` does not go with {kind} of a {'file' if 'write' in values else 'step'}")
     if (kind == "slow") != (values.get("seconds", 0) > 0):

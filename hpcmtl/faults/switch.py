@@ -9,16 +9,20 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
 
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.faults.request import ALL_RANKS, DAMAGE, FILES, STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from hpcmtl.faults.request import Fault
+
+    Memory = Callable[[Literal["trained"]], Mapping[str, np.ndarray[Any, Any]]]
 
 Bytes = TypeVar("Bytes", bytes, memoryview)
 
@@ -45,11 +49,16 @@ class Switch:
         self._due: dict[Fault, Path] = {}  # file of each pending fault
         self._partial: set[Fault] = set()
 
-    def step_point(self, task: str, layer: int, step: int | None) -> None:
+    def step_point(self, task: str, layer: int, step: int | None, memory: Memory | None) -> None:
         """See `faults.step_point`."""
         for fault in self._faults:
             here = fault.task in {"", task} and fault.layer in {None, layer} and fault.step in {None, step}
-            if not fault.write and here and self._claim(fault):
+            if fault.write or not here or (fault.kind == "flip" and memory is None) or not self._claim(fault):
+                continue
+            if fault.kind == "flip" and memory is not None:
+                self._announce(fault)
+                _flip_parameter(memory("trained"))
+            else:
                 self._happen(fault, OnPurposeError(f"on purpose: {fault.text}"))
 
     def file_point(self, path: Path, stage: str) -> None:
@@ -144,3 +153,11 @@ def _damage(path: Path, kind: str) -> None:
     place = next((number for number in range(len(content) // 2, -1, -1) if content[number]), 0)
     content[place] ^= 4
     path.write_bytes(content)
+
+
+def _flip_parameter(arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Flips a high bit of the fraction of the first number among some arrays."""
+    first = next(array for array in arrays.values() if array.size)
+    number = first.reshape(-1)[:1].copy()
+    number.view(np.uint8)[-2] ^= 4
+    first.reshape(-1)[:1] = number

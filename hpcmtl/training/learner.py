@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from hpcmtl.training.strategies.compressors import Compressor
 
 
-Which = Literal["gradients", "touched_rows", "trained", "parameters", "statistics"]
+Which = Literal["gradients", "touched_rows", "trained", "parameters", "statistics", "batch_statistics"]
 """Arrays of a learner: gradients of the trained parameters, these parameters themselves in the same order, all
 parameters, or the running statistics among them that are not frozen. Each array is listed once: a parameter with
 several names (tied weights) under the first of them. ``touched_rows`` has a float32 array (rows,) for each gradient of
-which only the rows that the batch touches exist: above 0 for these rows."""
+which only the rows that the batch touches exist: above 0 for these rows. ``batch_statistics`` has this rank's shares of
+the statistics of the newest batch, see `Learner.take_batch_statistics`."""
 
 OPTIMIZER = "optimizer/"
 """Prefix of the optimizer's moments and counters in the state of a learner."""
@@ -52,12 +53,36 @@ class StepInput:
         targets: one array (n, ...) for each objective, in order.
         weights: (n,) float32 sample weights; 0 for a row that only fills an empty share.
         global_samples: number of samples in the whole group's batch.
+        ranks: number of ranks that share the batch.
     """
 
     inputs: np.ndarray[Any, Any]
     targets: tuple[np.ndarray[Any, Any], ...]
     weights: np.ndarray[Any, Any]
     global_samples: int
+    ranks: int = 1
+
+    @property
+    def real_rows(self) -> int:
+        """Number of rows of this rank that are samples of the batch; 0 if its only row fills an empty share."""
+        return len(self.weights) if self.weights.any() else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerTraits:
+    """Properties of a learner by which a training may depend on the number of ranks.
+
+    Attributes:
+        random_network: whether a training pass draws random numbers, as dropout does.
+        random_optimizer: whether an update draws random numbers.
+        batch_statistics: whether a training pass uses statistics of the rows of its batch, as batch normalisation does.
+        whole_batch_statistics: whether `take_batch_statistics` keeps all running statistics equal on all ranks.
+    """
+
+    random_network: bool = False
+    random_optimizer: bool = False
+    batch_statistics: bool = False
+    whole_batch_statistics: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,8 +133,13 @@ class Learner(Protocol):
         """The device that it computes on."""
         ...
 
+    @property
+    def traits(self) -> LearnerTraits:
+        """Properties of network, losses and optimizer; a property that cannot be known is taken for true."""
+        ...
+
     def reseed(self, seed: int) -> None:
-        """Restarts the random numbers of dropout and similar operations."""
+        """Restarts the random numbers of dropout and similar operations, and of the optimizer."""
         ...
 
     def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
@@ -173,6 +203,14 @@ class Learner(Protocol):
         Returns:
             For each objective, copies of the gradients by name, of the sum over samples of ``scale * batch.weights[i]
             * loss[i]``.
+        """
+        ...
+
+    def take_batch_statistics(self) -> None:
+        """Updates the running statistics as the whole batch does, after a step of several ranks.
+
+        Before it, the strategy has overwritten the arrays `batch_statistics` by their means over the group. Without
+        such arrays it does nothing: running statistics are then those of this rank's own rows.
         """
         ...
 

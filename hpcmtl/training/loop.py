@@ -207,8 +207,8 @@ def run_steps(
     result = StepsResult(step_range.start)
     for batch in batches:
         step = result.next_step
-        faults.step_point(step_range.task, step_range.layer, step - step_range.start)
-        given, rate = _step_input(batch, step_range.objectives), learning_rate(agreement.schedule, step)
+        faults.step_point(step_range.task, step_range.layer, step - step_range.start, replica.learner.views)
+        given, rate = _step_input(batch, step_range.objectives, group.size), learning_rate(agreement.schedule, step)
         _compare_once(replica, (given, rate), step_range, group, hooks)
         replica.step(given, rate, step)
         result.next_step = step = step + 1
@@ -270,9 +270,9 @@ def _carried(step_range: StepRange, losses: np.ndarray[Any, Any], step: int) -> 
     return LossTotals() if fresh else _last_epoch(step_range, losses)
 
 
-def _step_input(batch: Batch, objectives: tuple[str, ...]) -> StepInput:
+def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepInput:
     targets = tuple(batch.arrays[TARGET + name] for name in objectives)
-    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples)
+    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples, ranks)
 
 
 def _progress(step_range: StepRange, step: int, agreement: _Agreement) -> StepProgress:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.training.first_step import compare_first_step
+from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.multitask.gramian import gramian_of
 from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
+from hpcmtl.training.streams import RandomStreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 STRATEGY, WEIGHTING = "strategy/", "weighting/"
 _STEP_LOSSES = "replica/step_losses"
 _NOTHING = ObjectiveMeasurements()
+_STREAMS = RandomStreams()
 
 # Names without a prefix in checkpoints, as earlier versions wrote them.
 _UNPREFIXED = frozenset({LOSS_SCALE})
@@ -39,11 +43,19 @@ class Replica:
         strategy: synchronisation with the other ranks of the group.
         weighting: weights of the objectives.
         compared: whether the first step on the present group was compared, see `compare_first_step`.
+        streams: seeds of the random numbers of each step.
         skipped_steps: number of steps without an update, because a gradient overflowed; since the replica was made.
     """
 
-    def __init__(self, learner: Learner, strategy: SynchronisationStrategy, weighting: Weighting) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        strategy: SynchronisationStrategy,
+        weighting: Weighting,
+        streams: RandomStreams = _STREAMS,
+    ) -> None:
         self.learner, self.strategy, self.weighting = learner, strategy, weighting
+        self.streams, self._traits = streams, learner.traits
         self.skipped_steps = 0
         self._collected: list[np.ndarray[Any, Any]] = []  # losses that were needed before the loop asked for them
         self._share: Floats | None = None  # this rank's losses of the newest step, if not yet in `_losses`
@@ -52,9 +64,9 @@ class Replica:
         self._comparison: StepComparison | None = None
         self.compared = False
 
-    def join(self, strategy: SynchronisationStrategy) -> None:
+    def join(self, strategy: SynchronisationStrategy, streams: RandomStreams) -> None:
         """Continues with another group, by a strategy that is open on it; the learner keeps its state."""
-        self.strategy = strategy
+        self.strategy, self.streams = strategy, streams
         self._in_group = True
         self.compared = False
 
@@ -86,12 +98,16 @@ class Replica:
             number: number of steps of the task done before this one.
         """
         learner, strategy = self.learner, self.strategy
+        if self._traits.random_network:
+            learner.reseed(self.streams.network(number))
         weights = self.weighting.weights(self._measure(batch))
         learner.forward_backward(batch, weights, strategy.gradient_scale(batch.global_samples))
         rescale = strategy.after_backward(learner)
         if rescale is None:
             self.skipped_steps += 1
         else:
+            if self._traits.random_optimizer:
+                learner.reseed(self.streams.optimizer(number))
             learner.apply(rate, rescale)
         strategy.after_step(learner, number + 1)
 
@@ -128,13 +144,25 @@ class Replica:
         """Gives every rank the parameters of the group's first."""
         self.strategy.synchronise(self.learner)
 
+    def consolidate(self) -> None:
+        """Brings parameters and running statistics of all ranks to one state, which may be evaluated and saved."""
+        self.strategy.consolidate(self.learner)
+
+    def equal_arrays(self, state: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
+        """Returns those arrays of a consolidated learner's state that are bit-equal on all ranks of the group.
+
+        These are the parameters, and the optimizer's state where the strategy keeps replicas equal at each step.
+        """
+        prefixes = (PARAMETERS, OPTIMIZER) if self.strategy.replicas_equal else (PARAMETERS,)
+        return {name: array for name, array in state.items() if name.startswith(prefixes)}
+
     def state(self) -> Arrays:
         """Returns copies of the whole state by name, equal on all ranks.
 
         Parameters and optimizer state have the names of `Learner.state`. Names of the strategy's state begin with
         `STRATEGY`, and those of the weighting's with `WEIGHTING`; the loss scale has no prefix.
         """
-        self.strategy.consolidate(self.learner)
+        self.consolidate()
         strategy = {name if name in _UNPREFIXED else STRATEGY + name: a for name, a in self.strategy.state().items()}
         weighting = {WEIGHTING + name: array for name, array in self.weighting.state().items()}
         if "losses" in self.weighting.needs and (losses := self._newest_losses()) is not None:

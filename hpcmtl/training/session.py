@@ -13,6 +13,7 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.events import LayerEnded, LayerStopped
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.orders import LayerOrders
+from hpcmtl.training.streams import RandomStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +47,7 @@ class SessionContext:
         step: number of optimizer steps of the task before this group begins; None if it is not known.
         device: device of this rank.
         modules: folders in which users' modules are looked for.
+        member: member id of this rank, by which logs and events name it; None if it has none.
         report: sends the progress of the layer to the dispatcher; only the group's first rank calls it.
         stop_requested: returns true if the layer must stop at the next step boundary.
         orders: returns the other orders for the running layer.
@@ -74,6 +76,7 @@ class SessionContext:
     record: Callable[[RunEvent], None] = lambda _event: None
     device: Device = HOST
     modules: tuple[Path, ...] = ()
+    member: int | None = None
 
     @property
     def framework(self) -> Framework:
@@ -85,6 +88,11 @@ class SessionContext:
         name = framework_of(self.job, self.task)
         assert name is not None, f"{self.task} has no network"
         return open_framework(name)
+
+    @property
+    def streams(self) -> RandomStreams:
+        """Returns the seeds of the random numbers that the task draws on this rank."""
+        return RandomStreams(self.seed("random streams"), self.group.rank)
 
     def source(self, key: str, reference: str) -> Source:
         """Returns the file and the dataset of a reference."""

@@ -15,6 +15,32 @@ def normalised(outputs=3):
     return block
 
 
+def normalised_first(outputs=3):
+    """A net whose first layer normalises the samples: its statistics depend on the data alone."""
+    block = nn.HybridSequential()
+    block.add(nn.BatchNorm(), nn.Flatten(), nn.Dense(outputs))
+    return block
+
+
+class Applied(mx.gluon.HybridBlock):
+    """A block that is applied twice a pass, so that its statistics are updated twice a step."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm()
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Normalises, and normalises again."""
+        return self.norm(self.norm(x))
+
+
+def applied_twice(outputs=3):
+    """A net with one batch normalisation in two places."""
+    block = nn.HybridSequential()
+    block.add(Applied(), nn.Flatten(), nn.Dense(outputs))
+    return block
+
+
 class TwoParts(mx.gluon.HybridBlock):
     """A block with a part of its own name, and shapes that only data tells."""
 

@@ -116,7 +116,7 @@ def dealt(batch: StepInput, rank: int, ranks: int) -> StepInput:
     mine = shard(np.arange(batch.global_samples), rank, ranks)
     weights = batch.weights[mine] if len(mine) else np.zeros(1, np.float32)
     mine = mine if len(mine) else np.arange(1)
-    return StepInput(batch.inputs[mine], tuple(t[mine] for t in batch.targets), weights, batch.global_samples)
+    return StepInput(batch.inputs[mine], tuple(t[mine] for t in batch.targets), weights, batch.global_samples, ranks)
 
 
 def train(replica: Replica, group: Communicator | None = None, rate: float = 0.05) -> dict[str, np.ndarray]:

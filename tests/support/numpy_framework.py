@@ -18,7 +18,7 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
-from hpcmtl.training.learner import OPTIMIZER, NetworkFacts
+from hpcmtl.training.learner import OPTIMIZER, LearnerTraits, NetworkFacts
 from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
@@ -226,6 +226,10 @@ class NumpyLearner(NumpyNetwork):
         self._pending: list[list[float]] = []
         self._masks = np.random.default_rng(settings.seed)
 
+    @property
+    def traits(self) -> LearnerTraits:
+        return LearnerTraits(random_network=True)
+
     def reseed(self, seed: int) -> None:
         self._masks = np.random.default_rng(seed)
 
@@ -279,6 +283,9 @@ class NumpyLearner(NumpyNetwork):
 
     def gradients_finite(self) -> bool:
         return all(bool(np.isfinite(array).all()) for array in self._gradients.values())
+
+    def take_batch_statistics(self) -> None:
+        pass
 
     def apply(self, rate: float, rescale: float = 1.0) -> None:
         self._updates, self._rescale = self._updates + 1, rescale

@@ -215,7 +215,7 @@ class Dispatcher:
             self.record(damaged)
             return []
         retries = self._graph.task(state.plan.name).retries
-        if state.failed < retries:
+        if failure.may_retry and state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
             state.failed += 1
             state.not_before = now + wait

@@ -20,6 +20,7 @@ from hpcmtl.dispatch.protocol import (
     RunLayer,
     WorldChanged,
 )
+from hpcmtl.errors import TaskFailedError
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
@@ -206,6 +207,7 @@ class Worker:
                 traceback=traceback.format_exc(),
                 damaged=error.producer if isinstance(error, DamagedArtifactError) else "",
                 lost=isinstance(error, RankLostError),
+                may_retry=error.may_retry if isinstance(error, TaskFailedError) else True,
             )
             self._channels.report(failed)
 

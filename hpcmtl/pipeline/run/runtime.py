@@ -91,6 +91,7 @@ class SessionFactory:
             owners=channels.owners,
             states=states,
             record=channels.record,
+            member=command.group[group.rank],
         )
         return open_session(context)
 

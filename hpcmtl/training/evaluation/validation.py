@@ -10,6 +10,7 @@ import numpy as np
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.networks.objective import MAIN
+from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.loop import INPUT, TARGET
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.learner import Learner
+    from hpcmtl.training.replica import Replica
     from hpcmtl.training.session import SessionContext
 
 
@@ -33,7 +35,7 @@ def validation(
     task: Trained,
     objectives: tuple[Objective, ...],
     spec: BatchSpec,
-    learner: Learner,
+    replica: Replica,
 ) -> Callable[[int], dict[str, float]] | None:
     """Returns a function from the number of an epoch to metrics (collective); None if there is nothing to validate."""
     array = context.arrays.get(task.input)
@@ -44,7 +46,9 @@ def validation(
     def after(epoch: int) -> dict[str, float]:
         if (epoch + 1) % task.validate_every:
             return {}
-        return _metrics(objectives, _outputs(spec, learner, context.group), context.group)
+        replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
+        check_replicas(context, replica, replica.learner.state(), f"validation after epoch {epoch}")
+        return _metrics(objectives, _outputs(spec, replica.learner, context.group), context.group)
 
     return after
 

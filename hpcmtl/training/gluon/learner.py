@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.first_step import compilation_difference, update_difference
+from hpcmtl.training.gluon.graph import graph_facts
 from hpcmtl.training.gluon.layout import restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.network import ONE_AT_A_TIME, GluonNetwork
@@ -26,7 +28,8 @@ from hpcmtl.training.gluon.parameters import (
     trained,
 )
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
-from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
+from hpcmtl.training.gluon.statistics import BatchStatistics
+from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT, LearnerTraits
 from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
@@ -72,23 +75,34 @@ class GluonLearner(GluonNetwork):
         self._spread = False  # whether the dense copies of sparse gradients are those of the newest step
         single = distinct(self.parameters)
         gradients = {name: parameter.grad() for name, parameter in self._trained.items()}
+        statistics = {n: p for n, p in single.items() if is_statistic(p) and p not in frozen}
         self._arrays: dict[Which, dict[str, Any]] = {
             "gradients": {**gradients, **{name: each.dense for name, each in self._sparse.items()}},
             "touched_rows": {name: each.touched for name, each in self._sparse.items()},
             "trained": {name: parameter.data() for name, parameter in self._trained.items()},
             "parameters": {name: parameter.data() for name, parameter in single.items()},
-            "statistics": {n: p.data() for n, p in single.items() if is_statistic(p) and p not in frozen},
+            "statistics": {name: parameter.data() for name, parameter in statistics.items()},
         }
+        facts = graph_facts(self.block)
+        self._batch_statistics = BatchStatistics(statistics, facts.normalisations)
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
+        self.traits = LearnerTraits(
+            random_network=facts.draws or self._loss.may_draw,
+            random_optimizer=self._updater.may_draw,
+            batch_statistics=bool(statistics),
+            whole_batch_statistics=self._batch_statistics.usable,
+        )
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
         self._rescale = 1.0
         self._settings, self._seed = settings, settings.seed
 
     def reseed(self, seed: int) -> None:
-        """See `Learner`."""
+        """See `Learner`; Python's and numpy's random numbers as well, which operators and optimizers of users draw."""
         self._seed = seed
         mx.random.seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the stream of those who do not make one of their own
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
@@ -104,8 +118,13 @@ class GluonLearner(GluonNetwork):
 
     def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
         """See `Learner`."""
+        several = batch.ranks > 1
+        if several:
+            self._batch_statistics.before_pass()
         losses = self._loss.backward(batch, weights, scale)
         self._spread = False
+        if several:
+            self._batch_statistics.after_pass(batch.real_rows * batch.ranks / batch.global_samples)
         self._pending.append((losses, batch.weights, batch.global_samples))
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
@@ -130,6 +149,8 @@ class GluonLearner(GluonNetwork):
             for each in self._sparse.values():
                 each.spread()
             self._spread = True
+        if which == "batch_statistics":
+            return {"batch": share for share in self._batch_statistics.shares}
         return self._arrays[which]
 
     def gradients_finite(self) -> bool:
@@ -156,6 +177,10 @@ class GluonLearner(GluonNetwork):
                 array.copyto(self._arrays["statistics"][name])
         mx.random.seed(seed)
         return tuple(found)
+
+    def take_batch_statistics(self) -> None:
+        """See `Learner`."""
+        self._batch_statistics.update()
 
     def apply(self, rate: float, rescale: float = 1.0) -> None:
         """See `Learner`."""

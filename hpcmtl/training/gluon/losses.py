@@ -51,6 +51,7 @@ class TrainingLoss:
 
     Attributes:
         block: the network.
+        may_draw: whether a loss may draw random numbers: one of a user, of which nothing is known.
     """
 
     def __init__(self, block: Any, objectives: Sequence[Objective]) -> None:
@@ -58,6 +59,7 @@ class TrainingLoss:
         self.block = block
         self._losses = _PerSample([make_loss(objective.loss) for objective in objectives])
         self._losses.hybridize(static_alloc=True)
+        self.may_draw = any(objective.loss not in _LOSSES for objective in objectives)
 
     def compile(self, *, active: bool) -> None:
         """Compiles network and losses at their next passes, or runs them from here on operation by operation."""

@@ -28,6 +28,9 @@ class Updater:
     """Updates parameters with their gradients.
 
     It is the core of `gluon.Trainer`, which ties the update to a KVStore and saves its state as pickles.
+
+    Attributes:
+        may_draw: whether updates may draw random numbers: those of `SGLD`, and of a user's optimizer.
     """
 
     def __init__(self, parameters: Mapping[str, Any], optimizer: Optimizer) -> None:
@@ -38,6 +41,8 @@ class Updater:
         self._values = [parameter.data() for parameter in self._parameters]
         self._gradients = [parameter.grad() for parameter in self._parameters]
         self._optimizer = make_optimizer(optimizer)
+        own = type(self._optimizer).__module__.startswith("mxnet.")
+        self.may_draw = not own or isinstance(self._optimizer, mx.optimizer.SGLD)
         self._optimizer.param_dict = dict(enumerate(self._parameters))
         self._updater = mx.optimizer.get_updater(self._optimizer)
 

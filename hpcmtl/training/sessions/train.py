@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.batches import Batches, BatchSpec
+from hpcmtl.data.batches import Batches
 from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.sources import selected
@@ -17,19 +17,22 @@ from hpcmtl.results.events import LearningRateChanged, TaskNoted
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.artifacts.fit import require_fit
-from hpcmtl.training.artifacts.inputs import Inputs, every_row
+from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import publish_parameters
 from hpcmtl.training.artifacts.record import parameter_facts
 from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, newest_state
 from hpcmtl.training.checkpointing.content import Checkpoint
 from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
 from hpcmtl.training.data_guard import require_unchanged_data
+from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.validation import validation
 from hpcmtl.training.learner import LearnerSettings
-from hpcmtl.training.loop import INPUT, TARGET, Hooks, LossTotals, StepRange, StepsResult, run_steps
+from hpcmtl.training.loop import Hooks, LossTotals, StepRange, StepsResult, run_steps
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
+from hpcmtl.training.sessions.notes import note_width
+from hpcmtl.training.sessions.train_data import batch_spec
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 if TYPE_CHECKING:
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import SessionContext
 
 KEPT_BYTES = 32 << 20  # largest size of samples that a session without a group keeps in memory
-_WEIGHTS = "weights"
 _COPIES = 3  # estimate: a state is as large as this number of copies of the parameters (Adam has two moments)
 
 
@@ -57,8 +59,9 @@ class TrainSession:
         self._loaded: Checkpoint | None = None  # state that the learner has now
         self._waited = 0.0
         self._totals = LossTotals()
+        self._noted: frozenset[str] = frozenset()
         self._inputs = Inputs(context)
-        self._spec = self._make_spec()
+        self._spec, read = batch_spec(self._inputs, task, self._objectives)
         self._samples = samples = len(selected(self._spec.sources[:1], ["train"]))
         self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
@@ -67,7 +70,7 @@ class TrainSession:
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
         self._learner = self._replica.learner
-        require_fit(context, self._read, self._learner.outputs)
+        require_fit(context, read, self._learner.outputs)
         rest = self._spec.batch_size * self._steps_per_epoch - samples  # missing in the last batch
         self._coupling = open_coupling(
             context, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
@@ -84,10 +87,10 @@ class TrainSession:
         context.states.pop(context.task, None)  # it is as large as the state itself
         self._loaded = None
         assert self._next_step is not None
+        self._noted = note_width(context, self._learner.traits, self._spec.batch_size, self._noted)
         orders = context.orders()
         if orders.rate is not None:
             self._take_rate(orders, orders.rate.number, self._next_step)
-        self._learner.reseed(context.seed("layer", layer, context.group.rank))
         first, training = self._next_step, time.perf_counter()
         result = self._train(layer, first, orders)
         seconds = time.perf_counter() - training
@@ -116,25 +119,15 @@ class TrainSession:
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._inputs = Inputs(self._context)
-        self._replica.join(open_strategy(self._synchronisation, self._learner, self._context.framework, group))
+        strategy = open_strategy(self._synchronisation, self._learner, self._context.framework, group)
+        self._replica.join(strategy, self._context.streams)
         self._open_on_group(self._checkpoints.cost)
         self._entered = True
 
     def _open_on_group(self, checkpoint_cost: float) -> None:
         """Makes the parts that belong to one group."""
         self._checkpoints = AsyncCheckpointer(self._context, checkpoint_cost)
-        self._validate = validation(self._context, self._task, self._objectives, self._spec, self._learner)
-
-    def _make_spec(self) -> BatchSpec:
-        task = self._task
-        references = {INPUT: task.input, **{TARGET + each.name: each.target for each in self._objectives}}
-        if task.sample_weights:
-            references[_WEIGHTS] = task.sample_weights
-        sources = self._inputs.sources(references, every_row)
-        self._read = {reference: sources[key] for key, reference in references.items()}
-        weights = sources.pop(_WEIGHTS, None)
-        assert task.batch_size is not None, "defaults are filled in"
-        return BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
+        self._validate = validation(self._context, self._task, self._objectives, self._spec, self._replica)
 
     def _make_replica(self) -> Replica:
         context, task = self._context, self._task
@@ -146,7 +139,7 @@ class TrainSession:
         learner = context.framework.learner((network, shape), self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression)
         strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
-        return Replica(learner, strategy, FixedWeights(self._objectives))
+        return Replica(learner, strategy, FixedWeights(self._objectives), self._context.streams)
 
     def _begun(self, layer: int) -> bool:
         """Prepares the first step of a layer; returns False if parameters of another task are missing."""
@@ -169,6 +162,7 @@ class TrainSession:
             self._next_step = int(found.facts["step"])
             self._totals = LossTotals(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
             self._metrics = dict(found.facts["metrics"])
+            self._noted = frozenset(found.facts.get("noted", ()))  # checkpoints of earlier versions have none
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             if self._coupling is not None:
                 self._coupling.taken = dict(found.facts["versions"])
@@ -254,12 +248,14 @@ class TrainSession:
         require_unchanged_data(self._context)
         started = time.perf_counter()
         state = self._replica.state()
+        check_replicas(self._context, self._replica, state, f"checkpoint after step {step}")
         facts = {
             "step": step,
             "seed": self._context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
             "schedule": dataclasses.asdict(self._schedule),
             "learning_rate": self._schedule.base_learning_rate,
             "metrics": dict(self._metrics),
+            "noted": sorted(self._noted),
             "losses": dataclasses.asdict(totals),
             "versions": {} if self._coupling is None else dict(self._coupling.taken),
         }

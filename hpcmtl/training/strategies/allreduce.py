@@ -49,10 +49,13 @@ class AllreduceParts:
 class AllreduceStrategy:
     """Aggregates gradients at each step, so that all replicas make the same update; see `SynchronisationStrategy`."""
 
+    replicas_equal = True
+
     def __init__(self, group: Communicator, parts: AllreduceParts) -> None:
         self._group, self._parts = group, parts
         self._collective, self._compressor = parts.collective, parts.compressor
         self._kind = common_kind(parts.collective, parts.compressor)
+        self._collective_kind: ArrayKind = "views" if parts.collective.takes == "views" else "native"
         self._scale = LossScale()
         # Nothing is asked of the learner then: a dense copy of sparse gradients is expensive.
         self._alone = isinstance(parts.collective, LocalCollective) and type(parts.compressor) is NoCompression
@@ -85,6 +88,10 @@ class AllreduceStrategy:
         compressed = self._compressor.compress(gradients)
         self._parts.aggregator.aggregate(self._collective, compressed)
         self._compressor.decompress(compressed, gradients)
+        statistics = arrays_of(learner, "batch_statistics", self._collective_kind)
+        if statistics:
+            self._collective.mean(statistics)
+            learner.take_batch_statistics()
         if not self._compressor.scales_loss:
             return 1.0
         rescale, finite = 1.0 / self._scale.value, self._all_finite(learner)
@@ -103,10 +110,11 @@ class AllreduceStrategy:
         self._collective.broadcast(arrays_of(learner, "parameters", self._kind))
 
     def consolidate(self, learner: Learner) -> None:
-        """See `SynchronisationStrategy`; running statistics are of each rank's own batches, and their mean is taken."""
-        statistics = arrays_of(learner, "statistics", self._kind)
-        if statistics:
-            self._collective.mean(statistics)
+        """See `SynchronisationStrategy`; the mean is taken of running statistics that are of each rank's own rows."""
+        if not learner.traits.whole_batch_statistics:
+            statistics = arrays_of(learner, "statistics", self._kind)
+            if statistics:
+                self._collective.mean(statistics)
 
     def state(self) -> Arrays:
         """See `SynchronisationStrategy`; the compressor's state has a row for each rank."""

@@ -41,6 +41,14 @@ class SynchronisationStrategy(Protocol):
         """Facts up to now."""
         ...
 
+    @property
+    def replicas_equal(self) -> bool:
+        """Returns whether optimizer states are bit-equal on all ranks after each step, and not parameters alone.
+
+        Parameters are equal at least after `consolidate`. The training checks whichever of the two holds.
+        """
+        ...
+
     def gradient_scale(self, global_samples: int) -> float:
         """Returns the factor on each sample's loss for the next step, before its backward pass.
 

@@ -15,6 +15,7 @@ from hpcmtl.networks.models import ConvNet, Mlp
 from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
+from hpcmtl.training.streams import RandomStreams
 
 DROPPING = Mlp(widths=(16,), outputs=3, dropout=0.5)
 
@@ -136,12 +137,12 @@ def test_freezing_everything_is_refused(solo):
         replica(solo, freeze=("body.*", "output.*"))
 
 
-def test_dropout_repeats_after_a_reseed(solo):
-    """The same seed drops the same units, another seed others; an evaluation drops none."""
+def test_dropout_follows_the_streams(solo):
+    """The same streams drop the same units, streams of another seed others; an evaluation drops none."""
     ends = []
     for seed in (5, 5, 6):
         trained = replica(solo, DROPPING)
-        trained.learner.reseed(seed)
+        trained.streams = RandomStreams(seed)
         ends.append(suite.train(trained))
     inputs = suite.batches()[0].inputs
     outputs = [trained.learner.outputs(inputs)["main"] for _ in range(2)]

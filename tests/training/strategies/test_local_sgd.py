@@ -17,6 +17,8 @@ from hpcmtl.training.strategies.base import StrategyFacts
 class LocalSgd:
     """Averages trained parameters and statistics every `steps` steps (Stich, Local SGD Converges Fast, ICLR 2019)."""
 
+    replicas_equal = False
+
     def __init__(self, group, steps):
         self.group, self.collective, self.steps = group, MpiCollective(group), steps
         self.facts = StrategyFacts("mpi", "local SGD")

@@ -56,7 +56,7 @@ class HorovodCollective:
             tensors = [array for array in arrays if str(array.dtype) == dtype]
             # The shares are divided before the sum. CPU builds of Horovod average by a division after it, so that fp16
             # overflows once ranks x max|g| > 65504.
-            name = f"mean.{dtype}"
+            name = f"mean.{dtype}.{len(tensors)}"
             self._await_others(name, tensors)
             self._hvd.grouped_allreduce_(tensors, average=False, name=name, prescale_factor=1.0 / self.size)
 

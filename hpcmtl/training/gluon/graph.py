@@ -1,0 +1,82 @@
+"""What the traced graph of a Gluon block tells: whether it draws random numbers, and its batch normalisations."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.zoo import outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+mx = import_mxnet()
+
+# Operators that draw in a training pass, by their registered names; `Custom` runs Python code, which may draw.
+_DRAWS = re.compile(
+    r"[dD]ropout|random_(?!pdf)|sample_|shuffle|neighbor|^Custom$|"
+    r"^_npi_(bernoulli|choice|exponential|gamma|gumbel|logistic|multinomial|normal|pareto|powerd|rayleigh|uniform|weibull)"
+)
+_NORMALISES = frozenset({"BatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm"})
+_MEAN, _VARIANCE = 3, 4  # inputs of a batch normalisation that hold its running statistics
+
+
+@dataclass(frozen=True)
+class BatchNormNode:
+    """Represents a batch normalisation in a graph.
+
+    Attributes:
+        mean: MXNet's name of its running mean.
+        variance: MXNet's name of its running variance.
+        momentum: factor of the old statistics in each update.
+    """
+
+    mean: str
+    variance: str
+    momentum: float
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """Facts on the graph of a network in training.
+
+    Attributes:
+        draws: whether a training pass draws random numbers; true if the network cannot be traced.
+        normalisations: batch normalisations that update their statistics.
+    """
+
+    draws: bool
+    normalisations: tuple[BatchNormNode, ...] = ()
+
+
+def graph_facts(block: Any) -> GraphFacts:
+    """Traces a block with symbols and returns the facts on its graph."""
+    try:
+        symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
+    except Exception:  # noqa: BLE001 - code of users, which may need values where symbols have none
+        return GraphFacts(draws=True)
+    draws, normalisations = False, []
+    for node, inputs in _nodes(json.loads(symbol.tojson())):
+        attributes = node.get("attrs", {})
+        draws = draws or _draws(node["op"], attributes)
+        if node["op"] in _NORMALISES and attributes.get("use_global_stats", "False") not in {"True", "1"}:
+            momentum = float(attributes.get("momentum", 0.9))
+            normalisations.append(BatchNormNode(inputs[_MEAN], inputs[_VARIANCE], momentum))
+    return GraphFacts(draws, tuple(normalisations))
+
+
+def _draws(operator: str, attributes: Mapping[str, str]) -> bool:
+    if operator == "RNN":
+        return float(attributes.get("p", 0)) > 0
+    return bool(_DRAWS.search(operator)) or attributes.get("act_type") == "rrelu"
+
+
+def _nodes(graph: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Yields each node of a graph and of its subgraphs (loops, conditions), with the names of its inputs."""
+    for node in graph["nodes"]:
+        yield node, [graph["nodes"][source[0]]["name"] for source in node["inputs"]]
+        for inner in node.get("subgraphs", ()):
+            yield from _nodes(inner)

@@ -1,0 +1,95 @@
+"""Running statistics of batch normalisation on a group are those of whole batches, whatever shares the ranks have."""
+
+from __future__ import annotations
+
+import gluon_suite
+import numpy as np
+import pytest
+import replica_suite as suite
+from own_blocks import mx
+
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.networks.models import UserModel
+from hpcmtl.training.learner import StepInput
+
+FIRST = UserModel(name="own_blocks:normalised_first")
+TWICE = UserModel(name="own_blocks:applied_twice")
+PLAIN = suite.PLAIN_SGD
+
+
+def batches():
+    """13 rows in batches of 3 for two epochs, far from zero: the last batch of an epoch has one row."""
+    generator = np.random.default_rng(2)
+    rows = generator.normal(30, 4, size=(13, *suite.IMAGE)).astype(np.float32)
+    labels = generator.integers(0, 3, 13)
+    cuts = [slice(start, start + 3) for start in range(0, 13, 3)] * 2
+    return [StepInput(rows[c], (labels[c],), np.ones(len(rows[c]), np.float32), len(rows[c])) for c in cuts]
+
+
+def trained_on(group, model=FIRST, engine="mpi", **options):
+    """State of the learner, not consolidated, after all steps on a group."""
+    with suite.opened(gluon_suite.setup(engine), group, model, PLAIN, **options) as replica:
+        for number, batch in enumerate(batches()):
+            replica.step(suite.dealt(batch, group.rank, group.size), 0.01, number)
+        return replica.learner.state()
+
+
+def plain_gluon():
+    """Running statistics of MXNet's own block after the same batches, in whole."""
+    block = mx.gluon.nn.BatchNorm()
+    block.initialize()
+    for batch in batches():
+        with mx.autograd.record():
+            made = block(mx.nd.array(batch.inputs))
+        made.backward()  # MXNet updates the statistics in this pass
+    return {name: getattr(block, name).data().asnumpy() for name in ("running_mean", "running_var")}
+
+
+@pytest.mark.parametrize("engine", ["mpi", "kvstore"])
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_statistics_of_the_first_layer_are_those_of_plain_gluon(ranks, engine):
+    """Mean and variance equal MXNet's on whole batches, with uneven shares, single rows and filler rows."""
+    states = run_ranks(ranks, trained_on, FIRST, engine)
+    expected = plain_gluon()
+
+    assert expected["running_var"].min() > 5
+    for name, array in expected.items():
+        np.testing.assert_allclose(states[0][f"{PARAMETERS}0.{name}"], array, rtol=2e-5)
+        assert all(
+            np.array_equal(state[f"{PARAMETERS}0.{name}"], states[0][f"{PARAMETERS}0.{name}"]) for state in states
+        )
+
+
+def test_statistics_on_fp16_and_one_rank():
+    """Compressed gradients leave the statistics as they are; one rank has those of MXNet bit by bit."""
+    (half,) = {
+        state[f"{PARAMETERS}0.running_var"].tobytes()
+        for state in run_ranks(2, lambda g: trained_on(g, compression="fp16"))
+    }
+    (one,) = run_ranks(1, trained_on, FIRST, "local")
+    expected = plain_gluon()
+
+    np.testing.assert_allclose(np.frombuffer(half, np.float32), expected["running_var"], rtol=2e-5)
+    assert all(np.array_equal(one[f"{PARAMETERS}0.{name}"], array) for name, array in expected.items())
+
+
+def test_statistics_that_are_updated_twice_a_step_are_averaged():
+    """Statistics that cannot be recomputed are each rank's own, until the group consolidates them."""
+
+    def on_rank(group):
+        with suite.opened(gluon_suite.setup("mpi"), group, TWICE, PLAIN) as replica:
+            whole = replica.learner.traits.whole_batch_statistics
+            for number, batch in enumerate(batches()):
+                replica.step(suite.dealt(batch, group.rank, group.size), 0.01, number)
+            before = replica.learner.state()
+            replica.consolidate()
+            return whole, before, replica.learner.state()
+
+    (whole, *mine), (_, *other) = run_ranks(2, on_rank)
+    name = next(name for name in mine[0] if name.endswith("running_mean"))
+
+    assert not whole
+    assert not np.array_equal(mine[0][name], other[0][name])
+    np.testing.assert_allclose(mine[1][name], (mine[0][name] + other[0][name]) / 2, rtol=1e-6)
+    assert np.array_equal(mine[1][name], other[1][name])
