@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hpcmtl.training.gluon.compat import import_mxnet
 
 mx = import_mxnet()
@@ -75,6 +77,21 @@ class Halving(mx.optimizer.Optimizer):
         """One step."""
         self._update_count(index)
         weight -= 0.5 * self._get_lr(index) * self.rescale_grad * grad
+
+
+class Uneven(Halving):
+    """An optimizer with another rate in each object: each rank has its own."""
+
+    made = itertools.count()
+
+    def __init__(self, **options):
+        """Counts."""
+        super().__init__(**options)
+        self.factor = 1 + next(self.made)
+
+    def _get_lr(self, index):
+        """The rate, times the number of this object."""
+        return self.factor * super()._get_lr(index)
 
 
 def not_a_block(**_arguments):

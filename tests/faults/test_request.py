@@ -28,6 +28,13 @@ def test_faults_of_steps_and_files():
     assert (flip.write, flip.stage, flip.nth) == ("checkpoint", "done", 2)
 
 
+def test_a_bit_of_a_parameter():
+    """With a step, `flip` is of a parameter in memory."""
+    flip = asked("flip:rank=1,task=digit,step=5")[0]
+
+    assert (flip.write, flip.rank, flip.step) == ("", 1, 5)
+
+
 def test_stage_of_writing():
     """What is killed while it writes is killed in the middle, unless another stage is said."""
     assert asked("kill:checkpoint")[0].stage == "half"
@@ -42,6 +49,7 @@ def test_stage_of_writing():
         ("kill:rank=one", "rank is 'one'; write a rank, or all"),
         ("kill:step=-1", "step is '-1'; write a number of steps, from 0"),
         ("full:rank=1", "full needs `write`: one of checkpoint, artifact"),
+        ("flip:rank=1", "flip needs `write`: one of checkpoint, artifact"),
         ("flip:write=checkpiont", "write is 'checkpiont'; did you mean 'checkpoint'?"),
         ("kill:checkpoint,stage=renamed", "stage is 'renamed'; did you mean "),
         ("kill:checkpoint,step=3", "`step` does not go with kill of a file"),

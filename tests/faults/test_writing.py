@@ -181,3 +181,19 @@ def test_off(tmp_path):
 
     assert faults.partial_write(tmp_path, b"all of it") == b"all of it"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flipped_bit_in_memory(armed):
+    """The first trained parameter has one other bit, once; a layer that only begins is spared."""
+    weights = {"a": np.zeros(0, np.float32), "b": np.linspace(1, 2, 6, dtype=np.float32).reshape(2, 3)}
+    before = weights["b"].copy()
+    armed("flip:task=digit,step=3", 1, 0)
+    for step in (None, 2, 3, 3):
+        faults.step_point(
+            "digit", 0, step, None if step is None else lambda which: weights if which == "trained" else {}
+        )
+    changed = np.flatnonzero(weights["b"] != before)
+
+    assert changed.tolist() == [0]
+    assert np.isfinite(weights["b"]).all()
+    assert int(weights["b"].view(np.uint32)[0, 0] ^ before.view(np.uint32)[0, 0]).bit_count() == 1

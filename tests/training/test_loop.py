@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from types import SimpleNamespace
 
 import gluon_suite
 import numpy as np
@@ -22,6 +23,8 @@ from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebase
 
 class Recorder:
     """A replica that computes nothing: it notes its steps, and its losses are what the test says, known late."""
+
+    learner = SimpleNamespace(views=dict)
 
     def __init__(self, losses):
         self.losses, self.rates, self.seen = losses, [], []

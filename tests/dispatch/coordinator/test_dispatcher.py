@@ -309,3 +309,16 @@ def test_a_wide_group_that_fails_as_a_whole_is_tried_again():
     assert (late, late_again) == ([], [])
     assert [(order.members, order.command.layer) for order in again] == [(group, 0)]
     assert simulation.dispatcher.tasks["a"].running.reported == set()
+
+
+def test_an_error_that_a_retry_would_hide_ends_the_task():
+    """A failure that may not be retried fails the task at once, though it has retries left; the job goes on."""
+    graph = graph_of({"a": (1, 2)})
+    node = replace(graph.tasks[0], retries=3)
+    simulation = Simulation((TaskGraph((node,), ()), 2))
+    simulation.obey(simulation.dispatcher.start(0.0))
+    for rank in (0, 1):
+        simulation.dispatcher.handle(replace(failed(rank, group=(0, 1)), may_retry=False), 1.0)
+
+    assert simulation.dispatcher.tasks["a"].status == "failed"
+    assert [event for event, _ in simulation.events if event == "task_retried"] == []

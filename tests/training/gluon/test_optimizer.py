@@ -161,3 +161,13 @@ def test_what_cannot_be_made_is_refused(name, options, said):
     """Options that do not fit, and names that stand for no optimizer, are input errors that say so."""
     with pytest.raises(InputError, match=said):
         make_optimizer(Optimizer(name=name, learning_rate=0.1, options=options))
+
+
+def test_only_some_optimizers_draw_random_numbers():
+    """SGLD draws, and a user's optimizer may; they follow the streams of the task, the others cost no time."""
+    drawn = {
+        name: Updater({}, Optimizer(name=name, learning_rate=0.1)).may_draw
+        for name in ("sgd", "adam", "lamb", "mxnet.optimizer:SGLD", "own_blocks:Halving")
+    }
+
+    assert [name for name, draws in drawn.items() if draws] == ["mxnet.optimizer:SGLD", "own_blocks:Halving"]

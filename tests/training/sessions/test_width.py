@@ -1,0 +1,94 @@
+"""What depends on the number of ranks can be resumed, and is told; replicas that part fail their task."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpcmtl import faults
+from hpcmtl.communicators.inproc import RankFailedError
+from hpcmtl.exchange.store import read_sealed
+from hpcmtl.training.divergence import ReplicasDifferError
+
+NORMALISED = {"model": {"name": "own_blocks:normalised"}}
+DROPPING = {"model": {"name": "mlp", "widths": [16], "outputs": 3, "dropout": 0.5}}
+
+
+def failure(run):
+    """The error that all ranks of a run have, by which the replicas differ."""
+    with pytest.raises(RankFailedError) as failed:
+        run()
+    assert isinstance(failed.value.__cause__, ReplicasDifferError)
+    return str(failed.value.__cause__)
+
+
+def test_a_flipped_bit_of_a_weight_fails_the_task(bench, task, tmp_path):
+    """A bit that flips on one rank is found at the next validation; no state with it is written."""
+    done = bench({"digit": task()}, layers=2)
+    done.run("digit", 2, [0])
+    faults.arm(faults.requested({"HPCMTL_FAULT": "flip:task=digit,layer=1,step=2"}), tmp_path, rank=0)
+    try:
+        said = failure(lambda: done.run("digit", 2, [1]))
+    finally:
+        faults.disarm()
+    newest = done.checkpoints("digit")[-1]
+    again = done.run("digit", 2, [1])[0]
+
+    assert said.startswith("task digit, validation after epoch 2: the ranks have different values of parameters/")
+    assert newest.name == "step-0000000010.h5"
+    assert again.steps == 10
+
+
+def test_an_optimizer_that_depends_on_the_rank_fails_the_task(bench, task):
+    """Without validation it is found at the first checkpoint: at the end of the layer, of which nothing is kept."""
+    optimizer = {"name": "own_blocks:Uneven", "learning_rate": 0.01}
+    done = bench({"digit": task(metrics=[], optimizer=optimizer)})
+    said = failure(lambda: done.run("digit", 2))
+
+    assert "checkpoint after step 20: the ranks have different values of parameters/body.0." in said
+    assert "depends on the rank" in said
+    assert done.checkpoints("digit") == []
+
+
+def test_a_validation_is_of_what_is_sealed(bench, task):
+    """With batch normalisation the metrics of the last validation are those of the artifact, at any width."""
+    tasks = {
+        "digit": task(**NORMALISED, epochs=2, batch_size=7, metrics=["log_loss"]),
+        "report": {"kind": "evaluate", "needs": {"digit": "parameters"}, "split": "val", "metrics": ["log_loss"]},
+    }
+    done = bench(tasks)
+    validated = done.run("digit", 3)[-1].metrics["val_log_loss"]
+    sealed = done.run("report", 1)[-1].metrics["log_loss"]
+
+    assert validated == pytest.approx(sealed, rel=1e-5)
+
+
+@pytest.mark.parametrize("network", [DROPPING, NORMALISED], ids=["dropout", "batch normalisation"])
+def test_a_stop_inside_a_layer_changes_no_bit(bench, task, network):
+    """Masks and statistics of a training that was stopped and resumed at the same width are those without a stop."""
+    ranks = 1 if network is DROPPING else 3  # threads of one process share MXNet's random numbers
+    whole, pieces = bench({"digit": task(**network)}), bench({"digit": task(**network)})
+    whole.run("digit", ranks)
+    stopped = pieces.run("digit", ranks, stop_requested=lambda: True)[0]
+    pieces.run("digit", ranks)
+    one, other = pieces.parameters("digit"), whole.parameters("digit")
+
+    assert stopped.stopped
+    assert 0 < stopped.steps < 20
+    assert all(np.array_equal(one[name], other[name]) for name in other)
+
+
+def test_notes_are_told_once(bench, task):
+    """The first group of several ranks says what depends on its width; later layers and sessions do not repeat it."""
+    told = []
+    done = bench({"digit": task(**NORMALISED), "plain": task()}, layers=4)
+    for layer, ranks in enumerate((1, 2, 3, 2)):
+        done.run("digit", ranks, [layer], record=told.append)
+        done.run("plain", ranks, [layer], record=told.append)
+    notes = [event for event in told if event.name == "task_noted"]
+    facts = read_sealed(done.checkpoints("digit")[-1])[1]
+
+    assert [note.task for note in notes] == ["digit"]
+    assert "(4 of a batch of 9, too few for reliable statistics" in notes[0].message
+    assert notes[0].message.endswith("see docs/guides/number_of_ranks.md")
+    assert facts["noted"] == ["batch statistics"]
