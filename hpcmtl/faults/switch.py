@@ -11,14 +11,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-
 from hpcmtl.errors import HpcmtlError
 from hpcmtl.faults.request import ALL_RANKS, DAMAGE, FILES, STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
+
+    import numpy as np
 
     from hpcmtl.faults.request import Fault
 
@@ -159,5 +159,5 @@ def _flip_parameter(arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Flips a high bit of the fraction of the first number among some arrays."""
     first = next(array for array in arrays.values() if array.size)
     number = first.reshape(-1)[:1].copy()
-    number.view(np.uint8)[-2] ^= 4
+    number.view("u1")[-2] ^= 4
     first.reshape(-1)[:1] = number

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.collectives.base import CollectiveFactory
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.strategies.compressors import Compressor
+    from hpcmtl.training.traits import LearnerTraits
 
 
 Which = Literal["gradients", "touched_rows", "trained", "parameters", "statistics", "batch_statistics"]
@@ -66,23 +67,6 @@ class StepInput:
     def real_rows(self) -> int:
         """Number of rows of this rank that are samples of the batch; 0 if its only row fills an empty share."""
         return len(self.weights) if self.weights.any() else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearnerTraits:
-    """Properties of a learner by which a training may depend on the number of ranks.
-
-    Attributes:
-        random_network: whether a training pass draws random numbers, as dropout does.
-        random_optimizer: whether an update draws random numbers.
-        batch_statistics: whether a training pass uses statistics of the rows of its batch, as batch normalisation does.
-        whole_batch_statistics: whether `take_batch_statistics` keeps all running statistics equal on all ranks.
-    """
-
-    random_network: bool = False
-    random_optimizer: bool = False
-    batch_statistics: bool = False
-    whole_batch_statistics: bool = False
 
 
 @dataclass(frozen=True)

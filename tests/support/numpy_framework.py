@@ -18,8 +18,9 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
-from hpcmtl.training.learner import OPTIMIZER, LearnerTraits, NetworkFacts
+from hpcmtl.training.learner import OPTIMIZER, NetworkFacts
 from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -29,8 +29,9 @@ from hpcmtl.training.gluon.parameters import (
 )
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
-from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT, LearnerTraits
+from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
 from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,19 +84,24 @@ class GluonLearner(GluonNetwork):
             "parameters": {name: parameter.data() for name, parameter in single.items()},
             "statistics": {name: parameter.data() for name, parameter in statistics.items()},
         }
-        facts = graph_facts(self.block)
-        self._batch_statistics = BatchStatistics(statistics, facts.normalisations)
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
-        self.traits = LearnerTraits(
-            random_network=facts.draws or self._loss.may_draw,
-            random_optimizer=self._updater.may_draw,
-            batch_statistics=bool(statistics),
-            whole_batch_statistics=self._batch_statistics.usable,
-        )
+        facts = graph_facts(self.block)
+        self._batch_statistics = BatchStatistics(statistics, facts.normalisations)
+        self._draws = facts.draws or self._loss.may_draw
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
         self._rescale = 1.0
         self._settings, self._seed = settings, settings.seed
+
+    @property
+    def traits(self) -> LearnerTraits:
+        """See `Learner`."""
+        return LearnerTraits(
+            random_network=self._draws,
+            random_optimizer=self._updater.may_draw,
+            batch_statistics=bool(self._arrays["statistics"]),
+            whole_batch_statistics=self._batch_statistics.usable,
+        )
 
     def reseed(self, seed: int) -> None:
         """See `Learner`; Python's and numpy's random numbers as well, which operators and optimizers of users draw."""
@@ -150,7 +156,7 @@ class GluonLearner(GluonNetwork):
                 each.spread()
             self._spread = True
         if which == "batch_statistics":
-            return {"batch": share for share in self._batch_statistics.shares}
+            return {str(number): share for number, share in enumerate(self._batch_statistics.shares)}
         return self._arrays[which]
 
     def gradients_finite(self) -> bool:

@@ -9,8 +9,8 @@ from hpcmtl.results.events import TaskNoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcmtl.training.learner import LearnerTraits
     from hpcmtl.training.session import SessionContext
+    from hpcmtl.training.traits import LearnerTraits
 
 _FEW_ROWS = 8
 _GUIDE = "see docs/guides/number_of_ranks.md"
