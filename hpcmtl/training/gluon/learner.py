@@ -86,9 +86,8 @@ class GluonLearner(GluonNetwork):
         }
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
-        facts = graph_facts(self.block)
-        self._batch_statistics = BatchStatistics(statistics, facts.normalisations)
-        self._draws = facts.draws or self._loss.may_draw
+        self._graph = graph_facts(self.block)
+        self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
         self._rescale = 1.0
         self._settings, self._seed = settings, settings.seed
@@ -97,7 +96,7 @@ class GluonLearner(GluonNetwork):
     def traits(self) -> LearnerTraits:
         """See `Learner`."""
         return LearnerTraits(
-            random_network=self._draws,
+            random_network=self._graph.draws or self._loss.may_draw,
             random_optimizer=self._updater.may_draw,
             batch_statistics=bool(self._arrays["statistics"]),
             whole_batch_statistics=self._batch_statistics.usable,
