@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.replica import Replica
     from hpcmtl.training.session import SessionContext
 
-_NAMED = 3  # arrays that an error names
+_NAMED = 3  # arrays, and sets of ranks, that an error names
 
 
 class ReplicasDifferError(TaskFailedError):
@@ -77,11 +77,12 @@ def check_replicas(
     if not differing:
         return
     labels: list[str] = group.allgather(f"{group.rank if context.member is None else context.member} on {node_id()}")
-    found = [f"{name} ({_in_words(parts, labels)})" for name, parts in list(differing.items())[:_NAMED]]
-    more = len(differing) - len(found)
-    rest = f" and {more} more arrays" if more > 0 else ""
+    together: dict[str, list[str]] = {}
+    for name, parts in differing.items():
+        together.setdefault(_in_words(parts, labels), []).append(name)
+    found = [f"{_listed(names)} ({ranks})" for ranks, names in together.items()]
     raise ReplicasDifferError(
-        f"task {context.task}, {when}: the ranks have different values of {', '.join(found)}{rest}. An optimizer, "
+        f"task {context.task}, {when}: the ranks have different values of {_listed(found)}. An optimizer, "
         "schedule or callable that depends on the rank does this, or a fault of memory or processor. Mend the cause, "
         "then `hpcmtl resume` goes on from the checkpoint before, which was equal on all ranks"
     )
@@ -89,6 +90,12 @@ def check_replicas(
 
 def _checksum(array: np.ndarray[Any, Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(array).data)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """Returns the first texts, and the number of the others."""
+    more = len(texts) - _NAMED
+    return ", ".join(texts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _together(column: Sequence[int | None]) -> tuple[tuple[int, ...], ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hpcmtl.training.gluon.compat import import_mxnet
 
 if TYPE_CHECKING:
@@ -40,19 +42,20 @@ class BatchStatistics:
         names = [node.mean for node in own] + [node.variance for node in own]
         # Statistics that something else changes as well, or twice a step, cannot be recomputed.
         self.usable = bool(own) and sorted(names) == sorted(arrays) and all(node.momentum < 1 for node in own)
+        self.usable = self.usable and all(array.dtype == np.float32 for array in arrays.values())
         self._means, self._variances = [arrays[node.mean] for node in own], [arrays[node.variance] for node in own]
         self._old: tuple[Any, Any] | None = None
         self.shares: list[Any] = []
         if self.usable:
-            momenta = [mx.nd.full(array.shape, node.momentum) for array, node in zip(self._means, own, strict=True)]
+            momenta = [mx.nd.ones_like(mean) * node.momentum for mean, node in zip(self._means, own, strict=True)]
             self._momentum = mx.nd.concat(*momenta, dim=0)
-            self._payload = mx.nd.zeros((2 * self._momentum.size,))
+            self._payload = mx.nd.concat(self._momentum, self._momentum, dim=0)
 
     def before_pass(self) -> None:
         """Keeps the running statistics before a training pass."""
         self.shares.clear()
         if self.usable:
-            self._old = (mx.nd.concat(*self._means, dim=0), mx.nd.concat(*self._variances, dim=0))
+            self._old = self._now()
 
     def after_pass(self, weight: float) -> None:
         """Computes `shares` from what the pass did to the running statistics.
