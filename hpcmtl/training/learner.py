@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from hpcmtl.frameworks.device import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.collectives.base import CollectiveFactory
+    from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.strategies.compressors import Compressor
     from hpcmtl.training.traits import LearnerTraits
@@ -84,28 +85,6 @@ class LearnerSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkFacts:
-    """Shapes of a network, as it shows them when it is built and run once.
-
-    Attributes:
-        outputs: shape of one sample of each output, in order; of a part alone if a part was asked for.
-        parameters: shape of each parameter by its name.
-        tied: names of each parameter that has several (tied weights).
-        unused: names of parameters that would be trained, but that no output depends on.
-    """
-
-    outputs: tuple[Shape, ...]
-    parameters: Mapping[str, Shape]
-    tied: tuple[tuple[str, ...], ...] = ()
-    unused: tuple[str, ...] = ()
-
-    def with_tied(self, names: Iterable[str]) -> set[str]:
-        """Returns names of parameters, and the other names of these parameters."""
-        found = set(names)
-        return found.union(*(group for group in self.tied if not found.isdisjoint(group)))
-
-
 class Learner(Protocol):
     """A network, its objectives and its optimizer on one rank.
 
@@ -119,7 +98,7 @@ class Learner(Protocol):
 
     @property
     def traits(self) -> LearnerTraits:
-        """Properties of network, losses and optimizer; a property that cannot be known is taken for true."""
+        """Properties of network, losses and optimizer; what cannot be known is taken for true."""
         ...
 
     def reseed(self, seed: int) -> None:
@@ -193,8 +172,7 @@ class Learner(Protocol):
     def take_batch_statistics(self) -> None:
         """Updates the running statistics as the whole batch does, after a step of several ranks.
 
-        Before it, the strategy has overwritten the arrays `batch_statistics` by their means over the group. Without
-        such arrays it does nothing: running statistics are then those of this rank's own rows.
+        The arrays `batch_statistics` are means over the group by now. Without them, statistics are of this rank's rows.
         """
         ...
 

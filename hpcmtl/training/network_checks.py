@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.training.learner import Framework, NetworkFacts
+    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.network_facts import NetworkFacts
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
 
 from hpcmtl.training.gluon.compat import import_mxnet
 
@@ -80,17 +80,19 @@ class Halving(mx.optimizer.Optimizer):
 
 
 class Uneven(Halving):
-    """An optimizer with another rate in each object: each rank has its own."""
+    """An optimizer with another rate on each rank, where ranks are threads."""
 
-    made = itertools.count()
+    seen = []
 
     def __init__(self, **options):
-        """Counts."""
+        """Looks for its rank."""
         super().__init__(**options)
-        self.factor = 1 + next(self.made)
+        if threading.get_ident() not in self.seen:
+            self.seen.append(threading.get_ident())
+        self.factor = 1 + self.seen.index(threading.get_ident())
 
     def _get_lr(self, index):
-        """The rate, times the number of this object."""
+        """The rate, times a number of the rank."""
         return self.factor * super()._get_lr(index)
 
 

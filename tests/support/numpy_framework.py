@@ -18,7 +18,8 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
-from hpcmtl.training.learner import OPTIMIZER, NetworkFacts
+from hpcmtl.training.learner import OPTIMIZER
+from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 

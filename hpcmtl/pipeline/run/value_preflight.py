@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.values import ValueSummary
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.pipeline.prepare import Prepared
-    from hpcmtl.training.learner import NetworkFacts
+    from hpcmtl.training.network_facts import NetworkFacts
 
 
 def value_findings(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.models import Shape
-    from hpcmtl.training.learner import NetworkFacts
+    from hpcmtl.training.network_facts import NetworkFacts
 
 
 def check_built_coupling(job: Job, facts: Mapping[str, NetworkFacts]) -> Iterator[Finding]:

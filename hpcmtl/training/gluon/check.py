@@ -16,7 +16,8 @@ from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import distinct, freeze, nothing_to_train, ties, unused_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
-from hpcmtl.training.learner import LearnerSettings, NetworkFacts, StepInput
+from hpcmtl.training.learner import LearnerSettings, StepInput
+from hpcmtl.training.network_facts import NetworkFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

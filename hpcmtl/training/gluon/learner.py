@@ -89,8 +89,7 @@ class GluonLearner(GluonNetwork):
         self._graph = graph_facts(self.block)
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
-        self._rescale = 1.0
-        self._settings, self._seed = settings, settings.seed
+        self._settings, self._seed, self._rescale = settings, settings.seed, 1.0
 
     @property
     def traits(self) -> LearnerTraits:

@@ -89,6 +89,6 @@ def test_notes_are_told_once(bench, task):
     facts = read_sealed(done.checkpoints("digit")[-1])[1]
 
     assert [note.task for note in notes] == ["digit"]
-    assert "(4 of a batch of 9, too few for reliable statistics" in notes[0].message
-    assert notes[0].message.endswith("see docs/guides/number_of_ranks.md")
+    assert "(4 of a batch of 9, too few for reliable statistics" in notes[0].text
+    assert notes[0].text.endswith("see docs/guides/number_of_ranks.md")
     assert facts["noted"] == ["batch statistics"]

@@ -1,0 +1,33 @@
+"""What a framework tells of a network that it has built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hpcmtl.networks.models import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkFacts:
+    """Shapes of a network, as it shows them when it is built and run once.
+
+    Attributes:
+        outputs: shape of one sample of each output, in order; of a part alone if a part was asked for.
+        parameters: shape of each parameter by its name.
+        tied: names of each parameter that has several (tied weights).
+        unused: names of parameters that would be trained, but that no output depends on.
+    """
+
+    outputs: tuple[Shape, ...]
+    parameters: Mapping[str, Shape]
+    tied: tuple[tuple[str, ...], ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def with_tied(self, names: Iterable[str]) -> set[str]:
+        """Returns names of parameters, and the other names of these parameters."""
+        found = set(names)
+        return found.union(*(group for group in self.tied if not found.isdisjoint(group)))
