@@ -10,6 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "hpcmtl"
 
 def narrows_a_type(test):
     """Whether the condition of an assert only tells mypy a type: without it the next use of the value raises."""
+    if isinstance(test, ast.BoolOp):
+        return isinstance(test.op, ast.And) and all(map(narrows_a_type, test.values))
     if isinstance(test, ast.Call):
         return isinstance(test.func, ast.Name) and test.func.id == "isinstance"
     against_none = isinstance(test, ast.Compare) and ast.unparse(test.comparators[0]) == "None"
@@ -31,9 +33,8 @@ def test_an_assert_is_no_guard(path):
 
 
 def test_the_rule_finds_guards():
-    """Comparisons, conjunctions, and programs in texts are found; types are not."""
-    source = (
-        "assert a is not None\nassert isinstance(a, b)\nassert a == b\nassert a is not None and b\nP = 'assert c'\n"
-    )
+    """Comparisons, alternatives, and programs in texts are found; types are not."""
+    types = ["assert a is not None", "assert isinstance(a, b)", "assert a is not None and b is not None"]
+    source = "\n".join([*types, "assert a == b", "assert a is not None and b", "assert a is None", "P = 'assert c'"])
 
-    assert asserts_in(source) == ["a == b", "a is not None and b", "assert c"]
+    assert asserts_in(source) == ["a == b", "a is not None and b", "a is None", "assert c"]
