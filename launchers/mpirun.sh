@@ -14,7 +14,13 @@ share_cores
 
 # For a program given by path, use the MPI of its environment.
 mpirun=mpirun
+# shellcheck source=launchers/messages.sh
+. "$here/messages.sh"
 case ${program[0]} in */*) beside=$(dirname "${program[0]}")/mpirun; if [ -x "$beside" ]; then mpirun=$beside; fi ;; esac
+
+[ -n "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || command -v "$mpirun" >/dev/null ||
+    refuse "mpirun not found: neither beside ${program[0]} nor on PATH" \
+        "load the site's MPI module, or install one with launchers/bootstrap.sh; \`hpcmtl doctor\` says more"
 
 # If bound to one core, MXNet's threads share it with Horovod's: steps then take 2 to 4 times longer, irregularly.
 flags=(--bind-to none)

@@ -7,8 +7,13 @@ set -euo pipefail
 # shellcheck source=launchers/environment.sh
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
+# shellcheck source=launchers/messages.sh
+. "$here/messages.sh"
+
 read_command "$@"
 share_cores
+[ -n "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || command -v srun >/dev/null ||
+    refuse "srun not found on PATH" "start the job with launchers/mpirun.sh, or inside a Slurm allocation"
 
 # With any other --mpi Open MPI 5 starts RANKS worlds of one rank each. See mpirun.sh for the cost of binding.
 flags=(--mpi=pmix --cpu-bind=none)

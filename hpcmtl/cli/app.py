@@ -1,70 +1,59 @@
-"""The `hpcmtl` command and its subcommands."""
+"""The `hpcmtl` command: prepares its process, runs a subcommand, and ends without a traceback.
+
+It imports no library before `leave_out_foreign` has been called: PYTHONPATH may have another one in its place.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from pathlib import Path
-from typing import Annotated
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import typer
+from hpcmtl.errors import ExitCode, HpcmtlError
+from hpcmtl.launch.environment import rank_environment
+from hpcmtl.launch.interpreter import ignore_strict_warnings, leave_out_foreign, open_standard_streams
 
-from hpcmtl._version import __version__
-from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
-from hpcmtl.cli.arguments import Json, RunsDirectory
-from hpcmtl.errors import HpcmtlError
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-app = typer.Typer(
-    name="hpcmtl",
-    help="One batch job for a family of dependent training tasks.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 unfit environment, 75 stopped and resumable, "
-    "124 `wait` timed out.",
-)
-app.command("validate")(validate.validate)
-app.command("schema")(schema.schema)
-app.command("plan")(plan.plan)
-app.command("run")(run.run)
-app.command("submit")(submit.submit)
-app.command("conclude")(conclude.conclude)
-app.command("resume")(run.resume)
-app.command("status")(status.status)
-app.command("logs")(logs.logs)
-app.command("wait")(status.wait)
-app.command("add")(add.add)
-app.command("set")(steer.set_)
-app.command("pause")(steer.pause)
-app.command("unpause")(steer.unpause)
-app.command("cancel")(cancel.cancel)
-
-
-@app.command("doctor")
-def _doctor(runs: RunsDirectory = Path("runs"), as_json: Json = False) -> None:
-    """Check that this machine and installation can run jobs, and show a remedy for each failed check."""
-    raise typer.Exit(doctor.doctor(runs, as_json=as_json))
-
-
-def _version(requested: bool) -> None:
-    if requested:
-        typer.echo(f"hpcmtl {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """One batch job for a family of dependent training tasks."""
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG})
 
 
 def main() -> None:
     """Runs the command; an error of hpcmtl ends it with the error's exit code and no traceback."""
+    sentences = [*open_standard_streams(), *leave_out_foreign(), *ignore_strict_warnings()]
+    place = rank_environment()
+    for sentence in sentences if place is None or place.rank == 0 else ():
+        _say(sentence)
     try:
-        app()
+        from hpcmtl.cli.verbs import app
+
+        with _output_written():
+            app()
     except HpcmtlError as error:
-        print(f"hpcmtl: {error}", file=sys.stderr)  # noqa: T201 - output of the command
+        _say(str(error))
         sys.exit(error.exit_code)
+
+
+@contextmanager
+def _output_written() -> Iterator[None]:
+    """Ends the command with a sentence if its output cannot be written, and without one if its reader has left."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more at its end
+        if error.errno == errno.EPIPE:
+            sys.exit(1)
+        _say(f"standard output cannot be written ({error.strerror}): free space, or send it elsewhere")
+        sys.exit(ExitCode.ENVIRONMENT_UNFIT)
+
+
+def _say(text: str) -> None:
+    print(f"hpcmtl: {text}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,11 @@ from typing import TYPE_CHECKING, NoReturn
 from hpcmtl.dispatch.rank.signals import handled_by
 from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.command import mpirun_command
-from hpcmtl.launch.environment import columns
+from hpcmtl.launch.environment import columns, require_launcher
+from hpcmtl.launch.interpreter import replaced_by
 from hpcmtl.launch.variables import check_settings
+from hpcmtl.results.rundir.directory import RunDirectory
+from hpcmtl.results.rundir.find import begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +38,8 @@ _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUM
 # File for the exit code of the leading rank: mpirun returns 0 after some failures, above all if ranks may survive the
 # loss of others.
 _EXIT_CODE_FILE = "HPCMTL_EXIT_CODE_FILE"
+_DOCUMENTED = frozenset(int(code) for code in ExitCode)
+_SIGNALS = 128  # added by shells and mpirun to the number of a signal that ended a program
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -50,6 +56,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
     from hpcmtl.communicators.shutdown import leads, leave
     from hpcmtl.pipeline.run.entry import exit_code
 
+    require_launcher()
     world = mpi_world()
     mode = os.environ.get(_PROGRESS, "plain")
     with abort_on_error(world):
@@ -123,7 +130,11 @@ def start_ranks(
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
     if as_json or sys.stdout.isatty():
         environment[_STDOUT] = "json" if as_json else "terminal"
+    here = Path.cwd()
+    if replaced_by(here, [folder for folder in sys.path if Path(folder).resolve() != here]):
+        environment["PYTHONSAFEPATH"] = "1"  # else `python -m` puts this folder first
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *arguments]
+    started = time.time_ns()
     # In a new session, so that Ctrl-C reaches only this process: mpirun would kill the ranks at once.
     ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
         mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
@@ -131,14 +142,36 @@ def start_ranks(
     with _forwarding_to(ranks_process):
         code = ranks_process.wait()
     try:
-        code_of_run = int(exit_code_file.read_text(encoding="utf-8"))
+        code_of_run: int | None = int(exit_code_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        code_of_run = int(ExitCode.TASK_FAILED)
-        if code == 0:
-            text = "hpcmtl: mpirun ended without an error, but no rank reported the end of the run: it has failed"
-            print(text, file=sys.stderr)  # noqa: T201 - output of the command
+        code_of_run = None
     exit_code_file.unlink(missing_ok=True)
-    return code or code_of_run
+    if code_of_run is None and (code <= 0 or code not in _DOCUMENTED):
+        print(f"hpcmtl: {_how_ranks_ended(code, folder, started)}", file=sys.stderr)  # noqa: T201 - output of the command
+    if code < 0:  # a shell would show it as 256 + code
+        return int(ExitCode.TASK_FAILED)
+    return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
+
+
+def _how_ranks_ended(code: int, folder: Path, started: int) -> str:
+    """Returns a sentence on the end of mpirun without a word of the ranks.
+
+    Args:
+        code: its exit code, as in `Popen.returncode`.
+        folder: run directory, or parent of the run directory.
+        started: time of its start, in nanoseconds since 1970.
+    """
+    how = f"mpirun ended with exit code {code}" if code else "mpirun ended without an error"
+    if code < 0 or code > _SIGNALS:
+        number = -code if code < 0 else code - _SIGNALS
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        how = f"mpirun was ended by {name}" if code < 0 else f"{how} ({name} to a rank or to mpirun)"
+    runs = [run for run in map(RunDirectory, (folder, *folder.glob("*"))) if begun(run) >= started]
+    run = RunDirectory(folder) if RunDirectory(folder).job_file.is_file() else max(runs, key=begun, default=None)
+    remedy = "no run directory was made: start it again"
+    if run is not None:
+        remedy = f"`hpcmtl resume {run.path}` goes on from its checkpoints"
+    return f"{how}, but no rank reported the end of the run: it has failed; {remedy}"
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import itertools
 import os
 import socket
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError
@@ -35,6 +37,8 @@ _LAUNCHERS = (
     _Launcher("PMI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
     _Launcher("PMIx", "PMIX_RANK", None, None),
 )
+_PMIX_SERVER = "PMIX_SERVER_URI"
+_DIGITS_OF_TIME = 11  # of seconds since 1970; milliseconds have more
 _PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
 
 SECONDS_UNTIL_HUNG = 60.0
@@ -61,11 +65,14 @@ class RankEnvironment:
 def rank_environment(environ: Mapping[str, str] = os.environ) -> RankEnvironment | None:
     """Returns the place of this process among the ranks, or None if no MPI launcher started it.
 
-    A Slurm step of one task is taken for a shell (``srun --pty bash``), not for a world of one rank.
+    A Slurm step of one task is taken for a shell (``srun --pty bash``), not for a world of one rank. A PMIX_RANK
+    without the address of a server is a remainder of a launch that is over.
     """
     for launcher in _LAUNCHERS:
         needed = [name for name in (launcher.rank, launcher.size) if name is not None]
         if not all(_is_number(environ.get(name, "")) for name in needed):
+            continue
+        if launcher.size is None and not any(name.startswith(_PMIX_SERVER) for name in environ):
             continue
         size = None if launcher.size is None else int(environ[launcher.size])
         if launcher.name == "Slurm" and size == 1:
@@ -107,6 +114,22 @@ def require_world(size: int, environ: Mapping[str, str] = os.environ) -> None:
     )
 
 
+def require_launcher(environ: Mapping[str, str] = os.environ) -> None:
+    """Refuses the variables of a launcher that has ended: MPI would end this process by a signal.
+
+    Raises:
+        EnvironmentUnfitError: the directory of its PMIx server is gone.
+    """
+    place, folder = rank_environment(environ), environ.get("PMIX_SERVER_TMPDIR", "")
+    if place is None or not folder or Path(folder).is_dir():
+        return
+    raise EnvironmentUnfitError(
+        f"the environment says that this is rank {place.rank} of a start by {place.launcher}, which has ended: its "
+        f"PMIX_SERVER_TMPDIR={folder} does not exist. Use a new shell, or unset the variables that begin with "
+        f"{', '.join(_PREFIXES)}"
+    )
+
+
 def without_launcher(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Returns the environment for a child process that must not take itself for a rank of this world."""
     if not inside_mpi(environ):
@@ -120,12 +143,35 @@ def attempt_id(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def seconds_left(now: float, environ: Mapping[str, str] = os.environ) -> float | None:
-    """Returns the seconds until the time limit of the batch job, or None without one.
+    """Returns the seconds until the time limit of the batch job, or None without one; see `end_time`."""
+    found = end_time(environ)
+    return None if found is None else found[1] - now
+
+
+def require_time(now: float, environ: Mapping[str, str] = os.environ) -> str:
+    """Returns a sentence on the time limit of the batch job; an empty text without one.
+
+    Raises:
+        EnvironmentUnfitError: the time is in the past, or a variable is no whole number of seconds.
+    """
+    found = end_time(environ)
+    if found is None:
+        return ""
+    name, seconds = found
+    shown = f"{datetime.fromtimestamp(seconds, timezone.utc).astimezone():%Y-%m-%d %H:%M:%S}"
+    if seconds <= now:
+        raise EnvironmentUnfitError(
+            f"{name}={seconds:.0f} is in the past ({shown}): it was left by a batch job that has ended; unset it"
+        )
+    return f"the time limit by {name} is {shown}, in {seconds - now:.0f} s: the run stops with checkpoints before it"
+
+
+def end_time(environ: Mapping[str, str] = os.environ) -> tuple[str, float] | None:
+    """Returns the variable that gives the time limit of the batch job, and the limit; None without one.
 
     Reads HPCMTL_END_TIME, else SLURM_JOB_END_TIME.
 
     Args:
-        now: seconds since 1970, as in these variables.
         environ: environment of this process.
 
     Raises:
@@ -133,10 +179,10 @@ def seconds_left(now: float, environ: Mapping[str, str] = os.environ) -> float |
     """
     for name in ("HPCMTL_END_TIME", "SLURM_JOB_END_TIME"):  # Slurm 22.05 does not set its own yet
         text = environ.get(name, "")
-        if text and not text.isdigit():
+        if text and not (_is_number(text) and len(text) <= _DIGITS_OF_TIME):
             raise EnvironmentUnfitError(f"{name}={text!r} is no time in whole seconds since 1970; unset it")
         if text:
-            return float(text) - now
+            return name, float(text)
     return None
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.faults import requested
-from hpcmtl.launch.environment import columns, heartbeat_seconds, hung_seconds
+from hpcmtl.launch.environment import columns, heartbeat_seconds, hung_seconds, require_time
 from hpcmtl.launch.resources.world import given_speeds
 
 if TYPE_CHECKING:
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 
 def check_settings(ranks: int, environ: Mapping[str, str] = os.environ) -> None:
-    """Checks the variables HPCMTL_* that a run on `ranks` ranks would refuse later.
+    """Checks the variables HPCMTL_*, and the time limit, that a run on `ranks` ranks would refuse later.
 
     Raises:
         EnvironmentUnfitError: a value is invalid; the message names the variable.
     """
+    require_time(time.time(), environ)
     requested(environ)
     heartbeat_seconds(1.0, environ)
     hung_seconds(environ)

@@ -1,6 +1,7 @@
 """Commands that start ranks, word by word; delete a golden file to accept a change."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,21 @@ def test_the_mpirun_beside_a_program_is_taken(tmp_path):
 
     assert dry_run("mpirun.sh", 1, str(tmp_path / "python"))[0] == str(tmp_path / "mpirun")
     assert dry_run("mpirun.sh", 1, "python")[0] == "mpirun"
+
+
+@pytest.mark.parametrize("launcher", ["mpirun", "srun"])
+def test_a_missing_mpi_is_unfit_and_not_a_matter_of_the_shell(tmp_path, launcher):
+    """Without mpirun or srun a launcher ends with 3 and the remedy, not with 127 of the shell."""
+    shutil.copytree(LAUNCHERS, tmp_path / "launchers")
+    for tool in ("bash", "dirname", "env", "nproc", "sort", "grep", "id", "basename"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    command_line = [tmp_path / "launchers" / f"{launcher}.sh", "-np", "2", "true"]
+    environ = {"PATH": str(tmp_path)}
+    done = subprocess.run(command_line, env=environ, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == 3
+    assert f"hpcmtl: {launcher} not found" in done.stderr
+    assert "instead: " in done.stderr
 
 
 @pytest.mark.parametrize("words", [[], ["-np"], ["-np", "0", "x"], ["-np", "two", "x"], ["-np", "2"], ["2", "x"]])

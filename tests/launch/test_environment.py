@@ -15,6 +15,8 @@ from hpcmtl.launch.environment import (
     hung_seconds,
     inside_mpi,
     rank_environment,
+    require_launcher,
+    require_time,
     require_world,
     without_launcher,
 )
@@ -37,12 +39,24 @@ SLURM_STEP = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID":
         (SLURM_STEP, RankEnvironment("Slurm", 3, 8, 0)),
         (SLURM_STEP | OPEN_MPI, RankEnvironment("Open MPI", 2, 4, 1)),
         ({"PMI_RANK": "0", "PMI_SIZE": "2"}, RankEnvironment("PMI", 0, 2, None)),
-        ({"PMIX_RANK": "5"}, RankEnvironment("PMIx", 5, None, None)),
+        ({"PMIX_RANK": "5", "PMIX_SERVER_URI41": "x"}, RankEnvironment("PMIx", 5, None, None)),
+        ({"PMIX_RANK": "5"}, None),
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}, None),
         (SLURM_STEP | {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, None),
         ({"OMPI_COMM_WORLD_RANK": "none", "OMPI_COMM_WORLD_SIZE": "4"}, None),
     ],
-    ids=["shell", "mpirun", "srun", "mpirun-in-srun", "pmi", "pmix", "batch-script", "srun-pty", "nonsense"],
+    ids=[
+        "shell",
+        "mpirun",
+        "srun",
+        "mpirun-in-srun",
+        "pmi",
+        "pmix",
+        "pmix-left",
+        "batch-script",
+        "srun-pty",
+        "nonsense",
+    ],
 )
 def test_place_by_launcher(environ, expected):
     """Each launcher's variables give its place; a batch script or an interactive step is no rank."""
@@ -106,3 +120,25 @@ def test_run_facts_are_json_and_name_the_versions():
     assert json.loads(json.dumps(asdict(facts)))["host"] == facts.host
     assert facts.versions["numpy"] == installed_version("numpy")
     assert installed_version("no-such-package-of-hpcmtl") is None
+
+
+def test_a_time_limit_in_the_past_is_refused_and_one_to_come_is_told():
+    """The variable and both times are in the sentence; a value with milliseconds is no time."""
+    with pytest.raises(EnvironmentUnfitError, match="SLURM_JOB_END_TIME=100 is in the past.*unset it"):
+        require_time(101.0, {"SLURM_JOB_END_TIME": "100"})
+    with pytest.raises(EnvironmentUnfitError, match="HPCMTL_END_TIME='1795916651000' is no time"):
+        require_time(101.0, {"HPCMTL_END_TIME": "1795916651000"})
+
+    assert require_time(40.0, {"SLURM_JOB_END_TIME": "100"}).endswith(
+        "in 60 s: the run stops with checkpoints before it"
+    )
+    assert require_time(40.0, {}) == ""
+
+
+def test_the_variables_of_a_launcher_that_has_ended_are_refused(tmp_path):
+    """A rank whose PMIx server has left no directory is told so; MPI would end it by a signal."""
+    rank = {**OPEN_MPI, "PMIX_SERVER_TMPDIR": str(tmp_path)}
+    require_launcher(rank)
+
+    with pytest.raises(EnvironmentUnfitError, match="rank 2 of a start by Open MPI, which has ended"):
+        require_launcher({**rank, "PMIX_SERVER_TMPDIR": str(tmp_path / "gone")})

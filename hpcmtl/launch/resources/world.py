@@ -88,8 +88,12 @@ class WorldFacts:
         slow = [
             f"rank {rank} {speed:.2f}" for rank, speed in enumerate(self.rank_speed) if speed * (1 + EVEN_SPEEDS) < 1
         ]
-        nodes, gpus = len(set(self.hosts)), sum({rank.host: rank.gpus for rank in self.ranks}.values())
-        text = f"{len(self.ranks)} ranks on {nodes} node{'s' if nodes > 1 else ''} of {self.cores_per_node} cores"
+        ranks, nodes, gpus = (
+            len(self.ranks),
+            len(set(self.hosts)),
+            sum({rank.host: rank.gpus for rank in self.ranks}.values()),
+        )
+        text = f"{ranks} rank{'s' * (ranks > 1)} on {nodes} node{'s' * (nodes > 1)} of {self.cores_per_node} cores"
         text += f", {min(self.rank_memory) / _GIB:.1f} GiB a rank" + (f", {gpus} GPUs" if gpus else "")
         text += f"; each runs at {self.efficiency:.0%} when all do, {self.flops / 1e9:.0f} Gflop/s in a matrix product"
         return text + (f"; speeds {'given' if self.given else 'measured'}: {', '.join(slow)}" if slow else "")

@@ -27,6 +27,7 @@ from hpcmtl.launch.environment import (
     attempt_id,
     heartbeat_seconds,
     hung_seconds,
+    require_time,
     seconds_left,
 )
 from hpcmtl.launch.run_facts import run_facts
@@ -81,6 +82,7 @@ class Planned:
         heartbeat: seconds between two heartbeats of a rank.
         hung: seconds from the suspicion of a rank to its fencing; 0 for never.
         limit: time limit of the batch job; None where there is none.
+        time_limit: the time limit in words; an empty text without one.
     """
 
     resume_point: ResumePoint
@@ -92,6 +94,7 @@ class Planned:
     heartbeat: float
     hung: float
     limit: TimeLimit | None
+    time_limit: str
 
     @property
     def prepared(self) -> Prepared:
@@ -133,6 +136,7 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
         heartbeat=heartbeat,
         hung=hung,
         limit=limit,
+        time_limit="" if left is None or left <= 0 else require_time(time.time()),
     )
 
 
@@ -179,6 +183,8 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
     environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
     write_json_atomically(directory.environment_file, environment)
     _log.info("%s", planned.facts.summary())
+    if planned.time_limit:
+        _log.info("%s", planned.time_limit)
     attempt = RunAttempt(planned.attempt, attempt_id())
     with _observer(planned) as observer:
         coordinator = _coordinator(planned, runtime.job, observer)

@@ -16,7 +16,8 @@ from hpcmtl.dispatch.rank.signals import signals_to
 from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, ExitCode, InputError
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
-from hpcmtl.launch.environment import inside_mpi, require_world
+from hpcmtl.launch.environment import inside_mpi, require_launcher, require_world
+from hpcmtl.launch.variables import check_settings
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.attempt import begin, dispatch
@@ -89,6 +90,7 @@ def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, wo
     if inside_mpi():
         end_with_daemon()
     check_world(world, options.ranks)
+    on_root(world, lambda: check_settings(world.size))
     while True:
         ended = _run_attempt(find, options, world)
         if isinstance(ended, JobResult):
@@ -137,8 +139,8 @@ def _run_attempt(
         resume_point = on_root(world, lambda: find(world.size))
         if resume_point.is_over:
             return on_root(world, lambda: read_result(resume_point))
+        _require_frameworks(world, resume_point.prepared.job)  # before users' modules, which may have the same names
         sys.path[:0] = map(str, resume_point.prepared.modules)
-        _require_frameworks(world, resume_point.prepared.job)
         environment = prepare_environments(world, resume_point.prepared)
         on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished))
         facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
@@ -184,6 +186,7 @@ def exit_code(result: JobResult) -> ExitCode:
 def _mpi_world() -> Communicator:
     from hpcmtl.communicators.mpi import world
 
+    require_launcher()
     return world()
 
 

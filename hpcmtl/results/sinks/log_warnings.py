@@ -49,6 +49,10 @@ def _noted(event: events.TaskNoted) -> str:
     return f"task {event.task}: {event.text}"
 
 
+def _stopping(event: events.JobStopping) -> str:
+    return f"the run stops with checkpoints: {event.reason}"
+
+
 def _retried(event: events.TaskRetried) -> str:
     failure = f"task {event.task} failed in layer {event.layer} ({event.message})"
     return f"{failure}: try {event.retry} of {event.retries} follows in {event.wait:g} s"
@@ -95,6 +99,7 @@ def _place(event: events.RankSilence | events.RankLost) -> str:
 
 
 _SENTENCES: Mapping[type[RunEvent], Callable[[Any], str]] = {
+    events.JobStopping: _stopping,
     events.LayerLate: _late,
     events.TaskNoted: _noted,
     events.TaskRetried: _retried,

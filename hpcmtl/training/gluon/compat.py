@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.training.gluon.settings import require_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,9 @@ def import_mxnet() -> Any:
     The first call takes one to two seconds.
 
     Raises:
-        EnvironmentUnfitError: mxnet is missing, or does not work with this numpy.
+        EnvironmentUnfitError: mxnet is missing, or does not work with this numpy or a variable of the environment.
     """
+    require_settings()
     if int(np.__version__.split(".")[0]) >= 2:
         raise EnvironmentUnfitError(
             f"mxnet 1.9.1 does not work with numpy {np.__version__}: install 'numpy>=1.23,<2' ({_BOOTSTRAP})"

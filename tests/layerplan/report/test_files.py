@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from hpcmtl.cli.app import app
+from hpcmtl.cli.verbs import app
 from hpcmtl.errors import InputError
 from hpcmtl.layerplan.report.files import read_problem, write_schedule
 from hpcmtl.layerplan.solve.bounds import simple_bound

@@ -1,0 +1,59 @@
+"""The subcommands of `hpcmtl`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcmtl._version import __version__
+from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
+from hpcmtl.cli.arguments import Json, RunsDirectory
+
+app = typer.Typer(
+    name="hpcmtl",
+    help="One batch job for a family of dependent training tasks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 unfit environment, 75 stopped and resumable, "
+    "124 `wait` timed out.",
+)
+app.command("validate")(validate.validate)
+app.command("schema")(schema.schema)
+app.command("plan")(plan.plan)
+app.command("run")(run.run)
+app.command("submit")(submit.submit)
+app.command("conclude")(conclude.conclude)
+app.command("resume")(run.resume)
+app.command("status")(status.status)
+app.command("logs")(logs.logs)
+app.command("wait")(status.wait)
+app.command("add")(add.add)
+app.command("set")(steer.set_)
+app.command("pause")(steer.pause)
+app.command("unpause")(steer.unpause)
+app.command("cancel")(cancel.cancel)
+
+
+@app.command("doctor")
+def _doctor(runs: RunsDirectory = Path("runs"), as_json: Json = False) -> None:
+    """Check that this machine and installation can run jobs, and show a remedy for each failed check."""
+    raise typer.Exit(doctor.doctor(runs, as_json=as_json))
+
+
+def _version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"hpcmtl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """One batch job for a family of dependent training tasks."""

@@ -1,0 +1,119 @@
+"""Frees this process and its children from settings of Python and of the shell that are meant for other programs.
+
+It imports the standard library alone, since it decides where other modules come from.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping, Sequence
+
+LIBRARIES = frozenset(
+    {
+        *("numpy", "scipy", "sklearn", "h5py", "mpi4py", "mxnet", "horovod", "psutil", "yaml", "jinja2", "markupsafe"),
+        *("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typer", "click", "rich", "markdown_it"),
+        *("cloudpickle", "packaging", "requests", "graphviz"),
+    }
+)
+"""Modules that hpcmtl and its default framework import from the environment that they are installed in."""
+
+_NO_ERRORS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # what Python ignores
+
+
+def leave_out_foreign(environ: MutableMapping[str, str] = os.environ) -> list[str]:
+    """Removes folders from PYTHONPATH and `sys.path` whose modules would replace those of this installation.
+
+    A folder that also has a library which the installation lacks is a part of the installation, and stays. The folder
+    that Python itself puts first (that of ``python -m``) is treated as one of PYTHONPATH.
+
+    Returns:
+        A sentence for each folder.
+    """
+    given = [folder for folder in environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    rest = [folder for folder in sys.path if folder not in given]
+    kept, sentences = [], []
+    for folder in given:
+        names = replaced_by(Path(folder), rest)
+        if not names:
+            kept.append(folder)
+            continue
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        sentences.append(
+            f"PYTHONPATH: {folder} is left out, because it would replace modules of this installation ({shown}); "
+            "unset PYTHONPATH, and name folders of your own modules under `modules` in the job file"
+        )
+    if sentences:
+        environ["PYTHONPATH"] = os.pathsep.join(kept)
+        sys.path[:] = [folder for folder in sys.path if folder not in given or folder in kept]
+    return sentences
+
+
+def replaced_by(folder: Path, rest: Sequence[str]) -> list[str]:
+    """Returns the modules in a folder that the standard library, or a library in the folders `rest`, has as well."""
+    names = _modules_in(folder)
+    libraries = sorted(names & LIBRARIES)
+    if folder.resolve() in {Path(each).resolve() for each in rest if each}:
+        return []
+    if any(PathFinder.find_spec(name, rest) is None for name in libraries):
+        return []
+    return [*libraries, *sorted(names & sys.stdlib_module_names)]
+
+
+def _modules_in(folder: Path) -> frozenset[str]:
+    """Returns the names of the modules and packages in a folder; nothing for what is no folder."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError:
+        return frozenset()
+    files = [entry.name for entry in entries if entry.name.endswith((".py", *EXTENSION_SUFFIXES))]
+    packages = [entry.name for entry in entries if (entry / "__init__.py").is_file()]
+    return frozenset({name.partition(".")[0] for name in files} | set(packages))
+
+
+def ignore_strict_warnings(environ: MutableMapping[str, str] = os.environ) -> list[str]:
+    """Restores Python's own treatment of warnings if PYTHONWARNINGS makes errors of some: libraries raise them in use.
+
+    Returns:
+        A sentence, if it did.
+    """
+    given = environ.get("PYTHONWARNINGS", "")
+    if not any(item.strip().startswith("e") for item in given.split(",")):
+        return []
+    del environ["PYTHONWARNINGS"]
+    warnings.resetwarnings()
+    for category in _NO_ERRORS:
+        warnings.simplefilter("ignore", category)
+    return [f"PYTHONWARNINGS={given} is ignored: MXNet and Horovod raise warnings in normal use"]
+
+
+def open_standard_streams() -> list[str]:
+    """Opens those of stdin, stdout and stderr that are closed; files opened later would get their numbers.
+
+    Returns:
+        A sentence, if stdout was closed.
+    """
+    closed = [number for number in range(3) if not _is_open(number)]
+    for number in closed:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+        os.set_inheritable(number, True)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    return ["stdout is closed: what the command prints there is lost"] if 1 in closed else []
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""A process of hpcmtl is free from settings of Python that are meant for other programs."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+from runs import CHECKOUT
+
+from hpcmtl.launch.interpreter import ignore_strict_warnings, leave_out_foreign, replaced_by
+
+
+@pytest.fixture
+def python_path(monkeypatch):
+    """Return a function that puts folders on PYTHONPATH and `sys.path`, as at the start of Python."""
+
+    def put(*folders):
+        environ = {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+        monkeypatch.setattr(sys, "path", [*map(str, folders), *sys.path])
+        return environ
+
+    return put
+
+
+def test_folders_that_replace_libraries_are_left_out(tmp_path, python_path):
+    """Another numpy, and a module with the name of one of Python, are taken off the path; own modules stay."""
+    for name in ("site/numpy/__init__.py", "names/logging.py", "own/my_network.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    environ = python_path(tmp_path / "site", tmp_path / "names", tmp_path / "own")
+    sentences = leave_out_foreign(environ)
+
+    assert [("numpy" in each, "logging" in each) for each in sentences] == [(True, False), (False, True)]
+    assert environ["PYTHONPATH"] == str(tmp_path / "own")
+    assert str(tmp_path / "own") in sys.path
+    assert str(tmp_path / "site") not in sys.path
+
+
+def test_a_folder_with_what_the_installation_lacks_belongs_to_it(tmp_path, python_path, monkeypatch):
+    """A site's folder that alone provides a library stays, whatever else is in it."""
+    for name in ("numpy", "only_here"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    monkeypatch.setattr("hpcmtl.launch.interpreter.LIBRARIES", frozenset({"numpy", "only_here"}))
+
+    assert leave_out_foreign(python_path(tmp_path)) == []
+    assert replaced_by(tmp_path / "missing", sys.path) == []
+
+
+def test_warnings_are_errors_no_longer(monkeypatch):
+    """PYTHONWARNINGS=error is ignored with a sentence: Horovod warns in normal use. Other values are left alone."""
+    environ = {"PYTHONWARNINGS": "error"}
+    with warnings.catch_warnings():
+        sentences = ignore_strict_warnings(environ)
+        warnings.warn("as Horovod does", DeprecationWarning, stacklevel=1)
+
+    assert [each.split(" is ")[0] for each in sentences] == ["PYTHONWARNINGS=error"]
+    assert environ == {}
+    assert ignore_strict_warnings({"PYTHONWARNINGS": "ignore,default::UserWarning"}) == []
+
+
+def started(redirection, *words, **environ):
+    """Run the command in a shell with a redirection; return its exit code and stderr."""
+    command = f'"{sys.executable}" -m hpcmtl {" ".join(words)} {redirection}'
+    everything = {**os.environ, "PYTHONPATH": str(CHECKOUT), **environ}
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, check=False, timeout=60, env=everything
+    )
+    return done.returncode, done.stderr
+
+
+def test_closed_and_full_outputs_get_a_sentence():
+    """A closed stdout is no error; one that cannot be written ends the command with 3, and no traceback."""
+    closed, full = started(">&-", "schema"), started(">/dev/full", "schema")
+
+    assert closed == (0, "hpcmtl: stdout is closed: what the command prints there is lost\n")
+    assert full[0] == 3
+    assert full[1].startswith("hpcmtl: standard output cannot be written (No space left on device)")
+    assert full[1].count("\n") == 1
