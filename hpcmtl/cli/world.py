@@ -123,16 +123,7 @@ def start_ranks(
     """
     check_settings(count)
     exit_code_file = folder.absolute() / f".ended.{uuid.uuid4().hex}"
-    environment = {**os.environ, _EXIT_CODE_FILE: str(exit_code_file)}
-    if not survive:
-        environment["HPCMTL_FT"] = "0"  # read by the launcher
-    if sys.stderr.isatty():
-        environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
-    if as_json or sys.stdout.isatty():
-        environment[_STDOUT] = "json" if as_json else "terminal"
-    here = Path.cwd()
-    if replaced_by(here, [folder for folder in sys.path if Path(folder).resolve() != here]):
-        environment["PYTHONSAFEPATH"] = "1"  # else `python -m` puts this folder first
+    environment = _environment_of_ranks(exit_code_file, as_json=as_json, survive=survive)
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *arguments]
     started = time.time_ns()
     # In a new session, so that Ctrl-C reaches only this process: mpirun would kill the ranks at once.
@@ -151,6 +142,20 @@ def start_ranks(
     if code < 0:  # a shell would show it as 256 + code
         return int(ExitCode.TASK_FAILED)
     return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
+
+
+def _environment_of_ranks(exit_code_file: Path, *, as_json: bool, survive: bool) -> dict[str, str]:
+    environment = {**os.environ, _EXIT_CODE_FILE: str(exit_code_file)}
+    if not survive:
+        environment["HPCMTL_FT"] = "0"  # read by the launcher
+    if sys.stderr.isatty():
+        environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
+    if as_json or sys.stdout.isatty():
+        environment[_STDOUT] = "json" if as_json else "terminal"
+    here = Path.cwd()
+    if replaced_by(here, [folder for folder in sys.path if Path(folder).resolve() != here]):
+        environment["PYTHONSAFEPATH"] = "1"  # else `python -m` puts this folder first
+    return environment
 
 
 def _how_ranks_ended(code: int, folder: Path, started: int) -> str:

@@ -90,7 +90,7 @@ def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, wo
     if inside_mpi():
         end_with_daemon()
     check_world(world, options.ranks)
-    on_root(world, lambda: check_settings(world.size))
+    on_root(world, partial(check_settings, world.size))
     while True:
         ended = _run_attempt(find, options, world)
         if isinstance(ended, JobResult):
