@@ -17,6 +17,9 @@ from hpcmtl.frameworks.description import FrameworkDescription
 
 GROUP = "hpcmtl.frameworks"
 DEFAULT = "gluon"
+BUILT_IN_MODULES = ("mxnet", "horovod")
+"""Modules of other projects that the built-in framework imports."""
+
 _BUILT_IN = {DEFAULT: "hpcmtl.training.gluon.description:GLUON"}
 
 

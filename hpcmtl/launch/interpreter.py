@@ -1,28 +1,31 @@
 """Frees this process and its children from settings of Python and of the shell that are meant for other programs.
 
-It imports the standard library alone, since it decides where other modules come from.
+It and what it imports use the standard library alone, since it decides where other modules come from.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import warnings
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hpcmtl.frameworks.registry import BUILT_IN_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
 
 LIBRARIES = frozenset(
     {
-        *("numpy", "scipy", "sklearn", "h5py", "mpi4py", "mxnet", "horovod", "psutil", "yaml", "jinja2", "markupsafe"),
+        *("numpy", "scipy", "sklearn", "h5py", "mpi4py", "psutil", "yaml", "jinja2", "markupsafe", *BUILT_IN_MODULES),
         *("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typer", "click", "rich", "markdown_it"),
         *("cloudpickle", "packaging", "requests", "graphviz"),
     }
 )
-"""Modules that hpcmtl and its default framework import from the environment that they are installed in."""
+"""Modules that hpcmtl and its built-in framework import from the environment that they are installed in."""
 
 _NO_ERRORS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # what Python ignores
 
@@ -37,6 +40,8 @@ def leave_out_foreign(environ: MutableMapping[str, str] = os.environ) -> list[st
         A sentence for each folder.
     """
     given = [folder for folder in environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    own = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    given = [folder for folder in given if own.isdisjoint({Path(folder).resolve(), Path(folder).resolve().parent})]
     rest = [folder for folder in sys.path if folder not in given]
     kept, sentences = [], []
     for folder in given:
@@ -50,8 +55,11 @@ def leave_out_foreign(environ: MutableMapping[str, str] = os.environ) -> list[st
             "unset PYTHONPATH, and name folders of your own modules under `modules` in the job file"
         )
     if sentences:
-        environ["PYTHONPATH"] = os.pathsep.join(kept)
-        sys.path[:] = [folder for folder in sys.path if folder not in given or folder in kept]
+        left = set(given) - set(kept)
+        environ["PYTHONPATH"] = os.pathsep.join(
+            folder for folder in environ["PYTHONPATH"].split(os.pathsep) if folder not in left
+        )
+        sys.path[:] = [folder for folder in sys.path if folder not in left]
     return sentences
 
 
@@ -90,7 +98,7 @@ def ignore_strict_warnings(environ: MutableMapping[str, str] = os.environ) -> li
     warnings.resetwarnings()
     for category in _NO_ERRORS:
         warnings.simplefilter("ignore", category)
-    return [f"PYTHONWARNINGS={given} is ignored: MXNet and Horovod raise warnings in normal use"]
+    return [f"PYTHONWARNINGS={given} is ignored: libraries of the ranks warn in normal use"]
 
 
 def open_standard_streams() -> list[str]:
