@@ -26,7 +26,7 @@ class TaskHistory:
         layer: number of the layer that runs, or ran last.
         ranks: first and last rank of its group; None before it has one.
         since: time of the start of that layer.
-        progress: last reported progress of that layer.
+        progress: last reported progress of that layer; it stays when the layer was stopped with a checkpoint.
         message: reason why the task did not complete, or is tried again.
         stopped: true if the last layer ended because of a stop.
         outcomes: events of the layers that were run, in order.
@@ -36,6 +36,7 @@ class TaskHistory:
         learning_rate: base learning rate that a user set last; None for that of the job file.
         learning_rates: number of learning rates that users have set.
         share_before: part of the task that was done at the start of this attempt, 0 to 1.
+        outcomes_before: number of outcomes of earlier attempts.
     """
 
     status: str = "waiting"
@@ -54,6 +55,7 @@ class TaskHistory:
     learning_rate: float | None = None
     learning_rates: int = 0
     share_before: float = 0.0
+    outcomes_before: int = 0
 
     @property
     def complete(self) -> bool:
@@ -67,17 +69,34 @@ class TaskHistory:
 
     @property
     def share(self) -> float:
-        """Part of the task that is done, 0 to 1; a task that has ended has nothing more to do."""
-        if self.status not in OPEN:
+        """Part of the task that is done, 0 to 1; a task that has ended otherwise than by a stop has nothing more to do.
+
+        The part of a layer that was stopped counts: it is in the checkpoint.
+        """
+        if self.status not in OPEN | {"stopped"}:
             return 1.0
-        within = self.progress.fraction if self.progress is not None and self.status == "running" else 0.0
+        within = self.progress.fraction if self.progress is not None and self.progress.layer >= self.layers_done else 0.0
         return min((self.layers_done + within) / max(self.layers, 1), 1.0)
 
     def seconds_left(self, now: float) -> float | None:
-        """Returns the seconds until the running layer ends, at its pace so far; None if that is unknown."""
-        if self.status != "running" or self.progress is None or self.progress.fraction <= 0:
+        """Returns the seconds until the running layer ends, at its present pace; None if that is unknown.
+
+        Where the pace is known, the time before the first step (imports, the network, the first batch) does not count.
+        """
+        step = self.progress
+        if self.status != "running" or step is None or step.fraction <= 0:
             return None
-        return max((now - self.since) * (1 - self.progress.fraction) / self.progress.fraction, 0.0)
+        done = step.step / step.steps_per_second if step.steps_per_second > 0 and step.step else now - self.since
+        return max(done * (1 - step.fraction) / step.fraction, 0.0)
+
+    def rank_seconds(self, now: float) -> float:
+        """Returns the ranks times seconds that this attempt has spent on the task, without the start of a layer."""
+        spent = sum(over.ranks * over.seconds for over in self.outcomes[self.outcomes_before :])
+        left = self.seconds_left(now)
+        if left is not None and self.progress is not None and self.progress.fraction < 1 and self.ranks is not None:
+            seconds = left * self.progress.fraction / (1 - self.progress.fraction)
+            spent += (self.ranks[1] - self.ranks[0] + 1) * seconds
+        return spent
 
     def lose(self, living: Sequence[int]) -> None:
         """Takes in which ranks live: those of the group that are lost leave it."""

@@ -77,9 +77,9 @@ class RunState:
         return event.first_rank, group[-1] if len(group) == event.ranks else event.first_rank + event.ranks - 1
 
     def progressed(self, progress: StepProgress) -> None:
-        """Takes in the progress of a running layer; late progress of a layer that has ended is ignored."""
+        """Takes in the progress of a running or stopped layer; late progress of a layer that has ended is ignored."""
         task = self.tasks.get(progress.task)
-        if task is not None and task.status == "running" and task.layer == progress.layer:
+        if task is not None and (task.status == "running" or task.stopped) and task.layer == progress.layer:
             task.progress = progress
 
     def task(self, name: str) -> TaskHistory:
@@ -104,8 +104,9 @@ class RunState:
         self.lost.clear()
         for task in self.tasks.values():
             if task.status not in {"complete", "cancelled"}:
-                task.status, task.message, task.progress = "waiting", "", None
-            task.share_before = task.share
+                task.status, task.message = "waiting", ""
+                task.progress = task.progress if task.stopped else None
+            task.share_before, task.outcomes_before = task.share, len(task.outcomes)
 
     def end(self, event: events.JobEnded, at: float) -> None:
         """Ends an attempt: its unfinished tasks are stopped."""
@@ -116,7 +117,8 @@ class RunState:
     def end_layer(self, event: LayerOver) -> None:
         """Takes in the outcome of a layer."""
         task, done = self.task(event.task), isinstance(event, events.LayerEnded)
-        task.status, task.progress = "held", None
+        task.status = "held"
+        task.progress = None if done else task.progress
         task.layers_done = event.layer + 1 if done else event.layer
         task.stopped = not done or self.status == "stopping"
         task.outcomes.append(event)

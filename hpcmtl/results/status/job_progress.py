@@ -79,7 +79,10 @@ class JobProgress:
         )
         here = max(share - before, 0.0)  # in this attempt
         trust = min(here / TRUSTED_SHARE, 1.0)
-        scaled = (now - state.started) * (1 - share) / here if here > 0 else 0.0
-        seconds = trust * scaled + (1 - trust) * self.makespan * (1 - share)
+        # Work against planned work, not elapsed time against share: the start of the job and idle ranks stay out of it.
+        spent = sum(task.rank_seconds(now) for task in state.tasks.values())
+        elapsed = (now - state.started) * total / (self.makespan or 1.0)  # of ledgers without the seconds of layers
+        pace = (spent or elapsed) / (here * total) if here > 0 else 1.0
+        seconds = (trust * pace + 1 - trust) * self.makespan * (1 - share)
         longest = max((task.seconds_left(now) or 0.0 for task in state.tasks.values()), default=0.0)
         return max(seconds, longest), PLANNED if here <= 0 else SCALED

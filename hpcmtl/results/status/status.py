@@ -158,7 +158,7 @@ def _task(kind: str, task: TaskHistory, now: float) -> dict[str, Any]:
         "layers": max(task.layers, 1),
         "layer": task.layer if task.status == "running" else None,
         "ranks": task.ranks,
-        "fraction": task.share if task.status in {"running", "held", "waiting", "complete"} else None,
+        "fraction": task.share if task.status in {"running", "held", "waiting", "stopped", "complete"} else None,
         "seconds_left_of_layer": task.seconds_left(now),
         "progress": progress,
         "message": task.message,

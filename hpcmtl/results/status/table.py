@@ -106,7 +106,8 @@ def _tasks(tasks: Mapping[str, Any]) -> Table:
 
 
 def _cells(task: Mapping[str, Any]) -> Iterator[str]:
-    running, progress = task["status"] == "running", task["progress"] or {}
+    running = task["status"] == "running"
+    progress = (task["progress"] or {}) if running else {}
     yield f"{task['layers_done']}/{task['layers']}"
     share = task["fraction"]
     yield "-" if share is None else f"{'━' * round(share * _BAR):<{_BAR}} {share:4.0%}"

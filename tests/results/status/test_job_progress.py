@@ -37,7 +37,7 @@ def test_a_layer_runs_and_ends():
 
     assert (running.state.tasks["a"].status, running.state.tasks["a"].ranks) == ("running", (1, 2))
     assert running.state.tasks["a"].share == pytest.approx(0.125)
-    assert running.state.tasks["a"].seconds_left(11.0) == pytest.approx(30.0)
+    assert running.state.tasks["a"].seconds_left(11.0) == pytest.approx(7.5)
     assert (ended.state.tasks["a"].status, ended.state.tasks["a"].layers_done, ended.state.tasks["a"].share) == (
         "held",
         1,
@@ -125,6 +125,37 @@ def test_expected_end():
     assert begun.seconds_left(1.0) == (100.0, PLANNED)
     assert half.seconds_left(80.0) == (pytest.approx(240.0), SCALED)
     assert JobProgress.of_plan(SMALL_PLAN).seconds_left(0.0) is None
+
+
+def test_a_slow_start_does_not_count_as_pace():
+    """Steps go by their own pace: a first step after 30 s of imports does not make hours of a layer of 10 s."""
+    made = board(layer(0.0, "layer_started"))
+    made.state.progressed(StepProgress("a", 0, 0, None, 1.0, 0.01, 1, 10.0))
+
+    assert made.state.tasks["a"].seconds_left(30.0) == pytest.approx(9.9)
+    assert made.seconds_left(30.0)[0] < 100.0
+
+
+def test_a_stopped_layer_keeps_what_its_checkpoint_holds():
+    """A task that was paused or stopped in a layer shows its share of it, also when the job has ended or goes on."""
+    made = board(layer(1.0, "layer_started"))
+    made.state.progressed(StepProgress("a", 0, 0, None, 1.0, 0.5, 5, 2.0))
+    take(made, layer(3.0, "layer_stopped"))
+    held = made.state.tasks["a"].share
+    take(made, (4.0, "job_ended", {"status": "stopped", "seconds": 4.0}))
+    stopped = made.state.tasks["a"].share
+    take(made, (9.0, "job_started", {"job": "j", "ranks": 4}))
+
+    assert (held, stopped, made.state.tasks["a"].share) == (0.25, 0.25, 0.25)
+    assert made.state.tasks["a"].seconds_left(9.0) is None
+
+
+def test_a_request_to_the_whole_job_is_no_task():
+    """A cancel of the job and an addition name no task: none without a name appears."""
+    fields = {"request": "1", "by": "me@here", "task": "", "values": {}}
+    made = board(*((1.0, "request_accepted", {**fields, "verb": verb}) for verb in ("cancel", "add", "pause", "set")))
+
+    assert set(made.state.tasks) == {"a", "b"}
 
 
 def test_a_task_that_came_later():

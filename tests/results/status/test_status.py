@@ -76,7 +76,7 @@ def test_a_running_job(run):
 
     assert (status["status"], status["silent"], status["age"]) == ("running", False, 2.0)
     assert status["tasks"]["a"]["progress"]["step"] == 50
-    assert status["tasks"]["a"]["seconds_left_of_layer"] == pytest.approx(12.0)
+    assert status["tasks"]["a"]["seconds_left_of_layer"] == pytest.approx(10.0)
     assert status["nodes"][0]["age"] == pytest.approx(2.5)
     assert "small: running, 0 of 2 tasks complete, 4 ranks, 12 s" in text
     assert "left (the plan, scaled by the pace so far)" in text
