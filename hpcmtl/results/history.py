@@ -75,7 +75,9 @@ class TaskHistory:
         """
         if self.status not in OPEN | {"stopped"}:
             return 1.0
-        within = self.progress.fraction if self.progress is not None and self.progress.layer >= self.layers_done else 0.0
+        within = (
+            self.progress.fraction if self.progress is not None and self.progress.layer >= self.layers_done else 0.0
+        )
         return min((self.layers_done + within) / max(self.layers, 1), 1.0)
 
     def seconds_left(self, now: float) -> float | None:

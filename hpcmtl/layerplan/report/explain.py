@@ -111,7 +111,11 @@ def _place(task: PlannedTask, plan: LayerPlan, graph: TaskGraph) -> Iterator[str
         yield "starts later than it could: a more urgent task uses those ranks in between"
     turn = f"turn {task.order + 1} of {len(plan.tasks)}"
     yield f"{turn}: {task.priority:.2f} s of work depend on it, itself included"
-    yield "critical: a delay of it delays everything" if task.critical else "not critical: others take longer"
+    yield (
+        "critical: a delay of it delays everything"
+        if task.critical
+        else "not critical: it may end later without a later end of the job"
+    )
 
 
 def _ranks(first: int, width: int) -> str:

@@ -14,29 +14,39 @@ if TYPE_CHECKING:
 
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 
+OTHER_COLUMNS = 68  # characters of a line of the table beside the name
+SHORTEST = 14  # characters of a name that are always shown
 CHART_ROWS = 16  # with more ranks, a row of the chart represents several
 
 
 def print_plan(plan: LayerPlan, console: Console) -> None:
     """Prints table, chart and summary; plain ASCII if the output is not a terminal or `NO_COLOR` is set."""
     plain = _is_plain(console)
-    console.print(plan_table(plan, plain=plain))
+    console.print(plan_table(plan, plain=plain, width=console.width))
     for text in ("", gantt(plan, console.width, plain=plain), "", *summary_lines(plan)):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def plan_table(plan: LayerPlan, *, plain: bool = False) -> Table:
-    """Returns a table with one row per task, sorted by planned start; `plain` draws with ASCII only."""
+def plan_table(plan: LayerPlan, *, plain: bool = False, width: int = 1000) -> Table:
+    """Returns a table with one row per task, sorted by planned start.
+
+    Args:
+        plan: the plan.
+        plain: draw with ASCII only.
+        width: columns of the terminal. Names that do not fit lose letters in their middle; names that would then be
+            the same are broken into lines.
+    """
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD)
-    for name in ("task", "kind"):
-        table.add_column(name)
+    shown = _shown_names([task.name for task in plan.tasks], max(width - OTHER_COLUMNS, SHORTEST), plain=plain)
+    table.add_column("task", overflow="fold", min_width=min(max(map(len, shown.values()), default=0), SHORTEST))
+    table.add_column("kind")
     for name in ("layers", "ranks", "first rank", "start s", "end s"):
         table.add_column(name, justify="right")
     table.add_column("critical", justify="center")
     for task in sorted(plan.tasks, key=lambda task: (task.start, task.order)):
         numbers = (str(task.layers), str(task.width), str(task.first_rank), f"{task.start:.2f}", f"{task.end:.2f}")
         mark = ("*" if plain else "●") if task.critical else ""
-        table.add_row(task.name, task.kind, *numbers, mark, style="bold" if task.critical else None)
+        table.add_row(shown[task.name], task.kind, *numbers, mark, style="bold" if task.critical else None)
     return table
 
 
@@ -44,11 +54,12 @@ def comparison_table(plans: Sequence[LayerPlan], *, plain: bool = False) -> Tabl
     """Returns a table with one row per policy, the shortest plan first."""
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD)
     table.add_column("policy")
-    for name in ("makespan s", "over bound %", "utilisation %", "times the best"):
+    for name in ("layers", "makespan s", "over own bound %", "utilisation %", "times the best"):
         table.add_column(name, justify="right")
     best = min(plan.makespan for plan in plans)
     for plan in sorted(plans, key=lambda plan: (plan.makespan, plan.policy)):
         numbers = (
+            str(sum(task.layers for task in plan.tasks)),
             f"{plan.makespan:.2f}",
             f"{100 * plan.gap:.1f}",
             f"{100 * plan.utilisation:.0f}",
@@ -61,6 +72,19 @@ def comparison_table(plans: Sequence[LayerPlan], *, plain: bool = False) -> Tabl
 def print_comparison(plans: Sequence[LayerPlan], console: Console) -> None:
     """Prints the comparison of policies, with the style rules of `print_plan`."""
     console.print(comparison_table(plans, plain=_is_plain(console)))
+    for line in comparison_lines(plans):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def comparison_lines(plans: Sequence[LayerPlan]) -> tuple[str, ...]:
+    """Returns what must be known to compare plans whose tasks have different numbers of layers."""
+    layers = {plan.policy: tuple(task.layers for task in plan.tasks) for plan in plans}
+    if len(set(layers.values())) < 2:
+        return ()
+    return (
+        "Each bound holds for the layers of its own policy, so plans with 0 % may differ: every layer costs a start.",
+        "To take the layers of `fixed` for a job, write `layers: {policy: fixed, count: N}`.",
+    )
 
 
 def summary_lines(plan: LayerPlan) -> tuple[str, ...]:
@@ -95,6 +119,15 @@ def gantt(plan: LayerPlan, width: int, *, plain: bool = False) -> str:
     end_label = f"{plan.makespan:.2f} s"
     axis = f"{'':{margin}}0{end_label:>{cells - 1}}"
     return "\n".join([f"{'rank':>{margin - 1}}", *chart, axis])
+
+
+def _shown_names(names: Sequence[str], most: int, *, plain: bool) -> dict[str, str]:
+    """Returns names of up to `most` characters, with dots in place of the middle; all whole if two were the same."""
+    dots = "..." if plain else "…"
+    head = (most - len(dots) + 1) // 2
+    tail = most - len(dots) - head
+    shown = {name: name if len(name) <= most else f"{name[:head]}{dots}{name[-tail:]}" for name in names}
+    return shown if len(set(shown.values())) == len(shown) else {name: name for name in names}
 
 
 def _is_plain(console: Console) -> bool:

@@ -18,6 +18,7 @@ from hpcmtl.layerplan.solve.bounds import gap, lower_bound
 from hpcmtl.layerplan.solve.exact import optimum
 from hpcmtl.layerplan.solve.improve import improve
 from hpcmtl.layerplan.solve.packing import Schedule, dispatch_order, pack, replay
+from hpcmtl.layerplan.solve.slack import slack
 from hpcmtl.layerplan.solve.time_buckets import bucketed_packing
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ EXACT_TASKS = 30  # maximum number of tasks of the policy `exact`
 CAPS = (1.0, 0.5, 0.34, 0.26, 0.2, 0.13)
 NEAR = 5e-3  # relative gap to the bound that ends the search
 ROUNDING = 1e-9  # the same for few tasks
+CRITICAL = 1e-9  # slack of a critical task, as a fraction of the makespan; sums of times are rounded
 
 
 class Policy(Protocol):
@@ -120,7 +122,7 @@ def _planned_tasks(
 ) -> tuple[PlannedTask, ...]:
     seconds, widths = problem.at(schedule.columns)
     bottom = problem.levels.bottom(seconds)
-    through = problem.levels.top(seconds) + bottom
+    critical = slack(problem, schedule) <= CRITICAL * schedule.makespan
     order = np.argsort(dispatch_order(problem, bottom))
     wave = np.unique(schedule.start, return_inverse=True)[1] if schedule.wave is None else schedule.wave
     return tuple(
@@ -137,7 +139,7 @@ def _planned_tasks(
             end=float(schedule.end[i]),
             late_end=float(late.end[i]),
             first_rank=int(schedule.first_rank[i]),
-            critical=bool(through[i] >= bottom.max() * (1 - 1e-9)),
+            critical=bool(critical[i]),
             family=family_of(task),
             facts=task.facts,
         )

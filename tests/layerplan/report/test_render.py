@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from plans import plan_of, planned
@@ -62,3 +63,21 @@ def test_a_terminal_gets_lines() -> None:
     print_plan(PLAN, Console(file=out, width=90, force_terminal=True, color_system="standard"))
 
     assert "━" in out.getvalue()
+
+
+def test_long_names_are_told_apart_in_80_columns() -> None:
+    """Names lose their middle where they stay different, and are broken into lines where they would not."""
+    tasks = [f"pretrain-of-the-large-encoder-fold-{i}" for i in range(3)]
+    same = [f"fold-{i}-of-the-large-encoder-of-all" for i in range(3)]
+    alike = [f"pretrain-of-the-{i}-large-encoder-fold" for i in range(3)]
+
+    for names in (tasks, same, alike):
+        out = io.StringIO()
+        plan = replace(PLAN, tasks=tuple(planned(name, (0, 5), (0, 1)) for name in names))
+        print_plan(plan, Console(file=out, width=80))
+        rows = [line.split("|") for line in out.getvalue().splitlines() if line.count("|") > 5]
+        first = [row[1].strip() for row in rows if row[2].strip() == "train"]
+        assert len({row[1].strip() for row in rows}) > 3
+        assert [("..." in cell, len(set(first)) == 3) for cell in first] == [
+            (names is not alike, names is not alike)
+        ] * 3

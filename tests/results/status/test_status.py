@@ -81,7 +81,7 @@ def test_a_running_job(run):
     assert "small: running, 0 of 2 tasks complete, 4 ranks, 12 s" in text
     assert "left (the plan, scaled by the pace so far)" in text
     assert [line.split() for line in text.splitlines() if line.startswith(("a ", "b ", "vm"))] == [
-        ["a", "running", "0/2", "━━", "25%", "0-3", "5", "in", "12", "s"],
+        ["a", "running", "0/2", "━━", "25%", "0-3", "5", "in", "10", "s"],
         ["b", "waiting", "0/1", "0%", "-", "-", "-"],
         ["vm", "0-3", "2.5", "3.5", "2.0", "GiB", "8.0", "GiB"],
         ["vm2", "4", "-", "-", "-", "-", "no", "beat", "yet"],
