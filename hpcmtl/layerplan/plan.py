@@ -62,7 +62,7 @@ class PlannedTask:
         end: planned end, in seconds from the start of the job.
         late_end: end of the task if every task takes its P90 time; it is compared with a time limit.
         first_rank: first rank of the group, which ends at `first_rank + width - 1`.
-        critical: True if a delay of the task delays the whole job, as ranks and dependencies leave no time; see `slack`.
+        critical: True if a delay of the task delays the whole job: ranks and dependencies leave it no `slack`.
         family: key of the predictor of its times.
         facts: properties of its kind.
     """
