@@ -18,7 +18,10 @@ PolicyOption = Annotated[
 Measured = Annotated[
     Path | None,
     typer.Option(
-        "--measured", metavar="RUN", help="Predict times from the measured layers of this run.", show_default=False
+        "--measured",
+        metavar="RUN",
+        help="Predict times from the measured layers of this run: directory, name, job or latest.",
+        show_default=False,
     ),
 ]
 NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, PolicyOption, RanksOption
+from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, PolicyOption, RanksOption, RunsDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +53,7 @@ def plan(  # noqa: PLR0917 - options of the command line, given by name
     ranks_per_node: RanksPerNode = None,
     cores_per_node: CoresPerNode = None,
     measured: Measured = None,
+    runs: RunsDirectory = Path("runs"),
     problem: ProblemFile = None,
     out: Out = None,
     as_json: Json = False,
@@ -76,10 +77,11 @@ def plan(  # noqa: PLR0917 - options of the command line, given by name
     from hpcmtl.layerplan.report.limit import parse_duration
     from hpcmtl.pipeline.prepare import prepare
     from hpcmtl.pipeline.run.measured import measurements_of
+    from hpcmtl.results.rundir.find import find_run
 
     limit = None if time_limit is None else parse_duration(time_limit)
     machine = Machine(ranks_per_node or 0, cores_per_node or 0)
-    speedups = Speedups(() if measured is None else measurements_of(measured), machine)
+    speedups = Speedups(() if measured is None else measurements_of(find_run(measured, runs).path), machine)
     if compare:
         _refuse({"--policy": policy, "--explain": explain, **views}, "does not go with --compare")
         _compare(file, ranks, speedups, as_json=as_json)

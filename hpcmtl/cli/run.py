@@ -31,7 +31,9 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
     """Plan and train a job. Outside MPI this starts mpirun; inside MPI this process is one rank."""
     from hpcmtl.cli.world import be_rank, start_ranks
     from hpcmtl.launch.environment import inside_mpi
+    from hpcmtl.results.rundir.find import find_run
 
+    measured = None if measured is None else find_run(measured, runs).path
     if inside_mpi():
         from hpcmtl.pipeline.run.entry import run as run_job
         from hpcmtl.pipeline.run.options import RunOptions
@@ -44,6 +46,11 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
     prepared = prepare(file, ranks, policy)  # reports invalid input before any rank is started
     if measured is not None:
         measurements_of(measured)
+    tasks = prepared.graph.tasks
+    layers = sum(task.layers for task in tasks)
+    typer.echo(
+        f"hpcmtl: {prepared.job.job}: {len(tasks)} tasks, {layers} layers; data and networks are checked", err=True
+    )
     words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
     words += ["--measured", str(measured)] if measured else []
     sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], runs, as_json=as_json, survive=not no_ft))

@@ -8,6 +8,7 @@ every array. The manifest has a checksum of its own.
 
 from __future__ import annotations
 
+import errno
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +73,10 @@ def seal(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[
     Raises:
         OSError: the file system refused, for instance for lack of space; no file is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.parent.is_dir():  # made again, it would hold one part of a run, and its new name the other
+        text = "this directory is gone: it was renamed or removed while the run went on"
+        raise FileNotFoundError(errno.ENOENT, text, str(path.parent.parent))
+    path.parent.mkdir(exist_ok=True)
     # Checksums run in parallel with the writing, which waits for the disk; in sequence they take a third of the time.
     with ThreadPoolExecutor(1, "checksums") as pool, new_file(path) as file:
         descriptions = pool.map(_description, arrays.values())

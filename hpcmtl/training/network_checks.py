@@ -92,15 +92,18 @@ class NetworkChecks:
         return found
 
     def _facts(self, framework: Framework, needs: FrameworkNeeds) -> NetworkFacts | None:
-        """Returns the shapes of a network; those that only run it share one that was built before."""
+        """Returns the shapes of a network; equal ones, and those that only run it, share one that was built before.
+
+        Networks of the user's code are built for each task: their code may give another one, or the same object again.
+        """
         plain = replace(needs, objectives=(), optimizer=None, freeze=())
-        if plain == needs:
-            known = next((facts for built, facts in self._built if built == plain), None)
+        if plain == needs or not _is_of_user(needs):
+            known = next((facts for built, facts in self._built if built == needs), None)
             if known is not None:
                 return known
         facts = framework.check(needs)
         if facts is not None:
-            self._built.append((plain, facts))
+            self._built += [(plain, facts)] if plain == needs else [(plain, facts), (needs, facts)]
         return facts
 
     def _finding(self, name: str, where: str, message: str) -> Finding:

@@ -157,3 +157,11 @@ def test_no_flipped_byte_goes_unseen(tmp_path, place, mask):
         refused = str(error)
 
     assert "flipped.h5" in refused if refused else (same(found, ARRAYS) and facts == FACTS)
+
+
+def test_a_directory_that_was_renamed_is_not_made_again(tmp_path):
+    """A run directory that has gone from its path is said so; a new one at the old path would split the run in two."""
+    with pytest.raises(FileNotFoundError, match="it was renamed or removed while the run went on"):
+        seal(tmp_path / "run" / "artifacts" / "digit.h5", ARRAYS, FACTS)
+
+    assert list(tmp_path.iterdir()) == []

@@ -52,7 +52,8 @@ def write_all(folder):
 
 
 def checkpoint(folder, layer):
-    """Where a checkpoint lies."""
+    """Where a checkpoint lies, in a run directory that exists."""
+    (folder / "checkpoints").mkdir(exist_ok=True)
     return checkpoint_file(folder / "checkpoints" / "digit", 10 * (layer + 1))
 
 

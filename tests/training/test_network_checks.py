@@ -12,6 +12,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.preflight import examine
+from hpcmtl.training.frameworks import open_framework
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,3 +238,19 @@ def test_options_of_the_default_optimizer(refusals: Callable[..., list[str]]) ->
     (found,) = refusals({"a": task(), "b": task()}, defaults={"optimizer": optimizer})
 
     assert found.startswith("defaults.optimizer: sgd: has no option 'momentun'")
+
+
+def test_equal_networks_are_built_once(refusals: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family of equal tasks is checked as fast as one of them; another network or optimizer is built as well."""
+    framework = open_framework("gluon")
+    built, check = [], framework.check
+
+    def noting(needs: Any) -> Any:
+        built.append(needs)
+        return check(needs)
+
+    monkeypatch.setattr(type(framework), "check", staticmethod(noting))
+    tasks = {f"t{i}": task() for i in range(20)}
+
+    assert refusals({**tasks, "other": task(optimizer={"name": "adam", "learning_rate": 0.1})}) == []
+    assert len(built) == 2

@@ -32,6 +32,7 @@ def saved(step):
 def test_the_newest_are_kept(tmp_path):
     """Of many checkpoints the newest two are on disk after the end, whole, and the ledger was told of each."""
     noted = []
+    (tmp_path / "checkpoints").mkdir()
 
     def on_rank(group):
         checkpoints = AsyncCheckpointer(context_of(tmp_path, group, noted))
