@@ -29,6 +29,7 @@ class RankCommunicators:
         parameter_exchange: communicators of the parameter server and its clients. A client that waits there for a task
             which lost a rank returns only if the whole attempt is abandoned.
         patience: seconds that survivors wait for each other after a loss, before they look for a rank that hangs.
+        loss: set by the control thread when it hears of a lost rank, until the main thread goes on without it.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class RankCommunicators:
         self.world: World | None = None
         self.parameter_exchange: tuple[Communicator, ...] = ()
         self.patience = math.inf
+        self.loss = threading.Event()
         self._lock = threading.Lock()
         self._group: Communicator | None = None
         self._number, self._made = 0, 0.0
@@ -44,6 +46,7 @@ class RankCommunicators:
     def enter(self, main: Communicator, world: World) -> None:
         """Sets communicator and members for the main thread, which calls this at the start and after a loss."""
         self.main, self.world = main, world
+        self.loss.clear()
 
     def begin(self, start_number: int) -> None:
         """Begins a layer, see `RunLayer.start_number`; called by the main thread."""

@@ -145,6 +145,7 @@ class ControlThread(threading.Thread):
         comms = self._channels.comms
         main = comms.main if self._main is None else self._main
         assert main is not None, "the main thread has its world before this thread begins"
+        comms.loss.set()
         _log.warning("a rank was lost: %s", error)
         if self._peer_transfer is not None:
             self._peer_transfer.give_up()

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+SECONDS_TO_HEAR_OF_A_LOSS = 0.2
+"""Seconds that an error in a group waits for the news of a lost rank, which explains it without a traceback."""
+
 PARKED = 4
 """Number of sessions without a group that a rank keeps; their networks and optimizers take memory."""
 
@@ -194,7 +197,11 @@ class Worker:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - users' code may raise anything, and the coordinator must know
-            _log.exception("rank %d failed in task %s, layer %d", self._member, command.task, command.layer)
+            where = self._member, command.task, command.layer
+            if len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS):
+                _log.debug("rank %d was interrupted in task %s, layer %d, by the loss", *where, exc_info=True)
+            else:
+                _log.exception("rank %d failed in task %s, layer %d", *where)
             if self._held is not None:
                 self._held.failed = True
             failed = LayerFailed(

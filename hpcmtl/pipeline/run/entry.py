@@ -21,6 +21,7 @@ from hpcmtl.launch.variables import check_settings
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.attempt import begin, dispatch
+from hpcmtl.pipeline.run.claim import claimed
 from hpcmtl.pipeline.run.framework_environment import prepare_environments
 from hpcmtl.pipeline.run.options import RunOptions
 from hpcmtl.pipeline.run.preflight import preflight
@@ -32,10 +33,11 @@ from hpcmtl.training.collectives.select import choose_collective
 from hpcmtl.training.frameworks import open_framework
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.faults.request import Fault
     from hpcmtl.jobfile.schema import Job
 
 _log = logging.getLogger(__name__)
@@ -139,27 +141,40 @@ def _run_attempt(
         resume_point = on_root(world, lambda: find(world.size))
         if resume_point.is_over:
             return on_root(world, lambda: read_result(resume_point))
-        _require_frameworks(world, resume_point.prepared.job)  # before users' modules, which may have the same names
-        sys.path[:0] = map(str, resume_point.prepared.modules)
-        environment = prepare_environments(world, resume_point.prepared)
-        on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished))
-        facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
-        planned = on_root(world, lambda: begin(resume_point, options, facts))
-        open_logs(world.rank, planned.directory.rank_log(world.rank))
-        if environment and world.rank == 0:
-            _log.warning("%s", environment)
-        faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
-        try:
-            # From here on ranks wait for each other in threads, which an error on another rank cannot end.
-            with abort_on_error(world):
-                result = dispatch(world, channels, planned)
-            if result is None:
-                assert channels.comms.main is not None
-                return _Abandoned(channels.abandoned, channels.comms.main, planned.directory.path)
-            return result
-        finally:
-            faults.disarm()
-            close_logs()
+        run = None if resume_point.directory is None else resume_point.directory.path
+        with claimed(world, run):
+            return _run_claimed(resume_point, asked, options, world, channels)
+
+
+def _run_claimed(
+    resume_point: ResumePoint,
+    asked: Sequence[Fault],
+    options: RunOptions,
+    world: Communicator,
+    channels: ThreadChannels,
+) -> JobResult | _Abandoned:
+    """Checks, plans and carries out an attempt whose directory no other attempt can take (collective)."""
+    _require_frameworks(world, resume_point.prepared.job)  # before users' modules, which may have the same names
+    sys.path[:0] = map(str, resume_point.prepared.modules)
+    environment = prepare_environments(world, resume_point.prepared)
+    on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished))
+    facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
+    planned = on_root(world, lambda: begin(resume_point, options, facts))
+    open_logs(world.rank, planned.directory.rank_log(world.rank))
+    if environment and world.rank == 0:
+        _log.warning("%s", environment)
+    faults.arm(asked, planned.directory.path, world.rank, planned.attempt)
+    try:
+        # From here on ranks wait for each other in threads, which an error on another rank cannot end.
+        with abort_on_error(world):
+            result = dispatch(world, channels, planned)
+        if result is None:
+            assert channels.comms.main is not None
+            return _Abandoned(channels.abandoned, channels.comms.main, planned.directory.path)
+        return result
+    finally:
+        faults.disarm()
+        close_logs()
 
 
 def check_world(world: Communicator, asked: int | None) -> None:

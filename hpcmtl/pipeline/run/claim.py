@@ -1,0 +1,54 @@
+"""The claim on a run directory, by which only one attempt at a time begins."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hpcmtl.communicators.outcome import on_root
+from hpcmtl.errors import EnvironmentUnfitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hpcmtl.communicators.base import Communicator
+
+
+@contextmanager
+def claimed(world: Communicator, run: Path | None) -> Iterator[None]:
+    """Keeps other attempts from a run directory while the block runs (collective).
+
+    The lock on the ledger would do so later: after the checks, and on rank 0 alone.
+
+    Args:
+        world: communicator of all ranks.
+        run: run directory; None for one that is still to be made.
+
+    Raises:
+        EnvironmentUnfitError: another process has claimed it; on all ranks.
+    """
+    claims: list[int] = []
+    if run is not None:
+        on_root(world, lambda: claims.append(_claim(run)))
+    try:
+        yield
+    finally:
+        for descriptor in claims:
+            os.close(descriptor)
+
+
+def _claim(run: Path) -> int:
+    """Returns a descriptor that locks the directory until it is closed; some file systems do not lock directories."""
+    descriptor = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        text = "another attempt at this run begins at this moment or goes on; wait for its end, or `hpcmtl cancel` it"
+        raise EnvironmentUnfitError(f"{run}: {text}") from None
+    except OSError:  # such as NFS: the lock on the ledger decides there
+        pass
+    return descriptor
