@@ -149,6 +149,17 @@ def test_a_sweep_is_cut_into_arrays(submit, fake, tmp_path):
         assert own["arguments"] == ["0" if number < 2 else "2"]
 
 
+def test_a_base_installation_says_that_its_python_cannot_train(submit, monkeypatch, tmp_path):
+    """The Python that submits would start the ranks: without MXNet that is said, and not where another one is named."""
+    monkeypatch.setattr("hpcmtl.frameworks.description._is_installed", lambda name: name != "mxnet")
+    site = tmp_path / "site.yaml"
+    site.write_text("python: /opt/hpcmtl/bin/python\n")
+    told, other = submit("--dry-run"), submit("--dry-run", "--site", str(site))
+
+    assert f"the ranks start with {sys.executable}, which submits and has no mxnet" in told.err
+    assert "has no mxnet" not in other.err
+
+
 def test_where_each_setting_comes_from(submit, fake):
     """The table and its JSON name value and origin, without a look at the job."""
     table = submit("--show-config", "--time", "45m", "--no-requeue")

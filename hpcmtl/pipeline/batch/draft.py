@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpcmtl._version import __version__
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.frameworks.registry import describe
+from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.jobfile.read import read_values
 from hpcmtl.jobfile.slurm import time_text
 from hpcmtl.launch.slurm.sbatch import BatchScript, ResourceRequest, render, resource_request
@@ -166,7 +169,21 @@ def _point(job: RawJob, change: Change, resources: ResourceRequest, cores_per_no
     return Point(prepared, plan(prepared, Speedups((), machine)), change)
 
 
+def _no_framework(points: Sequence[Point], settings: Settings) -> Iterator[str]:
+    """Yields a sentence if the ranks would be started with this Python, which lacks what trains the tasks."""
+    if settings["python"] != sys.executable:
+        return
+    names = {name for point in points for name in tasks_by_framework(point.prepared.job)}
+    missing = sorted({each for name in names for each in describe(name).missing})
+    if missing:
+        yield (
+            f"the ranks start with {sys.executable}, which submits and has no {' and no '.join(missing)}: name the Python "
+            "of an installation with it as `python` in the site profile (or under `slurm`), or submit with that one"
+        )
+
+
 def _warnings(points: Sequence[Point], settings: Settings) -> Iterator[str]:
+    yield from _no_framework(points, settings)
     limit, requeues = settings["time"], settings["requeues"]
     if limit is None:
         yield "no time limit is requested (--time): the partition's limit applies, and the plan is not compared with it"
