@@ -177,8 +177,8 @@ def _no_framework(points: Sequence[Point], settings: Settings) -> Iterator[str]:
     missing = sorted({each for name in names for each in describe(name).missing})
     if missing:
         yield (
-            f"the ranks start with {sys.executable}, which submits and has no {' and no '.join(missing)}: name the Python "
-            "of an installation with it as `python` in the site profile (or under `slurm`), or submit with that one"
+            f"the ranks start with {sys.executable}, which submits and has no {' and no '.join(missing)}: name the "
+            "Python of an installation with it as `python` in the site profile (or under `slurm`), or submit with it"
         )
 
 
