@@ -113,5 +113,7 @@ def reason_of(error: BaseException) -> str:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Returns a hint such as ``; did you mean 'digits'? Valid: ...`` for a name that is not among `valid`."""
     names = sorted(valid)
+    lower = {each.lower(): each for each in reversed(names)}
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = close or [lower[each] for each in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)]
     return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(names) or 'nothing'}"

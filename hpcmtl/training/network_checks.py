@@ -83,7 +83,7 @@ class NetworkChecks:
             self.facts[name] = facts
             if facts.unused:
                 _log.warning("task %s: no output depends on %s: not trained", name, ", ".join(facts.unused))
-            found = [*self._outputs(name, needs, facts), *self._mappings(name)]
+            found = [*self._outputs(name, needs, facts), *self._mappings(name), *self._same_network(name, needs)]
             if not found and _is_of_user(needs):
                 framework.check(needs)  # with one step
         except InputError as error:
@@ -150,6 +150,18 @@ class NetworkChecks:
             twice = _two_origins(self.facts[name], theirs, taken)
             if twice is not None:
                 yield path, twice
+
+    def _same_network(self, name: str, needs: FrameworkNeeds) -> Iterator[Finding]:
+        """Yields an input on which a network would have other parameters than where it was trained."""
+        if needs.objectives:
+            return
+        for producer in (key for key, need in self.job.tasks[name].needs.items() if need.kind == "parameters"):
+            theirs, own = self.facts.get(producer), self.facts[name].parameters
+            for each, shape in theirs.parameters.items() if theirs is not None else ():
+                if own.get(each) != shape:
+                    text = f"samples of shape {needs.sample} do not fit the network of {producer}"
+                    yield ("tasks", name, "input"), f"{text}: its {each} has shape {shape}, here {own.get(each)}"
+                    break
 
     def _publish(self, name: str, facts: NetworkFacts) -> None:
         """Adds the shapes of the arrays that a task publishes, where only its network shows them."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 mx = import_mxnet()
 DTYPE = "float32"
+_OF_GLUON = frozenset(vars(mx.gluon.HybridBlock()))  # attributes that every block has
 _TAKEN: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -70,18 +71,24 @@ def _blocks(block: Any) -> Iterator[Any]:
 
 def _lost_children(block: Any) -> Iterator[Problem]:
     """Yields blocks that Gluon does not know of, since they are in a list, tuple or dict of their parent."""
-    for parent in _blocks(block):
-        children = {id(child) for child in parent._children.values()}  # noqa: SLF001 - Gluon has no public access
-        for attribute, value in vars(parent).items():
-            if attribute.startswith("_") or not isinstance(value, list | tuple | dict):
-                continue
-            inside = list(value.values()) if isinstance(value, dict) else list(value)
-            if any(isinstance(each, mx.gluon.Block) and id(each) not in children for each in inside):
-                text = (
-                    f"{type(parent).__name__}.{attribute} is a {type(value).__name__} of blocks, which Gluon does not"
-                )
+    known = list(_blocks(block))
+    there = {id(each) for each in known}
+    for parent in known:
+        for attribute in vars(parent).keys() - _OF_GLUON:
+            value = getattr(parent, attribute)
+            if isinstance(value, list | tuple | dict) and not there.issuperset(map(id, _blocks_in(value))):
+                text = f"{type(parent).__name__}.{attribute} is a {type(value).__name__} of blocks"
                 remedy = "they would not be trained; use nn.HybridSequential, or register_child for each"
-                yield Problem("model", f"{text} take for children: {remedy}")
+                yield Problem("model", f"{text}, which Gluon does not take for children: {remedy}")
+
+
+def _blocks_in(value: Any) -> Iterator[Any]:
+    """Yields the blocks in lists, tuples and dicts inside of each other."""
+    if isinstance(value, mx.gluon.Block):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _blocks_in(each)
 
 
 def _other_types(block: Any) -> Iterator[Problem]:

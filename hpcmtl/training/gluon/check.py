@@ -74,7 +74,8 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     if needs.optimizer and not trained:
         problems.append(nothing_to_train(needs.freeze))
     block = network.block if needs.part is None else up_to(network.block, needs.part)
-    outputs = outputs_of(block, mx.nd.zeros((_ROWS, *sample)))
+    with _said_of("the network runs, but not when it is hybridised (`F` is symbols then, without shapes)", "model"):
+        outputs = outputs_of(block, mx.nd.zeros((_ROWS, *sample)))
     if needs.optimizer and not problems:
         with _said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
             Updater(trained, needs.optimizer).update(needs.optimizer.learning_rate, 1.0)

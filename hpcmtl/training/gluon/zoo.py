@@ -168,7 +168,7 @@ def _user_block(name: str, arguments: dict[str, Any]) -> Any:
         block = resolve(name)(**arguments)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"cannot be built with {arguments}: {reason_of(error)}"
         raise InputError([Problem(f"model {name}", text)]) from error
     if not isinstance(block, mx.gluon.HybridBlock):
