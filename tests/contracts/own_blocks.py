@@ -325,3 +325,36 @@ class Special(mx.gluon.HybridBlock):
         """Scores, scaled by the constant."""
         code = self.fixed(self.embedding(x) + self.tied(x))
         return F.broadcast_mul(self.added(code + F.BlockGrad(self.blocked(code))), constant)
+
+
+class Nested(mx.gluon.HybridBlock):
+    """A block whose layer stands in a list inside of a private list."""
+
+    def __init__(self):
+        super().__init__()
+        self._layers = [[nn.Dense(3)]]
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """The only layer."""
+        return self._layers[0][0](x)
+
+
+class Referring(TwoParts):
+    """A block with a list of blocks that are children already."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends = [self.neck, self.head]
+
+
+class Shaped(TwoParts):
+    """A block that asks for the shape of its input, which symbols do not have."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Head on neck, of samples as vectors."""
+        return self.head(self.neck(x.reshape((x.shape[0], -1))))
+
+
+def leaves(outputs=3):
+    """What a script does that is no module."""
+    raise SystemExit(outputs)

@@ -80,6 +80,17 @@ MLP = {"name": "mlp", "outputs": 4}
     ("tasks", "where", "words"),
     [
         ({"a": own("InAList")}, "tasks.a.model", "layers is a list of blocks"),
+        ({"a": own("Nested")}, "tasks.a.model", "Nested._layers is a list of blocks"),
+        ({"a": own("Shaped")}, "tasks.a.model", "not when it is hybridised"),
+        ({"a": own("leaves")}, "tasks.a.model", "SystemExit: 3"),
+        (
+            {
+                "a": own("TwoParts"),
+                "e": {"kind": "predict", "needs": {"a": "parameters"}, "input": "small/labels"},
+            },
+            "tasks.e.input",
+            "neck.weight has shape (4, 36), here (4, 4)",
+        ),
         ({"a": own("halved")}, "tasks.a.model", "not float32"),
         ({"a": own("Branched")}, "tasks.a.model", "does not reach other.weight"),
         ({"a": own("TwoOutputs")}, "tasks.a", "2 outputs"),
@@ -177,6 +188,7 @@ def test_what_can_be_used_is_not_refused(refusals: Callable[..., list[str]]) -> 
         "parts": own("TwoParts", freeze=["neck.*"], optimizer={"name": "own_blocks:Halving", "learning_rate": 0.1}),
         "loss": own("TwoParts", {"outputs": 1}, loss="own_blocks:Cubic", target="small/size", metrics=["mse"]),
         "norm": own("normalised"),
+        "refers": own("Referring"),
         "labels": task(target="small/labels", loss="sigmoid_bce", model=MLP, metrics=["mse"]),
         "code": {"kind": "extract", "needs": {"parts": "parameters"}, "output": "neck"},
         "more": own("TwoParts", needs={"parts": "parameters"}, initialise={"parts": "neck.*"}),

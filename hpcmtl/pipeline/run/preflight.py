@@ -61,8 +61,9 @@ def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
     """
     problems: list[Problem] = []
     summaries = _read_data(prepared, tasks, problems)
-    found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
+    # First, because it opens the frameworks, which users' modules import: MXNet imports only with our workarounds.
     networks = check_networks(prepared.job, prepared.arrays, tasks)
+    found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
     if not problems:
         found += value_findings(
             prepared, [name for name in tasks if name not in networks.bad], summaries, networks.facts
