@@ -1,4 +1,4 @@
-"""Makes the checks that cost too much for `validate`: reads data once, builds networks, imports users' callables.
+"""Makes the checks that `validate` and `run` share: reads data once, builds networks, imports users' callables.
 
 As a program of its own (``python -m hpcmtl.pipeline.run.preflight JOB TASK...``) it checks some tasks of a job file
 beside a running job. Users' code, the memory of the networks and the random numbers that they draw must not disturb the
