@@ -67,7 +67,12 @@ class ExtensibleJob:
         layer_plan = plan(prepared, self._speedups)
         job_file = self.directory.requests / f"{request.id}.job.yaml"
         write_text_atomically(job_file, _yaml(prepared))
-        preflight_subprocess(job_file, [str(values["folder"])], list(values["tasks"]))
+        try:
+            preflight_subprocess(job_file, [str(values["folder"])], list(values["tasks"]))
+        except InputError as error:  # the user knows the file of the tasks, not the whole job that was made of it
+            places = [each.where.replace(str(job_file), str(values["file"])) for each in error.problems]
+            problems = zip(places, error.problems, strict=True)
+            raise InputError(Problem(place, each.message) for place, each in problems) from error
         folder = str(values["folder"])
         extension = ExtendJob(job=prepared.job, files=prepared.files, arrays=prepared.arrays, folder=folder)
         return ExtendedJob(plan=layer_plan, graph=prepared.graph, extension=extension)
