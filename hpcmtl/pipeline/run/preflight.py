@@ -61,7 +61,7 @@ def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
     """
     problems: list[Problem] = []
     summaries = _read_data(prepared, tasks, problems)
-    # First, because it opens the frameworks, which users' modules import: MXNet imports only with our workarounds.
+    # First, because it opens the frameworks, which users' modules import, with the workarounds that some of them need.
     networks = check_networks(prepared.job, prepared.arrays, tasks)
     found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
     if not problems:
