@@ -9,6 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from hpcmtl.data.values import ValueSummary
 
+_ROUNDING = 1e-6  # of 255 * (1 / 255), for example
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -19,12 +20,10 @@ def network_problem(summary: ValueSummary) -> str | None:
         return f"has values of type {known}; a network takes numbers or truth values"
     if summary.not_finite is not None:
         return f"sample {summary.not_finite} holds NaN or Inf; drop such samples or fill in a value"
-    if summary.smallest is None or summary.largest is None:
-        return None  # truth values, or no values
-    for sample, value in (summary.smallest, summary.largest):
+    for sample, value in summary.extremes:
         if abs(value) > _FLOAT32_MAX:
             return f"sample {sample} holds {value:g}, which is Inf in float32; divide the values by a constant"
-    whole = summary.dtype.kind in "iu" and not summary.scaled
+    whole = summary.dtype.kind in "iu" and summary.scale == 1.0
     if whole and summary.rounded is not None:
         sample, value = summary.rounded
         return (
@@ -45,12 +44,10 @@ def label_problem(summary: ValueSummary, classes: int) -> str | None:
     """Returns which label is not the number of a class, from 0 to `classes` - 1; None if all are."""
     if summary.dtype.kind == "b":
         return None if classes > 1 else _outside(0, True, classes)
-    if summary.fraction is not None:
+    if summary.fraction is not None and summary.scale == 1.0:
         sample, value = summary.fraction
         return f"sample {sample} has label {value:g}, which is no whole number; a class is a number from 0"
-    if summary.smallest is None or summary.largest is None:
-        return None
-    for sample, value in (summary.smallest, summary.largest):
+    for sample, value in summary.extremes:
         if not 0 <= value < classes:
             return _outside(sample, value, classes)
     return None
@@ -65,9 +62,8 @@ def _outside(sample: int, value: float, classes: int) -> str:
 
 def probability_problem(summary: ValueSummary) -> str | None:
     """Returns which target of a sigmoid is neither 0 nor 1 nor between them; None if all are."""
-    for extreme in (summary.smallest, summary.largest):
-        if extreme is not None and not 0 <= extreme[1] <= 1:
-            sample, value = extreme
+    for sample, value in summary.extremes:
+        if not 0 <= value <= 1 + _ROUNDING:
             return (
                 f"sample {sample} has target {value:g}, but sigmoid_bce takes 0 to 1; for class numbers use softmax_ce"
             )
@@ -76,9 +72,9 @@ def probability_problem(summary: ValueSummary) -> str | None:
 
 def weight_problem(summary: ValueSummary) -> str | None:
     """Returns which sample weight is negative, or that all are 0; None if the weights can be used."""
-    if summary.smallest is None or summary.largest is None:
+    if not summary.extremes:
         return None
-    sample, value = summary.smallest
+    (sample, value), (_, largest) = summary.extremes
     if value < 0:
         return f"sample {sample} has weight {value:g}; sample weights are 0 or more, or the loss has no lower bound"
-    return "all sample weights are 0, so that nothing would be learned" if summary.largest[1] == 0 else None
+    return "all sample weights are 0, so that nothing would be learned" if largest == 0 else None

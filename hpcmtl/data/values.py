@@ -36,7 +36,7 @@ class ValueSummary:
     Attributes:
         dtype: type of the values.
         shape: shape of one sample.
-        scaled: true for values that are multiplied by a ``scale`` before a network reads them.
+        scale: factor of the values when a network reads them; 1 for none.
         smallest, largest: (sample, value) of the extremes; None without a value.
         not_finite: sample with a NaN or Inf.
         fraction: (sample, value) of a value that is no whole number.
@@ -47,7 +47,7 @@ class ValueSummary:
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...] = ()
-    scaled: bool = False
+    scale: float = 1.0
     smallest: tuple[int, Any] | None = None
     largest: tuple[int, Any] | None = None
     not_finite: int | None = None
@@ -92,6 +92,16 @@ class ValueSummary:
     def _at(block: NDArray[Any], where: NDArray[Any], start: int) -> tuple[int, Any]:
         place = tuple(np.argwhere(where)[0]) if where.ndim else ()
         return start + int(place[0]), block[place].item()
+
+    @property
+    def extremes(self) -> tuple[tuple[int, Any], ...]:
+        """The smallest and the largest value, each with its sample, as a network reads them; none without a value."""
+        if self.smallest is None or self.largest is None:
+            return ()
+        if self.scale == 1.0:
+            return self.smallest, self.largest
+        scaled = ((sample, value * self.scale) for sample, value in (self.smallest, self.largest))
+        return tuple(sorted(scaled, key=lambda each: each[1]))
 
     @property
     def merged(self) -> tuple[float, float] | None:
@@ -187,7 +197,7 @@ def _passed(path: str | os.PathLike[str], names: Iterable[str], *, fit: bool) ->
 def _read(path: Path, name: str, dataset: h5py.Dataset, *, fit: bool) -> tuple[ValueSummary, str | None]:
     """Returns the summary of a dataset, and what is wrong with its values."""
     _warn_of_chunks(path, name, dataset)
-    summary = ValueSummary(dtype=dataset.dtype, shape=dataset.shape[1:], scaled="scale" in dataset.attrs)
+    summary = ValueSummary(dtype=dataset.dtype, shape=dataset.shape[1:], scale=float(dataset.attrs.get("scale", 1.0)))
     rows = rows_per_chunk(dataset.shape, dataset.dtype)
     classes = class_names(dataset) or ()
     checksum = 0

@@ -16,11 +16,11 @@ CLASSES = np.arange(ROWS) % 3
 OWN = {"name": "own_blocks:TwoParts", "outputs": 3}
 
 
-def check(tmp_path, arrays, **keys):
+def check(tmp_path, arrays, attributes=None, **keys):
     """Make the checks before a run of one task on arrays of its own; return what is refused, or nothing."""
     x = np.random.default_rng(0).normal(size=(ROWS, 4)).astype(np.float32)
     file = tmp_path / "rows.h5"
-    write_dataset_file(file, {"x": x, "y": CLASSES, **arrays}, np.arange(ROWS) % 3, overwrite=True)
+    write_dataset_file(file, {"x": x, "y": CLASSES, **arrays}, np.arange(ROWS) % 3, attributes or {}, overwrite=True)
     task = {
         "kind": "train",
         "input": "rows/x",
@@ -126,3 +126,17 @@ def test_numbers_that_float32_cannot_hold(tmp_path, values, said):
         assert said in found
         assert bool(found) == bool(said)
     assert "merge" not in said or "subtract an offset" in as_target
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [(1 / 255, ""), (-1 / 255, "has target -1, but sigmoid_bce takes 0 to 1"), (1 / 25, "target 10.2")],
+)
+def test_values_count_as_networks_read_them(tmp_path, scale, said):
+    """Masks of 0 to 255 with a `scale` of 1/255 are targets from 0 to 1; other scales are not."""
+    keys = {"target": "rows/mask", "loss": "sigmoid_bce", "model": {"name": "mlp", "outputs": 4}}
+    mask = np.linspace(0, 255, ROWS * 4).reshape(ROWS, 4).astype(np.uint8)
+    found = check(tmp_path, {"mask": mask}, {"mask": {"scale": scale}}, **keys)
+
+    assert said in found
+    assert bool(found) == bool(said)
