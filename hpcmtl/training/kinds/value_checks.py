@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 _OF_CLASSES = frozenset({"accuracy", "auc", "log_loss", "mrr", "ndcg"})
 """Metrics whose targets are numbers of classes."""
 
+_BY_CLASS = {
+    **dict.fromkeys(("SoftmaxCELoss", "SoftmaxCrossEntropyLoss"), "softmax_ce"),
+    **dict.fromkeys(("SigmoidBCELoss", "SigmoidBinaryCrossEntropyLoss"), "sigmoid_bce"),
+}
+"""Losses that users name by their class, as ``package.module:SoftmaxCELoss``."""
+
 
 def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
     """Returns the objectives of a task whose targets must be numbers of classes, or probabilities."""
@@ -28,13 +34,17 @@ def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
     return tuple(
         objective
         for objective in kind_of(job, name).objectives(job, name)
-        if objective.target in read and (_classes_wanted(job, name, objective) or objective.loss == "sigmoid_bce")
+        if objective.target in read and (_classes_wanted(job, name, objective) or _loss(objective) == "sigmoid_bce")
     )
+
+
+def _loss(objective: Objective) -> str:
+    return _BY_CLASS.get(objective.loss.rpartition(":")[2], objective.loss)
 
 
 def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
     asked = getattr(job.tasks[name], "metrics", ()) or objective.metrics
-    return objective.loss == "softmax_ce" or any(
+    return _loss(objective) == "softmax_ce" or any(
         metric.removeprefix(WEIGHTED).partition("@")[0] in _OF_CLASSES for metric in asked
     )
 
@@ -75,11 +85,11 @@ def value_checks(
 
 def _target_problem(job: Job, name: str, objective: Objective, summary: ValueSummary, made: Shape | None) -> str | None:
     """Returns which value of a target neither the loss nor a metric can use."""
-    if objective.loss == "sigmoid_bce" and (problem := probability_problem(summary)) is not None:
+    if _loss(objective) == "sigmoid_bce" and (problem := probability_problem(summary)) is not None:
         return problem
     if not made:
         return None
-    if objective.loss == "softmax_ce" and made[-1] == 1:
+    if _loss(objective) == "softmax_ce" and made[-1] == 1:
         return "softmax_ce needs one output a class, but the network makes 1; use sigmoid_bce, or 2 outputs"
     if not _classes_wanted(job, name, objective):
         return None
