@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -43,8 +42,8 @@ class RowSumsKind(BaseKind[RowSums]):
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
-        if math.isinf(self.task(job, name).factor):
-            yield ("factor",), "found infinity; write a finite number"
+        if not self.task(job, name).factor:
+            yield ("factor",), "found 0, and all sums would be 0; write another number"
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`."""
