@@ -77,9 +77,10 @@ class Batch:
         cursor: position of this step, from which a training can be resumed to repeat it.
         indices: (n,) sample numbers.
         arrays: key of each source -> its (n, ...) rows.
-        weights: (n,) 1 for a sample, times its sample weight; 0 for the dummy sample of a rank without samples.
+        weights: (n,) 1 for a sample, times its sample weight; 0 for the row of a filler.
         global_samples: number of samples of the whole group. The loss of the step is the weighted sum over all ranks
             divided by this number, which is also right for a short last batch.
+        filler: whether the rank has no sample of this step: its only row takes part with weight 0.
     """
 
     cursor: Cursor
@@ -87,6 +88,7 @@ class Batch:
     arrays: Arrays
     weights: NDArray[np.float32]
     global_samples: int
+    filler: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ class _RankStep:
 
     cursor: Cursor
     positions: Ints
-    dummy: bool
+    filler: bool
     global_samples: int
 
 
@@ -182,7 +184,7 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
         order = epoch_order(request.indices, block, request.cursor.seed, epoch)
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
-            yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples)
+            yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples, step.filler)
 
 
 def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
@@ -196,9 +198,9 @@ def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
         for step in range(cursor.step, last):
             whole = global_batch(places, step, request.spec.batch_size)
             mine = shard(whole, request.group_rank, request.group_size)
-            dummy = len(mine) == 0
+            filler = len(mine) == 0
             # A rank without a sample must still take part in the step: it computes one sample with weight 0.
-            steps.append(_RankStep(replace(cursor, step=step), whole[:1] if dummy else mine, dummy, len(whole)))
+            steps.append(_RankStep(replace(cursor, step=step), whole[:1] if filler else mine, filler, len(whole)))
         yield cursor.epoch, steps
         cursor = cursor.advance(per_epoch, last - cursor.step)
 
@@ -206,7 +208,7 @@ def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
 def _weights(step: _RankStep, arrays: Arrays) -> NDArray[np.float32]:
     """Removes the sample weights, if any, from the arrays of a step and returns the weights."""
     ones = np.ones(len(step.positions), dtype=np.float32)
-    return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.dummy)
+    return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.filler)
 
 
 def _from_memory(loaded: Arrays, indices: Ints, order: Ints, positions: list[Ints]) -> Iterator[tuple[Ints, Arrays]]:

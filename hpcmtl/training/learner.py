@@ -53,9 +53,10 @@ class StepInput:
     Attributes:
         inputs: (n, *sample shape), this rank's share of the batch.
         targets: one array (n, ...) for each objective, in order.
-        weights: (n,) float32 sample weights; 0 for a row that only fills an empty share.
+        weights: (n,) float32 sample weights; 0 for the row of a filler.
         global_samples: number of samples in the whole group's batch.
         ranks: number of ranks that share the batch.
+        filler: whether the only row fills an empty share, and is no sample of the batch.
     """
 
     inputs: np.ndarray[Any, Any]
@@ -63,11 +64,7 @@ class StepInput:
     weights: np.ndarray[Any, Any]
     global_samples: int
     ranks: int = 1
-
-    @property
-    def real_rows(self) -> int:
-        """Number of rows of this rank that are samples of the batch; 0 if its only row fills an empty share."""
-        return len(self.weights) if self.weights.any() else 0
+    filler: bool = False
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,7 @@ def _carried(step_range: StepRange, losses: np.ndarray[Any, Any], step: int) -> 
 
 def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepInput:
     targets = tuple(batch.arrays[TARGET + name] for name in objectives)
-    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples, ranks)
+    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples, ranks, batch.filler)
 
 
 def _progress(step_range: StepRange, step: int, agreement: _Agreement) -> StepProgress:

@@ -358,3 +358,16 @@ class Shaped(TwoParts):
 def leaves(outputs=3):
     """What a script does that is no module."""
     raise SystemExit(outputs)
+
+
+def exits(**_options):
+    """The same in place of an optimizer."""
+    raise SystemExit(3)
+
+
+class Leaving(TwoParts):
+    """A block that ends the process when it runs."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """No output."""
+        raise SystemExit(3)

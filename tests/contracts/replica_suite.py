@@ -114,9 +114,11 @@ def batches(seed: int = 1) -> list[StepInput]:
 def dealt(batch: StepInput, rank: int, ranks: int) -> StepInput:
     """The share of one rank, as `data.batches` deals it: a rank without a sample gets one of weight 0."""
     mine = shard(np.arange(batch.global_samples), rank, ranks)
-    weights = batch.weights[mine] if len(mine) else np.zeros(1, np.float32)
-    mine = mine if len(mine) else np.arange(1)
-    return StepInput(batch.inputs[mine], tuple(t[mine] for t in batch.targets), weights, batch.global_samples, ranks)
+    filler = len(mine) == 0
+    weights = np.zeros(1, np.float32) if filler else batch.weights[mine]
+    mine = np.arange(1) if filler else mine
+    targets = tuple(t[mine] for t in batch.targets)
+    return StepInput(batch.inputs[mine], targets, weights, batch.global_samples, ranks, filler)
 
 
 def train(replica: Replica, group: Communicator | None = None, rate: float = 0.05) -> dict[str, np.ndarray]:

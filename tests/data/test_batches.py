@@ -73,12 +73,13 @@ def test_a_rank_without_samples_takes_part_with_weight_zero(wide_file, budget):
     ranks = [read(feed_of(wide_file, 2, budget), rank, 4, until=Cursor(0, 5, 7)) for rank in range(4)]
 
     for step in zip(*ranks, strict=True):
-        (first, second) = [b for b in step if b.weights.sum()]
-        dummies = [b for b in step if not b.weights.sum()]
+        (first, second) = [b for b in step if not b.filler]
+        fillers = [b for b in step if b.filler]
+        assert [b.weights.tolist() for b in (first, second, *fillers)] == [[1], [1], [0], [0]]
         assert {first.global_samples, second.global_samples} == {2}
         assert first.indices != second.indices
-        assert [b.indices.tolist() for b in dummies] == [first.indices.tolist()] * 2
-        assert all(np.array_equal(b.arrays["x"], first.arrays["x"]) for b in dummies)
+        assert [b.indices.tolist() for b in fillers] == [first.indices.tolist()] * 2
+        assert all(np.array_equal(b.arrays["x"], first.arrays["x"]) for b in fillers)
 
 
 @budgets
@@ -109,6 +110,18 @@ def test_sample_weights_multiply(wide_file):
 
     np.testing.assert_allclose(batch.weights, batch.indices / 10, rtol=1e-6)
     assert set(batch.arrays) == {"x", "y"}
+
+
+def test_a_weight_of_zero_makes_no_filler(wide_file):
+    """Sample 0 has weight 0, and is a sample of its batch like the others."""
+    ranks = [
+        read(feed_of(wide_file, 1, sample_weights=Source("w", wide_file, "weight")), rank, 2, until=Cursor(1, 0, 7))
+        for rank in range(2)
+    ]
+    (pair,) = [pair for pair in zip(*ranks, strict=True) if pair[0].indices[0] == 0]
+
+    assert [batch.weights.tolist() for batch in pair] == [[0.0], [0.0]]
+    assert sorted(batch.filler for batch in pair) == [False, True]
 
 
 def test_sample_weights_are_one_number(wide_file):

@@ -38,6 +38,21 @@ def test_problems_of_all_stages_come_at_once(family_file):
     assert all(problem.line for problem in refused.value.problems)
 
 
+def test_constructors_that_end_the_process_are_problems(family_file):
+    """A `SystemExit` of a user's network or loss ends no check: both are told as problems of their tasks."""
+    tiny = {"input": "digits/images", "epochs": 1}
+    tasks = {
+        "network": family_task("digit", **tiny, model={"name": "own_blocks:leaves", "outputs": 0}),
+        "loss": family_task("digit", **tiny, loss="own_blocks:leaves"),
+    }
+    family_file.write_text(yaml.safe_dump(family(tasks=tasks), sort_keys=False))
+    with pytest.raises(InputError, match="SystemExit") as refused:
+        validated(family_file)
+    places = {problem.where.removeprefix(f"{family_file}: ") for problem in refused.value.problems}
+
+    assert places == {"tasks.network.model", "tasks.loss.loss"}
+
+
 def test_a_sound_job_leaves_nothing_behind(family_file):
     """All of it is checked, and the folder of the job is no longer searched for modules afterwards."""
     before = list(sys.path)

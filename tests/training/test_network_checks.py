@@ -83,6 +83,9 @@ MLP = {"name": "mlp", "outputs": 4}
         ({"a": own("Nested")}, "tasks.a.model", "Nested._layers is a list of blocks"),
         ({"a": own("Shaped")}, "tasks.a.model", "not when it is hybridised"),
         ({"a": own("leaves")}, "tasks.a.model", "SystemExit: 3"),
+        ({"a": own("Leaving")}, "tasks.a.model", "SystemExit: 3"),
+        ({"a": task(loss="own_blocks:leaves")}, "tasks.a.loss", "SystemExit: 3"),
+        ({"a": task(optimizer={"name": "own_blocks:exits", "learning_rate": 0.1})}, "tasks.a.optimizer", "SystemExit"),
         (
             {
                 "a": own("TwoParts"),

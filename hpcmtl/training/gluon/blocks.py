@@ -43,7 +43,7 @@ def make_block(network: NetworkDescription, sample: Shape) -> Any:
         mx.nd.waitall()
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"cannot run on samples of shape {sample}: {reason_of(error)}"
         raise InputError([Problem("model", text)]) from error
     problems = [*_unreached(block)]

@@ -59,7 +59,7 @@ def _noting(problems: list[Problem], key: str) -> Iterator[None]:
         for each in error.problems:
             own = ":" in each.where and not each.where.startswith(f"{key} ")
             problems.append(Problem(f"{key} {each.where}" if own else each.where, each.message))
-    except Exception as error:  # noqa: BLE001 - users' code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
         problems.append(Problem(key, reason_of(error)))
 
 
@@ -121,5 +121,5 @@ def _step(needs: FrameworkNeeds) -> None:
 def _said_of(what: str, key: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError([Problem(key, f"{what}: {reason_of(error)}")]) from error

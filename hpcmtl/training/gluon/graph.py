@@ -56,7 +56,7 @@ def graph_facts(block: Any) -> GraphFacts:
     """Traces a block with symbols and returns the facts on its graph."""
     try:
         symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
-    except Exception:  # noqa: BLE001 - code of users, which may need values where symbols have none
+    except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
         return GraphFacts(draws=True)
     draws, normalisations = False, []
     for node, inputs in _nodes(json.loads(symbol.tojson())):

@@ -128,7 +128,8 @@ class GluonLearner(GluonNetwork):
         losses = self._loss.backward(batch, weights, scale)
         self._spread = False
         if several:
-            self._batch_statistics.after_pass(batch.real_rows * batch.ranks / batch.global_samples)
+            rows = 0 if batch.filler else len(batch.weights)
+            self._batch_statistics.after_pass(rows * batch.ranks / batch.global_samples)
         self._pending.append((losses, batch.weights, batch.global_samples))
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores

@@ -38,7 +38,7 @@ def make_loss(name: str) -> Any:
     make = _LOSSES[name] if name in _LOSSES else resolve(name)
     try:
         loss = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"cannot be made without arguments: {reason_of(error)}"
         raise InputError([Problem(f"loss {name}", text)]) from error
     if not isinstance(loss, mx.gluon.HybridBlock):

@@ -110,7 +110,7 @@ def make_optimizer(optimizer: Optimizer) -> Any:
         made = None if problems else make(**options)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"cannot be made with {options}: {reason_of(error)}"
         raise InputError([Problem(where, text)]) from error
     if problems:

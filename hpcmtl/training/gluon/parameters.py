@@ -93,7 +93,7 @@ def unused_parameters(block: Any, parameters: Mapping[str, Any]) -> list[str]:
     """
     try:
         outputs = outputs_of(block, mx.sym.var("data"))
-    except Exception:  # noqa: BLE001 - a user's code; training says what is wrong with it
+    except (Exception, SystemExit):  # noqa: BLE001 - a user's code; training says what is wrong with it
         return []
     used = {name for output in outputs for name in output.list_inputs()}
     return [name for name, parameter in parameters.items() if parameter.name not in used]

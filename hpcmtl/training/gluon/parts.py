@@ -49,7 +49,7 @@ def up_to(block: Any, part: str) -> Any:
     samples = mx.sym.var(_INPUT, dtype="float32")
     try:
         block(samples)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"the network cannot be traced by symbols: {reason_of(error)}"
         raise InputError([Problem(f"part {part}", text)]) from error
     finally:

@@ -83,14 +83,14 @@ def _made(model: UserModel) -> Any:
     """Returns the block of a user's model, not initialised; None if it cannot be made."""
     try:
         return resolve(model.name)(**model.arguments)
-    except Exception:  # noqa: BLE001 - users' code; the checks of the job tell the user
+    except (Exception, SystemExit):  # noqa: BLE001 - users' code; the checks of the job tell the user
         return None
 
 
 def _loss(name: str) -> Any:
     try:
         return make_loss(name)
-    except Exception:  # noqa: BLE001 - as above
+    except (Exception, SystemExit):  # noqa: BLE001 - as above
         return None
 
 
@@ -105,7 +105,7 @@ def _has_python(block: Any, inputs: int) -> bool:
     """Returns whether a block has a Python operator; true where no graph shows it and there are some in the process."""
     try:
         graph = mx.sym.Group(_traced(block, inputs))
-    except Exception:  # noqa: BLE001 - a block that cannot be traced; users' code may raise anything
+    except (Exception, SystemExit):  # noqa: BLE001 - a block that cannot be traced; users' code may raise anything
         functions = [each for each in mx.autograd.Function.__subclasses__() if not each.__module__.startswith("mxnet.")]
         return bool(functions) or mx.operator._registry.counter > _OPERATORS_OF_MXNET  # noqa: SLF001 - no public name
     return _PYTHON_OPERATOR in graph.tojson()

@@ -181,6 +181,6 @@ def _shape_by_running(block: Any, sample: Shape) -> Shape:
     try:
         block.initialize()
         return tuple(block(mx.nd.zeros((1, *sample))).shape[1:])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
         raise InputError([Problem("trunk", text)]) from error

@@ -70,12 +70,16 @@ class TrainSession:
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
         self._learner = self._replica.learner
-        require_fit(context, read, self._learner.outputs)
         rest = self._spec.batch_size * self._steps_per_epoch - samples  # missing in the last batch
-        self._coupling = open_coupling(
-            context, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
-        )
-        self._open_on_group(0.0)
+        try:
+            require_fit(context, read, self._learner.outputs)
+            self._coupling = open_coupling(
+                context, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
+            )
+            self._open_on_group(0.0)
+        except BaseException:
+            self._replica.close()  # nobody else can: there is no session
+            raise
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`; it trains from the newest state of the task to the end of the layer."""

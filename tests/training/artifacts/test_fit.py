@@ -7,6 +7,7 @@ from transfers import run_both
 
 from hpcmtl.communicators.inproc import RankFailedError
 from hpcmtl.errors import InputError
+from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 
 MLP = {"name": "mlp", "outputs": 3}
 
@@ -44,6 +45,19 @@ def test_training_on_what_a_python_task_made(bench, task, limit, keys, said):
         assert isinstance(error.value.__cause__, InputError)
     else:
         assert "loss" in run_both(made, ["own", "net"], limit)["net"]
+
+
+def test_a_refused_task_leaves_its_collective(bench, task, monkeypatch):
+    """A task that is refused after its strategy was opened closes it on each rank, so that Horovod is free again."""
+    closed = []
+    monkeypatch.setattr(KVStoreCollective, "close", lambda collective: closed.append(collective.size))
+    net = task(input="own/gaps", target="own/classes", model=MLP, epochs=1, needs={"own": "data"})
+    made = bench({"own": own("gaps", "classes"), "net": net})
+    made.run("own")
+    with pytest.raises(RankFailedError, match="sample 7 holds NaN"):
+        made.run("net", 2)
+
+    assert closed == [2, 2]
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 20])

@@ -83,6 +83,8 @@ CASES = {
     "dense loss": (Leaf(Mlp(outputs=3)), OWN, False),
     "none": (user("convolutional"), PLAIN, False),
     "not to be made": (user("nothing"), PLAIN, False),
+    "ends the process": (Leaf(UserModel(name="own_blocks:leaves")), loss("own_blocks:leaves"), False),
+    "ends it when it runs": (Leaf(UserModel(name="own_blocks:Leaving")), OWN, False),
 }
 
 

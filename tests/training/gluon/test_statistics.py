@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gluon_suite
 import numpy as np
 import pytest
@@ -59,6 +61,23 @@ def test_statistics_of_the_first_layer_are_those_of_plain_gluon(ranks, engine):
         assert all(
             np.array_equal(state[f"{PARAMETERS}0.{name}"], states[0][f"{PARAMETERS}0.{name}"]) for state in states
         )
+
+
+def test_samples_of_weight_zero_count():
+    """Weights of 0 change gradients alone: the statistics are those of plain Gluon on all rows of a batch."""
+
+    def on_rank(group):
+        with suite.opened(gluon_suite.setup("mpi"), group, FIRST, PLAIN) as replica:
+            for number, batch in enumerate(batches()):
+                weights = np.where(np.arange(len(batch.weights)) < 1, 1, 0).astype(np.float32)
+                replica.step(suite.dealt(replace(batch, weights=weights), group.rank, group.size), 0.01, number)
+            return replica.learner.state()
+
+    expected = plain_gluon()
+
+    for state in run_ranks(2, on_rank):
+        for name, array in expected.items():
+            np.testing.assert_allclose(state[f"{PARAMETERS}0.{name}"], array, rtol=2e-5)
 
 
 def test_statistics_on_fp16_and_one_rank():
