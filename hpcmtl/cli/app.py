@@ -6,6 +6,7 @@ It imports no library before `leave_out_foreign` has been called: PYTHONPATH may
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from hpcmtl.launch.interpreter import ignore_strict_warnings, leave_out_foreign,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from typing_extensions import Buffer
+
+_STDOUT = "<stdout>"
 _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG})
 
 
@@ -37,22 +41,45 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
+class _StandardOutput(io.FileIO):
+    """Standard output, whose name is in its errors: those of other files often have none."""
+
+    def write(self, data: Buffer) -> int:
+        """Writes bytes, as `io.FileIO` does."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = _STDOUT
+            raise
+
+
 @contextmanager
 def _output_written() -> Iterator[None]:
     """Ends the command with a sentence if its output cannot be written, and without one if its reader has left."""
+    given = sys.stdout
+    given.flush()
+    raw = _StandardOutput(1, "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=given.encoding,
+        errors=given.errors,
+        line_buffering=bool(os.environ.get("PYTHONUNBUFFERED")) or raw.isatty(),
+    )
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
     except OSError as error:
-        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+        if error.errno not in _CANNOT_WRITE or error.filename != _STDOUT:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more at its end
         if error.errno == errno.EPIPE:
             sys.exit(1)
         _say(f"standard output cannot be written ({error.strerror}): free space, or send it elsewhere")
         sys.exit(ExitCode.ENVIRONMENT_UNFIT)
+    finally:
+        sys.stdout = given
 
 
 def _say(text: str) -> None:

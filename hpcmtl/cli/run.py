@@ -48,9 +48,8 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
         measurements_of(measured)
     tasks = prepared.graph.tasks
     layers = sum(task.layers for task in tasks)
-    typer.echo(
-        f"hpcmtl: {prepared.job.job}: {len(tasks)} tasks, {layers} layers; data and networks are checked", err=True
-    )
+    size = f"{_counted(len(tasks), 'task')}, {_counted(layers, 'layer')}"
+    typer.echo(f"hpcmtl: {prepared.job.job}: {size}; checking data and networks ...", err=True)
     words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
     words += ["--measured", str(measured)] if measured else []
     sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], runs, as_json=as_json, survive=not no_ft))
@@ -96,6 +95,10 @@ def resume(  # noqa: PLR0917 - options of the command line, given by name
             resume_point.prepared.job.ranks, [*words, *_policy(policy)], directory, as_json=as_json, survive=not no_ft
         )
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _policy(policy: str | None) -> list[str]:

@@ -171,6 +171,18 @@ def test_edges_that_do_not_fit(hpcmtl, tmp_path, digits_file):
     assert "the task needs 3 ranks but the job has 2" in done.err
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_run_says_what_it_begins_with(hpcmtl, monkeypatch, tmp_path, digits_file, count):
+    """The line before the ranks names the checks as what is to come, with nouns that fit the numbers."""
+    monkeypatch.setattr("hpcmtl.cli.world.start_ranks", lambda *_, **__: 0)
+    report = {"kind": "python", "callable": "user_code:census"}
+    write_job(tmp_path, family(tasks={f"report{at}": report for at in range(count)}), digits_file)
+    done = hpcmtl("run", "job.yaml")
+    size = "1 task, 1 layer" if count == 1 else "2 tasks, 2 layers"
+
+    assert (done.code, done.err) == (0, f"hpcmtl: family: {size}; checking data and networks ...\n")
+
+
 @pytest.mark.parametrize("name", ["missing.yaml", "folder.yaml", "torn.yaml", "torn.toml", "list.yaml", "binary.yaml"])
 def test_files_that_are_no_job(hpcmtl, tmp_path, name):
     """What is no job file at all is refused by its name."""

@@ -1,7 +1,9 @@
 """The place among ranks is read from every launcher's variables, and singletons are refused."""
 
 import json
+import socket
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -142,3 +144,26 @@ def test_the_variables_of_a_launcher_that_has_ended_are_refused(tmp_path):
 
     with pytest.raises(EnvironmentUnfitError, match="rank 2 of a start by Open MPI, which has ended"):
         require_launcher({**rank, "PMIX_SERVER_TMPDIR": str(tmp_path / "gone")})
+
+
+def test_a_launcher_that_answers_has_not_ended(tmp_path):
+    """In a container the directory of the PMIx server may be missing; its address decides while it is there."""
+    rank = {**OPEN_MPI, "PMIX_SERVER_TMPDIR": str(tmp_path / "gone"), "PMIX_SERVER_URI2": "without a port"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        rank["PMIX_SERVER_URI41"] = f"prterun-host-7@0.0;tcp4://127.0.0.1:{port}"
+        require_launcher(rank)
+
+    with pytest.raises(EnvironmentUnfitError, match="does not exist, and no server answers"):
+        require_launcher(rank)
+
+
+def test_a_directory_that_cannot_be_looked_at_is_not_gone(monkeypatch):
+    """Without the right to look at the directory of the PMIx server nothing is refused."""
+
+    def forbidden(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+
+    require_launcher({**OPEN_MPI, "PMIX_SERVER_TMPDIR": "/root/secret"})

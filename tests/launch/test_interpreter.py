@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from runs import CHECKOUT
 
+from hpcmtl.cli.app import main
 from hpcmtl.launch.interpreter import ignore_strict_warnings, leave_out_foreign, replaced_by
 
 
@@ -78,3 +80,19 @@ def test_closed_and_full_outputs_get_a_sentence():
     assert full[0] == 3
     assert full[1].startswith("hpcmtl: standard output cannot be written (No space left on device)")
     assert full[1].count("\n") == 1
+
+
+def test_a_full_disk_elsewhere_is_not_taken_for_stdout(monkeypatch, capfd):
+    """An error of another file, whose name Python often does not know, stays as it is; output before it is written."""
+
+    def fill():
+        sys.stdout.write("written\n")
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"lost")
+
+    monkeypatch.setattr("hpcmtl.cli.verbs.app", fill)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        main()
+
+    assert raised.value.filename is None
+    assert capfd.readouterr() == ("written\n", "")

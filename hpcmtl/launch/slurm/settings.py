@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.jobfile.load import findings, locate
 from hpcmtl.jobfile.slurm import JobSlurm, Site, Slurm, time_text
 from hpcmtl.launch.slurm.sites import find_site, read_site
+from hpcmtl.networks.strict import is_number_in_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 PREFIX, SITE = "HPCMTL_SLURM_", "HPCMTL_SITE"
 _TIMES = ("time", "max_time")
+_NUMBERS = frozenset(key for key, field in Slurm.model_fields.items() if field.annotation == int | None)
 _LONGEST_STOP, _SHORTEST_STOP, _STOP_WITHOUT_LIMIT = 300, 60, 120  # seconds
 
 
@@ -157,8 +160,11 @@ def _given(model: type[Slurm], raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split(key: str, text: str) -> Any:
+    """Returns the value that a text of the environment has under a key: a number, a list, or the text itself."""
     if key in {"modules", "omit"}:
         return tuple(text.replace(",", " ").split())
+    if key in _NUMBERS and is_number_in_text(text):
+        return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else float(text)
     return tuple(text.splitlines()) if key in {"setup", "extra"} else text
 
 

@@ -13,7 +13,7 @@ from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
-from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, ExitCode, InputError
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.launch.environment import inside_mpi, require_launcher, require_world
@@ -27,7 +27,7 @@ from hpcmtl.pipeline.run.options import RunOptions
 from hpcmtl.pipeline.run.preflight import preflight
 from hpcmtl.pipeline.run.probe import probe
 from hpcmtl.pipeline.run.result import read_result
-from hpcmtl.pipeline.run.resume_point import ResumePoint, load_run
+from hpcmtl.pipeline.run.resume_point import ResumePoint, load_after_loss, load_run
 from hpcmtl.results.outcome.summary import JobResult
 from hpcmtl.training.collectives.select import choose_collective
 from hpcmtl.training.frameworks import open_framework
@@ -100,7 +100,7 @@ def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, wo
         world = ended.survivors_comm
         if world.rank == 0:
             _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.reason, world.size)
-        find = partial(_resume_point_of, ended, options.policy)
+        find = partial(load_after_loss, ended.directory, ended.reason, options.policy)
 
 
 @dataclass(frozen=True)
@@ -116,19 +116,6 @@ class _Abandoned:
     reason: str
     survivors_comm: Communicator
     directory: Path
-
-
-def _resume_point_of(ended: _Abandoned, policy: str | None, ranks: int) -> ResumePoint:
-    """Returns the point from which a run continues whose attempt was abandoned.
-
-    Raises:
-        CannotGoOnError: too few ranks are left for the job.
-    """
-    try:
-        return load_run(ended.directory, None, ranks, policy, deserted=True)
-    except InputError as error:
-        text = f"{ended.reason}, and the run stops, since too few are left ({ranks}): {error.in_one_line}"
-        raise CannotGoOnError(f"{text}. `hpcmtl resume` on more of them goes on from the checkpoints") from error
 
 
 def _run_attempt(

@@ -57,6 +57,16 @@ def test_further_directives_add_up(home):
     assert told["modules"]["value"] == ["a", "b"]
 
 
+def test_numbers_of_the_environment_are_texts(home):
+    """Each key of a number takes its decimal text; a time, an account and a queue of digits stay texts."""
+    numbers = ("nodes", "ntasks_per_node", "cpus_per_task", "requeues", "stop_seconds", "throttle")
+    environ = {f"HPCMTL_SLURM_{key.upper()}": str(at) for at, key in enumerate(numbers, 2)}
+    found = settings(home, **environ, HPCMTL_SLURM_TIME="90", HPCMTL_SLURM_ACCOUNT="007", HPCMTL_SLURM_QOS="1")
+
+    assert [found[key] for key in numbers] == [2, 3, 4, 5, 6, 7]
+    assert [found[key] for key in ("time", "account", "qos")] == [5400, "007", "1"]
+
+
 def test_the_profile_is_chosen_by_the_highest_level(home, tmp_path):
     """A profile is named by option, environment or job file; by name or as a file; else `default` is taken if there."""
     for name in "abc":
@@ -83,7 +93,9 @@ def test_the_profile_is_chosen_by_the_highest_level(home, tmp_path):
             {"HPCMTL_SLURM_PARTITON": "x"},
             r"HPCMTL_SLURM_PARTITON: unknown key 'partiton'; did you mean 'partition'",
         ),
-        ({}, {"HPCMTL_SLURM_NODES": "0"}, r"HPCMTL_SLURM_NODES: found '0'"),
+        ({}, {"HPCMTL_SLURM_NODES": "0"}, r"HPCMTL_SLURM_NODES: found 0;"),
+        ({}, {"HPCMTL_SLURM_NODES": "two"}, r"HPCMTL_SLURM_NODES: found 'two'; write a number$"),
+        ({}, {"HPCMTL_SLURM_THROTTLE": "2.5"}, r"HPCMTL_SLURM_THROTTLE: found 2.5"),
         ({"site": "lange"}, {}, r"site lange: no profile of that name in .*; did you mean 'large'"),
         ({"site": "./none.yaml"}, {}, r"there is no such file"),
         ({"site": "large"}, {}, r"large\.yaml: acount \(line 2\): unknown key 'acount'; did you mean 'account'"),

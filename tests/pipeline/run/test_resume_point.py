@@ -9,10 +9,10 @@ from events import event
 
 from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json
 from hpcmtl.data.hdf5 import write_dataset_file
-from hpcmtl.errors import InputError
+from hpcmtl.errors import CannotGoOnError, InputError
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import plan, prepare
-from hpcmtl.pipeline.run.resume_point import load_run
+from hpcmtl.pipeline.run.resume_point import load_after_loss, load_run
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir.directory import RunDirectory, create, write_json_atomically
 
@@ -79,3 +79,18 @@ def test_data_of_tasks_that_have_not_begun_may_change(stopped, tmp_path):
     write(tmp_path / "rows.h5", y=np.zeros(ROWS, int))
     RunDirectory(stopped).data_file.unlink()
     assert load_run(stopped, None, 1).unfinished == ["later", "net"]
+
+
+def test_only_ranks_that_are_missing_count_as_too_few(stopped, tmp_path):
+    """After a loss a task that needs more ranks stops the run; data that have changed are named, on any number."""
+    job = yaml.safe_load((stopped / "job.yaml").read_text())
+    job["tasks"]["later"]["ranks"] = {"min": 2}
+    (stopped / "job.yaml").write_text(yaml.safe_dump({**job, "ranks": 2}))
+
+    assert load_after_loss(stopped, "rank 0 was lost", None, 2).unfinished == ["later", "net"]
+    with pytest.raises(CannotGoOnError, match=r"rank 0 was lost, and .* too few are left \(1\).*needs 2 ranks"):
+        load_after_loss(stopped, "rank 0 was lost", None, 1)
+    write(tmp_path / "rows.h5", y=np.zeros(ROWS, int))
+    for ranks in (1, 2):
+        with pytest.raises(InputError, match=r"rows\.h5: y: was int64"):
+            load_after_loss(stopped, "rank 0 was lost", None, ranks)
