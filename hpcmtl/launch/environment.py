@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.launch.pmix_server import is_gone, server_answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +39,6 @@ _LAUNCHERS = (
     _Launcher("PMIx", "PMIX_RANK", None, None),
 )
 _PMIX_SERVER = "PMIX_SERVER_URI"
-_SECONDS_TO_CONNECT = 2.0
 _DIGITS_OF_TIME = 11  # of seconds since 1970; milliseconds have more
 _PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
 
@@ -124,38 +124,15 @@ def require_launcher(environ: Mapping[str, str] = os.environ) -> None:
         EnvironmentUnfitError: the directory of its PMIx server is gone, and no server answers.
     """
     place, folder = rank_environment(environ), environ.get("PMIX_SERVER_TMPDIR", "")
-    if place is None or not folder or not _is_gone(Path(folder)) or _server_answers(environ):
+    if place is None or not folder or not is_gone(Path(folder)):
+        return
+    if server_answers({value for name, value in environ.items() if name.startswith(_PMIX_SERVER)}):
         return
     raise EnvironmentUnfitError(
         f"the environment says that this is rank {place.rank} of a start by {place.launcher}, which has ended: its "
         f"PMIX_SERVER_TMPDIR={folder} does not exist, and no server answers. Use a new shell, or unset "
         f"the variables that begin with {', '.join(_PREFIXES)}"
     )
-
-
-def _is_gone(folder: Path) -> bool:
-    """Returns true if a directory does not exist; one that this process must not look at may exist."""
-    try:
-        folder.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _server_answers(environ: Mapping[str, str]) -> bool:
-    """Returns true if a connection to the PMIx server is accepted; its address reads ``NAME;tcp4://HOST:PORT``."""
-    for uri in {value for name, value in environ.items() if name.startswith(_PMIX_SERVER)}:
-        host, _, port = uri.rpartition("://")[2].rpartition(":")
-        if not _is_number(port):
-            continue
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT):
-                return True
-        except (OSError, OverflowError):
-            continue
-    return False
 
 
 def without_launcher(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
