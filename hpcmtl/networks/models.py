@@ -95,8 +95,8 @@ def _images(name: str, sample: Shape) -> tuple[int, int, int]:
     if len(sample) != 3:
         raise ShapeError(f"{name} takes images of shape (channels, height, width), not samples of shape {sample}")
     channels, height, width = sample
-    # Convolutions of an image that is 1 or 3 pixels wide are unlikely, and channels that come last look like that.
-    if channels > _FEW and height > _FEW and (width in {1, 3} or (width == _FEW and channels == height)):
+    # A square image whose channels come last; (12, 1000, 1) and (8, 64, 3) are signals of several channels.
+    if channels == height > _FEW and width in {1, 3, _FEW}:
         text = f"{name} takes images of shape (channels, height, width); samples of shape {sample} look as if"
         raise ShapeError(f"{text} their channels came last: write the file with np.moveaxis(images, -1, 1)")
     return sample

@@ -30,6 +30,7 @@ class TaskHistory:
         message: reason why the task did not complete, or is tried again.
         stopped: true if the last layer ended because of a stop.
         outcomes: events of the layers that were run, in order.
+        checkpointed: true if a checkpoint of it was written.
         paused: true while a user's pause holds.
         cancelled: true if a user cancelled the task.
         priority: priority that a user set last; None for that of the job file.
@@ -49,6 +50,7 @@ class TaskHistory:
     message: str = ""
     stopped: bool = False
     outcomes: list[LayerOver] = field(default_factory=list)
+    checkpointed: bool = False
     paused: bool = False
     cancelled: bool = False
     priority: int | None = None
@@ -64,8 +66,8 @@ class TaskHistory:
 
     @property
     def begun(self) -> bool:
-        """True if any step of the task may have been done."""
-        return self.complete or self.layers_done > 0 or bool(self.outcomes)
+        """True if steps of the task are kept: in a checkpoint, also one within a layer, or in its artifact."""
+        return self.complete or self.checkpointed or self.layers_done > 0 or bool(self.outcomes)
 
     @property
     def share(self) -> float:

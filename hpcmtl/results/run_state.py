@@ -172,6 +172,11 @@ def _retry_task(state: RunState, event: events.TaskRetried, _at: float) -> None:
     task.message = f"try {event.retry} of {event.retries} after: {event.message}"
 
 
+def _write_checkpoint(state: RunState, event: events.CheckpointWritten, _at: float) -> None:
+    state.task(event.task).checkpointed = True
+    state.further(event.name, event.task, event.step)
+
+
 def _end_task(state: RunState, event: events.TaskEnded, _at: float) -> None:
     task = state.task(event.task)
     task.status, task.message, task.cancelled = event.status, event.message, event.status == "cancelled"
@@ -224,7 +229,7 @@ _HANDLERS: Mapping[type[RunEvent], Callable[[RunState, Any, float], None]] = {
     events.TaskReset: _reset_task,
     events.TaskEnded: _end_task,
     events.ArtifactDamaged: _remake,
-    events.CheckpointWritten: lambda state, event, _at: state.further(event.name, event.task, event.step),
+    events.CheckpointWritten: _write_checkpoint,
     events.RequestAccepted: _accept_request,
     events.RankSuspected: lambda state, event, _at: state.suspects.update({event.rank: event}),
     events.RankRecovered: _recover_rank,

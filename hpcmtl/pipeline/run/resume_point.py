@@ -18,6 +18,7 @@ from hpcmtl.results.ledger import is_held
 from hpcmtl.results.run_state import RunState, read_run_state
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.status.status import read_status
+from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -82,6 +83,9 @@ def load_run(
     history = read_run_state(directory.ledger_file)
     if directory.ledger_file.exists():
         _require_over(directory, "" if deserted else history.attempt.host)
+    for name in before.job.tasks:
+        if any(checkpoints_of(directory, name).glob("*.h5")):  # a kill may come between a checkpoint and its event
+            history.task(name).checkpointed = True
     prepared = before if job_file is None else prepare(job_file, ranks, policy)
     reset = {} if job_file is None else _changed_failures(before, prepared, history)
     _require_same_data(before, directory, history, reset)

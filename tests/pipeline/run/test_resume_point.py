@@ -29,6 +29,15 @@ def write(path, **changed):
 @pytest.fixture
 def stopped(tmp_path):
     """A run whose task `net` has begun on rows.h5, while `later`, on more.h5, has not; returns its directory."""
+    return interrupted(
+        tmp_path,
+        event("layer_stopped", task="net", layer=0, ranks=1, steps=1),
+        event("job_ended", status="stopped", seconds=1.0),
+    )
+
+
+def interrupted(tmp_path, *events):
+    """Write a run after the start of `net` and some events; return its directory."""
     for name in ("rows", "more"):
         write(tmp_path / f"{name}.h5")
     base = {"kind": "train", "loss": "softmax_ce", "model": {"name": "mlp", "outputs": 2}, "epochs": 1}
@@ -42,8 +51,8 @@ def stopped(tmp_path):
     with Ledger(directory.ledger_file) as ledger:
         ledger.append(event("job_started", job="stopped", ranks=1, policy="variable", host="", attempt=1))
         ledger.append(event("layer_started", task="net", layer=0, layers=1, first_rank=0, ranks=1))
-        ledger.append(event("layer_stopped", task="net", layer=0, ranks=1, steps=1))
-        ledger.append(event("job_ended", status="stopped", seconds=1.0))
+        for each in events:
+            ledger.append(each)
     return directory.path
 
 
@@ -94,3 +103,24 @@ def test_only_ranks_that_are_missing_count_as_too_few(stopped, tmp_path):
     for ranks in (1, 2):
         with pytest.raises(InputError, match=r"rows\.h5: y: was int64"):
             load_after_loss(stopped, "rank 0 was lost", None, ranks)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_task_killed_within_its_first_layer_has_begun(tmp_path, told):
+    """A checkpoint of the interval holds steps on the old values, also if a kill came before its event."""
+    run = interrupted(tmp_path, *([event("checkpoint_written", task="net", step=4)] if told else []))
+    write(tmp_path / "rows.h5", y=np.zeros(ROWS, int))
+    if not told:
+        assert load_run(run, None, 1).unfinished == ["later", "net"]  # nothing is kept: it begins again
+        checkpoint = run / "checkpoints" / "net" / "step-0000000004.h5"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.touch()
+
+    with pytest.raises(InputError, match="rows.h5: y: was int64"):
+        load_run(run, None, 1)
+    job = yaml.safe_load((run / "job.yaml").read_text())
+    job["tasks"]["net"]["epochs"] = 2
+    (tmp_path / "changed.yaml").write_text(yaml.safe_dump(job))
+    write(tmp_path / "rows.h5")
+    with pytest.raises(InputError, match=r"tasks.net.epochs.*has begun"):
+        load_run(run, tmp_path / "changed.yaml", 1)
