@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from hpcmtl.data.values import ValueSummary
+    from hpcmtl.data.values import MergedValues, ValueSummary
 
 _ROUNDING = 1e-6  # of 255 * (1 / 255), for example
+_CHANCE = 1e-3
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def network_problem(summary: ValueSummary) -> str | None:
-    """Returns why a network, which computes in float32, cannot use values; None if it can."""
+    """Returns why a network, which computes in float32, cannot take values, be they all or some; None if it can."""
     if summary.dtype.kind not in "iufb":
         known = "text" if summary.dtype.kind in "SU" else summary.dtype
         return f"has values of type {known}; a network takes numbers or truth values"
@@ -23,6 +24,16 @@ def network_problem(summary: ValueSummary) -> str | None:
     for sample, value in summary.extremes:
         if abs(value) > _FLOAT32_MAX:
             return f"sample {sample} holds {value:g}, which is Inf in float32; divide the values by a constant"
+    return None
+
+
+def rounding_problem(summary: ValueSummary, *, is_target: bool) -> str | None:
+    """Returns which values of a whole array float32 merges, so that a network cannot use them; None if it can.
+
+    Args:
+        summary: summary of all values.
+        is_target: true for targets: each position of a sample counts, as a loss compares each.
+    """
     whole = summary.dtype.kind in "iu" and summary.scale == 1.0
     if whole and summary.rounded is not None:
         sample, value = summary.rounded
@@ -31,13 +42,28 @@ def network_problem(summary: ValueSummary) -> str | None:
             f"whole numbers above {2**24} merge. Subtract an offset, number the values anew from 0, or store them as "
             "float64 if rounding does no harm"
         )
-    if summary.merged is not None:
-        low, high = summary.merged
-        return (
-            f"values from {low!r} to {high!r} merge in float32, in which networks compute: subtract an offset, e.g. "
-            "the mean, and store the difference"
-        )
-    return None
+    merged = summary.merged
+    if merged is None or not (merged.positions == merged.varying or (is_target and not _is_chance(merged))):
+        return None
+    return f"{_merged_text(merged)}: subtract an offset, e.g. the mean, and store the difference"
+
+
+def rounding_warning(summary: ValueSummary) -> str | None:
+    """Returns which positions of inputs float32 merges, beside others that it does not merge; None without."""
+    merged = summary.merged
+    if merged is None or merged.positions == merged.varying or _is_chance(merged):
+        return None
+    text = f"{_merged_text(merged)}, at {merged.positions} of {merged.varying} positions of a sample"
+    return f"{text}: subtract an offset, e.g. the mean, if they matter"
+
+
+def _is_chance(merged: MergedValues) -> bool:
+    """Returns true for so few positions that their values may be close by chance, as in two random images."""
+    return merged.positions < _CHANCE * merged.varying
+
+
+def _merged_text(merged: MergedValues) -> str:
+    return f"values from {merged.low!r} to {merged.high!r} merge in float32, in which networks compute"
 
 
 def label_problem(summary: ValueSummary, classes: int) -> str | None:
@@ -56,7 +82,8 @@ def label_problem(summary: ValueSummary, classes: int) -> str | None:
 def _outside(sample: int, value: float, classes: int) -> str:
     text = f"sample {sample} has label {value:g}, but the network has one output for each of {classes} classes"
     if value < 0:
-        return f"{text}: write 0 to {classes - 1}; to leave samples out, give them `sample_weights` of 0"
+        left_out = "samples to leave out have any class, e.g. 0, and `sample_weights` of 0"
+        return f"{text}: write 0 to {classes - 1}; {left_out}"
     return f"{text}: write 0 to {classes - 1}, or give the network at least {int(value) + 1} outputs"
 
 

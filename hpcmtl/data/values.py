@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,21 @@ _log = logging.getLogger(__name__)
 
 FLOAT32_BITS = 24
 """Binary digits that a float32 holds."""
+
+
+class MergedValues(NamedTuple):
+    """Positions of a sample whose values float32 cannot tell apart well.
+
+    Attributes:
+        low, high: extremes of the values at the first such position.
+        positions: number of such positions.
+        varying: number of all positions whose values differ between samples.
+    """
+
+    low: float
+    high: float
+    positions: int
+    varying: int
 
 
 @dataclass(kw_only=True)
@@ -104,24 +119,30 @@ class ValueSummary:
         return tuple(sorted(scaled, key=lambda each: each[1]))
 
     @property
-    def merged(self) -> tuple[float, float] | None:
-        """The extremes of values, at one position of a sample, that float32 cannot tell apart well; None without."""
+    def merged(self) -> MergedValues | None:
+        """The positions at which float32 merges values; None without. Numbers that are 0 in float32 do not count.
+
+        They do where nothing else is left.
+        """
         if self.rounded is None or self.spread is None:
             return None
         low, high, bent = (np.atleast_1d(each).astype(np.float64) for each in self.spread)
         size = np.maximum(np.abs(low), np.abs(high))
         # Differences below 1e-12 of the values are rounding errors of the float64 numbers themselves.
-        step = np.maximum(size * 2.0**-FLOAT32_BITS, _SMALLEST_STEP)
-        few = (bent > 0) & (high - low > 1e-12 * size) & (high - low < LEVELS * step)
+        varying = high - low > 1e-12 * size
+        few = varying & (bent > 0) & (high - low < LEVELS * np.maximum(size * 2.0**-FLOAT32_BITS, _SMALLEST_STEP))
+        if (few < varying).any():
+            few &= size >= _SMALLEST_NORMAL
         if not few.any():
             return None
         place = tuple(np.argwhere(few)[0])
-        return float(low[place]), float(high[place])
+        return MergedValues(float(low[place]), float(high[place]), int(few.sum()), int(varying.sum()))
 
 
 LEVELS = 1024
 """Numbers that float32 must tell apart between the smallest and the largest value."""
 _SMALLEST_STEP = float(np.finfo(np.float32).smallest_subnormal)
+_SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 
 
 def _exact(block: NDArray[Any]) -> Any:

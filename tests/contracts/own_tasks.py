@@ -71,6 +71,7 @@ _ARRAYS = {
     "features": np.random.default_rng(3).normal(size=(ROWS, 5)),
     "gaps": np.where(np.arange(ROWS) == 7, np.nan, 1.0)[:, None],
     "times": 1.7e9 + np.arange(ROWS),
+    "sorted": np.tile(np.where(np.arange(ROWS) < ROWS // 2, 0.0, 1.7e9 + np.arange(ROWS))[:, None], 5),
     "classes": np.arange(ROWS) % 3,
     "more": np.arange(ROWS) % 4,
     "words": np.array(["rot", "grün", "ocker", ""] * ROWS)[:ROWS],

@@ -144,7 +144,7 @@ def _run_claimed(
     _require_frameworks(world, resume_point.prepared.job)  # before users' modules, which may have the same names
     sys.path[:0] = map(str, resume_point.prepared.modules)
     environment = prepare_environments(world, resume_point.prepared)
-    on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished))
+    on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished, resume_point.begun))
     facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
     planned = on_root(world, lambda: begin(resume_point, options, facts))
     open_logs(world.rank, planned.directory.rank_log(world.rank))

@@ -54,10 +54,15 @@ class Examined:
     unchecked: Mapping[str, str]
 
 
-def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
+def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] = ()) -> Examined:
     """Reads all data of some tasks once, imports all callables, and builds every network of the job.
 
     `hpcmtl validate` and `hpcmtl run` share these checks.
+
+    Args:
+        prepared: the job.
+        tasks: names of the tasks.
+        begun: those of them that have begun, see `value_findings`.
     """
     problems: list[Problem] = []
     summaries = _read_data(prepared, tasks, problems)
@@ -66,7 +71,7 @@ def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
     found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
     if not problems:
         found += value_findings(
-            prepared, [name for name in tasks if name not in networks.bad], summaries, networks.facts
+            prepared, [name for name in tasks if name not in networks.bad], summaries, networks.facts, begun
         )
     return Examined(
         problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, networks.found)])),
@@ -74,13 +79,13 @@ def examine(prepared: Prepared, tasks: Collection[str]) -> Examined:
     )
 
 
-def preflight(prepared: Prepared, tasks: Collection[str]) -> None:
+def preflight(prepared: Prepared, tasks: Collection[str], begun: Collection[str] = ()) -> None:
     """Makes the checks of `examine`, and refuses a job with problems.
 
     Raises:
         InputError: all problems at once.
     """
-    examined = examine(prepared, tasks)
+    examined = examine(prepared, tasks, begun)
     if examined.problems:
         raise InputError(examined.problems)
 

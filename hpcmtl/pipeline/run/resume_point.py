@@ -55,6 +55,11 @@ class ResumePoint:
         return [name for name in self.prepared.job.tasks if not (name in past and past[name].complete)]
 
     @property
+    def begun(self) -> list[str]:
+        """Names of the tasks that have begun."""
+        return [name for name, past in self.history.tasks.items() if past.begun]
+
+    @property
     def is_over(self) -> bool:
         """True if all tasks are complete and the completion record exists."""
         return self.directory is not None and not self.unfinished and self.directory.results_file.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.kinds.fit import objective_path, objective_problems
-from hpcmtl.training.kinds.value_checks import targets_of_classes, value_checks
+from hpcmtl.training.kinds.value_checks import targets_of_classes, value_checks, value_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import SessionContext
 
     Outputs = Callable[[np.ndarray], Arrays]  # type: ignore[type-arg]
+
+_log = logging.getLogger(__name__)
 
 
 def require_fit(context: SessionContext, sources: Mapping[str, Source], outputs: Outputs) -> None:
@@ -52,6 +55,8 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
         if reference in wanted or reference.partition("/")[0] not in context.files
     }
     found = list(value_checks(job, task, {}, summaries))
+    for text in value_warnings(job, task, summaries):
+        _log.warning("task %s: %s", task, text)
     if not found:
         shapes = _output_shapes(sources[kind_of(job, task).network_input(job, task)], outputs)
         for objective in objectives:
@@ -77,6 +82,8 @@ def _spec(source: Source) -> ArraySpec:
 
 def require_rows_fit(context: SessionContext, references: Mapping[str, Source], spans: Sequence[slice]) -> None:
     """Refuses rows of other tasks that a network cannot take (collective).
+
+    Nothing is said of rounding: a rank that has some of the rows cannot judge the spread of all.
 
     Args:
         context: context of a task that runs a network.

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.data.fitness import label_problem, network_problem, probability_problem, weight_problem
+from hpcmtl.data.fitness import (
+    label_problem,
+    network_problem,
+    probability_problem,
+    rounding_problem,
+    rounding_warning,
+    weight_problem,
+)
+from hpcmtl.errors import InputError
+from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
+from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.tasks import WEIGHTED
 
 if TYPE_CHECKING:
@@ -20,12 +30,7 @@ if TYPE_CHECKING:
 
 _OF_CLASSES = frozenset({"accuracy", "auc", "log_loss", "mrr", "ndcg"})
 """Metrics whose targets are numbers of classes."""
-
-_BY_CLASS = {
-    **dict.fromkeys(("SoftmaxCELoss", "SoftmaxCrossEntropyLoss"), "softmax_ce"),
-    **dict.fromkeys(("SigmoidBCELoss", "SigmoidBinaryCrossEntropyLoss"), "sigmoid_bce"),
-}
-"""Losses that users name by their class, as ``package.module:SoftmaxCELoss``."""
+_CE, _BCE = "softmax_ce", "sigmoid_bce"
 
 
 def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
@@ -34,17 +39,26 @@ def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
     return tuple(
         objective
         for objective in kind_of(job, name).objectives(job, name)
-        if objective.target in read and (_classes_wanted(job, name, objective) or _loss(objective) == "sigmoid_bce")
+        if objective.target in read and (_classes_wanted(job, name, objective) or _loss(job, name, objective) == _BCE)
     )
 
 
-def _loss(objective: Objective) -> str:
-    return _BY_CLASS.get(objective.loss.rpartition(":")[2], objective.loss)
+def _loss(job: Job, name: str, objective: Objective) -> str:
+    """Returns the name of a loss, also of one that is named by its class; users' classes may have the same names."""
+    framework = kind_of(job, name).framework(job, name)
+    if ":" not in objective.loss or framework is None:
+        return objective.loss
+    try:
+        found = resolve(objective.loss)
+    except InputError:  # reported where the loss is built
+        return objective.loss
+    place = f"{getattr(found, '__module__', '')}:{getattr(found, '__qualname__', '')}"
+    return describe(framework).loss_classes.get(place, objective.loss)
 
 
 def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
     asked = getattr(job.tasks[name], "metrics", ()) or objective.metrics
-    return _loss(objective) == "softmax_ce" or any(
+    return _loss(job, name, objective) == _CE or any(
         metric.removeprefix(WEIGHTED).partition("@")[0] in _OF_CLASSES for metric in asked
     )
 
@@ -63,13 +77,10 @@ def value_checks(
         outputs: name of an objective -> shape of one sample of the network's output; None where it is not known.
         summaries: reference -> summary of the values, as far as they were read.
     """
-    weights = getattr(job.tasks[name], "sample_weights", None)
     unfit = set()
     for path, reference in references_of(job, name):
         if reference in summaries:
-            problem = network_problem(summaries[reference])
-            if problem is None and reference == weights:
-                problem = weight_problem(summaries[reference])
+            problem = _network_problem(job, name, reference, summaries[reference])
             if problem is not None and reference not in unfit:
                 unfit.add(reference)
                 yield path, f"{reference}: {problem}"
@@ -83,13 +94,34 @@ def value_checks(
             yield path, f"{objective.target}: {problem}"
 
 
+def value_warnings(job: Job, name: str, summaries: Mapping[str, ValueSummary]) -> Iterator[str]:
+    """Yields which values of a task's input float32 merges while it tells others apart; see `value_checks`."""
+    read = kind_of(job, name).network_input(job, name)
+    if read in summaries and (text := rounding_warning(summaries[read])) is not None:
+        yield f"{read}: {text}"
+
+
+def _network_problem(job: Job, name: str, reference: str, summary: ValueSummary) -> str | None:
+    """Returns why the network, the loss or the weights of a task cannot use an array."""
+    problem = network_problem(summary)
+    if problem is not None:
+        return problem
+    kind = kind_of(job, name)
+    targets = {objective.target for objective in kind.objectives(job, name)}
+    is_input = reference == kind.network_input(job, name)
+    if is_input or reference in targets:  # rounding of weights is harmless
+        problem = rounding_problem(summary, is_target=not is_input)
+    is_weight = reference == getattr(job.tasks[name], "sample_weights", None)
+    return weight_problem(summary) if problem is None and is_weight else problem
+
+
 def _target_problem(job: Job, name: str, objective: Objective, summary: ValueSummary, made: Shape | None) -> str | None:
     """Returns which value of a target neither the loss nor a metric can use."""
-    if _loss(objective) == "sigmoid_bce" and (problem := probability_problem(summary)) is not None:
+    if _loss(job, name, objective) == _BCE and (problem := probability_problem(summary)) is not None:
         return problem
     if not made:
         return None
-    if _loss(objective) == "softmax_ce" and made[-1] == 1:
+    if _loss(job, name, objective) == _CE and made[-1] == 1:
         return "softmax_ce needs one output a class, but the network makes 1; use sigmoid_bce, or 2 outputs"
     if not _classes_wanted(job, name, objective):
         return None

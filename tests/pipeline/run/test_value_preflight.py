@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ CLASSES = np.arange(ROWS) % 3
 OWN = {"name": "own_blocks:TwoParts", "outputs": 3}
 
 
-def check(tmp_path, arrays, attributes=None, **keys):
+def check(tmp_path, arrays, attributes=None, begun=(), **keys):
     """Make the checks before a run of one task on arrays of its own; return what is refused, or nothing."""
     x = np.random.default_rng(0).normal(size=(ROWS, 4)).astype(np.float32)
     file = tmp_path / "rows.h5"
@@ -32,7 +34,7 @@ def check(tmp_path, arrays, attributes=None, **keys):
     }
     prepared = prepare(parse_job({"hpcmtl": 1, "job": "values", "data": {"rows": str(file)}, "tasks": {"net": task}}))
     try:
-        preflight(prepared, ["net"])
+        preflight(prepared, ["net"], begun)
     except InputError as error:
         return str(error)
     return ""
@@ -76,6 +78,7 @@ def test_labels_of_every_split_count(tmp_path):
         (CLASSES / 2, {"model": OWN}, "softmax_ce needs one whole number a sample"),
         (CLASSES + 1, {"model": OWN, "loss": "mxnet.gluon.loss:SoftmaxCELoss", "metrics": ["accuracy"]}, "has label 3"),
         (CLASSES / 2, {"model": OWN, "loss": "mxnet.gluon.loss:SoftmaxCELoss"}, "no whole number"),
+        (CLASSES - 1, {"model": OWN, "loss": "own_blocks:SoftmaxCELoss"}, ""),
         (np.eye(3)[CLASSES], {"model": OWN}, "softmax_ce needs one whole number a sample"),
         (np.eye(4)[CLASSES], {"model": OWN, "loss": "l2"}, "the network makes samples of shape (3,)"),
     ],
@@ -94,10 +97,11 @@ def test_targets_that_a_loss_or_a_metric_cannot_use(tmp_path, labels, keys, said
         (np.linspace(-1, 1, ROWS), "sample 0 has weight -1; sample weights are 0 or more"),
         (np.zeros(ROWS), "all sample weights are 0"),
         (np.linspace(0, 1, ROWS), ""),
+        (np.where(CLASSES == 0, 0.99999, 1.00001), ""),
     ],
 )
 def test_sample_weights(tmp_path, weights, said):
-    """Negative weights, and weights that are all 0, are refused."""
+    """Negative weights, and weights that are all 0, are refused; those of balanced classes are nearly equal."""
     found = check(tmp_path, {"w": weights}, sample_weights="rows/w")
 
     assert said in found
@@ -120,12 +124,59 @@ def test_numbers_that_float32_cannot_hold(tmp_path, values, said):
     """Whole numbers above 2^24, offsets that hide the differences, overflow and underflow; the remedy is said."""
     keys = {"loss": "l2", "model": {"name": "mlp", "outputs": 1}}
     as_target = check(tmp_path, {"t": values}, target="rows/t", **keys)
-    as_input = check(tmp_path, {"v": np.stack([values, CLASSES], axis=1)}, input="rows/v")
+    as_input = check(tmp_path, {"v": values[:, np.newaxis]}, input="rows/v")
 
     for found in (as_target, as_input):
         assert said in found
         assert bool(found) == bool(said)
     assert "merge" not in said or "subtract an offset" in as_target
+
+
+TABLE = np.random.default_rng(1).normal(size=(ROWS, 10))
+
+
+@pytest.mark.parametrize(
+    ("column", "warned"),
+    [
+        (101325 + np.linspace(-0.5, 0.5, ROWS), True),
+        (0.1 + 1e-7 * TABLE[:, 0], True),
+        (np.geomspace(1e-174, 1e-112, ROWS), False),
+        (np.full(ROWS, 0.1), False),
+    ],
+)
+def test_one_column_that_float32_merges_beside_others(tmp_path, caplog, column, warned):
+    """Pressures and a constant with noise are warned of as inputs, and refused as targets; a far RBF is near 0."""
+    values = {"v": np.column_stack([TABLE, column])}
+    with caplog.at_level(logging.WARNING, "hpcmtl"):
+        assert check(tmp_path, values, input="rows/v") == ""
+
+    said = [text for text in caplog.messages if "merge in float32" in text]
+    assert len(said) == warned
+    assert not said or "task net: rows/v: values from" in said[0]
+    assert not said or "at 1 of 11 positions of a sample: subtract an offset" in said[0]
+    as_target = check(tmp_path, values, target="rows/v", loss="l2", model={"name": "mlp", "outputs": 11})
+    assert ("merge in float32" in as_target) == warned
+
+
+def test_two_random_images_are_close_by_chance_at_some_positions(tmp_path, caplog):
+    """As inputs and as targets of an autoencoder; nothing is said."""
+    images = np.tile(np.random.default_rng(0).random((2, 3, 100, 100)), (ROWS // 2, 1, 1, 1))
+    keys = {"input": "rows/v", "target": "rows/w", "loss": "l2"}
+    found = check(
+        tmp_path, {"v": images, "w": images}, model={"name": "conv_autoencoder", "channels": [2], "code": 2}, **keys
+    )
+
+    assert found == ""
+    assert "merge" not in caplog.text
+
+
+def test_a_task_that_has_begun_gets_warnings(tmp_path, caplog):
+    """An hpcmtl that checked less may have begun it: it goes on, where a new task is refused."""
+    wrong = {"y": CLASSES + 1}
+
+    assert "has label 3" in check(tmp_path, wrong)
+    assert check(tmp_path, wrong, begun=["net"]) == ""
+    assert "task net has begun and goes on, but rows/y: sample 2 has label 3" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def own(*names):
         ({"input": "own/gaps"}, "tasks.net.input: own/gaps: sample 7 holds NaN or Inf"),
         ({"target": "own/times", "loss": "l2", "model": {**MLP, "outputs": 1}, "metrics": []}, "merge in float32"),
         ({"input": "own/words"}, "own/words: has values of type text; a network takes numbers"),
-        ({"sample_weights": "own/times"}, "merge in float32"),
+        ({"sample_weights": "own/times"}, ""),
         ({}, ""),
         ({"target": "own/flags", "loss": "softmax_ce"}, ""),
     ],
@@ -62,14 +62,16 @@ def test_a_refused_task_leaves_its_collective(bench, task, monkeypatch):
 
 @pytest.mark.parametrize("limit", [0, 1 << 20])
 def test_applying_a_network_to_what_a_python_task_made(bench, task, limit):
-    """A NaN in the rows of one rank is refused on both, and is not called damage of the file."""
+    """A NaN in the rows of one rank is refused on both, and is not called damage; the range is that of all rows."""
     net = task(input="own/features", target="own/classes", model=MLP, epochs=1, needs={"own": "data"})
     tasks = {
-        "own": own("features", "classes", "gaps"),
+        "own": own("features", "classes", "gaps", "sorted"),
         "net": {**net, "input": "own/features", "model": {"name": "own_blocks:TwoParts"}},
         "bad": {"kind": "predict", "needs": {"net": "parameters", "own": "data"}, "input": "own/gaps"},
     }
+    tasks["good"] = {**tasks["bad"], "input": "own/sorted"}  # close together on the second rank alone
     made = bench(tasks)
 
+    run_both(made, ["own", "net", "good"], limit)
     with pytest.raises(RankFailedError, match="tasks.bad: own/gaps: sample 7 holds NaN"):
         run_both(made, ["own", "net", "bad"], limit)
