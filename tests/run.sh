@@ -9,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export HPCMTL_VENV=${HPCMTL_VENV:-$PWD/.venv}
 export OMP_NUM_THREADS=1 # the tests are many small processes
-at_once=${HPCMTL_TESTS_AT_ONCE:-$(($(nproc) + 1))} # tests wait a third of their time, for ranks that start and end
+cores=$(env -u OMP_NUM_THREADS nproc) # nproc counts no more cores than OMP_NUM_THREADS
+at_once=${HPCMTL_TESTS_AT_ONCE:-$((cores + 1))} # tests wait a third of their time, for ranks that start and end
 
 launchers/bootstrap.sh
 export PATH=$HPCMTL_VENV/bin:$PATH

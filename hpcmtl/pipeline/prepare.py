@@ -14,6 +14,7 @@ from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate,
 from hpcmtl.jobfile.references import check_datasets, references_of
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import arrays_of
+from hpcmtl.layerplan.solve.exact import load_solver
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
@@ -105,6 +106,7 @@ def prepare(source: str | Path | Job | RawJob, ranks: int | None = None, policy:
 
     Raises:
         InputError: all problems at once.
+        EnvironmentUnfitError: the policy needs a library that is not installed.
     """
     source = Path(source) if isinstance(source, str) else source
     changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
@@ -118,6 +120,8 @@ def prepare(source: str | Path | Job | RawJob, ranks: int | None = None, policy:
     found = [*unreadable, *check_datasets(readable, described), *misfits]
     if readable.policy not in POLICIES:
         found.append((("policy",), f"unknown policy {readable.policy!r}{nearest(readable.policy, POLICIES)}"))
+    if readable.policy == "exact":
+        load_solver()  # before any framework is
     lines = source.lines if isinstance(source, RawJob) else None
     problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else lines)
     modules = tuple((base / folder).resolve() for folder in sound.modules)

@@ -2,6 +2,7 @@
 
 import pytest
 from jobs import family
+from runs import run_python
 
 from hpcmtl import Job, Task
 from hpcmtl.errors import InputError
@@ -37,6 +38,21 @@ def test_ranks_and_policy_take_the_place_of_the_jobs(family_file, ranks, policy)
 
     assert (made.ranks, made.policy) == (ranks, policy)
     assert violations(make_problem(prepared.graph, ranks), made) == []
+
+
+@pytest.mark.slow
+def test_the_exact_policy_beside_a_framework(family_file):
+    """A rank prepares the job, imports Horovod, and then plans: OR-Tools, imported last, would crash the process."""
+    order = (
+        "import sys; from hpcmtl.pipeline.prepare import plan, prepare\n"
+        "prepared = prepare(sys.argv[1], 2, 'exact')\n"
+        "from hpcmtl.training.frameworks import open_framework\n"
+        "open_framework('gluon'); import horovod.mxnet\n"
+        "print(plan(prepared).policy)"
+    )
+    done = run_python(family_file.parent, "-c", order, str(family_file))
+
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["exact"]), done.stderr
 
 
 def test_arrays_of_tasks_are_known(family_file):

@@ -48,6 +48,7 @@ class Slurm:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(CHECKOUT),
             "OMP_NUM_THREADS": "1",
+            "OMPI_MCA_mpi_yield_when_idle": "1",  # the nodes share the cores of this host, which launchers cannot know
         }
         return {**outside, **ours, **(env or {})}
 

@@ -51,6 +51,20 @@ class _TaskVariables:
     chosen: dict[int, Any]
 
 
+def load_solver() -> Any:
+    """Imports the CP-SAT module of OR-Tools and returns it.
+
+    It has to be imported before Horovod: the other way round, OR-Tools 9 crashes the process in its import.
+
+    Raises:
+        EnvironmentUnfitError: OR-Tools is not installed.
+    """
+    try:
+        return import_module("ortools.sat.python.cp_model")  # by name, because it is optional
+    except ImportError as error:
+        raise EnvironmentUnfitError("the policy exact needs OR-Tools: pip install 'hpcmtl[exact]'") from error
+
+
 def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: float = 10.0) -> Optimum:
     """Searches the shortest schedule.
 
@@ -67,10 +81,7 @@ def optimum(problem: PlanningProblem, known: Schedule, bound: float, seconds: fl
     """
     if problem.rules.any:
         raise InputError([Problem("policy", "exact supports no rules of nodes, memory or speeds; use variable")])
-    try:
-        cp_model: Any = import_module("ortools.sat.python.cp_model")  # by name, because it is optional
-    except ImportError as error:
-        raise EnvironmentUnfitError("the policy exact needs OR-Tools: pip install 'hpcmtl[exact]'") from error
+    cp_model = load_solver()
     tick = known.makespan / TICKS
     if tick == 0:
         return Optimum(known, 0.0, proved=True)
