@@ -26,7 +26,7 @@ share_cores() { # sets cores, and OMP_NUM_THREADS unless the user did; nproc wou
 }
 
 passed_on() { # prints the names of the variables that ranks on other nodes need as well
-    compgen -e | LC_ALL=C sort | grep -E '^(HPCMTL_.*|PYTHONPATH|OMP_NUM_THREADS|OMPI_MCA_(btl|mpi_yield_when_idle)|HDF5_USE_FILE_LOCKING)$' |
+    compgen -e | LC_ALL=C sort | grep -E '^(HPCMTL_.*|PYTHONPATH|PYTHONSAFEPATH|OMP_NUM_THREADS|OMPI_MCA_(btl|mpi_yield_when_idle)|HDF5_USE_FILE_LOCKING)$' |
         grep -vx HPCMTL_NODE_ID # differs between nodes
 }
 

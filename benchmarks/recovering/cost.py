@@ -89,7 +89,12 @@ def as_rank(folder: Path) -> None:
     from hpcmtl.communicators.mpi import world as mpi_world
 
     world, times = mpi_world(), []
-    faults.step_point = lambda _task, _layer, step=None: times.append(time.time()) if step is not None else None
+
+    def record(_task: str, _layer: int, step: int | None = None, _memory: object = None) -> None:
+        if step is not None:
+            times.append(time.time())
+
+    faults.step_point = record
     pipeline = import_module("hpcmtl.pipeline.run.entry")
     result = pipeline.run(folder / "job.yaml", pipeline.RunOptions(folder / "runs"), world)
     assert result.status == "complete", result

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from hpcmtl import faults
 from hpcmtl.cli.app import main
@@ -14,10 +15,10 @@ FOLDER = "HPCMTL_BENCHMARK_STEPS"
 _step_point = faults.step_point
 
 
-def _recording_step_point(task: str, layer: int, step: int | None = None) -> None:
+def _recording_step_point(task: str, layer: int, step: int | None = None, memory: Any = None) -> None:
     if step is not None:
         os.write(_file, f"{time.time():.6f} {task} {layer} {step}\n".encode())
-    _step_point(task, layer, step)
+    _step_point(task, layer, step, memory)
 
 
 if __name__ == "__main__":

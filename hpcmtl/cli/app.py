@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.environment import rank_environment
-from hpcmtl.launch.interpreter import ignore_strict_warnings, leave_out_foreign, open_standard_streams
+from hpcmtl.launch.interpreter import (
+    ignore_strict_warnings,
+    leave_out_foreign,
+    leave_out_working_directory,
+    open_standard_streams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +32,7 @@ _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF, er
 
 def main() -> None:
     """Runs the command; an error of hpcmtl ends it with the error's exit code and no traceback."""
+    leave_out_working_directory()
     sentences = [*open_standard_streams(), *leave_out_foreign(), *ignore_strict_warnings()]
     place = rank_environment()
     for sentence in sentences if place is None or place.rank == 0 else ():
@@ -56,7 +62,10 @@ class _StandardOutput(io.FileIO):
 @contextmanager
 def _output_written() -> Iterator[None]:
     """Ends the command with a sentence if its output cannot be written, and without one if its reader has left."""
-    given = sys.stdout
+    given, own = sys.stdout, sys.stdout is sys.__stdout__
+    if not own:  # a file of a program that calls `main`, whose errors are no matter of the command
+        yield
+        return
     given.flush()
     raw = _StandardOutput(1, "w", closefd=False)
     sys.stdout = io.TextIOWrapper(

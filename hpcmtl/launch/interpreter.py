@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.frameworks.registry import BUILT_IN_MODULES
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
 LIBRARIES = frozenset(
     {
@@ -27,14 +27,16 @@ LIBRARIES = frozenset(
 )
 """Modules that hpcmtl and its built-in framework import from the environment that they are installed in."""
 
+_LAST = "HPCMTL_PYTHONPATH_LAST"
 _NO_ERRORS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # what Python ignores
 
 
 def leave_out_foreign(environ: MutableMapping[str, str] = os.environ) -> list[str]:
-    """Removes folders from PYTHONPATH and `sys.path` whose modules would replace those of this installation.
+    """Keeps folders of PYTHONPATH from replacing modules of this installation.
 
-    A folder that also has a library which the installation lacks is a part of the installation, and stays. The folder
-    that Python itself puts first (that of ``python -m``) is treated as one of PYTHONPATH.
+    A folder with a library of this installation belongs to another one, and is removed from PYTHONPATH and `sys.path`;
+    but if it also has a library which this installation lacks, it is a part of this one, and stays. A folder with a
+    module that is named as one of Python is searched last, here and on the ranks: only that module is not found.
 
     Returns:
         A sentence for each folder.
@@ -43,24 +45,37 @@ def leave_out_foreign(environ: MutableMapping[str, str] = os.environ) -> list[st
     own = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     given = [folder for folder in given if own.isdisjoint({Path(folder).resolve(), Path(folder).resolve().parent})]
     rest = [folder for folder in sys.path if folder not in given]
-    kept, sentences = [], []
+    moved, last, sentences = set(), [], []
     for folder in given:
         names = replaced_by(Path(folder), rest)
         if not names:
-            kept.append(folder)
             continue
+        moved.add(folder)
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        if LIBRARIES.isdisjoint(names):
+            last.append(folder)
+            how = f"is searched last, because it would replace modules of Python ({shown}); rename them"
+        else:
+            how = f"is left out, because it would replace modules of this installation ({shown}); unset PYTHONPATH"
         sentences.append(
-            f"PYTHONPATH: {folder} is left out, because it would replace modules of this installation ({shown}); "
-            "unset PYTHONPATH, and name folders of your own modules under `modules` in the job file"
+            f"PYTHONPATH: {folder} {how}, and name folders of your own modules under `modules` in the job file"
         )
-    if sentences:
-        left = set(given) - set(kept)
+    if moved:
         environ["PYTHONPATH"] = os.pathsep.join(
-            folder for folder in environ["PYTHONPATH"].split(os.pathsep) if folder not in left
+            folder for folder in environ["PYTHONPATH"].split(os.pathsep) if folder not in moved
         )
-        sys.path[:] = [folder for folder in sys.path if folder not in left]
+        sys.path[:] = [folder for folder in sys.path if folder not in moved]
+    last = [*environ.get(_LAST, "").split(os.pathsep), *last]
+    if any(last):
+        environ[_LAST] = os.pathsep.join(filter(None, last))  # launchers pass it on to the ranks
+        sys.path.extend(folder for folder in filter(None, last) if folder not in sys.path)
     return sentences
+
+
+def leave_out_working_directory(environ: Mapping[str, str] = os.environ) -> None:
+    """Does what PYTHONSAFEPATH asks for, which Python 3.10 ignores: ``python -m`` searches its own folder first."""
+    if sys.version_info < (3, 11) and environ.get("PYTHONSAFEPATH") and sys.path[0] in {"", str(Path.cwd())}:
+        del sys.path[0]
 
 
 def replaced_by(folder: Path, rest: Sequence[str]) -> list[str]:

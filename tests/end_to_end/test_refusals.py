@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 from jobs import family, family_task
-from runs import by_mpirun
+from runs import by_mpirun, without_module
 
 from hpcmtl.data.hdf5 import write_dataset_file
 
@@ -73,16 +73,7 @@ def test_another_world_than_asked_for(start):
 
 def test_mxnet_missing_on_one_rank(start, tmp_path):
     """A node without mxnet ends the run with its rank and the remedy, and not with a wait for ever."""
-    shim = tmp_path / "shim" / "mxnet"
-    shim.mkdir(parents=True)
-    (shim / "__init__.py").write_text(
-        "import os, sys\n"
-        "if os.environ.get('OMPI_COMM_WORLD_RANK') == '1':\n"
-        "    raise ModuleNotFoundError('no mxnet on this node')\n"
-        f"sys.path.remove({str(shim.parent)!r})\n"
-        "del sys.modules['mxnet']\n"
-        "import mxnet\n"
-    )
-    run = start(family(ranks=2), by_mpirun(2), env={"PYTHONPATH": str(shim.parent)})
+    missing = without_module(tmp_path, "mxnet", ModuleNotFoundError("no mxnet on this node"), rank=1)
+    run = start(family(ranks=2), by_mpirun(2), env=missing)
 
     assert_refused(run, 3, "rank 1: mxnet==1.9.1 is not installed (no mxnet on this node)", "bootstrap.sh")

@@ -2,7 +2,7 @@
 
 import pytest
 from jobs import family, family_task
-from runs import PROGRAM
+from runs import PROGRAM, without_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -10,10 +10,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 @pytest.fixture
 def no_horovod(tmp_path):
     """An environment in which `import horovod` fails."""
-    shim = tmp_path / "shim" / "horovod"
-    shim.mkdir(parents=True)
-    (shim / "__init__.py").write_text("raise ImportError('Extension horovod.mxnet has not been built')\n")
-    return {"PYTHONPATH": str(shim.parent)}
+    return without_module(tmp_path, "horovod", ImportError("Extension horovod.mxnet has not been built"))
 
 
 def job(engine):

@@ -26,7 +26,7 @@ def python_path(monkeypatch):
 
 
 def test_folders_that_replace_libraries_are_left_out(tmp_path, python_path):
-    """Another numpy, and a module with the name of one of Python, are taken off the path; own modules stay."""
+    """Another numpy is taken off the path; modules beside one with the name of one of Python are found last."""
     for name in ("site/numpy/__init__.py", "names/logging.py", "own/my_network.py"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
@@ -34,9 +34,20 @@ def test_folders_that_replace_libraries_are_left_out(tmp_path, python_path):
     sentences = leave_out_foreign(environ)
 
     assert [("numpy" in each, "logging" in each) for each in sentences] == [(True, False), (False, True)]
-    assert environ["PYTHONPATH"] == str(tmp_path / "own")
+    assert environ == {"PYTHONPATH": str(tmp_path / "own"), "HPCMTL_PYTHONPATH_LAST": str(tmp_path / "names")}
     assert str(tmp_path / "own") in sys.path
     assert str(tmp_path / "site") not in sys.path
+    assert sys.path[-1] == str(tmp_path / "names")
+
+
+def test_ranks_search_the_same_folders_last(tmp_path, python_path):
+    """A rank finds what its launcher put last; it says nothing again."""
+    environ = {**python_path(), "HPCMTL_PYTHONPATH_LAST": str(tmp_path)}
+
+    assert leave_out_foreign(environ) == []
+    assert sys.path[-1] == str(tmp_path)
+    assert leave_out_foreign(environ) == []
+    assert sys.path.count(str(tmp_path)) == 1
 
 
 def test_a_folder_with_what_the_installation_lacks_belongs_to_it(tmp_path, python_path, monkeypatch):

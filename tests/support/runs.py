@@ -36,6 +36,29 @@ def by_mpirun(ranks: int, program: Sequence[str] = ABORTING) -> list[str]:
     return [str(CHECKOUT / "launchers" / "mpirun.sh"), "-np", str(ranks), *program]
 
 
+_MISSING = """
+import os, sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            raise {error}
+
+if os.environ.get("OMPI_COMM_WORLD_RANK") in {ranks!r}:
+    sys.meta_path.insert(0, Missing())
+"""
+
+
+def without_module(folder: Path, name: str, error: ImportError, rank: int | None = None) -> dict[str, str]:
+    """Returns an environment in which the import of a module raises an error, on one rank or everywhere."""
+    start_up = folder / "start_up" / "sitecustomize.py"  # imported by Python before anything else
+    start_up.parent.mkdir()
+    ranks = [None, *map(str, range(8))] if rank is None else [str(rank)]
+    start_up.write_text(_MISSING.format(name=name, error=repr(error), ranks=ranks), encoding="utf-8")
+    return {"PYTHONPATH": str(start_up.parent)}
+
+
 def run_python(folder: Path, *words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Runs a separate Python in a folder, with the package of this checkout, to its end."""
     return subprocess.run(

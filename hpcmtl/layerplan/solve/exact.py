@@ -54,7 +54,8 @@ class _TaskVariables:
 def load_solver() -> Any:
     """Imports the CP-SAT module of OR-Tools and returns it.
 
-    It has to be imported before Horovod: the other way round, OR-Tools 9 crashes the process in its import.
+    It has to be imported before the libraries of a framework: after one of them, OR-Tools 9 crashes the process in its
+    import.
 
     Raises:
         EnvironmentUnfitError: OR-Tools is not installed.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
 
+_FILE = ".claim"
+
 
 @contextmanager
 def claimed(world: Communicator, run: Path | None) -> Iterator[None]:
@@ -41,14 +43,15 @@ def claimed(world: Communicator, run: Path | None) -> Iterator[None]:
 
 
 def _claim(run: Path) -> int:
-    """Returns a descriptor that locks the directory until it is closed; some file systems do not lock directories."""
-    descriptor = os.open(run, os.O_RDONLY)
+    """Returns a descriptor that locks a file of the directory until it is closed."""
+    # A file open for writing: NFS has locks on those alone, and only they hold on other hosts as well.
+    descriptor = os.open(run / _FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         text = "another attempt at this run begins at this moment or goes on; wait for its end, or `hpcmtl cancel` it"
         raise EnvironmentUnfitError(f"{run}: {text}") from None
-    except OSError:  # such as NFS: the lock on the ledger decides there
+    except OSError:  # a file system without locks: there is nothing to decide by
         pass
     return descriptor
