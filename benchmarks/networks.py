@@ -100,17 +100,15 @@ def plain_step(job: Any, task: str, arrays: Arrays, done: Mapping[str, Arrays]) 
 
 def step_difference(found: Arrays, before: Arrays, after: Arrays) -> float:
     """Returns the largest difference of a parameter's change, relative to it; of small ones to the largest of all."""
-    most = max(float(np.abs(after[name] - before[name]).max()) for name in before)
-    return max(
-        float(np.abs(found[name] - after[name]).max())
-        / max(float(np.abs(after[name] - before[name]).max()), 0.01 * most)
-        for name in before
-    )
+    sizes = {name: np.abs(after[name] - before[name]).max() for name in before}
+    least = 0.01 * np.max([*sizes.values()])
+    differences = [np.abs(found[name] - after[name]).max() / np.maximum(sizes[name], least) for name in before]
+    return float(np.max(differences))  # NaN if one is: Python's max would drop it
 
 
 def difference(one: Arrays, other: Arrays) -> float:
     """Returns the largest difference of a parameter, relative to its largest number."""
-    return max(float(np.abs(one[n] - other[n]).max()) / max(float(np.abs(one[n]).max()), 0.01) for n in one)
+    return float(np.max([np.abs(one[n] - other[n]).max() / np.maximum(np.abs(one[n]).max(), 0.01) for n in one]))
 
 
 def main() -> int:
@@ -209,7 +207,7 @@ def _under(prefix: str, arrays: Arrays) -> Arrays:
 
 def wrong(key: str, row: Mapping[str, Any]) -> bool:
     """Returns whether a kind differs that must not."""
-    return not KINDS[key].differs and any(each > BOUND for column in row.values() for each in column.values())
+    return not KINDS[key].differs and any(not each <= BOUND for column in row.values() for each in column.values())
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], widths: Sequence[int]) -> str:

@@ -19,6 +19,8 @@ GROUP = "hpcmtl.frameworks"
 DEFAULT = "gluon"
 BUILT_IN_MODULES = ("mxnet", "horovod")
 """Modules of other projects that the built-in framework imports."""
+CRASHES_LATER_IMPORTS = ("horovod",)
+"""Those after which an import of OR-Tools 9 ends the process by a segmentation fault."""
 
 _BUILT_IN = {DEFAULT: "hpcmtl.training.gluon.description:GLUON"}
 

@@ -81,7 +81,7 @@ class NetworkChecks:
             if facts is None:
                 return []
             self.facts[name] = facts
-            if facts.unused:
+            if facts.unused and needs.optimizer is not None:
                 _log.warning("task %s: no output depends on %s: not trained", name, ", ".join(facts.unused))
             found = [*self._outputs(name, needs, facts), *self._mappings(name), *self._same_network(name, needs)]
             if not found and _is_of_user(needs):

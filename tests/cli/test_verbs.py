@@ -50,7 +50,7 @@ def hpcmtl(monkeypatch, capfd, tmp_path):
         with pytest.raises(SystemExit) as ended:
             main()
         said = capfd.readouterr()
-        left = set(tmp_path.rglob("*")) - before
+        left = {path for path in set(tmp_path.rglob("*")) - before if "__pycache__" not in path.parts}
         return Done(int(ended.value.code or 0), said.out, said.err, left)
 
     return call

@@ -24,6 +24,13 @@ def normalised_first(outputs=3):
     return block
 
 
+def normalised_beside(outputs=3):
+    """A net whose first normalisation uses its running statistics in training as well, and its second does not."""
+    block = nn.HybridSequential()
+    block.add(nn.BatchNorm(use_global_stats=True), nn.BatchNorm(), nn.Flatten(), nn.Dense(outputs))
+    return block
+
+
 class Applied(mx.gluon.HybridBlock):
     """A block that is applied twice a pass, so that its statistics are updated twice a step."""
 
@@ -56,6 +63,38 @@ class TwoParts(mx.gluon.HybridBlock):
         return self.head(self.neck(x))
 
 
+class OneNumber(TwoParts):
+    """A block whose output is one number a sample, without an axis of its own."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Sum of the head's outputs."""
+        return F.sum(self.head(self.neck(x)), axis=1)
+
+
+class Picked(mx.gluon.HybridBlock):
+    """A block with a constant of whole numbers, the pixels that it looks at."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.places = self.params.get_constant("places", mx.nd.array([1, 5, 8, 21], dtype="int32"))
+        self.head = nn.Dense(outputs)
+
+    def hybrid_forward(self, F, x, places):  # noqa: N803 - Gluon's form
+        """Head on the chosen pixels."""
+        return self.head(F.take(F.flatten(x), places, axis=1))
+
+
+class Noisy(mx.gluon.loss.Loss):
+    """Squared differences with noise on the targets."""
+
+    def __init__(self):
+        super().__init__(None, 0)
+
+    def hybrid_forward(self, F, outputs, targets):  # noqa: N803 - Gluon's form
+        """One value a sample."""
+        return F.mean(F.square(outputs - F.reshape_like(targets + F.random.normal_like(targets), outputs)), axis=1)
+
+
 class Cubic(mx.gluon.loss.Loss):
     """Mean of |difference| to the third power."""
 
@@ -77,6 +116,19 @@ class Halving(mx.optimizer.Optimizer):
         """One step."""
         self._update_count(index)
         weight -= 0.5 * self._get_lr(index) * self.rescale_grad * grad
+
+
+class Slowing(Halving):
+    """An optimizer that counts its updates by itself, and takes smaller and smaller steps."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.seen = 0
+
+    def _get_lr(self, index):
+        """The rate by the number of updates so far."""
+        self.seen += 1
+        return super()._get_lr(index) / self.seen
 
 
 class Uneven(Halving):

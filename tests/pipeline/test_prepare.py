@@ -73,3 +73,17 @@ def test_problems_of_a_job_in_code(monkeypatch, tmp_path):
     places = [problem.where for problem in refused.value.problems]
 
     assert sorted(places) == ["job: data.d", "job: policy", "job: tasks.t.ranks"]
+
+
+@pytest.mark.slow
+def test_the_exact_policy_in_a_program_that_has_imported_horovod(family_file):
+    """The import of OR-Tools would end the process there: the policy is refused with what to do."""
+    order = (
+        "import sys; from hpcmtl.training.gluon.compat import import_horovod; import_horovod()\n"
+        "from hpcmtl.pipeline.prepare import prepare\n"
+        "prepare(sys.argv[1], 2, 'exact')\n"
+    )
+    done = run_python(family_file.parent, "-c", order, family_file.name)
+
+    assert done.returncode == 1
+    assert "put `import ortools.sat.python.cp_model` at the top of your program" in done.stderr

@@ -28,6 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arrays = {
         "images": random.normal(size=(ROWS, 1, 6, 6)).astype(np.float32),
         "digit": np.arange(ROWS) % 3,
+        "even": np.arange(ROWS) % 2,
         "size": random.normal(size=ROWS).astype(np.float32),
         "labels": random.integers(0, 2, (ROWS, 4)).astype(np.float32),
     }
@@ -191,6 +192,9 @@ def test_what_can_be_used_is_not_refused(refusals: Callable[..., list[str]]) -> 
         "parts": own("TwoParts", freeze=["neck.*"], optimizer={"name": "own_blocks:Halving", "learning_rate": 0.1}),
         "loss": own("TwoParts", {"outputs": 1}, loss="own_blocks:Cubic", target="small/size", metrics=["mse"]),
         "norm": own("normalised"),
+        "constant": own("Picked"),
+        "number": own("OneNumber", target="small/even", loss="sigmoid_bce"),
+        "order": own("OneNumber", loss="l2", metrics=["auc"]),
         "refers": own("Referring"),
         "labels": task(target="small/labels", loss="sigmoid_bce", model=MLP, metrics=["mse"]),
         "code": {"kind": "extract", "needs": {"parts": "parameters"}, "output": "neck"},
@@ -229,10 +233,11 @@ def test_members_of_a_merge_tie_the_same_parameters(refusals: Callable[..., list
 
 def test_parameters_without_use_are_said(refusals: Callable[..., list[str]], caplog: pytest.LogCaptureFixture) -> None:
     """Parameters that no output depends on are named, those with `grad_req` null are not; the network is no problem."""
-    found = refusals({"a": own("Special")})
+    found = refusals({"a": own("Special"), "e": {"kind": "evaluate", "needs": {"a": "parameters"}, "split": "val"}})
 
     assert found == []
     assert "task a: no output depends on unused.bias, unused.weight: not trained" in caplog.text
+    assert "task e" not in caplog.text  # it trains nothing
     assert "fixed" not in caplog.text
 
 

@@ -40,6 +40,7 @@ from hpcmtl.pipeline.run.observer import RunObserver, open_observer
 from hpcmtl.pipeline.run.result import result_of
 from hpcmtl.pipeline.run.resume_point import ResumePoint
 from hpcmtl.pipeline.run.runtime import RankRuntime, run_rank
+from hpcmtl.pipeline.run.user_code import note_code
 from hpcmtl.results.events import JobEnded, JobStarted, TaskReset
 from hpcmtl.results.outcome.summary import JobResult, RunAttempt, to_dict
 from hpcmtl.results.rundir.directory import (
@@ -124,6 +125,10 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
     write_text_atomically(directory.job_file, to_yaml(prepared.resolved()))
     write_json_atomically(directory.plan_file, layer_plan.to_dict())
     write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
+    edited = note_code(directory, prepared.modules)
+    if edited and resume_point.begun:
+        text = "edited since the run began; these tasks have values of the code before"
+        _log.warning("%s: %s: %s", ", ".join(map(str, edited)), text, ", ".join(resume_point.begun))
     left = seconds_left(time.time())
     limit = None if left is None else TimeLimit(time.monotonic(), time.monotonic() + left)
     return Planned(

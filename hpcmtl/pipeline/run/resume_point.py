@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.data.fingerprint import changes, read_fingerprints
 from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, InputError, Problem
 from hpcmtl.jobfile.coupling import live_needs, members_with
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.load import line_numbers, locate
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.pipeline.prepare import Prepared, prepare
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
+
+_log = logging.getLogger(__name__)
 
 # Keys of a task that may change after it has begun: none of them affects the computed values.
 _FREE = frozenset({"priority", "ranks", "retries", "with"})
@@ -147,20 +151,27 @@ def _require_over(directory: RunDirectory, host: str) -> None:
 def _require_same_data(before: Prepared, directory: RunDirectory, history: RunState, reset: Collection[str]) -> None:
     """Refuses data files whose values have changed since tasks used them that have begun, and do not begin again.
 
+    What a callable of the user's has read is not known: a change beside it is a warning.
+
     Raises:
         InputError: values have changed; all problems at once.
     """
     known = read_fingerprints(directory.data_file)
     used: dict[Path, set[str]] = {}
-    for name, past in history.tasks.items():
-        if past.begun and name in before.job.tasks and name not in reset:
-            for _, reference in references_of(before.job, name):
-                origin, dataset = reference.split("/", 1)
-                if origin in before.files:
-                    used.setdefault(before.files[origin], set()).add(dataset)
+    begun = [n for n, past in history.tasks.items() if past.begun and n in before.job.tasks and n not in reset]
+    for name in begun:
+        for _, reference in references_of(before.job, name):
+            origin, dataset = reference.split("/", 1)
+            if origin in before.files:
+                used.setdefault(before.files[origin], set()).add(dataset)
     problems = [each for path, names in used.items() if path in known for each in changes(path, known[path], names)]
     if problems:
         raise InputError(problems)
+    calling = [n for n in begun if kind_of(before.job, n).framework_needs(before.job, n, before.arrays).callables]
+    changed = [str(path) for path in known if calling and changes(path, known[path], known[path].arrays)]
+    if changed:
+        text = "changed since this run began; if one of these tasks has read it, its results are of the old values"
+        _log.warning("%s: %s: %s", ", ".join(changed), text, ", ".join(calling))
 
 
 def _changed_failures(before: Prepared, now: Prepared, history: RunState) -> dict[str, tuple[str, ...]]:

@@ -69,6 +69,11 @@ class RunDirectory:
         return self.path / "data.json"
 
     @property
+    def code_file(self) -> Path:
+        """Checksums of the users' modules that the run has imported."""
+        return self.path / "code.json"
+
+    @property
     def logs(self) -> Path:
         """The log files, one for each rank."""
         return self.path / "logs"

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.exchange.transfer import gather_rows
+from hpcmtl.jobfile.tasks import WEIGHTED
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.metrics import compute
@@ -43,12 +44,16 @@ def validation(
     if not (task.validate_every and has_samples and any(each.metrics for each in objectives)):
         return None
 
+    weighted = any(metric.startswith(WEIGHTED) for each in objectives for metric in each.metrics)
+    read = spec if weighted else replace(spec, sample_weights=None)
+
     def after(epoch: int) -> dict[str, float]:
         if (epoch + 1) % task.validate_every:
             return {}
         replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
-        check_replicas(context, replica, replica.learner.state(), f"validation after epoch {epoch}")
-        return _metrics(objectives, _outputs(spec, replica.learner, context.group), context.group)
+        if context.group.size > 1:
+            check_replicas(context, replica, replica.learner.state(), f"validation after epoch {epoch}")
+        return _metrics(objectives, _outputs(read, replica.learner, context.group), context.group)
 
     return after
 

@@ -92,9 +92,10 @@ def _blocks_in(value: Any) -> Iterator[Any]:
 
 
 def _other_types(block: Any) -> Iterator[Problem]:
-    """Yields parameters of another type than float32."""
+    """Yields parameters of another type than float32; constants may have any."""
     parameters = block._collect_params_with_prefix()  # noqa: SLF001 - see `GluonNetwork`
-    other = {name: np.dtype(each.dtype).name for name, each in parameters.items()}
+    own = {name: each for name, each in parameters.items() if not isinstance(each, mx.gluon.Constant)}
+    other = {name: np.dtype(each.dtype).name for name, each in own.items()}
     other = {name: dtype for name, dtype in other.items() if dtype != DTYPE}
     if other:
         listed = ", ".join(f"{name} ({dtype})" for name, dtype in list(other.items())[:3])

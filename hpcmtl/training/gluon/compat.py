@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.training.gluon.operator_functions import make_at_first_call
 from hpcmtl.training.gluon.settings import require_settings
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _NOT_NEEDED = ("scipy.stats", "sklearn")
 def import_mxnet() -> Any:
     """Returns the module ``mxnet``, imported so that it works with the numpy of this environment.
 
-    The first call takes one to two seconds.
+    The first call takes half a second to one second.
 
     Raises:
         EnvironmentUnfitError: mxnet is missing, or does not work with this numpy or a variable of the environment.
@@ -52,6 +53,7 @@ def import_mxnet() -> Any:
     with warnings.catch_warnings():
         for message, category in _KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message, category=category)
+        make_at_first_call()
         with _hidden(() if "mxnet" in sys.modules else _NOT_NEEDED):
             return _import("mxnet", "mxnet==1.9.1")
 

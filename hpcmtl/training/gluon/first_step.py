@@ -148,7 +148,6 @@ class _Passes:
         self._loss, self._trained, self._batch = loss, trained, batch
         parameters = loss.block.collect_params().values()
         self._fixed = [each.data() for each in parameters if is_statistic(each)]
-        self._fixed += [each.grad() for each in trained.values() if each.grad_req == "add"]
         self._convolved = [each.data() for each in parameters if len(each.shape) > 2]
 
     def plain(self, seed: int, *, train: bool = True) -> Arrays:

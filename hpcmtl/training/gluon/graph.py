@@ -46,10 +46,13 @@ class GraphFacts:
     Attributes:
         draws: whether a training pass draws random numbers; true if the network cannot be traced.
         normalisations: batch normalisations that update their statistics.
+        fixed: MXNet's names of running statistics that no node updates, such as those of a batch normalisation that
+            uses them in training as well.
     """
 
     draws: bool
     normalisations: tuple[BatchNormNode, ...] = ()
+    fixed: frozenset[str] = frozenset()
 
 
 def graph_facts(block: Any) -> GraphFacts:
@@ -58,14 +61,28 @@ def graph_facts(block: Any) -> GraphFacts:
         symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
         return GraphFacts(draws=True)
-    draws, normalisations = False, []
+    draws, normalisations, fixed = False, list[BatchNormNode](), set[str]()
     for node, inputs in _nodes(json.loads(symbol.tojson())):
         attributes = node.get("attrs", {})
         draws = draws or _draws(node["op"], attributes)
-        if node["op"] in _NORMALISES and attributes.get("use_global_stats", "False") not in {"True", "1"}:
+        if node["op"] not in _NORMALISES:
+            continue
+        if attributes.get("use_global_stats", "False") in {"True", "1"}:
+            fixed |= {inputs[_MEAN], inputs[_VARIANCE]}
+        else:
             momentum = float(attributes.get("momentum", 0.9))
             normalisations.append(BatchNormNode(inputs[_MEAN], inputs[_VARIANCE], momentum))
-    return GraphFacts(draws, tuple(normalisations))
+    updated = {name for node in normalisations for name in (node.mean, node.variance)}
+    return GraphFacts(draws, tuple(normalisations), frozenset(fixed - updated))
+
+
+def loss_draws(loss: Any) -> bool:
+    """Returns whether a loss draws random numbers; true if it cannot be traced."""
+    try:
+        values = loss(mx.sym.var("outputs"), mx.sym.var("targets"))
+    except (Exception, SystemExit):  # noqa: BLE001 - as above
+        return True
+    return any(_draws(node["op"], node.get("attrs", {})) for node, _ in _nodes(json.loads(values.tojson())))
 
 
 def _draws(operator: str, attributes: Mapping[str, str]) -> bool:

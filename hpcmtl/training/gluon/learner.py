@@ -34,7 +34,7 @@ from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
@@ -76,7 +76,8 @@ class GluonLearner(GluonNetwork):
         self._spread = False  # whether the dense copies of sparse gradients are those of the newest step
         single = distinct(self.parameters)
         gradients = {name: parameter.grad() for name, parameter in self._trained.items()}
-        statistics = {n: p for n, p in single.items() if is_statistic(p) and p not in frozen}
+        self._graph = graph_facts(self.block)
+        statistics = {n: p for n, p in single.items() if self._is_updated_statistic(p, frozen)}
         self._arrays: dict[Which, dict[str, Any]] = {
             "gradients": {**gradients, **{name: each.dense for name, each in self._sparse.items()}},
             "touched_rows": {name: each.touched for name, each in self._sparse.items()},
@@ -86,7 +87,6 @@ class GluonLearner(GluonNetwork):
         }
         self._loss = TrainingLoss(self.block, objectives)
         self._updater = Updater(self._trained, settings.optimizer)
-        self._graph = graph_facts(self.block)
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
         self._settings, self._seed, self._rescale = settings, settings.seed, 1.0
@@ -100,6 +100,9 @@ class GluonLearner(GluonNetwork):
             batch_statistics=bool(self._arrays["statistics"]),
             whole_batch_statistics=self._batch_statistics.usable,
         )
+
+    def _is_updated_statistic(self, parameter: Any, frozen: Collection[Any]) -> bool:
+        return is_statistic(parameter) and parameter not in frozen and parameter.name not in self._graph.fixed
 
     def reseed(self, seed: int) -> None:
         """See `Learner`; Python's and numpy's random numbers as well, which operators and optimizers of users draw."""

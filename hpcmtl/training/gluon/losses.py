@@ -9,6 +9,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.graph import loss_draws
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
 
@@ -51,15 +52,16 @@ class TrainingLoss:
 
     Attributes:
         block: the network.
-        may_draw: whether a loss may draw random numbers: one of a user, of which nothing is known.
+        may_draw: whether a loss may draw random numbers.
     """
 
     def __init__(self, block: Any, objectives: Sequence[Objective]) -> None:
         # Network and losses are two graphs: as one graph they ran 8 % slower on two cores.
         self.block = block
-        self._losses = _PerSample([make_loss(objective.loss) for objective in objectives])
+        losses = [make_loss(objective.loss) for objective in objectives]
+        self.may_draw = any(map(loss_draws, losses))
+        self._losses = _PerSample(losses)
         self._losses.hybridize(static_alloc=True)
-        self.may_draw = any(objective.loss not in _LOSSES for objective in objectives)
 
     def compile(self, *, active: bool) -> None:
         """Compiles network and losses at their next passes, or runs them from here on operation by operation."""

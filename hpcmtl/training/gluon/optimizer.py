@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 mx = import_mxnet()
 
 _COUNTS = "update_counts"
-_GIVEN = {"learning_rate", "lr_scheduler", "param_dict", "param_idx2name", "rescale_grad", "sym", "wd"}  # not by users
-_MOMENTUM_SCHEDULE = "m_schedule"  # a number that nadam alone has outside of its state
+_GIVEN = {
+    "learning_rate": "use `learning_rate` of the optimizer",
+    "lr_scheduler": "use `schedule` of the optimizer",
+    "wd": "use `weight_decay` of the optimizer",
+    **dict.fromkeys(("param_dict", "param_idx2name", "rescale_grad", "sym"), "leave it out, hpcmtl sets it"),
+}
+"""Options of MXNet's optimizers that are not for users, and what to do in their place."""
+_SET = frozenset({"lr", "rescale_grad", "num_update", "begin_num_update"})  # at each update, or with the counts
 
 
 class Updater:
@@ -43,6 +49,7 @@ class Updater:
         self._optimizer = make_optimizer(optimizer)
         own = type(self._optimizer).__module__.startswith("mxnet.")
         self.may_draw = not own or isinstance(self._optimizer, mx.optimizer.SGLD)
+        self._numbers = _numbers(self._optimizer)
         self._optimizer.param_dict = dict(enumerate(self._parameters))
         self._updater = mx.optimizer.get_updater(self._optimizer)
 
@@ -53,15 +60,20 @@ class Updater:
         self._updater(self._indices, self._gradients, self._values)
 
     def state(self) -> Arrays:
-        """Returns copies of moments (``<parameter>/<position in the optimizer's state>``) and ``update_counts``."""
+        """Returns copies of the whole state.
+
+        These are moments (``<parameter>/<position in the optimizer's state>``), ``update_counts``, and the numbers that
+        updates have changed in the optimizer itself, by the names of its attributes, such as ``m_schedule`` of nadam.
+        """
         arrays: Arrays = {}
         for index, name in enumerate(self._names):
             for place, array in _leaves(self._updater.states.get(index)):
                 arrays[f"{name}/{place}"] = array.asnumpy()
         counts = self._optimizer._index_update_count  # noqa: SLF001 - adam's bias correction; no public name
         arrays[_COUNTS] = np.array([counts.get(index, 0) for index in range(len(self._names))], dtype=np.int64)
-        if hasattr(self._optimizer, _MOMENTUM_SCHEDULE):
-            arrays[_MOMENTUM_SCHEDULE] = np.array([self._optimizer.m_schedule])
+        for name, value in _numbers(self._optimizer).items():
+            if value is not None and value != self._numbers.get(name):
+                arrays[name] = np.array([value])
         return arrays
 
     def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -91,8 +103,8 @@ class Updater:
             self._updater.states_synced[index] = True
         self._optimizer._index_update_count.update(enumerate(int(count) for count in counts))  # noqa: SLF001 - as above
         self._optimizer.num_update = int(counts.max(initial=0))
-        if _MOMENTUM_SCHEDULE in arrays:
-            self._optimizer.m_schedule = float(arrays[_MOMENTUM_SCHEDULE][0])
+        for name, value in self._numbers.items():
+            setattr(self._optimizer, name, arrays[name][0].item() if name in arrays else value)
 
 
 def make_optimizer(optimizer: Optimizer) -> Any:
@@ -115,6 +127,9 @@ def make_optimizer(optimizer: Optimizer) -> Any:
         raise InputError([Problem(where, text)]) from error
     if problems:
         raise InputError(problems)
+    if isinstance(made, mx.optimizer.LBSGD) and made.batch_scale != 1:
+        text = f"option batch_scale is {made.batch_scale}: sums of gradients over steps are not kept in checkpoints"
+        raise InputError([Problem(where, f"{text}; use a larger batch_size")])
     if not isinstance(made, mx.optimizer.Optimizer):
         raise InputError([Problem(where, f"makes a {type(made).__name__}, not an MXNet optimizer")])
     return made
@@ -128,11 +143,18 @@ def _unfit(make: Any, options: Mapping[str, Any]) -> Iterator[str]:
         known = {**{name: parameter.default for name, parameter in signature.items()}, **known}
     known = {name: default for name, default in known.items() if name not in {"self", "args", "kwargs"}}
     for name, value in options.items():
-        if name not in known:
+        if name in _GIVEN:
+            yield f"option {name} would have no effect: {_GIVEN[name]}"
+        elif name not in known:
             if isinstance(make, type) and issubclass(make, mx.optimizer.Optimizer):
-                yield f"has no option {name!r}{nearest(name, set(known) - _GIVEN)}"
+                yield f"has no option {name!r}{nearest(name, known.keys() - _GIVEN.keys())}"
         elif _is_number(known[name]) and not _is_number(value):
             yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
+
+
+def _numbers(made: Any) -> dict[str, float | None]:
+    """Returns the attributes of an optimizer that are numbers or None, but for those that hpcmtl sets."""
+    return {n: each for n, each in vars(made).items() if n not in _SET and (each is None or _is_number(each))}
 
 
 def _is_number(value: Any) -> bool:

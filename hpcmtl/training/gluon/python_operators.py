@@ -21,7 +21,7 @@ from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.losses import make_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
@@ -38,7 +38,7 @@ _PYTHON_OPERATOR = '"op": "Custom"'
 
 def prepare_environment(tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
     """See `Framework.prepare_environment`."""
-    racing = [name for name, needs in tasks.items() if _races(needs)]
+    racing = _racing(tasks)
     if not racing:
         return EnvironmentNeeds()
     known = os.environ.get(_SWITCH) == "0"
@@ -54,10 +54,24 @@ def prepare_environment(tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds
     return EnvironmentNeeds(variables=_OFF, reason=reason)
 
 
-def _races(needs: FrameworkNeeds) -> bool:
-    """Returns whether a task has Python operators beside convolutions; problems of users' code are found elsewhere."""
-    models = () if needs.network is None else tuple(_models(needs.network))
-    losses = [each.loss for each in needs.objectives if ":" in each.loss]
+def _racing(tasks: Mapping[str, FrameworkNeeds]) -> list[str]:
+    """Returns the tasks that have Python operators beside convolutions; equal networks are built once."""
+    known: list[tuple[tuple[Sequence[Model], Sequence[str]], bool]] = []
+    racing = []
+    for name, needs in tasks.items():
+        models = () if needs.network is None else tuple(_models(needs.network))
+        losses = tuple(each.loss for each in needs.objectives if ":" in each.loss)
+        races = next((found for key, found in known if key == (models, losses)), None)
+        if races is None:
+            races = _races(models, losses)
+            known.append(((models, losses), races))
+        if races:
+            racing.append(name)
+    return racing
+
+
+def _races(models: Sequence[Model], losses: Sequence[str]) -> bool:
+    """Returns whether there are Python operators beside convolutions; problems of users' code are found elsewhere."""
     if not losses and not any(isinstance(model, UserModel) for model in models):
         return False
     blocks = [block for model in models if isinstance(model, UserModel) and (block := _made(model)) is not None]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _REGRESSION = ("mse", "r2")
 _REGRESSION_LOSSES = ("l2", "l1", "huber")
+_OF_ORDER = "auc"  # it needs only an order of the samples
 _CLASSIFY = "use accuracy, auc or log_loss"
 NETWORK_KINDS = "iufb"
 """Kinds of numpy types that a network takes: whole numbers, floats and truth values."""
@@ -104,14 +105,14 @@ def metric_problem(metric: str, objective: Objective, made: Shape | None, target
         if made is not None and shape is not None and math.prod(made) != math.prod(shape):
             return f"{metric} compares outputs of shape {made} with {objective.target} of shape {shape}: they differ"
         return None
-    if objective.loss in _REGRESSION_LOSSES:
+    if objective.loss in _REGRESSION_LOSSES and name != _OF_ORDER:
         return f"{metric} takes outputs for scores of classes, but {objective.loss} trains numbers; use mse or r2"
     if shape is not None and math.prod(shape) != 1:
         text = f"{metric} needs one class number a sample, but {objective.target} has samples of shape {shape}"
         return f"{text}; several labels a sample have no such metric here: leave it out, or use mse"
-    if made is not None and len(made) != 1:
+    if made is not None and len(made) != 1 and math.prod(made) != 1:
         return f"{metric} needs one score a class, but the network makes samples of shape {made}"
-    if name in METRICS_WITH_CUTOFF and made == (1,):
+    if name in METRICS_WITH_CUTOFF and made is not None and math.prod(made) == 1:
         return f"{metric} ranks classes, but the network has a single output"
     return None
 

@@ -90,6 +90,23 @@ def test_data_of_tasks_that_have_not_begun_may_change(stopped, tmp_path):
     assert load_run(stopped, None, 1).unfinished == ["later", "net"]
 
 
+def test_data_that_a_callable_may_have_read_are_named(stopped, tmp_path, caplog):
+    """A change beside a `python` task that has begun is a warning: nobody knows what it has read."""
+    job = yaml.safe_load((stopped / "job.yaml").read_text())
+    job["tasks"]["call"] = {"kind": "python", "callable": "math:sqrt"}
+    (stopped / "job.yaml").write_text(yaml.safe_dump(job))
+    write(tmp_path / "more.h5", y=np.zeros(ROWS, int))
+    load_run(stopped, None, 1)
+    before = caplog.text
+    with Ledger(stopped / "events.jsonl") as ledger:
+        ledger.append(event("layer_stopped", task="call", layer=0, ranks=1, steps=1))
+    load_run(stopped, None, 1)
+
+    assert before == ""
+    assert f"{tmp_path / 'more.h5'}: changed since this run began" in caplog.text
+    assert caplog.text.rstrip().endswith("its results are of the old values: call")
+
+
 def test_only_ranks_that_are_missing_count_as_too_few(stopped, tmp_path):
     """After a loss a task that needs more ranks stops the run; data that have changed are named, on any number."""
     job = yaml.safe_load((stopped / "job.yaml").read_text())

@@ -6,7 +6,8 @@ import own_blocks
 import pytest
 from own_blocks import mx
 
-from hpcmtl.training.gluon.graph import BatchNormNode, graph_facts
+from hpcmtl.training.gluon.graph import BatchNormNode, graph_facts, loss_draws
+from hpcmtl.training.gluon.losses import make_loss
 
 nn, rnn = mx.gluon.nn, mx.gluon.rnn
 
@@ -70,7 +71,7 @@ def test_nothing_else_is_taken_for_it(name):
 
 
 def test_normalisations_are_listed_with_their_momentum():
-    """Each has the names of its statistics; one with global statistics updates none."""
+    """Each has the names of its statistics; those of one with global statistics are fixed."""
     block = nn.HybridSequential()
     block.add(nn.BatchNorm(prefix="a_"), nn.BatchNorm(prefix="b_", momentum=0.99))
     block.add(nn.BatchNorm(prefix="c_", use_global_stats=True))
@@ -79,3 +80,11 @@ def test_normalisations_are_listed_with_their_momentum():
         BatchNormNode("a_running_mean", "a_running_var", 0.9),
         BatchNormNode("b_running_mean", "b_running_var", 0.99),
     )
+    assert graph_facts(block).fixed == {"c_running_mean", "c_running_var"}
+
+
+def test_losses_that_draw_are_seen():
+    """A loss of the user's draws if its graph does, and those of the job file do not."""
+    losses = {name: make_loss(name) for name in ("own_blocks:Cubic", "own_blocks:Noisy", "softmax_ce", "huber")}
+
+    assert [name for name, loss in losses.items() if loss_draws(loss)] == ["own_blocks:Noisy"]

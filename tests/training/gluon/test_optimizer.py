@@ -22,7 +22,9 @@ CASES += [
     Optimizer(name="sgd", learning_rate=0.01, options={"momentum": 0.9}),
     Optimizer(name="nag", learning_rate=0.01, options={"momentum": 0.9}),
     Optimizer(name="rmsprop", learning_rate=0.01, options={"centered": True}),
+    Optimizer(name="lars", learning_rate=0.01, options={"momentum": 0.9}),  # corrects the momentum by the last rate
     Optimizer(name="own_blocks:Halving", learning_rate=0.01),
+    Optimizer(name="own_blocks:Slowing", learning_rate=0.01),
 ]
 SHAPES = {"a.weight": (4, 3), "a.bias": (4,), "b.weight": (2, 4), "b.bias": (2,), "c.weight": (5,), "d.weight": (1,)}
 
@@ -155,6 +157,9 @@ def test_an_optimizer_of_the_users():
         ("sgd", {"momentun": 0.9}, "has no option 'momentun'; did you mean 'momentum'?"),
         ("sgd", {"momentum": True}, "option momentum is True; it takes a number, such as 0.0"),
         ("lars", {"eta": "high"}, "option eta is 'high'; it takes a number"),
+        ("sgd", {"rescale_grad": 0.5}, "option rescale_grad would have no effect: leave it out, hpcmtl sets it"),
+        ("adam", {"lr_scheduler": 3}, "option lr_scheduler would have no effect: use `schedule` of the optimizer"),
+        ("lbsgd", {"batch_scale": 4}, "option batch_scale is 4: .* use a larger batch_size"),
         ("own_blocks:Halving", {"depth": 3}, "depth"),
         ("own_blocks:Missing", {}, "cannot be imported"),
         ("own_blocks:not_a_block", {}, "makes a int, not an MXNet optimizer"),

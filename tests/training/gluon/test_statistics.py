@@ -17,6 +17,7 @@ from hpcmtl.training.learner import StepInput
 
 FIRST = UserModel(name="own_blocks:normalised_first")
 TWICE = UserModel(name="own_blocks:applied_twice")
+BESIDE = UserModel(name="own_blocks:normalised_beside")
 PLAIN = suite.PLAIN_SGD
 
 
@@ -78,6 +79,16 @@ def test_samples_of_weight_zero_count():
     for state in run_ranks(2, on_rank):
         for name, array in expected.items():
             np.testing.assert_allclose(state[f"{PARAMETERS}0.{name}"], array, rtol=2e-5)
+
+
+def test_statistics_beside_some_that_nothing_updates():
+    """A normalisation by global statistics leaves those of others exact, and keeps its own, as in plain Gluon."""
+    (one, two) = (run_ranks(ranks, trained_on, BESIDE, "mpi")[0] for ranks in (1, 2))
+
+    assert np.array_equal(one[f"{PARAMETERS}0.running_var"], np.ones(1))
+    assert one[f"{PARAMETERS}1.running_var"].min() > 5
+    for name in (f"{PARAMETERS}1.running_mean", f"{PARAMETERS}1.running_var"):
+        np.testing.assert_allclose(two[name], one[name], rtol=2e-5)
 
 
 def test_statistics_on_fp16_and_one_rank():
