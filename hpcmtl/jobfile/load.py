@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
 
 Path_ = tuple[str, ...]
+_WRITE = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping, such as {key: value}"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list, such as [1, 2]"),
+    "string_type": "a text",
+}
+"""What to write, by pydantic's type of an error."""
 _TAGS = {*ZOO, "user"}
 
 
@@ -180,6 +186,11 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
         given = value.get("name") if isinstance(value, dict) else value
         if given is None:
             return path, f"`name` is missing; one of {', '.join(valid)}"
+        if not isinstance(value, dict):
+            return (
+                path,
+                f"found {value!r}; write a mapping of `name` and its options, such as {{name: mlp, outputs: 10}}",
+            )
         return (*path, "name"), f"unknown model {given!r}{nearest(str(given), valid)}"
     if kind == "literal_error":
         valid = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
@@ -197,6 +208,8 @@ def _said(kind: str, value: Any, context: Mapping[str, Any], message: str) -> st
         return f"{str(value)[:20]!r}... has {len(value)} characters; a name has at most {context['max_length']}"
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f"found {value!r}; write a text, in quotes: '{value}'"
+    if kind in _WRITE:
+        return f"found {value!r}; write {_WRITE[kind]}"
     if kind == "string_pattern_mismatch":
         return f"found {value!r}; {_pattern_help(str(context['pattern']))}"
     return f"found {value!r}; {message[0].lower()}{message[1:]}"
@@ -206,7 +219,7 @@ def _pattern_help(pattern: str) -> str:
     if "/" in pattern:
         return "write source/dataset, e.g. digits/images"
     if ":" in pattern:
-        return "write a name of the zoo or package.module:attribute"
+        return "write package.module:attribute, or a name of hpcmtl where there is one"
     return "a name begins with a letter and has letters, digits, '_', '-' and '.'"
 
 

@@ -19,6 +19,5 @@ def resolve(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # a script that is no module ends itself when it is imported
         text = f"cannot be imported ({type(error).__name__}: {error})"
-        raise InputError(
-            [Problem(name, f"{text}; installed modules and those beside the job file are found")]
-        ) from error
+        where = "installed modules, and those in the folders of `modules` (default: beside the job file), are found"
+        raise InputError([Problem(name, f"{text}; {where}")]) from error
