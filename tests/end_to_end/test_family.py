@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import h5py
 import pytest
@@ -130,12 +131,14 @@ def test_run_directory(on, ranks):
     names = {"artifacts", "checkpoints", "environment.json", "events.jsonl", "job.yaml", "logs", "plan.json"}
 
     assert {path.name for path in directory.iterdir()} == names | {
+        "code.json",
         "data.json",
         "requests",
         "results.json",
         "status.json",
     }
     assert {path.name for path in (directory / "logs").iterdir()} == {f"rank.{n:03d}.log" for n in range(ranks)}
+    assert [Path(path).name for path in json.loads((directory / "code.json").read_text())] == ["user_code.py"]
     assert plan["ranks"] == ranks
     assert len(environment["hosts"]) == ranks
     assert environment["versions"]["mxnet"] == "1.9.1"

@@ -86,6 +86,28 @@ def test_every_step_is_taken_once_with_its_rate(ranks):
         assert epochs == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("start", "stop", "per_epoch", "expected"),
+    [
+        (13, 47, 10, [(1, 19), (2, 29), (3, 39)]),
+        (10, 20, 10, [(1, 19)]),
+        (11, 19, 10, []),
+        (3, 6, 1, [(3, 3), (4, 4), (5, 5)]),
+    ],
+)
+def test_an_epoch_ends_after_its_last_step(start, stop, per_epoch, expected):
+    """Validation sees the parameters after the last step of an epoch, not one step before or after."""
+    work, learner, ended = step_range(start, stop, per_epoch), Recorder(lambda _step: [1.0]), []
+
+    def epoch_ended(epoch):
+        ended.append((epoch, learner.seen[-1]))
+
+    hooks = Hooks(lambda _progress: None, lambda: False, epoch_ended)
+    run_ranks(1, lambda group: run_steps(learner, fed(work), work, group, hooks))
+
+    assert ended == expected
+
+
 def test_a_rate_is_taken_at_one_step_by_all():
     """Ranks receive a change of the rate at different points; all apply it once the last one has received it."""
     work = step_range(0, 600, per_epoch=1000)

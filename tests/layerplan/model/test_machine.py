@@ -1,16 +1,19 @@
 """What the planner makes of nodes, cores, speeds and memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcmtl.errors import InputError
 from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.policies import make_plan
-from hpcmtl.taskgraph.graph import TaskGraph, TaskNode
+from hpcmtl.taskgraph.graph import RankRules, TaskGraph, TaskNode
 
 WIDTHS = np.array([1.0, 2.0, 3.0, 4.0])
 WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)
@@ -69,3 +72,17 @@ def test_the_plan_goes_round_a_slow_rank():
     assert problem.rules.rank_memory.tolist() == [1 << 30] * 4
     assert type(plan).from_dict(plan.to_dict()) == plan
     assert type(plan).from_dict({**plan.to_dict(), "machine": {"node": 0, "cores": 2}}).machine == Machine(cores=2)
+
+
+@pytest.mark.parametrize("policy", ["variable", "sequential", "one_rank"])
+def test_the_memory_of_a_task_keeps_it_off_small_ranks(policy):
+    """`memory` alone is a rule: its task is on ranks that have it, and others may use all; too much is refused."""
+    machine = Machine(rank_memory=(1 << 20, 1 << 20, 1 << 30, 1 << 30))
+    tasks = tuple(replace(task, rules=RankRules(memory=1 << 25)) for task in TASKS.tasks)
+    plan = make_plan(TaskGraph(tasks, TASKS.edges), 4, policy, speedups=Speedups(machine=machine))
+    huge = tuple(replace(task, rules=RankRules(memory=1 << 31)) for task in TASKS.tasks)
+
+    assert min(task.first_rank for task in plan.tasks) == 2
+    assert max(task.width for task in plan.tasks) <= 2
+    with pytest.raises(InputError, match="fits nowhere"):
+        make_plan(TaskGraph(huge, TASKS.edges), 4, policy, speedups=Speedups(machine=machine))
