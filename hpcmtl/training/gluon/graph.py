@@ -79,10 +79,16 @@ def graph_facts(block: Any) -> GraphFacts:
 def loss_draws(loss: Any) -> bool:
     """Returns whether a loss draws random numbers; true if it cannot be traced."""
     try:
-        values = loss(mx.sym.var("outputs"), mx.sym.var("targets"))
+        graph = traced(loss, 2)
     except (Exception, SystemExit):  # noqa: BLE001 - as above
         return True
-    return any(_draws(node["op"], node.get("attrs", {})) for node, _ in _nodes(json.loads(values.tojson())))
+    return any(_draws(node["op"], node.get("attrs", {})) for node, _ in _nodes(json.loads(graph.tojson())))
+
+
+def traced(block: Any, inputs: int) -> Any:
+    """Returns the symbol of all outputs of a block with a number of inputs; what the block raises passes through."""
+    made = block(*(mx.sym.var(f"data{number}") for number in range(inputs)))
+    return mx.sym.Group(list(made) if isinstance(made, list | tuple) else [made])
 
 
 def _draws(operator: str, attributes: Mapping[str, str]) -> bool:

@@ -18,6 +18,7 @@ from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.graph import traced
 from hpcmtl.training.gluon.losses import make_loss
 
 if TYPE_CHECKING:
@@ -118,16 +119,11 @@ def _has_convolutions(block: Any) -> bool:
 def _has_python(block: Any, inputs: int) -> bool:
     """Returns whether a block has a Python operator; true where no graph shows it and there are some in the process."""
     try:
-        graph = mx.sym.Group(_traced(block, inputs))
+        graph = traced(block, inputs)
     except (Exception, SystemExit):  # noqa: BLE001 - a block that cannot be traced; users' code may raise anything
         functions = [each for each in mx.autograd.Function.__subclasses__() if not each.__module__.startswith("mxnet.")]
         return bool(functions) or mx.operator._registry.counter > _OPERATORS_OF_MXNET  # noqa: SLF001 - no public name
     return _PYTHON_OPERATOR in graph.tojson()
-
-
-def _traced(block: Any, inputs: int) -> list[Any]:
-    made = block(*(mx.sym.var(f"data{number}") for number in range(inputs)))
-    return list(made) if isinstance(made, list | tuple) else [made]
 
 
 def _is_on() -> bool:
