@@ -119,15 +119,11 @@ class Halving(mx.optimizer.Optimizer):
 
 
 class Slowing(Halving):
-    """An optimizer that counts its updates by itself, and takes smaller and smaller steps."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.seen = 0
+    """An optimizer that counts its updates by itself, from the first one on, and takes smaller and smaller steps."""
 
     def _get_lr(self, index):
         """The rate by the number of updates so far."""
-        self.seen += 1
+        self.seen = getattr(self, "seen", 0) + 1
         return super()._get_lr(index) / self.seen
 
 

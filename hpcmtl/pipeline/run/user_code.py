@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.results.rundir.directory import RunDirectory
 
-_PACKAGE = Path(__file__).parents[2]
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def note_code(run: RunDirectory, folders: Iterable[Path]) -> list[Path]:

@@ -103,8 +103,11 @@ class Updater:
             self._updater.states_synced[index] = True
         self._optimizer._index_update_count.update(enumerate(int(count) for count in counts))  # noqa: SLF001 - as above
         self._optimizer.num_update = int(counts.max(initial=0))
-        for name, value in self._numbers.items():
-            setattr(self._optimizer, name, arrays[name][0].item() if name in arrays else value)
+        own = {name: array[0].item() for name, array in arrays.items() if "/" not in name and name != _COUNTS}
+        for name in _numbers(self._optimizer).keys() - self._numbers.keys():
+            delattr(self._optimizer, name)  # an update has made it
+        for name, value in {**self._numbers, **own}.items():
+            setattr(self._optimizer, name, value)
 
 
 def make_optimizer(optimizer: Optimizer) -> Any:
