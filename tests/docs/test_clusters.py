@@ -18,13 +18,6 @@ SUBMISSIONS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def built_data() -> None:
-    """Builds the data of the example that the page submits, where it is missing."""
-    if not (ROOT / "data/mnist5k.h5").exists():
-        subprocess.run([sys.executable, ROOT / "datasets/mnist5k.py"], check=True, cwd=ROOT, timeout=120)
-
-
 @pytest.mark.parametrize("command", SUBMISSIONS)
 def test_the_sweeps_of_the_page_can_be_submitted(command: str) -> None:
     """Each sweep passes every check and becomes a job array with a point for each combination of values."""

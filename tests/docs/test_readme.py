@@ -36,13 +36,6 @@ ELSEWHERE = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def built_data() -> None:
-    """Builds the data of the example where it is missing, as launchers/local.sh does."""
-    if not (ROOT / "data/mnist5k.h5").exists():
-        subprocess.run([sys.executable, ROOT / "datasets/mnist5k.py"], check=True, cwd=ROOT, timeout=120)
-
-
 def test_every_command_is_run_somewhere() -> None:
     """A command that is added to the README has to be run too."""
     covered = {*LIGHT, *RUNS, *ELSEWHERE}
