@@ -15,6 +15,7 @@ EXTRAS = {
     # Constraint programming, for the policy `exact`. From 9.15 on it asks for NumPy 2, which mxnet cannot do with.
     "exact": ["ortools>=9.10,<9.15"],
     "dev": [
+        "cosmic-ray",  # the changes of benchmarks/mutation.py
         "daggen",  # the graphs of benchmarks/planner.py
         "hypothesis",
         "import-linter",

@@ -143,7 +143,15 @@ class OurLoop:
         per_epoch = IMAGES // BATCH
         first, last = self._epoch, self._epoch + epochs
         step_range = StepRange(
-            "bench", 0, first * per_epoch, last * per_epoch, per_epoch, ("main",), BATCH, RateSchedule(1e-3, 10**6)
+            "bench",
+            0,
+            first * per_epoch,
+            last * per_epoch,
+            per_epoch,
+            ("main",),
+            BATCH,
+            BATCH,
+            RateSchedule(1e-3, 10**6),
         )
         hooks = Hooks(lambda _: None, lambda: False)
         start = time.perf_counter()

@@ -33,11 +33,11 @@ class LossTotals:
     """Sums of the losses of several steps of one layer and epoch.
 
     Attributes:
-        steps: number of steps.
-        sums: sum of the losses of these steps, for each objective.
+        steps: number of steps; a step on less than a batch counts as this share of one.
+        sums: sum of the losses of these steps, for each objective, with the same shares.
     """
 
-    steps: int = 0
+    steps: float = 0
     sums: tuple[float, ...] = ()
 
 
@@ -53,6 +53,7 @@ class StepRange:
         steps_per_epoch: number of steps in an epoch of the task.
         objectives: names of the objectives, in the order of the learner's losses.
         batch_size: number of samples in a step, over the group.
+        last_batch: number of samples in the last step of an epoch.
         schedule: learning rate by step.
         rate: number of the newest change of the learning rate that `schedule` contains; 0 for none.
         before: losses of earlier sessions, from steps of this layer in the epoch of `start`.
@@ -65,6 +66,7 @@ class StepRange:
     steps_per_epoch: int
     objectives: tuple[str, ...]
     batch_size: int
+    last_batch: int
     schedule: RateSchedule
     rate: int = 0
     before: LossTotals = LossTotals()
@@ -109,7 +111,7 @@ class StepsResult:
     Attributes:
         next_step: first step that was not taken.
         stopped: whether the group agreed to stop before the end of the layer.
-        losses: mean loss by objective, over the steps of this layer in its last epoch.
+        losses: mean loss by objective, over the samples of this layer's steps in its last epoch.
         totals: losses that a session which continues inside this layer must add to its own.
     """
 
@@ -258,7 +260,10 @@ def _last_epoch(step_range: StepRange, losses: np.ndarray[Any, Any]) -> LossTota
         return step_range.before
     steps_in_it = (step_range.start + len(losses) - 1) % step_range.steps_per_epoch + 1
     mine = losses[-steps_in_it:]
-    steps, sums = len(mine), mine.sum(axis=0)
+    shares = np.ones(len(mine))
+    if steps_in_it == step_range.steps_per_epoch:
+        shares[-1] = step_range.last_batch / step_range.batch_size
+    steps, sums = shares.sum().item(), shares @ mine
     if steps_in_it > len(losses) and step_range.before.steps:
         steps, sums = steps + step_range.before.steps, sums + step_range.before.sums
     return LossTotals(steps, tuple(sums.tolist()))

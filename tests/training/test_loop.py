@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
-from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
+from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, LossTotals, StepRange, run_steps
 from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebased
 
 
@@ -53,9 +54,10 @@ class Slow(Recorder):
         self.clock += 1.25
 
 
-def step_range(start, stop, per_epoch=10, objectives=("main",)):
+def step_range(start, stop, per_epoch=10, objectives=("main",), last_batch=32):
     """A piece of a task `digits` with a cosine schedule over 1000 steps."""
-    return StepRange("digits", 3, start, stop, per_epoch, objectives, 32, RateSchedule(0.1, 1000, decay=Cosine()))
+    schedule = RateSchedule(0.1, 1000, decay=Cosine())
+    return StepRange("digits", 3, start, stop, per_epoch, objectives, 32, last_batch, schedule)
 
 
 def fed(work):
@@ -140,6 +142,19 @@ def test_losses_are_added_over_ranks_and_averaged_over_the_epoch():
 
     for trained, *_ in results:
         assert trained.losses == {"digit": pytest.approx(3 * np.mean(range(30, 35))), "parity": pytest.approx(6.0)}
+
+
+def test_the_short_last_step_counts_by_its_samples():
+    """The mean over an epoch is one over samples: a last step on 8 of 32 samples has a quarter of a step's weight."""
+    whole, *_ = run_ranks(2, run, step_range(10, 20, last_batch=8), lambda step: [step])[0]
+    stopped, *_ = run_ranks(2, run, step_range(10, 19, last_batch=8), lambda step: [step])[0]
+    rest = dataclasses.replace(step_range(15, 20, last_batch=8), before=LossTotals(5, (2.0 * sum(range(10, 15)),)))
+    resumed, *_ = run_ranks(2, run, rest, lambda step: [step])[0]
+
+    mean = np.average(range(10, 20), weights=[32] * 9 + [8])
+    assert whole.losses == {"main": pytest.approx(2 * mean)}
+    assert resumed.losses == {"main": pytest.approx(2 * mean)}
+    assert stopped.losses == {"main": pytest.approx(2 * np.mean(range(10, 19)))}
 
 
 def test_only_the_first_rank_reports():

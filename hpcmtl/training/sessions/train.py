@@ -220,6 +220,7 @@ class TrainSession:
             steps_per_epoch=self._steps_per_epoch,
             objectives=tuple(objective.name for objective in self._objectives),
             batch_size=self._spec.batch_size,
+            last_batch=self._samples - (self._steps_per_epoch - 1) * self._spec.batch_size,
             schedule=self._schedule,
             rate=orders.rate.number if orders.rate else 0,
             before=self._totals,
