@@ -37,13 +37,15 @@ def compare_first_step(
         TaskFailedError: on all ranks, if an update differs on one.
     """
     found = learner.compare_step(*step) if known is None else known
-    differing = np.array([float(bool(found.compiled or found.update))])
-    group.Allreduce(differing)
-    if not differing[0]:
+    remarkable = np.array([float(found != StepComparison())])
+    group.Allreduce(remarkable)
+    if not remarkable[0]:
         return found
     everywhere: list[StepComparison] = group.allgather(found)
     updates = [each.update for each in everywhere if each.update]
     if updates:
         raise TaskFailedError(f"task {task}: {updates[0]}")
-    learner.run_uncompiled()
-    return StepComparison(compiled=next(each.compiled for each in everywhere if each.compiled))
+    compiled = next((each.compiled for each in everywhere if each.compiled), "")
+    if compiled:
+        learner.run_uncompiled()
+    return StepComparison(compiled=compiled, coupled=any(each.coupled for each in everywhere))

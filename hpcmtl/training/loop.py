@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.batches import Batch
     from hpcmtl.training.replica import Replica
     from hpcmtl.training.schedule import RateSchedule
+    from hpcmtl.training.step_comparison import StepComparison
 
 INPUT, TARGET = "input", "target/"
 SECONDS_BETWEEN_AGREEMENTS = 1.0
@@ -30,7 +31,7 @@ _NEVER = float("inf")
 
 @dataclass(frozen=True)
 class LossTotals:
-    """Sums of the losses of several steps of one layer and epoch.
+    """Sums of the losses of several steps of one epoch.
 
     Attributes:
         steps: number of steps; a step on less than a batch counts as this share of one.
@@ -56,7 +57,7 @@ class StepRange:
         last_batch: number of samples in the last step of an epoch.
         schedule: learning rate by step.
         rate: number of the newest change of the learning rate that `schedule` contains; 0 for none.
-        before: losses of earlier sessions, from steps of this layer in the epoch of `start`.
+        before: losses of the steps before `start` in its epoch.
     """
 
     task: str
@@ -90,7 +91,7 @@ class Hooks:
         save_due: function that returns whether a checkpoint is due; one rank of the group is enough.
         save: function of the number of steps done and the known losses, called when the group has agreed on a
             checkpoint.
-        note: function that tells the user a fact about the task; called on the group's first rank only.
+        compared: function of what the examination of the first step found, called before this step.
     """
 
     report: Callable[[StepProgress], None]
@@ -101,7 +102,7 @@ class Hooks:
     sync_point: Callable[[int], bool] | None = None
     save_due: Callable[[], bool] = lambda: False
     save: Callable[[int, LossTotals], object] | None = None
-    note: Callable[[str], None] = lambda _text: None
+    compared: Callable[[StepComparison], None] = lambda _comparison: None
 
 
 @dataclass
@@ -111,8 +112,8 @@ class StepsResult:
     Attributes:
         next_step: first step that was not taken.
         stopped: whether the group agreed to stop before the end of the layer.
-        losses: mean loss by objective, over the samples of this layer's steps in its last epoch.
-        totals: losses that a session which continues inside this layer must add to its own.
+        losses: mean loss by objective, over the samples of the newest epoch up to now.
+        totals: losses of the epoch that the next step belongs to, for whoever takes this step.
     """
 
     next_step: int
@@ -235,11 +236,8 @@ def run_steps(
 def _compare_once(
     replica: Replica, step: tuple[StepInput, float], step_range: StepRange, group: Communicator, hooks: Hooks
 ) -> None:
-    if replica.compared:
-        return
-    note = replica.compare_first_step(step_range.task, *step, group)
-    if note and group.rank == 0:
-        hooks.note(note)
+    if not replica.compared:
+        hooks.compared(replica.compare_first_step(step_range.task, *step, group))
 
 
 def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:
@@ -255,7 +253,7 @@ def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:
 
 
 def _last_epoch(step_range: StepRange, losses: np.ndarray[Any, Any]) -> LossTotals:
-    """Returns the totals of the last epoch among the losses of a layer, those of earlier sessions included."""
+    """Returns the totals of the newest epoch, with the steps that were taken before these."""
     if not len(losses):
         return step_range.before
     steps_in_it = (step_range.start + len(losses) - 1) % step_range.steps_per_epoch + 1
@@ -270,9 +268,8 @@ def _last_epoch(step_range: StepRange, losses: np.ndarray[Any, Any]) -> LossTota
 
 
 def _carried(step_range: StepRange, losses: np.ndarray[Any, Any], step: int) -> LossTotals:
-    """Returns the totals for a session that continues after `step` steps; none at the start of an epoch or layer."""
-    fresh = step % step_range.steps_per_epoch == 0 or step >= step_range.stop
-    return LossTotals() if fresh else _last_epoch(step_range, losses)
+    """Returns the totals of the epoch of `step`, which comes next; none at the start of an epoch."""
+    return _last_epoch(step_range, losses) if step % step_range.steps_per_epoch else LossTotals()
 
 
 def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepInput:

@@ -70,7 +70,7 @@ class Replica:
         self._in_group = True
         self.compared = False
 
-    def compare_first_step(self, task: str, batch: StepInput, rate: float, group: Communicator) -> str:
+    def compare_first_step(self, task: str, batch: StepInput, rate: float, group: Communicator) -> StepComparison:
         """Compares a step with the framework's own arithmetic, before the first one on a group (collective).
 
         Args:
@@ -80,14 +80,14 @@ class Replica:
             group: the group.
 
         Returns:
-            The reason why the network is not compiled; an empty text if it is.
+            What the group agreed on, equal on all ranks.
 
         Raises:
             TaskFailedError: the update of a parameter is wrong.
         """
         self._comparison = compare_first_step(task, self.learner, self._comparison, (batch, rate), group)
         self.compared = True
-        return self._comparison.compiled
+        return self._comparison
 
     def step(self, batch: StepInput, rate: float, number: int) -> None:
         """Takes one optimizer step on the mean loss of the group's batch; may return before it is done.

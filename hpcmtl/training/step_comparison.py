@@ -1,4 +1,4 @@
-"""Defines the outcome of the comparison of one step with a framework's own arithmetic."""
+"""Defines the outcome of the examination of a learner's first step."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class StepComparison:
-    """Differences between one step of a learner and the framework's own arithmetic; an empty text for none.
+    """Holds what the first step of a learner showed; an empty text stands for no difference.
 
     Attributes:
         compiled: difference of the compiled network from the same network run operation by operation.
         update: difference of an optimizer update from that of the framework's own trainer.
+        coupled: whether the loss of a sample depends on the other rows of its batch, where neither random numbers nor
+            batch normalisation is the cause.
     """
 
     compiled: str = ""
     update: str = ""
+    coupled: bool = False

@@ -12,6 +12,24 @@ def sloped(outputs=3):
     return block
 
 
+def centred(outputs=3):
+    """A net that subtracts the mean over the rows of the batch."""
+    block = nn.HybridSequential()
+    block.add(nn.Dense(outputs), nn.HybridLambda(lambda F, x: F.broadcast_sub(x, F.mean(x, axis=0, keepdims=True))))  # noqa: N803 - Gluon's form
+    return block
+
+
+class CentredLoss(mx.gluon.loss.Loss):
+    """Squares of the outputs without their mean over the rows of the batch."""
+
+    def __init__(self):
+        super().__init__(None, 0)
+
+    def hybrid_forward(self, F, output, target):  # noqa: N803 - Gluon's form
+        """Couples the rows; the target plays no part."""
+        return F.mean(F.square(F.broadcast_sub(output, F.mean(output, axis=0, keepdims=True))), axis=1) + 0 * target
+
+
 class Moody(mx.gluon.HybridBlock):
     """A block whose Python code asks whether it is in training."""
 

@@ -33,6 +33,8 @@ _NUMBERS = 4096  # numbers of an array that are compared, beside its norm; the c
 _CLOSE, _NOISE = 1e-3, 1e-6  # bounds relative to the array's largest number, and to the largest of all arrays
 _UPDATE_CLOSE, _TINY = 1e-5, 1e-37
 _SEEDS = (11, 12)
+_COMPILED = "compiled (hybridised) by MXNet, {}: it runs without compilation, which is slower"
+SLOPES_DIFFER = _COMPILED.format("the gradient of the slopes of `PReLU` is wrong for negative values")
 
 
 def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch: StepInput) -> str:
@@ -52,11 +54,45 @@ def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch
     if not found:
         return ""
     if _largest_difference(network.plain(_SEEDS[1]), plain):  # compiled, a network may draw in another order
-        still = _largest_difference(network.compiled(_SEEDS[0], train=False), network.plain(_SEEDS[0], train=False))
-        if not still:
+        expected = network.plain(_SEEDS[0], train=False)
+        if not _largest_difference(network.compiled(_SEEDS[0], train=False), expected):
             return ""
     network.compiled(_SEEDS[0])
-    return f"compiled (hybridised) by MXNet, {found}: it runs without compilation, which is slower"
+    return _COMPILED.format(found)
+
+
+def rows_are_coupled(loss: TrainingLoss, batch: StepInput, *, train: bool) -> bool:
+    """Returns whether the loss of the first row changes with the rows behind it.
+
+    Where the loss draws random numbers in this mode nobody can tell, and the answer is no.
+
+    Args:
+        loss: network and losses.
+        batch: a batch, of which the first rows are used, and behind them a row of zeros.
+        train: whether dropout and batch normalisation work as in training.
+    """
+
+    def first_losses(rows: int, seed: int) -> np.ndarray[Any, Any]:
+        given = [_rows_and_zeros(each, rows) for each in (batch.inputs, *batch.targets)]
+        with _seeded(seed), mx.autograd.pause(train_mode=train):
+            losses = [each.asnumpy()[0] for each in loss.losses(given[0], given[1:])]
+        return np.array(losses, dtype=np.float64)
+
+    fixed = [each.data() for each in loss.block.collect_params().values() if is_statistic(each)]
+    with _restored(fixed):
+        alone, together, again = (first_losses(*each) for each in ((0, _SEEDS[0]), (ROWS, _SEEDS[0]), (0, _SEEDS[1])))
+
+    def close(other: np.ndarray[Any, Any]) -> bool:
+        return np.allclose(other, alone, rtol=_CLOSE / 10, atol=_NOISE * _most([alone]) + _TINY, equal_nan=True)
+
+    return not close(together) and close(again)
+
+
+def _rows_and_zeros(array: np.ndarray[Any, Any], more: int) -> np.ndarray[Any, Any]:
+    """Returns the first row; with `more` also the rows behind it, and a row of zeros, which every rank may have."""
+    if not more:
+        return array[:1]
+    return np.concatenate([array[:more], np.zeros_like(array[:1])])
 
 
 def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimizer, rate: float) -> str:

@@ -1,4 +1,4 @@
-"""What the traced graph of a Gluon block tells: whether it draws random numbers, and its batch normalisations."""
+"""What the traced graph of a Gluon block tells: random numbers, batch normalisations, operators that MXNet breaks."""
 
 from __future__ import annotations
 
@@ -48,11 +48,13 @@ class GraphFacts:
         normalisations: batch normalisations that update their statistics.
         fixed: MXNet's names of running statistics that no node updates, such as those of a batch normalisation that
             uses them in training as well.
+        trains_slopes: whether a `PReLU` has slopes, whose gradient MXNet 1.9.1 gets wrong in a compiled network.
     """
 
     draws: bool
     normalisations: tuple[BatchNormNode, ...] = ()
     fixed: frozenset[str] = frozenset()
+    trains_slopes: bool = False
 
 
 def graph_facts(block: Any) -> GraphFacts:
@@ -60,11 +62,12 @@ def graph_facts(block: Any) -> GraphFacts:
     try:
         symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
-        return GraphFacts(draws=True)
-    draws, normalisations, fixed = False, list[BatchNormNode](), set[str]()
+        return GraphFacts(draws=True, trains_slopes=_has_slopes(block))
+    draws, slopes, normalisations, fixed = False, False, list[BatchNormNode](), set[str]()
     for node, inputs in _nodes(json.loads(symbol.tojson())):
         attributes = node.get("attrs", {})
         draws = draws or _draws(node["op"], attributes)
+        slopes = slopes or attributes.get("act_type") == "prelu"
         if node["op"] not in _NORMALISES:
             continue
         if attributes.get("use_global_stats", "False") in {"True", "1"}:
@@ -73,7 +76,7 @@ def graph_facts(block: Any) -> GraphFacts:
             momentum = float(attributes.get("momentum", 0.9))
             normalisations.append(BatchNormNode(inputs[_MEAN], inputs[_VARIANCE], momentum))
     updated = {name for node in normalisations for name in (node.mean, node.variance)}
-    return GraphFacts(draws, tuple(normalisations), frozenset(fixed - updated))
+    return GraphFacts(draws, tuple(normalisations), frozenset(fixed - updated), slopes)
 
 
 def loss_draws(loss: Any) -> bool:
@@ -89,6 +92,10 @@ def traced(block: Any, inputs: int) -> Any:
     """Returns the symbol of all outputs of a block with a number of inputs; what the block raises passes through."""
     made = block(*(mx.sym.var(f"data{number}") for number in range(inputs)))
     return mx.sym.Group(list(made) if isinstance(made, list | tuple) else [made])
+
+
+def _has_slopes(block: Any) -> bool:
+    return isinstance(block, mx.gluon.nn.PReLU) or any(map(_has_slopes, block._children.values()))  # noqa: SLF001 - has no other name
 
 
 def _draws(operator: str, attributes: Mapping[str, str]) -> bool:

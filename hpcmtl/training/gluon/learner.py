@@ -11,7 +11,7 @@ import numpy as np
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.first_step import compilation_difference, update_difference
+from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, rows_are_coupled, update_difference
 from hpcmtl.training.gluon.graph import graph_facts
 from hpcmtl.training.gluon.layout import restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
@@ -115,9 +115,13 @@ class GluonLearner(GluonNetwork):
         """See `Learner`."""
         with ONE_AT_A_TIME:
             compiled = compilation_difference(self._loss, self._trained, batch)
+            if not compiled and self._graph.trains_slopes:  # which no row shows that is positive
+                compiled = SLOPES_DIFFER
             update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
+            traits = self.traits
+            coupled = rows_are_coupled(self._loss, batch, train=not (traits.random_network or traits.batch_statistics))
             mx.random.seed(self._seed)
-        return StepComparison(compiled=compiled, update=update)
+        return StepComparison(compiled=compiled, update=update, coupled=coupled)
 
     def run_uncompiled(self) -> None:
         """See `Learner`."""

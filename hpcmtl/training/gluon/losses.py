@@ -82,11 +82,16 @@ class TrainingLoss:
         Returns:
             For each objective an NDArray (n,), the loss of each sample, not weighted; not waited for.
         """
-        inputs, *targets = [_ndarray(array) for array in (batch.inputs, *batch.targets)]
         heads = [_ndarray(batch.weights * np.float32(scale * weight)) for weight in weights]
         with mx.autograd.record(train_mode=train):
-            losses: list[Any] = self._losses(targets, outputs_of(self.block, inputs))
+            losses = self.losses(batch.inputs, batch.targets)
         mx.autograd.backward(losses, heads, train_mode=train)
+        return losses
+
+    def losses(self, inputs: np.ndarray[Any, Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
+        """Runs a forward pass, in the mode of autograd; returns an NDArray (n,) for each objective, not waited for."""
+        given = [_ndarray(target) for target in targets]
+        losses: list[Any] = self._losses(given, outputs_of(self.block, _ndarray(inputs)))
         return losses
 
 

@@ -7,36 +7,55 @@ from typing import TYPE_CHECKING
 from hpcmtl.results.events import TaskNoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hpcmtl.training.session import SessionContext
+    from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.traits import LearnerTraits
 
 _FEW_ROWS = 8
 _GUIDE = "see docs/guides/number_of_ranks.md"
+_COUPLED = (
+    "its network or loss computes a sample's loss from other rows of the batch as well, and each rank has only its own "
+    f"rows: results depend on the number of ranks, and `ranks: 1` keeps the task on one; {_GUIDE}"
+)
 
 
-def note_width(
-    context: SessionContext, traits: LearnerTraits, batch_size: int, noted: frozenset[str]
-) -> frozenset[str]:
-    """Records a note for each property of a network that makes results depend on the width of the group.
+class Notes:
+    """Records the notes of one task, each once.
 
-    Args:
-        context: context of the session.
-        traits: properties of the learner.
-        batch_size: samples of a step, over the group.
-        noted: names of the notes that the task has had.
-
-    Returns:
-        The names of all notes up to now, the same on all ranks.
+    Attributes:
+        names: names of the notes up to now, the same on all ranks.
     """
-    if context.group.size == 1:
-        return noted
-    notes = dict(_notes(traits, batch_size, context.group.size))
-    for name, message in notes.items():
-        if context.group.rank == 0 and name not in noted:
-            context.record(TaskNoted(task=context.task, text=f"{message}; {_GUIDE}"))
-    return noted | notes.keys()
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] = frozenset()
+
+    def width(self, context: SessionContext, traits: LearnerTraits, batch_size: int) -> None:
+        """Records a note for each property of a network that makes results depend on the width of the group.
+
+        Args:
+            context: context of the session.
+            traits: properties of the learner.
+            batch_size: samples of a step, over the group.
+        """
+        if context.group.size > 1:
+            self._tell(context, dict(_notes(traits, batch_size, context.group.size)))
+
+    def comparison(self, context: SessionContext, found: StepComparison) -> None:
+        """Records what the examination of the first step found; the coupling of rows is one of several ranks alone."""
+        notes = {}
+        if found.compiled:
+            notes["compiled"] = found.compiled
+        if found.coupled and context.group.size > 1:
+            notes["coupled rows"] = _COUPLED
+        self._tell(context, notes)
+
+    def _tell(self, context: SessionContext, notes: Mapping[str, str]) -> None:
+        for name, text in notes.items():
+            if context.group.rank == 0 and name not in self.names:
+                context.record(TaskNoted(task=context.task, text=text))
+        self.names |= notes.keys()
 
 
 def _notes(traits: LearnerTraits, batch_size: int, ranks: int) -> Iterator[tuple[str, str]]:
@@ -44,7 +63,10 @@ def _notes(traits: LearnerTraits, batch_size: int, ranks: int) -> Iterator[tuple
         rows = batch_size // ranks
         few = ", too few for reliable statistics: use a larger batch or fewer ranks" if rows < _FEW_ROWS else ""
         text = f"batch normalisation uses the rows of each rank by themselves ({rows} of a batch of {batch_size}{few})"
-        yield "batch statistics", f"{text}, so that results depend on the number of ranks"
+        yield "batch statistics", f"{text}, so that results depend on the number of ranks; {_GUIDE}"
     if traits.random_network:
         text = "its network or loss may draw random numbers (dropout), and each rank draws its own"
-        yield "random numbers", f"{text}: results depend on the number of ranks, and repeat on the same number"
+        yield (
+            "random numbers",
+            f"{text}: results depend on the number of ranks, and repeat on the same number; {_GUIDE}",
+        )

@@ -13,7 +13,7 @@ from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import PARAMETERS, seal
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.results.events import LearningRateChanged, TaskNoted
+from hpcmtl.results.events import LearningRateChanged
 from hpcmtl.taskgraph.layering import layer_bounds
 from hpcmtl.training import schedule as schedules
 from hpcmtl.training.artifacts.fit import require_fit
@@ -31,7 +31,7 @@ from hpcmtl.training.loop import Hooks, LossTotals, StepRange, StepsResult, run_
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
-from hpcmtl.training.sessions.notes import note_width
+from hpcmtl.training.sessions.notes import Notes
 from hpcmtl.training.sessions.train_data import batch_spec
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
@@ -59,7 +59,7 @@ class TrainSession:
         self._loaded: Checkpoint | None = None  # state that the learner has now
         self._waited = 0.0
         self._totals = LossTotals()
-        self._noted: frozenset[str] = frozenset()
+        self._notes = Notes()
         self._inputs = Inputs(context)
         self._spec, read = batch_spec(self._inputs, task, self._objectives)
         self._samples = samples = len(selected(self._spec.sources[:1], ["train"]))
@@ -91,14 +91,14 @@ class TrainSession:
         context.states.pop(context.task, None)  # it is as large as the state itself
         self._loaded = None
         assert self._next_step is not None
-        self._noted = note_width(context, self._learner.traits, self._spec.batch_size, self._noted)
+        self._notes.width(context, self._learner.traits, self._spec.batch_size)
         orders = context.orders()
         if orders.rate is not None:
             self._take_rate(orders, orders.rate.number, self._next_step)
         first, training = self._next_step, time.perf_counter()
         result = self._train(layer, first, orders)
         seconds = time.perf_counter() - training
-        self._next_step = result.next_step
+        self._next_step, self._totals = result.next_step, result.totals
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in result.losses.items()})
         checkpoint = self._save(result.next_step, result.totals)
         if result.stopped:
@@ -166,7 +166,7 @@ class TrainSession:
             self._next_step = int(found.facts["step"])
             self._totals = LossTotals(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
             self._metrics = dict(found.facts["metrics"])
-            self._noted = frozenset(found.facts.get("noted", ()))  # checkpoints of earlier versions have none
+            self._notes.names = frozenset(found.facts.get("noted", ()))  # checkpoints of earlier versions have none
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             if self._coupling is not None:
                 self._coupling.taken = dict(found.facts["versions"])
@@ -211,7 +211,7 @@ class TrainSession:
     def _train(self, layer: int, first: int, orders: LayerOrders) -> StepsResult:
         context, stop = self._context, self._bounds[layer + 1]
         if first >= stop:  # the checkpoint is newer than the job's record
-            return StepsResult(first)
+            return StepsResult(first, totals=self._totals)
         step_range = StepRange(
             task=context.task,
             layer=layer,
@@ -225,7 +225,6 @@ class TrainSession:
             rate=orders.rate.number if orders.rate else 0,
             before=self._totals,
         )
-        self._totals = LossTotals()
         hooks = Hooks(
             context.report,
             context.stop_requested,
@@ -235,7 +234,7 @@ class TrainSession:
             self._exchange(layer),
             self._checkpoints.due,
             self._save,
-            lambda text: context.record(TaskNoted(task=context.task, text=text)),
+            lambda found: self._notes.comparison(context, found),
         )
         seed, steps = context.job.seed, (step_range.start, step_range.stop)
         start, end = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in steps)
@@ -260,7 +259,7 @@ class TrainSession:
             "schedule": dataclasses.asdict(self._schedule),
             "learning_rate": self._schedule.base_learning_rate,
             "metrics": dict(self._metrics),
-            "noted": sorted(self._noted),
+            "noted": sorted(self._notes.names),
             "losses": dataclasses.asdict(totals),
             "versions": {} if self._coupling is None else dict(self._coupling.taken),
         }

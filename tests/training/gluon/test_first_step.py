@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import learner_suite as suite
 import numpy as np
 import pytest
@@ -114,6 +116,31 @@ def test_slopes_of_prelu():
     assert found.update == ""
     assert gradients[0] == pytest.approx(numeric / 4, rel=1e-4)
     assert gradients[1] == pytest.approx(numeric, rel=1e-4)
+
+
+def test_slopes_that_no_row_of_the_first_batch_reaches():
+    """Positive rows show nothing of the wrong gradient, so that the graph decides: such a network is not compiled."""
+    learner = suite.learner_of(GLUON, SLOPED)
+    learner.set_parameters({"1.bias": np.full(8, 100.0)})
+    found = learner.compare_step(BATCH, 0.1)
+
+    assert "the gradient of the slopes of `PReLU` is wrong" in found.compiled
+
+
+COUPLED = ["centred", "centred_loss"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 8])
+@pytest.mark.parametrize("coupled", [None, *COUPLED])
+def test_rows_that_depend_on_one_another_are_found(coupled, rows):
+    """A network or a loss that computes a row's loss from other rows is found, with a single row as well."""
+    model = UserModel(name="own_faults:centred") if coupled == "centred" else SLOPED
+    loss = "own_faults:CentredLoss" if coupled == "centred_loss" else "softmax_ce"
+    objectives = (dataclasses.replace(suite.CLASSES[0], loss=loss),)
+    learner = suite.learner_of(GLUON, model, objectives)
+    few = StepInput(BATCH.inputs[:rows], tuple(each[:rows] for each in BATCH.targets), BATCH.weights[:rows], rows)
+
+    assert learner.compare_step(few, 0.1).coupled == (coupled is not None)
 
 
 def test_a_network_that_asks_whether_it_trains():

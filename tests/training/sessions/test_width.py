@@ -78,6 +78,29 @@ def test_a_stop_inside_a_layer_changes_no_bit(bench, task, network):
     assert all(np.array_equal(one[name], other[name]) for name in other)
 
 
+def test_coupled_rows_are_told_once(bench, task):
+    """A loss that couples the rows of its batch is said at the first group of several ranks, and not again."""
+    told = []
+    done = bench({"digit": task(loss="own_faults:CentredLoss")}, layers=4)
+    for layer, ranks in enumerate((1, 2, 3, 1)):
+        done.run("digit", ranks, [layer], record=lambda event, ranks=ranks: told.append((ranks, event)))
+    notes = [(ranks, event.text) for ranks, event in told if event.name == "task_noted"]
+
+    assert [ranks for ranks, _ in notes] == [2]
+    assert "from other rows of the batch" in notes[0][1]
+
+
+def test_the_loss_does_not_depend_on_layers(bench, task):
+    """The mean over the last epoch's samples is that of one layer, wherever the layers end and whoever trains them."""
+    losses = []
+    for layers in (1, 3, 6):
+        done = bench({"digit": task(epochs=2)}, layers=layers)
+        outcomes = [done.run("digit", 1 + layer % 2, [layer])[-1] for layer in range(layers)]
+        losses.append(outcomes[-1].metrics["loss"])
+
+    assert losses == [pytest.approx(losses[0], rel=1e-5)] * 3
+
+
 def test_notes_are_told_once(bench, task):
     """The first group of several ranks says what depends on its width; later layers and sessions do not repeat it."""
     told = []
