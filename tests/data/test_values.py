@@ -31,6 +31,15 @@ def test_extremes_and_firsts_over_blocks(tmp_path):
     assert (memory.smallest, memory.largest, memory.fraction) == (seen.smallest, seen.largest, seen.fraction)
 
 
+def test_samples_of_several_numbers():
+    """A sample is a row: the shape is that of a row, and the first bad number is named by its row."""
+    values = np.zeros((6, 4, 5), np.float32)
+    values[4, 2, 3] = np.nan
+    seen = summarise(values)
+
+    assert (seen.shape, seen.not_finite) == ((4, 5), 4)
+
+
 @pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
 def test_rounding_is_what_numpy_says(dtype):
     """A value counts as rounded exactly where a cast to float32 and back changes it, for every type of numbers."""

@@ -33,6 +33,25 @@ def test_blocks_are_drawn_to_scale(ranks: int) -> None:
     assert len({box.attrib["fill"] for box in boxes.values() if box is not None}) == 3
 
 
+def test_names_stand_in_their_blocks() -> None:
+    """A name is in the middle of its block, and as much of it as fits; the caption has the figures of the plan."""
+    root = ET.fromstring(svg(plan_of(TASKS, 5)))  # noqa: S314 - our own
+    labelled = 0
+    for group in root.findall(f"{SVG}g"):
+        box, label = group.find(f"{SVG}rect"), group.find(f"{SVG}text")
+        assert box is not None
+        if label is not None:
+            labelled += 1
+            middle = float(box.attrib["y"]) + float(box.attrib["height"]) / 2
+            assert middle < float(label.attrib["y"]) < middle + 8  # the base line of its letters
+            assert float(box.attrib["x"]) < float(label.attrib["x"])
+    texts = [element.text or "" for element in root.iter(f"{SVG}text")]
+
+    assert labelled >= 2
+    assert any("utilisation 90 %" in text and "at most 25.0 % from optimal" in text for text in texts)
+    assert [text for text in texts if text.isdigit()][:5] == ["0", "2", "4", "6", "8"]
+
+
 def test_an_empty_plan() -> None:
     """A plan of nothing is a picture too."""
     assert "0 tasks" in svg(plan_of((), ranks=1, makespan=0.0))

@@ -3,10 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.problem.planning_problem import make_problem
+from hpcmtl.layerplan.problem.rules import PlacementRules
 from hpcmtl.layerplan.report.check import violations
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
@@ -63,3 +65,24 @@ def test_each_broken_rule_is_named(plan: LayerPlan, message: str) -> None:
     found = violations(PROBLEM, plan)
 
     assert any(message in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"node": 3}, "straddle nodes of 3"),
+        ({"memory": np.full(3, 5.0), "rank_memory": np.array([9.0, 9.0, 9.0, 4.0])}, "has a rank with 4.0"),
+        ({"pinned": np.array([-1, -1, 0])}, "begins at rank 2, not 0"),
+        ({"same_block": np.array([-1, -1, 0])}, "is not on the ranks of a"),
+    ],
+)
+def test_each_broken_rule_of_placement_is_named(rules: dict[str, Any], message: str) -> None:
+    """The last task keeps each rule from rank 0 on, where the first one was, and none from rank 2 on."""
+    problem = replace(PROBLEM, rules=PlacementRules(**rules))
+
+    def named(first_rank: int) -> list[str]:
+        return [text for text in violations(problem, changed(2, first_rank=first_rank)) if text.startswith("c: ")]
+
+    assert PLAN.tasks[0].first_rank == 0
+    assert named(0) == []
+    assert [message in text for text in named(2)] == [True]

@@ -7,7 +7,7 @@ import pytest
 from plans import plan_of, planned
 from rich.console import Console
 
-from hpcmtl.layerplan.report.render import gantt, print_plan, summary_lines
+from hpcmtl.layerplan.report.render import comparison_lines, gantt, print_plan, summary_lines
 
 PLAN = plan_of(
     (
@@ -45,6 +45,15 @@ def test_summary_says_what_the_plan_is_worth() -> None:
     text = "\n".join(summary_lines(PLAN))
 
     assert all(part in text for part in ("10.00 s", "8.00 s", "25.0 %", "90 %", "3 tasks on 3 ranks")), text
+
+
+def test_a_comparison_of_other_layers_says_so() -> None:
+    """A bound holds for the layers of its own policy: plans with other numbers of layers say it, others say nothing."""
+    fixed = replace(PLAN, policy="fixed")
+    more = replace(fixed, tasks=tuple(replace(task, layers=3) for task in PLAN.tasks))
+
+    assert comparison_lines([PLAN, fixed]) == ()
+    assert "holds for the layers of its own policy" in comparison_lines([PLAN, more])[0]
 
 
 @pytest.mark.parametrize(("terminal", "no_color"), [(False, False), (True, True)])

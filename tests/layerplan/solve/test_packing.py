@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 from hpcmtl.layerplan.solve.packing import FixedPart, Schedule, pack, pack_next, replay
@@ -52,6 +53,18 @@ def test_what_comes_next_alone() -> None:
         placed = np.isfinite(some.start)
         assert placed.sum() == most
         assert some.start[placed].tolist() == whole.start[placed].tolist()
+
+
+@pytest.mark.parametrize("started", range(3))
+def test_consumers_of_a_task_that_runs_wait_for_it(started: int) -> None:
+    """A task that has started is a producer like any other: its consumer begins at its end, and others at once."""
+    consumers = {0: 3, 1: 4, 2: 5}
+    made = problem([1] * 6, [2.0] * 6, 6, list(consumers.items()))
+    columns, runs = made.allowed.argmax(axis=1), np.arange(6) == started
+    known = Schedule(columns, np.full(6, 0.0), np.full(6, 5.0), np.zeros(6, dtype=np.int64))
+    found = pack_next(made, columns, np.inf, FixedPart(1.0, runs, known), most=6)
+
+    assert [found.start[consumers[task]] for task in range(3)] == [5.0 if task == started else 3.0 for task in range(3)]
 
 
 def test_a_late_task_holds_up_its_ranks_and_its_consumers() -> None:
