@@ -30,6 +30,18 @@ class CentredLoss(mx.gluon.loss.Loss):
         return F.mean(F.square(F.broadcast_sub(output, F.mean(output, axis=0, keepdims=True))), axis=1) + 0 * target
 
 
+class Auxiliary(mx.gluon.HybridBlock):
+    """A net with a branch that only training has."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.out, self.beside = nn.Dense(outputs), nn.Dense(outputs)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """The sum of both in training."""
+        return self.out(x) + self.beside(x) if mx.autograd.is_training() else self.out(x)
+
+
 class Moody(mx.gluon.HybridBlock):
     """A block whose Python code asks whether it is in training."""
 

@@ -34,6 +34,14 @@ class OwnOperator(mx.gluon.HybridBlock):
         return F.Custom(x, op_type="own_tanh")
 
 
+class OwnInTraining(OwnOperator):
+    """A block of the operator in training, and nothing otherwise."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Its output, or the input."""
+        return super().hybrid_forward(F, x) if mx.autograd.is_training() else x
+
+
 class TanhFunction(mx.autograd.Function):
     """The same as a function, which no graph shows."""
 
@@ -72,9 +80,9 @@ class InSequence(mx.gluon.HybridBlock):
         return x
 
 
-def operators(outputs=3, *, convolutions=True, function=False):
+def operators(outputs=3, *, convolutions=True, function=False, training=False):
     """Returns a network with operators in Python."""
-    own = OwnFunction if function else OwnOperator
+    own = OwnFunction if function else OwnInTraining if training else OwnOperator
     blocks = [nn.Conv2D(16, 3, padding=1), own(), nn.Conv2D(16, 3, padding=1), own()] if convolutions else []
     blocks += [nn.Flatten(), nn.Dense(16), own(), nn.Dense(outputs)]
     if function:

@@ -58,9 +58,10 @@ class GraphFacts:
 
 
 def graph_facts(block: Any) -> GraphFacts:
-    """Traces a block with symbols and returns the facts on its graph."""
+    """Traces a block with symbols, as in training, and returns the facts on its graph."""
     try:
-        symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
+        with mx.autograd.train_mode():  # a block's Python code may ask
+            symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
         return GraphFacts(draws=True, trains_slopes=_has_slopes(block))
     draws, slopes, normalisations, fixed = False, False, list[BatchNormNode](), set[str]()
@@ -82,7 +83,8 @@ def graph_facts(block: Any) -> GraphFacts:
 def loss_draws(loss: Any) -> bool:
     """Returns whether a loss draws random numbers; true if it cannot be traced."""
     try:
-        graph = traced(loss, 2)
+        with mx.autograd.train_mode():
+            graph = traced(loss, 2)
     except (Exception, SystemExit):  # noqa: BLE001 - as above
         return True
     return any(_draws(node["op"], node.get("attrs", {})) for node, _ in _nodes(json.loads(graph.tojson())))

@@ -84,7 +84,7 @@ def trained(block: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unused_parameters(block: Any, parameters: Mapping[str, Any]) -> list[str]:
-    """Returns the names of the parameters that no output of a network depends on.
+    """Returns the names of the parameters that no output of a network depends on in training.
 
     Args:
         block: hybridizable network; it is traced with symbols. Of one that cannot be traced all parameters count as
@@ -92,7 +92,8 @@ def unused_parameters(block: Any, parameters: Mapping[str, Any]) -> list[str]:
         parameters: parameters by name.
     """
     try:
-        outputs = outputs_of(block, mx.sym.var("data"))
+        with mx.autograd.train_mode():  # a block's Python code may ask, here and below
+            outputs = outputs_of(block, mx.sym.var("data"))
     except (Exception, SystemExit):  # noqa: BLE001 - a user's code; training says what is wrong with it
         return []
     used = {name for output in outputs for name in output.list_inputs()}
@@ -109,7 +110,8 @@ def shared_parameters(block: Any, parameters: Mapping[str, Any], outputs: int) -
     """
     if outputs == 1:
         return list(parameters)
-    used = Counter(name for output in outputs_of(block, mx.sym.var("data")) for name in output.list_arguments())
+    with mx.autograd.train_mode():
+        used = Counter(name for output in outputs_of(block, mx.sym.var("data")) for name in output.list_arguments())
     return [name for name, parameter in parameters.items() if used[parameter.name] > 1]
 
 

@@ -118,12 +118,15 @@ def _has_convolutions(block: Any) -> bool:
 
 def _has_python(block: Any, inputs: int) -> bool:
     """Returns whether a block has a Python operator; true where no graph shows it and there are some in the process."""
+    found = False
     try:
-        graph = traced(block, inputs)
+        for mode in (mx.autograd.train_mode, mx.autograd.predict_mode):  # the block's code may ask
+            with mode():
+                found = found or _PYTHON_OPERATOR in traced(block, inputs).tojson()
     except (Exception, SystemExit):  # noqa: BLE001 - a block that cannot be traced; users' code may raise anything
         functions = [each for each in mx.autograd.Function.__subclasses__() if not each.__module__.startswith("mxnet.")]
         return bool(functions) or mx.operator._registry.counter > _OPERATORS_OF_MXNET  # noqa: SLF001 - no public name
-    return _PYTHON_OPERATOR in graph.tojson()
+    return found
 
 
 def _is_on() -> bool:

@@ -156,6 +156,17 @@ def test_a_network_that_asks_whether_it_trains():
     np.testing.assert_allclose(trained, BATCH.inputs.reshape(8, -1) @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
+def test_a_branch_that_only_training_has_is_trained():
+    """Its parameters have a gradient: the network's graph is that of training."""
+    learner = suite.learner_of(GLUON, UserModel(name="own_faults:Auxiliary"))
+    before = suite.parameters(learner)
+    suite.take_steps(learner)
+    after = suite.parameters(learner)
+
+    assert set(learner.views("trained")) == set(before)
+    assert all((after[name] != values).any() for name, values in before.items())
+
+
 @pytest.mark.parametrize("name", ["nadam", "mxnet.optimizer:SGLD"])
 def test_nothing_changes(name):
     """The comparison finds nothing here, and state, running statistics and random numbers stay as they are."""

@@ -46,6 +46,7 @@ DRAWING = {
     "recurrent dropout": rnn.LSTM(4, num_layers=2, dropout=0.2, input_size=3),
     "random slope": By(lambda f, x: f.LeakyReLU(x, act_type="rrelu")),
     "loop": By(loop),
+    "in training alone": By(lambda f, x: f.Dropout(x) if mx.autograd.is_training() else x),
     "untraceable": Unhybrid(),
 }
 FIXED = {

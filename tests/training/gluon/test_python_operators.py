@@ -71,6 +71,7 @@ OWN, PLAIN = loss("own_operators:OwnLoss"), loss("l2")
 CASES = {
     "operator": (user("operators"), PLAIN, True),
     "function": (user("operators", function=True), PLAIN, True),
+    "in training alone": (user("operators", training=True), PLAIN, True),
     "part": (Part(user("operators"), "0"), PLAIN, True),
     "head": (
         Shared(CONVNET, (("a", user("operators", convolutions=False)),)),
