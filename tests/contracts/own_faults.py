@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from own_blocks import mx, nn
 
 
@@ -30,12 +32,33 @@ class CentredLoss(mx.gluon.loss.Loss):
         return F.mean(F.square(F.broadcast_sub(output, F.mean(output, axis=0, keepdims=True))), axis=1) + 0 * target
 
 
+class Noisy(mx.gluon.HybridBlock):
+    """A net that adds noise to what it computes, in training alone, and triples it."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.out = nn.Dense(outputs)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """The scores of one dense layer."""
+        made = self.out(x)
+        return 3 * made + F.random.normal_like(made) if mx.autograd.is_training() else made
+
+
+class Deciding(Noisy):
+    """A net whose Python code decides by a random number whether it takes the opposite."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """The scores of one dense layer."""
+        return -self.out(x) if random.random() < 0.5 else self.out(x)
+
+
 class Auxiliary(mx.gluon.HybridBlock):
     """A net with a branch that only training has."""
 
     def __init__(self, outputs=3):
         super().__init__()
-        self.out, self.beside = nn.Dense(outputs), nn.Dense(outputs)
+        self.out, self.beside = nn.Dense(outputs), nn.Dense(outputs, in_units=36)
 
     def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
         """The sum of both in training."""

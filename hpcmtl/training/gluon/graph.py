@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.zoo import outputs_of
@@ -44,7 +48,8 @@ class GraphFacts:
     """Facts on the graph of a network in training.
 
     Attributes:
-        draws: whether a training pass draws random numbers; true if the network cannot be traced.
+        draws: whether a training pass draws random numbers, also by Python code of the network; true if the network
+            cannot be traced.
         normalisations: batch normalisations that update their statistics.
         fixed: MXNet's names of running statistics that no node updates, such as those of a batch normalisation that
             uses them in training as well.
@@ -60,11 +65,11 @@ class GraphFacts:
 def graph_facts(block: Any) -> GraphFacts:
     """Traces a block with symbols, as in training, and returns the facts on its graph."""
     try:
-        with mx.autograd.train_mode():  # a block's Python code may ask
+        with mx.autograd.train_mode(), _watched_streams() as python_drew:  # a block's Python code may ask, and may draw
             symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
         return GraphFacts(draws=True, trains_slopes=_has_slopes(block))
-    draws, slopes, normalisations, fixed = False, False, list[BatchNormNode](), set[str]()
+    draws, slopes, normalisations, fixed = bool(python_drew), False, list[BatchNormNode](), set[str]()
     for node, inputs in _nodes(json.loads(symbol.tojson())):
         attributes = node.get("attrs", {})
         draws = draws or _draws(node["op"], attributes)
@@ -83,11 +88,27 @@ def graph_facts(block: Any) -> GraphFacts:
 def loss_draws(loss: Any) -> bool:
     """Returns whether a loss draws random numbers; true if it cannot be traced."""
     try:
-        with mx.autograd.train_mode():
+        with mx.autograd.train_mode(), _watched_streams() as python_drew:
             graph = traced(loss, 2)
     except (Exception, SystemExit):  # noqa: BLE001 - as above
         return True
-    return any(_draws(node["op"], node.get("attrs", {})) for node, _ in _nodes(json.loads(graph.tojson())))
+    return bool(python_drew) or any(
+        _draws(node["op"], node.get("attrs", {})) for node, _ in _nodes(json.loads(graph.tojson()))
+    )
+
+
+@contextmanager
+def _watched_streams() -> Iterator[list[str]]:
+    """Yields a list that names the streams of random numbers that Python code has drawn from; they go on as before."""
+    drew: list[str] = []
+    python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - users' code draws from it
+    yield drew
+    if random.getstate() != python:
+        drew.append("random")
+        random.setstate(python)
+    if str(np.random.get_state(legacy=False)) != str(numpy):  # noqa: NPY002 - as above
+        drew.append("numpy.random")
+        np.random.set_state(numpy)  # noqa: NPY002 - as above
 
 
 def traced(block: Any, inputs: int) -> Any:

@@ -156,6 +156,26 @@ def test_a_network_that_asks_whether_it_trains():
     np.testing.assert_allclose(trained, BATCH.inputs.reshape(8, -1) @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "said"), [("Noisy", "output 0 in inference"), ("Deciding", "next random number")])
+def test_random_numbers_that_compilation_would_keep(name, said):
+    """Noise that training alone has, and decisions of Python code, are seen; the network itself is trained then."""
+    learner = suite.learner_of(GLUON, UserModel(name=f"own_faults:{name}"))
+    found = learner.compare_step(BATCH, 0.1)
+    learner.run_uncompiled()
+    values, gradients = suite.parameters(learner), set()
+    for seed in range(12):
+        learner.reseed(seed)
+        learner.forward_backward(BATCH, [1.0], 1.0)
+        gradients.add(round(float(learner.gradients()["out.bias"][0]), 5))
+    scores = BATCH.inputs.reshape(8, -1) @ values["out.weight"].T + values["out.bias"]
+
+    assert learner.traits.random_network
+    assert said in found.compiled
+    assert len(gradients) == {"Noisy": 12, "Deciding": 2}[name]
+    if name == "Noisy":
+        np.testing.assert_allclose(learner.outputs(BATCH.inputs)["main"], scores, rtol=1e-5, atol=1e-5)
+
+
 def test_a_branch_that_only_training_has_is_trained():
     """Its parameters have a gradient: the network's graph is that of training."""
     learner = suite.learner_of(GLUON, UserModel(name="own_faults:Auxiliary"))

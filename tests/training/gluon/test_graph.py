@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import own_blocks
 import pytest
 from own_blocks import mx
@@ -46,6 +49,8 @@ DRAWING = {
     "recurrent dropout": rnn.LSTM(4, num_layers=2, dropout=0.2, input_size=3),
     "random slope": By(lambda f, x: f.LeakyReLU(x, act_type="rrelu")),
     "loop": By(loop),
+    "python": By(lambda _, x: x * random.random()),
+    "numpy": By(lambda _, x: x * np.random.rand()),  # noqa: NPY002 - as users do
     "in training alone": By(lambda f, x: f.Dropout(x) if mx.autograd.is_training() else x),
     "untraceable": Unhybrid(),
 }
