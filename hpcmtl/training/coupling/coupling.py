@@ -7,7 +7,8 @@ a client of the parameter server. The group gets the result at the same step: al
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from hpcmtl.training.coupling.merging import contribution
 from hpcmtl.training.session import artifact_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.fields import Every
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 FINAL = 1 << 62
 """The version of a task that has completed: its sealed artifact."""
+
+PRECISION = "coupling/precision/"
+"""Prefix of the running means of squared gradients in a checkpoint."""
 
 # Weight of the earlier rounds of merging in a running mean of squared gradients.
 KEPT = 0.9
@@ -58,6 +62,34 @@ class SyncPoint(NamedTuple):
         return None if self.step % every else self.step // every
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Counts the steps of a task; a property of the task alone, so that no group, layer or resumed run changes it.
+
+    Attributes:
+        bounds: first step of each layer, and behind them the number of all steps.
+        batch_size: number of samples in a step.
+        per_epoch: number of steps in an epoch.
+        missing: number of samples that the last step of an epoch has less than the others.
+    """
+
+    bounds: Sequence[int]
+    batch_size: int
+    per_epoch: int
+    missing: int
+
+    def samples_since_tick(self, every: Every, step: int) -> int:
+        """Returns the number of samples between the last tick of a clock before `step`, and `step`."""
+        if every == "layer":
+            before = max((bound for bound in self.bounds if bound < step), default=0)
+        else:
+            before = max(step - 1, 0) // every * every
+        return self._samples_before(step) - self._samples_before(before)
+
+    def _samples_before(self, step: int) -> int:
+        return step * self.batch_size - step // self.per_epoch * self.missing
+
+
 class Coupling:
     """Exchanges one task's parameters, on one rank of its group; all methods are collective over the group.
 
@@ -65,21 +97,20 @@ class Coupling:
         taken: producer -> version that this task trains with; a checkpoint must contain it.
     """
 
-    def __init__(self, context: SessionContext, samples_before: Callable[[int], int]) -> None:
+    def __init__(self, context: SessionContext, steps: Steps) -> None:
         """Collects the edges and the merge of the task.
 
         Args:
             context: context of the session, with a parameter client.
-            samples_before: (step) -> number of samples that the group has seen before the step.
+            steps: steps of the task.
         """
         assert context.parameter_client is not None
-        self._context, self._parameter_client, self._samples_before = context, context.parameter_client, samples_before
+        self._context, self._parameter_client, self._steps = context, context.parameter_client, steps
         self._needs = live_needs(context.job, context.task)
         mappings = kind_of(context.job, context.task).parameter_mappings(context.job, context.task)
         self._mappings = {each.producer: each for each in mappings if each.producer in self._needs}
         self._channels = _channels(context)
         self._merge = merge_of(context.job, context.task)
-        self._merged_at = 0
         self._precision: Arrays = {}
         self._counts = {"versions_published": 0.0, "versions_taken": 0.0, "merges": 0.0, "seconds_coupled": 0.0}
         self.taken: dict[str, int] = {}
@@ -98,7 +129,6 @@ class Coupling:
 
     def begin(self, learner: Learner, at: SyncPoint) -> bool:
         """Publishes and takes the versions that are due before a layer's first step here; see `sync_point`."""
-        self._merged_at = at.step
         self._publish(learner, at, also_between=True)
         return at.step > 0 and self._take(learner, at)  # a new task has just taken its first version
 
@@ -109,12 +139,20 @@ class Coupling:
             TaskFailedError: the parameters are not finite, or do not match those of the other members.
         """
         started = time.perf_counter()
-        if self._merge is not None and at.step > self._merged_at and at.clock(self._merge[1].every) is not None:
+        if self._merge is not None and at.clock(self._merge[1].every) is not None:
             self._meet(learner, at.step)
         self._publish(learner, at)
         wait = not at.last and self._take(learner, at)
         self._counts["seconds_coupled"] += time.perf_counter() - started
         return wait
+
+    def state(self) -> Arrays:
+        """Returns what a later session needs beside `taken`, by names of its own; of the group's first rank."""
+        return {PRECISION + name: array for name, array in self._precision.items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Restores what `state` returned, among other arrays."""
+        self._precision = {n.removeprefix(PRECISION): a for n, a in state.items() if n.startswith(PRECISION)}
 
     def facts(self) -> Mapping[str, float]:
         """Returns the counts of exchanges since the last call, for the ledger."""
@@ -175,8 +213,7 @@ class Coupling:
         assert self._merge is not None
         name, merge = self._merge
         task, group = self._context.task, self._context.group
-        seen = self._samples_before(step) - self._samples_before(self._merged_at)
-        self._merged_at = step
+        seen = self._steps.samples_since_tick(merge.every, step)
 
         def read() -> tuple[Arrays, str]:
             values = learner.parameters_matching(merge.parameters)
@@ -220,8 +257,8 @@ def _channels(context: SessionContext) -> dict[VersionChannel, list[ParameterMap
     return channels
 
 
-def open_coupling(context: SessionContext, samples_before: Callable[[int], int]) -> Coupling | None:
+def open_coupling(context: SessionContext, steps: Steps) -> Coupling | None:
     """Returns the coupling of a task that exchanges parameters while it runs; None for other tasks."""
     job, name = context.job, context.task
     coupled = live_needs(job, name) or live_consumers(job, name) or merge_of(job, name)
-    return Coupling(context, samples_before) if coupled and context.parameter_client is not None else None
+    return Coupling(context, steps) if coupled and context.parameter_client is not None else None

@@ -54,7 +54,9 @@ def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch
     found = next(filter(None, map(_largest_difference, network.compiled(_SEEDS), plain)), "")
     if not found:
         return ""
-    if _largest_difference(*plain):  # compiled, a network may draw in another order: without dropout, it is the same
+    if _largest_difference(
+        plain[1], plain[0]
+    ):  # compiled, it may draw in another order: without dropout it is the same
         expected = network.plain(_SEEDS[0], train=False)
         network.compiled(_SEEDS[:1])
         if not _largest_difference(network.run(_SEEDS[0], train=False), expected):

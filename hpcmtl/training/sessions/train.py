@@ -22,7 +22,7 @@ from hpcmtl.training.artifacts.publish import publish_parameters
 from hpcmtl.training.artifacts.record import parameter_facts
 from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, newest_state
 from hpcmtl.training.checkpointing.content import Checkpoint
-from hpcmtl.training.coupling.coupling import SyncPoint, open_coupling
+from hpcmtl.training.coupling.coupling import Steps, SyncPoint, open_coupling
 from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.validation import validation
@@ -70,12 +70,10 @@ class TrainSession:
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
         self._learner = self._replica.learner
-        rest = self._spec.batch_size * self._steps_per_epoch - samples  # missing in the last batch
+        steps = Steps(self._bounds, self._spec.batch_size, self._steps_per_epoch, -samples % self._spec.batch_size)
         try:
             require_fit(context, read, self._learner.outputs)
-            self._coupling = open_coupling(
-                context, lambda step: step * self._spec.batch_size - step // self._steps_per_epoch * rest
-            )
+            self._coupling = open_coupling(context, steps)
             self._open_on_group(0.0)
         except BaseException:
             self._replica.close()  # nobody else can: there is no session
@@ -170,6 +168,7 @@ class TrainSession:
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             if self._coupling is not None:
                 self._coupling.taken = dict(found.facts["versions"])
+                self._coupling.load_state(found.state)
             self._checkpoints.expect(sum(array.nbytes for array in found.state.values()))
             return True
         for mapping in self._kind.parameter_mappings(self._context.job, self._context.task):
@@ -253,6 +252,7 @@ class TrainSession:
         started = time.perf_counter()
         state = self._replica.state()
         check_replicas(self._context, self._replica, state, f"checkpoint after step {step}")
+        coupling = {} if self._coupling is None else self._coupling.state()
         facts = {
             "step": step,
             "seed": self._context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
@@ -263,7 +263,7 @@ class TrainSession:
             "losses": dataclasses.asdict(totals),
             "versions": {} if self._coupling is None else dict(self._coupling.taken),
         }
-        checkpoint = Checkpoint(state, facts)
+        checkpoint = Checkpoint({**state, **coupling}, facts)
         self._checkpoints.save(checkpoint, time.perf_counter() - started)
         return checkpoint
 

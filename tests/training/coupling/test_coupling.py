@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.parameter_client import ParameterClient, ParameterServerThread
 from hpcmtl.exchange.parameter_server import ParameterServer
 from hpcmtl.exchange.store import DamagedArtifactError, read_sealed
-from hpcmtl.training.coupling.coupling import FINAL, SyncPoint
+from hpcmtl.training.coupling.coupling import FINAL, Steps, SyncPoint
 from hpcmtl.training.coupling.merging import combine
 from hpcmtl.training.session import open_session
 
@@ -170,6 +171,47 @@ def test_members_on_groups_of_their_own(bench, task, how):
     assert merges == [10, 10, 10]
     for name in one:
         assert np.array_equal(one[name], two[name]) == ("body" in name)
+
+
+@pytest.mark.parametrize("how", ["samples", "statistics"])
+def test_sessions_do_not_change_what_is_merged(bench, task, how):
+    """Members that leave and come back between two rounds merge as members that stay."""
+    merge = {"body": {"tasks": ["one", "two"], "parameters": "body.*", "every": 4, "how": how}}
+    found = []
+    for stays in (True, False):
+        at = bench({"one": task(), "two": task(batch_size=20, epochs=10)}, merge=merge, layers=3)
+
+        def on_rank(world, announce, session_of, stays=stays):
+            name = ("one", "two")[world.rank]
+            if world.rank == 0:
+                announce(["one", "two"], {})
+            world.barrier()
+            session = session_of(name, [world.rank])
+            for layer in range(3):
+                if layer and not stays:
+                    session.close()
+                    session = session_of(name, [world.rank])
+                session.run_layer(layer)
+            session.close()
+
+        side_by_side(at, on_rank)
+        found.append(at.parameters("one"))
+
+    for name, values in found[0].items():
+        np.testing.assert_array_equal(found[1][name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("bounds", [(0, 30), (0, 7, 14, 30)])
+def test_samples_are_those_since_the_last_tick(bounds):
+    """With epochs of 13 samples in batches of 5, 5 and 3, a round weighs its own samples, wherever layers end."""
+    sizes = [5, 5, 3] * 10
+    steps = Steps(bounds, batch_size=5, per_epoch=3, missing=2)
+
+    for every in (1, 4, 30):
+        ticks = range(every, 31, every)
+        assert [steps.samples_since_tick(every, at) for at in ticks] == [sum(sizes[at - every : at]) for at in ticks]
+    layers = list(pairwise(bounds))
+    assert [steps.samples_since_tick("layer", stop) for _, stop in layers] == [sum(sizes[a:b]) for a, b in layers]
 
 
 def test_clocks():
