@@ -37,3 +37,12 @@ def test_rows_that_a_rank_has_itself_are_not_asked_for():
         return peer_transfer.fetch(ArtifactIndex("a", {"x": listed}), {"x": [(2, 9)]})["x"][2:9].tolist()
 
     assert run_ranks(2, alone) == [peer_transfer_suite.WHOLE[2:9].tolist()] * 2
+
+
+def test_memory_of_no_size_keeps_nothing():
+    """Without memory for artifacts, as the job file may say, files are read and nobody is asked."""
+
+    def enabled(world):
+        return [peer_transfer_suite.Serving(world, limit=limit).peer_transfer.enabled for limit in (0, 1)]
+
+    assert run_ranks(1, enabled) == [[False, True]]

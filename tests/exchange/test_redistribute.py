@@ -66,7 +66,7 @@ def test_rows_that_nobody_has_are_named(problem):
     """A row beyond the last one cannot be had."""
     rows, have, want = problem
 
-    with pytest.raises(ValueError, match=f"no rank has row {rows}"):
+    with pytest.raises(ValueError, match=f"rank 3 wants the rows {rows} to {rows}: no rank has row {rows}"):
         plan_moves(have, [*want, Block(3, 0, rows + 1)])
 
 
