@@ -38,6 +38,7 @@ WORDS = {"input": "d/words"}
 NUMBERS = {"target": "d/numbers"}
 NORM = "each rank normalises its own share of a batch"
 PLAIN = "not compiled, and the log says so"
+ROWS_ALONE = "each rank has its own rows of a batch alone, and the log says so"
 DRAWS = "masks belong to ranks, and the order of the samples is shuffled"
 
 
@@ -77,6 +78,10 @@ KINDS: dict[str, Kind] = {
     ),
     "function": Kind(title="own function (`autograd.Function`)", model="Function"),
     "asks": Kind(title="asks whether it is in training", model="scaled_in_training", remark=PLAIN),
+    "auxiliary": Kind(title="a branch that training alone has", model="Auxiliary", remark=PLAIN),
+    "noise": Kind(title="noise in training alone", model="noisy_in_training", differs=DRAWS, remark=PLAIN),
+    "positive_slopes": Kind(title="PReLU of mostly positive values", model="positive_slopes", remark=PLAIN),
+    "coupled": Kind(title="subtracts the mean over the batch", model="centred", differs=ROWS_ALONE),
     "own_loss": Kind(  # the fourth power needs a small rate
         title="own loss",
         model="dense",
