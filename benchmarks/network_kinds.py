@@ -19,7 +19,7 @@ class Kind:
 
     Attributes:
         title: name in the table.
-        model: network in `user_networks`.
+        model: network in `user_networks`, or `module:network`.
         changes: keys of the task beside the usual ones.
         differs: reason for which ranks give other results, empty where they must not.
         remark: another remark for the table.
@@ -77,11 +77,15 @@ KINDS: dict[str, Kind] = {
         title="own operator beside convolutions", python=True, remark="without oneDNN, and the log says so"
     ),
     "function": Kind(title="own function (`autograd.Function`)", model="Function"),
-    "asks": Kind(title="asks whether it is in training", model="scaled_in_training", remark=PLAIN),
-    "auxiliary": Kind(title="a branch that training alone has", model="Auxiliary", remark=PLAIN),
-    "noise": Kind(title="noise in training alone", model="noisy_in_training", differs=DRAWS, remark=PLAIN),
-    "positive_slopes": Kind(title="PReLU of mostly positive values", model="positive_slopes", remark=PLAIN),
-    "coupled": Kind(title="subtracts the mean over the batch", model="centred", differs=ROWS_ALONE),
+    "asks": Kind(title="asks whether it is in training", model="user_branches:scaled_in_training", remark=PLAIN),
+    "auxiliary": Kind(title="a branch that training alone has", model="user_branches:Auxiliary", remark=PLAIN),
+    "noise": Kind(
+        title="noise in training alone", model="user_branches:noisy_in_training", differs=DRAWS, remark=PLAIN
+    ),
+    "positive_slopes": Kind(
+        title="PReLU of mostly positive values", model="user_branches:positive_slopes", remark=PLAIN
+    ),
+    "coupled": Kind(title="subtracts the mean over the batch", model="user_branches:centred", differs=ROWS_ALONE),
     "own_loss": Kind(  # the fourth power needs a small rate
         title="own loss",
         model="dense",
@@ -113,7 +117,8 @@ def task_of(key: str, ranks: int, *, one_step: bool) -> dict[str, Any]:
         }
         trunk = {"needs": {"parts-1": "parameters"}, "trunk": {"from": "parts-1", "part": "body"}}
         return {"kind": "joint", **trunk, "heads": heads, **common}
-    model = {"name": f"user_networks:{kind.model or key}"}
+    network = kind.model or key
+    model = {"name": network if ":" in network else f"user_networks:{network}"}
     loss = {"target": "d/classes", "loss": "l2" if "target" in kind.changes else "softmax_ce"}
     return {"kind": "train", "model": model, **loss, **common}
 

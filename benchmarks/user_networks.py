@@ -256,52 +256,6 @@ class Residual(HybridBlock):
         return self.out(F.concat(made, made + F.relu(self.second(made)), dim=1))
 
 
-class Auxiliary(mx.gluon.HybridBlock):  # type: ignore[misc]
-    """Adds what a second branch makes in training."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.out, self.beside = nn.Dense(3), nn.Dense(3, in_units=36)
-
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
-        return self.out(x) + self.beside(x) if mx.autograd.is_training() else self.out(x)
-
-
-def noisy_in_training() -> Any:
-    class Noisy(nn.HybridSequential):  # type: ignore[misc]
-        def hybrid_forward(self, F: Any, x: Any) -> Any:
-            made = super().hybrid_forward(F, x)
-            return made + F.random.normal_like(made) if mx.autograd.is_training() else made
-
-    made = Noisy()
-    made.add(nn.Flatten(), nn.Dense(3))
-    return made
-
-
-def positive_slopes() -> Any:
-    made = nn.HybridSequential()
-    made.add(nn.Flatten(), nn.Dense(8, bias_initializer=mx.init.Constant(2.0)), nn.PReLU(), nn.Dense(3))
-    return made
-
-
-def centred() -> Any:
-    made = nn.HybridSequential()
-    made.add(nn.Flatten(), nn.Dense(8, activation="relu"))
-    made.add(nn.HybridLambda(lambda F, x: F.broadcast_sub(x, F.mean(x, axis=0, keepdims=True))), nn.Dense(3))
-    return made
-
-
-def scaled_in_training() -> Any:
-    class Asking(nn.HybridSequential):  # type: ignore[misc]
-        def hybrid_forward(self, F: Any, x: Any) -> Any:
-            made = super().hybrid_forward(F, x)
-            return made * 2 if mx.autograd.is_training() else made
-
-    made = Asking()
-    made.add(nn.Flatten(), nn.Dense(3))
-    return made
-
-
 class Parts(HybridBlock):
     """A block with a body, which other tasks may take, and an output."""
 
