@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.in_code import JobInCode as Job
     from hpcmtl.jobfile.in_code import make_task as Task
     from hpcmtl.pipeline.run.entry import run as run
+    from hpcmtl.pipeline.run.options import RunOptions as RunOptions
     from hpcmtl.training.artifacts.load import load as load
 
-__all__ = ["Job", "Task", "__version__", "load", "run"]
+__all__ = ["Job", "RunOptions", "Task", "__version__", "load", "run"]
 
 _PUBLIC = {
     "load": ("hpcmtl.training.artifacts.load", "load"),
     "Job": ("hpcmtl.jobfile.in_code", "JobInCode"),
     "Task": ("hpcmtl.jobfile.in_code", "make_task"),
+    "RunOptions": ("hpcmtl.pipeline.run.options", "RunOptions"),
     "run": ("hpcmtl.pipeline.run.entry", "run"),
 }
 

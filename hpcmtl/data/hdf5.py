@@ -87,14 +87,16 @@ def write_dataset_file(
         overwrite: true to replace a file that exists.
 
     Raises:
-        InputError: the file exists, or the arrays or attributes break the contract; lists all problems, and no file is
-            written.
+        InputError: the file exists, its folder does not, or the arrays or attributes break the contract; lists all
+            problems, and no file is written.
         OSError: the file system refused, e.g. a full disk; no file is written.
     """
     path = Path(path)
     given, codes, problems = _given(path, arrays, split)
     if path.exists() and not overwrite:
         problems.append(Problem(str(path), "exists already; give another name, or `overwrite=True` to replace it"))
+    if not path.parent.is_dir():
+        problems.append(Problem(str(path), f"there is no folder {path.parent}; create it first, or write elsewhere"))
     problems += array_problems(path, given, codes) + attribute_problems(path, given, attributes)
     if problems:
         raise InputError(problems)

@@ -57,7 +57,10 @@ def split_by_hash(
 def _problems(samples: int, fractions: Sequence[float], stratify: NDArray[np.generic] | None) -> list[Problem]:
     problems = []
     if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-9):
-        message = f"found {list(fractions)}; write the shares of train, val and test, e.g. [0.8, 0.1, 0.1]"
+        message = (
+            f"found {list(fractions)}; write the shares of train, val and test: three numbers from 0 to 1 whose sum is "
+            "1, e.g. [0.8, 0.1, 0.1]"
+        )
         problems.append(Problem("split fractions", message))
     if stratify is not None and stratify.shape != (samples,):
         message = f"shape {stratify.shape} for {samples} samples; give one class for each sample"

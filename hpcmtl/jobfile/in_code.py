@@ -30,15 +30,17 @@ class JobInCode(Job):
             raise InputError(locate(explained(keys, error), "job")) from None
 
 
-def make_task(kind: str, **keys: Any) -> TaskBase:
+def make_task(kind: str | None = None, **keys: Any) -> TaskBase:
     """Makes one task in code, with the keys of the job file; `from` is spelled so in a dict, as in the file.
 
     Raises:
         InputError: there is no such kind, or keys or values are wrong; all of them at once.
     """
-    task = {"kind": kind, **keys}
+    task = keys if kind is None else {"kind": kind, **keys}
     try:
         return _TASK.validate_python(task)
     except ValidationError as error:
         found = explained({"tasks": {"task": task}}, error, ("tasks", "task"))
-        raise InputError(locate([(path[2:], text) for path, text in found], f"{kind} task")) from None
+        raise InputError(
+            locate([(path[2:], text) for path, text in found], f"{kind} task" if kind else "task")
+        ) from None

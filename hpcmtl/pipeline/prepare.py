@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.data.builders import how_to_make
 from hpcmtl.data.hdf5 import describe
-from hpcmtl.errors import InputError, nearest
+from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.check import sound_part
 from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
@@ -19,9 +21,8 @@ from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from hpcmtl.errors import Problem
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.layerplan.model.speedup import Speedups
     from hpcmtl.layerplan.plan import LayerPlan
@@ -95,12 +96,14 @@ class UnpreparedJobError(InputError):
         return (InputError, (self.problems,))
 
 
-def prepare(source: str | Path | Job | RawJob, ranks: int | None = None, policy: str | None = None) -> Prepared:
+def prepare(
+    source: str | Path | Job | RawJob | Mapping[str, Any], ranks: int | None = None, policy: str | None = None
+) -> Prepared:
     """Loads a job and checks it as far as possible without running it.
 
     Args:
-        source: a job file, a job made in code, or plain values. The data files of a job made in code are relative to
-            the working directory.
+        source: a job file, a job made in code, or plain values as in a file. The data files of a job made in code, or
+            of plain values, are relative to the working directory.
         ranks: number of ranks; None for the job's own.
         policy: planning policy; None for the job's own.
 
@@ -108,7 +111,7 @@ def prepare(source: str | Path | Job | RawJob, ranks: int | None = None, policy:
         InputError: all problems at once.
         EnvironmentUnfitError: the policy needs a library that is not installed.
     """
-    source = Path(source) if isinstance(source, str) else source
+    source = _source(source)
     changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
     where, base = _origin(source)
     problems, readable, sound = _parsed(source, changes)
@@ -131,6 +134,22 @@ def prepare(source: str | Path | Job | RawJob, ranks: int | None = None, policy:
         kept = Prepared(rest, files, arrays, build_graph(rest, arrays), modules, file) if rest.tasks else None
         raise UnpreparedJobError(problems, kept)
     return Prepared(sound, files, arrays, build_graph(sound, arrays), modules, file)
+
+
+def _source(given: Any) -> Path | Job | RawJob:
+    """Returns the source of a job in one of its forms.
+
+    Raises:
+        InputError: it has no form of a job.
+    """
+    if isinstance(given, Path | Job | RawJob):
+        return given
+    if isinstance(given, str):
+        return Path(given)
+    if isinstance(given, Mapping):
+        return RawJob(dict(given), "job", {})
+    text = f"found a {type(given).__name__}; give the path of a job file, a hpcmtl.Job, or a mapping with its keys"
+    raise InputError([Problem("job", text)])
 
 
 def _parsed(source: Path | Job | RawJob, changes: Mapping[str, Any]) -> tuple[list[Problem], Job | None, Job | None]:
@@ -192,7 +211,8 @@ def _describe(files: Mapping[str, Path]) -> tuple[dict[str, ArraySpec], list[Fin
         try:
             description = describe(path)
         except InputError as error:
-            found += [(("data", name), str(problem)) for problem in error.problems]
+            remedy = "" if path.exists() else how_to_make(path)
+            found += [(("data", name), f"{problem}{remedy}") for problem in error.problems]
             continue
         split = (description.split_sizes["train"], description.split_sizes["val"], description.split_sizes["test"])
         for dataset in description.datasets.values():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpcmtl.data.builders import how_to_make
 from hpcmtl.data.hdf5 import describe, numbers_in, read_split
 from hpcmtl.data.reader import open_array
 from hpcmtl.data.values import check_finite
@@ -90,3 +91,12 @@ def test_missing_package(tmp_path, name):
     assert result.returncode == 3, result.stderr
     assert f"pip install {package}" in result.stderr
     assert not list(tmp_path.glob("*.h5*"))
+
+
+@pytest.mark.parametrize("name", [*SIZES, "builder", "mine"])
+def test_a_missing_file_has_a_remedy(name):
+    """The command that makes a file of the examples; for any other the folder to which paths are relative."""
+    said = how_to_make(Path(f"/data/{name}.h5"))
+    made = f"; make it: python {CHECKOUT / 'datasets' / name}.py --out /data/{name}.h5"
+
+    assert said == made if name in SIZES else "relative to the folder of the job file" in said

@@ -229,6 +229,14 @@ def test_killed_writer_leaves_the_old_file(own_file):
         describe(half)
 
 
+def test_a_folder_that_is_missing_is_named(own_file):
+    """The message has the folder and the name that was given, and not the hidden name of the unfinished file."""
+    said = refusal(write_dataset_file, own_file.parent / "nodir/b.h5", {"x": np.zeros(3)}, np.zeros(3, int))
+
+    assert f"nodir/b.h5: there is no folder {own_file.parent / 'nodir'}; create it first" in said
+    assert "partial" not in said
+
+
 def test_a_file_that_exists_is_kept(own_file):
     """It is replaced only on demand, and never in part."""
     before = own_file.read_bytes()

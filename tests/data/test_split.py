@@ -61,3 +61,10 @@ def test_all_bad_arguments_are_told_at_once():
 
     assert len(caught.value.problems) == 2
     assert "[0.5, 0.6, 0.1]" in str(caught.value)
+
+
+@pytest.mark.parametrize("fractions", [[80, 10, 10], [0.5, 0.5], [1.2, -0.1, -0.1]])
+def test_the_rule_of_the_shares_is_said(fractions):
+    """Percentages, two shares and a negative one are refused with the rule that they break."""
+    with pytest.raises(InputError, match="three numbers from 0 to 1 whose sum is 1"):
+        split_by_hash(10, fractions, 1)

@@ -29,6 +29,12 @@ def test_typing_errors_are_told_with_what_was_meant() -> None:
     ]
 
 
+def test_a_task_without_a_kind_is_an_error_of_the_input() -> None:
+    """The message lists the kinds, as for a job file."""
+    with pytest.raises(InputError, match="task: `kind` is missing; one of .*train"):
+        hpcmtl.Task(epochs=2)
+
+
 def test_paths_are_texts() -> None:
     """Data files and folders of modules may be given as `Path`."""
     job = hpcmtl.Job(job="j", data={"d": Path("a") / "b.h5"}, modules=[Path("code")], tasks={"t": CALL})
@@ -38,4 +44,4 @@ def test_paths_are_texts() -> None:
 
 def test_the_package_lists_its_names() -> None:
     """`dir` shows the public names, though they are loaded on first use."""
-    assert dir(hpcmtl) == ["Job", "Task", "__version__", "load", "run"]
+    assert dir(hpcmtl) == ["Job", "RunOptions", "Task", "__version__", "load", "run"]

@@ -1,6 +1,7 @@
 """What can be said of a job before it runs: the same from a file and from code, and every problem with its place."""
 
 import pytest
+import yaml
 from jobs import family
 from runs import run_python
 
@@ -27,6 +28,30 @@ def test_code_and_file_are_the_same_job(family_file, monkeypatch):
 def test_a_job_file_may_be_named_by_a_text(family_file):
     """`hpcmtl.run("job.yaml")` is what most people write first."""
     assert prepare(str(family_file)) == prepare(family_file)
+
+
+def test_a_mapping_is_a_job(family_file, monkeypatch):
+    """Plain values are the job that a file with them would be; what they lack is said in the words of a job file."""
+    monkeypatch.chdir(family_file.parent)
+
+    assert prepare(family()).job == prepare(family_file).job
+    with pytest.raises(InputError, match="job: tasks: is missing"):
+        prepare({"job": "x"})
+    with pytest.raises(InputError, match="job: found a list; give the path of a job file, a hpcmtl.Job, or a mapping"):
+        prepare([])
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_a_missing_data_file_has_a_remedy(in_file, tmp_path, monkeypatch):
+    """A file of the examples is made by a command, which the message has, for a job in code and in a file."""
+    monkeypatch.chdir(tmp_path)
+    values = {**family(), "data": {"digits": "data/mnist5k.h5"}}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError) as error:
+        prepare("job.yaml" if in_file else Job(**values))
+
+    assert "data/mnist5k.h5: does not exist; make it: python " in str(error.value)
+    assert f"datasets/mnist5k.py --out {tmp_path}/data/mnist5k.h5" in str(error.value)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -6,7 +6,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl import faults
 from hpcmtl.communicators.daemon import end_with_daemon
@@ -33,7 +33,7 @@ from hpcmtl.training.collectives.select import choose_collective
 from hpcmtl.training.frameworks import open_framework
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
@@ -43,16 +43,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def run(source: str | Path | Job, options: RunOptions | None = None, world: Communicator | None = None) -> JobResult:
+def run(
+    source: str | Path | Job | Mapping[str, Any], options: RunOptions | None = None, world: Communicator | None = None
+) -> JobResult:
     """Runs a job on all ranks of the world (collective).
 
     Args:
-        source: path of a job file, or a job made in code.
-        options: options of the run; by default those of `RunOptions`.
+        source: path of a job file, a job made in code, or a mapping with the keys of a job file.
+        options: options of the run, such as its folder; by default those of `hpcmtl.RunOptions`.
         world: communicator of all ranks; MPI's by default.
 
     Returns:
-        The result, on every rank.
+        The result, on every rank; `result["digit"].metrics` are the metrics of the task `digit`.
 
     Raises:
         InputError: the job is not sound; on all ranks, before anything is written.

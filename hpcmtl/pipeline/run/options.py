@@ -22,6 +22,8 @@ class RunOptions:
         width: columns of the terminal; None for the real ones.
         measured: directory of an earlier run, whose measured times predict those of this one.
         heartbeat: seconds between the heartbeats of a rank; None for HPCMTL_HEARTBEAT, or 5.
+
+    `root` and `measured` may be texts.
     """
 
     root: Path = Path("runs")
@@ -31,3 +33,8 @@ class RunOptions:
     width: int | None = None
     measured: Path | None = None
     heartbeat: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        if self.measured is not None:
+            object.__setattr__(self, "measured", Path(self.measured))

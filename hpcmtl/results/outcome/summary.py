@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from hpcmtl.errors import nearest
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -75,7 +77,7 @@ class RunAttempt(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class JobResult:
-    """The result of a job.
+    """The result of a job; `result["digit"]` is the result of the task `digit`.
 
     Attributes:
         job: name of the job.
@@ -100,6 +102,17 @@ class JobResult:
     message: str = ""
     attempt: int = 1
     attempt_id: str = ""
+
+    def __getitem__(self, task: str) -> TaskResult:
+        """Returns the result of a task by its name.
+
+        Raises:
+            KeyError: the job has no such task.
+        """
+        for each in self.tasks:
+            if each.name == task:
+                return each
+        raise KeyError(f"there is no task {task!r}{nearest(str(task), (each.name for each in self.tasks))}")
 
 
 def to_dict(result: JobResult) -> dict[str, Any]:

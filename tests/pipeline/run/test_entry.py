@@ -1,7 +1,10 @@
 """What a run decides before and after its ranks work: which world it takes, and what its end is called."""
 
+from pathlib import Path
+
 import pytest
 
+import hpcmtl
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode
 from hpcmtl.pipeline.run.entry import check_world, exit_code
@@ -20,6 +23,13 @@ from hpcmtl.results.outcome.summary import JobResult
 def test_exit_codes(status, code):
     """Only a complete job ends with 0."""
     assert exit_code(JobResult("a", status, "", 1.0, 1, ())) == code
+
+
+def test_the_folder_of_runs_may_be_a_text():
+    """Options take paths as texts, as the command line does."""
+    options = hpcmtl.RunOptions(root="out", measured="latest")
+
+    assert (options.root, options.measured) == (Path("out"), Path("latest"))
 
 
 def test_a_world_of_another_size_is_refused():

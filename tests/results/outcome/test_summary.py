@@ -53,6 +53,13 @@ def rendered(result, **console):
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
+def test_a_task_is_found_by_its_name():
+    """A result is asked by the name of a task; a wrong name has a hint."""
+    assert RESULT["trunk"].metrics == {"mse": 0.0123456}
+    with pytest.raises(KeyError, match="there is no task 'digti'; did you mean 'digit'"):
+        RESULT["digti"]
+
+
 def test_the_table_of_a_batch_log():
     """Plain ASCII without colour, brackets in names taken literally, all reasons below."""
     lines = rendered(RESULT, width=80)
