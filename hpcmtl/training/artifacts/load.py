@@ -16,10 +16,11 @@ from hpcmtl.data.hdf5 import describe, read_split
 from hpcmtl.data.open_file import open_sealed
 from hpcmtl.data.reader import open_array
 from hpcmtl.data.values import check_intact
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.exchange.store import PARAMETERS, DamagedFileError, read_sealed
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.registry import UnknownFrameworkError
+from hpcmtl.networks.description import Shared
 from hpcmtl.networks.json_form import user_models
 from hpcmtl.training.artifacts.description import FACT, description_from_json, description_in
 from hpcmtl.training.frameworks import open_framework
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner import Network
 
 SPLIT = "split"
+SHOWN = 12
+"""Number of names that a message or a text has at most."""
 BATCH = 256
 """Number of samples that a loaded network runs at once, unless the caller gives another one."""
 
@@ -47,10 +50,12 @@ class LoadedNetwork:
     Attributes:
         samples: the samples that it takes.
         network: the framework's network, with the parameters of the artifact.
+        heads: names of the heads of a joint network; empty for any other.
     """
 
     samples: InputFormat
     network: Network
+    heads: tuple[str, ...] = ()
 
     def outputs(self, array: NDArray[Any], part: str | None = None, batch_size: int = BATCH) -> Arrays:
         """Runs the network.
@@ -58,7 +63,8 @@ class LoadedNetwork:
         Args:
             array: (n, *shape of a sample). Integers of the type in the data file are multiplied by the recorded scale,
                 as they were for the training.
-            part: name of a part whose output is wanted; by default the outputs of the whole network.
+            part: name of a part whose output is wanted; by default the outputs of the whole network. In a joint network
+                it begins with ``trunk`` or ``heads.NAME``.
             batch_size: number of samples that are run at once.
 
         Returns:
@@ -69,8 +75,21 @@ class LoadedNetwork:
         """
         samples = self._samples(np.asarray(array))
         starts = range(0, len(samples), batch_size)
-        made = [self.network.outputs(samples[start : start + batch_size], part) for start in starts]
+        with self._named_parts():
+            made = [self.network.outputs(samples[start : start + batch_size], part) for start in starts]
         return {name: np.concatenate([each[name] for each in made]) for name in made[0]}
+
+    @contextmanager
+    def _named_parts(self) -> Iterator[None]:
+        """Adds to the error for a part how those of a joint network are named."""
+        try:
+            yield
+        except InputError as error:
+            if not self.heads:
+                raise
+            heads = ", ".join(f"heads.{name}" for name in self.heads)
+            text = f"; a part of a joint network begins with its trunk or a head: trunk, {heads}"
+            raise InputError([Problem(each.where, each.message + text) for each in error.problems]) from error
 
     def _samples(self, array: NDArray[Any]) -> NDArray[Any]:
         known = self.samples
@@ -83,7 +102,14 @@ class LoadedNetwork:
         return array.astype(dtype, copy=False)
 
 
-@dataclass(frozen=True, eq=False)
+class _NamedArrays(dict[str, "NDArray[Any]"]):
+    """Arrays by name; an error for a wrong name has the valid ones."""
+
+    def __missing__(self, name: object) -> NDArray[Any]:
+        raise KeyError(f"there is no array {name!r}{nearest(str(name), self)}")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LoadedArtifact:
     """An artifact that a task published.
 
@@ -91,7 +117,8 @@ class LoadedArtifact:
         path: file of the artifact.
         arrays: name -> array. Those of a parameters artifact are the parameters of the network; those of a data
             artifact are (samples, ...), with ``split`` beside them.
-        description: record of the artifact; None if it was written by an earlier version of hpcmtl.
+        description: record of the artifact; None for a data file that no task made, and for an artifact that was
+            written by an earlier version of hpcmtl.
         device: device that the network computes on.
     """
 
@@ -99,6 +126,13 @@ class LoadedArtifact:
     arrays: Mapping[str, NDArray[Any]]
     description: ArtifactDescription | None
     device: Device = HOST
+
+    def __repr__(self) -> str:
+        known = self.description
+        content = f"{known.content} of the {known.kind} task {known.task}" if known else "without a description"
+        arrays = [f"{name} {array.shape}" for name, array in self.arrays.items()]
+        more = "" if len(arrays) <= SHOWN else f", and {len(arrays) - SHOWN} more"
+        return f"<artifact {self.path}: {content}; arrays {', '.join(arrays[:SHOWN])}{more}>"
 
     @cached_property
     def network(self) -> LoadedNetwork:
@@ -110,8 +144,12 @@ class LoadedArtifact:
         """
         known = self.description
         if known is None:
-            text = "has no description, as written by an earlier version of hpcmtl: its arrays can be used, but its"
-            raise self._refusal(f"{text} network cannot be built. Run its task again, or take the network from a job")
+            text = (
+                "has no description: it is a data file, or was written by an earlier version of hpcmtl. Its arrays can"
+            )
+            raise self._refusal(
+                f"{text} be used, a network cannot be built; load the artifact of a train or joint task"
+            )
         if known.network is None or known.input is None:
             raise self._refusal(f"is made by a {known.kind} task, which has no network; only its arrays can be used")
         if known.content == "data":
@@ -121,7 +159,8 @@ class LoadedArtifact:
             framework = open_framework(known.framework)
             network = framework.network(known.network, known.input.shape, tuple(known.outputs), self.device)
         network.load_parameters({PARAMETERS + name: array for name, array in self.arrays.items()})
-        return LoadedNetwork(known.input, network)
+        heads = tuple(name for name, _ in known.network.heads) if isinstance(known.network, Shared) else ()
+        return LoadedNetwork(known.input, network, heads)
 
     @contextmanager
     def _named_modules(self, known: ArtifactDescription) -> Iterator[None]:
@@ -150,21 +189,37 @@ class LoadedArtifact:
 def load(path: str | os.PathLike[str], device: Device = HOST) -> LoadedArtifact:
     """Loads an artifact of a run, without the job file and without a framework.
 
-    All values are read and compared with their checksums.
+    All values are read and compared with their checksums. A data file that no task made can be loaded as well: its
+    `description` is None.
 
     Args:
         path: file of the artifact, as ``runs/NAME/artifacts/TASK.h5``.
         device: device that its network is to compute on.
 
     Raises:
-        InputError: the file is missing or damaged, or is no artifact of hpcmtl.
+        InputError: the file is missing or damaged, or was not written by hpcmtl.
     """
     file = Path(path)
+    if not file.is_file():
+        raise InputError([Problem(str(file), _not_there(file))])
     try:
         arrays, description = _parameters(file) if _is_sealed(file) else _data(file)
     except (DamagedFileError, ValueError) as error:
         raise InputError([Problem(str(file), str(error))]) from error
-    return LoadedArtifact(file, arrays, description, device)
+    return LoadedArtifact(file, _NamedArrays(arrays), description, device)
+
+
+def _not_there(file: Path) -> str:
+    """Returns what to load in place of a path that is no file."""
+    if file.is_dir():
+        found = sorted(file.glob("artifacts/*.h5")) or sorted(file.glob("*.h5"))
+        names = ", ".join(str(each.relative_to(file)) for each in found[:SHOWN])
+        return f"is a folder; load one file of it{f': {names}' if found else ', as artifacts/TASK.h5 of a run'}"
+    there = sorted(each.stem for each in file.parent.glob("*.h5"))
+    if not there:
+        return f"does not exist, and {file.parent} has no artifacts"
+    text = "evaluate tasks, and python tasks without `outputs`, publish none"
+    return f"does not exist; {file.parent} has those of {', '.join(there[:SHOWN])} ({text})"
 
 
 def _is_sealed(file: Path) -> bool:

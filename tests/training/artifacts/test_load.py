@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -167,7 +168,9 @@ def test_an_artifact_of_an_earlier_version(ran, tmp_path):
         loaded = hpcmtl.load(path)
 
         assert (loaded.description, set(loaded.arrays)) == (None, names)
-        with pytest.raises(InputError, match="has no description, as written by an earlier version"):
+        with pytest.raises(
+            InputError, match="has no description: it is a data file, or was written by an earlier version"
+        ):
             _ = loaded.network
 
 
@@ -237,3 +240,41 @@ def test_what_is_no_artifact_is_refused(ran, tmp_path):
             hpcmtl.load(path)
     with pytest.raises((InputError, EnvironmentUnfitError), match="unknown framework 'nowhere'"):
         _ = hpcmtl.load(other).network
+
+
+def test_a_path_that_is_no_artifact_has_a_remedy(ran, tmp_path):
+    """A missing file is answered with those that are there, and a run directory with its files."""
+    folder = ran.artifact("digit").parent
+    there = ", ".join(sorted(path.stem for path in folder.glob("*.h5")))
+    for path, said in (
+        (ran.artifact("report"), f"report.h5: does not exist; {folder} has those of {there} (evaluate tasks, and"),
+        (tmp_path / "a.h5", f"does not exist, and {tmp_path} has no artifacts"),
+        (folder.parent, "is a folder; load one file of it: artifacts/both.h5, artifacts/call.h5, "),
+        (tmp_path, "is a folder; load one file of it, as artifacts/TASK.h5 of a run"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            hpcmtl.load(path)
+
+
+def test_parts_of_a_joint_network_are_named(ran):
+    """A part begins with `trunk` or with a head; an error for another name says so."""
+    network = hpcmtl.load(ran.artifact("joint")).network
+    trunk, head = (network.outputs(images(ran)[:3], part)["values"] for part in ("trunk", "heads.odd"))
+
+    assert (len(trunk), head.shape) == (3, (3, 2))
+    assert np.array_equal(head, network.outputs(images(ran)[:3])["odd"])
+    with pytest.raises(
+        InputError, match=r"no block 'body'.*begins with its trunk or a head: trunk, heads\.digit, heads"
+    ):
+        network.outputs(images(ran)[:3], "body")
+
+
+def test_an_artifact_is_shown_in_a_line(ran):
+    """Its text has task and shapes and no values; an array that is not there is answered with the names."""
+    loaded = hpcmtl.load(ran.artifact("digit"))
+
+    assert repr(loaded).startswith(f"<artifact {loaded.path}: parameters of the train task digit; arrays ")
+    assert "output.weight (3, " in repr(loaded)
+    assert "\n" not in repr(loaded)
+    with pytest.raises(KeyError, match=r"no array 'output\.wieght'; did you mean 'output\.weight'"):
+        loaded.arrays["output.wieght"]
