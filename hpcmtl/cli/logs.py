@@ -26,6 +26,7 @@ SECONDS_BETWEEN_DIAGNOSES = 5.0
 Rank = Annotated[int | None, typer.Option("--rank", min=0, help="The log of this rank.", show_default=False)]
 TaskFilter = Annotated[str | None, typer.Option("--task", help="Lines of all ranks on this task.", show_default=False)]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Follow the logs until the run ends, over new attempts.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show lines of level DEBUG, as with --rank and --task.")]
 Tail = Annotated[
     int | None, typer.Option("--tail", min=0, help="Begin this number of lines before the end.", show_default=False)
 ]
@@ -39,6 +40,7 @@ def logs(
     runs: Runs = Path("runs"),
     *,
     follow: Follow = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Print the batch output of a run, else the log of rank 0; or that of a rank, or lines of all ranks on a task."""
@@ -51,7 +53,8 @@ def logs(
     known = read_status(path)["tasks"]
     if task is not None and known and task not in known:
         raise InputError([Problem(f"{path}: --task {task}", f"there is no such task{nearest(task, known)}")])
-    reader = LogReader(directory, Wanted(rank, task or ""))
+    details = verbose or rank is not None or task is not None  # most lines of a rank but 0 are details
+    reader = LogReader(directory, Wanted(rank, task or "", debug=details))
     reader.require()
     first = reader.read(last=not follow)
     _print(first if tail is None else first[len(first) - min(tail, len(first)) :], as_json=as_json)

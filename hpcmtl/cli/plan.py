@@ -122,10 +122,11 @@ def _explain(prepared: Prepared, task: str, speedups: Speedups) -> None:
     from hpcmtl.layerplan.problem.planning_problem import make_problem
     from hpcmtl.layerplan.report.explain import explain as explained
     from hpcmtl.pipeline.prepare import plan as plan_job
+    from hpcmtl.taskgraph.graph import layers_of
 
     problem = make_problem(prepared.graph, prepared.job.ranks, speedups)
     layer_plan = plan_job(prepared, speedups)
-    rule = prepared.job.layers
+    rule = layers_of(prepared.job)
     for line in explained(task, prepared.graph, problem, layer_plan, rule=rule, speedups=speedups):
         typer.echo(line)
 

@@ -13,7 +13,7 @@ from hpcmtl.cli.arguments import JobFile, Json, RunsDirectory
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
-    from hpcmtl.pipeline.batch.draft import Draft, Kind
+    from hpcmtl.pipeline.batch.draft import Draft, Kind, Point
 
 _Text = str | None
 _Texts = list[str] | None
@@ -131,7 +131,7 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
     if as_json:
         found = {
             "script": script,
-            "plan": made.points[0].plan.to_dict(),
+            "plan": _shown(made).plan.to_dict(),
             "points": {name: point.change for name, point in zip(made.point_names(), made.points, strict=True)},
             "warnings": list(made.warnings),
             "settings": made.settings.to_dict(),
@@ -141,12 +141,22 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
         return
     typer.echo(script, nl=False)
     sys.stdout.flush()
-    print_plan(made.points[0].plan, Console(stderr=True))
-    if len(made.points) > 1:
+    shown = _shown(made)
+    print_plan(shown.plan, Console(stderr=True))
+    if made.request.kind == "benchmark":
+        widths = ", ".join(str(point.prepared.job.ranks) for point in made.points)
+        most = shown.prepared.job.ranks
+        typer.echo(f"hpcmtl: runs on {widths} ranks, one after another; the plan is that of {most} ranks", err=True)
+    elif len(made.points) > 1:
         typer.echo(f"hpcmtl: {len(made.points)} points; the plan is that of the first", err=True)
     _warn(made)
     if reply is not None:
         typer.echo(f"hpcmtl: sbatch --test-only: {reply.message or 'accepted'}", err=True)
+
+
+def _shown(made: Draft) -> Point:
+    """Returns the point whose plan is shown: the widest of a benchmark, for which the allocation is; else the first."""
+    return max(made.points, key=lambda point: point.prepared.job.ranks)
 
 
 def _print_submission(made: Draft, record: dict[str, Any], *, parsable: bool, as_json: bool) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.fields import EdgeKind
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.sections import Layers
     from hpcmtl.jobfile.tasks import TaskBase
     from hpcmtl.jobfile.work import Work
     from hpcmtl.taskgraph.levels import Csr
@@ -202,10 +203,14 @@ def topological_order(needs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     return tuple(order)
 
 
+def layers_of(job: Job) -> Layers:
+    """Returns the rule for the number of task layers; the planning policy `fixed` makes it a fixed number."""
+    return job.layers.model_copy(update={"policy": "fixed"}) if job.policy == "fixed" else job.layers
+
+
 def _node(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> TaskNode:
     task, kind = job.tasks[name], kind_of(job, name)
     work = kind.work(job, name, arrays)
-    rule = job.layers.model_copy(update={"policy": "fixed"}) if job.policy == "fixed" else job.layers
     fewest = next(width for width in range(task.ranks.min, job.ranks + 1) if task.ranks.allow(width))
     most = min(kind.useful_ranks(job, name, work), task.ranks.max or job.ranks, job.ranks)
     return TaskNode(
@@ -215,7 +220,7 @@ def _node(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> TaskNode:
         min_ranks=fewest,
         max_ranks=max(most, fewest),
         input_bytes=work.input_bytes,
-        layers=layer_count(rule, work.input_bytes, work.steps, task.layers),
+        layers=layer_count(layers_of(job), work.input_bytes, work.steps, task.layers),
         work=work,
         retries=task.retries,
         rules=_rules(task),

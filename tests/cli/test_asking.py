@@ -179,6 +179,17 @@ def test_logs(run, hpcmtl):
     assert hpcmtl("logs", "--rank", "9")[0] == 2
 
 
+def test_lines_of_level_debug_are_left_out(run, hpcmtl):
+    """They come with `--verbose`, and where one rank or one task is asked for; the lines of a traceback go with the line that they continue."""
+    begin(run)
+    debug = LINE.replace("INFO ", "DEBUG") + "  more of it\n"
+    run.rank_log(0).write_text(debug + LINE + "Traceback\n")
+
+    assert hpcmtl("logs")[1] == hpcmtl("logs", "--tail", "2")[1] == LINE + "Traceback\n"
+    for words in (("--verbose",), ("--rank", "0"), ("--task", "a")):
+        assert hpcmtl("logs", *words)[1] == debug + LINE + "Traceback\n"
+
+
 def test_logs_that_are_followed(run, slurm, hpcmtl):
     """They go on over a requeue, into the output of the successor, and end with the run, its last words included."""
     slurm.replies("squeue", "16|16|PENDING|N/A||BeginTime\n")

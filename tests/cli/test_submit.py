@@ -127,6 +127,16 @@ def test_what_is_refused_leaves_nothing(submit, fake, tmp_path, answer, words, c
     assert not list((tmp_path / "runs").glob("*"))
 
 
+def test_the_plan_of_a_benchmark_is_that_of_its_most_ranks(submit, fake):
+    """The allocation is made for the largest width, so its plan is shown, and said to be that."""
+    fake.runs("sbatch", "cat >/dev/null")
+    done = submit("--benchmark", "1,3", "--dry-run")
+    found = json.loads(submit("--benchmark", "1,3", "--dry-run", "--json").out)
+
+    assert "runs on 1, 3 ranks, one after another; the plan is that of 3 ranks" in " ".join(done.err.split())
+    assert found["plan"]["ranks"] == 3
+
+
 def test_a_sweep_is_cut_into_arrays(submit, fake, tmp_path):
     """Each combination has a run directory; the cluster's limit makes several arrays of one script."""
     fake.runs("scontrol", "echo 'MaxArraySize = 2'")

@@ -72,6 +72,15 @@ def test_version_and_help(hpcmtl):
     assert "75 stopped" in " ".join(help_.out.split())
 
 
+@pytest.mark.parametrize("words", [[], ["plan"], ["submit"], ["status"], ["doctor"]])
+def test_the_help_names_no_value_for_a_flag(hpcmtl, words):
+    """A flag such as `--json` takes no value."""
+    help_ = hpcmtl(*words, "--help")
+
+    assert (help_.code, "bool" in help_.out.lower()) == (0, False)
+    assert "--help" in help_.out
+
+
 @pytest.mark.parametrize(
     "words", [["plan"], ["run", "job.yaml", "--ranks", "0"], ["train", "job.yaml"], ["plan", "-x"]]
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.layerplan.solve.packing import pack, turns_by_start
+from hpcmtl.taskgraph.layering import layer_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,23 +72,33 @@ def _width(task: PlannedTask, problem: PlanningProblem, plan: LayerPlan) -> Iter
         whole = pack(problem, other, turn=turn).makespan
         seconds, width = problem.times[i, column], problem.widths[column]
         yield f"  with {width}: {seconds:.2f} s, and the plan would take {whole:.2f} s ({whole - plan.makespan:+.2f} s)"
-    fastest = problem.widths[int(problem.times[i].argmin())]
-    if len(useful) == 1:
-        yield "  no other width is allowed, or faster than a smaller one"
-    elif fastest == task.width:
-        yield "  more ranks would not make it faster"
+    yield from _other_widths(problem, i, int(columns[i]))
+
+
+def _other_widths(problem: PlanningProblem, task: int, column: int) -> Iterator[str]:
+    """Says why a task has no other width, or no larger one."""
+    allowed = np.flatnonzero(problem.allowed[task])
+    if len(allowed) == 1:
+        yield "  it can have no other number of ranks"
+    elif allowed[-1] == column:
+        yield "  it can have no more ranks"
+    elif problem.times[task].argmin() == column:
+        yield "  it can have more ranks, but they would not make it faster"
 
 
 def _layers(task: PlannedTask, graph: TaskGraph, rule: Layers) -> Iterator[str]:
     node = graph.task(task.name)
-    mebibytes = node.input_bytes / 2**20
-    if rule.policy == "fixed":
-        yield f"layers {task.layers}: fixed, {rule.count} a task (never more than it has steps)"
+    steps, read, quantum = node.work.steps, node.input_bytes / 2**20, rule.quantum / 2**20
+    if task.layers != layer_count(rule, node.input_bytes, steps):
+        yield f"layers {task.layers}: it has its own number of layers in the job"
+    elif rule.policy == "fixed":
+        yield f"layers {task.layers}: each task has {rule.count}"
     else:
-        yield (
-            f"layers {task.layers}: it reads {mebibytes:.2f} MiB, at {rule.quantum / 2**20:.2f} MiB a layer, "
-            f"from 1 to {rule.max_layers}, never more than it has steps, unless it says so itself"
-        )
+        most = f", and a task has at most {rule.max_layers}" if read > quantum * rule.max_layers else ""
+        each = f"has a layer for each {quantum:.2f} MiB, rounded up{most}"
+        yield f"layers {task.layers}: it reads {read:.2f} MiB, and {each}"
+    if task.layers == steps:
+        yield f"  it has {'one step, and so one layer' if steps == 1 else f'{steps} steps, and so no more layers'}"
 
 
 def _place(task: PlannedTask, plan: LayerPlan, graph: TaskGraph) -> Iterator[str]:
@@ -109,8 +120,8 @@ def _place(task: PlannedTask, plan: LayerPlan, graph: TaskGraph) -> Iterator[str
         yield f"starts when {' and '.join(before)} frees its ranks: all its inputs were there before"
     else:
         yield "starts later than it could: a more urgent task uses those ranks in between"
-    turn = f"turn {task.order + 1} of {len(plan.tasks)}"
-    yield f"{turn}: {task.priority:.2f} s of work depend on it, itself included"
+    yield f"order: it is given ranks as number {task.order + 1} of {len(plan.tasks)} tasks"
+    yield f"  it and the longest chain of tasks after it take {task.priority:.2f} s"
     yield (
         "critical: a delay of it delays everything"
         if task.critical

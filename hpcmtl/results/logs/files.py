@@ -21,15 +21,21 @@ _MOST_BYTES = 1 << 24  # bytes of one file in one read, so that a large log does
 
 @dataclass(frozen=True)
 class Wanted:
-    """The selection of lines: of one rank, of one task, of both, or the output of the run.
+    """The selection of lines: of one rank, of one task, of both, or the output of the run; and by their level.
 
     Attributes:
         rank: rank whose log is read; None for no restriction.
         task: task that the lines must concern, from the logs of all ranks; empty for no restriction.
+        debug: whether lines of level DEBUG belong to it.
     """
 
     rank: int | None = None
     task: str = ""
+    debug: bool = True
+
+    def has(self, line: LogLine) -> bool:
+        """Returns true for a line of the selection; those without a level are never left out for it."""
+        return (self.debug or line.level != "DEBUG") and (not self.task or concerns(line, self.task))
 
 
 @dataclass
@@ -87,8 +93,7 @@ class LogReader:
         Args:
             last: true if nothing more will be written, so that a line without its end is a whole line.
         """
-        lines = [line for path in self.files() for line in self._read(path, last=last)]
-        lines = [line for line in lines if not self.wanted.task or concerns(line, self.wanted.task)]
+        lines = [line for path in self.files() for line in self._read(path, last=last) if self.wanted.has(line)]
         return sorted(lines, key=lambda line: line.time) if len(self._readings) > 1 else lines
 
     def _read(self, path: Path, *, last: bool) -> Iterator[LogLine]:

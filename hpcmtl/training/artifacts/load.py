@@ -144,12 +144,8 @@ class LoadedArtifact:
         """
         known = self.description
         if known is None:
-            text = (
-                "has no description: it is a data file, or was written by an earlier version of hpcmtl. Its arrays can"
-            )
-            raise self._refusal(
-                f"{text} be used, a network cannot be built; load the artifact of a train or joint task"
-            )
+            text = "has no description: it is a data file, or was written by an earlier version of hpcmtl"
+            raise self._refusal(f"{text}. It has arrays, but no network; load the artifact of a train or joint task")
         if known.network is None or known.input is None:
             raise self._refusal(f"is made by a {known.kind} task, which has no network; only its arrays can be used")
         if known.content == "data":

@@ -168,9 +168,7 @@ def test_an_artifact_of_an_earlier_version(ran, tmp_path):
         loaded = hpcmtl.load(path)
 
         assert (loaded.description, set(loaded.arrays)) == (None, names)
-        with pytest.raises(
-            InputError, match="has no description: it is a data file, or was written by an earlier version"
-        ):
+        with pytest.raises(InputError, match="has no description: it is a data file, or was written by"):
             _ = loaded.network
 
 
@@ -263,9 +261,7 @@ def test_parts_of_a_joint_network_are_named(ran):
 
     assert (len(trunk), head.shape) == (3, (3, 2))
     assert np.array_equal(head, network.outputs(images(ran)[:3])["odd"])
-    with pytest.raises(
-        InputError, match=r"no block 'body'.*begins with its trunk or a head: trunk, heads\.digit, heads"
-    ):
+    with pytest.raises(InputError, match=r"no block 'body'.*begins with its trunk or a head: trunk, heads\.digit"):
         network.outputs(images(ran)[:3], "body")
 
 
