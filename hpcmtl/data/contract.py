@@ -33,12 +33,12 @@ def rows_per_chunk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def array_problems(
-    path: Path, arrays: Mapping[str, NDArray[Any]], split: NDArray[Any], *, kinds: str = NUMBERS
+    path: Path | str, arrays: Mapping[str, NDArray[Any]], split: NDArray[Any], *, kinds: str = NUMBERS
 ) -> list[Problem]:
     """Checks names, types and shapes of the arrays of one file.
 
     Args:
-        path: the file, for messages.
+        path: the file, or who made the arrays, for messages.
         arrays: arrays by name.
         split: split of the samples.
         kinds: kinds of numpy types that are allowed; arrays without a value are allowed for `STORABLE`.
@@ -61,12 +61,23 @@ def array_problems(
     return problems + split_problems(path, split)
 
 
-def split_problems(path: Path, split: NDArray[Any]) -> list[Problem]:
+def split_problems(path: Path | str, split: NDArray[Any]) -> list[Problem]:
     """Checks the codes of a split."""
     if split.ndim == 1 and split.dtype.kind in "iu" and np.isin(split, [*SPLIT_CODES.values()]).all():
         return []
-    message = f"{split.dtype} of shape {split.shape}; write one code for each sample: 0 train, 1 val, 2 test"
+    message = f"found {_codes_found(split)}; write one code for each sample: 0 train, 1 val, 2 test"
     return [Problem(f"{path}: {SPLIT}", message)]
+
+
+def _codes_found(split: NDArray[Any]) -> str:
+    """Returns in words what a wrong split is: the first value that is no code, or its type and shape."""
+    if split.ndim != 1 or split.dtype.kind not in "iufb":
+        return f"{split.dtype} of shape {split.shape}"
+    outside = np.flatnonzero(~np.isin(split, [*SPLIT_CODES.values()]))
+    if not len(outside) or split.dtype.kind == "b":
+        return f"values of type {split.dtype}, which is no type of whole numbers"
+    more = f" ({len(outside)} such samples)" if len(outside) > 1 else ""
+    return f"{split[outside[0]]} at sample {outside[0]}{more}"
 
 
 def attribute_problems(

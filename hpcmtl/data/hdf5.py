@@ -104,7 +104,11 @@ def write_dataset_file(
 
 
 def publish_arrays(
-    path: str | os.PathLike[str], arrays: Mapping[str, Any], split: Any, file_attributes: Mapping[str, Any] = _NOTHING
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Any],
+    split: Any,
+    file_attributes: Mapping[str, Any] = _NOTHING,
+    made_by: str = "",
 ) -> None:
     """Writes arrays that a task publishes, as a sealed data file; an earlier file of the task is replaced.
 
@@ -116,21 +120,22 @@ def publish_arrays(
         arrays: name -> array (samples, ...).
         split: (samples,) 0 train, 1 val, 2 test.
         file_attributes: attributes of the file.
+        made_by: who made the arrays, for messages; by default the file stands for it.
 
     Raises:
         InputError: the arrays do not belong together, or cannot be stored; lists all problems, and no file is written.
         OSError: the file system refused; no file is written.
     """
     path = Path(path)
-    given, codes, problems = _given(path, arrays, split)
-    problems += array_problems(path, given, codes, kinds=STORABLE)
+    given, codes, problems = _given(made_by or path, arrays, split)
+    problems += array_problems(made_by or path, given, codes, kinds=STORABLE)
     if problems:
         raise InputError(problems)
     _write_file(path, given, codes, None, file_attributes)
 
 
 def _given(
-    path: Path, arrays: Mapping[str, Any], split: Any
+    path: Path | str, arrays: Mapping[str, Any], split: Any
 ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], list[Problem]]:
     """Returns the arrays and the split as arrays, and the problems of those that are none."""
     given: dict[str, NDArray[Any]] = {}

@@ -180,7 +180,7 @@ def test_logs(run, hpcmtl):
 
 
 def test_lines_of_level_debug_are_left_out(run, hpcmtl):
-    """They come with `--verbose`, and where one rank or one task is asked for; the lines of a traceback go with the line that they continue."""
+    """They come with `--verbose`, and where one rank or one task is asked for; a traceback goes with its line."""
     begin(run)
     debug = LINE.replace("INFO ", "DEBUG") + "  more of it\n"
     run.rank_log(0).write_text(debug + LINE + "Traceback\n")

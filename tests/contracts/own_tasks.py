@@ -113,3 +113,8 @@ def given(context):
     }
     split = context.arguments.get("split")
     return {"x": kinds[context.arguments["kind"]](), **({} if split is None else {"split": split})}
+
+
+def asking(context):
+    """Parameters of a task that its arguments name."""
+    context.parameters(context.arguments["task"])

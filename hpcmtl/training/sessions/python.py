@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import publish_arrays
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.artifacts.description import file_attributes
@@ -92,9 +92,8 @@ class PythonSession:
 
     def _read(self, reference: str) -> np.ndarray[Any, Any]:
         origin = reference.partition("/")[0]
-        if origin not in self._context.files and origin not in self._task.needs:
-            valid = ", ".join([*self._context.files, *self._task.needs])
-            raise InputError([Problem(f"task {self._context.task}", f"{origin!r} is not among its inputs ({valid})")])
+        if origin not in self._context.files:
+            self._require_need(origin, "data")
         own = origin in self._context.files
         source = self._context.source("", reference) if own else self._inputs.source_alone(reference)
         with source.opened() as reader:
@@ -103,15 +102,29 @@ class PythonSession:
             require_unchanged_file(self._context, source.path, {source.dataset})
         return array
 
+    def _require_need(self, name: str, kind: str) -> None:
+        """Refuses what the task does not need: its producer may still be at work."""
+        context, needs = self._context, self._task.needs
+        if name in needs:
+            return
+        if name in context.job.tasks:
+            remedy = f"; write `needs: {{{name}: {kind}}}`"
+        else:
+            remedy = nearest(name, [*needs, *(context.files if kind == "data" else ())])
+        text = f"{name!r} is not among its inputs{remedy}"
+        raise InputError([Problem(f"task {context.task}: {self._task.callable}", text)])
+
     def _parameters(self, name: str) -> Arrays:
+        self._require_need(name, "parameters")
         arrays = self._inputs.parameters_alone(name)
         return {key.removeprefix(PARAMETERS): array for key, array in arrays.items()}
 
     def _publish(self, returned: Any) -> dict[str, float]:
-        result = returned_values(f"task {self._context.task}: {self._task.callable}", returned, self._task.outputs)
+        name = f"task {self._context.task}: {self._task.callable}"
+        result = returned_values(name, returned, self._task.outputs)
         if result.arrays:
             description = describe_data(self._context, result.arrays, result.metrics)
             file = artifact_file(self._context.directory, self._context.task)
-            publish_arrays(file, result.arrays, result.split, file_attributes(description))
+            publish_arrays(file, result.arrays, result.split, file_attributes(description), name)
             publish_whole(self._context, result.arrays, result.split)
         return result.metrics

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.data.given_arrays import given_array
-from hpcmtl.errors import TaskFailedError
+from hpcmtl.errors import TaskFailedError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,17 +50,36 @@ def returned_values(callable_name: str, returned: Any, outputs: Mapping[str, Out
     result = dict(returned or {})
     missing = [name for name in outputs if name not in result]
     if missing:
-        raise TaskFailedError(f"{callable_name} did not return {', '.join(missing)}")
+        raise TaskFailedError(f"{callable_name} did not return {_missing_text(missing, result)}")
     arrays = {name: _array(callable_name, name, result.pop(name), output) for name, output in outputs.items()}
     split = np.empty(0, np.uint8)
     if arrays:
+        _require_one_length(callable_name, arrays)
         rows = np.shape(next(iter(arrays.values())))[:1]
         split = _array(callable_name, "split", result.pop("split", np.zeros(rows or 1, np.uint8)), None)
     odd = [name for name, value in result.items() if not _is_number(value)]
     if odd:
         text = f"{callable_name.partition(': ')[0]}: {', '.join(odd)} is neither a number nor among `outputs`"
-        raise TaskFailedError(f"{text} ({', '.join(outputs) or 'none'})")
+        raise TaskFailedError(f"{text} ({', '.join(outputs) or 'none'}); name arrays there")
     return Returned(metrics={name: float(value) for name, value in result.items()}, arrays=arrays, split=split)
+
+
+def _missing_text(missing: list[str], result: Mapping[str, Any]) -> str:
+    """Returns the outputs that are missing, and what was returned in their place."""
+    if not result:
+        return f"{', '.join(missing)}; it returned nothing. Return a mapping, such as {{{missing[0]!r}: ARRAY}}"
+    wrong = "".join(nearest(name, map(str, result)) for name in missing[:1])
+    found = f"; it returned {', '.join(map(str, result))}"
+    return f"{', '.join(missing)}{found}{wrong if wrong.startswith('; did') else ''}"
+
+
+def _require_one_length(callable_name: str, arrays: Arrays) -> None:
+    """Refuses outputs with different numbers of samples."""
+    lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        text = f"its outputs have different numbers of samples ({found}); the first axis counts samples"
+        raise TaskFailedError(f"{callable_name}: {text}")
 
 
 def _is_number(value: Any) -> bool:
@@ -76,8 +95,11 @@ def _array(callable_name: str, name: str, value: Any, output: Output | None) -> 
         return array
     declared, found = output.type, "text" if array.dtype.kind == "U" else array.dtype.newbyteorder("=").name
     if declared not in {None, found}:
-        raise TaskFailedError(f"{callable_name}: output {name} is declared as {declared}, but is {found}")
+        convert = "str" if declared == "text" else f'"{declared}"'
+        remedy = f"return it with .astype({convert}), or declare it as {found}"
+        raise TaskFailedError(f"{callable_name}: output {name} is declared as {declared}, but is {found}; {remedy}")
     if output.shape is not None and array.shape[1:] != output.shape:
-        text = f"output {name} is declared with samples of shape {output.shape}, but has {array.shape[1:]}"
+        shapes = f"of shape {list(output.shape)}, but has samples of shape {list(array.shape[1:])}"
+        text = f"output {name} is declared with samples {shapes}; return that shape, or declare this one"
         raise TaskFailedError(f"{callable_name}: {text}")
     return array

@@ -85,15 +85,17 @@ def test_a_missing_output_fails_all_ranks(bench):
     error, done = failing(bench, "arrays", outputs=["twice", "thrice"])
 
     assert isinstance(error, TaskFailedError)
-    assert str(error) == "task own: own_tasks:arrays did not return thrice"
+    assert str(error) == (
+        "task own: own_tasks:arrays did not return thrice; it returned rows, twice, label, split; did you mean 'twice'?"
+    )
     assert not done.artifact("own").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("text", "task own: best is neither a number nor among `outputs` (none)"),
-        ("arrays", "task own: twice, label, split is neither a number nor among `outputs` (none)"),
+        ("text", "task own: best is neither a number nor among `outputs` (none); name arrays there"),
+        ("arrays", "task own: twice, label, split is neither a number nor among `outputs` (none); name arrays there"),
         ("number", "task own: own_tasks:number returned a int, not a mapping of metrics and outputs, or nothing"),
     ],
 )
@@ -113,18 +115,38 @@ def test_an_array_that_is_not_among_the_inputs_is_refused(bench):
     }
     done = bench(tasks)
     done.run("own")
-    with pytest.raises(RankFailedError, match="task reader: 'own' is not among its inputs") as error:
+    with pytest.raises(RankFailedError, match="task reader: own_tasks:reading: 'own' is not among its inputs") as error:
         done.run("reader")
 
     assert isinstance(error.value.__cause__, InputError)
+    assert "write `needs: {own: data}`" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("digit", "'digit' is not among its inputs; write `needs: {digit: parameters}`"), ("digits", "valid here: own")],
+)
+def test_parameters_that_are_not_among_the_inputs_are_refused(bench, task, name, said):
+    """As for arrays: a task of the job has to be needed, any other name is no input."""
+    tasks = {
+        "digit": task(epochs=1),
+        "own": python_task("nothing"),
+        "asker": python_task("asking", needs=["own"], arguments={"task": name}),
+    }
+    done = bench(tasks)
+    done.run("digit")
+    with pytest.raises(RankFailedError) as error:
+        done.run("asker")
+
+    assert said in str(error.value)
 
 
 def test_arrays_of_different_length_are_refused(bench):
     """The contract of data files holds for those of callables as well."""
     error, done = failing(bench, "uneven", outputs=["a", "b"])
 
-    assert isinstance(error, InputError)
-    assert np.all([word in str(error) for word in ("own.h5", "a", "b")])
+    assert isinstance(error, TaskFailedError)
+    assert "task own: own_tasks:uneven: its outputs have different numbers of samples (a " in str(error)
     assert not done.artifact("own").exists()
 
 
@@ -184,12 +206,22 @@ def test_outputs_that_cannot_travel_are_refused(bench, kind, said):
     assert not made.artifact("own").exists()
 
 
-@pytest.mark.parametrize("split", [[0, 1, 2, 256], [0, 0.5, 1, 2], [0, 0, 0, -1], [0, 1]])
-def test_a_split_is_not_bent_into_codes(bench, split):
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ([0, 1, 2, 256], "split: found 256 at sample 3; write one code"),
+        ([0, 0.5, 1, 2], "split: found 0.5 at sample 1; write one code"),
+        ([-1, 0, 0, -1], "split: found -1 at sample 0 (2 such samples); write one code"),
+        ([0.0, 1.0, 2.0, 0.0], "split: found values of type float64, which is no type of whole numbers; write"),
+        ([[0, 1, 2, 0]], "split: found int64 of shape (1, 4); write one code"),
+        ([0, 1], "x: 4 samples, but split has 2"),
+    ],
+)
+def test_a_split_is_not_bent_into_codes(bench, split, said):
     """256, fractions, -1 and a split of another length are refused; they became codes by a cast."""
     error, _ = failing(bench, "given", ranks=1, outputs=["x"], arguments={"kind": "list", "split": split})
 
-    assert "split" in str(error)
+    assert f"task own: own_tasks:given: {said}" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +229,14 @@ def test_a_split_is_not_bent_into_codes(bench, split):
     [
         ({"x": "int64"}, ""),
         ({"x": {"type": "int64", "shape": []}}, ""),
-        ({"x": "float64"}, "output x is declared as float64, but is int64"),
-        ({"x": {"shape": [2]}}, r"declared with samples of shape \(2,\), but has \(\)"),
+        (
+            {"x": "float64"},
+            r'float64, but is int64; return it with .astype\("float64"\), or declare it as int64',
+        ),
+        (
+            {"x": {"shape": [2]}},
+            r"of shape \[2\], but has samples of shape \[\]; return that shape, or declare",
+        ),
     ],
 )
 def test_declared_outputs_are_compared(bench, outputs, said):
