@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +42,30 @@ def test_the_examples_are_sound(name: str) -> None:
     raw = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text(encoding="utf-8"))
 
     assert parse_job(raw).job == name
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_the_task_that_makes_data_runs(tmp_path: Path) -> None:
+    """The callable and the job of the page run as they stand; the lines of its logger have rank and task."""
+    section = PAGE.partition("### A task that makes data")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (job,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "waves.py").write_text(code)
+    (tmp_path / "waves.yaml").write_text(job)
+    done = subprocess.run(
+        [sys.executable, "-m", "hpcmtl", "run", "waves.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    (run,) = (tmp_path / "runs").iterdir()
+    tasks = json.loads((run / "results.json").read_text())["tasks"]
+    lines = [line for log in (run / "logs").glob("rank.*.log") for line in log.read_text().splitlines()]
+
+    assert done.returncode == 0, done.stderr
+    assert tasks["test"]["metrics"]["accuracy"] > 0.7
+    assert 0.3 < tasks["raw"]["metrics"]["share"] < 0.7
+    assert any("layer=raw/0 hpcmtl.waves: made 600 samples" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
@@ -107,5 +108,6 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     )
 
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "complete"
+    status, metrics = result.stdout.splitlines()[-2:]
+    assert (status, list(ast.literal_eval(metrics))) == ("complete", ["val_accuracy", "loss"])
     assert [path.name for path in (tmp_path / "runs").glob("one-*/results.json")] == ["results.json"]
