@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 
-class Command(TyperCommand):
+class VerbCommand(TyperCommand):
     """A command; see the module."""
 
     def get_params(self, ctx: Any) -> Any:
@@ -15,7 +15,7 @@ class Command(TyperCommand):
         return _without_values(super().get_params(ctx))
 
 
-class Group(TyperGroup):
+class VerbGroup(TyperGroup):
     """A group of commands; see the module."""
 
     def get_params(self, ctx: Any) -> Any:

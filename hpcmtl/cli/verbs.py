@@ -10,11 +10,11 @@ import typer
 from hpcmtl._version import __version__
 from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
 from hpcmtl.cli.arguments import Json, RunsDirectory
-from hpcmtl.cli.help import Command, Group
+from hpcmtl.cli.help import VerbCommand, VerbGroup
 
 app = typer.Typer(
     name="hpcmtl",
-    cls=Group,
+    cls=VerbGroup,
     help="One batch job for a family of dependent training tasks.",
     no_args_is_help=True,
     add_completion=False,
@@ -23,24 +23,24 @@ app = typer.Typer(
     epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 unfit environment, 75 stopped and resumable, "
     "124 `wait` timed out.",
 )
-app.command("validate", cls=Command)(validate.validate)
-app.command("schema", cls=Command)(schema.schema)
-app.command("plan", cls=Command)(plan.plan)
-app.command("run", cls=Command)(run.run)
-app.command("submit", cls=Command)(submit.submit)
-app.command("conclude", cls=Command)(conclude.conclude)
-app.command("resume", cls=Command)(run.resume)
-app.command("status", cls=Command)(status.status)
-app.command("logs", cls=Command)(logs.logs)
-app.command("wait", cls=Command)(status.wait)
-app.command("add", cls=Command)(add.add)
-app.command("set", cls=Command)(steer.set_)
-app.command("pause", cls=Command)(steer.pause)
-app.command("unpause", cls=Command)(steer.unpause)
-app.command("cancel", cls=Command)(cancel.cancel)
+app.command("validate", cls=VerbCommand)(validate.validate)
+app.command("schema", cls=VerbCommand)(schema.schema)
+app.command("plan", cls=VerbCommand)(plan.plan)
+app.command("run", cls=VerbCommand)(run.run)
+app.command("submit", cls=VerbCommand)(submit.submit)
+app.command("conclude", cls=VerbCommand)(conclude.conclude)
+app.command("resume", cls=VerbCommand)(run.resume)
+app.command("status", cls=VerbCommand)(status.status)
+app.command("logs", cls=VerbCommand)(logs.logs)
+app.command("wait", cls=VerbCommand)(status.wait)
+app.command("add", cls=VerbCommand)(add.add)
+app.command("set", cls=VerbCommand)(steer.set_)
+app.command("pause", cls=VerbCommand)(steer.pause)
+app.command("unpause", cls=VerbCommand)(steer.unpause)
+app.command("cancel", cls=VerbCommand)(cancel.cancel)
 
 
-@app.command("doctor", cls=Command)
+@app.command("doctor", cls=VerbCommand)
 def _doctor(runs: RunsDirectory = Path("runs"), as_json: Json = False) -> None:
     """Check that this machine and installation can run jobs, and show a remedy for each failed check."""
     raise typer.Exit(doctor.doctor(runs, as_json=as_json))

@@ -13,7 +13,7 @@ from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
-from hpcmtl.errors import EnvironmentUnfitError, ExitCode
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError, Problem
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.launch.environment import inside_mpi, require_launcher, require_world
@@ -60,7 +60,7 @@ def run(
         InputError: the job is not sound; on all ranks, before anything is written.
         EnvironmentUnfitError: the world, a framework or an engine is not as required; on all ranks.
     """
-    options = options or RunOptions()
+    options = _options(options)
     return _run_until_ended(lambda ranks: ResumePoint(prepare(source, ranks, options.policy)), options, world)
 
 
@@ -85,8 +85,20 @@ def resume(
         InputError: this is no sound run directory, or the job differs in tasks that have begun; on all ranks.
         EnvironmentUnfitError: as for `run`, or another process still runs it; on all ranks.
     """
-    options = options or RunOptions()
+    options = _options(options)
     return _run_until_ended(lambda ranks: load_run(directory, job_file, ranks, options.policy), options, world)
+
+
+def _options(given: Any) -> RunOptions:
+    """Returns the options of a run.
+
+    Raises:
+        InputError: they are no `RunOptions`.
+    """
+    if given is None or isinstance(given, RunOptions):
+        return given or RunOptions()
+    text = f'found a {type(given).__name__}; give hpcmtl.RunOptions(root="runs")'
+    raise InputError([Problem("options", text)])
 
 
 def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, world: Communicator | None) -> JobResult:

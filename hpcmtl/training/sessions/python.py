@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.hdf5 import publish_arrays
+from hpcmtl.data.contract import SPLIT
+from hpcmtl.data.hdf5 import publish_arrays, read_split
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.exchange.store import PARAMETERS, artifact_of
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.artifacts.description import file_attributes
 from hpcmtl.training.artifacts.inputs import Inputs
@@ -91,10 +93,14 @@ class PythonSession:
         """See `Session`; the task has only one layer."""
 
     def _read(self, reference: str) -> np.ndarray[Any, Any]:
-        origin = reference.partition("/")[0]
+        origin, _, array_name = reference.partition("/")
         if origin not in self._context.files:
             self._require_need(origin, "data")
+        self._require_array(origin, array_name)
         own = origin in self._context.files
+        if array_name == SPLIT and not own:  # beside the arrays in the file, and not one of them
+            with artifact_of(origin, artifact_file(self._context.directory, origin)) as path:
+                return read_split(path).copy()
         source = self._context.source("", reference) if own else self._inputs.source_alone(reference)
         with source.opened() as reader:
             array = reader.exact()
@@ -113,6 +119,24 @@ class PythonSession:
             remedy = nearest(name, [*needs, *(context.files if kind == "data" else ())])
         text = f"{name!r} is not among its inputs{remedy}"
         raise InputError([Problem(f"task {context.task}: {self._task.callable}", text)])
+
+    def _require_array(self, origin: str, array: str) -> None:
+        """Refuses an array that its task does not publish, and a reference without an array."""
+        job, where = self._context.job, f"task {self._context.task}: {self._task.callable}"
+        if origin in self._context.files:
+            if not array:
+                text = f"read({origin!r}): write source/dataset, with the name of an array in the file"
+                raise InputError([Problem(where, text)])
+            return
+        published = kind_of(job, origin).published_arrays(job, origin, {})
+        if array in published or (published and array == SPLIT):
+            return
+        text = f"read({f'{origin}/{array}' if array else origin!r}): task {origin} publishes no array"
+        if published:
+            text += f" {array!r}{nearest(array, published)}"
+        else:
+            text += f"s; parameters({origin!r}) gives what a train or joint task trained"
+        raise InputError([Problem(where, text)])
 
     def _parameters(self, name: str) -> Arrays:
         self._require_need(name, "parameters")

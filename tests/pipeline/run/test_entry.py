@@ -6,8 +6,8 @@ import pytest
 
 import hpcmtl
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.errors import EnvironmentUnfitError, ExitCode
-from hpcmtl.pipeline.run.entry import check_world, exit_code
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
+from hpcmtl.pipeline.run.entry import check_world, exit_code, resume
 from hpcmtl.results.outcome.summary import JobResult
 
 
@@ -30,6 +30,13 @@ def test_the_folder_of_runs_may_be_a_text():
     options = hpcmtl.RunOptions(root="out", measured="latest")
 
     assert (options.root, options.measured) == (Path("out"), Path("latest"))
+
+
+@pytest.mark.parametrize("call", [hpcmtl.run, resume])
+def test_options_of_another_type_are_refused(call):
+    """A mapping is a likely mistake; the message says what to give."""
+    with pytest.raises(InputError, match="options: found a dict; give hpcmtl.RunOptions"):
+        call("job.yaml", options={"root": "out"})
 
 
 def test_a_world_of_another_size_is_refused():

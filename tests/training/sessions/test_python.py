@@ -65,6 +65,24 @@ def test_arrays_become_artifacts(bench):
     assert read == {"rows": 4.0, "sum": 56.0}
 
 
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_the_split_of_another_task_can_be_read(bench, limit):
+    """By its name beside the arrays, from memory and from the file."""
+    tasks = {
+        "own": python_task("arrays", outputs=["twice", "label"]),
+        "reader": python_task("reading", needs={"own": "data"}, arguments={"reference": "own/split"}),
+    }
+
+    assert run_both(bench(tasks), ["own", "reader"], limit)["reader"] == {"rows": 4.0, "sum": 3.0}
+
+
+def test_the_split_of_a_data_file_can_be_read(bench):
+    """By its name in the file."""
+    task = python_task("reading", arguments={"reference": "small/split"})
+
+    assert bench({"own": task}).run("own")[0].metrics["rows"] == 61
+
+
 def test_parameters_of_a_trained_task(bench, task):
     """The parameters of a task that it needs are at hand, by name."""
     done = bench({"digit": task(epochs=1), "own": python_task("weighing", needs={"digit": "parameters"})})
@@ -137,6 +155,33 @@ def test_parameters_that_are_not_among_the_inputs_are_refused(bench, task, name,
     done.run("digit")
     with pytest.raises(RankFailedError) as error:
         done.run("asker")
+
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("own/twise", "read('own/twise'): task own publishes no array 'twise'; did you mean 'twice'?"),
+        ("own", "read('own'): task own publishes no array ''; valid here: label, twice"),
+        ("digit/values", "task digit publishes no arrays; parameters('digit') gives what"),
+        ("small", "read('small'): write source/dataset"),
+        ("small/image", "there is no such dataset; did you mean 'images'?"),
+    ],
+)
+def test_a_reference_to_no_array_is_refused(bench, task, reference, said):
+    """A wrong name of an array, none at all, and a task that publishes parameters have words and a remedy."""
+    needs = {"own": "data", "digit": "parameters"}
+    tasks = {
+        "own": python_task("arrays", outputs=["twice", "label"]),
+        "digit": task(epochs=1),
+        "reader": python_task("reading", needs=needs, arguments={"reference": reference}),
+    }
+    done = bench(tasks)
+    done.run("own")
+    done.run("digit")
+    with pytest.raises(RankFailedError) as error:
+        done.run("reader")
 
     assert said in str(error.value)
 
