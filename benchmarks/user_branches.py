@@ -1,4 +1,4 @@
-# ruff: noqa: D102, N803 - methods in the forms that MXNet asks for
+# ruff: noqa: D102, N803, ARG002 - methods in the forms that MXNet asks for
 """Networks that compute otherwise in training, with other rows, or with other signs; see `user_networks.py`."""
 
 from __future__ import annotations
