@@ -155,6 +155,26 @@ def test_thousands_of_tasks(run):
     assert f"and {5001 - MOST_ROWS} waiting; --json has all" in text
 
 
+def test_a_submission_that_has_not_begun(tmp_path):
+    """A run that waits in the queue of a batch system has no word yet, so that it cannot be silent either."""
+    waiting = create(tmp_path / "runs", "small")
+    waiting.job_file.write_text("name: small")
+    write_json_atomically(waiting.path / "submission.json", {"jobs": ["7"], "kind": "run"})
+    status = read_status(waiting.path)
+
+    assert (status["age"], status["silent"], status["attempt"]) == (None, False, 0)
+
+
+def test_the_busiest_nodes_are_shown(run):
+    """Of more nodes than rows, those with the largest load stay, in their order."""
+    status = read_status(run.path, START + 12)
+    status["nodes"] = [{**status["nodes"][0], "host": f"n{k:02}", "load": float(k % 7)} for k in range(MOST_ROWS + 5)]
+    text = shown(status, width=120)
+    hidden = [f"n{k:02}" for k in range(MOST_ROWS + 5) if f"n{k:02}" not in text]
+
+    assert {int(host[1:]) % 7 for host in hidden} == {0}
+
+
 def test_what_is_no_run_is_refused(run, tmp_path):
     """The message says what is missing."""
     with pytest.raises(InputError, match=r"no run directory: it has neither plan\.json nor events\.jsonl"):
@@ -169,7 +189,15 @@ def test_what_is_no_run_is_refused(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"), (100_000, "1 d 03 h"), (59.7, "60 s")],
+    [
+        (0.2, "0 s"),
+        (59, "59 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 05 min"),
+        (100_000, "1 d 03 h"),
+        (2_250_000, "26 d 01 h"),
+        (59.7, "60 s"),
+    ],
 )
 def test_durations(seconds, text):
     """Two units at most."""
