@@ -53,3 +53,40 @@ start() { # start COMMAND...: executes it, or prints it, one word per line, if H
     fi
     exec "$@"
 }
+
+start_stoppable() { # start_stoppable COMMAND...: as `start`, for a launcher that kills the ranks on TERM, INT or HUP
+    [ -z "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || start "$@"
+    child='' asked='' code=0
+    trap 'pass_on USR1' USR1
+    trap 'pass_on TERM' TERM
+    trap 'pass_on INT' INT
+    trap 'pass_on HUP' HUP
+    # In a process group of its own (-m), so that Ctrl-C reaches this shell alone. There it must not read a terminal.
+    [ ! -t 0 ] || exec </dev/null
+    set -m
+    { set +m; if declare -F avoid_stale_tmp >/dev/null; then avoid_stale_tmp; fi; exec "${outlived[@]}" "$@"; } <&0 &
+    child=$!
+    [ -z "$asked" ] || kill -USR1 "$child" # the signal arrived during the previous lines
+    while kill -0 "$child" 2>/dev/null; do wait "$child" && code=0 || code=$?; done # a signal interrupts `wait` alone
+    wait "$child" 2>/dev/null && code=0 || code=$?
+    exit "$code"
+}
+
+# A shell that is killed must not leave the ranks behind.
+outlived=()
+if setpriv --pdeathsig KILL true 2>/dev/null; then outlived=(setpriv --pdeathsig KILL); fi
+
+pass_on() { # pass_on SIGNAL: the first becomes USR1, on which the ranks stop with checkpoints; the next goes on as it is
+    local signal=$1
+    if [ -n "$asked" ]; then
+        # `timeout` sends TERM to the command and once more to its process group.
+        if [ "$asked" = TERM ] && [ "$signal" = TERM ] && [ $((SECONDS - since)) -le 1 ]; then return 0; fi
+        [ "$signal" = USR1 ] || echo "hpcmtl: SIG$signal: ending the ranks" >&2 || :
+    else
+        since=$SECONDS signal=USR1
+        [ "$1" = USR1 ] ||
+            echo "hpcmtl: SIG$1: stopping at the next step boundary; once more ends the ranks at once" >&2 || :
+    fi
+    asked=$1
+    [ -z "$child" ] || kill "-$signal" "$child" 2>/dev/null || :
+}

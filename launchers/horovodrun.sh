@@ -11,12 +11,15 @@ read_command "$@"
 share_cores
 
 # horovodrun does not bind, supports root, and passes the whole environment by itself. It imports mxnet to check the
-# build of Horovod, and mxnet needs numpy.bool. bash's "_" is the only variable that it cannot pass.
+# build of Horovod, and mxnet needs numpy.bool. bash's "_" is the only variable that it cannot pass. The shell that it
+# becomes must become mpirun in turn, which signals are sent to.
 horovodrun='
 import os, numpy
 numpy.bool = bool
 os.environ.pop("_", None)
+execve = os.execve
+os.execve = lambda shell, words, environ: execve(shell, [*words[:-1], "exec " + words[-1].lstrip()], environ)
 from horovod.runner.launch import run_commandline
 run_commandline()'
 PATH=$here/openmpi5:$PATH
-start python -c "$horovodrun" --mpi -np "$ranks" "${program[@]}"
+start_stoppable python -c "$horovodrun" --mpi -np "$ranks" "${program[@]}"

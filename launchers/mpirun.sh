@@ -33,5 +33,4 @@ if [ "${HPCMTL_FT:-1}" != 0 ] && [ "$ranks" -gt 1 ] && "$mpirun" --version 2>&1 
 fi
 for name in $(passed_on); do flags+=(-x "$name"); done
 
-[ -n "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || avoid_stale_tmp
-start "$mpirun" -np "$ranks" "${flags[@]}" "${program[@]}"
+start_stoppable "$mpirun" -np "$ranks" "${flags[@]}" "${program[@]}"

@@ -26,4 +26,4 @@ flags+=(--kill-on-bad-exit=0 --wait=15)
 # ("Segmentation fault" in mca_pml_ob1_recv_frag_callback_match): one start of 4 ranks in 8, and none with the ring.
 export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
 if [ "$ranks" -gt "$cores" ]; then flags+=(--overcommit); fi
-start srun --ntasks="$ranks" "${flags[@]}" "${program[@]}"
+start_stoppable srun --ntasks="$ranks" "${flags[@]}" "${program[@]}"

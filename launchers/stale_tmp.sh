@@ -4,7 +4,7 @@
 # already has that number.
 
 avoid_stale_tmp() { # selects another temporary folder if that of this process number exists
-    [ -e "${TMPDIR:-/tmp}/ompi.$$" ] || return 0
+    [ -e "${TMPDIR:-/tmp}/ompi.$BASHPID" ] || return 0
     PRTE_MCA_prte_tmpdir_base=$(mktemp -d "${TMPDIR:-/tmp}/hpcmtl.XXXXXX") || return 0
     export PRTE_MCA_prte_tmpdir_base
 }

@@ -1,13 +1,14 @@
 """Signals stop a run at a step boundary with checkpoints, and a second one ends it; no process is left behind."""
 
 import os
+import pty
 import signal
 import time
 from pathlib import Path
 
 import pytest
 from jobs import long_job, python_job
-from runs import by_mpirun
+from runs import ABORTING, CHECKOUT, by_mpirun
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 TEN_SECONDS = 10
@@ -98,16 +99,68 @@ def test_interrupt_twice(start):
     assert run.leftovers() == []
 
 
-def test_term_under_mpirun(start):
-    """SIGTERM to an mpirun of the user's own ends the ranks as mpirun does it, soon and not with 0."""
+LAUNCHERS = [[str(CHECKOUT / "launchers" / f"{name}.sh"), "-np", "2", *ABORTING] for name in ("mpirun", "horovodrun")]
+
+
+@pytest.mark.parametrize("command", LAUNCHERS, ids=["mpirun", "horovodrun"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
+def test_signals_to_a_launcher(start, command, number):
+    """On these signals mpirun kills its ranks: the launcher turns each into SIGUSR1, and keeps the exit code."""
+    run = start(long_job(), command).until_event("layer_ended", task="digit")
+    run.process.send_signal(number)
+    run.finish()
+
+    assert f"hpcmtl: {number.name}: stopping at the next step boundary" in run.stderr
+    assert_stopped(run)
+
+
+def test_ctrl_c_on_a_terminal_of_a_launcher(start):
+    """Ctrl-C, which a terminal sends to the whole process group, does not reach mpirun."""
+    master, slave = pty.openpty()
+    take_terminal = ["setsid", "--ctty", "--wait", *by_mpirun(2)]
+    run = start(long_job(), take_terminal, stdin=slave).until_event("layer_ended", task="digit")
+    os.close(slave)
+    os.write(master, b"\x03")
+    run.finish()
+    os.close(master)
+
+    assert "hpcmtl: SIGINT: stopping at the next step boundary" in run.stderr
+    assert_stopped(run)
+
+
+def test_both_signals_of_timeout_are_one_request(start):
+    """`timeout` sends SIGTERM to the launcher and to its process group: the ranks have time for their checkpoints."""
+    run = start(long_job(), ["timeout", "0", *by_mpirun(2)]).until_event("layer_ended", task="digit")
+    run.process.send_signal(signal.SIGTERM)  # which it passes on as at its time limit
+    run.finish()
+
+    assert run.returncode in {75, 124}  # those of the run, and of `timeout`
+    assert run.results["status"] == "stopped"
+    assert "ending the ranks" not in run.stderr
+    assert run.leftovers() == []
+
+
+def test_term_twice_to_a_launcher(start):
+    """A second SIGTERM goes on to mpirun, which ends a job that does not stop, soon and not with 0."""
     run = start(python_job("stubborn"), by_mpirun(2)).until_files("stubborn.*", 2)
+    run.process.send_signal(signal.SIGINT)
+    run.until(lambda _: "once more ends the ranks" in run.stderr)
     asked = time.time()
     run.process.send_signal(signal.SIGTERM)
     run.finish()
 
+    assert "hpcmtl: SIGTERM: ending the ranks" in run.stderr
     assert time.time() - asked < TEN_SECONDS
     assert run.returncode not in {0, 75}, run.said
     assert run.leftovers() == []
+
+
+def test_a_killed_launcher_leaves_no_ranks(start):
+    """SIGKILL to the launcher ends mpirun and its ranks."""
+    run = start(long_job(), by_mpirun(2)).until_event("layer_ended", task="digit")
+    run.process.kill()
+
+    assert run.leftovers(20) == []
 
 
 def test_interrupt_during_the_import(start):

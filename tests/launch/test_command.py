@@ -150,7 +150,9 @@ def test_a_failing_rank_ends_the_launcher_with_its_code(launcher):
 @pytest.mark.parametrize("launcher", ["mpirun.sh", "openmpi5/mpirun"])
 def test_what_a_killed_mpirun_left_is_no_matter(tmp_path, launcher):
     """A start by mpirun, which names its files by its process number, is not stopped by what that number has left."""
-    make = 'mkdir "$TMPDIR/ompi.$$"; touch "$TMPDIR/ompi.$$/pmix.vm.tool"; exec "$@"'
+    # That of the launcher or of a process that it starts soon: numbers are given in order.
+    make = 'mkdir $(seq -f "$TMPDIR/ompi.%.0f" $$ $(($$ + 900)))'
+    make += '; touch $(seq -f "$TMPDIR/ompi.%.0f/pmix.vm.tool" $$ $(($$ + 900))); exec "$@"'
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", make, "sh", LAUNCHERS / launcher, "-np", "1", "echo", "started"],

@@ -219,15 +219,21 @@ class Starter:
         command: Sequence[str] = PROGRAM,
         words: Sequence[str] = ("run", "job.yaml", "--runs", "runs"),
         env: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> Run:
         """Starts a command on a job file, with the data and the user's code beside it."""
         folder = self.folder / f"run{len(self.runs)}"
         folder.mkdir(parents=True)
         write_job(folder, dict(job), self.data)
-        return self.again(folder, command, words, env)
+        return self.again(folder, command, words, env, stdin)
 
     def again(
-        self, folder: Path, command: Sequence[str], words: Sequence[str], env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        command: Sequence[str],
+        words: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> Run:
         """Starts a command where a run has been."""
         tag = uuid.uuid4().hex
@@ -239,7 +245,7 @@ class Starter:
                 ["env", "--default-signal=INT", *command, *words],
                 cwd=folder,
                 env=environ,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
