@@ -77,6 +77,18 @@ class EnvironmentUnfitError(HpcmtlError):
     exit_code = ExitCode.ENVIRONMENT_UNFIT
 
 
+class DirectoryGoneError(EnvironmentUnfitError, OSError):
+    """A directory of the run was renamed or removed while the run went on; made again, it would hold a part of it."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path}: this directory is gone: it was renamed or removed while the run went on")
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[DirectoryGoneError], tuple[object]]:
+        """Supports pickle: rank 0 sends errors to the other ranks."""
+        return (type(self), (self.path,))
+
+
 class CannotGoOnError(HpcmtlError):
     """The run cannot continue under the present conditions; it can be resumed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from datetime import datetime
@@ -70,15 +71,21 @@ def wait(
             break
         if found["state"] != shown:
             shown = found["state"]
-            print(f"hpcmtl: {found['state']}: {found['sentence']}", file=sys.stderr, flush=True)  # noqa: T201 - talk
+            print(f"hpcmtl: {_said(found)}", file=sys.stderr, flush=True)  # noqa: T201 - talk
         if end is not None and time.monotonic() >= end:
             code = TIMED_OUT
             break
     if as_json:
         typer.echo(to_json(found, indent=2))
     else:
-        typer.echo(f"{found['job'] or path}: {found['state']}: {found['sentence']}")
+        typer.echo(f"{found['job'] or path}: {_said(found)}")
     raise typer.Exit(code)
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    """Returns state and sentence of a diagnosis, and the sentence alone if it says the state."""
+    state, sentence = found["state"], found["sentence"]
+    return sentence if re.search(rf"\b{state}\b", sentence) else f"{state}: {sentence}"
 
 
 def _watch(path: Path, found: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from hpcmtl.errors import ExitCode, HpcmtlError
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, HpcmtlError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,12 +46,15 @@ def abort_on_error(world: Communicator) -> Iterator[None]:
     """Ends all ranks when the block raises on this one; otherwise they would wait for it for ever.
 
     Every exception counts, `SystemExit` included. An error that all ranks raise (see `on_root`) is caught inside the
-    block, where its exit code is known. The traceback goes to the log; the exit code is that of the error.
+    block, where its exit code is known. The traceback goes to the log, but not for a refusal of hpcmtl; the exit code is that of the error.
     """
     try:
         yield
     except BaseException as error:  # noqa: BLE001 - no exception may leave the block, see above
-        _log.exception("rank %d of %d failed and ends the run", world.rank, world.size)
+        if isinstance(error, (InputError, EnvironmentUnfitError)):  # a sentence of hpcmtl's own
+            _log.error("rank %d of %d ends the run: %s", world.rank, world.size, error)  # noqa: TRY400
+        else:
+            _log.exception("rank %d of %d failed and ends the run", world.rank, world.size)
         world.abort(error.exit_code if isinstance(error, HpcmtlError) else ExitCode.TASK_FAILED)
 
 

@@ -8,7 +8,6 @@ every array. The manifest has a checksum of its own.
 
 from __future__ import annotations
 
-import errno
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import h5py
 import numpy as np
 
 from hpcmtl.data.atomic_file import new_file
-from hpcmtl.errors import HpcmtlError
+from hpcmtl.errors import DirectoryGoneError, HpcmtlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,11 +70,11 @@ def seal(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[
         facts: JSON values about the arrays (task, layer, step, ...).
 
     Raises:
+        DirectoryGoneError: the directory of the run was renamed or removed.
         OSError: the file system refused, for instance for lack of space; no file is left.
     """
     if not path.parent.parent.is_dir():  # made again, it would hold one part of a run, and its new name the other
-        text = "this directory is gone: it was renamed or removed while the run went on"
-        raise FileNotFoundError(errno.ENOENT, text, str(path.parent.parent))
+        raise DirectoryGoneError(path.parent.parent)
     path.parent.mkdir(exist_ok=True)
     # Checksums run in parallel with the writing, which waits for the disk; in sequence they take a third of the time.
     with ThreadPoolExecutor(1, "checksums") as pool, new_file(path) as file:

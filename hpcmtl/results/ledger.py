@@ -174,6 +174,21 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
+def is_free(path: Path) -> bool:
+    """Returns true if surely no process of this host has locked a file; false where that cannot be found out."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # does not need the right to write
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def _lock(descriptor: int) -> bool:
     """Takes the lock of a ledger until the end of the process; returns False if another process has it."""
     try:

@@ -127,7 +127,7 @@ def test_an_old_record_is_no_word_on_a_new_attempt(run, slurm, hpcmtl):
     code, waited, _ = hpcmtl("wait", "--json")
 
     assert "small: running" in running
-    assert (timed_out[0], timed_out[2]) == (124, "hpcmtl: running: attempt 2 running\n")
+    assert (timed_out[0], timed_out[2]) == (124, "hpcmtl: attempt 2 running\n")
     assert (code, json.loads(waited)["exit_code"]) == (0, 0)
 
 
@@ -147,7 +147,7 @@ def test_waiting_over_a_requeue(run, slurm, hpcmtl):
     later.join()
 
     assert code == 1
-    assert out == "small: failed: attempt 2 ended: failed\n"
+    assert out == "small: attempt 2 ended: failed\n"
     assert err.startswith("hpcmtl: requeued: stopped with checkpoints; job 16 is PENDING (BeginTime)")
     assert len(slurm.calls("squeue")) == 1
 

@@ -62,6 +62,7 @@ def test_a_group_of_three_and_its_neighbour(start, sound):
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert "rank 2 on" in run.stderr
+    assert "Traceback" not in run.stderr
     assert run.leftovers() == []
 
 
@@ -74,6 +75,7 @@ def test_too_few_are_left(start):
     assert run.results["status"] == "stopped"
     assert [of_kind(run, kind)[0]["rank"] for kind in ("rank_hung", "rank_lost")] == [1, 1]
     assert "needs 2 ranks but there are 1" in of_kind(run, "job_stopping")[0]["reason"]
+    assert "Traceback" not in run.stderr
     assert run.leftovers() == []
 
 
@@ -86,6 +88,7 @@ def test_too_few_are_left_without_rank_0(start):
     assert "rank 0 was lost, which led the run, and the run stops, since too few are left (1)" in run.stderr
     assert "tasks.digit.ranks" in run.stderr
     assert "`hpcmtl resume` on more of them goes on" in run.stderr
+    assert "Traceback" not in run.stderr
     assert run.leftovers() == []
 
 

@@ -10,6 +10,8 @@ import pytest
 from jobs import long_job, python_job
 from runs import ABORTING, CHECKOUT, by_mpirun
 
+from hpcmtl.pipeline.live.watch import diagnose_run
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 TEN_SECONDS = 10
 
@@ -156,11 +158,16 @@ def test_term_twice_to_a_launcher(start):
 
 
 def test_a_killed_launcher_leaves_no_ranks(start):
-    """SIGKILL to the launcher ends mpirun and its ranks."""
+    """SIGKILL to the launcher ends mpirun and its ranks, and on this host the run is known to be dead at once."""
     run = start(long_job(), by_mpirun(2)).until_event("layer_ended", task="digit")
+    before = diagnose_run(run.directory)["state"]
     run.process.kill()
+    left = run.leftovers(20)
+    found = diagnose_run(run.directory)
 
-    assert run.leftovers(20) == []
+    assert left == []
+    assert (before, found["state"], found["over"], found["sure"]) == ("running", "died", True, True)
+    assert f"`hpcmtl resume {run.directory}`" in found["sentence"]
 
 
 def test_interrupt_during_the_import(start):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,9 +39,6 @@ EXIT_CODES: Mapping[str, ExitCode] = {
 GIVEN_UP = 10
 """Multiple of the patience with a silent run after which it counts as dead, where Slurm does not say otherwise."""
 
-_RESUME = "`hpcmtl resume RUN` goes on from the checkpoints"
-_LOOK = "see `hpcmtl logs RUN`"
-
 
 @dataclass(frozen=True)
 class RunEvidence:
@@ -55,6 +53,8 @@ class RunEvidence:
         age: seconds since the last update of the run, or since it was made; None if both are unknown.
         patience: seconds without an update after which a run is silent.
         since_submission: seconds since the submission; None if the run was not submitted, or the time is unknown.
+        run: the run, as commands take it.
+        gone: true if surely no process of the attempt is left.
     """
 
     status: str = "preparing"
@@ -65,6 +65,18 @@ class RunEvidence:
     age: float | None = None
     patience: float = 30.0
     since_submission: float | None = None
+    run: str = "RUN"
+    gone: bool = False
+
+    @property
+    def resume(self) -> str:
+        """Advice to resume the run."""
+        return f"`hpcmtl resume {shlex.quote(self.run)}` goes on from the checkpoints"
+
+    @property
+    def look(self) -> str:
+        """Advice to look into the logs."""
+        return f"see `hpcmtl logs {shlex.quote(self.run)}`"
 
     @property
     def ended(self) -> str:
@@ -81,7 +93,7 @@ class RunEvidence:
         """True if Slurm must be queried for a diagnosis."""
         if not self.jobs or (self.ended and (self.ended != "stopped" or self.cancelled_by)):
             return False
-        return bool(self.ended) or self.attempt == 0 or self.silent
+        return bool(self.ended) or self.attempt == 0 or self.silent or self.gone
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,7 @@ def evidence_of(status: Mapping[str, Any]) -> RunEvidence:
         status["age"],
         status["patience"],
         None if submitted is None else max(status["now"] - submitted, 0.0),
+        status["run"],
     )
 
 
@@ -136,6 +149,11 @@ def diagnose(evidence: RunEvidence, slurm: SlurmJobState | None = None, *, answe
     if evidence.attempt == 0 and evidence.jobs:
         since = "" if evidence.since_submission is None else f" {duration(evidence.since_submission)} ago"
         return Diagnosis("waiting", f"submitted{since} as job {evidence.jobs[-1]}, and Slurm does not report its state")
+    if evidence.gone:
+        text = (
+            f"no process of it is left on its host, and there is no completion record: it was killed; {evidence.resume}"
+        )
+        return Diagnosis("died", text, over=True, sure=not evidence.jobs)
     if not evidence.silent:
         state: DiagnosedState = "running" if evidence.attempt else "preparing"
         state = "stopping" if evidence.status == "stopping" else state
@@ -144,7 +162,7 @@ def diagnose(evidence: RunEvidence, slurm: SlurmJobState | None = None, *, answe
     silence = f"no update for {duration(evidence.age)}"
     if evidence.age > GIVEN_UP * evidence.patience:
         text = f"{silence} and no completion record: it was killed, or its host is gone"
-        return Diagnosis("died", f"{text}; {_RESUME}", over=True, sure=False)
+        return Diagnosis("died", f"{text}; {evidence.resume}", over=True, sure=False)
     return Diagnosis("silent", f"{silence}: it may have been killed, and the values shown are those of its last update")
 
 
@@ -154,17 +172,19 @@ def _ended(evidence: RunEvidence, slurm: SlurmJobState | None) -> Diagnosis:
     if state != "stopped":
         return Diagnosis(state, _attempt(evidence) + f"ended: {state}", over=True)
     if evidence.cancelled_by:
-        text = f"{evidence.cancelled_by} cancelled it: it stopped with checkpoints and does not go on; {_RESUME}"
+        text = (
+            f"{evidence.cancelled_by} cancelled it: it stopped with checkpoints and does not go on; {evidence.resume}"
+        )
         return Diagnosis(state, text, over=True)
     if slurm is not None and slurm.phase in LIVE:
         text = f"stopped with checkpoints; job {slurm.job} is {slurm.state}{_because(slurm)}"
         if slurm.phase == "running":
             return Diagnosis("stopping", f"{text}: it is ending, or its next attempt begins")
         return Diagnosis("requeued", f"{text}: it goes on when it starts again")
-    text = f"stopped with checkpoints; {_RESUME}"
+    text = f"stopped with checkpoints; {evidence.resume}"
     if slurm is not None and slurm.state == "FAILED" and slurm.exit_code.split(":")[0] not in {"", "0", "75"}:
         ended = f"job {slurm.job} ended ({_end_of(slurm)}) before an attempt began"
-        return Diagnosis("died", f"{ended}; {_LOOK}", over=True)
+        return Diagnosis("died", f"{ended}; {evidence.look}", over=True)
     if slurm is not None and slurm.state:
         return Diagnosis(state, f"{text} (Slurm: {_end_of(slurm)})", over=True)
     return Diagnosis(state, text, over=True, sure=not evidence.jobs)
@@ -173,7 +193,7 @@ def _ended(evidence: RunEvidence, slurm: SlurmJobState | None) -> Diagnosis:
 def _by_slurm(evidence: RunEvidence, slurm: SlurmJobState) -> Diagnosis:
     """Diagnoses a run by Slurm, which has reported a state or no longer knows the job."""
     began = evidence.attempt > 0
-    again = _RESUME if began else "`hpcmtl resume RUN` starts it"
+    again = evidence.resume if began else f"`hpcmtl resume {shlex.quote(evidence.run)}` starts it"
     silence = f"no update for {duration(evidence.age or 0.0)}" if began else "it has not begun"
     if slurm.phase in {"pending", "requeued"}:
         text = f"job {slurm.job} is {slurm.state}{_because(slurm)}{_expected(slurm)}{_hint(slurm)}"
@@ -189,16 +209,18 @@ def _by_slurm(evidence: RunEvidence, slurm: SlurmJobState) -> Diagnosis:
             return Diagnosis("preparing", f"job {slurm.job} is {slurm.state}{where}, and the run has not begun yet")
         since = f" since {slurm.start}" if slurm.start else ""
         text = f"{silence}, though job {slurm.job} is {slurm.state}{where}{since}"
-        return Diagnosis("silent", f"{text}: its next attempt begins, or it hangs, or its file system does; {_LOOK}")
+        return Diagnosis(
+            "silent", f"{text}: its next attempt begins, or it hangs, or its file system does; {evidence.look}"
+        )
     if slurm.phase == "unknown":
         text = f"{silence}, and Slurm no longer knows job {slurm.job}: it has ended without a completion record"
-        return Diagnosis("died", f"{text}; {_LOOK}; {again}", over=True, sure=False)
+        return Diagnosis("died", f"{text}; {evidence.look}; {again}", over=True, sure=False)
     if slurm.phase == "ended-cancelled":
         return Diagnosis("cancelled", f"job {slurm.job} was cancelled{_by(slurm)} ({silence}); {again}", over=True)
     text = f"job {slurm.job} ended ({_end_of(slurm)}) without a completion record"
     if slurm.phase == "ended-complete":
         text += "; an mpirun that loses a node may end with 0 all the same"
-    return Diagnosis("died", f"{text}{_hint(slurm)}; {_LOOK}; {again}", over=True)
+    return Diagnosis("died", f"{text}{_hint(slurm)}; {evidence.look}; {again}", over=True)
 
 
 def _attempt(evidence: RunEvidence) -> str:

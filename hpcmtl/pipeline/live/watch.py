@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.launch.slurm.throttle import SECONDS_BETWEEN_QUERIES, query_throttled
 from hpcmtl.pipeline.live.diagnosis import diagnose, evidence_of
+from hpcmtl.pipeline.live.liveness import read_liveness
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.submission import Submission, read_submission
-from hpcmtl.results.status.status import read_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,8 +37,8 @@ def diagnose_run(path: Path, now: float | None = None) -> dict[str, Any]:
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
     """
-    status = read_status(path, now)
-    evidence = evidence_of(status)
+    status, gone = read_liveness(RunDirectory(path), now)
+    evidence = replace(evidence_of(status), gone=gone)
     reply = None
     if evidence.open:
         reply = query_throttled(RunDirectory(path), read_submission(RunDirectory(path)) or Submission(), now)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.results.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
-
-_FILE = ".claim"
 
 
 @contextmanager
@@ -45,7 +44,7 @@ def claimed(world: Communicator, run: Path | None) -> Iterator[None]:
 def _claim(run: Path) -> int:
     """Returns a descriptor that locks a file of the directory until it is closed."""
     # A file open for writing: NFS has locks on those alone, and only they hold on other hosts as well.
-    descriptor = os.open(run / _FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(RunDirectory(run).claim_file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

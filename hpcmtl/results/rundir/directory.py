@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl import faults
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import DirectoryGoneError, InputError, Problem
 from hpcmtl.results.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class RunDirectory:
     def ledger_file(self) -> Path:
         """The ledger: the only authority on finished work."""
         return self.path / "events.jsonl"
+
+    @property
+    def claim_file(self) -> Path:
+        """The file that an attempt locks from its checks to its end; see `pipeline.run.claim`."""
+        return self.path / ".claim"
 
     @property
     def results_file(self) -> Path:
@@ -179,7 +184,20 @@ def write_json_atomically(path: Path, value: Any) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all, as `write_json_atomically` does."""
+    """Writes a text file whole or not at all, as `write_json_atomically` does.
+
+    Raises:
+        DirectoryGoneError: its directory was renamed or removed.
+    """
+    try:
+        _write_atomically(path, text)
+    except FileNotFoundError as error:
+        if path.parent.is_dir():
+            raise
+        raise DirectoryGoneError(path.parent) from error
+
+
+def _write_atomically(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb", buffering=0) as file:

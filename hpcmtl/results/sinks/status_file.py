@@ -104,7 +104,7 @@ class StatusFile:
         try:
             write_json_atomically(self._path, self._values())
         except OSError as error:  # a full disk ends the run where it matters, not here
-            _log.warning("%s could not be written: %s", self._path, error.strerror)
+            _log.warning("%s could not be written: %s", self._path, error.strerror or error)
 
     def _values(self) -> dict[str, Any]:
         now = time.time()

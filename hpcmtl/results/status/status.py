@@ -60,8 +60,8 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
         The values of `status_of`; `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and `stale`;
         `age`, the seconds since the last sign of the run (None if there was none), and `silent`, true if that is more
         than `patience` for a run that has not ended: the other values are then those of the last sign. Further the last
-        `attempt` (0 if none has begun), its completion `record` (its status; or empty), `cancelled_by`, and of its
-        batch jobs `job_ids`, `submitted` and `cluster`.
+        `attempt` (0 if none has begun), its `host`, completion `record` (its status; or empty) and `cancelled_by`; of
+        its batch jobs `job_ids`, `submitted` and `cluster`.
 
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
@@ -100,7 +100,12 @@ def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, A
 
 def _attempt(run: RunDirectory, attempt: AttemptHistory) -> dict[str, Any]:
     record = record_of(run, attempt) or {}
-    return {"attempt": attempt.number, "record": record.get("status", ""), "cancelled_by": attempt.cancelled_by}
+    return {
+        "attempt": attempt.number,
+        "host": attempt.host,
+        "record": record.get("status", ""),
+        "cancelled_by": attempt.cancelled_by,
+    }
 
 
 def _rank(event: RankSuspected | RankLost) -> dict[str, Any]:

@@ -41,6 +41,13 @@ def job(state, **more):
             True,
             "no update for 1 h 06 min and no completion",
         ),
+        (
+            RunEvidence("stopping", attempt=1, age=1.0, gone=True, run="runs/a b"),
+            None,
+            "died",
+            True,
+            "was killed; `hpcmtl resume 'runs/a b'` goes on",
+        ),
         (RunEvidence("complete", "complete", attempt=1), None, "complete", True, "ended: complete"),
         (RunEvidence("failed", "failed", attempt=2), None, "failed", True, "attempt 2 ended: failed"),
         (RunEvidence("running", "incomplete", attempt=1), None, "incomplete", True, "ended"),
