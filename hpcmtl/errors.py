@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import difflib
 import enum
+import sysconfig
+import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -120,6 +123,19 @@ def reason_of(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     return f"{type(error).__name__}: {lines[-1] if lines[0].startswith('Traceback') else lines[0]}"
+
+
+def users_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Returns the frames of an error in modules that are neither of hpcmtl nor installed."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    others = [Path(__file__).resolve().parent, *(Path(sysconfig.get_path(name)).resolve() for name in names)]
+    frames = traceback.extract_tb(error.__traceback__)
+    return [
+        frame
+        for frame in frames
+        if not frame.filename.startswith("<")
+        and not any(Path(frame.filename).resolve().is_relative_to(folder) for folder in others)
+    ]
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

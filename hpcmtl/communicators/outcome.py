@@ -46,13 +46,14 @@ def abort_on_error(world: Communicator) -> Iterator[None]:
     """Ends all ranks when the block raises on this one; otherwise they would wait for it for ever.
 
     Every exception counts, `SystemExit` included. An error that all ranks raise (see `on_root`) is caught inside the
-    block, where its exit code is known. The traceback goes to the log, but not for a refusal of hpcmtl; the exit code is that of the error.
+    block, where its exit code is known. The traceback goes to the log, but not for a refusal of hpcmtl. The exit code is
+    that of the error.
     """
     try:
         yield
     except BaseException as error:  # noqa: BLE001 - no exception may leave the block, see above
         if isinstance(error, (InputError, EnvironmentUnfitError)):  # a sentence of hpcmtl's own
-            _log.error("rank %d of %d ends the run: %s", world.rank, world.size, error)  # noqa: TRY400
+            _log.error("rank %d of %d ends the run: %s", world.rank, world.size, error)
         else:
             _log.exception("rank %d of %d failed and ends the run", world.rank, world.size)
         world.abort(error.exit_code if isinstance(error, HpcmtlError) else ExitCode.TASK_FAILED)

@@ -113,6 +113,12 @@ class LayerPlan:
         """Relative distance from the lower bound; see `bounds.gap`."""
         return gap(self.makespan, self.lower_bound)
 
+    @property
+    def size(self) -> str:
+        """Numbers of tasks and ranks in words."""
+        tasks = "1 task" if len(self.tasks) == 1 else f"{len(self.tasks)} tasks"
+        return f"{tasks} on " + ("1 rank" if self.ranks == 1 else f"{self.ranks} ranks")
+
     def task(self, name: str) -> PlannedTask:
         """Returns one task by name.
 

@@ -168,6 +168,22 @@ def test_streams(on, ranks):
     assert len(progress) <= run.seconds / 10 + 1
 
 
+def test_a_measured_run_is_found_by_name(on):
+    """`--measured` takes the path of a run, its job's name, and latest."""
+    run = on(2)
+    words = [sys.executable, "-m", "hpcmtl", "plan", str(run.directory / "job.yaml"), "--json"]
+
+    def planned(name):
+        command = [*words, "--runs", str(run.directory.parent), "--measured", name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return json.loads(done.stdout)["tasks"]
+
+    expected = planned(str(run.directory))
+    names = (run.directory.name, run.results["job"], "latest")
+
+    assert [planned(name) == expected for name in names] == [True] * 3
+
+
 @pytest.mark.slow
 def test_the_next_run_is_predicted(on):
     """A plan from what a run took predicts that tasks take as long again, and says where it has it from."""

@@ -189,3 +189,16 @@ def test_interrupt_at_the_start(start, delay):
 
     assert run.returncode != 0, run.said
     assert run.leftovers() == []
+
+
+def test_a_renamed_run_directory(start):
+    """A run whose directory is renamed while it goes on ends with one sentence, as an unfit environment."""
+    run = start(long_job(), by_mpirun(2)).until_event("layer_ended", task="digit")
+    gone = run.directory
+    gone.rename(gone.with_name("elsewhere"))
+    run.finish(120)
+
+    assert run.returncode == 3, run.said
+    assert f"{gone}: this directory is gone: it was renamed or removed while the run went on" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.leftovers() == []

@@ -20,7 +20,7 @@ from hpcmtl.dispatch.protocol import (
     RunLayer,
     WorldChanged,
 )
-from hpcmtl.errors import TaskFailedError
+from hpcmtl.errors import InputError, TaskFailedError, users_frames
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
@@ -200,6 +200,11 @@ class Worker:
             where = self._member, command.task, command.layer
             if len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS):
                 _log.debug("rank %d was interrupted in task %s, layer %d, by the loss", *where, exc_info=True)
+            elif isinstance(error, InputError):  # its message, which rank 0 says, is all that a user needs
+                _log.debug("rank %d failed in task %s, layer %d", *where, exc_info=True)
+            elif frames := users_frames(error):
+                lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
+                _log.error("rank %d failed in task %s, layer %d\n%s", *where, "".join(lines).rstrip())
             else:
                 _log.exception("rank %d failed in task %s, layer %d", *where)
             if self._held is not None:
@@ -220,7 +225,11 @@ class Worker:
 
 
 def _in_one_line(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return error.in_one_line
     text = str(error)
     if text.startswith("Traceback"):  # an error of a framework may bring one, with the cause in its last line
         text = text.strip().splitlines()[-1]
-    return f"{type(error).__name__}: {text}"
+    frames = users_frames(error)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{place}"

@@ -43,7 +43,7 @@ def svg(plan: LayerPlan) -> str:
         },
     )
     _add(root, "rect", x=0, y=0, width=WIDTH, height=height, fill="white")
-    title = f"{len(plan.tasks)} tasks on {plan.ranks} ranks, policy {plan.policy}"
+    title = f"{plan.size}, policy {plan.policy}"
     _text(root, MARGIN["left"], 24, title, **{"font-size": "16", "font-weight": "bold"})
     facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal, "
     facts += f"utilisation {100 * plan.utilisation:.0f} %; dark outline: critical path"

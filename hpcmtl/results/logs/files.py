@@ -83,9 +83,9 @@ class LogReader:
         there = [path.name for path in self.run.logs.glob("rank.*.log")] if self.run.logs.is_dir() else []
         if self.wanted.rank is not None and there and not self.files():
             place = f"{self.run.logs}: --rank {self.wanted.rank}"
-            raise InputError(
-                [Problem(place, f"there is no such log; {len(there)} ranks have one, {min(there)} to {max(there)}")]
-            )
+            have = f"{len(there)} ranks have one, {min(there)} to {max(there)}"
+            have = f"1 rank has one, {there[0]}" if len(there) == 1 else have
+            raise InputError([Problem(place, f"there is no such log; {have}")])
 
     def read(self, *, last: bool = False) -> list[LogLine]:
         """Returns the new lines since the last call; lines of several files are in the order of their times.

@@ -33,6 +33,9 @@ def find_run(name: Path, runs: Path) -> RunDirectory:
         if found:
             return max(found, key=lambda each: each[:2])[2]
     known = [path.name for path in runs.iterdir() if begun(RunDirectory(path))] if runs.is_dir() else []
+    if not known and not name.is_dir() and name.name == str(name):
+        message = f"no runs in {runs}/ (looked in {runs.absolute()}); name another folder with --runs"
+        raise InputError([Problem(str(name), message)])
     what = "this is no run directory" if name.is_dir() else "there is no such run directory"
     message = f"{what}, and no run of that name in {runs}/{nearest(str(name), known)}"
     raise InputError([Problem(str(name), f"{message}; give a run directory, a job's name or {LATEST}")])

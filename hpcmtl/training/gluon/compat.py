@@ -8,6 +8,7 @@ of mxnet need.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import warnings
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from hpcmtl.training.gluon.settings import require_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_log = logging.getLogger(__name__)
 
 _BOOTSTRAP = "launchers/bootstrap.sh installs what fits"
 
@@ -55,7 +58,9 @@ def import_mxnet() -> Any:
             warnings.filterwarnings("ignore", message=message, category=category)
         make_at_first_call()
         with _hidden(() if "mxnet" in sys.modules else _NOT_NEEDED):
-            return _import("mxnet", "mxnet==1.9.1")
+            mxnet = _import("mxnet", "mxnet==1.9.1")
+    mxnet.symbol.symbol.print = _log.debug  # it prints shapes before it raises; the refusal names what does not fit
+    return mxnet
 
 
 def import_horovod() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
@@ -48,6 +49,9 @@ class GluonNetwork:
             device: device of the computation.
         """
         self.device = device
+        # `training.network_checks` says so once for each task; MXNet says it at every first batch of every rank.
+        unused = "Parameter .* is not used by any computation"
+        warnings.filterwarnings("ignore", message=unused, module=r"mxnet\.gluon\.block")
         with ONE_AT_A_TIME:
             mx.random.seed(seed)
             self.block = make_block(network, sample)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcmtl.errors import InputError
-from hpcmtl.results.rundir.directory import RunDirectory, create, write_json_atomically
+from hpcmtl.errors import EnvironmentUnfitError, InputError
+from hpcmtl.results.rundir.directory import RunDirectory, create, write_json_atomically, write_text_atomically
 
 NOON = datetime(2024, 5, 1, 12, 30, 59, tzinfo=timezone.utc)
 
@@ -108,3 +108,11 @@ def test_a_rename_that_fails_leaves_nothing_beside(tmp_path):
         write_json_atomically(target, 1)
 
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_directory_that_is_gone_is_said(tmp_path):
+    """A write into a directory that was renamed is an unfit environment, also after it has travelled."""
+    with pytest.raises(EnvironmentUnfitError, match="this directory is gone: it was renamed or removed") as refused:
+        write_text_atomically(tmp_path / "old" / "a", "text")
+
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301 - our own bytes

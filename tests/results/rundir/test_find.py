@@ -59,3 +59,9 @@ def test_what_is_no_run_is_refused(run, tmp_path, monkeypatch, name, message):
         find_run(Path(name.format(stamp)), Path("runs"))
 
     assert message.format(stamp) in str(refused.value)
+
+
+def test_a_folder_without_runs_is_named(tmp_path):
+    """Where there is no run at all the message says where it looked, and how to look elsewhere."""
+    with pytest.raises(InputError, match=rf"no runs in .*looked in {tmp_path}/runs.; name another folder with --runs"):
+        find_run(Path("latest"), tmp_path / "runs")
