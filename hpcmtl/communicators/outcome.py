@@ -46,8 +46,8 @@ def abort_on_error(world: Communicator) -> Iterator[None]:
     """Ends all ranks when the block raises on this one; otherwise they would wait for it for ever.
 
     Every exception counts, `SystemExit` included. An error that all ranks raise (see `on_root`) is caught inside the
-    block, where its exit code is known. The traceback goes to the log, but not for a refusal of hpcmtl. The exit code is
-    that of the error.
+    block, where its exit code is known. The traceback goes to the log, but not for a refusal of hpcmtl. The exit code
+    is that of the error.
     """
     try:
         yield

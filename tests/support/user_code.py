@@ -62,6 +62,11 @@ def together(context):
     raise ZeroDivisionError("on purpose, on all ranks")
 
 
+def reads_nothing(context):
+    """Reads what the task does not have."""
+    context.read("nothing/there")
+
+
 def stubborn(context):
     """Never ends, and never checks for a stop request."""
     _mark(f"stubborn.{context.group.rank}")
@@ -121,6 +126,22 @@ def with_a_failing_engine(outputs, rank):
     if _rank() == rank:
         hvd.grouped_allreduce_ = fail
     return _dense(outputs)
+
+
+def with_an_unused_layer(outputs):
+    """Returns a network with parameters on which no output depends."""
+    from mxnet import gluon
+
+    class Network(gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            with self.name_scope():
+                self.out, self.unused = gluon.nn.Dense(outputs), gluon.nn.Dense(2, in_units=4)
+
+        def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's name
+            return self.out(x)
+
+    return Network()
 
 
 def raises_in_forward(outputs, rank):

@@ -20,7 +20,7 @@ from hpcmtl.dispatch.protocol import (
     RunLayer,
     WorldChanged,
 )
-from hpcmtl.errors import InputError, TaskFailedError, users_frames
+from hpcmtl.errors import EnvironmentUnfitError, InputError, TaskFailedError, users_frames
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
@@ -200,7 +200,9 @@ class Worker:
             where = self._member, command.task, command.layer
             if len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS):
                 _log.debug("rank %d was interrupted in task %s, layer %d, by the loss", *where, exc_info=True)
-            elif isinstance(error, InputError):  # its message, which rank 0 says, is all that a user needs
+            elif isinstance(
+                error, (InputError, EnvironmentUnfitError)
+            ):  # its message, which rank 0 says, is all that a user needs
                 _log.debug("rank %d failed in task %s, layer %d", *where, exc_info=True)
             elif frames := users_frames(error):
                 lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
