@@ -100,7 +100,7 @@ def test_rank_0_keeps_the_traceback_of_its_error():
     ids=repr,
 )
 def test_whatever_leaves_the_block_aborts_with_its_exit_code(error, code, caplog):
-    """The world is ended, with the error's own code, and the log has rank and traceback."""
+    """The world is ended, with the error's own code, and the log has rank and traceback, but none of a refusal."""
 
     def work(comm):
         with abort_on_error(comm):
@@ -112,8 +112,11 @@ def test_whatever_leaves_the_block_aborts_with_its_exit_code(error, code, caplog
         run_ranks(2, work)
 
     record = caplog.records[0]
-    assert record.getMessage() == "rank 1 of 2 failed and ends the run"
-    assert record.exc_info[1] is error
+    refused = isinstance(error, (EnvironmentUnfitError, InputError))
+    said = f"rank 1 of 2 ends the run: {error}" if refused else "rank 1 of 2 failed and ends the run"
+
+    assert record.getMessage() == said
+    assert (record.exc_info is None) if refused else (record.exc_info[1] is error)
 
 
 def test_a_block_that_ends_well_aborts_nothing():

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from hpcmtl.errors import DirectoryGoneError
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 
 ARRAYS = {
@@ -170,7 +171,7 @@ def test_no_flipped_byte_goes_unseen(tmp_path, place, mask):
 
 def test_a_directory_that_was_renamed_is_not_made_again(tmp_path):
     """A run directory that has gone from its path is said so; a new one at the old path would split the run in two."""
-    with pytest.raises(FileNotFoundError, match="it was renamed or removed while the run went on"):
+    with pytest.raises(DirectoryGoneError, match="it was renamed or removed while the run went on"):
         seal(tmp_path / "run" / "artifacts" / "digit.h5", ARRAYS, FACTS)
 
     assert list(tmp_path.iterdir()) == []

@@ -49,7 +49,7 @@ def test_another_host_is_unknown(tmp_path):
     assert not read_liveness(begun(tmp_path, "elsewhere"))[1]
 
 
-@pytest.mark.parametrize(("host", "pid"), [(HERE, os.getpid()), ("elsewhere", 1)])
+@pytest.mark.parametrize(("host", "pid"), [(HERE, os.getpid()), ("elsewhere", 1)], ids=["here", "elsewhere"])
 def test_a_rank_that_may_live(run, host, pid):
     """After the loss of rank 0 the others open the ledger again: while one may live, the run is not dead."""
     node = {"host": host, "ranks": [0, 0], "count": 1}
