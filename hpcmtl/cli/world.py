@@ -139,7 +139,7 @@ def start_ranks(
     exit_code_file.unlink(missing_ok=True)
     if code_of_run is None and (code <= 0 or code not in _DOCUMENTED):
         print(f"hpcmtl: {_how_ranks_ended(code, folder, started)}", file=sys.stderr)  # noqa: T201 - output of the command
-    if code < 0:  # a shell would show it as 256 + code
+    if code < 0 or code > _SIGNALS:  # of a signal, to the launcher or, as a shell passes it on, to mpirun
         return int(ExitCode.TASK_FAILED)
     return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
 
