@@ -6,7 +6,7 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.results.events import RunEvent
+from hpcmtl.results.events import FORMAT, RunEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 FIRST_FORMAT = 1
 """Format of a ledger whose `JobStarted` has no `format`."""
 
+EARLIER_FORMATS = tuple(range(FIRST_FORMAT, FORMAT))
+"""Formats whose events are upgraded when they are read."""
+
 _RENAMED_EVENTS = {
     "rank_suspect": "rank_suspected",
     "rank_back": "rank_recovered",
@@ -24,6 +27,7 @@ _RENAMED_EVENTS = {
     "job_waits": "job_paused",
 }
 _RENAMED_FIELDS = {"rank_hung": {"killer": "fenced_by"}, "world_shrunk": {"survivors": "members"}}
+_RENAMED_FACTS = {"handover_seconds": "transfer_seconds"}  # of formats 1 and 2
 
 
 def to_fields(event: RunEvent) -> dict[str, Any]:
@@ -45,8 +49,24 @@ def from_fields(name: str, values: Mapping[str, Any]) -> RunEvent | None:
     return event
 
 
-def upgrade(name: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Returns the name and the fields that an event of format 1 has in the present format."""
+def upgrade(name: str, values: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:
+    """Returns the name and the fields that an event of an earlier format has in the present format.
+
+    Args:
+        name: name of the event.
+        values: its fields.
+        version: format of its ledger, one of `EARLIER_FORMATS`.
+    """
+    if version == FIRST_FORMAT:
+        name, values = _second_format(name, values)
+    facts = values.get("facts")
+    if isinstance(facts, dict):  # of a damaged line it may be anything, which is for `from_fields` to refuse
+        values = {**values, "facts": {_RENAMED_FACTS.get(key, key): value for key, value in facts.items()}}
+    return name, values
+
+
+def _second_format(name: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns an event of format 1 in format 2, which has the measurements of a layer in `facts`."""
     if name in {"layer_ended", "layer_stopped"}:
         known = _field_names(name)
         facts = {key: value for key, value in values.items() if key not in known}

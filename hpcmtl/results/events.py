@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from hpcmtl.results.outcome.summary import JobStatus, TaskStatus  # noqa: TC001 - pydantic reads the annotations
 
-FORMAT = 2
+FORMAT = 3
 """Version of the ledger's format; `JobStarted` carries it. Ledgers without one are of format 1."""
 
 

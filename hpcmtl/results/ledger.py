@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from hpcmtl import faults
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.results.event_format import FIRST_FORMAT, from_fields, to_fields, upgrade
+from hpcmtl.results.event_format import EARLIER_FORMATS, FIRST_FORMAT, from_fields, to_fields, upgrade
 from hpcmtl.results.events import FORMAT, JobStarted
 from hpcmtl.results.rundir.directory import fsync_directory
 from hpcmtl.results.strict_json import to_json
@@ -224,8 +224,9 @@ def _upgraded(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for event in events:
         if event["event"] == JobStarted.name:
             version = event.get("format", FIRST_FORMAT)
-        if version == FIRST_FORMAT:
-            name, fields = upgrade(event["event"], {k: v for k, v in event.items() if k not in {"time", "event"}})
+        if version in EARLIER_FORMATS:
+            values = {key: value for key, value in event.items() if key not in {"time", "event"}}
+            name, fields = upgrade(event["event"], values, version)
             yield {**({"time": event["time"]} if "time" in event else {}), "event": name, **fields}
         else:
             yield event

@@ -12,7 +12,7 @@ from hpcmtl.results.sinks.log_warnings import LogWarnings
 from hpcmtl.results.sinks.status_file import StatusFile
 from hpcmtl.results.sinks.terminal import Terminal, open_display
 
-TIMING = {"seconds_between_beats": 5.0, "suspect_after": 30.0}
+TIMING = {"seconds_between_heartbeats": 5.0, "suspect_after": 30.0}
 SINKS = {
     "base": lambda _folder: IgnoringSink(),
     "ledger": lambda folder: LedgerWriter(folder / "events.jsonl"),

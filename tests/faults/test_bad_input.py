@@ -123,8 +123,9 @@ def run(family_file):
         "rss": 1,
         "cpu": 1.0,
     }
-    beats = [{"rank": rank, "host": "a", "age": 1.0, "suspect": False} for rank in (0, 1)]
-    live = {"written": 1e9, "seconds_between_beats": 5.0, "tasks": tasks, "nodes": [node], "rank_beats": beats}
+    heartbeats = [{"rank": rank, "host": "a", "age": 1.0, "suspect": False} for rank in (0, 1)]
+    live = {"written": 1e9, "seconds_between_heartbeats": 5.0, "tasks": tasks, "nodes": [node]}
+    live["rank_heartbeats"] = heartbeats
     write_json_atomically(directory.status_file, live)
     return directory
 

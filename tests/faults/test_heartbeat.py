@@ -1,4 +1,4 @@
-"""A rank that stops beating is named while it is silent, and when it is back; the job goes on."""
+"""A rank that sends no heartbeats is named while it is silent, and when it is back; the job goes on."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ import pytest
 from jobs import family, family_task
 from runs import by_mpirun
 
-STOP = "stop:rank=1,task=digit,layer=0,step=400"  # many beats from its begin
+STOP = "stop:rank=1,task=digit,layer=0,step=400"  # many heartbeats from its begin
 ENVIRONMENT = {"HPCMTL_HEARTBEAT": "0.2", "HPCMTL_RANK_SPEED": "1:0.5", "HPCMTL_FAULT": STOP}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -34,7 +34,7 @@ def test_a_stopped_rank_is_suspect_until_it_goes_on(start):
     assert (suspect["task"], suspect["layer"]) == ("digit", 0)
     assert "rank 1: no heartbeat for" in run.stderr
     assert "rank 1 is back" in run.stderr
-    assert {beat["rank"]: beat["suspect"] for beat in meanwhile["rank_beats"]} == {0: False, 1: True}
+    assert {each["rank"]: each["suspect"] for each in meanwhile["rank_heartbeats"]} == {0: False, 1: True}
     assert meanwhile["tasks"]["digit"]["status"] == "running"
     assert status(run)["status"] == "complete"
     assert status(run)["suspects"] == []

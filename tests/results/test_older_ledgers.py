@@ -17,7 +17,7 @@ from hpcmtl.results.run_state import read_run_state
 
 DATA = Path(__file__).parent / "data"
 
-# One line of format 1 for each event or field that has another name in format 2, and the event of format 2.
+# One line of format 1 for each event or field that has another name now, and the event of this version.
 RENAMED = [
     ({"event": "rank_suspect", "rank": 1, "seconds": 31.0}, events.RankSuspected(rank=1, seconds=31.0)),
     ({"event": "rank_back", "rank": 1, "seconds": 40.0}, events.RankRecovered(rank=1, seconds=40.0)),
@@ -39,9 +39,17 @@ RENAMED = [
             "ranks": 2,
             "steps": 3,
             "data_wait": 0.5,
+            "handover_seconds": 0.1,
             "predicted_seconds": 1.0,
         },
-        events.LayerEnded(task="a", layer=0, ranks=2, steps=3, predicted_seconds=1.0, facts={"data_wait": 0.5}),
+        events.LayerEnded(
+            task="a",
+            layer=0,
+            ranks=2,
+            steps=3,
+            predicted_seconds=1.0,
+            facts={"data_wait": 0.5, "transfer_seconds": 0.1},
+        ),
     ),
 ]
 STARTED = {"event": "job_started", "job": "small", "ranks": 2, "policy": "variable", "host": "h"}
@@ -88,6 +96,16 @@ def test_format_1_is_upgraded(tmp_path, line, expected):
     assert [entry.event for entry in ledger.read_events(old)][1:] == [expected]
 
 
+def test_format_2_is_upgraded(tmp_path):
+    """The seconds of a transfer have the name of this version, other facts of a layer stay as they are."""
+    layer = {"event": "layer_ended", "task": "a", "layer": 0, "ranks": 2, "steps": 3}
+    old = written(
+        tmp_path / "old", {**STARTED, "format": 2}, {**layer, "facts": {"data_wait": 0.5, "handover_seconds": 0.1}}
+    )
+
+    assert ledger.read_events(old)[-1].event.facts == {"data_wait": 0.5, "transfer_seconds": 0.1}
+
+
 def test_a_resumed_ledger_has_both_formats(tmp_path):
     """Each attempt's events are read in the format of its `job_started`."""
     both = written(
@@ -107,7 +125,7 @@ def test_events_of_a_newer_version_are_passed_over(tmp_path, caplog):
     """Unknown events are named once for each file, unknown fields of known events are ignored."""
     newer = written(
         tmp_path / "newer",
-        {**STARTED, "format": 3, "colour": "red"},
+        {**STARTED, "format": events.FORMAT + 1, "colour": "red"},
         {"event": "moon_risen", "height": 3},
         {"event": "moon_set"},
         {"event": "job_stopping", "reason": "why", "phase": "full"},

@@ -15,7 +15,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.communicators.polling import next_message
-from hpcmtl.dispatch.health.beats import Heartbeats
+from hpcmtl.dispatch.health.heartbeat_messages import Heartbeats
 from hpcmtl.dispatch.health.monitor import HealthMonitor, log_event
 from hpcmtl.dispatch.health.topology import Topology
 from hpcmtl.dispatch.health.watchdog import FenceCommand, fence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SECONDS_BEFORE_FIRST_BEAT = 1.0  # at most
+SECONDS_BEFORE_FIRST_HEARTBEAT = 1.0  # at most
 SECONDS_FOR_FAREWELL = 30.0
 
 
@@ -45,7 +45,7 @@ class Listener(Protocol):
         """Writes an event to the ledger and shows it."""
         ...
 
-    def heard(self, beats: Iterable[Heartbeat]) -> None:
+    def heard(self, heartbeats: Iterable[Heartbeat]) -> None:
         """Takes heartbeats that have come in."""
         ...
 
@@ -130,15 +130,15 @@ class HeartbeatSender:
             fence(message)
             return
         if self._monitor is not None and (sender == COORDINATOR or self._listener is not None):
-            self._monitor.heard(message.beats, time.monotonic())
+            self._monitor.heard(message.heartbeats, time.monotonic())
         if sender == COORDINATOR:  # this is the standby monitor, which sends these heartbeats no further
             return
         if message.last:
             self._senders.discard(sender)
         if self._listener is not None:
-            self._listener.heard(message.beats)
+            self._listener.heard(message.heartbeats)
         else:
-            self._gathered.update({beat.rank: beat for beat in message.beats})
+            self._gathered.update({each.rank: each for each in message.heartbeats})
 
     def turn(self) -> None:
         """Sends a heartbeat if it is due, and looks for silent ranks; returns at once.
@@ -178,7 +178,7 @@ class HeartbeatSender:
         record = log_event if self._listener is None else self._listener.record
         watches = topology.member in {COORDINATOR, topology.standby_monitor}
         self._monitor = HealthMonitor(comm, topology, self._timing, record, now) if watches else None
-        self._due = now + min(self._timing.interval, SECONDS_BEFORE_FIRST_BEAT)
+        self._due = now + min(self._timing.interval, SECONDS_BEFORE_FIRST_HEARTBEAT)
         self._gathered, self._handle = {}, None
 
     def _await_last(self, missing: set[int], end: float) -> None:

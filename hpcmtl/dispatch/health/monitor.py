@@ -70,11 +70,11 @@ class HealthMonitor:
         """Takes note of the step that a task has reached."""
         self._steps[task] = step
 
-    def heard(self, beats: Iterable[Heartbeat], now: float) -> None:
+    def heard(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
         """Takes heartbeats, and records the ranks that have recovered by them."""
-        for beat in beats:
-            self._latest[beat.rank] = beat
-            if beat.rank in self._detector.watched and (silence := self._detector.heard(beat.rank, now)) is not None:
+        for each in heartbeats:
+            self._latest[each.rank] = each
+            if each.rank in self._detector.watched and (silence := self._detector.heard(each.rank, now)) is not None:
                 self._record_silence(silence)
 
     def look(self, now: float) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.polling import Backoff, Message, next_message
 from hpcmtl.dispatch.coordinator.state import UnrecoverableError
-from hpcmtl.dispatch.health.beats import Heartbeats
+from hpcmtl.dispatch.health.heartbeat_messages import Heartbeats
 from hpcmtl.dispatch.health.watchdog import FenceCommand
 from hpcmtl.dispatch.membership.rebuild import AttemptAbandonedError, bounded, rebuild_world
 from hpcmtl.dispatch.membership.survivors import SurvivorReport, after_loss

@@ -73,11 +73,11 @@ class RunObserver:
         for sink in list(self._sinks):
             self._pass_on(sink, "progress", lambda sink: sink.on_progress(progress))
 
-    def heard(self, beats: Iterable[Heartbeat]) -> None:
+    def heard(self, heartbeats: Iterable[Heartbeat]) -> None:
         """Shows heartbeats of some ranks."""
-        heartbeats = tuple(beats)
+        heard = tuple(heartbeats)
         for sink in list(self._sinks):
-            self._pass_on(sink, "heartbeats", lambda sink: sink.on_heartbeats(heartbeats))
+            self._pass_on(sink, "heartbeats", lambda sink: sink.on_heartbeats(heard))
 
     def _pass_on(self, sink: Sink, what: str, call: Callable[[Any], None]) -> None:
         try:
@@ -113,7 +113,7 @@ def open_observer(
     """
     past = read_events(directory.ledger_file) if directory.ledger_file.exists() else []
     ledger = LedgerWriter(directory.ledger_file)
-    timing = {"seconds_between_beats": interval, "suspect_after": PATIENCE * interval}
+    timing = {"seconds_between_heartbeats": interval, "suspect_after": PATIENCE * interval}
     sinks: list[Sink] = [
         StatusFile(directory.status_file, plan, hosts, timing, past),
         LogWarnings(),

@@ -50,7 +50,7 @@ class StatusFile:
             path: the file.
             plan: layer plan, as in `plan.json`.
             hosts: host of each rank.
-            timing: further values of the file: `seconds_between_beats`, the interval of the heartbeat, and
+            timing: further values of the file: `seconds_between_heartbeats`, the interval of the heartbeat, and
                 `suspect_after`, the seconds without one after which a rank is suspected.
             past: ledger entries of earlier attempts.
         """
@@ -121,14 +121,14 @@ class StatusFile:
             for host, block in blocks.items()
             if block
         ]
-        return {"written": now, **self._timing, **status, "nodes": nodes, "rank_beats": ranks}
+        return {"written": now, **self._timing, **status, "nodes": nodes, "rank_heartbeats": ranks}
 
 
-def _node(host: str, beats: Sequence[tuple[Heartbeat, float]], ranks: Sequence[int], now: float) -> dict[str, Any]:
+def _node(host: str, heartbeats: Sequence[tuple[Heartbeat, float]], ranks: Sequence[int], now: float) -> dict[str, Any]:
     """Returns the facts of a node from the heartbeats of its ranks; load and memory are from the newest one."""
     facts: dict[str, Any] = {"host": host, "ranks": [ranks[0], ranks[-1]], "count": len(ranks)}
-    if beats:
-        newest, at = max(beats, key=lambda beat: beat[1])
+    if heartbeats:
+        newest, at = max(heartbeats, key=lambda each: each[1])
         facts |= {"age": now - at, "load": newest.load, "memory_available": newest.memory_available}
-        facts |= {"rss": sum(beat.rss for beat, _ in beats), "cpu": sum(beat.cpu for beat, _ in beats)}
+        facts |= {"rss": sum(each.rss for each, _ in heartbeats), "cpu": sum(each.cpu for each, _ in heartbeats)}
     return facts

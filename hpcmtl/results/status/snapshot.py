@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 SECONDS_BEFORE_SUSPECT = 30.0
 """Seconds without a sign after which a run is silent, for a run whose rank 0 has not written another number."""
 
+# Keys of earlier versions. Each is an exception to the list of retired words in tests/architecture/test_names.py.
+_RENAMED_KEYS = {"rank_beats": "rank_heartbeats", "seconds_between_beats": "seconds_between_heartbeats"}
+
 _PROGRESS = TypeAdapter(StepProgress)
-_OF_BEATS = frozenset({"age", "load", "memory_available", "rss", "cpu"})
+_OF_HEARTBEATS = frozenset({"age", "load", "memory_available", "rss", "cpu"})
 
 
 class _Facts(BaseModel):
@@ -36,12 +39,12 @@ class _Node(_Facts):
 
     @model_validator(mode="after")
     def _whole(self) -> _Node:
-        if len(self.ranks) != 2 or len(self.model_fields_set & _OF_BEATS) not in {0, len(_OF_BEATS)}:
+        if len(self.ranks) != 2 or len(self.model_fields_set & _OF_HEARTBEATS) not in {0, len(_OF_HEARTBEATS)}:
             raise ValueError("a node has a first and a last rank, and either all of its facts or none")
         return self
 
 
-class _Beat(_Facts):
+class _RankHeartbeat(_Facts):
     rank: int
     host: str = ""
     age: float = 0.0
@@ -56,14 +59,14 @@ class StatusSnapshot(_Facts):
         suspect_after: seconds without a heartbeat after which rank 0 suspects a rank.
         tasks: tasks by name; the progress of a running layer is in `progress`.
         nodes: facts of the nodes, as `hpcmtl status --json` gives them.
-        rank_beats: last heartbeats of the ranks, as `hpcmtl status --json` gives them.
+        rank_heartbeats: last heartbeats of the ranks, as `hpcmtl status --json` gives them.
     """
 
     written: float = 0.0
     suspect_after: float = SECONDS_BEFORE_SUSPECT
     tasks: dict[str, dict[str, Any]] = {}
     nodes: list[dict[str, Any]] = []
-    rank_beats: list[dict[str, Any]] = []
+    rank_heartbeats: list[dict[str, Any]] = []
 
     @property
     def progress(self) -> list[StepProgress]:
@@ -74,16 +77,17 @@ class StatusSnapshot(_Facts):
 
 def live_of(values: Mapping[str, Any]) -> StatusSnapshot:
     """Returns the checked contents of `status.json`; empty ones for a damaged file, as the ledger is the authority."""
-    beats = values.get("seconds_between_beats")
-    if "suspect_after" not in values and isinstance(beats, float):  # of a version without `suspect_after`
-        values = {**values, "suspect_after": 6 * beats}
+    values = {_RENAMED_KEYS.get(key, key): value for key, value in values.items()}
+    interval = values.get("seconds_between_heartbeats")
+    if "suspect_after" not in values and isinstance(interval, float):  # of a version without `suspect_after`
+        values["suspect_after"] = 6 * interval
     try:
         live = StatusSnapshot.model_validate(values)
         _ = live.progress
         for node in live.nodes:
             _Node.model_validate(node)
-        for beat in live.rank_beats:
-            _Beat.model_validate(beat)
+        for each in live.rank_heartbeats:
+            _RankHeartbeat.model_validate(each)
     except (ValidationError, TypeError):
         return StatusSnapshot()
     return live

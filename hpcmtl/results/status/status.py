@@ -57,7 +57,7 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
         now: seconds since 1970; the clock's by default.
 
     Returns:
-        The values of `status_of`; `nodes` and `rank_beats` as rank 0 last wrote them, each with its age and `stale`;
+        The values of `status_of`; `nodes` and `rank_heartbeats` as rank 0 last wrote them, each with age and `stale`;
         `age`, the seconds since the last sign of the run (None if there was none), and `silent`, true if that is more
         than `patience` for a run that has not ended: the other values are then those of the last sign. Further the last
         `attempt` (0 if none has begun), its `host`, completion `record` (its status; or empty) and `cancelled_by`; of
@@ -86,7 +86,7 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
         "patience": live.suspect_after,
         "silent": silent,
         "nodes": [_aged(node, now - live.written, live.suspect_after) for node in live.nodes],
-        "rank_beats": [_aged(beat, now - live.written, live.suspect_after) for beat in live.rank_beats],
+        "rank_heartbeats": [_aged(each, now - live.written, live.suspect_after) for each in live.rank_heartbeats],
     }
 
 

@@ -131,7 +131,7 @@ def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
             row += [f"{node[key] / _GIB:.1f} GiB" for key in ("rss", "memory_available")]
             row += [f"{duration(node['age'])} old" if node["stale"] else ""]
         else:
-            row += ["-", "-", "-", "-", "no beat yet"]
+            row += ["-", "-", "-", "-", "no heartbeat yet"]
         table.add_row(*row)
     return table
 
@@ -139,7 +139,7 @@ def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
 def _remarks(status: Mapping[str, Any]) -> Iterator[Text]:
     for suspect in status["suspects"]:
         doing = f"task {suspect['task']}, layer {suspect.get('layer', 0)}" if "task" in suspect else "no task"
-        text = f"rank {suspect['rank']} is suspect: it stopped beating, at {doing}"
+        text = f"rank {suspect['rank']} is suspect: it sends no heartbeats, at {doing}"
         yield Text(text, "yellow")
     for name, task in status["tasks"].items():
         if task["message"]:

@@ -58,7 +58,7 @@ class Inputs:
         volume, self._volume = self._volume, None
         if volume is None:
             return {}
-        return {"from_memory": volume.memory, "from_files": volume.files, "handover_seconds": volume.seconds}
+        return {"from_memory": volume.memory, "from_files": volume.files, "transfer_seconds": volume.seconds}
 
     def parameters(self, producer: str) -> Arrays:
         """Returns the parameters of another task on every rank, under names with the prefix `PARAMETERS`.

@@ -7,7 +7,7 @@ from hpcmtl.dispatch.health.failure_detector import PATIENCE, FailureDetector, S
 
 
 def test_a_silent_rank_is_named_once():
-    """A rank is suspect after six beats without a word, is named once, and is back with its next word."""
+    """A rank is suspect after six heartbeats without a word, is named once, and is back with its next word."""
     watch = FailureDetector([1, 2], 5.0, 100.0)
     found = []
     for now in range(105, 145, 5):
@@ -27,13 +27,13 @@ def test_who_slept_blames_nobody():
     watch.check(5.0)
 
     assert watch.check(3605.0) == []
-    assert [watch.check(3605.0 + 5 * beat) for beat in range(1, PATIENCE)] == [[]] * (PATIENCE - 1)
+    assert [watch.check(3605.0 + 5 * count) for count in range(1, PATIENCE)] == [[]] * (PATIENCE - 1)
     assert watch.check(3605.0 + 5 * PATIENCE) == [Silence(member=1, seconds=35.0)]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), max_size=60))
 def test_names_and_words_alternate(words):
-    """Whatever the times of words: a rank is named, is back, is named, and who speaks every beat is never named."""
+    """A rank is named, is back and is named in turn; one that speaks at every interval is never named."""
     watch, now, named = FailureDetector(range(4), 1.0, 0.0), 0.0, {rank: [] for rank in range(4)}
     for pause, rank in words:
         now += pause

@@ -7,30 +7,30 @@ import pytest
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.communicators.polling import next_message
-from hpcmtl.dispatch.health.beats import Heartbeats
 from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
+from hpcmtl.dispatch.health.heartbeat_messages import Heartbeats
 from hpcmtl.dispatch.health.timing import HeartbeatTiming
 from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, RunLayer
 from hpcmtl.results.event_format import to_fields
 from hpcmtl.results.heartbeat import Heartbeat
 from hpcmtl.results.step_progress import StepProgress
 
-BEAT = 0.05
+INTERVAL = 0.05
 
 
 class Ear:
     """A listener that keeps all it is told."""
 
     def __init__(self):
-        self.beats, self.events = [], []
+        self.heartbeats, self.events = [], []
 
     def record(self, event):
         """See `Listener`."""
         self.events.append((event.name, to_fields(event)))
 
-    def heard(self, beats):
+    def heard(self, heartbeats):
         """See `Listener`."""
-        self.beats += beats
+        self.heartbeats += heartbeats
 
 
 class Counted:
@@ -58,13 +58,13 @@ def turn(comm, heartbeat, until):
         heartbeat.turn()
 
 
-def beat_for(seconds, hosts, asleep=(), first_words=()):
-    """Let ranks beat for some time, but those that are asleep until the last word; return ears and messages sent."""
+def send_heartbeats(seconds, hosts, asleep=(), first_words=()):
+    """Returns ears and messages sent of ranks that send heartbeats for some time; those asleep send the last alone."""
 
     def run(world):
         ear = Ear() if world.rank == 0 else None
         comm = Counted(world)
-        heartbeat = HeartbeatSender(comm, hosts, HeartbeatTiming(interval=BEAT), ear)
+        heartbeat = HeartbeatSender(comm, hosts, HeartbeatTiming(interval=INTERVAL), ear)
         for word in first_words if world.rank == 1 else ():
             heartbeat.note(word)
         end = time.monotonic() + seconds
@@ -79,40 +79,40 @@ def beat_for(seconds, hosts, asleep=(), first_words=()):
 
 
 def test_one_message_a_node():
-    """The ranks of a node send to its first, that to rank 0, and rank 0 to its deputy; nothing is left under way."""
-    found = beat_for(1.0, ["a", "a", "a", "b", "b", "b"])
+    """Ranks of a node send to its first, that to rank 0, and rank 0 to its standby monitor; no message is left over."""
+    found = send_heartbeats(1.0, ["a", "a", "a", "b", "b", "b"])
     ear = found[0][0]
 
-    assert {beat.rank for beat in ear.beats} == set(range(6))
+    assert {each.rank for each in ear.heartbeats} == set(range(6))
     assert [set(sent) for _, sent, _ in found] == [{1}, {0}, {0}, {0}, {3}, {3}]
-    assert all(sum(sent.values()) <= 1.0 / BEAT + 3 for _, sent, _ in found)
+    assert all(sum(sent.values()) <= 1.0 / INTERVAL + 3 for _, sent, _ in found)
     assert [left for _, _, left in found] == [None] * 6
-    assert all(beat.rss > 1 << 20 and beat.memory_available > 0 for beat in ear.beats)
+    assert all(each.rss > 1 << 20 and each.memory_available > 0 for each in ear.heartbeats)
 
 
 def test_what_a_rank_is_at():
-    """A beat has task, layer and step from what passes by, and nothing after the layer's end."""
+    """A heartbeat has task, layer and step from what passes by, and nothing after the layer's end."""
     words = [
         RunLayer(task="t", layer=2, layers=5, group=(0, 1)),
         ProgressReport(StepProgress("t", 2, 0, None, 1.0, 0.5, 40, 8.0)),
     ]
-    (ear, _, _), _ = beat_for(0.3, ["a", "a"], first_words=words)
+    (ear, _, _), _ = send_heartbeats(0.3, ["a", "a"], first_words=words)
     done = LayerDone(member=1, task="t", layer=2, group=(0, 1), start_number=1, finished=(1,))
-    (after, _, _), _ = beat_for(0.3, ["a", "a"], first_words=[*words, done])
-    at = next(beat for beat in ear.beats if beat.rank == 1)
+    (after, _, _), _ = send_heartbeats(0.3, ["a", "a"], first_words=[*words, done])
+    at = next(each for each in ear.heartbeats if each.rank == 1)
 
     assert (at.task, at.layer, at.step, at.steps_per_second) == ("t", 2, 40, 8.0)
     assert at.doing == "task t, layer 2, step 40"
-    assert {beat.doing for beat in after.beats} == {"nothing: it waited for work"}
+    assert {each.doing for each in after.heartbeats} == {"nothing: it waited for work"}
 
 
 def test_a_rank_that_sleeps_is_suspect_and_comes_back():
-    """It is named with what it was at when it was last heard of, and again when it beats."""
+    """It is named with what it was at when it was last heard of, and again when it sends heartbeats."""
     awake, seen = Event(), Event()
 
     def run(world):
         ear = Ear() if world.rank == 0 else None
-        heartbeat = HeartbeatSender(world, ["a", "a"], HeartbeatTiming(interval=BEAT), ear)
+        heartbeat = HeartbeatSender(world, ["a", "a"], HeartbeatTiming(interval=INTERVAL), ear)
         if ear is not None:
             heartbeat.take(Heartbeats((Heartbeat(1, 1, 0.0, 0.0, 1, "t", 3),)), 1)
             heartbeat.note(ProgressReport(StepProgress("t", 3, 0, None, 1.0, 0.5, 7)))
@@ -129,7 +129,7 @@ def test_a_rank_that_sleeps_is_suspect_and_comes_back():
     (silent, silence), (back, _) = run_ranks(2, run)[0].events
 
     assert (silent, back) == ("rank_suspected", "rank_recovered")
-    assert silence["seconds"] >= 6 * BEAT - 0.1
+    assert silence["seconds"] >= 6 * INTERVAL - 0.1
     assert (silence["rank"], silence["task"], silence["layer"], silence["step"]) == (1, "t", 3, 7)
 
 
@@ -137,6 +137,6 @@ def test_a_rank_that_sleeps_is_suspect_and_comes_back():
 def test_every_shape_of_world_says_farewell(hosts):
     """Worlds of one rank, of one rank a node, and of ranks that are dealt to nodes, end at once."""
     began = time.monotonic()
-    beat_for(0.0, hosts)
+    send_heartbeats(0.0, hosts)
 
     assert time.monotonic() - began < 10

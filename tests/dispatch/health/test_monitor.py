@@ -29,14 +29,14 @@ def process():
         process.kill()
 
 
-def standby_monitor(hosts, beat):
+def standby_monitor(hosts, heartbeat):
     """Rank 1 of such a world, which has heard of rank 0 once; with what it says."""
     events = []
 
     monitor = HealthMonitor(
         SimpleNamespace(), Topology(1, World.first(len(hosts)), tuple(hosts)), TIMING, events.append, 0.0
     )
-    monitor.heard([beat], 0.0)
+    monitor.heard([heartbeat], 0.0)
     return monitor, events
 
 
@@ -47,9 +47,9 @@ def watch(monitor, begin, end):
 
 
 def test_rank_0_hangs(process):
-    """Rank 0 is suspect after six beats, and is killed once it has been that for as long as is given."""
-    beat = Heartbeat(0, 1, 0.0, 0.0, 1, "t", 3, 7, pid=process.pid, born=born_at(process.pid))
-    monitor, events = standby_monitor(["a", "a"], beat)
+    """Rank 0 is suspect after six heartbeats, and is killed once it has been that for as long as is given."""
+    heartbeat = Heartbeat(0, 1, 0.0, 0.0, 1, "t", 3, 7, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], heartbeat)
     kinds = []
     for tenths in range(100):
         monitor.look(tenths / 10)
@@ -66,8 +66,8 @@ def test_rank_0_hangs(process):
 
 def test_rank_0_is_alone_on_its_node(process):
     """From another node it is named, and left alone: its file system may not answer."""
-    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
-    monitor, events = standby_monitor(["a", "b"], beat)
+    heartbeat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "b"], heartbeat)
     watch(monitor, 0, 600)
 
     assert [event.name for event in events] == ["rank_suspected"]
@@ -78,8 +78,8 @@ def test_a_rank_that_waits_for_its_file_system_is_spared(process, monkeypatch):
     """As long as it does; once it does no more and is silent still, it is killed."""
     waits = [True]
     monkeypatch.setattr(monitor_module, "waits_for_disk", lambda pid: waits[0] and pid == process.pid)
-    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
-    monitor, events = standby_monitor(["a", "a"], beat)
+    heartbeat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], heartbeat)
     watch(monitor, 0, 600)
     before = [event.name for event in events], process.poll()
     waits[0] = False
@@ -90,11 +90,11 @@ def test_a_rank_that_waits_for_its_file_system_is_spared(process, monkeypatch):
 
 
 def test_a_slow_rank_0_is_left_alone(process):
-    """One that beats again in time is back, and nothing else happens."""
-    beat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
-    monitor, events = standby_monitor(["a", "a"], beat)
+    """A rank 0 that sends heartbeats again in time is back, and nothing else happens."""
+    heartbeat = Heartbeat(0, 1, 0.0, 0.0, 1, pid=process.pid, born=born_at(process.pid))
+    monitor, events = standby_monitor(["a", "a"], heartbeat)
     watch(monitor, 0, 71)
-    monitor.heard([beat], 7.0)
+    monitor.heard([heartbeat], 7.0)
     watch(monitor, 71, 140)
 
     assert [event.name for event in events] == ["rank_suspected", "rank_recovered", "rank_suspected"]

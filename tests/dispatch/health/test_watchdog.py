@@ -31,7 +31,7 @@ def test_named_once_after_the_limit():
 
 
 def test_back_and_silent_again():
-    """A rank that beats again has its whole time again."""
+    """A rank that sends heartbeats again has its whole time again."""
     dog = Watchdog(NODES, 60.0, 30.0)
     dog.look(silent(r1=61.0), 0.0)
 

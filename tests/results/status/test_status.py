@@ -47,10 +47,10 @@ def run(tmp_path, clock):
         directory.status_file,
         {
             "written": START + 10,
-            "seconds_between_beats": 5.0,
+            "seconds_between_heartbeats": 5.0,
             "tasks": {"a": {"progress": {**progress, "steps_per_second": 5.0}}, "b": {"progress": None}},
             "nodes": [{**node, "rss": 2 * GIB, "cpu": 3.5}, {"host": "vm2", "ranks": [4, 4], "count": 1}],
-            "rank_beats": [{"rank": 0, "age": 0.5, "task": "a"}],
+            "rank_heartbeats": [{"rank": 0, "age": 0.5, "task": "a"}],
         },
     )
     return directory
@@ -84,7 +84,7 @@ def test_a_running_job(run):
         ["a", "running", "0/2", "━━", "25%", "0-3", "5", "in", "10", "s"],
         ["b", "waiting", "0/1", "0%", "-", "-", "-"],
         ["vm", "0-3", "2.5", "3.5", "2.0", "GiB", "8.0", "GiB"],
-        ["vm2", "4", "-", "-", "-", "-", "no", "beat", "yet"],
+        ["vm2", "4", "-", "-", "-", "-", "no", "heartbeat", "yet"],
     ]
     assert max(map(len, text.splitlines())) <= 80
 
@@ -138,7 +138,7 @@ def test_a_suspect_rank_is_shown(run, clock):
     """With what it was at."""
     note(run, clock, "rank_suspected", rank=2, seconds=31.0, task="a", layer=0, step=40)
 
-    assert "rank 2 is suspect: it stopped beating, at task a, layer 0" in shown(read_status(run.path, START + 12))
+    assert "rank 2 is suspect: it sends no heartbeats, at task a, layer 0" in shown(read_status(run.path, START + 12))
 
 
 def test_thousands_of_tasks(run):

@@ -67,7 +67,7 @@ def test_memory_and_files_agree(bench, task, layers):
         assert one == other
     for name in PLACES:
         one, other = by_memory[name], by_files[name]
-        ways = ("from_memory", "from_files", "handover_seconds", "data_wait")
+        ways = ("from_memory", "from_files", "transfer_seconds", "data_wait")
         assert {k: v for k, v in one.items() if k not in ways} == {k: v for k, v in other.items() if k not in ways}
         if name != "digit":
             assert one["from_memory"] > 0 == one["from_files"]

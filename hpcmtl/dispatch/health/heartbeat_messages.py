@@ -14,9 +14,9 @@ class Heartbeats:
     """Heartbeats of some ranks of one node, as one message.
 
     Attributes:
-        beats: the heartbeats.
+        heartbeats: the heartbeats.
         last: whether these are the last ones of the sender.
     """
 
-    beats: tuple[Heartbeat, ...]
+    heartbeats: tuple[Heartbeat, ...]
     last: bool = False
