@@ -79,7 +79,7 @@ def family(*, quick: bool) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Timed:
+class CommandTime:
     """Holds seconds of a whole command, and CPU seconds of all its processes."""
 
     seconds: float
@@ -95,7 +95,7 @@ class Compared:
         predictions: the plan's makespan over the measured time, in a first run and in one with measured times.
     """
 
-    pairs: dict[str, list[tuple[Timed, Timed]]]
+    pairs: dict[str, list[tuple[CommandTime, CommandTime]]]
     predictions: dict[str, list[float]]
 
 
@@ -127,11 +127,11 @@ def compared(job: Path, ranks: int, rounds: int, letters: Sequence[str]) -> Comp
     return found
 
 
-def timed(way: Callable[[], Path | None]) -> tuple[Timed, Path | None]:
+def timed(way: Callable[[], Path | None]) -> tuple[CommandTime, Path | None]:
     """Runs a way; returns its times, and its run directory if it has one."""
     start, used = time.perf_counter(), cpu_of_children()
     run = way()
-    return Timed(time.perf_counter() - start, cpu_of_children() - used), run
+    return CommandTime(time.perf_counter() - start, cpu_of_children() - used), run
 
 
 def cpu_of_children() -> float:
@@ -183,7 +183,7 @@ def show(ranks: int, found: Compared) -> None:
     console.print(table)
 
 
-def _taken(runs: list[Timed]) -> tuple[str, str]:
+def _taken(runs: list[CommandTime]) -> tuple[str, str]:
     """Returns median seconds, and the median fraction of time in which the cores were busy."""
     busy = median(run.cpu / run.seconds for run in runs) / len(os.sched_getaffinity(0))
     return f"{median(run.seconds for run in runs):.1f}", f"{busy:.2f}"

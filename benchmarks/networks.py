@@ -23,11 +23,12 @@ from network_kinds import BATCH, EPOCHS, KINDS, ROWS, SEED, job_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hpcmtl.arrays import Arrays
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/networks_checked.md"
 BOUND = 1e-4
 """Bound on the relative differences: single precision, and sums in another order over up to twelve steps."""
-Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def write_data(path: Path) -> Arrays:

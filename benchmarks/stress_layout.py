@@ -2,7 +2,7 @@
 
     python benchmarks/stress_layout.py --runs N [--ranks 2,4] [--quick] [--upstream] [--json FILE]
 
-Each run is a new mpirun, on 2 and 4 ranks in turn, with several rounds: regroup the ranks, open Horovod on each group,
+Each run is a new mpirun, on 2 and 4 ranks in turn, with several rounds: divide the ranks, open Horovod on each group,
 load the last checkpoint, train, evaluate, broadcast, evaluate, checkpoint, close. Exit code 1 if any run fails. With
 --upstream no array is converted to the default layout and parameters are sent by `horovod.broadcast_`, as in upstream's
 examples, to show that the stress is effective; the exit code is then 1 if NO run fails.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recovering.runs import ROOT, TRAINED, Attempt, Kept, Shape, rank_of
+from recovering.runs import ROOT, TRAINED, Attempt, BenchmarkRun, Shape, rank_of
 from recovering.watched import FOLDER
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def losses(folder: Path, data: Path, count: int, chance: Generator) -> dict[str,
     for task, width in WIDTHS.items():
         job["tasks"][task]["ranks"] = width
     job["tasks"]["last"]["ranks"] = 1
-    sound = Kept.begin(folder / "sound", job)
+    sound = BenchmarkRun.begin(folder / "sound", job)
     if _start(sound).finish():
         raise SystemExit("the undisturbed run fails")
     found: dict[str, Any] = {key: [] for key in ("begun", "step", "before", "during", "gap", "wrong")}
     for number in range(count):
-        run = Kept.begin(folder / str(number), job)
+        run = BenchmarkRun.begin(folder / str(number), job)
         text = _one(run, sound, chance, found)
         if text:
             found["wrong"].append(f"run {number}: {text}")
@@ -48,7 +48,7 @@ def losses(folder: Path, data: Path, count: int, chance: Generator) -> dict[str,
     return found
 
 
-def _one(run: Kept, sound: Kept, chance: Generator, found: dict[str, Any]) -> str:
+def _one(run: BenchmarkRun, sound: BenchmarkRun, chance: Generator, found: dict[str, Any]) -> str:
     """Kills a rank of one run and returns its failed checks as text."""
     attempt = _start(run)
     while len(_steps(run)) < len(TRAINED) and attempt.process.poll() is None:
@@ -90,12 +90,12 @@ def _measure(
         found["gap"].append(max(b - a for a, b in itertools.pairwise([killed, *during, done])))
 
 
-def _differing(run: Kept, sound: Kept, task: str) -> list[str]:
+def _differing(run: BenchmarkRun, sound: BenchmarkRun, task: str) -> list[str]:
     expected, arrays = sound.published(task), run.published(task)
     return [name for name in expected if not np.array_equal(expected[name], arrays.get(name))]
 
 
-def _start(run: Kept) -> Attempt:
+def _start(run: BenchmarkRun) -> Attempt:
     folder = run.directory.path / "steps"
     folder.mkdir()
     launcher = [str(ROOT / "launchers" / "mpirun.sh"), "-np", "4"]
@@ -103,7 +103,7 @@ def _start(run: Kept) -> Attempt:
     return Attempt.start(run, 4, {"HPCMTL_FT": "1", FOLDER: str(folder)}, program)
 
 
-def _by_rank(run: Kept) -> dict[int, list[tuple[float, str, int, int]]]:
+def _by_rank(run: BenchmarkRun) -> dict[int, list[tuple[float, str, int, int]]]:
     """Returns time, task, layer and step of every step begun by each rank."""
     found = {}
     for path in (run.directory.path / "steps").glob("*.txt"):
@@ -114,7 +114,7 @@ def _by_rank(run: Kept) -> dict[int, list[tuple[float, str, int, int]]]:
     return {rank: lines for rank, lines in found.items() if lines}
 
 
-def _steps(run: Kept) -> dict[str, list[tuple[float, int, int]]]:
+def _steps(run: BenchmarkRun) -> dict[str, list[tuple[float, int, int]]]:
     """Returns the same by task, over all ranks, in order of time."""
     found: dict[str, list[tuple[float, int, int]]] = {}
     for lines in _by_rank(run).values():

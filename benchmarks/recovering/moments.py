@@ -14,7 +14,7 @@ from recovering.runs import TRAINED, rank_of
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from recovering.runs import Attempt, Kept, Shape
+    from recovering.runs import Attempt, BenchmarkRun, Shape
 
 STAGES = ("begun", "half", "closed", "before-rename", "after-rename", "done")
 PART_LEFT = 0.5
@@ -61,7 +61,7 @@ class Moment:
         return {"HPCMTL_FAULT": self.fault, **(WATCHED if self.kind == "hung rank" else {})} if self.fault else {}
 
 
-def draw(chance: Generator, run: Kept, attempt: int, shape: Shape, longest: float) -> Moment | None:
+def draw(chance: Generator, run: BenchmarkRun, attempt: int, shape: Shape, longest: float) -> Moment | None:
     """Returns a random end of the next attempt; None in half of the cases in which nothing is left to train.
 
     Args:
@@ -95,7 +95,7 @@ def draw(chance: Generator, run: Kept, attempt: int, shape: Shape, longest: floa
     return Moment(kind, faults[kind], 0.0, task if known else "", done + steps)
 
 
-def _ahead(chance: Generator, run: Kept, shape: Shape) -> tuple[str, int, int, int]:
+def _ahead(chance: Generator, run: BenchmarkRun, shape: Shape) -> tuple[str, int, int, int]:
     """Returns a task, a next layer of it, the steps done at its start, and some further steps; or no task."""
     places = []
     for task in TRAINED:

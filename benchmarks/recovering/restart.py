@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.results.ledger import read
 from hpcmtl.results.rundir.directory import RunDirectory
-from recovering.runs import PROGRAM, ROOT, Attempt, Kept, Shape
+from recovering.runs import PROGRAM, ROOT, Attempt, BenchmarkRun, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def job_and_faults(data: Path, count: int) -> tuple[dict[str, Any], str]:
 def by_resume(folder: Path, data: Path, count: int) -> list[dict[str, float]]:
     """Kills and resumes on 4 ranks of this host; returns the times of each kill."""
     job, faults = job_and_faults(data, count)
-    run, ends = Kept.begin(folder / "restart", job), {}
+    run, ends = BenchmarkRun.begin(folder / "restart", job), {}
     for number in range(1, 2 * count + 1):
         attempt = Attempt.start(run, 4, {"HPCMTL_FAULT": faults})
         if attempt.finish() == 0:
@@ -62,7 +62,7 @@ def by_requeue(folder: Path, data: Path, count: int) -> list[dict[str, float]] |
             env = {**os.environ, "SLURM_CONF": f"{cluster}/slurm.conf", "PYTHONPATH": str(ROOT)}
             env |= {"OMP_NUM_THREADS": "1", "HPCMTL_FT": "0", "HPCMTL_FAULT": faults}
             env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-            (source := Kept.begin(folder / "job", job)).directory.job_file.rename(folder / "slurm.yaml")
+            (source := BenchmarkRun.begin(folder / "job", job)).directory.job_file.rename(folder / "slurm.yaml")
             source.directory.path.rmdir()
             words = ["submit", "slurm.yaml", "--nodes=2", "--ntasks-per-node=2", "--time=10", f"--requeues={2 * count}"]
             subprocess.run([*PROGRAM, *words], cwd=folder, env=env, check=True, capture_output=True, timeout=120)

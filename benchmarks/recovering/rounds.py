@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recovering.moments import draw, strike
-from recovering.runs import TRAINED, Attempt, Kept
+from recovering.runs import TRAINED, Attempt, BenchmarkRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def rounds(folder: Path, shape: Shape, kills: int, chance: Generator) -> dict[st
         ``kills`` by kind, ``runs``, ``wrong``: failed checks, ``lost``: lost steps of each kill if known, ``steps``:
             steps of a task.
     """
-    began, sound = time.monotonic(), Kept.begin(folder / "sound", shape.job())
+    began, sound = time.monotonic(), BenchmarkRun.begin(folder / "sound", shape.job())
     if (attempt := Attempt.start(sound)).finish():
         raise SystemExit(f"the undisturbed run fails: {attempt.output_end}")
     longest = 1.2 * (time.monotonic() - began)
@@ -61,7 +61,7 @@ def rounds(folder: Path, shape: Shape, kills: int, chance: Generator) -> dict[st
         "steps": shape.steps * shape.layers,
     }
     while found["kills"].total() < kills:
-        run, before = Kept.begin(folder / str(found["runs"]), shape.job()), len(found["wrong"])
+        run, before = BenchmarkRun.begin(folder / str(found["runs"]), shape.job()), len(found["wrong"])
         one_run(run, shape, Plan(chance=chance, longest=longest, kills=kills), found)
         for text in differences(run, sound, shape):
             note(found, text)
@@ -75,7 +75,7 @@ def rounds(folder: Path, shape: Shape, kills: int, chance: Generator) -> dict[st
     return found
 
 
-def one_run(run: Kept, shape: Shape, plan: Plan, found: dict[str, Any]) -> None:
+def one_run(run: BenchmarkRun, shape: Shape, plan: Plan, found: dict[str, Any]) -> None:
     """Kills attempts until there are enough kills or the run is complete; adds failed checks to `found`."""
     chance = plan.chance
     for _ in range(MOST_ATTEMPTS):
@@ -95,7 +95,7 @@ def note(found: dict[str, Any], text: str) -> None:
     print(found["wrong"][-1], flush=True)
 
 
-def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict[str, Any]) -> tuple[str, bool]:
+def one_attempt(run: BenchmarkRun, moment: Moment | None, chance: Generator, found: dict[str, Any]) -> tuple[str, bool]:
     """Starts and kills an attempt; returns its failed check, and True if it has completed the run."""
     ranks, markers, struck = int(chance.choice(OTHERS)), run.markers(), False
     end = time.monotonic() + SECONDS_REFUSED
@@ -124,7 +124,7 @@ def one_attempt(run: Kept, moment: Moment | None, chance: Generator, found: dict
     return (f"it was killed, but its record says complete (exit code {code})" if run.complete else ""), False
 
 
-def differences(run: Kept, sound: Kept, shape: Shape) -> list[str]:
+def differences(run: BenchmarkRun, sound: BenchmarkRun, shape: Shape) -> list[str]:
     """Returns the differences between a killed run and the undisturbed one."""
     events = run.events
     done = Counter((event["task"], event["layer"]) for event in events if event["event"] == "layer_ended")

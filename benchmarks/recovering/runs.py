@@ -85,13 +85,13 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Kept:
+class BenchmarkRun:
     """Reads a run directory."""
 
     directory: RunDirectory
 
     @classmethod
-    def begin(cls, folder: Path, job: Mapping[str, Any]) -> Kept:
+    def begin(cls, folder: Path, job: Mapping[str, Any]) -> BenchmarkRun:
         """Creates a run that has not started: a folder with a job file."""
         folder.mkdir(parents=True)
         directory = RunDirectory(folder)
@@ -150,7 +150,7 @@ class Attempt:
 
     @classmethod
     def start(
-        cls, run: Kept, ranks: int = 4, env: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+        cls, run: BenchmarkRun, ranks: int = 4, env: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
     ) -> Attempt:
         """Starts or resumes a run."""
         words, tag = [*program, "resume", str(run.directory.path), "--ranks", str(ranks)], uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""Signs of life of a PMIx server, which a launcher has on each node."""
+"""Checks that a PMIx server, which a launcher has on each node, is alive."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from hpcmtl.communicators import polling as mailbox
+from hpcmtl.communicators import polling
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.communicators.polling import Backoff, next_message
 
@@ -33,7 +33,7 @@ def pauses(backoff, clock, seconds, longest):
 
 def test_pauses_grow_with_the_silence(monkeypatch):
     """They double up to the longest, grow to 20 ms as a hundredth of the silence, and begin anew when it ends."""
-    monkeypatch.setattr(mailbox, "time", clock := Clock())
+    monkeypatch.setattr(polling, "time", clock := Clock())
     backoff = Backoff()
     first, later = pauses(backoff, clock, 0.9, 0.01), pauses(backoff, clock, 5.0, 0.01)
 
@@ -47,7 +47,7 @@ def test_pauses_grow_with_the_silence(monkeypatch):
 
 def test_a_silence_lasts_from_call_to_call(monkeypatch):
     """It ends with a message, or with the word that ends a pause, and not with the time of a call."""
-    monkeypatch.setattr(mailbox, "time", clock := Clock())
+    monkeypatch.setattr(polling, "time", clock := Clock())
 
     class Stop(threading.Event):
         def wait(self, seconds):

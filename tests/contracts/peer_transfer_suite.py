@@ -1,7 +1,7 @@
 """Artifacts from memory to memory over a real communicator: checks that are called on all of its ranks.
 
-As a program, on the ranks of an mpirun, this file runs all of them over MPI; `exchange/test_handover.py` runs them over
-threads as well.
+As a program, on the ranks of an mpirun, this file runs all of them over MPI; `exchange/test_peer_transfer.py` runs them
+over threads as well.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def check_nobody_waits_for_a_main_thread(world: Communicator) -> None:
 
 
 def check_what_is_not_in_memory(world: Communicator) -> None:
-    """An unknown artifact has no catalogue; one that a rank has dropped, or that is too large, is not given in part."""
+    """An unknown artifact has no index; one that a rank has dropped, or that is too large, is not given in part."""
     with Serving(world, limit=WHOLE.nbytes) as peer_transfer:
         publish(world, peer_transfer)
         assert peer_transfer.index("b", 0) is None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.mpi
 @pytest.mark.slow
 def test_quick(tmp_path: Path) -> None:
-    """Seven ways from group to group, at two sizes: memory beats files, and messages are not far behind raw ones."""
+    """Seven ways from group to group, at two sizes: memory is quicker than files, messages nearly as quick as raw."""
     words = ["--quick", "--json", str(tmp_path / "results.json")]
     done = run_python(tmp_path, CHECKOUT / "benchmarks" / "exchange.py", *words, timeout=200)
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]

@@ -20,7 +20,7 @@ from hpcmtl.exchange.parameter_server import (
 )
 
 CHANNEL = VersionChannel("p", 10)
-PARCELS = [pack({"w": np.array([float(version)])}) for version in range(5)]
+PACKED = [pack({"w": np.array([float(version)])}) for version in range(5)]
 
 
 def server(*members):
@@ -40,18 +40,18 @@ def test_a_version_is_waited_for_while_its_producer_runs():
     at.announce(["p", "c"], {})
 
     assert at.handle(1, Pull(CHANNEL, -1, 2), None) == []
-    assert at.handle(0, PushVersion(CHANNEL, 1), PARCELS[1]) == []
-    assert at.handle(0, PushVersion(CHANNEL, 3), PARCELS[3]) == [(1, PullReply(3, "running"), PARCELS[3])]
+    assert at.handle(0, PushVersion(CHANNEL, 1), PACKED[1]) == []
+    assert at.handle(0, PushVersion(CHANNEL, 3), PACKED[3]) == [(1, PullReply(3, "running"), PACKED[3])]
 
 
 def test_an_older_version_is_not_taken_back():
     """A producer that is tried again publishes versions that are there already: the newest stays."""
     at = server()
     at.announce(["p"], {})
-    at.handle(0, PushVersion(CHANNEL, 3), PARCELS[3])
-    at.handle(0, PushVersion(CHANNEL, 2), PARCELS[2])
+    at.handle(0, PushVersion(CHANNEL, 3), PACKED[3])
+    at.handle(0, PushVersion(CHANNEL, 2), PACKED[2])
 
-    assert at.handle(1, Pull(CHANNEL, 2, 0), None) == [(1, PullReply(3, "running"), PARCELS[3])]
+    assert at.handle(1, Pull(CHANNEL, 2, 0), None) == [(1, PullReply(3, "running"), PACKED[3])]
     assert at.handle(1, Pull(CHANNEL, 3, 0), None) == [(1, PullReply(3, "running"), None)]
     assert at.handle(1, Pull(VersionChannel("p", 20), -1, 0), None) == []
 
@@ -65,17 +65,17 @@ def test_who_waits_learns_that_the_producer_paused_or_ended():
     ):
         at = server()
         at.announce(["p", "c"], {})
-        at.handle(0, PushVersion(CHANNEL, 1), PARCELS[1])
+        at.handle(0, PushVersion(CHANNEL, 1), PACKED[1])
         at.handle(1, Pull(CHANNEL, 0, 4), None)
 
-        assert at.announce(*news) == [(1, PullReply(1, state), None if state == "complete" else PARCELS[1])]
+        assert at.announce(*news) == [(1, PullReply(1, state), None if state == "complete" else PACKED[1])]
 
 
 def test_nobody_goes_on_without_the_version_of_a_task_that_is_made_again():
     """Its last version went with its completion: who has none waits for the next, who has it goes on with that."""
     at = server()
     at.announce(["p", "c"], {})
-    at.handle(0, PushVersion(CHANNEL, 3), PARCELS[3])
+    at.handle(0, PushVersion(CHANNEL, 3), PACKED[3])
     at.announce(["c"], {"p": "complete"})
     at.announce(["c"], {})
 
@@ -84,7 +84,7 @@ def test_nobody_goes_on_without_the_version_of_a_task_that_is_made_again():
     assert at.announce(["c", "p"], {}) == []
     assert at.handle(1, Pull(CHANNEL, 3, 3), None) == [(1, PullReply(3, "running"), None)]
     assert at.handle(1, Pull(CHANNEL, -1, 0), None) == []
-    assert at.handle(0, PushVersion(CHANNEL, 2), PARCELS[2]) == [(1, PullReply(2, "running"), PARCELS[2])]
+    assert at.handle(0, PushVersion(CHANNEL, 2), PACKED[2]) == [(1, PullReply(2, "running"), PACKED[2])]
     assert at.handle(1, Pull(CHANNEL, 3, 3), None) == [(1, PullReply(3, "running"), None)]
     assert at.handle(1, Pull(CHANNEL, 1, 3), None) == []
     assert at.announce(["c"], {"p": "complete"}) == [(1, PullReply(2, "complete"), None)]
@@ -95,11 +95,11 @@ def test_a_round_is_over_when_all_who_run_have_come():
     at = server("a", "b", "c")
     at.announce(["a", "b"], {})
 
-    assert at.handle(0, PushForAverage("m", "a"), PARCELS[0]) == []
-    (first, second) = at.handle(1, PushForAverage("m", "b"), PARCELS[1])
+    assert at.handle(0, PushForAverage("m", "a"), PACKED[0]) == []
+    (first, second) = at.handle(1, PushForAverage("m", "b"), PACKED[1])
     assert (first[:2], second[:2]) == ((0, AverageReply(("a", "b"))), (1, AverageReply(("a", "b"))))
     assert first[2].arrays()["members"] == 2
-    assert at.handle(0, PushForAverage("m", "a"), PARCELS[0]) == []
+    assert at.handle(0, PushForAverage("m", "a"), PACKED[0]) == []
     assert at.announce(["a", "c"], {"b": "failed"}) == []
     assert at.announce(["a"], {"b": "failed"}) == [(0, AverageReply(("a",)), None)]
 
@@ -108,10 +108,10 @@ def test_members_that_do_not_fit_are_told_so():
     """All that came get the problem, and no parameters."""
     at = server("a", "odd")
     at.announce(["a", "odd"], {})
-    at.handle(0, PushForAverage("m", "a"), PARCELS[0])
+    at.handle(0, PushForAverage("m", "a"), PACKED[0])
 
     problem = AverageReply(("a", "odd"), "odd does not fit")
-    assert at.handle(1, PushForAverage("m", "odd"), PARCELS[1]) == [(0, problem, None), (1, problem, None)]
+    assert at.handle(1, PushForAverage("m", "odd"), PACKED[1]) == [(0, problem, None), (1, problem, None)]
 
 
 @given(st.integers(2, 5), st.integers(0, 2**32).map(random.Random))
@@ -148,12 +148,12 @@ def test_nobody_waits_for_ever(tasks, chance):
             left[task] -= 1
             version = 6 - left[task]
             if task == producer:
-                answer(at.handle(rank, PushVersion(VersionChannel(producer, 1), version), PARCELS[0]))
+                answer(at.handle(rank, PushVersion(VersionChannel(producer, 1), version), PACKED[0]))
             if task != producer and chance.random() < 0.5:
                 waits[task] = "a version"
                 answer(at.handle(rank, Pull(VersionChannel(producer, 1), versions[task], version - 2), None))
             else:
                 waits[task] = "a round"
-                answer(at.handle(rank, PushForAverage("m", task), PARCELS[0]))
+                answer(at.handle(rank, PushForAverage("m", task), PACKED[0]))
 
     assert not waits

@@ -80,14 +80,14 @@ class RequestQueue:
         if self._dispatcher.ended or now < self._next_look:
             return []
         self._next_look = now + SECONDS_BETWEEN_LOOKS
-        return [order for request in self._folder.take() for order in self._carry_out(request, now)]
+        return [order for request in self._folder.take() for order in self._execute(request, now)]
 
     def close(self) -> None:
         """Refuses the requests that came too late."""
         for request in self._folder.take():
             self._folder.answer(request, Answer(False, "the run has ended"))
 
-    def _carry_out(self, request: Request | str, now: float) -> list[Order]:
+    def _execute(self, request: Request | str, now: float) -> list[Order]:
         if isinstance(request, str):
             self._folder.answer(request, Answer(False, "this is no request that this version of hpcmtl can read"))
             return []

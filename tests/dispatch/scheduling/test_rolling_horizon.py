@@ -58,13 +58,13 @@ def test_the_plan_is_followed_while_it_comes_true():
     """If layers take what was predicted, tasks start as planned, on as many ranks."""
     graph = TaskGraph((node("trunk"), node("a"), node("b")), (Edge("trunk", "a", "order"), Edge("trunk", "b", "order")))
     plan = make_plan(graph, 4)
-    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
+    states, scheduler = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
 
-    ((state, block),) = foresight.starts(states, 0.0)
+    ((state, block),) = scheduler.starts(states, 0.0)
     assert (state.plan.name, len(block)) == ("trunk", plan.task("trunk").width)
 
     states["trunk"].status, states["trunk"].layers_done = "complete", 4
-    started = {state.plan.name: len(block) for state, block in foresight.starts(states, 50.0)}
+    started = {state.plan.name: len(block) for state, block in scheduler.starts(states, 50.0)}
     assert started == {name: plan.task(name).width for name in "ab"}
 
 
@@ -74,10 +74,10 @@ def test_ranks_wait_for_an_urgent_task():
     others = node("long", 1, (2, 2)), node("short", 1, (2, 2), passes=1)
     graph = TaskGraph((first, urgent, *others), (Edge("first", "urgent", "order"),))
     plan = make_plan(graph, 4)
-    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
+    states, scheduler = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
     half = seconds_of(graph, "first", 2) / 2
     begin(states["first"], 0, range(2), 0.0)
-    started = {state.plan.name: block for state, block in foresight.starts(states, half)}
+    started = {state.plan.name: block for state, block in scheduler.starts(states, half)}
 
     assert seconds_of(graph, "short", 2) < half < seconds_of(graph, "long", 2)
     assert started == {"short": range(2, 4)}
@@ -87,15 +87,15 @@ def test_a_group_moves_only_where_that_pays():
     """A task goes on where it is; when the ranks beside it are free for good, it takes them at its next layer."""
     graph = TaskGraph((node("a", 8), node("b", 1, passes=1)), ())
     plan = make_plan(graph, 2, "fixed")
-    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
+    scheduler, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
     states["a"].layers_done, states["a"].held = 2, range(1)
     begin(states["b"], 0, range(1, 2), 0.0)
 
-    ((state, block),) = foresight.starts(states, 0.1)
+    ((state, block),) = scheduler.starts(states, 0.1)
     assert (state.plan.name, block) == ("a", range(1))
 
     states["b"].running, states["b"].status = None, "complete"
-    ((state, block),) = foresight.starts(states, 0.1)
+    ((state, block),) = scheduler.starts(states, 0.1)
     assert (state.plan.name, block) == ("a", range(2))
 
 
@@ -103,10 +103,10 @@ def test_nearly_done_is_not_moved():
     """What is left of a short task is not worth a new session."""
     graph = TaskGraph((node("a", 8, samples=256, passes=8, parameters=1000),), ())
     plan = make_plan(graph, 2)
-    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
+    scheduler, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
     states["a"].layers_done, states["a"].held = 7, range(1, 2)
 
-    ((_, block),) = foresight.starts(states, 0.1)
+    ((_, block),) = scheduler.starts(states, 0.1)
     assert block == range(1, 2)
 
 
@@ -114,15 +114,15 @@ def test_predictions_follow_what_layers_take():
     """A layer that took three times as long is a surprise once; the next is predicted so."""
     graph = TaskGraph((node("a"), node("b")), ())
     plan = make_plan(graph, 2)
-    foresight, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
+    scheduler, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
     guess = seconds_of(graph, "a", 1)
     told = []
     for layer in range(3):
         begin(states["a"], layer, range(1), 0.0)
         outcome = LayerOutcome(100, 256, 3 * guess / 100, 3 * guess)
-        told.append(foresight.layer_ended(states["a"], states["a"].running, outcome, 3 * guess)["predicted_seconds"])
+        told.append(scheduler.layer_ended(states["a"], states["a"].running, outcome, 3 * guess)["predicted_seconds"])
         states["a"].running, states["a"].layers_done = None, layer + 1
-        assert list(foresight.starts(states, 10.0 * layer))  # looked at, with what is to start next
+        assert list(scheduler.starts(states, 10.0 * layer))  # looked at, with what is to start next
 
     assert told[0] == pytest.approx(guess)
     assert told[1] == told[2] == pytest.approx(told[1])
@@ -147,19 +147,19 @@ def test_the_plan_moves_away_from_a_slow_rank():
     """Of three equal tasks on two ranks, one of which becomes slow, the one that is there moves away when it can."""
     graph = TaskGraph(tuple(node(name, 8, (1, 1)) for name in "abc"), ())
     plan = make_plan(graph, 2)
-    states, foresight = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
+    states, scheduler = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
     usual = seconds_of(graph, "a", 1)
     now, told = 0.0, {}
     for layer, (name, rank, pace) in enumerate([("a", 0, 1), ("a", 0, 1), ("b", 1, 3), ("b", 1, 3)]):
         begin(states[name], layer % 2, range(rank, rank + 1), now)
         now += pace * usual
         outcome = LayerOutcome(100, 256, pace * usual / 100, pace * usual)
-        told = foresight.layer_ended(states[name], states[name].running, outcome, now)
+        told = scheduler.layer_ended(states[name], states[name].running, outcome, now)
         states[name].layers_done, states[name].held, states[name].running = layer % 2 + 1, range(rank, rank + 1), None
-    assert list(foresight.starts(states, now))  # looked at
+    assert list(scheduler.starts(states, now))  # looked at
     states["c"].status, states["c"].layers_done = "complete", 8
     states["a"].status, states["a"].layers_done = "complete", 8
-    at_last = {state.plan.name: block for state, block in foresight.starts(states, now + 2)}
+    at_last = {state.plan.name: block for state, block in scheduler.starts(states, now + 2)}
 
     assert told["slow_ranks"] == [1]
     assert at_last == {"b": range(1)}

@@ -79,7 +79,7 @@ def placed_in_turn(problem: PlanningProblem, columns: Any, order: Any, producers
 
 @given(case=graphs())
 def test_every_policy_makes_valid_plans(case: tuple[TaskGraph, int]) -> None:
-    """The independent check accepts each plan, no bound exceeds its plan, and variable beats the plain policies."""
+    """The independent check accepts each plan, no bound exceeds its plan, and variable is better than plain ones."""
     problem = make_problem(*case)
     plans = {policy: make_plan(*case, policy) for policy in QUICK}
 
@@ -212,7 +212,7 @@ def test_no_ranks_at_all_are_refused() -> None:
         make_plan(TaskGraph((node("a"),), ()), 0)
 
 
-# Always the same graphs: list scheduling has anomalies, and while none is known, none is ruled out either.
+# Always the same graphs: list scheduling has anomalies, and while none is known, that does not exclude one.
 @pytest.mark.slow
 @settings(derandomize=True)
 @given(graphs())

@@ -42,7 +42,6 @@ class Cores:
     def __init__(self, slow=(), slow_once=()):
         self.slow, self.slow_once = set(slow), set(slow_once)
         self.asked = {}
-        self.at_work, self.crowds = 0, []
         self.lock = threading.Lock()
 
     def pace_of(self, rank):

@@ -15,7 +15,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.training.evaluation import metrics
 
 # Few different values, so that nearly every example has ties.
-COARSE = st.integers(-3, 3).map(float)
+FEW_VALUES = st.integers(-3, 3).map(float)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _propagate(monkeypatch):
 def classified(draw, least=2, most=5):
     """Scores (n, classes) with many ties, and a class for each row."""
     classes, n = draw(st.integers(least, most)), draw(st.integers(1, 25))
-    scores = draw(arrays(np.float32, (n, classes), elements=COARSE))
+    scores = draw(arrays(np.float32, (n, classes), elements=FEW_VALUES))
     return scores, draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
 
 
@@ -37,7 +37,7 @@ def documents(draw):
     """Scores, relevances and queries of documents, two or more a query, in mixed order."""
     sizes = draw(st.lists(st.integers(2, 6), min_size=1, max_size=6))
     groups = np.array(draw(st.permutations(np.repeat(np.arange(len(sizes)) * 7, sizes).tolist())))
-    scores = draw(arrays(np.float64, len(groups), elements=COARSE))
+    scores = draw(arrays(np.float64, len(groups), elements=FEW_VALUES))
     return scores, draw(arrays(np.int64, len(groups), elements=st.integers(0, 3))), groups
 
 
@@ -160,8 +160,8 @@ def test_a_model_that_scores_all_alike_earns_no_rank():
 @given(st.integers(2, 20), st.integers(1, 4), st.data())
 def test_regression_equals_scikit_learn(n, columns, data):
     """The mse and r2 of several columns, constant ones included, are scikit-learn's plain means."""
-    true = data.draw(arrays(np.float64, (n, columns), elements=COARSE))
-    predicted = data.draw(arrays(np.float64, (n, columns), elements=COARSE))
+    true = data.draw(arrays(np.float64, (n, columns), elements=FEW_VALUES))
+    predicted = data.draw(arrays(np.float64, (n, columns), elements=FEW_VALUES))
 
     assert metrics.compute("mse", predicted, true) == pytest.approx(sklearn.metrics.mean_squared_error(true, predicted))
     assert metrics.compute("r2", predicted, true) == pytest.approx(sklearn.metrics.r2_score(true, predicted))
