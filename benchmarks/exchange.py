@@ -120,19 +120,18 @@ def measure(out: Path, sizes: list[int], rounds: int) -> None:
     found = []
     for size in sizes:
         for case, (givers, takers) in CASES.items():
-            row = measure_case(world, (givers, takers), size, (rounds, out.with_name("array.h5")))
+            row = measure_case(world, (givers, takers), size, rounds, out.with_name("array.h5"))
             found.append({"case": case, **row})
     if world.rank == 0:
         out.write_text(json.dumps(found))
 
 
 def measure_case(
-    world: MpiCommunicator, groups: tuple[list[int], list[int]], size: int, how: tuple[int, Path]
+    world: MpiCommunicator, groups: tuple[list[int], list[int]], size: int, rounds: int, path: Path
 ) -> dict[str, Any]:
     """Alternates the methods of moving one array; the first round, which touches all memory, is not counted."""
     from hpcmtl.exchange.redistribute import ArrayRows, dealt, plan_moves, redistribute
 
-    rounds, path = how
     count = size // (4 * ROW)
     have, want = (dealt(ranks, count) for ranks in groups)
     moves = plan_moves(have, want)

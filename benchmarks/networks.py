@@ -57,7 +57,7 @@ def learner_of(job: Any, task: str, arrays: Arrays) -> tuple[Any, Any]:
     objectives = kind.objectives(job, task)
     seed = zlib.crc32(f"{SEED}/{task}/initial parameters".encode()) & 0x7FFFFFFF  # as `SessionContext.seed`
     settings = LearnerSettings(described.optimizer, described.freeze, seed)
-    learner = open_framework("gluon").learner((kind.network(job, task), samples.shape[1:]), objectives, settings)
+    learner = open_framework("gluon").learner(kind.network(job, task), samples.shape[1:], objectives, settings)
     targets = tuple(arrays[each.target.split("/")[1]] for each in objectives)
     return learner, StepInput(samples, targets, np.ones(ROWS, np.float32), ROWS)
 

@@ -124,7 +124,7 @@ class OurLoop:
         engine = "horovod!" if world.size > 1 else "horovod"  # the local engine is used then, as in every job
         settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3))
         framework = GluonFramework()
-        learner = framework.learner((Leaf(model), (1, 28, 28)), objectives, settings)
+        learner = framework.learner(Leaf(model), (1, 28, 28), objectives, settings)
         strategy = open_strategy(StrategySettings(engine), learner, framework, world)
         self.replica = Replica(learner, strategy, FixedWeights(objectives))
         self.replica.synchronise()

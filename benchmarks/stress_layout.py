@@ -161,10 +161,10 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     from hpcmtl.training.replica import Replica
     from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
-    network = (Leaf(ConvNet(channels=(16, 32), widths=(64,), outputs=10)), SAMPLE)
+    network = Leaf(ConvNet(channels=(16, 32), widths=(64,), outputs=10))
     objectives = (Objective(MAIN, "", "softmax_ce", 1.0, ()),)
-    optimizer = Optimizer(name="adam", learning_rate=1e-3)
-    learner = (framework := GluonFramework()).learner(network, objectives, LearnerSettings(optimizer, seed=group.rank))
+    settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), seed=group.rank)
+    learner = (framework := GluonFramework()).learner(network, SAMPLE, objectives, settings)
     synchronisation = open_strategy(StrategySettings("horovod!"), learner, framework, group)
     replica = Replica(learner, synchronisation, FixedWeights(objectives))
     replica.synchronise()

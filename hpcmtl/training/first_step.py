@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 def compare_first_step(
-    task: str, learner: Learner, known: StepComparison | None, step: tuple[StepInput, float], group: Communicator
+    learner: Learner, known: StepComparison | None, batch: StepInput, rate: float, *, task: str, group: Communicator
 ) -> StepComparison:
     """Compares one step on every rank; a network that differs on any rank is compiled on none (collective).
 
     Args:
-        task: name of the task.
         learner: learner of this rank, with the parameters of the group.
         known: what an earlier group of this learner agreed on; None to compare now.
-        step: this rank's share of a batch, and the learning rate.
+        batch: this rank's share of a batch.
+        rate: learning rate.
+        task: name of the task.
         group: ranks that train together.
 
     Returns:
@@ -36,7 +37,7 @@ def compare_first_step(
     Raises:
         TaskFailedError: on all ranks, if an update differs on one.
     """
-    found = learner.compare_step(*step) if known is None else known
+    found = learner.compare_step(batch, rate) if known is None else known
     remarkable = np.array([float(found != StepComparison())])
     group.Allreduce(remarkable)
     if not remarkable[0]:

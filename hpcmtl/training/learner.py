@@ -276,7 +276,8 @@ class Framework(Protocol):
 
     def learner(
         self,
-        network: tuple[NetworkDescription, Shape],
+        network: NetworkDescription,
+        sample: Shape,
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         device: Device = HOST,

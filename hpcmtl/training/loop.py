@@ -212,7 +212,7 @@ def run_steps(
         step = result.next_step
         faults.step_point(step_range.task, step_range.layer, step - step_range.start, replica.learner.views)
         given, rate = _step_input(batch, step_range.objectives, group.size), learning_rate(agreement.schedule, step)
-        _compare_once(replica, (given, rate), step_range, group, hooks)
+        _compare_once(replica, given, rate, agreement)
         replica.step(given, rate, step)
         result.next_step = step = step + 1
         epoch, rest = divmod(step, step_range.steps_per_epoch)
@@ -233,11 +233,10 @@ def run_steps(
     return result
 
 
-def _compare_once(
-    replica: Replica, step: tuple[StepInput, float], step_range: StepRange, group: Communicator, hooks: Hooks
-) -> None:
+def _compare_once(replica: Replica, given: StepInput, rate: float, agreement: _Agreement) -> None:
     if not replica.compared:
-        hooks.compared(replica.compare_first_step(step_range.task, *step, group))
+        found = replica.compare_first_step(agreement.step_range.task, given, rate, agreement.group)
+        agreement.hooks.compared(found)
 
 
 def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:

@@ -85,7 +85,7 @@ class Replica:
         Raises:
             TaskFailedError: the update of a parameter is wrong.
         """
-        self._comparison = compare_first_step(task, self.learner, self._comparison, (batch, rate), group)
+        self._comparison = compare_first_step(self.learner, self._comparison, batch, rate, task=task, group=group)
         self.compared = True
         return self._comparison
 

@@ -41,6 +41,20 @@ def parameters(function):
     return len([name for name in names if name not in {"self", "cls"}])
 
 
+def anonymous_tuples(function):
+    """Yields the parameters that are annotated as a tuple of values of different types, optional ones included."""
+    for argument in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs):
+        pending = [argument.annotation]
+        while pending:
+            match pending.pop():
+                case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                    pending += [left, right]
+                case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[*elements])):
+                    types = {ast.unparse(each) for each in elements}
+                    if len(types) > 1 and "..." not in types:
+                        yield argument.arg
+
+
 def label(path, function=None):
     """How `ALLOWED` and the messages name a place."""
     file = str(path.relative_to(ROOT))
@@ -70,6 +84,32 @@ def test_functions_take_few_parameters():
     counts = {label(path, function): parameters(function) for path in SOURCES for function in functions(path)}
 
     assert {name: count for name, count in counts.items() if count > PARAMETERS and name not in ALLOWED} == {}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "found"),
+    [
+        ("tuple[int, float]", ["x"]),
+        ("tuple[Shape, int] | None", ["x"]),
+        ("tuple[int, int]", []),
+        ("tuple[int, ...]", []),
+        ("list[tuple[int, float]]", []),
+    ],
+)
+def test_anonymous_tuples_are_found(annotation, found):
+    """A tuple of different types is found, a span of two numbers or a list of pairs is not."""
+    (function,) = ast.parse(f"def f(x: {annotation}): ...").body
+
+    assert list(anonymous_tuples(function)) == found
+
+
+def test_parameters_are_no_anonymous_tuples():
+    """No parameter is a tuple of different things: they are parameters of their own, or a named value."""
+    tuples = {
+        label(path, function): list(anonymous_tuples(function)) for path in SOURCES for function in functions(path)
+    }
+
+    assert {name: found for name, found in tuples.items() if found} == {}
 
 
 def test_exceptions_are_still_needed():

@@ -34,7 +34,7 @@ def learner_of(framework: Framework, model=LINEAR, objectives=CLASSES, optimizer
     """Makes a learner with seed 3."""
     made = LearnerSettings(optimizer, **{"seed": 3, **settings})
     network = model if isinstance(model, Shared) else Leaf(model)
-    return framework.learner((network, IMAGE), objectives, made)
+    return framework.learner(network, IMAGE, objectives, made)
 
 
 def parameters(learner: Learner) -> dict[str, np.ndarray]:
@@ -233,7 +233,7 @@ def check_parameters_by_name(framework: Framework) -> None:
 def check_device(framework: Framework) -> None:
     """A learner has the device that it was made with."""
     device = Device(threads=3)
-    learner = framework.learner((Leaf(LINEAR), IMAGE), CLASSES, LearnerSettings(SGD), device)
+    learner = framework.learner(Leaf(LINEAR), IMAGE, CLASSES, LearnerSettings(SGD), device)
 
     assert learner.device is device
 

@@ -78,8 +78,7 @@ def replica_on(
 ) -> Replica:
     """Makes a replica on a group, with the same parameters on every rank."""
     made = LearnerSettings(optimizer or setup.optimizers[0][0], **{"seed": 3, **settings})
-    network = (Leaf(model or setup.models[0]), IMAGE)
-    learner = setup.framework.learner(network, CLASSES, made)
+    learner = setup.framework.learner(Leaf(model or setup.models[0]), IMAGE, CLASSES, made)
     synchronisation = StrategySettings(f"{setup.engine}!", compression)
     strategy = setup.open_strategy(synchronisation, learner, setup.framework, group)
     replica = Replica(learner, strategy, FixedWeights(CLASSES))

@@ -60,10 +60,12 @@ class Block(Protocol):
 class Dense:
     """A dense layer with its activation, and dropout after it."""
 
-    def __init__(self, prefix: str, sizes: tuple[int, int], options: tuple[str | None, float], store: Store) -> None:
+    def __init__(
+        self, prefix: str, sizes: tuple[int, int], activation: str | None, dropout: float, store: Store
+    ) -> None:
         self._weight, self._weight_slopes = store.make(f"{prefix}weight", (sizes[1], sizes[0]))
         self._bias, self._bias_slopes = store.make(f"{prefix}bias", (sizes[1],))
-        (self._function, self._derivative), self._dropout = _ACTIVATIONS[options[0]], options[1]
+        (self._function, self._derivative), self._dropout = _ACTIVATIONS[activation], dropout
 
     def forward(self, x: Array, masks: np.random.Generator | None) -> Array:
         self._x, self._mask = x, np.float32(1)
@@ -130,7 +132,7 @@ def build(network: NetworkDescription, inputs: int, store: Store, prefix: str = 
         return _body(_mlp(network.whole), inputs, store, prefix)
     model = _mlp(network)
     body, width = _body(model, inputs, store, f"{prefix}body.")
-    output = Dense(f"{prefix}output.", (width, model.outputs), (None, 0.0), store)
+    output = Dense(f"{prefix}output.", (width, model.outputs), None, 0.0, store)
     return Chain([body, output], {"body": body}), model.outputs
 
 
@@ -143,8 +145,7 @@ def _mlp(network: NetworkDescription) -> Mlp:
 def _body(model: Mlp, inputs: int, store: Store, prefix: str) -> tuple[Chain, int]:
     blocks, number = [Flatten()], 1
     for width in model.widths:
-        options = (model.activation, model.dropout)
-        blocks.append(Dense(f"{prefix}{number}.", (inputs, width), options, store))
+        blocks.append(Dense(f"{prefix}{number}.", (inputs, width), model.activation, model.dropout, store))
         inputs, number = width, number + (2 if model.dropout else 1)
     return Chain(blocks), inputs
 
@@ -212,12 +213,13 @@ class NumpyLearner(NumpyNetwork):
 
     def __init__(
         self,
-        network: tuple[NetworkDescription, Shape],
+        network: NetworkDescription,
+        sample: Shape,
         objectives: Sequence[Objective],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> None:
-        super().__init__(*network, [objective.name for objective in objectives], settings.seed, device)
+        super().__init__(network, sample, [objective.name for objective in objectives], settings.seed, device)
         self._losses = [_LOSSES[check_loss(objective.loss)] for objective in objectives]
         self._momentum, self._decay = check_optimizer(settings.optimizer), settings.optimizer.weight_decay
         frozen = frozen_names(self.parameters, settings.freeze)
@@ -383,12 +385,13 @@ class NumpyFramework:
 
     def learner(
         self,
-        network: tuple[NetworkDescription, Shape],
+        network: NetworkDescription,
+        sample: Shape,
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> NumpyLearner:
-        return NumpyLearner(network, objectives, settings, device)
+        return NumpyLearner(network, sample, objectives, settings, device)
 
     def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
         return EnvironmentNeeds()

@@ -238,18 +238,18 @@ class ControlThread(threading.Thread):
     def _pass_on(self, report: Report) -> None:
         if self._heartbeat is not None:
             self._heartbeat.note(report)
+        combined = None
         if isinstance(report, LayerDone):
-            self._send(self._reduction.take(report))
-            return
-        self._send((COORDINATOR, report))
-        if isinstance(report, LayerFailed) and report.member == self._member:
-            self._send(self._reduction.failed(report))
+            combined = self._reduction.take(report)
+        else:
+            self._send(COORDINATOR, report)
+            if isinstance(report, LayerFailed) and report.member == self._member:
+                combined = self._reduction.failed(report)
+        if combined is not None:
+            self._send(*combined)
 
-    def _send(self, addressed: tuple[int, Report] | None) -> None:
+    def _send(self, member: int, report: Report) -> None:
         """Sends a report to a member, or gives it to the coordinator of this rank."""
-        if addressed is None:
-            return
-        member, report = addressed
         if member != self._member:
             self._sending.append(self._comm.isend(report, self._world.rank_of(member)))
         elif self._coordinator is not None:

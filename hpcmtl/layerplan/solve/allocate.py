@@ -119,6 +119,25 @@ def capped(problem: PlanningProblem, columns: Ints, cap: float) -> Ints:
     return result
 
 
+class _Allocation(NamedTuple):
+    """Choices of the tasks as (n,) indices, and the two bounds on the time that they take.
+
+    Attributes:
+        choice: choice of each task.
+        path: seconds of the longest path.
+        area: seconds that all ranks together need for the work.
+    """
+
+    choice: Ints
+    path: float
+    area: float
+
+    @property
+    def bound(self) -> float:
+        """Seconds that no schedule of these choices can beat."""
+        return max(self.path, self.area)
+
+
 class _Search:
     """Runs the price iteration over the choices of a problem; all allocations here are (n,) indices of choices."""
 
@@ -140,48 +159,49 @@ class _Search:
         problem = self.problem
         areas = self.times * (self.widths * (1 + contention * self.widths / problem.ranks)) / problem.capacity
         tried = [self._measured(choice, areas) for choice in self._first(areas)]
-        best = min(tried, key=lambda entry: max(entry[1:]))
-        choice, path, area = best
+        best = newest = min(tried, key=lambda each: each.bound)
         for k in range(rounds):
-            if path < NO_TIME:
+            if newest.path < NO_TIME:
                 break
-            seconds = self.times[self.tasks, choice]
-            flow = problem.levels.soft_flow(seconds, max(path, area) * 0.02 / (1 + k / 8))
+            seconds = self.times[self.tasks, newest.choice]
+            flow = problem.levels.soft_flow(seconds, newest.bound * 0.02 / (1 + k / 8))
             mean = flow if self.flow is None else self.flow + max(0.08, 2 / (k + 2)) * (flow - self.flow)
             self.flow = mean
-            self.log_weight = float(np.clip(self.log_weight + 1.5 / (1 + k / 6) * np.log(path / area), -30, 30))
+            self.log_weight = float(
+                np.clip(self.log_weight + 1.5 / (1 + k / 6) * np.log(newest.path / newest.area), -30, 30)
+            )
             prices = Prices(mean, self._weight())
             costs = self._costs(prices, areas)
             choice = costs.argmin(axis=1)
             promised = float(costs[self.tasks, choice].sum())
             if contention == 0 and promised > self.promised:  # an average of unit flows is a unit flow
                 self.promised, self.prices = promised, prices
-            choice, path, area = self._measured(choice, areas)
-            if max(path, area) < max(best[1:]):
-                best = choice, path, area
+            newest = self._measured(choice, areas)
+            if newest.bound < best.bound:
+                best = newest
         return self._balanced(best, areas)
 
-    def _balanced(self, best: tuple[Ints, float, float], areas: Floats) -> Ints:
+    def _balanced(self, best: _Allocation, areas: Floats) -> Ints:
         """Gives slack back: each task takes the cheapest width with which its longest path fits a target time.
 
         A task may take t T / l seconds, where l is the length of the longest path through it. No path is then longer
         than the target T, because its length is at most the l of each of its tasks. The target moves to where path and
         area are equal.
         """
-        choice, path, area = best
+        newest = best
         for _ in range(EVENING_ROUNDS):
-            if path < NO_TIME:
+            if newest.path < NO_TIME:
                 break
-            choice = self._fitted(choice, (path + area) / 2, areas)
-            choice, path, area = self._measured(choice, areas)
-            if max(path, area) < max(best[1:]):
-                best = choice, path, area
-        return best[0]
+            choice = self._fitted(newest.choice, (newest.path + newest.area) / 2, areas)
+            newest = self._measured(choice, areas)
+            if newest.bound < best.bound:
+                best = newest
+        return best.choice
 
     def relaxed(self, choice: Ints, factor: float) -> Ints:
         """Lets the longest path take `factor` times as long, for less area."""
         areas = self.times * self.widths
-        return self._fitted(choice, factor * self._measured(choice, areas)[1], areas)
+        return self._fitted(choice, factor * self._measured(choice, areas).path, areas)
 
     def _fitted(self, choice: Ints, target: float, areas: Floats) -> Ints:
         """Returns the cheapest choices with which every path fits a target, in seconds."""
@@ -211,6 +231,6 @@ class _Search:
         costs: Floats = self.times * (prices.path_weight * prices.flow)[:, None] + areas * (1 - prices.path_weight)
         return costs
 
-    def _measured(self, choice: Ints, areas: Floats) -> tuple[Ints, float, float]:
+    def _measured(self, choice: Ints, areas: Floats) -> _Allocation:
         path = float(self.problem.levels.bottom(self.times[self.tasks, choice]).max())
-        return choice, path, float(areas[self.tasks, choice].sum())
+        return _Allocation(choice, path, float(areas[self.tasks, choice].sum()))

@@ -175,7 +175,7 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
         run_rank(world, runtime)
     if channels.abandoned:
         return None
-    return broadcast_result(result, channels.comms.main or world, (control_comm, answers), planned.directory)
+    return broadcast_result(result, channels.comms.main or world, [control_comm, answers], planned.directory)
 
 
 def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> JobResult | None:

@@ -104,7 +104,7 @@ def _step(needs: FrameworkNeeds) -> None:
     if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
         return
     settings = LearnerSettings(needs.optimizer, needs.freeze)
-    learner = GluonLearner((needs.network, needs.sample), needs.objectives, settings)
+    learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
     zeros = [np.zeros((_ROWS, *shape), np.float32) for shape in (needs.sample, *shapes) if shape is not None]
     batch = StepInput(zeros[0], tuple(zeros[1:]), np.ones(_ROWS, np.float32), _ROWS)
     weights = [each.weight for each in needs.objectives]

@@ -47,13 +47,14 @@ class GluonFramework:
 
     def learner(
         self,
-        network: tuple[NetworkDescription, Shape],
+        network: NetworkDescription,
+        sample: Shape,
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> GluonLearner:
         """See `Framework`."""
-        return GluonLearner(network, objectives, settings, device)
+        return GluonLearner(network, sample, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`."""

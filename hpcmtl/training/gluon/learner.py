@@ -52,20 +52,16 @@ class GluonLearner(GluonNetwork):
 
     def __init__(
         self,
-        network: tuple[NetworkDescription, Shape],
+        network: NetworkDescription,
+        sample: Shape,
         objectives: Sequence[Objective],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> None:
-        """Builds the network.
-
-        Args:
-            network: description, and the shape of one input sample.
-            objectives: objectives, in the order of the network's outputs.
-            settings: optimizer, frozen parameters, seed.
-            device: device that it computes on.
-        """
-        super().__init__(*network, [objective.name for objective in objectives], settings.seed, device)
+        """Builds the network for samples of a shape; the objectives are in the order of its outputs."""
+        names = [objective.name for objective in objectives]
+        super().__init__(network, sample, names, settings.seed, device)
+        self._settings, self._seed, self._rescale = settings, settings.seed, 1.0
         frozen = freeze(self.parameters, settings.freeze)
         self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
         freeze_statistics(self.block, frozen)
@@ -89,7 +85,6 @@ class GluonLearner(GluonNetwork):
         self._updater = Updater(self._trained, settings.optimizer)
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
-        self._settings, self._seed, self._rescale = settings, settings.seed, 1.0
 
     @property
     def traits(self) -> LearnerTraits:

@@ -69,7 +69,7 @@ def first_call_function(make: FunctionType, handle: Any, operator: str, name: st
         name: name of the function.
     """
     function = FunctionType(_first_call.__code__, make.__globals__, name)
-    function.__kwdefaults__ = {"_complete": partial(_complete, function, make, (handle, operator, name))}
+    function.__kwdefaults__ = {"_complete": partial(_complete, function, partial(make, handle, operator, name))}
     function.__doc__ = ""  # MXNet edits some docstrings during its import
     return function
 
@@ -78,8 +78,8 @@ def _first_call(*arrays: Any, _complete: Callable[[], FunctionType], **named: An
     return _complete()(*arrays, **named)
 
 
-def _complete(function: FunctionType, make: FunctionType, arguments: tuple[Any, str, str]) -> FunctionType:
-    made = make(*arguments)
+def _complete(function: FunctionType, make: Callable[[], FunctionType]) -> FunctionType:
+    made = make()
     # Another thread may call the function between any two of these lines. Code without positional arguments ignores
     # defaults for some, and code without keyword-only arguments ignores defaults for them: each state can be called.
     function.__defaults__ = made.__defaults__

@@ -121,12 +121,12 @@ def _build_model(model: Model, sample: Shape) -> Any:
     if isinstance(model, Mlp):
         body = nn.HybridSequential()
         body.add(nn.Flatten())
-        inner = _add_dense(body, math.prod(sample), model.widths, (model.activation, model.dropout))
+        inner = _add_dense(body, math.prod(sample), model.widths, model.activation, model.dropout)
         return _BodyAndOutput(body, nn.Dense(model.outputs, in_units=inner))
     if isinstance(model, ConvNet):
         body, sizes = _convolutions(sample, model)
         body.add(nn.Flatten())
-        inner = _add_dense(body, model.channels[-1] * math.prod(sizes[-1]), model.widths, ("relu", model.dropout))
+        inner = _add_dense(body, model.channels[-1] * math.prod(sizes[-1]), model.widths, "relu", model.dropout)
         return _BodyAndOutput(body, nn.Dense(model.outputs, in_units=inner))
     if isinstance(model, ConvAutoencoder):
         encoder, sizes = _convolutions(sample, model)
@@ -153,8 +153,7 @@ def _convolution(inner: int, outputs: int, kernel: int, activation: str | None) 
     return nn.Conv2D(outputs, kernel, padding=kernel // 2, in_channels=inner, activation=activation)
 
 
-def _add_dense(block: Any, inner: int, widths: Sequence[int], options: tuple[str, float]) -> int:
-    activation, dropout = options
+def _add_dense(block: Any, inner: int, widths: Sequence[int], activation: str, dropout: float) -> int:
     for width in widths:
         block.add(nn.Dense(width, in_units=inner, activation=activation))
         if dropout:

@@ -104,7 +104,7 @@ class TrainSession:
         elif layer == context.layers - 1:
             self._publish(checkpoint)
         context.states[context.task] = self._loaded = checkpoint
-        return self._outcome(result, (first, started, seconds))
+        return self._outcome(result, first, started, seconds)
 
     def close(self) -> None:
         """See `Session`."""
@@ -138,7 +138,7 @@ class TrainSession:
         shape = source.described().datasets[source.dataset].shape
         network = self._kind.network(context.job, context.task)
         settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"))
-        learner = context.framework.learner((network, shape), self._objectives, settings, context.device)
+        learner = context.framework.learner(network, shape, self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression)
         strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
         return Replica(learner, strategy, FixedWeights(self._objectives), self._context.streams)
@@ -276,8 +276,7 @@ class TrainSession:
         publish_parameters(context, parameters)
         self._checkpoints.flush()
 
-    def _outcome(self, result: StepsResult, layer: tuple[int, float, float]) -> LayerOutcome:
-        first, started, training_seconds = layer
+    def _outcome(self, result: StepsResult, first: int, started: float, training_seconds: float) -> LayerOutcome:
         synchronisation = self._replica.strategy.facts
         steps = result.next_step - first
         return LayerOutcome(

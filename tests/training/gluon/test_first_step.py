@@ -239,7 +239,7 @@ def test_all_ranks_decide_alike():
     def run(group):
         learner = suite.learner_of(GLUON, SLOPED)
         known = None if group.rank == 1 else StepComparison()
-        agreed = compare_first_step("a", learner, known, (BATCH, 0.1), group)
+        agreed = compare_first_step(learner, known, BATCH, 0.1, task="a", group=group)
         learner.forward_backward(BATCH, [1.0], 1.0)
         return agreed.compiled, float(learner.gradients()["2.alpha"][0])
 

@@ -158,7 +158,7 @@ def test_a_weight_of_two_heads():
     """It is shared by both objectives, with the gradient of each, and is asked for under both names."""
     objectives = [Objective(name, "", loss, 1.0, ()) for name, loss in (("digit", "softmax_ce"), ("size", "l2"))]
     settings = LearnerSettings(suite.PLAIN_SGD, seed=3)
-    learner = GluonLearner((Leaf(UserModel(name="own_blocks:TiedHeads")), suite.IMAGE), objectives, settings)
+    learner = GluonLearner(Leaf(UserModel(name="own_blocks:TiedHeads")), suite.IMAGE, objectives, settings)
     batch = suite.batches()[0]
     sizes = np.random.default_rng(8).normal(size=(len(batch.inputs), 3)).astype(np.float32)
     batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)

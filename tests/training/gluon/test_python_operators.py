@@ -39,7 +39,7 @@ classes, optimizer = (Objective("main", "", "softmax_ce", 1.0, ()),), Optimizer(
 ends = set()
 for network in networks * 3:
     generator = np.random.default_rng(0)
-    learner = framework.learner((network, sample), classes, LearnerSettings(optimizer, seed=3))
+    learner = framework.learner(network, sample, classes, LearnerSettings(optimizer, seed=3))
     for _ in range(12):
         inputs, labels = generator.random((16, 1, 12, 12)).astype(np.float32), generator.integers(0, 3, 16)
         learner.forward_backward(StepInput(inputs, (labels,), np.ones(16, np.float32), 16), [1.0], 1 / 16)
