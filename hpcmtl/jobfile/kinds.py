@@ -82,6 +82,18 @@ class TaskKind(Protocol):
         """Returns the name of the framework of the task's network; None for a task without a network."""
         ...
 
+    def engine(self, job: Job, name: str) -> str | None:
+        """Returns the engine that the task asks for; None for a kind that reduces nothing."""
+        ...
+
+    def sample_weights(self, job: Job, name: str) -> str | None:
+        """Returns the reference of the weights that the task multiplies the losses of samples by; None for none."""
+        ...
+
+    def metrics(self, job: Job, name: str) -> tuple[str, ...]:
+        """Returns the metrics that replace those of the objectives; none for a kind that takes these."""
+        ...
+
     def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """Yields the arrays that the task's own keys name; the tasks that it needs may be missing."""
         ...
@@ -138,6 +150,10 @@ class TaskKind(Protocol):
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """Returns the parameters that the task begins with instead of fresh ones."""
+        ...
+
+    def mapping_key(self, job: Job, name: str, producer: str) -> tuple[str, ...]:
+        """Returns the path of the key that names the parameters taken from a producer; ``needs`` where none does."""
         ...
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:

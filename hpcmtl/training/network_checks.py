@@ -129,13 +129,13 @@ class NetworkChecks:
 
     def _mappings(self, name: str) -> Iterator[Finding]:
         """Yields parameters that cannot be taken from other tasks."""
-        own, task = self.facts[name].parameters, self.job.tasks[name]
-        for mapping in kind_of(self.job, name).parameter_mappings(self.job, name):
+        own, kind = self.facts[name].parameters, kind_of(self.job, name)
+        for mapping in kind.parameter_mappings(self.job, name):
             theirs = self.facts.get(mapping.producer)
             if theirs is None:
                 continue
-            written = mapping.producer in getattr(task, "initialise", {})
-            path = ("tasks", name, "initialise" if written else "needs", mapping.producer)
+            key = kind.mapping_key(self.job, name, mapping.producer)
+            path, written = ("tasks", name, *key), key[0] != "needs"
             taken = {each: mapping.target(each) for each in theirs.parameters}
             pairs = [(each, target) for each, target in taken.items() if target in own]
             if not pairs:

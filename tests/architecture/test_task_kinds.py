@@ -17,6 +17,25 @@ SCHEMAS = {
 }
 
 
+def model_fields(path, bases):
+    """Yields the fields of the models in a module that derive from one of some bases, by name, directly or not."""
+    bases = set(bases)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and bases & {ast.unparse(base) for base in node.bases}:
+            bases.add(node.name)
+            yield from (each.target.id for each in node.body if isinstance(each, ast.AnnAssign))
+
+
+FIELDS = {*model_fields(KINDS / "schemas.py", {"TaskBase"})} - {"kind"}
+
+
+def asked_attributes(tree):
+    """Yields the names that a module gives to `getattr` and `hasattr` as texts."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"getattr", "hasattr"}:
+            yield from (each.value for each in node.args[1:2] if isinstance(each, ast.Constant))
+
+
 def asked_types(tree):
     """Yields the names of the types in each `isinstance`, `issubclass` and class pattern of a module."""
     for node in ast.walk(tree):
@@ -48,6 +67,24 @@ def test_no_other_room_asks_for_the_type_of_a_task():
 
     assert {"Trained", "Train", "Python"} <= SCHEMAS
     assert found == {}
+
+
+def test_no_module_guesses_the_keys_of_a_task():
+    """No `getattr` or `hasattr` asks for a key of a schema, which a kind from outside may name otherwise."""
+    found = {}
+    for path in sorted((ROOT / "hpcmtl").rglob("*.py")):
+        if asked := FIELDS & set(asked_attributes(ast.parse(path.read_text(encoding="utf-8")))):
+            found[str(path.relative_to(ROOT))] = asked
+
+    assert {"engine", "initialise", "sample_weights", "output", "callable"} <= FIELDS
+    assert found == {}
+
+
+def test_a_guess_is_found():
+    """The search finds the names that `getattr` and `hasattr` get as texts, and no name that is computed."""
+    tree = ast.parse("getattr(task, 'engine', None) or hasattr(task, 'input') or getattr(task, key)")
+
+    assert set(asked_attributes(tree)) == {"engine", "input"}
 
 
 def test_kinds_are_light():

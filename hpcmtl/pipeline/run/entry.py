@@ -16,6 +16,7 @@ from hpcmtl.dispatch.rank.signals import signals_to
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError, Problem
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.launch.environment import inside_mpi, require_launcher, require_world
 from hpcmtl.launch.variables import check_settings
 from hpcmtl.logs import close_logs, open_logs
@@ -216,7 +217,7 @@ def _require_frameworks(world: Communicator, job: Job) -> None:
     try:  # around the imports as well: a framework may be missing on one node alone
         for name, tasks in tasks_by_framework(job).items():
             framework = open_framework(name)
-            for engine in {getattr(job.tasks[task], "engine", None) for task in tasks} - {None}:
+            for engine in {kind_of(job, task).engine(job, task) for task in tasks} - {None}:
                 choose_collective(str(engine), world, framework.collectives())
     except (EnvironmentUnfitError, UnknownFrameworkError) as error:  # its package may be missing here alone
         reason = str(error)

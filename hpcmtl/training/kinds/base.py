@@ -51,6 +51,18 @@ class BaseKind(Generic[TaskT]):
         """See `TaskKind`."""
         return None
 
+    def engine(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def sample_weights(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def metrics(self, job: Job, name: str) -> tuple[str, ...]:
+        """See `TaskKind`."""
+        return ()
+
     def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`."""
         yield from ()
@@ -94,6 +106,10 @@ class BaseKind(Generic[TaskT]):
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`."""
         return ()
+
+    def mapping_key(self, job: Job, name: str, producer: str) -> tuple[str, ...]:
+        """See `TaskKind`."""
+        return "needs", producer
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""

@@ -37,6 +37,10 @@ class EvaluateKind(AppliedKind[Evaluate]):
         if weights is not None:
             yield ("needs",), weights
 
+    def metrics(self, job: Job, name: str) -> tuple[str, ...]:
+        """See `TaskKind`."""
+        return self.task(job, name).metrics
+
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         yield from super().network_checks(job, name)

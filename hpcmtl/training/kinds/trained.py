@@ -52,6 +52,18 @@ class TrainedKind(BaseKind[TrainedT]):
         """See `TaskKind`."""
         return self.task(job, name).framework or job.defaults.framework
 
+    def engine(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        return self.task(job, name).engine
+
+    def sample_weights(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        return self.task(job, name).sample_weights
+
+    def mapping_key(self, job: Job, name: str, producer: str) -> tuple[str, ...]:
+        """See `TaskKind`."""
+        return "initialise" if producer in self.task(job, name).initialise else "needs", producer
+
     def known_framework(self, job: Job, name: str) -> FrameworkDescription | None:
         """Returns the description of the task's framework; None if there is none of its name."""
         try:

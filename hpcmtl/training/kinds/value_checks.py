@@ -57,7 +57,7 @@ def _loss(job: Job, name: str, objective: Objective) -> str:
 
 
 def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
-    asked = getattr(job.tasks[name], "metrics", ()) or objective.metrics
+    asked = kind_of(job, name).metrics(job, name) or objective.metrics
     return _loss(job, name, objective) == _CE or any(
         metric.removeprefix(WEIGHTED).partition("@")[0] in _OF_CLASSES for metric in asked
     )
@@ -111,7 +111,7 @@ def _network_problem(job: Job, name: str, reference: str, summary: ValueSummary)
     is_input = reference == kind.network_input(job, name)
     if is_input or reference in targets:  # rounding of weights is harmless
         problem = rounding_problem(summary, is_target=not is_input)
-    is_weight = reference == getattr(job.tasks[name], "sample_weights", None)
+    is_weight = reference == kind.sample_weights(job, name)
     return weight_problem(summary) if problem is None and is_weight else problem
 
 

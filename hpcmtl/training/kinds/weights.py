@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def weights_of(job: Job, name: str) -> str | None:
     """Returns the reference of the sample weights that the metrics of a task need; None if none needs any."""
-    task, objectives = job.tasks[name], kind_of(job, name).objectives(job, name)
-    asked = getattr(task, "metrics", ())
+    kind = kind_of(job, name)
+    objectives, asked = kind.objectives(job, name), kind.metrics(job, name)
     if any(metric.startswith(WEIGHTED) for each in objectives for metric in asked or each.metrics):
         return given_weights(job, name)
     return None
@@ -23,5 +23,4 @@ def weights_of(job: Job, name: str) -> str | None:
 def given_weights(job: Job, name: str) -> str | None:
     """Returns the reference of the sample weights that a network was trained with; None for none."""
     producer = next(producer for producer, need in job.tasks[name].needs.items() if need.kind == "parameters")
-    given: str | None = getattr(job.tasks[producer], "sample_weights", None)
-    return given
+    return kind_of(job, producer).sample_weights(job, producer)
