@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.dispatch.coordinator.ageing import age, seconds_a_class
 from hpcmtl.dispatch.coordinator.history import go_on_from
 from hpcmtl.dispatch.coordinator.lifecycle import TaskLifecycle
+from hpcmtl.dispatch.coordinator.narrowing import graph_on, plan_on
 from hpcmtl.dispatch.coordinator.state import (
     Order,
     Running,
@@ -34,6 +35,8 @@ from hpcmtl.dispatch.protocol import (
     StopRequest,
     StopTraining,
 )
+from hpcmtl.errors import InputError
+from hpcmtl.layerplan.solve.replan import narrow_plan
 from hpcmtl.results import events
 
 if TYPE_CHECKING:
@@ -229,6 +232,28 @@ class Dispatcher:
         """Goes on with a plan and a graph of more tasks, or for another world; known tasks keep their states."""
         self.lifecycle.tasks, self._plan, self._graph = states_of(plan, graph, self.tasks), plan, graph
         self._scheduler.extend(graph, plan, self.world)
+
+    def shrink(self, world: World, now: float) -> list[Order]:
+        """Plans for the members of a smaller world; if they are too few for a task, stops with checkpoints."""
+        ranks, self.world = self.world.ranks_of(world.members), world
+        self.record(events.WorldShrunk(generation=world.generation, ranks=world.size, members=world.members))
+        self._plan = plan_on(self._plan, ranks)
+        graph = graph_on(self._graph, self.tasks, world.size)
+        try:
+            self.extend(narrow_plan(self._plan, graph), graph)
+        except InputError as error:
+            return self.stop(f"ranks were lost, and those left are too few: {error.in_one_line}", now)
+        return []
+
+    def end_lost_layers(self, now: float) -> list[Order]:
+        """Abandons the layers that lost a rank, and ends the layers that all living members have reported on."""
+        orders: list[Order] = []
+        for state, running in self._running():
+            if running.lost_rank:
+                orders.append(Order(running.group, Abandon(running.start_number)))
+            if state.running is running and len(running.reported) == len(running.group):
+                orders += self._layer_over(state, running, now)
+        return [*orders, *self.go_on(now)]
 
     def stop(self, reason: str, now: float) -> list[Order]:
         """Stops all layers with checkpoints, after which the job ends; no orders if that is under way."""

@@ -1,0 +1,34 @@
+"""Narrows the plan and the graph of a job to the ranks that are left after a loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hpcmtl.taskgraph.graph import TaskGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcmtl.dispatch.coordinator.state import TaskState
+    from hpcmtl.layerplan.plan import LayerPlan
+
+
+def plan_on(plan: LayerPlan, ranks: Sequence[int]) -> LayerPlan:
+    """Returns a plan on a machine that has only these of its ranks; its layers keep their places."""
+    speed, memory = plan.machine.rank_speed, plan.machine.rank_memory
+    machine = replace(
+        plan.machine,
+        rank_speed=tuple(speed[rank] for rank in ranks) if speed else (),
+        rank_memory=tuple(memory[rank] for rank in ranks) if memory else (),
+    )
+    return replace(plan, ranks=len(ranks), machine=machine)
+
+
+def graph_on(graph: TaskGraph, tasks: Mapping[str, TaskState], ranks: int) -> TaskGraph:
+    """Returns a graph in which tasks that have ended ask for no more than the ranks that are left."""
+    nodes = [
+        node if tasks[node.name].status is None else replace(node, min_ranks=min(node.min_ranks, ranks))
+        for node in graph.tasks
+    ]
+    return TaskGraph(tuple(nodes), graph.edges)
