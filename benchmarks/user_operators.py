@@ -22,7 +22,7 @@ class Tanh(mx.operator.CustomOp):  # type: ignore[misc]
 
 @mx.operator.register("table_tanh")
 class TanhProperties(mx.operator.CustomOpProp):  # type: ignore[misc]
-    """What MXNet asks of the operator."""
+    """The properties that MXNet asks of the operator."""
 
     def create_operator(self, ctx: Any, shapes: Any, dtypes: Any) -> Any:
         return Tanh()

@@ -28,7 +28,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """What identifies the content of a data file.
+    """Identifies the content of a data file.
 
     Attributes:
         version: inode, size and time of the last change: if they are equal, the file is taken as unchanged.

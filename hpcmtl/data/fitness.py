@@ -39,7 +39,7 @@ def rounding_problem(summary: ValueSummary, *, is_target: bool) -> str | None:
         sample, value = summary.rounded
         return (
             f"sample {sample} holds {value}, which float32 cannot hold exactly: networks compute in float32, where "
-            f"whole numbers above {2**24} merge. Subtract an offset, number the values anew from 0, or store them as "
+            f"whole numbers above {2**24} merge. Subtract an offset, number the values again from 0, or store them as "
             "float64 if rounding does no harm"
         )
     merged = summary.merged

@@ -46,7 +46,7 @@ class MergedValues(NamedTuple):
 
 @dataclass(kw_only=True)
 class ValueSummary:
-    """What a pass over an array has seen; numbers of samples are those of the first such sample.
+    """Summarises an array after a pass over it; numbers of samples are those of the first such sample.
 
     Attributes:
         dtype: type of the values.
@@ -232,7 +232,7 @@ def _read(path: Path, name: str, dataset: h5py.Dataset, *, fit: bool) -> tuple[V
             summary.add(block, start)
     stored = dataset.attrs.get("checksum")
     if stored is None:
-        return summary, "has no checksum, so that nobody can tell whether it changed; write it by write_dataset_file"
+        return summary, "has no checksum, so a change of its values cannot be noticed; write it by write_dataset_file"
     if checksum != stored:
         return summary, "values do not match their checksum: changed after the file was sealed; make or copy it again"
     return summary, None

@@ -70,7 +70,7 @@ class RunState:
             handler(self, event, at)
 
     def group_of(self, event: events.LayerStarted) -> tuple[int, int]:
-        """Returns the first and the last rank of a group: that of so many living ranks, from the first one on."""
+        """Returns the first and the last rank of a group, whose ranks are the living ones from its first on."""
         living = self.members
         place = living.index(event.first_rank) if event.first_rank in living else len(living)
         group = living[place : place + event.ranks]

@@ -1,4 +1,4 @@
-"""What a framework tells of a network that it has built."""
+"""Facts of a network that a framework has built."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "hpcmtl"
 
 
 def narrows_a_type(test):
-    """Whether the condition of an assert only tells mypy a type: without it the next use of the value raises."""
+    """Returns true if the condition of an assert only tells mypy a type: without it the next use raises."""
     if isinstance(test, ast.BoolOp):
         return isinstance(test.op, ast.And) and all(map(narrows_a_type, test.values))
     if isinstance(test, ast.Call):

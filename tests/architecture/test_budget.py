@@ -56,7 +56,7 @@ def anonymous_tuples(function):
 
 
 def label(path, function=None):
-    """How `ALLOWED` and the messages name a place."""
+    """Returns the name of a place, as `ALLOWED` and the messages have it."""
     file = str(path.relative_to(ROOT))
     return file if function is None else f"{file}: {function.name}"
 

@@ -70,7 +70,7 @@ def test_no_circle_of_imports():
 
 
 def test_imports_by_name_are_known():
-    """Only the listed files import by a computed name, and the table of kinds names modules of `training/kinds` alone."""
+    """Only the listed files import by a computed name, and the table of kinds names `training/kinds` alone."""
     found = {
         str(path.relative_to(ROOT)) for path in MODULES.values() if "import_module(" in path.read_text(encoding="utf-8")
     }

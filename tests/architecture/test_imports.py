@@ -1,4 +1,4 @@
-"""What needs neither MPI nor MXNet must not import them: on a login node they are not there, or must not be started."""
+"""Modules that need neither MPI nor MXNet do not import them: a login node lacks them, or must not start them."""
 
 import subprocess
 import sys

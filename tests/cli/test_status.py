@@ -104,5 +104,5 @@ def test_what_is_no_run(run, tmp_path, monkeypatch, capsys):
 
 
 def test_results_survive_their_file():
-    """What `results.json` holds is the result again."""
+    """`results.json` is read back as the result."""
     assert from_dict(json.loads(json.dumps(to_dict(RESULT)))) == RESULT

@@ -19,7 +19,7 @@ RECORD = "submission.json"
 
 
 class Done(NamedTuple):
-    """How a command ended, and what it said."""
+    """Returns the exit code of a command, and its output."""
 
     code: int
     out: str

@@ -13,7 +13,7 @@ from hpcmtl.cli.app import main
 
 
 class Done(NamedTuple):
-    """How a command ended, what it said, and the files that it left."""
+    """Returns the exit code of a command, its output, and the files that it left."""
 
     code: int
     out: str
@@ -130,7 +130,7 @@ def test_views_of_a_plan(hpcmtl, family_file):
     ],
 )
 def test_views_that_cannot_be(hpcmtl, family_file, words, said):
-    """What is asked for and is not there is named, with what may have been meant."""
+    """A task, run or key that is not there is named, with the nearest one that is."""
     done = hpcmtl("plan", family_file.name, *words)
 
     assert (done.code, done.out, done.left) == (2, "", set())
@@ -194,7 +194,7 @@ def test_a_run_says_what_it_begins_with(hpcmtl, monkeypatch, tmp_path, digits_fi
 
 @pytest.mark.parametrize("name", ["missing.yaml", "folder.yaml", "torn.yaml", "torn.toml", "list.yaml", "binary.yaml"])
 def test_files_that_are_no_job(hpcmtl, tmp_path, name):
-    """What is no job file at all is refused by its name."""
+    """A file that is no job file at all is refused by its name."""
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "torn.yaml").write_text("tasks: {a: [1,")
     (tmp_path / "torn.toml").write_text("tasks = {")

@@ -1,4 +1,4 @@
-"""What a command believes of the ranks that it started."""
+"""The view that a command has of the ranks that it started."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What MPI alone can show: failing ranks end the run, and an MPI that cannot serve us is refused."""
+"""Properties of MPI alone: failing ranks end the run, and an MPI that cannot serve us is refused."""
 
 import subprocess
 import sys

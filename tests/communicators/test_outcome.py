@@ -1,4 +1,4 @@
-"""What rank 0 found out, all ranks know: its value or its error."""
+"""A finding of rank 0 is known on all ranks: its value or its error."""
 
 import threading
 

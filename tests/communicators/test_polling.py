@@ -1,4 +1,4 @@
-"""How often one who waits for messages looks for them."""
+"""The pauses between looks for messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every `Communicator` keeps: one list of checks for all adapters, at any number of ranks.
+"""Properties of every `Communicator`: one list of checks for all adapters, at any number of ranks.
 
 Each check is called on all ranks with a communicator of its own. As a program, on the ranks of an mpirun, this file
 runs all of them over MPI; `test_communicators.py` runs them over threads as well.
@@ -108,7 +108,7 @@ def check_collectives_of_values(comm: Communicator) -> None:
 
 
 def check_values_are_not_shared(comm: Communicator) -> None:
-    """What one rank does to a value it got is not seen by the others."""
+    """A change that one rank makes to a value it got is not seen by the others."""
     value = comm.bcast([] if comm.rank == 0 else None)
     value.append(comm.rank)
     comm.barrier()
@@ -309,7 +309,7 @@ def check_groups_that_cannot_be(comm: Communicator) -> None:
 
 
 def check_dup_has_its_own_messages(comm: Communicator) -> None:
-    """What is sent on a duplicate is not seen on the original."""
+    """A message on a duplicate is not seen on the original."""
     before, after = neighbours(comm)
     copy = comm.dup()
     handle = copy.isend("on the copy", after)

@@ -70,13 +70,13 @@ def with_numbers(batch: StepInput) -> StepInput:
 
 
 def close(one, other, **bounds) -> bool:
-    """Whether two sets of arrays have the same names and nearly the same numbers."""
+    """Returns true if two sets of arrays have the same names and nearly the same numbers."""
     bounds = {"rtol": 1e-5, "atol": 1e-5, **bounds}
     return one.keys() == other.keys() and all(np.allclose(one[name], other[name], **bounds) for name in one)
 
 
 def same(one, other) -> bool:
-    """Whether two sets of arrays have the same names and bits."""
+    """Returns true if two sets of arrays have the same names and bits."""
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
@@ -141,7 +141,7 @@ def check_losses(framework: Framework) -> None:
 
 
 def check_views_share_memory(framework: Framework) -> None:
-    """What is written into views of gradients and parameters is what the learner goes on with."""
+    """The learner goes on with the numbers that are written into views of gradients and parameters."""
     learner, batch = learner_of(framework, optimizer=Optimizer(name="sgd", learning_rate=9.0)), batches()[0]
     learner.outputs(batch.inputs)  # an inference forward may rearrange arrays
     for array in learner.views("parameters").values():

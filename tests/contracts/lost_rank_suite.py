@@ -1,4 +1,4 @@
-"""What a `Communicator` keeps when ranks die: one scenario for both adapters, on four ranks.
+"""Properties of a `Communicator` when ranks die: one scenario for both adapters, on four ranks.
 
 As a program, on the ranks of an mpirun that lets ranks outlive others, it runs over MPI.
 """
@@ -50,7 +50,7 @@ def revoked_from_another_thread(comm: Communicator) -> None:
 
 
 def shrunk(comm: Communicator, expected: tuple[int, ...]) -> Communicator:
-    """What is left of a communicator works as any other, and groups are made of it."""
+    """The rest of a communicator works as any other, and groups are made of it."""
     comm.revoke()
     smaller, survivors = comm.shrink()
     total = np.ones(1000)

@@ -1,4 +1,4 @@
-"""What users name as `package.module:attribute` in the job files of the tests."""
+"""Names that the job files of the tests have for users, as `package.module:attribute`."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Uneven(Halving):
 
 
 def not_a_block(**_arguments):
-    """What a user might write by mistake."""
+    """A mistake that a user might write."""
     return 42
 
 
@@ -404,7 +404,7 @@ class Shaped(TwoParts):
 
 
 def leaves(outputs=3):
-    """What a script does that is no module."""
+    """A script that is no module."""
     raise SystemExit(outputs)
 
 

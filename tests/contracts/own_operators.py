@@ -19,7 +19,7 @@ class Tanh(mx.operator.CustomOp):
 
 @mx.operator.register("own_tanh")
 class TanhProperties(mx.operator.CustomOpProp):
-    """What MXNet asks of the operator."""
+    """The properties that MXNet asks of the operator."""
 
     def create_operator(self, ctx, shapes, dtypes):
         """One for each place in a graph."""

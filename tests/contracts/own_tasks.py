@@ -36,7 +36,7 @@ def reading(context):
 
 
 def weighing(context):
-    """What the parameters of another task look like."""
+    """Describes the parameters of another task."""
     parameters = context.parameters("digit")
     return {"parameters": len(parameters), "outputs": len(parameters["output.weight"])}
 
@@ -87,7 +87,7 @@ _ARRAYS = {
 
 
 def exactly(context):
-    """Whether each array that it needs is what `made` published, to the bit, and of the same type."""
+    """Returns true if each array that it needs is the one that `made` published, to the bit, and of the same type."""
     same = {}
     for name in context.arguments["names"]:
         array, wanted = context.read(f"own/{name}"), _ARRAYS[name]

@@ -27,7 +27,7 @@ WHOLE = np.arange(3 * ROWS).reshape(ROWS, 3)
 
 
 def pieces(start: int, stop: int) -> dict[str, ArrayRows]:
-    """What a rank made of the array x."""
+    """Returns the rows that a rank made of the array x."""
     return {"x": ArrayRows(start, WHOLE[start:stop].copy())}
 
 
@@ -128,7 +128,7 @@ def check_what_is_not_in_memory(world: Communicator) -> None:
 
 
 def check_what_was_made_again_is_not_mixed_with_what_was_there(world: Communicator) -> None:
-    """Who kept rows before they were made again, by other ranks, neither uses nor gives them."""
+    """A rank that kept rows before they were made again, by other ranks, neither uses nor gives them."""
     with Serving(world) as peer_transfer:
         publish(world, peer_transfer)
         before = peer_transfer.index("a", world.size - 1)

@@ -282,7 +282,7 @@ def check_overflow_skips_everywhere(world: Communicator, setup: Setup) -> None:
 
 
 def check_auto_agrees(world: Communicator, setup: Setup) -> None:
-    """Whether float16 pays is measured, and all ranks believe the same."""
+    """The gain by float16 is measured, and all ranks believe the same."""
     with opened(setup, world, compression="auto") as replica:
         state = train(replica, world)
         said = replica.strategy.facts.compression

@@ -1,4 +1,4 @@
-"""What the command stream keeps over any `Communicator`; as a program, over MPI, with 10,000 commands.
+"""Properties of the command stream over any `Communicator`; as a program, over MPI, with 10,000 commands.
 
 Rank 0 sends, the others obey. Blocks change from command to command, so that a command comes now from the sender and
 now from a fellow receiver.

@@ -1,4 +1,4 @@
-"""What every `TaskSource` keeps to; a test gives a source that is about to add tasks, and whatever makes it go on."""
+"""Properties of every `TaskSource`; a test gives a source that is about to add tasks, and a way to make it go on."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_builder_is_right_deterministic_and_idempotent(tmp_path, name):
 
 
 def test_a_bad_file_in_the_way_is_not_overwritten(tmp_path):
-    """What is not a valid data file may be somebody's thesis: it is named and left alone."""
+    """A file that is not a valid data file may be valuable to its owner: it is named and left alone."""
     thesis = tmp_path / "thesis.txt"
     thesis.write_text("hello")
     result = build("digits", thesis)

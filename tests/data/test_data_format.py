@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "data_format.md"
 
 
 def test_conversion_of_own_data(tmp_path, monkeypatch):
-    """What the page tells people to type makes a valid file."""
+    """The commands of the page make a valid file."""
     monkeypatch.chdir(tmp_path)
     _, block, *_ = PAGE.read_text(encoding="utf-8").split("```")
     exec(block.removeprefix("python"), {})  # noqa: S102  # our own page

@@ -40,7 +40,7 @@ def file(tmp_path):
 
 
 def test_fingerprints_come_back(file, tmp_path):
-    """What is written into a run directory is what is read from it; an older run has none."""
+    """A fingerprint in a run directory is read as it was written; an older run has none."""
     known = fingerprints_of([file])
     write_json_atomically(tmp_path / "data.json", fingerprints_to_json(known))
 

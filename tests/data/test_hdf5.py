@@ -118,7 +118,7 @@ def test_truncated_file(own_file, left):
 
 
 def test_missing_file_directory_and_text(tmp_path):
-    """What is not there, or is no HDF5, is refused by name."""
+    """A file that is not there, or is no HDF5, is refused by name."""
     text = tmp_path / "text.h5"
     text.write_text("hello")
 

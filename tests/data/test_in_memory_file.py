@@ -1,4 +1,4 @@
-"""What stands in for a file in memory gives what the file gives, in the same blocks."""
+"""The replacement for a file in memory gives the file's values, in the same blocks."""
 
 from __future__ import annotations
 

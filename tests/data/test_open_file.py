@@ -1,4 +1,4 @@
-"""What HDF5 cannot read is refused in words that say why, with a remedy."""
+"""A file that HDF5 cannot read is refused with the reason and a remedy."""
 
 from __future__ import annotations
 

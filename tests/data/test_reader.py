@@ -39,7 +39,7 @@ def test_each_block_is_read_once(wide_file, monkeypatch):
 
 
 def test_a_long_read_can_be_ended(wide_file):
-    """What is called between blocks may raise; no block is read after that."""
+    """A call between blocks may raise; no block is read after that."""
     calls = iter([None, None])
     with open_array(wide_file, "wide") as reader, pytest.raises(StopIteration):
         reader.rows(np.arange(75), lambda: next(calls))

@@ -83,7 +83,7 @@ def cases(draw: Any, most: int = 10, ranks: int = 6) -> Case:
 
 @dataclass
 class Rank:
-    """What one simulated rank is at."""
+    """The present work of one simulated rank."""
 
     inside: RunLayer | None = None
     held: tuple[str, int, int] | None = None
@@ -167,7 +167,7 @@ class Simulation:
         raise AssertionError
 
     def meddle(self) -> None:
-        """What somebody outside does before the next report; here nothing."""
+        """Acts from outside before the next report; here not at all."""
 
     def end_layer(self, number: int) -> None:
         """Let one member report on the layer that it is in."""

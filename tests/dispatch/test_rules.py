@@ -1,4 +1,4 @@
-"""What the job file says of a task's ranks is kept while the job runs, whatever the policy."""
+"""Rules of the job file on a task's ranks are kept while the job runs, whatever the policy."""
 
 import random
 from typing import Any

@@ -110,7 +110,7 @@ MERGE = {
 
 
 def parameters(run, task):
-    """What a task published."""
+    """Returns the arrays that a task published."""
     return read_sealed(run.directory / "artifacts" / f"{task}.h5")[0]
 
 

@@ -1,4 +1,4 @@
-"""What is found out only among the ranks is refused there, by all of them, before anything is trained or written."""
+"""Problems that only the ranks find are refused there, by all of them, before anything is trained or written."""
 
 import h5py
 import numpy as np

@@ -45,7 +45,7 @@ def digit(**changes):
 
 
 def parameters(run, task):
-    """What a task published, by name."""
+    """Returns the arrays that a task published, by name."""
     with h5py.File(run.directory / "artifacts" / f"{task}.h5", locking=False) as file:
         found = {}
         file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)

@@ -41,7 +41,7 @@ def on_terminal(folder, stdout=None, **env):
 
 
 def read(master):
-    """What the terminal shows next; nothing when its last process has gone."""
+    """Returns the next output of the terminal; nothing when its last process has gone."""
     try:
         return os.read(master, 65536)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a rank keeps is found again, up to a limit, beyond which what has been there longest goes first."""
+"""An artifact that a rank keeps is found again, up to a limit, beyond which the oldest goes first."""
 
 from __future__ import annotations
 

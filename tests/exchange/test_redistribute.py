@@ -27,7 +27,7 @@ def layouts(draw, rows):
 
 @st.composite
 def problems(draw):
-    """Who has what, with some rows on several ranks, and who wants what, some of it several times over."""
+    """Draws owners of rows, some with several owners, and receivers, some of which want rows several times."""
     rows = draw(st.integers(0, 40))
     have = draw(layouts(rows)) + (draw(layouts(rows)) if draw(st.booleans()) else [])
     want = [block for _ in range(draw(st.integers(1, 2))) for block in draw(layouts(rows))]

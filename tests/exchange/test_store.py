@@ -40,7 +40,7 @@ def sealed(tmp_path):
 
 
 def same(found, expected):
-    """Whether arrays have the same names, dtypes, shapes and bits."""
+    """Returns true if arrays have the same names, dtypes, shapes and bits."""
     return found.keys() == expected.keys() and all(
         (found[name].dtype, found[name].shape, found[name].tobytes()) == (array.dtype, array.shape, array.tobytes())
         for name, array in expected.items()
@@ -97,7 +97,7 @@ def test_sealing_again_replaces(sealed):
 
 
 def test_a_seal_that_fails_leaves_the_old_file(sealed):
-    """What cannot be written does no harm to what was there, and leaves nothing behind."""
+    """A failed write does no harm to the file that was there, and leaves nothing behind."""
     with pytest.raises(TypeError):
         seal(sealed, {"a": np.ones(2)}, {"group": object()})
 
@@ -144,7 +144,7 @@ def test_a_changed_array_is_named(sealed):
 
 
 def test_many_long_names(tmp_path):
-    """What describes the arrays may take more than the 64 KiB that HDF5 has for short attributes."""
+    """The description of arrays may take more than the 64 KiB that HDF5 has for short attributes."""
     arrays = {f"parameters/{'long' * 20}{number}.ä": np.array([number]) for number in range(1000)}
     seal(tmp_path / "many.h5", arrays, FACTS)
 

@@ -1,4 +1,4 @@
-"""What goes wrong on all ranks of a group alike fails the task, and with it what needs it, and nothing else."""
+"""An error on all ranks of a group alike fails the task, and with it the tasks that need it, and nothing else."""
 
 import re
 

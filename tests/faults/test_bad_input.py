@@ -151,7 +151,7 @@ def test_run_directories(run, family_file):
 
 @pytest.mark.slow
 def test_requests_of_damaged_runs(run, family_file):
-    """What is asked of a run whose job or results were damaged is refused, and no request is left behind."""
+    """A request to a run whose job or results were damaged is refused, and no request is left behind."""
     asks = [["set", run.path, "nowhere", "priority=1"], ["pause", run.path, "trunk"]]
     by_job, refused = trials(run.job_file, mangled_bytes, range(12), *asks)
     result = JobResult("family", "failed", "2026-01-01", 9.0, 4, (TaskResult("trunk", "train", "failed", 2, (4, 2)),))
@@ -223,7 +223,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("rank", "size"), PAIRS)
 def test_variables_of_launchers(rank, size):
-    """What launchers are said to have set and no launcher sets is passed over, or the world is refused with reasons."""
+    """Variables that launchers are said to set and none sets are passed over, or the world is refused with reasons."""
     for odd in ODD_NUMBERS:
         for environ in ({rank: odd, size: "4"}, {rank: "0", size: odd}, {rank: odd, size: odd}, {rank: odd}):
             place = rank_environment(environ)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_quick(tmp_path: Path) -> None:
-    """What a checkpoint costs, and its rate beside h5py's; kills are tested in `test_resume` and `test_resumed`."""
+    """A checkpoint's cost, and its rate beside h5py's; kills are tested in `test_resume` and `test_resumed`."""
     words = ["--quick", "--only", "cost", "writing", "--json", str(tmp_path / "results.json")]
     done = run_python(tmp_path, CHECKOUT / "benchmarks" / "recovery.py", *words, timeout=350)
     assert done.returncode in {0, 1}, done.stderr  # whether bars are met is for a machine that does nothing else

@@ -55,6 +55,6 @@ def assert_probed(run):
 
 
 def status(run):
-    """What `status.json` holds now; nothing before it is there."""
+    """Returns the contents of `status.json`; nothing before it is there."""
     files = list(run.folder.glob("runs/*/status.json"))
     return json.loads(files[0].read_text(encoding="utf-8")) if files else {}

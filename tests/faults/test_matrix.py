@@ -1,4 +1,4 @@
-"""What goes wrong on purpose in one small real job on 4 ranks, and how each run ends: with the same weights, or truly.
+"""Faults on purpose in one small real job on 4 ranks: each run ends with the same weights, or says that it does not.
 
 The runs that end well are also looked at for what they must not do: copy secrets, or give files other permissions than
 the user's.

@@ -1,4 +1,4 @@
-"""What goes wrong on one rank alone ends the whole run within 10 s, with that rank's traceback."""
+"""A fault on one rank alone ends the whole run within 10 s, with that rank's traceback."""
 
 import time
 

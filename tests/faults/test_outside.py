@@ -1,4 +1,4 @@
-"""What a job file can name does not lead out of its run directory."""
+"""A name in a job file does not lead out of its run directory."""
 
 import pytest
 import yaml

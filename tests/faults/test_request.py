@@ -7,7 +7,7 @@ from hpcmtl.faults.request import ALL_RANKS, Fault, requested
 
 
 def asked(text):
-    """What a value of the variable asks for."""
+    """Returns the faults that a value of the variable asks for."""
     return requested({"HPCMTL_FAULT": text})
 
 
@@ -36,7 +36,7 @@ def test_a_bit_of_a_parameter():
 
 
 def test_stage_of_writing():
-    """What is killed while it writes is killed in the middle, unless another stage is said."""
+    """A process that is killed while it writes is killed in the middle, unless another stage is said."""
     assert asked("kill:checkpoint")[0].stage == "half"
     assert asked("kill:checkpoint,stage=before-rename,attempt=2")[0].attempt == 2
 
@@ -62,7 +62,7 @@ def test_stage_of_writing():
     ],
 )
 def test_refusals(text, said):
-    """What is none of the syntax is refused with the part, what was found, and all kinds and keys."""
+    """A value outside of the syntax is refused with the part, the text found, and all kinds and keys."""
     with pytest.raises(EnvironmentUnfitError) as refused:
         asked(f"stop:rank=1;{text}")
 

@@ -34,7 +34,7 @@ def resume(start, run, *words, ranks=None, env=None):
 
 
 def weights(run):
-    """What the digit task has published."""
+    """Returns the arrays that the digit task has published."""
     return read_sealed(run.directory / "artifacts" / "digit.h5")[0]
 
 
@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on(start, whole, killed, tmp_path, ranks):
 
 
 def test_a_stopped_run_goes_on_with_another_job_file(start, whole):
-    """What has begun may not be changed, and the message says how else; what has not begun may."""
+    """A task that has begun may not be changed, and the message says the remedy; one that has not begun may."""
     run = start(job()).until_event("layer_started", task="digit", layer=1)
     run.process.send_signal(signal.SIGUSR1)
     run.finish()

@@ -164,7 +164,7 @@ def test_cycles_are_real_and_found_whenever_there_is_one(needs: dict[str, list[s
     ],
 )
 def test_references_include_inherited_ones(digits: dict[str, Any], task: str, expected: set[str]) -> None:
-    """What a task reads without saying so, from the task that it comes from, is known."""
+    """An array that a task reads through the task that it comes from is known."""
     assert {reference for _, reference in references_of(parse_job(digits), task)} == expected
 
 

@@ -1,4 +1,4 @@
-"""What cannot be async and cannot be merged is refused with the reason; what can be is found by its readers."""
+"""A task that cannot be async or merged is refused with the reason; one that can be is found by its readers."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ tasks:
 
 
 def problems(tmp_path: Path, text: str, name: str = "job.yaml") -> list[Problem]:
-    """What loading a file complains of; file names are cut to their last part."""
+    """Returns the complaints about a file that is loaded; file names are cut to their last part."""
     file = tmp_path / name
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
@@ -59,7 +59,7 @@ def as_toml(values: dict[str, Any]) -> str:
 
 
 def test_a_good_file_loads_with_defaults_filled_in(tmp_path: Path) -> None:
-    """What a task leaves open comes from `defaults`, and from the schema where those are silent."""
+    """A key that a task leaves open comes from `defaults`, and from the schema where those are silent."""
     file = tmp_path / "job.yaml"
     file.write_text(GOOD)
     job = load_job(file)

@@ -35,7 +35,7 @@ TOML = 'hpcmtl = 1\njob = "a"\n{}\n[tasks.t]\nkind = "python"\ncallable = "m:f"\
 
 
 def refused(tmp_path: Path, text: str | bytes, name: str = "job.yaml") -> list[str]:
-    """What is said of a file, without its folder."""
+    """Returns the complaints about a file, without its folder."""
     file = tmp_path / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError) as raised:
@@ -99,7 +99,7 @@ def test_a_number_is_a_number(tmp_path: Path, value: str) -> None:
 
 
 def test_numbers_of_toml_and_json_are_as_strict(tmp_path: Path) -> None:
-    """What YAML refuses is refused in the other forms as well; a date, which no run directory could give back, too."""
+    """A text that YAML refuses is refused in other forms too, as is a date, which no run directory could give back."""
     toml = refused(tmp_path, TOML.format("ranks = true", 'retries = "2"\npriority = inf'), "job.toml")
     date = refused(tmp_path, TOML.format("", "arguments = {day = 2026-11-29}"), "job.toml")
     json = '{\n\t"hpcmtl": 1, "job": "a", "tasks": {"t": {"kind": "python", "callable": "m:f", "layers": "2"}}}'

@@ -86,7 +86,7 @@ def test_no_launcher_allows_any_world():
 
 
 def test_a_child_is_no_rank_and_keeps_the_rest():
-    """What is left of a rank's environment makes no rank of a child; a shell's settings stay as they are."""
+    """The rest of a rank's environment makes no rank of a child; a shell's settings stay as they are."""
     shell = {"PATH": "/bin", "OMPI_MCA_btl": "self"}
 
     assert without_launcher(OPEN_MPI | {"PATH": "/bin"}) == {"PATH": "/bin"}

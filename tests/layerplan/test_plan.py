@@ -18,7 +18,7 @@ GRAPH = TaskGraph(
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_plan_survives_json_exactly(policy: str) -> None:
-    """What `plan.json` holds is the plan, to the last bit of every float."""
+    """The values in `plan.json` are the plan, to the last bit of every float."""
     plan = make_plan(GRAPH, 3, policy)
 
     assert LayerPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan

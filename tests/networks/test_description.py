@@ -1,4 +1,4 @@
-"""How large networks are, for predictions: counted by hand."""
+"""Sizes of networks for predictions: counted by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the models of job files say of samples that they cannot take."""
+"""Messages of the models of job files on samples that they cannot take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said of a job before it runs: the same from a file and from code, and every problem with its place."""
+"""Statements about a job before it runs: the same from a file and from code, and every problem with its place."""
 
 import pytest
 import yaml
@@ -81,7 +81,7 @@ def test_the_exact_policy_beside_a_framework(family_file):
 
 
 def test_arrays_of_tasks_are_known(family_file):
-    """What tasks will publish is described before any of them has run."""
+    """Arrays that tasks will publish are described before any of them has run."""
     arrays = prepare(family_file).arrays
 
     assert arrays["features/values"].shape == (24,)

@@ -42,6 +42,6 @@ def test_events_cannot_be_changed():
 
 @pytest.mark.parametrize("fields", [{}, {"task": 3, "layer": 0, "ranks": 1}, {"task": "a", "layer": "x", "ranks": 1}])
 def test_a_field_that_is_missing_or_of_another_type_is_an_error(fields):
-    """What cannot be understood is not taken for something else."""
+    """A line that cannot be understood is not taken for something else."""
     with pytest.raises(ValueError, match="layer_ended|LayerEnded"):
         from_fields("layer_ended", fields)

@@ -96,7 +96,7 @@ def test_zeros_at_the_end_are_a_torn_line(tmp_path):
 
 @pytest.mark.parametrize("damage", [b"{torn", b"", b"[1]", b'{"time": "x"}', b"\xff\xfe"])
 def test_damage_before_the_last_line_is_an_error_with_file_and_line(tmp_path, damage):
-    """What is done is then unknown, so neither reading nor going on is possible."""
+    """The completed work is then unknown, so neither reading nor going on is possible."""
     file = tmp_path / "events.jsonl"
     file.write_bytes(b'{"event": "a"}\n' + damage + b'\n{"event": "b"}\n')
 

@@ -19,7 +19,7 @@ LEAVE = """bash -c 'sleep 0.$SLURM_PROCID; echo rank $SLURM_PROCID has ended; ex
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command of the batch script ended."""
+    """Returns the exit code and the output of a command of the batch script."""
 
     code: int
     stdout: str
@@ -40,7 +40,7 @@ def _commands():
 
 @pytest.fixture(scope="module")
 def outcomes(slurm, digits_file, tmp_path_factory):
-    """What all commands did, one after the other in one allocation of four nodes, one task each."""
+    """Runs all commands, one after the other in one allocation of four nodes, one task each."""
     folder = tmp_path_factory.mktemp("allocation")
     task = family_task("digit", input="digits/images", epochs=2, ranks=4)
     write_job(folder, family(ranks=4, tasks={"digit": task}), digits_file)
@@ -60,7 +60,7 @@ def outcomes(slurm, digits_file, tmp_path_factory):
 
 
 def places(outcome):
-    """What the ranks said of themselves, in order."""
+    """Returns the messages of the ranks about themselves, in order."""
     assert outcome.code == 0, outcome.stderr
     return sorted((json.loads(line) for line in outcome.stdout.splitlines()), key=lambda place: place["rank"])
 

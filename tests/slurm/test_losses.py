@@ -1,4 +1,4 @@
-"""What Slurm or a node does to a job: the attempt counts for what it is, and the next one completes the run."""
+"""Effects of Slurm or a node on a job: the attempt counts for its kind, and the next one completes the run."""
 
 import contextlib
 

@@ -16,7 +16,7 @@ def job_of(epochs, layers=None):
 
 @pytest.fixture(scope="module")
 def jobs(slurm, digits_file, tmp_path_factory):
-    """What is in the queue at the same time, by each launcher a job that completes and one that is stopped."""
+    """Jobs in the queue at the same time, by each launcher one that completes and one that is stopped."""
     nodes = ("--nodes=2", "--ntasks-per-node=1")
     words = {
         "limit": ("--time=2", "--no-requeue"),

@@ -86,7 +86,7 @@ def test_a_python_task_is_one_layer_on_as_few_ranks_as_it_asks_for() -> None:
 
 
 def test_unknown_arrays_count_as_the_largest_known_ones() -> None:
-    """What only running a task tells is guessed high, so that nobody is starved of ranks."""
+    """A size that only running a task tells is guessed high, so that no task is starved of ranks."""
     known = {**ARRAYS, "features/values": ArraySpec(None, None)}
     work = graph(known).task("head").work
 

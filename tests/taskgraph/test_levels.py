@@ -50,7 +50,7 @@ def test_sweeps_equal_the_enumeration_of_all_ways(case: Case) -> None:
 
 @given(graphs(), st.floats(0.01, 100))
 def test_soft_flow_is_a_unit_flow(case: Case, temperature: float) -> None:
-    """What the flow weighs is an average over ways, so it is never longer than the critical path."""
+    """The weight of the flow is an average over ways, so it is never longer than the critical path."""
     tasks, edges, times = case
     levels, seconds = Levels(tasks, np.array(edges).reshape(-1, 2)), np.array(times)
     flow = levels.soft_flow(seconds, temperature)

@@ -45,7 +45,7 @@ class Bench:
     states: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def context(self, task: str, group: Communicator, **changes: Any) -> SessionContext:
-        """What one rank is given."""
+        """Returns the input of one rank."""
         given = {
             "job": self.prepared.job,
             "task": task,
@@ -108,7 +108,7 @@ class Bench:
         return artifact_file(self.directory, task)
 
     def parameters(self, task: str) -> dict[str, np.ndarray]:
-        """What a training task publishes."""
+        """Returns the arrays that a training task publishes."""
         return read_sealed(self.artifact(task))[0]
 
     def checkpoints(self, task: str) -> list[Path]:

@@ -69,7 +69,7 @@ def test_data_that_are_replaced_inside_a_layer(guarded, task):
 
 @pytest.mark.parametrize("kind", ["evaluate", "predict", "python"])
 def test_other_kinds(guarded, task, kind):
-    """What applies a network, and what a python task reads, are guarded alike."""
+    """A task that applies a network and a python task have their data guarded alike."""
     keys = {"needs": {"digit": "parameters"}} if kind != "python" else {}
     if kind == "python":
         keys = {"callable": "own_tasks:reading", "arguments": {"reference": "small/images"}}

@@ -37,7 +37,7 @@ def flipped(place, bit):
 
 
 def compared(ranks, odd=(), name="parameters/a", change=lambda array: array):
-    """What all ranks are told."""
+    """Returns the messages of all ranks."""
     told = run_ranks(ranks, lambda group: differing_arrays(changed(group.rank, odd, name, change), group))
     assert all(each == told[0] for each in told)
     return told[0]

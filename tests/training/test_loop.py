@@ -158,7 +158,7 @@ def test_the_short_last_step_counts_by_its_samples():
 
 
 def test_only_the_first_rank_reports():
-    """What it tells: task, layer, epoch, newest known loss of all objectives, and how much of the layer is done."""
+    """It reports task, layer, epoch, newest known loss of all objectives, and the done share of the layer."""
     work = step_range(10, 35, objectives=("digit", "parity"))
     (_, _, reports, _), (_, _, silence, _) = run_ranks(2, run, work, lambda _step: [1.0, 2.0])
 

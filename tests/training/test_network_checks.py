@@ -1,4 +1,4 @@
-"""What only a built network shows is refused before training, by the check that `validate` and `run` share."""
+"""Faults that only a built network shows are refused before training, by the check that `validate` and `run` share."""
 
 from __future__ import annotations
 

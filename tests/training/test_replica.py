@@ -50,7 +50,7 @@ def test_the_state_of_every_part_goes_round(replica):
 
 
 def test_a_checkpoint_of_an_earlier_version_is_loaded(replica):
-    """What it does not hold takes its initial value."""
+    """A parameter that it does not hold takes its initial value."""
     state = suite.train(replica)
     earlier = {name: array for name, array in state.items() if name.split("/")[0] != "weighting"}
     replica.load_state(earlier)

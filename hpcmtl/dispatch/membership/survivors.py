@@ -1,4 +1,4 @@
-"""What the survivors of a loss tell, and what the coordinator concludes for its tasks. Pure."""
+"""Reports of the survivors of a loss, and their consequences for the tasks of the coordinator. Pure."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch
 def rows_are_coupled(loss: TrainingLoss, batch: StepInput, *, train: bool) -> bool:
     """Returns whether the loss of the first row changes with the rows behind it.
 
-    Where the loss draws random numbers in this mode nobody can tell, and the answer is no.
+    If the loss draws random numbers in this mode, rows cannot be compared, and the answer is no.
 
     Args:
         loss: network and losses.
@@ -220,7 +220,7 @@ class _Passes:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Begins all streams of random numbers anew; those of Python and numpy go on afterwards as before the block."""
+    """Begins all streams of random numbers again; those of Python and numpy go on afterwards as before the block."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - users' operators draw from it
     mx.random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - as above

@@ -1,4 +1,4 @@
-"""What the traced graph of a Gluon block tells: random numbers, batch normalisations, operators that MXNet breaks."""
+"""Facts of the traced graph of a Gluon block: random numbers, batch normalisations, operators that MXNet breaks."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def assign(parameters: Mapping[str, Any], values: Mapping[str, np.ndarray[Any, A
 
 
 def trained(block: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the parameters that are trained, each once; their gradients are then written anew by each backward pass.
+    """Returns the parameters that are trained, each once; their gradients are then overwritten by each backward pass.
 
     Not trained are those without gradients, and those that no output depends on: a backward pass does not reach them,
     and `gluon.Trainer` refuses them or leaves them as they are.

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 INPUT = "input"
 _NO_ROWS = np.empty((0,), np.float32)
-_NOBODY = Holders([], 0)
+_NO_HOLDERS = Holders([], 0)
 
 
 class AppliedSession:
@@ -152,7 +152,7 @@ class AppliedSession:
         # A rank without samples does not know the names, so that all ranks exchange them.
         names = sorted(set().union(*group.allgather(set(kept))))
         mine = {name: np.concatenate(rows) for name, rows in kept.items()}
-        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else _NOBODY
+        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else _NO_HOLDERS
         gathered = {name: gather_rows(group, mine.get(name, _NO_ROWS)) for name in names}
         return {name: rows for name, rows in gathered.items() if rows is not None}, holders
 

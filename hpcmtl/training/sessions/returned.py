@@ -1,4 +1,4 @@
-"""What a user's callable returned: metrics, the arrays of its `outputs`, and their split."""
+"""The result of a user's callable: metrics, the arrays of its `outputs`, and their split."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def returned_values(callable_name: str, returned: Any, outputs: Mapping[str, Out
         outputs: arrays that the task declares.
 
     Raises:
-        TaskFailedError: the result is no mapping, lacks an output, or has values that nobody can use.
+        TaskFailedError: the result is no mapping, lacks an output, or has values that cannot be used.
     """
     if returned is not None and not isinstance(returned, Mapping):
         found = f"returned a {type(returned).__name__}, not a mapping of metrics and outputs, or nothing"

@@ -76,7 +76,7 @@ class TrainSession:
             self._coupling = open_coupling(context, steps)
             self._open_on_group(0.0)
         except BaseException:
-            self._replica.close()  # nobody else can: there is no session
+            self._replica.close()  # the caller cannot: there is no session
             raise
 
     def run_layer(self, layer: int) -> LayerOutcome:

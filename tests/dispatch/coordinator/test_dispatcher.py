@@ -86,7 +86,7 @@ def test_a_failed_task_takes_its_dependents_and_nobody_else(case, policy, chance
 
 
 def test_dependents_of_dependents_are_skipped():
-    """What a task needs only through another is skipped as well, and names the one that it needs itself."""
+    """A task that needs a failed one only through another is skipped as well, and names the one it needs itself."""
     graph = graph_of(dict.fromkeys("abcd", (2, 1)), [("a", "b"), ("b", "c")])
     simulation = Simulation((graph, 2), failing={("a", 1): frozenset({0})}).run()
 
@@ -294,7 +294,7 @@ def test_a_silent_layer_is_named_once():
 
 
 def test_a_wide_group_that_fails_as_a_whole_is_tried_again():
-    """What the tree of reports says of a layer that its members have all called failed is no news of the next try."""
+    """A late report of the tree on a layer that its members have all called failed does not count for the next try."""
     graph = graph_of({"a": (1, 20)})
     node = replace(graph.tasks[0], retries=1, max_ranks=20)
     simulation = Simulation((TaskGraph((node,), ()), 20))

@@ -1,4 +1,4 @@
-"""What rank 0 knows of artifacts: who answers for them, and which are made again."""
+"""The knowledge of rank 0 about artifacts: their owners, and those that are made again."""
 
 from __future__ import annotations
 

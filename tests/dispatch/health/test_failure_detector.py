@@ -1,4 +1,4 @@
-"""Who is silent for how long, by a clock of the test's own."""
+"""Silences of ranks, by a clock of the test's own."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Who keeps watch over whom, and what becomes of a rank 0 that hangs."""
+"""Monitors of other ranks, and the end of a rank 0 that hangs."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Who is taken for dead, when, and who kills: silences and the clock come in; the killing is real."""
+"""Ranks are taken for dead and killed: silences and the clock come in; the killing is real."""
 
 import os
 import signal

@@ -120,7 +120,7 @@ def test_errors_that_bring_a_traceback_are_told_by_their_last_line():
 
 
 def test_an_error_between_layers_ends_the_run():
-    """What raises outside any layer, here in the observer on the dispatcher's thread, leaves nobody waiting."""
+    """An error outside any layer, here in the observer on the dispatcher's thread, leaves no rank waiting."""
     job = Job(graph_of({"a": (3, 2)}), 2, nothing)
 
     def record(event):
@@ -169,7 +169,7 @@ def test_independent_tasks_run_at_the_same_time():
 
 
 def test_progress_arrives_before_the_end_of_its_layer():
-    """What a group's first rank reports inside a layer reaches the observer, in order."""
+    """A report of a group's first rank inside a layer reaches the observer, in order."""
 
     def run_layer(session, layer):
         if session.group.rank == 0:

@@ -228,7 +228,7 @@ def test_a_pause_gives_the_ranks_away():
 
 
 def test_a_cancelled_task_takes_its_dependents():
-    """What needs it is skipped and named, what does not goes on, and it runs no further layer."""
+    """A task that needs it is skipped and named, others go on, and it runs no further layer."""
     simulation = begun({"a": (4, 2), "b": (1, 1), "c": (1, 1), "d": (1, 1)}, [("a", "b"), ("b", "c")])
     said(simulation, "cancel", "a")
     refused = said(simulation, "unpause", "a")[0]

@@ -100,7 +100,7 @@ def test_a_group_moves_only_where_that_pays():
 
 
 def test_nearly_done_is_not_moved():
-    """What is left of a short task is not worth a new session."""
+    """The rest of a short task is not worth a new session."""
     graph = TaskGraph((node("a", 8, samples=256, passes=8, parameters=1000),), ())
     plan = make_plan(graph, 2)
     scheduler, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)

@@ -1,4 +1,4 @@
-"""What a rank finds around it."""
+"""Facts that a rank finds around it."""
 
 import os
 import subprocess

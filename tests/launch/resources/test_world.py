@@ -1,4 +1,4 @@
-"""What is concluded from the facts and paces of all ranks."""
+"""Conclusions from the facts and paces of all ranks."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""How Slurm's commands are called, and what is made of their answers and of their silence."""
+"""Calls of Slurm's commands, and the use of their answers and of their silence."""
 
 import os
 
@@ -28,7 +28,7 @@ def test_a_job_is_submitted(fake, tmp_path):
 
 
 def test_a_refusal_is_told_in_slurms_words(fake, tmp_path):
-    """What sbatch says on stderr is the reason; an reply that is no id is none."""
+    """The text of sbatch on stderr is the reason; a reply that is no id is none."""
     fake.runs("sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 1")
     with pytest.raises(EnvironmentUnfitError, match="did not take .*invalid partition"):
         slurm.submit(tmp_path / "x")

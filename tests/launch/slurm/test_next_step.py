@@ -1,4 +1,4 @@
-"""What becomes of a job after an attempt."""
+"""The next step of a job after an attempt."""
 
 import re
 

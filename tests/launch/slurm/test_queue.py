@@ -34,7 +34,7 @@ def slurm(tmp_path, monkeypatch):
 
 
 def test_squeue_is_enough(slurm):
-    """What squeue knows is asked of nobody else; it is told of all jobs at once and in its own words."""
+    """A job that squeue knows is looked up nowhere else; all jobs are told of at once, in its own words."""
     slurm.replies("squeue", "16|16|RUNNING|2026-11-21T10:20:00|n[1-2]|None\n17|17|PENDING|N/A||Resources\n")
     reply = query_slurm(Submission(("16", "17")))
     first, second = reply.states
@@ -127,7 +127,7 @@ def test_slow_commands(slurm):
     "garbage", ["hello\n", "16|16|is fine|x|y|z\n", "||||||||\n", "17|17|RUNNING|||\n", "\0\xff\n"]
 )
 def test_wrong_answers(slurm, garbage):
-    """What cannot be read, or tells of another job, is passed over; an unknown state is not running."""
+    """An answer that cannot be read, or tells of another job, is passed over; an unknown state is not running."""
     slurm.runs("squeue", f"printf '{garbage}'")
     slurm.replies("scontrol", "No jobs in the system\n")
     slurm.replies("sacct", "slurmdbd: error\n")

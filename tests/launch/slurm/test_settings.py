@@ -1,4 +1,4 @@
-"""Who has the word on a setting, and what is said of settings that are none."""
+"""Precedence of settings, and messages on settings that are none."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_the_highest_level_has_the_word(home, level):
 
 
 def test_further_directives_add_up(home):
-    """What the levels leave out and add is all there, with all their names."""
+    """Settings that the levels leave out and add are all there, with all their names."""
     profile(home, "default", "extra: [--mem=0]\nmodules: gcc\n")
     told = settings(home, {"extra": ["--gpus=1"]}, {"extra": "--hint=x"}, HPCMTL_SLURM_MODULES="a, b").to_dict()
 

@@ -37,7 +37,7 @@ def test_every_documented_state_has_a_phase():
     ],
 )
 def test_hints(state, hint):
-    """What a person can do about a state is said with the job's own ID."""
+    """The remedy for a state is said with the job's own ID."""
     assert hint in SlurmJobState("16", state).hint
     assert bool(SlurmJobState("16", state).hint) == bool(hint)
 
@@ -74,7 +74,7 @@ def test_reasons_that_do_not_pass(reason, hint):
     ],
 )
 def test_states_as_printed(text, found):
-    """Who cancelled is parted from the state; what is no state is none."""
+    """The user who cancelled is parted from the state; a text that is no state is none."""
     assert parse_state(text) == found
 
 

@@ -116,7 +116,7 @@ def test_submissions(run, text, found):
 
 
 def test_successors_are_jobs_of_the_run(run):
-    """What the batch script noted of a successor counts; a damaged note does not."""
+    """A successor that the batch script noted counts; a damaged note does not."""
     run.submission_file.write_text('{"job_ids": ["16"]}')
     notes = run.path / "attempts.jsonl"
     notes.write_text('{"event": "x", "successor": ""}\n{"event": "x", "successor": "17"}\n')

@@ -1,4 +1,4 @@
-"""What the planner makes of nodes, cores, speeds and memory."""
+"""The planner's view of nodes, cores, speeds and memory."""
 
 from dataclasses import replace
 

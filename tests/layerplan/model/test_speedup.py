@@ -122,7 +122,7 @@ def test_measured_widths_are_predicted_by_the_median() -> None:
 
 
 def test_measurements_make_sure() -> None:
-    """What was measured is predicted with less doubt than what was not, and its neighbours with less than before."""
+    """A measured time is predicted with less doubt than another one, and its neighbours with less than before."""
     before = Speedups().predict(NODE, WIDTHS)
     after = Speedups([layer(NODE, 1, 0.05, beside=0.0)] * 4).predict(NODE, WIDTHS)
     doubt_before, doubt_after = before.late / before.seconds, after.late / after.seconds

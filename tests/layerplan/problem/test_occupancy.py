@@ -49,7 +49,7 @@ def test_the_earliest_slot_of_all(data: Any) -> None:
 
 
 def test_blocked_ranks() -> None:
-    """What is blocked for some time is used before and after it, and what was taken already stays taken."""
+    """A rank that is blocked for some time is used before and after it, and a taken one stays taken."""
     occupancy = Occupancy(3)
     occupancy.take(occupancy.find(0.0, 2.0, 1, 0b100), 2, 1)
     occupancy.block(1.0, 4.0, 0b110)

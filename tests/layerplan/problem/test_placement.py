@@ -34,7 +34,7 @@ def test_every_rule_is_kept(problem: PlanningProblem, policy: str) -> None:
 
 
 def placeable(problem: PlanningProblem) -> bool:
-    """Whether each task, with all that share its block, has a width and a first rank by the independent check."""
+    """Returns true if each task, with all that share its block, has width and first rank by the independent check."""
     leaders = np.full(len(problem.names), -1) if problem.rules.same_block is None else problem.rules.same_block
     blocks: dict[int, set[tuple[int, int]]] = {}
     for task, leader in enumerate(leaders.tolist()):
@@ -53,7 +53,7 @@ def placeable(problem: PlanningProblem) -> bool:
 
 
 def exclusive(problem: PlanningProblem, leaders: Any, task: int) -> bool:
-    """Whether a task, or one that shares its block, has its nodes for itself, and so begins at one."""
+    """Returns true if a task, or one that shares its block, has its nodes for itself, and so begins at one."""
     roots = [list(iterate(leaders, other))[-1] for other in range(len(leaders))]
     chosen = problem.rules.exclusive
     return chosen is not None and any(chosen[other] for other, root in enumerate(roots) if root == roots[task])

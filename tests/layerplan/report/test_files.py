@@ -51,7 +51,7 @@ def problems(draw):
 
 @given(problems(), st.sampled_from(sorted(POLICIES)))
 def test_any_sound_problem_gets_a_valid_plan(tmp_path_factory, arrays, policy):
-    """What the written plan says keeps widths, times, edges, releases and ranks, and is not below the bound."""
+    """The written plan keeps widths, times, edges, releases and ranks, and is not below the bound."""
     folder = tmp_path_factory.mktemp("any")
     np.savez(folder / "problem.npz", **arrays)
     problem = read_problem(folder / "problem.npz")
@@ -156,7 +156,7 @@ def test_bad_problems_are_refused(tmp_path, changes, said):
 
 @pytest.mark.parametrize("content", [b"", b"PK no zip", b"times"])
 def test_other_files_are_refused(tmp_path, content):
-    """What is no .npz file, or is not there, is named."""
+    """A file that is no .npz file, or is not there, is named."""
     (tmp_path / "problem.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"problem.npz: is no .npz file"):
         read_problem(tmp_path / "problem.npz")

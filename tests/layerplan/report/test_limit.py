@@ -50,7 +50,7 @@ def test_what_does_not_fit(limit: float) -> None:
 
 
 def test_words() -> None:
-    """What surely does not fit is told from what fits only if all goes well."""
+    """A task that surely does not fit is told from one that fits only if all goes well."""
     assert limit_lines(PLAN, 8.0) == (
         "time limit  8 s: 1 of 3 tasks may not end in time",
         "  a<b & co: planned to end at 10.00 s: does not fit",

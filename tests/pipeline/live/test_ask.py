@@ -1,4 +1,4 @@
-"""What the run directory alone tells of a request, and how long one waits for an answer."""
+"""The view that the run directory alone gives of a request, and the limits of waiting for an answer."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ def run(tmp_path):
     ],
 )
 def test_nonsense_is_not_even_asked(run, words, message):
-    """What is wrong by itself is refused at once, and nothing is left behind."""
+    """A request that is wrong by itself is refused at once, and nothing is left behind."""
     with pytest.raises(InputError) as refused:
         check(run, new_request(*words))
 
@@ -88,7 +88,7 @@ def test_taken_but_not_answered(run):
 
 
 def test_the_answer_is_returned(run):
-    """What the job says comes back; without waiting nothing does."""
+    """The answer of the job comes back; without waiting nothing does."""
 
     def serve():
         (request,) = _until(lambda: take(run.requests))

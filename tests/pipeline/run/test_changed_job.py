@@ -1,4 +1,4 @@
-"""What another job file may change when a run is resumed: all but work that is done."""
+"""Changes that another job file may make when a run is resumed: all but work that is done."""
 
 from __future__ import annotations
 

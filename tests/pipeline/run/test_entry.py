@@ -1,4 +1,4 @@
-"""What a run decides before and after its ranks work: which world it takes, and what its end is called."""
+"""Decisions of a run before and after its ranks work: the world that it takes, and the name of its end."""
 
 from pathlib import Path
 

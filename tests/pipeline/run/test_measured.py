@@ -1,4 +1,4 @@
-"""What a run's layers took comes back from its directory, and makes the next plan."""
+"""Times of a run's layers come back from its directory, and make the next plan."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_a_sink_that_fails_is_left_out(tmp_path, caplog):
 
 
 def test_an_error_of_the_ledger_ends_the_run():
-    """What cannot be written to the ledger has not happened for any sink."""
+    """An event that cannot be written to the ledger has not happened for any sink."""
     listing = Listing()
     with pytest.raises(RuntimeError, match="no more paper"), RunObserver(Failing(), [listing], RunState()) as observer:
         observer.record(event("job_started", job="j", ranks=1))

@@ -45,7 +45,7 @@ class Cores:
         self.lock = threading.Lock()
 
     def pace_of(self, rank):
-        """What `probe` measures with on a rank."""
+        """Returns the function with which `probe` measures on a rank."""
 
         def pace():
             with self.lock:

@@ -54,7 +54,7 @@ def test_an_answered_request_is_not_taken_again(tmp_path):
 
 
 def test_half_a_file_is_not_read_and_nonsense_is_named(tmp_path):
-    """What is still being written has another name; a file that is no request is known by its name alone."""
+    """A file that is still being written has another name; a file that is no request is known by its name alone."""
     (tmp_path / ".early.json.123").write_text('{"verb": "pau')
     (tmp_path / "odd.json").write_text(json.dumps({"verb": "pause"}))
     (tmp_path / "torn.json").write_text('{"verb": "pau')
@@ -63,7 +63,7 @@ def test_half_a_file_is_not_read_and_nonsense_is_named(tmp_path):
 
 
 def test_the_ledger_is_told_names_of_added_tasks():
-    """What a request brings along may be long: of mappings the keys are enough."""
+    """The contents of a request may be long: of mappings the keys are enough."""
     request = Request("1", "add", "me@here", values={"file": "more.yaml", "tasks": {"a": {"kind": "predict"}}})
 
     assert request.to_event()["values"] == {"file": "more.yaml", "tasks": ["a"]}

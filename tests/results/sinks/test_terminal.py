@@ -113,7 +113,7 @@ def test_quiet_is_quiet():
 
 
 def words(stream):
-    """What was written, without the escape sequences of a terminal."""
+    """Returns the written text, without the escape sequences of a terminal."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
 
 

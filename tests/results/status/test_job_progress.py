@@ -46,7 +46,7 @@ def test_a_layer_runs_and_ends():
 
 
 def test_ranks_that_are_lost():
-    """What is left of a group keeps its numbers, its layer waits again, and the next attempt has all its ranks."""
+    """The rest of a group keeps its numbers, its layer waits again, and the next attempt has all its ranks."""
     lost = (2.0, "rank_lost", {"rank": 1, "host": "h", "task": "a", "layer": 0, "step": 3})
     shrunk = (2.1, "world_shrunk", {"ranks": 3, "members": [0, 2, 3], "generation": 1})
     smaller = board(layer(1.0, "layer_started"), lost, shrunk)

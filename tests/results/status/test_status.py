@@ -63,7 +63,7 @@ def note(directory, clock, name, **fields):
 
 
 def shown(status, width=80):
-    """What a person sees."""
+    """Returns the text that a person sees."""
     console = Console(file=io.StringIO(), width=width)
     console.print(status_view(status))
     return console.file.getvalue()

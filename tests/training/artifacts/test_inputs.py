@@ -1,4 +1,4 @@
-"""What sessions take from the memory of other ranks, on ranks that are threads: the same as from files, and told so."""
+"""Arrays that sessions take from the memory of other ranks, here threads: the same as from files, and recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published is told apart from what the same task published before."""
+"""A published artifact is told apart from an earlier one of the same task."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from hpcmtl.training.checkpointing.content import Checkpoint
 
 
 def context_of(tmp_path, group, noted=None, **settings):
-    """What a session gives to its checkpointing."""
+    """Records the calls of a session to its checkpointing."""
     record = lambda event: noted.append(event) if noted is not None else None  # noqa: E731
     job = SimpleNamespace(checkpoints=Checkpoints(**settings))
     return SimpleNamespace(job=job, task="digit", directory=RunDirectory(tmp_path), group=group, record=record)

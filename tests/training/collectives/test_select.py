@@ -20,7 +20,7 @@ GLUON = GluonFramework().collectives()
 
 
 def choices(asked, ranks, factories=GLUON):
-    """What each rank of a group chooses."""
+    """Returns the choices of the ranks of a group."""
     return run_ranks(ranks, lambda group: choose_collective(asked, group, factories))
 
 

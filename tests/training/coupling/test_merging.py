@@ -13,7 +13,7 @@ FLOATS = arrays_of.arrays(np.float32, (3, 2), elements=st.floats(-100, 100, widt
 
 
 def merged(*members):
-    """What members have together."""
+    """Returns the parameters that members have together."""
     return combine({str(number): contribution(*member) for number, member in enumerate(members)}).arrays()
 
 
@@ -30,7 +30,7 @@ def test_weights():
 
 @given(FLOATS, st.integers(1, 5))
 def test_equal_members_stay_as_they_are(array, count):
-    """What all members agree on is not changed by a single bit."""
+    """A value that all members agree on is not changed by a single bit."""
     assert np.array_equal(merged(*[({"w": array}, 1.0)] * count)["w"], array)
 
 

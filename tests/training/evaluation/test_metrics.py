@@ -257,7 +257,7 @@ def test_all_problems_are_told_at_once():
     ],
 )
 def test_unknown_names_are_refused_with_a_hint(name, told):
-    """What to write instead is in the message."""
+    """The remedy is in the message."""
     with pytest.raises(InputError, match=r"metric '") as error:
         metrics.parse(name)
 

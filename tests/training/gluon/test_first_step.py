@@ -1,4 +1,4 @@
-"""What plain Gluon does otherwise than the compiled network, or than our update, is found before the first step."""
+"""A difference of plain Gluon from the compiled network, or from our update, is found before the first step."""
 
 from __future__ import annotations
 

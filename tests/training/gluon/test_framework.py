@@ -1,4 +1,4 @@
-"""What a job names is built once before it runs, and everything that cannot be used is said at once."""
+"""The parts that a job names are built once before it runs, and all that cannot be used are reported at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hpcmtl.training.network_checks import check_networks
 
 
 def problems(bench, tasks, **keys):
-    """What is said of the tasks of a job, as text."""
+    """Returns the messages on the tasks of a job, as text."""
     prepared = bench(tasks, **keys).prepared
     found = check_networks(prepared.job, prepared.arrays, list(tasks)).found
     return [f"{'.'.join(path)}: {text}" for path, text in found]

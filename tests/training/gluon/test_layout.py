@@ -69,7 +69,7 @@ def test_other_forms_keep_the_foreign_layout(form):
 
 
 def test_other_errors_are_not_taken_for_a_layout():
-    """What cannot be read for another reason says so, instead of being restored without end."""
+    """A file that cannot be read for another reason says so, instead of being restored without end."""
 
     class Broken:
         def to_dlpack_for_read(self):

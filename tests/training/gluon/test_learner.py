@@ -32,7 +32,7 @@ def replica(group, model=gluon_suite.CONVNET, optimizer=suite.SGD, **settings):
 
 
 def same(one, other):
-    """Whether two states have the same names and bits."""
+    """Returns true if two states have the same names and bits."""
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 

@@ -74,7 +74,7 @@ def test_state_goes_round(optimizer):
 
 
 def resumed_state(optimizer, values, state):
-    """What an updater saves that has loaded a state and done nothing."""
+    """Returns the saved state of an updater that has loaded a state and done nothing."""
     updater = Updater(parameters(values), optimizer)
     updater.load_state(state)
     return updater.state()

@@ -55,7 +55,7 @@ def read(path, name):
 
 
 def direct(trained, name="digit", part=None):
-    """What the network itself makes of all samples in one batch."""
+    """Returns the outputs of the network itself for all samples in one batch."""
     model = trained.prepared.job.tasks[name].model
     network = GluonNetwork(Leaf(model), (1, 6, 6), ["main"], seed=0)
     network.load_parameters(trained.parameters(name))

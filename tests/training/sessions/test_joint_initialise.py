@@ -1,4 +1,4 @@
-"""What a joint task takes from other tasks before its first step, and what it leaves."""
+"""Parameters that a joint task takes from other tasks before its first step, and those that it leaves."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def python_task(name, **keys):
 
 
 def failing(bench, name, ranks=2, **keys):
-    """What a task raises, on the group's first failing rank."""
+    """Returns the error that a task raises on the group's first failing rank."""
     done = bench({"own": python_task(name, **keys)})
     with pytest.raises(RankFailedError) as error:
         done.run("own", ranks)
@@ -118,7 +118,7 @@ def test_a_missing_output_fails_all_ranks(bench):
     ],
 )
 def test_an_odd_value_fails_all_ranks(bench, name, said):
-    """What is neither a metric nor an output is named."""
+    """A key that is neither a metric nor an output is named."""
     error, _ = failing(bench, name)
 
     assert isinstance(error, TaskFailedError)
@@ -285,7 +285,7 @@ def test_a_split_is_not_bent_into_codes(bench, split, said):
     ],
 )
 def test_declared_outputs_are_compared(bench, outputs, said):
-    """What the job file says of an output holds for what the callable returns."""
+    """The statement of the job file on an output holds for the returned arrays."""
     task = python_task("given", outputs=outputs, arguments={"kind": "list"})
     if said:
         with pytest.raises(RankFailedError, match=said):

@@ -23,7 +23,7 @@ BATCH_NORMALISED = {"name": "own_blocks:normalised"}
 
 
 def same_bits(one, other):
-    """Whether two artifacts hold the same."""
+    """Returns true if two artifacts hold the same."""
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 

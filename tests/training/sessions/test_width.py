@@ -1,4 +1,4 @@
-"""What depends on the number of ranks can be resumed, and is told; replicas that part fail their task."""
+"""Dependence on the number of ranks is resumable, and is told; replicas that part fail their task."""
 
 from __future__ import annotations
 

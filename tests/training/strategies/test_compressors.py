@@ -14,7 +14,7 @@ mx = import_mxnet()
 
 @pytest.mark.parametrize("native", [False, True])
 def test_fp16_rounds(native):
-    """What was compressed and decompressed is rounded to float16; what is too large becomes infinite."""
+    """A compressed value is rounded to float16; one that is too large becomes infinite."""
     values = np.array([0.1, -3.3333, 1e-3, 7e4], np.float32)
     gradient = mx.nd.array(values) if native else values.copy()
     compressor = Fp16Halves() if native else Fp16Compressor()
