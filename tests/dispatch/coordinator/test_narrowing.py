@@ -1,0 +1,30 @@
+"""The plan and the graph that are left after a loss of ranks."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+from simulation import graph_of
+
+from hpcmtl.dispatch.coordinator.narrowing import graph_on, plan_on
+from hpcmtl.layerplan.solve.policies import make_plan
+from hpcmtl.taskgraph.graph import TaskGraph
+
+
+def test_the_machine_keeps_the_facts_of_the_ranks_that_are_left():
+    """Speeds are those of the living ranks, in order; facts that were not known stay unknown."""
+    plan = make_plan(graph_of({"a": (1, 1)}, []), 4)
+    plan = replace(plan, machine=replace(plan.machine, rank_speed=(1.0, 0.9, 0.8, 0.7), rank_memory=()))
+    narrow = plan_on(plan, [0, 2, 3])
+
+    assert narrow.ranks == 3
+    assert narrow.machine.rank_speed == (1.0, 0.8, 0.7)
+    assert narrow.machine.rank_memory == ()
+
+
+def test_a_task_that_has_ended_needs_no_ranks():
+    """The smallest number of ranks is lowered for tasks that have ended, and kept for others."""
+    graph = graph_of({"a": (1, 1), "b": (1, 1)}, [])
+    graph = TaskGraph(tuple(replace(each, min_ranks=4) for each in graph.tasks), graph.edges)
+    tasks = {"a": SimpleNamespace(status="complete"), "b": SimpleNamespace(status=None)}
+
+    assert [each.min_ranks for each in graph_on(graph, tasks, 2).tasks] == [2, 4]
