@@ -134,7 +134,7 @@ class _Allocation(NamedTuple):
 
     @property
     def bound(self) -> float:
-        """Seconds that no schedule of these choices can beat."""
+        """Lower bound on the seconds of each schedule of these choices."""
         return max(self.path, self.area)
 
 
