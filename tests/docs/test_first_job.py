@@ -18,7 +18,7 @@ FIRST, SECOND = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", 
 
 
 def said(folder: Path, *words: str) -> str:
-    """What a Python process says that ends well."""
+    """Returns the output of a Python process that ends well."""
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
