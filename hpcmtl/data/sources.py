@@ -87,13 +87,14 @@ def check_sources(sources: Sequence[Source]) -> list[DatasetDescription]:
             problems.append(Problem(f"{source.path}: {source.dataset}", message))
     if problems:
         raise InputError(problems)
-    problems = _disagreements([(firsts[path], known) for path, known in described.items()])
+    problems = disagreements([(firsts[path], known) for path, known in described.items()])
     if problems:
         raise InputError(problems)
     return [described[Path(source.path)].datasets[source.dataset] for source in sources]
 
 
-def _disagreements(files: list[tuple[Source, FileDescription]]) -> list[Problem]:
+def disagreements(files: Sequence[tuple[Source, FileDescription]]) -> list[Problem]:
+    """Returns the problems of files whose rows cannot belong together: other numbers of samples, or another split."""
     problems = []
     (first, known), *others = files
     for other, found in others:

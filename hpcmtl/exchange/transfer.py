@@ -48,8 +48,13 @@ def share(
     }
     for array in arrays.values():
         if array.size:
-            group.Bcast(array, root)
+            group.Bcast(_as_bytes(array), root)
     return arrays, facts
+
+
+def _as_bytes(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Returns truth values as a view of bytes, which communicators carry, and other arrays as they are."""
+    return array.view(np.uint8) if array.dtype == np.bool_ else array
 
 
 def gather_rows(group: Communicator, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
@@ -66,7 +71,7 @@ def gather_rows(group: Communicator, rows: np.ndarray[Any, Any]) -> np.ndarray[A
     described = group.gather((len(rows), rows.shape[1:], rows.dtype.str))
     if group.rank != 0:
         if rows.size:
-            group.Send(rows, 0, _ROWS_TAG)
+            group.Send(_as_bytes(rows), 0, _ROWS_TAG)
         return None
     assert described is not None
     return _receive_rows(group, rows, described)
@@ -83,6 +88,6 @@ def _receive_rows(
         if source == 0 and count:
             part[...] = rows
         elif part.size:
-            group.Recv(part, source, _ROWS_TAG)
+            group.Recv(_as_bytes(part), source, _ROWS_TAG)
         start += count
     return whole

@@ -29,6 +29,13 @@ def arrays(_context):
     return {"rows": len(twice), "twice": twice, "label": np.arange(4), "split": np.array([0, 0, 1, 2])}
 
 
+def small_rows(context):
+    """Rows for a network of four inputs and two classes; a split if it is asked for, and a pair of numbers a row."""
+    x = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    split = {"split": np.arange(30) % 3} if context.arguments.get("split") else {}
+    return {"x": x, "y": (x[:, 0] > 0).astype(np.int64), "pair": np.ones((30, 2)), **split}
+
+
 def reading(context):
     """Size and sum of an array."""
     array = context.read(context.arguments["reference"])

@@ -16,6 +16,7 @@ ARRAYS = {
     "transposed": np.arange(12, dtype=np.float16).reshape(3, 4).T,
     "count": np.array(7),
     "empty": np.zeros((0, 3), np.uint8),
+    "flags": np.array([True, False, True]),
 }
 
 
@@ -71,7 +72,7 @@ def test_an_error_of_the_reader_is_raised_by_all():
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=4),
     st.sampled_from([(), (2,), (2, 3)]),
-    st.sampled_from([np.float32, np.float16, np.int64]),
+    st.sampled_from([np.float32, np.float16, np.int64, np.bool_]),
     st.booleans(),
 )
 def test_gather_rows(counts, shape, dtype, ignorant):

@@ -75,6 +75,16 @@ def test_what_only_running_tells_is_open(digits: dict[str, Any]) -> None:
             "tasks.trunk.input",
             "no samples in the train split",
         ),
+        (
+            {"images": ArraySpec(100, (1, 28, 28), split=(50, 0, 50))},
+            "tasks.digit.metrics",
+            "no samples in the val split for accuracy: add some, leave the metrics out, or write `validate_every: 0`",
+        ),
+        (
+            {"images": ArraySpec(100, (1, 28, 28), split=(50, 0, 50))},
+            "tasks.joint.heads.digit.metrics",
+            "no samples in the val split for accuracy",
+        ),
     ],
 )
 def test_data_that_does_not_fit_is_named(
@@ -118,3 +128,30 @@ def test_mistakes_in_several_tasks_come_at_once(digits: dict[str, Any]) -> None:
     _, found = described(digits, digit=ArraySpec(100, (), "i", 12))
 
     assert {"tasks.digit.target", "tasks.features2.input"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (ArraySpec(100, (4,), split=SPLIT), "a sample has one weight, but digits/parity has samples of shape (4,)"),
+        (ArraySpec(100, (), "U", split=SPLIT), "has values of type text"),
+        (ArraySpec(None, None), ""),
+        (ArraySpec(100, (), "i", split=SPLIT), ""),
+    ],
+)
+def test_a_sample_has_one_weight(digits: dict[str, Any], weights: ArraySpec, said: str) -> None:
+    """Weights of another shape or type are found before training; an unknown shape is left to the run."""
+    digits["tasks"]["digit"]["sample_weights"] = "digits/parity"
+    _, found = described(digits, parity=weights)
+
+    assert list(found) == (["tasks.digit.sample_weights"] if said else [])
+    assert said in "".join(found.values())
+
+
+def test_nothing_to_validate_is_no_problem_where_nothing_is_asked(digits: dict[str, Any]) -> None:
+    """Without samples in the val split: a task without metrics, and one that never validates, are sound."""
+    digits["tasks"]["digit"]["validate_every"] = 0
+    digits["tasks"]["joint"]["heads"]["digit"]["metrics"] = []
+    _, found = described(digits, images=ArraySpec(100, (1, 28, 28), split=(50, 0, 50)))
+
+    assert found == {}

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.contract import SPLIT
+from hpcmtl.data.hdf5 import describe
+from hpcmtl.data.sources import Source, disagreements
 from hpcmtl.data.values import check_finite
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
+from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.defaults import in_defaults
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
@@ -30,7 +33,7 @@ from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.network_checks import check_networks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from hpcmtl.data.values import ValueSummary
     from hpcmtl.jobfile.findings import Finding
@@ -108,7 +111,35 @@ def _read_data(
             problems += error.problems
         else:
             summaries.update({(path, name): summary for name, summary in found.items()})
+    intact = {path for path, _ in summaries}
+    for paths in dict.fromkeys(frozenset(_files_of_rows(prepared, name)) & intact for name in tasks):
+        problems += [each for each in _other_splits(sorted(paths)) if each not in problems]
     return summaries
+
+
+def _files_of_rows(prepared: Prepared, name: str) -> Iterator[Path]:
+    """Yields the data files whose split the rows have that a task reads side by side."""
+    for _, reference in references_of(prepared.job, name):
+        read: str | None = reference
+        while read is not None and read.split("/", 1)[0] not in prepared.files:
+            read = _origin_of_rows(prepared, read)
+        if read is not None:
+            yield prepared.files[read.split("/", 1)[0]]
+
+
+def _origin_of_rows(prepared: Prepared, reference: str) -> str | None:
+    """Returns the array whose split another task's array has: the input of its network; None where only a run tells."""
+    producer = reference.split("/", 1)[0]
+    kind, known = kind_of(prepared.job, producer), prepared.arrays.get(reference, UNKNOWN)
+    has_network = kind.framework(prepared.job, producer) is not None
+    return kind.network_input(prepared.job, producer) if has_network and known.split is not None else None
+
+
+def _other_splits(paths: Sequence[Path]) -> list[Problem]:
+    """Returns the files whose split is not that of the first; others of another length are reported elsewhere."""
+    described = [(Source("", path, SPLIT), describe(path)) for path in paths]
+    alike = [each for each in described if each[1].samples == described[0][1].samples]
+    return disagreements(alike) if alike else []
 
 
 def _bad_callables(prepared: Prepared, name: str) -> Iterator[Finding]:

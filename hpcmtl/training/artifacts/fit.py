@@ -14,7 +14,7 @@ from hpcmtl.data.values import ValueSummary, summarise, summary_of
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.training.kinds.fit import objective_path, objective_problems
+from hpcmtl.training.kinds.fit import check_weights, objective_path, objective_problems
 from hpcmtl.training.kinds.value_checks import targets_of_classes, value_checks, value_warnings
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
         for reference, source in sources.items()
         if reference in wanted or reference.partition("/")[0] not in context.files
     }
-    found = list(value_checks(job, task, {}, summaries))
+    weights = getattr(job.tasks[task], "sample_weights", None)
+    found = [] if weights is None else list(check_weights(weights, _spec(sources[weights])))
+    found = found or list(value_checks(job, task, {}, summaries))
     for text in value_warnings(job, task, summaries):
         _log.warning("task %s: %s", task, text)
     if not found:

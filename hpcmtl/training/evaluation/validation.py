@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcmtl.data.hdf5 import numbers_in
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.tasks import WEIGHTED
@@ -39,9 +40,9 @@ def validation(
     replica: Replica,
 ) -> Callable[[int], dict[str, float]] | None:
     """Returns a function from the number of an epoch to metrics (collective); None if there is nothing to validate."""
-    array = context.arrays.get(task.input)
-    has_samples = array is not None and array.split is not None and array.split[1] > 0
-    if not (task.validate_every and has_samples and any(each.metrics for each in objectives)):
+    if not asked_metrics(task, objectives):
+        return None
+    if not len(numbers_in(spec.sources[0].split(), ["val"])):  # the split of the data: a task may have made them
         return None
 
     weighted = any(metric.startswith(WEIGHTED) for each in objectives for metric in each.metrics)
@@ -56,6 +57,17 @@ def validation(
         return _metrics(objectives, _outputs(read, replica.learner, context.group), context.group)
 
     return after
+
+
+def asked_metrics(task: Trained, objectives: tuple[Objective, ...]) -> tuple[str, ...]:
+    """Returns the names in the results of the metrics that a task is to compute on its validation samples."""
+    if not task.validate_every:
+        return ()
+    return tuple(_result_name(each, metric) for each in objectives for metric in each.metrics)
+
+
+def _result_name(objective: Objective, metric: str) -> str:
+    return ("val_" if objective.name == MAIN else f"{objective.name}.val_") + metric
 
 
 def _outputs(spec: BatchSpec, learner: Learner, group: Communicator) -> dict[str, list[np.ndarray]]:  # type: ignore[type-arg]
@@ -91,7 +103,7 @@ def _metrics(
     if not gathered:
         return {}
     return {
-        ("val_" if each.name == MAIN else f"{each.name}.val_") + metric: compute(
+        _result_name(each, metric): compute(
             metric, gathered[each.name], gathered[TARGET + each.name], weights=gathered.get(WEIGHTS)
         )
         for each in objectives

@@ -66,6 +66,15 @@ def check_fit(
             yield objective_path(objective, key), problem
 
 
+def check_weights(reference: str, array: ArraySpec) -> Iterator[Finding]:
+    """Yields a problem if an array cannot be the weights of samples, as far as it is known."""
+    if array.kind not in NETWORK_KINDS:
+        yield ("sample_weights",), _no_numbers(reference, array)
+    elif array.shape:  # neither () nor unknown
+        text = f"a sample has one weight, but {reference} has samples of shape {array.shape}"
+        yield ("sample_weights",), f"{text}; name an array with one number a sample"
+
+
 def _no_numbers(reference: str, array: ArraySpec) -> str:
     known = {"U": "text", "S": "bytes", "c": "complex numbers"}.get(array.kind, f"kind {array.kind!r}")
     return f"{reference} has values of type {known}; a network takes numbers or truth values"

@@ -11,7 +11,7 @@ from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.references import to_add
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
-from hpcmtl.training.kinds.fit import check_fit, objective_path
+from hpcmtl.training.kinds.fit import check_fit, check_weights, objective_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_weighted
 from hpcmtl.training.kinds.schemas import Trained
@@ -128,6 +128,14 @@ class TrainedKind(BaseKind[TrainedT]):
         array = arrays.get(task.input)
         if array is not None and array.split and array.split[0] == 0:
             yield ("input",), f"{task.input} has no samples in the train split"
+        if array is not None and array.split and array.split[1] == 0 and task.validate_every:
+            text = f"{task.input} has no samples in the val split"
+            remedy = "add some, leave the metrics out, or write `validate_every: 0`"
+            for each in self.objectives(job, name):
+                if each.metrics:
+                    yield objective_path(each, "metrics"), f"{text} for {' and '.join(each.metrics)}: {remedy}"
+        if task.sample_weights is not None:
+            yield from check_weights(task.sample_weights, arrays.get(task.sample_weights, UNKNOWN))
 
     def network_input(self, job: Job, name: str) -> str:
         """See `TaskKind`."""

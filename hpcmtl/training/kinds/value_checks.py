@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.data.values import ValueSummary
+    from hpcmtl.jobfile.arrays import KeyedReference
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.models import Shape
@@ -77,12 +78,11 @@ def value_checks(
         outputs: name of an objective -> shape of one sample of the network's output; None where it is not known.
         summaries: reference -> summary of the values, as far as they were read.
     """
-    unfit = set()
+    unfit: dict[str, Finding] = {}
     for path, reference in references_of(job, name):
-        if reference in summaries:
-            problem = _network_problem(job, name, reference, summaries[reference])
-            if problem is not None and reference not in unfit:
-                unfit.add(reference)
+        if reference in summaries:  # which may stand at several keys
+            problem = _network_problem(job, name, (path, reference), summaries[reference])
+            if problem is not None and unfit.setdefault(reference, (path, problem)) == (path, problem):
                 yield path, f"{reference}: {problem}"
     for objective in targets_of_classes(job, name):
         summary, made = summaries.get(objective.target), outputs.get(objective.name)
@@ -101,18 +101,18 @@ def value_warnings(job: Job, name: str, summaries: Mapping[str, ValueSummary]) -
         yield f"{read}: {text}"
 
 
-def _network_problem(job: Job, name: str, reference: str, summary: ValueSummary) -> str | None:
-    """Returns why the network, the loss or the weights of a task cannot use an array."""
+def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueSummary) -> str | None:
+    """Returns why the network, the loss or the weights of a task cannot use an array at one of its keys."""
     problem = network_problem(summary)
     if problem is not None:
         return problem
-    kind = kind_of(job, name)
-    targets = {objective.target for objective in kind.objectives(job, name)}
+    (path, reference), kind = place, kind_of(job, name)
     is_input = reference == kind.network_input(job, name)
-    if is_input or reference in targets:  # rounding of weights is harmless
-        problem = rounding_problem(summary, is_target=not is_input)
-    is_weight = reference == kind.sample_weights(job, name)
-    return weight_problem(summary) if problem is None and is_weight else problem
+    is_read = is_input or reference in {objective.target for objective in kind.objectives(job, name)}
+    # An array may be an input or a target as well: its values are then weights at this key alone.
+    if reference == kind.sample_weights(job, name) and (path == ("sample_weights",) or not is_read):
+        return weight_problem(summary)  # rounding of weights is harmless
+    return rounding_problem(summary, is_target=not is_input) if is_read else None
 
 
 def _target_problem(job: Job, name: str, objective: Objective, summary: ValueSummary, made: Shape | None) -> str | None:

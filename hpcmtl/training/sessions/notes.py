@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.results.events import TaskNoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcmtl.training.session import SessionContext
     from hpcmtl.training.step_comparison import StepComparison
@@ -41,6 +41,13 @@ class Notes:
         """
         if context.group.size > 1:
             self._tell(context, dict(_notes(traits, batch_size, context.group.size)))
+
+    def validation(self, context: SessionContext, missing: Sequence[str]) -> None:
+        """Records the metrics that are not computed, since the data turned out to have no validation samples."""
+        if missing:
+            text = f"the data have no samples in the val split: {', '.join(missing)} missing in the results"
+            remedy = "give some samples the split val (1), or leave out `metrics`"
+            self._tell(context, {"no validation": f"{text}; {remedy}"})
 
     def comparison(self, context: SessionContext, found: StepComparison) -> None:
         """Records what the examination of the first step found; the coupling of rows is one of several ranks alone."""

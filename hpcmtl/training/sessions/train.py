@@ -25,7 +25,7 @@ from hpcmtl.training.checkpointing.content import Checkpoint
 from hpcmtl.training.coupling.coupling import Steps, SyncPoint, open_coupling
 from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.divergence import check_replicas
-from hpcmtl.training.evaluation.validation import validation
+from hpcmtl.training.evaluation.validation import asked_metrics, validation
 from hpcmtl.training.learner import LearnerSettings
 from hpcmtl.training.loop import Hooks, LossTotals, StepRange, StepsResult, run_steps
 from hpcmtl.training.multitask.weighting import FixedWeights
@@ -90,6 +90,7 @@ class TrainSession:
         self._loaded = None
         assert self._next_step is not None
         self._notes.width(context, self._learner.traits, self._spec.batch_size)
+        self._notes.validation(context, () if self._validate else asked_metrics(self._task, self._objectives))
         orders = context.orders()
         if orders.rate is not None:
             self._take_rate(orders, orders.rate.number, self._next_step)
@@ -181,9 +182,8 @@ class TrainSession:
             self._learner.load_mapped(self._inputs.parameters(mapping.producer), mapping)
         self._replica.synchronise()
         self._next_step, self._totals, self._metrics = 0, LossTotals(), {}
-        self._checkpoints.expect(
-            _COPIES * sum(array.nbytes for array in self._learner.parameters_matching("*").values())
-        )
+        size = sum(array.nbytes for array in self._learner.parameters_matching("*").values())
+        self._checkpoints.expect(_COPIES * size)
         return True
 
     def _sync_point(self, layer: int, step: int) -> SyncPoint:

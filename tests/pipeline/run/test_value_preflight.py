@@ -59,6 +59,14 @@ def test_labels_outside_the_outputs_are_refused(tmp_path, model, labels, said):
     assert not said or "tasks.net.target: rows/y: sample" in found
 
 
+def test_negative_weights_are_named_at_their_own_key(tmp_path):
+    """One array is input and weights: the problem is that of the weights."""
+    found = check(tmp_path, {"n": np.linspace(-1, 1, ROWS)}, input="rows/n", sample_weights="rows/n", model=OWN)
+
+    assert "tasks.net.sample_weights: rows/n: sample 0 has weight -1" in found
+    assert "net.input" not in found
+
+
 def test_labels_of_every_split_count(tmp_path):
     """A wrong label that only the test samples have is found before the training, too."""
     labels = CLASSES.copy()

@@ -1,0 +1,82 @@
+"""Metrics on validation samples go by the split that the data have when the task runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpcmtl.communicators.inproc import RankFailedError
+from hpcmtl.errors import InputError
+from hpcmtl.results.events import TaskNoted
+
+MADE = {"kind": "python", "callable": "own_tasks:small_rows", "outputs": ["x", "y", "pair"]}
+MLP = {"name": "mlp", "outputs": 2}
+FROM_MADE = {
+    "kind": "train",
+    "needs": {"made": "data"},
+    "model": MLP,
+    "input": "made/x",
+    "target": "made/y",
+    "loss": "softmax_ce",
+    "metrics": ["accuracy"],
+    "epochs": 2,
+}
+JOINT = {
+    "kind": "joint",
+    "needs": {"made": "data", "net": "parameters"},
+    "input": "made/x",
+    "trunk": {"from": "net"},
+    "heads": {
+        name: {"model": MLP, "target": "made/y", "loss": "softmax_ce", "metrics": ["accuracy"]} for name in ("a", "b")
+    },
+    "epochs": 1,
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_data_of_a_python_task_are_validated(bench, ranks):
+    """Metrics of a train task and of each head of a joint task, on the split that a callable returned."""
+    tasks = {
+        "made": {**MADE, "arguments": {"split": True}},
+        "net": FROM_MADE,
+        "both": JOINT,
+        "report": {"kind": "evaluate", "needs": {"made": "data", "net": "parameters"}, "split": "val"},
+    }
+    done = bench(tasks)
+    done.run("made")
+    told = []
+    trained, joint = (done.run(name, ranks, record=told.append)[0].metrics for name in ("net", "both"))
+
+    assert trained["val_accuracy"] == done.run("report", ranks)[0].metrics["accuracy"]
+    assert {"a.val_accuracy", "b.val_accuracy"} <= joint.keys()
+    assert not any(isinstance(event, TaskNoted) for event in told)
+
+
+def test_a_run_says_once_that_there_is_nothing_to_validate(bench):
+    """A callable that returns no split: one note a task names the metrics, also in sessions of their own."""
+    done = bench({"made": MADE, "net": FROM_MADE, "both": JOINT, "never": {**FROM_MADE, "validate_every": 0}})
+    done.run("made")
+    told = []
+    done.layers = 2
+    for layer in range(2):
+        done.run("net", 1, [layer], record=told.append)
+    done.layers = 1
+    for name in ("both", "never"):
+        done.run(name, 1, record=told.append)
+    notes = [(event.task, event.text.partition(" missing")[0]) for event in told if isinstance(event, TaskNoted)]
+
+    assert notes == [
+        ("net", "the data have no samples in the val split: val_accuracy"),
+        ("both", "the data have no samples in the val split: a.val_accuracy, b.val_accuracy"),
+    ]
+
+
+def test_weights_of_another_shape_are_refused_when_they_are_made(bench):
+    """A callable makes two numbers a sample, which only its run shows: the training names key and shape."""
+    done = bench({"made": MADE, "net": {**FROM_MADE, "sample_weights": "made/pair"}})
+    done.run("made")
+
+    with pytest.raises(RankFailedError) as raised:
+        done.run("net")
+
+    assert isinstance(raised.value.__cause__, InputError)
+    assert "tasks.net.sample_weights: a sample has one weight, but made/pair has" in str(raised.value.__cause__)
