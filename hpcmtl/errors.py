@@ -138,10 +138,40 @@ def users_frames(error: BaseException) -> list[traceback.FrameSummary]:
     ]
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """Returns a hint such as ``; did you mean 'digits'? Valid: ...`` for a name that is not among `valid`."""
+_OTHER_NAMES = {
+    other: own
+    for own, others in {
+        "learning_rate": ("lr",),
+        "weight_decay": ("wd",),
+        "batch_size": ("bs",),
+        "accuracy": ("acc",),
+        "l2": ("mse",),
+        "l1": ("mae",),
+        "softmax_ce": ("ce", "cross_entropy"),
+        "sigmoid_bce": ("bce",),
+        "int64": ("int", "integer"),
+        "float32": ("float",),
+        "float64": ("double",),
+        "text": ("str", "string"),
+    }.items()
+    for other in others
+}
+"""Names that other libraries have for names of hpcmtl."""
+
+
+def close_to(name: str, valid: Iterable[str]) -> str | None:
+    """Returns the valid name that a name probably means; None if there is none."""
     names = sorted(valid)
+    if _OTHER_NAMES.get(name.lower()) in names:
+        return _OTHER_NAMES[name.lower()]
     lower = {each.lower(): each for each in reversed(names)}
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     close = close or [lower[each] for each in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)]
-    return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(names) or 'nothing'}"
+    return close[0] if close else None
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Returns a hint such as ``; did you mean 'digits'? Valid: ...`` for a name that is not among `valid`."""
+    names = sorted(valid)
+    close = close_to(name, names)
+    return f"; did you mean {close!r}?" if close else f"; valid here: {', '.join(names) or 'nothing'}"

@@ -197,6 +197,20 @@ def _summary(path: Path, name: str, version: tuple[int, ...]) -> ValueSummary:  
 
 
 def _passed(path: str | os.PathLike[str], names: Iterable[str], *, fit: bool) -> dict[str, ValueSummary]:
+    summaries, problems = pass_over(path, names, fit=fit)
+    if problems:
+        raise InputError(problems)
+    return summaries
+
+
+def pass_over(
+    path: str | os.PathLike[str], names: Iterable[str], *, fit: bool = True
+) -> tuple[dict[str, ValueSummary], list[Problem]]:
+    """Reads every value as `check_finite` does; returns the summaries of sound datasets, and the others' problems.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
     path = Path(path)
     summaries: dict[str, ValueSummary] = {}
     problems: list[Problem] = []
@@ -205,14 +219,15 @@ def _passed(path: str | os.PathLike[str], names: Iterable[str], *, fit: bool) ->
             try:
                 dataset = find_dataset(file, path, name)
                 with naming_damage(path, name, dataset):
-                    summaries[name], wrong = _read(path, name, dataset, fit=fit)
+                    summary, wrong = _read(path, name, dataset, fit=fit)
             except InputError as error:  # every dataset reports its problems
                 problems += error.problems
             else:
-                problems += [Problem(f"{path}: {name}", wrong)] if wrong else []
-    if problems:
-        raise InputError(problems)
-    return summaries
+                if wrong:
+                    problems.append(Problem(f"{path}: {name}", wrong))
+                else:
+                    summaries[name] = summary
+    return summaries, problems
 
 
 def _read(path: Path, name: str, dataset: h5py.Dataset, *, fit: bool) -> tuple[ValueSummary, str | None]:

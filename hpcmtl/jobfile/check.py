@@ -13,6 +13,7 @@ from hpcmtl.jobfile.coupling import check_coupling
 from hpcmtl.jobfile.frameworks import check_frameworks
 from hpcmtl.jobfile.kinds import kind_of, kinds_with
 from hpcmtl.jobfile.references import check_arrays, check_sources, to_add
+from hpcmtl.jobfile.soundness import sound_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,11 +26,11 @@ _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> list[Finding]:
-    """Finds all problems of a job; each deeper check looks at the tasks that the ones before found sound.
+    """Finds all problems of a job; each deeper check looks at the part that the ones before found sound.
 
     Args:
         job: the job, without the tasks that could not be read.
-        unread: the names and needs of those.
+        unread: the names and needs of those, and the names of data that could not be read.
     """
     own = _by_kind(job, lambda kind, name: kind.own_checks(job, name))
     found = [*_names(job), *_edges(job, unread), *own, *_resources(job), *_cycles(job, unread)]
@@ -37,19 +38,10 @@ def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> lis
     found += check_coupling(job, unread)
     found += check_frameworks(job)
     linked = sound_part(job, found, unread)
-    found += _by_kind(linked, lambda kind, name: kind.edge_checks(linked, name))
+    found += _by_kind(linked.job, lambda kind, name: kind.edge_checks(linked.job, name))
     rest = sound_part(job, found, unread)
-    return [*found, *check_arrays(rest), *_by_kind(rest, lambda kind, name: kind.network_checks(rest, name))]
-
-
-def sound_part(job: Job, found: Iterable[Finding], unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> Job:
-    """Returns the job without the tasks that have findings, and without all that need these."""
-    bad = {path[1] for path, _ in found if len(path) > 1 and path[0] == "tasks"} | set(unread)
-    bad |= {name for name, task in job.tasks.items() if not set(task.needs) <= {*job.tasks, *unread}}
-    needs = {name: task.needs for name, task in job.tasks.items()}
-    while more := {name for name in needs if name not in bad and not bad.isdisjoint(needs[name])}:
-        bad |= more
-    return job.model_copy(update={"tasks": {name: task for name, task in job.tasks.items() if name not in bad}})
+    networks = _by_kind(rest.job, lambda kind, name: kind.network_checks(rest.job, name))
+    return [*found, *filter(rest.concerns, [*check_arrays(rest.job), *networks])]
 
 
 def _by_kind(job: Job, check: Callable[[TaskKind, str], Iterator[Finding]]) -> Iterator[Finding]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.load import explained, locate
+from hpcmtl.jobfile.explanations import explained
+from hpcmtl.jobfile.load import locate
 from hpcmtl.jobfile.schema import AnyTask, Job
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.jobfile.other_files import unreadable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LineNumbers = dict[tuple[str, ...], int]
 
+_LINE = 60
+"""Most characters of a line that a message shows."""
 MOST_VALUES = 100_000
 """Largest number of values that the anchors of a file may stand for; a file without anchors may have more."""
 
@@ -105,8 +108,10 @@ def read_values(file: Path) -> tuple[Any, LineNumbers]:
     try:
         text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"{error}; save it as UTF-8"
-        raise InputError([Problem(str(file), f"cannot read the job file: {reason}")]) from None
+        raise InputError([Problem(str(file), unreadable(file, error))]) from None
+    if file.suffix == ".py":
+        text = "is a Python script; a job file (YAML or TOML) was expected. Run a script that makes a job by `python`"
+        raise InputError([Problem(str(file), text)])
     if file.suffix == ".toml":
         return _read_toml(file, text), {}
     if file.suffix == ".json":
@@ -179,7 +184,7 @@ def _composed(where: str, text: str) -> _Values:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None
         problem = getattr(error, "problem", None) or str(error)
-        raise InputError([Problem(where, f"not valid YAML: {problem}", line)]) from None
+        raise InputError([Problem(where, f"not valid YAML: {problem}{_at(text, mark)}", line)]) from None
     except RecursionError:
         raise InputError([Problem(where, "not valid YAML: too many brackets inside of each other")]) from None
     except ValueError as error:  # an integer of thousands of digits
@@ -187,6 +192,17 @@ def _composed(where: str, text: str) -> _Values:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _at(text: str, mark: yaml.Mark | None) -> str:
+    """Returns the text of the line where a reader gave up, and what to look at."""
+    lines = text.splitlines()
+    if mark is None or not lines:
+        return ""
+    line = lines[min(mark.line, len(lines) - 1)].strip()
+    shown = line if len(line) <= _LINE else f"{line[:_LINE]}..."
+    tabs = "; this line begins with a tab" if lines[min(mark.line, len(lines) - 1)].startswith("\t") else ""
+    return f", at `{shown}`{tabs}. Check the indentation (spaces, no tabs), quotes and brackets of this line and above"
 
 
 def _twice(where: str, node: yaml.Node, lines: LineNumbers) -> Iterator[Problem]:

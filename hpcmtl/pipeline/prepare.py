@@ -11,11 +11,11 @@ from hpcmtl.data.builders import how_to_make
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.arrays import ArraySpec
-from hpcmtl.jobfile.check import sound_part
 from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
-from hpcmtl.jobfile.references import check_datasets, references_of
+from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import arrays_of
+from hpcmtl.jobfile.soundness import SoundPart, sound_part
 from hpcmtl.layerplan.solve.exact import load_solver
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
@@ -55,6 +55,7 @@ class Prepared:
         graph: tasks and edges, with layers.
         modules: folders of users' Python modules.
         source: job file, by which problems are located; None for a job from another place.
+        partly: tasks of an unsound job whose networks alone can be checked, see `SoundPart`.
     """
 
     job: Job
@@ -63,6 +64,7 @@ class Prepared:
     graph: TaskGraph
     modules: tuple[Path, ...] = ()
     source: Path | None = None
+    partly: frozenset[str] = frozenset()
 
     def located(self, found: Sequence[Finding]) -> list[Problem]:
         """Returns problems with their places in the job file."""
@@ -81,15 +83,16 @@ class Prepared:
 
 
 class UnpreparedJobError(InputError):
-    """Reports the problems of a job, and keeps its sound part for further checks.
+    """Reports the problems of a job, and keeps the part of it that further checks can look at.
 
     Attributes:
-        rest: the tasks without problems that need no task with problems; None if there are none.
+        rest: that part; None if there is none.
+        left: tasks that are not in it, or only with their networks.
     """
 
-    def __init__(self, problems: Iterable[Problem], rest: Prepared | None) -> None:
+    def __init__(self, problems: Iterable[Problem], rest: Prepared | None, left: Iterable[str] = ()) -> None:
         super().__init__(problems)
-        self.rest = rest
+        self.rest, self.left = rest, tuple(left)
 
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
         """Reduces the error to its problems, which alone travel between ranks."""
@@ -114,26 +117,28 @@ def prepare(
     source = _source(source)
     changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
     where, base = _origin(source)
-    problems, readable, sound = _parsed(source, changes)
+    problems, readable, sound, unread = _parsed(source, changes)
     if readable is None or sound is None:
-        raise InputError(problems)
+        raise UnpreparedJobError(problems, None)
     files = {name: (base / path).resolve() for name, path in readable.data.items()}
     described, unreadable = _describe(files)
-    arrays, misfits = arrays_of(sound, described, _order(sound))
-    found = [*unreadable, *check_datasets(readable, described), *misfits]
+    arrays, misfits = arrays_of(sound.job, described, _order(sound.job))
+    found = [*unreadable, *check_datasets(readable, described), *filter(sound.concerns, misfits)]
     if readable.policy not in POLICIES:
         found.append((("policy",), f"unknown policy {readable.policy!r}{nearest(readable.policy, POLICIES)}"))
     if readable.policy == "exact":
         load_solver()  # before any framework is
     lines = source.lines if isinstance(source, RawJob) else None
     problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else lines)
-    modules = tuple((base / folder).resolve() for folder in sound.modules)
+    modules = tuple((base / folder).resolve() for folder in readable.modules)
     file = source if isinstance(source, Path) else None
-    if problems:
-        rest = _rest(sound, found)
-        kept = Prepared(rest, files, arrays, build_graph(rest, arrays), modules, file) if rest.tasks else None
-        raise UnpreparedJobError(problems, kept)
-    return Prepared(sound, files, arrays, build_graph(sound, arrays), modules, file)
+    rest = _rest(sound, found)
+    graph = build_graph(rest.job, arrays)
+    kept = Prepared(rest.job, files, arrays, graph, modules, file, rest.partly) if rest.job.tasks else None
+    if problems or kept is None:
+        left = [*unread, *(name for name in readable.tasks if name not in rest.job.tasks or name in rest.partly)]
+        raise UnpreparedJobError(problems, kept, left)
+    return kept
 
 
 def _source(given: Any) -> Path | Job | RawJob:
@@ -152,8 +157,10 @@ def _source(given: Any) -> Path | Job | RawJob:
     raise InputError([Problem("job", text)])
 
 
-def _parsed(source: Path | Job | RawJob, changes: Mapping[str, Any]) -> tuple[list[Problem], Job | None, Job | None]:
-    """Returns the problems of a job without its data, the tasks that can be read, and those without problems."""
+def _parsed(
+    source: Path | Job | RawJob, changes: Mapping[str, Any]
+) -> tuple[list[Problem], Job | None, SoundPart | None, tuple[str, ...]]:
+    """Returns the problems of a job without its data, what can be read, what can be checked further, unread tasks."""
     try:
         if isinstance(source, RawJob):
             job = parse_job({**source.values, **changes}, source.where, source.lines)
@@ -162,21 +169,18 @@ def _parsed(source: Path | Job | RawJob, changes: Mapping[str, Any]) -> tuple[li
         else:
             job = load_job(source, changes)
     except UnsoundJobError as error:
-        return list(error.problems), error.readable, error.sound
-    return [], job, job
+        return list(error.problems), error.readable, error.sound, error.unread
+    return [], job, SoundPart(job), ()
 
 
-def _rest(sound: Job, found: Sequence[Finding]) -> Job:
-    """Returns the tasks of a job that neither have problems nor read a file with problems, nor need such a task."""
+def _rest(sound: SoundPart, found: Sequence[Finding]) -> SoundPart:
+    """Returns the part of a job that can be checked in spite of the problems of its files and arrays."""
+    if not found and sound.job.tasks and not sound.partly:
+        return sound
     unread = {path[1] for path, _ in found if path[0] == "data"}
-    more = [
-        (("tasks", name), "")
-        for name in sound.tasks
-        if unread & {reference.split("/", 1)[0] for _, reference in references_of(sound, name)}
-    ]
-    rest = sound_part(sound, [*found, *more])
-    merge = {key: merge for key, merge in rest.merge.items() if set(merge.tasks) <= rest.tasks.keys()}
-    return rest.model_copy(update={"merge": merge})
+    rest = sound_part(sound.job, found, unread, sound.partly)
+    merge = {key: merge for key, merge in rest.job.merge.items() if set(merge.tasks) <= rest.job.tasks.keys()}
+    return SoundPart(rest.job.model_copy(update={"merge": merge}), rest.partly)
 
 
 def _origin(source: Path | Job | RawJob) -> tuple[str, Path]:

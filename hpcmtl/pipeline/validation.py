@@ -11,12 +11,16 @@ from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.pipeline.prepare import UnpreparedJobError, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from hpcmtl.errors import Problem
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.taskgraph.graph import TaskGraph
+
+
+_NAMED = 12
+"""Most tasks that a sentence names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,14 @@ class Validated:
     unchecked: tuple[str, ...]
 
 
+class UnsoundError(InputError):
+    """Reports all problems of a job, and what could not be checked because of them, in a line each."""
+
+    def __init__(self, problems: Iterable[Problem], unchecked: Iterable[str] = ()) -> None:
+        super().__init__(problems)
+        self.args = ("\n".join([*self.args, *(f"not checked: {line}" for line in unchecked)]),)
+
+
 def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> Validated:
     """Makes all checks of a job that a run makes before it trains.
 
@@ -43,15 +55,16 @@ def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> 
         static: leave out all that reads data, or imports user code or a framework.
 
     Raises:
-        InputError: all problems of all checks at once.
+        UnsoundError: all problems of all checks at once.
     """
     problems: list[Problem] = []
     unchecked: Mapping[str, str] = {}
+    hidden: tuple[str, ...] = ()
     prepared: Prepared | None
     try:
         prepared = prepare(file, ranks)
     except UnpreparedJobError as error:
-        prepared, problems = error.rest, list(error.problems)
+        prepared, problems, hidden = error.rest, list(error.problems), error.left
     if prepared is not None and not static:
         from hpcmtl.pipeline.run.framework_environment import prepare_environment
         from hpcmtl.pipeline.run.preflight import examine
@@ -62,9 +75,10 @@ def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> 
             examined = examine(prepared, list(prepared.job.tasks))
         problems += examined.problems
         unchecked = examined.unchecked
-    if problems or prepared is None:
-        raise InputError(problems)
+        hidden += examined.hidden
     left = ("data, user code and networks (--static)",) if static else tuple(_by_reason(unchecked))
+    if problems or prepared is None:
+        raise UnsoundError(problems, (*left, *_hidden(dict.fromkeys(hidden), prepared is not None)))
     return Validated(job=prepared.job.job, graph=prepared.graph, unchecked=left)
 
 
@@ -78,6 +92,16 @@ def importable(prepared: Prepared) -> Iterator[None]:
     finally:
         for folder in folders:
             sys.path.remove(folder)
+
+
+def _hidden(tasks: Collection[str], readable: bool) -> Iterator[str]:
+    """Yields the sentence about checks that the problems of a job prevent."""
+    if tasks:
+        first, more = list(tasks)[:_NAMED], len(tasks) - _NAMED
+        names = ", ".join(first) + (f" and {more} more" if more > 0 else "")
+        yield f"some of {names}, because of these problems"
+    elif not readable:
+        yield "data and networks, because of these problems"
 
 
 def _by_reason(unchecked: Mapping[str, str]) -> Iterator[str]:

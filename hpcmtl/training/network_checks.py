@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.errors import EnvironmentUnfitError, InputError, nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.soundness import SoundPart, is_aside, is_of_objectives, objective_origins
 from hpcmtl.networks.json_form import user_models
 from hpcmtl.taskgraph.graph import topological_order
 from hpcmtl.training.coupling.checks import check_built_coupling
@@ -22,7 +23,7 @@ from hpcmtl.training.kinds.fit import objective_path, objective_problems
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.findings import Finding
@@ -41,16 +42,18 @@ class NetworkChecks:
         arrays: arrays by reference; the shapes that building shows are added.
         found: problems.
         unchecked: task -> reason for which its network was not built.
+        partly: tasks whose networks alone are checked, since targets or losses have problems; see `SoundPart`.
         facts: task -> shapes of its network.
-        bad: tasks with problems, and those that use their networks.
+        hidden: tasks whose networks could not be built because of problems, and those that use them.
     """
 
     job: Job
     arrays: dict[str, ArraySpec]
+    partly: set[str] = field(default_factory=set)
     found: list[Finding] = field(default_factory=list)
     unchecked: dict[str, str] = field(default_factory=dict)
     facts: dict[str, NetworkFacts] = field(default_factory=dict)
-    bad: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
     _built: list[tuple[FrameworkNeeds, NetworkFacts]] = field(default_factory=list)
 
     def check(self, name: str) -> None:
@@ -59,37 +62,61 @@ class NetworkChecks:
         framework_name = kind.framework(self.job, name)
         if framework_name is None:
             return
-        if not self.bad.isdisjoint(self.job.tasks[name].needs):  # its problems would be repeated here
-            self.bad.add(name)
+        if not self.hidden.isdisjoint(self.job.tasks[name].needs):  # its problems would be repeated here
+            self.hidden.add(name)
             return
-        found = [(("tasks", name, *path), text) for path, text in kind.shape_checks(self.job, name, self.arrays)]
-        if not found:
+        if not self.partly.isdisjoint(objective_origins(self.job, name)):
+            self.partly.add(name)
+        shapes = [(("tasks", name, *path), text) for path, text in kind.shape_checks(self.job, name, self.arrays)]
+        self._note(name, filter(SoundPart(self.job, frozenset(self.partly)).concerns, shapes))
+        if name not in self.hidden:
             try:
-                found = self._build(name, open_framework(framework_name))
+                self._build(name, open_framework(framework_name))
             except EnvironmentUnfitError as error:
                 self.unchecked[name] = str(error)
-        if found:
-            self.bad.add(name)
-            self.found += found
 
-    def _build(self, name: str, framework: Framework) -> list[Finding]:
+    def _note(self, name: str, found: Iterable[Finding]) -> None:
+        """Adds findings of a task, and what they leave to be checked."""
+        for path, text in found:
+            self.found.append((path, text))
+            if is_of_objectives(path[2:]):
+                self.partly.add(name)
+            elif not is_aside(path[2:]):
+                self.hidden.add(name)
+
+    def _build(self, name: str, framework: Framework) -> None:
+        """Builds the network of a task, for what its problems leave to be checked."""
         needs = kind_of(self.job, name).framework_needs(self.job, name, self.arrays)
         if needs.network is not None and needs.sample is None:
             self.unchecked[name] = "the shape of its input is known only when the job runs"
+        wanted, known = replace(needs, targets=()), len(self.found)
         try:
-            facts = self._facts(framework, replace(needs, targets=()))
-            if facts is None:
-                return []
-            self.facts[name] = facts
-            if facts.unused and needs.optimizer is not None:
-                _log.warning("task %s: no output depends on %s: not trained", name, ", ".join(facts.unused))
-            found = [*self._outputs(name, needs, facts), *self._mappings(name), *self._same_network(name, needs)]
-            if not found and _is_of_user(needs):
-                framework.check(needs)  # with one step
+            facts = self._facts(framework, replace(wanted, objectives=()) if name in self.partly else wanted)
         except InputError as error:
-            return [self._finding(name, problem.where, problem.message) for problem in error.problems]
-        self._publish(name, facts)
-        return found
+            self._note(name, [self._finding(name, each.where, each.message) for each in error.problems])
+            facts = None if name in self.hidden else self._network_alone(name, framework, wanted)
+        if facts is None:
+            return
+        self.facts[name] = facts
+        if facts.unused and needs.optimizer is not None:
+            _log.warning("task %s: no output depends on %s: not trained", name, ", ".join(facts.unused))
+        outputs = () if name in self.partly else self._outputs(name, needs, facts)
+        self._note(name, [*outputs, *self._mappings(name), *self._same_network(name, needs)])
+        if len(self.found) == known and name not in self.partly and _is_of_user(needs):
+            try:
+                framework.check(needs)  # with one step
+            except InputError as error:
+                self._note(name, [self._finding(name, each.where, each.message) for each in error.problems])
+        if name not in self.hidden:
+            self._publish(name, facts)
+
+    def _network_alone(self, name: str, framework: Framework, needs: FrameworkNeeds) -> NetworkFacts | None:
+        """Returns the shapes of a network whose optimizer, loss or frozen parameters have problems, for other tasks."""
+        try:
+            return self._facts(framework, replace(needs, objectives=(), optimizer=None, freeze=()))
+        except InputError:  # it cannot be built for tasks that use it, either
+            self.hidden.add(name)
+            return None
 
     def _facts(self, framework: Framework, needs: FrameworkNeeds) -> NetworkFacts | None:
         """Returns the shapes of a network; equal ones, and those that only run it, share one that was built before.
@@ -110,6 +137,8 @@ class NetworkChecks:
         """Returns a problem of a framework; its place begins with a key of the task where it belongs to one."""
         key, _, rest = where.partition(" ")
         task = self.job.tasks[name]
+        if key == "part" and "output" in type(task).model_fields:
+            return ("tasks", name, "output"), f"{rest}: {message}"
         if key not in type(task).model_fields:
             return ("tasks", name), f"{where}: {message}"
         return ("tasks", name, key), f"{rest}: {message}" if rest else message
@@ -172,21 +201,25 @@ class NetworkChecks:
                     self.arrays[f"{name}/{array}"] = replace(self.arrays.get(f"{name}/{array}", UNKNOWN), shape=shape)
 
 
-def check_networks(job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str]) -> NetworkChecks:
+def check_networks(
+    job: Job, arrays: Mapping[str, ArraySpec], tasks: Collection[str], partly: Collection[str] = ()
+) -> NetworkChecks:
     """Builds the networks of a sound job once, with one step of those in which users' objects take part.
 
     Args:
         job: a sound job.
         arrays: arrays by reference, as far as they are known before the job runs.
         tasks: tasks whose problems are wanted; the networks that they use are built as well.
+        partly: tasks whose networks alone are checked, see `SoundPart`.
 
     Raises:
         UnknownFrameworkError: no framework has the name that a task asks for.
     """
-    checks = NetworkChecks(job, dict(arrays))
+    checks = NetworkChecks(job, dict(arrays), set(partly))
     for name in topological_order({name: task.needs for name, task in job.tasks.items()}):
         checks.check(name)
-    checks.found += check_built_coupling(job, checks.facts)
+    bad = {path[1] for path, _ in checks.found}
+    checks.found += check_built_coupling(job, {name: facts for name, facts in checks.facts.items() if name not in bad})
     others = set(job.tasks) - set(tasks)
     checks.found = [(path, text) for path, text in checks.found if path[0] != "tasks" or path[1] not in others]
     return checks

@@ -44,8 +44,8 @@ def test_who_exchanges_with_whom(digits: dict[str, Any]) -> None:
         ("features.needs.trunk", LIVE, "features.needs.trunk", "extract tasks use what they need once"),
         ("joint.freeze", [], "joint.needs.trunk", "renews frozen parameters, and this task freezes none"),
         ("joint.needs.trunk", {"kind": "parameters", "every": 5}, "joint.needs.trunk", "add `mode: async`"),
-        ("joint.needs.trunk", {**LIVE, "every": 0}, "joint.needs.trunk.every", "greater than 0"),
-        ("joint.needs.trunk", {**LIVE, "staleness": -1}, "joint.needs.trunk.staleness", "greater than or equal to 0"),
+        ("joint.needs.trunk", {**LIVE, "every": 0}, "joint.needs.trunk.every", "a number that is more than 0"),
+        ("joint.needs.trunk", {**LIVE, "staleness": -1}, "joint.needs.trunk.staleness", "a number that is at least 0"),
         ("trunk.needs", {"joint": "order"}, "trunk.needs", "cycle: "),
     ],
 )

@@ -98,6 +98,7 @@ def test_a_job_survives_being_written_out(digits: dict[str, Any]) -> None:
     ("old", "new", "where", "message", "line"),
     [
         ("ranks: 4", "rank: 4", "rank", "unknown key 'rank'; did you mean 'ranks'?", 3),
+        ("    loss:", "    los:", "tasks.trunk.los", "unknown key 'los'; did you mean 'loss'?", 13),
         ("    loss:", "    los: 1\n    loss:", "tasks.trunk.los", "unknown key 'los'; did you mean 'loss'?", 13),
         ("loss: softmax_ce", "loss: 7", "tasks.trunk.loss", "found 7", 13),
         ("ranks: 4", "ranks: 0", "ranks", "found 0", 3),
@@ -106,7 +107,28 @@ def test_a_job_survives_being_written_out(digits: dict[str, Any]) -> None:
         ("widths: [64]", "width: [64]", "tasks.trunk.model.width", "did you mean 'widths'?", 12),
         ("epochs: 4", "epochs: four", "tasks.trunk.epochs", "found 'four'", 14),
         ("epochs: 4", "epochs: 0", "tasks.trunk.epochs", "found 0", 14),
-        ("ranks: 4", "ranks: [4]", "ranks", "found [4]", 3),
+        ("ranks: 4", "ranks: [4]", "ranks", "found [4]; write a whole number", 3),
+        ("ranks: 4", "ranks: 2.5", "ranks", "found 2.5; write a whole number", 3),
+        ("ranks: 4", "ranks: 2.5\nseed: 1", "ranks", "found 2.5; write a whole number", 3),
+        ("    loss:", "    validate_every: -1\n    loss:", "tasks.trunk.validate_every", "that is at least 0", 13),
+        ("    loss:", "    metrics: mse\n    loss:", "tasks.trunk.metrics", "write a list, such as [mse]", 13),
+        ("    loss:", "    optimizer: adam\n    loss:", "tasks.trunk.optimizer", "such as {name: adam, learning", 13),
+        ("softmax_ce", "mse", "tasks.trunk.loss", "did you mean 'l2'?", 13),
+        (
+            "  batch_size: 32",
+            "  optimizer: {name: adam, learning_rate: 1, lr: 1}",
+            "defaults.optimizer.lr",
+            "'learning_rate'?",
+            6,
+        ),
+        ("  batch_size: 32", "  batch_size: true", "defaults.batch_size", "found True", 6),
+        (
+            "{trunk: parameters}",
+            "{trunk: {kind: parameters, every: 0}}",
+            "tasks.report.needs.trunk.every",
+            "than 0, or layer",
+            17,
+        ),
         ("widths: [64]", "widths: [64, -1]", "tasks.trunk.model.widths.1", "found -1", 12),
         ("hpcmtl: 1", "hpcmtl: 2", "hpcmtl", "found 2", 1),
         ("kind: train", "kind: trian", "tasks.trunk.kind", "unknown task kind 'trian'; did you mean 'train'?", 9),
@@ -146,8 +168,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert {problem.where.removeprefix("job.yaml: ") for problem in found} == {
         "rank",
         "tasks.trunk.epochs",
-        "tasks.trunk.los",
-        "tasks.trunk.loss",
+        "tasks.trunk.los",  # and not `loss`, which it means and which is missing therefore
     }
 
 
@@ -162,6 +183,10 @@ def test_a_task_given_twice_is_refused(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("job.yaml", "job: [1, 2", "not valid YAML"),
+        ("job.yaml", "job:\n  a: 1\n b: 2\n", "at `b: 2`. Check the indentation (spaces, no tabs)"),
+        ("job.yaml", "tasks:\n\ta: 1\n", "at `a: 1`; this line begins with a tab"),
+        ("job.yaml", "a: b: " + "c" * 99, "c" * 50 + "...`. Check"),
+        ("job.py", GOOD, "is a Python script; a job file (YAML or TOML) was expected"),
         ("job.yaml", "- just\n- a list\n", "a job file is a mapping"),
         ("job.yaml", "", "a job file is a mapping"),
         ("job.toml", "job = ", "not valid TOML"),
@@ -199,3 +224,52 @@ def test_problems_of_all_depths_come_at_once(digits: dict[str, Any]) -> None:
         "tasks.joint.needs.nobody",
         "layers.policy",
     }
+
+
+def test_what_cannot_be_read_has_no_consequences(digits: dict[str, Any]) -> None:
+    """A wrong number of ranks, default, file and key: what they would make other keys look like is not told."""
+    digits["ranks"] = 2.5
+    digits["tasks"]["trunk"]["ranks"] = 3
+    digits["defaults"]["batch_size"] = "many"
+    digits["data"]["more"] = 5
+    digits["tasks"]["digit"] |= {"sample_weights": "more/x", "metrics": "weighted_accuracy"}
+    digits["tasks"]["joint"]["trunk"]["from"] = "trunc"
+    with pytest.raises(InputError) as caught:
+        parse_job(digits)
+    keys = {problem.where.removeprefix("job: ") for problem in caught.value.problems}
+
+    assert keys == {
+        "ranks",
+        "defaults.batch_size",
+        "data.more",
+        "tasks.digit.metrics",
+        "tasks.joint.trunk.from",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "files", "message"),
+    [
+        ("nope.yml", ["own.yaml"], "cannot read the job file: No such file or directory; did you mean '{}/own.yaml'?"),
+        ("digit.yml", ["digits.yaml", "other.toml"], "did you mean '{}/digits.yaml'?"),
+        ("zzz", ["digits.yaml", "other.toml"], "; there are digits.yaml, other.toml"),
+        ("nope.yml", [], "cannot read the job file: No such file or directory"),
+        ("", ["own.yaml"], "is a folder; a job file (YAML or TOML) was expected; did you mean '{}/own.yaml'?"),
+    ],
+)
+def test_other_paths_say_what_was_expected(tmp_path: Path, path: str, files: list[str], message: str) -> None:
+    """A path without a file names the job files beside it; a folder those in it."""
+    for name in files:
+        (tmp_path / name).write_text(GOOD)
+    with pytest.raises(InputError) as caught:
+        load_job(tmp_path / path)
+
+    assert caught.value.problems[0].message.endswith(message.format(tmp_path))
+
+
+def test_a_data_file_is_no_job_file(tmp_path: Path) -> None:
+    """HDF5 is told by its first bytes, whatever its ending."""
+    (tmp_path / "x.data").write_bytes(b"\x89HDF\r\n\x1a\n\x00")
+
+    with pytest.raises(InputError, match="is an HDF5 file; a job file"):
+        load_job(tmp_path / "x.data")

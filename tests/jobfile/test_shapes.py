@@ -62,7 +62,11 @@ def test_what_only_running_tells_is_open(digits: dict[str, Any]) -> None:
     [
         ({"digit": None}, "tasks.digit.target", "has no dataset 'digit'"),
         ({"digit": ArraySpec(99, (), "i", 10)}, "tasks.digit", "arrays of different length: features/values has 100"),
-        ({"digit": ArraySpec(100, (), "f")}, "tasks.digit.target", "needs one whole number a sample"),
+        (
+            {"digit": ArraySpec(100, (), "f")},
+            "tasks.digit.target",
+            "needs one whole number a sample, but digits/digit has floating point numbers; write whole numbers",
+        ),
         ({"digit": ArraySpec(100, (2,), "i")}, "tasks.digit.target", "samples of shape (2,)"),
         (
             {"digit": ArraySpec(100, (), "i", 12)},

@@ -98,3 +98,112 @@ def test_an_input_of_unknown_shape_is_said(family_file):
     assert validated(family_file).unchecked == (
         "the networks of learn: the shape of its input is known only when the job runs",
     )
+
+
+TINY = {"input": "digits/images", "epochs": 1}
+OWN = {"model": {"name": "own_blocks:TwoParts", "outputs": 10}}
+
+
+def refusal(family_file, tasks, **keys):
+    """Validate tasks; return the places of the problems, and what was not checked because of them."""
+    family_file.write_text(yaml.safe_dump(family(tasks=tasks, **keys), sort_keys=False))
+    with pytest.raises(InputError) as refused:
+        validated(family_file)
+    places = [problem.where.removeprefix(f"{family_file}: tasks.") for problem in refused.value.problems]
+    return sorted(places), [line for line in str(refused.value).splitlines() if line.startswith("not checked")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "place"),
+    [
+        ("metrics", ["r2"], "metrics"),
+        ("metrics", "accuracy", "metrics"),
+        ("ranks", 99, "ranks"),
+        ("retries", "two", "retries"),
+        ("epochs", 0, "epochs"),
+        ("optimizer", {"name": "adan", "learning_rate": 0.1}, "optimizer.name"),
+        ("optimizer", {"name": "sgd", "learning_rate": 0.1, "options": {"momentun": 1}}, "optimizer"),
+        ("epoch", 3, "epoch"),
+        ("priorty", 3, "priorty"),
+    ],
+)
+def test_a_key_beside_the_network_hides_nothing(family_file, key, value, place):
+    """Its network is still built: a pattern of the same task, and a part and an input two tasks behind, are told."""
+    tasks = {
+        "net": {**family_task("digit", **TINY, **OWN, freeze=["nothing.*"]), key: value},
+        "part": {"kind": "extract", "needs": {"net": "parameters"}, "output": "knee", "input": "digits/images"},
+        "fine": {"kind": "extract", "needs": {"net": "parameters"}, "output": "neck", "input": "digits/images"},
+        "last": {**family_task("digit", epochs=1, input="fine/values"), "needs": {"fine": "data"}, "freeze": ["no.*"]},
+    }
+    places, left = refusal(family_file, tasks)
+
+    assert places == sorted([f"net.{place}", "net.freeze", "part.output", "last.freeze"])
+    assert left == ["not checked: some of part, because of these problems"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"loss": "hinge"}, "loss"),
+        ({"target": "digits/digitt"}, "target"),
+        ({"target": "digit/digit"}, "target"),
+        ({"target": "digits/images", "metrics": []}, "target"),
+        ({"sample_weights": "digits/images"}, "sample_weights"),
+        ({"model": {"name": "own_blocks:TwoParts", "outputs": 3}}, "target"),
+    ],
+)
+def test_what_a_network_is_trained_for_hides_no_network(family_file, keys, place):
+    """A wrong target, loss or weight: the network and those behind it are checked, and nothing is told twice."""
+    tasks = {
+        "net": {**family_task("digit", **{**TINY, **OWN, **keys}), "freeze": ["nothing.*"]},
+        "part": {"kind": "extract", "needs": {"net": "parameters"}, "output": "knee", "input": "digits/images"},
+        "guess": {"kind": "evaluate", "needs": {"net": "parameters"}},
+    }
+    places, left = refusal(family_file, tasks)
+
+    assert places == sorted([f"net.{place}", "net.freeze", "part.output"])
+    assert len(left) == 1
+
+
+def test_a_network_that_cannot_be_built_is_told_once(family_file):
+    """Tasks that use it are not reported, but said not to be checked; others are checked."""
+    tasks = {
+        "net": family_task("digit", **TINY, model={"name": "no_such_module:net"}),
+        "part": {"kind": "extract", "needs": {"net": "parameters"}, "output": "neck", "input": "digits/images"},
+        "last": {**family_task("digit", epochs=1, input="part/values"), "needs": {"part": "data"}},
+        "other": family_task("digit", **TINY, freeze=["nothing.*"]),
+    }
+
+    assert refusal(family_file, tasks) == (
+        ["net.model", "other.freeze"],
+        ["not checked: some of net, part, last, because of these problems"],
+    )
+
+
+def test_a_bad_key_hides_no_reference_of_another_task(family_file):
+    """One task that cannot be read, one with a wrong reference and one with a wrong part, and the task between."""
+    tasks = {
+        "unread": {**family_task("digit", **TINY), "modell": 1},
+        "lost": family_task("digit", epochs=1, input="digitss/images"),
+        "net": {**family_task("digit", **TINY, **OWN), "retries": -1},
+        "joint": {
+            "kind": "joint",
+            "needs": {"net": "parameters"},
+            "input": "digits/images",
+            "trunk": {"from": "net", "part": "knee"},
+            "heads": {"a": {"model": {"name": "mlp", "outputs": 9}, "target": "digits/digit", "loss": "softmax_ce"}},
+            "epochs": 1,
+        },
+    }
+    places, _ = refusal(family_file, tasks)
+
+    assert places[:4] == ["joint", "lost.input", "net.retries", "unread.modell"]
+
+
+def test_data_that_cannot_be_read_blame_no_reference(family_file):
+    """A number in place of a file: the tasks that read it are not called wrong."""
+    tasks = {"net": family_task("digit", **TINY), "other": family_task("digit", **{**TINY, "input": "nope/x"})}
+    places, left = refusal(family_file, tasks, data={"digits": 5})
+
+    assert [place.rpartition(": ")[2] for place in places] == ["data.digits", "other.input"]
+    assert left == ["not checked: some of net, other, because of these problems"]

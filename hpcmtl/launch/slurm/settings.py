@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.load import findings, locate
+from hpcmtl.jobfile.explanations import findings
+from hpcmtl.jobfile.load import locate
 from hpcmtl.jobfile.slurm import JobSlurm, Site, Slurm, time_text
 from hpcmtl.launch.slurm.sites import find_site, read_site
 from hpcmtl.networks.strict import is_number_in_text

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem, nearest
-from hpcmtl.jobfile.load import findings, line_numbers, locate
+from hpcmtl.jobfile.explanations import findings
+from hpcmtl.jobfile.load import line_numbers, locate
 from hpcmtl.jobfile.read import read_values
 from hpcmtl.jobfile.slurm import Site
 

@@ -19,7 +19,7 @@ from hpcmtl.launch.slurm.settings import gather
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.report.limit import cut_off
-from hpcmtl.pipeline.batch.sweep import changed, changes_of
+from hpcmtl.pipeline.batch.sweep import blamed, changed, changes_of
 from hpcmtl.pipeline.prepare import RawJob, plan, prepare
 
 if TYPE_CHECKING:
@@ -163,7 +163,10 @@ def _point(job: RawJob, change: Change, resources: ResourceRequest, cores_per_no
     data, base = values.get("data"), Path(job.where).parent
     if isinstance(data, dict):
         values["data"] = {name: str(base / path) if isinstance(path, str) else path for name, path in data.items()}
-    prepared = prepare(replace(job, values=values), resources.ranks)
+    try:
+        prepared = prepare(replace(job, values=values), resources.ranks)
+    except InputError as error:
+        raise blamed(error, change, job.where) from None
     nodes = resources.nodes or 1
     machine = Machine(resources.per_node or -(-resources.ranks // nodes) if nodes > 1 else 0, cores_per_node)
     return Point(prepared, plan(prepared, Speedups((), machine)), change)

@@ -6,13 +6,16 @@ import copy
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.read import read_yaml
+from hpcmtl.jobfile.schema import Job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Change = dict[str, Any]
+_NAMED = {"tasks": "task", "heads": "head", "merge": "merge"}
+"""Keys whose own keys are names that the user chose, with the noun for one of them."""
 
 
 def changes_of(words: Sequence[str]) -> list[Change]:
@@ -50,15 +53,39 @@ def changed(values: Mapping[str, Any], change: Change) -> dict[str, Any]:
     """Returns the values of a job file with some values replaced or added.
 
     Raises:
-        InputError: a key leads through a value that has no keys.
+        InputError: a key leads through a value that has no keys, or through a task that there is not.
     """
     new = copy.deepcopy(dict(values))
     for key, value in change.items():
         *above, last = key.split(".")
         here: Any = new
+        _require_known(key, new)
         for step in above:
             here = here.setdefault(step, {})
             if not isinstance(here, dict):
                 raise InputError([Problem(f"--set {key}", f"`{step}` has no keys of its own; it is {here!r}")])
         here[last] = value
     return new
+
+
+def _require_known(key: str, values: Mapping[str, Any]) -> None:
+    """Refuses a key that would add a task, a head or an unknown section instead of changing a value."""
+    steps = key.split(".")
+    if steps[0] not in Job.model_fields:
+        raise InputError([Problem(f"--set {key}", f"unknown key {steps[0]!r}{nearest(steps[0], Job.model_fields)}")])
+    here: Any = values
+    for above, step in itertools.pairwise(steps):
+        here = here.get(above) if isinstance(here, dict) else None
+        if above in _NAMED and isinstance(here, dict) and step not in here:
+            text = f"the job has no {_NAMED[above]} {step!r}{nearest(step, map(str, here))}"
+            raise InputError([Problem(f"--set {key}", text)])
+
+
+def blamed(error: InputError, change: Change, where: str) -> InputError:
+    """Returns the problems of a changed job; those of values from the command line have their place there."""
+    problems = []
+    for problem in error.problems:
+        inside = problem.where.removeprefix(f"{where}: ")
+        key = next((key for key in change if inside == key or inside.startswith(f"{key}.")), None)
+        problems.append(problem if key is None else Problem(f"--set {key}={change[key]}", problem.message))
+    return InputError(problems)

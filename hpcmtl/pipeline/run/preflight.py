@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.data.contract import SPLIT
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.data.sources import Source, disagreements
-from hpcmtl.data.values import check_finite
+from hpcmtl.data.values import pass_over
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.defaults import in_defaults
@@ -51,10 +51,12 @@ class Examined:
     Attributes:
         problems: problems with their places.
         unchecked: task -> reason for which its network could not be built here.
+        hidden: tasks whose networks could not be checked because of a problem of a network that they use.
     """
 
     problems: tuple[Problem, ...]
     unchecked: Mapping[str, str]
+    hidden: tuple[str, ...] = ()
 
 
 def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] = ()) -> Examined:
@@ -70,15 +72,13 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
     problems: list[Problem] = []
     summaries = _read_data(prepared, tasks, problems)
     # First, because it opens the frameworks, which users' modules import, with the workarounds that some of them need.
-    networks = check_networks(prepared.job, prepared.arrays, tasks)
+    networks = check_networks(prepared.job, prepared.arrays, tasks, prepared.partly)
     found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
-    if not problems:
-        found += value_findings(
-            prepared, [name for name in tasks if name not in networks.bad], summaries, networks.facts, begun
-        )
+    found += value_findings(prepared, tasks, summaries, networks, begun)
     return Examined(
         problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, networks.found)])),
         unchecked=networks.unchecked,
+        hidden=tuple(name for name in prepared.job.tasks if name in networks.hidden),
     )
 
 
@@ -99,20 +99,22 @@ def _read_data(
     """Reads all values that some tasks read; returns what was seen by file and dataset, and adds the problems."""
     used: dict[Path, set[str]] = {}
     for name in tasks:
-        for _, reference in references_of(prepared.job, name):
+        for path, reference in references_of(prepared.job, name):
             origin, dataset = reference.split("/", 1)
-            if origin in prepared.files:
+            if origin in prepared.files and not (name in prepared.partly and path != ("input",)):
                 used.setdefault(prepared.files[origin], set()).add(dataset)
     summaries: dict[tuple[Path, str], ValueSummary] = {}
-    for path, names in used.items():
+    for file, names in used.items():
         try:
-            found = check_finite(path, [*sorted(names), SPLIT])
+            found, wrong = pass_over(file, [*sorted(names), SPLIT])
         except InputError as error:
             problems += error.problems
         else:
-            summaries.update({(path, name): summary for name, summary in found.items()})
-    intact = {path for path, _ in summaries}
-    for paths in dict.fromkeys(frozenset(_files_of_rows(prepared, name)) & intact for name in tasks):
+            problems += wrong
+            summaries.update({(file, name): summary for name, summary in found.items()})
+    intact = {file for file, name in summaries if name == SPLIT}
+    whole = [name for name in tasks if name not in prepared.partly]
+    for paths in dict.fromkeys(frozenset(_files_of_rows(prepared, name)) & intact for name in whole):
         problems += [each for each in _other_splits(sorted(paths)) if each not in problems]
     return summaries
 
@@ -130,6 +132,8 @@ def _files_of_rows(prepared: Prepared, name: str) -> Iterator[Path]:
 def _origin_of_rows(prepared: Prepared, reference: str) -> str | None:
     """Returns the array whose split another task's array has: the input of its network; None where only a run tells."""
     producer = reference.split("/", 1)[0]
+    if producer not in prepared.job.tasks:
+        return None
     kind, known = kind_of(prepared.job, producer), prepared.arrays.get(reference, UNKNOWN)
     has_network = kind.framework(prepared.job, producer) is not None
     return kind.network_input(prepared.job, producer) if has_network and known.split is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.kinds import kind_of
@@ -11,12 +12,11 @@ from hpcmtl.training.kinds.value_checks import value_checks, value_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from pathlib import Path
 
     from hpcmtl.data.values import ValueSummary
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.pipeline.prepare import Prepared
-    from hpcmtl.training.network_facts import NetworkFacts
+    from hpcmtl.training.network_checks import NetworkChecks
 
 _log = logging.getLogger(__name__)
 
@@ -25,19 +25,19 @@ def value_findings(
     prepared: Prepared,
     tasks: Collection[str],
     summaries: Mapping[tuple[Path, str], ValueSummary],
-    networks: Mapping[str, NetworkFacts],
+    networks: NetworkChecks,
     begun: Collection[str] = (),
 ) -> Iterator[Finding]:
     """Yields values that the networks, losses and metrics of some tasks cannot use, and warns of those to look at.
 
     Args:
         prepared: the job.
-        tasks: names of sound tasks.
-        summaries: (file, dataset) -> summary of its values.
-        networks: task -> facts about its network, as far as it could be built.
+        tasks: names of the tasks.
+        summaries: (file, dataset) -> summary of its values, for those without problems.
+        networks: facts about the networks, and the tasks of which only the input is looked at.
         begun: tasks that have begun in an earlier attempt, perhaps of an hpcmtl that checked less: they get warnings.
     """
-    job, said = prepared.job, set()
+    job, said, partly = prepared.job, set(), networks.partly
     for name in tasks:
         kind = kind_of(job, name)
         if kind.framework(job, name) is None:
@@ -45,12 +45,14 @@ def value_findings(
         known = {}
         for _, reference in references_of(job, name):
             origin, dataset = reference.split("/", 1)
-            if origin in prepared.files:
-                known[reference] = summaries[prepared.files[origin], dataset]
-        made = networks[name].outputs if name in networks else ()
+            summary = summaries.get((prepared.files.get(origin, Path()), dataset))
+            if summary is not None:
+                known[reference] = summary
+        made = networks.facts[name].outputs if name in networks.facts else ()
         outputs = {objective.name: shape for objective, shape in zip(kind.objectives(job, name), made, strict=False)}
         for path, text in value_checks(job, name, outputs, known):
-            if text not in said:  # a task that runs the network of another one inherits its arrays
+            unchecked = name in partly and path != ("input",)
+            if text not in said and not unchecked:  # a task that runs the network of another one inherits its arrays
                 said.add(text)
                 if name in begun:
                     _log.warning("task %s has begun and goes on, but %s", name, text)

@@ -25,6 +25,8 @@ _REGRESSION = ("mse", "r2")
 _REGRESSION_LOSSES = ("l2", "l1", "huber")
 _OF_ORDER = "auc"  # it needs only an order of the samples
 _CLASSIFY = "use accuracy, auc or log_loss"
+_WORDS = {"U": "text", "S": "bytes", "c": "complex numbers", "M": "date", "m": "time", "O": "object"}
+"""Words for kinds of numpy types that a network does not take."""
 NETWORK_KINDS = "iufb"
 """Kinds of numpy types that a network takes: whole numbers, floats and truth values."""
 
@@ -76,7 +78,7 @@ def check_weights(reference: str, array: ArraySpec) -> Iterator[Finding]:
 
 
 def _no_numbers(reference: str, array: ArraySpec) -> str:
-    known = {"U": "text", "S": "bytes", "c": "complex numbers"}.get(array.kind, f"kind {array.kind!r}")
+    known = _WORDS.get(array.kind, f"kind {array.kind!r}")
     return f"{reference} has values of type {known}; a network takes numbers or truth values"
 
 
@@ -130,10 +132,11 @@ def _misfit(objective: Objective, made: Shape, target: ArraySpec) -> str | None:
     """Returns a message if an output of shape `made` does not fit its target, else None."""
     name, shape = objective.target, target.shape
     if objective.loss == "softmax_ce":
-        if shape != () or target.kind not in "iub":
-            return (
-                f"softmax_ce needs one whole number a sample; {name} has samples of shape {shape}, kind {target.kind!r}"
-            )
+        if shape != ():
+            return f"softmax_ce needs one whole number a sample, but {name} has samples of shape {shape}"
+        if target.kind not in "iub":
+            text = f"softmax_ce needs one whole number a sample, but {name} has floating point numbers"
+            return f"{text}; write whole numbers, e.g. labels.astype('int64')"
         if len(made) != 1:
             return f"softmax_ce needs one score a class, but the network makes samples of shape {made}"
         if target.classes is not None and made[0] < target.classes:
@@ -141,5 +144,7 @@ def _misfit(objective: Objective, made: Shape, target: ArraySpec) -> str | None:
         return None
     scalar = made == (1,) and shape == ()
     if objective.loss in {"l2", "l1", "huber", "sigmoid_bce"} and made != shape and not scalar:
-        return f"the network makes samples of shape {made}, but {name} has samples of shape {shape}"
+        text = f"the network makes samples of shape {made}, but {name} has samples of shape {shape}"
+        wanted = 1 if shape == () else shape[0] if shape is not None and len(shape) == len(made) == 1 else None
+        return text if wanted is None else f"{text}: write `outputs: {wanted}`"
     return None

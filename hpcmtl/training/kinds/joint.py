@@ -66,8 +66,9 @@ class JointKind(TrainedKind[Joint]):
             if origin is not None and not isinstance(origin, Train):
                 yield ("heads", head_name, "from"), f"a head comes from a train task; {head.from_!r} is {origin.kind}"
         used = {producer for _, producer in self.origins(task)}
-        for producer, need in task.needs.items():
-            if need.kind == "parameters" and producer not in used:
+        given = {producer for producer, need in task.needs.items() if need.kind == "parameters"}
+        for producer in task.needs if used <= given else ():  # a wrong name would leave out the task that it means
+            if producer in given - used:
                 yield ("needs", producer), "its parameters are used by neither `trunk` nor `heads`; use `order`"
 
     def origins(self, task: Joint) -> Iterator[KeyedReference]:
