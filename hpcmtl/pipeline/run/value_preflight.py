@@ -45,14 +45,13 @@ def value_findings(
         known = {}
         for _, reference in references_of(job, name):
             origin, dataset = reference.split("/", 1)
-            summary = summaries.get((prepared.files.get(origin, Path()), dataset))
-            if summary is not None:
+            if (summary := summaries.get((prepared.files.get(origin, Path()), dataset))) is not None:
                 known[reference] = summary
         made = networks.facts[name].outputs if name in networks.facts else ()
         outputs = {objective.name: shape for objective, shape in zip(kind.objectives(job, name), made, strict=False)}
         for path, text in value_checks(job, name, outputs, known):
-            unchecked = name in partly and path != ("input",)
-            if text not in said and not unchecked:  # a task that runs the network of another one inherits its arrays
+            # A task that runs the network of another one inherits its arrays.
+            if text not in said and (path == ("input",) or name not in partly):
                 said.add(text)
                 if name in begun:
                     _log.warning("task %s has begun and goes on, but %s", name, text)

@@ -297,6 +297,7 @@ def test_declared_outputs_are_compared(bench, outputs, said):
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [
+        ({"x": "int"}, "'int' is no type of an output; did you mean 'int64'?"),
         ({"x": "datetime64"}, "'datetime64' is no type of an output; give dates as int64 and say their unit"),
         ({"x": "flaot64"}, "did you mean 'float64'?"),
         (["split"], "'split' is the split of the samples"),
