@@ -126,7 +126,7 @@ MLP = {"name": "mlp", "outputs": 4}
         ({**PAIR, "b": task(needs={"a": "parameters"}, model=MLP)}, "tasks.b.needs.a", "has shape"),
         (
             {"a": own("TwoParts"), "x": {"kind": "extract", "needs": {"a": "parameters"}, "output": "knee"}},
-            "tasks.x",
+            "tasks.x.output",
             "no block 'knee'; did you mean 'neck'?",
         ),
         ({"a": {"kind": "python", "callable": "math:pi"}}, "tasks.a.callable", "is a float, not a function"),
