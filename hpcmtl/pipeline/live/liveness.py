@@ -42,7 +42,7 @@ def _has_ranks(status: Mapping[str, Any]) -> bool:
     here = socket.gethostname()
     if any(node["host"] != here for node in status["nodes"]):
         return True
-    return any(_is_alive(int(beat.get("pid", 0))) for beat in status["rank_beats"])
+    return any(_is_alive(int(each.get("pid", 0))) for each in status["rank_heartbeats"])
 
 
 def _is_alive(pid: int) -> bool:

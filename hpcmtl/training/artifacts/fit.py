@@ -54,7 +54,7 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
         for reference, source in sources.items()
         if reference in wanted or reference.partition("/")[0] not in context.files
     }
-    weights = getattr(job.tasks[task], "sample_weights", None)
+    weights = kind_of(job, task).sample_weights(job, task)
     found = [] if weights is None else list(check_weights(weights, _spec(sources[weights])))
     found = found or list(value_checks(job, task, {}, summaries))
     for text in value_warnings(job, task, summaries):
