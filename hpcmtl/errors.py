@@ -92,6 +92,17 @@ class DirectoryGoneError(EnvironmentUnfitError, OSError):
         return (type(self), (self.path,))
 
 
+@contextmanager
+def naming_the_gone(directory: Path) -> Iterator[None]:
+    """Turns a `FileNotFoundError` of the block into a `DirectoryGoneError`, if the directory is no longer there."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if directory.is_dir():
+            raise
+        raise DirectoryGoneError(directory) from error
+
+
 class CannotGoOnError(HpcmtlError):
     """The run cannot continue under the present conditions; it can be resumed."""
 

@@ -11,6 +11,7 @@ import h5py
 import pytest
 
 from hpcmtl.data.atomic_file import new_file
+from hpcmtl.errors import DirectoryGoneError, naming_the_gone
 
 
 def names(directory: Path) -> list[str]:
@@ -85,3 +86,21 @@ def test_full_disc_leaves_nothing(tmp_path):
 
     assert (result.returncode, result.stdout) == (0, "[Errno 27] File too large\n"), result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_renamed_meanwhile_is_named(tmp_path):
+    """A file that is missing with its whole directory is told as a directory that is gone; another one as before."""
+
+    def write_and_rename():
+        with naming_the_gone(folder), new_file(folder / "x.h5") as file:
+            file["x"] = 1
+            folder.rename(tmp_path / "elsewhere")
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError), naming_the_gone(folder):
+        (folder / "missing").read_bytes()
+    with pytest.raises(DirectoryGoneError, match="it was renamed or removed"):
+        write_and_rename()
+
+    assert not folder.exists()

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl import faults
-from hpcmtl.errors import DirectoryGoneError, InputError, Problem
+from hpcmtl.errors import InputError, Problem, naming_the_gone
 from hpcmtl.results.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -189,12 +189,8 @@ def write_text_atomically(path: Path, text: str) -> None:
     Raises:
         DirectoryGoneError: its directory was renamed or removed.
     """
-    try:
+    with naming_the_gone(path.parent):
         _write_atomically(path, text)
-    except FileNotFoundError as error:
-        if path.parent.is_dir():
-            raise
-        raise DirectoryGoneError(path.parent) from error
 
 
 def _write_atomically(path: Path, text: str) -> None:

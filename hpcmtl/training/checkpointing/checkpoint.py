@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
+from hpcmtl.errors import naming_the_gone
 from hpcmtl.exchange.store import DamagedFileError, read_sealed, seal
 from hpcmtl.exchange.transfer import share
 from hpcmtl.results.events import CheckpointDamaged, CheckpointWritten
@@ -119,12 +120,13 @@ class AsyncCheckpointer:
         context, started = self._context, time.perf_counter()
         step = int(checkpoint.facts["step"])
         path = checkpoint_file(checkpoints_of(context.directory, context.task), step)
-        seal(path, checkpoint.state, {"task": context.task, **checkpoint.facts})
-        for old in _newest_first(path.parent)[KEPT:]:
-            old.unlink()
-        seconds = time.perf_counter() - started
-        self.cost = held + seconds
-        size = path.stat().st_size
+        with naming_the_gone(context.directory.path):
+            seal(path, checkpoint.state, {"task": context.task, **checkpoint.facts})
+            for old in _newest_first(path.parent)[KEPT:]:
+                old.unlink()
+            seconds = time.perf_counter() - started
+            self.cost = held + seconds
+            size = path.stat().st_size
         context.record(CheckpointWritten(task=context.task, step=step, seconds=seconds, held=held, bytes=size))
 
 

@@ -53,7 +53,8 @@ def test_another_host_is_unknown(tmp_path):
 def test_a_rank_that_may_live(run, host, pid):
     """After the loss of rank 0 the others open the ledger again: while one may live, the run is not dead."""
     node = {"host": host, "ranks": [0, 0], "count": 1}
-    write_json_atomically(run.status_file, {"nodes": [node], "rank_heartbeats": [{"rank": 0, "host": host, "pid": pid}]})
+    last = {"rank": 0, "host": host, "pid": pid}
+    write_json_atomically(run.status_file, {"nodes": [node], "rank_heartbeats": [last]})
 
     assert not read_liveness(run)[1]
 
