@@ -13,9 +13,9 @@ class StepComparison:
         compiled: difference of the compiled network from the same network run operation by operation.
         update: difference of an optimizer update from that of the framework's own trainer.
         coupled: whether the loss of a sample depends on the other rows of its batch, where neither random numbers nor
-            batch normalisation is the cause.
+            batch normalisation is the cause; None where the group has one rank, for which it makes no difference.
     """
 
     compiled: str = ""
     update: str = ""
-    coupled: bool = False
+    coupled: bool | None = None

@@ -21,6 +21,18 @@ def centred(outputs=3):
     return block
 
 
+class PairedLoss(mx.gluon.loss.Loss):
+    """Differences between the outputs of rows that come in pairs."""
+
+    def __init__(self):
+        super().__init__(None, 0)
+
+    def hybrid_forward(self, F, output, target):  # noqa: N803 - Gluon's form
+        """The same for both rows of a pair; the target plays no part."""
+        pairs = F.reshape(output, (-1, 2, 3))
+        return F.mean(F.square(F.reshape(pairs - F.flip(pairs, axis=1), (-1, 3))), axis=1) + 0 * target
+
+
 class CentredLoss(mx.gluon.loss.Loss):
     """Squares of the outputs without their mean over the rows of the batch."""
 
@@ -51,6 +63,15 @@ class Deciding(Noisy):
     def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
         """The scores of one dense layer."""
         return -self.out(x) if random.random() < 0.5 else self.out(x)
+
+
+class Dropping(Noisy):
+    """A net that leaves out a branch at random, in training alone: stochastic depth."""
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """The scores of one dense layer, once or twice."""
+        keeps = not mx.autograd.is_training() or random.random() < 0.5
+        return self.out(x) + self.out(x) if keeps else self.out(x)
 
 
 class Auxiliary(mx.gluon.HybridBlock):

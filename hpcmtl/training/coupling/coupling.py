@@ -147,7 +147,7 @@ class Coupling:
         return wait
 
     def state(self) -> Arrays:
-        """Returns what a later session needs beside `taken`, by names of its own; of the group's first rank."""
+        """Returns what a later session needs beside `taken`, by names of its own."""
         return {PRECISION + name: array for name, array in self._precision.items()}
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -225,9 +225,12 @@ class Coupling:
             merged, packed = self._parameter_client.push_for_average(
                 PushForAverage(name, task), contribution(values, weight, precision)
             )
-            return ({} if packed is None else packed.arrays()), merged.problem
+            # All ranks keep the statistics: any of them may be the first of a later group.
+            return {**({} if packed is None else packed.arrays()), **self.state()}, merged.problem
 
-        arrays, problem = share(group, read)
+        shared, problem = share(group, read)
+        self.load_state(shared)
+        arrays = {name: array for name, array in shared.items() if not name.startswith(PRECISION)}
         if problem:
             raise TaskFailedError(f"task {task}, step {step}, merge {name}: {problem}")
         if arrays:

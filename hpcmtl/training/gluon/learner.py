@@ -114,7 +114,8 @@ class GluonLearner(GluonNetwork):
                 compiled = SLOPES_DIFFER
             update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
             traits = self.traits
-            coupled = rows_are_coupled(self._loss, batch, train=not (traits.random_network or traits.batch_statistics))
+            as_in_training = not (traits.random_network or traits.batch_statistics)
+            coupled = rows_are_coupled(self._loss, batch, train=as_in_training) if batch.ranks > 1 else None
             mx.random.seed(self._seed)
         return StepComparison(compiled=compiled, update=update, coupled=coupled)
 

@@ -201,6 +201,30 @@ def test_sessions_do_not_change_what_is_merged(bench, task, how):
         np.testing.assert_array_equal(found[1][name], values, err_msg=name)
 
 
+def test_statistics_go_along_to_another_first_rank(bench, task):
+    """A member whose group loses its first rank merges with the statistics that the whole group has."""
+    merge = {"body": {"tasks": ["one", "two"], "parameters": "body.*", "every": 4, "how": "statistics"}}
+    found = []
+    for later in ([1], [2]):
+        at = bench({"one": task(), "two": task(batch_size=20, epochs=10)}, merge=merge, layers=2)
+
+        def on_rank(world, announce, session_of, later=later):
+            if world.rank == 0:
+                announce(["one", "two"], {})
+            world.barrier()
+            for layer, two in enumerate(([1, 2], later)):
+                if world.rank in (0, *two):
+                    session = session_of(*(("one", [0]) if world.rank == 0 else ("two", two)))
+                    session.run_layer(layer)
+                    session.close()
+
+        side_by_side(at, on_rank, ranks=3)
+        found.append(at.parameters("one"))
+
+    for name, values in found[0].items():
+        np.testing.assert_allclose(found[1][name], values, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
 @pytest.mark.parametrize("bounds", [(0, 30), (0, 7, 14, 30)])
 def test_samples_are_those_since_the_last_tick(bounds):
     """With epochs of 13 samples in batches of 5, 5 and 3, a round weighs its own samples, wherever layers end."""

@@ -138,9 +138,47 @@ def test_rows_that_depend_on_one_another_are_found(coupled, rows):
     loss = "own_faults:CentredLoss" if coupled == "centred_loss" else "softmax_ce"
     objectives = (dataclasses.replace(suite.CLASSES[0], loss=loss),)
     learner = suite.learner_of(GLUON, model, objectives)
-    few = StepInput(BATCH.inputs[:rows], tuple(each[:rows] for each in BATCH.targets), BATCH.weights[:rows], rows)
+    targets = tuple(each[:rows] for each in BATCH.targets)
+    few, alone = (StepInput(BATCH.inputs[:rows], targets, BATCH.weights[:rows], rows, ranks) for ranks in (2, 1))
 
     assert learner.compare_step(few, 0.1).coupled == (coupled is not None)
+    assert learner.compare_step(alone, 0.1).coupled is None
+
+
+def test_rows_that_go_in_pairs_are_no_error():
+    """A loss that takes its rows in pairs cannot compute one alone, which is what coupled means; training goes on."""
+    objectives = (dataclasses.replace(suite.CLASSES[0], loss="own_faults:PairedLoss"),)
+    learner = suite.learner_of(GLUON, UserModel(name="own_blocks:normalised"), objectives)
+    pairs = dataclasses.replace(BATCH, ranks=2)
+    before = suite.parameters(learner)
+    found = learner.compare_step(pairs, 0.1)
+    learner.forward_backward(pairs, [1.0], 1 / 8)
+    learner.apply(0.05)
+
+    assert found.coupled
+    assert any((array != before[name]).any() for name, array in suite.parameters(learner).items())
+
+
+def test_what_is_known_of_one_rank_is_not_known_of_several():
+    """The look for coupled rows is made up for when a second rank comes, and its answer is kept."""
+    seen = []
+
+    class Learner:
+        def compare_step(self, batch, _rate):
+            seen.append(batch.ranks)
+            return StepComparison(coupled=None if batch.ranks == 1 else True)
+
+    def compare(group, known, ranks):
+        given = dataclasses.replace(BATCH, ranks=ranks)
+        return compare_first_step(Learner(), known, given, 0.1, task="a", group=group)
+
+    first = run_ranks(1, compare, None, 1)[0]
+    second = run_ranks(2, compare, first, 2)[0]
+    third = [run_ranks(ranks, compare, second, ranks)[0] for ranks in (2, 1)]
+
+    assert (first.coupled, second.coupled) == (None, True)
+    assert third == [second, second]
+    assert seen == [1, 2, 2]
 
 
 def test_a_network_that_asks_whether_it_trains():
@@ -156,7 +194,10 @@ def test_a_network_that_asks_whether_it_trains():
     np.testing.assert_allclose(trained, BATCH.inputs.reshape(8, -1) @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "said"), [("Noisy", "output 0 in inference"), ("Deciding", "next random number")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("Noisy", "output 0 in inference"), ("Deciding", "next random number"), ("Dropping", "after training")],
+)
 def test_random_numbers_that_compilation_would_keep(name, said):
     """Noise that training alone has, and decisions of Python code, are seen; the network itself is trained then."""
     learner = suite.learner_of(GLUON, UserModel(name=f"own_faults:{name}"))
@@ -171,7 +212,7 @@ def test_random_numbers_that_compilation_would_keep(name, said):
 
     assert learner.traits.random_network
     assert said in found.compiled
-    assert len(gradients) == {"Noisy": 12, "Deciding": 2}[name]
+    assert len(gradients) == {"Noisy": 12, "Deciding": 2, "Dropping": 2}[name]
     if name == "Noisy":
         np.testing.assert_allclose(learner.outputs(BATCH.inputs)["main"], scores, rtol=1e-5, atol=1e-5)
 
