@@ -37,9 +37,9 @@ def side_by_side(bench, on_rank, ranks=2):
         if thread is not None:
             thread.start()
 
-        def session_of(name, members):
+        def session_of(name, members, **state):
             group = world.create_group(members, tag=0)
-            return open_session(bench.context(name, group, parameter_client=parameter_client))
+            return open_session(bench.context(name, group, parameter_client=parameter_client, **state))
 
         result = on_rank(world, thread and thread.announce, session_of)
         parameter_client.close()
@@ -212,10 +212,12 @@ def test_statistics_go_along_to_another_first_rank(bench, task):
             if world.rank == 0:
                 announce(["one", "two"], {})
             world.barrier()
-            for layer, two in enumerate(([1, 2], later)):
+            states = {}  # each rank keeps its own, as in a job
+            for step, two in ((0, [1, 2]), (10, later)):
                 if world.rank in (0, *two):
-                    session = session_of(*(("one", [0]) if world.rank == 0 else ("two", two)))
-                    session.run_layer(layer)
+                    task_and_group = ("one", [0]) if world.rank == 0 else ("two", two)
+                    session = session_of(*task_and_group, states=states, step=step)
+                    session.run_layer(step // 10)
                     session.close()
 
         side_by_side(at, on_rank, ranks=3)
