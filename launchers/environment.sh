@@ -64,9 +64,10 @@ start_stoppable() { # start_stoppable COMMAND...: as `start`, for a launcher tha
     # In a process group of its own (-m), so that Ctrl-C reaches this shell alone. There it must not read a terminal.
     [ ! -t 0 ] || exec </dev/null
     set -m
-    { set +m; if declare -F avoid_stale_tmp >/dev/null; then avoid_stale_tmp; fi; exec "${outlived[@]}" "$@"; } <&0 &
+    { set +m; if declare -F avoid_stale_tmp >/dev/null; then avoid_stale_tmp; fi; trap '' TTOU; exec "${outlived[@]}" "$@"; } <&0 &
     child=$!
-    [ -z "$asked" ] || kill -USR1 "$child" # the signal arrived during the previous lines
+    set +m # or `wait` returns while the command is stopped, again and again
+    [ -z "$asked" ] || kill -USR1 "$child" 2>/dev/null || : # the signal arrived during the previous lines
     while kill -0 "$child" 2>/dev/null; do wait "$child" && code=0 || code=$?; done # a signal interrupts `wait` alone
     wait "$child" 2>/dev/null && code=0 || code=$?
     exit "$code"
@@ -81,7 +82,8 @@ pass_on() { # pass_on SIGNAL: the first becomes USR1, on which the ranks stop wi
     if [ -n "$asked" ]; then
         # `timeout` sends TERM to the command and once more to its process group.
         if [ "$asked" = TERM ] && [ "$signal" = TERM ] && [ $((SECONDS - since)) -le 1 ]; then return 0; fi
-        [ "$signal" = USR1 ] || echo "hpcmtl: SIG$signal: ending the ranks" >&2 || :
+        if [ "$signal" = INT ]; then signal=TERM; fi # at one INT, srun only prints what its tasks do
+        [ "$signal" = USR1 ] || echo "hpcmtl: SIG$1: ending the ranks" >&2 || :
     else
         since=$SECONDS signal=USR1
         [ "$1" = USR1 ] ||

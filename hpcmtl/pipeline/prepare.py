@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hpcmtl.data.builders import how_to_make
 from hpcmtl.data.hdf5 import describe
@@ -15,13 +15,13 @@ from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate,
 from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import arrays_of
-from hpcmtl.jobfile.soundness import SoundPart, sound_part
+from hpcmtl.jobfile.soundness import SoundPart, is_tolerated, sound_part
 from hpcmtl.layerplan.solve.exact import load_solver
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
 from hpcmtl.taskgraph.graph import build_graph, topological_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.layerplan.model.speedup import Speedups
@@ -99,8 +99,11 @@ class UnpreparedJobError(InputError):
         return (InputError, (self.problems,))
 
 
+JobSource: TypeAlias = "str | Path | Job | RawJob | Mapping[str, Any]"
+
+
 def prepare(
-    source: str | Path | Job | RawJob | Mapping[str, Any], ranks: int | None = None, policy: str | None = None
+    source: JobSource, ranks: int | None = None, policy: str | None = None, begun: Collection[str] = ()
 ) -> Prepared:
     """Loads a job and checks it as far as possible without running it.
 
@@ -109,6 +112,7 @@ def prepare(
             of plain values, are relative to the working directory.
         ranks: number of ranks; None for the job's own.
         policy: planning policy; None for the job's own.
+        begun: tasks that have begun in an earlier attempt, see `is_tolerated`.
 
     Raises:
         InputError: all problems at once.
@@ -124,6 +128,7 @@ def prepare(
     described, unreadable = _describe(files)
     arrays, misfits = arrays_of(sound.job, described, _order(sound.job))
     found = [*unreadable, *check_datasets(readable, described), *filter(sound.concerns, misfits)]
+    found = [each for each in found if not is_tolerated(each[0], begun)]
     if readable.policy not in POLICIES:
         found.append((("policy",), f"unknown policy {readable.policy!r}{nearest(readable.policy, POLICIES)}"))
     if readable.policy == "exact":

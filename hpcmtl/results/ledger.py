@@ -6,6 +6,7 @@ last. `read` ignores it, and the next `Ledger` on the file cuts it off. Damage a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -13,6 +14,7 @@ import logging
 import os
 import threading
 from datetime import datetime, timezone
+from time import sleep
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from hpcmtl import faults
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+
+_LOOKS, _SECONDS_OF_A_LOOK = 10, 0.02
 
 _noted: set[Path] = set()  # ledgers whose unknown events were named in the log
 
@@ -189,10 +193,25 @@ def is_free(path: Path) -> bool:
     return True
 
 
+def lock_soon(descriptor: int) -> None:
+    """Locks a file for this process alone; waits for a process that only looks whether it is free (see `is_free`).
+
+    Raises:
+        BlockingIOError: another process keeps the lock.
+        OSError: the file system has no locks.
+    """
+    for _ in range(_LOOKS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        sleep(_SECONDS_OF_A_LOOK)  # a lock has no wait with a limit
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _lock(descriptor: int) -> bool:
     """Takes the lock of a ledger until the end of the process; returns False if another process has it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_soon(descriptor)
     except BlockingIOError:
         return False
     except OSError as error:

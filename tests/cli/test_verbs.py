@@ -156,13 +156,13 @@ def test_all_problems_at_once(hpcmtl, tmp_path, verb):
     done = hpcmtl(verb, "job.yaml")
 
     assert (done.code, done.out, done.left) == (2, "", set())
-    assert done.err.startswith("hpcmtl: 5 problems:\n  job.yaml: ")
+    assert done.err.startswith("hpcmtl: 4 problems:\n  job.yaml: ")
     assert "job.yaml: ranks (line 3): found 'two'" in done.err
     assert "job.yaml: policy (line 4): unknown policy 'variabel'; did you mean 'variable'?" in done.err
     assert "job.yaml: data.digits (line 5)" in done.err
     assert "nowhere.h5" in done.err
     assert "job.yaml: tasks.trunk.epoch (line 13): unknown key 'epoch'; did you mean 'epochs'?" in done.err
-    assert "job.yaml: tasks.trunk.epochs (line 7): is missing" in done.err
+    assert "epochs (line 7)" not in done.err  # what follows from the typo
 
 
 def test_edges_that_do_not_fit(hpcmtl, tmp_path, digits_file):
@@ -232,7 +232,7 @@ def test_as_a_process(tmp_path):
     done = real(tmp_path, "run", "job.yaml")
 
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("hpcmtl: 5 problems:\n")
+    assert done.err.startswith("hpcmtl: 4 problems:\n")
     assert "Traceback" not in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"]
 

@@ -14,7 +14,7 @@ PROGRAM = Path(__file__).parents[1] / "mpi" / "fail_on_one_rank.py"
     [
         ("bug", 1, "ZeroDivisionError: in user code"),
         ("thread", 1, "ZeroDivisionError: in user code"),
-        ("unfit", 3, "EnvironmentUnfitError: no such device"),
+        ("unfit", 3, "no such device"),
         ("exit", 1, "SystemExit: 0"),
     ],
 )
@@ -23,8 +23,9 @@ def test_one_rank_that_fails_ends_all(mpirun, how, code, error):
     done = mpirun(3, [sys.executable, str(PROGRAM), how], timeout=30, env={"HPCMTL_FT": "0"})
 
     assert done.returncode == code
-    assert "rank 2 of 3 failed and ends the run" in done.stderr
-    assert "Traceback" in done.stderr
+    words = "ends the run: no such device" if how == "unfit" else "failed and ends the run"  # a refusal is a sentence
+    assert f"rank 2 of 3 {words}" in done.stderr
+    assert ("Traceback" in done.stderr) == (how != "unfit")
     assert error in done.stderr
 
 
@@ -34,8 +35,8 @@ def test_one_rank_that_fails_ends_all_that_could_outlive_it(mpirun, ranks, how):
     done = mpirun(ranks, [sys.executable, str(PROGRAM), how], timeout=30)
 
     assert done.returncode != 0
-    assert f"rank {ranks - 1} of {ranks} failed and ends the run" in done.stderr
-    assert "Traceback" in done.stderr
+    assert f"rank {ranks - 1} of {ranks} " in done.stderr
+    assert "ends the run" in done.stderr
 
 
 def test_an_mpi_without_threads_is_refused(mpirun):

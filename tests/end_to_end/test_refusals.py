@@ -57,7 +57,7 @@ def test_nan_in_the_data(start, tmp_path):
     write_dataset_file(file, {"images": images, "digit": np.arange(50) % 10}, np.zeros(50, np.uint8))
     with h5py.File(file, "r+") as opened:  # our own writer refuses it
         opened["images"][31, 0, 4, 4] = np.nan
-    job = family(ranks=2, data={"digits": str(file)}, tasks={"digit": family_task("digit", **TINY)})
+    job = family(ranks=2, data={"digits": str(file)}, tasks={"digit": family_task("digit", **TINY, metrics=[])})
 
     assert_refused(start(job), 2, "1 problem", str(file), "images", "sample 31")
 

@@ -78,7 +78,7 @@ def test_users_see_their_own_lines_alone(start):
     unused = [line for line in run.stderr.splitlines() if "unused" in line and "unused." in line]
 
     assert run.returncode == 1, run.said
-    assert messages["refused"].startswith("task refused: 'nothing' is not among its inputs")
+    assert messages["refused"].startswith("task refused: user_code:reads_nothing: 'nothing' is not among its inputs")
     assert len(frames) == 1, run.said
     assert "user_code.py" in frames[0]
     assert "Traceback" not in run.stderr

@@ -1,4 +1,4 @@
-"""A fault on one rank alone ends the whole run within 10 s, with that rank's traceback."""
+"""A fault on one rank alone ends the whole run within 10 s, and says where it was."""
 
 import time
 
@@ -26,12 +26,13 @@ def assert_ended_by(run, rank, error):
 
     assert run.returncode not in {0, 75}, run.said
     assert ended - raised < TEN_SECONDS, run.said
-    assert "Traceback (most recent call last)" in run.stderr
     assert f"rank {rank} failed in task {failure['task']}, layer 0" in run.stderr
     assert error in run.stderr
-    assert (failure["rank"], failure["message"]) == (rank, error)
+    assert failure["rank"] == rank
+    assert failure["message"].startswith(error)
     assert f"rank {rank} failed alone" in run.log(0)
     assert error in run.log(rank)
+    assert "Traceback (most recent call last)" in run.log(rank)
     assert not (run.directory / "results.json").exists()
     assert "MPI_ABORT" not in run.stderr  # of several ranks at once it makes mpirun wait for ever at times
     assert run.leftovers() == []

@@ -138,4 +138,4 @@ def test_a_run_that_has_not_begun(start, tmp_path):
     assert again.returncode == 0, again.said
     assert (run.folder / "results.json").exists()
     assert nothing.returncode == 2
-    assert "there is no such run directory" in nothing.stderr
+    assert "no runs in runs/ (looked in " in nothing.stderr

@@ -242,7 +242,7 @@ class Starter:
         with (folder / f"{tag}.stdout.txt").open("w") as stdout, (folder / f"{tag}.stderr.txt").open("w") as stderr:
             process = subprocess.Popen(
                 # A shell that starts the tests in the background lets them inherit that Ctrl-C is ignored.
-                ["env", "--default-signal=INT", *command, *words],
+                ["env", "--default-signal=INT,HUP", *command, *words],
                 cwd=folder,
                 env=environ,
                 stdin=stdin,

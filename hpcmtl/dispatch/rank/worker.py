@@ -200,13 +200,12 @@ class Worker:
             where = self._member, command.task, command.layer
             if len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS):
                 _log.debug("rank %d was interrupted in task %s, layer %d, by the loss", *where, exc_info=True)
-            elif isinstance(
-                error, (InputError, EnvironmentUnfitError)
-            ):  # its message, which rank 0 says, is all that a user needs
+            elif isinstance(error, (InputError, EnvironmentUnfitError)):  # rank 0 says its message, which is enough
                 _log.debug("rank %d failed in task %s, layer %d", *where, exc_info=True)
             elif frames := users_frames(error):
                 lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
                 _log.error("rank %d failed in task %s, layer %d\n%s", *where, "".join(lines).rstrip())
+                _log.debug("all frames, and the errors behind it", exc_info=True)
             else:
                 _log.exception("rank %d failed in task %s, layer %d", *where)
             if self._held is not None:
@@ -227,11 +226,11 @@ class Worker:
 
 
 def _in_one_line(error: Exception) -> str:
+    frames = users_frames(error)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     if isinstance(error, InputError):
-        return error.in_one_line
+        return error.in_one_line + place
     text = str(error)
     if text.startswith("Traceback"):  # an error of a framework may bring one, with the cause in its last line
         text = text.strip().splitlines()[-1]
-    frames = users_frames(error)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{place}"

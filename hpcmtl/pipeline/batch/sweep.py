@@ -74,9 +74,11 @@ def _require_known(key: str, values: Mapping[str, Any]) -> None:
     if steps[0] not in Job.model_fields:
         raise InputError([Problem(f"--set {key}", f"unknown key {steps[0]!r}{nearest(steps[0], Job.model_fields)}")])
     here: Any = values
-    for above, step in itertools.pairwise(steps):
+    for place, (above, step) in enumerate(itertools.pairwise(steps)):
         here = here.get(above) if isinstance(here, dict) else None
-        if above in _NAMED and isinstance(here, dict) and step not in here:
+        # A task may be called as a section: `tasks` and `merge` stand first, `heads` behind the name of a task.
+        is_section = above in _NAMED and place == (2 if above == "heads" else 0)
+        if is_section and isinstance(here, dict) and step not in here:
             text = f"the job has no {_NAMED[above]} {step!r}{nearest(step, map(str, here))}"
             raise InputError([Problem(f"--set {key}", text)])
 

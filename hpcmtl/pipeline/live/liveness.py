@@ -40,8 +40,8 @@ def _is_free(run: RunDirectory) -> bool:
 def _has_ranks(status: Mapping[str, Any]) -> bool:
     """Returns true if a rank of the last heartbeats is alive, or may be so on another host."""
     here = socket.gethostname()
-    if any(node["host"] != here for node in status["nodes"]):
-        return True
+    if not status["rank_heartbeats"] or any(node["host"] != here for node in status["nodes"]):
+        return True  # or none has said anything yet
     return any(_is_alive(int(each.get("pid", 0))) for each in status["rank_heartbeats"])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.results.ledger import lock_soon
 from hpcmtl.results.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _claim(run: Path) -> int:
     # A file open for writing: NFS has locks on those alone, and only they hold on other hosts as well.
     descriptor = os.open(RunDirectory(run).claim_file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_soon(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         text = "another attempt at this run begins at this moment or goes on; wait for its end, or `hpcmtl cancel` it"

@@ -27,6 +27,7 @@ from hpcmtl.jobfile.defaults import in_defaults
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.jobfile.soundness import is_tolerated
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.value_preflight import value_findings
@@ -75,8 +76,9 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
     networks = check_networks(prepared.job, prepared.arrays, tasks, prepared.partly)
     found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
     found += value_findings(prepared, tasks, summaries, networks, begun)
+    shown = [each for each in networks.found if not is_tolerated(each[0], begun)]
     return Examined(
-        problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, networks.found)])),
+        problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, shown)])),
         unchecked=networks.unchecked,
         hidden=tuple(name for name in prepared.job.tasks if name in networks.hidden),
     )
@@ -113,10 +115,15 @@ def _read_data(
             problems += wrong
             summaries.update({(file, name): summary for name, summary in found.items()})
     intact = {file for file, name in summaries if name == SPLIT}
-    whole = [name for name in tasks if name not in prepared.partly]
+    whole = [name for name in tasks if name not in prepared.partly and _has_network(prepared, name)]
     for paths in dict.fromkeys(frozenset(_files_of_rows(prepared, name)) & intact for name in whole):
         problems += [each for each in _other_splits(sorted(paths)) if each not in problems]
     return summaries
+
+
+def _has_network(prepared: Prepared, name: str) -> bool:
+    """Returns true if a task reads its arrays side by side, row by row; a callable may read what it likes."""
+    return kind_of(prepared.job, name).framework(prepared.job, name) is not None
 
 
 def _files_of_rows(prepared: Prepared, name: str) -> Iterator[Path]:

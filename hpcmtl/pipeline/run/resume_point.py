@@ -88,14 +88,15 @@ def load_run(
     directory = RunDirectory(run.resolve())
     if not directory.job_file.is_file():
         raise InputError([Problem(str(run), "this is no run directory: there is no job.yaml in it")])
-    before = prepare(directory.job_file, ranks, policy)
     history = read_run_state(directory.ledger_file)
+    begun = [name for name, past in history.tasks.items() if past.begun]
+    before = prepare(directory.job_file, ranks, policy, begun)
     if directory.ledger_file.exists():
         _require_over(directory, "" if deserted else history.attempt.host)
     for name in before.job.tasks:
         if any(checkpoints_of(directory, name).glob("*.h5")):  # a kill may come between a checkpoint and its event
             history.task(name).checkpointed = True
-    prepared = before if job_file is None else prepare(job_file, ranks, policy)
+    prepared = before if job_file is None else prepare(job_file, ranks, policy, begun)
     reset = {} if job_file is None else _changed_failures(before, prepared, history)
     _require_same_data(before, directory, history, reset)
     found = [] if job_file is None else list(_changes(before, prepared, history, reset))

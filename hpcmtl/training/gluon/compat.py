@@ -59,7 +59,9 @@ def import_mxnet() -> Any:
         make_at_first_call()
         with _hidden(() if "mxnet" in sys.modules else _NOT_NEEDED):
             mxnet = _import("mxnet", "mxnet==1.9.1")
-    mxnet.symbol.symbol.print = _log.debug  # it prints shapes before it raises; the refusal names what does not fit
+    symbols = sys.modules.get("mxnet.symbol.symbol")
+    if symbols is not None:  # it prints shapes before it raises; the refusal names what does not fit
+        symbols.print = _log.debug  # type: ignore[attr-defined]  # a name that the module finds before the built-in one
     return mxnet
 
 

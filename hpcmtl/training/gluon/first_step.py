@@ -7,7 +7,7 @@ code asks whether it is in training keeps the answer of its first pass. Neither 
 from __future__ import annotations
 
 import random
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ ROWS = 4
 _NUMBERS = 4096  # numbers of an array that are compared, beside its norm; the cost is the same for any network
 _CLOSE, _NOISE = 1e-3, 1e-6  # bounds relative to the array's largest number, and to the largest of all arrays
 _UPDATE_CLOSE, _TINY = 1e-5, 1e-37
-_SEEDS = (11, 12)
+SEEDS = (11, 12)
 _STREAMS = "the next random number of Python or numpy"
 _COMPILED = "compiled (hybridised) by MXNet, {}: it runs without compilation, which is slower"
 SLOPES_DIFFER = _COMPILED.format("the gradient of the slopes of `PReLU` is wrong for negative values")
@@ -50,60 +50,20 @@ def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch
     """
     few = StepInput(batch.inputs[:ROWS], tuple(each[:ROWS] for each in batch.targets), batch.weights[:ROWS], ROWS)
     network = _Passes(loss, trained, few)
-    plain = [network.plain(seed) for seed in _SEEDS]
+    plain = [network.plain(seed) for seed in SEEDS]
     # Twice: the Python code of a network runs in the first pass of the compiled one alone, and may draw numbers there.
-    compiled = network.compiled(_SEEDS)
+    compiled = network.compiled(SEEDS)
     found = next(filter(None, map(_largest_difference, compiled, plain)), "")
     if not found:
         return ""
     draws_in_python = _largest_difference(_of_streams(compiled[1]), _of_streams(plain[1]))
     is_random = _largest_difference(_without_streams(plain[1]), _without_streams(plain[0]))
     if is_random and not draws_in_python:  # compiled, it may draw in another order: without dropout it is the same
-        expected = network.plain(_SEEDS[0], train=False)
-        network.compiled(_SEEDS[:1])
-        if not _largest_difference(network.run(_SEEDS[0], train=False), expected):
+        expected = network.plain(SEEDS[0], train=False)
+        network.compiled(SEEDS[:1])
+        if not _largest_difference(network.run(SEEDS[0], train=False), expected):
             return ""
     return _COMPILED.format(found)
-
-
-def rows_are_coupled(loss: TrainingLoss, batch: StepInput, *, train: bool) -> bool:
-    """Returns whether the loss of the first row changes with the rows behind it, or cannot be computed without them.
-
-    If the loss draws random numbers in this mode, rows cannot be compared, and the answer is no.
-
-    Args:
-        loss: network and losses.
-        batch: a batch, of which the first rows are used, and behind them a row of zeros.
-        train: whether dropout and batch normalisation work as in training.
-    """
-
-    def first_losses(rows: int, seed: int) -> np.ndarray[Any, Any]:
-        given = [_rows_and_zeros(each, rows) for each in (batch.inputs, *batch.targets)]
-        with _seeded(seed), mx.autograd.pause(train_mode=train):
-            losses = [each.asnumpy()[0] for each in loss.losses(given[0], given[1:])]
-        return np.array(losses, dtype=np.float64)
-
-    fixed = [each.data() for each in loss.block.collect_params().values() if is_statistic(each)]
-    with _restored(fixed):
-        passes = ((0, _SEEDS[0]), (ROWS, _SEEDS[0]), (0, _SEEDS[1]))
-        try:
-            alone, together, again = (first_losses(*each) for each in passes)
-        except (Exception, SystemExit):  # noqa: BLE001 - users' code, which takes rows in pairs, for example
-            with suppress(mx.MXNetError):
-                mx.nd.waitall()  # operations that follow the failed one report its error as well
-            return True
-
-    def close(other: np.ndarray[Any, Any]) -> bool:
-        return np.allclose(other, alone, rtol=_CLOSE / 10, atol=_NOISE * _most([alone]) + _TINY, equal_nan=True)
-
-    return not close(together) and close(again)
-
-
-def _rows_and_zeros(array: np.ndarray[Any, Any], more: int) -> np.ndarray[Any, Any]:
-    """Returns the first row; with `more` also the rows behind it, and a row of zeros, which every rank may have."""
-    if not more:
-        return array[:1]
-    return np.concatenate([array[:more], np.zeros_like(array[:1])])
 
 
 def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimizer, rate: float) -> str:
@@ -125,12 +85,12 @@ def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimiz
         trainer.set_learning_rate(rate)
         trainer.step(1, ignore_stale_grad=True)  # of parameters that no output depends on
 
-    expected = copies.changes(plain_update, _SEEDS[0])
-    found = copies.changes(lambda: Updater(ours, optimizer).update(rate, 1.0), _SEEDS[0])
+    expected = copies.changes(plain_update, SEEDS[0])
+    found = copies.changes(lambda: Updater(ours, optimizer).update(rate, 1.0), SEEDS[0])
     noise = _NOISE * _most(copies.values.values())
     bounds = {name: _UPDATE_CLOSE * _most([change]) + noise for name, change in expected.items()}
     text = _largest_difference(found, expected, bounds)
-    if not text or _largest_difference(copies.changes(plain_update, _SEEDS[1]), expected, bounds):
+    if not text or _largest_difference(copies.changes(plain_update, SEEDS[1]), expected, bounds):
         return ""  # none, or an optimizer that draws random numbers
     return f"an update by {optimizer.name} is not that of gluon.Trainer: the change of {text}"
 
@@ -168,7 +128,7 @@ class _Copies:
             _write(copy.data(), values)
             _write(copy.grad(), gradient)
             copy.data()._fresh_grad = fresh  # noqa: SLF001 - as above; the trainer leaves the others as they are
-        with _seeded(seed):
+        with seeded(seed):
             update()
         mx.nd.waitall()
         pairs = zip(self.values.items(), self.parameters, strict=True)
@@ -176,7 +136,7 @@ class _Copies:
 
 
 @contextmanager
-def _restored(arrays: Sequence[Any]) -> Iterator[None]:
+def restored(arrays: Sequence[Any]) -> Iterator[None]:
     """Restores arrays after the block."""
     mx.nd.waitall()
     kept = [view(array).copy() for array in arrays]
@@ -210,13 +170,13 @@ class _Passes:
     def run(self, seed: int, *, train: bool = True) -> Arrays:
         """Returns what a pass of the network as it is gives, with dropout or without."""
         weights = [1.0] * len(self._batch.targets)
-        with _restored(self._fixed), _seeded(seed):
+        with restored(self._fixed), seeded(seed):
             losses = self._loss.backward(self._batch, weights, 1.0, train=train)
             mx.nd.waitall()
             found = {f"the loss of objective {n}": _sample(loss) for n, loss in enumerate(losses)}
             found |= {f"the gradient of {name}": _sample(each.grad()) for name, each in self._trained.items()}
             found[f"{_STREAMS} after training"] = _next_numbers()
-        with _restored(self._fixed), _seeded(seed):
+        with restored(self._fixed), seeded(seed):
             outputs = outputs_of(self._loss.block, mx.nd.array(self._batch.inputs, dtype="float32"))
             mx.nd.waitall()
             found |= {f"output {number} in inference": _sample(output) for number, output in enumerate(outputs)}
@@ -240,7 +200,7 @@ def _without_streams(found: Arrays) -> Arrays:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Begins all streams of random numbers again; those of Python and numpy go on afterwards as before the block."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - users' operators draw from it
     mx.random.seed(seed)

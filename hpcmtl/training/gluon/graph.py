@@ -25,6 +25,7 @@ _DRAWS = re.compile(
     r"^_npi_(bernoulli|choice|exponential|gamma|gumbel|logistic|multinomial|normal|pareto|powerd|rayleigh|uniform|weibull)"
 )
 _NORMALISES = frozenset({"BatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm"})
+_SLOPES = 1  # input of a `LeakyReLU` that holds them
 _MEAN, _VARIANCE = 3, 4  # inputs of a batch normalisation that hold its running statistics
 
 
@@ -53,13 +54,13 @@ class GraphFacts:
         normalisations: batch normalisations that update their statistics.
         fixed: MXNet's names of running statistics that no node updates, such as those of a batch normalisation that
             uses them in training as well.
-        trains_slopes: whether a `PReLU` has slopes, whose gradient MXNet 1.9.1 gets wrong in a compiled network.
+        slopes: MXNet's names of slopes of `PReLU`, whose gradient MXNet 1.9.1 gets wrong in a compiled network.
     """
 
     draws: bool
     normalisations: tuple[BatchNormNode, ...] = ()
     fixed: frozenset[str] = frozenset()
-    trains_slopes: bool = False
+    slopes: frozenset[str] = frozenset()
 
 
 def graph_facts(block: Any) -> GraphFacts:
@@ -68,12 +69,13 @@ def graph_facts(block: Any) -> GraphFacts:
         with mx.autograd.train_mode(), _watched_streams() as python_drew:  # a block's Python code may ask, and may draw
             symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
-        return GraphFacts(draws=True, trains_slopes=_has_slopes(block))
-    draws, slopes, normalisations, fixed = bool(python_drew), False, list[BatchNormNode](), set[str]()
+        return GraphFacts(draws=True, slopes=frozenset(_slopes_of(block)))
+    draws, slopes, normalisations, fixed = bool(python_drew), set[str](), list[BatchNormNode](), set[str]()
     for node, inputs in _nodes(json.loads(symbol.tojson())):
         attributes = node.get("attrs", {})
         draws = draws or _draws(node["op"], attributes)
-        slopes = slopes or attributes.get("act_type") == "prelu"
+        if attributes.get("act_type") == "prelu":
+            slopes.add(inputs[_SLOPES])
         if node["op"] not in _NORMALISES:
             continue
         if attributes.get("use_global_stats", "False") in {"True", "1"}:
@@ -82,7 +84,7 @@ def graph_facts(block: Any) -> GraphFacts:
             momentum = float(attributes.get("momentum", 0.9))
             normalisations.append(BatchNormNode(inputs[_MEAN], inputs[_VARIANCE], momentum))
     updated = {name for node in normalisations for name in (node.mean, node.variance)}
-    return GraphFacts(draws, tuple(normalisations), frozenset(fixed - updated), slopes)
+    return GraphFacts(draws, tuple(normalisations), frozenset(fixed - updated), frozenset(slopes))
 
 
 def loss_draws(loss: Any) -> bool:
@@ -102,13 +104,15 @@ def _watched_streams() -> Iterator[list[str]]:
     """Yields a list that names the streams of random numbers that Python code has drawn from; they go on as before."""
     drew: list[str] = []
     python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - users' code draws from it
-    yield drew
-    if random.getstate() != python:
-        drew.append("random")
-        random.setstate(python)
-    if str(np.random.get_state(legacy=False)) != str(numpy):  # noqa: NPY002 - as above
-        drew.append("numpy.random")
-        np.random.set_state(numpy)  # noqa: NPY002 - as above
+    try:
+        yield drew
+    finally:
+        if random.getstate() != python:
+            drew.append("random")
+            random.setstate(python)
+        if str(np.random.get_state(legacy=False)) != str(numpy):  # noqa: NPY002 - as above
+            drew.append("numpy.random")
+            np.random.set_state(numpy)  # noqa: NPY002 - as above
 
 
 def traced(block: Any, inputs: int) -> Any:
@@ -117,8 +121,11 @@ def traced(block: Any, inputs: int) -> Any:
     return mx.sym.Group(list(made) if isinstance(made, list | tuple) else [made])
 
 
-def _has_slopes(block: Any) -> bool:
-    return isinstance(block, mx.gluon.nn.PReLU) or any(map(_has_slopes, block._children.values()))  # noqa: SLF001 - has no other name
+def _slopes_of(block: Any) -> Iterator[str]:
+    if isinstance(block, mx.gluon.nn.PReLU):
+        yield block.alpha.name
+    for child in block._children.values():  # noqa: SLF001 - has no other name
+        yield from _slopes_of(child)
 
 
 def _draws(operator: str, attributes: Mapping[str, str]) -> bool:

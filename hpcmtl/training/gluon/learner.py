@@ -11,7 +11,8 @@ import numpy as np
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, rows_are_coupled, update_difference
+from hpcmtl.training.gluon.coupled_rows import rows_are_coupled
+from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, update_difference
 from hpcmtl.training.gluon.graph import graph_facts
 from hpcmtl.training.gluon.layout import restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
@@ -99,6 +100,9 @@ class GluonLearner(GluonNetwork):
     def _is_updated_statistic(self, parameter: Any, frozen: Collection[Any]) -> bool:
         return is_statistic(parameter) and parameter not in frozen and parameter.name not in self._graph.fixed
 
+    def _trains_slopes(self) -> bool:
+        return any(parameter.name in self._graph.slopes for parameter in self._trained.values())
+
     def reseed(self, seed: int) -> None:
         """See `Learner`; Python's and numpy's random numbers as well, which operators and optimizers of users draw."""
         self._seed = seed
@@ -110,7 +114,7 @@ class GluonLearner(GluonNetwork):
         """See `Learner`."""
         with ONE_AT_A_TIME:
             compiled = compilation_difference(self._loss, self._trained, batch)
-            if not compiled and self._graph.trains_slopes:  # which no row shows that is positive
+            if not compiled and self._trains_slopes():  # which no row shows that is positive
                 compiled = SLOPES_DIFFER
             update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
             traits = self.traits

@@ -26,6 +26,9 @@ def begun(folder, host):
     """Let an attempt begin on a host, and its process go."""
     run = RunDirectory(folder)
     write_json_atomically(run.plan_file, SMALL_PLAN)
+    node = {"host": host, "ranks": [0, 0], "count": 1}
+    gone = {"rank": 0, "host": host, "pid": 2**22 + 1}  # above the largest number of a process
+    write_json_atomically(run.status_file, {"nodes": [node], "rank_heartbeats": [gone]})
     with Ledger(run.ledger_file) as ledger:
         ledger.append(event("job_started", job="a", ranks=4, policy="variable", attempt=1, host=host))
     return run

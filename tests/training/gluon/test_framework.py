@@ -42,7 +42,7 @@ def test_all_problems_are_found_at_once(bench, task):
     }
     found = problems(bench, tasks)
 
-    keys = ["a.model", "b.model", "c.loss", "d.optimizer", "e.freeze", "g"]
+    keys = ["a.model", "b.model", "c.loss", "d.optimizer", "e.freeze", "g.output"]
     assert [text.partition(":")[0] for text in found] == [f"tasks.{key}" for key in keys]
     expected = ["cannot be imported", "depth", "not a Gluon loss", "momentun", "boddy", "knee"]
     assert all(word in text for word, text in zip(expected, found, strict=True))

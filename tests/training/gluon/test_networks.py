@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_one_step(job, parts, key):
         learner.load_mapped({PARAMETERS + n: each for n, each in parts[mapping.producer].items()}, mapping)
     rate = made.tasks[task].optimizer.learning_rate
     learner.reseed(5)
-    said = learner.compare_step(batch, rate)
+    said = learner.compare_step(dataclasses.replace(batch, ranks=2), rate)
     if said.compiled:
         learner.run_uncompiled()
     weights = [objective.weight for objective in kind_of(made, task).objectives(made, task)]
