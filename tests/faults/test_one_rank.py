@@ -26,7 +26,7 @@ def assert_ended_by(run, rank, error):
 
     assert run.returncode not in {0, 75}, run.said
     assert ended - raised < TEN_SECONDS, run.said
-    assert f"rank {rank} failed in task {failure['task']}, layer 0" in run.stderr
+    assert f"rank {rank} failed in task {failure['task']}, layer 0" in run.log(rank)
     assert error in run.stderr
     assert failure["rank"] == rank
     assert failure["message"].startswith(error)
