@@ -44,6 +44,14 @@ def test_requests_hold_over_attempts():
     assert state_after(JOB, asked("cancel")).tasks["a"].cancelled
 
 
+def test_the_attempt_is_the_last_one():
+    """Of several attempts the last one counts; before any has begun there is one with number 0."""
+    again = ("job_started", {**JOB[1], "attempt": 2, "attempt_id": "16.1"})
+
+    assert RunState().attempt.number == 0
+    assert state_after(JOB, ENDED, again).attempt.id == "16.1"
+
+
 def test_a_cancelled_job_is_cancelled_in_one_attempt():
     """The user who cancelled the whole job is that of the attempt, and not of the next."""
     state = state_after(JOB, asked("cancel", task=""), ENDED, JOB)

@@ -168,11 +168,22 @@ def test_a_submission_that_has_not_begun(tmp_path):
 def test_the_busiest_nodes_are_shown(run):
     """Of more nodes than rows, those with the largest load stay, in their order."""
     status = read_status(run.path, START + 12)
-    status["nodes"] = [{**status["nodes"][0], "host": f"n{k:02}", "load": float(k % 7)} for k in range(MOST_ROWS + 5)]
+    count = MOST_ROWS + 5
+    loads = {f"n{k:02}": float(7 * k % count) + 0.5 for k in range(count)}
+    status["nodes"] = [{**status["nodes"][0], "host": host, "load": load} for host, load in loads.items()]
     text = shown(status, width=120)
-    hidden = [f"n{k:02}" for k in range(MOST_ROWS + 5) if f"n{k:02}" not in text]
+    hidden = [host for host in loads if host not in text]
 
-    assert {int(host[1:]) % 7 for host in hidden} == {0}
+    assert sorted(loads[host] for host in hidden) == [0.5, 1.5, 2.5, 3.5, 4.5]
+
+
+def test_an_attempt_that_slurm_was_not_asked_about(run):
+    """A sentence on the run needs no reply of Slurm; with one that failed, the reason is shown."""
+    status = {**read_status(run.path, START + 12), "sentence": "it waits", "state": "waiting", "over": False}
+    failed = {"answered": False, "problems": ["no controller"], "age": 0.0}
+
+    assert "it waits" in shown({**status, "slurm": None})
+    assert "Slurm did not answer: no controller" in shown({**status, "slurm": failed})
 
 
 def test_what_is_no_run_is_refused(run, tmp_path):
