@@ -129,10 +129,7 @@ def prepare(
     arrays, misfits = arrays_of(sound.job, described, _order(sound.job))
     found = [*unreadable, *check_datasets(readable, described), *filter(sound.concerns, misfits)]
     found = [each for each in found if not is_tolerated(each[0], begun)]
-    if readable.policy not in POLICIES:
-        found.append((("policy",), f"unknown policy {readable.policy!r}{nearest(readable.policy, POLICIES)}"))
-    if readable.policy == "exact":
-        load_solver()  # before any framework is
+    found += _check_policy(readable.policy)
     lines = source.lines if isinstance(source, RawJob) else None
     problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else lines)
     modules = tuple((base / folder).resolve() for folder in readable.modules)
@@ -144,6 +141,17 @@ def prepare(
         left = [*unread, *(name for name in readable.tasks if name not in rest.job.tasks or name in rest.partly)]
         raise UnpreparedJobError(problems, kept, left)
     return kept
+
+
+def _check_policy(policy: str) -> list[Finding]:
+    """Returns what is wrong with a policy; loads what it needs.
+
+    Raises:
+        EnvironmentUnfitError: the policy needs a library that is not installed.
+    """
+    if policy == "exact":
+        load_solver()  # before any framework is
+    return [] if policy in POLICIES else [(("policy",), f"unknown policy {policy!r}{nearest(policy, POLICIES)}")]
 
 
 def _source(given: Any) -> Path | Job | RawJob:
