@@ -1,4 +1,4 @@
-"""What a task has cost and has left, from its layers and the progress of the running one."""
+"""The cost of a task and what it has left follow from its layers and the progress of the running one."""
 
 from __future__ import annotations
 
