@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", [[], ["sh", "-c", '"$@"; exit $?', "sh"]])
 def test_a_rank_ends_with_the_daemon_that_started_it(mpirun, within):
     """A rank that cannot be told anything any more, as the launcher's daemon was killed, does not stay behind."""

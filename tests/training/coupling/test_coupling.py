@@ -173,6 +173,7 @@ def test_members_on_groups_of_their_own(bench, task, how):
         assert np.array_equal(one[name], two[name]) == ("body" in name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["samples", "statistics"])
 def test_sessions_do_not_change_what_is_merged(bench, task, how):
     """Members that leave and come back between two rounds merge as members that stay."""
@@ -201,6 +202,7 @@ def test_sessions_do_not_change_what_is_merged(bench, task, how):
         np.testing.assert_array_equal(found[1][name], values, err_msg=name)
 
 
+@pytest.mark.slow
 def test_statistics_go_along_to_another_first_rank(bench, task):
     """A member whose group loses its first rank merges with the statistics that the whole group has."""
     merge = {"body": {"tasks": ["one", "two"], "parameters": "body.*", "every": 4, "how": "statistics"}}

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).parents[2] / "mpi" / "train_over_ranks.py"
 ALONE = {"HOROVOD_CONTROLLER": "gloo", "HOROVOD_CPU_OPERATIONS": "gloo", "PYTHONOPTIMIZE": "1"}
 
 
+@pytest.mark.slow
 def test_random_numbers_over_ranks_that_horovod_would_leave_alone(mpirun):
     """Horovod uses MPI all the same, with a warning; SGLD equals one rank's, and dropout goes on as if not stopped."""
     done = mpirun(2, PROGRAM, env=ALONE)

@@ -49,6 +49,7 @@ print(len(ends), os.environ["MXNET_MKLDNN_ENABLED"], needs.reason)
 """
 
 
+@pytest.mark.slow
 def test_equal_runs_are_equal(tmp_path):
     """Three equal runs with an operator and with a function end with the same bits; with oneDNN all differ."""
     done = run_python(tmp_path, "-c", STRESS, CONTRACTS, timeout=200)
