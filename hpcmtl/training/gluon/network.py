@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hpcmtl.networks.parameter_mapping import ParameterMapping
 
 mx = import_mxnet()
+# `training.network_checks` says so once for each task; MXNet says it at every first batch of every rank.
+warnings.filterwarnings("ignore", message="Parameter .* is not used by any computation", module=r"mxnet\.gluon\.block")
 
 # MXNet has one stream of random numbers for all threads, and ranks may be threads of one process.
 ONE_AT_A_TIME = threading.Lock()
@@ -49,9 +51,6 @@ class GluonNetwork:
             device: device of the computation.
         """
         self.device = device
-        # `training.network_checks` says so once for each task; MXNet says it at every first batch of every rank.
-        unused = "Parameter .* is not used by any computation"
-        warnings.filterwarnings("ignore", message=unused, module=r"mxnet\.gluon\.block")
         with ONE_AT_A_TIME:
             mx.random.seed(seed)
             self.block = make_block(network, sample)
