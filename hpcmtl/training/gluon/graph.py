@@ -66,7 +66,7 @@ class GraphFacts:
 def graph_facts(block: Any) -> GraphFacts:
     """Traces a block with symbols, as in training, and returns the facts on its graph."""
     try:
-        with mx.autograd.train_mode(), _watched_streams() as python_drew:  # a block's Python code may ask, and may draw
+        with traced_as_in_training() as python_drew:
             symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
         return GraphFacts(draws=True, slopes=frozenset(_slopes_of(block)))
@@ -90,7 +90,7 @@ def graph_facts(block: Any) -> GraphFacts:
 def loss_draws(loss: Any) -> bool:
     """Returns whether a loss draws random numbers; true if it cannot be traced."""
     try:
-        with mx.autograd.train_mode(), _watched_streams() as python_drew:
+        with traced_as_in_training() as python_drew:
             graph = traced(loss, 2)
     except (Exception, SystemExit):  # noqa: BLE001 - as above
         return True
@@ -100,12 +100,17 @@ def loss_draws(loss: Any) -> bool:
 
 
 @contextmanager
-def _watched_streams() -> Iterator[list[str]]:
-    """Yields a list that names the streams of random numbers that Python code has drawn from; they go on as before."""
+def traced_as_in_training() -> Iterator[list[str]]:
+    """Runs the Python code of the block as in training, which a network's own code may ask for.
+
+    Yields a list, filled afterwards, of the streams of random numbers that this code has drawn from; these go on as
+    before the block.
+    """
     drew: list[str] = []
     python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - users' code draws from it
     try:
-        yield drew
+        with mx.autograd.train_mode():
+            yield drew
     finally:
         if random.getstate() != python:
             drew.append("random")

@@ -14,6 +14,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.graph import traced_as_in_training
 from hpcmtl.training.gluon.layout import overwrite
 from hpcmtl.training.gluon.zoo import outputs_of
 
@@ -92,7 +93,7 @@ def unused_parameters(block: Any, parameters: Mapping[str, Any]) -> list[str]:
         parameters: parameters by name.
     """
     try:
-        with mx.autograd.train_mode():  # a block's Python code may ask, here and below
+        with traced_as_in_training():
             outputs = outputs_of(block, mx.sym.var("data"))
     except (Exception, SystemExit):  # noqa: BLE001 - a user's code; training says what is wrong with it
         return []
@@ -110,7 +111,7 @@ def shared_parameters(block: Any, parameters: Mapping[str, Any], outputs: int) -
     """
     if outputs == 1:
         return list(parameters)
-    with mx.autograd.train_mode():
+    with traced_as_in_training():
         used = Counter(name for output in outputs_of(block, mx.sym.var("data")) for name in output.list_arguments())
     return [name for name, parameter in parameters.items() if used[parameter.name] > 1]
 

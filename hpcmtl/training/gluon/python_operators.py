@@ -18,7 +18,7 @@ from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.graph import traced
+from hpcmtl.training.gluon.graph import traced, traced_as_in_training
 from hpcmtl.training.gluon.losses import make_loss
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _has_python(block: Any, inputs: int) -> bool:
     """Returns whether a block has a Python operator; true where no graph shows it and there are some in the process."""
     found = False
     try:
-        for mode in (mx.autograd.train_mode, mx.autograd.predict_mode):  # the block's code may ask
+        for mode in (traced_as_in_training, mx.autograd.predict_mode):  # the block's code may ask
             with mode():
                 found = found or _PYTHON_OPERATOR in traced(block, inputs).tojson()
     except (Exception, SystemExit):  # noqa: BLE001 - a block that cannot be traced; users' code may raise anything
