@@ -113,11 +113,11 @@ class GluonLearner(GluonNetwork):
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
         with ONE_AT_A_TIME:
-            compiled = compilation_difference(self._loss, self._trained, batch)
+            traits = self.traits
+            compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.random_network)
             if not compiled and self._trains_slopes():  # which no row shows that is positive
                 compiled = SLOPES_DIFFER
             update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
-            traits = self.traits
             as_in_training = not (traits.random_network or traits.batch_statistics)
             coupled = rows_are_coupled(self._loss, batch, train=as_in_training) if batch.ranks > 1 else None
             mx.random.seed(self._seed)

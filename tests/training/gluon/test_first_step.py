@@ -84,7 +84,7 @@ def difference_of(*blocks):
         np.ones(6, np.float32),
         6,
     )
-    return compilation_difference(TrainingLoss(block, suite.NUMBERS), trained, batch)
+    return compilation_difference(TrainingLoss(block, suite.NUMBERS), trained, batch, may_draw=True)
 
 
 @pytest.mark.parametrize("name", LAYERS)
