@@ -13,8 +13,15 @@ for prefix in "${HPCMTL_VENV:-}" "$here/../.venv" "$here/../../.."; do
 done
 export PATH
 
-# Open MPI's transport "ofi" sleeps for a second at every start of MPI if there is no network of its kind.
-[ -e /sys/class/infiniband ] || [ -e /sys/class/cxi ] || export OMPI_MCA_btl=${OMPI_MCA_btl-^ofi}
+choose_transports() { # sets OMPI_MCA_btl, unless the user did
+    if [ -z "${hosts:-}" ] && [ "${SLURM_JOB_NUM_NODES:-1}" = 1 ] && [ -z "${SLURM_HET_SIZE:-}" ]; then
+        # On one host ranks talk through shared memory alone: none of them listens on a network.
+        export OMPI_MCA_btl=${OMPI_MCA_btl-self,sm}
+    elif [ ! -e /sys/class/infiniband ] && [ ! -e /sys/class/cxi ]; then
+        # The transport "ofi" sleeps for a second at every start of MPI if there is no network of its kind.
+        export OMPI_MCA_btl=${OMPI_MCA_btl-^ofi}
+    fi
+}
 
 share_cores() { # sets cores, and OMP_NUM_THREADS unless the user did; nproc would return the latter
     cores=$(($(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) * ${SLURM_JOB_NUM_NODES:-1}))
@@ -25,24 +32,50 @@ share_cores() { # sets cores, and OMP_NUM_THREADS unless the user did; nproc wou
     [ $((2 * ranks)) -le "$cores" ] || export OMPI_MCA_mpi_yield_when_idle=${OMPI_MCA_mpi_yield_when_idle-1}
 }
 
+# Variables that belong to a host, a shell or a launcher. Open MPI passes its own settings, OMPI_MCA_* and PRTE_MCA_*.
+of_this_host='^(_|PATH|PWD|OLDPWD|HOME|USER|LOGNAME|SHELL|SHLVL|TERM|HOST|HOSTNAME|DISPLAY|TMPDIR|LS_COLORS|BASH_FUNC.*|HPCMTL_NODE_ID|(SSH|XDG|DBUS|OMPI|PRTE|PMIX|SLURM|SLURMD)_.*)$'
+
+carried() { # prints the names of the variables that are carried to the hosts of a list: all but those of this host
+    compgen -e | LC_ALL=C sort | grep -vE "$of_this_host"
+}
+
 passed_on() { # prints the names of the variables that ranks on other nodes need as well
     compgen -e | LC_ALL=C sort | grep -E '^(HPCMTL_.*|PYTHONPATH|PYTHONSAFEPATH|OMP_NUM_THREADS|OMPI_MCA_(btl|mpi_yield_when_idle)|HDF5_USE_FILE_LOCKING)$' |
         grep -vx HPCMTL_NODE_ID # differs between nodes
 }
 
-read_command() { # read_command -np RANKS [--] PROGRAM...: sets ranks and program
-    case ${1:-} in -n | -np) ;; *) usage ;; esac
-    case ${2:-} in '' | 0* | *[!0-9]*) usage ;; esac
-    ranks=$2
-    shift 2
-    if [ "${1:-}" = -- ]; then shift; fi
+read_command() { # read_command -np RANKS [-H HOSTS | --hostfile FILE] [--] PROGRAM...: sets ranks, program and hosts
+    ranks=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -n | -np)
+                case ${2:-} in '' | 0* | *[!0-9]*) usage ;; esac
+                ranks=$2
+                ;;
+            -H | --hosts | --hostfile)
+                declare -F read_hosts >/dev/null && [ $# -ge 2 ] && [ -z "$hosts" ] || usage
+                if [ "$1" = --hostfile ]; then read_hostfile "$2"; else read_hosts "$2"; fi
+                ;;
+            --) shift; break ;;
+            -*) usage ;;
+            *) break ;;
+        esac
+        shift 2
+    done
     [ $# -gt 0 ] || usage
     # shellcheck disable=SC2034  # used by the launchers
     program=("$@")
+    if [ -n "${hosts:-}" ]; then
+        ranks=${ranks:-$slots}
+        [ "$ranks" -le "$slots" ] || refuse_hosts "$ranks ranks do not fit into the $slots slots of $hosts"
+    fi
+    [ -n "$ranks" ] || usage
 }
 
 usage() {
-    echo "usage: launchers/$(basename "$0") -np RANKS PROGRAM [ARGUMENTS], e.g. -np 4 hpcmtl run examples/digits.yaml" >&2
+    local of_hosts=''
+    if declare -F read_hosts >/dev/null; then of_hosts=' [-H HOST:SLOTS,... | --hostfile FILE]'; fi
+    echo "usage: launchers/$(basename "$0") -np RANKS$of_hosts PROGRAM [ARGUMENTS], e.g. -np 4 hpcmtl run examples/digits.yaml" >&2
     exit 2
 }
 

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Starts a program on RANKS ranks with Open MPI's mpirun; inside a Slurm allocation, on its nodes.
+# Starts a program on RANKS ranks with Open MPI's mpirun: on this host, on a list of hosts, or inside a Slurm allocation
+# on its nodes.
 #
-# usage: launchers/mpirun.sh -np RANKS PROGRAM [ARGUMENTS]
+# usage: launchers/mpirun.sh -np RANKS [-H HOST:SLOTS,... | --hostfile FILE] PROGRAM [ARGUMENTS]
 set -euo pipefail
 
 # shellcheck source=launchers/environment.sh
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 # shellcheck source=launchers/stale_tmp.sh
 . "$here/stale_tmp.sh"
+# shellcheck source=launchers/hosts.sh
+. "$here/hosts.sh"
 
 read_command "$@"
-share_cores
+choose_transports
 
 # For a program given by path, use the MPI of its environment.
 mpirun=mpirun
@@ -24,13 +27,24 @@ case ${program[0]} in */*) beside=$(dirname "${program[0]}")/mpirun; if [ -x "$b
 
 # If bound to one core, MXNet's threads share it with Horovod's: steps then take 2 to 4 times longer, irregularly.
 flags=(--bind-to none)
-if [ "$ranks" -gt "$cores" ]; then flags+=(--oversubscribe); fi
+if [ -n "$hosts" ]; then
+    # Ranks fill one host after the other; the planner keeps small tasks inside a host. The cores are counted there.
+    flags+=(--host "$hosts" --map-by slot)
+    while read -r name value; do flags+=(--prtemca "$name" "$value"); done < <(settings_of_daemons)
+    names=$(carried)
+    program=("$here/rank.sh" "${program[@]}")
+    case $mpirun in */*) ;; *) mpirun=$(command -v "$mpirun" || echo "$mpirun") ;; esac # a path is used on all hosts
+else
+    share_cores
+    names=$(passed_on)
+    if [ "$ranks" -gt "$cores" ]; then flags+=(--oversubscribe); fi
+fi
 if [ "$(id -u)" -eq 0 ]; then flags+=(--allow-run-as-root); fi
 # Ranks may survive the loss of others (docs/guides/lost_ranks.md); no cost was measurable without a loss. Not for a
 # single rank: mpirun would end with 0 whatever code the rank passes to MPI_Abort.
 if [ "${HPCMTL_FT:-1}" != 0 ] && [ "$ranks" -gt 1 ] && "$mpirun" --version 2>&1 | grep -qE '\(Open MPI\) ([5-9]|[1-9][0-9])\.'; then
     flags+=(--with-ft ulfm)
 fi
-for name in $(passed_on); do flags+=(-x "$name"); done
+for name in $names; do flags+=(-x "$name"); done
 
 start_stoppable "$mpirun" -np "$ranks" "${flags[@]}" "${program[@]}"

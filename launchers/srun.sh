@@ -11,6 +11,7 @@ set -euo pipefail
 . "$here/messages.sh"
 
 read_command "$@"
+choose_transports
 share_cores
 [ -n "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || command -v srun >/dev/null ||
     refuse "srun not found on PATH" "start the job with launchers/mpirun.sh, or inside a Slurm allocation"

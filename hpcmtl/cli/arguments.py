@@ -24,6 +24,22 @@ Measured = Annotated[
         show_default=False,
     ),
 ]
+Hosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts",
+        "-H",
+        metavar="HOST:SLOTS,...",
+        help="Hosts to start ranks on, and the most ranks on each. Without --ranks all slots are used.",
+        show_default=False,
+    ),
+]
+HostFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--hostfile", metavar="FILE", help="File with a line `HOST slots=SLOTS` for each host.", show_default=False
+    ),
+]
 NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost.")]
 Run = Annotated[
     Path,

@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from hpcmtl.launch.checks import Check
 
 
-def doctor(run_directory: Path, *, as_json: bool) -> ExitCode:
-    """Check the installation and print the outcome on stdout.
+def doctor(run_directory: Path, hosts: str | None = None, hostfile: Path | None = None, *, as_json: bool) -> ExitCode:
+    """Check the installation, and the hosts of a list, and print the outcome on stdout.
 
     Args:
         run_directory: where a job would write.
+        hosts: hosts of the form ``node1:4,node2:4``.
+        hostfile: file of hosts, instead of `hosts`.
         as_json: print ``{"fit": ..., "checks": [...]}`` in place of a table.
 
     Returns:
         `ExitCode.COMPLETE`, or `ExitCode.ENVIRONMENT_UNFIT` if any check failed.
     """
     from hpcmtl.launch.doctor import run_checks
+    from hpcmtl.launch.hosts import chosen_hosts
 
-    checks = run_checks(run_directory)
+    checks = run_checks(run_directory, chosen_hosts(hosts, hostfile))
     fit = all(check.ok for check in checks)
     if as_json:
         json.dump({"fit": fit, "checks": [dataclasses.asdict(check) for check in checks]}, sys.stdout, indent=2)

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from hpcmtl.cli.arguments import JobFile, Json, Measured, NoFt, PolicyOption, RanksOption, Run, RunsDirectory
+from hpcmtl.cli.arguments import (
+    HostFile,
+    Hosts,
+    JobFile,
+    Json,
+    Measured,
+    NoFt,
+    PolicyOption,
+    RanksOption,
+    Run,
+    RunsDirectory,
+)
 
 OtherJob = Annotated[
     Path | None,
@@ -25,6 +36,8 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
     runs: RunsDirectory = Path("runs"),
     measured: Measured = None,
     as_json: Json = False,
+    hosts: Hosts = None,
+    hostfile: HostFile = None,
     *,
     no_ft: NoFt = False,
 ) -> None:
@@ -40,10 +53,12 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
 
         given = RunOptions(root=runs, ranks=ranks, policy=policy, measured=measured)
         be_rank(lambda options, world: run_job(file, options, world), given)
+    from hpcmtl.launch.hosts import chosen_hosts, slots_of
     from hpcmtl.pipeline.prepare import prepare
     from hpcmtl.pipeline.run.measured import measurements_of
 
-    prepared = prepare(file, ranks, policy)  # reports invalid input before any rank is started
+    chosen = chosen_hosts(hosts, hostfile)
+    prepared = prepare(file, slots_of(chosen, ranks), policy)  # reports invalid input before any rank is started
     if measured is not None:
         measurements_of(measured)
     tasks = prepared.graph.tasks
@@ -52,7 +67,8 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
     typer.echo(f"hpcmtl: {prepared.job.job}: {size}; checking data and networks ...", err=True)
     words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
     words += ["--measured", str(measured)] if measured else []
-    sys.exit(start_ranks(prepared.job.ranks, [*words, *_policy(policy)], runs, as_json=as_json, survive=not no_ft))
+    words += _policy(policy)
+    sys.exit(start_ranks(prepared.job.ranks, words, runs, hosts=chosen, as_json=as_json, survive=not no_ft))
 
 
 def resume(  # noqa: PLR0917 - options of the command line, given by name
@@ -62,6 +78,8 @@ def resume(  # noqa: PLR0917 - options of the command line, given by name
     policy: PolicyOption = None,
     runs: RunsDirectory = Path("runs"),
     as_json: Json = False,
+    hosts: Hosts = None,
+    hostfile: HostFile = None,
     *,
     no_ft: NoFt = False,
 ) -> None:
@@ -77,9 +95,11 @@ def resume(  # noqa: PLR0917 - options of the command line, given by name
 
         given = RunOptions(ranks=ranks, policy=policy)
         be_rank(lambda options, world: resume_job(directory, job, options, world), given)
+    from hpcmtl.launch.hosts import chosen_hosts, slots_of
     from hpcmtl.pipeline.run.resume_point import load_run
 
-    resume_point = load_run(directory, job, ranks, policy)
+    chosen = chosen_hosts(hosts, hostfile)
+    resume_point = load_run(directory, job, slots_of(chosen, ranks), policy)
     if resume_point.is_over:
         from rich.console import Console
 
@@ -90,11 +110,9 @@ def resume(  # noqa: PLR0917 - options of the command line, given by name
         return
     words = ["resume", str(directory), "--ranks", str(resume_point.prepared.job.ranks)]
     words += ["--job", str(job)] if job else []
-    sys.exit(
-        start_ranks(
-            resume_point.prepared.job.ranks, [*words, *_policy(policy)], directory, as_json=as_json, survive=not no_ft
-        )
-    )
+    words += _policy(policy)
+    count = resume_point.prepared.job.ranks
+    sys.exit(start_ranks(count, words, directory, hosts=chosen, as_json=as_json, survive=not no_ft))
 
 
 def _counted(number: int, noun: str) -> str:

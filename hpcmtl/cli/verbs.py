@@ -9,7 +9,7 @@ import typer
 
 from hpcmtl._version import __version__
 from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
-from hpcmtl.cli.arguments import Json, RunsDirectory
+from hpcmtl.cli.arguments import HostFile, Hosts, Json, RunsDirectory
 from hpcmtl.cli.help import VerbCommand, VerbGroup
 
 app = typer.Typer(
@@ -41,9 +41,11 @@ app.command("cancel", cls=VerbCommand)(cancel.cancel)
 
 
 @app.command("doctor", cls=VerbCommand)
-def _doctor(runs: RunsDirectory = Path("runs"), as_json: Json = False) -> None:
+def _doctor(
+    runs: RunsDirectory = Path("runs"), as_json: Json = False, hosts: Hosts = None, hostfile: HostFile = None
+) -> None:
     """Check that this machine and installation can run jobs, and show a remedy for each failed check."""
-    raise typer.Exit(doctor.doctor(runs, as_json=as_json))
+    raise typer.Exit(doctor.doctor(runs, hosts, hostfile, as_json=as_json))
 
 
 def _version(requested: bool) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.launch.hosts import Host
     from hpcmtl.pipeline.run.options import RunOptions
     from hpcmtl.results.outcome.summary import JobResult
     from hpcmtl.results.sinks.terminal import Mode
@@ -110,7 +111,13 @@ def _write_exit_code(code: int) -> None:
 
 
 def start_ranks(
-    count: int, arguments: Sequence[str], folder: Path, *, as_json: bool = False, survive: bool = True
+    count: int,
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    hosts: Sequence[Host] = (),
+    as_json: bool = False,
+    survive: bool = True,
 ) -> int:
     """Starts `hpcmtl` with some arguments on ranks by mpirun, waits, and returns the exit code.
 
@@ -118,6 +125,7 @@ def start_ranks(
         count: number of ranks.
         arguments: arguments of the command.
         folder: directory that all ranks see, for the exit code of the leading rank.
+        hosts: hosts of the ranks; without them this host, or the nodes of the current Slurm allocation.
         as_json: print the completion record instead of a table.
         survive: let ranks survive the loss of others, if mpirun supports it.
     """
@@ -128,7 +136,7 @@ def start_ranks(
     started = time.time_ns()
     # In a new session, so that Ctrl-C reaches only this process: mpirun would kill the ranks at once.
     ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
-        mpirun_command(count, program), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        mpirun_command(count, program, hosts), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
     with _forwarding_to(ranks_process):
         code = ranks_process.wait()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_CHECKS = 1.0
+_SECONDS_TO_END = 20  # then the daemon is killed: it would wait for ever for a host that is gone
 _SECONDS_TO_NOTE = 0.5  # lets the daemon receive MPI_Abort first, so that its exit code becomes that of the run
 _DAEMONS = {"prterun", "prted", "mpirun", "mpiexec", "slurmstepd", "hydra_pmi_proxy"}
 
@@ -41,13 +42,15 @@ def _watch(daemon: int, parent: int, interval: float) -> None:
 
 
 def end_daemon_soon() -> None:
-    """Sends SIGTERM to the daemon after a moment, even if this process has ended; this ends the whole run.
+    """Sends SIGTERM to the daemon after a moment, and SIGKILL later, even if this process has ended; ends the run.
 
     If ranks may survive the loss of others, MPI_Abort ends only its own rank (Open MPI 5.0.11): with up to 3 ranks
     mpirun exits and the others stay, with more it waits for them.
     """
+    daemon = _daemon()
+    wait = f"for second in $(seq {_SECONDS_TO_END}); do sleep 1; kill -0 {daemon} || exit; done"
     subprocess.Popen(  # noqa: S603 - our own arguments
-        ["/bin/sh", "-c", f"sleep {_SECONDS_TO_NOTE}; kill -TERM {_daemon()}"],
+        ["/bin/sh", "-c", f"sleep {_SECONDS_TO_NOTE}; kill -TERM {daemon}; {wait}; kill -KILL {daemon}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -12,20 +12,24 @@ from hpcmtl.errors import EnvironmentUnfitError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hpcmtl.launch.hosts import Host
+
 ROOT = Path(__file__).resolve().parents[2]  # the checkout, unless hpcmtl is installed
 
 
-def mpirun_command(ranks: int, program: Sequence[str]) -> list[str]:
-    """Returns the command that starts `program` on `ranks` ranks of this host, or of the current Slurm allocation.
+def mpirun_command(ranks: int, program: Sequence[str], hosts: Sequence[Host] = ()) -> list[str]:
+    """Returns the command that starts `program` on some ranks.
 
     Args:
         ranks: number of ranks, at least 1.
         program: program and arguments; for a program given by path, ``mpirun`` is taken from the same directory.
+        hosts: hosts of the ranks; without them this host, or the nodes of the current Slurm allocation.
 
     Raises:
         EnvironmentUnfitError: the launchers are not installed.
     """
-    return [str(launcher("mpirun")), "-np", str(ranks), *program]
+    of_hosts = ["-H", ",".join(map(str, hosts))] if hosts else []
+    return [str(launcher("mpirun")), "-np", str(ranks), *of_hosts, *program]
 
 
 def launcher(name: str) -> Path:

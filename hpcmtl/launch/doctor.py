@@ -19,25 +19,29 @@ from hpcmtl.errors import EnvironmentUnfitError, HpcmtlError
 from hpcmtl.frameworks.registry import describe, framework_names, load_reference
 from hpcmtl.launch.checks import BOOTSTRAP, SECONDS_FOR_CHILD, Check, outcome, run_child
 from hpcmtl.launch.command import mpirun_command
+from hpcmtl.launch.host_checks import host_checks
 from hpcmtl.launch.run_facts import installed_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hpcmtl.frameworks.description import FrameworkDescription
+    from hpcmtl.launch.hosts import Host
 
 _MIN_FREE_BYTES = 2**30
 
 
-def run_checks(run_directory: Path) -> list[Check]:
+def run_checks(run_directory: Path, hosts: Sequence[Host] = ()) -> list[Check]:
     """Check everything that a job needs; takes about ten seconds.
 
     Args:
         run_directory: place where the job would write; the part of its path that exists is checked.
+        hosts: hosts that ranks would be started on, besides this one.
     """
     frameworks, failed = _frameworks()
     installation = _Installation(run_directory, frameworks)
-    return [*failed, *_framework_checks(frameworks), *(check(installation) for check in _CHECKS)]
+    checks = [*failed, *_framework_checks(frameworks), *(check(installation) for check in _CHECKS)]
+    return checks + (host_checks(hosts, installation.directory) if hosts else [])
 
 
 class _Installation:

@@ -15,7 +15,7 @@ BAD = Check("mxnet", False, "missing [tool]", "run launchers/bootstrap.sh")
 @pytest.mark.parametrize(("checks", "code"), [([GOOD], ExitCode.COMPLETE), ([GOOD, BAD], ExitCode.ENVIRONMENT_UNFIT)])
 def test_exit_code_and_json(monkeypatch, capsys, tmp_path, checks, code):
     """One failing check makes the exit code 3, and the JSON on stdout says the same."""
-    monkeypatch.setattr("hpcmtl.launch.doctor.run_checks", lambda _: checks)
+    monkeypatch.setattr("hpcmtl.launch.doctor.run_checks", lambda *_: checks)
     returned = doctor.doctor(tmp_path, as_json=True)
     said = json.loads(capsys.readouterr().out)
 
@@ -26,7 +26,7 @@ def test_exit_code_and_json(monkeypatch, capsys, tmp_path, checks, code):
 
 def test_the_table_has_the_remedy(monkeypatch, capsys, tmp_path):
     """The table shows what was found as it is, and the remedy of what fails."""
-    monkeypatch.setattr("hpcmtl.launch.doctor.run_checks", lambda _: [GOOD, BAD])
+    monkeypatch.setattr("hpcmtl.launch.doctor.run_checks", lambda *_: [GOOD, BAD])
     doctor.doctor(tmp_path, as_json=False)
     said = capsys.readouterr().out
 

@@ -20,7 +20,7 @@ from hpcmtl.cli import world
 )
 def test_a_launchers_0_is_not_believed(monkeypatch, tmp_path, capsys, played, code):
     """The word of the rank that leads counts where the launcher says 0; without one the run has failed."""
-    monkeypatch.setattr(world, "mpirun_command", lambda ranks, program: ["sh", "-c", played])
+    monkeypatch.setattr(world, "mpirun_command", lambda *_: ["sh", "-c", played])
 
     assert world.start_ranks(2, ["run", "job.yaml"], tmp_path) == code
     assert list(tmp_path.iterdir()) == []

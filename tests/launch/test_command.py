@@ -11,6 +11,7 @@ import pytest
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch import command
 from hpcmtl.launch.command import mpirun_command
+from hpcmtl.launch.hosts import parse_hosts
 
 LAUNCHERS = Path(command.__file__).parents[2] / "launchers"
 GOLDEN = Path(__file__).parent / "golden"
@@ -97,12 +98,62 @@ def test_unclear_calls_get_the_usage(launcher, words):
     done = subprocess.run([LAUNCHERS / launcher, *words], capture_output=True, text=True, check=False, timeout=30)
 
     assert done.returncode == 2
-    assert f"usage: launchers/{launcher} -np RANKS PROGRAM" in done.stderr
+    hosts = "" if launcher == "srun.sh" else " [-H HOST:SLOTS,... | --hostfile FILE]"
+    assert f"usage: launchers/{launcher} -np RANKS{hosts} PROGRAM" in done.stderr
+
+
+def called_with_hosts(*words):
+    """Calls a launcher for a dry run with a list of hosts."""
+    environ = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "HPCMTL_LAUNCH_DRY_RUN": "1", "CARRIED": "1"}
+    return subprocess.run(
+        [LAUNCHERS / "mpirun.sh", *words], env=environ, capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+def test_a_list_of_hosts(tmp_path):
+    """A list and a file of hosts give one command: slots, daemons' settings, and the environment without PATH."""
+    file = tmp_path / "hosts"
+    file.write_text("# all of ours\nnode1 slots=2\n\nnode2.site slots=1 # the small one")
+    listed = called_with_hosts("-np", "3", "-H", "node1:2,node2.site:1", "--", "hpcmtl", "run")
+    read = called_with_hosts("--hostfile", file, "hpcmtl", "run")  # all slots
+    words = listed.stdout.splitlines()
+
+    assert read.stdout == listed.stdout
+    assert words[1:3] == ["-np", "3"]
+    assert words[words.index("--host") + 1] == "node1:2,node2.site:1"
+    assert words[-3:] == [str(LAUNCHERS / "rank.sh"), "hpcmtl", "run"]
+    carried = {words[k + 1] for k, word in enumerate(words) if word == "-x"}
+    assert "CARRIED" in carried
+    assert not carried & {"PATH", "HOME", "OMP_NUM_THREADS"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-np", "2", "-H", "node1"], "'node1' is no NAME:SLOTS"),
+        (["-np", "2", "-H", "node1:0"], "'node1:0' is no NAME:SLOTS"),
+        (["-np", "2", "-H", "-oProxyCommand=x:1"], "'-oProxyCommand=x' is no name of a host"),
+        (["-np", "2", "-H", "node1:2,node1:2"], "node1 is given twice"),
+        (["-np", "5", "-H", "node1:2,node2:2"], "5 ranks do not fit into the 4 slots"),
+        (["-np", "2", "--hostfile", "/nowhere"], "/nowhere cannot be read"),
+        (["-np", "2", "--hostfile", "/etc/passwd"], "is no 'NAME slots=SLOTS'"),
+    ],
+)
+def test_hosts_that_are_refused(words, said):
+    """A text that is no list of hosts, or too few slots for the ranks, end with 2 and says how to write it."""
+    done = called_with_hosts(*words, "true")
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "write -H node1:4,node2:4" in done.stderr
 
 
 def test_mpirun_command_names_the_launcher_of_the_checkout():
     """The command is the launcher, the ranks and the program's words unchanged."""
-    assert mpirun_command(3, ["p", "--x=1 2"]) == [str(LAUNCHERS / "mpirun.sh"), "-np", "3", "p", "--x=1 2"]
+    mpirun = str(LAUNCHERS / "mpirun.sh")
+
+    assert mpirun_command(3, ["p", "--x=1 2"]) == [mpirun, "-np", "3", "p", "--x=1 2"]
+    assert mpirun_command(3, ["p"], parse_hosts("a:2,b:1")) == [mpirun, "-np", "3", "-H", "a:2,b:1", "p"]
 
 
 def test_missing_launchers_are_said_with_the_places(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Speed of a rank: a fixed workload similar to the training of small networks, and matrix products."""
+"""Speed of a rank: a fixed workload similar to the training of small networks, and matrix products; of a network."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ class Pace:
     wall: tuple[float, ...]
     core: tuple[float, ...]
     flops: float
+
+
+@dataclass(frozen=True)
+class NetworkPace:
+    """Describes the network between two nodes.
+
+    Attributes:
+        latency: seconds of a short message in one direction.
+        seconds_per_byte: inverse of the bandwidth of long messages in one direction.
+    """
+
+    latency: float
+    seconds_per_byte: float
+
+    def __str__(self) -> str:
+        return f"{self.latency * 1e6:.0f} us and {8e-9 / self.seconds_per_byte:.3g} Gb/s between nodes"
 
 
 def measure() -> Pace:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.frameworks.device import Device
 from hpcmtl.launch.environment import ranks_per_node
+from hpcmtl.launch.resources.pace import NetworkPace, Pace
 from hpcmtl.layerplan.model.machine import EVEN_SPEEDS, Machine
 from hpcmtl.results.hosts import blocks_of
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.launch.resources.facts import RankFacts
-    from hpcmtl.launch.resources.pace import Pace
 
 GIVEN_SPEEDS = "HPCMTL_RANK_SPEED"
 LEAST_OF_CORES = 0.6  # least fraction of cores over ranks, for ranks that share memory bandwidth or hyper-threads
@@ -36,6 +36,7 @@ class WorldFacts:
             two share one.
         flops: operations per second of an ordinary rank in a matrix product.
         given: True if the user gave the speeds.
+        network: speed of the network between nodes; None on one node.
     """
 
     ranks: tuple[RankFacts, ...]
@@ -43,6 +44,7 @@ class WorldFacts:
     efficiency: float
     flops: float
     given: bool = False
+    network: NetworkPace | None = None
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:
@@ -81,7 +83,17 @@ class WorldFacts:
         """Machine for the planner."""
         speeds = tuple(round(speed, 3) for speed in self.rank_speed)
         efficiency, flops = round(self.efficiency, 3), float(f"{self.flops:.3g}")
-        return Machine(self.ranks_per_node, self.cores_per_node, speeds, self.rank_memory, efficiency, flops)
+        network = self.network or NetworkPace(0.0, 0.0)
+        return Machine(
+            self.ranks_per_node,
+            self.cores_per_node,
+            speeds,
+            self.rank_memory,
+            efficiency,
+            flops,
+            latency=float(f"{network.latency:.3g}"),
+            seconds_per_byte=float(f"{network.seconds_per_byte:.3g}"),
+        )
 
     def summary(self) -> str:
         """Returns one line for the user."""
@@ -96,6 +108,7 @@ class WorldFacts:
         text = f"{ranks} rank{'s' * (ranks > 1)} on {nodes} node{'s' * (nodes > 1)} of {self.cores_per_node} cores"
         text += f", {min(self.rank_memory) / _GIB:.1f} GiB a rank" + (f", {gpus} GPUs" if gpus else "")
         text += f"; each runs at {self.efficiency:.0%} when all do, {self.flops / 1e9:.0f} Gflop/s in a matrix product"
+        text += f"; {self.network}" if self.network else ""
         return text + (f"; speeds {'given' if self.given else 'measured'}: {', '.join(slow)}" if slow else "")
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,8 +126,9 @@ class WorldFacts:
                 zip(self.ranks, self.node, self.rank_speed, self.rank_memory, strict=True)
             )
         ]
+        network = None if self.network is None else vars(self.network)
         of_all = {"efficiency": round(self.efficiency, 3), "flops": float(f"{self.flops:.3g}")}
-        return {**of_all, "speeds_given": self.given, "ranks": ranks}
+        return {**of_all, "speeds_given": self.given, "network": network, "ranks": ranks}
 
 
 def format_ranges(numbers: Sequence[int]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from hpcmtl.layerplan.model.machine import ONE_NODE
 from hpcmtl.layerplan.model.step_time_model import Posterior, StepParameters, prior
 
 if TYPE_CHECKING:
+    from hpcmtl.layerplan.model.machine import Machine
     from hpcmtl.taskgraph.graph import TaskNode
 
 # Times of small Gluon networks on one CPU core per rank. They decide the widths of tasks until steps are measured.
@@ -67,17 +69,20 @@ def family_of(task: TaskNode) -> Family:
     return Family(task.kind, work.parameters, multiplications, work.sample_bytes, work.batch_size, name, work.trains)
 
 
-def expected(family: Family, flops: float = 0.0) -> Posterior:
-    """Returns the prior of a family from the size of its steps, on ranks with the given `Machine.flops`."""
-    product = 1 / (flops or PRODUCT_FLOPS)
+def expected(family: Family, machine: Machine = ONE_NODE) -> Posterior:
+    """Returns the prior of a family from the size of its steps, and the probed speed of ranks and network."""
+    product = 1 / (machine.flops or PRODUCT_FLOPS)
     row = family.sample_bytes * READ_SECONDS
     if family.opaque:
         known = StepParameters(PYTHON_SECONDS + row * family.batch_size, 0, 0, 0, 0, 0, OVERLAP)
     elif family.trains:
-        wire = family.parameters * GRADIENT_BYTES * WIRE_SECONDS
+        gradient = family.parameters * GRADIENT_BYTES
+        wire, across = gradient * WIRE_SECONDS, gradient * (machine.seconds_per_byte or WIRE_SECONDS)
+        # A round within a node waits for Horovod's cycle; between nodes its messages travel in addition.
+        round_across = ROUND_SECONDS + machine.latency if machine.latency else ROUND_SECONDS * ACROSS
         computing = family.multiplications * TRAIN_FLOPS * product / TRAINED_PART
         fixed, row = STEP_SECONDS + EXTRA_ROWS * computing, row + computing
-        known = StepParameters(fixed, row, ROUND_SECONDS, wire, ROUND_SECONDS * ACROSS, wire, OVERLAP)
+        known = StepParameters(fixed, row, ROUND_SECONDS, wire, round_across, across, OVERLAP)
     else:
         row += family.multiplications * APPLY_FLOPS * product / APPLIED_PART
         known = StepParameters(STEP_SECONDS, row, 0, 0, 0, 0, OVERLAP)

@@ -27,6 +27,8 @@ class Machine:
         efficiency: speed of a rank while all ranks of its node compute, relative to one rank alone, as probed; 0 if
             unknown.
         flops: probed single-precision operations per second of a rank in a matrix product; 0 if unknown.
+        latency: probed seconds of a short message between nodes; 0 if unknown.
+        seconds_per_byte: probed seconds of each byte of a long message between nodes; 0 if unknown.
     """
 
     node: int = 0
@@ -35,6 +37,8 @@ class Machine:
     rank_memory: tuple[int, ...] = ()
     efficiency: float = 0.0
     flops: float = 0.0
+    latency: float = 0.0
+    seconds_per_byte: float = 0.0
 
     def share(self, block: range) -> tuple[int, float]:
         """Returns the number of nodes that a block of ranks spans, and its `contention` over its slowest speed."""

@@ -165,7 +165,7 @@ class Speedups:
         return float(np.mean(outside)) if outside else LAYER_SECONDS
 
     def _posterior(self, family: Family, known: Sequence[Measurement]) -> Posterior:
-        before = expected(family, self.machine.flops)
+        before = expected(family, self.machine)
         if not family.opaque:
             before = Posterior(before.mean + self._shift, before.covariance)
         return _fitted(before, known) if known else before
@@ -176,8 +176,8 @@ class Speedups:
         moved, weight = np.zeros(len(SPREAD)), np.ones(len(SPREAD))
         for family, known in self._measured.items():
             if not family.opaque:
-                before = expected(family, self.machine.flops)
-                after = _from_size(family, tuple(known), self.machine.flops)
+                before = expected(family, self.machine)
+                after = _from_size(family, tuple(known), self.machine)
                 information = 1 - after.covariance.diagonal() / before.covariance.diagonal()
                 moved += information * (after.mean - before.mean)
                 weight += information
@@ -202,9 +202,9 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
 
 
 @lru_cache(maxsize=1024)
-def _from_size(family: Family, known: tuple[Measurement, ...], flops: float) -> Posterior:
+def _from_size(family: Family, known: tuple[Measurement, ...], machine: Machine) -> Posterior:
     """Returns the posterior with the size of the steps as prior; cached, because a job predicts again and again."""
-    return _fitted(expected(family, flops), known)
+    return _fitted(expected(family, machine), known)
 
 
 def _fitted(before: Posterior, known: Sequence[Measurement]) -> Posterior:

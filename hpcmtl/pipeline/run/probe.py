@@ -12,6 +12,7 @@ from hpcmtl.launch.resources.facts import rank_facts
 from hpcmtl.launch.resources.pace import Pace, measure
 from hpcmtl.launch.resources.world import WorldFacts, efficiency_of, given_speeds, speeds_of
 from hpcmtl.layerplan.model.machine import EVEN_SPEEDS
+from hpcmtl.pipeline.run.network_probe import measure_network
 from hpcmtl.results.hosts import blocks_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def probe(
     """Gathers the facts of all ranks and measures their speeds (collective).
 
     All ranks work at once, which shows slow ranks. Then one rank of each node works alone, which shows the cost of
-    sharing a node. It takes a quarter of a second, and half a second if a rank is slow.
+    sharing a node. Last, neighbouring nodes exchange some messages, which shows the network. It takes a quarter of a
+    second, and half a second if a rank is slow.
 
     Args:
         world: communicator of all ranks; none of its messages may be under way.
@@ -64,7 +66,8 @@ def probe(
     paces = {rank: each for rank, each in enumerate(world.allgather(alone)) if each is not None}
     speeds = speeds_of(facts, busy) if given is None else given
     flops = statistics.median(each.flops for each in busy)
-    return WorldFacts(facts, speeds, efficiency_of(facts, busy, paces), flops, given is not None)
+    network = measure_network(world, hosts)
+    return WorldFacts(facts, speeds, efficiency_of(facts, busy, paces), flops, given is not None, network)
 
 
 def even(speeds: Sequence[float]) -> bool:

@@ -59,6 +59,20 @@ def test_the_rates_of_ranks_count() -> None:
     assert fast.seconds(tiny, WIDTHS) == pytest.approx(slow.seconds(tiny, WIDTHS), rel=0.05)
 
 
+def test_a_slow_network_keeps_a_task_inside_a_node() -> None:
+    """Steps that span nodes take longer by what was probed: the bytes of the gradient, and a latency for each round."""
+    task, two = with_work(parameters=250_000, multiplications=1_000_000), np.array([2, 4])
+    inside, across = Speedups(machine=Machine(node=2)).seconds(task, two)
+    slow = Speedups(machine=Machine(node=2, latency=5e-5, seconds_per_byte=8e-9)).seconds(task, two)
+    far = Speedups(machine=Machine(node=2, latency=1e-2, seconds_per_byte=1e-11)).seconds(task, two)
+    steps = task.work.steps
+
+    assert slow[0] == far[0] == inside
+    # 1 MB of gradient, of which 2 (p - 1) / p are on the wire, at 1 Gb/s: 12 ms, less what computation hides.
+    assert slow[1] - across == pytest.approx(steps * 0.012, rel=0.25)
+    assert far[1] - across == pytest.approx(steps * 4 * 1e-2, rel=0.25)
+
+
 def test_few_rows_do_not_fill_a_core() -> None:
     """Two ranks that share a batch of 64 rows take two thirds of the time of one, and more than half of it."""
     seconds = seconds_at(with_work(multiplications=100_000_000))
