@@ -135,6 +135,9 @@ def make_optimizer(optimizer: Optimizer) -> Any:
         raise InputError([Problem(where, f"{text}; use a larger batch_size")])
     if not isinstance(made, mx.optimizer.Optimizer):
         raise InputError([Problem(where, f"makes a {type(made).__name__}, not an MXNet optimizer")])
+    if made.lr_scheduler is not None:
+        text = "has a schedule of its own (lr_scheduler), in which hpcmtl cannot set the rate"
+        raise InputError([Problem(where, f"{text}: leave it out, and {_GIVEN['lr_scheduler']}")])
     return made
 
 

@@ -162,6 +162,7 @@ def test_an_optimizer_of_the_users():
         ("lbsgd", {"batch_scale": 4}, "option batch_scale is 4: .* use a larger batch_size"),
         ("own_blocks:Halving", {"depth": 3}, "depth"),
         ("own_blocks:Missing", {}, "cannot be imported"),
+        ("own_blocks:scheduled", {}, "has a schedule of its own .* use `schedule` of the optimizer"),
         ("own_blocks:not_a_block", {}, "makes a int, not an MXNet optimizer"),
     ],
 )
