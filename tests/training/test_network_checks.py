@@ -109,6 +109,7 @@ MLP = {"name": "mlp", "outputs": 4}
         ),
         ({"a": own("TwoParts", {"depth": 3})}, "tasks.a.model", "unexpected keyword argument 'depth'"),
         ({"a": own("TwoParts", {"outputs": "many"})}, "tasks.a.model", "not supported between"),
+        ({"a": own("TwoParts", {"width": "4"})}, "tasks.a.model", "width is '4', a text; write the number without"),
         ({"a": own("nothing")}, "tasks.a.model", "has no attribute 'nothing'"),
         ({"a": task(model={"name": "no_such_module:x"})}, "tasks.a.model", "No module named 'no_such_module'"),
         ({"a": task(model={"name": "math:pi"})}, "tasks.a.model", "'float' object is not callable"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest, reason_of
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.strict import is_truth_in_text
 from hpcmtl.training.gluon.compat import import_mxnet
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ def _unfit(make: Any, options: Mapping[str, Any]) -> Iterator[str]:
                 yield f"has no option {name!r}{nearest(name, known.keys() - _GIVEN.keys())}"
         elif _is_number(known[name]) and not _is_number(value):
             yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
+        elif isinstance(known[name], bool) and is_truth_in_text(value):
+            yield f"option {name} is {value!r}, a text, which counts as true; write true or false, without quotes"
 
 
 def _numbers(made: Any) -> dict[str, float | None]:

@@ -156,6 +156,7 @@ def test_an_optimizer_of_the_users():
     [
         ("sgd", {"momentun": 0.9}, "has no option 'momentun'; did you mean 'momentum'?"),
         ("sgd", {"momentum": True}, "option momentum is True; it takes a number, such as 0.0"),
+        ("rmsprop", {"centered": "no"}, "option centered is 'no', a text, which counts as true; write true or false"),
         ("lars", {"eta": "high"}, "option eta is 'high'; it takes a number"),
         ("sgd", {"rescale_grad": 0.5}, "option rescale_grad would have no effect: leave it out, hpcmtl sets it"),
         ("adam", {"lr_scheduler": 3}, "option lr_scheduler would have no effect: use `schedule` of the optimizer"),
