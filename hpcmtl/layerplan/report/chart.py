@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from hpcmtl.layerplan.report.names import shortened
+
 if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 
@@ -70,8 +72,7 @@ def _task(root: ET.Element, task: PlannedTask, box: _Box) -> None:
     _add(group, "rect", x=box.x, y=box.y, width=box.width, height=box.height, fill=_colour(task.order), **outline)
     letters = int((box.width - 8) / LETTER)
     if letters >= min(len(task.name), 3) and box.height >= 12:
-        label = task.name if len(task.name) <= letters else f"{task.name[: letters - 1]}…"
-        _text(group, box.x + 4, box.y + box.height / 2 + 4, label)
+        _text(group, box.x + 4, box.y + box.height / 2 + 4, shortened(task.name, letters))
 
 
 def _axes(root: ET.Element, plan: LayerPlan, box: _Box) -> None:
