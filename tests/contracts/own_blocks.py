@@ -243,6 +243,13 @@ def narrow(outputs=3):
     return nn.Dense(outputs, in_units=10)
 
 
+def oversized(outputs=3):
+    """A network whose second kernel is larger than what the first one leaves; shapes are known from data alone."""
+    block = nn.HybridSequential()
+    block.add(nn.Conv2D(4, 3), nn.Conv2D(4, 9), nn.Dense(outputs))
+    return block
+
+
 class Scalar(Cubic):
     """A loss that gives one number for the whole batch."""
 

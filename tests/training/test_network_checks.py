@@ -142,6 +142,15 @@ def test_what_building_shows(refusals: Callable[..., list[str]], tasks: dict[str
     assert words in found
 
 
+@pytest.mark.parametrize("name", ["oversized", "narrow", "Shaped", "Branched"])
+def test_a_refusal_has_no_lines_of_the_framework(refusals: Callable[..., list[str]], name: str, capfd: Any) -> None:
+    """MXNet prints the shapes of all parameters before it raises: the problem alone is told, in hpcmtl's words."""
+    told = refusals({"a": own(name)})
+
+    assert len(told) == 1
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("tasks", "where", "words"),
     [
