@@ -71,7 +71,7 @@ def test_numbers_of_all_types_are_taken() -> None:
 
 
 def network(width: int, rate=0.5, bias=True, size: float = None, kind="3", **more: Any) -> None:  # noqa: RUF013
-    """A callable of the user's, with types and defaults."""
+    """Takes a number, and more with types or defaults."""
 
 
 @pytest.mark.parametrize(

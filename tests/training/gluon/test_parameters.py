@@ -110,7 +110,7 @@ def test_a_state_goes_on(model):
 
 @pytest.mark.parametrize(("by", "shared"), [("params", 1), ("block", 1), ("nothing", 2)])
 def test_a_tied_parameter_is_reduced_once(by, shared):
-    """What a step costs between ranks, and what is updated, has each array once; layers of their own count twice."""
+    """Ranks exchange and update each array once, so that a step costs no more; layers of their own count twice."""
     learner = replica_of(UserModel(name="own_blocks:tied", by=by)).learner
     sizes = [sum(array.size for array in learner.native(what)) for what in ("gradients", "parameters")]
 
