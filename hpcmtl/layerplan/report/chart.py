@@ -47,7 +47,7 @@ def svg(plan: LayerPlan) -> str:
     _add(root, "rect", x=0, y=0, width=WIDTH, height=height, fill="white")
     title = f"{plan.size}, policy {plan.policy}"
     _text(root, MARGIN["left"], 24, title, **{"font-size": "16", "font-weight": "bold"})
-    facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal, "
+    facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal for its layers, "
     facts += f"utilisation {100 * plan.utilisation:.0f} %; dark outline: critical path"
     _text(root, MARGIN["left"], 44, facts)
     _axes(root, plan, _Box(x=MARGIN["left"], y=MARGIN["top"], width=inner_width, height=inner_height))

@@ -91,10 +91,11 @@ def comparison_lines(plans: Sequence[LayerPlan]) -> tuple[str, ...]:
 
 def summary_lines(plan: LayerPlan) -> tuple[str, ...]:
     """Returns makespan, lower bound, gap and utilisation as text."""
+    bound = f"at most {100 * plan.gap:.1f} % from optimal for its layers"
     return (
         f"policy {plan.policy}, {plan.size}" + (", barriers" if plan.barrier else ""),
         f"makespan    {plan.makespan:.2f} s (predicted)",
-        f"lower bound {plan.lower_bound:.2f} s, so this plan is at most {100 * plan.gap:.1f} % from optimal",
+        f"lower bound {plan.lower_bound:.2f} s, so this plan is {bound}",
         f"utilisation {100 * plan.utilisation:.0f} %",
     )
 

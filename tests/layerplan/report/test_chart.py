@@ -48,7 +48,7 @@ def test_names_stand_in_their_blocks() -> None:
     texts = [element.text or "" for element in root.iter(f"{SVG}text")]
 
     assert labelled >= 2
-    assert any("utilisation 90 %" in text and "at most 25.0 % from optimal" in text for text in texts)
+    assert any("utilisation 90 %" in text and "at most 25.0 % from optimal for its layers" in text for text in texts)
     assert [text for text in texts if text.isdigit()][:5] == ["0", "2", "4", "6", "8"]
 
 
