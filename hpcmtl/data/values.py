@@ -262,7 +262,7 @@ def _warn_of_chunks(path: Path, name: str, dataset: h5py.Dataset) -> None:
     size = math.prod(dataset.chunks) * dataset.dtype.itemsize * beside
     if size > CACHE_BYTES and dataset.chunks[0] > rows_per_chunk(dataset.shape, dataset.dtype):
         who = "each chunk has" if beside == 1 else f"the {beside} chunks of each sample have"
-        what = f"{size / 2**20:.0f} MiB and {'is' if beside == 1 else 'are'} read again for each block of samples"
+        what = f"{size / 2**20:.0f} MiB and must be read again for each block of samples"
         times = f"about {size / CHUNK_BYTES:.0f} times the work"
         remedy = "write the file by write_dataset_file, in chunks of 1 MiB"
         _log.warning("%s: %s: %s %s, which is %s; %s", path, name, who, what, times, remedy)
