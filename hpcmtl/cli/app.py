@@ -16,6 +16,7 @@ from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.environment import rank_environment
 from hpcmtl.launch.interpreter import (
     ignore_strict_warnings,
+    leave_inspection,
     leave_out_foreign,
     leave_out_working_directory,
     open_standard_streams,
@@ -32,6 +33,7 @@ _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF, er
 
 def main() -> None:
     """Runs the command; an error of hpcmtl ends it with the error's exit code and no traceback."""
+    leave_inspection()
     leave_out_working_directory()
     sentences = [*open_standard_streams(), *leave_out_foreign(), *ignore_strict_warnings()]
     place = rank_environment()

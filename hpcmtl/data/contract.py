@@ -89,12 +89,18 @@ def attribute_problems(
         if name not in arrays:
             message = f"has attributes, but no array was given{nearest(name, arrays)}"
             problems.append(Problem(f"{path}: {name}", message))
-        if len(values.get("classes", ())) > MAX_CLASSES:
+        classes, checksum = values.get("classes", ()), values.get("checksum", 0)
+        if np.ndim(classes) != 1:
+            problems.append(Problem(f"{path}: {name}: classes", f"found {classes!r}; write a list of names"))
+        elif len(classes) > MAX_CLASSES:
             message = f"more than {MAX_CLASSES} classes cannot be named in HDF5 attributes; leave the names out"
             problems.append(Problem(f"{path}: {name}: classes", message))
         scale = values.get("scale", 1)
         if not isinstance(scale, int | float | np.integer | np.floating) or not 0 < abs(float(scale)) < math.inf:
             problems.append(Problem(f"{path}: {name}: scale", f"found {scale!r}; write one finite number other than 0"))
+        if not isinstance(checksum, int | np.integer):
+            message = f"found {checksum!r}, which is no checksum; write the file by write_dataset_file"
+            problems.append(Problem(f"{path}: {name}: checksum", message))
     return problems
 
 

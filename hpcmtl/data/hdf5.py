@@ -238,7 +238,11 @@ def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa:
         stored = items.pop(SPLIT)
         with naming_damage(path, SPLIT):
             split = stored[()]
-        problems = array_problems(path, items, split, kinds=STORABLE)
+        attributes = {name: dict(item.attrs) for name, item in items.items()}
+        problems = [
+            *array_problems(path, items, split, kinds=STORABLE),
+            *attribute_problems(path, items, attributes),
+        ]
         if problems:
             raise InputError(problems)
         datasets = {name: _describe_dataset(name, item) for name, item in items.items()}

@@ -257,8 +257,12 @@ def _warn_of_chunks(path: Path, name: str, dataset: h5py.Dataset) -> None:
     """Warns of chunks that HDF5 reads and unpacks again and again, since they do not fit into its cache."""
     if dataset.chunks is None:
         return
-    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    # Chunks that split samples, such as h5py's own choice, are needed together: all that have samples of a block.
+    beside = math.prod(-(-length // chunk) for length, chunk in zip(dataset.shape[1:], dataset.chunks[1:], strict=True))
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize * beside
     if size > CACHE_BYTES and dataset.chunks[0] > rows_per_chunk(dataset.shape, dataset.dtype):
-        text = f"{path}: {name}: each chunk has {size / 2**20:.0f} MiB and is read again for each block of samples"
+        who = "each chunk has" if beside == 1 else f"the {beside} chunks of each sample have"
+        what = f"{size / 2**20:.0f} MiB and must be read again for each block of samples"
         times = f"about {size / CHUNK_BYTES:.0f} times the work"
-        _log.warning("%s, which is %s; write the file by write_dataset_file, in chunks of 1 MiB", text, times)
+        remedy = "write the file by write_dataset_file, in chunks of 1 MiB"
+        _log.warning("%s: %s: %s %s, which is %s; %s", path, name, who, what, times, remedy)

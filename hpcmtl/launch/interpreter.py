@@ -9,6 +9,7 @@ import os
 import sys
 import sysconfig
 import warnings
+from contextlib import contextmanager
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.frameworks.registry import BUILT_IN_MODULES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
 LIBRARIES = frozenset(
     {
@@ -110,10 +111,36 @@ def ignore_strict_warnings(environ: MutableMapping[str, str] = os.environ) -> li
     if not any(item.strip().startswith("e") for item in given.split(",")):
         return []
     del environ["PYTHONWARNINGS"]
+    _restore_filters()
+    return [f"PYTHONWARNINGS={given} is ignored: libraries of the ranks warn in normal use"]
+
+
+@contextmanager
+def warnings_are_no_errors() -> Iterator[bool]:
+    """Restores Python's own treatment of warnings for as long as the block lasts, if the program makes errors of some.
+
+    Yields:
+        Whether it did.
+    """
+    strict = any(action == "error" for action, *_ in warnings.filters)
+    if not strict:
+        yield False
+        return
+    with warnings.catch_warnings():
+        _restore_filters()
+        yield True
+
+
+def _restore_filters() -> None:
     warnings.resetwarnings()
     for category in _NO_ERRORS:
         warnings.simplefilter("ignore", category)
-    return [f"PYTHONWARNINGS={given} is ignored: libraries of the ranks warn in normal use"]
+
+
+def leave_inspection(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Starts this command again without PYTHONINSPECT, with which Python replaces the exit code by 1."""
+    if environ.pop("PYTHONINSPECT", "") and sys.flags.inspect:
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very command
 
 
 def open_standard_streams() -> list[str]:

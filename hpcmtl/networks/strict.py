@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import core_schema
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
 _BY_NAME = frozenset({"choices", "fields"})
+_TYPES = {"int": int, "float": float, "bool": bool}
+_TRUTH = frozenset({"true", "false", "yes", "no", "on", "off"})
 _LEFT_ALONE = frozenset({"cls", "config", "default", "function", "metadata", "ref", "serialization"})
 
 
@@ -45,6 +51,29 @@ def is_number_in_text(value: Any) -> bool:
         return isinstance(value, str) and not math.isnan(float(value))
     except ValueError:
         return False
+
+
+def is_truth_in_text(value: Any) -> bool:
+    """Returns true if a value is a text that reads as a truth value; each of them counts as true in Python."""
+    return isinstance(value, str) and (value.lower() in _TRUTH or is_number_in_text(value))
+
+
+def misplaced_texts(make: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the arguments that are numbers or truth values in quotes, where a callable takes these.
+
+    What it takes is said by the type of a parameter, or else by its default. Other texts are left to the callable.
+    """
+    try:
+        known = inspect.signature(make).parameters
+    except (TypeError, ValueError):  # one of C has none
+        return
+    for name in filter(known.__contains__, arguments):
+        value, annotation = arguments[name], known[name].annotation
+        wanted = _TYPES.get(str(getattr(annotation, "__name__", annotation)), type(known[name].default))
+        if wanted in {int, float} and is_number_in_text(value):
+            yield f"{name} is {value!r}, a text; write the number without quotes"
+        elif wanted is bool and is_truth_in_text(value):
+            yield f"{name} is {value!r}, a text, which counts as true; write true or false, without quotes"
 
 
 def _number(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 from fake_slurm import FakeSlurm
+from jobs import python_job, write_job
 
 from hpcmtl.cli.app import main
 
@@ -168,6 +169,15 @@ def test_a_base_installation_says_that_its_python_cannot_train(submit, monkeypat
 
     assert f"the ranks start with {sys.executable}, which submits and has no mxnet" in told.err
     assert "has no mxnet" not in other.err
+
+
+def test_a_job_without_networks_needs_an_installation_for_ranks_as_well(submit, monkeypatch, family_file):
+    """Python tasks need no framework, but their ranks need MPI, which a base installation lacks as well."""
+    monkeypatch.setattr("hpcmtl.pipeline.batch.draft.installed_version", {"psutil": "6"}.get)
+    write_job(family_file.parent, python_job("does_nothing"))
+    told = submit("--dry-run")
+
+    assert f"the ranks start with {sys.executable}, which submits and has no mpi4py: name the" in told.err
 
 
 def test_where_each_setting_comes_from(submit, fake):

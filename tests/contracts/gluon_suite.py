@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CONVNET = ConvNet(channels=(4,), widths=(8,), outputs=3)
 NORMALISED = UserModel(name="own_blocks:normalised")
 SPECIAL = UserModel(name="own_blocks:Special")
+CSR = UserModel(name="own_blocks:SparseProduct", gradients="csr")
 DECAYING = Optimizer(name="sgd", learning_rate=0.05, weight_decay=0.01, options={"momentum": 0.9})
 
 
@@ -129,8 +130,8 @@ def check_frozen_statistics(world: Communicator, engine: str) -> None:
 
 
 def check_kinds_of_parameters(world: Communicator, engine: str) -> None:
-    """Tied, row-sparse, fixed and unused parameters take the steps of one rank, or nearly so where they are halves."""
-    settings = replace(setup(engine), models=(SPECIAL,), optimizers=((DECAYING, 0.05),))
+    """Tied, sparse, fixed and unused parameters take the steps of one rank, or nearly so where they are halves."""
+    settings = replace(setup(engine), models=(SPECIAL, CSR), optimizers=((DECAYING, 0.05),))
     suite.check_steps_equal_one_rank(world, settings)
     with suite.opened(settings, world, compression="fp16") as replica:
         start = replica.state()

@@ -127,6 +127,13 @@ class Slowing(Halving):
         return super()._get_lr(index) / self.seen
 
 
+def _rank_of_thread(seen):
+    """The number of this thread among those that have asked, where ranks are threads."""
+    if threading.get_ident() not in seen:
+        seen.append(threading.get_ident())
+    return seen.index(threading.get_ident())
+
+
 class Uneven(Halving):
     """An optimizer with another rate on each rank, where ranks are threads."""
 
@@ -135,13 +142,31 @@ class Uneven(Halving):
     def __init__(self, **options):
         """Looks for its rank."""
         super().__init__(**options)
-        if threading.get_ident() not in self.seen:
-            self.seen.append(threading.get_ident())
-        self.factor = 1 + self.seen.index(threading.get_ident())
+        self.factor = 1 + _rank_of_thread(self.seen)
 
     def _get_lr(self, index):
         """The rate, times a number of the rank."""
         return self.factor * super()._get_lr(index)
+
+
+class Scheduled(Halving):
+    """An optimizer with a schedule of its own, whose later steps depend on the rank, where ranks are threads."""
+
+    seen = []
+
+    def __init__(self, **options):
+        """Looks for its rank."""
+        super().__init__(**options)
+        self.own = mx.lr_scheduler.FactorScheduler(step=10 + _rank_of_thread(self.seen), factor=0.5, base_lr=0.01)
+
+    def _get_lr(self, index):
+        """The rate of the schedule."""
+        return self.own(self.num_update)
+
+
+def scheduled(**options):
+    """An optimizer with Gluon's own kind of schedule, which would take the place of the job's."""
+    return mx.optimizer.SGD(lr_scheduler=mx.lr_scheduler.FactorScheduler(step=10, factor=0.9), **options)
 
 
 def not_a_block(**_arguments):
@@ -216,6 +241,13 @@ class OneRow(TwoParts):
 def narrow(outputs=3):
     """A network for samples of ten numbers."""
     return nn.Dense(outputs, in_units=10)
+
+
+def oversized(outputs=3):
+    """A network whose second kernel is larger than what the first one leaves; shapes are known from data alone."""
+    block = nn.HybridSequential()
+    block.add(nn.Conv2D(4, 3), nn.Conv2D(4, 9), nn.Dense(outputs))
+    return block
 
 
 class Scalar(Cubic):

@@ -280,3 +280,25 @@ def test_a_scale_is_one_finite_number(tmp_path, scale):
     said = refusal(write_dataset_file, tmp_path / "f.h5", {"x": [1, 2]}, [0, 0], {"x": {"scale": scale}})
 
     assert "x: scale: found" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("scale", 0.0, "write one finite number other than 0"),
+        ("scale", np.nan, "write one finite number other than 0"),
+        ("scale", "1/255", "write one finite number other than 0"),
+        ("classes", 3, "write a list of names"),
+        ("classes", "abc", "write a list of names"),
+        ("checksum", "abc", "which is no checksum"),
+        ("checksum", [1, 2], "which is no checksum"),
+    ],
+)
+def test_attributes_that_another_program_wrote_are_checked(own_file, key, value, said):
+    """A file may have attributes that `write_dataset_file` refuses: they are refused when the file is read as well."""
+    with h5py.File(own_file, "r+") as file:
+        file["label"].attrs[key] = value
+    message = refusal(describe, own_file)
+
+    assert f"label: {key}: found" in message
+    assert said in message

@@ -105,14 +105,22 @@ def test_a_summary_is_read_again_only_from_a_new_file(tmp_path):
         assert summary_of(tmp_path / "x.h5", "x") is seen
 
 
-def test_chunks_that_are_read_again_and_again_are_warned_of(own_file, caplog):
-    """A compressed chunk of 18 MiB is unpacked once for each block: said with a remedy."""
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ((75, 64, 1024), "each chunk has 19 MiB"),
+        ((75, 8, 64), "the 128 chunks of each sample have 19 MiB"),
+    ],
+    ids=["huge", "small ones that split samples"],
+)
+def test_chunks_that_are_read_again_and_again_are_warned_of(own_file, caplog, chunks, said):
+    """Compressed chunks that do not fit into the cache are unpacked once for each block: said with a remedy."""
     with h5py.File(own_file, "r+") as file:
-        file.create_dataset("huge", (75, 64, 1024), "f4", chunks=(75, 64, 1024), compression="gzip")
+        file.create_dataset("huge", (75, 64, 1024), "f4", chunks=chunks, compression="gzip")
         file["huge"].attrs["checksum"] = 0
     with caplog.at_level(logging.WARNING, "hpcmtl"), pytest.raises(InputError, match="checksum"):
         check_finite(own_file, ["wide", "huge"])
 
     (warning,) = [record.getMessage() for record in caplog.records]
-    assert "huge: each chunk has 19 MiB and is read again for each block of samples" in warning
+    assert f"huge: {said} and must be read again for each block of samples, which is about 19 times the work" in warning
     assert "write the file by write_dataset_file, in chunks of 1 MiB" in warning

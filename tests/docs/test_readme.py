@@ -26,6 +26,8 @@ COMMANDS = [
 
 (PYTHON_BLOCK,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
+(SAMPLE,) = re.findall(r"```\n(task .*?)```", README, re.DOTALL)
+
 LIGHT = [command for command in COMMANDS if re.match(r"hpcmtl (validate|plan|schema|submit)\b", command)]
 RUNS = [command for command in COMMANDS if "hpcmtl run" in command and "srun" not in command]
 RUNS += [command for command in COMMANDS if command.startswith("launchers/local.sh")]
@@ -74,11 +76,21 @@ def small_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def form_of(output: str) -> list[list[str]]:
+    """Returns what every run of one job prints alike: headings, tasks with their status and metrics, the last line."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    head = next(number for number, line in enumerate(lines) if line.startswith("task "))
+    (end,) = (number for number, line in enumerate(lines) if "tasks complete" in line)
+    metrics = lines[head].index("metrics")
+    rows = [[*line[:metrics].split()[:2], *line[metrics:].split()[:1]] for line in lines[head + 1 : end]]
+    return [lines[head].split(), *rows, re.sub(r"[\d.]+", "0", lines[end]).split()]
+
+
 @pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.parametrize("command", RUNS)
 def test_runs_complete(command: str, tmp_path: Path, small_examples: Path) -> None:
-    """Each launcher of the README trains the digits job to its end; the table is on stdout."""
+    """Each launcher of the README trains the digits job to its end; its table has the form of the README's."""
     if shutil.which("hpcmtl") is None:
         pytest.fail("the hpcmtl command is not on PATH: run this by tests/run.sh")
     words = [*shlex.split(command), "--runs", str(tmp_path)]
@@ -91,6 +103,7 @@ def test_runs_complete(command: str, tmp_path: Path, small_examples: Path) -> No
 
     assert result.returncode == 0, result.stderr
     assert "6 of 6 tasks complete" in result.stdout
+    assert form_of(result.stdout) == form_of(SAMPLE)
 
 
 @pytest.mark.slow

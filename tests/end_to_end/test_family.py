@@ -106,6 +106,22 @@ def test_the_number_of_ranks_changes_little(on, ranks):
         assert together["report"]["metrics"][name] == pytest.approx(value, abs=0.03), name
 
 
+def test_validations_of_each_layer_are_kept(on):
+    """Every layer that ends keeps its newest metrics in the ledger, and results.json has those of the last one."""
+    run = on(2)
+    ended = {}
+    for event in run.events:
+        if event["event"] == "layer_ended":
+            ended.setdefault(event["task"], []).append(event["metrics"])
+    results = run.results["tasks"]
+
+    assert {name: layers[-1] for name, layers in ended.items()} == {
+        name: each["metrics"] for name, each in results.items()
+    }
+    assert max(len(layers) for layers in ended.values()) > 1
+    assert all("val_accuracy" in layer for name in ("digit", "parity") for layer in ended[name])
+
+
 @pytest.mark.parametrize("ranks", NUMBERS[1:])
 def test_independent_tasks_overlap(on, ranks):
     """Two heads that need the same features train at the same time, on ranks of their own."""

@@ -24,6 +24,20 @@ result = hpcmtl.run(job)
 print(json.dumps([result.status, [task.status for task in result.tasks], result.tasks[2].metrics["samples"]]))
 """
 
+THREADED = """
+import threading
+import hpcmtl
+
+def call():
+    digit = hpcmtl.Task("train", model={"name": "mlp", "outputs": 10}, input="digits/images", target="digits/digit",
+                        loss="softmax_ce", metrics=["accuracy"], epochs=1)
+    print(hpcmtl.run(hpcmtl.Job(job="threaded", data={"digits": "digits.h5"}, tasks={"digit": digit})).status)
+
+thread = threading.Thread(target=call)
+thread.start()
+thread.join()
+"""
+
 BAD_SCRIPT = """
 import hpcmtl
 
@@ -42,6 +56,15 @@ def test_a_job_in_code(start):
     assert run.returncode == 0, run.said
     assert [json.loads(line) for line in run.stdout.splitlines()] == [["complete", ["complete"] * 3, 1797]] * 2
     assert run.results["job"] == "in_code"
+
+
+def test_a_job_in_a_thread_of_a_strict_program(start):
+    """A whole run works outside of the main thread, and where warnings are errors, which libraries do not know."""
+    run = start(family(), [sys.executable, "-W", "error", "-c"], [THREADED]).finish()
+
+    assert (run.returncode, run.stdout) == (0, "complete\n"), run.said
+    assert run.results["tasks"]["digit"]["status"] == "complete"
+    assert run.stderr.count("warnings are no errors while the job runs") == 1
 
 
 def test_problems_are_raised_on_all_ranks(start):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
-from jobs import family, family_task, write_job
+from jobs import family, family_task, python_job, write_job
 from runs import ABORTING, PROGRAM, by_mpirun
 
 from hpcmtl.exchange.store import read_sealed
@@ -95,6 +95,22 @@ def test_a_killed_run_goes_on(start, whole, killed, tmp_path, ranks):
     assert "nothing is left to be done" in more.stderr
     assert more.stdout == again.stdout
     assert json.loads(told.stdout) == again.results
+
+
+def test_a_module_that_was_edited_before_a_resume_is_said(start):
+    """The tasks that have values of the code before are named once, and not where nothing was edited."""
+    job = python_job("edited_later", ranks=1)
+    job["tasks"]["before"] = {"kind": "python", "callable": "user_code:does_nothing", "ranks": 1}
+    run = start(job).finish()
+    same = resume(start, run).finish()
+    module = run.folder / "user_code.py"
+    module.write_text(module.read_text().replace("EDITED = False", "EDITED = True"))
+    again = resume(start, run).finish()
+    said = f"{module}: edited since the run began; these tasks have values of the code before: before\n"
+
+    assert (run.returncode, same.returncode, again.returncode) == (1, 1, 0), again.said
+    assert "edited since" not in run.stderr + same.stderr
+    assert again.stderr.count(said) == 1
 
 
 def test_a_stopped_run_goes_on_with_another_job_file(start, whole):

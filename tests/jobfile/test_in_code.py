@@ -45,3 +45,15 @@ def test_paths_are_texts() -> None:
 def test_the_package_lists_its_names() -> None:
     """`dir` shows the public names, though they are loaded on first use."""
     assert dir(hpcmtl) == ["Job", "RunOptions", "Task", "__version__", "load", "run"]
+
+
+def test_all_public_names_can_be_imported() -> None:
+    """`from hpcmtl import *` gives what `dir` shows, and another name is told with what was meant."""
+    names = {name: getattr(hpcmtl, name) for name in hpcmtl.__all__}
+    space: dict[str, object] = {}
+    exec("from hpcmtl import *", space)  # noqa: S102 - the statement is allowed at the top of a module alone
+
+    assert {name: space[name] for name in names} == names
+    assert set(names) == set(dir(hpcmtl))
+    with pytest.raises(AttributeError, match="has no attribute 'runn'; did you mean 'run'"):
+        hpcmtl.runn  # noqa: B018 - the access is what is tested

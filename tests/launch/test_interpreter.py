@@ -10,7 +10,12 @@ import pytest
 from runs import CHECKOUT
 
 from hpcmtl.cli.app import main
-from hpcmtl.launch.interpreter import ignore_strict_warnings, leave_out_foreign, replaced_by
+from hpcmtl.launch.interpreter import (
+    ignore_strict_warnings,
+    leave_out_foreign,
+    replaced_by,
+    warnings_are_no_errors,
+)
 
 
 @pytest.fixture
@@ -73,6 +78,24 @@ def test_warnings_are_errors_no_longer(monkeypatch):
     assert ignore_strict_warnings({"PYTHONWARNINGS": "ignore,default::UserWarning"}) == []
 
 
+def test_a_program_whose_warnings_are_errors():
+    """Libraries may warn while it runs a job, and its filters are back afterwards; other filters are not touched."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with warnings_are_no_errors() as strict:
+            warnings.warn("as SciPy does", DeprecationWarning, stacklevel=1)
+        with pytest.raises(DeprecationWarning):
+            warnings.warn("as a program does", DeprecationWarning, stacklevel=1)
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore")
+        before = [*warnings.filters]
+        with warnings_are_no_errors() as lenient:
+            inside = [*warnings.filters]
+
+    assert (strict, lenient) == (True, False)
+    assert inside == before
+
+
 def started(redirection, *words, **environ):
     """Run the command in a shell with a redirection; return its exit code and stderr."""
     command = f'"{sys.executable}" -m hpcmtl {" ".join(words)} {redirection}'
@@ -91,6 +114,16 @@ def test_closed_and_full_outputs_get_a_sentence():
     assert full[0] == 3
     assert full[1].startswith("hpcmtl: standard output cannot be written (No space left on device)")
     assert full[1].count("\n") == 1
+
+
+def test_python_keeps_the_exit_code_with_pythoninspect(tmp_path):
+    """Python prints a traceback in place of an exit code if the variable is set: a refusal stays 2, in one sentence."""
+    missing = tmp_path / "missing.yaml"
+    code, told = started("</dev/null", "validate", "--static", str(missing), PYTHONINSPECT="1")
+
+    assert code == 2
+    assert "Traceback" not in told
+    assert str(missing) in told
 
 
 def test_a_full_disk_elsewhere_is_not_taken_for_stdout(monkeypatch, capfd):

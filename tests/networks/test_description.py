@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpcmtl.networks.description import Leaf, Part, Shared, size_of
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, NetworkSize
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, NetworkSize, UserModel
 
 MLP = Mlp(widths=(5,), outputs=3)
 CONVNET = ConvNet(channels=(2,), widths=(5,), outputs=3)
@@ -36,3 +36,13 @@ def test_heads_add_to_their_trunk() -> None:
 
     assert size_of(shared, (1, 4, 4)) == size_of(trunk, (1, 4, 4)).plus(*[size_of(Leaf(MLP), (3,))] * 2)
     assert size_of(Part(shared, "trunk"), (1, 4, 4)) == size_of(trunk, (1, 4, 4))
+
+
+def test_the_size_of_a_users_network_is_not_guessed() -> None:
+    """Only building shows it, so that no tied parameter can be counted twice; heads behind it are unknown as well."""
+    own = Leaf(UserModel(name="own_blocks:tied"))
+    on_own = Shared(Part(own, "neck"), (("a", Leaf(MLP)),))
+
+    assert size_of(own, (4,)) == NetworkSize(0, 0)
+    assert size_of(on_own, (4,)) == NetworkSize(0, 0)
+    assert size_of(Shared(Leaf(MLP), (("a", own),)), (4,)) == size_of(Leaf(MLP), (4,))

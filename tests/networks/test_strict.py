@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from hpcmtl.networks.models import Spec
+from hpcmtl.networks.strict import misplaced_texts
 
 
 class Inner(Spec):
@@ -67,3 +68,30 @@ def test_numbers_of_all_types_are_taken() -> None:
 
     assert (made.inner.type, made.inner.function, made.inner.default, made.many) == (4, 2.0, 1.5, (3, 1000))
     assert (made.named, made.free) == ({"a": 0.5}, {"text": "1", "truth": True})
+
+
+def network(width: int, rate=0.5, bias=True, size: float = None, kind="3", **more: Any) -> None:  # noqa: RUF013
+    """Takes a number, and more with types or defaults."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"width": "4"}, ["width is '4', a text; write the number without quotes"]),
+        ({"rate": "1e-3", "size": "2"}, ["rate is '1e-3'", "size is '2'"]),
+        ({"bias": "no"}, ["bias is 'no', a text, which counts as true; write true or false, without quotes"]),
+        ({"bias": "0"}, ["bias is '0', a text, which counts as true"]),
+        ({"width": 4, "rate": "auto", "bias": "both", "kind": "3", "other": "4"}, []),
+        ({"rate": 1, "bias": False, "size": None}, []),
+    ],
+)
+def test_texts_in_place_of_values_of_a_callable(arguments: dict[str, Any], said: list[str]) -> None:
+    """Its types and defaults tell where a number or a truth value in quotes is a mistake; other texts are its own."""
+    found = list(misplaced_texts(network, arguments))
+
+    assert [text.startswith(words) for text, words in zip(found, said, strict=True)] == [True] * len(said)
+
+
+def test_a_callable_without_a_signature_takes_anything() -> None:
+    """Some callables of C do not tell their parameters."""
+    assert list(misplaced_texts(min, {"key": "4"})) == []

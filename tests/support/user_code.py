@@ -74,6 +74,19 @@ def stubborn(context):
         time.sleep(0.05)
 
 
+def does_nothing(context):
+    """Completes at once."""
+
+
+EDITED = False
+
+
+def edited_later(context):
+    """Fails until its module is edited."""
+    if not EDITED:
+        raise ValueError("on purpose, before the edit")
+
+
 def patient(context):
     """Runs until a stop is requested, as a well-behaved callable does."""
     _mark(f"patient.{context.group.rank}")

@@ -109,6 +109,7 @@ MLP = {"name": "mlp", "outputs": 4}
         ),
         ({"a": own("TwoParts", {"depth": 3})}, "tasks.a.model", "unexpected keyword argument 'depth'"),
         ({"a": own("TwoParts", {"outputs": "many"})}, "tasks.a.model", "not supported between"),
+        ({"a": own("TwoParts", {"width": "4"})}, "tasks.a.model", "width is '4', a text; write the number without"),
         ({"a": own("nothing")}, "tasks.a.model", "has no attribute 'nothing'"),
         ({"a": task(model={"name": "no_such_module:x"})}, "tasks.a.model", "No module named 'no_such_module'"),
         ({"a": task(model={"name": "math:pi"})}, "tasks.a.model", "'float' object is not callable"),
@@ -139,6 +140,15 @@ def test_what_building_shows(refusals: Callable[..., list[str]], tasks: dict[str
 
     assert found.startswith(f"{where}: ")
     assert words in found
+
+
+@pytest.mark.parametrize("name", ["oversized", "narrow", "Shaped", "Branched"])
+def test_a_refusal_has_no_lines_of_the_framework(refusals: Callable[..., list[str]], name: str, capfd: Any) -> None:
+    """MXNet prints the shapes of all parameters before it raises: the problem alone is told, in hpcmtl's words."""
+    told = refusals({"a": own(name)})
+
+    assert len(told) == 1
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

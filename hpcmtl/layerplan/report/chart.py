@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from hpcmtl.layerplan.report.names import shortened
+
 if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
 
@@ -45,7 +47,7 @@ def svg(plan: LayerPlan) -> str:
     _add(root, "rect", x=0, y=0, width=WIDTH, height=height, fill="white")
     title = f"{plan.size}, policy {plan.policy}"
     _text(root, MARGIN["left"], 24, title, **{"font-size": "16", "font-weight": "bold"})
-    facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal, "
+    facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal for its layers, "
     facts += f"utilisation {100 * plan.utilisation:.0f} %; dark outline: critical path"
     _text(root, MARGIN["left"], 44, facts)
     _axes(root, plan, _Box(x=MARGIN["left"], y=MARGIN["top"], width=inner_width, height=inner_height))
@@ -70,8 +72,7 @@ def _task(root: ET.Element, task: PlannedTask, box: _Box) -> None:
     _add(group, "rect", x=box.x, y=box.y, width=box.width, height=box.height, fill=_colour(task.order), **outline)
     letters = int((box.width - 8) / LETTER)
     if letters >= min(len(task.name), 3) and box.height >= 12:
-        label = task.name if len(task.name) <= letters else f"{task.name[: letters - 1]}…"
-        _text(group, box.x + 4, box.y + box.height / 2 + 4, label)
+        _text(group, box.x + 4, box.y + box.height / 2 + 4, shortened(task.name, letters))
 
 
 def _axes(root: ET.Element, plan: LayerPlan, box: _Box) -> None:

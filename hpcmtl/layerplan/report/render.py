@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
+from hpcmtl.layerplan.report.names import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -89,10 +91,11 @@ def comparison_lines(plans: Sequence[LayerPlan]) -> tuple[str, ...]:
 
 def summary_lines(plan: LayerPlan) -> tuple[str, ...]:
     """Returns makespan, lower bound, gap and utilisation as text."""
+    bound = f"at most {100 * plan.gap:.1f} % from optimal for its layers"
     return (
         f"policy {plan.policy}, {plan.size}" + (", barriers" if plan.barrier else ""),
         f"makespan    {plan.makespan:.2f} s (predicted)",
-        f"lower bound {plan.lower_bound:.2f} s, so this plan is at most {100 * plan.gap:.1f} % from optimal",
+        f"lower bound {plan.lower_bound:.2f} s, so this plan is {bound}",
         f"utilisation {100 * plan.utilisation:.0f} %",
     )
 
@@ -123,11 +126,12 @@ def gantt(plan: LayerPlan, width: int, *, plain: bool = False) -> str:
 
 def _shown_names(names: Sequence[str], most: int, *, plain: bool) -> dict[str, str]:
     """Returns names of up to `most` characters, with dots in place of the middle; all whole if two were the same."""
-    dots = "..." if plain else "…"
-    head = (most - len(dots) + 1) // 2
-    tail = most - len(dots) - head
-    shown = {name: name if len(name) <= most else f"{name[:head]}{dots}{name[-tail:]}" for name in names}
+    shown = {name: shortened(name, most, _dots(plain=plain)) for name in names}
     return shown if len(set(shown.values())) == len(shown) else {name: name for name in names}
+
+
+def _dots(*, plain: bool) -> str:
+    return "..." if plain else "…"
 
 
 def _is_plain(console: Console) -> bool:
@@ -140,4 +144,5 @@ def _label(first: int, last: int) -> str:
 
 def _block(task: PlannedTask, cells: int, *, plain: bool) -> list[str]:
     edge, fill = ("|", "=" if task.critical else "-") if plain else ("▕", "━" if task.critical else "─")
-    return list((edge + task.name).ljust(cells, fill)[:cells]) if cells > 1 else [edge]
+    name = shortened(task.name, cells - 1, _dots(plain=plain)) if cells > SHORTEST else task.name
+    return list((edge + name).ljust(cells, fill)[:cells]) if cells > 1 else [edge]

@@ -14,6 +14,7 @@ from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.jobfile.read import read_values
 from hpcmtl.jobfile.slurm import time_text
+from hpcmtl.launch.run_facts import installed_version
 from hpcmtl.launch.slurm.sbatch import BatchScript, ResourceRequest, render, resource_request
 from hpcmtl.launch.slurm.settings import gather
 from hpcmtl.layerplan.model.machine import Machine
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hpcmtl.pipeline.prepare import Prepared
 
 Kind = Literal["run", "array", "benchmark"]
+_OF_RANKS = ("mpi4py", "psutil")  # distributions that any rank needs, and a base installation lacks
 
 
 @dataclass(frozen=True)
@@ -172,12 +174,13 @@ def _point(job: RawJob, change: Change, resources: ResourceRequest, cores_per_no
     return Point(prepared, plan(prepared, Speedups((), machine)), change)
 
 
-def _no_framework(points: Sequence[Point], settings: Settings) -> Iterator[str]:
-    """Yields a sentence if the ranks would be started with this Python, which lacks what trains the tasks."""
+def _not_installed(points: Sequence[Point], settings: Settings) -> Iterator[str]:
+    """Yields a sentence if the ranks would be started with this Python, which lacks what they need."""
     if settings["python"] != sys.executable:
         return
     names = {name for point in points for name in tasks_by_framework(point.prepared.job)}
     missing = sorted({each for name in names for each in describe(name).missing})
+    missing += [name for name in _OF_RANKS if installed_version(name) is None]
     if missing:
         yield (
             f"the ranks start with {sys.executable}, which submits and has no {' and no '.join(missing)}: name the "
@@ -186,7 +189,7 @@ def _no_framework(points: Sequence[Point], settings: Settings) -> Iterator[str]:
 
 
 def _warnings(points: Sequence[Point], settings: Settings) -> Iterator[str]:
-    yield from _no_framework(points, settings)
+    yield from _not_installed(points, settings)
     limit, requeues = settings["time"], settings["requeues"]
     if limit is None:
         yield "no time limit is requested (--time): the partition's limit applies, and the plan is not compared with it"

@@ -18,6 +18,7 @@ from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.launch.environment import inside_mpi, require_launcher, require_world
+from hpcmtl.launch.interpreter import warnings_are_no_errors
 from hpcmtl.launch.variables import check_settings
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.prepare import prepare
@@ -108,14 +109,17 @@ def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, wo
         end_with_daemon()
     check_world(world, options.ranks)
     on_root(world, partial(check_settings, world.size))
-    while True:
-        ended = _run_attempt(find, options, world)
-        if isinstance(ended, JobResult):
-            return ended
-        world = ended.survivors_comm
-        if world.rank == 0:
-            _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.reason, world.size)
-        find = partial(load_after_loss, ended.directory, ended.reason, options.policy)
+    with warnings_are_no_errors() as were_errors:
+        if were_errors and world.rank == 0:
+            _log.warning("hpcmtl: warnings are no errors while the job runs: its libraries warn in normal use")
+        while True:
+            ended = _run_attempt(find, options, world)
+            if isinstance(ended, JobResult):
+                return ended
+            world = ended.survivors_comm
+            if world.rank == 0:
+                _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.reason, world.size)
+            find = partial(load_after_loss, ended.directory, ended.reason, options.policy)
 
 
 @dataclass(frozen=True)

@@ -177,13 +177,14 @@ class _LiveDisplay:
     def __init__(self, stream: TextIO, width: int | None, clock: Callable[[], float]) -> None:
         from rich.console import Console  # here, as most ranks and commands draw nothing
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-        from rich.table import Column
+
+        from hpcmtl.results.sinks.name_column import NameColumn
 
         self._tasks = _RunningTasks(clock)
         self._bar_of: dict[str, TaskID] = {}
         self._bars = Progress(
             # The name is the column that shrinks first; the others keep their width.
-            TextColumn("{task.description}", table_column=Column(overflow="ellipsis", min_width=8)),
+            NameColumn(),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             *(TextColumn(f"{{task.fields[facts][{fact}]}}") for fact in ("layer", "epoch", "loss", "speed", "ranks")),
@@ -216,11 +217,9 @@ class _LiveDisplay:
         self._bars.stop()
 
     def _draw(self, task: str) -> None:
-        from rich.markup import escape
-
         running = self._tasks.running[task]
         if task not in self._bar_of:
-            self._bar_of[task] = self._bars.add_task(escape(task), total=1.0, facts=running.facts())
+            self._bar_of[task] = self._bars.add_task(task, total=1.0, facts=running.facts())
         self._bars.update(self._bar_of[task], completed=running.fraction, facts=running.facts())
 
     def _erase(self, task: str) -> None:

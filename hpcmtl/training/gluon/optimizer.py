@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest, reason_of
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.strict import is_truth_in_text
 from hpcmtl.training.gluon.compat import import_mxnet
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ def make_optimizer(optimizer: Optimizer) -> Any:
         raise InputError([Problem(where, f"{text}; use a larger batch_size")])
     if not isinstance(made, mx.optimizer.Optimizer):
         raise InputError([Problem(where, f"makes a {type(made).__name__}, not an MXNet optimizer")])
+    if made.lr_scheduler is not None:
+        text = "has a schedule of its own (lr_scheduler), in which hpcmtl cannot set the rate"
+        raise InputError([Problem(where, f"{text}: leave it out, and {_GIVEN['lr_scheduler']}")])
     return made
 
 
@@ -153,6 +157,8 @@ def _unfit(make: Any, options: Mapping[str, Any]) -> Iterator[str]:
                 yield f"has no option {name!r}{nearest(name, known.keys() - _GIVEN.keys())}"
         elif _is_number(known[name]) and not _is_number(value):
             yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
+        elif isinstance(known[name], bool) and is_truth_in_text(value):
+            yield f"option {name} is {value!r}, a text, which counts as true; write true or false, without quotes"
 
 
 def _numbers(made: Any) -> dict[str, float | None]:

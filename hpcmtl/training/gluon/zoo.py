@@ -9,6 +9,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.networks.strict import misplaced_texts
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.parts import part_of
 
@@ -164,12 +165,16 @@ def _add_dense(block: Any, inner: int, widths: Sequence[int], activation: str, d
 
 def _user_block(name: str, arguments: dict[str, Any]) -> Any:
     try:
-        block = resolve(name)(**arguments)
+        make = resolve(name)
+        problems = [Problem(f"model {name}", text) for text in misplaced_texts(make, arguments)]
+        block = None if problems else make(**arguments)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
         text = f"cannot be built with {arguments}: {reason_of(error)}"
         raise InputError([Problem(f"model {name}", text)]) from error
+    if problems:
+        raise InputError(problems)
     if not isinstance(block, mx.gluon.HybridBlock):
         raise InputError([Problem(f"model {name}", f"makes a {type(block).__name__}, not a Gluon HybridBlock")])
     return block

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
-from plans import TASKS, plan_of
+from plans import TASKS, plan_of, planned
 
 from hpcmtl.layerplan.report.chart import svg
 
@@ -48,8 +48,20 @@ def test_names_stand_in_their_blocks() -> None:
     texts = [element.text or "" for element in root.iter(f"{SVG}text")]
 
     assert labelled >= 2
-    assert any("utilisation 90 %" in text and "at most 25.0 % from optimal" in text for text in texts)
+    assert any("utilisation 90 %" in text and "at most 25.0 % from optimal for its layers" in text for text in texts)
     assert [text for text in texts if text.isdigit()][:5] == ["0", "2", "4", "6", "8"]
+
+
+def test_names_without_room_are_told_apart() -> None:
+    """Three tasks side by side whose names differ at their end alone have three labels."""
+    names = [f"pretrain-of-the-large-encoder-fold-{number}" for number in range(3)]
+    tasks = [planned(name, (2 * number, 2 * number + 2), (0, 1)) for number, name in enumerate(names)]
+    root = ET.fromstring(svg(plan_of((*tasks, planned("rest", (6, 10), (0, 1))), 1)))  # noqa: S314 - our own
+    labels = [group.findtext(f"{SVG}text") or "" for group in root.findall(f"{SVG}g")]
+    short = [label for label in labels if "…" in label]
+
+    assert len(set(short)) == 3
+    assert {label[-2:] for label in short} == {"-0", "-1", "-2"}
 
 
 def test_an_empty_plan() -> None:

@@ -90,3 +90,17 @@ def test_long_names_are_told_apart_in_80_columns() -> None:
         assert [("..." in cell, len(set(first)) == 3) for cell in first] == [
             (names is not alike, names is not alike)
         ] * 3
+
+
+def test_long_names_are_told_apart_in_the_chart() -> None:
+    """The blocks of three tasks side by side have names that lost their middle, not their end."""
+    names = [f"pretrain-of-the-large-encoder-fold-{i}" for i in range(3)]
+    plan = replace(PLAN, tasks=tuple(planned(name, (3 * i, 3 * i + 3), (0, 1)) for i, name in enumerate(names)))
+    blocks = gantt(plan, 80, plain=True).splitlines()[1].split("|")[1:4]
+
+    assert [("..." in block, block.rstrip("- ")[-1]) for block in blocks] == [(True, str(i)) for i in range(3)]
+
+
+def test_the_bound_is_that_of_the_plans_own_layers() -> None:
+    """Another number of layers may give a shorter plan: the summary of one plan says what its bound holds for."""
+    assert any(line.endswith("from optimal for its layers") for line in summary_lines(PLAN))

@@ -131,6 +131,19 @@ def test_live_draws_a_bar_a_running_task_on_a_stream_that_is_no_terminal():
     assert re.search(r"odd\[x\] .* 0% layer 1/1 +1 rank", words(stream))
 
 
+def test_live_tells_long_names_apart():
+    """In 80 columns names lose their middle; they are no markup, whatever brackets they have."""
+    progress, stream, _ = display("live", width=80)
+    for number in range(2):
+        name = f"pretrain-of-[the]-large-encoder-fold-{number}"
+        progress.layer_started(name, 0, 1, 1)
+        progress.step(StepProgress(name, 0, 1, 0.5, 1234.5, 0.5))
+    progress.close()
+    shown = set(re.findall(r"(pre\S*…\S*\d)\b", stream.getvalue()))
+
+    assert {name[-2:] for name in shown} == {"-0", "-1"}
+
+
 def test_live_leaves_lines_of_ended_tasks_and_no_bars():
     """The bar goes when the layer ends, the line stays."""
     progress, stream, clock = display("live", width=60)

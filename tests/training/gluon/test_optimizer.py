@@ -156,12 +156,14 @@ def test_an_optimizer_of_the_users():
     [
         ("sgd", {"momentun": 0.9}, "has no option 'momentun'; did you mean 'momentum'?"),
         ("sgd", {"momentum": True}, "option momentum is True; it takes a number, such as 0.0"),
+        ("rmsprop", {"centered": "no"}, "option centered is 'no', a text, which counts as true; write true or false"),
         ("lars", {"eta": "high"}, "option eta is 'high'; it takes a number"),
         ("sgd", {"rescale_grad": 0.5}, "option rescale_grad would have no effect: leave it out, hpcmtl sets it"),
         ("adam", {"lr_scheduler": 3}, "option lr_scheduler would have no effect: use `schedule` of the optimizer"),
         ("lbsgd", {"batch_scale": 4}, "option batch_scale is 4: .* use a larger batch_size"),
         ("own_blocks:Halving", {"depth": 3}, "depth"),
         ("own_blocks:Missing", {}, "cannot be imported"),
+        ("own_blocks:scheduled", {}, "has a schedule of its own .* use `schedule` of the optimizer"),
         ("own_blocks:not_a_block", {}, "makes a int, not an MXNet optimizer"),
     ],
 )

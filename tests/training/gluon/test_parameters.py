@@ -108,6 +108,15 @@ def test_a_state_goes_on(model):
     assert len(moments) == len(old.learner.native("gradients"))
 
 
+@pytest.mark.parametrize(("by", "shared"), [("params", 1), ("block", 1), ("nothing", 2)])
+def test_a_tied_parameter_is_reduced_once(by, shared):
+    """Ranks exchange and update each array once, so that a step costs no more; layers of their own count twice."""
+    learner = replica_of(UserModel(name="own_blocks:tied", by=by)).learner
+    sizes = [sum(array.size for array in learner.native(what)) for what in ("gradients", "parameters")]
+
+    assert sizes == [(36 * 6 + 6) + shared * (6 * 6 + 6) + (6 * 3 + 3)] * 2
+
+
 def test_the_state_of_other_parameters_is_refused():
     """A checkpoint that counts a tied parameter twice, as earlier versions did, is not mixed up."""
     replica = replica_of(TIED["params"])

@@ -39,9 +39,10 @@ def test_a_flipped_bit_of_a_weight_fails_the_task(bench, task, tmp_path):
     assert again.steps == 10
 
 
-def test_an_optimizer_that_depends_on_the_rank_fails_the_task(bench, task):
-    """Without validation it is found at the first checkpoint: at the end of the layer, of which nothing is kept."""
-    optimizer = {"name": "own_blocks:Uneven", "learning_rate": 0.01}
+@pytest.mark.parametrize("name", ["Uneven", "Scheduled"])
+def test_an_optimizer_that_depends_on_the_rank_fails_the_task(bench, task, name):
+    """Without validation it is found at the first checkpoint, also where a schedule parts the ranks late in a layer."""
+    optimizer = {"name": f"own_blocks:{name}", "learning_rate": 0.01}
     done = bench({"digit": task(metrics=[], optimizer=optimizer)})
     said = failure(lambda: done.run("digit", 2))
 
@@ -99,6 +100,19 @@ def test_the_loss_does_not_depend_on_layers(bench, task):
         losses.append(outcomes[-1].metrics["loss"])
 
     assert losses == [pytest.approx(losses[0], rel=1e-5)] * 3
+
+
+def test_random_numbers_are_told_once(bench, task):
+    """The first group of several ranks says that a network draws random numbers; a task of one rank does not."""
+    told = []
+    done = bench({"digit": task(**DROPPING, epochs=1), "alone": task(**DROPPING, epochs=1)}, layers=2)
+    for layer, ranks in enumerate((2, 3)):
+        done.run("digit", ranks, [layer], record=told.append)
+    done.run("alone", record=told.append)
+    notes = [event for event in told if event.name == "task_noted"]
+
+    assert [note.task for note in notes] == ["digit"]
+    assert "may draw random numbers (dropout), and each rank draws its own" in notes[0].text
 
 
 def test_notes_are_told_once(bench, task):
