@@ -76,6 +76,19 @@ KINDS: dict[str, Kind] = {
     "operator_beside_convolutions": Kind(
         title="own operator beside convolutions", python=True, remark="without oneDNN, and the log says so"
     ),
+    "columns": Kind(
+        title="single units joined, with batch normalisation",
+        model="Columns",
+        python=True,
+        differs=NORM,
+        remark="without oneDNN, and the log says so",
+    ),
+    "columns_operator": Kind(
+        title="single units joined, with an own operator",
+        model="columns_operator",
+        python=True,
+        remark="without oneDNN, and the log says so",
+    ),
     "function": Kind(title="own function (`autograd.Function`)", model="Function"),
     "asks": Kind(title="asks whether it is in training", model="user_branches:scaled_in_training", remark=PLAIN),
     "auxiliary": Kind(title="a branch that training alone has", model="user_branches:Auxiliary", remark=PLAIN),

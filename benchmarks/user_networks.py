@@ -230,6 +230,25 @@ def untrained() -> Any:
     return made
 
 
+class Columns(HybridBlock):
+    """Single units side by side, joined and normalised."""
+
+    def __init__(self, own: bool = False) -> None:
+        super().__init__()
+        self.units = nn.HybridSequential()
+        self.units.add(*(nn.Dense(1) for _ in range(8)))
+        self.own, self.norm, self.out = own, nn.BatchNorm(), nn.Dense(3)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        joined = F.concat(*(unit(x) for unit in self.units), dim=1)
+        return self.out(F.Custom(joined, op_type="table_tanh") if self.own else self.norm(joined))
+
+
+def columns_operator() -> Any:
+    """Returns the same with an operator in place of the normalisation."""
+    return Columns(own=True)
+
+
 class Attention(HybridBlock):
     """Attention of the rows of an image to each other."""
 

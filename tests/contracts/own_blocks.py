@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
+
 from hpcmtl.training.gluon.compat import import_mxnet
 
 mx = import_mxnet()
@@ -157,11 +159,48 @@ class Scheduled(Halving):
     def __init__(self, **options):
         """Looks for its rank."""
         super().__init__(**options)
-        self.own = mx.lr_scheduler.FactorScheduler(step=10 + _rank_of_thread(self.seen), factor=0.5, base_lr=0.01)
+        self.every = 10 + _rank_of_thread(self.seen)
 
     def _get_lr(self, index):
         """The rate of the schedule."""
-        return self.own(self.num_update)
+        return 0.01 * 0.5 ** (self.num_update // self.every)
+
+
+class Remembering(Halving):
+    """An optimizer that keeps all it knows in its attributes."""
+
+    def __init__(self, **options):
+        """Knows nothing."""
+        super().__init__(**options)
+        self.buffers, self.total, self.past, self.pair, self.word = {}, np.int64(0), [], (0, mx.nd.zeros(1)), "none"
+        self.table = np.zeros(3)
+
+    def update(self, index, weight, grad, state):
+        """A momentum in a dict, and a factor from the rest."""
+        self._update_count(index)
+        momentum = 0.9 * self.buffers.get(index, 0) + grad * self.rescale_grad
+        self.buffers[index] = momentum
+        self.total += 1
+        self.past = [*self.past[-3:], float(self.total)]
+        self.pair = (self.pair[0] + 1, self.pair[1] + 1)
+        self.table[self.pair[0] % 3] += 1
+        self.word = f"update {self.total}"
+        known = len(self.word) + sum(self.past) + self.pair[0] + self.pair[1].asscalar() + self.table[0]
+        self.made = known
+        weight -= self._get_lr(index) * momentum / (1 + 0.01 * known)
+
+
+class Drawing(Halving):
+    """An optimizer with a generator of its own, which no checkpoint can hold."""
+
+    def __init__(self, **options):
+        """Makes the generator."""
+        super().__init__(**options)
+        self.generator = np.random.default_rng(0)
+
+    def update(self, index, weight, grad, state):
+        """With noise."""
+        super().update(index, weight, grad + self.generator.normal(), state)
 
 
 def scheduled(**options):

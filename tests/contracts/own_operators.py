@@ -99,6 +99,51 @@ def convolutional(outputs=3):
     return made
 
 
+class Joined(mx.gluon.HybridBlock):
+    """Dense layers side by side, joined, with something behind them."""
+
+    def __init__(self, branches=3, units=1, behind="", outputs=3):
+        super().__init__()
+        with self.name_scope():
+            self.branches = nn.HybridSequential()
+            self.branches.add(*(nn.Dense(units) for _ in range(branches)))
+            self.norm = nn.BatchNorm() if behind == "norm" else None
+            self.last = nn.Dense(outputs)
+        self.behind = behind
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Of all branches."""
+        joined = F.concat(*(branch(x) for branch in self.branches), dim=1)
+        if self.behind == "operator":
+            joined = F.Custom(joined, op_type="own_tanh")
+        return self.last(joined if self.norm is None else self.norm(joined))
+
+
+class JoinedWithoutGraph(mx.gluon.Block):
+    """The same for arrays alone."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.first, self.second, self.last = nn.Dense(1), nn.Dense(1), nn.Dense(outputs)
+
+    def forward(self, x):
+        """Of both."""
+        return self.last(mx.nd.concat(self.first(x), self.second(x), dim=1))
+
+
+class SoftmaxOfSpace(mx.gluon.HybridBlock):
+    """A softmax behind a convolution: over the last axis, the channels, or all values of a sample."""
+
+    def __init__(self, axis=-1, flat=False, outputs=3):
+        super().__init__()
+        self.first, self.last, self.axis, self.flat = nn.Conv2D(16, 3, activation="relu"), nn.Dense(outputs), axis, flat
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Of the weighted images."""
+        images = self.first(x)
+        return self.last(F.softmax(F.flatten(images) if self.flat else images, axis=self.axis))
+
+
 class OwnLoss(mx.gluon.loss.Loss):
     """A loss with the operator."""
 

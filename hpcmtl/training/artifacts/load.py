@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +22,13 @@ from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.exchange.store import PARAMETERS, DamagedFileError, read_sealed
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.registry import UnknownFrameworkError
+from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.networks.description import Shared
 from hpcmtl.networks.json_form import user_models
 from hpcmtl.training.artifacts.description import FACT, description_from_json, description_in
 from hpcmtl.training.frameworks import open_framework
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -36,9 +38,12 @@ if TYPE_CHECKING:
     from hpcmtl.training.artifacts.description import ArtifactDescription, InputFormat
     from hpcmtl.training.learner import Network
 
+_log = logging.getLogger(__name__)
+
 SPLIT = "split"
 SHOWN = 12
 """Number of names that a message or a text has at most."""
+_INTEGERS = "iub"  # numpy's kinds
 BATCH = 256
 """Number of samples that a loaded network runs at once, unless the caller gives another one."""
 
@@ -61,8 +66,8 @@ class LoadedNetwork:
         """Runs the network.
 
         Args:
-            array: (n, *shape of a sample). Integers of the type in the data file are multiplied by the recorded scale,
-                as they were for the training.
+            array: (n, *shape of a sample). Where the data file holds integers with a scale, integers of any type are
+                multiplied by it, as those of the file were for the training; other numbers are taken as they are.
             part: name of a part whose output is wanted; by default the outputs of the whole network. In a joint network
                 it begins with ``trunk`` or ``heads.NAME``.
             batch_size: number of samples that are run at once.
@@ -97,7 +102,9 @@ class LoadedNetwork:
             text = f"found an array of shape {array.shape}; the network takes (n, {', '.join(map(str, known.shape))})"
             raise InputError([Problem("outputs", f"{text} with n of at least 1, as {known.reference} has")])
         dtype = np.dtype(known.dtype)
-        if known.scale is not None and array.dtype == np.dtype(known.stored_dtype):
+        stored = np.dtype(known.stored_dtype)
+        as_stored = array.dtype == stored or (stored.kind in _INTEGERS and array.dtype.kind in _INTEGERS)
+        if known.scale is not None and as_stored:
             return np.multiply(array, dtype.type(known.scale), dtype=dtype, casting="same_kind")
         return array.astype(dtype, copy=False)
 
@@ -140,7 +147,8 @@ class LoadedArtifact:
 
         Raises:
             InputError: the artifact describes no network, or the network cannot be built here.
-            EnvironmentUnfitError: its framework cannot be imported.
+            EnvironmentUnfitError: its framework cannot be imported, or has computed something already, so that a
+                setting which this network needs comes too late.
         """
         known = self.description
         if known is None:
@@ -153,7 +161,12 @@ class LoadedArtifact:
             raise self._refusal(f"holds outputs and no parameters; the network that made them is in {parents}")
         with self._named_modules(known):
             framework = open_framework(known.framework)
+            needs = FrameworkNeeds(network=known.network, sample=known.input.shape)
+            environment = framework.prepare_environment({known.task: needs})
+            os.environ.update(environment.variables)
             network = framework.network(known.network, known.input.shape, tuple(known.outputs), self.device)
+        if environment.reason:
+            _log.warning("%s: %s", self.path, environment.reason)
         network.load_parameters({PARAMETERS + name: array for name, array in self.arrays.items()})
         heads = tuple(name for name, _ in known.network.heads) if isinstance(known.network, Shared) else ()
         return LoadedNetwork(known.input, network, heads)

@@ -78,8 +78,11 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         outputs = outputs_of(block, mx.nd.zeros((_ROWS, *sample)))
     if needs.optimizer and not problems:
         with _said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
-            Updater(trained, needs.optimizer).update(needs.optimizer.learning_rate, 1.0)
+            updater = Updater(trained, needs.optimizer)
+            updater.update(needs.optimizer.learning_rate, 1.0)
             mx.nd.waitall()
+        with _noting(problems, "optimizer"):
+            updater.state()
     named = network.parameters
     unused = unused_parameters(network.block, named) if needs.optimizer and needs.part is None else []
     return NetworkFacts(

@@ -12,7 +12,7 @@ from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 from hpcmtl.training.gluon.compression import Fp16Halves
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.network import GluonNetwork
-from hpcmtl.training.gluon.python_operators import prepare_environment
+from hpcmtl.training.gluon.onednn import prepare_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,6 +10,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
+from hpcmtl.training.gluon.attributes import BlockAttributes
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.coupled_rows import rows_are_coupled
 from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, update_difference
@@ -113,7 +114,7 @@ class GluonLearner(GluonNetwork):
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
         with ONE_AT_A_TIME:
-            traits = self.traits
+            traits, attributes = self.traits, BlockAttributes([self.block, *self._loss.own_losses])
             compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.random_network)
             if not compiled and self._trains_slopes():  # which no row shows that is positive
                 compiled = SLOPES_DIFFER
@@ -121,7 +122,8 @@ class GluonLearner(GluonNetwork):
             as_in_training = not (traits.random_network or traits.batch_statistics)
             coupled = rows_are_coupled(self._loss, batch, train=as_in_training) if batch.ranks > 1 else None
             mx.random.seed(self._seed)
-        return StepComparison(compiled=compiled, update=update, coupled=coupled)
+            changed = tuple(attributes.restore())
+        return StepComparison(compiled=compiled, update=update, coupled=coupled, changed_attributes=changed)
 
     def run_uncompiled(self) -> None:
         """See `Learner`."""

@@ -63,6 +63,11 @@ class TrainingLoss:
         self._losses = _PerSample(losses)
         self._losses.hybridize(static_alloc=True)
 
+    @property
+    def own_losses(self) -> list[Any]:
+        """The losses, as blocks."""
+        return list(self._losses._children.values())  # noqa: SLF001 - has no other name
+
     def compile(self, *, active: bool) -> None:
         """Compiles network and losses at their next passes, or runs them from here on operation by operation."""
         for each in (self.block, self._losses):

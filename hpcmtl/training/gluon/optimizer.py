@@ -10,6 +10,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, nearest, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.strict import is_truth_in_text
+from hpcmtl.training.gluon.attributes import STRUCTURE, UnkeptAttributes
 from hpcmtl.training.gluon.compat import import_mxnet
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ _GIVEN = {
     **dict.fromkeys(("param_dict", "param_idx2name", "rescale_grad", "sym"), "leave it out, hpcmtl sets it"),
 }
 """Options of MXNet's optimizers that are not for users, and what to do in their place."""
-_SET = frozenset({"lr", "rescale_grad", "num_update", "begin_num_update"})  # at each update, or with the counts
+_KEPT = frozenset(
+    {"lr", "rescale_grad"}  # set at each update
+    | {"num_update", "begin_num_update", "_index_update_count", "_all_index_update_counts"}  # restored with the counts
+    | {"param_dict", "idx2name", "sym_info"}  # facts on the parameters
+)
+"""Attributes of MXNet's optimizers that need no place in a checkpoint."""
 
 
 class Updater:
@@ -50,7 +56,7 @@ class Updater:
         self._optimizer = make_optimizer(optimizer)
         own = type(self._optimizer).__module__.startswith("mxnet.")
         self.may_draw = not own or isinstance(self._optimizer, mx.optimizer.SGLD)
-        self._numbers = _numbers(self._optimizer)
+        self._attributes = UnkeptAttributes(self._optimizer, _KEPT)
         self._optimizer.param_dict = dict(enumerate(self._parameters))
         self._updater = mx.optimizer.get_updater(self._optimizer)
 
@@ -63,8 +69,11 @@ class Updater:
     def state(self) -> Arrays:
         """Returns copies of the whole state.
 
-        These are moments (``<parameter>/<position in the optimizer's state>``), ``update_counts``, and the numbers that
-        updates have changed in the optimizer itself, by the names of its attributes, such as ``m_schedule`` of nadam.
+        These are moments (``<parameter>/<position in the optimizer's state>``), ``update_counts``, and what updates
+        have changed in the optimizer itself, such as ``m_schedule`` of nadam: see `attributes`.
+
+        Raises:
+            InputError: an update has changed an attribute of a user's optimizer that cannot be kept.
         """
         arrays: Arrays = {}
         for index, name in enumerate(self._names):
@@ -72,10 +81,7 @@ class Updater:
                 arrays[f"{name}/{place}"] = array.asnumpy()
         counts = self._optimizer._index_update_count  # noqa: SLF001 - adam's bias correction; no public name
         arrays[_COUNTS] = np.array([counts.get(index, 0) for index in range(len(self._names))], dtype=np.int64)
-        for name, value in _numbers(self._optimizer).items():
-            if value is not None and value != self._numbers.get(name):
-                arrays[name] = np.array([value])
-        return arrays
+        return {**arrays, **self._attributes.arrays()}
 
     def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Restores what `state` returned.
@@ -104,11 +110,11 @@ class Updater:
             self._updater.states_synced[index] = True
         self._optimizer._index_update_count.update(enumerate(int(count) for count in counts))  # noqa: SLF001 - as above
         self._optimizer.num_update = int(counts.max(initial=0))
-        own = {name: array[0].item() for name, array in arrays.items() if "/" not in name and name != _COUNTS}
-        for name in _numbers(self._optimizer).keys() - self._numbers.keys():
-            delattr(self._optimizer, name)  # an update has made it
-        for name, value in {**self._numbers, **own}.items():
-            setattr(self._optimizer, name, value)
+        self._attributes.restore(arrays)
+        if STRUCTURE not in arrays:  # earlier versions kept numbers, each as an array of its own
+            for name in arrays.keys() - {_COUNTS}:
+                if "/" not in name:
+                    setattr(self._optimizer, name, arrays[name][0].item())
 
 
 def make_optimizer(optimizer: Optimizer) -> Any:
@@ -159,11 +165,6 @@ def _unfit(make: Any, options: Mapping[str, Any]) -> Iterator[str]:
             yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
         elif isinstance(known[name], bool) and is_truth_in_text(value):
             yield f"option {name} is {value!r}, a text, which counts as true; write true or false, without quotes"
-
-
-def _numbers(made: Any) -> dict[str, float | None]:
-    """Returns the attributes of an optimizer that are numbers or None, but for those that hpcmtl sets."""
-    return {n: each for n, each in vars(made).items() if n not in _SET and (each is None or _is_number(each))}
 
 
 def _is_number(value: Any) -> bool:

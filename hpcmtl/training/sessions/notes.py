@@ -19,6 +19,10 @@ _COUPLED = (
     "its network or loss computes a sample's loss from other rows of the batch as well, and each rank has only its own "
     f"rows: results depend on the number of ranks, and `ranks: 1` keeps the task on one; {_GUIDE}"
 )
+_ATTRIBUTES = (
+    "the Python code of a compiled network or loss runs in its first pass alone, and what it remembers is in no "
+    "checkpoint: keep such values in a Parameter with `grad_req='null'`"
+)
 
 
 class Notes:
@@ -54,9 +58,24 @@ class Notes:
         notes = {}
         if found.compiled:
             notes["compiled"] = found.compiled
+        if found.changed_attributes:
+            notes["attributes"] = f"a pass changes {', '.join(found.changed_attributes)}: {_ATTRIBUTES}"
         if found.coupled and context.group.size > 1:
             notes["coupled rows"] = _COUPLED
         self._tell(context, notes)
+
+    def skipped_steps(self, context: SessionContext, skipped: int, steps: int) -> None:
+        """Records that steps made no update, because a gradient was too large for fp16.
+
+        Args:
+            context: context of the session.
+            skipped: number of these steps.
+            steps: number of all steps up to now.
+        """
+        if skipped:
+            text = f"{skipped} of its first {steps} steps made no update: a gradient was too large for fp16"
+            remedy = "`compression: none` makes all of them, as on one rank"
+            self._tell(context, {"skipped steps": f"{text}, and the loss scale was halved; {remedy}"})
 
     def _tell(self, context: SessionContext, notes: Mapping[str, str]) -> None:
         for name, text in notes.items():

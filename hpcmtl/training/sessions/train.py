@@ -32,6 +32,7 @@ from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
 from hpcmtl.training.sessions.notes import Notes
+from hpcmtl.training.sessions.skipped_steps import SkippedSteps
 from hpcmtl.training.sessions.train_data import batch_spec
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
@@ -57,10 +58,8 @@ class TrainSession:
         self._next_step: int | None = None
         self._entered = True  # the state of the task is still to be found for this group
         self._loaded: Checkpoint | None = None  # state that the learner has now
-        self._waited = 0.0
-        self._totals = LossTotals()
-        self._notes = Notes()
-        self._inputs = Inputs(context)
+        self._waited, self._totals = 0.0, LossTotals()
+        self._notes, self._inputs = Notes(), Inputs(context)
         self._spec, read = batch_spec(self._inputs, task, self._objectives)
         self._samples = samples = len(selected(self._spec.sources[:1], ["train"]))
         self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
@@ -69,7 +68,7 @@ class TrainSession:
         self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
-        self._learner = self._replica.learner
+        self._learner, self._skipped = self._replica.learner, SkippedSteps(self._replica)
         steps = Steps(self._bounds, self._spec.batch_size, self._steps_per_epoch, -samples % self._spec.batch_size)
         try:
             require_fit(context, read, self._learner.outputs)
@@ -81,8 +80,7 @@ class TrainSession:
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`; it trains from the newest state of the task to the end of the layer."""
-        started = time.perf_counter()
-        context = self._context
+        started, context = time.perf_counter(), self._context
         if not self._begun(layer):  # parameters of a paused task are missing
             return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True, reached=self._next_step)
         require_unchanged_data(context)
@@ -99,10 +97,12 @@ class TrainSession:
         seconds = time.perf_counter() - training
         self._next_step, self._totals = result.next_step, result.totals
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in result.losses.items()})
+        self._notes.skipped_steps(context, self._skipped.count, result.next_step)
         checkpoint = self._save(result.next_step, result.totals)
         if result.stopped:
             self._checkpoints.flush()
         elif layer == context.layers - 1:
+            self._skipped.require_updates(context.task, self._steps)
             self._publish(checkpoint)
         context.states[context.task] = self._loaded = checkpoint
         return self._outcome(result, first, started, seconds)
@@ -135,9 +135,8 @@ class TrainSession:
     def _make_replica(self) -> Replica:
         context, task = self._context, self._task
         assert task.optimizer is not None and task.engine is not None and task.compression is not None  # noqa: PT018
-        source = self._spec.sources[0]
+        source, network = self._spec.sources[0], self._kind.network(context.job, context.task)
         shape = source.described().datasets[source.dataset].shape
-        network = self._kind.network(context.job, context.task)
         settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"))
         learner = context.framework.learner(network, shape, self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression)
@@ -166,6 +165,7 @@ class TrainSession:
             self._totals = LossTotals(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
             self._metrics = dict(found.facts["metrics"])
             self._notes.names = frozenset(found.facts.get("noted", ()))  # checkpoints of earlier versions have none
+            self._skipped.load(found.facts)
             self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
             if self._coupling is not None:
                 self._coupling.taken = dict(found.facts["versions"])
@@ -181,6 +181,7 @@ class TrainSession:
                 continue
             self._learner.load_mapped(self._inputs.parameters(mapping.producer), mapping)
         self._replica.synchronise()
+        self._skipped.load({})
         self._next_step, self._totals, self._metrics = 0, LossTotals(), {}
         size = sum(array.nbytes for array in self._learner.parameters_matching("*").values())
         self._checkpoints.expect(_COPIES * size)
@@ -260,6 +261,7 @@ class TrainSession:
             "learning_rate": self._schedule.base_learning_rate,
             "metrics": dict(self._metrics),
             "noted": sorted(self._notes.names),
+            "skipped_steps": self._skipped.count,
             "losses": dataclasses.asdict(totals),
             "versions": {} if self._coupling is None else dict(self._coupling.taken),
         }
@@ -277,8 +279,7 @@ class TrainSession:
         self._checkpoints.flush()
 
     def _outcome(self, result: StepsResult, first: int, started: float, training_seconds: float) -> LayerOutcome:
-        synchronisation = self._replica.strategy.facts
-        steps = result.next_step - first
+        synchronisation, steps = self._replica.strategy.facts, result.next_step - first
         return LayerOutcome(
             steps=steps,
             rows=-(-min(self._spec.batch_size, self._samples) // self._context.group.size),

@@ -22,7 +22,7 @@ NAMES = ("MXNET_MKLDNN_ENABLED", "MXNET_STORAGE_FALLBACK_LOG_VERBOSE")
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
     """Returns a job with an operator of a user beside convolutions; oneDNN is on, and lets itself be switched off."""
-    monkeypatch.setattr("hpcmtl.training.gluon.python_operators._is_on", lambda: False)
+    monkeypatch.setattr("hpcmtl.training.gluon.onednn._is_on", lambda: False)
     for name in NAMES:
         monkeypatch.setenv(name, "1")
     path = tmp_path / "d.h5"
@@ -39,7 +39,7 @@ def test_all_ranks_get_it(prepared):
     said = run_ranks(2, lambda world: prepare_environments(world, prepared))
     again = run_ranks(2, lambda world: prepare_environments(world, prepared))
 
-    assert [text.startswith("own: Python operators beside convolutions") for text in said] == [True, True]
+    assert [text.startswith("own: Python operators race with oneDNN") for text in said] == [True, True]
     assert again == ["", ""]
     assert [os.environ[name] for name in NAMES] == ["0", "0"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.reader import open_array
 from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.exchange.store import read_sealed, seal
+from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.training.evaluation.metrics import compute
+from hpcmtl.training.gluon.framework import GluonFramework
 
 BATCH = 9  # of the defaults of a bench: a row may differ in its last bit by the size of its batch
 HEADS = {
@@ -199,7 +202,7 @@ def test_tasks_use_artifacts_of_an_earlier_version(bench, task):
 
 
 def test_samples_are_scaled_as_in_the_training(bench, task, tmp_path):
-    """Integers of the data file's type are multiplied by its scale; floats and other shapes are not guessed at."""
+    """Integers of any type are multiplied by the scale of the file's; floats and other shapes are not guessed at."""
     generator = np.random.default_rng(2)
     pixels = generator.integers(0, 255, (30, 1, 6, 6), np.uint8)
     file = tmp_path / "pixels.h5"
@@ -218,6 +221,8 @@ def test_samples_are_scaled_as_in_the_training(bench, task, tmp_path):
     assert (known.stored_dtype, known.dtype, known.scale) == ("uint8", "float32", 1 / 255)
     assert np.array_equal(loaded.network.outputs(pixels, batch_size=BATCH)["main"], expected)
     assert np.array_equal(loaded.network.outputs(pixels * np.float32(1 / 255), batch_size=BATCH)["main"], expected)
+    for same in (pixels.astype(np.int64), pixels.astype(">i2"), pixels.tolist()):
+        assert np.array_equal(loaded.network.outputs(same, batch_size=BATCH)["main"], expected)
     with pytest.raises(InputError, match=r"found an array of shape \(30, 36\); the network takes \(n, 1, 6, 6\)"):
         loaded.network.outputs(pixels.reshape(30, 36))
 
@@ -274,3 +279,20 @@ def test_an_artifact_is_shown_in_a_line(ran):
     assert "\n" not in repr(loaded)
     with pytest.raises(KeyError, match=r"no array 'output\.wieght'; did you mean 'output\.weight'"):
         loaded.arrays["output.wieght"]
+
+
+def test_a_loaded_network_gets_the_environment_that_it_needs(ran, monkeypatch, caplog):
+    """A network that its framework gets wrong in its usual setting is built with another one, and the log says so."""
+    needs = EnvironmentNeeds(variables={"OWN_SETTING": "0"}, reason="net: runs slower")
+    asked = []
+    monkeypatch.delenv("OWN_SETTING", raising=False)
+    monkeypatch.setattr(
+        GluonFramework, "prepare_environment", lambda _self, tasks: (asked.append(tasks), needs)[1], raising=True
+    )
+    loaded = hpcmtl.load(ran.artifact("digit"))
+    assert loaded.network.heads == ()
+    (asks,) = asked[0].values()
+
+    assert os.environ.pop("OWN_SETTING") == "0"
+    assert asks.network == loaded.description.network
+    assert "net: runs slower" in caplog.text

@@ -127,6 +127,19 @@ def test_slopes_that_no_row_of_the_first_batch_reaches():
     assert "the gradient of the slopes of `PReLU` is wrong" in found.compiled
 
 
+def test_attributes_that_a_pass_changes():
+    """Counters in the Python code of a loss are found and set back; what no pass changes is not named."""
+    objectives = (dataclasses.replace(suite.CLASSES[0], loss="own_faults:CountingLoss"),)
+    learner = suite.learner_of(GLUON, UserModel(name="own_faults:centred"), objectives)
+    (loss,) = learner._loss.own_losses
+    before = loss.calls, list(loss.seen)
+    found, again = (learner.compare_step(BATCH, 0.1) for _ in range(2))
+
+    assert found.changed_attributes == ("CountingLoss.calls", "CountingLoss.seen")
+    assert again.changed_attributes in {(), found.changed_attributes}
+    assert (loss.calls, loss.seen) == before
+
+
 COUPLED = ["centred", "centred_loss"]
 
 

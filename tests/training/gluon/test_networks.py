@@ -18,7 +18,7 @@ sys.path.append(str(CHECKOUT / "benchmarks"))
 
 import networks
 
-# One job runs without oneDNN, which this process has perhaps: see test_python_operators.
+# One job runs without oneDNN, which this process has perhaps: see test_onednn.
 KINDS = [key for key, kind in networks.KINDS.items() if not kind.python]
 
 

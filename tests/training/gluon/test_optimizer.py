@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ CASES += [
     Optimizer(name="lars", learning_rate=0.01, options={"momentum": 0.9}),  # corrects the momentum by the last rate
     Optimizer(name="own_blocks:Halving", learning_rate=0.01),
     Optimizer(name="own_blocks:Slowing", learning_rate=0.01),
+    Optimizer(name="own_blocks:Remembering", learning_rate=0.01),
 ]
 SHAPES = {"a.weight": (4, 3), "a.bias": (4,), "b.weight": (2, 4), "b.bias": (2,), "c.weight": (5,), "d.weight": (1,)}
 
@@ -109,9 +112,10 @@ def test_all_optimizers_of_the_framework_have_their_name():
     assert set(GLUON.optimizers) == own - {"test"}
 
 
-def test_a_fresh_state_takes_the_place_of_a_used_one():
-    """Loading the state of before the first step forgets all moments."""
-    optimizer = Optimizer(name="adam", learning_rate=0.01)
+@pytest.mark.parametrize("used_by", ["adam", "nadam", "own_blocks:Remembering"])
+def test_a_fresh_state_takes_the_place_of_a_used_one(used_by):
+    """Loading the state of before the first step forgets all moments, and what updates left in attributes."""
+    optimizer = Optimizer(name=used_by, learning_rate=0.01)
     fresh = parameters()
     expected = take_steps(Updater(fresh, optimizer), fresh, 0, 3)
     used = parameters()
@@ -124,6 +128,34 @@ def test_a_fresh_state_takes_the_place_of_a_used_one():
     made = take_steps(updater, used, 0, 3)
 
     assert all(np.array_equal(made[name], expected[name]) for name in SHAPES)
+
+
+def test_an_attribute_that_cannot_be_kept_is_refused():
+    """A generator of random numbers that updates have used is refused by name, and not before."""
+    made = parameters()
+    updater = Updater(made, Optimizer(name="own_blocks:Drawing", learning_rate=0.01))
+    fresh = updater.state()
+    take_steps(updater, made, 0, 1)
+
+    assert list(fresh) == ["update_counts"]
+    with pytest.raises(InputError, match="its attribute generator is a Generator, which a checkpoint cannot hold"):
+        updater.state()
+
+
+def test_a_state_of_earlier_versions():
+    """Numbers that earlier versions kept as arrays of their own are restored."""
+    made = parameters()
+    updater = Updater(made, Optimizer(name="nadam", learning_rate=0.01))
+    take_steps(updater, made, 0, 3)
+    state = updater.state()
+    schedule = json.loads(state["attributes"].tobytes())["m_schedule"]["plain"]
+    older = {name: array for name, array in state.items() if name != "attributes"} | {
+        "m_schedule": np.array([schedule])
+    }
+    again = Updater(parameters(), Optimizer(name="nadam", learning_rate=0.01))
+    again.load_state(older)
+
+    assert again.state()["attributes"].tobytes() == state["attributes"].tobytes()
 
 
 def test_rate_rescale_and_decay():

@@ -7,8 +7,10 @@ import pytest
 
 from hpcmtl import faults
 from hpcmtl.communicators.inproc import RankFailedError
+from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.exchange.store import read_sealed
 from hpcmtl.training.divergence import ReplicasDifferError
+from hpcmtl.training.sessions.skipped_steps import NothingTrainedError
 
 NORMALISED = {"model": {"name": "own_blocks:normalised"}}
 DROPPING = {"model": {"name": "mlp", "widths": [16], "outputs": 3, "dropout": 0.5}}
@@ -129,3 +131,30 @@ def test_notes_are_told_once(bench, task):
     assert "(4 of a batch of 9, too few for reliable statistics" in notes[0].text
     assert notes[0].text.endswith("see docs/guides/number_of_ranks.md")
     assert facts["noted"] == ["batch statistics"]
+
+
+def test_steps_that_fp16_cannot_hold_are_told(bench, task, tmp_path):
+    """Skipped steps are told once, and counted over sessions; where no step made an update the task fails."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(64, 4)).astype(np.float32)
+    file, told = tmp_path / "large.h5", []
+    targets = {"large": values @ [3e3, -2e3, 1e3, 5e2], "huge": values @ [3e12, -2e12, 1e12, 5e11]}
+    arrays = {"x": values, **{name: each.astype(np.float32)[:, None] for name, each in targets.items()}}
+    write_dataset_file(file, arrays, np.zeros(64, np.uint8))
+    common = {"model": {"name": "mlp", "outputs": 1}, "input": "d/x", "loss": "l2", "metrics": [], "batch_size": 64}
+    optimizer = {"name": "sgd", "learning_rate": 0.1}
+    tasks = {
+        name: task(**common, target=f"d/{name}", epochs=12, optimizer=optimizer, compression="fp16") for name in targets
+    }
+    done = bench(tasks, layers=3, data={"d": str(file)})
+    for layer, ranks in enumerate((2, 3, 2)):
+        done.run("large", ranks, [layer], record=told.append)
+    skipped = read_sealed(done.checkpoints("large")[-1])[1]["skipped_steps"]
+    with pytest.raises(RankFailedError) as failed:
+        done.run("huge", 2)
+    notes = [event.text for event in told if event.name == "task_noted"]
+
+    assert 4 < skipped < 12
+    assert [note.partition(":")[0] for note in notes] == ["4 of its first 4 steps made no update"]
+    assert isinstance(failed.value.__cause__, NothingTrainedError)
+    assert "none of its 12 steps made an update" in str(failed.value.__cause__)

@@ -1,10 +1,15 @@
-"""Finds networks in which Python operators meet convolutions: MXNet 1.9.1 races there with oneDNN.
+"""Finds networks that MXNet 1.9.1 computes wrongly with oneDNN; their jobs run without it.
 
-The inputs of an `mx.operator.CustomOp`, and of the backward pass of an `mx.autograd.Function`, that lie in a layout of
-oneDNN are copied into a buffer that the next operation of oneDNN uses again, while Python still reads it. Equal runs
-then differ, by 1e-4 up to NaN. Convolutions alone choose such layouts: beside dense layers, poolings and norms all runs
-were bit-equal, and without oneDNN beside convolutions as well. The switch is read by the first convolution of the
-process.
+Convolutions and some concatenations leave their outputs in a layout of oneDNN (`onednn_layouts`), which other operators
+must convert. Two kinds of network get other numbers, or end the process:
+
+- Python operators. The inputs of an `mx.operator.CustomOp`, and of the backward pass of an `mx.autograd.Function`, that
+  lie in such a layout are copied into a buffer that the next operation of oneDNN uses again, while Python still reads
+  it. Equal runs then differ, by 1e-4 up to NaN.
+- Layouts that an operator does not convert: a batch normalisation of joined columns computes with other values, a
+  softmax over the last axis of such an array ends the process. Of 42 operators tried these two alone.
+
+Without oneDNN all runs were bit-equal. The switch is read by the first convolution of the process.
 """
 
 from __future__ import annotations
@@ -20,13 +25,14 @@ from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.graph import traced, traced_as_in_training
 from hpcmtl.training.gluon.losses import make_loss
+from hpcmtl.training.gluon.onednn_layouts import joins_columns, may_join, softmax_of_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Model
+    from hpcmtl.networks.models import Model, Shape
 
 mx = import_mxnet()
 
@@ -35,52 +41,65 @@ _OFF = {_SWITCH: "0", "MXNET_STORAGE_FALLBACK_LOG_VERBOSE": "0"}  # else it warn
 _OPERATORS_OF_MXNET = 5  # that it registers itself; there is no list of their names
 _DENSE_AXES = 2
 _PYTHON_OPERATOR = '"op": "Custom"'
+_RACES = "Python operators race with oneDNN in MXNet 1.9.1, so that equal runs would differ"
+_MISREADS = "operators of MXNet 1.9.1 misread what oneDNN joined or convolved"
+_PRICE = "the job runs without oneDNN, with which steps of small convolutional networks take half the time"
 
 
 def prepare_environment(tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
     """See `Framework.prepare_environment`."""
-    racing = _racing(tasks)
-    if not racing:
+    faults = _faults(tasks)
+    if not faults:
         return EnvironmentNeeds()
     known = os.environ.get(_SWITCH) == "0"
     os.environ.update(_OFF)
     if _is_on():
-        text = f"{racing[0]} needs MXNet without oneDNN, but a convolution has run in this process already"
+        text = f"{next(iter(faults))} needs MXNet without oneDNN, but a convolution has run in this process already"
         raise EnvironmentUnfitError(f"{text}: set {_SWITCH}=0 in the environment before the start")
     if known:
         return EnvironmentNeeds(variables=_OFF)
-    text = "Python operators beside convolutions race with oneDNN in MXNet 1.9.1, so that equal runs would differ"
-    price = "the job runs without oneDNN, with which steps of small convolutional networks take half the time"
-    reason = f"{', '.join(racing)}: {text}; {price}"
-    return EnvironmentNeeds(variables=_OFF, reason=reason)
+    said = [
+        f"{', '.join(task for task, fault in faults.items() if fault == text)}: {text}"
+        for text in dict.fromkeys(faults.values())
+    ]
+    return EnvironmentNeeds(variables=_OFF, reason="; ".join([*said, _PRICE]))
 
 
-def _racing(tasks: Mapping[str, FrameworkNeeds]) -> list[str]:
-    """Returns the tasks that have Python operators beside convolutions; equal networks are built once."""
-    known: list[tuple[tuple[Sequence[Model], Sequence[str]], bool]] = []
-    racing = []
+def _faults(tasks: Mapping[str, FrameworkNeeds]) -> dict[str, str]:
+    """Returns the tasks whose networks MXNet gets wrong, with the reason; equal networks are built once."""
+    known: list[tuple[object, str]] = []
+    faults = {}
     for name, needs in tasks.items():
         models = () if needs.network is None else tuple(_models(needs.network))
         losses = tuple(each.loss for each in needs.objectives if ":" in each.loss)
-        races = next((found for key, found in known if key == (models, losses)), None)
-        if races is None:
-            races = _races(models, losses)
-            known.append(((models, losses), races))
-        if races:
-            racing.append(name)
-    return racing
+        sample = needs.sample if isinstance(needs.network, Leaf | Part) else None  # heads get what the trunk gives
+        fault = next((found for key, found in known if key == (models, losses, sample)), None)
+        if fault is None:
+            fault = _fault(models, losses, sample)
+            known.append(((models, losses, sample), fault))
+        if fault:
+            faults[name] = fault
+    return faults
 
 
-def _races(models: Sequence[Model], losses: Sequence[str]) -> bool:
-    """Returns whether there are Python operators beside convolutions; problems of users' code are found elsewhere."""
+def _fault(models: Sequence[Model], losses: Sequence[str], sample: Shape | None) -> str:
+    """Returns the reason why networks would be computed wrongly, or nothing; other problems are found elsewhere."""
     if not losses and not any(isinstance(model, UserModel) for model in models):
-        return False
+        return ""
     blocks = [block for model in models if isinstance(model, UserModel) and (block := _made(model)) is not None]
     made = [_loss(name) for name in losses]
     convolutions = any(isinstance(model, ConvNet | ConvAutoencoder) for model in models)
     convolutions = convolutions or any(map(_has_convolutions, blocks))
-    python = any(_has_python(block, 1) for block in blocks) or any(_has_python(loss, 2) for loss in made)
-    return convolutions and python
+    graphs = [_graphs(block, 1) for block in blocks]
+    joined = any(
+        may_join(block) if found is None else any(joins_columns(graph, sample) for graph in found)
+        for block, found in zip(blocks, graphs, strict=True)
+    )
+    if (convolutions or joined) and any(map(_has_python, [*graphs, *(_graphs(loss, 2) for loss in made)])):
+        return _RACES
+    if joined or any(softmax_of_layout(graph) for found in graphs if found for graph in found):
+        return _MISREADS
+    return ""
 
 
 def _models(network: NetworkDescription) -> Iterator[Model]:
@@ -116,17 +135,24 @@ def _has_convolutions(block: Any) -> bool:
     )
 
 
-def _has_python(block: Any, inputs: int) -> bool:
-    """Returns whether a block has a Python operator; true where no graph shows it and there are some in the process."""
-    found = False
+def _graphs(block: Any, inputs: int) -> list[Any] | None:
+    """Returns the symbols of a block in training and in inference; None if it cannot be traced."""
+    graphs = []
     try:
         for mode in (traced_as_in_training, mx.autograd.predict_mode):  # the block's code may ask
             with mode():
-                found = found or _PYTHON_OPERATOR in traced(block, inputs).tojson()
-    except (Exception, SystemExit):  # noqa: BLE001 - a block that cannot be traced; users' code may raise anything
+                graphs.append(traced(block, inputs))
+    except (Exception, SystemExit):  # noqa: BLE001 - users' code may raise anything
+        return None
+    return graphs
+
+
+def _has_python(graphs: Sequence[Any] | None) -> bool:
+    """Returns whether graphs have a Python operator; true where there are none and the process has such operators."""
+    if graphs is None:
         functions = [each for each in mx.autograd.Function.__subclasses__() if not each.__module__.startswith("mxnet.")]
         return bool(functions) or mx.operator._registry.counter > _OPERATORS_OF_MXNET  # noqa: SLF001 - no public name
-    return found
+    return any(_PYTHON_OPERATOR in graph.tojson() for graph in graphs)
 
 
 def _is_on() -> bool:

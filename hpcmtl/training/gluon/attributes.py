@@ -1,0 +1,175 @@
+"""Attributes that code of users changes: those of an optimizer as arrays of a checkpoint, those of blocks for a note.
+
+MXNet keeps the arrays that `create_state` returns. Whatever else an optimizer remembers from update to update
+(counters, arrays in a dict) lives in its attributes. Numbers, text, arrays, and lists, tuples and dicts of them are
+kept. An attribute of another type that an update changes is refused: a resumed training would have its first value.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.training.gluon.compat import import_mxnet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from hpcmtl.arrays import Arrays
+
+mx = import_mxnet()
+
+STRUCTURE = "attributes"
+"""Name of the array that holds the structure, as JSON in bytes."""
+
+_ARRAY = "attributes."  # followed by its number
+_PLAIN = (bool, int, float, str, type(None))
+
+
+class UnkeptAttributes:
+    """Tells which attributes of an object have changed since this was made, and packs them.
+
+    Args:
+        owner: the object.
+        ignored: names of attributes that are kept elsewhere, or set by hpcmtl.
+    """
+
+    def __init__(self, owner: object, ignored: frozenset[str]) -> None:
+        self._owner, self._ignored = owner, ignored
+        self._first = {name: _State(value) for name, value in self._attributes().items()}
+
+    def arrays(self) -> Arrays:
+        """Returns the changed attributes as arrays; none if nothing has changed.
+
+        Raises:
+            InputError: an attribute of a type that cannot be kept has changed.
+        """
+        changed = {name: value for name, value in self._attributes().items() if self._has_changed(name, value)}
+        if not changed:
+            return {}
+        arrays: Arrays = {}
+        structure = {name: _packed(value, name, arrays) for name, value in changed.items()}
+        return {**arrays, STRUCTURE: np.frombuffer(json.dumps(structure).encode(), np.uint8)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the attributes to what `arrays` returned, and all others to their first values."""
+        structure = json.loads(np.asarray(arrays[STRUCTURE]).tobytes()) if STRUCTURE in arrays else {}
+        for name, value in self._attributes().items():
+            first = self._first.get(name)
+            if first is None:
+                delattr(self._owner, name)  # an update has made it
+            elif self._has_changed(name, value) and first.structure is not None:
+                setattr(self._owner, name, _unpacked(first.structure, first.arrays))
+        for name, packed in structure.items():
+            setattr(self._owner, name, _unpacked(packed, arrays))
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self._owner).items() if name not in self._ignored}
+
+    def _has_changed(self, name: str, value: Any) -> bool:
+        return name not in self._first or self._first[name].mark != _State(value).mark
+
+
+class _State:
+    """Holds the state of an attribute at one moment.
+
+    Attributes:
+        structure: packed form; None for a value that cannot be kept.
+        arrays: arrays of the packed form.
+        mark: a value that is equal as long as the attribute is; for what cannot be pickled that is its identity.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.structure, self.arrays = None, dict[str, Any]()
+        try:
+            self.structure = _packed(value, "", self.arrays)
+        except InputError:
+            self.mark: object = _pickled(value)
+        else:
+            contents = ((name, str(each.dtype), each.tobytes()) for name, each in self.arrays.items())
+            self.mark = (json.dumps(self.structure), *contents)
+
+
+def _pickled(value: Any) -> object:
+    try:
+        return pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - classes of users may raise anything
+        return id(value)
+
+
+def _packed(value: Any, name: str, arrays: Arrays) -> Any:
+    """Returns the structure of a value for JSON; its arrays are added to `arrays`."""
+    if type(value) in _PLAIN:
+        return {"plain": value}
+    if isinstance(value, (mx.nd.NDArray, np.ndarray, np.generic)):
+        kind = "nd" if isinstance(value, mx.nd.NDArray) else "numpy" if isinstance(value, np.ndarray) else "scalar"
+        array = value.asnumpy() if isinstance(value, mx.nd.NDArray) else np.array(value)
+        if array.dtype.hasobject:
+            raise _refusal(name, value)
+        key = f"{_ARRAY}{len(arrays)}"
+        arrays[key] = array.reshape(-1)
+        return {kind: key, "shape": array.shape}
+    if type(value) in (list, tuple):
+        return {type(value).__name__: [_packed(each, name, arrays) for each in value]}
+    if type(value) is dict and all(type(key) in _PLAIN for key in value):
+        return {"dict": [[key, _packed(each, name, arrays)] for key, each in value.items()]}
+    raise _refusal(name, value)
+
+
+def _unpacked(packed: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Any:
+    kind, content = next(iter(packed.items()))
+    if kind == "plain":
+        return content
+    if kind in {"list", "tuple"}:
+        values = [_unpacked(each, arrays) for each in content]
+        return values if kind == "list" else tuple(values)
+    if kind == "dict":
+        return {key: _unpacked(each, arrays) for key, each in content}
+    array = np.array(arrays[content]).reshape(packed["shape"])
+    if kind == "nd":
+        return mx.nd.array(array, dtype=array.dtype)
+    return array[()] if kind == "scalar" else array
+
+
+def _refusal(name: str, value: object) -> InputError:
+    text = f"its attribute {name} is a {type(value).__name__}, which a checkpoint cannot hold, and an update changes it"
+    remedy = "keep arrays that `create_state` returns, or numbers, arrays, lists, tuples and dicts of them"
+    return InputError([Problem("optimizer", f"{text}: a resumed training would go on without it; {remedy}")])
+
+
+class BlockAttributes:
+    """Holds the attributes of blocks of the user's that can be packed, as they are now.
+
+    Args:
+        blocks: blocks, with all blocks inside them.
+    """
+
+    def __init__(self, blocks: Iterable[Any]) -> None:
+        self._before = {
+            (id(block), name): (block, _State(value))
+            for block in _own_blocks(blocks)
+            for name, value in vars(block).items()
+            if not name.startswith("_")
+        }
+
+    def restore(self) -> list[str]:
+        """Sets the attributes that have changed to their former values, and returns them, as ``Class.attribute``."""
+        changed = []
+        for (_, name), (block, before) in self._before.items():
+            if before.structure is not None and _State(vars(block).get(name)).mark != before.mark:
+                setattr(block, name, _unpacked(before.structure, before.arrays))
+                changed.append(f"{type(block).__name__}.{name}")
+        return sorted(set(changed))
+
+
+def _own_blocks(blocks: Iterable[Any]) -> Iterator[Any]:
+    for block in blocks:
+        if not type(block).__module__.startswith(("mxnet.", "hpcmtl.")):
+            yield block
+        yield from _own_blocks(block._children.values())  # noqa: SLF001 - has no other name
