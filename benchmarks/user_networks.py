@@ -237,11 +237,11 @@ class Columns(HybridBlock):
         super().__init__()
         self.units = nn.HybridSequential()
         self.units.add(*(nn.Dense(1) for _ in range(8)))
-        self.own, self.norm, self.out = own, nn.BatchNorm(), nn.Dense(3)
+        self.norm, self.out = None if own else nn.BatchNorm(), nn.Dense(3)
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         joined = F.concat(*(unit(x) for unit in self.units), dim=1)
-        return self.out(F.Custom(joined, op_type="table_tanh") if self.own else self.norm(joined))
+        return self.out(F.Custom(joined, op_type="table_tanh") if self.norm is None else self.norm(joined))
 
 
 def columns_operator() -> Any:

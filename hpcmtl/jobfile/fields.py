@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from hpcmtl.frameworks.registry import loadable_descriptions
+from hpcmtl.networks.bounds import MOST, MOST_BYTES
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -31,13 +32,13 @@ def parse_size(value: Any) -> Any:
 ByteSize = Annotated[
     int,
     BeforeValidator(parse_size),
-    Field(gt=0),
+    Field(gt=0, le=MOST_BYTES),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
 ByteSizeOrNone = Annotated[
     int,
     BeforeValidator(parse_size),
-    Field(ge=0),
+    Field(ge=0, le=MOST_BYTES),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
 # Names become file names. Most file systems take 255 bytes, our endings and marks of unfinished files included.
@@ -80,4 +81,4 @@ EngineName = Annotated[str, OfFrameworks("engines")]
 CompressionName = Annotated[str, OfFrameworks("compressions")]
 EdgeKind = Literal["data", "compute", "parameters", "order"]
 SplitName = Literal["train", "val", "test"]
-Every = Annotated[int, Field(gt=0)] | Literal["layer"]
+Every = Annotated[int, Field(gt=0, le=MOST)] | Literal["layer"]

@@ -17,6 +17,7 @@ from hpcmtl.jobfile.kind_registry import is_kind, kind_names, load_kind
 from hpcmtl.jobfile.sections import Checkpoints, Layers
 from hpcmtl.jobfile.slurm import JobSlurm
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
+from hpcmtl.networks.bounds import LARGEST_SEED, MOST, MOST_RANKS
 from hpcmtl.networks.models import Spec
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ AnyTask = Annotated[TaskBase, TaskByKind()]
 class Defaults(Spec):
     """Values for the keys that a task leaves open."""
 
-    batch_size: int = Field(default=64, gt=0)
+    batch_size: int = Field(default=64, gt=0, le=MOST)
     optimizer: Optimizer = Optimizer(name="adam", learning_rate=0.001)
     framework: FrameworkName = DEFAULT
     engine: EngineName | None = Field(default=None, description="default: the first engine of the task's framework")
@@ -91,8 +92,8 @@ class Job(Spec):
 
     hpcmtl: Literal[1] = FORMAT_VERSION
     job: Name
-    ranks: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0)
+    ranks: int = Field(default=1, ge=1, le=MOST_RANKS)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     data: dict[Name, PathText] = Field(default={}, description="name -> HDF5 file, relative to the job file")
     defaults: Defaults = Defaults()
     layers: Layers = Layers()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpcmtl.jobfile.fields import ByteSize
+from hpcmtl.networks.bounds import MOST_LAYERS
 from hpcmtl.networks.models import Spec
 
 
@@ -15,8 +16,8 @@ class Layers(Spec):
 
     policy: Literal["variable", "fixed"] = "variable"
     quantum: ByteSize = Field(default=4 * 2**20, description="variable: input bytes a layer, e.g. 4MiB")
-    max_layers: int = Field(default=8, ge=1)
-    count: int = Field(default=2, ge=1, description="fixed: layers of every task")
+    max_layers: int = Field(default=8, ge=1, le=MOST_LAYERS)
+    count: int = Field(default=2, ge=1, le=MOST_LAYERS, description="fixed: layers of every task")
 
 
 class Checkpoints(Spec):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from hpcmtl.networks.bounds import MOST, MOST_RANKS
 from hpcmtl.networks.models import Spec
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -74,9 +75,9 @@ Time = Annotated[int, BeforeValidator(parse_time), PlainSerializer(time_text), W
 class Slurm(Spec):
     """Resources of a batch job, and the launch of its ranks; None means the value of the site, or the default."""
 
-    nodes: int | None = Field(default=None, ge=1, description="number of nodes")
-    ntasks_per_node: int | None = Field(default=None, ge=1, description="ranks of a node, at most")
-    cpus_per_task: int | None = Field(default=None, ge=1, description="cores for each rank")
+    nodes: int | None = Field(default=None, ge=1, le=MOST_RANKS, description="number of nodes")
+    ntasks_per_node: int | None = Field(default=None, ge=1, le=MOST_RANKS, description="ranks of a node, at most")
+    cpus_per_task: int | None = Field(default=None, ge=1, le=MOST_RANKS, description="cores for each rank")
     time: Time | None = Field(default=None, description="time limit of one attempt: 45m, 1h30m, or as Slurm writes it")
     partition: Word | None = None
     account: Word | None = None
@@ -87,12 +88,12 @@ class Slurm(Spec):
     container: Line | None = Field(default=None, description="command that runs a program in a container")
     python: Line | None = Field(default=None, description="Python of the ranks; default: the one that submits")
     scratch: Line | None = Field(default=None, description="directory for temporary files on a node")
-    requeues: int | None = Field(default=None, ge=0, description="further attempts after a stop or a loss")
+    requeues: int | None = Field(default=None, ge=0, le=MOST, description="further attempts after a stop or a loss")
     restart: Literal["requeue", "successor"] | None = Field(
         default=None, description="how the next attempt comes: the same job requeued, or another job after it"
     )
     stop_seconds: int | None = Field(default=None, ge=1, le=65535, description="before the limit, to write checkpoints")
-    throttle: int | None = Field(default=None, ge=1, description="points of a sweep that run at the same time")
+    throttle: int | None = Field(default=None, ge=1, le=MOST, description="points of a sweep that run at the same time")
     extra: Lines | None = Field(default=None, description="further directives: --constraint=icelake")
     omit: Words | None = Field(default=None, description="directives that are left out: mem, requeue")
 
@@ -106,7 +107,7 @@ class JobSlurm(Slurm):
 class Site(Slurm):
     """A site profile: the same keys, and the limits of the site."""
 
-    cores_per_node: int | None = Field(default=None, ge=1)
+    cores_per_node: int | None = Field(default=None, ge=1, le=MOST)
     max_time: Time | None = Field(default=None, description="longest time limit")
-    max_nodes: int | None = Field(default=None, ge=1)
-    max_array_size: int | None = Field(default=None, ge=1, description="points of one job array")
+    max_nodes: int | None = Field(default=None, ge=1, le=MOST)
+    max_array_size: int | None = Field(default=None, ge=1, le=MOST, description="points of one job array")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
+from hpcmtl.networks.bounds import MOST, MOST_LAYERS, MOST_RANKS
 from hpcmtl.networks.models import Spec
 from hpcmtl.networks.strict import is_number_in_text
 
@@ -57,9 +58,9 @@ class Optimizer(Spec):
 class Ranks(Spec):
     """Limits on the number and the place of a task's ranks."""
 
-    min: int = Field(default=1, ge=1)
-    max: int | None = Field(default=None, ge=1)
-    multiple_of: int = Field(default=1, ge=1, description="only multiples of this number")
+    min: int = Field(default=1, ge=1, le=MOST_RANKS)
+    max: int | None = Field(default=None, ge=1, le=MOST_RANKS)
+    multiple_of: int = Field(default=1, ge=1, le=MOST_RANKS, description="only multiples of this number")
     powers_of_two: bool = Field(default=False, description="only 1, 2, 4, 8, ...")
     exclusive: bool = Field(default=False, description="no other task on its nodes while it runs")
     memory: ByteSize | None = Field(default=None, description="that each rank needs, e.g. 2GiB")
@@ -81,7 +82,9 @@ class Need(Spec):
     kind: EdgeKind
     mode: Literal["sync", "async"] = Field(default="sync", description="async: both tasks run at the same time")
     every: Every = Field(default="layer", description="async: steps between versions, or `layer`: one a layer")
-    staleness: int = Field(default=1, ge=0, description="async: versions that the consumer may be ahead; 0 is sync")
+    staleness: int = Field(
+        default=1, ge=0, le=MOST, description="async: versions that the consumer may be ahead; 0 is sync"
+    )
 
     @model_validator(mode="after")
     def _async_alone(self) -> Need:
@@ -112,12 +115,14 @@ class TaskBase(Spec):
 
     kind: str
     needs: Needs = {}
-    priority: int = Field(default=0, description="higher goes first among tasks that are ready")
+    priority: int = Field(default=0, ge=-MOST, le=MOST, description="higher goes first among tasks that are ready")
     ranks: Annotated[Ranks, BeforeValidator(_ranks)] = Ranks()
-    layers: int | None = Field(default=None, ge=1, description="number of layers, instead of the rule under `layers:`")
+    layers: int | None = Field(
+        default=None, ge=1, le=MOST_LAYERS, description="number of layers, instead of the rule under `layers:`"
+    )
     with_: Name | None = Field(
         default=None,
         alias="with",
         description="a task under `needs` whose ranks it runs on, after it: what is already there need not be moved",
     )
-    retries: int = Field(default=0, ge=0, description="tries after a failure, from its last checkpoint")
+    retries: int = Field(default=0, ge=0, le=MOST, description="tries after a failure, from its last checkpoint")

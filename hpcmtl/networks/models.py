@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.strict import strict_numbers
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def _odd(kernel: int) -> int:
 
 
 Shape = tuple[int, ...]
-Widths = tuple[Annotated[int, Field(gt=0)], ...]
-Kernel = Annotated[int, Field(gt=0), AfterValidator(_odd)]
+Widths = tuple[Annotated[int, Field(gt=0, le=MOST)], ...]
+Kernel = Annotated[int, Field(gt=0, le=MOST), AfterValidator(_odd)]
 
 
 _FEW = 4  # most channels of an image: red, green, blue and opacity
@@ -117,7 +118,7 @@ class Mlp(Spec):
 
     name: Literal["mlp"] = "mlp"
     widths: Widths = ()
-    outputs: int = Field(gt=0)
+    outputs: int = Field(gt=0, le=MOST)
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
@@ -144,7 +145,7 @@ class ConvNet(Spec):
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
     widths: Widths = ()
-    outputs: int = Field(gt=0)
+    outputs: int = Field(gt=0, le=MOST)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @property
@@ -171,7 +172,7 @@ class ConvAutoencoder(Spec):
     name: Literal["conv_autoencoder"] = "conv_autoencoder"
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
-    code: int = Field(gt=0)
+    code: int = Field(gt=0, le=MOST)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -6,9 +6,12 @@ their times come in. Times are seconds since 1970.
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.networks.bounds import MOST
 from hpcmtl.results import events
 from hpcmtl.results.history import OPEN, AttemptHistory, MeasuredLayer, TaskHistory
 from hpcmtl.results.ledger import read_events
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from hpcmtl.results.events import LayerOver, RankLost, RankSuspected, RunEvent
     from hpcmtl.results.ledger import LedgerEntry
     from hpcmtl.results.step_progress import StepProgress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -199,14 +204,21 @@ def _accept_request(state: RunState, event: events.RequestAccepted, _at: float) 
     if event.verb == "cancel" and not event.task:
         state.attempt.cancelled_by = event.by or "a user"
     elif event.task:
-        _change_task(state.task(event.task), event.verb, event.values)
+        _change_task(event.task, state.task(event.task), event.verb, event.values)
 
 
-def _change_task(task: TaskHistory, verb: str, values: Mapping[str, Any]) -> None:
+def _change_task(name: str, task: TaskHistory, verb: str, values: Mapping[str, Any]) -> None:
     if verb == "set":
-        task.priority = values.get("priority", task.priority)
-        if "learning_rate" in values:
-            task.learning_rate, task.learning_rates = float(values["learning_rate"]), task.learning_rates + 1
+        priority, rate = values.get("priority"), values.get("learning_rate")
+        if isinstance(priority, int) and abs(priority) <= MOST:
+            task.priority, priority = priority, None
+        if isinstance(rate, int | float) and 0 < rate < math.inf:
+            task.learning_rate, task.learning_rates, rate = float(rate), task.learning_rates + 1, None
+        for key, value in (("priority", priority), ("learning_rate", rate)):
+            if value is not None:  # earlier versions took any whole number, and a resumed run ended by it
+                _log.warning(
+                    "the ledger sets %s of task %s to %.30s, which is no such value: passed over", key, name, value
+                )
     elif verb in {"pause", "unpause"}:
         task.paused = verb == "pause"
     elif verb == "cancel":

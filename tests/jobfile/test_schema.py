@@ -9,6 +9,16 @@ from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.sections import Layers
 from hpcmtl.training.kinds.schemas import Head
 
+TASK = {
+    "kind": "train",
+    "model": {"name": "mlp", "outputs": 2},
+    "input": "d/x",
+    "target": "d/y",
+    "loss": "l2",
+    "epochs": 1,
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -81,3 +91,27 @@ def test_the_schema_for_editors_describes_keys() -> None:
     assert set(schema["required"]) == {"job", "tasks"}
     assert schema["$defs"]["Layers"]["properties"]["quantum"]["anyOf"] == [{"type": "integer"}, {"type": "string"}]
     assert schema["additionalProperties"] is False
+
+
+LARGE = [
+    ({"ranks": 10**9}, "ranks"),
+    ({"seed": 2**63}, "seed"),
+    ({"layers": {"max_layers": 10**6}}, "layers.max_layers"),
+    ({"layers": {"quantum": "9999999999GiB"}}, "layers.quantum"),
+    ({"defaults": {"batch_size": 1e30}}, "defaults.batch_size"),
+    ({"tasks": {"a": {**TASK, "epochs": 1e30}}}, "tasks.a.epochs"),
+    ({"tasks": {"a": {**TASK, "priority": -(10**10)}}}, "tasks.a.priority"),
+    ({"tasks": {"a": {**TASK, "ranks": {"max": 10**8}}}}, "tasks.a.ranks.max"),
+    ({"tasks": {"a": {**TASK, "model": {"name": "mlp", "outputs": 10**12}}}}, "tasks.a.model.mlp.outputs"),
+    ({"tasks": {"a": {**TASK, "retries": 10**10}}}, "tasks.a.retries"),
+]
+
+
+@pytest.mark.parametrize(("keys", "place"), LARGE, ids=[place for _, place in LARGE])
+def test_numbers_beyond_any_machine_are_refused(keys: dict[str, object], place: str) -> None:
+    """A number that no machine could mean is refused at its key, before anything is planned with it."""
+    job = {"hpcmtl": 1, "job": "j", "data": {"d": "d.h5"}, "tasks": {"a": TASK}, **keys}
+    with pytest.raises(ValidationError) as refused:
+        Job.model_validate(job)
+
+    assert [".".join(map(str, each["loc"])) for each in refused.value.errors()] == [place]

@@ -44,6 +44,20 @@ def test_requests_hold_over_attempts():
     assert state_after(JOB, asked("cancel")).tasks["a"].cancelled
 
 
+def test_poisoned_values_of_requests_are_passed_over(caplog):
+    """Values that earlier versions accepted, and that would end a resumed run, are named and ignored."""
+    state = state_after(
+        JOB,
+        asked("set", priority=2, learning_rate=0.1),
+        asked("set", priority=2**63, learning_rate=float("inf")),
+        asked("set", priority="high", learning_rate=-1),
+    )
+    task = state.tasks["a"]
+
+    assert (task.priority, task.learning_rate, task.learning_rates) == (2, 0.1, 1)
+    assert [record.args[:2] for record in caplog.records] == [("priority", "a"), ("learning_rate", "a")] * 2
+
+
 def test_the_attempt_is_the_last_one():
     """Of several attempts the last one counts; before any has begun there is one with number 0."""
     again = ("job_started", {**JOB[1], "attempt": 2, "attempt_id": "16.1"})

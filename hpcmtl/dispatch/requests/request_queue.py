@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.requests.steering import steer
 from hpcmtl.results.events import RequestAccepted, RequestRefused
-from hpcmtl.results.rundir.requests import Answer, give_answer, take
+from hpcmtl.results.rundir.requests import Answer, Unreadable, give_answer, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,8 @@ class RequestFolder:
         self._folder, self._record = folder, record
         self._trouble = ""
 
-    def take(self) -> list[Request | str]:
-        """Returns the requests that wait, and of each file that is no request its id; none if the folder is away."""
+    def take(self) -> list[Request | Unreadable]:
+        """Returns the requests that wait, and names the files that are none; nothing if the folder is away."""
         try:
             found = take(self._folder)
         except OSError as error:  # a file system that is away for a moment is no reason to end the job
@@ -49,9 +49,9 @@ class RequestFolder:
         self._trouble = ""
         return found
 
-    def answer(self, request: Request | str, answer: Answer) -> None:
+    def answer(self, request: Request | Unreadable, answer: Answer) -> None:
         """Records an answer and writes it for the user who waits for it."""
-        fields = {"request": request} if isinstance(request, str) else request.to_event()
+        fields = {"request": request.id} if isinstance(request, Unreadable) else request.to_event()
         kind = RequestAccepted if answer.accepted else RequestRefused
         event = kind(**fields, message=answer.message)
         self._record(event)
@@ -87,13 +87,18 @@ class RequestQueue:
         for request in self._folder.take():
             self._folder.answer(request, Answer(False, "the run has ended"))
 
-    def _execute(self, request: Request | str, now: float) -> list[Order]:
-        if isinstance(request, str):
-            self._folder.answer(request, Answer(False, "this is no request that this version of hpcmtl can read"))
+    def _execute(self, request: Request | Unreadable, now: float) -> list[Order]:
+        if isinstance(request, Unreadable):
+            self._folder.answer(request, Answer(False, request.reason))
             return []
         if request.verb == "add" and self._added is not None:
             self._added.add(request)
             return []
-        answer, orders = steer(self._dispatcher, request, now)
+        try:
+            answer, orders = steer(self._dispatcher, request, now)
+        except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+            # No request may end the job; what it should have been is in the log.
+            _log.exception("request %s failed", request.id)
+            answer, orders = Answer(False, f"it cannot be carried out: {type(error).__name__}: {error}"), []
         self._folder.answer(request, answer)
         return orders

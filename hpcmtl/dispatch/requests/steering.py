@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.dispatch.coordinator.state import Order
 from hpcmtl.dispatch.protocol import SetRate
 from hpcmtl.errors import nearest
+from hpcmtl.networks.bounds import MOST
 from hpcmtl.results.rundir.requests import Answer
 from hpcmtl.training.orders import Rate
 
@@ -86,6 +87,8 @@ def problem_of(request: Request, kind: str, facts: KindFacts) -> str:
     priority, rate = values.get("priority", 0), values.get("learning_rate", 1.0)
     if not isinstance(priority, int) or isinstance(priority, bool):
         return f"priority is a whole number, found {priority!r}"
+    if abs(priority) > MOST:
+        return f"priority is a number from {-MOST} to {MOST}, found {priority}"
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not (math.isfinite(rate) and rate > 0):
         return f"learning_rate is a number above 0, found {rate!r}"
     if "learning_rate" in values and not facts.has_learning_rate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -195,8 +196,9 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 def _write_atomically(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)  # of an earlier process with this number, or a link that somebody else has put there
     try:
-        with aside.open("wb", buffering=0) as file:
+        with aside.open("xb", buffering=0) as file:
             faults.file_point(path, "begun")
             left = memoryview(text.encode())
             while left:  # a disk that is nearly full may accept only a part
@@ -239,6 +241,7 @@ def make_subdirectories(run: RunDirectory) -> None:
     """Creates the missing folders of a run directory."""
     for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
         directory.mkdir(exist_ok=True)
+    run.requests.chmod(stat.S_IRWXU)  # requests may name code that runs as the owner of the job
 
 
 def _make_subdirectories_of_new(run: RunDirectory) -> None:

@@ -3,6 +3,9 @@
 A user's command writes ``<id>.json``. Rank 0 takes it by renaming it to ``<id>.taken.json``, and answers in
 ``<id>.answer.json``. All files are renamed into place, so that a reader never sees half a file. As a rename succeeds
 once, a request is either taken or withdrawn, never both.
+
+A request may name code that runs as the owner of the job. So the folder is the owner's alone, and a file counts only if
+it is a regular one, not a link, not too large, and belongs to that user.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import pwd
 import socket
+import stat
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -22,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+LARGEST = 16 << 20
+"""Largest size of a request in bytes; added tasks of 10,000 lines have 1 MiB."""
+
+_SHOWN = 200  # characters of a text of somebody's in a message
 _ENDING, _TAKEN, _ANSWER = ".json", ".taken.json", ".answer.json"
 
 
@@ -50,6 +59,19 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A file in the folder that is no request.
+
+    Attributes:
+        id: name of the file, without its ending.
+        reason: why it is none.
+    """
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """The answer to a request; `message` is the reason of a refusal, or the consequence of an acceptance."""
 
@@ -65,7 +87,7 @@ def new_request(verb: str, task: str = "", values: Mapping[str, Any] | None = No
 
 def submit(folder: Path, request: Request) -> None:
     """Writes a request to the `requests` folder of a run."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
     fields = {"verb": request.verb, "by": request.by, "task": request.task, "values": request.values}
     write_json_atomically(folder / (request.id + _ENDING), fields)
 
@@ -79,9 +101,9 @@ def withdraw(folder: Path, request: Request) -> bool:
     return True
 
 
-def take(folder: Path) -> list[Request | str]:
-    """Takes the waiting requests, oldest first; of a file that is no request, its id. Answered ones are dropped."""
-    taken: list[Request | str] = []
+def take(folder: Path) -> list[Request | Unreadable]:
+    """Takes the waiting requests, oldest first, and names the files that are none. Answered ones are dropped."""
+    taken: list[Request | Unreadable] = []
     for name in _waiting(folder):
         if (folder / (name + _ANSWER)).exists():
             (folder / (name + _ENDING)).unlink(missing_ok=True)
@@ -118,12 +140,63 @@ def _waiting(folder: Path) -> list[str]:
     return sorted(name.removesuffix(_ENDING) for name in waiting if not name.startswith("."))
 
 
-def _read(folder: Path, name: str) -> Request | str:
+def _read(folder: Path, name: str) -> Request | Unreadable:
     try:
-        fields = json.loads((folder / (name + _TAKEN)).read_text(encoding="utf-8"))
-        return Request(name, str(fields["verb"]), str(fields["by"]), str(fields["task"]), dict(fields["values"]))
-    except (ValueError, TypeError, KeyError):
-        return name
+        content, owner = _content(folder / (name + _TAKEN))
+        fields = json.loads(content)
+        host = str(fields["by"]).rpartition("@")[2]
+        return Request(
+            name, _text(fields["verb"]), f"{owner}@{_text(host)}", _text(fields["task"]), dict(fields["values"])
+        )
+    except (ValueError, TypeError, KeyError, RecursionError, OSError) as error:
+        reason = error.args[0] if isinstance(error, _NotOursError) else "this version of hpcmtl cannot read it"
+        return Unreadable(name, f"this is no request: {reason}")
+
+
+class _NotOursError(ValueError):
+    """A file whose content must not be read."""
+
+
+def _content(path: Path) -> tuple[bytes, str]:
+    """Returns the bytes and the user of a regular file of this user's.
+
+    Raises:
+        _NotOursError: it is another kind of file, too large, or belongs to somebody else.
+        OSError: it cannot be read, or is a link.
+    """
+    # Not blocking: a pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        owner = _owner(os.fstat(descriptor))
+        content = b""
+        while len(content) <= LARGEST and (part := os.read(descriptor, LARGEST + 1)):
+            content += part
+    finally:
+        os.close(descriptor)
+    if len(content) > LARGEST:
+        raise _NotOursError(f"it is larger than {LARGEST >> 20} MiB")
+    return content, owner
+
+
+def _owner(found: os.stat_result) -> str:
+    if not stat.S_ISREG(found.st_mode):
+        raise _NotOursError("it is no regular file")
+    if found.st_uid not in {os.geteuid(), 0}:
+        raise _NotOursError(f"it belongs to {_name_of(found.st_uid)}, and the job to {_name_of(os.geteuid())}")
+    return _name_of(found.st_uid)
+
+
+def _text(value: object) -> str:
+    """Returns a text of somebody's without characters that a terminal would obey."""
+    text = str(value)[:_SHOWN]
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:  # a container without a name for this user
+        return str(user)
 
 
 def _user() -> str:

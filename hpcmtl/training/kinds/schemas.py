@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.fields import Callable_, CompressionName, EngineName, FrameworkName, Name, Reference, SplitName
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
+from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.models import Model, Spec
 
 OUTPUT_TYPES = {
@@ -40,8 +41,8 @@ class Trained(TaskBase):
     """The keys of tasks that change parameters; None means: as under `defaults`."""
 
     input: Reference
-    epochs: int = Field(gt=0)
-    batch_size: int | None = Field(default=None, gt=0, description="samples a step over the whole group")
+    epochs: int = Field(gt=0, le=MOST)
+    batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples a step over the whole group")
     optimizer: Optimizer | None = None
     framework: FrameworkName | None = None
     engine: EngineName | None = None
@@ -52,7 +53,7 @@ class Trained(TaskBase):
         default={},
         description="task -> pattern of the parameter names that are taken from it; default: all that match",
     )
-    validate_every: int = Field(default=1, ge=0, description="epochs between validations; 0: never")
+    validate_every: int = Field(default=1, ge=0, le=MOST, description="epochs between validations; 0: never")
 
 
 class Train(Trained):
@@ -103,7 +104,7 @@ class Applied(TaskBase):
     """The keys of tasks that run a trained network."""
 
     input: Reference | None = Field(default=None, description="default: the input that the network was trained on")
-    batch_size: int | None = Field(default=None, gt=0, description="samples that a rank runs at once")
+    batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples that a rank runs at once")
 
 
 class Extract(Applied):

@@ -279,6 +279,12 @@ def test_rates_are_numbered():
         ("unpause", "a", {}, "task a is not paused"),
         ("set", "a", {}, "`set` takes priority=N and learning_rate=X, found nothing"),
         ("set", "a", {"priority": 1.5}, "priority is a whole number, found 1.5"),
+        (
+            "set",
+            "a",
+            {"priority": 2**63 - 1},
+            "priority is a number from -1000000000 to 1000000000, found 9223372036854775807",
+        ),
         ("set", "a", {"learning_rate": float("nan")}, "learning_rate is a number above 0, found nan"),
         ("set", "a", {"epochs": 3}, "`set` takes priority=N and learning_rate=X, found epochs"),
     ],

@@ -1,8 +1,12 @@
 """A request is taken once or withdrawn, in order, whole, and answered where who asked looks."""
 
 import json
+import os
+import pwd
+import stat
 
 from hpcmtl.results.rundir.requests import (
+    LARGEST,
     Answer,
     Request,
     give_answer,
@@ -59,7 +63,54 @@ def test_half_a_file_is_not_read_and_nonsense_is_named(tmp_path):
     (tmp_path / "odd.json").write_text(json.dumps({"verb": "pause"}))
     (tmp_path / "torn.json").write_text('{"verb": "pau')
 
-    assert take(tmp_path) == ["odd", "torn"]
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    found = take(tmp_path)
+
+    assert [each.id for each in found] == ["deep", "odd", "torn"]
+    assert {each.reason for each in found} == {"this is no request: this version of hpcmtl cannot read it"}
+
+
+def test_files_of_others_are_not_read(tmp_path, monkeypatch):
+    """Links, pipes, folders, large files and files of other users are named, not read; requests of root are taken."""
+    fields = json.dumps({"verb": "pause", "by": "mallory@there\x1b[2J", "task": "a", "values": {}})
+    (tmp_path / "ours.json").write_text(fields)
+    (tmp_path / "link.json").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text(fields)
+    (tmp_path / "zeros.json").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(LARGEST + 1)
+    found = {each.id: each for each in take(tmp_path)}
+
+    assert found.pop("ours").by == f"{pwd.getpwuid(os.geteuid()).pw_name}@there?[2J"
+    assert {name: each.reason.removeprefix("this is no request: ") for name, each in found.items()} == {
+        "folder": "it is no regular file",
+        "large": "it is larger than 16 MiB",
+        "link": "this version of hpcmtl cannot read it",
+        "pipe": "it is no regular file",
+        "zeros": "this version of hpcmtl cannot read it",
+    }
+
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+    (tmp_path / "foreign.json").write_text(fields)
+    if os.getuid():
+        (foreign,) = take(tmp_path)
+        assert "it belongs to" in foreign.reason
+    else:
+        assert [each.id for each in take(tmp_path)] == ["foreign"]
+        os.chown(tmp_path / "foreign.taken.json", 12345, -1)
+        (tmp_path / "foreign.taken.json").rename(tmp_path / "again.json")
+        (foreign,) = take(tmp_path)
+        assert foreign.reason == "this is no request: it belongs to 12345, and the job to 4000000"
+
+
+def test_the_folder_is_the_owners(tmp_path):
+    """Only the owner of a run may put requests into it, whatever the umask."""
+    folder = tmp_path / "requests"
+    submit(folder, new_request("pause", "a"))
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_the_ledger_is_told_names_of_added_tasks():
