@@ -196,7 +196,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 def _write_atomically(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)  # of an earlier process with this number, or a link that somebody else has put there
+    aside.unlink(missing_ok=True)  # of an earlier process with this number, or a link made by another user
     try:
         with aside.open("xb", buffering=0) as file:
             faults.file_point(path, "begun")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LARGEST = 16 << 20
 """Largest size of a request in bytes; added tasks of 10,000 lines have 1 MiB."""
 
-_SHOWN = 200  # characters of a text of somebody's in a message
+_SHOWN = 200  # characters of another user's text in a message
 _ENDING, _TAKEN, _ANSWER = ".json", ".taken.json", ".answer.json"
 
 
@@ -161,7 +161,7 @@ def _content(path: Path) -> tuple[bytes, str]:
     """Returns the bytes and the user of a regular file of this user's.
 
     Raises:
-        _NotOursError: it is another kind of file, too large, or belongs to somebody else.
+        _NotOursError: it is another kind of file, too large, or belongs to another user.
         OSError: it cannot be read, or is a link.
     """
     # Not blocking: a pipe would wait for its writer.
@@ -187,7 +187,7 @@ def _owner(found: os.stat_result) -> str:
 
 
 def _text(value: object) -> str:
-    """Returns a text of somebody's without characters that a terminal would obey."""
+    """Returns the text of a user without characters that a terminal would obey."""
     text = str(value)[:_SHOWN]
     return "".join(each if each.isprintable() else "?" for each in text)
 
