@@ -73,7 +73,7 @@ class StepRange:
     before: LossTotals = LossTotals()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Hooks:
     """Functions that the loop calls, on all ranks at the same steps.
 

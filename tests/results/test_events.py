@@ -1,7 +1,7 @@
 """Events are values that the ledger can hold and give back."""
 
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import MISSING, FrozenInstanceError, fields
 
 import pytest
 from events import EXAMPLES
@@ -45,3 +45,13 @@ def test_a_field_that_is_missing_or_of_another_type_is_an_error(fields):
     """A line that cannot be understood is not taken for something else."""
     with pytest.raises(ValueError, match="layer_ended|LayerEnded"):
         from_fields("layer_ended", fields)
+
+
+@pytest.mark.parametrize("kind", sorted(kinds(), key=lambda kind: kind.name), ids=lambda kind: kind.name)
+def test_a_number_that_an_earlier_version_did_not_write_is_zero(kind):
+    """Every measurement, count and place that may be missing in a ledger counts as 0; the format is the present one."""
+    numbers = {each.name: each.default for each in fields(kind) if isinstance(each.default, int | float)}
+    formats = {"format": events.FORMAT} if kind is events.JobStarted else {}
+
+    assert MISSING not in numbers.values()
+    assert numbers == {**dict.fromkeys(numbers, 0), **formats}

@@ -184,3 +184,15 @@ def test_widths_outside_the_limits_are_not_allowed() -> None:
     assert (allowed[0], allowed[-1]) == (3, 61)
     assert problem.widths[-1] == 1000
     assert len(problem.widths) < 100
+
+
+def test_the_nodes_of_a_group_tell_which_measurement_counts() -> None:
+    """On nodes of four ranks, up to four are measured on one node, eight on two; another number of nodes is new."""
+    machine, widths = Machine(node=4), np.array([3, 4, 8])
+    near = [replace(layer(NODE, ranks, 0.2, beside=0.0), nodes=nodes) for ranks, nodes in ((3, 1), (4, 1), (8, 2))]
+    far = [replace(each, nodes=each.nodes + 1) for each in near]
+    known = Speedups(near, machine).predict(NODE, widths)
+
+    assert known.measured.tolist() == [True, True, True]
+    assert known.seconds == pytest.approx(np.full(3, 0.2 * WORK.steps))
+    assert Speedups(far, machine).predict(NODE, widths).measured.tolist() == [False, False, False]

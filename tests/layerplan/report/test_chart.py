@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from plans import TASKS, plan_of, planned
 
@@ -50,6 +51,23 @@ def test_names_stand_in_their_blocks() -> None:
     assert labelled >= 2
     assert any("utilisation 90 %" in text and "at most 25.0 % from optimal for its layers" in text for text in texts)
     assert [text for text in texts if text.isdigit()][:5] == ["0", "2", "4", "6", "8"]
+
+
+def test_seconds_stand_below_their_time() -> None:
+    """Labels and grid lines of the time axis are to the scale of the blocks: half of the time is in the middle."""
+    root = ET.fromstring(svg(plan_of(TASKS, 4)))  # noqa: S314 - our own
+    texts = {text.text: float(text.attrib["x"]) for text in root if text.attrib.get("text-anchor") == "middle"}
+    lines = [float(line.attrib["x1"]) for line in root if line.tag == f"{SVG}line"]
+    seconds = {text: x for text, x in texts.items() if text != "seconds"}
+    first, last = seconds["0"], seconds["10"]
+
+    assert list(seconds) == ["0", "2", "4", "6", "8", "10"]
+    assert list(seconds.values()) == pytest.approx(np.linspace(first, last, 6), rel=1e-4)
+    assert texts["seconds"] == pytest.approx((first + last) / 2)
+    assert set(seconds.values()) <= set(lines)
+    trunk = next(group.find(f"{SVG}rect") for group in root.findall(f"{SVG}g"))
+    assert trunk is not None
+    assert last - first == pytest.approx(2 * float(trunk.attrib["width"]), rel=1e-4)
 
 
 def test_names_without_room_are_told_apart() -> None:

@@ -86,3 +86,20 @@ def test_each_broken_rule_of_placement_is_named(rules: dict[str, Any], message: 
     assert PLAN.tasks[0].first_rank == 0
     assert named(0) == []
     assert [message in text for text in named(2)] == [True]
+
+
+def test_a_plan_of_nothing_has_no_violations() -> None:
+    """A plan without tasks ends at once; one that claims to take longer is wrong."""
+    problem, plan = PROBLEM.part(np.arange(0), 0.0), replace(PLAN, tasks=(), makespan=0.0, lower_bound=0.0)
+
+    assert violations(problem, plan) == []
+    assert violations(problem, replace(plan, makespan=1.0)) == ["the makespan is 0.0 s, not 1.0 s"]
+
+
+@pytest.mark.parametrize(("node", "found"), [(2, []), (4, [True]), (0, [True])])
+def test_an_exclusive_task_holds_its_nodes(node: int, found: list[bool]) -> None:
+    """A task on the first two of four ranks may have a neighbour on another node, and none on its own."""
+    problem = replace(PROBLEM, rules=PlacementRules(node=node, exclusive=np.array([True, False, False])))
+
+    assert [task.first_rank for task in PLAN.tasks[:2]] == [0, 2]
+    assert ["b: starts" in text and "on ranks that a holds" in text for text in violations(problem, PLAN)] == found

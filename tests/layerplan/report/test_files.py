@@ -101,6 +101,16 @@ def test_releases_are_waited_for(tmp_path):
     assert bound == pytest.approx(13.5)
 
 
+@pytest.mark.parametrize(("count", "last"), [(1, "0"), (10, "9"), (11, "10"), (101, "100")])
+def test_names_sort_like_indices(tmp_path, count, last):
+    """The name of a task is its index, with as many digits as the last one has."""
+    arrays = {"times": np.ones((count, 1)), "widths": np.array([1]), "edges": np.zeros((0, 2), np.int64)}
+    names = read_problem(saved(tmp_path, **arrays)).names
+
+    assert (names[-1], len(set(names))) == (last, count)
+    assert list(names) == sorted(names, key=int) == sorted(names)
+
+
 def test_priority_decides_first(tmp_path):
     """Of two tasks that want all ranks the one with the higher priority goes first, whatever their lengths."""
     arrays = {"times": np.array([[1.0], [5.0]]), "widths": np.array([4]), "edges": np.zeros((0, 2), np.int64)}

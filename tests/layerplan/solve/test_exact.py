@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 from hpcmtl.layerplan.problem.rules import PlacementRules
 from hpcmtl.layerplan.report.check import schedule_violations
 from hpcmtl.layerplan.solve.exact import optimum
+from hpcmtl.layerplan.solve.packing import pack
 from hpcmtl.layerplan.solve.policies import plan_problem
 from hpcmtl.taskgraph.levels import Levels
 
@@ -52,3 +54,14 @@ def test_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ortools.sat.python.cp_model", None)
     with pytest.raises(EnvironmentUnfitError, match=r"pip install 'hpcmtl\[exact\]'"):
         plan_problem(small, "exact")
+
+
+def test_tasks_that_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of no seconds is the shortest one, and no solver is asked."""
+    monkeypatch.setitem(sys.modules, "ortools.sat.python.cp_model", ModuleType("cp_model"))
+    zeros, none = np.zeros(2, dtype=np.int64), np.empty((0, 2), dtype=np.int64)
+    times, names = np.zeros((2, 1)), ("a", "b")
+    problem = PlanningProblem(names, times, np.array([1]), Levels(2, none), 1, zeros, zeros + 1, zeros * 1.0)
+    found = optimum(problem, pack(problem, zeros), 0.0)
+
+    assert (found.schedule.makespan, found.lower_bound, found.proved) == (0.0, 0.0, True)

@@ -67,6 +67,27 @@ def test_consumers_of_a_task_that_runs_wait_for_it(started: int) -> None:
     assert [found.start[consumers[task]] for task in range(3)] == [5.0 if task == started else 3.0 for task in range(3)]
 
 
+@pytest.mark.parametrize(("busy", "start", "rank"), [(range(2), 5.0, 0), (range(1), 1.0, 1), (range(1, 2), 1.0, 0)])
+def test_ranks_that_are_busy_otherwise(busy: range, start: float, rank: int) -> None:
+    """A task starts at once on a rank that is free; if all are busy, it waits until they are not."""
+    made = problem([1], [2.0], 2, [])
+    columns, nothing = made.allowed.argmax(axis=1), np.zeros(1, dtype=np.bool_)
+    nowhere = Schedule(columns, np.zeros(1), np.zeros(1), columns)
+    found = pack(made, columns, fixed=FixedPart(1.0, nothing, nowhere, ((busy, 5.0),)))
+
+    assert (found.start.tolist(), found.first_rank.tolist()) == ([start], [rank])
+
+
+@pytest.mark.parametrize(("until", "width", "end"), [(None, 2, 12.0), (15.0, 1, 3.0)])
+def test_a_task_that_would_wait_takes_fewer_ranks(until: float | None, width: int, end: float) -> None:
+    """While one of two ranks is taken, a task for both ends sooner on the other one, if widths may change."""
+    made = problem([1, 2], [10.0, 2.0], 2, [])
+    made.times[1, 0] = 3.0
+    found = pack(made, np.array([0, 1]), moldable_until=until)
+
+    assert (made.widths[found.columns[1]], found.end[1]) == (width, end)
+
+
 def test_a_late_task_holds_up_its_ranks_and_its_consumers() -> None:
     """Other seconds move what comes after on the same ranks, and what needs them, and nothing else."""
     made = problem([1, 1, 1, 1], [2.0, 2.0, 2.0, 2.0], 2, [(0, 3)])

@@ -10,7 +10,13 @@ from events import event
 from plans import SMALL_PLAN
 
 from hpcmtl.results.ledger import Ledger
-from hpcmtl.results.outcome.attempts import conclude_attempt, status_left, stuck, where_it_goes_on
+from hpcmtl.results.outcome.attempts import (
+    conclude_attempt,
+    further_attempts,
+    status_left,
+    stuck,
+    where_it_goes_on,
+)
 from hpcmtl.results.rundir.directory import create, write_json_atomically
 
 LAYER = {"task": "a", "layer": 0, "layers": 2, "first_rank": 0, "ranks": 2}
@@ -95,3 +101,22 @@ def test_many_places_are_counted(run):
     attempt(run, 1, *(("layer_started", {**LAYER, "task": name}) for name in "abcde"))
 
     assert where_it_goes_on(run.path) == "layer 1 of a, layer 1 of b, layer 1 of c and 2 more"
+
+
+@pytest.mark.parametrize(("status", "begun"), [("failed", True), ("skipped", False)])
+def test_a_task_that_ended_without_a_layer_does_not_start_again(run, status, begun):
+    """Once a task has ended, even before its first layer did, the next attempt is no start of the run."""
+    attempt(run, 1, *[("layer_started", LAYER)] * begun, ("task_ended", {"task": "a", "status": status}))
+
+    assert where_it_goes_on(run.path) == "the tasks that are left"
+
+
+def test_attempts_since_a_submission(run):
+    """Requeues of a job and its predecessors count, one each; an end, and jobs of another submission, do not."""
+    assert further_attempts(run.path, "7") == 0
+    conclusions = [("5", "end", ""), ("6", "requeue", ""), ("6", "successor", "7"), ("7", "requeue", "")]
+    for number, (job, action, successor) in enumerate(conclusions):
+        conclude_attempt(run.path, attempt=f"id{number}", job=job, action=action, successor=successor, progressed=True)
+
+    assert further_attempts(run.path, "5") == 0
+    assert further_attempts(run.path, "7") == 3

@@ -130,3 +130,11 @@ def test_results_json_has_every_field(tmp_path):
         "message": "",
     }
     assert back["tasks"]["digit"]["metrics"] == {"accuracy": 0.9, "auc": "nan"}
+
+
+def test_complete_tasks_are_counted():
+    """The line below the table counts the tasks that are complete, and none with another status."""
+    statuses = ("complete", "failed", "stopped", "cancelled", "skipped")
+    result = JobResult("j", "failed", "t", 1.0, 2, tuple(TaskResult(each, "train", each) for each in statuses))
+
+    assert rendered(result, width=80)[-1] == "j: failed, 1 of 5 tasks complete, 2 ranks, 1.0 s"

@@ -1,5 +1,7 @@
 """`status.json` as it is read, also from runs of earlier versions."""
 
+import pytest
+
 from hpcmtl.results.status.snapshot import SECONDS_BEFORE_SUSPECT, live_of
 
 HEARTBEAT = {"rank": 0, "host": "a", "age": 1.0, "suspect": False}
@@ -26,3 +28,12 @@ def test_a_damaged_heartbeat_leaves_nothing():
     live = live_of({"written": 1e9, "rank_beats": [{"rank": "zero"}]})
 
     assert (live.written, live.suspect_after) == (0.0, SECONDS_BEFORE_SUSPECT)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", ["written", "suspect_after"])
+def test_a_number_that_is_not_finite_leaves_nothing(place, number):
+    """A file with NaN or infinity in place of seconds counts as empty: no age could be computed from it."""
+    live = live_of({"written": 1e9, "rank_heartbeats": [HEARTBEAT], place: number})
+
+    assert (live.written, live.suspect_after, live.rank_heartbeats) == (0.0, SECONDS_BEFORE_SUSPECT, [])

@@ -111,6 +111,14 @@ def test_without_a_status_file(run):
     assert "a " in shown(status)
 
 
+@pytest.mark.parametrize(("seconds", "silent"), [(30.0, False), (30.5, True)])
+def test_a_run_without_a_status_file_is_silent_after_30_seconds(run, seconds, silent):
+    """A ledger alone may be as old as a heartbeat before its rank is suspected."""
+    run.status_file.unlink()
+
+    assert read_status(run.path, START + seconds)["silent"] is silent
+
+
 def test_word_of_an_earlier_layer_is_none(run, clock):
     """The status file may be older than the ledger: what it says of a layer that has ended does not count."""
     clock.now = START + 11
