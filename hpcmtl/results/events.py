@@ -147,10 +147,15 @@ class LayerStopped(LayerOver):
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRestarted(RunEvent):
-    """A task layer lost a rank and is to run again from its newest checkpoint."""
+    """A task layer lost a rank and is to run again from its newest checkpoint.
+
+    Attributes:
+        lost: ranks of its group that died; none if it could only not begin, because others died.
+    """
 
     task: str
     layer: int
+    lost: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,8 @@ class TaskHistory:
         priority: priority that a user set last; None for that of the job file.
         learning_rate: base learning rate that a user set last; None for that of the job file.
         learning_rates: number of learning rates that users have set.
+        losses: number of times that ranks died while they ran the layer `lost_layer`.
+        lost_layer: newest layer that lost ranks; -1 if none did.
         share_before: part of the task that was done at the start of this attempt, 0 to 1.
         outcomes_before: number of outcomes of earlier attempts.
     """
@@ -56,6 +58,8 @@ class TaskHistory:
     priority: int | None = None
     learning_rate: float | None = None
     learning_rates: int = 0
+    losses: int = 0
+    lost_layer: int = -1
     share_before: float = 0.0
     outcomes_before: int = 0
 

@@ -169,6 +169,8 @@ def _start_layer(state: RunState, event: events.LayerStarted, at: float) -> None
 def _restart_layer(state: RunState, event: events.LayerRestarted, _at: float) -> None:
     task = state.task(event.task)
     task.status, task.progress, task.message = "waiting", None, "a rank was lost: the layer begins again"
+    if event.lost:
+        task.losses, task.lost_layer = 1 + task.losses * (task.lost_layer == event.layer), event.layer
 
 
 def _retry_task(state: RunState, event: events.TaskRetried, _at: float) -> None:
@@ -185,6 +187,7 @@ def _write_checkpoint(state: RunState, event: events.CheckpointWritten, _at: flo
 def _end_task(state: RunState, event: events.TaskEnded, _at: float) -> None:
     task = state.task(event.task)
     task.status, task.message, task.cancelled = event.status, event.message, event.status == "cancelled"
+    task.losses = 0  # a task that failed is tried anew by the next attempt
 
 
 def _reset_task(state: RunState, event: events.TaskReset, _at: float) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import random
 import threading
+from collections import Counter
 
 import pytest
 from simulation import graph_of
@@ -67,7 +68,7 @@ def test_the_other_group_goes_on_with_what_it_has():
 
 @pytest.mark.parametrize("seed", range(30))
 def test_any_rank_at_any_moment(seed):
-    """Ranks that die anywhere, in a layer, while a group is made, or while nothing runs: the job completes."""
+    """Ranks die anywhere, in a layer, while a group is made, or while nothing runs: all ends, and once."""
     chance = random.Random(seed)
     ranks = chance.randint(2, 6)
     left = chance.randint(1, ranks - 1)
@@ -99,8 +100,34 @@ def test_any_rank_at_any_moment(seed):
     statuses = job.run()
     ended = [(fields["task"], fields["layer"]) for fields in fields_of(job, "layer_ended")]
 
-    assert set(statuses.values()) == {"complete"}
-    assert len(ended) == len(set(ended)) == 48
+    losses = Counter((each["task"], each["layer"]) for each in fields_of(job, "layer_restarted") if each["lost"])
+    twice = {task for (task, _), count in losses.items() if count > 1}
+
+    assert {task for task, status in statuses.items() if status == "failed"} == twice
+    assert twice or set(statuses.values()) == {"complete"}
+    assert len(ended) == len(set(ended))
+    assert twice or len(ended) == 48
+
+
+def test_a_task_that_ends_its_ranks_fails():
+    """A task whose process crashes costs two ranks, and not one after the other; the rest of the family ends well."""
+
+    def run_layer(session, layer):
+        if session.task == "bad" and layer == 1 and session.group.rank == session.group.size - 1:
+            session.world.die()
+
+    job = Job(graph_of({"bad": (3, 2), "after": (1, 1), "good": (4, 1)}, [("bad", "after")]), 5, run_layer, "waves")
+    statuses = job.run()
+    (ended,) = [fields for fields in fields_of(job, "task_ended") if fields["task"] == "bad"]
+    lost = [
+        fields["lost"] for fields in fields_of(job, "layer_restarted") if fields["task"] == "bad" and fields["lost"]
+    ]
+
+    assert statuses == {"bad": "failed", "after": "skipped", "good": "complete"}
+    assert [len(ranks) for ranks in lost] == [1, 1]
+    assert ended["message"].startswith(
+        f"layer 1 lost ranks 2 times, at last rank {lost[1][0]}: the task may end its ranks"
+    )
 
 
 def test_too_few_ranks_stop_the_run():

@@ -44,6 +44,23 @@ def test_requests_hold_over_attempts():
     assert state_after(JOB, asked("cancel")).tasks["a"].cancelled
 
 
+def test_losses_of_a_layer_are_counted():
+    """Losses count for one layer, over attempts, until the task ends; a layer that could only not begin lost none."""
+    lost = ("layer_restarted", {"task": "a", "layer": 2, "lost": (1,)})
+    unbegun = ("layer_restarted", {"task": "a", "layer": 2})
+    other = ("layer_restarted", {"task": "a", "layer": 3, "lost": (0, 2)})
+    ended = ("task_ended", {"task": "a", "status": "failed"})
+
+    def losses(*happened):
+        task = state_after(JOB, *happened).tasks["a"]
+        return task.lost_layer, task.losses
+
+    assert losses(unbegun) == (-1, 0)
+    assert losses(lost, unbegun, JOB, lost) == (2, 2)
+    assert losses(lost, other) == (3, 1)
+    assert losses(lost, lost, ended, JOB, lost) == (2, 1)
+
+
 def test_poisoned_values_of_requests_are_passed_over(caplog):
     """Values that earlier versions accepted, and that would end a resumed run, are named and ignored."""
     state = state_after(

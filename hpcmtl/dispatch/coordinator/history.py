@@ -18,6 +18,7 @@ def go_on_from(state: TaskState, history: TaskHistory) -> None:
     layers = state.plan.layers
     state.outcomes, state.steps = [(each.ranks, outcome_from_event(each)) for each in history.outcomes], None
     state.paused, state.cancelled = history.paused, history.cancelled
+    state.losses, state.lost_layer = history.losses, history.lost_layer
     state.rate = None if history.learning_rate is None else Rate(history.learning_rates, history.learning_rate)
     if history.priority is not None:
         state.plan = replace(state.plan, job_priority=history.priority)

@@ -63,6 +63,7 @@ class Running:
         halted: whether its members were ordered to stop it.
         start_number: number of this start, counted over the attempt.
         lost_rank: whether it lost a member, or cannot end for another reason after a loss.
+        lost: members of its group that died.
     """
 
     layer: int
@@ -78,6 +79,7 @@ class Running:
     halted: bool = False
     start_number: int = 0
     lost_rank: bool = False
+    lost: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -106,6 +108,8 @@ class TaskState:
         remade: whether its last layer was run again, since its artifact was damaged.
         owner: member that holds the index of its artifact in memory: the first of its last group.
         no_time: whether its next layer could not end before the time limit.
+        losses: number of times that members died while they ran the layer `lost_layer`.
+        lost_layer: newest layer that lost members; -1 if none did.
     """
 
     plan: PlannedTask
@@ -129,6 +133,13 @@ class TaskState:
     remade: bool = False
     owner: int | None = None
     no_time: bool = False
+    losses: int = 0
+    lost_layer: int = -1
+
+    def lose_layer(self, layer: int) -> int:
+        """Counts that members died while they ran a layer; returns how often that has happened to this layer."""
+        self.losses, self.lost_layer = 1 + self.losses * (self.lost_layer == layer), layer
+        return self.losses
 
     @property
     def waits(self) -> bool:

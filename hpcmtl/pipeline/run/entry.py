@@ -25,11 +25,12 @@ from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.attempt import begin, dispatch
 from hpcmtl.pipeline.run.claim import claimed
 from hpcmtl.pipeline.run.framework_environment import prepare_environments
+from hpcmtl.pipeline.run.lost_coordinator import load_after_loss
 from hpcmtl.pipeline.run.options import RunOptions
 from hpcmtl.pipeline.run.preflight import preflight
 from hpcmtl.pipeline.run.probe import probe
 from hpcmtl.pipeline.run.result import read_result
-from hpcmtl.pipeline.run.resume_point import ResumePoint, load_after_loss, load_run
+from hpcmtl.pipeline.run.resume_point import ResumePoint, load_run
 from hpcmtl.results.outcome.summary import JobResult
 from hpcmtl.training.collectives.select import choose_collective
 from hpcmtl.training.frameworks import open_framework
@@ -116,10 +117,10 @@ def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, wo
             ended = _run_attempt(find, options, world)
             if isinstance(ended, JobResult):
                 return ended
-            world = ended.survivors_comm
+            took_over, world = world.rank != 0, ended.survivors_comm
             if world.rank == 0:
                 _log.warning("hpcmtl: %s: the run goes on from the ledger (ranks left: %d)", ended.reason, world.size)
-            find = partial(load_after_loss, ended.directory, ended.reason, options.policy)
+            find = partial(load_after_loss, ended.directory, ended.reason, options.policy, took_over=took_over)
 
 
 @dataclass(frozen=True)

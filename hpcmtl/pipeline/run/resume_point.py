@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.data.fingerprint import changes, read_fingerprints
-from hpcmtl.errors import CannotGoOnError, EnvironmentUnfitError, InputError, Problem
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.jobfile.coupling import live_needs, members_with
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.load import line_numbers, locate
@@ -105,27 +105,6 @@ def load_run(
     for name in reset:
         history.tasks[name] = TaskHistory()
     return ResumePoint(prepared, directory, history, reset)
-
-
-def load_after_loss(run: Path, reason: str, policy: str | None, ranks: int) -> ResumePoint:
-    """Returns the resume point of a run whose attempt was abandoned after a loss of ranks.
-
-    Args:
-        run: its directory.
-        reason: reason of the end of the attempt, see `AttemptAbandonedError`.
-        policy: planning policy in place of the job's.
-        ranks: number of ranks that are left.
-
-    Raises:
-        CannotGoOnError: too few ranks are left for the job.
-        InputError: the run cannot continue on any number of ranks, such as after a change of its data.
-    """
-    try:
-        return load_run(run, None, ranks, policy, deserted=True)
-    except InputError as error:
-        load_run(run, None, None, policy, deserted=True)  # raises a problem that more ranks have as well
-        text = f"{reason}, and the run stops, since too few are left ({ranks}): {error.in_one_line}"
-        raise CannotGoOnError(f"{text}. `hpcmtl resume` on more of them goes on from the checkpoints") from error
 
 
 def _require_over(directory: RunDirectory, host: str) -> None:
