@@ -59,22 +59,37 @@ def test_missing_directory(tmp_path):
 
 FULL_DISC = """
 import resource, signal, sys
+import h5py
 import numpy as np
 from hpcmtl.data.atomic_file import new_file
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))
-try:
-    with new_file(sys.argv[1]) as file:
-        file.create_dataset("x", data=np.ones((8, 1 << 18)), chunks=(1, 1 << 18))
-        file.attrs["late"] = 1
-except OSError as error:
-    print(error)
+
+
+def fill(file):
+    file.create_dataset("x", data=np.ones((8, 1 << 18)), chunks=(1, 1 << 18))
+    file.attrs["late"] = 1
+
+
+def extend(file):  # nothing is written: HDF5 sets the length of the file at the end
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_DOUBLE, h5py.h5s.create_simple((1 << 21,)), properties)
+
+
+for change in fill, extend:
+    try:
+        with new_file(sys.argv[1]) as file:
+            change(file)
+    except OSError as error:
+        print(error)
 """
 
 
 def test_full_disc_leaves_nothing(tmp_path):
-    """A write that the system refuses half-way ends with its error and no file, and the process ends well."""
+    """A write or a new length that the system refuses ends with its error and no file, and the process ends well."""
     result = subprocess.run(
         [sys.executable, "-c", FULL_DISC, tmp_path / "f.h5"],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -84,7 +99,7 @@ def test_full_disc_leaves_nothing(tmp_path):
         check=False,
     )
 
-    assert (result.returncode, result.stdout) == (0, "[Errno 27] File too large\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "[Errno 27] File too large\n" * 2), result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ from hpcmtl.data import fitness
 from hpcmtl.data.values import summarise
 
 TIMES = 1.7e9 + np.arange(100.0)
+OF_THREE = "the network has one output for each of 3 classes"
 
 
 def summary(values, scale=1.0):
@@ -89,16 +90,20 @@ def test_whole_numbers_with_a_scale_are_no_labels():
         (
             [1, 2, 3],
             3,
-            "sample 2 has label 3, but the network has one output for each of 3 classes: write 0 to 2",
+            f"sample 2 has label 3, but {OF_THREE}: write 0 to 2, or give the network at least 4 outputs",
         ),
-        ([0, -1], 3, "sample 1 has label -1"),
+        (
+            [0, -1],
+            3,
+            f"sample 1 has label -1, but {OF_THREE}: write 0 to 2; samples to leave out have any class",
+        ),
         ([0.0, 1.5], 3, "sample 1 has label 1.5, which is no whole number"),
         ([False, True], 2, None),
         ([False, True], 1, "label 1, but"),
     ],
 )
 def test_labels(labels, classes, said):
-    """A label is the number of a class; the first and the last class are."""
+    """A label is the number of a class, the first and the last included; other numbers are told with their remedy."""
     found = fitness.label_problem(summary(labels), classes)
 
     assert found is None if said is None else said in (found or "")

@@ -128,10 +128,11 @@ def test_missing_file_directory_and_text(tmp_path):
 
 
 def test_unsealed_and_unknown_format(own_file):
-    """A file that opens well but was never sealed, or is of a later format, is refused."""
+    """A file that opens well but was never sealed, or is of a later format than the documented 1, is refused."""
     with h5py.File(own_file, "r+") as file:
+        assert file.attrs["hpcmtl_format"] == 1
         file.attrs["hpcmtl_format"] = 2
-    assert "has format 2" in refusal(describe, own_file)
+    assert "has format 2; this hpcmtl reads format 1" in refusal(describe, own_file)
     with h5py.File(own_file, "r+") as file:
         del file.attrs["sealed"]
     assert "is not sealed" in refusal(describe, own_file)
@@ -248,6 +249,19 @@ def test_a_file_that_exists_is_kept(own_file):
     assert own_file.read_bytes() == before
     write_dataset_file(own_file, arrays, split, overwrite=True)
     assert list(describe(own_file).datasets) == ["x"]
+
+
+def test_arguments_by_name(tmp_path):
+    """Every argument may be given by its name; `overwrite` only so, as a bare True says nothing."""
+    path, arrays, split = tmp_path / "f.h5", {"x": np.arange(3)}, np.zeros(3, int)
+    attributes = {"x": {"classes": ["a", "b", "c"]}}
+    write_dataset_file(
+        path=path, arrays=arrays, split=split, attributes=attributes, file_attributes={"licence": "none"}
+    )
+
+    assert describe(path).datasets["x"].classes == ("a", "b", "c")
+    with pytest.raises(TypeError, match="positional"):
+        write_dataset_file(path, arrays, split, {}, {}, True)
 
 
 def test_lists_are_arrays(tmp_path):

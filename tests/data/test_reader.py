@@ -71,6 +71,24 @@ def test_delivered_types(tmp_path):
     assert found["double"].tolist() == [1.5, 2.5, 3.5]
 
 
+@pytest.mark.parametrize(
+    ("stored", "scale", "dtype", "values"),
+    [
+        (np.array([0.1, 1 / 3]), None, "float64", [0.1, 1 / 3]),
+        (np.array([0, 7], np.int32), None, "int32", [0, 7]),
+        (np.array([0, 3], np.uint8), 0.5, "float32", [0.0, 1.5]),
+    ],
+)
+def test_exact_values(tmp_path, stored, scale, dtype, values):
+    """Exact values keep the type in which they were stored; those with a scale are scaled, as `read` does."""
+    path = tmp_path / "f.h5"
+    write_dataset_file(path, {"x": stored}, np.zeros(2, int), {"x": {"scale": scale}} if scale else {})
+    with open_array(path, "x") as reader:
+        exact = reader.exact()
+
+    assert (exact.dtype, exact.tolist()) == (np.dtype(dtype), values)
+
+
 def test_unknown_dataset(wide_file):
     """The nearest name is offered."""
     with pytest.raises(InputError, match=r"wide\.h5: labl: there is no such dataset; did you mean 'label'"):

@@ -29,6 +29,7 @@ def test_extremes_and_firsts_over_blocks(tmp_path):
     assert seen.not_finite is None
     memory = summarise(values)
     assert (memory.smallest, memory.largest, memory.fraction) == (seen.smallest, seen.largest, seen.fraction)
+    assert memory.extremes == seen.extremes == (seen.smallest, seen.largest)
 
 
 def test_samples_of_several_numbers():

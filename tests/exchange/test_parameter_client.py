@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from hpcmtl.communicators.base import CommunicationError
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.exchange.parameter_client import ParameterClient, ParameterServerThread
+from hpcmtl.exchange.packed_arrays import send
+from hpcmtl.exchange.parameter_client import ParameterClient, ParameterServerThread, Ping
 from hpcmtl.exchange.parameter_server import (
     AverageReply,
     ParameterServer,
@@ -122,3 +124,31 @@ def test_a_slow_server_is_not_lost(monkeypatch):
         return answer
 
     assert run_ranks(2, on_rank)[1] == (PullReply(-1, "paused"), None)
+
+
+def test_an_answered_ping_is_not_awaited_at_the_close(monkeypatch):
+    """A client whose server has answered closes at once: it expects no message more."""
+    monkeypatch.setattr("hpcmtl.exchange.parameter_client.SECONDS_BETWEEN_WARNINGS", 10.0)
+
+    def on_rank(world):
+        parameter_client = ParameterClient(world.dup(), replies := world.dup())
+        for reply in Ping(), PullReply(7, "running"):
+            send(replies, 0, reply)
+        answer = parameter_client.pull(Pull(CHANNEL, -1, 7))
+        began = time.monotonic()
+        parameter_client.close()
+        return answer, time.monotonic() - began
+
+    answer, seconds = run_ranks(1, on_rank)[0]
+
+    assert answer == (PullReply(7, "running"), None)
+    assert seconds < 5
+
+
+def test_the_server_does_not_keep_a_process_alive():
+    """A main thread that fails leaves the server behind: its process ends all the same."""
+
+    def on_rank(world):
+        return ParameterServerThread(world.dup(), world.dup(), ParameterServer({}, combine)).daemon
+
+    assert run_ranks(1, on_rank) == [True]

@@ -44,6 +44,16 @@ def test_a_version_is_waited_for_while_its_producer_runs():
     assert at.handle(0, PushVersion(CHANNEL, 3), PACKED[3]) == [(1, PullReply(3, "running"), PACKED[3])]
 
 
+def test_the_first_version_is_number_0():
+    """A consumer without a version gets version 0 when it comes, and goes on with it until there is a newer one."""
+    at = server()
+    at.announce(["p", "c"], {})
+    at.handle(1, Pull(CHANNEL, -1, 0), None)
+
+    assert at.handle(0, PushVersion(CHANNEL, 0), PACKED[0]) == [(1, PullReply(0, "running"), PACKED[0])]
+    assert at.handle(1, Pull(CHANNEL, 0, 0), None) == [(1, PullReply(0, "running"), None)]
+
+
 def test_an_older_version_is_not_taken_back():
     """A producer that is tried again publishes versions that are there already: the newest stays."""
     at = server()

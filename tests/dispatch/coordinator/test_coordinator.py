@@ -2,12 +2,16 @@
 
 from types import SimpleNamespace
 
+import pytest
 from simulation import Simulation, graph_of
 from task_sources import Successor
 
+from hpcmtl.dispatch.coordinator.coordinator import Coordinator
 from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
 from hpcmtl.dispatch.protocol import EndOfJob, ExtendJob, StopTraining
+from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.layerplan.solve.policies import make_plan
+from hpcmtl.results.rundir.requests import Answer, new_request, read_answer, submit
 
 
 def job_of(ranks, *names):
@@ -91,3 +95,31 @@ def test_subscribers_hear_of_ends_before_the_orders():
     assert (sorted(first), none) == (["t0", "t1"], {})
     assert sorted([*then, *ended]) == ["t0", "t1"]
     assert list(ended.values()) == ["complete"]
+
+
+def test_the_limit_does_not_stop_a_job_that_is_over():
+    """A job whose tasks have ended waits for its sources; once they expect nothing more it just ends, at any time."""
+    source = SimpleNamespace(exhausted=False, poll=lambda now: None, on_event=lambda event: None)
+    simulation = Simulation((graph_of({"t0": (1, 1)}), 1), seconds_left=100.0, sources=[source])
+    simulation.obey(simulation.coordinator.start(0.0))
+    simulation.end_layer(0)
+    source.exhausted = True
+    orders = simulation.coordinator.check(95.0)
+
+    assert [order.command for order in orders] == [EndOfJob()]
+    assert "job_stopping" not in [event for event, _ in simulation.events]
+
+
+@pytest.mark.parametrize("takes_requests", [True, False])
+def test_what_comes_too_late_is_refused(tmp_path, takes_requests):
+    """The end closes the task sources, and answers the requests that wait where requests are taken."""
+    closed = []
+    source = SimpleNamespace(exhausted=True, close=lambda: closed.append(True))
+    simulation = Simulation((graph_of({"t0": (1, 1)}), 1), sources=[source])
+    queue = RequestQueue(RequestFolder(tmp_path, simulation.record), simulation.dispatcher) if takes_requests else None
+    request = new_request("pause", "t0")
+    submit(tmp_path, request)
+    Coordinator(simulation.dispatcher, requests=queue).close()
+
+    assert closed == [True]
+    assert read_answer(tmp_path, request) == (Answer(False, "the run has ended") if takes_requests else None)

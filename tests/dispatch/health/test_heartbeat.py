@@ -10,7 +10,7 @@ from hpcmtl.communicators.polling import next_message
 from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
 from hpcmtl.dispatch.health.heartbeat_messages import Heartbeats
 from hpcmtl.dispatch.health.timing import HeartbeatTiming
-from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, RunLayer
+from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, Release, RunLayer
 from hpcmtl.results.event_format import to_fields
 from hpcmtl.results.heartbeat import Heartbeat
 from hpcmtl.results.step_progress import StepProgress
@@ -104,6 +104,22 @@ def test_what_a_rank_is_at():
     assert (at.task, at.layer, at.step, at.steps_per_second) == ("t", 2, 40, 8.0)
     assert at.doing == "task t, layer 2, step 40"
     assert {each.doing for each in after.heartbeats} == {"nothing: it waited for work"}
+
+
+def test_reports_of_others_do_not_end_what_a_rank_is_at():
+    """Rank 0 notes the ends of all groups' layers, and still tells of the layer that it runs itself."""
+
+    def run(world):
+        ear = Ear()
+        heartbeat = HeartbeatSender(world, ["a"], HeartbeatTiming(interval=0.0), ear)
+        heartbeat.note(RunLayer(task="t", layer=2, layers=5, group=(0,)))
+        for member in 1, 0:
+            heartbeat.note(LayerDone(member=member, task="t", layer=2, group=(0,), start_number=1, finished=(member,)))
+            heartbeat.note(Release("u"))
+            heartbeat.turn()
+        return [each.task for each in ear.heartbeats]
+
+    assert run_ranks(1, run) == [["t", ""]]
 
 
 def test_a_rank_that_sleeps_is_suspect_and_comes_back():

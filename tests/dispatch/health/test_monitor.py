@@ -99,3 +99,12 @@ def test_a_slow_rank_0_is_left_alone(process):
 
     assert [event.name for event in events] == ["rank_suspected", "rank_recovered", "rank_suspected"]
     assert process.poll() is None
+
+
+def test_a_silent_rank_of_which_no_step_is_known():
+    """A rank that falls silent before the first report of its layer is named with task and layer alone."""
+    monitor, events = standby_monitor(["a", "b"], Heartbeat(0, 1, 0.0, 0.0, 1, "t", 3))
+    watch(monitor, 0, 70)
+
+    (said,) = map(sentence, events)
+    assert said.endswith("it was at task t, layer 3; is its node well?")

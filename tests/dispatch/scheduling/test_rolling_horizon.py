@@ -1,5 +1,6 @@
 """The scheduler that looks ahead: it keeps ranks for what is urgent, moves groups where that pays, and learns."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -9,12 +10,13 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.coordinator.state import Running, TaskState
+from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import Release
 from hpcmtl.dispatch.scheduling.rolling_horizon import RollingHorizonScheduler
 from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.solve.policies import make_plan
-from hpcmtl.taskgraph.graph import Edge, TaskGraph, TaskNode
+from hpcmtl.taskgraph.graph import Edge, RankRules, TaskGraph, TaskNode
 from hpcmtl.training.session import LayerOutcome
 
 WORK = Work(20_000, 4, 256, 4096, 2_000_000, trains=True)
@@ -163,3 +165,65 @@ def test_the_plan_moves_away_from_a_slow_rank():
 
     assert told["slow_ranks"] == [1]
     assert at_last == {"b": range(1)}
+
+
+def test_a_task_starts_where_its_leader_was():
+    """A task with `same_block` gets the ranks of the task that it names, though others are free; the rest need none."""
+    rules = RankRules(same_block="leader")
+    graph = TaskGraph(
+        (node("leader", 1, (2, 2)), replace(node("follower", 1, (2, 2)), rules=rules), node("free", 1, (2, 2))),
+        (Edge("leader", "follower", "order"),),
+    )
+    plan = make_plan(graph, 4)
+    states, scheduler = states_of(plan, graph), RollingHorizonScheduler(graph, plan)
+    states["leader"].status, states["leader"].layers_done, states["leader"].place = "complete", 1, (2, 3)
+    started = {state.plan.name: block for state, block in scheduler.starts(states, 1.0)}
+
+    assert started == {"follower": range(2, 4), "free": range(2)}
+
+
+def width_at(scheduler, states, now):
+    """Returns the width with which the only task would start."""
+    ((_, block),) = scheduler.starts(states, now)
+    return len(block)
+
+
+@pytest.fixture
+def narrow():
+    """A task that gains from ranks, planned on one of eight; its scheduler takes ten seconds for each new plan."""
+    graph = TaskGraph((node("a"),), ())
+    plan = make_plan(graph, 8, "one_rank")
+    scheduler = RollingHorizonScheduler(graph, plan, clock=itertools.count(0.0, 10.0).__next__)
+    states = states_of(plan, graph)
+
+    def width_at(now):
+        ((_, block),) = scheduler.starts(states, now)
+        return len(block)
+
+    def extend(world):
+        scheduler.extend(graph, make_plan(graph, world.size, "one_rank"), world)
+
+    return width_at, extend
+
+
+def test_new_widths_after_a_loss(narrow):
+    """A loss of ranks calls for new widths; more tasks, in the same world, do not."""
+    (width_at, extend), world = narrow, World.first(8)
+    extend(world)
+    before = width_at(0.0)
+    extend(world.shrunk(range(6)))
+
+    assert before == 1
+    assert width_at(0.0) > 1
+
+
+def test_new_plans_take_a_small_part_of_the_time(narrow):
+    """A plan that took ten seconds is followed by another one after 500 s, so that planning takes 2 % of the time."""
+    (width_at, extend), world = narrow, World.first(8)
+    extend(world.shrunk(range(6)))
+    first = width_at(0.0)
+    extend(world.shrunk(range(5)))
+    early, late = width_at(499.0), width_at(501.0)
+
+    assert first > early == 1
+    assert late > 1
