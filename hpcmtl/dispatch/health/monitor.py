@@ -125,11 +125,11 @@ class HealthMonitor:
         self._record(kind(rank=silence.member, seconds=round(silence.seconds, 1), **self._activity(silence.member)))
 
     def _activity(self, member: int) -> dict[str, Any]:
-        """Task, layer and step of a rank by its last heartbeat; empty if it waited for work."""
+        """Task, layer and step of a rank, by reports and its last heartbeat; empty if it waited for work."""
         last = self._latest.get(member)
         if last is None or not last.task:
             return {}
-        return {"task": last.task, "layer": last.layer, "step": self._steps.get(last.task, 0)}
+        return {"task": last.task, "layer": last.layer, "step": self._steps.get(last.task, last.step)}
 
 
 def log_event(event: RunEvent) -> None:

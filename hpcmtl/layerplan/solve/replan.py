@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hpcmtl.layerplan.solve.packing import FixedPart
     from hpcmtl.taskgraph.graph import TaskGraph
 
+WHOLE = (0, 1.0)  # allocation and cap as in `PACKED`: a task that is left alone may have all ranks
+
 
 def new_widths(problem: PlanningProblem, columns: Ints, fixed: FixedPart) -> Ints:
     """Returns the widths (n,), as columns of the table, with the earliest predicted end of all waiting tasks.
@@ -34,7 +36,8 @@ def new_widths(problem: PlanningProblem, columns: Ints, fixed: FixedPart) -> Int
     # Ranks wait for the result; more rounds were measured to find no better one.
     found = allocate(problem, FEWEST_ROUNDS)
     bound = lower_bound(problem, found.prices)
-    candidates = [allocation(problem, found, *choice) for choice in dict.fromkeys((*LARGE, *PACKED[:2]))]
+    choices = dict.fromkeys((*LARGE, *PACKED[:2], WHOLE))
+    candidates = [allocation(problem, found, *choice) for choice in choices]
     schedules = [pack(problem, columns, fixed=fixed)]
     schedules += [pack(problem, choice, moldable_until=bound, fixed=fixed) for choice in (columns, *candidates)]
     return min(schedules, key=lambda schedule: schedule.makespan).columns
