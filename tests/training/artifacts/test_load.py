@@ -17,6 +17,7 @@ from hpcmtl.data.reader import open_array
 from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.exchange.store import read_sealed, seal
 from hpcmtl.frameworks.environment import EnvironmentNeeds
+from hpcmtl.training.artifacts.load import LoadedArtifact
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.gluon.framework import GluonFramework
 
@@ -277,6 +278,10 @@ def test_an_artifact_is_shown_in_a_line(ran):
     assert repr(loaded).startswith(f"<artifact {loaded.path}: parameters of the train task digit; arrays ")
     assert "output.weight (3, " in repr(loaded)
     assert "\n" not in repr(loaded)
+    many = LoadedArtifact(loaded.path, {f"a{k}": np.zeros(k) for k in range(14)}, loaded.description)
+    few = LoadedArtifact(loaded.path, {f"a{k}": np.zeros(k) for k in range(12)}, loaded.description)
+    assert repr(many).endswith("a11 (11,), and 2 more>")
+    assert repr(few).endswith("a11 (11,)>")
     with pytest.raises(KeyError, match=r"no array 'output\.wieght'; did you mean 'output\.weight'"):
         loaded.arrays["output.wieght"]
 

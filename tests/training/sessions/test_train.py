@@ -355,3 +355,11 @@ def test_the_first_layer_has_checkpoints_inside(bench, task, monkeypatch):
 
     assert steps[-1] == 20
     assert steps[0] < 10, steps
+
+
+@pytest.mark.parametrize(("ranks", "batch_size", "rows"), [(1, 9, 9), (2, 9, 5), (3, 9, 3), (2, 1000, 20)])
+def test_the_fullest_rank_is_measured(bench, task, ranks, batch_size, rows):
+    """The rows of a layer, by which step times are predicted, are those of the rank with most rows of a batch."""
+    done = bench({"digit": task(epochs=1, batch_size=batch_size, metrics=[])})
+
+    assert done.run("digit", ranks)[0].rows == rows
