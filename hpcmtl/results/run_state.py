@@ -187,7 +187,7 @@ def _write_checkpoint(state: RunState, event: events.CheckpointWritten, _at: flo
 def _end_task(state: RunState, event: events.TaskEnded, _at: float) -> None:
     task = state.task(event.task)
     task.status, task.message, task.cancelled = event.status, event.message, event.status == "cancelled"
-    task.losses = 0  # a task that failed is tried anew by the next attempt
+    task.losses = 0  # the next attempt tries a task that failed once more
 
 
 def _reset_task(state: RunState, event: events.TaskReset, _at: float) -> None:
