@@ -158,7 +158,7 @@ class NetworkChecks:
 
     def _mappings(self, name: str) -> Iterator[Finding]:
         """Yields parameters that cannot be taken from other tasks."""
-        own, kind = self.facts[name].parameters, kind_of(self.job, name)
+        own, kind, givers = self.facts[name].parameters, kind_of(self.job, name), dict[str, str]()
         for mapping in kind.parameter_mappings(self.job, name):
             theirs = self.facts.get(mapping.producer)
             if theirs is None:
@@ -179,6 +179,11 @@ class NetworkChecks:
             twice = _two_origins(self.facts[name], theirs, taken)
             if twice is not None:
                 yield path, twice
+            again = next((target for _, target in pairs if target in givers), None)
+            if again is not None:
+                text = f"parameter {again} is given by {givers[again]} as well"
+                yield path, f"{text}; leave it out of one of the two by a pattern in `initialise`"
+            givers.update({target: mapping.producer for _, target in pairs if target is not None})
 
     def _same_network(self, name: str, needs: FrameworkNeeds) -> Iterator[Finding]:
         """Yields an input on which a network would have other parameters than where it was trained."""

@@ -132,6 +132,11 @@ MLP = {"name": "mlp", "outputs": 4}
         ),
         ({"a": {"kind": "python", "callable": "math:pi"}}, "tasks.a.callable", "is a float, not a function"),
         ({"a": {"kind": "python", "callable": "math:atan2"}}, "tasks.a.callable", "cannot be called with one argument"),
+        (
+            {"a": task(), "b": task(), "c": task(needs={"a": "parameters", "b": "parameters"})},
+            "tasks.c.needs.b",
+            "is given by a as well; leave it out of one of the two by a pattern in `initialise`",
+        ),
     ],
 )
 def test_what_building_shows(refusals: Callable[..., list[str]], tasks: dict[str, Any], where: str, words: str) -> None:
@@ -213,6 +218,13 @@ def test_what_can_be_used_is_not_refused(refusals: Callable[..., list[str]]) -> 
     }
 
     assert refusals(tasks) == []
+
+
+def test_two_tasks_that_share_out_a_network(refusals: Callable[..., list[str]]) -> None:
+    """Parameters may come from two tasks if each is given by one of them."""
+    both = task(needs={"a": "parameters", "b": "parameters"}, initialise={"a": "body.*", "b": "output.*"})
+
+    assert refusals({"a": task(), "b": task(), "c": both}) == []
 
 
 def test_tied_weights_that_can_be_used(refusals: Callable[..., list[str]]) -> None:
