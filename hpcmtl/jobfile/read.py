@@ -7,6 +7,7 @@ PyYAML reads YAML 1.1, in which `yes` is true, `010` is 8, `1:30` is 90 and `1e-
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,15 +49,26 @@ _CORE = {
 }
 
 
+# Values that lie deeper in each other than these numbers of brackets and of spaces are left to Python's reader.
+_BRACKETS, _INDENT = 1000, 2000
+
+
 class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars by the core schema of YAML 1.2."""
+    """Resolves plain scalars by the core schema of YAML 1.2; brackets that are too deep for Python raise an error."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
 
-    def construct_number(self, node: yaml.ScalarNode) -> int:
-        """Returns an integer: decimal, `0o17` or `0x1F`."""
-        text = str(self.construct_scalar(node))
-        return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+
+class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml may be missing
+    """The same by libyaml, five times as fast; brackets that are too deep for it would end the process."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> int:
+    """Returns an integer: decimal, `0o17` or `0x1F`."""
+    text = str(loader.construct_scalar(node))
+    return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -65,10 +77,12 @@ class _Dumper(yaml.SafeDumper):
 
 for _tag, (_pattern, _first) in _CORE.items():
     _whole = re.compile(rf"(?:{_pattern.pattern})\Z")
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, _first)
+    for _reader in (_Loader, _FastLoader):
+        _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, _first)
     if _tag in {"int", "float"}:
         _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, _first)
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
+_Loader.add_constructor("tag:yaml.org,2002:int", _number)
+_FastLoader.add_constructor("tag:yaml.org,2002:int", _number)
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(rf"(?:{_ZERO.pattern})\Z"), [*"-+0"])
 
 
@@ -166,10 +180,29 @@ def _dates(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 
 
 def _composed(where: str, text: str) -> _Values:
-    """Reads a text in YAML."""
+    """Reads a text in YAML, the errors of which are those of Python's reader."""
+    if _depth(text) <= _BRACKETS and " " * _INDENT not in text:
+        try:
+            return _composed_by(_FastLoader, where, text)
+        except _NotYamlError:
+            pass  # read again for the words
+    return _composed_by(_Loader, where, text)
+
+
+def _depth(text: str) -> int:
+    """Returns the largest number of open brackets at a place, those in quotes included."""
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
+    return max(itertools.accumulate(steps), default=0)
+
+
+class _NotYamlError(InputError):
+    """The text is no YAML."""
+
+
+def _composed_by(kind: Any, where: str, text: str) -> _Values:
     loader = None
     try:
-        loader = _Loader(text)
+        loader = kind(text)
         node = loader.get_single_node()
         if node is None:
             return _Values(None, {}, ())
@@ -184,7 +217,7 @@ def _composed(where: str, text: str) -> _Values:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None
         problem = getattr(error, "problem", None) or str(error)
-        raise InputError([Problem(where, f"not valid YAML: {problem}{_at(text, mark)}", line)]) from None
+        raise _NotYamlError([Problem(where, f"not valid YAML: {problem}{_at(text, mark)}", line)]) from None
     except RecursionError:
         raise InputError([Problem(where, "not valid YAML: too many brackets inside of each other")]) from None
     except ValueError as error:  # an integer of thousands of digits
@@ -260,7 +293,7 @@ def _ambiguous(where: str, node: yaml.Node, path: tuple[str, ...] = ()) -> Itera
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield from _ambiguous(where, value, (*path, str(index)))
-    elif isinstance(node, yaml.ScalarNode) and node.style is None:
+    elif isinstance(node, yaml.ScalarNode) and not node.style:
         meant = _meant(str(node.value))
         if meant:
             text = f"found {node.value}, which {meant}, or '{node.value}' in quotes for the text"

@@ -100,8 +100,8 @@ def _unreadable(job: Job, name: str, unread: Collection[str]) -> Iterator[tuple[
 
 def _with_consumers(job: Job, bad: set[str], unread: Collection[str]) -> set[str]:
     """Returns tasks with problems, together with those that need them, or need what is no task."""
-    needs = {name: task.needs for name, task in job.tasks.items()}
-    bad = bad | {name for name in needs if not set(needs[name]) <= {*job.tasks, *unread}}
+    needs, known = {name: task.needs for name, task in job.tasks.items()}, {*job.tasks, *unread}
+    bad = bad | {name for name in needs if not known.issuperset(needs[name])}
     while more := {name for name in needs if name not in bad and not bad.isdisjoint(needs[name])}:
         bad |= more
     return bad

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile import read
 from hpcmtl.jobfile.load import load_job
 from hpcmtl.jobfile.read import MOST_VALUES, read_values, read_yaml, to_yaml
 
@@ -192,3 +193,34 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, value
 
     assert read_values(file)[0] == values
     assert yaml.safe_load(to_yaml(values)) == values
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 60_000 + "]" * 60_000, "\n".join(" " * k + "a:" for k in range(3000))])
+def test_values_that_are_too_deep_do_not_end_the_process(text: str) -> None:
+    """Thousands of values in each other are refused in words, where the fast reader would overrun its stack."""
+    with pytest.raises(InputError, match="too many brackets inside of each other"):
+        read_yaml("job.yaml", text)
+
+
+@pytest.mark.parametrize("text", ["a: [1, 2\nb: 3", "a:\n\t- 1", "a: *b", "- a\nb: 2", "a: 'x", "%x"])
+def test_both_readers_refuse_in_the_same_words(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words of an error do not depend on whether libyaml is there."""
+    said = []
+    for fast in (read._FastLoader, read._Loader):
+        monkeypatch.setattr(read, "_FastLoader", fast)
+        with pytest.raises(InputError) as refused:
+            read_yaml("job.yaml", text)
+        said.append(str(refused.value))
+
+    assert said[0] == said[1]
+
+
+def test_both_readers_give_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers, texts, anchors, merged keys, empty values and lines are the same by either reader."""
+    text = "a: &x {k: 0x1F, t: 'yes', n: 1e-3}\nb: {<<: *x, n: ~}\nc: |\n  long\nd: [1, 2.5, true, .inf, '010']\n"
+    values = []
+    for fast in (read._FastLoader, read._Loader):
+        monkeypatch.setattr(read, "_FastLoader", fast)
+        values.append(repr(read_yaml("job.yaml", text)))
+
+    assert values[0] == values[1]
