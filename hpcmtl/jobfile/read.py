@@ -7,7 +7,6 @@ PyYAML reads YAML 1.1, in which `yes` is true, `010` is 8, `1:30` is 90 and `1e-
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ import yaml
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.other_files import unreadable
+from hpcmtl.jobfile.yaml_loaders import LEADING_ZERO, Dumper, FastLoader, Loader, fits_fast_loader
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,56 +34,9 @@ MOST_VALUES = 100_000
 """Largest number of values that the anchors of a file may stand for; a file without anchors may have more."""
 
 _WORDS = re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
-_ZERO = re.compile(r"[-+]?0[0-9_]+")
 _UNDERSCORE = re.compile(r"[-+]?[0-9][0-9]*_[0-9_]*(\.[0-9_]*)?")
-_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _TEXT = "tag:yaml.org,2002:str"
 _WORD_TAGS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null")
-_CORE = {
-    "null": (re.compile(r"~|null|Null|NULL|"), [*"~nN", ""]),
-    "bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), [*"tTfF"]),
-    "int": (_INT, [*"-+0123456789"]),
-    "float": (_FLOAT, [*"-+.0123456789"]),
-    "merge": (re.compile(r"<<"), ["<"]),
-}
-
-
-# Values that lie deeper in each other than these numbers of brackets and of spaces are left to Python's reader.
-_BRACKETS, _INDENT = 1000, 2000
-
-
-class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars by the core schema of YAML 1.2; brackets that are too deep for Python raise an error."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
-
-class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml may be missing
-    """The same by libyaml, five times as fast; brackets that are too deep for it would end the process."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
-
-def _number(loader: Any, node: yaml.ScalarNode) -> int:
-    """Returns an integer: decimal, `0o17` or `0x1F`."""
-    text = str(loader.construct_scalar(node))
-    return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts in quotes that readers of YAML 1.1 or 1.2 would take for another value."""
-
-
-for _tag, (_pattern, _first) in _CORE.items():
-    _whole = re.compile(rf"(?:{_pattern.pattern})\Z")
-    for _reader in (_Loader, _FastLoader):
-        _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, _first)
-    if _tag in {"int", "float"}:
-        _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, _first)
-_Loader.add_constructor("tag:yaml.org,2002:int", _number)
-_FastLoader.add_constructor("tag:yaml.org,2002:int", _number)
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(rf"(?:{_ZERO.pattern})\Z"), [*"-+0"])
 
 
 class AmbiguousValuesError(InputError):
@@ -109,7 +62,7 @@ class _Values(NamedTuple):
 
 def to_yaml(values: Mapping[str, Any]) -> str:
     """Returns values as YAML, which `read_values` and readers of YAML 1.1 read back as the same values."""
-    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False))
+    return str(yaml.dump(values, Dumper=Dumper, sort_keys=False))
 
 
 def read_values(file: Path) -> tuple[Any, LineNumbers]:
@@ -181,18 +134,12 @@ def _dates(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 
 def _composed(where: str, text: str) -> _Values:
     """Reads a text in YAML, the errors of which are those of Python's reader."""
-    if _depth(text) <= _BRACKETS and " " * _INDENT not in text:
+    if fits_fast_loader(text):
         try:
-            return _composed_by(_FastLoader, where, text)
+            return _composed_by(FastLoader, where, text)
         except _NotYamlError:
             pass  # read again for the words
-    return _composed_by(_Loader, where, text)
-
-
-def _depth(text: str) -> int:
-    """Returns the largest number of open brackets at a place, those in quotes included."""
-    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
-    return max(itertools.accumulate(steps), default=0)
+    return _composed_by(Loader, where, text)
 
 
 class _NotYamlError(InputError):
@@ -305,7 +252,7 @@ def _meant(text: str) -> str | None:
     if _WORDS.fullmatch(text):
         value = "true" if text.lower() in {"yes", "on"} else "false"
         return f"is {value} in YAML 1.1 and a text in YAML 1.2: write {value}"
-    if _ZERO.fullmatch(text):
+    if LEADING_ZERO.fullmatch(text):
         return f"is octal or a text in YAML 1.1 and decimal in YAML 1.2: write {int(text.replace('_', ''))}"
     if _UNDERSCORE.fullmatch(text):
         return f"is a number in YAML 1.1 and a text in YAML 1.2: write {text.replace('_', '')}"

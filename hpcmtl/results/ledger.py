@@ -25,7 +25,7 @@ from hpcmtl.results.rundir.directory import fsync_directory
 from hpcmtl.results.strict_json import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -55,7 +55,7 @@ class Ledger:
         self.path = path
         self._clock = clock
         self._lock = threading.Lock()
-        whole = _parse(path.read_bytes(), path)[1] if path.exists() else 0
+        whole = parse(path.read_bytes(), path)[1] if path.exists() else 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         if not _lock(self._descriptor):
             os.close(self._descriptor)
@@ -114,7 +114,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError([Problem(str(path), f"the ledger cannot be read: {error.strerror}")]) from error
-    return list(_upgraded(_parse(data, path)[0]))
+    return list(map(FormatUpgrade(), parse(data, path)[0]))
 
 
 class LedgerEntry(NamedTuple):
@@ -137,8 +137,17 @@ def read_events(path: Path) -> list[LedgerEntry]:
     Raises:
         InputError: the file cannot be read, or a line before the last is damaged or is not what its event needs.
     """
+    return entries_of(enumerate(read(path), 1), path)
+
+
+def entries_of(lines: Iterable[tuple[int, Mapping[str, Any]]], path: Path) -> list[LedgerEntry]:
+    """Returns the entries of numbered lines in the present format, see `read_events`.
+
+    Raises:
+        InputError: a line is not what its event needs.
+    """
     entries, unknown = [], set()
-    for number, line in enumerate(read(path), 1):
+    for number, line in lines:
         try:
             event = from_fields(line["event"], line)
             at = datetime.fromisoformat(line["time"]).timestamp()
@@ -220,8 +229,17 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Returns the events and the length in bytes of the whole lines."""
+def parse(data: bytes, path: Path, first: int = 1) -> tuple[list[dict[str, Any]], int]:
+    """Returns the events in whole lines, as they were written, and the length in bytes of these lines.
+
+    Args:
+        data: the file, or the rest of it.
+        path: its path, for errors.
+        first: number of the first line of `data`.
+
+    Raises:
+        InputError: a line before the last is damaged.
+    """
     events = []
     whole = 0
     *lines, unended = data.split(b"\n")
@@ -231,24 +249,27 @@ def _parse(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
             if number == len(lines) and not unended:  # blocks of the last write may reach the disk out of order
                 break
             message = "this line is no event; the ledger was edited or the disk lost data, so what is done is unknown"
-            raise InputError([Problem(str(path), message, line=number)])
+            raise InputError([Problem(str(path), message, line=number + first - 1)])
         events.append(event)
         whole += len(line) + 1
     return events, whole
 
 
-def _upgraded(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yields events in the present format; each `JobStarted` says in which format the events after it are."""
-    version: Any = FORMAT
-    for event in events:
+class FormatUpgrade:
+    """Converts events, in their order, to the present format; each `JobStarted` says that of the events after it."""
+
+    def __init__(self) -> None:
+        self._version: Any = FORMAT
+
+    def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Returns the event in the present format."""
         if event["event"] == JobStarted.name:
-            version = event.get("format", FIRST_FORMAT)
-        if version in EARLIER_FORMATS:
-            values = {key: value for key, value in event.items() if key not in {"time", "event"}}
-            name, fields = upgrade(event["event"], values, version)
-            yield {**({"time": event["time"]} if "time" in event else {}), "event": name, **fields}
-        else:
-            yield event
+            self._version = event.get("format", FIRST_FORMAT)
+        if self._version not in EARLIER_FORMATS:
+            return event
+        values = {key: value for key, value in event.items() if key not in {"time", "event"}}
+        name, fields = upgrade(event["event"], values, self._version)
+        return {**({"time": event["time"]} if "time" in event else {}), "event": name, **fields}
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

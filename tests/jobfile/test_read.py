@@ -206,8 +206,8 @@ def test_values_that_are_too_deep_do_not_end_the_process(text: str) -> None:
 def test_both_readers_refuse_in_the_same_words(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The words of an error do not depend on whether libyaml is there."""
     said = []
-    for fast in (read._FastLoader, read._Loader):
-        monkeypatch.setattr(read, "_FastLoader", fast)
+    for fast in (read.FastLoader, read.Loader):
+        monkeypatch.setattr(read, "FastLoader", fast)
         with pytest.raises(InputError) as refused:
             read_yaml("job.yaml", text)
         said.append(str(refused.value))
@@ -219,8 +219,8 @@ def test_both_readers_give_the_same_values(monkeypatch: pytest.MonkeyPatch) -> N
     """Numbers, texts, anchors, merged keys, empty values and lines are the same by either reader."""
     text = "a: &x {k: 0x1F, t: 'yes', n: 1e-3}\nb: {<<: *x, n: ~}\nc: |\n  long\nd: [1, 2.5, true, .inf, '010']\n"
     values = []
-    for fast in (read._FastLoader, read._Loader):
-        monkeypatch.setattr(read, "_FastLoader", fast)
+    for fast in (read.FastLoader, read.Loader):
+        monkeypatch.setattr(read, "FastLoader", fast)
         values.append(repr(read_yaml("job.yaml", text)))
 
     assert values[0] == values[1]

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.results.rundir.directory import RunDirectory
+    from hpcmtl.results.status.progress_reader import ProgressReader
 
 
-def read_liveness(run: RunDirectory, now: float | None = None) -> tuple[dict[str, Any], bool]:
+def read_liveness(
+    run: RunDirectory, now: float | None = None, reader: ProgressReader | None = None
+) -> tuple[dict[str, Any], bool]:
     """Returns the status of a run, and true if its last attempt has not ended and surely no process of it is left.
 
     An attempt locks its ledger, and before that the claim. On another host, or on a file system without locks, nothing
@@ -24,10 +27,11 @@ def read_liveness(run: RunDirectory, now: float | None = None) -> tuple[dict[str
     Args:
         run: the run directory.
         now: seconds since 1970; the clock's by default.
+        reader: reader of this run, see `read_status`.
     """
     # Before and after the ledger is read: an attempt may end, or another begin, meanwhile.
     free = _is_free(run)
-    status = read_status(run.path, now)
+    status = read_status(run.path, now, reader)
     if not free or not status["attempt"] or status["ended"] or status["record"]:
         return status, False
     return status, status["host"] == socket.gethostname() and not _has_ranks(status) and _is_free(run)

@@ -12,6 +12,7 @@ from hpcmtl.pipeline.live.diagnosis import diagnose, evidence_of
 from hpcmtl.pipeline.live.liveness import read_liveness
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.submission import Submission, read_submission
+from hpcmtl.results.status.progress_reader import ProgressReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,12 +23,13 @@ SECONDS_OF_DOUBT = 3 * SECONDS_BETWEEN_QUERIES
 system, may be away for a while."""
 
 
-def diagnose_run(path: Path, now: float | None = None) -> dict[str, Any]:
+def diagnose_run(path: Path, now: float | None = None, reader: ProgressReader | None = None) -> dict[str, Any]:
     """Returns the status of a run with its diagnosis.
 
     Args:
         path: the run directory.
         now: seconds since 1970; the clock's by default.
+        reader: reader of this run, for commands that look at it again and again.
 
     Returns:
         The values of `results.status.status.read_status`; `state`, `sentence`, `over`, `sure` and `exit_code` of the
@@ -37,7 +39,7 @@ def diagnose_run(path: Path, now: float | None = None) -> dict[str, Any]:
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
     """
-    status, gone = read_liveness(RunDirectory(path), now)
+    status, gone = read_liveness(RunDirectory(path), now, reader)
     evidence = replace(evidence_of(status), gone=gone)
     reply = None
     if evidence.open:
@@ -60,8 +62,9 @@ def poll(path: Path, seconds: float, doubt: float = SECONDS_OF_DOUBT) -> Iterato
         doubt: seconds that an end which follows from silence alone must last.
     """
     doubtful_since: float | None = None
+    reader = ProgressReader(RunDirectory(path))
     while True:
-        found = diagnose_run(path)
+        found = diagnose_run(path, reader=reader)
         yield found
         now = time.monotonic()
         doubtful_since = (doubtful_since or now) if found["over"] else None

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem
 from hpcmtl.results.event_format import to_fields
-from hpcmtl.results.ledger import read_events
 from hpcmtl.results.outcome.record import record_of
-from hpcmtl.results.run_state import RunState
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.find import begun
 from hpcmtl.results.rundir.submission import Submission, read_submission
-from hpcmtl.results.status.job_progress import JobProgress
+from hpcmtl.results.status.progress_reader import ProgressReader, read_object
 from hpcmtl.results.status.snapshot import live_of
 
 if TYPE_CHECKING:
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.results.events import RankLost, RankSuspected
     from hpcmtl.results.history import AttemptHistory, TaskHistory
+    from hpcmtl.results.status.job_progress import JobProgress
 
 
 def status_of(job_progress: JobProgress, now: float) -> dict[str, Any]:
@@ -49,12 +46,13 @@ def status_of(job_progress: JobProgress, now: float) -> dict[str, Any]:
     }
 
 
-def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
+def read_status(path: Path, now: float | None = None, reader: ProgressReader | None = None) -> dict[str, Any]:
     """Reads the status of a run from its directory alone: the ledger has what is done, `status.json` the rest.
 
     Args:
         path: the run directory.
         now: seconds since 1970; the clock's by default.
+        reader: reader of this run that has read a part of its ledger before; a new one by default.
 
     Returns:
         The values of `status_of`; `nodes` and `rank_heartbeats` as rank 0 last wrote them, each with age and `stale`;
@@ -69,9 +67,9 @@ def read_status(path: Path, now: float | None = None) -> dict[str, Any]:
     now = datetime.now(timezone.utc).timestamp() if now is None else now
     run = RunDirectory(path)
     submission = read_submission(run)
-    job_progress = _job_progress(run, submitted=submission is not None)
+    job_progress = (reader or ProgressReader(run)).read(submitted=submission is not None)
     state = job_progress.state
-    live = live_of(_json(run.status_file) or {})
+    live = live_of(read_object(run.status_file) or {})
     for progress in live.progress:
         state.progressed(progress)
     heard = max(live.written, state.latest) or (0.0 if submission else begun(run) / 1e9)
@@ -120,36 +118,6 @@ def _submitted(submission: Submission) -> dict[str, Any]:
     except (ValueError, OverflowError):
         time = None
     return {"job_ids": list(submission.job_ids), "submitted": time, "cluster": submission.cluster}
-
-
-def _job_progress(run: RunDirectory, *, submitted: bool) -> JobProgress:
-    """Returns the progress of a run by its plan and its ledger."""
-    entries = read_events(run.ledger_file) if run.ledger_file.exists() else []
-    if submitted and run.job_file.exists() and not run.plan_file.exists() and not entries:
-        return JobProgress(RunState(), {})
-    if not run.plan_file.exists() and not run.ledger_file.exists():
-        missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
-        raise InputError([Problem(str(run.path), f"this is no run directory: {missing}")])
-    plan = _json(run.plan_file)
-    if plan is None:
-        raise InputError([Problem(str(run.plan_file), "there is no plan in it, without which no task is known")])
-    try:
-        job_progress = JobProgress.of_plan(plan)
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        message = f"this is no plan that this version of hpcmtl can read ({error})"
-        raise InputError([Problem(str(run.plan_file), message)]) from error
-    for entry in entries:
-        job_progress.state.take(entry.event, entry.at)
-    return job_progress
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """Returns the JSON object in a file; None if the file is missing or holds no object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _task(kind: str, task: TaskHistory, now: float) -> dict[str, Any]:
