@@ -19,6 +19,7 @@ from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.environment import columns, require_launcher
 from hpcmtl.launch.interpreter import replaced_by
+from hpcmtl.launch.leftovers import end_leftovers
 from hpcmtl.launch.variables import check_settings
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.find import begun
@@ -76,6 +77,9 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
         sys.stdout.flush()
         if leads(world):
             _write_exit_code(code)
+        if left := end_leftovers():
+            text = f"a task has left processes behind, which are ended now: {', '.join(left)}"
+            print(f"hpcmtl: {text}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
         with contextlib.suppress(RankLostError):
             world.barrier()  # a rank that exits with an error kills the others before they have printed
     leave(world, code)

@@ -28,12 +28,13 @@ def leave(world: Communicator, code: int) -> NoReturn:
     """
     assert isinstance(world, MpiCommunicator)
     if world.is_revoked() or _lost(world):
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if leads(world) else 0)
-    world.finalize()
-    sys.exit(code)
+        code = code if leads(world) else 0
+    else:
+        world.finalize()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the end of the interpreter would wait for threads that tasks have left
 
 
 def _lost(world: Communicator) -> set[int]:

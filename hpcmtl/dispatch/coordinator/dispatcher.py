@@ -24,7 +24,6 @@ from hpcmtl.dispatch.coordinator.state import (
     unrecoverable,
 )
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
-from hpcmtl.dispatch.membership.survivors import too_many_losses
 from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import (
     Abandon,
@@ -183,8 +182,9 @@ class Dispatcher:
             orders += self.lifecycle.release(state)
             state.steps = None  # its newest checkpoint may lie inside the layer
             self.record(events.LayerRestarted(task=name, layer=running.layer, lost=tuple(sorted(running.lost))))
-            text = too_many_losses(state, running)
-            orders += self.lifecycle.end(state, "failed", text) if text and not self.stopping else []
+            if running.lost:
+                state.lose_layer(running.layer)
+            orders += self.lifecycle.end_if_over(state)
         elif running.failures:
             state.held = running.group
             orders += self.lifecycle.release(state)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
 
+MOST_LOSSES = 2
+"""Number of losses of ranks after which the layer that they ran is not tried again: a task that crashes its process, or
+takes too much memory, would take rank after rank."""
+
+_WHY_LOST = "the task may end its ranks itself (a crash, or too little memory); the logs of these ranks say more"
+
 
 class TaskLifecycle:
     """The tasks of a job, and the steps that end them.
@@ -36,10 +42,14 @@ class TaskLifecycle:
         return [*orders, *self.skip_hopeless()]
 
     def end_if_over(self, state: TaskState) -> list[Order]:
-        """Ends a task that does not run if it is cancelled or all its layers are done."""
+        """Ends a task that does not run if it is cancelled, all its layers are done, or one lost ranks too often."""
         if state.cancelled:
             return self.end(state, "cancelled", "was cancelled")
-        return self.end(state, "complete") if state.layers_done == state.plan.layers else []
+        if state.layers_done == state.plan.layers:
+            return self.end(state, "complete")
+        if state.losses < MOST_LOSSES:
+            return []
+        return self.end(state, "failed", f"layer {state.lost_layer} lost ranks {state.losses} times: {_WHY_LOST}")
 
     def skip_hopeless(self) -> list[Order]:
         """Ends the tasks that wait for one that did not complete; a task that ran beside it may hold a session."""

@@ -136,10 +136,9 @@ class TaskState:
     losses: int = 0
     lost_layer: int = -1
 
-    def lose_layer(self, layer: int) -> int:
-        """Counts that members died while they ran a layer; returns how often that has happened to this layer."""
+    def lose_layer(self, layer: int) -> None:
+        """Counts that members died while they ran a layer."""
         self.losses, self.lost_layer = 1 + self.losses * (self.lost_layer == layer), layer
-        return self.losses
 
     @property
     def waits(self) -> bool:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.protocol import Abandon, LayerFailed, RunLayer
 
-MOST_LOSSES = 2
-"""Number of losses of ranks after which the layer that they ran is not tried again."""
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.dispatch.coordinator.state import Running, TaskState
+    from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.dispatch.membership.world import World
     from hpcmtl.dispatch.protocol import Command, LayerDone
 
@@ -85,20 +82,6 @@ def mark_lost(tasks: Mapping[str, TaskState], world: World, reports: Sequence[Su
             running.lost_rank, running.deadline = True, None
             running.reported.update(without_order)
         running.group = living
-
-
-def too_many_losses(state: TaskState, running: Running) -> str:
-    """Counts a loss of ranks by the layer that they ran; returns why the task has failed, or nothing.
-
-    A task that crashes its process, or takes too much memory, would take rank after rank.
-    """
-    if not running.lost or state.lose_layer(running.layer) < MOST_LOSSES:
-        return ""
-    lost = ", ".join(map(str, sorted(running.lost)))
-    text = (
-        f"layer {running.layer} lost ranks {MOST_LOSSES} times, at last rank {lost}: the task may end its ranks itself"
-    )
-    return f"{text} (a crash, or too little memory); see their logs"
 
 
 def missed(tasks: Mapping[str, TaskState], survivor: SurvivorReport) -> bool:

@@ -20,6 +20,7 @@ from hpcmtl.dispatch.protocol import (
     RunLayer,
     WorldChanged,
 )
+from hpcmtl.dispatch.rank.exits import exits_raise
 from hpcmtl.errors import EnvironmentUnfitError, InputError, TaskFailedError, users_frames
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
@@ -114,7 +115,8 @@ class Worker:
         with layer_context(command.task, command.layer), self._reporting(command):
             session = self._session(command)
             faults.step_point(command.task, command.layer)
-            outcome = session.run_layer(command.layer)
+            with exits_raise():
+                outcome = session.run_layer(command.layer)
             _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
             if command.layer == command.layers - 1 and not outcome.stopped:
                 self._release(command.task, over=True)
@@ -196,7 +198,7 @@ class Worker:
         """Turns an exception into a report: the coordinator decides whether it ends the task or the run."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - users' code may raise anything, and the coordinator must know
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything, and the coordinator must know
             where = self._member, command.task, command.layer
             if len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS):
                 _log.debug("rank %d was interrupted in task %s, layer %d, by the loss", *where, exc_info=True)
@@ -225,7 +227,7 @@ class Worker:
             self._channels.report(failed)
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: BaseException) -> str:
     frames = users_frames(error)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     if isinstance(error, InputError):
