@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from hpcmtl.dispatch.rank.signals import handled_by
 from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.command import mpirun_command
-from hpcmtl.launch.environment import columns, require_launcher
+from hpcmtl.launch.environment import columns, rank_environment, require_launcher, start_seconds
 from hpcmtl.launch.interpreter import replaced_by
 from hpcmtl.launch.leftovers import end_leftovers
 from hpcmtl.launch.variables import check_settings
@@ -40,6 +41,7 @@ _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUM
 # File for the exit code of the leading rank: mpirun returns 0 after some failures, above all if ranks may survive the
 # loss of others.
 _EXIT_CODE_FILE = "HPCMTL_EXIT_CODE_FILE"
+_CHECKED_IN = ".ranks"  # behind the name of that file: a folder in which the ranks check in
 _DOCUMENTED = frozenset(int(code) for code in ExitCode)
 _SIGNALS = 128  # added by shells and mpirun to the number of a signal that ended a program
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -53,13 +55,11 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
         options: options of the run; the display of progress is added here.
     """
     from hpcmtl.communicators.base import RankLostError
-    from hpcmtl.communicators.mpi import world as mpi_world
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.communicators.shutdown import leads, leave
     from hpcmtl.pipeline.run.entry import exit_code
 
-    require_launcher()
-    world = mpi_world()
+    world = _world_in_time()
     mode = os.environ.get(_PROGRESS, "plain")
     with abort_on_error(world):
         try:
@@ -83,6 +83,21 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
         with contextlib.suppress(RankLostError):
             world.barrier()  # a rank that exits with an error kills the others before they have printed
     leave(world, code)
+
+
+def _world_in_time() -> Communicator:
+    """Returns the world of MPI; if other ranks do not come within a deadline, this rank and the launcher are ended."""
+    from hpcmtl.communicators.start_deadline import start_deadline
+
+    require_launcher()
+    place = rank_environment()
+    assert place is not None, "the callers asked whether this is a rank"
+    file = os.environ.get(_EXIT_CODE_FILE)
+    folder = Path(f"{file}{_CHECKED_IN}") if file and Path(file).parent.is_dir() else None
+    with start_deadline(start_seconds(), place.rank, place.size or 1, folder, socket.gethostname()):
+        from hpcmtl.communicators.mpi import world  # imports mpi4py, which starts MPI
+
+        return world()
 
 
 def _show(result: JobResult, mode: str, width: int | None) -> None:
@@ -134,7 +149,8 @@ def start_ranks(
         survive: let ranks survive the loss of others, if mpirun supports it.
     """
     check_settings(count)
-    exit_code_file = folder.absolute() / f".ended.{uuid.uuid4().hex}"
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    exit_code_file = place / f".ended.{uuid.uuid4().hex}"
     environment = _environment_of_ranks(exit_code_file, as_json=as_json, survive=survive)
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *arguments]
     started = time.time_ns()
@@ -144,16 +160,25 @@ def start_ranks(
     )
     with _forwarding_to(ranks_process):
         code = ranks_process.wait()
-    try:
-        code_of_run: int | None = int(exit_code_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        code_of_run = None
-    exit_code_file.unlink(missing_ok=True)
+    code_of_run = _code_of_run(exit_code_file)
     if code_of_run is None and (code <= 0 or code not in _DOCUMENTED):
         print(f"hpcmtl: {_how_ranks_ended(code, folder, started)}", file=sys.stderr)  # noqa: T201 - output of the command
+    if code_of_run:
+        return code_of_run
     if code < 0 or code > _SIGNALS:  # of a signal, to the launcher or, as a shell passes it on, to mpirun
         return int(ExitCode.TASK_FAILED)
     return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
+
+
+def _code_of_run(file: Path) -> int | None:
+    """Returns the exit code that a rank has written, None if there is none, and removes what ranks have written."""
+    try:
+        return int(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    finally:
+        file.unlink(missing_ok=True)
+        shutil.rmtree(f"{file}{_CHECKED_IN}", ignore_errors=True)
 
 
 def _environment_of_ranks(exit_code_file: Path, *, as_json: bool, survive: bool) -> dict[str, str]:

@@ -30,7 +30,7 @@ def end_with_daemon(interval: float = SECONDS_BETWEEN_CHECKS) -> None:
     for processes started by a launcher: others may outlive their parent, a shell. One thread serves all runs of a
     process.
     """
-    places = (_daemon(), os.getppid(), interval)
+    places = (launchers_daemon(), os.getppid(), interval)
     threading.Thread(target=_watch, args=places, name="daemon-watch", daemon=True).start()
 
 
@@ -47,7 +47,7 @@ def end_daemon_soon() -> None:
     If ranks may survive the loss of others, MPI_Abort ends only its own rank (Open MPI 5.0.11): with up to 3 ranks
     mpirun exits and the others stay, with more it waits for them.
     """
-    daemon = _daemon()
+    daemon = launchers_daemon()
     wait = f"for second in $(seq {_SECONDS_TO_END}); do sleep 1; kill -0 {daemon} || exit; done"
     subprocess.Popen(  # noqa: S603 - our own arguments
         ["/bin/sh", "-c", f"sleep {_SECONDS_TO_NOTE}; kill -TERM {daemon}; {wait}; kill -KILL {daemon}"],
@@ -73,7 +73,7 @@ def stopped_siblings() -> list[int]:
     return [sibling.pid for sibling in siblings if _status(sibling) in {"stopped", "tracing-stop"}]
 
 
-def _daemon() -> int:
+def launchers_daemon() -> int:
     """Returns the nearest ancestor that is a launcher's daemon, or the parent if there is none."""
     import psutil
 

@@ -42,6 +42,9 @@ _PMIX_SERVER = "PMIX_SERVER_URI"
 _DIGITS_OF_TIME = 11  # of seconds since 1970; milliseconds have more
 _PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
 
+SECONDS_TO_START = 300.0
+"""Default of HPCMTL_START_SECONDS; thousands of ranks may take minutes to import their libraries from a file system."""
+
 SECONDS_UNTIL_HUNG = 60.0
 """Default of HPCMTL_HUNG_SECONDS: seconds without a heartbeat after which a suspected rank counts as hung."""
 
@@ -207,6 +210,15 @@ def hung_seconds(environ: Mapping[str, str] = os.environ) -> float:
         EnvironmentUnfitError: the variable is no such number of seconds.
     """
     return _seconds("HPCMTL_HUNG_SECONDS", (0, 86400), SECONDS_UNTIL_HUNG, environ)
+
+
+def start_seconds(environ: Mapping[str, str] = os.environ) -> float:
+    """Returns the seconds within which MPI must have started on all ranks: HPCMTL_START_SECONDS, or 300; 0 for ever.
+
+    Raises:
+        EnvironmentUnfitError: the variable is no such number of seconds.
+    """
+    return _seconds("HPCMTL_START_SECONDS", (0, 86400), SECONDS_TO_START, environ)
 
 
 def columns(environ: Mapping[str, str] = os.environ) -> int | None:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.faults import requested
-from hpcmtl.launch.environment import columns, heartbeat_seconds, hung_seconds, require_time
+from hpcmtl.launch.environment import columns, heartbeat_seconds, hung_seconds, require_time, start_seconds
 from hpcmtl.launch.resources.world import given_speeds
 
 if TYPE_CHECKING:
@@ -24,5 +24,6 @@ def check_settings(ranks: int, environ: Mapping[str, str] = os.environ) -> None:
     requested(environ)
     heartbeat_seconds(1.0, environ)
     hung_seconds(environ)
+    start_seconds(environ)
     columns(environ)
     given_speeds(ranks, environ)
