@@ -44,6 +44,17 @@ class CentredLoss(mx.gluon.loss.Loss):
         return F.mean(F.square(F.broadcast_sub(output, F.mean(output, axis=0, keepdims=True))), axis=1) + 0 * target
 
 
+class BroadcastLoss(mx.gluon.loss.Loss):
+    """Squares of differences that are broadcast: outputs (n, 1) less targets (n,) are (n, n)."""
+
+    def __init__(self):
+        super().__init__(None, 0)
+
+    def hybrid_forward(self, F, output, target):  # noqa: N803 - Gluon's form
+        """All pairs, where the shapes differ."""
+        return F.square(F.broadcast_sub(output, target))
+
+
 class CountingLoss(mx.gluon.loss.Loss):
     """A loss that counts its calls, and a list that it fills; it ends to count after twenty."""
 

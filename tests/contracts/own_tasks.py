@@ -125,3 +125,8 @@ def given(context):
 def asking(context):
     """Parameters of a task that its arguments name."""
     context.parameters(context.arguments["task"])
+
+
+def counts(context):
+    """Metrics that are whole numbers, of Python and of NumPy."""
+    return {"large": 2**60 + 1, "numpy": np.int64(2**53 + 1), "small": 3, "part": 0.5}

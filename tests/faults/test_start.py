@@ -10,7 +10,7 @@ WHAT = {"dies": "os._exit(1)", "hangs": "time.sleep(600)", "is killed": "os.kill
 
 @pytest.mark.parametrize("what", WHAT)
 def test_a_rank_that_does_not_come(start, tmp_path, what):
-    """Whether it dies, is killed or hangs before MPI: the run ends at the deadline, and says which rank it was."""
+    """The run ends at the deadline, and says which rank it was that died, was killed, or hangs before MPI."""
     (tmp_path / "sitecustomize.py").write_text(
         f"import os, time\nif os.environ.get('OMPI_COMM_WORLD_RANK') == '2':\n    {WHAT[what]}\n", encoding="utf-8"
     )

@@ -137,6 +137,11 @@ MLP = {"name": "mlp", "outputs": 4}
             "tasks.c.needs.b",
             "is given by a as well; leave it out of one of the two by a pattern in `initialise`",
         ),
+        (
+            {"a": own("TwoParts", {"outputs": 1}, loss="own_faults:BroadcastLoss", target="small/size", metrics=[])},
+            "tasks.a.loss",
+            "2 samples give values of shape (2, 2), from outputs (2, 1) and targets (2,): each sample is",
+        ),
     ],
 )
 def test_what_building_shows(refusals: Callable[..., list[str]], tasks: dict[str, Any], where: str, words: str) -> None:

@@ -110,6 +110,9 @@ def _step(needs: FrameworkNeeds) -> None:
     learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
     zeros = [np.zeros((_ROWS, *shape), np.float32) for shape in (needs.sample, *shapes) if shape is not None]
     batch = StepInput(zeros[0], tuple(zeros[1:]), np.ones(_ROWS, np.float32), _ROWS)
+    for place, (objective, target) in enumerate(zip(needs.objectives, zeros[1:], strict=True)):
+        if ":" in objective.loss:
+            _require_values_of_samples(objective.loss, learner.block, place, needs.sample, target.shape[1:])
     weights = [each.weight for each in needs.objectives]
     with _said_of("a forward and backward pass on zeros fails", "model"):
         learner.forward_backward(batch, weights, 1.0)
@@ -118,6 +121,27 @@ def _step(needs: FrameworkNeeds) -> None:
         losses = learner.collect_losses()
     if losses.shape != (1, len(weights)):
         raise InputError([Problem("loss", f"a step gives losses of shape {losses.shape}, not one an objective")])
+
+
+def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape, target: Shape) -> None:
+    """Refuses a user's loss whose values have an axis that grows with the batch: it pairs each sample with all others.
+
+    A difference of outputs (n, 1) and targets (n,) is such an array, (n, n), by MXNet's broadcasting.
+    """
+    shapes = []
+    for rows in (_ROWS, _ROWS + 1):
+        output = outputs_of(block, mx.nd.zeros((rows, *sample)))[place]
+        try:
+            shapes.append((output.shape, make_loss(name)(output, mx.nd.zeros((rows, *target))).shape))
+        except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
+            return
+    (output_shape, values), (_, more) = shapes
+    if values[1:] != more[1:]:
+        text = (
+            f"{_ROWS} samples give values of shape {values}, from outputs {output_shape} and targets {(_ROWS, *target)}"
+        )
+        remedy = "each sample is set against all others; give both the same shape (`F.reshape_like(target, output)`)"
+        raise InputError([Problem("loss", f"{name}: {text}: {remedy}")])
 
 
 @contextmanager

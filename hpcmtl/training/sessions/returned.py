@@ -61,7 +61,13 @@ def returned_values(callable_name: str, returned: Any, outputs: Mapping[str, Out
     if odd:
         text = f"{callable_name.partition(': ')[0]}: {', '.join(odd)} is neither a number nor among `outputs`"
         raise TaskFailedError(f"{text} ({', '.join(outputs) or 'none'}); name arrays there")
-    return Returned(metrics={name: float(value) for name, value in result.items()}, arrays=arrays, split=split)
+    return Returned(metrics={name: _number(value) for name, value in result.items()}, arrays=arrays, split=split)
+
+
+def _number(value: Any) -> float:
+    """Returns a number as float; a whole number that float64 cannot hold stays whole."""
+    made = float(value)
+    return made if not isinstance(value, int | np.integer) or int(made) == int(value) else int(value)
 
 
 def _missing_text(missing: list[str], result: Mapping[str, Any]) -> str:

@@ -332,3 +332,11 @@ def test_a_declared_type_that_a_network_cannot_take_is_refused_before_the_run(be
 
 
 ONE = {"name": "mlp", "outputs": 1}
+
+
+def test_whole_numbers_stay_exact(bench):
+    """A count that float64 cannot hold is that count in the results; other numbers are floats."""
+    metrics = bench({"own": {"kind": "python", "callable": "own_tasks:counts"}}).run("own")[0].metrics
+
+    assert metrics == {"large": 2**60 + 1, "numpy": 2**53 + 1, "small": 3.0, "part": 0.5}
+    assert [type(value) for value in metrics.values()] == [int, int, float, float]
