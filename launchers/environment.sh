@@ -13,10 +13,15 @@ for prefix in "${HPCMTL_VENV:-}" "$here/../.venv" "$here/../../.."; do
 done
 export PATH
 
+on_one_host() { # whether mpirun starts all ranks on this host; other schedulers, and default host files, may have more
+    [ "${SLURM_JOB_NUM_NODES:-1}" = 1 ] && [ -z "${SLURM_HET_SIZE:-}${PBS_NODEFILE:-}${LSB_HOSTS:-}${LSB_MCPU_HOSTS:-}" ] &&
+        [ -z "${PE_HOSTFILE:-}${OMPI_MCA_orte_default_hostfile:-}${PRTE_MCA_prte_default_hostfile:-}" ]
+}
+
 choose_transports() { # sets OMPI_MCA_btl, unless the user did
-    if [ -z "${hosts:-}" ] && [ "${SLURM_JOB_NUM_NODES:-1}" = 1 ] && [ -z "${SLURM_HET_SIZE:-}" ]; then
-        # On one host ranks talk through shared memory alone: none of them listens on a network.
-        export OMPI_MCA_btl=${OMPI_MCA_btl-self,sm}
+    if [ -z "${hosts:-}" ] && on_one_host; then
+        # Ranks talk through shared memory alone (vader of Open MPI 4, sm of 5): none of them listens on a network.
+        export OMPI_MCA_btl=${OMPI_MCA_btl-^tcp,ofi}
     elif [ ! -e /sys/class/infiniband ] && [ ! -e /sys/class/cxi ]; then
         # The transport "ofi" sleeps for a second at every start of MPI if there is no network of its kind.
         export OMPI_MCA_btl=${OMPI_MCA_btl-^ofi}

@@ -19,7 +19,7 @@ read_hosts() { # read_hosts NAME:SLOTS,...: sets hosts and slots
         slots=$((slots + number))
     done
     # shellcheck disable=SC2034  # used by the launchers
-    hosts=$1
+    hosts=$(IFS=,; echo "${list[*]}")
 }
 
 read_hostfile() { # read_hostfile FILE: lines of the form NAME slots=SLOTS; # begins a comment

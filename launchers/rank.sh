@@ -8,6 +8,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 ranks=${OMPI_COMM_WORLD_LOCAL_SIZE:?the number of ranks on this host: start rank.sh by mpirun}
+SLURM_JOB_NUM_NODES=1 # of the ranks that are counted here
 share_cores
 hosts=several choose_transports
 if [ -n "${HPCMTL_INTERFACE:-}" ]; then

@@ -20,7 +20,7 @@ from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.environment import columns, rank_environment, require_launcher, start_seconds
 from hpcmtl.launch.interpreter import replaced_by
-from hpcmtl.launch.leftovers import end_leftovers
+from hpcmtl.launch.leftovers import descendants, end_leftovers
 from hpcmtl.launch.variables import check_settings
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.find import begun
@@ -59,6 +59,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
     from hpcmtl.communicators.shutdown import leads, leave
     from hpcmtl.pipeline.run.entry import exit_code
 
+    before = descendants()
     world = _world_in_time()
     mode = os.environ.get(_PROGRESS, "plain")
     with abort_on_error(world):
@@ -77,7 +78,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
         sys.stdout.flush()
         if leads(world):
             _write_exit_code(code)
-        if left := end_leftovers():
+        if left := end_leftovers(before):
             text = f"a task has left processes behind, which are ended now: {', '.join(left)}"
             print(f"hpcmtl: {text}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
         with contextlib.suppress(RankLostError):

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 SECONDS_BETWEEN_CHECKS = 1.0
 _SECONDS_TO_END = 20  # then the daemon is killed: it would wait for ever for a host that is gone
 _SECONDS_TO_NOTE = 0.5  # lets the daemon receive MPI_Abort first, so that its exit code becomes that of the run
-_DAEMONS = {"prterun", "prted", "mpirun", "mpiexec", "slurmstepd", "hydra_pmi_proxy"}
+_DAEMONS = {"prterun", "prted", "prte", "orted", "orterun", "mpirun", "mpiexec", "slurmstepd", "hydra_pmi_proxy"}
 
 
 @cache

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from hpcmtl.communicators.mpi import MpiCommunicator
@@ -27,14 +29,22 @@ def leave(world: Communicator, code: int) -> NoReturn:
     twice, on a loaded machine), so the process then ends without it.
     """
     assert isinstance(world, MpiCommunicator)
-    if world.is_revoked() or _lost(world):
-        code = code if leads(world) else 0
-    else:
+    if not (world.is_revoked() or _lost(world)):
         world.finalize()
+        if not _threads_left():
+            sys.exit(code)
+        atexit._run_exitfuncs()  # noqa: SLF001 - what users' code has asked for; the rest would wait for the threads
+    elif not leads(world):
+        code = 0
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # the end of the interpreter would wait for threads that tasks have left
+    os._exit(code)
+
+
+def _threads_left() -> bool:
+    """Returns whether a thread is left that the end of the interpreter would wait for."""
+    return any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate())
 
 
 def _lost(world: Communicator) -> set[int]:

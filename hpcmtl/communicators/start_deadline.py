@@ -6,6 +6,7 @@ by files, where they have a directory that all of them see; then the ranks that 
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -18,34 +19,50 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The number of a process may be given again while the shell sleeps, so that its start time is compared as well.
+# The number of a process may be given again while the shell sleeps, so that start times are compared as well. Under
+# Slurm the daemon belongs to root and gets no signal: there the rank is ended, and srun ends the others.
 _SCRIPT = """
-born() { cut -d' ' -f22 "/proc/$daemon/stat" 2>/dev/null; }
-seconds=$1 rank=$2 ranks=$3 daemon=$4 folder=$5
-began=$(born)
-sleep "$seconds" || exit
-[ -n "$began" ] && [ "$(born)" = "$began" ] || exit
-come=$(ls "$folder" 2>/dev/null | sort -n)
+born() { cut -d' ' -f22 "/proc/$1/stat" 2>/dev/null; }
+seconds=$1 rank=$2 ranks=$3 daemon=$4 folder=$5 self=$6
+began=$(born "$daemon") own=$(born "$self") left=$seconds
+while [ "$left" -gt 0 ]; do
+    nap=$((left < 5 ? left : 5))
+    sleep "$nap"
+    left=$((left - nap))
+    [ "$(born "$self")" = "$own" ] || exit # the rank has ended
+done
 if [ -z "$folder" ]; then
     echo "hpcmtl: rank $rank: MPI has not started within $seconds s: another rank has not come" >&2
-elif [ "${come%%[!0-9]*}" = "$rank" ]; then
+elif mkdir "$folder/said" 2>/dev/null; then
     missing=$(for each in $(seq 0 $((ranks - 1))); do [ -e "$folder/$each" ] || echo "$each"; done)
     missing=$(echo "$missing" | head -n 20 | tr '\\n' ' ')
-    echo "hpcmtl: MPI has not started within $seconds s: of $ranks ranks these have not come: $missing" >&2
-    echo "  on: $(cat "$folder"/* | sort | uniq -c | tr '\\n' ';' | tr -s ' ') look for the host that is missing" >&2
+    if [ -n "${missing% }" ]; then
+        echo "hpcmtl: MPI has not started within $seconds s: of $ranks ranks these have not come: $missing" >&2
+        hosts=$(cat "$folder"/[0-9]* | sort | uniq -c | tr '\\n' ';' | tr -s ' ')
+        echo "  on: $hosts look for the host that is missing" >&2
+    else
+        echo "hpcmtl: MPI has not started within $seconds s, but all $ranks ranks have come" >&2
+        echo "  instead: look at the network between the hosts; HPCMTL_INTERFACE chooses one" >&2
+    fi
     echo 3 >"${folder%.ranks}"
 else
-    sleep 3 # for the words of the first rank that has come
+    sleep 3 # for the words of the rank that speaks
 fi
-kill -TERM "$daemon"
-sleep 20
-[ "$(born)" != "$began" ] || kill -KILL "$daemon"
+if [ "$(born "$daemon")" = "$began" ] && kill -TERM "$daemon" 2>/dev/null; then
+    for nap in $(seq 20); do
+        sleep 1
+        [ "$(born "$daemon")" = "$began" ] || exit
+    done
+    kill -KILL "$daemon"
+elif [ "$(born "$self")" = "$own" ]; then
+    kill -KILL "$self"
+fi
 """
 
 
 @contextmanager
 def start_deadline(seconds: float, rank: int, ranks: int, folder: Path | None, host: str) -> Iterator[None]:
-    """Ends the launcher's daemon of this node if the block, in which MPI starts, takes too long.
+    """Ends the launcher's daemon of this node, or this rank, if the block, in which MPI starts, takes too long.
 
     Args:
         seconds: seconds until then; 0 for never.
@@ -58,14 +75,25 @@ def start_deadline(seconds: float, rank: int, ranks: int, folder: Path | None, h
         yield
         return
     if folder is not None:
-        with suppress(OSError):  # the message then names no ranks
+        try:
             folder.mkdir(exist_ok=True)
             (folder / str(rank)).write_text(f"{host}\n", encoding="utf-8")
-    words = [f"{seconds:g}", str(rank), str(ranks), str(launchers_daemon()), str(folder or "")]
+        except OSError:  # the message then names no ranks
+            folder = None
+    words = [
+        str(math.ceil(seconds)),
+        str(rank),
+        str(ranks),
+        str(launchers_daemon()),
+        str(folder or ""),
+        str(os.getpid()),
+    ]
     clock = subprocess.Popen(  # noqa: S603 - our own script
         ["/bin/sh", "-c", _SCRIPT, "start_deadline", *words], stdin=subprocess.DEVNULL, start_new_session=True
     )
-    yield
-    with suppress(ProcessLookupError):
-        os.killpg(clock.pid, signal.SIGKILL)
-    clock.wait()
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(clock.pid, signal.SIGKILL)
+        clock.wait()

@@ -224,6 +224,10 @@ def file_version(path: Path) -> tuple[int, ...]:
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
+_ATTRIBUTES = ("classes", "scale", "checksum")
+"""Attributes that hpcmtl interprets."""
+
+
 # Cached: each task layer asks again, sealed files do not change, and opening a file takes some milliseconds.
 @lru_cache(maxsize=256)
 def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa: ARG001 - a part of the cache's key
@@ -238,7 +242,10 @@ def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa:
         stored = items.pop(SPLIT)
         with naming_damage(path, SPLIT):
             split = stored[()]
-        attributes = {name: dict(item.attrs) for name, item in items.items()}
+        # Not the others: those for people may be of any type, and damaged ones can keep libhdf5 busy for ever.
+        attributes = {
+            name: {key: item.attrs[key] for key in _ATTRIBUTES if key in item.attrs} for name, item in items.items()
+        }
         problems = [
             *array_problems(path, items, split, kinds=STORABLE),
             *attribute_problems(path, items, attributes),

@@ -24,6 +24,7 @@ _CORE = {
 
 # Values that lie deeper in each other than these numbers of brackets and of spaces are left to Python's reader.
 _BRACKETS, _INDENT = 1000, 2000
+_RUNS = re.compile(r"(?:[-?:][ \t]+){1000}")  # lists or keys in each other, on one line
 
 
 class Loader(yaml.SafeLoader):
@@ -61,10 +62,10 @@ Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(rf"(?:{LEADING_
 
 def fits_fast_loader(text: str) -> bool:
     """Returns whether values lie so little deep in each other that libyaml may read a text."""
-    return _depth(text) <= _BRACKETS and " " * _INDENT not in text
+    return _depth(text) <= _BRACKETS and " " * _INDENT not in text and not _RUNS.search(text)
 
 
 def _depth(text: str) -> int:
     """Returns the largest number of open brackets at a place, those in quotes included."""
     steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
-    return max(itertools.accumulate(steps), default=0)
+    return max(itertools.accumulate(steps, lambda depth, step: max(depth + step, 0)), default=0)

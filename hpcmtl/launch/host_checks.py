@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,8 @@ def host_checks(hosts: Sequence[Host], directory: Path) -> list[Check]:
         directory: place where the job would write, which exists here.
     """
     mark = directory / f".hpcmtl-doctor-{uuid.uuid4().hex}"
-    mark.touch()
+    with suppress(OSError):  # another check tells that nothing can be written there
+        mark.touch()
     try:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(lambda host: _check(host, mark), hosts))
@@ -70,7 +72,7 @@ def _check(host: Host, mark: Path) -> Check:
 
 def _ask(host: str, mark: Path) -> dict[str, Any] | _Fault:
     """Returns the facts of a host, or the reason why there are none."""
-    agent = shlex.split(os.environ.get(_AGENT, "ssh"))
+    agent = shlex.split(os.environ.get(_AGENT) or "ssh")
     options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={SECONDS_TO_CONNECT}"]
     path = os.environ.get("PYTHONPATH", "")
     words = ["env", f"PYTHONPATH={path}", sys.executable, "-c", _FACTS, str(mark)]
@@ -90,7 +92,7 @@ def _ask(host: str, mark: Path) -> dict[str, Any] | _Fault:
     except OSError as error:
         return _Fault(f"{agent[0]}: {error}", "install an ssh client")
     for line in done.stdout.splitlines():
-        if line.startswith("{"):
+        if line.startswith('{"now"'):
             facts: dict[str, Any] = json.loads(line)
             return facts
     said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     import psutil
 
 SECONDS_TO_END = 2.0
+# By these variables a process belongs to this rank and to no other one, also after it was detached.
+_PLACE = ("OMPI_COMM_WORLD_RANK", "PMIX_NAMESPACE", "PMIX_RANK", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")
 
 
-def end_leftovers() -> list[str]:
-    """Ends the child processes of this one, and what they started; returns their names and numbers."""
+def descendants() -> set[int]:
+    """Returns the numbers of the processes that this one has started, such as those of a wrapper around the rank."""
     import psutil
 
-    left = {process.pid: process for process in _left()}
+    with suppress(psutil.Error):
+        return {process.pid for process in psutil.Process().children(recursive=True)}
+    return set()
+
+
+def end_leftovers(known: Collection[int] = ()) -> list[str]:
+    """Ends the processes that this one has started, and returns their names and numbers.
+
+    Args:
+        known: numbers of processes that were there before.
+    """
+    import psutil
+
+    left = {process.pid: process for process in _left() if process.pid not in known}
     names = [f"{_name(process)} ({pid})" for pid, process in left.items()]
     for process in left.values():
         with suppress(psutil.Error):
@@ -35,13 +51,29 @@ def _left() -> Iterator[psutil.Process]:
 
     me = psutil.Process()
     with suppress(psutil.Error):
-        yield from me.children(recursive=True)
+        yield from (child for child in me.children(recursive=True) if not _ends_by_itself(child))
     ours = {target for number in (1, 2) if (target := _target(me.pid, number)).startswith("pipe:")}
-    outside = {me.pid, *(each.pid for each in me.parents())}
-    for pid in psutil.pids() if ours else ():
-        if pid not in outside and ours & {_target(pid, 1), _target(pid, 2)}:
+    for process in psutil.process_iter() if ours else ():
+        if process.pid != me.pid and ours & {_target(process.pid, 1), _target(process.pid, 2)}:
             with suppress(psutil.Error):
-                yield psutil.Process(pid)
+                if _place(process) == _place(me) and not _ends_by_itself(process):
+                    yield process
+
+
+def _ends_by_itself(process: psutil.Process) -> bool:
+    """Returns whether a process has ended, or ends with this one, as the tracker of shared memory does."""
+    import psutil
+
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    number = getattr(getattr(tracker, "_resource_tracker", None), "_pid", None)
+    with suppress(psutil.Error):
+        return bool(process.pid == number or process.status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+def _place(process: psutil.Process) -> dict[str, str]:
+    environ = process.environ()
+    return {name: environ[name] for name in _PLACE if name in environ}
 
 
 def _target(pid: int, number: int) -> str:
@@ -54,7 +86,6 @@ def _target(pid: int, number: int) -> str:
 def _name(process: psutil.Process) -> str:
     import psutil
 
-    try:
+    with suppress(psutil.Error):
         return str(process.name())
-    except psutil.Error:
-        return "ended"
+    return "ended"

@@ -117,6 +117,7 @@ class RunState:
         """Ends an attempt: its unfinished tasks are stopped."""
         self.ended, self.status = at, event.status
         for task in self.tasks.values():
+            task.losses = 0  # the next attempt may have other nodes, and a task that failed is tried once more
             task.status = "stopped" if task.status in OPEN else task.status
 
     def end_layer(self, event: LayerOver) -> None:
@@ -180,14 +181,14 @@ def _retry_task(state: RunState, event: events.TaskRetried, _at: float) -> None:
 
 
 def _write_checkpoint(state: RunState, event: events.CheckpointWritten, _at: float) -> None:
-    state.task(event.task).checkpointed = True
+    task = state.task(event.task)
+    task.checkpointed, task.losses = True, 0  # the layer gets on
     state.further(event.name, event.task, event.step)
 
 
 def _end_task(state: RunState, event: events.TaskEnded, _at: float) -> None:
     task = state.task(event.task)
     task.status, task.message, task.cancelled = event.status, event.message, event.status == "cancelled"
-    task.losses = 0  # the next attempt tries a task that failed once more
 
 
 def _reset_task(state: RunState, event: events.TaskReset, _at: float) -> None:

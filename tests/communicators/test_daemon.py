@@ -20,7 +20,7 @@ world = mpi.world()
 print(os.getpid(), flush=True)
 world.barrier()
 if world.rank == 0:
-    os.kill(daemon._daemon(), signal.SIGKILL)
+    os.kill(daemon.launchers_daemon(), signal.SIGKILL)
 time.sleep(100)
 """
     done = mpirun(2, [*within, sys.executable, "-c", program], timeout=30)

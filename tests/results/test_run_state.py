@@ -58,7 +58,8 @@ def test_losses_of_a_layer_are_counted():
     assert losses(unbegun) == (-1, 0)
     assert losses(lost, unbegun, JOB, lost) == (2, 2)
     assert losses(lost, other) == (3, 1)
-    assert losses(lost, lost, ended, JOB, lost) == (2, 1)
+    assert losses(lost, lost, ended, ENDED, JOB, lost) == (2, 1)
+    assert losses(lost, ("checkpoint_written", {"task": "a", "step": 7}), lost) == (2, 1)
 
 
 def test_poisoned_values_of_requests_are_passed_over(caplog):

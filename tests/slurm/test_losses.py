@@ -89,5 +89,5 @@ def test_a_lost_rank(slurm, digits_file, tmp_path, rank, attempt):
 
     assert (job.state, job.facts["ExitCode"], job.facts["Restarts"]) == ("COMPLETED", "0:0", "0"), job.said
     assert (job.record["status"], job.record["attempt"]) == ("complete", attempt)
-    assert lost == ([rank] if rank else [])
+    assert lost == [rank]
     assert layers == list(range(15))

@@ -132,7 +132,7 @@ class Dispatcher:
             self._observer.progressed(report.progress)
             return []
         if isinstance(report, EventReport):
-            self.record(report.event)
+            self.record(self.lifecycle.noted(report.event))
             return []
         if isinstance(report, StopRequest):
             return self.stop(f"rank {report.member} got {report.signal}", now)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.state import Order, without_producer
 from hpcmtl.dispatch.protocol import Release, StopLayer
-from hpcmtl.results.events import TaskEnded
+from hpcmtl.results.events import CheckpointWritten, TaskEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hpcmtl.results.outcome.summary import TaskStatus
 
 MOST_LOSSES = 2
-"""Number of losses of ranks after which the layer that they ran is not tried again: a task that crashes its process, or
-takes too much memory, would take rank after rank."""
+"""Number of losses of ranks, without a checkpoint in between, after which the layer that they ran is not tried again: a
+task that crashes its process, or takes too much memory, would take rank after rank."""
 
 _WHY_LOST = "the task may end its ranks itself (a crash, or too little memory); the logs of these ranks say more"
 
@@ -33,6 +33,12 @@ class TaskLifecycle:
         """Takes the tasks of a job; `record` records an event for each end."""
         self.tasks, self._record = tasks, record
         self._incomplete = False  # whether a task ended otherwise than complete, so that others may wait for it in vain
+
+    def noted(self, event: RunEvent) -> RunEvent:
+        """Takes note of an event of a running layer, and returns it: after a checkpoint losses are counted from 0."""
+        if isinstance(event, CheckpointWritten) and event.task in self.tasks:
+            self.tasks[event.task].losses = 0
+        return event
 
     def end(self, state: TaskState, status: TaskStatus, message: str = "") -> list[Order]:
         """Ends a task that does not run and releases its ranks; if it is not complete, skips all tasks that need it."""

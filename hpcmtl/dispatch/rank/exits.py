@@ -20,7 +20,6 @@ _plain_exit = os._exit
 @contextmanager
 def exits_raise() -> Iterator[None]:
     """Lets `os._exit` raise `SystemExit` in this thread, inside the block; child processes leave with it."""
-    os._exit = _exit
     _guarded.process = os.getpid()
     try:
         yield
@@ -32,3 +31,6 @@ def _exit(status: int) -> NoReturn:
     if getattr(_guarded, "process", None) == os.getpid():
         raise SystemExit(f"os._exit({status})")
     _plain_exit(status)
+
+
+os._exit = _exit  # at the import, before users' modules take the function's name for themselves

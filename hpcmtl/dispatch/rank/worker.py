@@ -113,7 +113,8 @@ class Worker:
     def _run(self, command: RunLayer) -> None:
         self._comms.begin(command.start_number)
         with layer_context(command.task, command.layer), self._reporting(command):
-            session = self._session(command)
+            with exits_raise():
+                session = self._session(command)
             faults.step_point(command.task, command.layer)
             with exits_raise():
                 outcome = session.run_layer(command.layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -241,7 +242,8 @@ def make_subdirectories(run: RunDirectory) -> None:
     """Creates the missing folders of a run directory."""
     for directory in (run.logs, run.checkpoints, run.artifacts, run.requests):
         directory.mkdir(exist_ok=True)
-    run.requests.chmod(stat.S_IRWXU)  # requests may name code that runs as the owner of the job
+    with contextlib.suppress(PermissionError):  # of another user's; the owner of each request is looked at as well
+        run.requests.chmod(stat.S_IRWXU)  # requests may name code that runs as the owner of the job
 
 
 def _make_subdirectories_of_new(run: RunDirectory) -> None:

@@ -95,6 +95,15 @@ class _State:
             contents = ((name, str(each.dtype), each.tobytes()) for name, each in self.arrays.items())
             self.mark = (json.dumps(self.structure), *contents)
 
+    @classmethod
+    def packed(cls, value: Any) -> _State | None:
+        """Returns the state of a value that can be kept, without a look at one that cannot."""
+        try:
+            _packed(value, "", {})
+        except InputError:
+            return None
+        return cls(value)
+
 
 def _pickled(value: Any) -> object:
     try:
@@ -152,17 +161,19 @@ class BlockAttributes:
 
     def __init__(self, blocks: Iterable[Any]) -> None:
         self._before = {
-            (id(block), name): (block, _State(value))
+            (id(block), name): (block, state)
             for block in _own_blocks(blocks)
             for name, value in vars(block).items()
-            if not name.startswith("_")
+            if not name.startswith("_") and (state := _State.packed(value)) is not None
         }
 
     def restore(self) -> list[str]:
         """Sets the attributes that have changed to their former values, and returns them, as ``Class.attribute``."""
         changed = []
         for (_, name), (block, before) in self._before.items():
-            if before.structure is not None and _State(vars(block).get(name)).mark != before.mark:
+            after = _State.packed(vars(block).get(name))
+            assert before.structure is not None, "only these are kept"
+            if after is None or after.mark != before.mark:
                 setattr(block, name, _unpacked(before.structure, before.arrays))
                 changed.append(f"{type(block).__name__}.{name}")
         return sorted(set(changed))

@@ -1,8 +1,8 @@
 """Finds operators whose outputs oneDNN leaves in a layout of its own, and those that misread such an array.
 
-Two kinds of operator of MXNet 1.9.1 make such layouts: convolutions, and concatenations that join an input of size 1
 Two kinds of operator of MXNet 1.9.1 make such layouts: convolutions, and concatenations of an input of size 1 along
-if there are more inputs than rows (tried: 2 to 4 axes, joined along each of them, 1 to 9 rows, 2 to 8 inputs).
+the joined axis. There the plain layout and another one are the same for the inputs, and oneDNN takes the other one if
+there are more inputs than rows (tried: 2 to 4 axes, joined along each of them, 1 to 9 rows, 2 to 8 inputs).
 """
 
 from __future__ import annotations

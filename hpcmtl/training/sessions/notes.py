@@ -64,18 +64,24 @@ class Notes:
             notes["coupled rows"] = _COUPLED
         self._tell(context, notes)
 
-    def skipped_steps(self, context: SessionContext, skipped: int, steps: int) -> None:
+    def skipped_steps(self, context: SessionContext, skipped: int, steps: int, total: int) -> None:
         """Records that steps made no update, because a gradient was too large for fp16.
 
         Args:
             context: context of the session.
             skipped: number of these steps.
             steps: number of all steps up to now.
+            total: number of all steps of the task; at its end they are told once more.
         """
+        last = steps == total
         if skipped:
-            text = f"{skipped} of its first {steps} steps made no update: a gradient was too large for fp16"
+            of_all = f"{steps} steps" if last else f"first {steps} steps"
+            text = f"{skipped} of its {of_all} made no update: a gradient was too large for fp16"
             remedy = "`compression: none` makes all of them, as on one rank"
-            self._tell(context, {"skipped steps": f"{text}, and the loss scale was halved; {remedy}"})
+            self._tell(
+                context,
+                {"all skipped steps" if last else "skipped steps": f"{text}, and the loss scale was halved; {remedy}"},
+            )
 
     def _tell(self, context: SessionContext, notes: Mapping[str, str]) -> None:
         for name, text in notes.items():

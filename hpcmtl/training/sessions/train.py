@@ -97,7 +97,7 @@ class TrainSession:
         seconds = time.perf_counter() - training
         self._next_step, self._totals = result.next_step, result.totals
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in result.losses.items()})
-        self._notes.skipped_steps(context, self._skipped.count, result.next_step)
+        self._notes.skipped_steps(context, self._skipped.count, result.next_step, self._steps)
         checkpoint = self._save(result.next_step, result.totals)
         if result.stopped:
             self._checkpoints.flush()
