@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
+ALLOWED = "HPCMTL_HDF5_EXTERNAL"
+"""Environment variable that lets data files have values in other files, if it is 1."""
+
 CACHE_BYTES = 8 * CHUNK_BYTES
 """Chunks of an open dataset that HDF5 keeps; it reads a larger chunk again for each block of rows."""
 
@@ -86,7 +90,8 @@ def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
     """Returns a dataset by name.
 
     Raises:
-        InputError: there is no dataset of that name, or it is a link to something that is not there.
+        InputError: there is no dataset of that name, it is a link to something that is not there, or its values lie in
+            another file: whoever made this file could have any file of the reader's read, and handed on.
     """
     with naming_damage(path, name):
         known = [known for known in file if known != SPLIT]
@@ -94,7 +99,7 @@ def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
     if link is None:
         raise InputError([Problem(f"{path}: {name}", f"there is no such dataset{nearest(name, known)}")])
     try:
-        return file[name]
+        made = file[name]
     except KeyError as error:
         if isinstance(link, h5py.HardLink):
             message = f"cannot be read, the file is damaged; make or copy it again ({error})"
@@ -103,3 +108,19 @@ def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
             kind = "an external link" if outside else "a soft link"
             message = f"is {kind} to {link.path}{outside}, which is not there; write the values into this file instead"
         raise InputError([Problem(f"{path}: {name}", message)]) from error
+    with naming_damage(path, name):
+        others = sorted(_other_files(file, made))
+    if others and os.environ.get(ALLOWED) != "1":
+        text = f"has its values in other files: {', '.join(others)}"
+        remedy = f"write them into this one, or set {ALLOWED}=1 to read them"
+        raise InputError([Problem(f"{path}: {name}", f"{text}; {remedy}")])
+    return made
+
+
+def _other_files(file: h5py.File, made: h5py.Dataset | h5py.Group) -> set[str]:
+    """Returns the files that external links, external storage and virtual datasets lead to."""
+    found = {made.file.filename} - {file.filename}
+    if isinstance(made, h5py.Dataset):
+        found |= {str(name) for name, _, _ in made.external or ()}
+        found |= {source.file_name for source in made.virtual_sources()} - {"."} if made.is_virtual else set()
+    return found

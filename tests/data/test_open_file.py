@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -55,6 +56,50 @@ def test_links_that_lead_nowhere(own_file, link, said):
     with pytest.raises(InputError) as error:
         describe(own_file)
     assert said in str(error.value)
+
+
+def linked(file, other):
+    """Adds a link to an array of another file, and a soft link to that."""
+    file["away"] = h5py.ExternalLink(other, "/label")
+    file["far"] = h5py.SoftLink("/away")
+
+
+def stored(file, other):
+    """Adds an array whose bytes lie in another file."""
+    file.create_dataset("away", (75,), "u1", external=[(other, 0, 75)])
+
+
+def mapped(file, other):
+    """Adds a virtual array of another file's."""
+    layout = h5py.VirtualLayout((75,), np.int64)
+    layout[:] = h5py.VirtualSource(other, "label", (75,))
+    file.create_virtual_dataset("away", layout)
+
+
+@pytest.mark.parametrize("add", [linked, stored, mapped])
+def test_values_in_other_files_are_refused(own_file, tmp_path, monkeypatch, add):
+    """Links, storage and virtual arrays in other files are refused by name, and read if the user asks for it."""
+    other = tmp_path / "other.h5"
+    shutil.copy(own_file, other)
+    with h5py.File(own_file, "r+") as file:
+        add(file, str(other))
+
+    with pytest.raises(InputError, match=rf"away: has its values in other files: {other}; .*HPCMTL_HDF5_EXTERNAL=1"):
+        describe(own_file)
+
+    monkeypatch.setenv("HPCMTL_HDF5_EXTERNAL", "1")
+
+    assert "away" in describe(own_file).datasets
+
+
+def test_a_virtual_array_of_the_same_file_is_read(own_file):
+    """A virtual array of the file's own arrays is no other file."""
+    with h5py.File(own_file, "r+") as file:
+        layout = h5py.VirtualLayout((75,), np.int64)
+        layout[:] = h5py.VirtualSource(".", "label", (75,))
+        file.create_virtual_dataset("again", layout)
+
+    assert "again" in describe(own_file).datasets
 
 
 @pytest.fixture
