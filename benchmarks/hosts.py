@@ -3,7 +3,7 @@
 usage: python benchmarks/hosts.py [--rounds N] [--rate RATE] [--json FILE]        as root, with iproute2
 
 The jobs are the digits example and the family of `makespan.py`, on two hosts of two ranks at 1 Gb/s (network namespaces
-of this machine, so that all ranks share its cores: `tests/hosts/two_hosts.sh`). Three ways: hpcmtl's own plan, one host
+of this machine, each with half of its cores: `tests/hosts/two_hosts.sh`). Three ways: hpcmtl's own plan, one host
 alone, and one rank for each task. The seconds are those of the run itself, from its first event to its last. A ratio
 above 1 means that the way was faster than hpcmtl's plan.
 """
@@ -72,8 +72,7 @@ def seconds_of(job: Path, way: str, runs: Path) -> float:
     """Runs a job in one of the ways, and returns the seconds between the first and the last event of its run."""
     program = Path(sys.executable).with_name("hpcmtl")
     words = [HOSTS, "on", f"{NAME}a", program, "run", job, "--runs", runs, *WAYS[way]]
-    environ = {**os.environ, "OMPI_MCA_mpi_yield_when_idle": "1"}  # the hosts share the cores
-    subprocess.run(words, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ)
+    subprocess.run(words, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     (ledger,) = runs.glob("*/events.jsonl")
     layers = [event for event in read(ledger) if event["event"] in {"job_started", "job_ended"}]
     return float(layers[-1]["seconds"])

@@ -67,7 +67,7 @@ def _check(host: Host, mark: Path) -> Check:
     faults = list(_faults(host, answer, mark, (start, end)))
     if faults:
         return outcome(name, False, "; ".join(each.found for each in faults), "; ".join(each.remedy for each in faults))
-    return outcome(name, True, f"{host.slots} slots on {answer['cores']} cores, answers in {end - start:.1f} s", "")
+    return outcome(name, True, f"{host.slots} slots on {answer['cores']} cores; answers in {end - start:.1f} s", "")
 
 
 def _ask(host: str, mark: Path) -> dict[str, Any] | _Fault:

@@ -16,19 +16,30 @@ SAY = 'echo "$(hostname) $PWD $CARRIED $OMP_NUM_THREADS ${OMPI_MCA_mpi_yield_whe
 @pytest.mark.parametrize("launcher", ["mpirun.sh", "horovodrun.sh"])
 def test_ranks_on_two_hosts(hosts, tmp_path, launcher):
     """Ranks fill one host after the other; environment and folder are carried, and cores are counted on each host."""
-    cores = len(os.sched_getaffinity(0))
-    listed = f"{hosts.first}:1,{hosts.second}:{cores}"
-    words = ("env", "-u", "OMP_NUM_THREADS", "-C", tmp_path, LAUNCHERS / launcher, "-np", str(1 + cores), "-H", listed)
+    cores = max(len(os.sched_getaffinity(0)) // 2, 1)  # of each host
+    listed = f"{hosts.first}:1,{hosts.second}:{2 * cores}"
+    words = (
+        "env",
+        "-u",
+        "OMP_NUM_THREADS",
+        "-C",
+        tmp_path,
+        LAUNCHERS / launcher,
+        "-np",
+        str(1 + 2 * cores),
+        "-H",
+        listed,
+    )
     done = hosts.run(*words, "sh", "-c", SAY, CARRIED="of here")
 
     assert done.returncode == 0, done.stderr
     said = [line.split() for line in sorted(done.stdout.splitlines())]
-    places = [hosts.first, *[hosts.second] * cores]
+    places = [hosts.first, *[hosts.second] * 2 * cores]
     assert [(host, folder, carried, here) for host, folder, carried, here, *_ in said] == [
         (host, str(tmp_path), "of", "here") for host in places
     ]
-    # One rank has all cores of the first host. On the second each rank has one, and must not spin in MPI.
-    assert [tuple(map(int, words[4:6])) for words in said] == [(cores, int(cores < 2)), *[(1, 1)] * cores]
+    # One rank has all cores of the first host. On the second two ranks share a core, and must not spin in MPI.
+    assert [tuple(map(int, words[4:6])) for words in said] == [(cores, int(cores < 2)), *[(1, 1)] * 2 * cores]
     assert {program for *_, program in said} == {str(Path(sys.executable).with_name("hpcmtl"))}
 
 
@@ -89,5 +100,7 @@ def test_the_doctor_asks_each_host(hosts, tmp_path):
 
     assert done.returncode == 3, done.stderr
     assert [checks[f"host {hosts.name}{letter}"]["ok"] for letter in "abc"] == [True, True, False]
-    assert checks[f"host {hosts.second}"]["found"].startswith(f"2 slots on {len(os.sched_getaffinity(0))} cores")
+    assert checks[f"host {hosts.second}"]["found"].startswith(
+        f"2 slots on {max(len(os.sched_getaffinity(0)) // 2, 1)} core"
+    )
     assert "must end without a question" in checks[f"host {hosts.name}c"]["remedy"]

@@ -6,8 +6,8 @@
 #        tests/hosts/two_hosts.sh cut NAME             nothing reaches the other host any more; cut once, for good
 #        tests/hosts/two_hosts.sh on HOST COMMAND...   runs a command on a host, e.g. on NAMEa hpcmtl run ... -H NAMEa:2,NAMEb:2
 #        tests/hosts/two_hosts.sh ssh HOST COMMAND...  as ssh would: in the home directory, without this environment
-# The hosts share processors, memory and files; each has its own network, host name and loopback interface. Needs root,
-# iproute2 and util-linux; exits with 77 where there can be no such hosts.
+# The hosts share memory and files; each has half of the cores, its own network, host name and loopback interface. Needs
+# root, iproute2 and util-linux; exits with 77 where there can be no such hosts.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,11 +15,21 @@ export PATH=$PATH:/usr/sbin:/sbin
 verb=${1:-} name=${2:-}
 [ -n "$name" ] || { sed -n '3,12p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
+cores_of() { # cores_of HOST: the first half of the cores for NAMEa, the others for NAMEb
+    local all half
+    all=$(nproc --all)
+    half=$((all > 1 ? all / 2 : 1))
+    case $1 in
+        *a) echo "0-$((half - 1))" ;;
+        *) echo "$((all > 1 ? half : 0))-$((all - 1))" ;;
+    esac
+}
+
 inside() { # inside HOST COMMAND...: with the host's network and name
     local host=$1
     shift
     # shellcheck disable=SC2016  # for the inner shell
-    exec ip netns exec "$host" unshare --uts sh -c 'hostname "$0"; exec "$@"' "$host" "$@"
+    exec taskset -c "$(cores_of "$host")" ip netns exec "$host" unshare --uts sh -c 'hostname "$0"; exec "$@"' "$host" "$@"
 }
 
 start() {
@@ -61,7 +71,7 @@ case $verb in
         shift 2
         cd "$HOME"
         exec env -i HOME="$HOME" PATH="$here/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin" \
-            ip netns exec "$name" unshare --uts sh -c "hostname $name; $*"
+            taskset -c "$(cores_of "$name")" ip netns exec "$name" unshare --uts sh -c "hostname $name; $*"
         ;;
     *) exec "${BASH_SOURCE[0]}" ;;
 esac
