@@ -73,7 +73,7 @@ def test_the_network_is_measured(whole):
 
 def test_a_lost_host_ends_the_run(hosts, start):
     """When the other host is gone the run ends within a minute, with 1 and the way on; here it goes on to the end."""
-    task = family_task("digit", input="digits/images", epochs=300, layers=10, ranks=2)
+    task = family_task("digit", input="digits/images", epochs=120, layers=10, ranks=2)
     job = family(tasks={"here": task, "there": task})
     run = start(job, hosts.on("hpcmtl"), ("run", "job.yaml", "--runs", "runs", "--hosts", hosts.slots))
     run.until(
