@@ -40,6 +40,11 @@ class Machine:
     latency: float = 0.0
     seconds_per_byte: float = 0.0
 
+    @property
+    def rates(self) -> Machine:
+        """The probed rates alone: equal for machines that differ in their ranks, such as before and after a loss."""
+        return Machine(flops=self.flops, latency=self.latency, seconds_per_byte=self.seconds_per_byte)
+
     def share(self, block: range) -> tuple[int, float]:
         """Returns the number of nodes that a block of ranks spans, and its `contention` over its slowest speed."""
         nodes = (block.stop - 1) // self.node - block.start // self.node + 1 if self.node else 1

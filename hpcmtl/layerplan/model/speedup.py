@@ -177,7 +177,7 @@ class Speedups:
         for family, known in self._measured.items():
             if not family.opaque:
                 before = expected(family, self.machine)
-                after = _from_size(family, tuple(known), self.machine)
+                after = _from_size(family, tuple(known), self.machine.rates)
                 information = 1 - after.covariance.diagonal() / before.covariance.diagonal()
                 moved += information * (after.mean - before.mean)
                 weight += information
@@ -202,9 +202,9 @@ def _steps_of(task: TaskNode, widths: Ints, machine: Machine) -> tuple[Floats, S
 
 
 @lru_cache(maxsize=1024)
-def _from_size(family: Family, known: tuple[Measurement, ...], machine: Machine) -> Posterior:
+def _from_size(family: Family, known: tuple[Measurement, ...], rates: Machine) -> Posterior:
     """Returns the posterior with the size of the steps as prior; cached, because a job predicts again and again."""
-    return _fitted(expected(family, machine), known)
+    return _fitted(expected(family, rates), known)
 
 
 def _fitted(before: Posterior, known: Sequence[Measurement]) -> Posterior:

@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from hpcmtl.dispatch.membership.world import COORDINATOR
 from hpcmtl.errors import CannotGoOnError, InputError
 from hpcmtl.pipeline.run.result import result_of
 from hpcmtl.pipeline.run.resume_point import ResumePoint, load_run
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hpcmtl.jobfile.schema import Job
-
-_COORDINATOR = 0
 
 
 def load_after_loss(run: Path, reason: str, policy: str | None, ranks: int, *, took_over: bool = True) -> ResumePoint:
@@ -57,15 +56,15 @@ def record_loss(run: RunDirectory) -> None:
     running = [
         (name, task)
         for name, task in state.tasks.items()
-        if task.status == "running" and task.ranks is not None and task.ranks[0] == _COORDINATOR
+        if task.status == "running" and task.ranks is not None and task.ranks[0] == COORDINATOR
     ]
     with Ledger(run.ledger_file) as ledger:
         place: dict[str, Any] = {}
         for name, task in running:
             place = {"task": name, "layer": task.layer, "step": task.progress.step if task.progress else 0}
-        ledger.append(RankLost(rank=_COORDINATOR, host=state.attempt.host, **place))
+        ledger.append(RankLost(rank=COORDINATOR, host=state.attempt.host, **place))
         for name, task in running:
-            ledger.append(LayerRestarted(task=name, layer=task.layer, lost=(_COORDINATOR,)))
+            ledger.append(LayerRestarted(task=name, layer=task.layer, lost=(COORDINATOR,)))
 
 
 def record_stop(run: RunDirectory, job: Job, reason: str) -> None:

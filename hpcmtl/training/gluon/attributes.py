@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class UnkeptAttributes:
 
     def __init__(self, owner: object, ignored: frozenset[str]) -> None:
         self._owner, self._ignored = owner, ignored
-        self._first = {name: _State(value) for name, value in self._attributes().items()}
+        self._first = {name: _state(value) for name, value in self._attributes().items()}
 
     def arrays(self) -> Arrays:
         """Returns the changed attributes as arrays; none if nothing has changed.
@@ -73,10 +73,10 @@ class UnkeptAttributes:
         return {name: value for name, value in vars(self._owner).items() if name not in self._ignored}
 
     def _has_changed(self, name: str, value: Any) -> bool:
-        return name not in self._first or self._first[name].mark != _State(value).mark
+        return name not in self._first or self._first[name].mark != _state(value).mark
 
 
-class _State:
+class _State(NamedTuple):
     """Holds the state of an attribute at one moment.
 
     Attributes:
@@ -85,24 +85,24 @@ class _State:
         mark: a value that is equal as long as the attribute is; for what cannot be pickled that is its identity.
     """
 
-    def __init__(self, value: Any) -> None:
-        self.structure, self.arrays = None, dict[str, Any]()
-        try:
-            self.structure = _packed(value, "", self.arrays)
-        except InputError:
-            self.mark: object = _pickled(value)
-        else:
-            contents = ((name, str(each.dtype), each.tobytes()) for name, each in self.arrays.items())
-            self.mark = (json.dumps(self.structure), *contents)
+    structure: Any
+    arrays: Arrays
+    mark: object
 
-    @classmethod
-    def packed(cls, value: Any) -> _State | None:
-        """Returns the state of a value that can be kept, without a look at one that cannot."""
-        try:
-            _packed(value, "", {})
-        except InputError:
-            return None
-        return cls(value)
+
+def _packed_state(value: Any) -> _State | None:
+    """Returns the state of a value that can be kept; None, without a look into it, for any other."""
+    arrays: Arrays = {}
+    try:
+        structure = _packed(value, "", arrays)
+    except InputError:
+        return None
+    contents = ((name, str(each.dtype), each.tobytes()) for name, each in arrays.items())
+    return _State(structure, arrays, (json.dumps(structure), *contents))
+
+
+def _state(value: Any) -> _State:
+    return _packed_state(value) or _State(None, {}, _pickled(value))
 
 
 def _pickled(value: Any) -> object:
@@ -164,15 +164,14 @@ class BlockAttributes:
             (id(block), name): (block, state)
             for block in _own_blocks(blocks)
             for name, value in vars(block).items()
-            if not name.startswith("_") and (state := _State.packed(value)) is not None
+            if not name.startswith("_") and (state := _packed_state(value)) is not None
         }
 
     def restore(self) -> list[str]:
         """Sets the attributes that have changed to their former values, and returns them, as ``Class.attribute``."""
         changed = []
         for (_, name), (block, before) in self._before.items():
-            after = _State.packed(vars(block).get(name))
-            assert before.structure is not None, "only these are kept"
+            after = _packed_state(vars(block).get(name))
             if after is None or after.mark != before.mark:
                 setattr(block, name, _unpacked(before.structure, before.arrays))
                 changed.append(f"{type(block).__name__}.{name}")

@@ -128,11 +128,11 @@ def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape,
 
     A difference of outputs (n, 1) and targets (n,) is such an array, (n, n), by MXNet's broadcasting.
     """
-    shapes = []
+    loss, shapes = make_loss(name), []
     for rows in (_ROWS, _ROWS + 1):
         output = outputs_of(block, mx.nd.zeros((rows, *sample)))[place]
         try:
-            shapes.append((output.shape, make_loss(name)(output, mx.nd.zeros((rows, *target))).shape))
+            shapes.append((output.shape, loss(output, mx.nd.zeros((rows, *target))).shape))
         except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
             return
     (output_shape, values), (_, more) = shapes

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.work import Work
+from hpcmtl.layerplan.model.family import expected, family_of
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.problem.planning_problem import make_problem
@@ -86,3 +87,14 @@ def test_the_memory_of_a_task_keeps_it_off_small_ranks(policy):
     assert max(task.width for task in plan.tasks) <= 2
     with pytest.raises(InputError, match="fits nowhere"):
         make_plan(TaskGraph(huge, TASKS.edges), 4, policy, speedups=Speedups(machine=machine))
+
+
+def test_rates_do_not_depend_on_the_ranks():
+    """The prior of a family is the same before and after a loss of ranks, so that fits of it are found again."""
+    probed = {"flops": 1e9, "latency": 1e-5, "seconds_per_byte": 8e-9}
+    before = Machine(node=2, rank_speed=(1.0,) * 4, rank_memory=(1,) * 4, efficiency=0.5, **probed)
+    after = Machine(rank_speed=(1.0,) * 3, rank_memory=(1,) * 3, **probed)
+    family = family_of(TASKS.tasks[0])
+
+    assert before.rates == after.rates
+    assert np.array_equal(expected(family, before.rates).mean, expected(family, before).mean)
