@@ -263,7 +263,7 @@ class Framework(Protocol):
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         """Makes all that a task asks of the framework once, and drops it again.
 
-        If all targets are known, one step is made on samples and targets of zeros.
+        If all targets are known, one step is made on samples of ones with targets of zeros.
 
         Returns:
             The shapes of the network; None if there is none, or if the shape of its input is not known.

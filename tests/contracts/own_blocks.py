@@ -502,3 +502,26 @@ class SoftmaxCELoss(mx.gluon.loss.Loss):
         """Ignore label -1."""
         picked = F.pick(F.log_softmax(outputs), F.relu(targets))
         return -F.where(targets < 0, F.zeros_like(picked), picked)
+
+
+class LastOfSequence(mx.gluon.HybridBlock):
+    """Takes the last row of each image that is no padding; a sample of padding alone would be read out of bounds."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.outputs = nn.Dense(outputs)
+        self.lengths = []
+
+    def forward(self, x, *arguments):
+        """Notes the smallest length of the samples before it computes."""
+        if isinstance(x, mx.nd.NDArray):
+            self.lengths.append(int((x.max(axis=(1, 3)) != 0).sum(axis=1).min().asscalar()))
+            assert self.lengths[-1] > 0, "a sequence of length 0"
+        return super().forward(x, *arguments)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        """Counts the rows that are no padding, and applies a dense layer to the last."""
+        rows = F.max(x, axis=1)
+        lengths = F.sum(F.max(rows, axis=2) != 0, axis=1)
+        last = F.SequenceLast(F.transpose(rows, (1, 0, 2)), lengths, use_sequence_length=True)
+        return self.outputs(last)

@@ -301,3 +301,8 @@ def test_equal_networks_are_built_once(refusals: Callable[..., list[str]], monke
 
     assert refusals({**tasks, "other": task(optimizer={"name": "adam", "learning_rate": 0.1})}) == []
     assert len(built) == 2
+
+
+def test_networks_are_not_tried_on_samples_of_padding_alone(refusals):
+    """MXNet's `SequenceLast` of a sequence of length 0 reads outside its array: the check gives it no such sample."""
+    assert refusals({"a": own("LastOfSequence")}) == []

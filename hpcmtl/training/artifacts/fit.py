@@ -16,6 +16,7 @@ from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.kinds.fit import check_weights, objective_path, objective_problems
 from hpcmtl.training.kinds.value_checks import targets_of_classes, value_checks, value_warnings
+from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,9 +72,9 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
 
 
 def _output_shapes(source: Source, outputs: Outputs) -> dict[str, Shape]:
-    """Returns the shapes of the outputs for one sample of zeros."""
+    """Returns the shapes of the outputs for one sample of ones."""
     sample = source.described().datasets[source.dataset].shape
-    return {name: array.shape[1:] for name, array in outputs(np.zeros((1, *sample), np.float32)).items()}
+    return {name: array.shape[1:] for name, array in outputs(trial_rows(1, sample)).items()}
 
 
 def _spec(source: Source) -> ArraySpec:

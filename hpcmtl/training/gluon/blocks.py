@@ -14,6 +14,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.zoo import build
+from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ _TAKEN: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def make_block(network: NetworkDescription, sample: Shape) -> Any:
-    """Returns the block of a network with initial parameters, after it has run on one sample of zeros.
+    """Returns the block of a network with initial parameters, after it has run on one sample of ones.
 
     Raises:
         InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
@@ -39,7 +40,7 @@ def make_block(network: NetworkDescription, sample: Shape) -> Any:
         raise InputError(problems)
     try:
         block.initialize(mx.init.Xavier(), force_reinit=False)
-        block(mx.nd.zeros((1, *sample)))  # blocks of users may infer their shapes from data only
+        block(mx.nd.array(trial_rows(1, sample)))  # blocks of users may infer their shapes from data only
         mx.nd.waitall()
     except InputError:
         raise

@@ -18,6 +18,7 @@ from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import LearnerSettings, StepInput
 from hpcmtl.training.network_facts import NetworkFacts
+from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,7 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         problems.append(nothing_to_train(needs.freeze))
     block = network.block if needs.part is None else up_to(network.block, needs.part)
     with _said_of("the network runs, but not when it is hybridised (`F` is symbols then, without shapes)", "model"):
-        outputs = outputs_of(block, mx.nd.zeros((_ROWS, *sample)))
+        outputs = outputs_of(block, mx.nd.array(trial_rows(_ROWS, sample)))
     if needs.optimizer and not problems:
         with _said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
             updater = Updater(trained, needs.optimizer)
@@ -102,19 +103,19 @@ def _shape_of_sample(output: Any) -> Shape:
 
 
 def _step(needs: FrameworkNeeds) -> None:
-    """Makes one step on samples and targets of zeros, where all shapes are known."""
+    """Makes one step on samples of ones and targets of zeros, where all shapes are known."""
     shapes = [target.shape for target in needs.targets]
     if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
         return
     settings = LearnerSettings(needs.optimizer, needs.freeze)
     learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
-    zeros = [np.zeros((_ROWS, *shape), np.float32) for shape in (needs.sample, *shapes) if shape is not None]
-    batch = StepInput(zeros[0], tuple(zeros[1:]), np.ones(_ROWS, np.float32), _ROWS)
-    for place, (objective, target) in enumerate(zip(needs.objectives, zeros[1:], strict=True)):
+    targets = tuple(np.zeros((_ROWS, *shape), np.float32) for shape in shapes if shape is not None)
+    batch = StepInput(trial_rows(_ROWS, needs.sample), targets, np.ones(_ROWS, np.float32), _ROWS)
+    for place, (objective, target) in enumerate(zip(needs.objectives, targets, strict=True)):
         if ":" in objective.loss:
             _require_values_of_samples(objective.loss, learner.block, place, needs.sample, target.shape[1:])
     weights = [each.weight for each in needs.objectives]
-    with _said_of("a forward and backward pass on zeros fails", "model"):
+    with _said_of("a forward and backward pass on ones fails", "model"):
         learner.forward_backward(batch, weights, 1.0)
         mx.nd.waitall()
     with _said_of("a loss gives one value for each sample of a batch; this fails", "loss"):
@@ -130,7 +131,7 @@ def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape,
     """
     loss, shapes = make_loss(name), []
     for rows in (_ROWS, _ROWS + 1):
-        output = outputs_of(block, mx.nd.zeros((rows, *sample)))[place]
+        output = outputs_of(block, mx.nd.array(trial_rows(rows, sample)))[place]
         try:
             shapes.append((output.shape, loss(output, mx.nd.zeros((rows, *target))).shape))
         except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails

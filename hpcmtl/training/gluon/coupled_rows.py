@@ -12,6 +12,8 @@ from hpcmtl.training.gluon.first_step import ROWS, SEEDS, restored, seeded
 from hpcmtl.training.gluon.parameters import is_statistic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcmtl.training.gluon.losses import TrainingLoss
     from hpcmtl.training.learner import StepInput
 
@@ -27,14 +29,15 @@ def rows_are_coupled(loss: TrainingLoss, batch: StepInput, *, train: bool) -> bo
 
     Args:
         loss: network and losses.
-        batch: a batch, of which the first rows are used, and behind them a row of zeros.
+        batch: a batch, of which the first rows are used, and behind them a sample of ones with targets of zeros.
         train: whether dropout and batch normalisation work as in training.
     """
 
     def first_losses(rows: int, seed: int) -> np.ndarray[Any, Any]:
-        given = [_rows_and_zeros(each, rows) for each in (batch.inputs, *batch.targets)]
+        inputs = _first_rows(batch.inputs, rows, np.ones_like)
+        targets = [_first_rows(each, rows, np.zeros_like) for each in batch.targets]
         with seeded(seed), mx.autograd.pause(train_mode=train):
-            losses = [each.asnumpy()[0] for each in loss.losses(given[0], given[1:])]
+            losses = [each.asnumpy()[0] for each in loss.losses(inputs, targets)]
         return np.array(losses, dtype=np.float64)
 
     fixed = [each.data() for each in loss.block.collect_params().values() if is_statistic(each)]
@@ -54,8 +57,8 @@ def rows_are_coupled(loss: TrainingLoss, batch: StepInput, *, train: bool) -> bo
     return not close(together) and close(again)
 
 
-def _rows_and_zeros(array: np.ndarray[Any, Any], more: int) -> np.ndarray[Any, Any]:
-    """Returns the first row; with `more` also the rows behind it, and a row of zeros, which every rank may have."""
+def _first_rows(array: np.ndarray[Any, Any], more: int, filled: Callable[..., Any]) -> np.ndarray[Any, Any]:
+    """Returns the first row; with `more` also the rows behind it, and a filled row, which every rank may have."""
     if not more:
         return array[:1]
-    return np.concatenate([array[:more], np.zeros_like(array[:1])])
+    return np.concatenate([array[:more], filled(array[:1])])

@@ -12,6 +12,7 @@ from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
 from hpcmtl.networks.strict import misplaced_texts
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.parts import part_of
+from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,7 +185,7 @@ def _shape_by_running(block: Any, sample: Shape) -> Shape:
     """Returns the shape of one output sample of a block whose shapes are inferred from data."""
     try:
         block.initialize()
-        return tuple(block(mx.nd.zeros((1, *sample))).shape[1:])
+        return tuple(block(mx.nd.array(trial_rows(1, sample))).shape[1:])
     except (Exception, SystemExit) as error:
         text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
         raise InputError([Problem("trunk", text)]) from error

@@ -158,6 +158,15 @@ def test_rows_that_depend_on_one_another_are_found(coupled, rows):
     assert learner.compare_step(alone, 0.1).coupled is None
 
 
+def test_the_row_behind_the_others_is_no_padding():
+    """The look for coupled rows gives a network no sample of padding alone, which `SequenceLast` cannot take."""
+    learner = suite.learner_of(GLUON, UserModel(name="own_blocks:LastOfSequence"))
+    found = learner.compare_step(dataclasses.replace(BATCH, ranks=2), 0.1)
+
+    assert found.coupled is False
+    assert 0 < min(learner.block.lengths)
+
+
 def test_rows_that_go_in_pairs_are_no_error():
     """A loss that takes its rows in pairs cannot compute one alone, which is what coupled means; training goes on."""
     objectives = (dataclasses.replace(suite.CLASSES[0], loss="own_faults:PairedLoss"),)
