@@ -6,8 +6,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.fitness import network_problem
 from hpcmtl.data.values import ValueSummary, summarise, summary_of
@@ -20,6 +18,8 @@ from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.data.sources import Source
