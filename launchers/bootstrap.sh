@@ -108,6 +108,9 @@ install_packages() {
             "${pip[@]}" --no-cache-dir --no-binary mpi4py mpi4py
     fi
     step "packages [$chosen] and hpcmtl itself" "${pip[@]}" --no-build-isolation --editable "$root${chosen:+[$chosen]}"
+    # An editable package is compiled when it is imported first, and each time if PYTHONDONTWRITEBYTECODE is set: a third
+    # of the time of its import.
+    step "bytecode of hpcmtl" "$venv/bin/python" -m compileall -q "$root/hpcmtl"
     if wants horovod; then
         HPCMTL_MPI=$mpi "$root/launchers/build_horovod.sh" "$venv" "$constraints"
     fi

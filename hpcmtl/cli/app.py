@@ -16,6 +16,7 @@ from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.environment import rank_environment
 from hpcmtl.launch.interpreter import (
     ignore_strict_warnings,
+    imports,
     leave_inspection,
     leave_out_foreign,
     leave_out_working_directory,
@@ -40,7 +41,8 @@ def main() -> None:
     for sentence in sentences if place is None or place.rank == 0 else ():
         _say(sentence)
     try:
-        from hpcmtl.cli.verbs import app
+        with imports():
+            from hpcmtl.cli.verbs import app
 
         with _output_written():
             app()

@@ -20,6 +20,7 @@ from hpcmtl.cli.arguments import (
     Run,
     RunsDirectory,
 )
+from hpcmtl.launch.interpreter import imports
 
 OtherJob = Annotated[
     Path | None,
@@ -42,20 +43,23 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
     no_ft: NoFt = False,
 ) -> None:
     """Plan and train a job. Outside MPI this starts mpirun; inside MPI this process is one rank."""
-    from hpcmtl.cli.world import be_rank, start_ranks
-    from hpcmtl.launch.environment import inside_mpi
-    from hpcmtl.results.rundir.find import find_run
+    with imports():
+        from hpcmtl.cli.world import be_rank, start_ranks
+        from hpcmtl.launch.environment import inside_mpi
+        from hpcmtl.results.rundir.find import find_run
 
     measured = None if measured is None else find_run(measured, runs).path
     if inside_mpi():
-        from hpcmtl.pipeline.run.entry import run as run_job
-        from hpcmtl.pipeline.run.options import RunOptions
+        with imports():
+            from hpcmtl.pipeline.run.entry import run as run_job
+            from hpcmtl.pipeline.run.options import RunOptions
 
         given = RunOptions(root=runs, ranks=ranks, policy=policy, measured=measured)
         be_rank(lambda options, world: run_job(file, options, world), given)
-    from hpcmtl.launch.hosts import chosen_hosts, slots_of
-    from hpcmtl.pipeline.prepare import prepare
-    from hpcmtl.pipeline.run.measured import measurements_of
+    with imports():
+        from hpcmtl.launch.hosts import chosen_hosts, slots_of
+        from hpcmtl.pipeline.prepare import prepare
+        from hpcmtl.pipeline.run.measured import measurements_of
 
     chosen = chosen_hosts(hosts, hostfile)
     prepared = prepare(file, slots_of(chosen, ranks), policy)  # reports invalid input before any rank is started
@@ -84,19 +88,22 @@ def resume(  # noqa: PLR0917 - options of the command line, given by name
     no_ft: NoFt = False,
 ) -> None:
     """Continue a stopped or failed run on any number of ranks; finished tasks are not run again."""
-    from hpcmtl.cli.world import be_rank, print_result, start_ranks
-    from hpcmtl.launch.environment import inside_mpi
-    from hpcmtl.results.rundir.find import find_run
+    with imports():
+        from hpcmtl.cli.world import be_rank, print_result, start_ranks
+        from hpcmtl.launch.environment import inside_mpi
+        from hpcmtl.results.rundir.find import find_run
 
     directory = find_run(name, runs).path
     if inside_mpi():
-        from hpcmtl.pipeline.run.entry import resume as resume_job
-        from hpcmtl.pipeline.run.options import RunOptions
+        with imports():
+            from hpcmtl.pipeline.run.entry import resume as resume_job
+            from hpcmtl.pipeline.run.options import RunOptions
 
         given = RunOptions(ranks=ranks, policy=policy)
         be_rank(lambda options, world: resume_job(directory, job, options, world), given)
-    from hpcmtl.launch.hosts import chosen_hosts, slots_of
-    from hpcmtl.pipeline.run.resume_point import load_run
+    with imports():
+        from hpcmtl.launch.hosts import chosen_hosts, slots_of
+        from hpcmtl.pipeline.run.resume_point import load_run
 
     chosen = chosen_hosts(hosts, hostfile)
     resume_point = load_run(directory, job, slots_of(chosen, ranks), policy)

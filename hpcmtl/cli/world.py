@@ -155,17 +155,31 @@ def start_ranks(
     environment = _environment_of_ranks(exit_code_file, as_json=as_json, survive=survive)
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *arguments]
     started = time.time_ns()
-    # In a new session, so that Ctrl-C reaches only this process: mpirun would kill the ranks at once.
-    ranks_process = subprocess.Popen(  # noqa: S603 - our own launcher
-        mpirun_command(count, program, hosts), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    with _forwarding_to(ranks_process):
-        code = ranks_process.wait()
-    code_of_run = _code_of_run(exit_code_file)
-    if code_of_run is None and (code <= 0 or code not in _DOCUMENTED):
-        print(f"hpcmtl: {_how_ranks_ended(code, folder, started)}", file=sys.stderr)  # noqa: T201 - output of the command
+    with _forwarding() as to:
+        # In a new session, so that Ctrl-C reaches only this process: mpirun would kill the ranks at once.
+        to.process = subprocess.Popen(  # noqa: S603 - our own launcher
+            mpirun_command(count, program, hosts), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        code = to.process.wait()
+    return _code_of_command(code, _code_of_run(exit_code_file), _run_begun(folder, started), to.first)
+
+
+def _code_of_command(code: int, code_of_run: int | None, run: RunDirectory | None, interrupt: int) -> int:
+    """Returns the exit code of the command; says how the ranks ended if they did not.
+
+    Args:
+        code: exit code of the launcher, as in `Popen.returncode`.
+        code_of_run: exit code that a rank has written.
+        run: run that the ranks have begun.
+        interrupt: number of the first signal; 0 without one.
+    """
     if code_of_run:
         return code_of_run
+    if code_of_run is None and interrupt and run is None:
+        print("hpcmtl: interrupted before the run began: nothing was written", file=sys.stderr)  # noqa: T201 - output
+        return _SIGNALS + interrupt
+    if code_of_run is None and (code <= 0 or code not in _DOCUMENTED):
+        print(f"hpcmtl: {_how_ranks_ended(code, run)}", file=sys.stderr)  # noqa: T201 - output of the command
     if code < 0 or code > _SIGNALS:  # of a signal, to the launcher or, as a shell passes it on, to mpirun
         return int(ExitCode.TASK_FAILED)
     return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
@@ -196,40 +210,62 @@ def _environment_of_ranks(exit_code_file: Path, *, as_json: bool, survive: bool)
     return environment
 
 
-def _how_ranks_ended(code: int, folder: Path, started: int) -> str:
+def _run_begun(folder: Path, started: int) -> RunDirectory | None:
+    """Returns the run that the ranks have begun or continued; None if they did not get so far.
+
+    Args:
+        folder: run directory, or parent of the run directory.
+        started: time of their start, in nanoseconds since 1970.
+    """
+    if RunDirectory(folder).job_file.is_file():
+        return RunDirectory(folder)
+    runs = [run for run in map(RunDirectory, folder.glob("*")) if begun(run) >= started]
+    return max(runs, key=begun, default=None)
+
+
+def _how_ranks_ended(code: int, run: RunDirectory | None) -> str:
     """Returns a sentence on the end of mpirun without a word of the ranks.
 
     Args:
         code: its exit code, as in `Popen.returncode`.
-        folder: run directory, or parent of the run directory.
-        started: time of its start, in nanoseconds since 1970.
+        run: run that they have begun.
     """
     how = f"mpirun ended with exit code {code}" if code else "mpirun ended without an error"
     if code < 0 or code > _SIGNALS:
         number = -code if code < 0 else code - _SIGNALS
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         how = f"mpirun was ended by {name}" if code < 0 else f"{how} ({name} to a rank or to mpirun)"
-    runs = [run for run in map(RunDirectory, (folder, *folder.glob("*"))) if begun(run) >= started]
-    run = RunDirectory(folder) if RunDirectory(folder).job_file.is_file() else max(runs, key=begun, default=None)
     remedy = "no run directory was made: start it again"
     if run is not None:
         remedy = f"`hpcmtl resume {run.path}` goes on from its checkpoints"
     return f"{how}, but no rank reported the end of the run: it has failed; {remedy}"
 
 
+class _Forwarding:
+    """Holds the process that gets the signals, None before it starts, and the number of the first one, 0 before it."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.first = 0
+
+
 @contextlib.contextmanager
-def _forwarding_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _forwarding() -> Iterator[_Forwarding]:
     """Converts the first signal to a request to stop with checkpoints, and the second to the end of the ranks."""
-    stopping = False
+    to = _Forwarding()
 
     def forward(number: int, _frame: object) -> None:
-        nonlocal stopping
-        again, stopping = stopping, True  # first, because the next signal may interrupt this handler
+        again, to.first = (
+            bool(to.first),
+            to.first or number,
+        )  # first, because the next signal may interrupt this handler
         name = signal.Signals(number).name
         text = "ending the ranks" if again else "stopping at the next step boundary; once more ends the ranks at once"
         # Not print: a second signal would enter the buffered stream again, which raises an error.
         os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
-        process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
+        if to.process is None:
+            raise KeyboardInterrupt
+        to.process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
 
     with handled_by(forward, _FORWARDED):
-        yield
+        yield to

@@ -5,9 +5,12 @@ It and what it imports use the standard library alone, since it decides where ot
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import sys
 import sysconfig
+import threading
 import warnings
 from contextlib import contextmanager
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
@@ -141,6 +144,31 @@ def leave_inspection(environ: MutableMapping[str, str] = os.environ) -> None:
     """Starts this command again without PYTHONINSPECT, with which Python replaces the exit code by 1."""
     if environ.pop("PYTHONINSPECT", "") and sys.flags.inspect:
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very command
+
+
+@contextmanager
+def imports() -> Iterator[None]:
+    """Makes a block of imports quick, and lets Ctrl-C end the process at once meanwhile.
+
+    Objects of modules stay: looking for garbage among them takes a sixth of the CPU time of a rank's start (0.12 of
+    0.75 s), so that the collector rests, and leaves them out later as well. Python's own handler of SIGINT raises
+    KeyboardInterrupt in the line that runs, which some libraries swallow: the command went on as if it had not come.
+    """
+    collects = gc.isenabled()
+    ends = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    gc.disable()
+    if ends:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ends:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if collects:
+            gc.freeze()
+            gc.enable()
 
 
 def open_standard_streams() -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.frameworks.registry import describe, load_reference
+from hpcmtl.launch.interpreter import imports
 
 if TYPE_CHECKING:
     from hpcmtl.training.learner import Framework
@@ -22,7 +23,8 @@ def open_framework(name: str) -> Framework:
     """
     description = describe(name)
     try:
-        return cast("Framework", load_reference(description.factory)())
+        with imports():
+            return cast("Framework", load_reference(description.factory)())
     except EnvironmentUnfitError:
         raise
     except (ImportError, OSError, AttributeError) as error:  # a library that the loader does not find is an OSError

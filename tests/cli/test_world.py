@@ -5,6 +5,18 @@ import pytest
 from hpcmtl.cli import world
 
 
+def test_an_interrupt_before_the_run_begins_is_no_failure(monkeypatch, tmp_path, capfd):
+    """Ctrl-C while the ranks start ends the command with the code of the signal, and says that nothing was written."""
+    launcher = "trap 'exit 1' USR1; kill -INT $PPID; while :; do read -r -t 0.1 _ < <(:) || :; done"
+    monkeypatch.setattr(world, "mpirun_command", lambda *_: ["bash", "-c", launcher])
+
+    assert world.start_ranks(2, ["run", "job.yaml"], tmp_path) == 130
+    assert list(tmp_path.iterdir()) == []
+    said = capfd.readouterr().err
+    assert "interrupted before the run began: nothing was written" in said
+    assert "failed" not in said
+
+
 @pytest.mark.parametrize(
     ("played", "code"),
     [

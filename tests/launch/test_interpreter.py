@@ -1,6 +1,8 @@
 """A process of hpcmtl is free from settings of Python that are meant for other programs."""
 
+import gc
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -12,6 +14,7 @@ from runs import CHECKOUT
 from hpcmtl.cli.app import main
 from hpcmtl.launch.interpreter import (
     ignore_strict_warnings,
+    imports,
     leave_out_foreign,
     replaced_by,
     warnings_are_no_errors,
@@ -28,6 +31,35 @@ def python_path(monkeypatch):
         return environ
 
     return put
+
+
+SWALLOWING = """
+import os, signal
+from hpcmtl.launch.interpreter import imports
+with imports():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        print("swallowed")
+print("went on")
+"""
+
+
+def test_an_interrupt_during_imports_ends_the_process():
+    """A library that swallows KeyboardInterrupt while it is imported does not swallow the user's Ctrl-C."""
+    command = ["env", "--default-signal=INT", sys.executable, "-c", SWALLOWING]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout) == (-signal.SIGINT, "")
+
+
+def test_imports_leave_signals_and_collection_as_they_were():
+    """The collector of garbage rests during imports alone, and a handler of the program stays where there is one."""
+    before, collects = signal.getsignal(signal.SIGINT), gc.isenabled()
+    with imports():
+        assert not gc.isenabled()
+
+    assert (signal.getsignal(signal.SIGINT), gc.isenabled()) == (before, collects)
 
 
 def test_folders_that_replace_libraries_are_left_out(tmp_path, python_path):
