@@ -96,6 +96,7 @@ start_stoppable() { # start_stoppable COMMAND...: as `start`, for a launcher tha
     [ -z "${HPCMTL_LAUNCH_DRY_RUN:-}" ] || start "$@"
     child='' asked='' code=0
     trap 'pass_on USR1' USR1
+    trap 'pass_on USR2' USR2
     trap 'pass_on TERM' TERM
     trap 'pass_on INT' INT
     trap 'pass_on HUP' HUP
@@ -105,7 +106,7 @@ start_stoppable() { # start_stoppable COMMAND...: as `start`, for a launcher tha
     { set +m; if declare -F avoid_stale_tmp >/dev/null; then avoid_stale_tmp; fi; trap '' TTOU; exec "${outlived[@]}" "$@"; } <&0 &
     child=$!
     set +m # or `wait` returns while the command is stopped, again and again
-    [ -z "$asked" ] || kill -USR1 "$child" 2>/dev/null || : # the signal arrived during the previous lines
+    [ -z "$asked" ] || kill "-$passed" "$child" 2>/dev/null || : # the signal arrived during the previous lines
     while kill -0 "$child" 2>/dev/null; do wait "$child" && code=0 || code=$?; done # a signal interrupts `wait` alone
     wait "$child" 2>/dev/null && code=0 || code=$?
     exit "$code"
@@ -115,17 +116,22 @@ start_stoppable() { # start_stoppable COMMAND...: as `start`, for a launcher tha
 outlived=()
 if setpriv --pdeathsig KILL true 2>/dev/null; then outlived=(setpriv --pdeathsig KILL); fi
 
-pass_on() { # pass_on SIGNAL: the first becomes USR1, on which the ranks stop with checkpoints; the next goes on as it is
+# pass_on SIGNAL: the first becomes USR1, on which the ranks stop with checkpoints, TERM becomes USR2, on which they have
+# a limited time for that; the next goes on as it is.
+pass_on() {
     local signal=$1
     if [ -n "$asked" ]; then
         # `timeout` sends TERM to the command and once more to its process group.
         if [ "$asked" = TERM ] && [ "$signal" = TERM ] && [ $((SECONDS - since)) -le 1 ]; then return 0; fi
         if [ "$signal" = INT ]; then signal=TERM; fi # at one INT, srun only prints what its tasks do
-        [ "$signal" = USR1 ] || echo "hpcmtl: SIG$1: ending the ranks" >&2 || :
+        case $signal in USR1 | USR2) ;; *) echo "hpcmtl: SIG$1: ending the ranks" >&2 || : ;; esac
     else
         since=$SECONDS signal=USR1
-        [ "$1" = USR1 ] ||
-            echo "hpcmtl: SIG$1: stopping at the next step boundary; once more ends the ranks at once" >&2 || :
+        case $1 in TERM | USR2) signal=USR2 ;; esac
+        passed=$signal
+        case $1 in USR1 | USR2) ;; *)
+            echo "hpcmtl: SIG$1: stopping at the next step boundary; once more ends the ranks at once" >&2 || : ;;
+        esac
     fi
     asked=$1
     [ -z "$child" ] || kill "-$signal" "$child" 2>/dev/null || :

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 from hpcmtl.dispatch.rank.signals import handled_by
 from hpcmtl.errors import ExitCode, HpcmtlError
 from hpcmtl.launch.command import mpirun_command
-from hpcmtl.launch.environment import columns, rank_environment, require_launcher, start_seconds
+from hpcmtl.launch.durations import start_seconds
+from hpcmtl.launch.environment import columns, rank_environment, require_launcher
 from hpcmtl.launch.interpreter import replaced_by
 from hpcmtl.launch.leftovers import descendants, end_leftovers
 from hpcmtl.launch.variables import check_settings
@@ -45,6 +46,8 @@ _CHECKED_IN = ".ranks"  # behind the name of that file: a folder in which the ra
 _DOCUMENTED = frozenset(int(code) for code in ExitCode)
 _SIGNALS = 128  # added by shells and mpirun to the number of a signal that ended a program
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+# Signals by which the ranks are asked to stop; by SIGUSR1 for all others, see `dispatch.rank.signals`.
+_AS_REQUEST: dict[int, signal.Signals] = {signal.SIGTERM: signal.SIGUSR2}
 
 
 def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunOptions) -> NoReturn:
@@ -157,10 +160,11 @@ def start_ranks(
     started = time.time_ns()
     with _forwarding() as to:
         # In a new session, so that Ctrl-C reaches only this process: mpirun would kill the ranks at once.
-        to.process = subprocess.Popen(  # noqa: S603 - our own launcher
+        process = subprocess.Popen(  # noqa: S603 - our own launcher
             mpirun_command(count, program, hosts), env=environment, stdin=subprocess.DEVNULL, start_new_session=True
         )
-        code = to.process.wait()
+        to.go_to(process)
+        code = process.wait()
     return _code_of_command(code, _code_of_run(exit_code_file), _run_begun(folder, started), to.first)
 
 
@@ -242,11 +246,29 @@ def _how_ranks_ended(code: int, run: RunDirectory | None) -> str:
 
 
 class _Forwarding:
-    """Holds the process that gets the signals, None before it starts, and the number of the first one, 0 before it."""
+    """Sends signals to a process, also those that come while it is being started.
+
+    Attributes:
+        first: number of the first signal that came; 0 before it.
+    """
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
         self.first = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: signal.Signals | None = None
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, or keeps it until there is a process."""
+        if self._process is None:
+            self._early = number
+        else:
+            self._process.send_signal(number)
+
+    def go_to(self, process: subprocess.Popen[bytes]) -> None:
+        """Sends all signals to a process from now on, and the newest that came before."""
+        self._process = process
+        if self._early is not None:
+            process.send_signal(self._early)
 
 
 @contextlib.contextmanager
@@ -263,9 +285,7 @@ def _forwarding() -> Iterator[_Forwarding]:
         text = "ending the ranks" if again else "stopping at the next step boundary; once more ends the ranks at once"
         # Not print: a second signal would enter the buffered stream again, which raises an error.
         os.write(sys.stderr.fileno(), f"hpcmtl: {name}: {text}\n".encode())
-        if to.process is None:
-            raise KeyboardInterrupt
-        to.process.send_signal(signal.SIGTERM if again else signal.SIGUSR1)
+        to.send(signal.SIGTERM if again else _AS_REQUEST.get(number, signal.SIGUSR1))
 
     with handled_by(forward, _FORWARDED):
         yield to

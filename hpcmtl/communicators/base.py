@@ -92,6 +92,11 @@ class Communicator(Protocol):
         """Number of ranks."""
         ...
 
+    @property
+    def survives_losses(self) -> bool:
+        """True if ranks go on after the loss of others: `revoke` and `shrink` work, and `die` ends this rank alone."""
+        ...
+
     def send(self, value: Any, dest: int, tag: int = 0) -> None:
         """Sends a value; it may or may not wait for the receiver."""
         ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +20,7 @@ from hpcmtl.communicators.base import (
     checked_buffer,
     rank_in_group,
 )
-from hpcmtl.communicators.daemon import end_daemon_soon
+from hpcmtl.communicators.daemon import end_daemon_soon, kill_this_process
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
@@ -74,6 +73,10 @@ class MpiCommunicator(Communicator):
     @property
     def size(self) -> int:
         return self._size
+
+    @property
+    def survives_losses(self) -> bool:
+        return os.environ.get("OMPI_MCA_mpi_ft_enable") == "1"  # noqa: SIM112 - set by mpirun --with-ft ulfm
 
     def send(self, value: Any, dest: int, tag: int = 0) -> None:
         with self._readable(f"send(dest={dest}, tag={tag})"):
@@ -193,11 +196,7 @@ class MpiCommunicator(Communicator):
         self._mpi.Finalize()
 
     def die(self) -> NoReturn:
-        try:
-            logging.shutdown()
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("this process outlived SIGKILL")
+        kill_this_process()
 
     def abort(self, code: int) -> NoReturn:
         try:
@@ -205,7 +204,7 @@ class MpiCommunicator(Communicator):
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
-            if os.environ.get("OMPI_MCA_mpi_ft_enable") == "1":  # noqa: SIM112 - set by mpirun --with-ft ulfm
+            if self.survives_losses:
                 # There MPI_Abort ends this rank alone; and if several ranks call it at once, mpirun waits at times for
                 # a lock that it holds itself (Open MPI 5.0.11: 7 of 24 runs of 4 ranks).
                 end_daemon_soon()

@@ -92,9 +92,15 @@ class SetRate:
 
 @dataclass(frozen=True)
 class Abandon:
-    """Gives up the layer with a `number`, see `RunLayer`: it cannot end, since a rank was lost in it or as it began."""
+    """Gives up a layer that cannot end.
+
+    Attributes:
+        start_number: number of its start, see `RunLayer`.
+        stuck: seconds without a step; 0 if a rank was lost in the layer, or as it began.
+    """
 
     start_number: int
+    stuck: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

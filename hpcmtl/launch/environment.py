@@ -42,12 +42,6 @@ _PMIX_SERVER = "PMIX_SERVER_URI"
 _DIGITS_OF_TIME = 11  # of seconds since 1970; milliseconds have more
 _PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL")
 
-SECONDS_TO_START = 300.0
-"""Default of HPCMTL_START_SECONDS; thousands of ranks may take minutes to import their libraries from a file system."""
-
-SECONDS_UNTIL_HUNG = 60.0
-"""Default of HPCMTL_HUNG_SECONDS: seconds without a heartbeat after which a suspected rank counts as hung."""
-
 
 @dataclass(frozen=True)
 class RankEnvironment:
@@ -194,33 +188,6 @@ def end_time(environ: Mapping[str, str] = os.environ) -> tuple[str, float] | Non
     return None
 
 
-def heartbeat_seconds(default: float, environ: Mapping[str, str] = os.environ) -> float:
-    """Returns the seconds between two heartbeats of a rank: HPCMTL_HEARTBEAT, or the default.
-
-    Raises:
-        EnvironmentUnfitError: the variable is no such number of seconds.
-    """
-    return _seconds("HPCMTL_HEARTBEAT", (0.05, 3600), default, environ)
-
-
-def hung_seconds(environ: Mapping[str, str] = os.environ) -> float:
-    """Returns the seconds after which a suspected rank counts as hung: HPCMTL_HUNG_SECONDS, or 60; 0 for never.
-
-    Raises:
-        EnvironmentUnfitError: the variable is no such number of seconds.
-    """
-    return _seconds("HPCMTL_HUNG_SECONDS", (0, 86400), SECONDS_UNTIL_HUNG, environ)
-
-
-def start_seconds(environ: Mapping[str, str] = os.environ) -> float:
-    """Returns the seconds within which MPI must have started on all ranks: HPCMTL_START_SECONDS, or 300; 0 for ever.
-
-    Raises:
-        EnvironmentUnfitError: the variable is no such number of seconds.
-    """
-    return _seconds("HPCMTL_START_SECONDS", (0, 86400), SECONDS_TO_START, environ)
-
-
 def columns(environ: Mapping[str, str] = os.environ) -> int | None:
     """Returns the width of the terminal in characters: HPCMTL_COLUMNS, or None to find it out.
 
@@ -231,19 +198,6 @@ def columns(environ: Mapping[str, str] = os.environ) -> int | None:
     if not _is_number(text):
         raise EnvironmentUnfitError(f"HPCMTL_COLUMNS={text!r} is no number of characters; write 80, or leave it out")
     return int(text) or None
-
-
-def _seconds(name: str, span: tuple[float, float], default: float, environ: Mapping[str, str]) -> float:
-    text = environ.get(name, "") or str(default)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not span[0] <= seconds <= span[1]:
-        raise EnvironmentUnfitError(
-            f"{name}={text!r} is no time between {span[0]:g} and {span[1]:g} seconds; write {default:g}"
-        )
-    return seconds
 
 
 def node_id(environ: Mapping[str, str] = os.environ) -> str:

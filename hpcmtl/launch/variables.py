@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.faults import requested
-from hpcmtl.launch.environment import columns, heartbeat_seconds, hung_seconds, require_time, start_seconds
+from hpcmtl.launch.durations import grace_seconds, heartbeat_seconds, hung_seconds, start_seconds, stuck_seconds
+from hpcmtl.launch.environment import columns, require_time
 from hpcmtl.launch.resources.world import given_speeds
 
 if TYPE_CHECKING:
@@ -25,5 +26,7 @@ def check_settings(ranks: int, environ: Mapping[str, str] = os.environ) -> None:
     heartbeat_seconds(1.0, environ)
     hung_seconds(environ)
     start_seconds(environ)
+    stuck_seconds(environ)
+    grace_seconds(environ)
     columns(environ)
     given_speeds(ranks, environ)

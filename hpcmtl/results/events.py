@@ -168,6 +168,31 @@ class LayerLate(RunEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerStuck(RunEvent):
+    """A running task layer has made no step for too long, and is given up.
+
+    Attributes:
+        seconds: seconds without a step.
+        silent_ranks: ranks that have not finished it.
+    """
+
+    task: str
+    layer: int
+    seconds: float = 0.0
+    silent_ranks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankStuck(RunEvent):
+    """A rank of a layer that is given up tells the place in the code where its main thread is."""
+
+    task: str
+    layer: int
+    rank: int
+    place: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskEnded(RunEvent):
     """A task ended; `message` is the reason if it did not complete."""
 

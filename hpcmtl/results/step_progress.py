@@ -18,6 +18,7 @@ class StepProgress:
         fraction: share of the layer that is done, 0 to 1.
         step: number of steps of the layer that are done.
         steps_per_second: steps a second of the group.
+        seconds_to_next: seconds to the next report of this layer; None if other work than steps comes before it.
     """
 
     task: str
@@ -28,3 +29,4 @@ class StepProgress:
     fraction: float
     step: int = 0
     steps_per_second: float = 0.0
+    seconds_to_next: float | None = None

@@ -245,7 +245,7 @@ def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:
     in_flight = 0 if step == step_range.stop or saving else STEPS_IN_FLIGHT
     stop = agreement.agree(step, replica.collect_losses(in_flight), hooks.stop_requested())
     if agreement.group.rank == 0:
-        hooks.report(_progress(step_range, step, agreement))
+        hooks.report(_progress(step_range, step, agreement, saving=saving))
     if saving and hooks.save is not None and step < step_range.stop and not stop:
         hooks.save(step, _carried(step_range, agreement.losses, step))
     return stop
@@ -276,7 +276,15 @@ def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepIn
     return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples, ranks, batch.filler)
 
 
-def _progress(step_range: StepRange, step: int, agreement: _Agreement) -> StepProgress:
+def _seconds_to_next(step_range: StepRange, step: int, agreement: _Agreement, *, saving: bool) -> float | None:
+    """Returns the seconds to the next synchronisation point; None if anything else than steps comes before it."""
+    epoch, hooks, following = step_range.steps_per_epoch, agreement.hooks, min(agreement.next, step_range.stop)
+    validates = hooks.epoch_ended is not None and (step % epoch == 0 or (following - 1) // epoch > step // epoch)
+    other = saving or validates or hooks.sync_point is not None or step == step_range.stop
+    return None if other else (following - step) * agreement.pace
+
+
+def _progress(step_range: StepRange, step: int, agreement: _Agreement, *, saving: bool) -> StepProgress:
     losses, pace = agreement.losses, agreement.pace
     return StepProgress(
         task=step_range.task,
@@ -287,4 +295,5 @@ def _progress(step_range: StepRange, step: int, agreement: _Agreement) -> StepPr
         fraction=(step - step_range.start) / max(step_range.stop - step_range.start, 1),
         step=step - step_range.start,
         steps_per_second=1 / pace if pace > 0 else 0.0,
+        seconds_to_next=_seconds_to_next(step_range, step, agreement, saving=saving),
     )

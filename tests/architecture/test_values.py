@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "hpcmtl").rglob("*.py"))
 STATEFUL = {
     "hpcmtl/data/batches.py: SplitCache": "rows, once read",
     "hpcmtl/data/values.py: ValueSummary": "extremes, block after block",
-    "hpcmtl/dispatch/coordinator/state.py: Running": "reports of a layer that runs",
+    "hpcmtl/dispatch/coordinator/running.py: Running": "reports of a layer that runs",
     "hpcmtl/dispatch/coordinator/state.py: TaskState": "place of a task in the run",
     "hpcmtl/dispatch/coordinator/task_source.py: TaskSources": "events that no source has seen",
     "hpcmtl/dispatch/rank/worker.py: _Held": "session of a task, and whether it failed",

@@ -1,20 +1,28 @@
 """The view that a command has of the ranks that it started."""
 
 import pytest
+from runs import run_python
 
 from hpcmtl.cli import world
 
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from hpcmtl.cli import world
+launcher = "trap 'exit 1' USR1; kill -INT $PPID; while :; do read -r -t 0.1 _ < <(:) || :; done"
+world.mpirun_command = lambda *_: ["bash", "-c", launcher]
+sys.exit(world.start_ranks(2, ["run", "job.yaml"], Path(sys.argv[1])))
+"""
 
-def test_an_interrupt_before_the_run_begins_is_no_failure(monkeypatch, tmp_path, capfd):
+
+def test_an_interrupt_before_the_run_begins_is_no_failure(tmp_path):
     """Ctrl-C while the ranks start ends the command with the code of the signal, and says that nothing was written."""
-    launcher = "trap 'exit 1' USR1; kill -INT $PPID; while :; do read -r -t 0.1 _ < <(:) || :; done"
-    monkeypatch.setattr(world, "mpirun_command", lambda *_: ["bash", "-c", launcher])
+    done = run_python(tmp_path, "-c", INTERRUPTED, tmp_path)
 
-    assert world.start_ranks(2, ["run", "job.yaml"], tmp_path) == 130
+    assert done.returncode == 130, done.stderr
+    assert "interrupted before the run began: nothing was written" in done.stderr
+    assert "failed" not in done.stderr
     assert list(tmp_path.iterdir()) == []
-    said = capfd.readouterr().err
-    assert "interrupted before the run began: nothing was written" in said
-    assert "failed" not in said
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.launch.durations import heartbeat_seconds, hung_seconds
 from hpcmtl.launch.environment import (
     RankEnvironment,
     columns,
-    heartbeat_seconds,
-    hung_seconds,
     inside_mpi,
     rank_environment,
     require_launcher,

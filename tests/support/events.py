@@ -30,6 +30,8 @@ EXAMPLES = (
     event("job_started", job="small", ranks=4, policy="variable", host="h", attempt=1),
     event("layer_started", task="a", layer=0, layers=2, first_rank=0, ranks=2),
     event("layer_late", task="a", layer=0, silent_ranks=[1, 2]),
+    event("layer_stuck", task="a", layer=0, seconds=130.0, silent_ranks=[1, 2]),
+    event("rank_stuck", task="a", layer=0, rank=1, place="mpi.py:150 in Allreduce"),
     event("checkpoint_written", task="a", step=10, seconds=0.1, held=0.01, bytes=100),
     event("checkpoint_damaged", task="a", file="step.h5", message="torn"),
     event("learning_rate_changed", task="a", layer=0, step=3, learning_rate=0.1),

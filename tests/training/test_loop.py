@@ -341,3 +341,19 @@ def test_a_real_learner_trains(ranks):
     for losses in many:
         assert losses == pytest.approx(one, rel=1e-4)
     assert one[1] < 0.5 * one[0]
+
+
+@pytest.mark.parametrize(
+    ("validates", "known"),
+    [(False, [True] * 24 + [False]), (True, ([True] * 9 + [False]) * 2 + [True] * 4 + [False])],
+    ids=["steps alone", "validation"],
+)
+def test_the_next_report_is_announced_where_only_steps_come(monkeypatch, validates, known):
+    """A report of progress says when the next one comes, unless validation or the end of the layer comes before it."""
+    replica, reports = Slow(lambda _step: [1.0]), []
+    monkeypatch.setattr("hpcmtl.training.loop.time", SimpleNamespace(perf_counter=lambda: replica.clock))
+    hooks = Hooks(reports.append, lambda: False, (lambda _epoch: None) if validates else None)
+    (_,) = run_ranks(1, lambda group: run_steps(replica, fed(step_range(0, 25)), step_range(0, 25), group, hooks))
+
+    assert [report.seconds_to_next is not None for report in reports] == known
+    assert {report.seconds_to_next for report in reports} <= {None, 1.25}

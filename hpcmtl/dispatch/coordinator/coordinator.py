@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.dispatch.coordinator.recovery import lose
-from hpcmtl.dispatch.protocol import ProgressReport
+from hpcmtl.dispatch.coordinator.running import GraceOverError
+from hpcmtl.dispatch.protocol import ProgressReport, StopRequest
 from hpcmtl.dispatch.requests.steering import extend
 from hpcmtl.dispatch.scheduling.deadline import hopeless
 
@@ -39,7 +41,12 @@ class Coordinator:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, *, requests: RequestQueue | None = None, limit: TimeLimit | None = None
+        self,
+        dispatcher: Dispatcher,
+        *,
+        requests: RequestQueue | None = None,
+        limit: TimeLimit | None = None,
+        grace: float = 0.0,
     ) -> None:
         """Joins the parts.
 
@@ -47,9 +54,11 @@ class Coordinator:
             dispatcher: the state machine; its task sources are polled here.
             requests: the requests of users; None where none are taken.
             limit: the time limit of the batch job; None where there is none.
+            grace: seconds that layers have to stop in after SIGTERM; 0 for ever.
         """
         self.dispatcher = dispatcher
         self._requests, self._limit = requests, limit
+        self._grace, self._stopped_by = grace, math.inf
         self._subscribers: list[Subscriber] = []
         self._exhausted = dispatcher.sources.exhausted
 
@@ -63,6 +72,7 @@ class Coordinator:
 
     def handle(self, report: Report, now: float) -> list[Order]:
         """Takes a report and returns the orders that follow from it."""
+        self._note_signal(report, now)
         # The stop comes first: a layer that has just ended makes room for no other layer.
         orders = [*self._stop_in_time(now), *self.dispatcher.handle(report, now), *self._stop_in_vain(now)]
         return orders if isinstance(report, ProgressReport) else self._announced(orders)
@@ -78,7 +88,11 @@ class Coordinator:
 
         Raises:
             UnrecoverableError: see `Dispatcher.check`.
+            GraceOverError: layers have not stopped in time after SIGTERM.
         """
+        if now > self._stopped_by and not self.dispatcher.ended:
+            tasks = [name for name, state in self.dispatcher.tasks.items() if state.running is not None]
+            raise GraceOverError(f"no step boundary of {', '.join(tasks)} within {self._grace:g} s of SIGTERM")
         orders = [*self._stop_in_time(now), *self.dispatcher.check(now)]
         if self._requests is not None:
             orders += self._requests.look(now)
@@ -91,6 +105,10 @@ class Coordinator:
             self._requests.close()
         for source in self.dispatcher.sources.sources:
             source.close()
+
+    def _note_signal(self, report: Report, now: float) -> None:
+        if self._grace and isinstance(report, StopRequest) and report.signal == "SIGTERM":
+            self._stopped_by = min(self._stopped_by, now + self._grace)
 
     def _poll(self, now: float) -> list[Order]:
         """Passes events on to the task sources and adds the tasks that they have ready."""

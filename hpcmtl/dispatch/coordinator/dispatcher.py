@@ -14,14 +14,14 @@ from hpcmtl.dispatch.coordinator.ageing import age, seconds_a_class
 from hpcmtl.dispatch.coordinator.history import go_on_from
 from hpcmtl.dispatch.coordinator.lifecycle import TaskLifecycle
 from hpcmtl.dispatch.coordinator.narrowing import graph_on, plan_on
+from hpcmtl.dispatch.coordinator.running import Running, unrecoverable
+from hpcmtl.dispatch.coordinator.silence import SilenceWatch, stuck_failure
 from hpcmtl.dispatch.coordinator.state import (
     Order,
-    Running,
     only_paused,
     remake,
     start_command,
     states_of,
-    unrecoverable,
 )
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
 from hpcmtl.dispatch.membership.world import World
@@ -54,15 +54,12 @@ GRACE_SECONDS = 3.0
 """Seconds from the failure of one member until the others must have reported. A rank that failed alone leaves its group
 waiting in a collective, and only the end of the run gets the others out."""
 
-LATE_SECONDS = 300.0
-"""Seconds without a report after which a layer is recorded as late, with the silent ranks; it may still be well."""
-
 FIRST_BACK_OFF_SECONDS = 1.0
 """Seconds before the first retry of a task; each further retry waits twice as long."""
 
 
 class Dispatcher:
-    """The state machine of a running job."""
+    """The state machine of a running job; `silence` finds its layers that say nothing for long."""
 
     def __init__(
         self,
@@ -87,7 +84,7 @@ class Dispatcher:
         self.lifecycle = TaskLifecycle(states_of(plan, graph), self.record)
         self.world = World.first(plan.ranks)
         self._plan, self._graph = plan, graph
-        self._observer = observer
+        self._observer, self.silence = observer, SilenceWatch()
         self._scheduler = scheduler
         self._stop_reason, self._starts = "", 0
         self._end_ordered = self._pause_recorded = False
@@ -128,11 +125,11 @@ class Dispatcher:
         if isinstance(report, ProgressReport):
             running = self.tasks[report.progress.task].running
             if running is not None:
-                running.last_report = now
+                running.progressed(now, report.progress)
             self._observer.progressed(report.progress)
             return []
         if isinstance(report, EventReport):
-            self.record(self.lifecycle.noted(report.event))
+            self.record(self.lifecycle.noted(report.event, now))
             return []
         if isinstance(report, StopRequest):
             return self.stop(f"rank {report.member} got {report.signal}", now)
@@ -142,7 +139,7 @@ class Dispatcher:
             return []  # all members failed and reported that; this is the end of the reduction
         assert running is not None, f"rank {report.member} reports on {report.task}, which does not run"
         running.reported.update(report.finished if isinstance(report, LayerDone) else [report.member])
-        running.last_report = now
+        running.heard(now)
         if isinstance(report, LayerFailed):
             running.failures.append(report)
             running.lost_rank = running.lost_rank or report.lost
@@ -157,22 +154,20 @@ class Dispatcher:
         return [Order(running.group, Abandon(running.start_number))] if lost else []
 
     def check(self, now: float) -> list[Order]:
-        """Looks at the clock: records late layers, once each, and starts the retries that are due.
+        """Looks at the clock: late layers are recorded, stuck ones given up, and the retries that are due start.
 
         Raises:
-            UnrecoverableError: a rank failed alone, and the other members have not reported in time.
+            UnrecoverableError: members have not left a layer in time that another one failed in, or that was given up.
         """
+        orders = self.silence.look(self._running(), now, self.record)
         for state, running in self._running():
-            if now - running.last_report > LATE_SECONDS and not running.late:
-                running.late = True
-                silent = tuple(sorted(set(running.group) - running.reported))
-                self.record(events.LayerLate(task=state.plan.name, layer=running.layer, silent_ranks=silent))
             if running.deadline is not None and now > running.deadline:
+                self.lifecycle.fail_stuck(state, running)
                 raise unrecoverable(running)
         due = [state for state in self.tasks.values() if state.waits and 0 < state.not_before <= now]
         for state in due:
             state.not_before = 0.0
-        return self.go_on(now) if due else []
+        return [*orders, *self.go_on(now)] if due else orders
 
     def _layer_over(self, state: TaskState, running: Running, now: float) -> list[Order]:
         name, width = state.plan.name, len(running.group)
@@ -181,10 +176,13 @@ class Dispatcher:
             state.held = running.group  # the release orders these members to close their sessions
             orders += self.lifecycle.release(state)
             state.steps = None  # its newest checkpoint may lie inside the layer
-            self.record(events.LayerRestarted(task=name, layer=running.layer, lost=tuple(sorted(running.lost))))
-            if running.lost:
-                state.lose_layer(running.layer)
-            orders += self.lifecycle.end_if_over(state)
+            if running.stuck:
+                orders += self._fail(state, stuck_failure(state, running), now)
+            else:
+                self.record(events.LayerRestarted(task=name, layer=running.layer, lost=tuple(sorted(running.lost))))
+                if running.lost:
+                    state.lose_layer(running.layer)
+                orders += self.lifecycle.end_if_over(state)
         elif running.failures:
             state.held = running.group
             orders += self.lifecycle.release(state)

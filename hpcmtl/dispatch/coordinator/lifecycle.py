@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpcmtl.dispatch.coordinator.silence import stuck_failure
 from hpcmtl.dispatch.coordinator.state import Order, without_producer
 from hpcmtl.dispatch.protocol import Release, StopLayer
-from hpcmtl.results.events import CheckpointWritten, TaskEnded
+from hpcmtl.results.events import CheckpointWritten, RankStuck, TaskEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcmtl.dispatch.coordinator.running import Running
     from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
@@ -34,10 +36,15 @@ class TaskLifecycle:
         self.tasks, self._record = tasks, record
         self._incomplete = False  # whether a task ended otherwise than complete, so that others may wait for it in vain
 
-    def noted(self, event: RunEvent) -> RunEvent:
+    def noted(self, event: RunEvent, now: float) -> RunEvent:
         """Takes note of an event of a running layer, and returns it: after a checkpoint losses are counted from 0."""
-        if isinstance(event, CheckpointWritten) and event.task in self.tasks:
-            self.tasks[event.task].losses = 0
+        state = self.tasks.get(getattr(event, "task", ""))
+        if state is not None and isinstance(event, CheckpointWritten):
+            state.losses = 0
+        if state is not None and state.running is not None:
+            state.running.heard(now)
+            if isinstance(event, RankStuck):
+                state.running.places[event.rank] = event.place
         return event
 
     def end(self, state: TaskState, status: TaskStatus, message: str = "") -> list[Order]:
@@ -56,6 +63,12 @@ class TaskLifecycle:
         if state.losses < MOST_LOSSES:
             return []
         return self.end(state, "failed", f"layer {state.lost_layer} lost ranks {state.losses} times: {_WHY_LOST}")
+
+    def fail_stuck(self, state: TaskState, running: Running) -> None:
+        """Ends a task whose layer is stuck for good, since its ranks cannot be told to leave: the run ends as well."""
+        if running.stuck:
+            state.running = None
+            self.end(state, "failed", stuck_failure(state, running).message)
 
     def skip_hopeless(self) -> list[Order]:
         """Ends the tasks that wait for one that did not complete; a task that ran beside it may hold a session."""

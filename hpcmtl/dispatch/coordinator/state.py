@@ -10,8 +10,9 @@ from hpcmtl.dispatch.protocol import RunLayer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from hpcmtl.dispatch.coordinator.running import Running
     from hpcmtl.dispatch.membership.world import Members, World
-    from hpcmtl.dispatch.protocol import Command, LayerFailed
+    from hpcmtl.dispatch.protocol import Command
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.orders import Rate
     from hpcmtl.training.session import LayerOutcome
-
-
-class UnrecoverableError(Exception):
-    """The run must be ended: a rank failed alone and its group is stuck, or a rank hangs and cannot be killed."""
 
 
 class Observer(Protocol):
@@ -43,43 +40,6 @@ class Order:
 
     members: Members
     command: Command
-
-
-@dataclass
-class Running:
-    """A layer that runs.
-
-    Attributes:
-        layer: number of the layer.
-        group: members of its group; after a loss those that are left.
-        started: seconds of its start.
-        last_report: seconds of the last report of a member.
-        opened: whether its members had to open a session for it.
-        late: whether it has been recorded as late.
-        reported: members that are not waited for: they finished, failed, or never got the command to start.
-        outcome: outcome that the first member of the group reported.
-        failures: exceptions that its members reported.
-        deadline: seconds by which the others must have reported after a failure; None without one.
-        halted: whether its members were ordered to stop it.
-        start_number: number of this start, counted over the attempt.
-        lost_rank: whether it lost a member, or cannot end for another reason after a loss.
-        lost: members of its group that died.
-    """
-
-    layer: int
-    group: Members
-    started: float
-    last_report: float
-    opened: bool = True
-    late: bool = False
-    reported: set[int] = field(default_factory=set)
-    outcome: LayerOutcome | None = None
-    failures: list[LayerFailed] = field(default_factory=list)
-    deadline: float | None = None
-    halted: bool = False
-    start_number: int = 0
-    lost_rank: bool = False
-    lost: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -154,16 +114,6 @@ class TaskState:
     def held_back(self) -> bool:
         """Returns whether no further layer of it may start, by a request of a user or for want of time."""
         return self.paused or self.cancelled or self.no_time
-
-
-def unrecoverable(running: Running) -> UnrecoverableError:
-    """Returns the error for a layer in which a rank failed alone."""
-    failure = running.failures[0]
-    missing = sorted(set(running.group) - running.reported)
-    return UnrecoverableError(
-        f"rank {failure.member} failed alone in task {failure.task}, layer {failure.layer}: {failure.message}; "
-        f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} cannot go on without it"
-    )
 
 
 class Scheduler(Protocol):

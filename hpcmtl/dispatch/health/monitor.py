@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.dispatch.coordinator.state import UnrecoverableError
+from hpcmtl.dispatch.coordinator.running import UnrecoverableError
 from hpcmtl.dispatch.health.failure_detector import FailureDetector
 from hpcmtl.dispatch.health.watchdog import FenceCommand, Watchdog, fence
 from hpcmtl.dispatch.membership.world import COORDINATOR

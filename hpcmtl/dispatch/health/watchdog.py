@@ -13,7 +13,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.dispatch.coordinator.state import UnrecoverableError
+from hpcmtl.dispatch.coordinator.running import UnrecoverableError
 from hpcmtl.launch.resources.facts import born_at
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.polling import Backoff, Message, next_message
-from hpcmtl.dispatch.coordinator.state import UnrecoverableError
+from hpcmtl.dispatch.coordinator.running import GraceOverError, UnrecoverableError
 from hpcmtl.dispatch.health.heartbeat_messages import Heartbeats
 from hpcmtl.dispatch.health.watchdog import FenceCommand
 from hpcmtl.dispatch.membership.rebuild import AttemptAbandonedError, bounded, rebuild_world
@@ -41,7 +41,7 @@ from hpcmtl.exchange.peer_transfer import Question
 from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hpcmtl.communicators.base import Communicator, SendHandle
     from hpcmtl.dispatch.coordinator.coordinator import Coordinator
@@ -71,6 +71,8 @@ class ControlThread(threading.Thread):
         coordinator: Coordinator | None,
         peer_transfer: PeerTransfer | None = None,
         heartbeat: HeartbeatSender | None = None,
+        *,
+        record_stop: Callable[[str], object] | None = None,
     ) -> None:
         """Joins the parts; `start` begins.
 
@@ -80,6 +82,7 @@ class ControlThread(threading.Thread):
             coordinator: on rank 0.
             peer_transfer: serves other ranks' requests for artifacts.
             heartbeat: heartbeats of this rank, on the same communicator; on all ranks or on none.
+            record_stop: on rank 0; records the end of a run that stops for a reason, while layers still run.
         """
         super().__init__(name="control", daemon=True)
         self._comm, self._world = comm, World.first(comm.size)
@@ -89,10 +92,10 @@ class ControlThread(threading.Thread):
         self._coordinator = coordinator
         self._peer_transfer = peer_transfer
         self._reduction = ReportReduction(self._member)
-        self._heartbeat = heartbeat
+        self._heartbeat, self._record_stop = heartbeat, record_stop
         self._sending: list[SendHandle] = []
         self._backoff = Backoff()
-        self._ended = self._closing = self._signal_sent = False
+        self._ended, self._closing, self._signal_sent = False, False, ""
         self._current = CurrentLayer(channels.comms)
 
     def run(self) -> None:
@@ -114,6 +117,11 @@ class ControlThread(threading.Thread):
                 self._close()
         except AttemptAbandonedError as error:
             self._abandon_attempt(error)
+        except GraceOverError as error:
+            _log.error("the run is ended, and can be resumed: %s", error)
+            assert self._record_stop is not None, "the rank that coordinates keeps the record"
+            self._record_stop(str(error))
+            self._comm.abort(ExitCode.STOPPED)
         except (UnrecoverableError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
             _log.error("the run is ended: %s", error)
             _log.debug("by this", exc_info=True)
@@ -193,9 +201,9 @@ class ControlThread(threading.Thread):
         for report in self._channels.take_reports():
             self._backoff.end()
             self._pass_on(self._current.note(report))
-        if self._channels.signal and not self._signal_sent:
-            self._pass_on(StopRequest(member=self._member, signal=self._channels.signal))
-            self._signal_sent = True
+        if (name := self._channels.signal) != self._signal_sent:  # another one may follow, with a grace of its own
+            self._signal_sent = name
+            self._pass_on(StopRequest(member=self._member, signal=name))
         if self._closing and self._sender.all_executed():
             self._execute(EndOfJob())
         if self._ended:
@@ -217,8 +225,9 @@ class ControlThread(threading.Thread):
         """Ends this process as a lost rank: its main thread does not come out of a layer whose group was revoked."""
         layer = self._current.layer
         assert layer is not None
-        text = f"rank {self._member} is stuck in task {layer.task}, layer {layer.layer}, whose group lost a rank"
-        if self._coordinator is not None and not self._channels.abandoned:
+        text = f"rank {self._member} is stuck in task {layer.task}, layer {layer.layer}, which was given up"
+        alone = self._world.size == 1 or not self._comm.survives_losses
+        if self._coordinator is not None and not self._channels.abandoned and alone:
             raise UnrecoverableError(text)
         _log.error("%s: it ends itself", text)
         self._comm.die()
@@ -279,7 +288,10 @@ class ControlThread(threading.Thread):
             self._channels.layer.order(command.rate)
             return
         if isinstance(command, Abandon):
-            self._current.abandon(command.start_number)
+            if not command.stuck:
+                self._current.abandon(command.start_number)
+            elif found := self._current.give_up_stuck(command, self._member, survives=self._comm.survives_losses):
+                self._pass_on(found)
             return
         if isinstance(command, RunLayer):  # orders from now on are for this layer: the main thread runs no other
             self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.record, command.start_number)

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.membership.survivors import SurvivorReport
-from hpcmtl.dispatch.protocol import LayerDone, LayerFailed
+from hpcmtl.dispatch.protocol import EventReport, LayerDone, LayerFailed
+from hpcmtl.dispatch.rank.stacks import place_of_main_thread, stacks
+from hpcmtl.results.events import RankStuck
 
 if TYPE_CHECKING:
     from hpcmtl.dispatch.membership.world import World
-    from hpcmtl.dispatch.protocol import Report, RunLayer
+    from hpcmtl.dispatch.protocol import Abandon, Report, RunLayer
     from hpcmtl.dispatch.rank.communicators import RankCommunicators
 
+_log = logging.getLogger(__name__)
+
 STUCK_SECONDS = 30.0
-"""Seconds in which a main thread must come out of a layer whose group lost a rank; a rank that takes longer is lost.
+"""Seconds in which a main thread must come out of a layer that was given up; a rank that takes longer is lost.
 Training comes out as soon as it communicates."""
+
+SECONDS_A_TURN = 3.0
+"""Seconds between the ends of two members that wait in a stuck layer; in them the others hear of a death."""
+
+# Functions of communicators and of frameworks that wait for other ranks, or for an operation that does.
+_WAITS_OF_COMMUNICATORS = {"Allreduce", "Bcast", "Recv", "Send", "allgather", "barrier", "bcast", "gather", "recv"}
+_WAITS = _WAITS_OF_COMMUNICATORS | {"asnumpy", "synchronize", "wait", "wait_to_read", "waitall"}
 
 
 class CurrentLayer:
@@ -51,11 +63,36 @@ class CurrentLayer:
             self._result = report
         return report
 
-    def abandon(self, start_number: int) -> None:
-        """Gives up the group of a layer; if it is the current one, the main thread must soon be out of it."""
+    def abandon(self, start_number: int, seconds: float = STUCK_SECONDS) -> None:
+        """Gives up the group of a layer; if it is the current one, the main thread must be out in some seconds."""
         self._comms.give_up(start_number)
         if self.training and self.start_number == start_number:
-            self._stuck_at = min(self._stuck_at, time.monotonic() + STUCK_SECONDS)
+            self._stuck_at = min(self._stuck_at, time.monotonic() + seconds)
+
+    def give_up_stuck(self, command: Abandon, member: int, *, survives: bool) -> EventReport | None:
+        """Gives up a layer that makes no step: writes the stacks of all threads to the log, and tells where it waits.
+
+        A rank that waits for others has more time to come out than one that works: some collectives end only when the
+        rank dies that they wait for. If all seem to wait, they end themselves one after the other, the last member
+        first.
+
+        Args:
+            command: the order.
+            member: this member.
+            survives: whether ranks may leave the layer, and go on after the loss of others.
+
+        Returns:
+            A report on where the main thread is; None if it is not in this layer.
+        """
+        layer = self.layer
+        if layer is None or not self.training or self.start_number != command.start_number:
+            return None
+        _log.debug("task %s, layer %d makes no step:\n%s", layer.task, layer.layer, stacks())
+        place = place_of_main_thread()
+        if survives:
+            turn = 1 + layer.group[::-1].index(member) if place.rpartition(" ")[2] in _WAITS else 0
+            self.abandon(command.start_number, min(command.stuck, STUCK_SECONDS) + turn * SECONDS_A_TURN)
+        return EventReport(RankStuck(task=layer.task, layer=layer.layer, rank=member, place=place))
 
     def stuck(self) -> bool:
         """Returns whether the main thread has not come out in time of a layer whose group was given up."""

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from hpcmtl.dispatch.rank.channels import ThreadChannels
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+# mpirun kills its ranks on SIGTERM, so that the launchers pass it on as SIGUSR2.
+_MEANT = {signal.SIGUSR2: signal.SIGTERM}
 
 
 @contextmanager
@@ -24,7 +26,8 @@ def signals_to(channels: ThreadChannels) -> Iterator[None]:
     """
 
     def note(number: int, _frame: object) -> None:
-        channels.signal = signal.Signals(number).name
+        received = signal.Signals(number)
+        channels.signal = _MEANT.get(received, received).name
 
     with handled_by(note, _SIGNALS):
         yield

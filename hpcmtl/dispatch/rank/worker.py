@@ -201,8 +201,9 @@ class Worker:
             yield
         except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything, and the coordinator must know
             where = self._member, command.task, command.layer
-            if len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS):
-                _log.debug("rank %d was interrupted in task %s, layer %d, by the loss", *where, exc_info=True)
+            heard = len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS)
+            if heard or isinstance(error, RankLostError):  # also where the layer was given up as stuck
+                _log.debug("rank %d was interrupted in task %s, layer %d", *where, exc_info=True)
             elif isinstance(error, (InputError, EnvironmentUnfitError)):  # rank 0 says its message, which is enough
                 _log.debug("rank %d failed in task %s, layer %d", *where, exc_info=True)
             elif frames := users_frames(error):

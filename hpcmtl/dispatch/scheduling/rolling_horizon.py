@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hpcmtl.arrays import Floats, Ints
-    from hpcmtl.dispatch.coordinator.state import Running, TaskState
+    from hpcmtl.dispatch.coordinator.running import Running
+    from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.dispatch.membership.world import Members
     from hpcmtl.dispatch.scheduling.remaining import Busy
     from hpcmtl.layerplan.plan import LayerPlan

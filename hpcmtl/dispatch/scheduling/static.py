@@ -15,7 +15,8 @@ from hpcmtl.layerplan.problem.planning_problem import make_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hpcmtl.dispatch.coordinator.state import Running, TaskState
+    from hpcmtl.dispatch.coordinator.running import Running
+    from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.dispatch.membership.world import Members
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.taskgraph.graph import TaskGraph

@@ -6,13 +6,14 @@ import logging
 import math
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json
 from hpcmtl.dispatch.coordinator.coordinator import Coordinator
 from hpcmtl.dispatch.coordinator.dispatcher import Dispatcher
+from hpcmtl.dispatch.coordinator.silence import SilenceWatch
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
 from hpcmtl.dispatch.health.failure_detector import SECONDS_BETWEEN_HEARTBEATS
 from hpcmtl.dispatch.health.timing import HeartbeatTiming
@@ -23,13 +24,8 @@ from hpcmtl.dispatch.scheduling.select import scheduler_for
 from hpcmtl.exchange.artifact_cache import ArtifactCache
 from hpcmtl.exchange.peer_transfer import PeerTransfer
 from hpcmtl.jobfile.read import to_yaml
-from hpcmtl.launch.environment import (
-    attempt_id,
-    heartbeat_seconds,
-    hung_seconds,
-    require_time,
-    seconds_left,
-)
+from hpcmtl.launch.durations import grace_seconds, heartbeat_seconds, hung_seconds, stuck_seconds
+from hpcmtl.launch.environment import attempt_id, require_time, seconds_left
 from hpcmtl.launch.run_facts import run_facts
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.pipeline.live.extension import ExtensibleJob
@@ -185,11 +181,7 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
         The result, or None if the attempt was abandoned.
     """
     started, clock, directory = datetime.now(timezone.utc), time.monotonic(), planned.directory
-    environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
-    write_json_atomically(directory.environment_file, environment)
-    _log.info("%s", planned.facts.summary())
-    if planned.time_limit:
-        _log.info("%s", planned.time_limit)
+    _note_environment(planned)
     attempt = RunAttempt(planned.attempt, attempt_id())
     with _observer(planned) as observer:
         coordinator = _coordinator(planned, runtime.job, observer)
@@ -203,15 +195,28 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
         observer.record(started_event)
         for name, changed in planned.resume_point.reset.items():
             observer.record(TaskReset(task=name, changed=changed))
-        run_rank(world, runtime, coordinator, observer)
+
+        def record_end(message: str = "") -> JobResult:
+            seconds = time.monotonic() - clock
+            result = result_of(runtime.job.accepted.job, observer.state, started, seconds, attempt)
+            result = replace(result, message=message)
+            write_json_atomically(directory.results_file, to_dict(result))
+            observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
+            return result
+
+        run_rank(world, runtime, coordinator, observer, record_end)
         if runtime.channels.abandoned:
             return None
         coordinator.close()
-        seconds = time.monotonic() - clock
-        result = result_of(runtime.job.accepted.job, observer.state, started, seconds, attempt)
-        write_json_atomically(directory.results_file, to_dict(result))
-        observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
-    return result
+        return record_end()
+
+
+def _note_environment(planned: Planned) -> None:
+    environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
+    write_json_atomically(planned.directory.environment_file, environment)
+    _log.info("%s", planned.facts.summary())
+    if planned.time_limit:
+        _log.info("%s", planned.time_limit)
 
 
 def _observer(planned: Planned) -> RunObserver:
@@ -227,5 +232,8 @@ def _coordinator(planned: Planned, job: ExtensibleJob, observer: RunObserver) ->
     scheduler = scheduler_for(graph, planned.plan, planned.measured, planned.limit)
     folder = RequestFolder(planned.directory.requests, observer.record)
     added = AddedTasks(job, folder.answer)
-    dispatcher = Dispatcher(planned.plan, graph, observer, scheduler, history=history, sources=TaskSources((added,)))
-    return Coordinator(dispatcher, requests=RequestQueue(folder, dispatcher, added), limit=planned.limit)
+    sources = TaskSources((added,))
+    dispatcher = Dispatcher(planned.plan, graph, observer, scheduler, history=history, sources=sources)
+    dispatcher.silence = SilenceWatch(stuck_seconds())
+    requests = RequestQueue(folder, dispatcher, added)
+    return Coordinator(dispatcher, requests=requests, limit=planned.limit, grace=grace_seconds())

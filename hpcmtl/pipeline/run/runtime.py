@@ -12,7 +12,7 @@ from hpcmtl.pipeline.run.parameter_exchange import parameter_exchange
 from hpcmtl.training.session import SessionContext, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.coordinator.coordinator import Coordinator
@@ -101,6 +101,7 @@ def run_rank(
     runtime: RankRuntime,
     coordinator: Coordinator | None = None,
     listener: Listener | None = None,
+    record_stop: Callable[[str], object] | None = None,
 ) -> None:
     """Runs the layers that the coordinator orders, until the end of the job (collective).
 
@@ -109,11 +110,13 @@ def run_rank(
         runtime: the parts of this rank.
         coordinator: on rank 0.
         listener: on rank 0; takes heartbeats and what they tell about ranks.
+        record_stop: on rank 0; records the end of the run for a reason, while layers still run.
     """
     channels = runtime.channels
     heartbeat = HeartbeatSender(runtime.control_comm, runtime.hosts, runtime.timing, listener)
     with parameter_exchange(world, runtime.job.prepared.job, coordinator) as client:
-        control = ControlThread(runtime.control_comm, channels, coordinator, runtime.peer_transfer, heartbeat)
+        serve = runtime.peer_transfer
+        control = ControlThread(runtime.control_comm, channels, coordinator, serve, heartbeat, record_stop=record_stop)
         channels.comms.parameter_exchange = () if client is None else client.communicators
         factory = SessionFactory(runtime=runtime, parameter_client=client)
         worker = Worker(world, channels, factory.open, runtime.job.extend)

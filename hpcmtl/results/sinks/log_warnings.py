@@ -45,6 +45,11 @@ def _late(event: events.LayerLate) -> str:
     return f"task {event.task}, layer {event.layer}: no report for long from ranks {ranks}; is one of them stuck?"
 
 
+def _stuck(event: events.LayerStuck) -> str:
+    ranks = ", ".join(map(str, event.silent_ranks))
+    return f"task {event.task}, layer {event.layer}: no step for {event.seconds:.0f} s: it is given up on ranks {ranks}"
+
+
 def _noted(event: events.TaskNoted) -> str:
     return f"task {event.task}: {event.text}"
 
@@ -101,6 +106,7 @@ def _place(event: events.RankSilence | events.RankLost) -> str:
 _SENTENCES: Mapping[type[RunEvent], Callable[[Any], str]] = {
     events.JobStopping: _stopping,
     events.LayerLate: _late,
+    events.LayerStuck: _stuck,
     events.TaskNoted: _noted,
     events.TaskRetried: _retried,
     events.TaskReset: _reset,

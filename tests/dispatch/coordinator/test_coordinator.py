@@ -1,5 +1,6 @@
 """The coordinator joins dispatcher, task sources, time limit and subscribers, in a fixed order."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -7,8 +8,9 @@ from simulation import Simulation, graph_of
 from task_sources import Successor
 
 from hpcmtl.dispatch.coordinator.coordinator import Coordinator
+from hpcmtl.dispatch.coordinator.running import GraceOverError
 from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
-from hpcmtl.dispatch.protocol import EndOfJob, ExtendJob, StopTraining
+from hpcmtl.dispatch.protocol import EndOfJob, ExtendJob, StopRequest, StopTraining
 from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.layerplan.solve.policies import make_plan
 from hpcmtl.results.rundir.requests import Answer, new_request, read_answer, submit
@@ -123,3 +125,19 @@ def test_what_comes_too_late_is_refused(tmp_path, takes_requests):
 
     assert closed == [True]
     assert read_answer(tmp_path, request) == (Answer(False, "the run has ended") if takes_requests else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "grace", "ends"), [("SIGTERM", 5.0, True), ("SIGUSR1", 5.0, False), ("SIGTERM", 0.0, False)]
+)
+def test_sigterm_leaves_a_limited_time(name, grace, ends):
+    """Layers that have not stopped after SIGTERM and a grace end with the run; another signal leaves all the time."""
+    dispatcher = Simulation((graph_of({"t0": (1, 1)}), 1)).dispatcher
+    coordinator = Coordinator(dispatcher, grace=grace)
+    coordinator.start(0.0)
+    coordinator.handle(StopRequest(member=0, signal=name), 1.0)
+    coordinator.handle(StopRequest(member=0, signal=name), 4.0)
+    coordinator.check(5.9)
+
+    with pytest.raises(GraceOverError, match="no step boundary of t0 within 5 s") if ends else nullcontext():
+        coordinator.check(6.1)

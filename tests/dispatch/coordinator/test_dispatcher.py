@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.dispatch.coordinator.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS, LATE_SECONDS
-from hpcmtl.dispatch.coordinator.state import UnrecoverableError
+from hpcmtl.dispatch.coordinator.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS
+from hpcmtl.dispatch.coordinator.running import UnrecoverableError
+from hpcmtl.dispatch.coordinator.silence import LATE_SECONDS
 from hpcmtl.dispatch.protocol import LayerDone, LayerFailed, ProgressReport, RunLayer, StopRequest
 from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.taskgraph.graph import TaskGraph

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hpcmtl.dispatch.coordinator.state import UnrecoverableError
+from hpcmtl.dispatch.coordinator.running import UnrecoverableError
 from hpcmtl.dispatch.health.topology import Topology
 from hpcmtl.dispatch.health.watchdog import SECONDS_TO_DIE, FenceCommand, HungRank, Watchdog, fence
 from hpcmtl.dispatch.membership.world import World

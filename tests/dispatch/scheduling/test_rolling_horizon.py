@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
-from hpcmtl.dispatch.coordinator.state import Running, TaskState
+from hpcmtl.dispatch.coordinator.running import Running
+from hpcmtl.dispatch.coordinator.state import TaskState
 from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import Release
 from hpcmtl.dispatch.scheduling.rolling_horizon import RollingHorizonScheduler

@@ -1,0 +1,94 @@
+"""Bounds on the silence of layers: one is recorded as late first, and given up as stuck after a longer time.
+
+A group whose ranks all wait in a collective, an operator or a file system never ends by itself, though its control
+threads send heartbeats. Layers that train report every second or every step, so that silence tells. Other work (the
+first step with all that comes before it, validation, checkpoints) has no measured time at first, and no bound then.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hpcmtl.dispatch.coordinator.state import Order
+from hpcmtl.dispatch.protocol import Abandon, LayerFailed
+from hpcmtl.dispatch.rank.current_layer import SECONDS_A_TURN, STUCK_SECONDS
+from hpcmtl.results.events import LayerLate, LayerStuck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hpcmtl.dispatch.coordinator.running import Running
+    from hpcmtl.dispatch.coordinator.state import TaskState
+    from hpcmtl.results.events import RunEvent
+
+LATE_SECONDS = 300.0
+"""Seconds without a report after which a layer is recorded as late, with the silent ranks; it may still be well."""
+
+TIMES, SHORTEST, LONGEST = 20.0, 120.0, 1800.0
+"""A layer is stuck after this multiple of the time to its next report, but within these seconds."""
+
+SECONDS_TO_END = 10.0
+"""Seconds in which a member has ended itself that did not leave in time a layer that was given up."""
+
+_MOST_BETWEEN_LOOKS = 1.0  # seconds; after a longer pause this process was stopped, and the others perhaps as well
+
+
+class SilenceWatch:
+    """Finds running layers that say nothing for long. Pure: the clock comes in."""
+
+    def __init__(self, bound: float | None = None) -> None:
+        """Starts without findings.
+
+        Args:
+            bound: seconds of silence after which a layer counts as stuck, for all its work; 0 for never; None for a
+                bound from the measured time of steps.
+        """
+        self._bound = bound
+        self._looked: float | None = None
+
+    def look(
+        self, running: Iterable[tuple[TaskState, Running]], now: float, record: Callable[[RunEvent], None]
+    ) -> list[Order]:
+        """Records the layers that are late or stuck since the last look, and returns the orders that follow."""
+        passed, orders = 0.0 if self._looked is None else min(now - self._looked, _MOST_BETWEEN_LOOKS), []
+        self._looked = now
+        for state, layer in running:
+            silent = tuple(sorted(set(layer.group) - layer.reported))
+            layer.silent += passed
+            if now - layer.last_report > LATE_SECONDS and not layer.late:
+                layer.late = True
+                record(LayerLate(task=state.plan.name, layer=layer.layer, silent_ranks=silent))
+            if layer.silent > self._bound_of(state, layer) and not layer.stuck and layer.deadline is None:
+                layer.stuck, layer.deadline = layer.silent, now + _seconds_to_leave(layer)
+                record(LayerStuck(task=state.plan.name, layer=layer.layer, seconds=layer.stuck, silent_ranks=silent))
+                orders.append(Order(layer.group, Abandon(layer.start_number, stuck=layer.stuck)))
+        return orders
+
+    def _bound_of(self, state: TaskState, layer: Running) -> float:
+        if self._bound == 0 or not state.plan.facts.stops_at_steps:
+            return math.inf
+        if self._bound is not None:
+            return self._bound
+        if layer.expected is not None and not layer.reported:
+            return max(min(max(TIMES * layer.expected, SHORTEST), LONGEST), 3 * layer.expected)
+        return max(LONGEST, TIMES * layer.longest_pause) if layer.longest_pause else math.inf
+
+
+def _seconds_to_leave(layer: Running) -> float:
+    """Returns the seconds in which all members must have left a layer that is given up, or have ended themselves."""
+    return min(layer.silent, STUCK_SECONDS) + SECONDS_A_TURN * len(layer.group) + SECONDS_TO_END
+
+
+def stuck_failure(state: TaskState, layer: Running) -> LayerFailed:
+    """Returns the failure of a layer that was given up, with the places where its members were."""
+    places = ", ".join(f"rank {member} in {place}" for member, place in sorted(layer.places.items()))
+    text = f"stuck: no step for {layer.stuck:.0f} s" + (f" ({places})" if places else "")
+    return LayerFailed(
+        member=layer.group[0],
+        task=state.plan.name,
+        layer=layer.layer,
+        message=f"{text}; the stacks of all threads are in the logs of its ranks",
+        group=layer.group,
+        start_number=layer.start_number,
+    )
