@@ -45,6 +45,8 @@ def diagnose_run(path: Path, now: float | None = None, reader: ProgressReader | 
     if evidence.open:
         reply = query_throttled(RunDirectory(path), read_submission(RunDirectory(path)) or Submission(), now)
     state, answered = (reply.combined, reply.answered) if reply is not None else (None, False)
+    if reply is not None and evidence.ended_for_good and status["now"] - reply.age < (status["ended"] or 0.0):
+        state = None  # Slurm was asked while the job waited for the attempt that has ended since
     diagnosis = diagnose(evidence, state, answered=answered)
     slurm = None
     if reply is not None:
@@ -62,9 +64,13 @@ def poll(path: Path, seconds: float, doubt: float = SECONDS_OF_DOUBT) -> Iterato
         doubt: seconds that an end which follows from silence alone must last.
     """
     doubtful_since: float | None = None
+    began, gone_on = time.time(), False
     reader = ProgressReader(RunDirectory(path))
     while True:
         found = diagnose_run(path, reader=reader)
+        gone_on = gone_on or not found["over"]
+        if not gone_on and found["slurm"] and found["now"] - found["slurm"]["age"] < began:
+            found["sure"] = False  # since Slurm was asked, a user may have submitted the next attempt
         yield found
         now = time.monotonic()
         doubtful_since = (doubtful_since or now) if found["over"] else None
