@@ -393,6 +393,7 @@ class AttemptConcluded(RunEvent):
         progressed: true if the attempt brought the run further.
         code: exit code of the launcher.
         why: reason for the action.
+        preempted: true if Slurm stopped the attempt for another job, so that the next one is not counted.
     """
 
     attempt: str
@@ -402,3 +403,4 @@ class AttemptConcluded(RunEvent):
     progressed: bool
     code: int = 0
     why: str = ""
+    preempted: bool = False
