@@ -258,6 +258,38 @@ def test_the_script_passes_the_signal_on(batch, fake, count):
     assert call.endswith(f"{shlex.quote(str(fake.folder / 'python'))} -m mpi4py -m hpcmtl resume {run} --ranks 4")
 
 
+def test_a_line_of_the_set_up_that_fails(submit, fake, tmp_path):
+    """The script ends with 3, names line and code, and starts nothing; inside a file that is read it may fail."""
+    (tmp_path / "env.sh").write_text("test -f /nowhere\nexport FOUND=1\n")
+    (tmp_path / "site.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "setup": [
+                    'module() { test "$2" != broken; }',
+                    f". {tmp_path}/env.sh",
+                    "false || true",
+                    "module load broken #x",
+                ]
+            }
+        )
+    )
+    assert submit("--time", "1h", "--site", str(tmp_path / "site.yaml")).code == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    done = subprocess.run(
+        ["bash", str(run / "job.sbatch")],
+        env={**os.environ, "SLURM_JOB_ID": "16"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 3
+    assert "hpcmtl: set-up: `module load broken #x` (line " in done.stderr
+    assert "of the batch script) ended with 1; if that is harmless, write `|| true` behind it" in done.stderr
+    assert [call for call in fake.all_calls() if call.startswith("mpirun")] == []
+
+
 def test_an_exit_0_without_a_record_is_no_success(batch, fake):
     """The script does not believe mpirun's 0; the attempt is lost, and the next one follows."""
     _, start = batch

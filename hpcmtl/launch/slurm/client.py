@@ -77,8 +77,8 @@ def requeue(job: str) -> SlurmReply:
 def preempted(job: str) -> bool:
     """Returns True if Slurm has begun to stop this start of a job in favour of another one."""
     shown = dict(re.findall(r"\b(PreemptTime|StartTime)=(\S+)", _run(["scontrol", "-o", "show", "job", job]).out))
-    at = shown.get("PreemptTime", "")  # local time in ISO form, of an earlier start as well
-    return at[:1].isdigit() and at >= shown.get("StartTime", "")
+    at = str(shown.get("PreemptTime", ""))  # local time in ISO form, of an earlier start as well
+    return at[:1].isdigit() and at >= str(shown.get("StartTime", ""))
 
 
 def max_array_size() -> int | None:

@@ -128,7 +128,8 @@ def query_slurm(submission: Submission, seconds: float = COMMAND_SECONDS) -> Que
         words = ["-S", _since(submission.submitted), "-j", ",".join(query.unknown()), "-o", _SACCT_FIELDS]
         query.run("sacct", ["-X", "-P", "-n", *words], _of_sacct)
     states = [query.found.get(job, SlurmJobState(job)) for job in submission.job_ids]
-    if answered and submission.script and not any(state.phase in LIVE for state in states):
+    alive = any(state.phase in LIVE for state in states)
+    if answered and submission.script and (submission.whole_sweep or not alive):
         states += _resubmitted(submission, seconds)
     return QueueReply(tuple(states), answered, tuple(query.problems))
 
@@ -137,17 +138,13 @@ def _resubmitted(submission: Submission, seconds: float) -> list[SlurmJobState]:
     """Returns the jobs in the queue that have the script of a submission and that `hpcmtl` has not submitted."""
     cluster = ["-M", submission.cluster] if submission.cluster else []
     words = ["-h", "-r", "-n", _job_name(submission.script), "-o", _SQUEUE_FIELDS_OF_SCRIPTS]
-    wanted = [os.path.realpath(submission.script), *submission.arguments]
     found = []
     for line in _call(["squeue", *cluster, *words], seconds).lines:
         fields, _, command = line.rpartition("|") if line.count("|") == 6 else ("", "", "")
-        script = command[: len(command) - sum(len(word) + 1 for word in submission.arguments)]
-        if [os.path.realpath(script), *command[len(script) :].split()] != wanted:
-            continue
         for state in _of_squeue([fields]):
             name = state.job.split()[0]
-            mine = submission.index is None or name.endswith(f"_{submission.index}")
-            found += [replace(state, job=name)] if mine and name not in submission.job_ids else []
+            if name not in submission.job_ids and submission.has_started(name, command):
+                found.append(replace(state, job=name, command=command))
     return found
 
 
@@ -172,9 +169,21 @@ def cancel_jobs(submission: Submission, *, pending_only: bool, seconds: float = 
     Raises:
         EnvironmentUnfitError: scancel is missing, slow or fails.
     """
-    words = ["scancel", *(["-M", submission.cluster] if submission.cluster else [])]
-    words += ["--state=PENDING"] if pending_only else []
-    output = _call([*words, *submission.job_ids], seconds)
+    _scancel(submission, ["--state=PENDING"] if pending_only else [], seconds)
+
+
+def signal_jobs(submission: Submission, name: str, seconds: float = 4 * COMMAND_SECONDS) -> None:
+    """Sends a signal to the batch scripts of those jobs of a submission that run.
+
+    Raises:
+        EnvironmentUnfitError: scancel is missing, slow or fails.
+    """
+    _scancel(submission, ["--state=RUNNING", "--batch", f"--signal={name}"], seconds)
+
+
+def _scancel(submission: Submission, options: Sequence[str], seconds: float) -> None:
+    cluster = ["-M", submission.cluster] if submission.cluster else []
+    output = _call(["scancel", *cluster, *options, *submission.job_ids], seconds)
     if output.problem:
         jobs = " ".join(submission.job_ids)
         raise EnvironmentUnfitError(f"scancel {jobs}: {output.problem}; no job is known to be cancelled")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.results.rundir.directory import RunDirectory
+from hpcmtl.results.rundir.sweep import read_sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,11 @@ def find_run(name: Path, runs: Path) -> RunDirectory:
         InputError: there is no such run.
     """
     for path in (name, runs / name):
+        sweep = read_sweep(path)
+        if sweep is not None:
+            point = path / next(iter(sweep.points), "000")
+            message = f"this is a sweep of {len(sweep.points)} runs: name one of them, such as {point}"
+            raise InputError([Problem(str(name), message)])
         if _is_run(RunDirectory(path)):
             return RunDirectory(path)
     if name.name == str(name) and runs.is_dir():

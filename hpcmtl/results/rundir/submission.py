@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ class Submission:
         script: path of the batch script, by which a job is found that a user submitted with sbatch; empty if unknown.
         arguments: arguments of the script.
         index: index of the run in the array of a sweep; None if it is in none.
+        whole_sweep: true if it is about all runs of a sweep, so that each job with the script is one of it.
     """
 
     job_ids: tuple[str, ...] = ()
@@ -33,6 +35,24 @@ class Submission:
     script: str = ""
     arguments: tuple[str, ...] = ()
     index: int | None = None
+    whole_sweep: bool = False
+
+    def has_started(self, job: str, command: str) -> bool:
+        """Returns true if a job in the queue is an attempt of this run.
+
+        Args:
+            job: ID of the job, of an array with the index.
+            command: path of its script with the arguments, as Slurm shows it; empty if unknown.
+        """
+        words = command.rsplit(maxsplit=1)
+        number = words[1] if len(words) == 2 and words[1].isdigit() else ""
+        script = words[0] if number else command
+        if not command or not self.script or os.path.realpath(script) != os.path.realpath(self.script):
+            return False
+        if self.whole_sweep:
+            return True
+        first = (self.arguments or ("0",))[0]  # a sweep's script begins with its first point if it is given none
+        return (number or "0") == first and (self.index is None or job.endswith(f"_{self.index}"))
 
 
 def _later_jobs(run: RunDirectory) -> list[str]:
