@@ -220,7 +220,10 @@ class TaskReset(RunEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactDamaged(RunEvent):
-    """The artifact of `task` could not be read by task `consumer`: the last layer of `task` is to run again."""
+    """The artifact of `task` could not be read by task `consumer`: the last layer of `task` is to run again.
+
+    At the start of an attempt all artifacts are read; there is no consumer then.
+    """
 
     task: str
     consumer: str = ""

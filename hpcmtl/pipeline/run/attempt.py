@@ -203,6 +203,8 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
         observer.record(started_event)
         for name, changed in planned.resume_point.reset.items():
             observer.record(TaskReset(task=name, changed=changed))
+        for damaged in planned.resume_point.damaged:
+            observer.record(damaged)
         run_rank(world, runtime, coordinator, observer)
         if runtime.channels.abandoned:
             return None
