@@ -12,7 +12,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hpcmtl.errors import ExitCode, HpcmtlError
+from hpcmtl.errors import ExitCode, HpcmtlError, naming_no_permission
 from hpcmtl.launch.environment import rank_environment
 from hpcmtl.launch.interpreter import (
     ignore_strict_warnings,
@@ -42,7 +42,7 @@ def main() -> None:
     try:
         from hpcmtl.cli.verbs import app
 
-        with _output_written():
+        with _output_written(), naming_no_permission():
             app()
     except HpcmtlError as error:
         _say(str(error))

@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
-RunName = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.")]
+RunName = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.", readable=False)
+]
 RunOrSweep = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="Run directory, name of a job, latest; or directory of a sweep, or ID of its array."
+        metavar="RUN",
+        help="Run directory, name of a job, latest; or directory of a sweep, or ID of its array.",
+        readable=False,
     ),
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Refresh every 2 s until the job ends.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs that are found by name.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs that are found by name.", readable=False)]
 Seconds = Annotated[
     float | None, typer.Option("--timeout", min=0.0, help="Largest number of seconds to wait.", show_default=False)
 ]

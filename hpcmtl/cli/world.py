@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hpcmtl.dispatch.rank.signals import handled_by
-from hpcmtl.errors import ExitCode, HpcmtlError
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, HpcmtlError, no_permission
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.environment import columns, rank_environment, require_launcher, start_seconds
-from hpcmtl.launch.interpreter import replaced_by
+from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.launch.leftovers import descendants, end_leftovers
 from hpcmtl.launch.variables import check_settings
 from hpcmtl.results.rundir.directory import RunDirectory
@@ -150,8 +150,7 @@ def start_ranks(
         survive: let ranks survive the loss of others, if mpirun supports it.
     """
     check_settings(count)
-    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
-    exit_code_file = place / f".ended.{uuid.uuid4().hex}"
+    exit_code_file = _writable(folder) / f".ended.{uuid.uuid4().hex}"
     environment = _environment_of_ranks(exit_code_file, as_json=as_json, survive=survive)
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *arguments]
     started = time.time_ns()
@@ -169,6 +168,18 @@ def start_ranks(
     if code < 0 or code > _SIGNALS:  # of a signal, to the launcher or, as a shell passes it on, to mpirun
         return int(ExitCode.TASK_FAILED)
     return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
+
+
+def _writable(folder: Path) -> Path:
+    """Returns a folder, or the lowest one above it that exists.
+
+    Raises:
+        EnvironmentUnfitError: this user may not write there.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise EnvironmentUnfitError(no_permission(place))
+    return place
 
 
 def _code_of_run(file: Path) -> int | None:
@@ -190,9 +201,7 @@ def _environment_of_ranks(exit_code_file: Path, *, as_json: bool, survive: bool)
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
     if as_json or sys.stdout.isatty():
         environment[_STDOUT] = "json" if as_json else "terminal"
-    here = Path.cwd()
-    if replaced_by(here, [folder for folder in sys.path if Path(folder).resolve() != here]):
-        environment["PYTHONSAFEPATH"] = "1"  # else `python -m` puts this folder first
+    environment.setdefault("PYTHONSAFEPATH", SAFE_PATH)  # else `python -m` puts this folder first
     return environment
 
 

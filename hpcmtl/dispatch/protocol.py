@@ -161,6 +161,7 @@ class LayerFailed:
         damaged: task whose artifact was damaged, if that was the cause; else empty.
         lost: whether the cause was the loss of a rank, in the group or while the group was made.
         may_retry: whether `retries` of the task apply to this error.
+        no_space: whether a file system was full, which is no fault of the task.
     """
 
     member: int
@@ -173,6 +174,7 @@ class LayerFailed:
     damaged: str = ""
     lost: bool = False
     may_retry: bool = True
+    no_space: bool = False
 
     def to_event(self) -> RankFailed:
         """Returns the event for the ledger."""

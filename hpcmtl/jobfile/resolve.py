@@ -3,21 +3,61 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_folders: list[str] = []
+
+
+def add_module_folders(folders: Iterable[str]) -> list[str]:
+    """Lets users' modules in some folders be imported; returns the folders that were not searched before.
+
+    They are searched last: a `queue.py` or `yaml.py` among them replaces no module of Python or of a library.
+    """
+    given = list(dict.fromkeys(folders))
+    added = [folder for folder in given if folder not in sys.path]
+    sys.path.extend(added)
+    _folders.extend(folder for folder in given if folder not in _folders)
+    return added
 
 
 def resolve(name: str) -> Any:
     """Imports the object that a name refers to.
 
     Raises:
-        InputError: there is no such module or attribute, or its import fails.
+        InputError: there is no such module or attribute, its import fails, or another module has its name.
     """
     module, _, attribute = name.partition(":")
+    where = "installed modules, and those in the folders of `modules` (default: beside the job file), are found"
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = importlib.import_module(module)
+        _require_own(module.partition(".")[0])
+        return getattr(found, attribute)
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:  # a script that is no module ends itself when it is imported
+        _require_own(module.partition(".")[0])
         text = f"cannot be imported ({type(error).__name__}: {error})"
-        where = "installed modules, and those in the folders of `modules` (default: beside the job file), are found"
         raise InputError([Problem(name, f"{text}; {where}")]) from error
+
+
+def _require_own(module: str) -> None:
+    """Refuses a module of the user's whose name another module has, which is imported in its place.
+
+    Raises:
+        InputError: there are two.
+    """
+    own = PathFinder.find_spec(module, _folders)
+    if module not in sys.modules or own is None or own.origin is None:
+        return
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is None or Path(file).resolve() != Path(own.origin).resolve():
+        text = f"has the name of another module ({file or 'built into Python'}), which is imported instead; rename it"
+        raise InputError([Problem(own.origin, text)])

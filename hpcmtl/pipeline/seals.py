@@ -8,8 +8,8 @@ import h5py
 
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.data.values import check_intact
-from hpcmtl.errors import InputError
-from hpcmtl.exchange.store import DamagedFileError, read_sealed
+from hpcmtl.errors import HpcmtlError, InputError
+from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.session import artifact_file
 
@@ -30,7 +30,7 @@ def damage_of(file: Path) -> str:
             check_intact(file, describe(file).datasets)
     except InputError as error:
         return error.in_one_line
-    except DamagedFileError as error:
+    except HpcmtlError as error:
         return str(error)
     return ""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError
+from hpcmtl.jobfile.resolve import add_module_folders
 from hpcmtl.pipeline.prepare import UnpreparedJobError, prepare
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> 
 @contextmanager
 def importable(prepared: Prepared) -> Iterator[None]:
     """Lets modules in the folders of a job be imported."""
-    folders = [str(folder) for folder in prepared.modules]
-    sys.path[:0] = folders
+    folders = add_module_folders(map(str, prepared.modules))
     try:
         yield
     finally:

@@ -220,14 +220,14 @@ class Dispatcher:
             )
             self.record(damaged)
             return []
+        if failure.no_space:  # the next try, and the next task, would meet the same
+            return self.stop(failure.message, now)
         retries = self._graph.task(state.plan.name).retries
         if failure.may_retry and state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
-            state.failed += 1
-            state.not_before = now + wait
+            state.failed, state.not_before = state.failed + 1, now + wait
             retry = {"retry": state.failed, "retries": retries, "wait": wait}
-            retried = events.TaskRetried(task=failure.task, layer=failure.layer, message=failure.message, **retry)
-            self.record(retried)
+            self.record(events.TaskRetried(task=failure.task, layer=failure.layer, message=failure.message, **retry))
             return []
         return self.lifecycle.end(state, "failed", failure.message)
 

@@ -36,7 +36,7 @@ from hpcmtl.dispatch.protocol import (
 from hpcmtl.dispatch.rank.current_layer import CurrentLayer
 from hpcmtl.dispatch.transport.reduction import ReportReduction
 from hpcmtl.dispatch.transport.stream import CommandReceiver, CommandSender
-from hpcmtl.errors import ExitCode
+from hpcmtl.errors import ExitCode, NoSpaceError
 from hpcmtl.exchange.peer_transfer import Question
 from hpcmtl.training.orders import LayerOrders
 
@@ -114,6 +114,10 @@ class ControlThread(threading.Thread):
                 self._close()
         except AttemptAbandonedError as error:
             self._abandon_attempt(error)
+        except NoSpaceError as error:  # there is no room for another line of the ledger, so no task can end
+            _log.error("the run is ended: %s from the last checkpoints", error)
+            _log.debug("by this", exc_info=True)
+            self._comm.abort(error.exit_code)
         except (UnrecoverableError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
             _log.error("the run is ended: %s", error)
             _log.debug("by this", exc_info=True)

@@ -21,7 +21,7 @@ from hpcmtl.dispatch.protocol import (
     WorldChanged,
 )
 from hpcmtl.dispatch.rank.exits import exits_raise
-from hpcmtl.errors import EnvironmentUnfitError, InputError, TaskFailedError, users_frames
+from hpcmtl.errors import EnvironmentUnfitError, InputError, NoSpaceError, TaskFailedError, users_frames
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import layer_context
 
@@ -203,7 +203,7 @@ class Worker:
             where = self._member, command.task, command.layer
             if len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS):
                 _log.debug("rank %d was interrupted in task %s, layer %d, by the loss", *where, exc_info=True)
-            elif isinstance(error, (InputError, EnvironmentUnfitError)):  # rank 0 says its message, which is enough
+            elif isinstance(error, (InputError, EnvironmentUnfitError, NoSpaceError)):  # rank 0 says its message
                 _log.debug("rank %d failed in task %s, layer %d", *where, exc_info=True)
             elif frames := users_frames(error):
                 lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
@@ -224,6 +224,7 @@ class Worker:
                 damaged=error.producer if isinstance(error, DamagedArtifactError) else "",
                 lost=isinstance(error, RankLostError),
                 may_retry=error.may_retry if isinstance(error, TaskFailedError) else True,
+                no_space=isinstance(error, NoSpaceError),
             )
             self._channels.report(failed)
 
@@ -234,6 +235,8 @@ def _in_one_line(error: BaseException) -> str:
     if isinstance(error, InputError):
         return error.in_one_line + place
     text = str(error)
+    if isinstance(error, NoSpaceError):
+        return text
     if text.startswith("Traceback"):  # an error of a framework may bring one, with the cause in its last line
         text = text.strip().splitlines()[-1]
     return f"{type(error).__name__}: {text}{place}"
