@@ -21,6 +21,7 @@ from hpcmtl.launch.interpreter import (
     leave_out_working_directory,
     open_standard_streams,
 )
+from hpcmtl.logs import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,4 +95,4 @@ def _output_written() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(f"hpcmtl: {text}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
+    print(f"hpcmtl: {harmless(text)}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command

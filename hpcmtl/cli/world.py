@@ -22,6 +22,7 @@ from hpcmtl.launch.environment import columns, rank_environment, require_launche
 from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.launch.leftovers import descendants, end_leftovers
 from hpcmtl.launch.variables import check_settings
+from hpcmtl.logs import harmless
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.find import begun
 
@@ -69,7 +70,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
             result = call(replace(options, progress=shown, width=width), world)
         except HpcmtlError as error:  # all ranks raise the same error: one prints it, and all end normally
             if leads(world):
-                print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
+                print(f"hpcmtl: {harmless(str(error))}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
             code = int(error.exit_code)
         else:
             code = int(exit_code(result))

@@ -151,11 +151,13 @@ class LayerRestarted(RunEvent):
 
     Attributes:
         lost: ranks of its group that died; none if it could only not begin, because others died.
+        not_begun: true if they were dead before the group was made; such a loss is not counted against the task.
     """
 
     task: str
     layer: int
     lost: tuple[int, ...] = ()
+    not_begun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,7 +362,7 @@ class RankHung(RunEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class RankLost(RunEvent):
-    """A rank died; `task`, `layer` and `step` are of its last heartbeat, and empty if it waited for work."""
+    """A rank died; `task`, `layer` and `step` are those that it ran by its orders, empty if it waited for work."""
 
     rank: int
     host: str = ""

@@ -135,12 +135,13 @@ def test_what_a_job_survives(start, sound):
 def test_a_full_disk(start, sound, fault):
     """No task fails by it: the run stops with 75 and the file, and ends at resume as a sound one, without tries."""
     run = start(job(4), env={"HPCMTL_FAULT": fault}).finish(150)
+    stopped = run.results["status"]
     again = start.again(run.folder, PROGRAM, ["resume", str(run.directory)]).finish(150)
     happened = {event["event"] for event in again.events}
 
     assert run.returncode == 75, run.said
     assert "No space left on device, on purpose: free space there, or ask for more quota" in run.stderr
-    assert run.results["status"] == "stopped"
+    assert stopped == "stopped"
     assert "Traceback" not in run.stderr
     assert again.returncode == 0, again.said
     assert not happened & {"task_retried", "task_failed"}

@@ -181,8 +181,8 @@ class Dispatcher:
             state.held = running.group  # the release orders these members to close their sessions
             orders += self.lifecycle.release(state)
             state.steps = None  # its newest checkpoint may lie inside the layer
-            self.record(events.LayerRestarted(task=name, layer=running.layer, lost=tuple(sorted(running.lost))))
-            if running.lost:
+            self.record(running.restarted(name))
+            if running.lost and running.begun:
                 state.lose_layer(running.layer)
             orders += self.lifecycle.end_if_over(state)
         elif running.failures:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.dispatch.protocol import RunLayer
+from hpcmtl.results import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -64,6 +65,7 @@ class Running:
         start_number: number of this start, counted over the attempt.
         lost_rank: whether it lost a member, or cannot end for another reason after a loss.
         lost: members of its group that died.
+        not_begun: living members that never got the command to start.
     """
 
     layer: int
@@ -80,6 +82,19 @@ class Running:
     start_number: int = 0
     lost_rank: bool = False
     lost: set[int] = field(default_factory=set)
+    not_begun: set[int] = field(default_factory=set)
+
+    @property
+    def begun(self) -> bool:
+        """Returns false if members were dead before the group was made: a node's death may be seen in two steps."""
+        never = self.not_begun | {failure.member for failure in self.failures if not failure.begun}
+        return not self.group or not set(self.group) <= never
+
+    def restarted(self, task: str) -> events.LayerRestarted:
+        """Returns the event that the layer of a task begins again after a loss."""
+        return events.LayerRestarted(
+            task=task, layer=self.layer, lost=tuple(sorted(self.lost)), not_begun=not self.begun
+        )
 
 
 @dataclass

@@ -53,6 +53,7 @@ def not_started(command: RunLayer, member: int) -> LayerFailed:
         group=command.group,
         start_number=command.start_number,
         lost=True,
+        begun=False,
     )
 
 
@@ -81,6 +82,7 @@ def mark_lost(tasks: Mapping[str, TaskState], world: World, reports: Sequence[Su
         if len(living) < len(running.group) or without_order:
             running.lost_rank, running.deadline = True, None
             running.reported.update(without_order)
+            running.not_begun.update(without_order)
         running.group = living
 
 

@@ -263,6 +263,8 @@ class ControlThread(threading.Thread):
         """Sends the commands of the coordinator, and executes those for this rank."""
         for order in orders:
             command, others = order.command, [member for member in order.members if member != self._member]
+            if self._heartbeat is not None:
+                self._heartbeat.note_orders(order.members, command)
             if others:
                 self._sender.post(command, others, acknowledge=isinstance(command, EndOfJob))
             if isinstance(command, EndOfJob):

@@ -23,7 +23,7 @@ from hpcmtl.dispatch.protocol import (
 from hpcmtl.dispatch.rank.exits import exits_raise
 from hpcmtl.errors import EnvironmentUnfitError, InputError, NoSpaceError, TaskFailedError, users_frames
 from hpcmtl.exchange.store import DamagedArtifactError
-from hpcmtl.logs import layer_context
+from hpcmtl.logs import harmless, layer_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,11 +213,12 @@ class Worker:
                 _log.exception("rank %d failed in task %s, layer %d", *where)
             if self._held is not None:
                 self._held.failed = True
+            held = self._held
             failed = LayerFailed(
                 member=self._member,
                 task=command.task,
                 layer=command.layer,
-                message=_in_one_line(error),
+                message=harmless(_in_one_line(error)),
                 group=command.group,
                 start_number=command.start_number,
                 traceback=traceback.format_exc(),
@@ -225,6 +226,7 @@ class Worker:
                 lost=isinstance(error, RankLostError),
                 may_retry=error.may_retry if isinstance(error, TaskFailedError) else True,
                 no_space=isinstance(error, NoSpaceError),
+                begun=held is not None and (held.task, held.members) == (command.task, command.group),
             )
             self._channels.report(failed)
 

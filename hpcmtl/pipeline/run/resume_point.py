@@ -116,6 +116,8 @@ def load_run(
 def _remake_damaged(directory: RunDirectory, prepared: Prepared, history: RunState) -> tuple[ArtifactDamaged, ...]:
     """Finds complete tasks whose artifacts are damaged; by the history their last layers are to run again."""
     complete = [name for name, past in history.tasks.items() if past.complete]
+    if directory.results_file.exists() and not any(directory.artifacts.glob("*.h5")):
+        return ()  # a user has taken them all away
     found = damaged_artifacts(directory, prepared, complete)
     events = tuple(ArtifactDamaged(task=name, message=f"the artifact of task {name}: {found[name]}") for name in found)
     for event in events:
