@@ -87,14 +87,14 @@ class Running:
     @property
     def begun(self) -> bool:
         """Returns false if members were dead before the group was made: a node's death may be seen in two steps."""
-        never = self.not_begun | {failure.member for failure in self.failures if not failure.begun}
-        return not self.group or not set(self.group) <= never
+        return not self.group or not set(self.group) <= self.not_begun | {
+            f.member for f in self.failures if not f.begun
+        }
 
     def restarted(self, task: str) -> events.LayerRestarted:
         """Returns the event that the layer of a task begins again after a loss."""
-        return events.LayerRestarted(
-            task=task, layer=self.layer, lost=tuple(sorted(self.lost)), not_begun=not self.begun
-        )
+        lost = tuple(sorted(self.lost))
+        return events.LayerRestarted(task=task, layer=self.layer, lost=lost, not_begun=not self.begun)
 
 
 @dataclass

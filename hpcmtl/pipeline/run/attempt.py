@@ -51,6 +51,7 @@ from hpcmtl.results.rundir.directory import (
     write_json_atomically,
     write_text_atomically,
 )
+from hpcmtl.results.rundir.leftovers import remove_orphans
 from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
     if directory is None:
         directory = create(options.root, prepared.job.job)
     make_subdirectories(directory)
+    if removed := remove_orphans(directory):
+        _log.info("half-written files of an attempt that was killed are removed (%d)", len(removed))
     set_aside(directory)
     for name in resume_point.reset:
         _set_checkpoints_aside(checkpoints_of(directory, name), len(resume_point.history.attempts))
