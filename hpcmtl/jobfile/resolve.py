@@ -14,18 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _folders: list[str] = []
+_added: list[str] = []  # those of them that were not in sys.path
 
 
-def add_module_folders(folders: Iterable[str]) -> list[str]:
-    """Lets users' modules in some folders be imported; returns the folders that were not searched before.
+def add_module_folders(folders: Iterable[str]) -> None:
+    """Lets users' modules in some folders be imported.
 
     They are searched last: a `queue.py` or `yaml.py` among them replaces no module of Python or of a library.
     """
-    given = list(dict.fromkeys(folders))
-    added = [folder for folder in given if folder not in sys.path]
-    sys.path.extend(added)
-    _folders.extend(folder for folder in given if folder not in _folders)
-    return added
+    for folder in dict.fromkeys(folders):
+        if folder not in sys.path:
+            sys.path.append(folder)
+            _added.append(folder)
+        if folder not in _folders:
+            _folders.append(folder)
+
+
+def remove_module_folders(folders: Iterable[str]) -> None:
+    """Ends what `add_module_folders` has begun."""
+    for folder in dict.fromkeys(folders):
+        if folder in _added:
+            _added.remove(folder)
+            sys.path.remove(folder)
+        if folder in _folders:
+            _folders.remove(folder)
 
 
 def resolve(name: str) -> Any:
@@ -58,6 +70,11 @@ def _require_own(module: str) -> None:
     if module not in sys.modules or own is None or own.origin is None:
         return
     file = getattr(sys.modules[module], "__file__", None)
-    if file is None or Path(file).resolve() != Path(own.origin).resolve():
+    if file is None or not _are_alike(Path(file), Path(own.origin)):
         text = f"has the name of another module ({file or 'built into Python'}), which is imported instead; rename it"
         raise InputError([Problem(own.origin, text)])
+
+
+def _are_alike(one: Path, other: Path) -> bool:
+    """Returns true for one file, and for copies of it."""
+    return one.resolve() == other.resolve() or (one.is_file() and one.read_bytes() == other.read_bytes())

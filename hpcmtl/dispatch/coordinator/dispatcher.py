@@ -24,6 +24,7 @@ from hpcmtl.dispatch.coordinator.state import (
     unrecoverable,
 )
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
+from hpcmtl.dispatch.membership.survivors import had_begun, restart_of
 from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import (
     Abandon,
@@ -108,7 +109,7 @@ class Dispatcher:
     @property
     def ended(self) -> bool:
         """Returns whether every task has ended, or every one that runs has stopped."""
-        over = all(state.status is not None for state in self.tasks.values()) and self.sources.exhausted
+        over = self.sources.exhausted and all(state.status is not None for state in self.tasks.values())
         return over or (self.stopping and not self._running())
 
     def record(self, event: RunEvent) -> None:
@@ -181,8 +182,8 @@ class Dispatcher:
             state.held = running.group  # the release orders these members to close their sessions
             orders += self.lifecycle.release(state)
             state.steps = None  # its newest checkpoint may lie inside the layer
-            self.record(running.restarted(name))
-            if running.lost and running.begun:
+            self.record(restart_of(name, running))
+            if running.lost and had_begun(running):
                 state.lose_layer(running.layer)
             orders += self.lifecycle.end_if_over(state)
         elif running.failures:
@@ -196,8 +197,7 @@ class Dispatcher:
             state.steps = outcome.reached
             state.held = running.group
             learnt = self._scheduler.layer_ended(state, running, outcome, now)
-            ended = outcome.to_event(name, running.layer, width)
-            self.record(replace(ended, seconds=now - running.started, **learnt))
+            self.record(replace(outcome.to_event(name, running.layer, width), seconds=now - running.started, **learnt))
             if not outcome.stopped:
                 state.layers_done = running.layer + 1
             if outcome.stopped or self.stopping:  # a layer may end before the order to stop arrives

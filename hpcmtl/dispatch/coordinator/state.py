@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.dispatch.protocol import RunLayer
-from hpcmtl.results import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -83,18 +82,6 @@ class Running:
     lost_rank: bool = False
     lost: set[int] = field(default_factory=set)
     not_begun: set[int] = field(default_factory=set)
-
-    @property
-    def begun(self) -> bool:
-        """Returns false if members were dead before the group was made: a node's death may be seen in two steps."""
-        return not self.group or not set(self.group) <= self.not_begun | {
-            f.member for f in self.failures if not f.begun
-        }
-
-    def restarted(self, task: str) -> events.LayerRestarted:
-        """Returns the event that the layer of a task begins again after a loss."""
-        lost = tuple(sorted(self.lost))
-        return events.LayerRestarted(task=task, layer=self.layer, lost=lost, not_begun=not self.begun)
 
 
 @dataclass
