@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Control characters but tab and line feed, directions of writing, and halves of surrogate pairs.
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_HARMFUL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
+)
 _LAYER: ContextVar[str] = ContextVar("layer", default="-")
 
 

@@ -23,13 +23,14 @@ def jobs(slurm, digits_file, tmp_path_factory):
     words = {
         "limit": ("--time=2", "--no-requeue"),
         "stop": ("--time=10", "--requeues=1", "--launcher=srun"),
-        "run": ("--time=10", "--launcher=srun"),
+        "run": ("--time=10", "--launcher=srun", "--site=site.yaml"),
         "sweep": ("--time=10", "--array", "--set=tasks.digit.epochs=1,2"),
     }
     found = {}
     for name, more in words.items():
         folder = tmp_path_factory.mktemp(name)
         write_job(folder, job_of(3000, layers=600) if name in {"limit", "stop"} else job_of(2), digits_file)
+        (folder / "site.yaml").write_text(f"scratch: {folder}/scratch/$SLURM_JOB_ID\n")
         (found[name],) = submitted(slurm, folder, *nodes, *more)
     return found
 
@@ -71,6 +72,7 @@ def test_from_a_job_file_to_a_complete_run(jobs):
     assert json.loads((job.run / "submission.json").read_text())["job"] == str(job.number)
     assert re.search(r"^hpcmtl: .*: complete$", job.said, re.MULTILINE)
     assert set(json.loads((job.run / "environment.json").read_text())["hosts"]) < {"n1", "n2", "n3", "n4"}
+    assert list((job.folder / "scratch" / job.number).iterdir()) == []  # made on both nodes, and removed
 
 
 def test_a_sweep(points):
