@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import difflib
 import enum
+import errno
+import os
+import pwd
 import sysconfig
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +110,55 @@ class CannotGoOnError(HpcmtlError):
     """The run cannot continue under the present conditions; it can be resumed."""
 
     exit_code = ExitCode.STOPPED
+
+
+class NoSpaceError(CannotGoOnError, OSError):
+    """A file of the run does not fit on its file system, or into the user's quota: nothing else is wrong."""
+
+    def __init__(self, path: object, reason: str, number: int = errno.ENOSPC) -> None:
+        text = f"{path}: {reason}: free space there, or ask for more quota; then `hpcmtl resume` goes on"
+        super().__init__(text)
+        self.path, self.reason, self.strerror, self.errno = path, reason, reason, number
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[NoSpaceError], tuple[object, str, int]]:
+        """Supports pickle: rank 0 sends errors to the other ranks."""
+        return (type(self), (self.path, self.reason, self.errno or errno.ENOSPC))
+
+
+@contextmanager
+def naming_no_permission() -> Iterator[None]:
+    """Turns a `PermissionError` of the block into an `EnvironmentUnfitError` that names file, owner and remedy."""
+    try:
+        yield
+    except PermissionError as error:
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+        raise EnvironmentUnfitError(no_permission(path, error.strerror or str(error))) from error
+
+
+def no_permission(path: Path | None, reason: str = "Permission denied") -> str:
+    """Returns a sentence on a path that this user may not use."""
+    owner = "its owner"
+    for place in () if path is None else (path, *path.parents):
+        with suppress(OSError, KeyError):
+            owner = f"user {pwd.getpwuid(place.stat().st_uid).pw_name}, to whom {place} belongs,"
+            break
+    return f"{path or 'a file'}: {reason}: ask {owner} for the permission, or name a directory of your own"
+
+
+@contextmanager
+def naming_no_space(path: object) -> Iterator[None]:
+    """Turns an error of the block that a full file system or quota has caused into a `NoSpaceError`."""
+    try:
+        yield
+    except NoSpaceError:
+        raise
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise NoSpaceError(path, error.strerror or str(error), error.errno) from error
 
 
 class TaskFailedError(HpcmtlError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Control characters but tab and line feed, directions of writing, and halves of surrogate pairs.
+_HARMFUL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
+)
 _LAYER: ContextVar[str] = ContextVar("layer", default="-")
+
+
+def harmless(text: str) -> str:
+    """Returns a text of others in a form that a terminal shows and does not obey, and that every encoding can hold.
+
+    An error message may have the colours of a compiler, or bytes of a file that is no text.
+    """
+    return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class _Formatter(logging.Formatter):
+    """Formats a record, the traceback included, with harmless characters alone."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
 
 
 class _Context(logging.Filter):
@@ -49,14 +69,12 @@ def open_logs(rank: int, file: Path | None) -> None:
     root.propagate = False
     to_stderr = _StderrHandler()
     to_stderr.setLevel(logging.INFO if rank == 0 else logging.ERROR)
-    to_stderr.setFormatter(
-        logging.Formatter("hpcmtl: %(message)s" if rank == 0 else "hpcmtl rank %(rank)d: %(message)s")
-    )
+    to_stderr.setFormatter(_Formatter("hpcmtl: %(message)s" if rank == 0 else "hpcmtl rank %(rank)d: %(message)s"))
     handlers: list[logging.Handler] = [to_stderr]
     if file is not None:
         to_file = logging.FileHandler(file, delay=True)
         to_file.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s rank=%(rank)d layer=%(layer)s %(name)s: %(message)s")
+            _Formatter("%(asctime)s %(levelname)-7s rank=%(rank)d layer=%(layer)s %(name)s: %(message)s")
         )
         handlers.append(to_file)
     for handler in handlers:

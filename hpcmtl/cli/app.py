@@ -12,7 +12,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hpcmtl.errors import ExitCode, HpcmtlError
+from hpcmtl.errors import ExitCode, HpcmtlError, naming_no_permission
 from hpcmtl.launch.environment import rank_environment
 from hpcmtl.launch.interpreter import (
     ignore_strict_warnings,
@@ -22,6 +22,7 @@ from hpcmtl.launch.interpreter import (
     leave_out_working_directory,
     open_standard_streams,
 )
+from hpcmtl.logs import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def main() -> None:
         with imports():
             from hpcmtl.cli.verbs import app
 
-        with _output_written():
+        with _output_written(), naming_no_permission():
             app()
     except HpcmtlError as error:
         _say(str(error))
@@ -96,4 +97,4 @@ def _output_written() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(f"hpcmtl: {text}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
+    print(f"hpcmtl: {harmless(text)}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command

@@ -41,11 +41,17 @@ HostFile = Annotated[
     ),
 ]
 NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost.")]
+# `readable=False`: click would refuse a directory of another user with its own words, and exit code 2.
 Run = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="Run directory, its name under --runs, a job's name, or latest.", show_default=False
+        metavar="RUN",
+        help="Run directory, its name under --runs, a job's name, or latest.",
+        show_default=False,
+        readable=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunsDirectory = Annotated[Path, typer.Option("--runs", help="Directory in which run directories are created.")]
+RunsDirectory = Annotated[
+    Path, typer.Option("--runs", help="Directory in which run directories are created.", readable=False)
+]

@@ -13,6 +13,7 @@ import typer
 from hpcmtl.cli.arguments import Json
 from hpcmtl.cli.status import RunName, Runs
 from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.logs import harmless
 
 if TYPE_CHECKING:
     from hpcmtl.results.logs.files import LogReader
@@ -86,5 +87,5 @@ def _print(lines: Iterable[LogLine], *, as_json: bool) -> None:
     from hpcmtl.results.strict_json import to_json
 
     for line in lines:
-        typer.echo(to_json(line) if as_json else line.text)
+        typer.echo(to_json(line) if as_json else harmless(line.text))
     sys.stdout.flush()

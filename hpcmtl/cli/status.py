@@ -13,32 +13,47 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpcmtl.cli.arguments import Json
+from hpcmtl.cli.sweep import TIMED_OUT, show_sweep, wait_for_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
 SECONDS_BETWEEN_LOOKS = 2.0
-TIMED_OUT = 124  # as `timeout` has it
 
-RunName = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.")]
+RunName = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run directory, or name of a job, or latest.", readable=False)
+]
+RunOrSweep = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="Run directory, name of a job, latest; or directory of a sweep, or ID of its array.",
+        readable=False,
+    ),
+]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Refresh every 2 s until the job ends.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs that are found by name.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs that are found by name.", readable=False)]
 Seconds = Annotated[
     float | None, typer.Option("--timeout", min=0.0, help="Largest number of seconds to wait.", show_default=False)
 ]
 
 
 def status(
-    run: RunName = Path("latest"), watch: WatchOption = False, as_json: Json = False, runs: Runs = Path("runs")
+    run: RunOrSweep = Path("latest"), watch: WatchOption = False, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
     """Show the status of a run: tasks, layers, speed, expected end, nodes; needs neither MPI nor a framework."""
     from hpcmtl.pipeline.live.watch import diagnose_run
     from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.rundir.sweep import find_sweep
     from hpcmtl.results.strict_json import to_json
 
     if watch and as_json:
         raise typer.BadParameter("does not go with --json", param_hint="--watch")
+    sweep = find_sweep(run, runs)
+    if sweep is not None:
+        show_sweep(sweep, SECONDS_BETWEEN_LOOKS if watch else None, as_json=as_json)
+        return
     path = find_run(run, runs).path
     found: Mapping[str, Any] = diagnose_run(path)
     if as_json:
@@ -53,14 +68,25 @@ def status(
 
 
 def wait(
-    run: RunName = Path("latest"), timeout: Seconds = None, as_json: Json = False, runs: Runs = Path("runs")
+    run: RunOrSweep = Path("latest"), timeout: Seconds = None, as_json: Json = False, runs: Runs = Path("runs")
 ) -> None:
-    """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time."""
-    from hpcmtl.pipeline.live.watch import poll
+    """Wait until a run has ended, and leave with its exit code; 124 if it has not ended in time.
+
+    The exit code of a sweep is 1 if one of its runs failed, else 75 if one stopped, else 0.
+    """
     from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.rundir.sweep import find_sweep
+
+    sweep = find_sweep(run, runs)
+    if sweep is not None:
+        raise typer.Exit(wait_for_sweep(sweep, SECONDS_BETWEEN_LOOKS, timeout, as_json=as_json))
+    raise typer.Exit(_wait_for_run(find_run(run, runs).path, timeout, as_json=as_json))
+
+
+def _wait_for_run(path: Path, timeout: float | None, *, as_json: bool) -> int:
+    from hpcmtl.pipeline.live.watch import poll
     from hpcmtl.results.strict_json import to_json
 
-    path = find_run(run, runs).path
     end = None if timeout is None else time.monotonic() + timeout
     shown: object = None
     found: Mapping[str, Any] = {}
@@ -79,7 +105,7 @@ def wait(
         typer.echo(to_json(found, indent=2))
     else:
         typer.echo(f"{found['job'] or path}: {_said(found)}")
-    raise typer.Exit(code)
+    return code
 
 
 def _said(found: Mapping[str, Any]) -> str:

@@ -150,6 +150,7 @@ def _dry_run(made: Draft, *, as_json: bool) -> None:
     elif len(made.points) > 1:
         typer.echo(f"hpcmtl: {len(made.points)} points; the plan is that of the first", err=True)
     _warn(made)
+    typer.echo(f"hpcmtl: {_files(made)}", err=True)
     if reply is not None:
         typer.echo(f"hpcmtl: sbatch --test-only: {reply.message or 'accepted'}", err=True)
 
@@ -161,6 +162,8 @@ def _shown(made: Draft) -> Point:
 
 def _print_submission(made: Draft, record: dict[str, Any], *, parsable: bool, as_json: bool) -> None:
     _warn(made)
+    if not (parsable or as_json):
+        typer.echo(f"hpcmtl: {_files(made)}", err=True)
     jobs = ", ".join(record["jobs"])
     if as_json:
         typer.echo(json.dumps(record, indent=2))
@@ -170,6 +173,11 @@ def _print_submission(made: Draft, record: dict[str, Any], *, parsable: bool, as
         typer.echo(f"job {jobs}: {record['run']}")
         again = f"up to {record['requeues']} further attempts" if record["requeues"] else "no further attempt"
         typer.echo(f"hpcmtl: {record['ranks']} ranks, {again}; hpcmtl status {record['run']}", err=True)
+
+
+def _files(made: Draft) -> str:
+    runs = "the run makes" if len(made.points) == 1 else f"the {len(made.points)} runs make"
+    return f"{runs} up to {made.files:,} files and folders in {made.request.runs}"
 
 
 def _warn(made: Draft) -> None:

@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from hpcmtl._version import __version__
-from hpcmtl.cli import add, cancel, conclude, doctor, logs, plan, run, schema, status, steer, submit, validate
+from hpcmtl.cli import (
+    add,
+    cancel,
+    conclude,
+    doctor,
+    logs,
+    plan,
+    prune,
+    run,
+    schema,
+    status,
+    steer,
+    submit,
+    validate,
+    verify,
+)
 from hpcmtl.cli.arguments import HostFile, Hosts, Json, RunsDirectory
 from hpcmtl.cli.help import VerbCommand, VerbGroup
 
@@ -33,6 +48,8 @@ app.command("resume", cls=VerbCommand)(run.resume)
 app.command("status", cls=VerbCommand)(status.status)
 app.command("logs", cls=VerbCommand)(logs.logs)
 app.command("wait", cls=VerbCommand)(status.wait)
+app.command("prune", cls=VerbCommand)(prune.prune)
+app.command("verify", cls=VerbCommand)(verify.verify)
 app.command("add", cls=VerbCommand)(add.add)
 app.command("set", cls=VerbCommand)(steer.set_)
 app.command("pause", cls=VerbCommand)(steer.pause)

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hpcmtl.dispatch.rank.signals import handled_by
-from hpcmtl.errors import ExitCode, HpcmtlError
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, HpcmtlError, no_permission
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.durations import start_seconds
 from hpcmtl.launch.environment import columns, rank_environment, require_launcher
-from hpcmtl.launch.interpreter import replaced_by
+from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.launch.leftovers import descendants, end_leftovers
 from hpcmtl.launch.variables import check_settings
+from hpcmtl.logs import harmless
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.find import begun
 
@@ -72,7 +73,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
             result = call(replace(options, progress=shown, width=width), world)
         except HpcmtlError as error:  # all ranks raise the same error: one prints it, and all end normally
             if leads(world):
-                print(f"hpcmtl: {error}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
+                print(f"hpcmtl: {harmless(str(error))}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
             code = int(error.exit_code)
         else:
             code = int(exit_code(result))
@@ -153,8 +154,7 @@ def start_ranks(
         survive: let ranks survive the loss of others, if mpirun supports it.
     """
     check_settings(count)
-    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
-    exit_code_file = place / f".ended.{uuid.uuid4().hex}"
+    exit_code_file = _writable(folder) / f".ended.{uuid.uuid4().hex}"
     environment = _environment_of_ranks(exit_code_file, as_json=as_json, survive=survive)
     program = [sys.executable, "-m", "mpi4py", "-m", "hpcmtl", *arguments]
     started = time.time_ns()
@@ -189,6 +189,18 @@ def _code_of_command(code: int, code_of_run: int | None, run: RunDirectory | Non
     return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
 
 
+def _writable(folder: Path) -> Path:
+    """Returns a folder, or the lowest one above it that exists.
+
+    Raises:
+        EnvironmentUnfitError: this user may not write there.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise EnvironmentUnfitError(no_permission(place))
+    return place
+
+
 def _code_of_run(file: Path) -> int | None:
     """Returns the exit code that a rank has written, None if there is none, and removes what ranks have written."""
     try:
@@ -208,9 +220,7 @@ def _environment_of_ranks(exit_code_file: Path, *, as_json: bool, survive: bool)
         environment.update({_PROGRESS: "live", _COLUMNS: str(shutil.get_terminal_size().columns)})
     if as_json or sys.stdout.isatty():
         environment[_STDOUT] = "json" if as_json else "terminal"
-    here = Path.cwd()
-    if replaced_by(here, [folder for folder in sys.path if Path(folder).resolve() != here]):
-        environment["PYTHONSAFEPATH"] = "1"  # else `python -m` puts this folder first
+    environment.setdefault("PYTHONSAFEPATH", SAFE_PATH)  # else `python -m` puts this folder first
     return environment
 
 
@@ -246,11 +256,7 @@ def _how_ranks_ended(code: int, run: RunDirectory | None) -> str:
 
 
 class _Forwarding:
-    """Sends signals to a process, also those that come while it is being started.
-
-    Attributes:
-        first: number of the first signal that came; 0 before it.
-    """
+    """Sends signals to a process, also those that come while it starts; `first` is the number of the first, or 0."""
 
     def __init__(self) -> None:
         self.first = 0

@@ -52,7 +52,8 @@ def abort_on_error(world: Communicator) -> Iterator[None]:
     try:
         yield
     except BaseException as error:  # noqa: BLE001 - no exception may leave the block, see above
-        if isinstance(error, (InputError, EnvironmentUnfitError)):  # a sentence of hpcmtl's own
+        refusal = isinstance(error, (InputError, EnvironmentUnfitError))
+        if refusal or getattr(error, "exit_code", None) is ExitCode.STOPPED:  # a sentence of hpcmtl's own
             _log.error("rank %d of %d ends the run: %s", world.rank, world.size, error)
         else:
             _log.exception("rank %d of %d failed and ends the run", world.rank, world.size)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import h5py
 
 from hpcmtl import faults
+from hpcmtl.errors import naming_no_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     path = Path(path)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        with _Disk(partial, "x+") as disk:
+        with naming_no_space(path), _Disk(partial, "x+") as disk:
             disk.path = path
             faults.file_point(path, "begun")
             # No lock: the name is unknown to other processes, and some parallel file systems have no locks. v110: its

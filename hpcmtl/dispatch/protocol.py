@@ -167,6 +167,8 @@ class LayerFailed:
         damaged: task whose artifact was damaged, if that was the cause; else empty.
         lost: whether the cause was the loss of a rank, in the group or while the group was made.
         may_retry: whether `retries` of the task apply to this error.
+        no_space: whether a file system was full, which is no fault of the task.
+        begun: whether the group had been made, so that the task itself may have ended ranks.
     """
 
     member: int
@@ -179,6 +181,8 @@ class LayerFailed:
     damaged: str = ""
     lost: bool = False
     may_retry: bool = True
+    no_space: bool = False
+    begun: bool = True
 
     def to_event(self) -> RankFailed:
         """Returns the event for the ledger."""

@@ -3,21 +3,78 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_folders: list[str] = []
+_added: list[str] = []  # those of them that were not in sys.path
+
+
+def add_module_folders(folders: Iterable[str]) -> None:
+    """Lets users' modules in some folders be imported.
+
+    They are searched last: a `queue.py` or `yaml.py` among them replaces no module of Python or of a library.
+    """
+    for folder in dict.fromkeys(folders):
+        if folder not in sys.path:
+            sys.path.append(folder)
+            _added.append(folder)
+        if folder not in _folders:
+            _folders.append(folder)
+
+
+def remove_module_folders(folders: Iterable[str]) -> None:
+    """Ends what `add_module_folders` has begun."""
+    for folder in dict.fromkeys(folders):
+        if folder in _added:
+            _added.remove(folder)
+            sys.path.remove(folder)
+        if folder in _folders:
+            _folders.remove(folder)
 
 
 def resolve(name: str) -> Any:
     """Imports the object that a name refers to.
 
     Raises:
-        InputError: there is no such module or attribute, or its import fails.
+        InputError: there is no such module or attribute, its import fails, or another module has its name.
     """
     module, _, attribute = name.partition(":")
+    where = "installed modules, and those in the folders of `modules` (default: beside the job file), are found"
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = importlib.import_module(module)
+        _require_own(module.partition(".")[0])
+        return getattr(found, attribute)
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:  # a script that is no module ends itself when it is imported
+        _require_own(module.partition(".")[0])
         text = f"cannot be imported ({type(error).__name__}: {error})"
-        where = "installed modules, and those in the folders of `modules` (default: beside the job file), are found"
         raise InputError([Problem(name, f"{text}; {where}")]) from error
+
+
+def _require_own(module: str) -> None:
+    """Refuses a module of the user's whose name another module has, which is imported in its place.
+
+    Raises:
+        InputError: there are two.
+    """
+    own = PathFinder.find_spec(module, _folders)
+    if module not in sys.modules or own is None or own.origin is None:
+        return
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is None or not _are_alike(Path(file), Path(own.origin)):
+        text = f"has the name of another module ({file or 'built into Python'}), which is imported instead; rename it"
+        raise InputError([Problem(own.origin, text)])
+
+
+def _are_alike(one: Path, other: Path) -> bool:
+    """Returns true for one file, and for copies of it."""
+    return one.resolve() == other.resolve() or (one.is_file() and one.read_bytes() == other.read_bytes())

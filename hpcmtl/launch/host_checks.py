@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.launch.checks import Check, outcome
+from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.launch.run_facts import run_facts
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _ask(host: str, mark: Path) -> dict[str, Any] | _Fault:
     agent = shlex.split(os.environ.get(_AGENT) or "ssh")
     options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={SECONDS_TO_CONNECT}"]
     path = os.environ.get("PYTHONPATH", "")
-    words = ["env", f"PYTHONPATH={path}", sys.executable, "-c", _FACTS, str(mark)]
+    words = ["env", f"PYTHONPATH={path}", f"PYTHONSAFEPATH={SAFE_PATH}", sys.executable, "-c", _FACTS, str(mark)]
     command = f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(words)}"
     login = f"`ssh {host} true` must end without a question: give your key to the host (ssh-copy-id {host})"
     try:

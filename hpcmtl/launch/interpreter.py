@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.frameworks.registry import BUILT_IN_MODULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterator, MutableMapping, Sequence
 
 LIBRARIES = frozenset(
     {
@@ -30,6 +30,9 @@ LIBRARIES = frozenset(
     }
 )
 """Modules that hpcmtl and its built-in framework import from the environment that they are installed in."""
+
+SAFE_PATH = "hpcmtl"
+"""Value of PYTHONSAFEPATH, which may be any text, for interpreters that hpcmtl starts."""
 
 _LAST = "HPCMTL_PYTHONPATH_LAST"
 _NO_ERRORS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # what Python ignores
@@ -76,10 +79,15 @@ def leave_out_foreign(environ: MutableMapping[str, str] = os.environ) -> list[st
     return sentences
 
 
-def leave_out_working_directory(environ: Mapping[str, str] = os.environ) -> None:
-    """Does what PYTHONSAFEPATH asks for, which Python 3.10 ignores: ``python -m`` searches its own folder first."""
+def leave_out_working_directory(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Does what PYTHONSAFEPATH asks for, which Python 3.10 ignores: ``python -m`` searches its own folder first.
+
+    If hpcmtl itself has set the variable, it is removed: programs that a task starts are not meant.
+    """
     if sys.version_info < (3, 11) and environ.get("PYTHONSAFEPATH") and sys.path[0] in {"", str(Path.cwd())}:
         del sys.path[0]
+    if environ.get("PYTHONSAFEPATH") == SAFE_PATH:
+        del environ["PYTHONSAFEPATH"]
 
 
 def replaced_by(folder: Path, rest: Sequence[str]) -> list[str]:

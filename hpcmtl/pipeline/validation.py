@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError
+from hpcmtl.jobfile.resolve import add_module_folders, remove_module_folders
 from hpcmtl.pipeline.prepare import UnpreparedJobError, prepare
 
 if TYPE_CHECKING:
@@ -86,12 +86,11 @@ def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> 
 def importable(prepared: Prepared) -> Iterator[None]:
     """Lets modules in the folders of a job be imported."""
     folders = [str(folder) for folder in prepared.modules]
-    sys.path[:0] = folders
+    add_module_folders(folders)
     try:
         yield
     finally:
-        for folder in folders:
-            sys.path.remove(folder)
+        remove_module_folders(folders)
 
 
 def _hidden(tasks: Collection[str], readable: bool) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.logs import harmless
 from hpcmtl.results.events import FORMAT, RunEvent
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def from_fields(name: str, values: Mapping[str, Any]) -> RunEvent | None:
     """
     if name not in _known():
         return None
-    event: RunEvent = _adapter(name).validate_python(values)
+    shown = {key: harmless(value) if isinstance(value, str) else value for key, value in values.items()}
+    event: RunEvent = _adapter(name).validate_python(shown)
     return event
 
 

@@ -151,11 +151,13 @@ class LayerRestarted(RunEvent):
 
     Attributes:
         lost: ranks of its group that died; none if it could only not begin, because others died.
+        not_begun: true if they were dead before the group was made; such a loss is not counted against the task.
     """
 
     task: str
     layer: int
     lost: tuple[int, ...] = ()
+    not_begun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +247,10 @@ class TaskReset(RunEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactDamaged(RunEvent):
-    """The artifact of `task` could not be read by task `consumer`: the last layer of `task` is to run again."""
+    """The artifact of `task` could not be read by task `consumer`: the last layer of `task` is to run again.
+
+    At the start of an attempt all artifacts are read; there is no consumer then.
+    """
 
     task: str
     consumer: str = ""
@@ -382,7 +387,7 @@ class RankHung(RunEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class RankLost(RunEvent):
-    """A rank died; `task`, `layer` and `step` are of its last heartbeat, and empty if it waited for work."""
+    """A rank died; `task`, `layer` and `step` are those that it ran by its orders, empty if it waited for work."""
 
     rank: int
     host: str = ""
@@ -418,6 +423,7 @@ class AttemptConcluded(RunEvent):
         progressed: true if the attempt brought the run further.
         code: exit code of the launcher.
         why: reason for the action.
+        preempted: true if Slurm stopped the attempt for another job, so that the next one is not counted.
     """
 
     attempt: str
@@ -427,3 +433,4 @@ class AttemptConcluded(RunEvent):
     progressed: bool
     code: int = 0
     why: str = ""
+    preempted: bool = False

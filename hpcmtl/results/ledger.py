@@ -18,7 +18,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from hpcmtl import faults
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, naming_no_space
 from hpcmtl.results.event_format import EARLIER_FORMATS, FIRST_FORMAT, from_fields, to_fields, upgrade
 from hpcmtl.results.events import FORMAT, JobStarted
 from hpcmtl.results.rundir.directory import fsync_directory
@@ -74,7 +74,7 @@ class Ledger:
         Raises:
             OSError: the event could not be written; the ledger is then as it was before.
         """
-        with self._lock:
+        with self._lock, naming_no_space(self.path):
             now = self._clock() if at is None else datetime.fromtimestamp(at, timezone.utc)
             time = now.astimezone(timezone.utc).isoformat(timespec="milliseconds")
             line = (to_json({"time": time, "event": event.name, **to_fields(event)}) + "\n").encode()

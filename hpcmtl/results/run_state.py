@@ -170,7 +170,7 @@ def _start_layer(state: RunState, event: events.LayerStarted, at: float) -> None
 def _restart_layer(state: RunState, event: events.LayerRestarted, _at: float) -> None:
     task = state.task(event.task)
     task.status, task.progress, task.message = "waiting", None, "a rank was lost: the layer begins again"
-    if event.lost:
+    if event.lost and not event.not_begun:
         task.losses, task.lost_layer = 1 + task.losses * (task.lost_layer == event.layer), event.layer
 
 

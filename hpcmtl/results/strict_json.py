@@ -32,7 +32,9 @@ def _plain(value: Any, place: str) -> Any:
         return _plain(value.tolist(), place)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str):  # half of a surrogate pair is refused by other parsers, and by validation
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, Path | datetime):
         return str(value) if isinstance(value, Path) else value.isoformat()

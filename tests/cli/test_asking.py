@@ -53,6 +53,12 @@ def begin(run, attempt=1, seconds_ago=0.0):
         )
 
 
+def age_by(run, seconds):
+    """Let the last query of Slurm be older."""
+    kept = json.loads(run.queue_file.read_text())
+    write_json_atomically(run.queue_file, {**kept, "asked": kept["asked"] - seconds})
+
+
 def end(run, status="complete", attempt=1):
     """Let it end with its record."""
     result = JobResult("small", status, "2026-01-01T00:00:00+00:00", 9.0, 4, (TaskResult("a", "train", "complete"),))
@@ -150,6 +156,52 @@ def test_waiting_over_a_requeue(run, slurm, hpcmtl):
     assert out == "small: attempt 2 ended: failed\n"
     assert err.startswith("hpcmtl: requeued: stopped with checkpoints; job 16 is PENDING (BeginTime)")
     assert len(slurm.calls("squeue")) == 1
+
+
+def test_waiting_for_a_job_that_a_user_submitted(run, slurm, hpcmtl):
+    """After `scancel` and `sbatch` by hand the new job is waited for, though Slurm was asked before it was there."""
+    script = str(run.path / "job.sbatch")
+    write_json_atomically(run.submission_file, {"job": "16", "script": script})
+    ended = "16|16|CANCELLED|T|n1|None"
+    slurm.replies("scontrol")
+    slurm.replies("squeue", f"{ended}\n")
+    begin(run)
+    end(run, "stopped")
+    before = hpcmtl("status")[1]
+    slurm.runs(
+        "squeue", f'case "$*" in *%o*) echo "17|17|PENDING|N/A||Resources|{script}" ;; *) echo "{ended}" ;; esac'
+    )
+    age_by(run, 40.0)
+
+    def go_on():
+        begin(run, attempt=2)
+        end(run, attempt=2)
+
+    later = threading.Timer(0.5, go_on)
+    later.start()
+    code, _, err = hpcmtl("wait", run.path)
+    later.join()
+
+    assert "stopped with checkpoints" in before
+    assert "requeued: attempt 1 ended: stopped; job 17 is PENDING (Resources)" in err
+    assert code == 0
+
+
+def test_a_reply_from_before_is_no_end(run, slurm, hpcmtl):
+    """Where Slurm was asked before the command began, a stopped run may have a new job: `wait` asks again."""
+    write_json_atomically(run.submission_file, {"job": "16", "script": str(run.path / "job.sbatch")})
+    slurm.replies("squeue", "16|16|CANCELLED|T|n1|None\n")
+    slurm.replies("scontrol")
+    begin(run)
+    end(run, "stopped")
+    hpcmtl("status")
+    early = hpcmtl("wait", "--timeout", "0.2")[0]
+    later = threading.Timer(0.5, age_by, [run, 40.0])
+    later.start()
+    asked_again = hpcmtl("wait")[0]
+    later.join()
+
+    assert (early, asked_again) == (124, 75)
 
 
 def test_a_stopped_run_of_no_batch_job(run, hpcmtl):

@@ -258,6 +258,67 @@ def test_the_script_passes_the_signal_on(batch, fake, count):
     assert call.endswith(f"{shlex.quote(str(fake.folder / 'python'))} -m mpi4py -m hpcmtl resume {run} --ranks 4")
 
 
+def test_a_line_of_the_set_up_that_fails(submit, fake, tmp_path):
+    """The script ends with 3, names line and code, and starts nothing; inside a file that is read it may fail."""
+    (tmp_path / "env.sh").write_text("test -f /nowhere\nexport FOUND=1\n")
+    (tmp_path / "site.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "setup": [
+                    'module() { test "$2" != broken; }',
+                    f". {tmp_path}/env.sh",
+                    "false || true",
+                    "module load broken #x",
+                ]
+            }
+        )
+    )
+    assert submit("--time", "1h", "--site", str(tmp_path / "site.yaml")).code == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    done = subprocess.run(
+        ["bash", str(run / "job.sbatch")],
+        env={**os.environ, "SLURM_JOB_ID": "16"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 3
+    assert "hpcmtl: set-up: `module load broken #x` (line " in done.stderr
+    assert "of the batch script) ended with 1; if that is harmless, write `|| true` behind it" in done.stderr
+    assert [call for call in fake.all_calls() if call.startswith("mpirun")] == []
+
+
+def test_scratch_on_all_nodes(submit, fake, tmp_path):
+    """A folder of the attempt is made on each node, is TMPDIR of the ranks, and is removed before the script ends."""
+    python = fake.runs("python", "exit 9")
+    fake.runs("mpirun", '[ "$1" = --version ] || { touch "$TMPDIR/left"; echo "$TMPDIR" >>"${0%/*}/tmpdir"; }')
+    fake.runs("srun", 'while [[ $1 == --* ]]; do shift; done; "$@"')
+    scratch = tmp_path / "scratch"
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({"python": str(python), "scratch": f"{scratch}/$SLURM_JOB_ID"}))
+    assert submit("--time", "1h", "--site", str(tmp_path / "site.yaml")).code == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    environ = {**os.environ, "SLURM_JOB_ID": "16", "SLURM_JOB_NUM_NODES": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(["bash", str(run / "job.sbatch")], env=environ, capture_output=True, check=False, timeout=60)
+
+    assert (fake.folder / "tmpdir").read_text() == f"{scratch}/16/hpcmtl.16.0\n"
+    assert list((scratch / "16").iterdir()) == []
+    assert [call.rpartition("--ntasks-per-node=1 ")[2] for call in fake.calls("srun")] == [
+        f"mkdir -p {scratch}/16/hpcmtl.16.0",
+        f"rm -rf {scratch}/16/hpcmtl.16.0",
+    ]
+
+
+def test_the_number_of_files_is_said(submit, fake):
+    """Users with a quota of inodes see it before the submission and with it; a sweep has those of all its runs."""
+    one, many = submit("--dry-run"), submit("--dry-run", "--array", "--set", "tasks.digit.epochs=1,2")
+
+    assert "hpcmtl: the run makes up to " in one.err
+    assert " files and folders in runs" in one.err
+    assert "hpcmtl: the 2 runs make up to " in many.err
+
+
 def test_an_exit_0_without_a_record_is_no_success(batch, fake):
     """The script does not believe mpirun's 0; the attempt is lost, and the next one follows."""
     _, start = batch

@@ -97,6 +97,34 @@ def test_a_killed_run_goes_on(start, whole, killed, tmp_path, ranks):
     assert json.loads(told.stdout) == again.results
 
 
+def test_damaged_artifacts_of_a_complete_run(start, whole, tmp_path):
+    """Artifacts that no task needs again are checked all the same: `verify` names them, and `resume` makes them."""
+    shutil.copytree(whole.folder, tmp_path / "copy", symlinks=True)
+    run = replace(whole, folder=tmp_path / "copy")
+
+    def verify():
+        return start.again(run.folder, PROGRAM, ["verify", str(run.directory)]).finish()
+
+    sound = verify()
+    artifact = run.directory / "artifacts" / "digit.h5"
+    content = bytearray(artifact.read_bytes())
+    content[len(content) // 2] ^= 8
+    artifact.write_bytes(content)
+    (run.directory / "artifacts" / "outputs.h5").unlink()
+    found = verify()
+    again = resume(start, run).finish()
+    remade = [event["task"] for event in again.events if event["event"] == "artifact_damaged"]
+
+    assert (sound.returncode, "all are sound" in sound.stdout) == (0, True), sound.said
+    assert found.returncode == 1, found.said
+    assert "artifact artifacts/digit.h5: " in found.stdout
+    assert "artifacts/outputs.h5: does not exist" in found.stdout
+    assert (again.returncode, again.results["attempt"], sorted(remade)) == (0, 2, ["digit", "outputs"]), again.said
+    assert verify().returncode == 0
+    for name, array in weights(again).items():
+        assert np.array_equal(array, weights(whole)[name])
+
+
 def test_a_module_that_was_edited_before_a_resume_is_said(start):
     """The tasks that have values of the code before are named once, and not where nothing was edited."""
     job = python_job("edited_later", ranks=1)

@@ -1,13 +1,18 @@
 """Events are values that the ledger can hold and give back."""
 
+import io
+import json
+import logging
 import pickle
 from dataclasses import MISSING, FrozenInstanceError, fields
 
 import pytest
 from events import EXAMPLES
 
+from hpcmtl.logs import _Formatter, harmless
 from hpcmtl.results import events
 from hpcmtl.results.event_format import from_fields, to_fields
+from hpcmtl.results.strict_json import to_json
 
 
 def kinds(base=events.RunEvent):
@@ -55,3 +60,18 @@ def test_a_number_that_an_earlier_version_did_not_write_is_zero(kind):
 
     assert MISSING not in numbers.values()
     assert numbers == {**dict.fromkeys(numbers, 0), **formats}
+
+
+def test_texts_of_others_are_harmless():
+    """Escapes of a terminal, directions of writing and halves of surrogate pairs are shown, and not obeyed."""
+    line = json.loads(to_json({"message": "bad \udc80 \x1b[2J", "name": "naïve ✓ 😀"}))
+    read = from_fields("task_ended", {"task": "a", "status": "failed", "message": "\x1b]0;x\x07 \u202eab\tc\n"})
+    logged = io.StringIO()
+    handler = logging.StreamHandler(logged)
+    handler.setFormatter(_Formatter("%(message)s"))
+    handler.handle(logging.makeLogRecord({"msg": "colour \x1b[31m and \udcff"}))
+
+    assert line == {"message": "bad \\udc80 \x1b[2J", "name": "naïve ✓ 😀"}
+    assert read.message == "\\x1b]0;x\\x07 \\u202eab\tc\n"
+    assert logged.getvalue() == "colour \\x1b[31m and \\udcff\n"
+    assert harmless("naïve ✓ 😀\n\t") == "naïve ✓ 😀\n\t"

@@ -37,14 +37,21 @@ def test_events_are_lines_with_time_in_utc(tmp_path):
 
 
 def test_what_was_appended_is_read_in_order(tmp_path):
-    """Also across two attempts of one job, and with text that has line breaks of every kind."""
+    """Also across two attempts of one job, and with text that has line breaks of every kind; harmful ones are shown."""
     texts = ["plain", "a\nb", "c\r\nd", "\u2028", "\udc80 undecodable", "ß"]
     for half in (texts[:3], texts[3:]):
         with Ledger(tmp_path / "e") as ledger:
             for text in half:
                 ledger.append(event("job_stopping", reason=text))
 
-    assert [found["reason"] for found in read(tmp_path / "e")] == texts
+    assert [found["reason"] for found in read(tmp_path / "e")] == [
+        "plain",
+        "a\nb",
+        "c\r\nd",
+        "\\u2028",
+        "\\udc80 undecodable",
+        "ß",
+    ]
 
 
 def test_an_event_is_readable_before_the_next_one(tmp_path):

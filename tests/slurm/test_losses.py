@@ -73,7 +73,7 @@ def test_preemption(jobs):
     """A job of a higher partition gets the nodes soon; the one that had them stops with checkpoints, and goes on."""
     assert jobs["high"].finish(30).state == "COMPLETED"
     assert_completed_by_the_second_attempt(jobs["preempted"])
-    assert "stopped with checkpoints" in jobs["preempted"].said
+    assert "stopped with checkpoints; requeued by hpcmtl (after preemption, not counted)" in jobs["preempted"].said
 
 
 @pytest.mark.parametrize(("rank", "attempt"), [(2, 1), (0, 2)])

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from batch import BatchJob, submit, submitted
@@ -21,13 +23,14 @@ def jobs(slurm, digits_file, tmp_path_factory):
     words = {
         "limit": ("--time=2", "--no-requeue"),
         "stop": ("--time=10", "--requeues=1", "--launcher=srun"),
-        "run": ("--time=10", "--launcher=srun"),
+        "run": ("--time=10", "--launcher=srun", "--site=site.yaml"),
         "sweep": ("--time=10", "--array", "--set=tasks.digit.epochs=1,2"),
     }
     found = {}
     for name, more in words.items():
         folder = tmp_path_factory.mktemp(name)
         write_job(folder, job_of(3000, layers=600) if name in {"limit", "stop"} else job_of(2), digits_file)
+        (folder / "site.yaml").write_text(f"scratch: {folder}/scratch/$SLURM_JOB_ID\n")
         (found[name],) = submitted(slurm, folder, *nodes, *more)
     return found
 
@@ -69,12 +72,47 @@ def test_from_a_job_file_to_a_complete_run(jobs):
     assert json.loads((job.run / "submission.json").read_text())["job"] == str(job.number)
     assert re.search(r"^hpcmtl: .*: complete$", job.said, re.MULTILINE)
     assert set(json.loads((job.run / "environment.json").read_text())["hosts"]) < {"n1", "n2", "n3", "n4"}
+    assert list((job.folder / "scratch" / job.number).iterdir()) == []  # made on both nodes, and removed
 
 
 def test_a_sweep(points):
     """Each point of an array has a run directory of its own, and is complete with its own change."""
     assert [record["status"] for _, record in points] == ["complete"] * 2
     assert ["epochs: 1" in (run / "job.yaml").read_text() for run, _ in points] == [True, False]
+
+
+def test_a_sweep_is_waited_for(slurm, jobs, points):
+    """`wait` takes the ID of the array and ends with 0, as all its points are complete."""
+    job = jobs["sweep"]
+    words = [sys.executable, "-m", "hpcmtl", "wait", job.number, "--timeout=60"]
+    done = subprocess.run(words, cwd=job.folder, env=slurm.environ(), capture_output=True, text=True, check=False)
+
+    assert (done.returncode, "2 complete of 2 runs" in done.stdout) == (0, True), done
+
+
+def test_a_job_of_a_user_s_own(slurm, digits_file, tmp_path):
+    """After `scancel` a user's own `sbatch` is found by its script: `wait` does not end, and `cancel` takes it back."""
+    write_job(tmp_path, job_of(2), digits_file)
+    (first,) = submitted(slurm, tmp_path, "--extra=--hold")
+    slurm.query("scancel", first.number)
+    own = slurm.query(
+        "sbatch",
+        "--parsable",
+        "--hold",
+        "runs/../" + str(first.run.relative_to(tmp_path)) + "/job.sbatch",
+        folder=tmp_path,
+    )
+
+    def hpcmtl(*words):
+        words = [sys.executable, "-m", "hpcmtl", *words]
+        return subprocess.run(words, cwd=tmp_path, env=slurm.environ(), capture_output=True, text=True, check=False)
+
+    waited, status = hpcmtl("wait", first.run, "--timeout=1"), hpcmtl("status", first.run)
+    cancelled = hpcmtl("cancel", first.run)
+
+    assert waited.returncode == 124, waited
+    assert f"waiting in the queue: job {own} is PENDING" in status.stdout
+    assert (cancelled.returncode, BatchJob(slurm, own, tmp_path).state) == (0, "CANCELLED"), cancelled
 
 
 def test_both_launchers_train_alike(jobs, points):

@@ -24,6 +24,7 @@ from hpcmtl.dispatch.coordinator.state import (
     states_of,
 )
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
+from hpcmtl.dispatch.membership.survivors import had_begun, restart_of
 from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import (
     Abandon,
@@ -105,7 +106,7 @@ class Dispatcher:
     @property
     def ended(self) -> bool:
         """Returns whether every task has ended, or every one that runs has stopped."""
-        over = all(state.status is not None for state in self.tasks.values()) and self.sources.exhausted
+        over = self.sources.exhausted and all(state.status is not None for state in self.tasks.values())
         return over or (self.stopping and not self._running())
 
     def record(self, event: RunEvent) -> None:
@@ -179,8 +180,8 @@ class Dispatcher:
             if running.stuck:
                 orders += self._fail(state, stuck_failure(state, running), now)
             else:
-                self.record(events.LayerRestarted(task=name, layer=running.layer, lost=tuple(sorted(running.lost))))
-                if running.lost:
+                self.record(restart_of(name, running))
+                if running.lost and had_begun(running):
                     state.lose_layer(running.layer)
                 orders += self.lifecycle.end_if_over(state)
         elif running.failures:
@@ -194,8 +195,7 @@ class Dispatcher:
             state.steps = outcome.reached
             state.held = running.group
             learnt = self._scheduler.layer_ended(state, running, outcome, now)
-            ended = outcome.to_event(name, running.layer, width)
-            self.record(replace(ended, seconds=now - running.started, **learnt))
+            self.record(replace(outcome.to_event(name, running.layer, width), seconds=now - running.started, **learnt))
             if not outcome.stopped:
                 state.layers_done = running.layer + 1
             if outcome.stopped or self.stopping:  # a layer may end before the order to stop arrives
@@ -218,14 +218,14 @@ class Dispatcher:
             )
             self.record(damaged)
             return []
+        if failure.no_space:  # the next try, and the next task, would meet the same
+            return self.stop(failure.message, now)
         retries = self._graph.task(state.plan.name).retries
         if failure.may_retry and state.failed < retries:
             wait = FIRST_BACK_OFF_SECONDS * 2**state.failed
-            state.failed += 1
-            state.not_before = now + wait
+            state.failed, state.not_before = state.failed + 1, now + wait
             retry = {"retry": state.failed, "retries": retries, "wait": wait}
-            retried = events.TaskRetried(task=failure.task, layer=failure.layer, message=failure.message, **retry)
-            self.record(retried)
+            self.record(events.TaskRetried(task=failure.task, layer=failure.layer, message=failure.message, **retry))
             return []
         return self.lifecycle.end(state, "failed", failure.message)
 

@@ -39,6 +39,7 @@ class Running:
         start_number: number of this start, counted over the attempt.
         lost_rank: whether it lost a member, or cannot end for another reason after a loss.
         lost: members of its group that died.
+        not_begun: living members that never got the command to start.
         expected: seconds between the last report of progress and the next one; None if it is unknown.
         silent: seconds since the last report, without those in which this process was stopped.
         paced: whether a member has reported progress.
@@ -61,6 +62,7 @@ class Running:
     start_number: int = 0
     lost_rank: bool = False
     lost: set[int] = field(default_factory=set)
+    not_begun: set[int] = field(default_factory=set)
     expected: float | None = None
     silent: float = 0.0
     paced: bool = False

@@ -113,8 +113,17 @@ class HeartbeatSender:
                     step=progress.step,
                     steps_per_second=progress.steps_per_second,
                 )
-        elif isinstance(message, LayerDone | LayerFailed) and message.member == self._topology.member:
-            self._activity = _Activity()
+        elif isinstance(message, LayerDone | LayerFailed):
+            if self._monitor is not None:
+                members = message.finished if isinstance(message, LayerDone) else (message.member,)
+                self._monitor.note_end(members, message.task, message.layer)
+            if message.member == self._topology.member:
+                self._activity = _Activity()
+
+    def note_orders(self, members: Iterable[int], command: Command) -> None:
+        """Takes note, on rank 0, of a command that the coordinator sends to members."""
+        if self._monitor is not None and isinstance(command, RunLayer):
+            self._monitor.note_order(members, command.task, command.layer)
 
     def take(self, message: Heartbeats | FenceCommand, source: int) -> None:
         """Takes heartbeats or a fence command that another rank sent.

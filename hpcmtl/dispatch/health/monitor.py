@@ -63,12 +63,23 @@ class HealthMonitor:
         self._watchdog = Watchdog(topology, timing.hung if near else 0.0, self._detector.patience)
         self._latest: dict[int, Heartbeat] = {}
         self._steps: dict[str, int] = {}
+        self._orders: dict[int, tuple[str, int]] | None = None
         self._looked = now
         self._commands: list[SendHandle] = []  # kept until the end: a request that is dropped may never leave
 
     def note_step(self, task: str, step: int) -> None:
         """Takes note of the step that a task has reached."""
         self._steps[task] = step
+
+    def note_order(self, members: Iterable[int], task: str, layer: int) -> None:
+        """Takes note of the layer that the coordinator has given to members; their heartbeats tell it later."""
+        self._orders = {**(self._orders or {}), **dict.fromkeys(members, (task, layer))}
+
+    def note_end(self, members: Iterable[int], task: str, layer: int) -> None:
+        """Takes note that members have left a layer."""
+        for member in members:
+            if self._orders is not None and self._orders.get(member) == (task, layer):
+                del self._orders[member]
 
     def heard(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
         """Takes heartbeats, and records the ranks that have recovered by them."""
@@ -99,8 +110,11 @@ class HealthMonitor:
             self._record(RankLost(rank=member, host=self._topology.hosts[member], **self._activity(member)))
 
     def take_steps(self, other: HealthMonitor) -> None:
-        """Takes the steps of tasks over from the monitor of the world before."""
+        """Takes steps and orders over from the monitor of the world before; layers that lost a member have ended."""
         self._steps = other._steps
+        if other._orders is not None:
+            gone = {order for member, order in other._orders.items() if member not in self._topology.world}
+            self._orders = {member: order for member, order in other._orders.items() if order not in gone}
 
     def _waits_for_disk(self, member: int) -> bool:
         last, hosts = self._latest.get(member), self._topology.hosts
@@ -125,8 +139,12 @@ class HealthMonitor:
         self._record(kind(rank=silence.member, seconds=round(silence.seconds, 1), **self._activity(silence.member)))
 
     def _activity(self, member: int) -> dict[str, Any]:
-        """Task, layer and step of a rank, by reports and its last heartbeat; empty if it waited for work."""
+        """Task, layer and step of a rank, by its orders, else its last heartbeat; empty if it waited for work."""
         last = self._latest.get(member)
+        if self._orders is not None:
+            task, layer = self._orders.get(member, ("", 0))
+            at = last.step if last is not None and (last.task, last.layer) == (task, layer) else 0
+            return {"task": task, "layer": layer, "step": max(self._steps.get(task, 0), at)} if task else {}
         if last is None or not last.task:
             return {}
         return {"task": last.task, "layer": last.layer, "step": self._steps.get(last.task, last.step)}

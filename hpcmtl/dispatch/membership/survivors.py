@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.protocol import Abandon, LayerFailed, RunLayer
+from hpcmtl.results import events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hpcmtl.dispatch.coordinator.running import Running
     from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.dispatch.membership.world import World
     from hpcmtl.dispatch.protocol import Command, LayerDone
@@ -53,6 +55,7 @@ def not_started(command: RunLayer, member: int) -> LayerFailed:
         group=command.group,
         start_number=command.start_number,
         lost=True,
+        begun=False,
     )
 
 
@@ -81,7 +84,23 @@ def mark_lost(tasks: Mapping[str, TaskState], world: World, reports: Sequence[Su
         if len(living) < len(running.group) or without_order:
             running.lost_rank, running.deadline = True, None
             running.reported.update(without_order)
+            running.not_begun.update(without_order)
         running.group = living
+
+
+def had_begun(running: Running) -> bool:
+    """Returns false if members of a layer were dead before its group was made: then the task has not ended them.
+
+    The death of a node may be seen in two steps, and the layer that begins again in between has this end.
+    """
+    never = running.not_begun | {failure.member for failure in running.failures if not failure.begun}
+    return not running.group or not set(running.group) <= never
+
+
+def restart_of(task: str, running: Running) -> events.LayerRestarted:
+    """Returns the event that the layer of a task begins again after a loss."""
+    lost, not_begun = tuple(sorted(running.lost)), not had_begun(running)
+    return events.LayerRestarted(task=task, layer=running.layer, lost=lost, not_begun=not_begun)
 
 
 def missed(tasks: Mapping[str, TaskState], survivor: SurvivorReport) -> bool:

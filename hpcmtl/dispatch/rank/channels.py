@@ -59,6 +59,10 @@ class ThreadChannels:
         """Sends an event to the ledger."""
         self.report(EventReport(event))
 
+    def begin_layer(self, command: RunLayer) -> None:
+        """Makes the orders for a layer that the rank is to run."""
+        self.layer = LayerOrders(command.layer, command.rate, self.record, command.start_number)
+
     def should_stop(self) -> bool:
         """Returns whether the layer that runs is to stop, by itself or with the whole job."""
         return self.stop_requested.is_set() or self.layer.stop.is_set()

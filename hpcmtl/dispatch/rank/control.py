@@ -36,9 +36,8 @@ from hpcmtl.dispatch.protocol import (
 from hpcmtl.dispatch.rank.current_layer import CurrentLayer
 from hpcmtl.dispatch.transport.reduction import ReportReduction
 from hpcmtl.dispatch.transport.stream import CommandReceiver, CommandSender
-from hpcmtl.errors import ExitCode
+from hpcmtl.errors import ExitCode, NoSpaceError
 from hpcmtl.exchange.peer_transfer import Question
-from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -118,19 +117,23 @@ class ControlThread(threading.Thread):
         except AttemptAbandonedError as error:
             self._abandon_attempt(error)
         except GraceOverError as error:
-            _log.error("the run is ended, and can be resumed: %s", error)
             assert self._record_stop is not None, "the rank that coordinates keeps the record"
             self._record_stop(str(error))
-            self._comm.abort(ExitCode.STOPPED)
+            self._end_run(f"{error}; it can be resumed", ExitCode.STOPPED)
+        except NoSpaceError as error:  # there is no room for another line of the ledger, so no task can end
+            self._end_run(f"{error} from the last checkpoints", error.exit_code)
         except (UnrecoverableError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
-            _log.error("the run is ended: %s", error)
-            _log.debug("by this", exc_info=True)
-            self._comm.abort(ExitCode.TASK_FAILED)
+            self._end_run(str(error), ExitCode.TASK_FAILED)
         except BaseException:  # noqa: BLE001 - whatever it is, the other ranks would wait for ever
             _log.exception("the control thread of rank %d failed; the run is ended", self._member)
             self._comm.abort(ExitCode.TASK_FAILED)
         finally:
             self._channels.commands.put(EndOfJob())  # where an abort only raises, the worker must not wait for ever
+
+    def _end_run(self, reason: str, code: ExitCode) -> None:
+        _log.error("the run is ended: %s", reason)
+        _log.debug("by this", exc_info=True)
+        self._comm.abort(code)
 
     def _begin(self) -> None:
         try:
@@ -223,11 +226,9 @@ class ControlThread(threading.Thread):
 
     def _self_terminate(self) -> None:
         """Ends this process as a lost rank: its main thread does not come out of a layer whose group was revoked."""
-        layer = self._current.layer
-        assert layer is not None
-        text = f"rank {self._member} is stuck in task {layer.task}, layer {layer.layer}, which was given up"
+        text = f"rank {self._member} is stuck in {self._current}, which was given up"
         alone = self._world.size == 1 or not self._comm.survives_losses
-        if self._coordinator is not None and not self._channels.abandoned and alone:
+        if alone and self._coordinator is not None and not self._channels.abandoned:
             raise UnrecoverableError(text)
         _log.error("%s: it ends itself", text)
         self._comm.die()
@@ -268,6 +269,8 @@ class ControlThread(threading.Thread):
         """Sends the commands of the coordinator, and executes those for this rank."""
         for order in orders:
             command, others = order.command, [member for member in order.members if member != self._member]
+            if self._heartbeat is not None:
+                self._heartbeat.note_orders(order.members, command)
             if others:
                 self._sender.post(command, others, acknowledge=isinstance(command, EndOfJob))
             if isinstance(command, EndOfJob):
@@ -280,21 +283,18 @@ class ControlThread(threading.Thread):
             self._heartbeat.note(command)
         if isinstance(command, StopTraining):
             self._channels.stop_requested.set()
-            return
-        if isinstance(command, StopLayer):
+        elif isinstance(command, StopLayer):
             self._channels.layer.stop.set()
-            return
-        if isinstance(command, SetRate):
+        elif isinstance(command, SetRate):
             self._channels.layer.order(command.rate)
-            return
-        if isinstance(command, Abandon):
-            if not command.stuck:
-                self._current.abandon(command.start_number)
-            elif found := self._current.give_up_stuck(command, self._member, survives=self._comm.survives_losses):
+        elif isinstance(command, Abandon) and not command.stuck:
+            self._current.abandon(command.start_number)
+        elif isinstance(command, Abandon):
+            if found := self._current.give_up_stuck(command, self._member, survives=self._comm.survives_losses):
                 self._pass_on(found)
-            return
-        if isinstance(command, RunLayer):  # orders from now on are for this layer: the main thread runs no other
-            self._channels.layer = LayerOrders(command.layer, command.rate, self._channels.record, command.start_number)
-            self._current.begin(command)
-        self._channels.commands.put(command)
-        self._ended = self._ended or isinstance(command, EndOfJob)
+        else:
+            if isinstance(command, RunLayer):  # orders from now on are for this layer: the main thread runs no other
+                self._channels.begin_layer(command)
+                self._current.begin(command)
+            self._channels.commands.put(command)
+            self._ended = self._ended or isinstance(command, EndOfJob)

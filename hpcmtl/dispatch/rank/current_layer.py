@@ -46,6 +46,10 @@ class CurrentLayer:
         self._result: LayerDone | LayerFailed | None = None  # the main thread's report on it
         self._stuck_at = math.inf  # seconds by which the main thread must be out of a layer that lost a rank
 
+    def __str__(self) -> str:
+        """Returns its task and number, for messages."""
+        return "no layer" if self.layer is None else f"task {self.layer.task}, layer {self.layer.layer}"
+
     @property
     def start_number(self) -> int:
         """Number of the layer, see `RunLayer.start_number`; 0 before the first."""

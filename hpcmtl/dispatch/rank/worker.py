@@ -21,9 +21,9 @@ from hpcmtl.dispatch.protocol import (
     WorldChanged,
 )
 from hpcmtl.dispatch.rank.exits import exits_raise
-from hpcmtl.errors import EnvironmentUnfitError, InputError, TaskFailedError, users_frames
+from hpcmtl.errors import EnvironmentUnfitError, InputError, NoSpaceError, TaskFailedError, users_frames
 from hpcmtl.exchange.store import DamagedArtifactError
-from hpcmtl.logs import layer_context
+from hpcmtl.logs import harmless, layer_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,7 +204,7 @@ class Worker:
             heard = len(command.group) > 1 and self._comms.loss.wait(SECONDS_TO_HEAR_OF_A_LOSS)
             if heard or isinstance(error, RankLostError):  # also where the layer was given up as stuck
                 _log.debug("rank %d was interrupted in task %s, layer %d", *where, exc_info=True)
-            elif isinstance(error, (InputError, EnvironmentUnfitError)):  # rank 0 says its message, which is enough
+            elif isinstance(error, (InputError, EnvironmentUnfitError, NoSpaceError)):  # rank 0 says its message
                 _log.debug("rank %d failed in task %s, layer %d", *where, exc_info=True)
             elif frames := users_frames(error):
                 lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
@@ -214,17 +214,20 @@ class Worker:
                 _log.exception("rank %d failed in task %s, layer %d", *where)
             if self._held is not None:
                 self._held.failed = True
+            held = self._held
             failed = LayerFailed(
                 member=self._member,
                 task=command.task,
                 layer=command.layer,
-                message=_in_one_line(error),
+                message=harmless(_in_one_line(error)),
                 group=command.group,
                 start_number=command.start_number,
                 traceback=traceback.format_exc(),
                 damaged=error.producer if isinstance(error, DamagedArtifactError) else "",
                 lost=isinstance(error, RankLostError),
                 may_retry=error.may_retry if isinstance(error, TaskFailedError) else True,
+                no_space=isinstance(error, NoSpaceError),
+                begun=held is not None and (held.task, held.members) == (command.task, command.group),
             )
             self._channels.report(failed)
 
@@ -235,6 +238,8 @@ def _in_one_line(error: BaseException) -> str:
     if isinstance(error, InputError):
         return error.in_one_line + place
     text = str(error)
+    if isinstance(error, NoSpaceError):
+        return text
     if text.startswith("Traceback"):  # an error of a framework may bring one, with the cause in its last line
         text = text.strip().splitlines()[-1]
     return f"{type(error).__name__}: {text}{place}"

@@ -74,6 +74,13 @@ def requeue(job: str) -> SlurmReply:
     return _run(["scontrol", "requeue", job])
 
 
+def preempted(job: str) -> bool:
+    """Returns True if Slurm has begun to stop this start of a job in favour of another one."""
+    shown = dict(re.findall(r"\b(PreemptTime|StartTime)=(\S+)", _run(["scontrol", "-o", "show", "job", job]).out))
+    at = str(shown.get("PreemptTime", ""))  # local time in ISO form, of an earlier start as well
+    return at[:1].isdigit() and at >= str(shown.get("StartTime", ""))
+
+
 def max_array_size() -> int | None:
     """Returns MaxArraySize of this cluster, or None if Slurm does not report it."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _run(["scontrol", "show", "config"]).out, re.MULTILINE)

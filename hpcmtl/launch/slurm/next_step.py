@@ -26,6 +26,7 @@ class AttemptOutcome:
         stuck: True if neither this attempt nor the previous one made progress.
         in_slurm: True if it was part of a Slurm job.
         cancelled_by: user who cancelled the whole job while it ran; else empty.
+        preempted: True if Slurm has stopped it for another job; the next attempt is not counted then.
     """
 
     record: str | None
@@ -38,6 +39,7 @@ class AttemptOutcome:
     stuck: bool = False
     in_slurm: bool = True
     cancelled_by: str = ""
+    preempted: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def _obstacle(attempt: AttemptOutcome) -> str:
         return "Slurm has ended the job (scancel, requeue or preemption), and what comes next is not for hpcmtl to say"
     if attempt.allowed == 0:
         return "no further attempt was asked for"
+    if attempt.preempted:
+        return ""
     if attempt.further >= attempt.allowed:
         return f"all {attempt.allowed} further attempts are used"
     if attempt.stuck:

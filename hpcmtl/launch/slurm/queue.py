@@ -13,10 +13,11 @@ import signal
 import subprocess
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.launch.slurm.states import SlurmJobState, combined_state, parse_state
+from hpcmtl.launch.slurm.states import LIVE, SlurmJobState, combined_state, parse_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ MOST_BY_SCONTROL = (
 )
 
 _SQUEUE_FIELDS = "%i|%A|%T|%S|%N|%r"
+_SQUEUE_FIELDS_OF_SCRIPTS = "%i|%A|%T|%S|%N|%r|%o"
 _SACCT_FIELDS = "JobID,JobIDRaw,State,ExitCode,Start,NodeList,Reason"
 _SCONTROL = re.compile(r"^JobId=(\S+) .*?\bJobState=(\S+) Reason=(.*?) Dependency=")
 # These variables change the output of the commands, e.g. SQUEUE_STATES=PENDING in a user's profile.
@@ -41,7 +43,7 @@ class QueueReply:
     """Holds the reply of Slurm about some jobs.
 
     Attributes:
-        states: one per job, in the order of the query.
+        states: one per job, in the order of the query, and behind them those that a user submitted with sbatch.
         answered: True if squeue or scontrol replied, which know of every job that waits or runs.
         problems: error of each command that did not reply, one line each.
         age: seconds since the query.
@@ -125,8 +127,35 @@ def query_slurm(submission: Submission, seconds: float = COMMAND_SECONDS) -> Que
     if query.unknown():
         words = ["-S", _since(submission.submitted), "-j", ",".join(query.unknown()), "-o", _SACCT_FIELDS]
         query.run("sacct", ["-X", "-P", "-n", *words], _of_sacct)
-    states = tuple(query.found.get(job, SlurmJobState(job)) for job in submission.job_ids)
-    return QueueReply(states, answered, tuple(query.problems))
+    states = [query.found.get(job, SlurmJobState(job)) for job in submission.job_ids]
+    alive = any(state.phase in LIVE for state in states)
+    if answered and submission.script and (submission.whole_sweep or not alive):
+        states += _resubmitted(submission, seconds)
+    return QueueReply(tuple(states), answered, tuple(query.problems))
+
+
+def _resubmitted(submission: Submission, seconds: float) -> list[SlurmJobState]:
+    """Returns the jobs in the queue that have the script of a submission and that `hpcmtl` has not submitted."""
+    cluster = ["-M", submission.cluster] if submission.cluster else []
+    words = ["-h", "-r", "-n", _job_name(submission.script), "-o", _SQUEUE_FIELDS_OF_SCRIPTS]
+    found = []
+    for line in _call(["squeue", *cluster, *words], seconds).lines:
+        fields, _, command = line.rpartition("|") if line.count("|") == 6 else ("", "", "")
+        for state in _of_squeue([fields]):
+            name = state.job.split()[0]
+            if name not in submission.job_ids and submission.has_started(name, command):
+                found.append(replace(state, job=name, command=command))
+    return found
+
+
+def _job_name(script: str) -> str:
+    """Returns the name under which sbatch submits a script."""
+    try:
+        text = Path(script).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    named = re.search(r"^#SBATCH\s+(?:--job-name[=\s]|-J\s*)\s*(\S+)", text, re.MULTILINE)
+    return named[1] if named else Path(script).name
 
 
 def cancel_jobs(submission: Submission, *, pending_only: bool, seconds: float = 4 * COMMAND_SECONDS) -> None:
@@ -140,9 +169,21 @@ def cancel_jobs(submission: Submission, *, pending_only: bool, seconds: float = 
     Raises:
         EnvironmentUnfitError: scancel is missing, slow or fails.
     """
-    words = ["scancel", *(["-M", submission.cluster] if submission.cluster else [])]
-    words += ["--state=PENDING"] if pending_only else []
-    output = _call([*words, *submission.job_ids], seconds)
+    _scancel(submission, ["--state=PENDING"] if pending_only else [], seconds)
+
+
+def signal_jobs(submission: Submission, name: str, seconds: float = 4 * COMMAND_SECONDS) -> None:
+    """Sends a signal to the batch scripts of those jobs of a submission that run.
+
+    Raises:
+        EnvironmentUnfitError: scancel is missing, slow or fails.
+    """
+    _scancel(submission, ["--state=RUNNING", "--batch", f"--signal={name}"], seconds)
+
+
+def _scancel(submission: Submission, options: Sequence[str], seconds: float) -> None:
+    cluster = ["-M", submission.cluster] if submission.cluster else []
+    output = _call(["scancel", *cluster, *options, *submission.job_ids], seconds)
     if output.problem:
         jobs = " ".join(submission.job_ids)
         raise EnvironmentUnfitError(f"scancel {jobs}: {output.problem}; no job is known to be cancelled")

@@ -91,6 +91,7 @@ class SlurmJobState:
         exit_code: ``code:signal``.
         start: actual or expected start in Slurm's format: local time without a zone.
         nodes: Slurm's list of its nodes.
+        command: path of its script with the arguments; empty if it was not found by its script.
     """
 
     job: str
@@ -101,6 +102,7 @@ class SlurmJobState:
     exit_code: str = ""
     start: str = ""
     nodes: str = ""
+    command: str = ""
 
     @property
     def phase(self) -> Phase:

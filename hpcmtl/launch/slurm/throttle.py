@@ -44,7 +44,7 @@ def query_throttled(run: RunDirectory, submission: Submission, now: float | None
     last = _last(run)
     if last is not None and 0 <= now - last["asked"] < last["pause"]:
         reply = _reply_of(last, now)
-        if {state.job for state in reply.states} == set(submission.job_ids) or not reply.states:
+        if {state.job for state in reply.states} >= set(submission.job_ids) or not reply.states:
             return reply
         return replace(reply, states=_states_for(submission, reply))  # with a successor that has not been queried
     if not is_slurm_here():
@@ -59,7 +59,7 @@ def query_throttled(run: RunDirectory, submission: Submission, now: float | None
 
 def _states_for(submission: Submission, reply: QueueReply) -> tuple[SlurmJobState, ...]:
     known = {state.job: state for state in reply.states}
-    return tuple(known.get(job, SlurmJobState(job)) for job in submission.job_ids)
+    return tuple(known.pop(job, SlurmJobState(job)) for job in submission.job_ids) + tuple(known.values())
 
 
 def _reply_of(kept: Mapping[str, Any], now: float) -> QueueReply:

@@ -69,7 +69,8 @@ def conclude(path: Path, ended: LauncherExit, environ: Mapping[str, str] = os.en
     if step.action == "end" or job is None:
         conclude_attempt(path, action="end", **facts)
         return step.code, step.why
-    count = f"({outcome.further + 1} of {outcome.allowed})"
+    facts["preempted"] = outcome.preempted
+    count = "(after preemption, not counted)" if outcome.preempted else f"({outcome.further + 1} of {outcome.allowed})"
     return _start_next(path, job, step, facts, f"{count}: resumes at {where_it_goes_on(path)}")
 
 
@@ -77,16 +78,19 @@ def _attempt(
     run: RunDirectory, attempt: str, ended: LauncherExit, submission: Mapping[str, Any], job: BatchJob | None
 ) -> AttemptOutcome:
     """Returns the facts about the attempt, except its progress."""
+    record, allowed = status_left(run, attempt), int(submission.get("requeues") or 0)
+    may_follow = record in {None, "stopped"} and allowed > 0
     return AttemptOutcome(
-        record=status_left(run, attempt),
+        record=record,
         code=ended.code,
         ended_by_slurm=ended.terminated,
         at_limit=_at_limit(ended, submission, job),
         further=0 if job is None else further_attempts(run.path, job.name),
-        allowed=int(submission.get("requeues") or 0),
+        allowed=allowed,
         restart="successor" if submission.get("restart") == "successor" else "requeue",
         in_slurm=job is not None,
         cancelled_by=_cancelled_by(run, attempt),
+        preempted=may_follow and job is not None and slurm.preempted(job.name),
     )
 
 

@@ -94,9 +94,27 @@ class Draft:
         ]
         return render(batch, self.settings, title)
 
+    @property
+    def files(self) -> int:
+        """Number of files and folders (inodes) that its runs make, for users with a quota of them."""
+        return 3 + sum(_files_of(point) for point in self.points)
+
     def point_names(self) -> list[str]:
         """Returns the names of the run directories of a sweep: padded numbers."""
         return names_of(len(self.points))
+
+
+_FILES_OF_A_RUN = 20
+"""Files and folders of any run beside those of its ranks and tasks: job, plan, ledger, status, batch output, ..."""
+_FILES_OF_A_TASK = 5
+"""Its artifact, the folder of its checkpoints, two of them, and one that is being written."""
+
+
+def _files_of(point: Point) -> int:
+    """Returns the number of files and folders of a run: tasks that are applied keep a part for each layer."""
+    tasks = point.prepared.graph.tasks
+    parts = sum(0 if task.facts.stops_at_steps else task.layers for task in tasks)
+    return _FILES_OF_A_RUN + point.prepared.job.ranks + _FILES_OF_A_TASK * len(tasks) + parts
 
 
 def names_of(count: int) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.launch.slurm.queue import cancel_jobs
@@ -13,6 +13,8 @@ from hpcmtl.results.rundir.requests import new_request
 from hpcmtl.results.rundir.submission import Submission, read_submission
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcmtl.results.rundir.directory import RunDirectory
 
 _IN_QUEUE = frozenset({"waiting", "requeued"})
@@ -48,7 +50,7 @@ def cancel_job(run: RunDirectory, timeout: float, *, at_once: bool = False) -> C
         InputError: the run refuses, or has no batch job to end at once.
     """
     found = diagnose_run(run.path)
-    submission = read_submission(run) or Submission()
+    submission = _with_found_jobs(read_submission(run) or Submission(), found["slurm"])
     jobs = ", ".join(submission.job_ids)
     if found["over"] and found["sure"]:
         raise EnvironmentUnfitError(f"{run.path}: the run has ended ({found['state']}): there is nothing to cancel")
@@ -63,6 +65,12 @@ def cancel_job(run: RunDirectory, timeout: float, *, at_once: bool = False) -> C
         message = f"Slurm takes job {jobs} out of its queue; if it has begun in this moment, cancel once more"
         return Cancelled(str(run.path), "scancel", submission.job_ids, message)
     return Cancelled(str(run.path), "request", (), _ask(run, timeout, has_jobs=bool(submission.job_ids)))
+
+
+def _with_found_jobs(submission: Submission, slurm: Mapping[str, Any] | None) -> Submission:
+    """Returns a submission with the jobs that a user submitted with sbatch, as Slurm named them."""
+    words = [str(word["job"]) for word in (slurm or {}).get("words", ())]
+    return replace(submission, job_ids=tuple(dict.fromkeys([*submission.job_ids, *words])))
 
 
 def _ask(run: RunDirectory, timeout: float, *, has_jobs: bool) -> str:

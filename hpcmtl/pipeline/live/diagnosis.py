@@ -84,6 +84,11 @@ class RunEvidence:
         return self.record or (self.status if self.status in EXIT_CODES else "")
 
     @property
+    def ended_for_good(self) -> bool:
+        """True if no attempt follows by itself."""
+        return bool(self.ended) and (self.ended != "stopped" or bool(self.cancelled_by))
+
+    @property
     def silent(self) -> bool:
         """True if a run that has not ended has sent no update for longer than the patience."""
         return not self.ended and self.age is not None and self.age > self.patience
@@ -91,7 +96,7 @@ class RunEvidence:
     @property
     def open(self) -> bool:
         """True if Slurm must be queried for a diagnosis."""
-        if not self.jobs or (self.ended and (self.ended != "stopped" or self.cancelled_by)):
+        if not self.jobs or self.ended == "complete":
             return False
         return bool(self.ended) or self.attempt == 0 or self.silent or self.gone
 
@@ -169,6 +174,9 @@ def diagnose(evidence: RunEvidence, slurm: SlurmJobState | None = None, *, answe
 def _ended(evidence: RunEvidence, slurm: SlurmJobState | None) -> Diagnosis:
     """Diagnoses a run whose last attempt ended by itself; a stopped one may go on if Slurm still has the job."""
     state: DiagnosedState = evidence.ended  # type: ignore[assignment]  # a key of EXIT_CODES
+    again = _submitted_again(evidence, slurm)
+    if again is not None:
+        return again
     if state != "stopped":
         return Diagnosis(state, _attempt(evidence) + f"ended: {state}", over=True)
     if evidence.cancelled_by:
@@ -188,6 +196,19 @@ def _ended(evidence: RunEvidence, slurm: SlurmJobState | None) -> Diagnosis:
     if slurm is not None and slurm.state:
         return Diagnosis(state, f"{text} (Slurm: {_end_of(slurm)})", over=True)
     return Diagnosis(state, text, over=True, sure=not evidence.jobs)
+
+
+def _submitted_again(evidence: RunEvidence, slurm: SlurmJobState | None) -> Diagnosis | None:
+    """Returns the diagnosis of a run that ended for good and whose script is in the queue again; else None."""
+    own = slurm is not None and slurm.job in evidence.jobs
+    if slurm is None or evidence.ended == "complete" or (own and not evidence.ended_for_good):
+        return None
+    text = f"attempt {evidence.attempt} ended: {evidence.ended}; job {slurm.job} is {slurm.state}{_because(slurm)}"
+    if slurm.phase == "running" and slurm.job not in evidence.jobs:
+        return Diagnosis("preparing", f"{text}, and its attempt has not begun yet")
+    if slurm.phase in {"pending", "requeued", "suspended"}:
+        return Diagnosis("requeued", f"{text}: the run goes on when it starts")
+    return None
 
 
 def _by_slurm(evidence: RunEvidence, slurm: SlurmJobState) -> Diagnosis:

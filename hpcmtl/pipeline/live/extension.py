@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
 from hpcmtl.dispatch.protocol import ExtendJob
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.read import to_yaml
+from hpcmtl.jobfile.resolve import add_module_folders
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.pipeline.live.addition import KEYS, joined
 from hpcmtl.pipeline.prepare import Prepared, plan, prepare
@@ -55,8 +55,7 @@ class ExtensibleJob:
         modules = tuple(dict.fromkeys([*self.prepared.modules, Path(extension.folder)]))
         job, files, arrays = extension.job, extension.files, extension.arrays
         self.prepared = replace(self.prepared, job=job, files=files, arrays=arrays, modules=modules)
-        if extension.folder not in sys.path:
-            sys.path.append(extension.folder)
+        add_module_folders([extension.folder])
 
     def examine(self, request: Request) -> ExtendedJob:
         """See `JobExaminer`."""

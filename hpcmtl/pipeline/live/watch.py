@@ -15,8 +15,11 @@ from hpcmtl.results.rundir.submission import Submission, read_submission
 from hpcmtl.results.status.progress_reader import ProgressReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from hpcmtl.launch.slurm.queue import QueueReply
+    from hpcmtl.pipeline.live.diagnosis import RunEvidence
 
 SECONDS_OF_DOUBT = 3 * SECONDS_BETWEEN_QUERIES
 """Seconds that an end which follows from silence alone must last before a command accepts it: Slurm's daemon, or a file
@@ -39,32 +42,67 @@ def diagnose_run(path: Path, now: float | None = None, reader: ProgressReader | 
     Raises:
         InputError: this is no run directory, or its ledger is damaged.
     """
-    status, gone = read_liveness(RunDirectory(path), now, reader)
-    evidence = replace(evidence_of(status), gone=gone)
+    status, evidence = read_facts(RunDirectory(path), now, reader)
     reply = None
     if evidence.open:
         reply = query_throttled(RunDirectory(path), read_submission(RunDirectory(path)) or Submission(), now)
-    state, answered = (reply.combined, reply.answered) if reply is not None else (None, False)
-    diagnosis = diagnose(evidence, state, answered=answered)
-    slurm = None
-    if reply is not None:
-        states = [{**asdict(each), "phase": each.phase, "hint": each.hint} for each in reply.states]
-        slurm = {"words": states, "answered": reply.answered, "problems": list(reply.problems), "age": reply.age}
-    return {**status, **asdict(diagnosis), "exit_code": diagnosis.exit_code, "slurm": slurm}
+    return diagnosed(status, evidence, reply)
+
+
+def read_facts(
+    run: RunDirectory, now: float | None = None, reader: ProgressReader | None = None
+) -> tuple[dict[str, Any], RunEvidence]:
+    """Returns the status of a run and the evidence of its diagnosis; see `diagnose_run`."""
+    status, gone = read_liveness(run, now, reader)
+    return status, replace(evidence_of(status), gone=gone)
+
+
+def diagnosed(status: Mapping[str, Any], evidence: RunEvidence, reply: QueueReply | None) -> dict[str, Any]:
+    """Returns a status with its diagnosis.
+
+    Args:
+        status: status of the run.
+        evidence: evidence in it.
+        reply: reply of Slurm about its jobs; None if it was not queried.
+    """
+    state = reply.combined if reply is not None else None
+    if reply is not None and evidence.ended_for_good and status["now"] - reply.age < (status["ended"] or 0.0):
+        state = None  # Slurm was asked while the job waited for the attempt that has ended since
+    diagnosis = diagnose(evidence, state, answered=reply is not None and reply.answered)
+    return {**status, **asdict(diagnosis), "exit_code": diagnosis.exit_code, "slurm": reply_values(reply)}
+
+
+def reply_values(reply: QueueReply | None) -> dict[str, Any] | None:
+    """Returns the reply of Slurm as plain values; None without one."""
+    if reply is None:
+        return None
+    states = [{**asdict(each), "phase": each.phase, "hint": each.hint} for each in reply.states]
+    return {"words": states, "answered": reply.answered, "problems": list(reply.problems), "age": reply.age}
 
 
 def poll(path: Path, seconds: float, doubt: float = SECONDS_OF_DOUBT) -> Iterator[Mapping[str, Any]]:
-    """Yields the diagnosis of a run repeatedly, until the run is over for certain or has seemed over for long.
+    """Yields the diagnosis of a run repeatedly, see `poll_by`."""
+    reader = ProgressReader(RunDirectory(path))
+    return poll_by(lambda: diagnose_run(path, reader=reader), seconds, doubt)
+
+
+def poll_by(
+    look: Callable[[], dict[str, Any]], seconds: float, doubt: float = SECONDS_OF_DOUBT
+) -> Iterator[Mapping[str, Any]]:
+    """Yields a diagnosis repeatedly, until all is over for certain or has seemed over for long.
 
     Args:
-        path: the run directory.
+        look: returns the diagnosis, of a run or of a sweep.
         seconds: approximate seconds between two diagnoses; Slurm is queried less often, see `launch.slurm.throttle`.
         doubt: seconds that an end which follows from silence alone must last.
     """
     doubtful_since: float | None = None
-    reader = ProgressReader(RunDirectory(path))
+    began, gone_on = time.time(), False
     while True:
-        found = diagnose_run(path, reader=reader)
+        found = look()
+        gone_on = gone_on or not found["over"]
+        if not gone_on and found["slurm"] and found["now"] - found["slurm"]["age"] < began:
+            found["sure"] = False  # since Slurm was asked, a user may have submitted the next attempt
         yield found
         now = time.monotonic()
         doubtful_since = (doubtful_since or now) if found["over"] else None

@@ -47,6 +47,7 @@ from hpcmtl.results.rundir.directory import (
     write_json_atomically,
     write_text_atomically,
 )
+from hpcmtl.results.rundir.leftovers import remove_orphans
 from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
     if directory is None:
         directory = create(options.root, prepared.job.job)
     make_subdirectories(directory)
+    if removed := remove_orphans(directory):
+        _log.info("half-written files of an attempt that was killed are removed (%d)", len(removed))
     set_aside(directory)
     for name in resume_point.reset:
         _set_checkpoints_aside(checkpoints_of(directory, name), len(resume_point.history.attempts))
@@ -195,6 +198,8 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
         observer.record(started_event)
         for name, changed in planned.resume_point.reset.items():
             observer.record(TaskReset(task=name, changed=changed))
+        for damaged in planned.resume_point.damaged:
+            observer.record(damaged)
 
         def record_end(message: str = "") -> JobResult:
             seconds = time.monotonic() - clock

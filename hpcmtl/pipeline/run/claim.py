@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.errors import EnvironmentUnfitError, naming_no_permission
 from hpcmtl.results.ledger import lock_soon
 from hpcmtl.results.rundir.directory import RunDirectory
 
@@ -33,12 +33,17 @@ def claimed(world: Communicator, run: Path | None) -> Iterator[None]:
     """
     claims: list[int] = []
     if run is not None:
-        on_root(world, lambda: claims.append(_claim(run)))
+        on_root(world, lambda: _claim_for(run, claims))
     try:
         yield
     finally:
         for descriptor in claims:
             os.close(descriptor)
+
+
+def _claim_for(run: Path, claims: list[int]) -> None:
+    with naming_no_permission():
+        claims.append(_claim(run))
 
 
 def _claim(run: Path) -> int:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcmtl import faults
 from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
-from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError, Problem
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError, Problem, naming_no_permission
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.resolve import add_module_folders
 from hpcmtl.launch.environment import inside_mpi, require_launcher, require_world
 from hpcmtl.launch.interpreter import warnings_are_no_errors
 from hpcmtl.launch.variables import check_settings
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def run(
@@ -145,7 +146,7 @@ def _run_attempt(
     channels = ThreadChannels()
     with signals_to(channels):  # from here on, so that a signal during the imports stops the job as well
         asked = on_root(world, faults.requested)
-        resume_point = on_root(world, lambda: find(world.size))
+        resume_point = on_root(world, lambda: _permitted(lambda: find(world.size)))
         if resume_point.is_over:
             return on_root(world, lambda: read_result(resume_point))
         run = None if resume_point.directory is None else resume_point.directory.path
@@ -162,11 +163,11 @@ def _run_claimed(
 ) -> JobResult | _Abandoned:
     """Checks, plans and carries out an attempt whose directory no other attempt can take (collective)."""
     _require_frameworks(world, resume_point.prepared.job)  # before users' modules, which may have the same names
-    sys.path[:0] = map(str, resume_point.prepared.modules)
+    add_module_folders(map(str, resume_point.prepared.modules))
     environment = prepare_environments(world, resume_point.prepared)
     on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished, resume_point.begun))
     facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
-    planned = on_root(world, lambda: begin(resume_point, options, facts))
+    planned = on_root(world, lambda: _permitted(lambda: begin(resume_point, options, facts)))
     open_logs(world.rank, planned.directory.rank_log(world.rank))
     if environment and world.rank == 0:
         _log.warning("%s", environment)
@@ -182,6 +183,16 @@ def _run_claimed(
     finally:
         faults.disarm()
         close_logs()
+
+
+def _permitted(call: Callable[[], T]) -> T:
+    """Returns the value of a call on rank 0; all ranks refuse a directory that this user may not use.
+
+    Raises:
+        EnvironmentUnfitError: a file or directory may not be used.
+    """
+    with naming_no_permission():
+        return call()
 
 
 def check_world(world: Communicator, asked: int | None) -> None:

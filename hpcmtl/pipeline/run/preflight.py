@@ -28,6 +28,7 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.soundness import is_tolerated
+from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.value_preflight import value_findings
@@ -185,7 +186,8 @@ def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collec
         EnvironmentUnfitError: the process failed, or took longer than `SECONDS`.
     """
     environ = {key: value for key, value in os.environ.items() if not key.startswith(_MPI)}
-    environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, sys.path)])
+    environ["PYTHONPATH"] = os.pathsep.join([*filter(None, sys.path), *folders])
+    environ["PYTHONSAFEPATH"] = SAFE_PATH
     command = [sys.executable, "-m", "hpcmtl.pipeline.run.preflight", str(job_file), *tasks]
     try:
         done = subprocess.run(  # noqa: S603 - ourselves

@@ -15,6 +15,8 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.load import line_numbers, locate
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.pipeline.prepare import Prepared, prepare
+from hpcmtl.pipeline.seals import damaged_artifacts
+from hpcmtl.results.events import ArtifactDamaged
 from hpcmtl.results.history import TaskHistory
 from hpcmtl.results.ledger import is_held
 from hpcmtl.results.run_state import RunState, read_run_state
@@ -45,12 +47,14 @@ class ResumePoint:
         directory: run directory; None for a new run.
         history: state of the run after earlier attempts.
         reset: failed tasks that were changed and begin again -> the changed keys; `history` has nothing of them.
+        damaged: complete tasks whose artifacts are damaged; by `history` their last layers are to run again.
     """
 
     prepared: Prepared
     directory: RunDirectory | None = None
     history: RunState = field(default_factory=RunState)
     reset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    damaged: tuple[ArtifactDamaged, ...] = ()
 
     @property
     def unfinished(self) -> list[str]:
@@ -104,7 +108,21 @@ def load_run(
         raise InputError(locate(found, str(job_file), line_numbers(job_file)))
     for name in reset:
         history.tasks[name] = TaskHistory()
-    return ResumePoint(prepared, directory, history, reset)
+    # After the loss of rank 0 the run goes on at once; what reads a damaged artifact says so.
+    damaged = () if deserted else _remake_damaged(directory, prepared, history)
+    return ResumePoint(prepared, directory, history, reset, damaged)
+
+
+def _remake_damaged(directory: RunDirectory, prepared: Prepared, history: RunState) -> tuple[ArtifactDamaged, ...]:
+    """Finds complete tasks whose artifacts are damaged; by the history their last layers are to run again."""
+    complete = [name for name, past in history.tasks.items() if past.complete]
+    if directory.results_file.exists() and not any(directory.artifacts.glob("*.h5")):
+        return ()  # a user has taken them all away
+    found = damaged_artifacts(directory, prepared, complete)
+    events = tuple(ArtifactDamaged(task=name, message=f"the artifact of task {name}: {found[name]}") for name in found)
+    for event in events:
+        history.take(event, history.latest)
+    return events
 
 
 def _require_over(directory: RunDirectory, host: str) -> None:

@@ -38,6 +38,7 @@ class Conclusion:
         successor: id of the batch job that follows; empty if none does, or if it is the same job.
         progressed: true if the attempt brought the run further.
         at: time of the conclusion, seconds since 1970.
+        preempted: true if Slurm stopped the attempt for another job.
     """
 
     attempt: str
@@ -46,6 +47,7 @@ class Conclusion:
     successor: str
     progressed: bool
     at: float
+    preempted: bool = False
 
 
 def status_left(run: RunDirectory, attempt: str) -> str | None:
@@ -61,12 +63,16 @@ def status_left(run: RunDirectory, attempt: str) -> str | None:
 def stuck(run: RunDirectory, attempt: str) -> tuple[bool, bool]:
     """Returns true if an attempt brought the run further, and true if neither it nor the one before did.
 
+    Attempts that Slurm stopped for other jobs do not count: they may have had no time to get further.
+
     Raises:
         InputError: the ledger is damaged.
     """
     found = {each.id: (each.started, each.progressed) for each in read_run_state(run.ledger_file).attempts}
     for earlier in conclusions(run.path):
         found.setdefault(earlier.attempt, (earlier.at, earlier.progressed))
+        if earlier.preempted and not found[earlier.attempt][1]:
+            del found[earlier.attempt]
     mine = found.pop(attempt, (0.0, False))[1]
     before = max(found.values(), default=(0.0, True))[1]
     return mine, not mine and not before
@@ -92,18 +98,22 @@ def conclusions(run: Path) -> list[Conclusion]:
                 successor=event.successor,
                 progressed=event.progressed,
                 at=at,
+                preempted=event.preempted,
             )
     return list(found.values())
 
 
 def further_attempts(run: Path, job: str) -> int:
-    """Returns the number of attempts since a person submitted: counted back along the requeues and successors."""
+    """Returns the number of attempts since a person submitted: counted back along the requeues and successors.
+
+    An attempt that follows a preemption is not counted.
+    """
     chain, count = {job}, 0
     for conclusion in reversed(conclusions(run)):
         follows = conclusion.successor or conclusion.job
         if conclusion.action != "end" and follows in chain:
             chain.add(conclusion.job)
-            count += 1
+            count += not conclusion.preempted
     return count
 
 

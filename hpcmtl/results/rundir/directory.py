@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl import faults
-from hpcmtl.errors import InputError, Problem, naming_the_gone
+from hpcmtl.errors import InputError, Problem, naming_no_space, naming_the_gone
 from hpcmtl.results.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     Raises:
         DirectoryGoneError: its directory was renamed or removed.
     """
-    with naming_the_gone(path.parent):
+    with naming_the_gone(path.parent), naming_no_space(path):
         _write_atomically(path, text)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest, no_permission
 from hpcmtl.results.rundir.directory import RunDirectory
+from hpcmtl.results.rundir.sweep import read_sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +24,16 @@ def find_run(name: Path, runs: Path) -> RunDirectory:
 
     Raises:
         InputError: there is no such run.
+        EnvironmentUnfitError: this user may not read it.
     """
     for path in (name, runs / name):
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            raise EnvironmentUnfitError(no_permission(path))
+        sweep = read_sweep(path)
+        if sweep is not None:
+            point = path / next(iter(sweep.points), "000")
+            message = f"this is a sweep of {len(sweep.points)} runs: name one of them, such as {point}"
+            raise InputError([Problem(str(name), message)])
         if _is_run(RunDirectory(path)):
             return RunDirectory(path)
     if name.name == str(name) and runs.is_dir():

@@ -72,7 +72,7 @@ def _paused(event: events.JobPaused) -> str:
 
 
 def _damaged(event: events.ArtifactDamaged) -> str:
-    return f"{event.message}; its last layer runs again for {event.consumer}"
+    return f"{event.message}; its last layer runs again" + (f" for {event.consumer}" if event.consumer else "")
 
 
 def _suspected(event: events.RankSuspected) -> str:

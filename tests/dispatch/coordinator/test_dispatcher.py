@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from simulation import Simulation, cases, graph_of
 
 from hpcmtl.dispatch.coordinator.dispatcher import FIRST_BACK_OFF_SECONDS, GRACE_SECONDS
+from hpcmtl.dispatch.coordinator.recovery import lose
 from hpcmtl.dispatch.coordinator.running import UnrecoverableError
 from hpcmtl.dispatch.coordinator.silence import LATE_SECONDS
+from hpcmtl.dispatch.membership.survivors import SurvivorReport
+from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import LayerDone, LayerFailed, ProgressReport, RunLayer, StopRequest
 from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.taskgraph.graph import TaskGraph
@@ -323,3 +326,39 @@ def test_an_error_that_a_retry_would_hide_ends_the_task():
 
     assert simulation.dispatcher.tasks["a"].status == "failed"
     assert [event for event, _ in simulation.events if event == "task_retried"] == []
+
+
+@pytest.mark.parametrize(("begun", "losses"), [(True, 2), (False, 1)])
+def test_a_node_whose_death_is_seen_in_two_steps_counts_once(begun, losses):
+    """The second loss counts against the task if its layer had begun again, and not if the group was not made."""
+    node = replace(graph_of({"a": (2, 2)}).tasks[0], max_ranks=4)
+    simulation = Simulation((TaskGraph((node,), ()), 4))
+    dispatcher = simulation.dispatcher
+    orders, world = dispatcher.start(0.0), World.first(4)
+    dead_ones = []
+    for now, was_begun in ((1.0, True), (1.5, begun)):
+        order = next(each for each in orders if isinstance(each.command, RunLayer))
+        dead_ones.append(dead := order.members[-1])
+        start, living = order.command.start_number, [member for member in order.members if member != dead]
+        world = world.shrunk([rank for rank, member in enumerate(world.members) if member != dead])
+        said = [SurvivorReport(member=member, start_number=start) for member in world.members]
+        orders = lose(dispatcher, world, said, now)
+        for member in living:
+            report = LayerFailed(
+                member=member,
+                task="a",
+                layer=0,
+                message="a rank was lost",
+                group=order.members,
+                start_number=start,
+                lost=True,
+                begun=was_begun,
+            )
+            orders += dispatcher.handle(report, now + 0.1)
+    restarts = [fields for event, fields in simulation.events if event == "layer_restarted"]
+
+    assert dispatcher.tasks["a"].losses == losses
+    assert [(event["lost"], not event["not_begun"]) for event in restarts] == [
+        ((dead,), was_begun) for dead, was_begun in zip(dead_ones, (True, begun), strict=True)
+    ]
+    assert state_after(*simulation.events).task("a").losses == losses

@@ -108,3 +108,27 @@ def test_a_silent_rank_of_which_no_step_is_known():
 
     (said,) = map(sentence, events)
     assert said.endswith("it was at task t, layer 3; is its node well?")
+
+
+def test_lost_ranks_are_named_with_the_tasks_of_their_orders():
+    """A heartbeat may be older than the layer that a rank ran; after a loss the orders of other groups stay."""
+    events = []
+    world = World.first(4)
+    monitor = HealthMonitor(SimpleNamespace(), Topology(0, world, ("a",) * 4), TIMING, events.append, 0.0)
+    monitor.heard([Heartbeat(rank, 1, 0.0, 0.0, 1, "old", 3, 7) for rank in (1, 2, 3)], 0.0)
+    monitor.note_order((1, 2), "new", 0)
+    monitor.note_order((3,), "other", 5)
+    monitor.note_step("new", 2)
+    monitor.note_end((3,), "other", 4)  # a late report on another layer
+    smaller = world.shrunk([0, 1, 3])
+    monitor.record_lost(smaller)
+    later = HealthMonitor(SimpleNamespace(), Topology(0, smaller, ("a",) * 4), TIMING, events.append, 0.0)
+    later.take_steps(monitor)
+    later.heard([Heartbeat(1, 1, 0.0, 0.0, 1, "old", 3, 7)], 0.0)
+    later.record_lost(smaller.shrunk([0]))
+
+    assert [(event.rank, event.task, event.layer, event.step) for event in events] == [
+        (2, "new", 0, 2),
+        (1, "", 0, 0),
+        (3, "other", 5, 0),
+    ]

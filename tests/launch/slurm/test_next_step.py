@@ -35,6 +35,8 @@ def ended(record, code, **more):
         (ended(None, 2, **ALLOWED), "end", 2, "refused"),
         (ended(None, 3, **ALLOWED), "end", 3, "refused"),
         (ended("stopped", 75, further=5, **ALLOWED), "end", 75, "all 5 further attempts are used"),
+        (ended("stopped", 75, further=5, preempted=True, stuck=True, **ALLOWED), "requeue", 75, "stopped"),
+        (ended("stopped", 75, preempted=True), "end", 75, "no further attempt was asked for"),
         (ended("stopped", 75, stuck=True, **ALLOWED), "end", 75, "two attempts in a row made no progress"),
         (ended("stopped", 75, ended_by_slurm=True, **ALLOWED), "end", 75, "Slurm has ended the job"),
         (ended("stopped", 75, ended_by_slurm=True, at_limit=True, **ALLOWED), "requeue", 75, "stopped"),

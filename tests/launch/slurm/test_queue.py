@@ -47,6 +47,28 @@ def test_squeue_is_enough(slurm):
     assert "-j 16,17" in slurm.calls("squeue")[0]
 
 
+def test_a_job_that_a_user_submitted(slurm, tmp_path):
+    """Jobs with the script, the arguments and the index of the run are found by them, and no others."""
+    script = tmp_path / "my runs" / "job.sbatch"
+    script.parent.mkdir()
+    script.write_text("#!/bin/bash\n#SBATCH --job-name=small\n")
+    (tmp_path / "link").symlink_to(script.parent)
+    lines = [
+        "16_3|16|CANCELLED|T|n1|None",
+        f"17_3|17|PENDING|N/A||Resources|{tmp_path}/link/./job.sbatch 9",
+        f"17_4|17|PENDING|N/A||Resources|{tmp_path}/link/./job.sbatch 9",
+        f"18_3|18|PENDING|N/A||Resources|{script} 0",
+        "19_3|19|PENDING|N/A||Resources|/elsewhere/job.sbatch 9",
+    ]
+    (tmp_path / "lines").write_text("\n".join(lines) + "\n")
+    slurm.runs("squeue", f'case "$*" in *%o*) sed 1d {tmp_path}/lines ;; *) sed -n 1p {tmp_path}/lines ;; esac')
+    reply = query_slurm(Submission(("16_3",), script=str(script), arguments=("9",), index=3))
+
+    assert [(state.job, state.phase) for state in reply.states] == [("16_3", "ended-cancelled"), ("17_3", "pending")]
+    assert reply.combined.job == "17_3"
+    assert "-n small" in slurm.calls("squeue")[1]
+
+
 def test_the_cluster_and_the_environment(slurm, monkeypatch):
     """The cluster is named to each command, and filters in a user's environment do not reach them."""
     monkeypatch.setenv("SQUEUE_STATES", "PENDING")

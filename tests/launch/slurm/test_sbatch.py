@@ -50,7 +50,7 @@ CASES = [("run", None), ("run", FULL), ("array", FULL), ("benchmark", None)]
 
 @pytest.mark.parametrize(("template", "section"), CASES, ids=["run", "run-full", "array-full", "benchmark"])
 def test_scripts_are_as_on_record(tmp_path, template, section, request):
-    """Each script is exactly the one on record, of 40 to 70 lines, and clean by shellcheck."""
+    """Each script is exactly the one on record, of 40 to 90 lines, and clean by shellcheck."""
     text = script(tmp_path, section, template)
     told = text.replace(str(launcher("srun").parent), "LAUNCHERS").replace(sys.executable, "PYTHON")
     record = GOLDEN / f"{request.node.callspec.id}.sbatch"
@@ -63,7 +63,7 @@ def test_scripts_are_as_on_record(tmp_path, template, section, request):
 
     assert record.read_text() == told
     assert checked.stdout == ""
-    assert 40 <= len(text.splitlines()) <= 70
+    assert 40 <= len(text.splitlines()) <= 90
 
 
 def test_what_the_facts_demand(tmp_path):

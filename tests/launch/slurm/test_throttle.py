@@ -126,6 +126,14 @@ def test_successors_are_jobs_of_the_run(run):
     assert (found.job_ids, read_submission(run).job_ids) == (("16", "17"), ("16",))
 
 
+def test_jobs_of_a_user_are_jobs_of_the_run(run):
+    """A job that a user submitted with sbatch counts as soon as its script has concluded an attempt."""
+    run.submission_file.write_text('{"job_ids": ["16"], "script": "/a/job.sbatch", "array_index": 3}')
+    (run.path / "attempts.jsonl").write_text('{"event": "x", "job": "18", "successor": ""}\n')
+
+    assert read_submission(run) == Submission(("16", "18"), script="/a/job.sbatch", index=3)
+
+
 def test_no_submission(run):
     """A run that was not submitted has none."""
     assert read_submission(run) is None

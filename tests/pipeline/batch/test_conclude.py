@@ -55,13 +55,18 @@ def fake(tmp_path, monkeypatch):
     return made
 
 
+def changes(fake):
+    """The calls that change jobs."""
+    return [call for call in fake.all_calls() if "show job" not in call]
+
+
 def test_a_complete_run_ends_with_0(tmp_path, fake):
     """With this attempt's record of a complete run the job ends well, whatever the launcher said."""
     run = Run(tmp_path)
     run.attempt("16.0", "complete", layers=4)
 
     assert conclude(run.path, LauncherExit(1), JOB) == (0, "complete")
-    assert fake.all_calls() == []
+    assert changes(fake) == []
 
 
 def test_the_record_of_another_attempt_is_none(tmp_path, fake):
@@ -76,7 +81,7 @@ def test_the_record_of_another_attempt_is_none(tmp_path, fake):
     assert line.startswith("lost: it left no completion record (exit code 0); no further attempt was asked for")
     (run.path / "results.json").write_text('{"status": "complete", "atte')
     assert conclude(run.path, LauncherExit(0), JOB)[0] == 1
-    assert fake.all_calls() == []
+    assert changes(fake) == []
 
 
 def test_a_stopped_run_is_requeued_up_to_its_bound(tmp_path, fake):
@@ -95,10 +100,32 @@ def test_a_stopped_run_is_requeued_up_to_its_bound(tmp_path, fake):
         75,
         "stopped with checkpoints; all 2 further attempts are used",
     )
-    assert fake.all_calls() == ["scontrol requeue 16"] * 2
+    assert changes(fake) == ["scontrol requeue 16"] * 2
     # A person who submits the run again has all attempts again: what counts is the chain of jobs, not the restarts.
     run.attempt("20.0", "stopped", layers=1, first=3)
     assert "(1 of 2)" in conclude(run.path, LauncherExit(75), {"SLURM_JOB_ID": "20", "HPCMTL_ATTEMPT_ID": "20.0"})[1]
+
+
+def test_a_preempted_attempt_is_not_counted(tmp_path, fake):
+    """Slurm's preemptions use up none of the further attempts, however many there are and however early they come."""
+    shown = "JobId=16 JobState=RUNNING StartTime=2026-11-21T10:15:00 PreemptTime={} SuspendTime=None"
+    fake.replies("scontrol", shown.format("2026-11-21T10:16:00"))
+    run = Run(tmp_path, requeues=1)
+    said = []
+    for number in range(3):
+        run.attempt(f"16.{number}", "stopped")
+        said.append(conclude(run.path, LauncherExit(75), JOB | {"HPCMTL_ATTEMPT_ID": f"16.{number}"}))
+    for number, at in ((3, "None"), (4, "2026-11-21T10:14:00")):  # of an earlier start
+        fake.replies("scontrol", shown.format(at))
+        run.attempt(f"16.{number}", "stopped", layers=1, first=number - 3)
+        said.append(conclude(run.path, LauncherExit(75), JOB | {"HPCMTL_ATTEMPT_ID": f"16.{number}"}))
+
+    assert {code for code, _ in said} == {75}
+    assert {line for _, line in said[:3]} == {
+        "stopped with checkpoints; requeued by hpcmtl (after preemption, not counted): resumes at the start"
+    }
+    assert "requeued by hpcmtl (1 of 1): resumes at layer 2" in said[3][1]
+    assert said[4][1] == "stopped with checkpoints; all 1 further attempts are used"
 
 
 def test_where_requeue_is_forbidden_a_successor_follows(tmp_path, fake):
@@ -147,7 +174,7 @@ def test_a_point_of_an_array_comes_back_alone(tmp_path, fake):
     (run.path / "submission.json").write_text('{"requeues": 2}')
     conclude(run.path, LauncherExit(75), array)
 
-    assert fake.all_calls() == [
+    assert changes(fake) == [
         f"sbatch --parsable --dependency=afterany:16_3 --array=3 {run.path / 'job.sbatch'} 1000",
         "scontrol requeue 16_3",
     ]
@@ -174,7 +201,7 @@ def test_only_the_clock_tells_a_time_limit(tmp_path, fake):
     run.attempt("16.0", "stopped", layers=1)
 
     assert "Slurm has ended the job" in conclude(run.path, LauncherExit(143, 300.0, terminated=True), JOB)[1]
-    assert fake.all_calls() == []
+    assert changes(fake) == []
     assert "requeued" in conclude(run.path, LauncherExit(143, 595.0, terminated=True), JOB)[1]
 
 

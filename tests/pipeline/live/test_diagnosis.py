@@ -14,6 +14,8 @@ NEW = RunEvidence(jobs=("16",), since_submission=300.0)  # submitted, and has no
 LOST = RunEvidence("running", attempt=1, jobs=("16",), age=200.0)  # began, and is silent
 STOPPED = RunEvidence("stopped", record="stopped", attempt=1, jobs=("16",), age=200.0)
 
+AGAIN = SlurmJobState("17", "PENDING", "squeue", reason="Resources")  # of a user's own sbatch
+
 
 def job(state, **more):
     """The state of job 16 in Slurm."""
@@ -90,6 +92,12 @@ def job(state, **more):
         (STOPPED, job("CANCELLED", by="5"), "stopped", True, "CANCELLED by user 5"),
         (STOPPED, None, "stopped", True, "stopped with checkpoints"),
         (replace(STOPPED, cancelled_by="me@host"), job("RUNNING"), "stopped", True, "me@host cancelled it"),
+        (STOPPED, AGAIN, "requeued", False, "attempt 1 ended: stopped; job 17 is PENDING (Resources): the run goes on"),
+        (replace(STOPPED, cancelled_by="me"), AGAIN, "requeued", False, "job 17 is PENDING"),
+        (replace(STOPPED, record="failed"), AGAIN, "requeued", False, "ended: failed; job 17 is PENDING"),
+        (replace(STOPPED, record="failed"), job("RUNNING"), "failed", True, "ended: failed"),
+        (replace(STOPPED, record="failed"), replace(AGAIN, state="RUNNING"), "preparing", False, "has not begun yet"),
+        (replace(STOPPED, record="complete"), AGAIN, "complete", True, "ended: complete"),
     ],
 )
 def test_diagnosis(facts, slurm, state, over, said):
@@ -115,7 +123,8 @@ def test_a_job_with_an_end_or_a_heartbeat_is_not_asked_for():
     """Slurm is asked only where record and ledger leave it open."""
     assert [facts.open for facts in (NEW, LOST, STOPPED)] == [True] * 3
     assert not replace(LOST, age=3.0).open
-    assert not replace(STOPPED, cancelled_by="me").open
+    assert replace(STOPPED, cancelled_by="me").open
+    assert replace(LOST, record="failed").open
     assert not replace(LOST, record="complete").open
     assert not replace(LOST, jobs=()).open
 

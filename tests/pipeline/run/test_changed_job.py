@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import yaml
 from events import event
 from jobs import family, family_task
 
 from hpcmtl.errors import InputError
+from hpcmtl.exchange.store import seal
 from hpcmtl.pipeline.prepare import plan, prepare
 from hpcmtl.pipeline.run.resume_point import load_run
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir.directory import create, write_json_atomically
+from hpcmtl.training.session import artifact_file
 
 TASKS = {
     "trunk": family_task("trunk", ranks=1),
@@ -35,6 +38,7 @@ def run(family_file):
             ledger.append(event("layer_ended", **place, steps=20, rows=32.0, step_seconds=0.01, seconds=0.3))
             ledger.append(event("task_ended", task=name, status=status, message=""))
         ledger.append(event("job_ended", status="failed", seconds=1.0, attempt=1))
+    seal(artifact_file(directory, "trunk"), {"parameters/weight": np.ones(3)}, {"task": "trunk"})
     return directory
 
 
