@@ -88,6 +88,10 @@ class Slurm(Spec):
     container: Line | None = Field(default=None, description="command that runs a program in a container")
     python: Line | None = Field(default=None, description="Python of the ranks; default: the one that submits")
     scratch: Line | None = Field(default=None, description="directory for temporary files on a node")
+    stage: Literal["scratch"] | None = Field(
+        default=None,
+        description="`scratch`: each node gets a copy of the environment of the ranks there",
+    )
     requeues: int | None = Field(default=None, ge=0, le=MOST, description="further attempts after a stop or a loss")
     restart: Literal["requeue", "successor"] | None = Field(
         default=None, description="how the next attempt comes: the same job requeued, or another job after it"

@@ -4,6 +4,9 @@ import json
 import re
 import subprocess
 import sys
+import sysconfig
+import venv
+from pathlib import Path
 
 import pytest
 from batch import BatchJob, submit, submitted
@@ -16,14 +19,24 @@ def job_of(epochs, layers=None):
     return family(ranks=2, tasks={"digit": task | ({"layers": layers} if layers else {})})
 
 
+def small_environment(folder):
+    """Makes an environment that finds the libraries of this one and has none of its own; returns its Python."""
+    venv.create(folder, symlinks=True)
+    libraries = folder / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+    (libraries / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    return folder / "bin" / "python"
+
+
 @pytest.fixture(scope="module")
 def jobs(slurm, digits_file, tmp_path_factory):
     """Jobs in the queue at the same time, by each launcher one that completes and one that is stopped."""
     nodes = ("--nodes=2", "--ntasks-per-node=1")
+    python = small_environment(tmp_path_factory.mktemp("environment"))
     words = {
         "limit": ("--time=2", "--no-requeue"),
         "stop": ("--time=10", "--requeues=1", "--launcher=srun"),
         "run": ("--time=10", "--launcher=srun", "--site=site.yaml"),
+        "stage": ("--time=10", "--launcher=srun", "--site=stage.yaml"),
         "sweep": ("--time=10", "--array", "--set=tasks.digit.epochs=1,2"),
     }
     found = {}
@@ -31,6 +44,7 @@ def jobs(slurm, digits_file, tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         write_job(folder, job_of(3000, layers=600) if name in {"limit", "stop"} else job_of(2), digits_file)
         (folder / "site.yaml").write_text(f"scratch: {folder}/scratch/$SLURM_JOB_ID\n")
+        (folder / "stage.yaml").write_text(f"scratch: {folder}/scratch\nstage: scratch\npython: {python}\n")
         (found[name],) = submitted(slurm, folder, *nodes, *more)
     return found
 
@@ -73,6 +87,19 @@ def test_from_a_job_file_to_a_complete_run(jobs):
     assert re.search(r"^hpcmtl: .*: complete$", job.said, re.MULTILINE)
     assert set(json.loads((job.run / "environment.json").read_text())["hosts"]) < {"n1", "n2", "n3", "n4"}
     assert list((job.folder / "scratch" / job.number).iterdir()) == []  # made on both nodes, and removed
+
+
+def test_ranks_import_from_their_node(jobs):
+    """The environment of the ranks is copied to scratch, with hpcmtl itself; the ranks run there, and it is removed."""
+    job = jobs["stage"].finish()
+    environment = json.loads((job.run / "environment.json").read_text())
+    staged = job.folder / "scratch" / f"hpcmtl.{job.number}.0" / "environment"
+
+    assert job.record["status"] == "complete", job.said
+    assert f"copied to {staged} on 2 nodes in " in job.said
+    assert environment["executable"] == str(staged / "bin" / "python")
+    assert environment["commit"] is None  # of the copy, which is no checkout
+    assert list((job.folder / "scratch").iterdir()) == []
 
 
 def test_a_sweep(points):

@@ -146,9 +146,23 @@ def resource_request(settings: Settings, ranks: int | None) -> ResourceRequest:
             problems.append(
                 Problem(key, f"{shown(value)} is more than the {shown(settings[limit])} of {where} ({limit})")
             )
+    problems += _unfit_stage(settings)
     if problems:
         raise InputError(problems)
     return ResourceRequest(ranks, nodes, each)
+
+
+def _unfit_stage(settings: Settings) -> list[Problem]:
+    """Returns a problem if the environment of the ranks cannot be copied to the nodes as `stage` asks for."""
+    source = settings.source("stage")
+    if source is None or not source.values["stage"]:
+        return []
+    where = source.location("stage")
+    if settings["container"]:
+        return [Problem(where, "a container has its own environment, which is not copied: leave `stage` out")]
+    if not settings["scratch"]:
+        return [Problem(where, "the copy needs a folder on each node: give `scratch` as well, such as /tmp/$USER")]
+    return []
 
 
 def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
@@ -184,9 +198,11 @@ def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
         points=batch.points,
         width=len(batch.points[0][0]) if batch.points else 0,
         launcher=launcher(settings["launcher"]),
+        stager=launcher("stage") if settings["stage"] else "",
         here=sys.executable,  # the container of the ranks may lack hpcmtl and sbatch
         settings={
-            key: settings[key] for key in ("modules", "setup", "container", "python", "scratch", "cpus_per_task")
+            key: settings[key]
+            for key in ("modules", "setup", "container", "python", "scratch", "stage", "cpus_per_task")
         },
         stop_seconds=_stop_seconds(settings),
     )

@@ -45,10 +45,13 @@ def directives(text):
     return dict(line.partition("=")[::2] for line in lines)
 
 
-CASES = [("run", None), ("run", FULL), ("array", FULL), ("benchmark", None)]
+STAGED = {"scratch": "/scratch", "stage": "scratch"}
+CASES = [("run", None), ("run", FULL), ("array", FULL), ("benchmark", None), ("run", STAGED)]
 
 
-@pytest.mark.parametrize(("template", "section"), CASES, ids=["run", "run-full", "array-full", "benchmark"])
+@pytest.mark.parametrize(
+    ("template", "section"), CASES, ids=["run", "run-full", "array-full", "benchmark", "run-staged"]
+)
 def test_scripts_are_as_on_record(tmp_path, template, section, request):
     """Each script is exactly the one on record, of 40 to 90 lines, and clean by shellcheck."""
     text = script(tmp_path, section, template)
@@ -151,6 +154,16 @@ def test_contradictions_are_refused_with_the_arithmetic(tmp_path):
         resource_request(settings(tmp_path, {"nodes": 2, "ntasks_per_node": 4}), 9)
     with pytest.raises(InputError, match="2 ranks do not fit 4 nodes"):
         resource_request(settings(tmp_path, {}, nodes=4), 2)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [({"stage": "scratch"}, "give `scratch` as well"), (FULL | {"stage": "scratch"}, "a container has its own")],
+)
+def test_an_environment_that_cannot_be_copied_is_refused(tmp_path, section, said):
+    """A copy needs a folder on each node, and a container has an environment of its own."""
+    with pytest.raises(InputError, match=said):
+        resource_request(settings(tmp_path, section), 2)
 
 
 def test_sweeps_are_cut_into_arrays():
