@@ -24,6 +24,9 @@ def small_environment(folder):
     venv.create(folder, symlinks=True)
     libraries = folder / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
     (libraries / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    for file in Path(sys.prefix, "lib").iterdir():  # MPI, which mpi4py looks for below the prefix
+        if not (folder / "lib" / file.name).exists():
+            (folder / "lib" / file.name).symlink_to(file)
     return folder / "bin" / "python"
 
 
