@@ -22,7 +22,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from planning.baselines import BASELINES, LP_TASKS, topc24
-from planning.instances import MODELS, Instance, from_arrays, large, published, published_bound, shapes, speedups
+from planning.instances import (
+    MODELS,
+    Instance,
+    family,
+    from_arrays,
+    large,
+    published,
+    published_bound,
+    shapes,
+    speedups,
+)
 from planning.simulate import after_loss, realised, with_noise
 from rich.console import Console
 from rich.table import Table
@@ -173,6 +183,25 @@ def work(quick: bool) -> list[Row]:
     return rows
 
 
+def families(quick: bool) -> list[Row]:
+    """Families of encoders and heads; `/before` is over the plans of the release before the local search."""
+    before = json.loads((Path(__file__).parent / "planning" / "families_before.json").read_text(encoding="utf-8"))
+    rows = []
+    for model in ("amdahl", "powercom"):
+        for tasks in (50,) if quick else (50, 150, 500):
+            for ranks in (8, 64) if quick else (8, 64, 256):
+                found = []
+                known = before[f"{model} {tasks} {ranks}"]
+                for seed, makespan in enumerate(known[:1] if quick else known, 1):
+                    schedule, bound, seconds = planned(family(model, tasks, ranks, seed))
+                    row = {"/LB": schedule.makespan / bound, "before/LB": makespan / bound, "seconds": seconds}
+                    found.append(row | {"/before": schedule.makespan / makespan})
+                most = {"worst /LB": max(row["/LB"] for row in found), "most /before": max(r["/before"] for r in found)}
+                rows.append({"model": model, "tasks": tasks, "ranks": ranks, **_averaged(found), **most})
+    every = {"worst /LB": max(r["worst /LB"] for r in rows), "most /before": max(r["most /before"] for r in rows)}
+    return [*rows, {"model": "mean", **_averaged(rows), **every}]
+
+
 def tiny(quick: bool) -> list[Row]:
     """Small graphs beside the optimum by CP-SAT, with contiguous blocks; only proved optima count."""
     if find_spec("ortools") is None:
@@ -246,6 +275,7 @@ FAMILIES: dict[str, Callable[[bool], list[Row]]] = {
     "sweep": sweep,
     "speed": speed,
     "work": work,
+    "families": families,
     "tiny": tiny,
     "independent": independent,
     "noise": noise,
