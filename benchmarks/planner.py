@@ -5,7 +5,7 @@ usage: python benchmarks/planner.py [--quick] [--only FAMILY ...] [--json FILE]
 Every plan is checked (`hpcmtl.layerplan.report.check`). Ratios are makespan over bound: `/LB` uses the planner's
 certified lower bound, `/L` that of the literature (least area and critical path), `/L_bfs` the latter as the published
 code computes it, for comparison with published ratios. `best other` is the shortest plan of all published planners for
-the same problem. The full run takes about 25 minutes on 2 cores, --quick under one.
+the same problem. The full run takes about 30 minutes on 2 cores, --quick about two.
 """
 
 from __future__ import annotations

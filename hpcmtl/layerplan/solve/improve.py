@@ -26,7 +26,8 @@ PATIENCE = 10  # moves without a gain, times the number of tasks, after which th
 MOLDED = 0.5  # fraction of the trials in which other tasks may change their widths too
 KICKS = 4  # number of moves that are then kept, whatever they cost
 KICK_LIMIT = 1.03  # makespan that they may lead to, as a factor of the best
-HOPELESS, HOPELESS_TASKS = 2, 8  # number of descents without a gain that end the search: two, and one for eight tasks
+# Number of descents without a gain that end the search, and the number of pairs of tasks for one more.
+HOPELESS, HOPELESS_PAIRS = 2, 16
 DRAWN, KEPT = 300, 29  # work of drawing a change, and of keeping one for each task, in the unit of `PLACED`
 EQUAL = 1e-12  # relative difference of makespans by rounding
 
@@ -44,7 +45,7 @@ def improve(problem: PlanningProblem, best: Schedule, enough: float, work: float
         return best
     search = _Search(problem, best)
     patience, futile = PATIENCE * len(problem.names), 0
-    hopeless = HOPELESS + len(problem.names) // HOPELESS_TASKS
+    hopeless = HOPELESS + len(problem.names) ** 2 // HOPELESS_PAIRS
     while futile < hopeless and search.packing.work < work and search.best.makespan > enough:
         before = search.best.makespan
         search.descend(patience, enough, work)

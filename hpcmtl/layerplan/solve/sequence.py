@@ -83,9 +83,10 @@ class SequencePacking:
             sequence: all tasks, producers first.
             columns: (n,) width of each task; those of tasks before `since` are unchanged.
             since: the position.
-            limit: makespan in seconds; the result is None as soon as a task shows that it is exceeded, if the tasks after
+            limit: makespan in seconds; the result is None as soon as a task shows that it is exceeded, if those after
                 it keep their widths.
-            molds: tasks after `since` may change widths: one that would wait takes fewer ranks if it then ends sooner, and one that would end later than in the accepted packing takes some more.
+            molds: tasks after `since` may change widths: one that would wait takes fewer ranks if it then ends sooner,
+                and one that would end later than in the accepted packing takes some more.
         """
         begin = since // self._step * self._step
         occupancy, copies = self._copies[begin].copy(), {}
