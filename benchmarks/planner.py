@@ -22,17 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from planning.baselines import BASELINES, LP_TASKS, topc24
-from planning.instances import (
-    MODELS,
-    Instance,
-    family,
-    from_arrays,
-    large,
-    published,
-    published_bound,
-    shapes,
-    speedups,
-)
+from planning.families import family, makespans_before
+from planning.instances import MODELS, Instance, from_arrays, large, published, published_bound, shapes, speedups
 from planning.simulate import after_loss, realised, with_noise
 from rich.console import Console
 from rich.table import Table
@@ -185,8 +176,7 @@ def work(quick: bool) -> list[Row]:
 
 def families(quick: bool) -> list[Row]:
     """Families of encoders and heads; `/before` is over the plans of the release before the local search."""
-    before = json.loads((Path(__file__).parent / "planning" / "families_before.json").read_text(encoding="utf-8"))
-    rows = []
+    rows, before = [], makespans_before()
     for model in ("amdahl", "powercom"):
         for tasks in (50,) if quick else (50, 150, 500):
             for ranks in (8, 64) if quick else (8, 64, 256):

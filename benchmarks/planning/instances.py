@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 MODELS = ("roofline", "communication", "amdahl", "general", "powercom")
 SHAPE = {"fat": 0.5, "density": 0.5, "regular": 0.5, "jump_size": 5}
 NODE = 16  # ranks per node, in families with nodes
-ENCODERS, EVALUATIONS = 3, 5  # of a family; evaluations of each joint fine-tuning
-HEAD_SECONDS = 600.0  # of the smallest head on one rank
 
 
 @dataclass(frozen=True)
@@ -142,32 +140,6 @@ def shapes(seed: int, ranks: int = 128) -> list[Instance]:
         times, widths = training(samples, parameters, ranks, draw.integers(1, 12, count).astype(np.float64))
         found.append(Instance("shapes", name, from_arrays(times, widths, edges, ranks)))
     return found
-
-
-def family(model: str, tasks: int, ranks: int, seed: int) -> PlanningProblem:
-    """Returns encoders, each with features, heads of Pareto sizes on them, a joint fine-tuning and evaluations of it.
-
-    The tasks are divided among three encoders. Speedups are those of a model of `published`, at the widths of a job.
-    """
-    draw = np.random.default_rng([seed, tasks, ranks, MODELS.index(model)])
-    work: list[float] = []
-    edges: list[tuple[int, int]] = []
-    for share in np.diff(np.linspace(0, tasks, ENCODERS + 1).astype(np.int64)).tolist():
-        heads, encoder = share - 3 - EVALUATIONS, len(work)
-        features, joint = encoder + 1, encoder + 2 + heads
-        edges += [(encoder, features), *((features, head) for head in range(features + 1, joint))]
-        edges += [*((head, joint) for head in range(features + 1, joint))]
-        edges += [(joint, joint + 1 + k) for k in range(EVALUATIONS)]
-        sizes = np.minimum(1 + draw.pareto(1.1, heads), 40)
-        work += [
-            40 * draw.lognormal(0, 0.5),
-            5.0,
-            *sizes,
-            30 * draw.lognormal(0, 0.5),
-            *draw.uniform(1, 3, EVALUATIONS),
-        ]
-    widths = job_widths(ranks)
-    return from_arrays(speedups(model, np.array(work) * HEAD_SECONDS, widths, draw), widths, np.array(edges), ranks)
 
 
 def job_widths(ranks: int) -> Ints:

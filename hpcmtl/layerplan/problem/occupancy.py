@@ -85,16 +85,13 @@ class Occupancy:
                     newer &= free[k]
                     k += 1
             mask = newer & older[-1] if older else newer
-            if mask.bit_count() >= width:
-                mask = runs(mask, width) & firsts
-                if mask:
-                    self.work += k - first
-                    return Slot(start, end, mask, i, k)
+            if mask.bit_count() >= width and (mask := runs(mask, width) & firsts):
+                self.work += k - first
+                return Slot(start, end, mask, i, k)
             if not older:
                 older, newer = list(itertools.accumulate(reversed(free[i:k]), and_)), self._everywhere
             older.pop()
-            i += 1
-            start = begins[i]
+            i, start = i + 1, begins[i + 1]
         self.work += k - first
         return None
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.solve.moves import Neighbourhood, Solution
-from hpcmtl.layerplan.solve.sequence import SequencePacking
+from hpcmtl.layerplan.solve.moves import Neighbourhood
+from hpcmtl.layerplan.solve.sequence import SequencePacking, Solution
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
@@ -92,7 +92,7 @@ class _Search:
             return False
         made, since = drawn
         molds = self._random.random() < MOLDED
-        trial = self.packing.trial(made.sequence, made.columns, since, limit, molds=molds)
+        trial = self.packing.trial(made, since, limit, molds=molds)
         if trial is not None:
             self._keep(Solution(made.sequence, trial.columns), trial)
         return trial is not None
@@ -100,7 +100,7 @@ class _Search:
     def _return(self) -> None:
         """Packs the best solution as a whole."""
         self._at = self._home
-        trial = self.packing.trial(self._at.sequence, self._at.columns, 0, np.inf)
+        trial = self.packing.trial(self._at, 0, np.inf)
         assert trial is not None
         self._level = trial.makespan
         self._keep(self._home, trial)

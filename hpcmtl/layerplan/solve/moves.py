@@ -8,9 +8,11 @@ another, which no move of a single task does.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from hpcmtl.layerplan.solve.sequence import Solution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,13 +24,6 @@ if TYPE_CHECKING:
 STEPS = (1, 1, 2, 3, 5)  # useful widths by which a width changes
 SHARES = (0.35, 0.15, 0.15, 0.15, 0.1, 0.1)  # of the moves, see `Neighbourhood`
 WIDER = 0.6  # fraction of the width changes of critical tasks that widen
-
-
-class Solution(NamedTuple):
-    """Holds a sequence of all tasks, producers first, and (n,) widths as columns of the table."""
-
-    sequence: list[int]
-    columns: list[int]
 
 
 class Neighbourhood:

@@ -22,6 +22,13 @@ COPIES = 32  # number of positions at which the occupancy is kept
 LEAST_DISTANCE = 4  # between two of them
 
 
+class Solution(NamedTuple):
+    """Holds a sequence of all tasks, producers first, and (n,) widths as columns of the table."""
+
+    sequence: list[int]
+    columns: list[int]
+
+
 class Trial(NamedTuple):
     """Holds the packing of a changed sequence, from the first changed position on.
 
@@ -74,14 +81,11 @@ class SequencePacking:
         self._copies = {0: Occupancy(self._placement.ranks)}
         self.packed = Trial(np.inf, [], 0, {}, [0.0] * count, [0.0] * count, [0] * count)
 
-    def trial(
-        self, sequence: list[int], columns: list[int], since: int, limit: float, *, molds: bool = False
-    ) -> Trial | None:
+    def trial(self, of: Solution, since: int, limit: float, *, molds: bool = False) -> Trial | None:
         """Packs a sequence that is equal to the accepted one before a position.
 
         Args:
-            sequence: all tasks, producers first.
-            columns: (n,) width of each task; those of tasks before `since` are unchanged.
+            of: the sequence and the widths; those of tasks before `since` are unchanged.
             since: the position.
             limit: makespan in seconds; the result is None as soon as a task shows that it is exceeded, if those after
                 it keep their widths.
@@ -90,7 +94,7 @@ class SequencePacking:
         """
         begin = since // self._step * self._step
         occupancy, copies = self._copies[begin].copy(), {}
-        columns = columns[:] if molds else columns
+        sequence, columns = of.sequence, of.columns[:] if molds else of.columns
         start, end, first_rank = self.packed.start[:], self.packed.end[:], self.packed.first_rank[:]
         self._first_rank = first_rank
         for position in range(begin, len(sequence)):

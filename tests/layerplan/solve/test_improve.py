@@ -16,7 +16,7 @@ from hpcmtl.layerplan.solve.budget import LEAST_SECONDS, MOST_SECONDS, WORK_A_SE
 from hpcmtl.layerplan.solve.candidates import narrowest, widest
 from hpcmtl.layerplan.solve.improve import improve
 from hpcmtl.layerplan.solve.packing import pack
-from hpcmtl.layerplan.solve.sequence import SequencePacking
+from hpcmtl.layerplan.solve.sequence import SequencePacking, Solution
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
@@ -59,7 +59,7 @@ def test_a_part_is_packed_as_the_whole_is(drawn: PlanningProblem, data: Any) -> 
     assert known.sequence is not None
     sequence, columns = list(known.sequence), known.columns.tolist()
     packing = SequencePacking(problem)
-    first = packing.trial(sequence, columns, 0, np.inf)
+    first = packing.trial(Solution(sequence, columns), 0, np.inf)
     assert first is not None
     assert first.start == known.start.tolist()
     packing.accept(first)
@@ -67,8 +67,8 @@ def test_a_part_is_packed_as_the_whole_is(drawn: PlanningProblem, data: Any) -> 
     changed = columns[:]
     if problem.rules.same_block is None:
         changed[sequence[since]] = int(narrowest(problem)[sequence[since]])
-    part = packing.trial(sequence, changed, since, np.inf)
-    whole = SequencePacking(problem).trial(sequence, changed, 0, np.inf)
+    part = packing.trial(Solution(sequence, changed), since, np.inf)
+    whole = SequencePacking(problem).trial(Solution(sequence, changed), 0, np.inf)
 
     assert part is not None
     assert whole is not None
