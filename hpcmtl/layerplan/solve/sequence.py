@@ -1,7 +1,7 @@
 """Incremental packing of tasks in a sequence: a change at one position packs only the tasks from there on.
 
 Tasks keep the widths that they are given (serial schedule generation; see `packing`). The occupancy is kept at every
-few positions. A change that cannot beat a limit is given up at the first task that shows it.
+few positions. A change that exceeds a limit is given up at the first task that shows it.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def staged(counts: list[int], ranks: int, serial: float) -> PlanningProblem:
 
 
 @given(st.integers(2, 5), st.floats(0.05, 0.3))
-def test_single_tasks_between_crowds_are_counted_beside_them(stages: int, serial: float) -> None:
+def test_single_tasks_and_the_work_between_them_both_count(stages: int, serial: float) -> None:
     """Where one task and many alternate, each stage counts: single tasks by their time, the others by their area."""
     problem = staged([1, 24] * stages + [1], 8, serial)
     prices, found = price_windows(problem), allocate(problem).prices
