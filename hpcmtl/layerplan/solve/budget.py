@@ -8,7 +8,7 @@ from __future__ import annotations
 
 SHARE = 0.02  # of the predicted makespan
 LEAST_SECONDS, MOST_SECONDS = 0.3, 5.0
-WORK_A_SECOND = 2e7  # measured with CPython 3.11 on a core of a shared virtual machine; 1e7 where it is busy
+WORK_A_SECOND = 2e7  # measured with CPython 3.11 on a core of a shared virtual machine; 1.2e7 where it is busy
 
 
 def first_plan_work(makespan: float) -> float:

@@ -26,7 +26,7 @@ PRICED_TASKS = 1000  # above: the pairs of tasks take too much memory
 MILESTONES, MOST_WINDOWS = 12, 60
 ROUNDS = 100
 # The flow follows the mean lengths so far, smoothed at this part of the makespan, which falls with the rounds. 100
-# rounds were within 0.2 % of the linear program's optimum; a flow that follows the newest lengths, up to 9 % below.
+# rounds were mostly within 0.2 % of the linear program's optimum; a flow that follows the newest lengths, up to 9 %.
 SMOOTHING, SMOOTHING_DECAY = 0.3, 0.75
 MEASURED_EVERY = 4  # rounds
 
