@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import daggen
 import numpy as np
 
-from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+from hpcmtl.layerplan.problem.planning_problem import ALL_WIDTHS, WIDTH_STEP, PlanningProblem
 from hpcmtl.taskgraph.levels import Levels
 
 if TYPE_CHECKING:
@@ -107,10 +107,8 @@ def large(tasks: int, ranks: int, seed: int = 1) -> PlanningProblem:
     edges, copies = whole.levels.edges, -(-tasks // len(whole.names))
     edges = np.concatenate([edges + k * len(whole.names) for k in range(copies)])  # the time of daggen is quadratic
     edges = edges[(edges < tasks).all(axis=1)]
-    steps = 16 * 1.08 ** np.arange(200)
-    widths = np.unique(np.concatenate([np.arange(1, min(16, ranks) + 1), steps[steps < ranks].round(), [ranks]]))
+    widths = _ladder(ranks)
     draw = np.random.default_rng([seed, tasks])
-    widths = widths.astype(np.int64)
     return from_arrays(speedups("general", draw.lognormal(6, 1, tasks), widths, draw), widths, edges, ranks)
 
 
@@ -142,6 +140,17 @@ def shapes(seed: int, ranks: int = 128) -> list[Instance]:
         times, widths = training(samples, parameters, ranks, draw.integers(1, 12, count).astype(np.float64))
         found.append(Instance("shapes", name, from_arrays(times, widths, edges, ranks)))
     return found
+
+
+def job_widths(ranks: int) -> Ints:
+    """Returns the widths that a job on some ranks has: all up to 64 ranks, and else a ladder with steps of 8 %."""
+    return np.arange(1, ranks + 1) if ranks <= ALL_WIDTHS else _ladder(ranks)
+
+
+def _ladder(ranks: int) -> Ints:
+    steps = 16 * WIDTH_STEP ** np.arange(200)
+    widths = np.unique(np.concatenate([np.arange(1, min(16, ranks) + 1), steps[steps < ranks].round(), [ranks]]))
+    return widths.astype(np.int64)
 
 
 def _encoder(heads: int) -> tuple[int, Ints]:

@@ -101,7 +101,6 @@ def test_ranks_import_from_their_node(jobs):
     assert job.record["status"] == "complete", job.said
     assert f"copied to {staged} on 2 nodes in " in job.said
     assert environment["executable"] == str(staged / "bin" / "python")
-    assert environment["commit"] is None  # of the copy, which is no checkout
     assert list((job.folder / "scratch").iterdir()) == []
 
 

@@ -34,13 +34,25 @@ class Slot(NamedTuple):
 
 
 class Occupancy:
-    """Tracks the free ranks at all times from 0 on."""
+    """Tracks the free ranks at all times from 0 on.
+
+    Attributes:
+        work: number of intervals visited so far; the time of packing is about proportional to it.
+    """
 
     def __init__(self, ranks: int) -> None:
         self._begins = [0.0]
         self._everywhere = (1 << ranks) - 1
         self._free = [self._everywhere]
         self._count = [ranks]
+        self.work = 0
+
+    def copy(self) -> Occupancy:
+        """Returns an independent copy, with no work done."""
+        made = Occupancy(0)
+        made._everywhere = self._everywhere
+        made._begins, made._free, made._count = self._begins[:], self._free[:], self._count[:]
+        return made
 
     def find(self, ready: float, seconds: float, width: int, firsts: int, before: float = math.inf) -> Slot | None:
         """Returns the earliest slot from `ready` on, or None if it would not end before `before` (all in seconds).
@@ -53,7 +65,7 @@ class Occupancy:
             before: latest end, exclusive.
         """
         begins, free, count, last = self._begins, self._free, self._count, len(self._begins)
-        i = k = bisect_right(begins, ready) - 1
+        first = i = k = bisect_right(begins, ready) - 1
         start = ready
         # The AND of `free` over intervals i to k - 1, as a queue of two stacks: `newer` is that of the last intervals,
         # `older` has suffix ANDs for intervals that may be dropped. Each interval is visited about twice.
@@ -66,21 +78,21 @@ class Occupancy:
                         k += 1
                     i, start = k, begins[k]
                     if (end := start + seconds) >= before:
+                        self.work += k - first
                         return None
                     newer, older = self._everywhere, []
                 else:
                     newer &= free[k]
                     k += 1
             mask = newer & older[-1] if older else newer
-            if mask.bit_count() >= width:
-                mask = runs(mask, width) & firsts
-                if mask:
-                    return Slot(start, end, mask, i, k)
+            if mask.bit_count() >= width and (mask := runs(mask, width) & firsts):
+                self.work += k - first
+                return Slot(start, end, mask, i, k)
             if not older:
                 older, newer = list(itertools.accumulate(reversed(free[i:k]), and_)), self._everywhere
             older.pop()
-            i += 1
-            start = begins[i]
+            i, start = i + 1, begins[i + 1]
+        self.work += k - first
         return None
 
     def take(self, slot: Slot, first_rank: int, width: int) -> None:
@@ -92,17 +104,32 @@ class Occupancy:
             self._split(i, start)
         if k == len(begins) or begins[k] > end:
             self._split(k, end)
+        self.work += k - i
         block = ((1 << width) - 1) << first_rank
-        for j in range(i, k):
+        j = i
+        while j < k:
             free[j] ^= block
             count[j] -= width
+            if not free[j] and j and not free[j - 1]:  # one interval without free ranks is passed faster than several
+                self._merge(j)
+                k -= 1
+            else:
+                j += 1
+        if k < len(free) and not free[k] and not free[k - 1]:
+            self._merge(k)
 
     def block(self, start: float, end: float, ranks: int) -> None:
         """Occupies the free ones of the ranks in a bit mask from `start` to `end`, in seconds."""
         i = self._boundary(start)
-        for j in range(i, self._boundary(end)):
+        k = self._boundary(end)
+        self.work += k - i
+        for j in range(i, k):
             self._free[j] &= ~ranks
             self._count[j] = self._free[j].bit_count()
+
+    def _merge(self, i: int) -> None:
+        """Joins an interval with the one before it, which has the same free ranks."""
+        del self._begins[i], self._free[i], self._count[i]
 
     def _boundary(self, moment: float) -> int:
         i = bisect_left(self._begins, moment)

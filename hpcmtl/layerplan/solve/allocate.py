@@ -55,11 +55,13 @@ class Allocations(NamedTuple):
         columns: best allocation for each entry of `CONTENTION`, (n,) columns of the problem's table.
         relaxed: the first allocation with longer paths and less area, for each factor of `relaxations`.
         prices: the multipliers with the highest lower bound.
+        windowed: the allocation of `price_windows`; None for graphs with very many tasks.
     """
 
     columns: tuple[Ints, ...]
     relaxed: tuple[Ints, ...]
     prices: Prices | None
+    windowed: Ints | None = None
 
 
 def allocate(problem: PlanningProblem, most_rounds: int = MOST_ROUNDS) -> Allocations:

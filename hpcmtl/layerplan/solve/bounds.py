@@ -6,23 +6,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcmtl.layerplan.solve.prices import window_price_bound
+
 if TYPE_CHECKING:
     from hpcmtl.arrays import Floats, Ints
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
     from hpcmtl.layerplan.solve.allocate import Prices
+    from hpcmtl.layerplan.solve.prices import WindowPrices
 
 MILESTONES = 256  # maximum number of tasks between which windows are considered
 MOST_PAIRS = 2_560_000  # maximum number of pairs of a task and a milestone
 ROUNDING = 1e-12  # relative error of a bound by rounding of sums
 
 
-def lower_bound(problem: PlanningProblem, prices: Prices | None) -> float:
-    """Returns the largest of all bounds here, reduced by the possible rounding error."""
+def lower_bound(problem: PlanningProblem, prices: Prices | None, windows: WindowPrices | None = None) -> float:
+    """Returns the largest of the bounds in seconds, reduced by the possible rounding error.
+
+    Args:
+        problem: the tasks.
+        prices: of the critical path and the area, from `allocate`.
+        windows: of the paths over tasks and windows, from `price_windows`.
+    """
     if not problem.names:
         return 0.0
     found = [simple_bound(problem), window_bound(problem)]
     if prices is not None:
         found.append(price_bound(problem, prices))
+    if windows is not None:
+        found.append(window_price_bound(problem, windows))
     return max(found) * (1 - ROUNDING)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Narrow tasks are placed from the last rank, wide ones from the first: one large gap stays between them. Measured best.
 WIDE = 1 / 16
 AREA_GROWTH = 1.1  # factor of area that a late task may take to end sooner
+PLACED = 26  # work of a search for a place beside the intervals that it visits (measured: 1.3 us, and 0.05 us each)
 OTHER_WIDTHS = 8  # number of other widths tried for a late task
 
 
@@ -39,6 +40,8 @@ class Schedule:
         end: seconds.
         first_rank: first rank of the block.
         wave: index of the barrier that each task waits for; None for a schedule without barriers.
+        sequence: the tasks in the order in which they were placed; None if they were not placed one after the other.
+        work: work of packing, in visits of an interval of time; see `Occupancy.work`.
     """
 
     columns: Ints
@@ -46,6 +49,8 @@ class Schedule:
     end: Floats
     first_rank: Ints
     wave: Ints | None = None
+    sequence: tuple[int, ...] | None = None
+    work: int = 0
 
     @property
     def makespan(self) -> float:
@@ -189,10 +194,11 @@ class _Packing:
         done = set(started)
         queue = [(turn[task], task) for task, count in enumerate(waiting) if count == 0 and task not in done]
         heapify(queue)
-        end = 0.0
+        end, sequence = 0.0, started
         while queue and most:
             _, task = heappop(queue)
             most -= 1
+            sequence.append(task)
             self._place(task, max(ready[task], end) if self.alone else ready[task])
             end = self.end[task]
             for consumer in items[starts[task] : starts[task + 1]]:
@@ -205,6 +211,8 @@ class _Packing:
             np.array(self.start),
             np.array(self.end),
             np.array(self.first_rank, dtype=np.int64),
+            sequence=tuple(sequence),
+            work=self.occupancy.work + PLACED * len(sequence),
         )
 
     def _place_fixed(self, fixed: FixedPart) -> list[int]:

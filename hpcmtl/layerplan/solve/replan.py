@@ -12,8 +12,8 @@ from hpcmtl.layerplan.problem.constraints import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.allocate import FEWEST_ROUNDS, allocate, allocation
 from hpcmtl.layerplan.solve.bounds import lower_bound
+from hpcmtl.layerplan.solve.candidates import LARGE, PACKED
 from hpcmtl.layerplan.solve.packing import pack
-from hpcmtl.layerplan.solve.policies import LARGE, PACKED
 
 if TYPE_CHECKING:
     from hpcmtl.arrays import Ints

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 from hpcmtl.layerplan.report.check import schedule_violations
-from hpcmtl.layerplan.solve import policies
+from hpcmtl.layerplan.solve import candidates, policies
 from hpcmtl.layerplan.solve.allocate import allocate, allocation
 from hpcmtl.layerplan.solve.bounds import lower_bound
 from hpcmtl.layerplan.solve.packing import pack
@@ -52,8 +52,9 @@ def test_plans_of_many_tasks_are_valid(seed: int, tasks: int, spread: float) -> 
     """Whatever the tasks take, the plan that is made as for very many of them breaks no rule."""
     problem = random_problem(seed, tasks, spread=spread)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(policies, "MANY_TASKS", 0)
-        patch.setattr(policies, "FEW_TASKS", 0)
+        patch.setattr(candidates, "MANY_TASKS", 0)
+        patch.setattr(candidates, "FEW_TASKS", 0)
+        patch.setattr(policies, "SEARCHED_TASKS", 0)
         plan, bound = plan_problem(problem)
     assert schedule_violations(problem, plan) == []
     assert bound <= plan.makespan * (1 + 1e-9)
