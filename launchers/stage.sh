@@ -18,7 +18,8 @@ nodes=${SLURM_JOB_NUM_NODES:-1}
 # The prefix, the folder that has the package hpcmtl, and the folder for libraries below the prefix.
 mapfile -t facts < <("$1" - <<'PYTHON'
 import os, pathlib, sys, sysconfig
-sys.path = [folder for folder in sys.path if folder not in ("", os.getcwd())]  # as PYTHONSAFEPATH, which 3.10 ignores
+if sys.path[0] == "":  # the working directory, which the ranks do not search
+    del sys.path[0]
 import hpcmtl
 print(sys.prefix, pathlib.Path(hpcmtl.__file__).resolve().parents[1], sep="\n")
 print(os.path.relpath(sysconfig.get_path("purelib"), sys.prefix), os.path.relpath(sys.executable, sys.prefix), sep="\n")
