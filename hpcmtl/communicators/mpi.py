@@ -208,7 +208,7 @@ class MpiCommunicator(Communicator):
             if os.environ.get("OMPI_MCA_mpi_ft_enable") == "1":  # noqa: SIM112 - set by mpirun --with-ft ulfm
                 # There MPI_Abort ends this rank alone; and if several ranks call it at once, mpirun waits at times for
                 # a lock that it holds itself (Open MPI 5.0.11: 7 of 24 runs of 4 ranks).
-                end_daemon_soon()
+                end_daemon_soon(code)
                 os._exit(code)
             self.native.Abort(code)
         raise AssertionError("MPI_Abort returned")

@@ -20,6 +20,7 @@ from hpcmtl.dispatch.requests.additions import AddedTasks
 from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.dispatch.scheduling.deadline import TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
+from hpcmtl.errors import NoSpaceError
 from hpcmtl.exchange.artifact_cache import ArtifactCache
 from hpcmtl.exchange.peer_transfer import PeerTransfer
 from hpcmtl.jobfile.read import to_yaml
@@ -154,11 +155,12 @@ def _set_checkpoints_aside(folder: Path, attempt: int) -> None:
         folder.rename(folder.with_name(f"{folder.name}~{attempt}"))
 
 
-def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | None:
+def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | NoSpaceError | None:
     """Runs the job on all ranks until its end, and gives its result to all of them (collective).
 
     Returns:
-        The result, or None if the attempt was abandoned: `channels.comms.main` then has the living ranks.
+        The result, or the error with which it could not be written; None if the attempt was abandoned:
+        `channels.comms.main` then has the living ranks.
     """
     control_comm, answers = world.dup(), world.dup()
     channels.comms.patience = planned.hung or math.inf
@@ -171,7 +173,7 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
         hosts=planned.facts.hosts,
         timing=HeartbeatTiming(interval=planned.heartbeat, hung=planned.hung),
     )
-    result: JobResult | None = None
+    result: JobResult | NoSpaceError | None = None
     if world.rank == 0:
         result = _coordinate(world, runtime, planned)
     else:
@@ -181,11 +183,11 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
     return broadcast_result(result, channels.comms.main or world, [control_comm, answers], planned.directory)
 
 
-def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> JobResult | None:
+def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> JobResult | NoSpaceError | None:
     """Runs rank 0, which also keeps the ledger, coordinates, and writes the completion record.
 
     Returns:
-        The result, or None if the attempt was abandoned.
+        The result, or the error with which it could not be written; None if the attempt was abandoned.
     """
     started, clock, directory = datetime.now(timezone.utc), time.monotonic(), planned.directory
     environment = {**asdict(run_facts()), "hosts": list(planned.facts.hosts), "probe": planned.facts.to_dict()}
@@ -214,8 +216,11 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
         coordinator.close()
         seconds = time.monotonic() - clock
         result = result_of(runtime.job.accepted.job, observer.state, started, seconds, attempt)
-        write_json_atomically(directory.results_file, to_dict(result))
-        observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
+        try:
+            write_json_atomically(directory.results_file, to_dict(result))
+            observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
+        except NoSpaceError as error:  # all ranks end by it: an abort of one gives the launcher any exit code
+            return error
     return result
 
 
