@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from hpcmtl.communicators.exit_code_file import EXIT_CODE_FILE, write_exit_code
 from hpcmtl.dispatch.rank.signals import handled_by
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, HpcmtlError, no_permission
 from hpcmtl.launch.command import mpirun_command
@@ -40,10 +41,7 @@ if TYPE_CHECKING:
 
 # Facts that ranks cannot find out: mpirun gives their stdout its own terminal, and their stderr none.
 _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUMNS"
-# File for the exit code of the leading rank: mpirun returns 0 after some failures, above all if ranks may survive the
-# loss of others.
-_EXIT_CODE_FILE = "HPCMTL_EXIT_CODE_FILE"
-_CHECKED_IN = ".ranks"  # behind the name of that file: a folder in which the ranks check in
+_CHECKED_IN = ".ranks"  # behind the name of the file of the exit code: a folder in which the ranks check in
 _DOCUMENTED = frozenset(int(code) for code in ExitCode)
 _SIGNALS = 128  # added by shells and mpirun to the number of a signal that ended a program
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -81,7 +79,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
                 _show(result, mode, width)
         sys.stdout.flush()
         if leads(world):
-            _write_exit_code(code)
+            write_exit_code(code)
         if left := end_leftovers(before):
             text = f"a task has left processes behind, which are ended now: {', '.join(left)}"
             print(f"hpcmtl: {text}", file=sys.stderr, flush=True)  # noqa: T201 - output of the command
@@ -97,7 +95,7 @@ def _world_in_time() -> Communicator:
     require_launcher()
     place = rank_environment()
     assert place is not None, "the callers asked whether this is a rank"
-    file = os.environ.get(_EXIT_CODE_FILE)
+    file = os.environ.get(EXIT_CODE_FILE)
     folder = Path(f"{file}{_CHECKED_IN}") if file and Path(file).parent.is_dir() else None
     with start_deadline(start_seconds(), place.rank, place.size or 1, folder, socket.gethostname()):
         from hpcmtl.communicators.mpi import world  # imports mpi4py, which starts MPI
@@ -125,13 +123,6 @@ def print_result(result: JobResult, console: Console, *, as_json: bool) -> None:
         print(to_json(to_dict(result), indent=2))  # noqa: T201 - stdout is for data
     else:
         print_table(result, console)
-
-
-def _write_exit_code(code: int) -> None:
-    """Writes the exit code for the process that started the ranks; without its directory no file is written."""
-    place = os.environ.get(_EXIT_CODE_FILE)
-    if place and Path(place).parent.is_dir():
-        Path(place).write_text(str(code), encoding="utf-8")
 
 
 def start_ranks(
@@ -204,7 +195,8 @@ def _writable(folder: Path) -> Path:
 def _code_of_run(file: Path) -> int | None:
     """Returns the exit code that a rank has written, None if there is none, and removes what ranks have written."""
     try:
-        return int(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        return int(text or ExitCode.STOPPED)  # an empty file is one of a file system that is full
     except (OSError, ValueError):
         return None
     finally:
@@ -213,7 +205,7 @@ def _code_of_run(file: Path) -> int | None:
 
 
 def _environment_of_ranks(exit_code_file: Path, *, as_json: bool, survive: bool) -> dict[str, str]:
-    environment = {**os.environ, _EXIT_CODE_FILE: str(exit_code_file)}
+    environment = {**os.environ, EXIT_CODE_FILE: str(exit_code_file)}
     if not survive:
         environment["HPCMTL_FT"] = "0"  # read by the launcher
     if sys.stderr.isatty():

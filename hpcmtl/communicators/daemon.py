@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
+from hpcmtl.communicators.exit_code_file import write_exit_code
+
 if TYPE_CHECKING:
     import psutil
 
@@ -42,12 +44,14 @@ def _watch(daemon: int, parent: int, interval: float) -> None:
     os._exit(1)
 
 
-def end_daemon_soon() -> None:
+def end_daemon_soon(code: int) -> None:
     """Sends SIGTERM to the daemon after a moment, and SIGKILL later, even if this process has ended; ends the run.
 
     If ranks may survive the loss of others, MPI_Abort ends only its own rank (Open MPI 5.0.11): with up to 3 ranks
-    mpirun exits and the others stay, with more it waits for them.
+    mpirun exits and the others stay, with more it waits for them. Its exit code may be that of any rank, so the code of
+    this one is written.
     """
+    write_exit_code(code, first=True)
     daemon = launchers_daemon()
     wait = f"for second in $(seq {_SECONDS_TO_END}); do sleep 1; kill -0 {daemon} || exit; done"
     subprocess.Popen(  # noqa: S603 - our own arguments

@@ -207,7 +207,7 @@ class MpiCommunicator(Communicator):
             if self.survives_losses:
                 # There MPI_Abort ends this rank alone; and if several ranks call it at once, mpirun waits at times for
                 # a lock that it holds itself (Open MPI 5.0.11: 7 of 24 runs of 4 ranks).
-                end_daemon_soon()
+                end_daemon_soon(code)
                 os._exit(code)
             self.native.Abort(code)
         raise AssertionError("MPI_Abort returned")

@@ -1,4 +1,4 @@
-"""What an installed hpcmtl needs beside its modules is installed with it."""
+"""An installed hpcmtl has the scripts that it needs beside its modules."""
 
 import re
 import runpy

@@ -71,7 +71,7 @@ class ControlThread(threading.Thread):
         peer_transfer: PeerTransfer | None = None,
         heartbeat: HeartbeatSender | None = None,
         *,
-        record_stop: Callable[[str], object] | None = None,
+        record_stop: Callable[[str], object] = str,
     ) -> None:
         """Joins the parts; `start` begins.
 
@@ -117,8 +117,8 @@ class ControlThread(threading.Thread):
         except AttemptAbandonedError as error:
             self._abandon_attempt(error)
         except GraceOverError as error:
-            assert self._record_stop is not None, "the rank that coordinates keeps the record"
-            self._record_stop(str(error))
+            with suppress(OSError):  # of a full disk
+                self._record_stop(str(error))
             self._end_run(f"{error}; it can be resumed", ExitCode.STOPPED)
         except NoSpaceError as error:  # there is no room for another line of the ledger, so no task can end
             self._end_run(f"{error} from the last checkpoints", error.exit_code)

@@ -152,6 +152,9 @@ def resource_request(settings: Settings, ranks: int | None) -> ResourceRequest:
     return ResourceRequest(ranks, nodes, each)
 
 
+_IN_TEMPLATES = ("modules", "setup", "container", "python", "scratch", "stage", "cpus_per_task")
+
+
 def _unfit_stage(settings: Settings) -> list[Problem]:
     """Returns a problem if the environment of the ranks cannot be copied to the nodes as `stage` asks for."""
     source = settings.source("stage")
@@ -200,10 +203,7 @@ def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
         launcher=launcher(settings["launcher"]),
         stager=launcher("stage") if settings["stage"] else "",
         here=sys.executable,  # the container of the ranks may lack hpcmtl and sbatch
-        settings={
-            key: settings[key]
-            for key in ("modules", "setup", "container", "python", "scratch", "stage", "cpus_per_task")
-        },
+        settings={key: settings[key] for key in _IN_TEMPLATES},
         stop_seconds=_stop_seconds(settings),
     )
 

@@ -7,7 +7,8 @@ import math
 import socket
 import time
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.fingerprint import fingerprints_of, fingerprints_to_json
@@ -21,6 +22,7 @@ from hpcmtl.dispatch.requests.additions import AddedTasks
 from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.dispatch.scheduling.deadline import TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
+from hpcmtl.errors import NoSpaceError
 from hpcmtl.exchange.artifact_cache import ArtifactCache
 from hpcmtl.exchange.peer_transfer import PeerTransfer
 from hpcmtl.jobfile.read import to_yaml
@@ -150,11 +152,12 @@ def _set_checkpoints_aside(folder: Path, attempt: int) -> None:
         folder.rename(folder.with_name(f"{folder.name}~{attempt}"))
 
 
-def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | None:
+def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) -> JobResult | NoSpaceError | None:
     """Runs the job on all ranks until its end, and gives its result to all of them (collective).
 
     Returns:
-        The result, or None if the attempt was abandoned: `channels.comms.main` then has the living ranks.
+        The result, or the error with which it could not be written; None if the attempt was abandoned:
+        `channels.comms.main` then has the living ranks.
     """
     control_comm, answers = world.dup(), world.dup()
     channels.comms.patience = planned.hung or math.inf
@@ -167,7 +170,7 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
         hosts=planned.facts.hosts,
         timing=HeartbeatTiming(interval=planned.heartbeat, hung=planned.hung),
     )
-    result: JobResult | None = None
+    result: JobResult | NoSpaceError | None = None
     if world.rank == 0:
         result = _coordinate(world, runtime, planned)
     else:
@@ -177,43 +180,54 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
     return broadcast_result(result, channels.comms.main or world, [control_comm, answers], planned.directory)
 
 
-def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> JobResult | None:
+def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> JobResult | NoSpaceError | None:
     """Runs rank 0, which also keeps the ledger, coordinates, and writes the completion record.
 
     Returns:
-        The result, or None if the attempt was abandoned.
+        The result, or the error with which it could not be written; None if the attempt was abandoned.
     """
-    started, clock, directory = datetime.now(timezone.utc), time.monotonic(), planned.directory
+    clock = time.monotonic()
     _note_environment(planned)
-    attempt = RunAttempt(planned.attempt, attempt_id())
     with _observer(planned) as observer:
         coordinator = _coordinator(planned, runtime.job, observer)
-        started_event = JobStarted(
-            job=planned.prepared.job.job,
-            ranks=planned.prepared.job.ranks,
-            policy=planned.plan.policy,
-            host=socket.gethostname(),
-            **attempt.to_event(),
-        )
-        observer.record(started_event)
-        for name, changed in planned.resume_point.reset.items():
-            observer.record(TaskReset(task=name, changed=changed))
-        for damaged in planned.resume_point.damaged:
-            observer.record(damaged)
-
-        def record_end(message: str = "") -> JobResult:
-            seconds = time.monotonic() - clock
-            result = result_of(runtime.job.accepted.job, observer.state, started, seconds, attempt)
-            result = replace(result, message=message)
-            write_json_atomically(directory.results_file, to_dict(result))
-            observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
-            return result
-
+        _record_start(planned, observer)
+        record_end = partial(_record_end, planned, runtime.job, observer, clock)
         run_rank(world, runtime, coordinator, observer, record_end)
         if runtime.channels.abandoned:
             return None
         coordinator.close()
-        return record_end()
+        try:
+            return record_end()
+        except NoSpaceError as error:  # all ranks end by it: an abort of one gives the launcher any exit code
+            return error
+
+
+def _record_start(planned: Planned, observer: RunObserver) -> None:
+    started_event = JobStarted(
+        job=planned.prepared.job.job,
+        ranks=planned.prepared.job.ranks,
+        policy=planned.plan.policy,
+        host=socket.gethostname(),
+        **RunAttempt(planned.attempt, attempt_id()).to_event(),
+    )
+    observer.record(started_event)
+    for name, changed in planned.resume_point.reset.items():
+        observer.record(TaskReset(task=name, changed=changed))
+    for damaged in planned.resume_point.damaged:
+        observer.record(damaged)
+
+
+def _record_end(
+    planned: Planned, job: ExtensibleJob, observer: RunObserver, clock: float, message: str = ""
+) -> JobResult:
+    """Writes the completion record and the last event; `message` is the reason of an end that is no task's."""
+    attempt = RunAttempt(planned.attempt, attempt_id())
+    seconds = time.monotonic() - clock  # not by the wall clock, which may be set meanwhile
+    started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+    result = replace(result_of(job.accepted.job, observer.state, started, seconds, attempt), message=message)
+    write_json_atomically(planned.directory.results_file, to_dict(result))
+    observer.record(JobEnded(status=result.status, seconds=seconds, attempt=attempt.attempt))
+    return result
 
 
 def _note_environment(planned: Planned) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.errors import NoSpaceError
     from hpcmtl.results.outcome.summary import JobResult
     from hpcmtl.results.rundir.directory import RunDirectory
 
@@ -24,12 +25,15 @@ PATIENCE_SECONDS = 20.0
 
 
 def broadcast_result(
-    result: JobResult | None, world: Communicator, others: Iterable[Communicator], directory: RunDirectory
-) -> JobResult:
+    result: JobResult | NoSpaceError | None,
+    world: Communicator,
+    others: Iterable[Communicator],
+    directory: RunDirectory,
+) -> JobResult | NoSpaceError:
     """Sends the result of rank 0 to all ranks of the world (collective), and frees the other communicators.
 
     Args:
-        result: the result, on rank 0.
+        result: the result, on rank 0, or the error with which it could not be written.
         world: ranks that live.
         others: communicators to free.
         directory: run directory, from which the result is read if the broadcast loses a rank.

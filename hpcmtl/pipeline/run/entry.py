@@ -12,7 +12,7 @@ from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
-from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError, Problem, naming_no_permission
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError, NoSpaceError, Problem, naming_no_permission
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.jobfile.kinds import kind_of
@@ -63,6 +63,7 @@ def run(
     Raises:
         InputError: the job is not sound; on all ranks, before anything is written.
         EnvironmentUnfitError: the world, a framework or an engine is not as required; on all ranks.
+        NoSpaceError: the completion record could not be written; on all ranks.
     """
     options = _options(options)
     return _run_until_ended(lambda ranks: ResumePoint(prepare(source, ranks, options.policy)), options, world)
@@ -179,6 +180,8 @@ def _run_claimed(
         if result is None:
             assert channels.comms.main is not None
             return _Abandoned(channels.abandoned, channels.comms.main, planned.directory.path)
+        if isinstance(result, NoSpaceError):
+            raise result
         return result
     finally:
         faults.disarm()

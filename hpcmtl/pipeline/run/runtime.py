@@ -101,7 +101,7 @@ def run_rank(
     runtime: RankRuntime,
     coordinator: Coordinator | None = None,
     listener: Listener | None = None,
-    record_stop: Callable[[str], object] | None = None,
+    record_stop: Callable[[str], object] = str,
 ) -> None:
     """Runs the layers that the coordinator orders, until the end of the job (collective).
 
