@@ -5,7 +5,7 @@
 # usage: launchers/stage.sh PYTHON FOLDER
 #
 # FOLDER is there on all nodes; it may be one that they share. The copy is FOLDER/environment. hpcmtl is in it also if it
-# was installed in place (editable). Exit codes: 0, 1 no copy was made.
+# was installed in place (editable). If it fails nothing of the copy stays. Exit codes: 0, 2 usage, others no copy.
 set -euo pipefail
 
 # shellcheck source=launchers/messages.sh
@@ -47,6 +47,10 @@ else
 fi'
 
 began=$SECONDS archive=environment.tar
+staged=''
+# shellcheck disable=SC2016,SC2329 # expanded on the nodes; called by the trap
+remove_half() { [ -n "$staged" ] || on_nodes bash -c 'rm -rf "$1"/environment "$1"/environment.tar* "$1"/unpack*' remove "$folder"; }
+trap remove_half EXIT
 copied=("${prefix}")
 tar -cf "$folder/$archive" -C "$prefix" --exclude=./logs --exclude=./share/man .
 if [ ! -e "$prefix/$libraries/hpcmtl" ]; then
@@ -60,5 +64,6 @@ if [ "$nodes" -gt 1 ]; then
 fi
 on_nodes timeout 600 bash -c "$unpack" stage "$folder" "$archive"
 on_nodes rm -f "$folder/$archive"
+staged=1
 say "stage: ${copied[*]} copied to $folder/environment on $nodes nodes in $((SECONDS - began)) s"
 echo "$folder/environment/$python"

@@ -24,16 +24,23 @@ def prune(where: Where, dry_run: DryRun = False, as_json: Json = False) -> None:
 
     Artifacts, results, logs and the ledger stay. Without checkpoints a damaged artifact is made again from the start.
     """
+    from hpcmtl.errors import HpcmtlError
     from hpcmtl.pipeline.prune import removable, remove, runs_in
     from hpcmtl.results.strict_json import to_json
 
-    runs = runs_in(where)
-    found = [each for run in runs for each in removable(run)]
-    for each in found:
-        if not dry_run:
-            remove(each)
-        if not as_json:
-            typer.echo(f"{'would remove' if dry_run else 'removed'} {each.path} ({each.files} files): {each.reason}")
+    runs, found, failed = runs_in(where), [], 0
+    for run in runs:
+        try:  # run by run, so that no attempt begins between the look and the removal of many others
+            for each in list(removable(run)):
+                if not dry_run:
+                    remove(each)
+                found.append(each)
+                if not as_json:
+                    did = "would remove" if dry_run else "removed"
+                    typer.echo(f"{did} {each.path} ({each.files} files): {each.reason}")
+        except (HpcmtlError, OSError) as error:  # a run of another user, or with a damaged ledger
+            failed += 1
+            typer.echo(f"hpcmtl: {run.path} is left as it is: {error}", err=True)
     files, size = sum(each.files for each in found), sum(each.bytes for each in found)
     if as_json:
         values = {"removed": not dry_run, "files": files, "bytes": size, "found": [asdict(each) for each in found]}
@@ -41,3 +48,5 @@ def prune(where: Where, dry_run: DryRun = False, as_json: Json = False) -> None:
     else:
         what = "would be removed" if dry_run else "are removed"
         typer.echo(f"{len(runs)} runs: {files} files, {size / (1 << 20):.1f} MiB {what}")
+    if failed:
+        raise typer.Exit(1)

@@ -59,7 +59,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
     from hpcmtl.communicators.base import RankLostError
     from hpcmtl.communicators.outcome import abort_on_error
     from hpcmtl.communicators.shutdown import leads, leave
-    from hpcmtl.pipeline.run.entry import exit_code
+    from hpcmtl.pipeline.run.result import exit_code
 
     before = descendants()
     world = _world_in_time()
@@ -156,28 +156,31 @@ def start_ranks(
         )
         to.go_to(process)
         code = process.wait()
-    return _code_of_command(code, _code_of_run(exit_code_file), _run_begun(folder, started), to.first)
+    code_of_run = _code_of_run(exit_code_file)
+    if code_of_run is not None:
+        return code_of_run or _code_of_launcher(code)
+    return _code_without_word(code, _run_begun(folder, started), to.first)
 
 
-def _code_of_command(code: int, code_of_run: int | None, run: RunDirectory | None, interrupt: int) -> int:
-    """Returns the exit code of the command; says how the ranks ended if they did not.
+def _code_of_launcher(code: int) -> int:
+    """Returns its exit code; that of a failure if a signal ended it or, as a shell passes it on, mpirun."""
+    return int(ExitCode.TASK_FAILED) if code < 0 or code > _SIGNALS else code
+
+
+def _code_without_word(code: int, run: RunDirectory | None, interrupt: int) -> int:
+    """Returns the exit code of a command whose ranks said nothing of their end; says how they ended.
 
     Args:
         code: exit code of the launcher, as in `Popen.returncode`.
-        code_of_run: exit code that a rank has written.
         run: run that the ranks have begun.
         interrupt: number of the first signal; 0 without one.
     """
-    if code_of_run:
-        return code_of_run
-    if code_of_run is None and interrupt and run is None:
+    if interrupt and run is None:
         print("hpcmtl: interrupted before the run began: nothing was written", file=sys.stderr)  # noqa: T201 - output
         return _SIGNALS + interrupt
-    if code_of_run is None and (code <= 0 or code not in _DOCUMENTED):
+    if code <= 0 or code not in _DOCUMENTED:
         print(f"hpcmtl: {_how_ranks_ended(code, run)}", file=sys.stderr)  # noqa: T201 - output of the command
-    if code < 0 or code > _SIGNALS:  # of a signal, to the launcher or, as a shell passes it on, to mpirun
-        return int(ExitCode.TASK_FAILED)
-    return code or (int(ExitCode.TASK_FAILED) if code_of_run is None else code_of_run)
+    return _code_of_launcher(code) or int(ExitCode.TASK_FAILED)
 
 
 def _writable(folder: Path) -> Path:

@@ -8,6 +8,7 @@ every array. The manifest has a checksum of its own.
 
 from __future__ import annotations
 
+import errno
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import h5py
 import numpy as np
 
 from hpcmtl.data.atomic_file import new_file
-from hpcmtl.errors import DirectoryGoneError, HpcmtlError
+from hpcmtl.errors import DirectoryGoneError, EnvironmentUnfitError, HpcmtlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 
 FORMAT = 3
+_NOT_OF_THE_FILE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+)
 
 PARAMETERS = "parameters/"
 """Prefix of the names of a network's parameters, in checkpoints and in artifacts."""
@@ -101,6 +105,7 @@ def read_sealed(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:
 
     Raises:
         DamagedFileError: the file is missing or not sealed, or differs from its checksums.
+        EnvironmentUnfitError: it cannot be read now, for a reason that is not in the file.
     """
     try:
         # Without locks: many ranks read at the same time, and some file systems refuse locks (errno 37, 524).
@@ -108,6 +113,10 @@ def read_sealed(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:
             return _read(path, file, prefix)
     except DamagedFileError:
         raise
+    except OSError as error:
+        if error.errno in _NOT_OF_THE_FILE:
+            raise EnvironmentUnfitError(f"{path} cannot be read: {error}; try again later") from error
+        raise DamagedFileError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # h5py raises errors of any class for damaged bytes
         raise DamagedFileError(f"{path} cannot be read: {error}") from error
 

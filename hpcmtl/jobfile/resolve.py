@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _folders: list[str] = []
 _added: list[str] = []  # those of them that were not in sys.path
@@ -50,7 +52,8 @@ def resolve(name: str) -> Any:
     where = "installed modules, and those in the folders of `modules` (default: beside the job file), are found"
     try:
         found = importlib.import_module(module)
-        _require_own(module.partition(".")[0])
+        for name_of_module in (module.partition(".")[0], *_imported_by_own_modules()):
+            _require_own(name_of_module)
         return getattr(found, attribute)
     except InputError:
         raise
@@ -58,6 +61,23 @@ def resolve(name: str) -> Any:
         _require_own(module.partition(".")[0])
         text = f"cannot be imported ({type(error).__name__}: {error})"
         raise InputError([Problem(name, f"{text}; {where}")]) from error
+
+
+def _imported_by_own_modules() -> Iterator[str]:
+    """Yields the names that modules of the user's import, without those of Python: another module may have them.
+
+    A `utils` beside the job file is not found where a `utils` is installed, and neither says so.
+    """
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file is None or not any(Path(file).is_relative_to(folder) for folder in _folders):
+            continue
+        with suppress(OSError, SyntaxError, ValueError):  # a compiled module
+            for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+                names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                    names = [node.module]
+                yield from {name.partition(".")[0] for name in names} - sys.stdlib_module_names
 
 
 def _require_own(module: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.pipeline.live.watch import diagnose_run
 from hpcmtl.results.ledger import is_held
 from hpcmtl.results.outcome.record import record_of
 from hpcmtl.results.run_state import read_run_state
@@ -59,12 +60,17 @@ def _runs(path: Path) -> Iterator[RunDirectory]:
 
 
 def removable(run: RunDirectory) -> Iterator[Removable]:
-    """Yields what no attempt of a run needs: nothing while one is alive, checkpoints only if the run is complete.
+    """Yields what no attempt of a run needs: nothing while one may be alive, checkpoints only if the run is complete.
+
+    Locks of a file system may hold within one host only, so that the state of the run counts as well: it is over for
+    sure by its record, by its heartbeats, or by Slurm.
 
     Raises:
         InputError: the ledger is damaged.
+        OSError: this user may not read or write it.
     """
-    if is_held(run.ledger_file) or is_held(run.claim_file):
+    found = diagnose_run(run.path)
+    if is_held(run.ledger_file) or is_held(run.claim_file) or not (found["over"] and found["sure"]):
         return
     record = record_of(run, read_run_state(run.ledger_file).attempt)
     complete = record is not None and record["status"] == "complete"

@@ -8,7 +8,7 @@ import h5py
 
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.data.values import check_intact
-from hpcmtl.errors import HpcmtlError, InputError
+from hpcmtl.errors import EnvironmentUnfitError, HpcmtlError, InputError
 from hpcmtl.exchange.store import read_sealed
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.session import artifact_file
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def damage_of(file: Path) -> str:
-    """Reads an artifact or a checkpoint whole; returns what is wrong with it, an empty text if nothing is."""
+    """Reads an artifact or a checkpoint whole; returns what is wrong with it, an empty text if nothing is.
+
+    Raises:
+        EnvironmentUnfitError: it cannot be read now, for a reason that is not in the file.
+    """
     try:
         if is_sealed_store(file):
             read_sealed(file)
@@ -30,6 +34,8 @@ def damage_of(file: Path) -> str:
             check_intact(file, describe(file).datasets)
     except InputError as error:
         return error.in_one_line
+    except EnvironmentUnfitError:
+        raise
     except HpcmtlError as error:
         return str(error)
     return ""

@@ -245,7 +245,7 @@ def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:
     in_flight = 0 if step == step_range.stop or saving else STEPS_IN_FLIGHT
     stop = agreement.agree(step, replica.collect_losses(in_flight), hooks.stop_requested())
     if agreement.group.rank == 0:
-        hooks.report(_progress(step_range, step, agreement, saving=saving))
+        hooks.report(_progress(step_range, step, agreement, saving=saving or stop))
     if saving and hooks.save is not None and step < step_range.stop and not stop:
         hooks.save(step, _carried(step_range, agreement.losses, step))
     return stop

@@ -53,8 +53,8 @@ def test_a_copy_has_hpcmtl(python, tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["environment", "unpacked", "unpacking"]  # no archive
 
 
-def test_without_room_there_is_no_copy(python, tmp_path):
-    """Where the folder is not there, or the Python has no hpcmtl, the script fails and prints no Python."""
+def test_what_cannot_be_copied_leaves_nothing(python, tmp_path):
+    """Where the folder is not there, or too small, or the Python has no hpcmtl, the script fails and prints no Python."""
     bare = tmp_path / "bare"
     venv.create(bare, symlinks=True)
 
@@ -62,3 +62,12 @@ def test_without_room_there_is_no_copy(python, tmp_path):
     without = stage(bare / "bin" / "python", tmp_path, PYTHONPATH="")
     assert (without.returncode, without.stdout) == (1, "")
     assert "cannot import hpcmtl" in without.stderr
+    (tmp_path / "small").mkdir()
+    small = subprocess.run(
+        ["bash", "-c", 'ulimit -f 100; exec "$0" "$@"', LAUNCHERS / "stage.sh", python, tmp_path / "small"],
+        env={**os.environ, "PYTHONPATH": str(LAUNCHERS.parent)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (small.returncode != 0, small.stdout, list((tmp_path / "small").iterdir())) == (True, b"", [])

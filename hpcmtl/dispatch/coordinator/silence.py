@@ -1,4 +1,4 @@
-"""Bounds on the silence of layers: one is recorded as late first, and given up as stuck after a longer time.
+"""Bounds on the silence of layers: one is recorded as late, and given up as stuck after a longer time.
 
 A group whose ranks all wait in a collective, an operator or a file system never ends by itself, though its control
 threads send heartbeats. Layers that train report every second or every step, so that silence tells. Other work (the
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.coordinator.state import Order
 from hpcmtl.dispatch.protocol import Abandon, LayerFailed
-from hpcmtl.dispatch.rank.current_layer import SECONDS_A_TURN, STUCK_SECONDS
+from hpcmtl.dispatch.rank.current_layer import SECONDS_A_TURN, STUCK_SECONDS, TURNS
 from hpcmtl.results.events import LayerLate, LayerStuck
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 LATE_SECONDS = 300.0
 """Seconds without a report after which a layer is recorded as late, with the silent ranks; it may still be well."""
 
-TIMES, SHORTEST, LONGEST = 20.0, 120.0, 1800.0
+# The fail-over of a parallel file system takes minutes, in which steps that read their rows wait.
+TIMES, SHORTEST, LONGEST = 20.0, 600.0, 1800.0
 """A layer is stuck after this multiple of the time to its next report, but within these seconds."""
 
 SECONDS_TO_END = 10.0
@@ -37,14 +38,15 @@ _MOST_BETWEEN_LOOKS = 1.0  # seconds; after a longer pause this process was stop
 class SilenceWatch:
     """Finds running layers that say nothing for long. Pure: the clock comes in."""
 
-    def __init__(self, bound: float | None = None) -> None:
+    def __init__(self, bound: float | None = None, *, survives: bool = True) -> None:
         """Starts without findings.
 
         Args:
             bound: seconds of silence after which a layer counts as stuck, for all its work; 0 for never; None for a
                 bound from the measured time of steps.
+            survives: whether ranks can leave a layer, and go on after the loss of others.
         """
-        self._bound = bound
+        self._bound, self._survives = bound, survives
         self._looked: float | None = None
 
     def look(
@@ -56,14 +58,20 @@ class SilenceWatch:
         for state, layer in running:
             silent = tuple(sorted(set(layer.group) - layer.reported))
             layer.silent += passed
-            if now - layer.last_report > LATE_SECONDS and not layer.late:
+            if now - layer.last_report > LATE_SECONDS and not (layer.late or layer.stuck):
                 layer.late = True
                 record(LayerLate(task=state.plan.name, layer=layer.layer, silent_ranks=silent))
             if layer.silent > self._bound_of(state, layer) and not layer.stuck and layer.deadline is None:
-                layer.stuck, layer.deadline = layer.silent, now + _seconds_to_leave(layer)
+                layer.stuck, layer.deadline = layer.silent, now + self._seconds_to_leave(layer)
                 record(LayerStuck(task=state.plan.name, layer=layer.layer, seconds=layer.stuck, silent_ranks=silent))
                 orders.append(Order(layer.group, Abandon(layer.start_number, stuck=layer.stuck)))
         return orders
+
+    def _seconds_to_leave(self, layer: Running) -> float:
+        """Returns the seconds in which all members must have left a layer that is given up, or told where they are."""
+        if not self._survives:
+            return SECONDS_TO_END
+        return min(layer.silent, STUCK_SECONDS) + SECONDS_A_TURN * min(len(layer.group), TURNS) + SECONDS_TO_END
 
     def _bound_of(self, state: TaskState, layer: Running) -> float:
         if self._bound == 0 or not state.plan.facts.stops_at_steps:
@@ -73,11 +81,6 @@ class SilenceWatch:
         if layer.expected is not None and not layer.reported:
             return max(min(max(TIMES * layer.expected, SHORTEST), LONGEST), 3 * layer.expected)
         return max(LONGEST, TIMES * layer.longest_pause) if layer.longest_pause else math.inf
-
-
-def _seconds_to_leave(layer: Running) -> float:
-    """Returns the seconds in which all members must have left a layer that is given up, or have ended themselves."""
-    return min(layer.silent, STUCK_SECONDS) + SECONDS_A_TURN * len(layer.group) + SECONDS_TO_END
 
 
 def stuck_failure(state: TaskState, layer: Running) -> LayerFailed:

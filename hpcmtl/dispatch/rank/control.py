@@ -71,7 +71,7 @@ class ControlThread(threading.Thread):
         peer_transfer: PeerTransfer | None = None,
         heartbeat: HeartbeatSender | None = None,
         *,
-        record_stop: Callable[[str], object] = str,
+        record_stop: Callable[[str], ExitCode] | None = None,
     ) -> None:
         """Joins the parts; `start` begins.
 
@@ -81,7 +81,7 @@ class ControlThread(threading.Thread):
             coordinator: on rank 0.
             peer_transfer: serves other ranks' requests for artifacts.
             heartbeat: heartbeats of this rank, on the same communicator; on all ranks or on none.
-            record_stop: on rank 0; records the end of a run that stops for a reason, while layers still run.
+            record_stop: on rank 0; records the end of a run while layers still run, and returns its exit code.
         """
         super().__init__(name="control", daemon=True)
         self._comm, self._world = comm, World.first(comm.size)
@@ -117,9 +117,8 @@ class ControlThread(threading.Thread):
         except AttemptAbandonedError as error:
             self._abandon_attempt(error)
         except GraceOverError as error:
-            with suppress(OSError):  # of a full disk
-                self._record_stop(str(error))
-            self._end_run(f"{error}; it can be resumed", ExitCode.STOPPED)
+            code = ExitCode.STOPPED if self._record_stop is None else self._record_stop(str(error))
+            self._end_run(f"{error}; `hpcmtl resume` goes on", code)
         except NoSpaceError as error:  # there is no room for another line of the ledger, so no task can end
             self._end_run(f"{error} from the last checkpoints", error.exit_code)
         except (UnrecoverableError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept

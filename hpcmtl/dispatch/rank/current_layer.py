@@ -26,6 +26,9 @@ Training comes out as soon as it communicates."""
 SECONDS_A_TURN = 3.0
 """Seconds between the ends of two members that wait in a stuck layer; in them the others hear of a death."""
 
+TURNS = 32
+"""Number of turns; in a wider group several members end themselves in each."""
+
 # Functions of communicators and of frameworks that wait for other ranks, or for an operation that does.
 _WAITS_OF_COMMUNICATORS = {"Allreduce", "Bcast", "Recv", "Send", "allgather", "barrier", "bcast", "gather", "recv"}
 _WAITS = _WAITS_OF_COMMUNICATORS | {"asnumpy", "synchronize", "wait", "wait_to_read", "waitall"}
@@ -94,7 +97,7 @@ class CurrentLayer:
         _log.debug("task %s, layer %d makes no step:\n%s", layer.task, layer.layer, stacks())
         place = place_of_main_thread()
         if survives:
-            turn = 1 + layer.group[::-1].index(member) if place.rpartition(" ")[2] in _WAITS else 0
+            turn = 1 + layer.group[::-1].index(member) % TURNS if place.rpartition(" ")[2] in _WAITS else 0
             self.abandon(command.start_number, min(command.stuck, STUCK_SECONDS) + turn * SECONDS_A_TURN)
         return EventReport(RankStuck(task=layer.task, layer=layer.layer, rank=member, place=place))
 

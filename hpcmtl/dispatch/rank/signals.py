@@ -27,7 +27,8 @@ def signals_to(channels: ThreadChannels) -> Iterator[None]:
 
     def note(number: int, _frame: object) -> None:
         received = signal.Signals(number)
-        channels.signal = _MEANT.get(received, received).name
+        if channels.signal != signal.SIGTERM.name:  # after which the time is limited, whatever follows
+            channels.signal = _MEANT.get(received, received).name
 
     with handled_by(note, _SIGNALS):
         yield

@@ -17,7 +17,7 @@ from hpcmtl.results.rundir.submission import Submission, read_submission
 from hpcmtl.results.status.progress_reader import ProgressReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hpcmtl.launch.slurm.queue import QueueReply
     from hpcmtl.results.rundir.sweep import Sweep
@@ -52,8 +52,8 @@ class SweepReader:
         jobs = [job for name, (_, evidence) in facts.items() if evidence.open for job in submissions[name].job_ids]
         reply = None
         if jobs:
-            clusters = (each.cluster for each in submissions.values())
-            whole = Submission(tuple(dict.fromkeys(jobs)), cluster=next(clusters, ""), script=self._sweep.script)
+            cluster = _cluster_of(submissions.values())
+            whole = Submission(tuple(dict.fromkeys(jobs)), cluster=cluster, script=self._sweep.script)
             reply = query_throttled(RunDirectory(self._sweep.path), replace(whole, whole_sweep=True), now)
         points = {
             name: diagnosed(status, evidence, _own(reply, submissions[name]) if evidence.open else None)
@@ -105,7 +105,8 @@ def cancel_sweep(sweep: Sweep, timeout: float, *, at_once: bool = False) -> dict
     left = {name: each for name, each in found["points"].items() if not (each["over"] and each["sure"])}
     if not left:
         raise EnvironmentUnfitError(f"{sweep.path}: all {len(found['points'])} runs have ended")
-    jobs = Submission(tuple(dict.fromkeys(job for each in left.values() for job in _jobs_of(each))))
+    cluster = _cluster_of(read_submission(run) or Submission() for run in sweep.points.values())
+    jobs = Submission(tuple(dict.fromkeys(job for each in left.values() for job in _jobs_of(each))), cluster=cluster)
     if at_once or sweep.kind == "benchmark":
         cancel_jobs(jobs, pending_only=not at_once)
         if not at_once:  # its one script goes on with the next run unless it is told to stop
@@ -133,6 +134,11 @@ def _ask(sweep: Sweep, names: list[str], timeout: float) -> tuple[dict[str, str]
         except HpcmtlError as error:
             refused[name] = str(error)
     return answers, refused
+
+
+def _cluster_of(submissions: Iterable[Submission]) -> str:
+    """Returns the cluster of a sweep, all of which is submitted at once; empty for that of this host."""
+    return next((each.cluster for each in submissions), "")
 
 
 def _jobs_of(found: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from hpcmtl.dispatch.requests.additions import AddedTasks
 from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.dispatch.scheduling.deadline import TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
-from hpcmtl.errors import NoSpaceError
+from hpcmtl.errors import ExitCode, NoSpaceError
 from hpcmtl.exchange.artifact_cache import ArtifactCache
 from hpcmtl.exchange.peer_transfer import PeerTransfer
 from hpcmtl.jobfile.read import to_yaml
@@ -35,7 +35,7 @@ from hpcmtl.pipeline.prepare import plan
 from hpcmtl.pipeline.run.broadcast import broadcast_result
 from hpcmtl.pipeline.run.measured import measurements_of
 from hpcmtl.pipeline.run.observer import RunObserver, open_observer
-from hpcmtl.pipeline.run.result import result_of
+from hpcmtl.pipeline.run.result import exit_code, result_of
 from hpcmtl.pipeline.run.resume_point import ResumePoint
 from hpcmtl.pipeline.run.runtime import RankRuntime, run_rank
 from hpcmtl.pipeline.run.user_code import note_code
@@ -53,7 +53,7 @@ from hpcmtl.results.rundir.leftovers import remove_orphans
 from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
@@ -81,6 +81,7 @@ class Planned:
         measured: measured times of layers that ran before.
         heartbeat: seconds between two heartbeats of a rank.
         hung: seconds from the suspicion of a rank to its fencing; 0 for never.
+        survives: whether ranks go on after the loss of others.
         limit: time limit of the batch job; None where there is none.
         time_limit: the time limit in words; an empty text without one.
     """
@@ -93,6 +94,7 @@ class Planned:
     measured: Sequence[Measurement]
     heartbeat: float
     hung: float
+    survives: bool
     limit: TimeLimit | None
     time_limit: str
 
@@ -107,7 +109,7 @@ class Planned:
         return len(self.resume_point.history.attempts) + 1
 
 
-def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> Planned:
+def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts, *, survives: bool) -> Planned:
     """Plans an attempt and writes job and plan into the run directory, which is made if there is none; on rank 0."""
     prepared, directory = resume_point.prepared, resume_point.directory
     measured = () if options.measured is None else measurements_of(options.measured)
@@ -141,6 +143,7 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts) -> 
         measured=measured,
         heartbeat=heartbeat,
         hung=hung,
+        survives=survives,
         limit=limit,
         time_limit="" if left is None or left <= 0 else require_time(time.time()),
     )
@@ -192,7 +195,7 @@ def _coordinate(world: Communicator, runtime: RankRuntime, planned: Planned) -> 
         coordinator = _coordinator(planned, runtime.job, observer)
         _record_start(planned, observer)
         record_end = partial(_record_end, planned, runtime.job, observer, clock)
-        run_rank(world, runtime, coordinator, observer, record_end)
+        run_rank(world, runtime, coordinator, observer, partial(_record_stop, record_end))
         if runtime.channels.abandoned:
             return None
         coordinator.close()
@@ -215,6 +218,14 @@ def _record_start(planned: Planned, observer: RunObserver) -> None:
         observer.record(TaskReset(task=name, changed=changed))
     for damaged in planned.resume_point.damaged:
         observer.record(damaged)
+
+
+def _record_stop(record_end: Callable[[str], JobResult], reason: str) -> ExitCode:
+    """Records an end that leaves layers running; returns the exit code, also where there is no room for the record."""
+    try:
+        return exit_code(record_end(reason))
+    except OSError:
+        return ExitCode.STOPPED
 
 
 def _record_end(
@@ -253,6 +264,6 @@ def _coordinator(planned: Planned, job: ExtensibleJob, observer: RunObserver) ->
     added = AddedTasks(job, folder.answer)
     sources = TaskSources((added,))
     dispatcher = Dispatcher(planned.plan, graph, observer, scheduler, history=history, sources=sources)
-    dispatcher.silence = SilenceWatch(stuck_seconds())
+    dispatcher.silence = SilenceWatch(stuck_seconds(), survives=planned.survives)
     requests = RequestQueue(folder, dispatcher, added)
     return Coordinator(dispatcher, requests=requests, limit=planned.limit, grace=grace_seconds())

@@ -12,7 +12,7 @@ from hpcmtl.communicators.daemon import end_with_daemon
 from hpcmtl.communicators.outcome import abort_on_error, on_root
 from hpcmtl.dispatch.rank.channels import ThreadChannels
 from hpcmtl.dispatch.rank.signals import signals_to
-from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError, NoSpaceError, Problem, naming_no_permission
+from hpcmtl.errors import EnvironmentUnfitError, InputError, NoSpaceError, Problem, naming_no_permission
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.frameworks import tasks_by_framework
 from hpcmtl.jobfile.kinds import kind_of
@@ -168,7 +168,9 @@ def _run_claimed(
     environment = prepare_environments(world, resume_point.prepared)
     on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished, resume_point.begun))
     facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
-    planned = on_root(world, lambda: _permitted(lambda: begin(resume_point, options, facts)))
+    planned = on_root(
+        world, lambda: _permitted(lambda: begin(resume_point, options, facts, survives=world.survives_losses))
+    )
     open_logs(world.rank, planned.directory.rank_log(world.rank))
     if environment and world.rank == 0:
         _log.warning("%s", environment)
@@ -207,16 +209,6 @@ def check_world(world: Communicator, asked: int | None) -> None:
     require_world(world.size)
     if asked is not None and asked != world.size:
         raise EnvironmentUnfitError(f"--ranks {asked} was asked for, but the world has {world.size} ranks")
-
-
-def exit_code(result: JobResult) -> ExitCode:
-    """Returns the exit code for the status of a job."""
-    return {
-        "complete": ExitCode.COMPLETE,
-        "failed": ExitCode.TASK_FAILED,
-        "incomplete": ExitCode.TASK_FAILED,
-        "stopped": ExitCode.STOPPED,
-    }[result.status]
 
 
 def _mpi_world() -> Communicator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import ExitCode, InputError, Problem
 from hpcmtl.results.history import OPEN
 from hpcmtl.results.outcome.summary import JobResult, TaskResult, from_dict
 
@@ -61,6 +61,16 @@ def result_of(job: Job, state: RunState, started: datetime, seconds: float, atte
         tasks=tasks,
         **attempt.to_event(),
     )
+
+
+def exit_code(result: JobResult) -> ExitCode:
+    """Returns the exit code for the status of a job."""
+    return {
+        "complete": ExitCode.COMPLETE,
+        "failed": ExitCode.TASK_FAILED,
+        "incomplete": ExitCode.TASK_FAILED,
+        "stopped": ExitCode.STOPPED,
+    }[result.status]
 
 
 def _task_result(name: str, kind: str, task: TaskHistory) -> TaskResult:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.health.heartbeat import Listener
     from hpcmtl.dispatch.health.timing import HeartbeatTiming
     from hpcmtl.dispatch.protocol import RunLayer
+    from hpcmtl.errors import ExitCode
     from hpcmtl.dispatch.rank.channels import ThreadChannels
     from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
@@ -101,7 +102,7 @@ def run_rank(
     runtime: RankRuntime,
     coordinator: Coordinator | None = None,
     listener: Listener | None = None,
-    record_stop: Callable[[str], object] = str,
+    record_stop: Callable[[str], ExitCode] | None = None,
 ) -> None:
     """Runs the layers that the coordinator orders, until the end of the job (collective).
 

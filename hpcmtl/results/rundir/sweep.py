@@ -41,9 +41,13 @@ def read_sweep(path: Path) -> Sweep | None:
     names = values.get("points")
     if values.get("kind") not in {"array", "benchmark"} or not isinstance(names, dict):
         return None
-    points = {name: RunDirectory(path / name) for name in names if name == os.path.basename(name)}  # noqa: PTH119
+    points = {name: RunDirectory(path / name) for name in names if _is_name(name)}
     jobs = tuple(str(job) for job in values.get("jobs") or ())
     return Sweep(path, str(values["kind"]), points, jobs, str(values.get("script") or ""))
+
+
+def _is_name(text: str) -> bool:
+    return text not in {"", ".", ".."} and "/" not in text
 
 
 def find_sweep(name: Path, runs: Path) -> Sweep | None:
