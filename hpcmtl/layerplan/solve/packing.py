@@ -116,13 +116,14 @@ def pack(
 def pack_next(
     problem: PlanningProblem,
     columns: Ints,
-    moldable_until: float,
+    moldable_until: float | None,
     fixed: FixedPart,
     *,
     most: int,
     stay: Sequence[int] = (),
+    turn: Ints | None = None,
 ) -> Schedule:
-    """Packs the next `most` tasks in dispatch order as `pack` does; the others start at infinity.
+    """Packs the next `most` tasks as `pack` does; the others start at infinity.
 
     Args:
         problem: the tasks.
@@ -131,10 +132,12 @@ def pack_next(
         fixed: the tasks that have started.
         most: number of tasks to place.
         stay: (n,) preferred first rank of a task, used where it is free in time; -1 for any.
+        turn: (n,) as for `pack`.
     """
     packing = _Packing(problem, columns, moldable_until, alone=False)
     packing.stay = stay
-    turn = np.argsort(dispatch_order(problem, packing.bottom))
+    if turn is None:
+        turn = np.argsort(dispatch_order(problem, packing.bottom))
     return packing.schedule(turn.tolist(), fixed, most)
 
 
