@@ -277,7 +277,8 @@ class RollingHorizonScheduler:
         if running.lost_rank:
             return 1e-3
         so_far = now - running.started
-        return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
+        left = self._layer_seconds(state, running) - so_far
+        return max(left if left >= 0 else OVERDUE * so_far, 1e-3)
 
 
 def _together(rest: PlanningProblem, counts: Ints) -> PlanningProblem:
