@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.scheduling.remaining import Busy
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+    from hpcmtl.layerplan.solve.packing import FixedPart
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.session import LayerOutcome
 
@@ -105,10 +106,7 @@ class RollingHorizonScheduler:
         rest = self._pressed(self._pinned(rest, left, states), left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if replans:
-            together, fixed = _together(rest, counts), around(busy, len(left))
-            old = self._in_force.pack(together, left, self._blocks(states, left), fixed)
-            self._in_force = self._in_force.replaced(left, new_plan(together, self._columns[left], fixed, old))
-            self._columns[left] = self._in_force.columns[left]
+            self._replan(_together(rest, counts), left, self._blocks(states, left), around(busy, len(left)))
             pause = max(SECONDS_BETWEEN_PLANS, (self._clock() - began) / PLANNING_SHARE)
             self._surprised, self._plan_at = False, now + pause
         packed = self._pack(states, left, rest, counts, busy)
@@ -185,9 +183,17 @@ class RollingHorizonScheduler:
         if followed.makespan <= packed.makespan:
             return followed
         if not len(after):  # else the ranks of a task may change after its next layer, which no plan in force says
-            self._in_force = self._in_force.replaced(left, packed)
-            self._columns[left] = self._in_force.columns[left]
+            self._follow(left, packed)
         return packed
+
+    def _replan(self, rest: PlanningProblem, left: Ints, blocks: list[tuple[int, int]], fixed: FixedPart) -> None:
+        """Puts the best of some new plans in force, or keeps the old one; `rest` is what is left of the tasks."""
+        old = self._in_force.pack(rest, left, blocks, fixed)
+        self._follow(left, new_plan(rest, self._columns[left], fixed, old))
+
+    def _follow(self, left: Ints, found: Schedule) -> None:
+        self._in_force = self._in_force.replaced(left, found)
+        self._columns[left] = self._in_force.columns[left]
 
     def _blocks(self, states: Sequence[TaskState], left: Ints) -> list[tuple[int, int]]:
         return [self._where_it_is(states[i], i) for i in left.tolist()]
