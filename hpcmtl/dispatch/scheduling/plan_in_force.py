@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.layerplan.solve.packing import pack_next
+from hpcmtl.layerplan.solve.packing import pack_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,4 +64,4 @@ class PlanInForce:
         ]
         columns = np.array([column for column, _ in blocks])
         turn = np.argsort(np.lexsort((rest.name_order, self.turn[left], -rest.priority)))
-        return pack_next(rest, columns, None, fixed, most=len(left), stay=stay, turn=turn)
+        return pack_in_turn(rest, columns, fixed, turn, stay)

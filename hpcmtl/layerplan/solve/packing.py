@@ -116,14 +116,13 @@ def pack(
 def pack_next(
     problem: PlanningProblem,
     columns: Ints,
-    moldable_until: float | None,
+    moldable_until: float,
     fixed: FixedPart,
     *,
     most: int,
     stay: Sequence[int] = (),
-    turn: Ints | None = None,
 ) -> Schedule:
-    """Packs the next `most` tasks as `pack` does; the others start at infinity.
+    """Packs the next `most` tasks in dispatch order as `pack` does; the others start at infinity.
 
     Args:
         problem: the tasks.
@@ -132,13 +131,20 @@ def pack_next(
         fixed: the tasks that have started.
         most: number of tasks to place.
         stay: (n,) preferred first rank of a task, used where it is free in time; -1 for any.
-        turn: (n,) as for `pack`.
     """
     packing = _Packing(problem, columns, moldable_until, alone=False)
     packing.stay = stay
-    if turn is None:
-        turn = np.argsort(dispatch_order(problem, packing.bottom))
+    turn = np.argsort(dispatch_order(problem, packing.bottom))
     return packing.schedule(turn.tolist(), fixed, most)
+
+
+def pack_in_turn(
+    problem: PlanningProblem, columns: Ints, fixed: FixedPart, turn: Ints, stay: Sequence[int]
+) -> Schedule:
+    """Packs all tasks by `turn` as `pack` does, on the preferred ranks `stay` of `pack_next`."""
+    packing = _Packing(problem, columns, None, alone=False)
+    packing.stay = stay
+    return packing.schedule(turn.tolist(), fixed, len(turn))
 
 
 def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats) -> Schedule:
