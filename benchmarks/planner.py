@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from planning.baselines import BASELINES, LP_TASKS, topc24
 from planning.families import family, makespans_before
+from planning.followed import runs
 from planning.instances import MODELS, Instance, from_arrays, large, published, published_bound, shapes, speedups
 from planning.simulate import after_loss, realised, with_noise
 from rich.console import Console
@@ -269,6 +270,7 @@ FAMILIES: dict[str, Callable[[bool], list[Row]]] = {
     "tiny": tiny,
     "independent": independent,
     "noise": noise,
+    "runs": runs,
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from hpcmtl.dispatch.scheduling.rolling_horizon import NEXT
 from hpcmtl.layerplan.solve.bounds import bound_of_widths
 from hpcmtl.layerplan.solve.packing import FixedPart, Schedule, pack, pack_next, replay, turns_by_start
-from hpcmtl.layerplan.solve.replan import new_widths, possible_columns
+from hpcmtl.layerplan.solve.replan import new_plan, possible_columns
 
 if TYPE_CHECKING:
     from hpcmtl.arrays import Bools, Floats
@@ -92,5 +92,5 @@ def _widen(problem: PlanningProblem, fixed: FixedPart) -> float:
     first, width = fixed.schedule.first_rank, problem.widths[columns]
     busy = tuple((range(first[i], first[i] + width[i]), float(end[i]) - fixed.now) for i in running.tolist())
     around = FixedPart(0.0, none.astype(np.bool_), Schedule(zeros, none, none, zeros), busy)
-    columns[waiting] = new_widths(rest, columns[waiting], around)
+    columns[waiting] = new_plan(rest, columns[waiting], around).columns
     return bound_of_widths(rest, *rest.at(columns[waiting]))

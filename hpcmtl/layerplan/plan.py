@@ -65,6 +65,7 @@ class PlannedTask:
         critical: True if a delay of the task delays the whole job: ranks and dependencies leave it no `slack`.
         family: key of the predictor of its times.
         facts: properties of its kind.
+        turn: position in which the planner packed it, from 0; None in a plan of an earlier version.
     """
 
     name: str
@@ -82,6 +83,7 @@ class PlannedTask:
     critical: bool
     family: Family
     facts: KindFacts = NO_FACTS
+    turn: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,15 @@ class LayerPlan:
         """Numbers of tasks and ranks in words."""
         tasks = "1 task" if len(self.tasks) == 1 else f"{len(self.tasks)} tasks"
         return f"{tasks} on " + ("1 rank" if self.ranks == 1 else f"{self.ranks} ranks")
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Positions in which the planner packed the tasks; by planned starts where they are not known."""
+        known = tuple(task.turn for task in self.tasks if task.turn is not None)
+        if len(known) == len(self.tasks):
+            return known
+        first = sorted(range(len(self.tasks)), key=lambda i: (self.tasks[i].start, self.tasks[i].order))
+        return tuple(sorted(range(len(first)), key=first.__getitem__))
 
     def task(self, name: str) -> PlannedTask:
         """Returns one task by name.

@@ -24,6 +24,20 @@ def test_a_plan_survives_json_exactly(policy: str) -> None:
     assert LayerPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
+def test_a_plan_of_an_earlier_version_is_followed_by_its_starts() -> None:
+    """Without turns in `plan.json`, tasks have the turns of their planned starts; with them, their own."""
+    plan = make_plan(GRAPH, 3)
+    values = json.loads(json.dumps(plan.to_dict()))
+    for task in values["tasks"]:
+        del task["turn"]
+    old = LayerPlan.from_dict(values)
+    by_turn = sorted(old.tasks, key=lambda task: old.turns[old.tasks.index(task)])
+
+    assert sorted(plan.turns) == sorted(old.turns) == list(range(5))
+    assert plan.turns == tuple(task.turn for task in plan.tasks)
+    assert [task.start for task in by_turn] == sorted(task.start for task in plan.tasks)
+
+
 def test_json_states_the_gap_for_its_readers() -> None:
     """The gap is in the file, and is what the plan computes from makespan and bound."""
     plan = make_plan(GRAPH, 3)

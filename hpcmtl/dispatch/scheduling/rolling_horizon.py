@@ -17,6 +17,7 @@ import numpy as np
 
 from hpcmtl.dispatch.coordinator.state import held_back, ready
 from hpcmtl.dispatch.membership.world import World
+from hpcmtl.dispatch.scheduling.plan_in_force import PlanInForce
 from hpcmtl.dispatch.scheduling.remaining import around, next_layers, with_edges
 from hpcmtl.dispatch.scheduling.stragglers import Stragglers
 from hpcmtl.layerplan.model.family import family_of
@@ -25,7 +26,7 @@ from hpcmtl.layerplan.problem.constraints import apply_constraints
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.bounds import bound_of_widths
 from hpcmtl.layerplan.solve.packing import Schedule, pack_next
-from hpcmtl.layerplan.solve.replan import new_widths
+from hpcmtl.layerplan.solve.replan import new_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.scheduling.remaining import Busy
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+    from hpcmtl.layerplan.solve.packing import FixedPart
     from hpcmtl.taskgraph.graph import TaskGraph
     from hpcmtl.training.session import LayerOutcome
 
 NEXT = 64  # number of tasks that are packed at an event; see benchmarks/planner.py, family noise
+FOLLOWED = 200  # number of tasks up to which the plan is followed: all of them are packed at each event
 SURPRISE = 1.2  # factor between the time of a layer and its prediction, either way, that calls for new predictions
 SECONDS_BETWEEN_PLANS = 1.0
 PLANNING_SHARE = 0.02  # largest part of the time for new plans: with 100,000 tasks one takes many seconds
@@ -83,8 +86,8 @@ class RollingHorizonScheduler:
         self._world = world
         self._predict()
         self._widened: dict[str, int] = {}  # task -> column of the width of its next layer, before a time limit
-        widths = np.array([task.width for task in plan.tasks])
-        self._columns: Ints = np.searchsorted(self._problem.widths, widths)
+        self._in_force = PlanInForce.of(plan, self._problem.widths)
+        self._columns = self._in_force.columns.copy()
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
         """See `Scheduler`."""
@@ -103,8 +106,7 @@ class RollingHorizonScheduler:
         rest = self._pressed(self._pinned(rest, left, states), left, states)
         counts = np.array([_layers_left(states[i]) for i in left.tolist()])
         if replans:
-            together = replace(rest, times=rest.times * (counts / rest.layers)[:, None])
-            self._columns[left] = new_widths(together, self._columns[left], around(busy, len(left)))
+            self._replan(_together(rest, counts), left, self._blocks(states, left), around(busy, len(left)))
             pause = max(SECONDS_BETWEEN_PLANS, (self._clock() - began) / PLANNING_SHARE)
             self._surprised, self._plan_at = False, now + pause
         packed = self._pack(states, left, rest, counts, busy)
@@ -163,15 +165,38 @@ class RollingHorizonScheduler:
     def _pack(
         self, states: Sequence[TaskState], left: Ints, rest: PlanningProblem, counts: Ints, busy: Busy
     ) -> Schedule:
-        """Packs the next layers of the tasks that are left, and the rests of these tasks after them."""
-        placement = [self._where_it_is(states[i], i) for i in left.tolist()]
+        """Packs the tasks that are left as in the plan in force, or by bottom levels if they then end sooner.
+
+        By bottom levels the next layers are packed, and the rests of these tasks after them.
+        """
+        placement, few = self._blocks(states, left), len(left) <= FOLLOWED
         layers, after = next_layers(rest, counts)
         columns = np.array([column for column, _ in placement])
         columns = np.concatenate([columns, self._columns[left[after]]])
         seconds, widths = layers.at(columns)
         reach = bound_of_widths(layers, seconds, widths)
-        stay = [first for _, first in placement] + [-1] * len(after)
-        return pack_next(layers, columns, reach, around(busy, len(columns)), most=NEXT, stay=stay)
+        stay, most = [first for _, first in placement] + [-1] * len(after), len(columns) if few else NEXT
+        packed = pack_next(layers, columns, reach, around(busy, len(columns)), most=most, stay=stay)
+        if not few:
+            return packed
+        followed = self._in_force.pack(_together(rest, counts), left, placement, around(busy, len(left)))
+        if followed.makespan <= packed.makespan:
+            return followed
+        if not len(after):  # else the ranks of a task may change after its next layer, which no plan in force says
+            self._follow(left, packed)
+        return packed
+
+    def _replan(self, rest: PlanningProblem, left: Ints, blocks: list[tuple[int, int]], fixed: FixedPart) -> None:
+        """Puts the best of some new plans in force, or keeps the old one; `rest` is what is left of the tasks."""
+        old = self._in_force.pack(rest, left, blocks, fixed)
+        self._follow(left, new_plan(rest, self._columns[left], fixed, old))
+
+    def _follow(self, left: Ints, found: Schedule) -> None:
+        self._in_force = self._in_force.replaced(left, found)
+        self._columns[left] = self._in_force.columns[left]
+
+    def _blocks(self, states: Sequence[TaskState], left: Ints) -> list[tuple[int, int]]:
+        return [self._where_it_is(states[i], i) for i in left.tolist()]
 
     def _unbegun(self, tasks: Mapping[str, TaskState]) -> list[tuple[str, str]]:
         """Returns the live edges whose producer does not run: their consumers may start with it, but not before."""
@@ -258,7 +283,13 @@ class RollingHorizonScheduler:
         if running.lost_rank:
             return 1e-3
         so_far = now - running.started
-        return max(self._layer_seconds(state, running) - so_far, OVERDUE * so_far, 1e-3)
+        left = self._layer_seconds(state, running) - so_far
+        return max(left if left >= 0 else OVERDUE * so_far, 1e-3)
+
+
+def _together(rest: PlanningProblem, counts: Ints) -> PlanningProblem:
+    """Returns the tasks with the times of the layers that are left, `counts` (n,) of each."""
+    return replace(rest, times=rest.times * (counts / rest.layers)[:, None])
 
 
 def _layers_left(state: TaskState) -> int:

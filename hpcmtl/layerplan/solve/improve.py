@@ -8,6 +8,7 @@ of a smaller one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ class _Search:
         if trial.makespan <= self._level:
             self._home, self._level = made, trial.makespan
         if trial.makespan < self.best.makespan:
-            self.best = self.packing.schedule()
+            self.best = replace(self.packing.schedule(), sequence=tuple(made.sequence))
 
     def _critical(self) -> list[int]:
         """Returns the tasks that delay the end: chains of tasks on the same ranks or by edges, without gaps."""

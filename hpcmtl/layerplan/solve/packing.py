@@ -138,6 +138,15 @@ def pack_next(
     return packing.schedule(turn.tolist(), fixed, most)
 
 
+def pack_in_turn(
+    problem: PlanningProblem, columns: Ints, fixed: FixedPart, turn: Ints, stay: Sequence[int]
+) -> Schedule:
+    """Packs all tasks by `turn` as `pack` does, on the preferred ranks `stay` of `pack_next`."""
+    packing = _Packing(problem, columns, None, alone=False)
+    packing.stay = stay
+    return packing.schedule(turn.tolist(), fixed, len(turn))
+
+
 def replay(problem: PlanningProblem, plan: Schedule, seconds: Floats) -> Schedule:
     """Returns the schedule that results if tasks take other `seconds` (n,).
 

@@ -126,6 +126,7 @@ def _planned_tasks(
     critical = slack(problem, schedule) <= CRITICAL * schedule.makespan
     order = np.argsort(dispatch_order(problem, bottom))
     wave = np.unique(schedule.start, return_inverse=True)[1] if schedule.wave is None else schedule.wave
+    turns = {task: turn for turn, task in enumerate(schedule.sequence or ())}
     return tuple(
         PlannedTask(
             name=task.name,
@@ -143,6 +144,7 @@ def _planned_tasks(
             critical=bool(critical[i]),
             family=family_of(task),
             facts=task.facts,
+            turn=turns.get(i),
         )
         for i, task in enumerate(graph.tasks)
     )

@@ -19,34 +19,36 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
-    from hpcmtl.layerplan.solve.packing import FixedPart
+    from hpcmtl.layerplan.solve.packing import FixedPart, Schedule
     from hpcmtl.taskgraph.graph import TaskGraph
 
 WHOLE = (0, 1.0)  # allocation and cap as in `PACKED`: a task that is left alone may have all ranks
 
 
-def new_widths(problem: PlanningProblem, columns: Ints, fixed: FixedPart) -> Ints:
-    """Returns the widths (n,), as columns of the table, with the earliest predicted end of all waiting tasks.
+def new_plan(problem: PlanningProblem, columns: Ints, fixed: FixedPart, old: Schedule | None = None) -> Schedule:
+    """Returns the schedule with the earliest predicted end of all waiting tasks.
 
     Args:
         problem: the tasks, or remaining parts of tasks, that have not started.
         columns: (n,) current widths; they are kept unless others are better.
         fixed: the ranks that are busy.
+        old: the current plan, packed by present predictions; it is kept unless another one is better.
     """
     # Ranks wait for the result; more rounds were measured to find no better one.
     found = allocate(problem, FEWEST_ROUNDS)
     bound = lower_bound(problem, found.prices)
     choices = dict.fromkeys((*LARGE, *PACKED[:2], WHOLE))
     candidates = [allocation(problem, found, *choice) for choice in choices]
-    schedules = [pack(problem, columns, fixed=fixed)]
+    schedules = [] if old is None else [old]
+    schedules.append(pack(problem, columns, fixed=fixed))
     schedules += [pack(problem, choice, moldable_until=bound, fixed=fixed) for choice in (columns, *candidates)]
-    return min(schedules, key=lambda schedule: schedule.makespan).columns
+    return min(schedules, key=lambda schedule: schedule.makespan)
 
 
 def narrow_plan(plan: LayerPlan, graph: TaskGraph) -> LayerPlan:
     """Returns a plan in which every group is as wide as planned, or the next narrower width that the ranks allow.
 
-    The scheduler of an adaptive policy then looks for better widths, see `new_widths`.
+    The scheduler of an adaptive policy then looks for better widths, see `new_plan`.
 
     Args:
         plan: with the number of ranks and the machine that are left.

@@ -17,7 +17,7 @@ from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 from hpcmtl.layerplan.solve.packing import FixedPart, Schedule
 from hpcmtl.layerplan.solve.policies import make_plan
-from hpcmtl.layerplan.solve.replan import narrow_plan, new_widths, possible_columns
+from hpcmtl.layerplan.solve.replan import narrow_plan, new_plan, possible_columns
 from hpcmtl.taskgraph.graph import Edge, RankRules, TaskGraph, TaskNode
 from hpcmtl.taskgraph.levels import Levels
 
@@ -41,7 +41,7 @@ def nothing_started(count: int, *busy: tuple[range, float]) -> FixedPart:
 def test_free_ranks_are_used() -> None:
     """One task planned on one rank gets all four when nothing else waits."""
     problem = independent(1, 4)
-    columns = new_widths(problem, np.array([0]), nothing_started(1))
+    columns = new_plan(problem, np.array([0]), nothing_started(1)).columns
 
     assert problem.widths[columns].tolist() == [4]
 
@@ -49,7 +49,7 @@ def test_free_ranks_are_used() -> None:
 def test_busy_ranks_are_left_out() -> None:
     """A task does not wait for ranks that are busy for longer than the task takes on the free ones."""
     problem = independent(1, 4)
-    columns = new_widths(problem, np.array([3]), nothing_started(1, (range(2), 100.0)))
+    columns = new_plan(problem, np.array([3]), nothing_started(1, (range(2), 100.0))).columns
 
     assert problem.widths[columns].tolist() == [2]
 
@@ -57,7 +57,7 @@ def test_busy_ranks_are_left_out() -> None:
 def test_good_widths_are_kept() -> None:
     """Widths with a makespan at the lower bound stay as they are."""
     problem = independent(4, 4)
-    columns = new_widths(problem, np.array([1, 1, 1, 1]), nothing_started(4))
+    columns = new_plan(problem, np.array([1, 1, 1, 1]), nothing_started(4)).columns
 
     assert columns.tolist() == [1, 1, 1, 1]
 
