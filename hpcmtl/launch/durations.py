@@ -47,7 +47,7 @@ def stuck_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
     Raises:
         EnvironmentUnfitError: the variable is no such number of seconds.
     """
-    return _seconds("HPCMTL_STUCK_SECONDS", (0, 604800), 0, environ) if environ.get("HPCMTL_STUCK_SECONDS") else None
+    return _seconds("HPCMTL_STUCK_SECONDS", (0, 604800), 600, environ) if environ.get("HPCMTL_STUCK_SECONDS") else None
 
 
 def start_seconds(environ: Mapping[str, str] = os.environ) -> float:

@@ -54,7 +54,7 @@ def test_a_copy_has_hpcmtl(python, tmp_path):
 
 
 def test_what_cannot_be_copied_leaves_nothing(python, tmp_path):
-    """Where the folder is not there, or too small, or the Python has no hpcmtl, the script fails and prints no Python."""
+    """Where the folder is not there, or too small, or the Python has no hpcmtl, it fails and prints no Python."""
     bare = tmp_path / "bare"
     venv.create(bare, symlinks=True)
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.dispatch.coordinator.recovery import lose
-from hpcmtl.dispatch.coordinator.running import GraceOverError
+from hpcmtl.dispatch.coordinator.running import StopNowError
 from hpcmtl.dispatch.protocol import ProgressReport, StopRequest
 from hpcmtl.dispatch.requests.steering import extend
 from hpcmtl.dispatch.scheduling.deadline import hopeless
@@ -77,6 +77,13 @@ class Coordinator:
         orders = [*self._stop_in_time(now), *self.dispatcher.handle(report, now), *self._stop_in_vain(now)]
         return orders if isinstance(report, ProgressReport) else self._announced(orders)
 
+    def end_stuck(self, reason: str) -> StopNowError:
+        """Fails the tasks of stuck layers, whose ranks cannot be lost without the run; returns the end of the run."""
+        for state in self.dispatcher.tasks.values():
+            if state.running is not None:
+                self.dispatcher.lifecycle.fail_stuck(state, state.running)
+        return StopNowError(reason)
+
     def lose(self, world: World, reports: Sequence[SurvivorReport], now: float) -> list[Order]:
         """Goes on with the members that live, see `recovery.lose`."""
         # The loss comes first: a stop is for the ranks that are left.
@@ -88,11 +95,11 @@ class Coordinator:
 
         Raises:
             UnrecoverableError: see `Dispatcher.check`.
-            GraceOverError: layers have not stopped in time after SIGTERM.
+            StopNowError: layers have not stopped in time after SIGTERM.
         """
         if now > self._stopped_by and not self.dispatcher.ended:
             tasks = [name for name, state in self.dispatcher.tasks.items() if state.running is not None]
-            raise GraceOverError(f"no step boundary of {', '.join(tasks)} within {self._grace:g} s of SIGTERM")
+            raise StopNowError(f"no step boundary of {', '.join(tasks)} within {self._grace:g} s of SIGTERM")
         orders = [*self._stop_in_time(now), *self.dispatcher.check(now)]
         if self._requests is not None:
             orders += self._requests.look(now)

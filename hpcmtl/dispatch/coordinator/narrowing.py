@@ -26,9 +26,17 @@ def plan_on(plan: LayerPlan, ranks: Sequence[int]) -> LayerPlan:
 
 
 def graph_on(graph: TaskGraph, tasks: Mapping[str, TaskState], ranks: int) -> TaskGraph:
-    """Returns a graph in which tasks that have ended ask for no more than the ranks that are left."""
-    nodes = [
-        node if tasks[node.name].status is None else replace(node, min_ranks=min(node.min_ranks, ranks))
-        for node in graph.tasks
-    ]
+    """Returns a graph in which tasks that do not run any more ask for no more than the ranks that are left."""
+    over = {name for name, state in tasks.items() if state.status is not None} | _hopeless(graph, tasks)
+    nodes = [replace(node, min_ranks=min(node.min_ranks, ranks)) if node.name in over else node for node in graph.tasks]
     return TaskGraph(tuple(nodes), graph.edges)
+
+
+def _hopeless(graph: TaskGraph, tasks: Mapping[str, TaskState]) -> set[str]:
+    """Returns the tasks that fail once their members have left a stuck layer, and all that need one of them."""
+    found: set[str] = set()
+    for name, state in tasks.items():  # producers first
+        stuck = state.running is not None and state.running.stuck and state.failed >= graph.task(name).retries
+        if stuck or not found.isdisjoint(state.needs):
+            found.add(name)
+    return found

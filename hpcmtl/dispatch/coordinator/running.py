@@ -16,8 +16,8 @@ class UnrecoverableError(Exception):
     """The run must be ended: a rank failed alone and its group is stuck, or a rank hangs and cannot be killed."""
 
 
-class GraceOverError(Exception):
-    """The run must be stopped now, while layers run: they have not stopped after SIGTERM, or a disk is full."""
+class StopNowError(Exception):
+    """The run must be ended now with its record, while layers run: they do not stop, or a disk is full."""
 
 
 @dataclass
@@ -82,15 +82,15 @@ class Running:
         self.heard(now)
 
 
-def unrecoverable(running: Running) -> UnrecoverableError | GraceOverError:
+def unrecoverable(running: Running) -> UnrecoverableError | StopNowError:
     """Returns the error for a layer that some of its members have not left in time."""
     missing = sorted(set(running.group) - running.reported)
     ranks = f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
     if not running.failures:
-        return UnrecoverableError(f"{ranks} did not leave a layer that was given up after {running.stuck:.0f} s")
+        return StopNowError(f"{ranks} cannot be told to leave a layer that was given up after {running.stuck:.0f} s")
     failure = running.failures[0]
     if failure.no_space:  # on one rank alone
-        return GraceOverError(f"{failure.message}, and {ranks} cannot go on without rank {failure.member}")
+        return StopNowError(f"{failure.message}, and {ranks} cannot go on without rank {failure.member}")
     return UnrecoverableError(
         f"rank {failure.member} failed alone in task {failure.task}, layer {failure.layer}: {failure.message}; "
         f"{ranks} cannot go on without it"

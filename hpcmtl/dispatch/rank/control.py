@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
 from hpcmtl.communicators.polling import Backoff, Message, next_message
-from hpcmtl.dispatch.coordinator.running import GraceOverError, UnrecoverableError
+from hpcmtl.dispatch.coordinator.running import StopNowError, UnrecoverableError
 from hpcmtl.dispatch.health.heartbeat_messages import Heartbeats
 from hpcmtl.dispatch.health.watchdog import FenceCommand
 from hpcmtl.dispatch.membership.rebuild import AttemptAbandonedError, bounded, rebuild_world
@@ -116,7 +116,7 @@ class ControlThread(threading.Thread):
                 self._close()
         except AttemptAbandonedError as error:
             self._abandon_attempt(error)
-        except GraceOverError as error:
+        except StopNowError as error:
             code = ExitCode.STOPPED if self._record_stop is None else self._record_stop(str(error))
             self._end_run(f"{error}; `hpcmtl resume` goes on", code)
         except NoSpaceError as error:  # there is no room for another line of the ledger, so no task can end
@@ -228,7 +228,7 @@ class ControlThread(threading.Thread):
         text = f"rank {self._member} is stuck in {self._current}, which was given up"
         alone = self._world.size == 1 or not self._comm.survives_losses
         if alone and self._coordinator is not None and not self._channels.abandoned:
-            raise UnrecoverableError(text)
+            raise self._coordinator.end_stuck(text)
         _log.error("%s: it ends itself", text)
         self._comm.die()
 

@@ -8,8 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.membership.survivors import SurvivorReport
+from hpcmtl.dispatch.membership.world import COORDINATOR
 from hpcmtl.dispatch.protocol import EventReport, LayerDone, LayerFailed
 from hpcmtl.dispatch.rank.stacks import place_of_main_thread, stacks
+from hpcmtl.logs import layer_context
 from hpcmtl.results.events import RankStuck
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class CurrentLayer:
 
         A rank that waits for others has more time to come out than one that works: some collectives end only when the
         rank dies that they wait for. If all seem to wait, they end themselves one after the other, the last member
-        first.
+        first. The rank that coordinates is later than others, so that the record has an end if all are stuck.
 
         Args:
             command: the order.
@@ -94,10 +96,12 @@ class CurrentLayer:
         layer = self.layer
         if layer is None or not self.training or self.start_number != command.start_number:
             return None
-        _log.debug("task %s, layer %d makes no step:\n%s", layer.task, layer.layer, stacks())
+        with layer_context(layer.task, layer.layer):
+            _log.debug("task %s, layer %d makes no step:\n%s", layer.task, layer.layer, stacks())
         place = place_of_main_thread()
         if survives:
-            turn = 1 + layer.group[::-1].index(member) % TURNS if place.rpartition(" ")[2] in _WAITS else 0
+            waits = place.rpartition(" ")[2] in _WAITS
+            turn = 1 + layer.group[::-1].index(member) % TURNS if waits else int(member == COORDINATOR)
             self.abandon(command.start_number, min(command.stuck, STUCK_SECONDS) + turn * SECONDS_A_TURN)
         return EventReport(RankStuck(task=layer.task, layer=layer.layer, rank=member, place=place))
 

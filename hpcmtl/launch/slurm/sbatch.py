@@ -156,7 +156,13 @@ _IN_TEMPLATES = ("modules", "setup", "container", "python", "scratch", "stage", 
 
 
 def _unfit_stage(settings: Settings) -> list[Problem]:
-    """Returns a problem if the environment of the ranks cannot be copied to the nodes as `stage` asks for."""
+    """Returns a problem if `scratch` is no folder of a node, or the environment cannot be copied there for `stage`."""
+    scratch = str(settings["scratch"] or "/")
+    if not scratch.startswith(("/", "$")):
+        where = getattr(settings.source("scratch"), "location", str)("scratch")
+        return [
+            Problem(where, f"{scratch} is relative to a folder that all nodes share; write a path of a node's own disk")
+        ]
     source = settings.source("stage")
     if source is None or not source.values["stage"]:
         return []

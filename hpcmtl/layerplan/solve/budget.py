@@ -1,7 +1,7 @@
 """The work that may be spent on a plan: a small part of the time that the plan itself takes.
 
 Work is counted in visits of an interval of time while packing (`Occupancy.work`), never by a clock, so that the same
-problem gives the same plan on every machine.
+problem gives the same plan in every call.
 """
 
 from __future__ import annotations

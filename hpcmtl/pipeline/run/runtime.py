@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.health.heartbeat import Listener
     from hpcmtl.dispatch.health.timing import HeartbeatTiming
     from hpcmtl.dispatch.protocol import RunLayer
-    from hpcmtl.errors import ExitCode
     from hpcmtl.dispatch.rank.channels import ThreadChannels
+    from hpcmtl.errors import ExitCode
     from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
     from hpcmtl.frameworks.device import Device

@@ -8,7 +8,7 @@ from simulation import Simulation, graph_of
 from task_sources import Successor
 
 from hpcmtl.dispatch.coordinator.coordinator import Coordinator
-from hpcmtl.dispatch.coordinator.running import GraceOverError
+from hpcmtl.dispatch.coordinator.running import StopNowError
 from hpcmtl.dispatch.coordinator.task_source import ExtendedJob
 from hpcmtl.dispatch.protocol import EndOfJob, ExtendJob, StopRequest, StopTraining
 from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
@@ -139,5 +139,5 @@ def test_sigterm_leaves_a_limited_time(name, grace, ends):
     coordinator.handle(StopRequest(member=0, signal=name), 4.0)
     coordinator.check(5.9)
 
-    with pytest.raises(GraceOverError, match="no step boundary of t0 within 5 s") if ends else nullcontext():
+    with pytest.raises(StopNowError, match="no step boundary of t0 within 5 s") if ends else nullcontext():
         coordinator.check(6.1)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Simulation, graph_of
 
-from hpcmtl.dispatch.coordinator.running import UnrecoverableError
+from hpcmtl.dispatch.coordinator.running import StopNowError
 from hpcmtl.dispatch.coordinator.silence import LONGEST, SECONDS_TO_END, SHORTEST, TIMES, SilenceWatch
 from hpcmtl.dispatch.protocol import Abandon, EventReport, LayerFailed, ProgressReport
 from hpcmtl.dispatch.rank.current_layer import SECONDS_A_TURN
@@ -46,7 +46,7 @@ class Silent:
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.01, 1000))
 def test_the_bound_follows_the_steps(seconds_to_next):
-    """A layer is given up after 20 times the time to its next report, but not before 2 minutes nor after 30."""
+    """A layer is given up after 20 times the time to its next report, but not before 10 minutes nor after 30."""
     layer = Silent()
     layer.progress(seconds_to_next)
     bound = max(min(max(TIMES * seconds_to_next, SHORTEST), LONGEST), 3 * seconds_to_next)
@@ -96,7 +96,7 @@ def test_a_stopped_process_hears_nothing():
     layer.wait(60)
     layer.now += 86400
 
-    assert layer.wait(55) == []
+    assert layer.wait(SHORTEST - 65) == []
     assert layer.wait(10)
 
 
@@ -138,7 +138,7 @@ def test_a_stuck_layer_fails_its_task(retries):
 def test_ranks_that_never_come_out_end_the_run():
     """Where ranks cannot be told to leave, the task has failed by the ledger before the run is ended."""
     layer = Silent(5.0)
-    with pytest.raises(UnrecoverableError, match=r"ranks 0, 1 did not leave a layer that was given up after 6 s"):
+    with pytest.raises(StopNowError, match=r"ranks 0, 1 cannot be told to leave a layer that was given up after 6 s"):
         layer.wait(14 + 2 * SECONDS_A_TURN + SECONDS_TO_END)
 
     assert [event["status"] for event in layer.recorded("task_ended")] == ["failed"]

@@ -44,8 +44,13 @@ def test_a_loss_ends_the_layer_of_its_group(monkeypatch, ordered, done, living, 
 
 @pytest.mark.parametrize(
     ("place", "member", "seconds"),
-    [("own.py:3 in forward", 0, 5.0), ("mpi.py:150 in Allreduce", 1, 8.0), ("mpi.py:150 in Allreduce", 0, 11.0)],
-    ids=["it works", "it waits, the last", "it waits, the first"],
+    [
+        ("own.py:3 in forward", 1, 5.0),
+        ("own.py:3 in forward", 0, 8.0),
+        ("mpi.py:150 in Allreduce", 1, 8.0),
+        ("mpi.py:150 in Allreduce", 0, 11.0),
+    ],
+    ids=["it works", "it coordinates", "it waits, the last", "it waits, the first"],
 )
 def test_a_stuck_layer_ends_in_turns(monkeypatch, place, member, seconds):
     """A rank has as long again to leave a stuck layer; those that wait for others have more, one after the other."""
