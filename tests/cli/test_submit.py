@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -195,11 +196,12 @@ MPIRUN = r"""
 [ "$1" != --version ] || exit 0
 folder=$(dirname "$0") run=$(cat "$(dirname "$0")/run")
 stop() {
-    echo usr1 >>"$folder/got"
+    echo "$1" >>"$folder/got"
     printf '{"status": "stopped", "attempt_id": "%s"}' "$HPCMTL_ATTEMPT_ID" >"$run/results.json"
     exit 75
 }
-trap stop USR1
+trap 'stop usr1' USR1
+trap 'stop usr2' USR2
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 [ -z "${LOST:-}" ] || exit 0
 sleep 60 &
@@ -304,8 +306,10 @@ def test_scratch_on_all_nodes(submit, fake, tmp_path):
 
     assert (fake.folder / "tmpdir").read_text() == f"{scratch}/16/hpcmtl.16.0\n"
     assert list((scratch / "16").iterdir()) == []
-    assert [call.rpartition("--ntasks-per-node=1 ")[2] for call in fake.calls("srun")] == [
-        f"mkdir -p {scratch}/16/hpcmtl.16.0",
+    assert [
+        re.sub("bash -c .* mine", "mine", call.rpartition("--ntasks-per-node=1 ")[2]) for call in fake.calls("srun")
+    ] == [
+        f"mine {scratch}/16 {scratch}/16/hpcmtl.16.0",
         f"rm -rf {scratch}/16/hpcmtl.16.0",
     ]
 
@@ -330,7 +334,7 @@ def test_an_exit_0_without_a_record_is_no_success(batch, fake):
 
 
 def test_what_slurm_ends_is_left_to_slurm(batch, fake):
-    """Of TERM the ranks hear as USR1, the script stays with them until they have ended, and nothing is requeued."""
+    """Of TERM the ranks hear as USR2, the script stays with them until they have ended, and nothing is requeued."""
     _, start = batch
     process = start()
     until(fake.folder / "started")
@@ -338,6 +342,6 @@ def test_what_slurm_ends_is_left_to_slurm(batch, fake):
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 75
-    assert (fake.folder / "got").read_text() == "usr1\n"
+    assert (fake.folder / "got").read_text() == "usr2\n"
     assert "Slurm has ended the job" in err
     assert not any("requeue" in call for call in fake.all_calls() if call.startswith("scontrol"))

@@ -40,10 +40,8 @@ def packed(problem: PlanningProblem, plan: PlanInForce) -> Schedule:
 
 @given(problems(), st.data())
 def test_a_plan_that_holds_is_kept(problem: PlanningProblem, data: st.DataObject) -> None:
-    """At any start of a task, what is left starts as planned if all before took what was predicted.
-
-    Of one priority: a task of a higher one goes first as soon as it waits for no other, whatever the plan was.
-    """
+    """At any start of a task, what is left starts as planned if all before took what was predicted."""
+    # Of one priority: a task of a higher one goes first as soon as it waits for no other, whatever the plan was.
     problem = replace(simple(problem), priority=np.zeros(len(problem.names), dtype=np.int64))
     plan = in_force(problem)
     whole, widths = packed(problem, plan), problem.widths[plan.columns]
