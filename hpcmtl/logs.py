@@ -65,6 +65,7 @@ def open_logs(rank: int, file: Path | None) -> None:
     """
     root = logging.getLogger("hpcmtl")
     close_logs()
+    logging.raiseExceptions = False  # else each line that finds no room on a full disk prints a traceback
     root.setLevel(logging.DEBUG)
     root.propagate = False
     to_stderr = _StderrHandler()

@@ -4,13 +4,14 @@
 #
 # usage: launchers/stage.sh PYTHON FOLDER
 #
-# FOLDER is there on all nodes; it may be one that they share. The copy is FOLDER/environment. hpcmtl is in it also if it
+# FOLDER, an absolute path, is there on all nodes; it may be one that they share. The copy is FOLDER/environment. hpcmtl is in it also if it
 # was installed in place (editable). If it fails nothing of the copy stays. Exit codes: 0, 2 usage, others no copy.
 set -euo pipefail
 
 # shellcheck source=launchers/messages.sh
 . "$(dirname "${BASH_SOURCE[0]}")/messages.sh"
 
+case ${2:-} in /*) ;; *) set -- ;; esac # a relative folder differs between nodes
 [ $# -eq 2 ] || { echo "usage: launchers/stage.sh PYTHON FOLDER" >&2; exit 2; }
 folder=$2
 nodes=${SLURM_JOB_NUM_NODES:-1}
@@ -52,9 +53,10 @@ staged=''
 remove_half() { [ -n "$staged" ] || on_nodes bash -c 'rm -rf "$1"/environment "$1"/environment.tar* "$1"/unpack*' remove "$folder"; }
 trap remove_half EXIT
 copied=("${prefix}")
-tar -cf "$folder/$archive" -C "$prefix" --exclude=./logs --exclude=./share/man .
+pack() { tar "$@" 2> >(head -n 1 >&2); } # one line for a full disk, not one a file
+pack -cf "$folder/$archive" -C "$prefix" --exclude=./logs --exclude=./share/man .
 if [ ! -e "$prefix/$libraries/hpcmtl" ]; then
-    tar -rf "$folder/$archive" -C "$source" --transform="s,^hpcmtl,./$libraries/hpcmtl," hpcmtl
+    pack -rf "$folder/$archive" -C "$source" --transform="s,^hpcmtl,./$libraries/hpcmtl," hpcmtl
     copied+=("$source/hpcmtl")
 fi
 if [ "$nodes" -gt 1 ]; then

@@ -44,9 +44,9 @@ _PROGRESS, _STDOUT, _COLUMNS = "HPCMTL_PROGRESS", "HPCMTL_STDOUT", "HPCMTL_COLUM
 _CHECKED_IN = ".ranks"  # behind the name of the file of the exit code: a folder in which the ranks check in
 _DOCUMENTED = frozenset(int(code) for code in ExitCode)
 _SIGNALS = 128  # added by shells and mpirun to the number of a signal that ended a program
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # Signals by which the ranks are asked to stop; by SIGUSR1 for all others, see `dispatch.rank.signals`.
-_AS_REQUEST: dict[int, signal.Signals] = {signal.SIGTERM: signal.SIGUSR2}
+_AS_REQUEST: dict[int, signal.Signals] = {signal.SIGTERM: signal.SIGUSR2, signal.SIGUSR2: signal.SIGUSR2}
 
 
 def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunOptions) -> NoReturn:
@@ -251,10 +251,15 @@ def _how_ranks_ended(code: int, run: RunDirectory | None) -> str:
 
 
 class _Forwarding:
-    """Sends signals to a process, also those that come while it starts; `first` is the number of the first, or 0."""
+    """Sends signals to a process, also those that come while it starts.
+
+    Attributes:
+        first: number of the first signal; 0 before it.
+        first_at: seconds of its arrival.
+    """
 
     def __init__(self) -> None:
-        self.first = 0
+        self.first, self.first_at = 0, 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._early: signal.Signals | None = None
 
@@ -278,10 +283,10 @@ def _forwarding() -> Iterator[_Forwarding]:
     to = _Forwarding()
 
     def forward(number: int, _frame: object) -> None:
-        again, to.first = (
-            bool(to.first),
-            to.first or number,
-        )  # first, because the next signal may interrupt this handler
+        if number == to.first == signal.SIGTERM and time.monotonic() - to.first_at <= 1:
+            return  # `timeout` sends it to the command, and once more to its process group
+        again, to.first_at = bool(to.first), to.first_at or time.monotonic()
+        to.first = to.first or number  # at once: the next signal may interrupt this handler
         name = signal.Signals(number).name
         text = "ending the ranks" if again else "stopping at the next step boundary; once more ends the ranks at once"
         # Not print: a second signal would enter the buffered stream again, which raises an error.

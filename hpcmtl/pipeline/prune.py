@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.pipeline.live.watch import diagnose_run
+from hpcmtl.pipeline.seals import damage_of
 from hpcmtl.results.ledger import is_held
 from hpcmtl.results.outcome.record import record_of
 from hpcmtl.results.run_state import read_run_state
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.leftovers import orphans
 from hpcmtl.results.rundir.sweep import read_sweep
+from hpcmtl.training.session import artifact_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+_CHECKPOINT = re.compile(r"(step|layer)-.*|\..*\.partial|.*\.damaged", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ def runs_in(directory: Path) -> list[RunDirectory]:
     """
     found = list(_runs(directory))
     if not found and directory.is_dir():
-        found = [run for path in sorted(directory.iterdir()) if path.is_dir() for run in _runs(path)]
+        folders = [path for path in sorted(directory.iterdir()) if path.is_dir() and not path.is_symlink()]
+        found = [run for path in folders for run in _runs(path)]
     if not found:
         raise InputError([Problem(str(directory), "there is no run directory, and no directory of runs, here")])
     return found
@@ -76,12 +83,20 @@ def removable(run: RunDirectory) -> Iterator[Removable]:
     complete = record is not None and record["status"] == "complete"
     for file in orphans(run):
         yield _removable(file, "half-written by a process that was killed")
-    for folder in sorted(run.checkpoints.iterdir()) if run.checkpoints.is_dir() else ():
-        if complete:
+    for folder in _checkpoints(run):
+        if complete and not damage_of(artifact_file(run, folder.name.partition("~")[0])):
             yield _removable(folder, "checkpoints of a complete run")
-        elif folder.is_dir():
+        else:  # those of a task whose artifact is missing or damaged can make it again
             for file in sorted(folder.glob("*.damaged")):
                 yield _removable(file, "a damaged checkpoint")
+
+
+def _checkpoints(run: RunDirectory) -> list[Path]:
+    """Returns the folders of checkpoints, and none that lies elsewhere or holds files of a user."""
+    if run.checkpoints.is_symlink() or not run.checkpoints.is_dir():
+        return []
+    folders = [each for each in sorted(run.checkpoints.iterdir()) if each.is_dir() and not each.is_symlink()]
+    return [each for each in folders if all(_CHECKPOINT.fullmatch(file.name) for file in each.iterdir())]
 
 
 def remove(found: Removable) -> None:

@@ -27,6 +27,8 @@ def damage_of(file: Path) -> str:
     Raises:
         EnvironmentUnfitError: it cannot be read now, for a reason that is not in the file.
     """
+    if file.exists() and not file.is_file():  # a pipe would wait for a writer
+        return "is no regular file"
     try:
         if is_sealed_store(file):
             read_sealed(file)

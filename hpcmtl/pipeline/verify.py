@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile.load import load_job
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.seals import damage_of, publishes
 from hpcmtl.results.run_state import RunState, read_run_state
@@ -25,7 +26,7 @@ class VerifiedFile:
 
     Attributes:
         file: path, relative to the run directory.
-        kind: ledger, record, artifact or checkpoint.
+        kind: ledger, record, job, artifact or checkpoint.
         bytes: size; 0 if it is missing.
         damage: what is wrong with it; an empty text if nothing is.
     """
@@ -43,10 +44,15 @@ def verify_run(run: RunDirectory) -> Iterator[VerifiedFile]:
         state = read_run_state(run.ledger_file)
     except InputError as error:
         damage = error.in_one_line
-    if run.ledger_file.exists():
+    has_artifacts = any(run.artifacts.glob("*.h5"))
+    if has_artifacts and not run.ledger_file.exists():
+        damage = "is missing, though the run has artifacts"
+    if damage or run.ledger_file.exists():
         yield _verified(run, run.ledger_file, "ledger", damage)
     if run.results_file.exists():
         yield _verified(run, run.results_file, "record", _json_damage(run.results_file))
+    if damage := _job_damage(run):
+        yield _verified(run, run.job_file, "job", damage)
     artifacts = set(run.artifacts.glob("*.h5")) | set(_expected(run, state))
     for file in sorted(artifacts):
         yield _verified(run, file, "artifact", damage_of(file))
@@ -54,6 +60,14 @@ def verify_run(run: RunDirectory) -> Iterator[VerifiedFile]:
         found = damage_of(file)
         if file.exists():  # else a running attempt has removed it meanwhile
             yield _verified(run, file, "checkpoint", found)
+
+
+def _job_damage(run: RunDirectory) -> str:
+    try:
+        load_job(run.job_file)
+    except InputError as error:
+        return error.in_one_line
+    return ""
 
 
 def _expected(run: RunDirectory, state: RunState) -> Iterator[Path]:
@@ -70,7 +84,7 @@ def _expected(run: RunDirectory, state: RunState) -> Iterator[Path]:
 def _json_damage(file: Path) -> str:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"is no JSON: {error}"
     return "" if isinstance(values, dict) and "status" in values else "is no completion record: it has no status"
 

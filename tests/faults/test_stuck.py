@@ -49,6 +49,26 @@ def test_a_rank_that_never_comes_out(start):
     assert run.leftovers() == []
 
 
+def test_a_failed_task_takes_no_ranks_from_others(start):
+    """Where too few ranks are left for the stuck task, which has failed, the rest of the family goes on with them."""
+    fault = {"HPCMTL_FAULT": "slow:seconds=1000,task=digit,step=100,rank=1"}
+    run = start(beside(2), by_mpirun(2), env={**IMPATIENT, **fault}).finish(90)
+
+    assert run.returncode == 1, run.said
+    assert statuses(run) == {"digit": "failed", "after": "skipped", "parity": "complete", "outputs": "complete"}
+
+
+def test_all_ranks_are_stuck(start):
+    """The rank that coordinates ends last: the task has failed by the record, and the ledger has an end."""
+    fault = {"HPCMTL_FAULT": "slow:seconds=1000,task=digit,step=100,rank=all"}
+    run = start(long_job(), env={**IMPATIENT, **fault}).finish(90)
+
+    assert run.returncode == 1, run.said
+    assert statuses(run) == {"digit": "failed", "after": "skipped"}
+    assert (run.events[-1]["event"], run.events[-1]["status"]) == ("job_ended", "failed")
+    assert run.leftovers() == []
+
+
 def test_without_fault_tolerance_the_run_ends(start):
     """Where ranks cannot be told to leave, the run ends; the ledger says which task is stuck, and where."""
     fault = {"HPCMTL_FAULT": "slow:seconds=1000,task=digit,step=100,rank=all,every", "HPCMTL_FT": "0"}
@@ -57,14 +77,16 @@ def test_without_fault_tolerance_the_run_ends(start):
 
     assert run.returncode == 1, run.said
     assert ended == {"digit": "failed", "after": "skipped"}
+    assert run.results["status"] == "failed"
     assert set(stuck(run)) == {0, 1}
-    assert "did not leave a layer that was given up" in run.stderr
+    assert "cannot be told to leave a layer that was given up" in run.stderr
     assert run.leftovers() == []
 
 
-def test_sigterm_ends_what_does_not_stop(start):
-    """After SIGTERM and its grace the ranks are ended with 75, and the record and the last event are there."""
-    run = start(python_job("stubborn"), env={"HPCMTL_GRACE_SECONDS": "2"}).until_files("stubborn.*", 2)
+@pytest.mark.parametrize("way", ["stubborn", "locked"])
+def test_sigterm_ends_what_does_not_stop(start, way):
+    """After SIGTERM and its grace the ranks are ended with 75, with record and last event, also in native code."""
+    run = start(python_job(way), env={"HPCMTL_GRACE_SECONDS": "2"}).until_files(f"{way}.*", 2)
     run.process.send_signal(signal.SIGTERM)
     run.finish(60)
 

@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from events import event
+from plans import SMALL_PLAN
 
 from hpcmtl.errors import InputError
+from hpcmtl.exchange.store import seal
 from hpcmtl.pipeline.prune import removable, remove, runs_in
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.rundir.directory import create, create_sweep
@@ -27,6 +30,8 @@ def run(tmp_path):
     (made.checkpoints / "digit").mkdir()
     for name in (*ORPHANS, *KEPT, "checkpoints/digit/step-0000000010.h5", "checkpoints/digit/step-0000000005.damaged"):
         (made.path / name).write_text("")
+    seal(made.path / "artifacts" / "digit.h5", {"a": np.arange(3.0)}, {})
+    made.plan_file.write_text(json.dumps(SMALL_PLAN))
     end(made, "stopped")
     return made
 
@@ -69,6 +74,18 @@ def test_a_complete_run(run):
     assert sum(each.files for each in found) >= 6
     assert list(run.checkpoints.iterdir()) == []
     assert all((run.path / name).exists() for name in KEPT)
+
+
+def test_what_can_make_a_damaged_artifact_again_stays(run):
+    """The checkpoints of a task whose artifact is damaged stay, as do files that are none of the run's, and links."""
+    end(run, "complete")
+    (run.path / "artifacts" / "digit.h5").write_bytes(b"damaged")
+    (run.checkpoints / "mine").mkdir()
+    (run.checkpoints / "mine" / "notes.txt").write_text("")
+    (run.checkpoints / "elsewhere").symlink_to(run.path.parent)
+    found = names(run, [each.path for each in removable(run)])
+
+    assert found == {*ORPHANS, "checkpoints/digit/step-0000000005.damaged"}
 
 
 def test_a_run_that_goes_on(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import time
@@ -72,6 +73,14 @@ def stubborn(context):
     _mark(f"stubborn.{context.group.rank}")
     while True:
         time.sleep(0.05)
+
+
+def locked(context):
+    """Waits in native code for ever: Python runs no handler of a signal there."""
+    _mark(f"locked.{context.group.rank}")
+    mutex, libc = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
 
 
 def does_nothing(context):

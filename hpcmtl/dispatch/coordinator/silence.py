@@ -1,8 +1,8 @@
 """Bounds on the silence of layers: one is recorded as late, and given up as stuck after a longer time.
 
 A group whose ranks all wait in a collective, an operator or a file system never ends by itself, though its control
-threads send heartbeats. Layers that train report every second or every step, so that silence tells. Other work (the
-first step with all that comes before it, validation, checkpoints) has no measured time at first, and no bound then.
+threads send heartbeats. Layers that train report every second or every step, so that silence tells. Other work
+(validation, checkpoints) has two hours before it is measured, and what comes before the first step has no bound.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ LATE_SECONDS = 300.0
 # The fail-over of a parallel file system takes minutes, in which steps that read their rows wait.
 TIMES, SHORTEST, LONGEST = 20.0, 600.0, 1800.0
 """A layer is stuck after this multiple of the time to its next report, but within these seconds."""
+
+UNMEASURED = 7200.0
+"""Seconds for the first validation or checkpoint of a layer, of which nothing is known."""
 
 SECONDS_TO_END = 10.0
 """Seconds in which a member has ended itself that did not leave in time a layer that was given up."""
@@ -80,7 +83,9 @@ class SilenceWatch:
             return self._bound
         if layer.expected is not None and not layer.reported:
             return max(min(max(TIMES * layer.expected, SHORTEST), LONGEST), 3 * layer.expected)
-        return max(LONGEST, TIMES * layer.longest_pause) if layer.longest_pause else math.inf
+        if layer.longest_pause:
+            return max(LONGEST, TIMES * layer.longest_pause)
+        return UNMEASURED if layer.paced else math.inf
 
 
 def stuck_failure(state: TaskState, layer: Running) -> LayerFailed:

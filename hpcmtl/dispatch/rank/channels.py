@@ -13,7 +13,7 @@ from hpcmtl.dispatch.rank.communicators import RankCommunicators
 from hpcmtl.training.orders import LayerOrders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hpcmtl.dispatch.protocol import Command, Report
     from hpcmtl.results.events import RunEvent
@@ -30,6 +30,7 @@ class ThreadChannels:
         abandoned: reason why this attempt was abandoned, see `AttemptAbandonedError`; empty if it was not. The living
             ranks are then in `comms.main`.
         signal: name of a signal that the process got; its handler writes, the control thread reads.
+        signals: returns the names of the signals that came since the last call, also while no handler could run.
         wake: set when a report waits for the control thread.
         comms: communicators of the main thread.
         owners: rank that holds the index of a task's artifact in memory, by task; for the main thread alone.
@@ -41,6 +42,7 @@ class ThreadChannels:
         self.layer = LayerOrders()
         self.abandoned = ""
         self.signal = ""
+        self.signals: Callable[[], list[str]] = list
         self.wake = threading.Event()
         self.comms = RankCommunicators()
         self.owners: dict[str, int] = {}
@@ -62,6 +64,17 @@ class ThreadChannels:
     def begin_layer(self, command: RunLayer) -> None:
         """Makes the orders for a layer that the rank is to run."""
         self.layer = LayerOrders(command.layer, command.rate, self.record, command.start_number)
+
+    def note_signal(self, name: str) -> None:
+        """Notes a signal; after SIGTERM the time is limited, whatever follows."""
+        if self.signal != "SIGTERM":
+            self.signal = name
+
+    def latest_signal(self) -> str:
+        """Returns the name of the signal that counts, with those that came while no handler could run."""
+        for name in self.signals():
+            self.note_signal(name)
+        return self.signal
 
     def should_stop(self) -> bool:
         """Returns whether the layer that runs is to stop, by itself or with the whole job."""

@@ -119,7 +119,7 @@ class ControlThread(threading.Thread):
         except StopNowError as error:
             code = ExitCode.STOPPED if self._record_stop is None else self._record_stop(str(error))
             self._end_run(f"{error}; `hpcmtl resume` goes on", code)
-        except NoSpaceError as error:  # there is no room for another line of the ledger, so no task can end
+        except NoSpaceError as error:  # no room for another line of the ledger, so no task can end
             self._end_run(f"{error} from the last checkpoints", error.exit_code)
         except (UnrecoverableError, OSError) as error:  # an OSError here is a disk's: the ledger is not kept
             self._end_run(str(error), ExitCode.TASK_FAILED)
@@ -203,7 +203,9 @@ class ControlThread(threading.Thread):
         for report in self._channels.take_reports():
             self._backoff.end()
             self._pass_on(self._current.note(report))
-        if (name := self._channels.signal) != self._signal_sent:  # another one may follow, with a grace of its own
+        if (
+            name := self._channels.latest_signal()
+        ) != self._signal_sent:  # another one may follow, with a grace of its own
             self._signal_sent = name
             self._pass_on(StopRequest(member=self._member, signal=name))
         if self._closing and self._sender.all_executed():
@@ -225,8 +227,7 @@ class ControlThread(threading.Thread):
 
     def _self_terminate(self) -> None:
         """Ends this process as a lost rank: its main thread does not come out of a layer whose group was revoked."""
-        text = f"rank {self._member} is stuck in {self._current}, which was given up"
-        alone = self._world.size == 1 or not self._comm.survives_losses
+        text, alone = f"rank {self._member} is stuck in {self._current}, which was given up", self._world.size == 1
         if alone and self._coordinator is not None and not self._channels.abandoned:
             raise self._coordinator.end_stuck(text)
         _log.error("%s: it ends itself", text)
@@ -292,7 +293,7 @@ class ControlThread(threading.Thread):
             if found := self._current.give_up_stuck(command, self._member, survives=self._comm.survives_losses):
                 self._pass_on(found)
         else:
-            if isinstance(command, RunLayer):  # orders from now on are for this layer: the main thread runs no other
+            if isinstance(command, RunLayer):
                 self._channels.begin_layer(command)
                 self._current.begin(command)
             self._channels.commands.put(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import socket
 import time
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,7 @@ from hpcmtl.dispatch.requests.additions import AddedTasks
 from hpcmtl.dispatch.requests.request_queue import RequestFolder, RequestQueue
 from hpcmtl.dispatch.scheduling.deadline import TimeLimit
 from hpcmtl.dispatch.scheduling.select import scheduler_for
-from hpcmtl.errors import ExitCode, NoSpaceError
+from hpcmtl.errors import EnvironmentUnfitError, ExitCode, NoSpaceError
 from hpcmtl.exchange.artifact_cache import ArtifactCache
 from hpcmtl.exchange.peer_transfer import PeerTransfer
 from hpcmtl.jobfile.read import to_yaml
@@ -117,17 +118,7 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts, *, 
         measured += measurements_of(directory.path)
     heartbeat, hung = options.heartbeat or heartbeat_seconds(SECONDS_BETWEEN_HEARTBEATS), hung_seconds()
     layer_plan = plan(prepared, Speedups(measured, facts.machine))
-    if directory is None:
-        directory = create(options.root, prepared.job.job)
-    make_subdirectories(directory)
-    if removed := remove_orphans(directory):
-        _log.info("half-written files of an attempt that was killed are removed (%d)", len(removed))
-    set_aside(directory)
-    for name in resume_point.reset:
-        _set_checkpoints_aside(checkpoints_of(directory, name), len(resume_point.history.attempts))
-    write_text_atomically(directory.job_file, to_yaml(prepared.resolved()))
-    write_json_atomically(directory.plan_file, layer_plan.to_dict())
-    write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
+    directory = _write_job(resume_point, options, layer_plan)
     edited = note_code(directory, prepared.modules)
     if edited and resume_point.begun:
         text = "edited since the run began; these tasks have values of the code before"
@@ -147,6 +138,34 @@ def begin(resume_point: ResumePoint, options: RunOptions, facts: WorldFacts, *, 
         limit=limit,
         time_limit="" if left is None or left <= 0 else require_time(time.time()),
     )
+
+
+def _write_job(resume_point: ResumePoint, options: RunOptions, layer_plan: LayerPlan) -> RunDirectory:
+    """Writes job, plan and the facts of the data into the run directory, which is made if there is none.
+
+    Raises:
+        EnvironmentUnfitError: there is no room for a new run; its directory is removed.
+        NoSpaceError: there is no room for a further attempt.
+    """
+    prepared, made = resume_point.prepared, resume_point.directory is None
+    directory = resume_point.directory or create(options.root, prepared.job.job)
+    make_subdirectories(directory)
+    if removed := remove_orphans(directory):
+        _log.info("half-written files of an attempt that was killed are removed (%d)", len(removed))
+    set_aside(directory)
+    for name in resume_point.reset:
+        _set_checkpoints_aside(checkpoints_of(directory, name), len(resume_point.history.attempts))
+    try:
+        write_text_atomically(directory.job_file, to_yaml(prepared.resolved()))
+        write_json_atomically(directory.plan_file, layer_plan.to_dict())
+        write_json_atomically(directory.data_file, fingerprints_to_json(fingerprints_of(prepared.files.values())))
+    except NoSpaceError as error:
+        if not made:
+            raise
+        shutil.rmtree(directory.path)  # no resume could go on from it
+        text = f"{error.path}: {error.reason}: free space there, and start the run again"
+        raise EnvironmentUnfitError(text) from error
+    return directory
 
 
 def _set_checkpoints_aside(folder: Path, attempt: int) -> None:

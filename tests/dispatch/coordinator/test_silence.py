@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from simulation import Simulation, graph_of
 
 from hpcmtl.dispatch.coordinator.running import StopNowError
-from hpcmtl.dispatch.coordinator.silence import LONGEST, SECONDS_TO_END, SHORTEST, TIMES, SilenceWatch
+from hpcmtl.dispatch.coordinator.silence import LONGEST, SECONDS_TO_END, SHORTEST, TIMES, UNMEASURED, SilenceWatch
 from hpcmtl.dispatch.protocol import Abandon, EventReport, LayerFailed, ProgressReport
 from hpcmtl.dispatch.rank.current_layer import SECONDS_A_TURN
 from hpcmtl.results.events import CheckpointWritten, RankStuck
@@ -60,11 +60,12 @@ def test_the_bound_follows_the_steps(seconds_to_next):
 
 
 def test_what_is_no_step_has_time():
-    """Before the first report, and where validation or a checkpoint comes, nothing is measured and nothing given up."""
+    """Before the first report nothing is bounded, and a first validation or checkpoint has two hours."""
     start, validation = Silent(), Silent()
     validation.progress(None)
 
-    assert start.wait(3 * LONGEST) == validation.wait(3 * LONGEST) == []
+    assert start.wait(2 * UNMEASURED) == validation.wait(UNMEASURED - 2) == []
+    assert validation.wait(4)
 
 
 def test_measured_pauses_bound_later_ones():

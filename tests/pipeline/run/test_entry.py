@@ -7,7 +7,8 @@ import pytest
 import hpcmtl
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import EnvironmentUnfitError, ExitCode, InputError
-from hpcmtl.pipeline.run.entry import check_world, exit_code, resume
+from hpcmtl.pipeline.run.entry import check_world, resume
+from hpcmtl.pipeline.run.result import exit_code
 from hpcmtl.results.outcome.summary import JobResult
 
 
