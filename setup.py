@@ -69,7 +69,9 @@ setup(
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["hpcmtl = hpcmtl.cli.app:main"]},
     data_files=[
-        shared("launchers", "environment.sh", "hosts.sh", "messages.sh", "rank.sh", "stage.sh", "stale_tmp.sh", "*run.sh"),  # the others set up a checkout
+        # The others set up a checkout.
+        shared("launchers", "environment.sh", "hosts.sh", "messages.sh", "rank.sh", "stage.sh"),
+        shared("launchers", "stale_tmp.sh", "*run.sh"),
         shared("launchers/openmpi5", "*"),
         shared("slurm", "*.sbatch"),
     ],

@@ -2,7 +2,7 @@
 
 usage: python benchmarks/start.py [--ranks N] [--rounds N] [--json FILE]
 
-The job is the family of `makespan.py` with batches that hold all samples, so that the first layers have one step each.
+The job has one small network a rank, with one batch that holds all samples of the digits: one step, one layer.
 Each round runs the bare command and hpcmtl next to each other, every other time in the other order. The bare command is
 ``mpirun -np N python -c "import mpi4py.MPI, mxnet, horovod.mxnet"`` on ranks that are bound to no core, once as it is
 and once with the transport settings of hpcmtl's launchers (`OMPI_MCA_btl`, `OMPI_MCA_mpi_yield_when_idle`). NumPy gets
@@ -21,9 +21,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import makespan
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 IMPORTS = "import numpy; numpy.bool = bool; import mpi4py.MPI, mxnet, horovod.mxnet"
-SAMPLES = 5000  # of the data
+ROOT = Path(__file__).parents[1]
+SAMPLES = 1797  # of the digits
 TRANSPORTS = {"OMPI_MCA_btl": "^tcp,ofi", "OMPI_MCA_mpi_yield_when_idle": "1"}
 console = Console(width=120 if not sys.stdout.isatty() else None)
 
@@ -47,18 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
     options = parser.parse_args(arguments)
-    subprocess.run(
-        [sys.executable, makespan.ROOT / "datasets/mnist5k.py"],
-        check=True,
-        cwd=makespan.ROOT,
-        stdout=subprocess.DEVNULL,
-    )
+    subprocess.run([sys.executable, ROOT / "datasets/digits.py"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     found: dict[str, list[float]] = {"hpcmtl": [], "bare": [], "bare, same transports": []}
     with tempfile.TemporaryDirectory() as scratch:
-        job = Path(scratch) / "family.yaml"
-        family = makespan.family(quick=True)
-        family["defaults"] = {"batch_size": SAMPLES}
-        job.write_text(yaml.safe_dump(family, sort_keys=False), encoding="utf-8")
+        job = Path(scratch) / "start.yaml"
+        job.write_text(yaml.safe_dump(small_job(options.ranks), sort_keys=False), encoding="utf-8")
         ways = {
             "hpcmtl": lambda: first_step(job, options.ranks),
             "bare": lambda: bare(options.ranks, {}),
@@ -70,6 +63,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(options.ranks, found)
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def small_job(ranks: int) -> dict[str, Any]:
+    """Returns a job with a task of one step for each rank."""
+    task = {
+        "kind": "train",
+        "model": {"name": "mlp", "widths": [16], "outputs": 10},
+        "input": "digits/images",
+        "target": "digits/digit",
+        "loss": "softmax_ce",
+        "epochs": 1,
+        "batch_size": SAMPLES,
+        "ranks": 1,
+    }
+    data = {"digits": str(ROOT / "data/digits.h5")}
+    tasks = {f"digit{number}": dict(task) for number in range(ranks)}
+    return {"hpcmtl": 1, "job": "start", "ranks": ranks, "data": data, "tasks": tasks}
 
 
 def bare(ranks: int, settings: Mapping[str, str]) -> float:
