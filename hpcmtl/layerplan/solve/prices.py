@@ -75,6 +75,8 @@ def price_windows(problem: PlanningProblem, rounds: int = ROUNDS) -> WindowPrice
         if k % MEASURED_EVERY == 0:
             smoothing = min(smoothing, game.longest(mean))
             best = min(best, (game.longest(lengths), choice), key=lambda pair: pair[0])
+    if not len(prices[0]):  # times so short that all costs are 0
+        return None
     columns = np.take_along_axis(problem.choices.columns, best[1][:, None], axis=1)[:, 0]
     return WindowPrices(*prices, columns)
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -49,6 +49,9 @@ def problems(draw):
     return made
 
 
+@example(
+    {"times": np.array([[0.0], [5e-324]]), "widths": np.array([1]), "edges": np.zeros((0, 2), int), "ranks": 1}, "exact"
+)
 @given(problems(), st.sampled_from(sorted(POLICIES)))
 def test_any_sound_problem_gets_a_valid_plan(tmp_path_factory, arrays, policy):
     """The written plan keeps widths, times, edges, releases and ranks, and is not below the bound."""

@@ -10,6 +10,12 @@ from hpcmtl.results.sinks.terminal import SECONDS_BETWEEN_LINES, open_display
 from hpcmtl.results.step_progress import StepProgress
 
 
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch):
+    """A terminal that can draw, whatever the tests are started from."""
+    monkeypatch.setenv("TERM", "xterm")
+
+
 class Clock:
     """Seconds that pass when the test says so."""
 
