@@ -10,6 +10,8 @@ import numpy as np
 from hpcmtl.layerplan.problem.occupancy import runs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from hpcmtl.arrays import Bools
     from hpcmtl.layerplan.problem.rules import PlacementRules
 
@@ -51,6 +53,22 @@ class Placement:
         """Returns the bit mask of the ranks at which a block may begin if all its ranks have at least `speed`."""
         firsts = self._firsts(width, bool(self._exclusive[task]), self._memory[task], speed)
         return firsts if self._pinned[task] < 0 else firsts & 1 << self._pinned[task]
+
+    def choices(self, task: int, width: int, first_rank: Sequence[int]) -> Iterator[tuple[float, int, int]]:
+        """Yields where a task may be: a speed, the ranks that it occupies then, and the mask of their first ranks.
+
+        Args:
+            task: the task.
+            width: its width.
+            first_rank: first rank of each task that has a place, of which the leader's counts.
+        """
+        leader = self.leader(task)
+        for speed in self.speeds:
+            firsts = self.firsts(task, width, speed)
+            if leader >= 0:
+                firsts &= 1 << first_rank[leader]
+            if firsts:
+                yield speed, self.needed(task, width), firsts
 
     def _firsts_of(self, width: int, exclusive: bool, memory: float, speed: float) -> int:
         inside = 0 if exclusive or width >= self._node else self._node - width

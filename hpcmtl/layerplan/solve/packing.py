@@ -263,15 +263,11 @@ class _Packing:
         """Returns the slot that ends first, and before `before`: the fastest ranks may not be free first."""
         if self.anywhere:  # a fast path, because most of the time is spent here
             return self.occupancy.find(ready, seconds, width, ANYWHERE, before)
-        placement, leader, best = self.placement, self.placement.leader(task), None
-        for speed in placement.speeds:
-            firsts = placement.firsts(task, width, speed)
-            if leader >= 0:
-                firsts &= 1 << self.first_rank[leader]
-            if firsts:
-                slot = self.occupancy.find(ready, seconds / speed, placement.needed(task, width), firsts, before)
-                if slot is not None:
-                    best, before = slot, slot.end
+        best = None
+        for speed, needed, firsts in self.placement.choices(task, width, self.first_rank):
+            slot = self.occupancy.find(ready, seconds / speed, needed, firsts, before)
+            if slot is not None:
+                best, before = slot, slot.end
         return best
 
     def _other_width(self, task: int, slot: Slot, ready: float, *, narrower: bool) -> Slot:

@@ -136,20 +136,16 @@ class SequencePacking:
         return Schedule(chosen, np.array(packed.start), np.array(packed.end), first_rank)
 
     def _find(self, occupancy: Occupancy, task: int, column: int, ready: float, before: float) -> Slot | None:
-        """Returns the slot that ends first, and before `before`; see `_Packing._find`."""
+        """Returns the slot that ends first, and before `before`."""
         self.work += PLACED
         width, seconds = self._widths[column], self._times[task][column]
         if self._anywhere:
             return occupancy.find(ready, seconds, width, ANYWHERE, before)
-        placement, leader, best = self._placement, self._placement.leader(task), None
-        for speed in placement.speeds:
-            firsts = placement.firsts(task, width, speed)
-            if leader >= 0:
-                firsts &= 1 << self._first_rank[leader]
-            if firsts:
-                slot = occupancy.find(ready, seconds / speed, placement.needed(task, width), firsts, before)
-                if slot is not None:
-                    best, before = slot, slot.end
+        best = None
+        for speed, needed, firsts in self._placement.choices(task, width, self._first_rank):
+            slot = occupancy.find(ready, seconds / speed, needed, firsts, before)
+            if slot is not None:
+                best, before = slot, slot.end
         return best
 
     def _molded(self, occupancy: Occupancy, task: int, column: int, slot: Slot, ready: float) -> tuple[int, Slot]:
