@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,16 +70,24 @@ def _imported_by_own_modules() -> Iterator[str]:
 
     A `utils` beside the job file is not found where a `utils` is installed, and neither says so.
     """
+    folders = tuple(f"{Path(folder)}{os.sep}" for folder in _folders)
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if file is None or not any(Path(file).is_relative_to(folder) for folder in _folders):
-            continue
-        with suppress(OSError, SyntaxError, ValueError):  # a compiled module
-            for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
-                names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-                if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                    names = [node.module]
-                yield from {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+        if file is not None and file.startswith(folders):
+            yield from _imported_by(file)
+
+
+@cache
+def _imported_by(file: str) -> frozenset[str]:
+    """Returns the names of the modules that a module imports, read once: every model, loss and callable asks."""
+    found: set[str] = set()
+    with suppress(OSError, SyntaxError, ValueError):  # a compiled module
+        for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found.update(each.name.partition(".")[0] for each in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                found.add(node.module.partition(".")[0])
+    return frozenset(found - sys.stdlib_module_names)
 
 
 def _require_own(module: str) -> None:
