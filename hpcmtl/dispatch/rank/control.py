@@ -203,9 +203,8 @@ class ControlThread(threading.Thread):
         for report in self._channels.take_reports():
             self._backoff.end()
             self._pass_on(self._current.note(report))
-        if (
-            name := self._channels.latest_signal()
-        ) != self._signal_sent:  # another one may follow, with a grace of its own
+        name = self._channels.latest_signal()
+        if name != self._signal_sent:  # another one may follow, with a grace of its own
             self._signal_sent = name
             self._pass_on(StopRequest(member=self._member, signal=name))
         if self._closing and self._sender.all_executed():

@@ -157,12 +157,10 @@ _IN_TEMPLATES = ("modules", "setup", "container", "python", "scratch", "stage", 
 
 def _unfit_stage(settings: Settings) -> list[Problem]:
     """Returns a problem if `scratch` is no folder of a node, or the environment cannot be copied there for `stage`."""
-    scratch = str(settings["scratch"] or "/")
-    if not scratch.startswith(("/", "$")):
-        where = getattr(settings.source("scratch"), "location", str)("scratch")
-        return [
-            Problem(where, f"{scratch} is relative to a folder that all nodes share; write a path of a node's own disk")
-        ]
+    source = settings.source("scratch")
+    if source is not None and settings["scratch"] and not settings["scratch"].startswith(("/", "$")):
+        text = f"{settings['scratch']} is relative to a folder that all nodes share; write a path of a node's own disk"
+        return [Problem(source.location("scratch"), text)]
     source = settings.source("stage")
     if source is None or not source.values["stage"]:
         return []
