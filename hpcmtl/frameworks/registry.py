@@ -1,8 +1,8 @@
-"""Finds frameworks by name: the built-in one, and those of installed packages.
+"""Finds frameworks by name: the built-in ones, and those of installed packages.
 
 A package registers a framework by an entry point of the group ``hpcmtl.frameworks``, whose name is the framework's and
-whose value refers to a `FrameworkDescription`. The built-in framework is a string here as well: so this floor knows its
-name alone, and nothing of a framework is imported before it is asked for.
+whose value refers to a `FrameworkDescription`. The built-in frameworks are strings here as well: so this floor knows
+their names alone, and nothing of a framework is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from hpcmtl.frameworks.description import FrameworkDescription
 
 GROUP = "hpcmtl.frameworks"
 DEFAULT = "gluon"
-BUILT_IN_MODULES = ("mxnet", "horovod")
-"""Modules of other projects that the built-in framework imports."""
-CRASHES_LATER_IMPORTS = ("horovod",)
-"""Those after which an import of OR-Tools 9 ends the process by a segmentation fault."""
+BUILT_IN_MODULES = ("mxnet", "horovod", "torch")
+"""Modules of other projects that the built-in frameworks import."""
 
-_BUILT_IN = {DEFAULT: "hpcmtl.training.gluon.description:GLUON"}
+_BUILT_IN = {
+    DEFAULT: "hpcmtl.training.gluon.description:GLUON",
+    "torch": "hpcmtl.training.torch.description:TORCH",
+}
 
 
 class UnknownFrameworkError(LookupError):
@@ -30,7 +31,7 @@ class UnknownFrameworkError(LookupError):
 
 
 def framework_names() -> tuple[str, ...]:
-    """Return the names of all registered frameworks, the built-in one first."""
+    """Return the names of all registered frameworks, the built-in ones first."""
     return tuple(dict.fromkeys([*_BUILT_IN, *installed(GROUP)]))
 
 

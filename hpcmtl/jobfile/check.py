@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.coupling import check_coupling
-from hpcmtl.jobfile.frameworks import check_frameworks
+from hpcmtl.jobfile.frameworks import check_foreign_parameters, check_frameworks
 from hpcmtl.jobfile.kinds import kind_of, kinds_with
 from hpcmtl.jobfile.references import check_arrays, check_sources, to_add
 from hpcmtl.jobfile.soundness import sound_part
@@ -40,7 +40,8 @@ def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> lis
     linked = sound_part(job, found, unread)
     found += _by_kind(linked.job, lambda kind, name: kind.edge_checks(linked.job, name))
     rest = sound_part(job, found, unread)
-    networks = _by_kind(rest.job, lambda kind, name: kind.network_checks(rest.job, name))
+    networks = [*_by_kind(rest.job, lambda kind, name: kind.network_checks(rest.job, name))]
+    networks += check_foreign_parameters(rest.job)
     return [*found, *filter(rest.concerns, [*check_arrays(rest.job), *networks])]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.frameworks.registry import UnknownFrameworkError, describe
 from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.networks.json_form import user_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def tasks_by_framework(job: Job) -> dict[str, tuple[str, ...]]:
 
 
 def check_frameworks(job: Job) -> Iterator[Finding]:
-    """Yields the unknown frameworks of a job, and edges and merges between tasks of different frameworks."""
+    """Yields the unknown frameworks of a job, and merges of tasks of different frameworks."""
     default = _unknown(job.defaults.framework)
     if default is not None:
         yield ("defaults", "framework"), default
@@ -42,9 +43,7 @@ def check_frameworks(job: Job) -> Iterator[Finding]:
         if framework is None:
             continue
         unknown = _unknown(framework)
-        if unknown is None:
-            yield from _foreign_parameters(job, name, trained)
-        elif framework != job.defaults.framework:
+        if unknown is not None and framework != job.defaults.framework:
             yield ("tasks", name, "framework"), unknown
     for key, merge in job.merge.items():
         members = {name: trained[name] for name in merge.tasks if name in trained}
@@ -61,10 +60,28 @@ def _unknown(framework: str) -> str | None:
     return None
 
 
-def _foreign_parameters(job: Job, name: str, trained: dict[str, str | None]) -> Iterator[Finding]:
-    """Yields the edges by which a task would take parameters of another framework."""
-    for producer, need in job.tasks[name].needs.items():
-        if need.kind == "parameters" and trained.get(producer, trained[name]) != trained[name]:
-            text = f"{producer} has framework {trained[producer]}, {name} has {trained[name]}"
-            message = f"{text}: parameters have the names and layouts of their framework; only arrays can be handed on"
-            yield ("tasks", name, "needs", producer), message
+def check_foreign_parameters(job: Job) -> Iterator[Finding]:
+    """Yields the edges of a job with sound edges by which a task would take parameters that its framework cannot read.
+
+    Models of the zoo have the same names and layouts of parameters in all frameworks that say so; those of users have
+    not.
+    """
+    for name in job.tasks:
+        framework = framework_of(job, name)
+        for producer, need in job.tasks[name].needs.items():
+            theirs = framework_of(job, producer)
+            if need.kind != "parameters" or framework is None or theirs is None or theirs == framework:
+                continue
+            what = _not_shared(job, producer, theirs) or _not_shared(job, name, framework)
+            if what is not None:
+                text = f"{producer} has framework {theirs}, {name} has {framework}, and {what}"
+                remedy = "names and layouts of parameters belong to a framework; only arrays can be handed on"
+                yield ("tasks", name, "needs", producer), f"{text}: {remedy}"
+
+
+def _not_shared(job: Job, name: str, framework: str) -> str | None:
+    """Returns why the parameters of a task have no names that all frameworks share; None if they have."""
+    own = user_models(kind_of(job, name).network(job, name))
+    if own:
+        return f"{' and '.join(own)} is no model of the zoo"
+    return None if describe(framework).shares_zoo else f"{framework} has names of its own"

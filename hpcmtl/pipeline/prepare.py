@@ -150,7 +150,7 @@ def _check_policy(policy: str) -> list[Finding]:
         EnvironmentUnfitError: the policy needs a library that is not installed.
     """
     if policy == "exact":
-        load_solver()  # before any framework is
+        load_solver()  # its absence is said before any rank begins
     return [] if policy in POLICIES else [(("policy",), f"unknown policy {policy!r}{nearest(policy, POLICIES)}")]
 
 

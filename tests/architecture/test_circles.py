@@ -20,9 +20,9 @@ MODULES = {
 BY_NAME = {
     "hpcmtl/__init__.py": "the public names of the package, at their first use",
     "hpcmtl/frameworks/registry.py": "the room of a framework",
+    "hpcmtl/loading.py": "libraries that are imported in a special way",
     "hpcmtl/jobfile/kind_registry.py": "the kinds of tasks, which import `jobfile`",
     "hpcmtl/jobfile/resolve.py": "modules of users",
-    "hpcmtl/layerplan/solve/exact.py": "an optional solver",
     "hpcmtl/training/gluon/compat.py": "MXNet and Horovod",
 }
 

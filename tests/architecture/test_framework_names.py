@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "hpcmtl"
-NAMES = re.compile(r"mxnet|gluon|horovod", re.IGNORECASE)
-ROOMS = ("training/gluon/", "frameworks/registry.py")
+NAMES = re.compile(r"mxnet|gluon|horovod|torch", re.IGNORECASE)
+ROOMS = ("training/gluon/", "training/torch/", "frameworks/registry.py")
 
 # File -> number of lines that may have such a name, and the reason.
 ALLOWED: dict[str, tuple[int, str]] = {
@@ -37,7 +37,7 @@ def modules():
 
 @pytest.mark.parametrize("module", modules())
 def test_no_module_names_a_framework(module):
-    """Neither code nor strings nor comments name MXNet, Gluon or Horovod, but for the listed exceptions."""
+    """Neither code nor strings nor comments name MXNet, Gluon, Horovod or PyTorch, but for the listed exceptions."""
     found = lines_with_names(PACKAGE / module)
 
     assert len(found) <= ALLOWED.get(module, (0, ""))[0], f"lines {found}"

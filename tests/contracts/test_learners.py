@@ -6,7 +6,18 @@ import replica_suite
 from numpy_framework import NumpyFramework
 
 from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.networks.models import ConvNet
+from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.gluon.framework import GluonFramework
+
+CONVNET = ConvNet(channels=(4,), widths=(8,), outputs=3)
+
+
+@pytest.fixture
+def torch_framework():
+    """PyTorch, where it is installed."""
+    pytest.importorskip("torch")
+    return open_framework("torch")
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
@@ -39,3 +50,23 @@ def test_numpy_on_a_group(check, ranks):
     """Ranks of the tests' own framework train as one rank does on the concatenated batches."""
     setup = replica_suite.Setup(NumpyFramework(), "mpi", optimizers=((replica_suite.SGD, 0.05),))
     run_ranks(ranks, lambda group: check(group, setup))
+
+
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
+def test_torch(check, torch_framework):
+    """PyTorch's learner agrees with formulas in numpy."""
+    check(torch_framework)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_torch_objective_gradients(dropout, torch_framework):
+    """PyTorch gives the gradient of each objective on the trunk, with equal masks of dropout."""
+    suite.check_objective_gradients(torch_framework, dropout)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("check", replica_suite.ALLREDUCE_CHECKS, ids=lambda check: check.__name__)
+def test_torch_on_a_group(check, ranks, torch_framework):
+    """Ranks of PyTorch train as one rank does on the concatenated batches."""
+    setup = replica_suite.Setup(torch_framework, "mpi", models=(replica_suite.MLP, CONVNET))
+    run_ranks(ranks, check, setup)

@@ -9,6 +9,7 @@ from hpcmtl.entry_points import installed
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.frameworks.registry import DEFAULT, UnknownFrameworkError, describe, framework_names, loadable_descriptions
 
+BUILT_IN = (DEFAULT, "torch")
 MODULE = """
 from hpcmtl.frameworks.description import FrameworkDescription
 
@@ -58,7 +59,7 @@ def test_an_installed_package_registers_its_framework(register):
     """An entry point is enough; distributions that are not installed are named."""
     register(small="small_framework:SMALL")
 
-    assert framework_names() == (DEFAULT, "small")
+    assert framework_names() == (*BUILT_IN, "small")
     assert describe("small").title == "Small"
     assert describe("small").missing == ("no-such-distribution-of-hpcmtl",)
 
@@ -93,7 +94,7 @@ def test_a_broken_package_disturbs_only_who_asks_for_it(register, reference, rea
     with pytest.raises(EnvironmentUnfitError, match=f"small-package registers .*{reason}"):
         describe("broken")
 
-    assert [description.name for description in loadable_descriptions()] == [DEFAULT]
+    assert [description.name for description in loadable_descriptions()] == [*BUILT_IN]
 
 
 def test_a_built_in_name_cannot_be_taken_over(register):
@@ -101,4 +102,4 @@ def test_a_built_in_name_cannot_be_taken_over(register):
     register(**{DEFAULT: "small_framework:SMALL"})
 
     assert describe(DEFAULT).name == DEFAULT
-    assert framework_names() == (DEFAULT,)
+    assert framework_names() == BUILT_IN

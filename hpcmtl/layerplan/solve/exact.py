@@ -7,16 +7,14 @@ known plan gives the horizon and hints.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
-from hpcmtl.frameworks.registry import CRASHES_LATER_IMPORTS
 from hpcmtl.layerplan.solve.packing import Schedule, replay
+from hpcmtl.loading import import_with_own_symbols
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
@@ -58,14 +56,10 @@ def load_solver() -> Any:
     """Imports the CP-SAT module of OR-Tools and returns it.
 
     Raises:
-        EnvironmentUnfitError: OR-Tools is not installed, or its import would crash the process.
+        EnvironmentUnfitError: OR-Tools is not installed.
     """
-    before = [name for name in CRASHES_LATER_IMPORTS if name in sys.modules and _SOLVER not in sys.modules]
-    if before:
-        text = f"the policy exact needs OR-Tools, whose import crashes the process after that of {before[0]}"
-        raise EnvironmentUnfitError(f"{text}: put `import {_SOLVER}` at the top of your program")
     try:
-        return import_module(_SOLVER)  # by name, because it is optional
+        return import_with_own_symbols(_SOLVER)  # by name, because it is optional
     except ImportError as error:
         raise EnvironmentUnfitError("the policy exact needs OR-Tools: pip install 'hpcmtl[exact]'") from error
 

@@ -2,66 +2,51 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
-from hpcmtl.training.gluon.parameters import distinct, freeze, nothing_to_train, ties, unused_parameters
+from hpcmtl.training.gluon.parameters import freeze, unused_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import LearnerSettings, StepInput
 from hpcmtl.training.network_facts import NetworkFacts
+from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.trial_rows import trial_rows
+from hpcmtl.training.trials import ROWS, noting, said_of, shape_of_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.models import Shape
 
 mx = import_mxnet()
-_ROWS = 2  # with a single row an output without an axis for samples would look right
 
 
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
     problems: list[Problem] = []
     for objective in needs.objectives:
-        with _noting(problems, "loss"):
+        with noting(problems, "loss"):
             make_loss(objective.loss)
     if needs.optimizer is not None:
-        with _noting(problems, "optimizer"):
+        with noting(problems, "optimizer"):
             make_optimizer(needs.optimizer)
     facts = None
     if needs.network is not None and needs.sample is not None:
-        with _noting(problems, "model"):
+        with noting(problems, "model"):
             facts = _network_facts(needs, needs.sample, problems)
     if not problems and facts is not None and needs.targets and needs.optimizer is not None:
-        with _noting(problems, "model"):
+        with noting(problems, "model"):
             _step(needs)
     if problems:
         raise InputError(problems)
     return facts
-
-
-@contextmanager
-def _noting(problems: list[Problem], key: str) -> Iterator[None]:
-    """Collects problems; one whose place is an object of the user's gets the key of the task before it."""
-    try:
-        yield
-    except InputError as error:
-        for each in error.problems:
-            own = ":" in each.where and not each.where.startswith(f"{key} ")
-            problems.append(Problem(f"{key} {each.where}" if own else each.where, each.message))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
-        problems.append(Problem(key, reason_of(error)))
 
 
 def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:
@@ -69,37 +54,29 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     assert needs.network is not None
     network = GluonNetwork(needs.network, sample, [each.name for each in needs.objectives], seed=0)
     for pattern in needs.freeze:
-        with _noting(problems, "freeze"):
+        with noting(problems, "freeze"):
             freeze(network.parameters, [pattern])
     trained = {name: each for name, each in distinct(network.parameters).items() if each.grad_req != "null"}
     if needs.optimizer and not trained:
         problems.append(nothing_to_train(needs.freeze))
     block = network.block if needs.part is None else up_to(network.block, needs.part)
-    with _said_of("the network runs, but not when it is hybridised (`F` is symbols then, without shapes)", "model"):
-        outputs = outputs_of(block, mx.nd.array(trial_rows(_ROWS, sample)))
+    with said_of("the network runs, but not when it is hybridised (`F` is symbols then, without shapes)", "model"):
+        outputs = outputs_of(block, mx.nd.array(trial_rows(ROWS, sample)))
     if needs.optimizer and not problems:
-        with _said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
+        with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
             updater = Updater(trained, needs.optimizer)
             updater.update(needs.optimizer.learning_rate, 1.0)
             mx.nd.waitall()
-        with _noting(problems, "optimizer"):
+        with noting(problems, "optimizer"):
             updater.state()
     named = network.parameters
     unused = unused_parameters(network.block, named) if needs.optimizer and needs.part is None else []
     return NetworkFacts(
-        outputs=tuple(_shape_of_sample(output) for output in outputs),
+        outputs=tuple(shape_of_sample(tuple(output.shape)) for output in outputs),
         parameters={name: tuple(parameter.shape) for name, parameter in named.items()},
         tied=tuple(ties(named)),
         unused=tuple(name for name in unused if named[name].grad_req != "null"),
     )
-
-
-def _shape_of_sample(output: Any) -> Shape:
-    shape = tuple(output.shape)
-    if not shape or shape[0] != _ROWS:
-        text = f"{_ROWS} samples give an output of shape {shape}: the first axis must count the samples"
-        raise InputError([Problem("model", text)])
-    return shape[1:]
 
 
 def _step(needs: FrameworkNeeds) -> None:
@@ -109,16 +86,16 @@ def _step(needs: FrameworkNeeds) -> None:
         return
     settings = LearnerSettings(needs.optimizer, needs.freeze)
     learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
-    targets = tuple(np.zeros((_ROWS, *shape), np.float32) for shape in shapes if shape is not None)
-    batch = StepInput(trial_rows(_ROWS, needs.sample), targets, np.ones(_ROWS, np.float32), _ROWS)
+    targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
+    batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)
     for place, (objective, target) in enumerate(zip(needs.objectives, targets, strict=True)):
         if ":" in objective.loss:
             _require_values_of_samples(objective.loss, learner.block, place, needs.sample, target.shape[1:])
     weights = [each.weight for each in needs.objectives]
-    with _said_of("a forward and backward pass on ones fails", "model"):
+    with said_of("a forward and backward pass on ones fails", "model"):
         learner.forward_backward(batch, weights, 1.0)
         mx.nd.waitall()
-    with _said_of("a loss gives one value for each sample of a batch; this fails", "loss"):
+    with said_of("a loss gives one value for each sample of a batch; this fails", "loss"):
         losses = learner.collect_losses()
     if losses.shape != (1, len(weights)):
         raise InputError([Problem("loss", f"a step gives losses of shape {losses.shape}, not one an objective")])
@@ -130,7 +107,7 @@ def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape,
     A difference of outputs (n, 1) and targets (n,) is such an array, (n, n), by MXNet's broadcasting.
     """
     loss, shapes = make_loss(name), []
-    for rows in (_ROWS, _ROWS + 1):
+    for rows in (ROWS, ROWS + 1):
         output = outputs_of(block, mx.nd.array(trial_rows(rows, sample)))[place]
         try:
             shapes.append((output.shape, loss(output, mx.nd.zeros((rows, *target))).shape))
@@ -139,15 +116,7 @@ def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape,
     (output_shape, values), (_, more) = shapes
     if values[1:] != more[1:]:
         text = (
-            f"{_ROWS} samples give values of shape {values}, from outputs {output_shape} and targets {(_ROWS, *target)}"
+            f"{ROWS} samples give values of shape {values}, from outputs {output_shape} and targets {(ROWS, *target)}"
         )
         remedy = "each sample is set against all others; give both the same shape (`F.reshape_like(target, output)`)"
         raise InputError([Problem("loss", f"{name}: {text}: {remedy}")])
-
-
-@contextmanager
-def _said_of(what: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        raise InputError([Problem(key, f"{what}: {reason_of(error)}")]) from error

@@ -7,6 +7,7 @@ of mxnet need.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import logging
 import sys
@@ -72,12 +73,29 @@ def import_horovod() -> Any:
         EnvironmentUnfitError: Horovod is missing, or was built without one of the three; the message names it.
     """
     import_mxnet()
-    horovod = _import("horovod.mxnet", "Horovod")
+    with _symbols_kept_local():
+        horovod = _import("horovod.mxnet", "Horovod")
     built = {"MPI": horovod.mpi_built(), "Gloo": horovod.gloo_built()}
     missing = [name for name, there in built.items() if not there]
     if missing:
         raise EnvironmentUnfitError(f"Horovod was built without {' and '.join(missing)}: {_BOOTSTRAP}")
     return horovod
+
+
+@contextmanager
+def _symbols_kept_local() -> Iterator[None]:
+    """Lets libraries that are loaded by ctypes keep their symbols to themselves, also where the caller asks otherwise.
+
+    Horovod loads its library, and libmxnet with it, for the whole process. Libraries that are loaded later then take
+    instances of the C++ standard library's templates from libmxnet: the imports of torch 2.13 and of OR-Tools 9 ended
+    the process by a segmentation fault. Horovod itself needs no global symbols.
+    """
+    kept = ctypes.RTLD_GLOBAL
+    ctypes.RTLD_GLOBAL = ctypes.RTLD_LOCAL  # type: ignore[misc]  # which the module reads when it loads a library
+    try:
+        yield
+    finally:
+        ctypes.RTLD_GLOBAL = kept  # type: ignore[misc]
 
 
 @contextmanager

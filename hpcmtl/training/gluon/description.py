@@ -37,6 +37,7 @@ GLUON = FrameworkDescription(
     engines=("horovod", "kvstore", "mpi", "local", f"horovod{INSIST}", f"kvstore{INSIST}"),
     compressions=("none", "fp16", "auto"),
     models=tuple(ZOO),
+    shares_zoo=True,
     required=("mxnet",),
     optional=("horovod",),
     checks="hpcmtl.training.gluon.doctor:CHECKS",

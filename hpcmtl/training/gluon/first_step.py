@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
+from hpcmtl.training.coupled_rows import ROWS, SEEDS
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
@@ -20,7 +22,7 @@ from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import StepInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.tasks import Optimizer
@@ -28,11 +30,8 @@ if TYPE_CHECKING:
 
 mx = import_mxnet()
 
-ROWS = 4
 _NUMBERS = 4096  # numbers of an array that are compared, beside its norm; the cost is the same for any network
-_CLOSE, _NOISE = 1e-3, 1e-6  # bounds relative to the array's largest number, and to the largest of all arrays
-_UPDATE_CLOSE, _TINY = 1e-5, 1e-37
-SEEDS = (11, 12)
+_UPDATE_CLOSE = 1e-5
 _STREAMS = "the next random number of Python or numpy"
 _COMPILED = "compiled (hybridised) by MXNet, {}: it runs without compilation, which is slower"
 SLOPES_DIFFER = _COMPILED.format("the gradient of the slopes of `PReLU` is wrong for negative values")
@@ -55,15 +54,15 @@ def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch
     plain = [network.plain(seed) for seed in seeds]
     # Twice: the Python code of a network runs in the first pass of the compiled one alone, and may draw numbers there.
     compiled = network.compiled(seeds)
-    found = next(filter(None, map(_largest_difference, compiled, plain)), "")
+    found = next(filter(None, map(largest_difference, compiled, plain)), "")
     if not found or not may_draw:
         return _COMPILED.format(found) if found else ""
-    draws_in_python = _largest_difference(_of_streams(compiled[1]), _of_streams(plain[1]))
-    is_random = _largest_difference(_without_streams(plain[1]), _without_streams(plain[0]))
+    draws_in_python = largest_difference(_of_streams(compiled[1]), _of_streams(plain[1]))
+    is_random = largest_difference(_without_streams(plain[1]), _without_streams(plain[0]))
     if is_random and not draws_in_python:  # compiled, it may draw in another order: without dropout it is the same
         expected = network.plain(SEEDS[0], train=False)
         network.compiled(SEEDS[:1])
-        if not _largest_difference(network.run(SEEDS[0], train=False), expected):
+        if not largest_difference(network.run(SEEDS[0], train=False), expected):
             return ""
     return _COMPILED.format(found)
 
@@ -89,10 +88,10 @@ def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimiz
 
     expected = copies.changes(plain_update, SEEDS[0])
     found = copies.changes(lambda: Updater(ours, optimizer).update(rate, 1.0), SEEDS[0])
-    noise = _NOISE * _most(copies.values.values())
-    bounds = {name: _UPDATE_CLOSE * _most([change]) + noise for name, change in expected.items()}
-    text = _largest_difference(found, expected, bounds)
-    if not text or _largest_difference(copies.changes(plain_update, SEEDS[1]), expected, bounds):
+    noise = NOISE * largest_number(copies.values.values())
+    bounds = {name: _UPDATE_CLOSE * largest_number([change]) + noise for name, change in expected.items()}
+    text = largest_difference(found, expected, bounds)
+    if not text or largest_difference(copies.changes(plain_update, SEEDS[1]), expected, bounds):
         return ""  # none, or an optimizer that draws random numbers
     return f"an update by {optimizer.name} is not that of gluon.Trainer: the change of {text}"
 
@@ -253,26 +252,3 @@ def _parameter_like(parameter: Any, values: np.ndarray[Any, Any]) -> Any:
     # `initialize` takes ten operations for each parameter.
     made._init_impl(mx.nd.empty(values.shape, dtype=values.dtype), [mx.cpu()])  # noqa: SLF001 - see above
     return made
-
-
-def _largest_difference(found: Arrays, expected: Arrays, bounds: Mapping[str, float] | None = None) -> str:
-    """Returns the array that differs most, over its bound, with both values; an empty text for none."""
-    noise = _NOISE * _most(expected.values())
-    worst, text = 1.0, ""
-    for name, array in expected.items():
-        bound = _CLOSE * _most([array]) + noise if bounds is None else bounds[name]
-        bound = max(bound, _TINY)
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(found[name] - array)
-        apart[np.isnan(apart)] = 0.0  # both are infinite or no numbers
-        apart[np.isfinite(found[name]) != np.isfinite(array)] = np.inf
-        place = int(apart.argmax()) if apart.size else 0
-        if apart.size and apart.flat[place] > worst * bound:
-            worst = float(apart.flat[place]) / bound
-            text = f"{name} is {found[name].flat[place]:.6g} and not {array.flat[place]:.6g}"
-    return text
-
-
-def _most(arrays: Iterable[np.ndarray[Any, Any]]) -> float:
-    """Returns the largest finite absolute value of some arrays."""
-    return max((float(np.abs(each[np.isfinite(each)]).max(initial=0.0)) for each in arrays), default=0.0)

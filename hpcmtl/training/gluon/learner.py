@@ -21,17 +21,16 @@ from hpcmtl.training.gluon.network import ONE_AT_A_TIME, GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.parameters import (
     assign,
-    distinct,
     freeze,
     freeze_statistics,
     is_statistic,
-    nothing_to_train,
     shared_parameters,
     trained,
 )
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
 from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
+from hpcmtl.training.parameter_names import distinct, nothing_to_train
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 

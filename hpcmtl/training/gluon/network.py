@@ -6,7 +6,6 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.blocks import make_block
@@ -14,6 +13,7 @@ from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.parameters import assign, named_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
+from hpcmtl.training.parameter_names import mapped_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,19 +111,6 @@ class GluonNetwork:
             InputError: no parameter matches, a matching one has another shape, or the names of one parameter have
                 different values.
         """
-        taken: dict[str, np.ndarray[Any, Any]] = {}
-        for full_name, array in parameters.items():
-            name = full_name.removeprefix(PARAMETERS)
-            target = mapping.target(name) if full_name.startswith(PARAMETERS) else None
-            if target is None or target not in targets:
-                continue
-            mine = targets[target]
-            if tuple(mine.shape) != array.shape:
-                text = f"parameter {name} of {mapping.producer} has shape {array.shape}, {target} has {mine.shape}"
-                raise InputError([Problem(f"parameters of {mapping.producer}", text)])
-            taken[target] = array
-        if not taken:
-            text = f"no parameter matches {mapping.pattern!r}; this network has {', '.join(targets)}"
-            raise InputError([Problem(f"parameters of {mapping.producer}", text)])
+        taken = mapped_values(parameters, mapping, {name: tuple(each.shape) for name, each in targets.items()})
         assign(targets, taken, f"parameters of {mapping.producer}")
         return len(taken)

@@ -1,25 +1,20 @@
-"""Names and roles of the parameters of a Gluon block: tied, frozen, trained, running statistics, shared by objectives.
-
-A parameter that several blocks share (tied weights) has several names. Steps, messages and the optimizer's state know
-it once, under the first of them; artifacts, checkpoints and patterns know all names.
-"""
+"""Roles of the parameters of a Gluon block: frozen, trained, running statistics, shared by objectives."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.graph import traced_as_in_training
 from hpcmtl.training.gluon.layout import overwrite
 from hpcmtl.training.gluon.zoo import outputs_of
+from hpcmtl.training.parameter_names import distinct, frozen_names, one_value_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
 
 mx = import_mxnet()
 
@@ -28,23 +23,6 @@ def named_parameters(block: Any) -> dict[str, Any]:
     """Returns the parameters of a block under all their names, in the order of the names."""
     # The names that save_parameters writes; the public ones count the instances of the process.
     return dict(sorted(block._collect_params_with_prefix().items()))  # noqa: SLF001 - as above
-
-
-def distinct(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns every parameter once, under the first of its names."""
-    return {names[0]: parameters[names[0]] for names in _names_of_each(parameters)}
-
-
-def ties(parameters: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Returns the names of each parameter that has several."""
-    return [tuple(names) for names in _names_of_each(parameters) if len(names) > 1]
-
-
-def _names_of_each(parameters: Mapping[str, Any]) -> Iterable[list[str]]:
-    names: dict[int, list[str]] = {}
-    for name, parameter in parameters.items():
-        names.setdefault(id(parameter), []).append(name)
-    return names.values()
 
 
 def assign(parameters: Mapping[str, Any], values: Mapping[str, np.ndarray[Any, Any]], origin: str) -> None:
@@ -58,13 +36,8 @@ def assign(parameters: Mapping[str, Any], values: Mapping[str, np.ndarray[Any, A
     Raises:
         InputError: two names of one parameter have different values.
     """
-    for names in ties({name: parameters[name] for name in values}):
-        for other in names[1:]:
-            if not np.array_equal(values[other], values[names[0]], equal_nan=True):
-                text = f"{names[0]} and {other} are one parameter of this network (tied weights)"
-                raise InputError([Problem(origin, f"{text}, but have different values there: give it one of them")])
-    for name in distinct({name: parameters[name] for name in values}):
-        overwrite(parameters[name].data(), values[name])
+    for name, value in one_value_each(parameters, values, origin).items():
+        overwrite(parameters[name].data(), value)
 
 
 def trained(block: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,22 +95,10 @@ def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> list[Any]:
     Raises:
         InputError: a pattern matches no parameter.
     """
-    frozen = []
-    for pattern in patterns:
-        matching = fnmatch.filter(parameters, pattern)
-        if not matching:
-            raise InputError([Problem(f"freeze {pattern}", f"matches no parameter{nearest(pattern, parameters)}")])
-        for name in matching:
-            parameters[name].grad_req = "null"
-            frozen.append(parameters[name])
+    frozen = [parameters[name] for name in frozen_names(parameters, patterns)]
+    for parameter in frozen:
+        parameter.grad_req = "null"
     return frozen
-
-
-def nothing_to_train(patterns: Sequence[str]) -> Problem:
-    """Returns the problem of a network without a parameter that is trained."""
-    if patterns:
-        return Problem("freeze", f"{', '.join(patterns)} leaves no parameter to train; freeze less")
-    return Problem("model", "the network has no parameter to train; every `grad_req` is null, or there is no layer")
 
 
 def freeze_statistics(block: Any, frozen: Sequence[Any]) -> None:

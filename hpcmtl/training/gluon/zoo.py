@@ -6,13 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
-from hpcmtl.networks.strict import misplaced_texts
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.parts import part_of
 from hpcmtl.training.trial_rows import trial_rows
+from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +134,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
         encoder.add(nn.Flatten())
         encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
-    return _user_block(model.name, model.arguments)
+    return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock")
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:
@@ -162,23 +161,6 @@ def _add_dense(block: Any, inner: int, widths: Sequence[int], activation: str, d
             block.add(nn.Dropout(dropout))
         inner = width
     return inner
-
-
-def _user_block(name: str, arguments: dict[str, Any]) -> Any:
-    try:
-        make = resolve(name)
-        problems = [Problem(f"model {name}", text) for text in misplaced_texts(make, arguments)]
-        block = None if problems else make(**arguments)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        text = f"cannot be built with {arguments}: {reason_of(error)}"
-        raise InputError([Problem(f"model {name}", text)]) from error
-    if problems:
-        raise InputError(problems)
-    if not isinstance(block, mx.gluon.HybridBlock):
-        raise InputError([Problem(f"model {name}", f"makes a {type(block).__name__}, not a Gluon HybridBlock")])
-    return block
 
 
 def _shape_by_running(block: Any, sample: Shape) -> Shape:

@@ -1,5 +1,6 @@
 """mxnet imports and trains on every numpy from 1.23 to 1.26, and what does not fit is refused with the reason."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -154,3 +155,14 @@ def test_horovod_has_mpi():
 
     assert horovod.mpi_built()
     assert compat.import_horovod() is horovod
+
+
+@pytest.mark.parametrize("module", ["torch", "ortools.sat.python.cp_model"])
+def test_other_libraries_are_imported_after_horovod(module):
+    """Horovod's import leaves its symbols to itself: a library that comes later finds its own, and is not crashed."""
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        pytest.skip(f"{module} is not installed")
+    code = f"from hpcmtl.training.gluon.compat import import_horovod; import_horovod(); import {module}; print('ok')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
+
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr

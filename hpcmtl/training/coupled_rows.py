@@ -1,0 +1,56 @@
+"""Look for networks and losses that compute the loss of a sample from other rows of its batch as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcmtl.training.learner import StepInput
+
+ROWS = 4
+"""Number of rows of a batch that the first step is compared on."""
+SEEDS = (11, 12)
+"""Seeds of the passes that are compared."""
+_CLOSE, _NOISE, _TINY = 1e-4, 1e-6, 1e-37
+
+
+def rows_are_coupled(
+    losses: Callable[[np.ndarray[Any, Any], list[np.ndarray[Any, Any]], int], list[np.ndarray[Any, Any]]],
+    batch: StepInput,
+) -> bool:
+    """Returns whether the loss of the first row changes with the rows behind it, or cannot be computed without them.
+
+    If the loss draws random numbers, rows cannot be compared, and the answer is no.
+
+    Args:
+        losses: function of inputs, targets and a seed to an array of losses (n,) for each objective; what a user's code
+            raises in it means that the rows are coupled.
+        batch: a batch, of which the first rows are used, and behind them a sample of ones with targets of zeros.
+    """
+
+    def of_first(rows: int, seed: int) -> np.ndarray[Any, Any]:
+        inputs = _first_rows(batch.inputs, rows, np.ones_like)
+        targets = [_first_rows(each, rows, np.zeros_like) for each in batch.targets]
+        return np.array([each[0] for each in losses(inputs, targets, seed)], dtype=np.float64)
+
+    try:
+        alone, together, again = (of_first(*each) for each in ((0, SEEDS[0]), (ROWS, SEEDS[0]), (0, SEEDS[1])))
+    except (Exception, SystemExit):  # noqa: BLE001 - users' code, which takes rows in pairs, for example
+        return True
+
+    def close(other: np.ndarray[Any, Any]) -> bool:
+        size = np.abs(alone[np.isfinite(alone)]).max(initial=0.0)
+        return np.allclose(other, alone, rtol=_CLOSE, atol=_NOISE * size + _TINY, equal_nan=True)
+
+    return not close(together) and close(again)
+
+
+def _first_rows(array: np.ndarray[Any, Any], more: int, filled: Callable[..., Any]) -> np.ndarray[Any, Any]:
+    """Returns the first row; with `more` also the rows behind it, and a filled row, which every rank may have."""
+    if not more:
+        return array[:1]
+    return np.concatenate([array[:more], filled(array[:1])])

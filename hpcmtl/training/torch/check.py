@@ -1,0 +1,117 @@
+"""Tries all that a task asks of PyTorch once: losses, optimizer, network, part, frozen parameters, and one step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem
+from hpcmtl.training.learner import LearnerSettings, StepInput
+from hpcmtl.training.network_facts import NetworkFacts
+from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
+from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.learner import TorchLearner
+from hpcmtl.training.torch.losses import make_loss
+from hpcmtl.training.torch.network import TorchNetwork
+from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
+from hpcmtl.training.torch.parts import output_of_part
+from hpcmtl.training.torch.training_pass import examine
+from hpcmtl.training.torch.zoo import outputs_of
+from hpcmtl.training.trial_rows import trial_rows
+from hpcmtl.training.trials import ROWS, noting, said_of, shape_of_sample
+
+if TYPE_CHECKING:
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
+    from hpcmtl.networks.models import Shape
+
+torch = import_torch()
+
+
+def check(needs: FrameworkNeeds) -> NetworkFacts | None:
+    """See `Framework.check`."""
+    problems: list[Problem] = []
+    for objective in needs.objectives:
+        with noting(problems, "loss"):
+            make_loss(objective.loss)
+    if needs.optimizer is not None:
+        with noting(problems, "optimizer"):
+            make_optimizer(needs.optimizer, [torch.nn.Parameter(torch.zeros(2, 2))])
+    facts = None
+    if needs.network is not None and needs.sample is not None:
+        with noting(problems, "model"):
+            facts = _network_facts(needs, needs.sample, problems)
+    if not problems and facts is not None and needs.targets and needs.optimizer is not None:
+        with noting(problems, "model"):
+            _step(needs)
+    if problems:
+        raise InputError(problems)
+    return facts
+
+
+def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:
+    """Builds the network and runs it; appends patterns that match nothing to the problems."""
+    assert needs.network is not None
+    network = TorchNetwork(needs.network, sample, [each.name for each in needs.objectives], seed=0)
+    frozen: list[str] = []
+    for pattern in needs.freeze:
+        with noting(problems, "freeze"):
+            frozen += frozen_names(network.tensors, [pattern])
+    for name in frozen:
+        network.tensors[name].requires_grad_(requires_grad=False)
+    single = distinct(network.tensors)
+    trained = {name: each for name, each in single.items() if each.requires_grad}
+    if needs.optimizer and not trained:
+        problems.append(nothing_to_train(needs.freeze))
+    samples = torch.from_numpy(trial_rows(ROWS, sample))
+    with said_of("the network fails on samples of ones", "model"), torch.no_grad():
+        part = needs.part
+        outputs = (
+            outputs_of(network.module, samples) if part is None else [output_of_part(network.module, part, samples)]
+        )
+        shapes = tuple(shape_of_sample(tuple(output.shape)) for output in map(_tensor, outputs))
+    unused: list[str] = []
+    if needs.optimizer and not problems:
+        network.set_training(active=True)
+        with said_of("a forward pass in training fails on samples of ones", "model"):
+            reached = frozenset[str]().union(*examine(network.module, single, sample).reached)
+        unused = [name for name in trained if name not in reached] if part is None else []
+        _update(needs, {name: each for name, each in trained.items() if name not in unused}, problems)
+    return NetworkFacts(
+        outputs=shapes,
+        parameters={name: tuple(each.shape) for name, each in network.tensors.items()},
+        tied=tuple(ties(network.tensors)),
+        unused=tuple(unused),
+    )
+
+
+def _tensor(output: Any) -> Any:
+    if not isinstance(output, torch.Tensor):
+        text = f"puts out a {type(output).__name__}; hpcmtl trains tensors, or a list of them, one for each target"
+        raise InputError([Problem("model", text)])
+    return output
+
+
+def _update(needs: FrameworkNeeds, trained: dict[str, Any], problems: list[Problem]) -> None:
+    """Makes one update with gradients of 0, and asks for the state that it leaves."""
+    assert needs.optimizer is not None
+    for parameter in trained.values():
+        parameter.grad = torch.zeros_like(parameter)
+    with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
+        updater = TorchUpdater(trained, needs.optimizer)
+        updater.update(needs.optimizer.learning_rate)
+    with noting(problems, "optimizer"):
+        updater.state()
+
+
+def _step(needs: FrameworkNeeds) -> None:
+    """Makes one step on samples of ones and targets of zeros, where all shapes are known."""
+    shapes = [target.shape for target in needs.targets]
+    if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
+        return
+    settings = LearnerSettings(needs.optimizer, needs.freeze)
+    learner = TorchLearner(needs.network, needs.sample, needs.objectives, settings)
+    targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
+    batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)
+    with said_of("a forward and backward pass on ones fails", "model"):
+        learner.forward_backward(batch, [each.weight for each in needs.objectives], 1.0)

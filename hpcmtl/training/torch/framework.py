@@ -1,0 +1,61 @@
+"""PyTorch as a `Framework`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.frameworks.device import HOST
+from hpcmtl.frameworks.environment import EnvironmentNeeds
+from hpcmtl.training.torch.check import check
+from hpcmtl.training.torch.learner import TorchLearner
+from hpcmtl.training.torch.network import TorchNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hpcmtl.frameworks.device import Device
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.training.collectives.base import CollectiveFactory
+    from hpcmtl.training.learner import LearnerSettings
+    from hpcmtl.training.network_facts import NetworkFacts
+    from hpcmtl.training.strategies.compressors import Compressor
+
+
+class TorchFramework:
+    """Makes PyTorch networks and learners; see `Framework`."""
+
+    def network(
+        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+    ) -> TorchNetwork:
+        """See `Framework`."""
+        return TorchNetwork(network, sample, names, seed=0, device=device)
+
+    def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:  # noqa: ARG002 - the seam's form
+        """See `Framework`; PyTorch needs no variables."""
+        return EnvironmentNeeds()
+
+    def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
+        """See `Framework`."""
+        return check(needs)
+
+    def learner(
+        self,
+        network: NetworkDescription,
+        sample: Shape,
+        objectives: tuple[Objective, ...],
+        settings: LearnerSettings,
+        device: Device = HOST,
+    ) -> TorchLearner:
+        """See `Framework`."""
+        return TorchLearner(network, sample, objectives, settings, device)
+
+    def collectives(self) -> Mapping[str, CollectiveFactory]:
+        """See `Framework`; those over numpy views come with hpcmtl, and PyTorch shares its memory with numpy."""
+        return {}
+
+    def compressors(self) -> Mapping[str, Callable[[], Compressor]]:
+        """See `Framework`."""
+        return {}

@@ -1,0 +1,172 @@
+"""Losses by name, and the training loss of a network: a weighted sum over samples and objectives."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.zoo import outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.training.learner import StepInput
+
+torch = import_torch()
+F = torch.nn.functional
+
+_REDUCTION = "reduction"
+
+
+def _like(target: Any, output: Any) -> Any:
+    return target.to(output.dtype).reshape(output.shape)
+
+
+def _l2(output: Any, target: Any) -> Any:
+    return F.mse_loss(output, _like(target, output), reduction="none") / 2
+
+
+def _l1(output: Any, target: Any) -> Any:
+    return F.l1_loss(output, _like(target, output), reduction="none")
+
+
+def _huber(output: Any, target: Any) -> Any:
+    return F.huber_loss(output, _like(target, output), reduction="none")
+
+
+def _softmax_ce(output: Any, target: Any) -> Any:
+    classes = output.shape[-1]
+    return F.cross_entropy(output.reshape(-1, classes), target.long().reshape(-1), reduction="none").reshape(
+        output.shape[:-1]
+    )
+
+
+def _sigmoid_bce(output: Any, target: Any) -> Any:
+    return F.binary_cross_entropy_with_logits(output, _like(target, output), reduction="none")
+
+
+_LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "l2": _l2,
+    "l1": _l1,
+    "huber": _huber,
+    "softmax_ce": _softmax_ce,
+    "sigmoid_bce": _sigmoid_bce,
+}
+"""Losses with the values of Gluon's: `l2` is half the squared error, and classes are on the last axis."""
+
+
+def make_loss(name: str) -> Callable[[Any, Any], Any]:
+    """Returns a function of outputs and targets to values of each sample, (n, ...).
+
+    A loss of the user's is a subclass of `torch.nn.Module`, an object of one, or a function. One that has a `reduction`
+    gets ``none``.
+
+    Raises:
+        InputError: a user's loss cannot be imported or made, or has parameters that nothing would train.
+    """
+    if name in _LOSSES:
+        return _LOSSES[name]
+    where, found = f"loss {name}", resolve(name)
+    try:
+        made = _unreduced(found)
+    except (Exception, SystemExit) as error:
+        text = f"cannot be made without arguments: {reason_of(error)}"
+        raise InputError([Problem(where, text)]) from error
+    if not callable(made):
+        raise InputError([Problem(where, f"is a {type(made).__name__}, neither a torch.nn.Module nor a function")])
+    if isinstance(made, torch.nn.Module) and any(each.requires_grad for each in made.parameters()):
+        text = "has parameters, which are no part of the network and would not be trained"
+        raise InputError([Problem(where, f"{text}; make them buffers, or move them into the network")])
+    function: Callable[[Any, Any], Any] = made
+    return function
+
+
+def _unreduced(found: Any) -> Any:
+    """Makes a loss of what a job names, without the reduction over the samples if it has one."""
+    if isinstance(found, type):
+        takes = _REDUCTION in inspect.signature(found).parameters
+        return found(**{_REDUCTION: "none"}) if takes else found()
+    if isinstance(found, torch.nn.Module):
+        if hasattr(found, _REDUCTION):
+            found.reduction = "none"
+        return found
+    if callable(found) and _REDUCTION in inspect.signature(found).parameters:
+        return partial(found, **{_REDUCTION: "none"})
+    return found
+
+
+class TorchLoss:
+    """Runs forward and backward passes of a network and its losses.
+
+    Attributes:
+        module: the network.
+        objectives: the objectives, in the order of its outputs.
+        functions: loss of each objective.
+    """
+
+    def __init__(self, module: Any, objectives: Sequence[Objective]) -> None:
+        self.module, self.objectives = module, tuple(objectives)
+        self.functions = [make_loss(objective.loss) for objective in objectives]
+
+    @property
+    def own_losses(self) -> list[Any]:
+        """The losses that are modules."""
+        return [each for each in self.functions if isinstance(each, torch.nn.Module)]
+
+    def backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
+        """Adds the gradients of the weighted sum of all losses, times `scale`, to those of the parameters.
+
+        Args:
+            batch: this rank's share of the batch.
+            weights: one weight an objective.
+            scale: factor on all losses.
+
+        Returns:
+            For each objective a tensor (n,), the loss of each sample, not weighted.
+        """
+        losses = self.losses(batch.inputs, batch.targets)
+        total = weighted_sum(losses, batch.weights, [scale * weight for weight in weights])
+        if total.requires_grad:
+            total.backward()
+        return [loss.detach() for loss in losses]
+
+    def losses(self, inputs: np.ndarray[Any, Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
+        """Runs a forward pass; returns a tensor (n,) for each objective.
+
+        Raises:
+            InputError: a user's loss does not give a value for each sample.
+        """
+        outputs = outputs_of(self.module, torch.tensor(inputs, dtype=torch.float32))
+        named = zip(self.objectives, self.functions, outputs, targets, strict=True)
+        return [
+            _one_value_a_sample(objective.loss, function(output, tensor_of(target)), len(inputs))
+            for objective, function, output, target in named
+        ]
+
+
+def tensor_of(array: np.ndarray[Any, Any]) -> Any:
+    """Returns a copy of targets as a tensor: integers and truth values as int64, other numbers as float32."""
+    return torch.tensor(array.astype(np.int64 if array.dtype.kind in "iub" else np.float32, copy=False))
+
+
+def weighted_sum(losses: Sequence[Any], samples: np.ndarray[Any, Any], factors: Sequence[float]) -> Any:
+    """Returns the sum over objectives and samples of ``factor * weight of the sample * loss``."""
+    weights = torch.tensor(samples, dtype=torch.float32)
+    parts = [torch.dot(loss, weights) * factor for loss, factor in zip(losses, factors, strict=True)]
+    return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
+
+
+def _one_value_a_sample(name: str, values: Any, rows: int) -> Any:
+    if not isinstance(values, torch.Tensor) or values.ndim == 0 or len(values) != rows:
+        shape = f"values of shape {tuple(values.shape)}" if isinstance(values, torch.Tensor) else repr(values)
+        text = f"gives {shape} for {rows} samples; hpcmtl weights each sample and sums over the ranks itself"
+        remedy = "return one value a sample, or take a `reduction` and obey `none`"
+        raise InputError([Problem(f"loss {name}", f"{text}: {remedy}")])
+    return values if values.ndim == 1 else values.reshape(rows, -1).mean(dim=1)

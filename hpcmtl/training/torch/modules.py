@@ -1,0 +1,125 @@
+"""Makes the module of a network, and refuses modules that could not be trained as they are written.
+
+Users' modules may raise anything when they are built or run. Each error becomes an `InputError` here, so that it fails
+one task and not the run.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.zoo import build
+from hpcmtl.training.trial_rows import trial_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Shape
+
+torch = import_torch()
+nn = torch.nn
+_OF_TORCH = frozenset(vars(nn.Module()))  # attributes that every module has
+_TAKEN: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # a set would compare tensors
+
+
+def make_module(network: NetworkDescription, sample: Shape) -> Any:
+    """Returns the module of a network with initial parameters, after it has run on one sample of ones.
+
+    Raises:
+        InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
+    """
+    module = build(network, sample)
+    problems = [*_taken(module), *_lost_children(module), *_unusable_modules(module)]
+    if problems:
+        raise InputError(problems)
+    try:
+        module.eval()
+        with torch.no_grad():
+            module(torch.from_numpy(trial_rows(1, sample)))  # lazy modules infer their shapes from data only
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = f"cannot run on samples of shape {sample}: {reason_of(error)}"
+        raise InputError([Problem("model", text)]) from error
+    problems = [*_unkept_state(module), *_unreached(module), *_other_types(module)]
+    if problems:
+        raise InputError(problems)
+    return module
+
+
+def named_tensors(module: Any) -> dict[str, Any]:
+    """Returns parameters and persistent buffers under all their names, in the order of the names."""
+    return dict(sorted(module.state_dict(keep_vars=True).items()))
+
+
+def is_normalisation(module: Any) -> bool:
+    """Returns whether a module is a batch normalisation, which keeps running statistics of its inputs."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - the base of all of them has no other name
+
+
+def _taken(module: Any) -> Iterator[Problem]:
+    """Yields parameters that a network built before has as well, such as those of a module kept in a user's file."""
+    parameters = dict(module.named_parameters())
+    shared = [name for name, each in parameters.items() if _TAKEN.get(id(each)) is each]
+    if shared:
+        text = f"{', '.join(shared[:3])} belong to a network that was built before, and would be trained with it"
+        yield Problem("model", f"{text}; make new modules at each call, none when the file is imported")
+    _TAKEN.update({id(each): each for each in parameters.values()})
+
+
+def _lost_children(module: Any) -> Iterator[Problem]:
+    """Yields modules that PyTorch does not know of, since they are in a list, tuple or dict of their parent."""
+    there = set(module.modules())
+    for parent in there:
+        for attribute in vars(parent).keys() - _OF_TORCH:
+            value = getattr(parent, attribute)
+            if isinstance(value, list | tuple | dict) and not there.issuperset(_modules_in(value)):
+                text = f"{type(parent).__name__}.{attribute} is a {type(value).__name__} of modules"
+                remedy = "they would not be trained; use nn.ModuleList or nn.ModuleDict"
+                yield Problem("model", f"{text}, which PyTorch does not take for children: {remedy}")
+
+
+def _modules_in(value: Any) -> Iterator[Any]:
+    """Yields the modules in lists, tuples and dicts inside of each other."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _modules_in(each)
+
+
+def _unusable_modules(module: Any) -> Iterator[Problem]:
+    """Yields modules that talk to other processes by themselves."""
+    for name, each in module.named_modules():
+        if isinstance(each, nn.SyncBatchNorm | nn.parallel.DistributedDataParallel | nn.DataParallel):
+            text = f"{name or 'the network'} is a {type(each).__name__}, which needs process groups of PyTorch's own"
+            yield Problem("model", f"{text}; write the plain module, hpcmtl trains it on all ranks")
+
+
+def _unkept_state(module: Any) -> Iterator[Problem]:
+    """Yields state that is no tensor, and so cannot be kept in an artifact."""
+    for name, value in module.state_dict(keep_vars=True).items():
+        if not isinstance(value, torch.Tensor):
+            text = f"{name} is a {type(value).__name__} in `state_dict`, where artifacts keep tensors alone"
+            yield Problem("model", f"{text}; leave `get_extra_state` out, or keep it in a buffer")
+
+
+def _unreached(module: Any) -> Iterator[Problem]:
+    """Yields parameters that have no shape after a forward pass."""
+    lazy = [name for name, each in module.named_parameters() if nn.parameter.is_lazy(each)]
+    if lazy:
+        text = f"a forward pass does not reach {', '.join(lazy)}, and their shapes are not known"
+        yield Problem("model", f"{text}; use the layer, leave it out, or give its sizes (in_features, in_channels)")
+
+
+def _other_types(module: Any) -> Iterator[Problem]:
+    """Yields parameters of another type than float32; buffers may have any."""
+    other = {name: each.dtype for name, each in module.named_parameters() if each.dtype != torch.float32}
+    if other:
+        listed = ", ".join(f"{name} ({str(dtype).removeprefix('torch.')})" for name, dtype in list(other.items())[:3])
+        text = f"{len(other)} parameters are not float32: {listed}"
+        yield Problem("model", f"{text}; leave `half`, `double` and `to(dtype)` out, hpcmtl trains float32 parameters")

@@ -1,0 +1,132 @@
+"""A PyTorch network for inference, and the exchange of its parameters as numpy arrays."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.frameworks.device import HOST
+from hpcmtl.training.parameter_names import mapped_values, one_value_each
+from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.modules import make_module, named_tensors
+from hpcmtl.training.torch.parts import output_of_part
+from hpcmtl.training.torch.zoo import outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.frameworks.device import Device
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.parameter_mapping import ParameterMapping
+
+torch = import_torch()
+
+# PyTorch has one stream of random numbers for all threads, and ranks may be threads of one process.
+ONE_AT_A_TIME = threading.Lock()
+"""Lock of PyTorch's random numbers, for a stretch that seeds them and draws from them."""
+
+
+class TorchNetwork:
+    """PyTorch module with initialised parameters, for inference; see `Network`.
+
+    Attributes:
+        device: device of the computation.
+        module: the module.
+        names: names of the objectives, in the order of the outputs.
+        tensors: parameters and persistent buffers under all their names.
+    """
+
+    def __init__(
+        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int, device: Device = HOST
+    ) -> None:
+        """Builds the module and initialises its parameters.
+
+        Args:
+            network: description of the network from the job.
+            sample: shape of one input sample.
+            names: names of the objectives, in the order of the network's outputs.
+            seed: seed of the initial parameters.
+            device: device of the computation.
+        """
+        self.device = device
+        torch.set_num_threads(device.threads)
+        with ONE_AT_A_TIME:
+            torch.manual_seed(seed)
+            self.module = make_module(network, sample)
+        self.names = tuple(names)
+        self.tensors = named_tensors(self.module)
+        self._training = False
+
+    def set_training(self, *, active: bool) -> None:
+        """Lets dropout and batch normalisation work as in training, or as in inference."""
+        if active != self._training:
+            self.module.train(active)
+            self._training = active
+
+    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+        """See `Learner`.
+
+        Raises:
+            InputError: there is no such part.
+        """
+        self.set_training(active=False)
+        samples = torch.tensor(inputs, dtype=torch.float32)
+        with torch.no_grad():
+            if part is not None:
+                return {"values": array_of(output_of_part(self.module, part, samples))}
+            made = outputs_of(self.module, samples)
+        return {name: array_of(output) for name, output in zip(self.names, made, strict=True)}
+
+    def parameter_arrays(self) -> Arrays:
+        """Returns copies of all parameters and buffers, under names that begin with `PARAMETERS`."""
+        return {PARAMETERS + name: array_of(tensor).copy() for name, tensor in self.tensors.items()}
+
+    def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Overwrites all parameters; names and shapes must be those of `parameter_arrays`.
+
+        Raises:
+            InputError: two names of one parameter have different values.
+        """
+        self.assign({name: state[PARAMETERS + name] for name in self.tensors}, "parameters")
+
+    def load_mapped(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
+        """See `Learner`.
+
+        Raises:
+            InputError: no parameter matches, or a matching one has another shape.
+        """
+        return self.copy_mapped(parameters, mapping, self.tensors)
+
+    def copy_mapped(
+        self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping, names: Iterable[str]
+    ) -> int:
+        """Copies parameters of another task to those of this network with some names; returns their number.
+
+        Raises:
+            InputError: no parameter matches, a matching one has another shape, or the names of one parameter have
+                different values.
+        """
+        taken = mapped_values(parameters, mapping, {name: tuple(self.tensors[name].shape) for name in names})
+        self.assign(taken, f"parameters of {mapping.producer}")
+        return len(taken)
+
+    def assign(self, values: Mapping[str, np.ndarray[Any, Any]], origin: str) -> None:
+        """Overwrites parameters by name, in place.
+
+        Raises:
+            InputError: two names of one parameter have different values.
+        """
+        with torch.no_grad():
+            for name, value in one_value_each(self.tensors, values, origin).items():
+                self.tensors[name].copy_(torch.tensor(value))
+
+
+def array_of(tensor: Any) -> np.ndarray[Any, Any]:
+    """Returns the values of a tensor as an array, which shares its memory on the host."""
+    array: np.ndarray[Any, Any] = tensor.detach().cpu().numpy()
+    return array

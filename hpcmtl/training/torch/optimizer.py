@@ -1,0 +1,189 @@
+"""PyTorch optimizers over named parameters, with their whole state as named arrays."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.errors import InputError, Problem, nearest, reason_of
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.strict import is_truth_in_text
+from hpcmtl.training.torch.compat import import_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.jobfile.tasks import Optimizer
+
+torch = import_torch()
+
+_CLASSES = {
+    each.lower(): getattr(torch.optim, each)
+    for each in (
+        *("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"),
+        *("Adagrad", "Adadelta", "Adafactor", "ASGD", "Rprop"),
+    )
+    if hasattr(torch.optim, each)
+}
+_GIVEN = {
+    "lr": "use `learning_rate` of the optimizer",
+    "weight_decay": "use `weight_decay` of the optimizer",
+    "params": "leave it out, hpcmtl sets it",
+}
+"""Options of PyTorch's optimizers that are not for users, and what to do in their place."""
+_RATE, _DECAY, _MEMBERS = "lr", "weight_decay", "params"
+_PLAIN = "plain"
+"""Name of the array that holds what the optimizer keeps beside tensors, as JSON in bytes."""
+_SCALARS = (bool, int, float, str, type(None))
+
+
+class TorchUpdater:
+    """Updates parameters with their gradients.
+
+    Attributes:
+        may_draw: whether updates may draw random numbers: a user's optimizer may.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], optimizer: Optimizer) -> None:
+        self._names, self._parameters = list(parameters), list(parameters.values())
+        self._name = f"optimizer {optimizer.name}"
+        self._optimizer = make_optimizer(optimizer, self._parameters)
+        self.may_draw = not type(self._optimizer).__module__.startswith("torch.")
+        self._groups = self._optimizer.param_groups
+        self._first = self._plain_state()
+
+    def update(self, learning_rate: float) -> None:
+        """Updates every parameter once, with the gradient that it has."""
+        for group in self._groups:
+            rate = group[_RATE]
+            if isinstance(rate, torch.Tensor):
+                rate.fill_(learning_rate)
+            else:
+                group[_RATE] = learning_rate
+        self._optimizer.step()
+
+    def state(self) -> Arrays:
+        """Returns copies of the whole state.
+
+        These are the tensors that the optimizer keeps for a parameter, ``<parameter>/<its name>``, and whatever else
+        it keeps, as JSON under ``plain``.
+
+        Raises:
+            InputError: it keeps something that is neither a tensor nor a number, text or truth value.
+        """
+        arrays = {
+            f"{name}/{key}": value.detach().cpu().numpy().copy()
+            for name, key, value in self._kept()
+            if isinstance(value, torch.Tensor)
+        }
+        plain = self._plain_state()
+        return arrays if plain == self._first else {**arrays, _PLAIN: np.frombuffer(plain.encode(), np.uint8)}
+
+    def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Restores what `state` returned."""
+        plain = json.loads(np.asarray(arrays[_PLAIN]).tobytes() if _PLAIN in arrays else self._first)
+        self._optimizer.state.clear()
+        for name, parameter in zip(self._names, self._parameters, strict=True):
+            prefix = f"{name}/"
+            tensors = {
+                key.removeprefix(prefix): torch.tensor(np.ascontiguousarray(array)).reshape(array.shape)
+                for key, array in arrays.items()
+                if key.startswith(prefix)
+            }
+            state = {**tensors, **plain["state"].get(name, {})}
+            if state:
+                self._optimizer.state[parameter] = state
+        for group, values in zip(self._groups, plain["groups"], strict=True):
+            group.update({key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+    def _kept(self) -> Iterator[tuple[str, str, Any]]:
+        """Yields name of the parameter, key and value of all that the optimizer keeps for parameters."""
+        for name, parameter in zip(self._names, self._parameters, strict=True):
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                if not isinstance(value, (torch.Tensor, *_SCALARS)):
+                    text = f"keeps a {type(value).__name__} for each parameter ({key}), which a checkpoint cannot hold"
+                    raise InputError([Problem(self._name, f"{text}; keep tensors, numbers or texts in its `state`")])
+                yield name, key, value
+
+    def _plain_state(self) -> str:
+        state: dict[str, dict[str, Any]] = {}
+        for name, key, value in self._kept():
+            if not isinstance(value, torch.Tensor):
+                state.setdefault(name, {})[key] = value
+        groups = [
+            {key: value for key, value in group.items() if key not in {_RATE, _MEMBERS} and _is_plain(value)}
+            for group in self._groups
+        ]
+        return json.dumps({"state": state, "groups": groups})
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, _SCALARS) or (isinstance(value, list | tuple) and all(map(_is_plain, value)))
+
+
+def make_optimizer(optimizer: Optimizer, parameters: list[Any]) -> Any:
+    """Makes the PyTorch optimizer of a job for some parameters.
+
+    Raises:
+        InputError: a user's optimizer cannot be imported or is none, or the options do not fit.
+    """
+    where = f"optimizer {optimizer.name}"
+    make = resolve(optimizer.name) if ":" in optimizer.name else _CLASSES[optimizer.name.lower()]
+    problems = [Problem(where, text) for text in _unfit(make, optimizer)]
+    if problems:
+        raise InputError(problems)
+    options = {key: tuple(value) if isinstance(value, list) else value for key, value in optimizer.options.items()}
+    options = {_RATE: optimizer.learning_rate, **_decay(make, optimizer), **options}
+    try:
+        made = make(parameters, **options)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError([Problem(where, f"cannot be made with {options}: {reason_of(error)}")]) from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise InputError([Problem(where, f"makes a {type(made).__name__}, not a torch.optim.Optimizer")])
+    if isinstance(made, torch.optim.LBFGS | torch.optim.SparseAdam):
+        text = (
+            "evaluates the loss several times a step"
+            if isinstance(made, torch.optim.LBFGS)
+            else "wants sparse gradients"
+        )
+        raise InputError([Problem(where, f"{text}, which hpcmtl does not give; use adam or sgd")])
+    return made
+
+
+def _decay(make: Any, optimizer: Optimizer) -> dict[str, float]:
+    """Returns the weight decay as an argument, also where it is 0: the default of some classes is not."""
+    return {_DECAY: optimizer.weight_decay} if _DECAY in _parameters_of(make) else {}
+
+
+def _parameters_of(make: Any) -> dict[str, Any]:
+    """Returns the arguments that a class or function takes, with their defaults."""
+    found = inspect.signature(make).parameters.values()
+    return {each.name: each.default for each in found if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}}
+
+
+def _unfit(make: Any, optimizer: Optimizer) -> Iterator[str]:
+    """Yields options that the optimizer does not take, and those that are no numbers where the default is one."""
+    known = _parameters_of(make)
+    if optimizer.weight_decay and _DECAY not in known:
+        yield f"takes no weight_decay, and it is {optimizer.weight_decay}; write 0 or use another optimizer"
+    open_ended = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values())
+    for name, value in optimizer.options.items():
+        if name in _GIVEN:
+            yield f"option {name} would have no effect: {_GIVEN[name]}"
+        elif name not in known:
+            if not open_ended:
+                yield f"has no option {name!r}{nearest(name, known.keys() - _GIVEN.keys())}"
+        elif _is_number(known[name]) and not _is_number(value):
+            yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
+        elif isinstance(known[name], bool) and is_truth_in_text(value):
+            yield f"option {name} is {value!r}, a text, which counts as true; write true or false, without quotes"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

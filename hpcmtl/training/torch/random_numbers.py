@@ -1,0 +1,49 @@
+"""Streams of random numbers that a PyTorch network may draw from: PyTorch's, Python's and numpy's."""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.training.torch.compat import import_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+torch = import_torch()
+
+
+def seed_all(seed: int) -> None:
+    """Begins all streams again."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the stream of those who do not make one of their own
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Begins all streams again for a block; they go on afterwards as before it."""
+    with kept():
+        seed_all(seed)
+        yield
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Lets all streams go on after a block as if it had drawn nothing."""
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        random.setstate(states[1])
+        np.random.set_state(states[2])  # noqa: NPY002 - as above
+
+
+def marks() -> tuple[Any, ...]:
+    """Returns values that change with any number drawn."""
+    name, keys, position, *rest = np.random.get_state()  # noqa: NPY002 - as above
+    return bytes(torch.get_rng_state().numpy()), random.getstate(), name, bytes(np.asarray(keys)), position, *rest

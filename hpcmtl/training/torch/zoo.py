@@ -1,0 +1,207 @@
+"""Builds PyTorch modules from descriptions of networks.
+
+The models of the zoo have the parameter names and the initial distributions of those of Gluon, so that an artifact of
+one framework loads in the other: ``body.1.weight`` is the weight of the layer behind the flattening.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.networks.description import Leaf, Part, output_shape
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.parts import part_of
+from hpcmtl.training.trial_rows import trial_rows
+from hpcmtl.training.users_objects import users_network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.models import Model, Shape
+
+torch = import_torch()
+nn = torch.nn
+Module: Any = nn.Module
+_Linear: Any = nn.Linear
+_Conv2d: Any = nn.Conv2d
+_ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, None: None}
+
+
+def build(network: NetworkDescription, sample: Shape) -> Any:
+    """Makes the module of a network for samples of one shape, with initial parameters.
+
+    Raises:
+        InputError: a user's model cannot be imported or built, or a part does not exist.
+    """
+    if isinstance(network, Leaf):
+        return _build_model(network.model, sample)
+    if isinstance(network, Part):
+        return part_of(build(network.whole, sample), network.part)
+    trunk = build(network.trunk, sample)
+    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample)
+    return SharedModule(trunk, [(name, build(head, code)) for name, head in network.heads])
+
+
+def outputs_of(module: Any, samples: Any) -> list[Any]:
+    """Runs a network; returns a list of outputs, also if there is only one."""
+    made = module(samples)
+    return list(made) if isinstance(made, list | tuple) else [made]
+
+
+class SharedModule(Module):
+    """Trunk whose output is the input of every head; returns the outputs of the heads in order."""
+
+    def __init__(self, trunk: Any, heads: Sequence[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.heads = _Named(heads)
+
+    def forward(self, x: Any) -> list[Any]:
+        """Returns the outputs of all heads."""
+        outputs: list[Any] = self.heads(self.trunk(x))
+        return outputs
+
+
+class _Named(Module):
+    """Modules under names of the job file, all with one input."""
+
+    def __init__(self, modules: Sequence[tuple[str, Any]]) -> None:
+        super().__init__()
+        for name, module in modules:
+            self._modules[name] = module  # `add_module` refuses names such as `train` and `type`
+
+    def forward(self, x: Any) -> list[Any]:
+        return [module(x) for module in self._modules.values()]
+
+
+class _BodyAndOutput(Module):
+    """Body of hidden network layers and a dense output."""
+
+    def __init__(self, body: Any, outputs: Any) -> None:
+        super().__init__()
+        self.body = body
+        self.output = outputs
+
+    def forward(self, x: Any) -> Any:
+        return self.output(self.body(x))
+
+
+class _Dense(_Linear):
+    """Dense layer with its activation."""
+
+    def __init__(self, inputs: int, outputs: int, activation: str | None = None) -> None:
+        super().__init__(inputs, outputs)
+        self._activation = _ACTIVATIONS[activation]
+        _initialise(self)
+
+    def forward(self, x: Any) -> Any:
+        made = super().forward(x)
+        return made if self._activation is None else self._activation(made)
+
+
+class _Convolution(_Conv2d):
+    """'Same' convolution with its activation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, activation: str | None) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
+        self._activation = _ACTIVATIONS[activation]
+        _initialise(self)
+
+    def forward(self, x: Any) -> Any:
+        made = super().forward(x)
+        return made if self._activation is None else self._activation(made)
+
+
+class _Autoencoder(Module):
+    """Autoencoder: an encoder to a code, and a decoder from it."""
+
+    def __init__(self, encoder: Any, decoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, x: Any) -> Any:
+        return self.decoder(self.encoder(x))
+
+
+class _Decoder(Module):
+    """Decoder: dense, then upsampling, cropping to the encoder's size and convolution for each level."""
+
+    def __init__(self, model: ConvAutoencoder, sizes: Sequence[tuple[int, int]], channels: int) -> None:
+        super().__init__()
+        inner, self._sizes = model.channels[-1], list(reversed(sizes[:-1]))
+        self._image = (inner, *sizes[-1])
+        self.dense = _Dense(model.code, math.prod(self._image), "relu")
+        outputs = (*reversed(model.channels[:-1]), channels)
+        self.convolutions = nn.ModuleList()
+        for index, width in enumerate(outputs):
+            last = index == len(outputs) - 1
+            self.convolutions.append(_Convolution(inner, width, model.kernel, None if last else "relu"))
+            inner = width
+
+    def forward(self, x: Any) -> Any:
+        image = self.dense(x).reshape(-1, *self._image)
+        for (height, width), convolution in zip(self._sizes, self.convolutions, strict=True):
+            image = nn.functional.interpolate(image, scale_factor=2, mode="nearest")
+            image = convolution(image[:, :, :height, :width])
+        return image
+
+
+def _initialise(layer: Any) -> None:
+    """Gives a layer the initial parameters of Glorot and Bengio (2010), with biases of 0, as in Gluon's models."""
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+def _build_model(model: Model, sample: Shape) -> Any:
+    if isinstance(model, Mlp):
+        layers: list[Any] = [nn.Flatten()]
+        inner = _add_dense(layers, math.prod(sample), model.widths, model.activation, model.dropout)
+        return _BodyAndOutput(nn.Sequential(*layers), _Dense(inner, model.outputs))
+    if isinstance(model, ConvNet):
+        layers, sizes = _convolutions(sample, model)
+        layers.append(nn.Flatten())
+        inner = _add_dense(layers, model.channels[-1] * math.prod(sizes[-1]), model.widths, "relu", model.dropout)
+        return _BodyAndOutput(nn.Sequential(*layers), _Dense(inner, model.outputs))
+    if isinstance(model, ConvAutoencoder):
+        layers, sizes = _convolutions(sample, model)
+        layers += [nn.Flatten(), _Dense(model.channels[-1] * math.prod(sizes[-1]), model.code)]
+        return _Autoencoder(nn.Sequential(*layers), _Decoder(model, sizes, sample[0]))
+    return users_network(model.name, model.arguments, Module, "torch.nn.Module")
+
+
+def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[list[Any], list[tuple[int, int]]]:
+    """Returns convolution and 2x2 pooling for each width, and the image sizes before and after each."""
+    layers: list[Any] = []
+    inner, height, width = sample
+    sizes = [(height, width)]
+    for channels in model.channels:
+        layers.append(_Convolution(inner, channels, model.kernel, "relu"))
+        layers.append(nn.MaxPool2d((min(height, 2), min(width, 2)), 2, ceil_mode=True))
+        inner, height, width = channels, (height + 1) // 2, (width + 1) // 2
+        sizes.append((height, width))
+    return layers, sizes
+
+
+def _add_dense(layers: list[Any], inner: int, widths: Sequence[int], activation: str, dropout: float) -> int:
+    for width in widths:
+        layers.append(_Dense(inner, width, activation))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        inner = width
+    return inner
+
+
+def _shape_by_running(module: Any, sample: Shape) -> Shape:
+    """Returns the shape of one output sample of a module whose shapes only running it shows."""
+    try:
+        module.eval()
+        with torch.no_grad():
+            return tuple(module(torch.from_numpy(trial_rows(1, sample))).shape[1:])
+    except (Exception, SystemExit) as error:
+        text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
+        raise InputError([Problem("trunk", text)]) from error

@@ -1,0 +1,50 @@
+"""Collects what fails while the parts of a task are tried before it runs, for every framework's `check`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hpcmtl.errors import InputError, Problem, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcmtl.networks.models import Shape
+
+ROWS = 2
+"""Number of samples that a network is tried on: with one, an output without an axis for samples would look right."""
+
+
+@contextmanager
+def noting(problems: list[Problem], key: str) -> Iterator[None]:
+    """Collects problems; one whose place is an object of the user's gets the key of the task before it."""
+    try:
+        yield
+    except InputError as error:
+        for each in error.problems:
+            own = ":" in each.where and not each.where.startswith(f"{key} ")
+            problems.append(Problem(f"{key} {each.where}" if own else each.where, each.message))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
+        problems.append(Problem(key, reason_of(error)))
+
+
+@contextmanager
+def said_of(what: str, key: str) -> Iterator[None]:
+    """Turns any error into an `InputError` that begins with what failed."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise InputError([Problem(key, f"{what}: {reason_of(error)}")]) from error
+
+
+def shape_of_sample(shape: Shape) -> Shape:
+    """Returns the shape of one sample of an output for `ROWS` samples.
+
+    Raises:
+        InputError: the first axis does not count the samples.
+    """
+    if not shape or shape[0] != ROWS:
+        text = f"{ROWS} samples give an output of shape {shape}: the first axis must count the samples"
+        raise InputError([Problem("model", text)])
+    return shape[1:]

@@ -1,0 +1,41 @@
+"""Makes the objects of the user's that a job names by ``package.module:attribute``; their code may raise anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.strict import misplaced_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: str) -> Any:
+    """Makes a network of the user's.
+
+    Args:
+        name: reference to a callable that returns it.
+        arguments: keyword arguments of the callable.
+        wanted: class of the framework's networks.
+        title: name of that class in a message.
+
+    Raises:
+        InputError: it cannot be imported or built, or is no network of the framework.
+    """
+    where = f"model {name}"
+    try:
+        make = resolve(name)
+        problems = [Problem(where, text) for text in misplaced_texts(make, dict(arguments))]
+        made = None if problems else make(**arguments)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = f"cannot be built with {dict(arguments)}: {reason_of(error)}"
+        raise InputError([Problem(where, text)]) from error
+    if problems:
+        raise InputError(problems)
+    if not isinstance(made, wanted):
+        raise InputError([Problem(where, f"makes a {type(made).__name__}, not a {title}")])
+    return made
