@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def import_with_own_symbols(module: str) -> ModuleType:
     """Imports a module whose libraries search their own symbols first, where the system can (``RTLD_DEEPBIND``).
 
-    A program may have loaded a large library with its symbols for the whole process. Libraries that come later then take
+    A program may have loaded a large library with its symbols for the whole process. Libraries that come later take
     instances of the C++ standard library's templates from it: imports ended the process by a segmentation fault.
     """
     flags = sys.getdlopenflags()

@@ -37,6 +37,7 @@ class FrameworkNeeds:
         objectives: losses that it is trained for.
         optimizer: optimizer that it is trained by.
         freeze: patterns of the names of parameters that are not trained.
+        accumulate: number of micro-batches of a rank's share of a batch.
         targets: description of the targets of each objective, as far as it is known.
         part: part of the network whose output it stores.
         callables: objects of the user's, ``package.module:attribute``.
@@ -48,6 +49,7 @@ class FrameworkNeeds:
     targets: tuple[ArraySpec, ...] = ()
     optimizer: Optimizer | None = None
     freeze: tuple[str, ...] = ()
+    accumulate: int = 1
     part: str | None = None
     callables: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
 from hpcmtl.networks.bounds import MOST, MOST_LAYERS, MOST_RANKS
@@ -37,6 +37,25 @@ class ScheduleOptions(Spec):
     power: float = Field(default=1.0, gt=0, description="poly: exponent")
 
 
+def _numbers(options: dict[str, Any]) -> dict[str, Any]:
+    for name, value in options.items():
+        if is_number_in_text(value):
+            raise ValueError(f"{name} is {value!r}, a text; write the number without quotes")
+    return options
+
+
+Options = Annotated[dict[str, Any], AfterValidator(_numbers)]
+
+
+class ParameterGroup(Spec):
+    """What is different for some parameters; the rest is as in the optimizer of the task."""
+
+    name: str | None = None
+    learning_rate: float | None = Field(default=None, gt=0, description="at the start; the schedule holds for it, too")
+    weight_decay: float | None = Field(default=None, ge=0)
+    options: Options | None = None
+
+
 class Optimizer(Spec):
     """An optimizer of the framework by name, or `package.module:attribute`."""
 
@@ -44,15 +63,13 @@ class Optimizer(Spec):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: ScheduleOptions = ScheduleOptions()
-    options: dict[str, Any] = Field(default={}, description="further arguments of the optimizer, e.g. momentum")
-
-    @field_validator("options")
-    @classmethod
-    def _numbers(cls, options: dict[str, Any]) -> dict[str, Any]:
-        for name, value in options.items():
-            if is_number_in_text(value):
-                raise ValueError(f"{name} is {value!r}, a text; write the number without quotes")
-        return options
+    clip_norm: float | None = Field(
+        default=None, gt=0, description="largest Euclidean norm of all gradients together; larger ones are scaled down"
+    )
+    options: Options = Field(default={}, description="further arguments of the optimizer, e.g. momentum")
+    groups: dict[str, ParameterGroup] = Field(
+        default={}, description="pattern of parameter names -> what is different for them; the first match counts"
+    )
 
 
 class Ranks(Spec):

@@ -41,7 +41,6 @@ the statistics of the newest batch, see `Learner.take_batch_statistics`."""
 
 OPTIMIZER = "optimizer/"
 """Prefix of the optimizer's moments and counters in the state of a learner."""
-
 STEPS_IN_FLIGHT = 8
 """Half of the largest number of steps under way: it keeps the cores busy, and bounds the batches in memory."""
 
@@ -75,18 +74,17 @@ class LearnerSettings:
         optimizer: name, weight decay and options; the learning rate comes with each step.
         freeze: patterns of the names of parameters that are not trained.
         seed: seed of the initial parameters; the same for any number of ranks.
+        accumulate: number of micro-batches that a rank's share of a batch is computed in.
     """
 
     optimizer: Optimizer
     freeze: tuple[str, ...] = ()
     seed: int = 0
+    accumulate: int = 1
 
 
 class Learner(Protocol):
-    """A network, its objectives and its optimizer on one rank.
-
-    No method exchanges anything with another rank.
-    """
+    """A network, its objectives and its optimizer on one rank; no method exchanges anything with another rank."""
 
     @property
     def device(self) -> Device:
@@ -143,6 +141,10 @@ class Learner(Protocol):
 
         Gradients are the same objects at each call.
         """
+        ...
+
+    def gradient_norm(self) -> float:
+        """Returns the Euclidean norm of all gradients together; waits for them."""
         ...
 
     def gradients_finite(self) -> bool:

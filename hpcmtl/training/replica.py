@@ -53,9 +53,10 @@ class Replica:
         strategy: SynchronisationStrategy,
         weighting: Weighting,
         streams: RandomStreams = _STREAMS,
+        clip_norm: float | None = None,
     ) -> None:
         self.learner, self.strategy, self.weighting = learner, strategy, weighting
-        self.streams, self._traits = streams, learner.traits
+        self.streams, self._traits, self._clip_norm = streams, learner.traits, clip_norm
         self.skipped_steps = 0
         self._collected: list[np.ndarray[Any, Any]] = []  # losses that were needed before the loop asked for them
         self._share: Floats | None = None  # this rank's losses of the newest step, if not yet in `_losses`
@@ -108,8 +109,20 @@ class Replica:
         else:
             if self._traits.random_optimizer:
                 learner.reseed(self.streams.optimizer(number))
-            learner.apply(rate, rescale)
+            learner.apply(rate, rescale if self._clip_norm is None else rescale * self._clip_factor(rescale))
         strategy.after_step(learner, number + 1)
+
+    def _clip_factor(self, rescale: float) -> float:
+        """Returns the factor that brings the norm of the group's gradient down to the largest one allowed (collective).
+
+        As Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks" (2013, algorithm 1).
+        Ranks agree on the norm: one that computes in another order would make another update.
+        """
+        assert self._clip_norm is not None
+        found = np.array([self.learner.gradient_norm() * rescale, 1.0])
+        self.strategy.sum(found)
+        norm = float(found[0] / found[1])
+        return self._clip_norm / norm if norm > self._clip_norm else 1.0
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """Returns this rank's shares of the losses of steps; see `Learner.collect_losses`."""

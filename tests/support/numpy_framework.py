@@ -285,6 +285,9 @@ class NumpyLearner(NumpyNetwork):
     def native(self, which: Which) -> Sequence[Array]:
         return list(self.views(which).values())
 
+    def gradient_norm(self) -> float:
+        return math.sqrt(sum(float((array.astype(np.float64) ** 2).sum()) for array in self._gradients.values()))
+
     def gradients_finite(self) -> bool:
         return all(bool(np.isfinite(array).all()) for array in self._gradients.values())
 

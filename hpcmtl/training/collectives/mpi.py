@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 BUCKET_BYTES = 16 << 20
-"""Size in bytes up to which arrays are copied into one buffer and reduced by one Allreduce."""
+"""Size in bytes up to which arrays are reduced by one Allreduce, in a buffer unless they lie side by side in memory."""
 
 
 class MpiCollective:
@@ -46,9 +46,12 @@ class MpiCollective:
         """See `Collective`; the group belongs to the caller."""
 
     def _mean_of_bucket(self, bucket: Sequence[Array]) -> None:
-        fused = np.concatenate([array.ravel() for array in bucket])
+        whole = _whole(bucket)
+        fused = np.concatenate([array.ravel() for array in bucket]) if whole is None else whole
         fused /= self.size
         self._group.Allreduce(fused, "sum")
+        if whole is not None:
+            return
         start = 0
         for array in bucket:
             array[...] = fused[start : start + array.size].reshape(array.shape)
@@ -67,3 +70,13 @@ def _buckets(arrays: Sequence[Array]) -> Iterator[list[Array]]:
         filled += array.nbytes
     if bucket:
         yield bucket
+
+
+def _whole(bucket: Sequence[Array]) -> Array | None:
+    """Returns one array over arrays of one dtype that lie side by side in memory; None if they do not."""
+    first, end = bucket[0], bucket[0].ctypes.data
+    for array in bucket:
+        if not array.flags.c_contiguous or array.ctypes.data != end:
+            return None
+        end += array.nbytes
+    return np.lib.stride_tricks.as_strided(first, (sum(array.size for array in bucket),), (first.itemsize,))

@@ -17,6 +17,7 @@ from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import LearnerSettings, StepInput
 from hpcmtl.training.network_facts import NetworkFacts
+from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.trials import ROWS, noting, said_of, shape_of_sample
@@ -64,7 +65,7 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         outputs = outputs_of(block, mx.nd.array(trial_rows(ROWS, sample)))
     if needs.optimizer and not problems:
         with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
-            updater = Updater(trained, needs.optimizer)
+            updater = GroupedUpdater(trained, needs.optimizer, Updater)
             updater.update(needs.optimizer.learning_rate, 1.0)
             mx.nd.waitall()
         with noting(problems, "optimizer"):
@@ -84,7 +85,7 @@ def _step(needs: FrameworkNeeds) -> None:
     shapes = [target.shape for target in needs.targets]
     if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
         return
-    settings = LearnerSettings(needs.optimizer, needs.freeze)
+    settings = LearnerSettings(needs.optimizer, needs.freeze, accumulate=needs.accumulate)
     learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
     targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
     batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)

@@ -20,6 +20,7 @@ from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import is_statistic
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import StepInput
+from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.training.gluon.losses import TrainingLoss
+    from hpcmtl.training.parameter_groups import OptimizerGroup
 
 mx = import_mxnet()
 
@@ -81,13 +83,22 @@ def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimiz
     copies = _Copies(block, trained)
     ours = {name: copies.of(parameter) for name, parameter in trained.items()}
 
-    def plain_update() -> None:
-        trainer = mx.gluon.Trainer(copies.parameters, make_optimizer(optimizer), kvstore=None)
-        trainer.set_learning_rate(rate)
+    def plain_trainer(parameters: list[Any], group: OptimizerGroup) -> None:
+        trainer = mx.gluon.Trainer(parameters, make_optimizer(group.optimizer), kvstore=None)
+        trainer.set_learning_rate(rate * group.factor)
         trainer.step(1, ignore_stale_grad=True)  # of parameters that no output depends on
 
+    def plain_update() -> None:
+        others, (first, *groups) = list(copies.parameters), optimizer_groups(optimizer, trained)
+        for group in groups:
+            mine = [copies.of(trained[name]) for name in group.names]
+            others = [each for each in others if all(each is not other for other in mine)]
+            plain_trainer(mine, group)
+        if others:
+            plain_trainer(others, first)
+
     expected = copies.changes(plain_update, SEEDS[0])
-    found = copies.changes(lambda: Updater(ours, optimizer).update(rate, 1.0), SEEDS[0])
+    found = copies.changes(lambda: GroupedUpdater(ours, optimizer, Updater).update(rate, 1.0), SEEDS[0])
     noise = NOISE * largest_number(copies.values.values())
     bounds = {name: _UPDATE_CLOSE * largest_number([change]) + noise for name, change in expected.items()}
     text = largest_difference(found, expected, bounds)
@@ -171,6 +182,7 @@ class _Passes:
     def run(self, seed: int, *, train: bool = True) -> Arrays:
         """Returns what a pass of the network as it is gives, with dropout or without."""
         weights = [1.0] * len(self._batch.targets)
+        self._loss.clear()
         with restored(self._fixed), seeded(seed):
             losses = self._loss.backward(self._batch, weights, 1.0, train=train)
             mx.nd.waitall()

@@ -20,6 +20,7 @@ from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.network import ONE_AT_A_TIME, GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.parameters import (
+    accumulate,
     assign,
     freeze,
     freeze_statistics,
@@ -30,6 +31,8 @@ from hpcmtl.training.gluon.parameters import (
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
 from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
+from hpcmtl.training.micro_batches import micro_batches
+from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
@@ -69,12 +72,13 @@ class GluonLearner(GluonNetwork):
         self._trained = trained(self.block, self.parameters)
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
+        single, self._graph = distinct(self.parameters), graph_facts(self.block)
+        statistics = {n: p for n, p in single.items() if self._is_updated_statistic(p, frozen)}
+        if settings.accumulate > 1:
+            accumulate(self._trained, statistics)  # makes new arrays
         self._sparse = {name: RowSparseGradient(p) for name, p in self._trained.items() if is_row_sparse(p)}
         self._spread = False  # whether the dense copies of sparse gradients are those of the newest step
-        single = distinct(self.parameters)
         gradients = {name: parameter.grad() for name, parameter in self._trained.items()}
-        self._graph = graph_facts(self.block)
-        statistics = {n: p for n, p in single.items() if self._is_updated_statistic(p, frozen)}
         self._arrays: dict[Which, dict[str, Any]] = {
             "gradients": {**gradients, **{name: each.dense for name, each in self._sparse.items()}},
             "touched_rows": {name: each.touched for name, each in self._sparse.items()},
@@ -82,8 +86,9 @@ class GluonLearner(GluonNetwork):
             "parameters": {name: parameter.data() for name, parameter in single.items()},
             "statistics": {name: parameter.data() for name, parameter in statistics.items()},
         }
-        self._loss = TrainingLoss(self.block, objectives)
-        self._updater = Updater(self._trained, settings.optimizer)
+        added = list(self._trained.values()) if settings.accumulate > 1 else []
+        self._loss = TrainingLoss(self.block, objectives, added)
+        self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater)
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
 
@@ -133,7 +138,7 @@ class GluonLearner(GluonNetwork):
         several = batch.ranks > 1
         if several:
             self._batch_statistics.before_pass()
-        losses = self._loss.backward(batch, weights, scale)
+        losses = self._backward(batch, weights, scale)
         self._spread = False
         if several:
             rows = 0 if batch.filler else len(batch.weights)
@@ -142,6 +147,13 @@ class GluonLearner(GluonNetwork):
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
             self._pending[-1 - STEPS_IN_FLIGHT][0][-1].wait_to_read()
+
+    def _backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
+        """Computes the gradients in as many passes as the settings say; returns the losses of the samples."""
+        parts = micro_batches(batch, self._settings.accumulate)
+        self._loss.clear()
+        losses = [self._loss.backward(part, weights, scale) for part in parts]
+        return losses[0] if len(parts) == 1 else [mx.nd.concat(*each, dim=0) for each in zip(*losses, strict=True)]
 
     def gradients(self) -> Arrays:
         """See `Learner`."""
@@ -166,6 +178,12 @@ class GluonLearner(GluonNetwork):
             return {str(number): share for number, share in enumerate(self._batch_statistics.shares)}
         return self._arrays[which]
 
+    def gradient_norm(self) -> float:
+        """See `Learner`."""
+        gradients = self.native("gradients")
+        squares = mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).asnumpy()
+        return float(np.sqrt(squares.astype(np.float64).sum()))
+
     def gradients_finite(self) -> bool:
         """See `Learner`."""
         gradients = self.native("gradients")
@@ -184,6 +202,7 @@ class GluonLearner(GluonNetwork):
         found = []
         for one in np.eye(len(self.names)).tolist():
             mx.random.seed(seed)
+            self._loss.clear()
             self._loss.backward(batch, one, scale)
             found.append({name: self._trained[name].grad().asnumpy() for name in shared})
             for name, array in statistics.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.graph import traced_as_in_training
 from hpcmtl.training.gluon.layout import overwrite
@@ -55,6 +56,21 @@ def trained(block: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
             parameter._grad_stype = "default"  # noqa: SLF001 - set by an argument of the constructor only
             parameter._init_grad()  # noqa: SLF001 - as above
     return found
+
+
+def accumulate(parameters: Mapping[str, Any], statistics: Mapping[str, Any]) -> None:
+    """Lets backward passes add to the gradients of parameters, which are cleared before each step.
+
+    Raises:
+        InputError: a gradient is sparse, or forward passes update running statistics, which each micro-batch would do.
+    """
+    sparse = [name for name, parameter in parameters.items() if parameter.grad().stype != "default"]
+    if sparse or statistics:
+        what = f"sparse gradients ({sparse[0]})" if sparse else f"running statistics ({next(iter(statistics))})"
+        text = f"MXNet cannot accumulate over micro-batches in a network with {what}; write `accumulate: 1`"
+        raise InputError([Problem("accumulate", text)])
+    for parameter in parameters.values():
+        parameter.grad_req = "add"
 
 
 def unused_parameters(block: Any, parameters: Mapping[str, Any]) -> list[str]:

@@ -43,6 +43,12 @@ class Trained(TaskBase):
     input: Reference
     epochs: int = Field(gt=0, le=MOST)
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples a step over the whole group")
+    accumulate: int = Field(
+        default=1,
+        gt=0,
+        le=MOST,
+        description="micro-batches in which a rank computes its share, to save memory",
+    )
     optimizer: Optimizer | None = None
     framework: FrameworkName | None = None
     engine: EngineName | None = None

@@ -152,6 +152,7 @@ class TrainedKind(BaseKind[TrainedT]):
             targets=tuple(arrays.get(each.target, UNKNOWN) for each in objectives),
             optimizer=task.optimizer,
             freeze=task.freeze,
+            accumulate=task.accumulate,
         )
 
     def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:

@@ -137,11 +137,11 @@ class TrainSession:
         assert task.optimizer is not None and task.engine is not None and task.compression is not None  # noqa: PT018
         source, network = self._spec.sources[0], self._kind.network(context.job, context.task)
         shape = source.described().datasets[source.dataset].shape
-        settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"))
+        settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"), task.accumulate)
         learner = context.framework.learner(network, shape, self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression)
         strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
-        return Replica(learner, strategy, FixedWeights(self._objectives), self._context.streams)
+        return Replica(learner, strategy, FixedWeights(self._objectives), context.streams, task.optimizer.clip_norm)
 
     def _begun(self, layer: int) -> bool:
         """Prepares the first step of a layer; returns False if parameters of another task are missing."""

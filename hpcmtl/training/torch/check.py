@@ -9,6 +9,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.learner import LearnerSettings, StepInput
 from hpcmtl.training.network_facts import NetworkFacts
+from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.learner import TorchLearner
@@ -98,8 +99,8 @@ def _update(needs: FrameworkNeeds, trained: dict[str, Any], problems: list[Probl
     for parameter in trained.values():
         parameter.grad = torch.zeros_like(parameter)
     with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
-        updater = TorchUpdater(trained, needs.optimizer)
-        updater.update(needs.optimizer.learning_rate)
+        updater = GroupedUpdater(trained, needs.optimizer, TorchUpdater)
+        updater.update(needs.optimizer.learning_rate, 1.0)
     with noting(problems, "optimizer"):
         updater.state()
 
@@ -109,7 +110,7 @@ def _step(needs: FrameworkNeeds) -> None:
     shapes = [target.shape for target in needs.targets]
     if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
         return
-    settings = LearnerSettings(needs.optimizer, needs.freeze)
+    settings = LearnerSettings(needs.optimizer, needs.freeze, accumulate=needs.accumulate)
     learner = TorchLearner(needs.network, needs.sample, needs.objectives, settings)
     targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
     batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
 from hpcmtl.training.coupled_rows import ROWS, SEEDS, rows_are_coupled
 from hpcmtl.training.learner import StepInput
+from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
@@ -91,7 +92,7 @@ def _update_difference(
         return f"a step is not that of plain PyTorch: {text}"
     copies = {name: _copy_of(each) for name, each in trained.items()}
     expected = _changes(plain_trained, lambda: _plain_update(plain_trained, optimizer, rate))
-    found = _changes(copies, lambda: TorchUpdater(copies, optimizer).update(rate))
+    found = _changes(copies, lambda: GroupedUpdater(copies, optimizer, TorchUpdater).update(rate, 1.0))
     bounds = {
         name: _CLOSE * largest_number([change]) + NOISE * largest_number([_array(trained[name])])
         for name, change in expected.items()
@@ -101,8 +102,10 @@ def _update_difference(
 
 
 def _plain_update(parameters: Mapping[str, Any], optimizer: Optimizer, rate: float) -> None:
-    made = make_optimizer(optimizer.model_copy(update={"learning_rate": rate}), list(parameters.values()))
-    made.step()
+    for group in optimizer_groups(optimizer, parameters):
+        if group.names:
+            own = group.optimizer.model_copy(update={"learning_rate": rate * group.factor})
+            make_optimizer(own, [parameters[name] for name in group.names]).step()
 
 
 def _copy_of(parameter: Any) -> Any:

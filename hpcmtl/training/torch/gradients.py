@@ -41,3 +41,7 @@ class FlatGradients:
     def finite(self) -> bool:
         """Returns whether all gradients are finite."""
         return bool(torch.isfinite(self.buffer).all())
+
+    def norm(self) -> float:
+        """Returns the Euclidean norm of all gradients together."""
+        return float(torch.linalg.vector_norm(self.buffer, dtype=torch.float64))

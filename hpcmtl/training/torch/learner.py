@@ -10,6 +10,8 @@ import numpy as np
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.learner import OPTIMIZER
+from hpcmtl.training.micro_batches import micro_batches
+from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
@@ -78,7 +80,7 @@ class TorchLearner(TorchNetwork):
         }
         self._views: dict[Which, Arrays] = {}
         self._loss = TorchLoss(self.module, objectives)
-        self._updater = TorchUpdater(self._trained, settings.optimizer)
+        self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
 
     def _split(self, tensors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -132,13 +134,18 @@ class TorchLearner(TorchNetwork):
         """
         self.set_training(active=True)
         self._gradients.clear()
+        parts = micro_batches(batch, self._settings.accumulate)
         several = batch.ranks > 1
-        if several:
+        if several or len(parts) > 1:
             self._batch_statistics.before_pass(counts=not batch.filler)
-        losses = self._loss.backward(batch, weights, scale)
-        if several:
+        losses = [self._loss.backward(part, weights, scale) for part in parts]
+        if several or len(parts) > 1:
             self._batch_statistics.after_pass(batch.ranks)
-        self._pending.append((losses, batch.weights, batch.global_samples))
+        if not several:
+            self._batch_statistics.update()
+        self._pending.append(
+            ([torch.cat(each) for each in zip(*losses, strict=True)], batch.weights, batch.global_samples)
+        )
         late = [name for name, parameter in self._unreached.items() if parameter.grad is not None]
         if late:
             text = f"parameters {', '.join(late)} take part in this batch, but in none of samples of ones"
@@ -159,6 +166,10 @@ class TorchLearner(TorchNetwork):
     def native(self, which: Which) -> Sequence[Any]:
         """See `Learner`; tensors."""
         return self._batch_statistics.shares if which == "batch_statistics" else list(self._arrays[which].values())
+
+    def gradient_norm(self) -> float:
+        """See `Learner`."""
+        return self._gradients.norm()
 
     def gradients_finite(self) -> bool:
         """See `Learner`."""
@@ -184,9 +195,7 @@ class TorchLearner(TorchNetwork):
 
     def apply(self, rate: float, rescale: float = 1.0) -> None:
         """See `Learner`."""
-        if rescale != 1.0:
-            self._gradients.buffer.mul_(rescale)
-        self._updater.update(rate)
+        self._updater.update(rate, rescale)
 
     def applied_gradients(self, pattern: str) -> Arrays:
         """See `Learner`."""

@@ -42,7 +42,7 @@ _SCALARS = (bool, int, float, str, type(None))
 
 
 class TorchUpdater:
-    """Updates parameters with their gradients.
+    """Updates parameters with their gradients; see `ParameterUpdater`.
 
     Attributes:
         may_draw: whether updates may draw random numbers: a user's optimizer may.
@@ -56,8 +56,10 @@ class TorchUpdater:
         self._groups = self._optimizer.param_groups
         self._first = self._plain_state()
 
-    def update(self, learning_rate: float) -> None:
-        """Updates every parameter once, with the gradient that it has."""
+    def update(self, learning_rate: float, rescale: float) -> None:
+        """See `ParameterUpdater`; gradients are multiplied in place."""
+        if rescale != 1.0:
+            torch._foreach_mul_([parameter.grad for parameter in self._parameters], rescale)
         for group in self._groups:
             rate = group[_RATE]
             if isinstance(rate, torch.Tensor):

@@ -87,4 +87,5 @@ class TorchBatchStatistics:
         axes = [axis for axis in range(values.ndim) if axis != 1]
         variance, mean = torch.var_mean(values, axes, correction=0)
         count = torch.tensor([values.numel() / values.shape[1] if self._counts else 0.0])
-        self._found[number] = torch.cat([count, mean * count, (variance + (mean - running).square()) * count])
+        found = torch.cat([count, mean * count, (variance + (mean - running).square()) * count])
+        self._found[number] = found + self._found[number] if number in self._found else found

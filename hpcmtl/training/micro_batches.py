@@ -1,0 +1,28 @@
+"""Splits a rank's share of a batch into micro-batches whose gradients are added (gradient accumulation)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hpcmtl.training.learner import StepInput
+
+
+def micro_batches(batch: StepInput, count: int) -> list[StepInput]:
+    """Returns micro-batches of nearly equal size, in order; fewer than `count` where there are fewer rows.
+
+    A loss is a sum over rows that is divided by the size of the whole batch, so that the sum of the gradients of all
+    micro-batches is the gradient of the batch.
+    """
+    if count == 1:
+        return [batch]
+    parts = [part for part in np.array_split(np.arange(len(batch.weights)), count) if len(part)]
+    return [_rows(batch, slice(part[0], part[-1] + 1)) for part in parts]
+
+
+def _rows(batch: StepInput, rows: slice) -> StepInput:
+    targets = tuple(target[rows] for target in batch.targets)
+    return replace(batch, inputs=batch.inputs[rows], targets=targets, weights=batch.weights[rows])

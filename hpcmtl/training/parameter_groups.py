@@ -1,0 +1,136 @@
+"""Parameter groups: optimizers, learning rates and weight decays of their own for some parameters of a network."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpcmtl.errors import InputError, Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import numpy as np
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.jobfile.tasks import Optimizer
+
+_PREFIX = "groups/"
+
+
+@dataclass(frozen=True)
+class OptimizerGroup:
+    """Parameters that one optimizer updates.
+
+    Attributes:
+        optimizer: name, learning rate, weight decay and options; without groups.
+        factor: learning rate of the group over that of the task.
+        names: names of the parameters; there may be none.
+    """
+
+    optimizer: Optimizer
+    factor: float
+    names: tuple[str, ...]
+
+
+class ParameterUpdater(Protocol):
+    """Updates parameters by an optimizer of a framework, with the gradients that are there.
+
+    Attributes:
+        may_draw: whether updates may draw random numbers.
+    """
+
+    may_draw: bool
+
+    def update(self, learning_rate: float, rescale: float) -> None:
+        """Updates every parameter once, with its gradient times `rescale`."""
+        ...
+
+    def state(self) -> Arrays:
+        """Returns copies of the whole state of the optimizer by name."""
+        ...
+
+    def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Restores what `state` returned."""
+        ...
+
+
+def optimizer_groups(optimizer: Optimizer, names: Iterable[str]) -> list[OptimizerGroup]:
+    """Returns the groups of an optimizer; the first has the parameters that no pattern matches.
+
+    A parameter belongs to the first pattern that it matches. What a group leaves open is as in the optimizer of the
+    task; a group with an optimizer of another name has no options but its own.
+
+    Raises:
+        InputError: a pattern has no parameter.
+    """
+    rest, found = list(names), []
+    for pattern, group in optimizer.groups.items():
+        mine = fnmatch.filter(rest, pattern)
+        if not mine:
+            text = f"the pattern {pattern} matches no trained parameter, or earlier patterns have them all"
+            raise InputError([Problem("optimizer", f"groups: {text}{nearest(pattern, rest)}")])
+        rest = [name for name in rest if name not in mine]
+        changes = {key: value for key in type(group).model_fields if (value := getattr(group, key)) is not None}
+        if group.name not in {None, optimizer.name}:
+            changes.setdefault("options", {})
+        own = optimizer.model_copy(update={**changes, "groups": {}})
+        found.append(OptimizerGroup(own, own.learning_rate / optimizer.learning_rate, tuple(mine)))
+    first = OptimizerGroup(optimizer.model_copy(update={"groups": {}}), 1.0, tuple(rest))
+    return [first, *found]
+
+
+class GroupedUpdater:
+    """Updates the parameters of all groups of an optimizer; see `ParameterUpdater`.
+
+    The state of a group after the first has names with the number of the group.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Any],
+        optimizer: Optimizer,
+        make: Callable[[Mapping[str, Any], Optimizer], ParameterUpdater],
+    ) -> None:
+        """Makes an updater for each group.
+
+        Args:
+            parameters: trained parameters by name.
+            optimizer: optimizer of the task.
+            make: function of some parameters and their optimizer to an updater of them.
+
+        Raises:
+            InputError: a pattern of a group has no parameter, or an optimizer cannot be made.
+        """
+        self._parts = {
+            f"{_PREFIX}{number}/" if number else "": (group.factor, make(_of(parameters, group), group.optimizer))
+            for number, group in enumerate(optimizer_groups(optimizer, parameters))
+            if group.names
+        }
+        self.may_draw = any(updater.may_draw for _, updater in self._parts.values())
+
+    def update(self, learning_rate: float, rescale: float) -> None:
+        """See `ParameterUpdater`; the learning rate is that of the task."""
+        for factor, updater in self._parts.values():
+            updater.update(learning_rate * factor, rescale)
+
+    def state(self) -> Arrays:
+        """See `ParameterUpdater`."""
+        parts = self._parts.items()
+        return {prefix + name: array for prefix, (_, updater) in parts for name, array in updater.state().items()}
+
+    def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """See `ParameterUpdater`."""
+        for prefix, (_, updater) in self._parts.items():
+            updater.load_state(
+                {
+                    name.removeprefix(prefix): array
+                    for name, array in arrays.items()
+                    if (name.startswith(prefix) if prefix else not name.startswith(_PREFIX))
+                }
+            )
+
+
+def _of(parameters: Mapping[str, Any], group: OptimizerGroup) -> dict[str, Any]:
+    return {name: parameters[name] for name in group.names}

@@ -1,0 +1,17 @@
+"""Clipping, micro-batches and parameter groups are exact in every framework, on one rank and on three."""
+
+import pytest
+import replica_suite
+import update_suite
+
+from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.training.frameworks import open_framework
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("framework", ["gluon", "torch"])
+@pytest.mark.parametrize("check", update_suite.CHECKS, ids=lambda check: check.__name__)
+def test_updates(check, framework, ranks):
+    """The framework makes the updates of plain gradient descent in numpy."""
+    pytest.importorskip("mxnet" if framework == "gluon" else framework)
+    run_ranks(ranks, check, replica_suite.Setup(open_framework(framework), "mpi"))
