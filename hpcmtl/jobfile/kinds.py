@@ -8,7 +8,7 @@ tasks take networks and arrays from each other. Paths of keys that they give beg
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hpcmtl.jobfile.kind_registry import BUILT_IN, load_kind
 
@@ -38,6 +38,8 @@ class FrameworkNeeds:
         optimizer: optimizer that it is trained by.
         freeze: patterns of the names of parameters that are not trained.
         accumulate: number of micro-batches of a rank's share of a batch.
+        precision: type of numbers that the network computes in.
+        sync_batchnorm: whether batch normalisation uses the statistics of the whole group's batch.
         targets: description of the targets of each objective, as far as it is known.
         part: part of the network whose output it stores.
         callables: objects of the user's, ``package.module:attribute``.
@@ -50,6 +52,8 @@ class FrameworkNeeds:
     optimizer: Optimizer | None = None
     freeze: tuple[str, ...] = ()
     accumulate: int = 1
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    sync_batchnorm: bool = False
     part: str | None = None
     callables: tuple[str, ...] = ()
 

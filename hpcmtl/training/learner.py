@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from hpcmtl.frameworks.device import Device
     from hpcmtl.frameworks.environment import EnvironmentNeeds
     from hpcmtl.jobfile.kinds import FrameworkNeeds
-    from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.collectives.base import CollectiveFactory
+    from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.strategies.compressors import Compressor
@@ -66,25 +66,11 @@ class StepInput:
     filler: bool = False
 
 
-@dataclass(frozen=True)
-class LearnerSettings:
-    """Settings of a task's learner, equal on all ranks of its group.
-
-    Attributes:
-        optimizer: name, weight decay and options; the learning rate comes with each step.
-        freeze: patterns of the names of parameters that are not trained.
-        seed: seed of the initial parameters; the same for any number of ranks.
-        accumulate: number of micro-batches that a rank's share of a batch is computed in.
-    """
-
-    optimizer: Optimizer
-    freeze: tuple[str, ...] = ()
-    seed: int = 0
-    accumulate: int = 1
-
-
 class Learner(Protocol):
-    """A network, its objectives and its optimizer on one rank; no method exchanges anything with another rank."""
+    """A network, its objectives and its optimizer on one rank.
+
+    No method but a pass with `LearnerSettings.sync_batchnorm` exchanges anything with another rank.
+    """
 
     @property
     def device(self) -> Device:
@@ -94,6 +80,10 @@ class Learner(Protocol):
     @property
     def traits(self) -> LearnerTraits:
         """Properties of network, losses and optimizer; what cannot be known is taken for true."""
+        ...
+
+    def use_group_sum(self, total: Callable[[np.ndarray[Any, Any]], None]) -> None:
+        """Takes the sum over the present group, which overwrites an array; passes call it on all ranks alike."""
         ...
 
     def reseed(self, seed: int) -> None:

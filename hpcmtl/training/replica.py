@@ -64,12 +64,14 @@ class Replica:
         self._in_group = True
         self._comparison: StepComparison | None = None
         self.compared = False
+        learner.use_group_sum(strategy.sum)
 
     def join(self, strategy: SynchronisationStrategy, streams: RandomStreams) -> None:
         """Continues with another group, by a strategy that is open on it; the learner keeps its state."""
         self.strategy, self.streams = strategy, streams
         self._in_group = True
         self.compared = False
+        self.learner.use_group_sum(strategy.sum)
 
     def compare_first_step(self, task: str, batch: StepInput, rate: float, group: Communicator) -> StepComparison:
         """Compares a step with the framework's own arithmetic, before the first one on a group (collective).

@@ -31,9 +31,11 @@ def noting(problems: list[Problem], key: str) -> Iterator[None]:
 
 @contextmanager
 def said_of(what: str, key: str) -> Iterator[None]:
-    """Turns any error into an `InputError` that begins with what failed."""
+    """Turns any other error into an `InputError` that begins with what failed."""
     try:
         yield
+    except InputError:
+        raise  # it has its own words
     except (Exception, SystemExit) as error:
         raise InputError([Problem(key, f"{what}: {reason_of(error)}")]) from error
 

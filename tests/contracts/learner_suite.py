@@ -18,7 +18,8 @@ from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.networks.parameter_mapping import ParameterMapping
-from hpcmtl.training.learner import OPTIMIZER, LearnerSettings, StepInput
+from hpcmtl.training.learner import OPTIMIZER, StepInput
+from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:

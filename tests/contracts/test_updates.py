@@ -13,5 +13,5 @@ from hpcmtl.training.frameworks import open_framework
 @pytest.mark.parametrize("check", update_suite.CHECKS, ids=lambda check: check.__name__)
 def test_updates(check, framework, ranks):
     """The framework makes the updates of plain gradient descent in numpy."""
-    pytest.importorskip("mxnet" if framework == "gluon" else framework)
+    framework == "gluon" or pytest.importorskip(framework)
     run_ranks(ranks, check, replica_suite.Setup(open_framework(framework), "mpi"))

@@ -15,7 +15,8 @@ from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import freeze, unused_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
-from hpcmtl.training.learner import LearnerSettings, StepInput
+from hpcmtl.training.learner import StepInput
+from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
@@ -23,6 +24,8 @@ from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.trials import ROWS, noting, said_of, shape_of_sample
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.models import Shape
 
@@ -38,6 +41,7 @@ def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     if needs.optimizer is not None:
         with noting(problems, "optimizer"):
             make_optimizer(needs.optimizer)
+    problems += _unsupported(needs)
     facts = None
     if needs.network is not None and needs.sample is not None:
         with noting(problems, "model"):
@@ -48,6 +52,16 @@ def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     if problems:
         raise InputError(problems)
     return facts
+
+
+def _unsupported(needs: FrameworkNeeds) -> Iterator[Problem]:
+    """Yields settings that MXNet cannot follow."""
+    if needs.precision != "fp32":
+        text = f"MXNet 1.9.1 has no operators for {needs.precision} on a CPU that are worth it"
+        yield Problem("precision", f"{text}; write fp32, or `framework: torch`")
+    if needs.sync_batchnorm:
+        text = "MXNet's batch normalisation takes its statistics on one rank alone"
+        yield Problem("sync_batchnorm", f"{text}; write `framework: torch`, or leave it out: see the guide on ranks")
 
 
 def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:
@@ -85,7 +99,7 @@ def _step(needs: FrameworkNeeds) -> None:
     shapes = [target.shape for target in needs.targets]
     if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
         return
-    settings = LearnerSettings(needs.optimizer, needs.freeze, accumulate=needs.accumulate)
+    settings = settings_of(needs)
     learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
     targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
     batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
-    from hpcmtl.training.learner import LearnerSettings
+    from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.strategies.compressors import Compressor
 

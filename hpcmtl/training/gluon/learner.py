@@ -38,7 +38,7 @@ from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
-    from hpcmtl.training.learner import LearnerSettings, StepInput, Which
+    from hpcmtl.training.learner import StepInput, Which
+    from hpcmtl.training.learner_settings import LearnerSettings
 
 mx = import_mxnet()
 
@@ -107,6 +108,9 @@ class GluonLearner(GluonNetwork):
 
     def _trains_slopes(self) -> bool:
         return any(parameter.name in self._graph.slopes for parameter in self._trained.values())
+
+    def use_group_sum(self, total: Callable[[np.ndarray[Any, Any]], None]) -> None:
+        """See `Learner`; no pass of Gluon's needs one."""
 
     def reseed(self, seed: int) -> None:
         """See `Learner`; Python's and numpy's random numbers as well, which operators and optimizers of users draw."""

@@ -49,6 +49,12 @@ class Trained(TaskBase):
         le=MOST,
         description="micro-batches in which a rank computes its share, to save memory",
     )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="type that the network computes in; parameters and updates are float32"
+    )
+    sync_batchnorm: bool = Field(
+        default=False, description="batch normalisation by the statistics of the whole batch, over all ranks"
+    )
     optimizer: Optimizer | None = None
     framework: FrameworkName | None = None
     engine: EngineName | None = None

@@ -153,6 +153,8 @@ class TrainedKind(BaseKind[TrainedT]):
             optimizer=task.optimizer,
             freeze=task.freeze,
             accumulate=task.accumulate,
+            precision=task.precision,
+            sync_batchnorm=task.sync_batchnorm,
         )
 
     def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:

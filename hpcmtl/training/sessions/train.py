@@ -26,7 +26,7 @@ from hpcmtl.training.coupling.coupling import Steps, SyncPoint, open_coupling
 from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.validation import asked_metrics, validation
-from hpcmtl.training.learner import LearnerSettings
+from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.loop import Hooks, LossTotals, StepRange, StepsResult, run_steps
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
@@ -137,9 +137,9 @@ class TrainSession:
         assert task.optimizer is not None and task.engine is not None and task.compression is not None  # noqa: PT018
         source, network = self._spec.sources[0], self._kind.network(context.job, context.task)
         shape = source.described().datasets[source.dataset].shape
-        settings = LearnerSettings(task.optimizer, task.freeze, context.seed("initial parameters"), task.accumulate)
+        settings = settings_of(task, context.seed("initial parameters"))
         learner = context.framework.learner(network, shape, self._objectives, settings, context.device)
-        self._synchronisation = StrategySettings(task.engine, task.compression)
+        self._synchronisation = StrategySettings(task.engine, task.compression, scales_loss=task.precision == "fp16")
         strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
         return Replica(learner, strategy, FixedWeights(self._objectives), context.streams, task.optimizer.clip_norm)
 

@@ -37,6 +37,7 @@ class AllreduceParts:
         compressor: compressor of the kind of arrays that the collective takes.
         compression: text on the compressor for the results.
         aggregator: aggregator of the compressed gradients.
+        scales_loss: whether gradients need a loss scale, and steps that overflow are skipped.
     """
 
     choice: Choice
@@ -44,6 +45,7 @@ class AllreduceParts:
     compressor: Compressor
     compression: str
     aggregator: Aggregator
+    scales_loss: bool
 
 
 class AllreduceStrategy:
@@ -59,6 +61,7 @@ class AllreduceStrategy:
         self._scale = LossScale()
         # Nothing is asked of the learner then: a dense copy of sparse gradients is expensive.
         self._alone = isinstance(parts.collective, LocalCollective) and type(parts.compressor) is NoCompression
+        self._scales_loss = parts.scales_loss
 
     @property
     def facts(self) -> StrategyFacts:
@@ -72,15 +75,23 @@ class AllreduceStrategy:
         The loss of a rank is its sum over the size of the WHOLE batch, times the number of ranks. The mean over the
         group is then the mean over the batch, even where the shares of the ranks differ in size.
         """
-        return self._collective.size / global_samples * (self._scale.value if self._compressor.scales_loss else 1.0)
+        return self._collective.size / global_samples * (self._scale.value if self._scales_loss else 1.0)
 
     def after_backward(self, learner: Learner) -> float | None:
-        """See `SynchronisationStrategy`.
+        """See `SynchronisationStrategy`."""
+        if not self._alone:
+            self._reduce(learner)
+        if not self._scales_loss:
+            return 1.0
+        rescale, finite = 1.0 / self._scale.value, self._all_finite(learner)
+        self._scale = self._scale.after(finite)
+        return rescale if finite else None
+
+    def _reduce(self, learner: Learner) -> None:
+        """Aggregates gradients, and what belongs to them, over the group.
 
         The mean of the marks of touched rows is above 0 exactly where a rank has touched the row.
         """
-        if self._alone:
-            return 1.0
         touched = arrays_of(learner, "touched_rows", self._kind)
         if touched:
             self._collective.mean(touched)
@@ -92,11 +103,6 @@ class AllreduceStrategy:
         if statistics:
             self._collective.mean(statistics)
             learner.take_batch_statistics()
-        if not self._compressor.scales_loss:
-            return 1.0
-        rescale, finite = 1.0 / self._scale.value, self._all_finite(learner)
-        self._scale = self._scale.after(finite)
-        return rescale if finite else None
 
     def after_step(self, learner: Learner, step: int) -> None:
         """See `SynchronisationStrategy`; the replicas are equal already."""

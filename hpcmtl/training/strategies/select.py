@@ -32,10 +32,12 @@ class StrategySettings:
     Attributes:
         engine: name of the collective, as in the job file.
         compression: `none`, `fp16`, or `auto` for the faster of both, measured.
+        scales_loss: whether gradients need a loss scale, whatever the compression.
     """
 
     engine: str
     compression: str = "none"
+    scales_loss: bool = False
 
 
 def open_strategy(
@@ -66,7 +68,12 @@ def open_strategy(
         collective.close()  # some exist once a process: left open, it is lost to all later tasks
         raise
     parts = AllreduceParts(
-        choice=choice, collective=collective, compressor=compressor, compression=text, aggregator=MeanAggregator()
+        choice=choice,
+        collective=collective,
+        compressor=compressor,
+        compression=text,
+        aggregator=MeanAggregator(),
+        scales_loss=settings.scales_loss or compressor.scales_loss,
     )
     return AllreduceStrategy(group, parts)
 

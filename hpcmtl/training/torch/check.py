@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.training.learner import LearnerSettings, StepInput
+from hpcmtl.training.learner import StepInput
+from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.group_batchnorm import synchronise
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.losses import make_loss
 from hpcmtl.training.torch.network import TorchNetwork
@@ -54,6 +56,12 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     """Builds the network and runs it; appends patterns that match nothing to the problems."""
     assert needs.network is not None
     network = TorchNetwork(needs.network, sample, [each.name for each in needs.objectives], seed=0)
+    if needs.sync_batchnorm and needs.accumulate > 1:
+        text = "statistics of the whole batch and micro-batches exclude each other; leave one of them out"
+        problems.append(Problem("sync_batchnorm", text))
+    if needs.sync_batchnorm:
+        with noting(problems, "sync_batchnorm"):
+            synchronise(network.module)
     frozen: list[str] = []
     for pattern in needs.freeze:
         with noting(problems, "freeze"):
@@ -107,12 +115,14 @@ def _update(needs: FrameworkNeeds, trained: dict[str, Any], problems: list[Probl
 
 def _step(needs: FrameworkNeeds) -> None:
     """Makes one step on samples of ones and targets of zeros, where all shapes are known."""
-    shapes = [target.shape for target in needs.targets]
-    if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
+    known = [target for target in needs.targets if target.shape is not None]
+    if needs.network is None or needs.sample is None or needs.optimizer is None or len(known) < len(needs.targets):
         return
-    settings = LearnerSettings(needs.optimizer, needs.freeze, accumulate=needs.accumulate)
+    settings = settings_of(needs)
     learner = TorchLearner(needs.network, needs.sample, needs.objectives, settings)
-    targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
+    targets = tuple(
+        np.zeros((ROWS, *(each.shape or ())), np.float32 if each.kind == "f" else np.int64) for each in known
+    )
     batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)
     with said_of("a forward and backward pass on ones fails", "model"):
         learner.forward_backward(batch, [each.weight for each in needs.objectives], 1.0)

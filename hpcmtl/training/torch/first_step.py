@@ -70,13 +70,13 @@ def _update_difference(
         plain = copy.deepcopy(loss.module)
     except (Exception, SystemExit):  # noqa: BLE001 - users' modules may hold what cannot be copied
         return ""
-    named = dict(plain.named_parameters())
+    named = dict(plain.named_parameters(remove_duplicate=False))
     plain_trained = {name: named[name] for name in trained}
     for parameter in plain.parameters():
         parameter.grad = None
     weights = [1.0] * len(batch.targets)
     with random_numbers.seeded(SEEDS[0]):
-        losses = TorchLoss(plain, loss.objectives).losses(batch.inputs, batch.targets)
+        losses = TorchLoss(plain, loss.objectives, loss.precision).losses(batch.inputs, batch.targets)
         weighted_sum(losses, batch.weights, weights).backward()
     with random_numbers.seeded(SEEDS[0]):
         for parameter in trained.values():

@@ -17,6 +17,7 @@ from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
+from hpcmtl.training.torch.group_batchnorm import GroupBatchNorm, alone, synchronise
 from hpcmtl.training.torch.losses import TorchLoss, weighted_sum
 from hpcmtl.training.torch.network import ONE_AT_A_TIME, TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
@@ -25,7 +26,7 @@ from hpcmtl.training.torch.training_pass import examine, restored
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
-    from hpcmtl.training.learner import LearnerSettings, StepInput, Which
+    from hpcmtl.training.learner import StepInput, Which
+    from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.step_comparison import StepComparison
 
 torch = import_torch()
@@ -53,6 +55,7 @@ class TorchLearner(TorchNetwork):
         """Builds the network for samples of a shape; the objectives are in the order of its outputs."""
         super().__init__(network, sample, [objective.name for objective in objectives], settings.seed, device)
         self._settings = settings
+        self._group = synchronise(self.module) if settings.sync_batchnorm else None
         self._frozen = frozen_names(self.tensors, settings.freeze)
         frozen = {id(self.tensors[name]) for name in self._frozen}
         for name in self._frozen:
@@ -79,7 +82,7 @@ class TorchLearner(TorchNetwork):
             "statistics": {name: single[name] for name in floats},
         }
         self._views: dict[Which, Arrays] = {}
-        self._loss = TorchLoss(self.module, objectives)
+        self._loss = TorchLoss(self.module, objectives, settings.precision)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
 
@@ -97,12 +100,23 @@ class TorchLearner(TorchNetwork):
         """See `Learner`."""
         statistics = set(map(id, self._arrays["statistics"].values()))
         normalised = {id(each) for module in self._batch_statistics.modules for each in module.buffers()}
+        grouped = {
+            id(each)
+            for module in self.module.modules()
+            if isinstance(module, GroupBatchNorm)
+            for each in module.buffers()
+        }
         return LearnerTraits(
             random_network=self._facts.draws,
             random_optimizer=self._updater.may_draw,
-            batch_statistics=bool(statistics),
-            whole_batch_statistics=bool(statistics) and statistics <= normalised,
+            batch_statistics=not statistics <= grouped,
+            whole_batch_statistics=bool(statistics) and statistics <= normalised | grouped,
         )
+
+    def use_group_sum(self, total: Callable[[np.ndarray[Any, Any]], None]) -> None:
+        """See `Learner`."""
+        if self._group is not None:
+            self._group.total = total
 
     def set_training(self, *, active: bool) -> None:
         """See `TorchNetwork`; batch normalisation with frozen statistics works as in inference."""
@@ -119,9 +133,9 @@ class TorchLearner(TorchNetwork):
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
         self.set_training(active=True)
-        with ONE_AT_A_TIME:
-            optimizer = self._settings.optimizer
-            return compare_step(self._loss, self._trained, optimizer, batch, rate=rate, traits=self.traits)
+        optimizer, traits = self._settings.optimizer, self.traits
+        with ONE_AT_A_TIME, alone(self._group):
+            return compare_step(self._loss, self._trained, optimizer, batch, rate=rate, traits=traits)
 
     def run_uncompiled(self) -> None:
         """See `Learner`; nothing is compiled."""
@@ -134,6 +148,8 @@ class TorchLearner(TorchNetwork):
         """
         self.set_training(active=True)
         self._gradients.clear()
+        if self._group is not None:
+            self._group.counts = not batch.filler
         parts = micro_batches(batch, self._settings.accumulate)
         several = batch.ranks > 1
         if several or len(parts) > 1:
@@ -241,3 +257,8 @@ class TorchLearner(TorchNetwork):
     def quiesce(self) -> None:
         """See `Learner`."""
         self._pending.clear()
+
+
+def _buffers_of(modules: Iterable[Any]) -> set[int]:
+    """Returns the ids of the buffers of some modules."""
+    return {id(each) for module in modules for each in module.buffers()}

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.learner import StepInput
+    from hpcmtl.training.learner_settings import Precision
 
 torch = import_torch()
 F = torch.nn.functional
 
 _REDUCTION = "reduction"
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def _like(target: Any, output: Any) -> Any:
@@ -109,9 +111,11 @@ class TorchLoss:
         module: the network.
         objectives: the objectives, in the order of its outputs.
         functions: loss of each objective.
+        precision: type that the network computes in.
     """
 
-    def __init__(self, module: Any, objectives: Sequence[Objective]) -> None:
+    def __init__(self, module: Any, objectives: Sequence[Objective], precision: Precision = "fp32") -> None:
+        self.precision = precision
         self.module, self.objectives = module, tuple(objectives)
         self.functions = [make_loss(objective.loss) for objective in objectives]
 
@@ -143,7 +147,12 @@ class TorchLoss:
         Raises:
             InputError: a user's loss does not give a value for each sample.
         """
-        outputs = outputs_of(self.module, torch.tensor(inputs, dtype=torch.float32))
+        samples = torch.tensor(inputs, dtype=torch.float32)
+        if self.precision == "fp32":
+            outputs = outputs_of(self.module, samples)
+        else:  # losses are computed from float32, as overflow and cancellation are theirs first
+            with torch.autocast(samples.device.type, _TYPES[self.precision]):
+                outputs = [output.float() for output in outputs_of(self.module, samples)]
         named = zip(self.objectives, self.functions, outputs, targets, strict=True)
         return [
             _one_value_a_sample(objective.loss, function(output, tensor_of(target)), len(inputs))

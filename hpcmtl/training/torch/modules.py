@@ -33,7 +33,7 @@ def make_module(network: NetworkDescription, sample: Shape) -> Any:
         InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
     """
     module = build(network, sample)
-    problems = [*_taken(module), *_lost_children(module), *_unusable_modules(module)]
+    problems = [*_taken(module), *_lost_children(module), *_unusable_modules(module), *_other_types(module)]
     if problems:
         raise InputError(problems)
     try:
@@ -45,7 +45,7 @@ def make_module(network: NetworkDescription, sample: Shape) -> Any:
     except (Exception, SystemExit) as error:
         text = f"cannot run on samples of shape {sample}: {reason_of(error)}"
         raise InputError([Problem("model", text)]) from error
-    problems = [*_unkept_state(module), *_unreached(module), *_other_types(module)]
+    problems = [*_unkept_state(module), *_unreached(module)]
     if problems:
         raise InputError(problems)
     return module

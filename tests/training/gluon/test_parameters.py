@@ -19,7 +19,8 @@ from hpcmtl.networks.models import UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.gluon.learner import GluonLearner
-from hpcmtl.training.learner import OPTIMIZER, LearnerSettings, StepInput
+from hpcmtl.training.learner import OPTIMIZER, StepInput
+from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.step_comparison import StepComparison
 
 TIED = {

@@ -12,7 +12,8 @@ from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.framework import GluonFramework
-from hpcmtl.training.learner import LearnerSettings, StepInput
+from hpcmtl.training.learner import StepInput
+from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.multitask.weighting import FixedWeights, ObjectiveMeasurements
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy

@@ -12,7 +12,7 @@ from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.networks.description import Leaf
 from hpcmtl.training.gluon.framework import GluonFramework
-from hpcmtl.training.learner import LearnerSettings
+from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 

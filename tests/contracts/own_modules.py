@@ -1,0 +1,162 @@
+"""Networks, losses and optimizers of users of PyTorch, named in jobs as ``own_modules:attribute``."""
+
+import torch
+from torch import nn
+
+
+def normalised() -> nn.Module:
+    """A convolution with batch normalisation, for images (1, 6, 6)."""
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(144, 3))
+
+
+class Tied(nn.Module):
+    """Two layers that share their weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.encode, self.decode = nn.Linear(36, 36), nn.Linear(36, 36)
+        self.decode.weight = self.encode.weight
+        self.output = nn.Linear(36, 3)
+
+    def forward(self, x):
+        return self.output(self.decode(torch.tanh(self.encode(x.flatten(1)))))
+
+
+class Unused(nn.Module):
+    """A layer that no output depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(36, 3), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.used(x.flatten(1))
+
+
+class Branching(nn.Module):
+    """A layer that only some batches use: none of ones does."""
+
+    def __init__(self):
+        super().__init__()
+        self.always, self.sometimes = nn.Linear(36, 3), nn.Linear(36, 3)
+
+    def forward(self, x):
+        made = self.always(x.flatten(1))
+        return made + self.sometimes(x.flatten(1)) if x.min() < 0 else made
+
+
+class Lost(nn.Module):
+    """Layers in a list, which PyTorch does not know of."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(36, 3)]
+
+    def forward(self, x):
+        return self.layers[0](x.flatten(1))
+
+
+class Lazy(nn.Module):
+    """Layers that get their shapes from the first samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.output = nn.LazyLinear(8), nn.LazyLinear(3)
+
+    def forward(self, x):
+        return self.output(torch.relu(self.hidden(x.flatten(1))))
+
+
+class Noisy(nn.Module):
+    """Random numbers drawn in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+
+    def forward(self, x):
+        made = self.output(x.flatten(1))
+        return made + torch.randn_like(made) * 0.1 if self.training else made
+
+
+class Paired(nn.Module):
+    """Every row looks at the mean of its batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.output(x - x.mean(0, keepdim=True))
+
+
+def half() -> nn.Module:
+    """A network of float16."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 3)).half()
+
+
+KEPT = nn.Linear(36, 3)
+
+
+def kept() -> nn.Module:
+    """A layer that is made once, when the file is imported."""
+    return nn.Sequential(nn.Flatten(), KEPT)
+
+
+def cubed(output, target):
+    """A loss with a value for each number of a sample."""
+    return (output - nn.functional.one_hot(target, 3).float()).abs() ** 3
+
+
+def reduced(output, target):
+    """A loss that is a mean over the samples already."""
+    return nn.functional.cross_entropy(output, target)
+
+
+class Margin(nn.Module):
+    """A loss with a `reduction`."""
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, output, target):
+        values = torch.relu(1 - output.gather(1, target[:, None])[:, 0])
+        return values if self.reduction == "none" else values.mean()
+
+
+class Trainable(nn.Module):
+    """A loss with a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, output, target):
+        return self.scale * nn.functional.cross_entropy(output, target, reduction="none")
+
+
+class Counting(torch.optim.Optimizer):
+    """Gradient descent whose rate falls with a count that it keeps beside its tensors."""
+
+    def __init__(self, params, lr=0.1, fall=0.5):
+        super().__init__(params, {"lr": lr, "fall": fall})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for each in group["params"]:
+                state = self.state[each]
+                state["count"] = state.get("count", 0) + 1
+                each.sub_(group["lr"] * group["fall"] ** state["count"] * each.grad)
+
+
+class Keeping(Counting):
+    """An optimizer that keeps an object for each parameter."""
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for each in group["params"]:
+                self.state[each]["object"] = object()

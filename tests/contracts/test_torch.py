@@ -1,0 +1,15 @@
+"""PyTorch on groups of threads: batch normalisation, mixed precision and users' networks are exact."""
+
+import pytest
+
+from hpcmtl.communicators.inproc import run_ranks
+
+pytest.importorskip("torch")
+import torch_suite
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.parametrize("check", torch_suite.CHECKS, ids=lambda check: check.__name__)
+def test_on_a_group(check, ranks):
+    """Ranks train as one process does."""
+    run_ranks(ranks, check)

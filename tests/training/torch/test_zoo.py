@@ -1,0 +1,70 @@
+"""Models of the zoo are one thing in both frameworks: same names, same outputs from the same parameters."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcmtl.exchange.store import PARAMETERS
+from hpcmtl.networks.description import Leaf, Part, Shared
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.training.frameworks import open_framework
+
+pytest.importorskip("torch")
+
+few = st.integers(1, 5)
+widths = st.lists(few, max_size=3).map(tuple)
+channels = st.lists(few, min_size=1, max_size=3).map(tuple)
+kernels = st.sampled_from([1, 3, 5])
+dropouts = st.sampled_from([0.0, 0.5])
+images = st.tuples(few, st.integers(1, 13), st.integers(1, 13)).filter(lambda sample: sample[:2] != (5, 5))
+activations = st.sampled_from(["relu", "tanh", "sigmoid"])
+mlps = st.builds(Mlp, widths=widths, outputs=few, dropout=dropouts, activation=activations)
+convnets = st.builds(ConvNet, channels=channels, kernel=kernels, widths=widths, outputs=few, dropout=dropouts)
+autoencoders = st.builds(ConvAutoencoder, channels=channels, kernel=kernels, code=few)
+
+
+def same_outputs(network, sample, names, parts) -> None:
+    """A network of one framework with the parameters of the other puts out the same, and so do its parts."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(3, *sample)).astype(np.float32)
+    gluon, torch = (open_framework(name).network(network, sample, names) for name in ("gluon", "torch"))
+    state = {name: rng.normal(size=a.shape).astype(np.float32) / 3 for name, a in gluon.parameter_arrays().items()}
+    gluon.load_parameters(state)
+    torch.load_parameters(state)
+
+    assert list(torch.parameter_arrays()) == list(gluon.parameter_arrays())
+    for part in (None, *parts):
+        expected = gluon.outputs(inputs, part)
+        for name, array in torch.outputs(inputs, part).items():
+            np.testing.assert_allclose(
+                array, expected[name], rtol=1e-5, atol=1e-5 * max(1, np.abs(expected[name]).max())
+            )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.one_of(mlps, convnets, autoencoders), images)
+def test_models(model, sample):
+    """Any model of the zoo is the same function in both frameworks, whole and by parts."""
+    same_outputs(Leaf(model), sample, ("main",), model.parts)
+
+
+def test_shared_networks():
+    """A trunk with heads has the same names, also where a head is called as a method of modules."""
+    trunk = Part(Leaf(ConvAutoencoder(channels=(3,), code=4)), "encoder")
+    heads = (("train", Leaf(Mlp(widths=(3,), outputs=2))), ("type", Leaf(Mlp(outputs=1))))
+
+    same_outputs(Shared(trunk, heads), (1, 6, 6), ("train", "type"), ("trunk", "heads.type"))
+
+
+def test_initial_parameters_have_the_same_distribution():
+    """Weights of both frameworks begin uniform between the same bounds, with biases of 0."""
+    found = {}
+    for name in ("gluon", "torch"):
+        state = (
+            open_framework(name).network(Leaf(Mlp(widths=(400,), outputs=300)), (200,), ("main",)).parameter_arrays()
+        )
+        weight, bias = state[f"{PARAMETERS}body.1.weight"], state[f"{PARAMETERS}body.1.bias"]
+        found[name] = [weight.min(), weight.max(), weight.std(), np.abs(bias).max()]
+
+    np.testing.assert_allclose(found["torch"], found["gluon"], rtol=0.02, atol=1e-3)
