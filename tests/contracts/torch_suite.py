@@ -106,6 +106,30 @@ def check_frozen_statistics(world: Communicator) -> None:
     assert not np.array_equal(state[PARAMETERS + "4.weight"], start[PARAMETERS + "4.weight"])
 
 
+def check_moves_between_groups(world: Communicator) -> None:
+    """A learner goes on with its state on a part of its group, and ends as one rank that took all steps."""
+    with suite.opened(setup(), world, NORMALISED, DECAYING, sync_batchnorm=True) as replica:
+        start = replica.state()
+        for number, batch in enumerate(few_rows()):
+            replica.step(suite.dealt(batch, world.rank, world.size), 0.05, number)
+        state = replica.state()
+        replica.close()
+        members = list(range((world.size + 1) // 2))
+        if world.rank not in members:
+            return
+        group = world.create_group(members, tag=0)
+        settings = StrategySettings("mpi!")
+        replica.join(open_strategy(settings, replica.learner, setup().framework, group), replica.streams)
+        replica.load_strategy_state(state)
+        for number, batch in enumerate(few_rows()):
+            replica.step(suite.dealt(batch, group.rank, group.size), 0.05, number)
+        state = replica.state()
+    expected = plain_steps(start, [*few_rows(), *few_rows()])
+
+    assert_same_bits(group, state)
+    assert suite.largest_difference({n: a for n, a in state.items() if n in expected}, expected) <= 1e-5
+
+
 def check_users_networks(world: Communicator) -> None:
     """Tied, lazy and unused parameters take the steps of one rank."""
     names = ("Tied", "Lazy", "Unused")

@@ -71,6 +71,7 @@ def test_a_missing_compiler_is_said_before_any_work(tmp_path, bare_path, missing
         (["--extras", "horrovod"], {}, "no extra is called horrovod"),
         (["--extras", "horovod"], {}, "the extra horovod is built against mxnet"),
         (["--fast"], {}, "does not know --fast"),
+        ([], {"HPCMTL_FRAMEWORKS": "pytorch"}, "HPCMTL_FRAMEWORKS=pytorch is not known"),
         ([], {"HPCMTL_MPI": "mpich"}, "HPCMTL_MPI=mpich is not known"),
         ([], {"HPCMTL_PYTHON": "python9.9"}, "no CPython 3.10 or 3.11 found (tried python9.9)"),
     ],
