@@ -118,7 +118,7 @@ def test_a_lost_rank(start):
 def test_a_killed_run_goes_on_with_fewer_ranks(start):
     """All ranks die in the third layer; one rank goes on from the end of the second, and ends near the undisturbed."""
     sound = start(layered(2, {"min": 1}), by_mpirun(2)).finish()
-    env = {"HPCMTL_FAULT": "kill:rank=all,task=digit,layer=2,step=1"}
+    env = {"HPCMTL_FAULT": "kill:rank=all,task=digit,layer=2,step=1", "HPCMTL_FT": "0"}
     died = start(layered(2, {"min": 1}), by_mpirun(2), env=env).finish()
     again = start.again(died.folder, by_mpirun(1, ABORTING), ["resume", str(died.directory)], None).finish()
     expected, found = sound.arrays("digit"), again.arrays("digit")
