@@ -1,6 +1,7 @@
 """Measures recovery: kills and resumes, cost of checkpoints, and time until training continues.
 
-usage: python benchmarks/recovery.py [--quick] [--only PART ...] [--rounds N] [--losses N] [--json FILE]
+usage: python benchmarks/recovery.py [--quick] [--only PART ...] [--framework NAME] [--rounds N]
+                                      [--losses N] [--json FILE]
 
 kills    attempts at one job on 4 ranks are killed at random: at a step, while writing a file, with damage to the file,
          by SIGKILL to a rank, to all ranks or to mpirun at any time. `hpcmtl resume` continues, sometimes on other
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=None, metavar="PART")
     parser.add_argument("--rounds", type=int, default=100, help="number of kills")
     parser.add_argument("--losses", type=int, default=20, help="number of runs that lose a rank and recover in place")
+    parser.add_argument("--framework", default="gluon", help="of the job of `kills`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write all numbers to this file as well")
     options = parser.parse_args(arguments)
@@ -61,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def kills(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Kills attempts at random and resumes them."""
     data = build_data(folder)
-    shape = Shape(data, layers=2, epochs=4) if options.quick else Shape(data)
+    size = {"layers": 2, "epochs": 4} if options.quick else {}
+    shape = Shape(data, framework=options.framework, **size)
     found = rounds(folder / "kills", shape, 2 if options.quick else options.rounds, np.random.default_rng(options.seed))
     killed = ", ".join(f"{count} {kind}" for kind, count in sorted(found["kills"].items()))
     print(f"{sum(found['kills'].values())} kills in {found['runs']} runs: {killed}")

@@ -134,7 +134,7 @@ class OurLoop:
         from hpcmtl.networks.models import ConvNet
         from hpcmtl.networks.objective import MAIN, Objective
         from hpcmtl.training.frameworks import open_framework
-        from hpcmtl.training.learner import LearnerSettings
+        from hpcmtl.training.learner_settings import LearnerSettings
         from hpcmtl.training.loop import INPUT, TARGET
         from hpcmtl.training.multitask.weighting import FixedWeights
         from hpcmtl.training.replica import Replica

@@ -156,7 +156,8 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     from hpcmtl.networks.models import ConvNet
     from hpcmtl.networks.objective import MAIN, Objective
     from hpcmtl.training.gluon.framework import GluonFramework
-    from hpcmtl.training.learner import LearnerSettings, StepInput
+    from hpcmtl.training.learner import StepInput
+    from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.multitask.weighting import FixedWeights
     from hpcmtl.training.replica import Replica
     from hpcmtl.training.strategies.select import StrategySettings, open_strategy

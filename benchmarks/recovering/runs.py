@@ -51,12 +51,14 @@ class Shape:
         layers: layers per training.
         epochs: epochs per layer, of 20 steps each.
         interval: seconds between checkpoints.
+        framework: framework of both trainings.
     """
 
     data: Path
     layers: int = 6
     epochs: int = 10
     interval: float = 0.1
+    framework: str = "gluon"
 
     @property
     def steps(self) -> int:
@@ -78,7 +80,7 @@ class Shape:
             "ranks": 4,
             "seed": 3,
             "data": {"digits": str(self.data)},
-            "defaults": {"optimizer": {"name": "adam", "learning_rate": 0.003}},
+            "defaults": {"framework": self.framework, "optimizer": {"name": "adam", "learning_rate": 0.003}},
             "checkpoints": {"interval": self.interval},
             "tasks": {**tasks, "last": last},
         }
