@@ -16,6 +16,7 @@ def report(context):
         "sum": total[0],
         "seed": context.seed,
         "stop": context.stop_requested(),
+        "letters": len(context.framework),
     }
 
 

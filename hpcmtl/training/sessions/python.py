@@ -41,6 +41,7 @@ class PythonContext:
         arguments: values under `arguments` in the job file.
         group: communicator of the ranks that run the task.
         seed: seed that depends on the job's seed and the task alone.
+        framework: name of the framework under `defaults`, for code that serves several.
         read: (reference) -> whole array as it is stored, e.g. ``digits/images`` or ``features/values``; with a
             ``scale``, multiplied by it as float32.
         parameters: (task) -> parameters of a train or joint task under `needs`, by name.
@@ -51,6 +52,7 @@ class PythonContext:
     arguments: Mapping[str, Any]
     group: Communicator
     seed: int
+    framework: str
     read: Callable[[str], np.ndarray[Any, Any]]
     parameters: Callable[[str], Arrays]
     stop_requested: Callable[[], bool]
@@ -77,6 +79,7 @@ class PythonSession:
             arguments=task.arguments,
             group=context.group,
             seed=context.seed("python", layer),
+            framework=context.job.defaults.framework,
             read=self._read,
             parameters=self._parameters,
             stop_requested=context.stop_requested,

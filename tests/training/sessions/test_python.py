@@ -30,13 +30,20 @@ def failing(bench, name, ranks=2, **keys):
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_numbers_become_metrics(bench, ranks):
-    """Whole numbers, floats and numpy scalars; the callable saw its arguments, group, seed and no stop."""
+    """Whole numbers, floats and numpy scalars; the callable saw its arguments, group, seed, framework and no stop."""
     metrics = bench({"own": python_task("report", arguments={"factor": 3})}).run("own", ranks)[0].metrics
     again = bench({"own": python_task("report", arguments={"factor": 3})}).run("own", ranks)[0].metrics
 
     assert metrics == again
     assert metrics.pop("seed") > 0
-    assert metrics == {"factor": 3.0, "half": 0.5, "ranks": ranks, "sum": ranks * (ranks - 1) / 2, "stop": 0.0}
+    assert metrics == {
+        "factor": 3.0,
+        "half": 0.5,
+        "ranks": ranks,
+        "sum": ranks * (ranks - 1) / 2,
+        "stop": 0.0,
+        "letters": 5,
+    }
     assert all(type(value) is float for value in metrics.values())
 
 
