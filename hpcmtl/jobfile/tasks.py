@@ -6,10 +6,12 @@ editors use. A model checks only its own values (types, ranges, unknown keys); `
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from hpcmtl.errors import nearest
 from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
 from hpcmtl.networks.bounds import MOST, MOST_LAYERS, MOST_RANKS
 from hpcmtl.networks.models import Spec
@@ -25,10 +27,23 @@ METRICS_WITH_CUTOFF = ("mrr", "ndcg")
 SPLITS = ("train", "val", "test")
 
 
+SCHEDULES = ("constant", "step", "cosine", "poly")
+_FUNCTION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+def _schedule(value: str) -> str:
+    if value not in SCHEDULES and not _FUNCTION.match(value):
+        raise ValueError(f"{value!r} is no schedule{nearest(value, (*SCHEDULES, 'package.module:attribute'))}")
+    return value
+
+
 class ScheduleOptions(Spec):
     """Change of the learning rate over the steps of a task, after a linear warm-up."""
 
-    kind: Literal["constant", "step", "cosine", "poly"] = "constant"
+    kind: Annotated[str, AfterValidator(_schedule)] = Field(
+        default="constant",
+        description="constant, step, cosine, poly, or package.module:attribute: a function of the progress (0 to 1)",
+    )
     warmup_epochs: float = Field(default=0.0, ge=0, description="linear warm-up, in epochs")
     warmup_from: float = Field(default=0.0, ge=0, description="learning rate at the first step of the warm-up")
     epochs: tuple[float, ...] = Field(default=(), description="step: where the rate is multiplied by `factor`")

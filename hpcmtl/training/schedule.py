@@ -9,9 +9,11 @@ import bisect
 import itertools
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.jobfile.resolve import resolve
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.tasks import Optimizer
@@ -53,7 +55,18 @@ class Poly:
     power: float = 1.0
 
 
-Decay = Constant | Step | Cosine | Poly
+@dataclass(frozen=True)
+class Own:
+    """Multiplies the base rate by what a function of the user's returns.
+
+    Attributes:
+        function: reference, ``package.module:attribute``, to a function of the progress after the warm-up, in [0, 1].
+    """
+
+    function: str
+
+
+Decay = Constant | Step | Cosine | Poly | Own
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,31 @@ def _decayed(decay: Decay, step: int, progress: float) -> float:
             return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
         case Poly(power):
             return float((1 - progress) ** power)
+        case Own(name):
+            return own_factor(name, progress)
+
+
+def own_factor(name: str, progress: float) -> float:
+    """Returns what a user's schedule gives at some progress.
+
+    Raises:
+        InputError: the function cannot be imported, fails, or gives no number of at least 0.
+    """
+    try:
+        factor = float(_function(name)(progress))
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError([Problem(f"schedule {name}", f"fails at progress {progress}: {reason_of(error)}")]) from error
+    if not (math.isfinite(factor) and factor >= 0):
+        text = f"gives {factor} at progress {progress}; it returns the part of the base rate, 0 or more"
+        raise InputError([Problem(f"schedule {name}", text)])
+    return factor
+
+
+@cache
+def _function(name: str) -> Any:
+    return resolve(name)
 
 
 def _problems(schedule: RateSchedule) -> list[tuple[str, str]]:
@@ -171,5 +209,7 @@ def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> Rate
         decay = Cosine(spec.final)
     elif spec.kind == "poly":
         decay = Poly(spec.power)
+    elif ":" in spec.kind:
+        decay = Own(spec.kind)
     warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
     return RateSchedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)

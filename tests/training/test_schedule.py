@@ -6,9 +6,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from hpcmtl.errors import InputError
-from hpcmtl.training.schedule import Constant, Cosine, Poly, RateSchedule, Step, learning_rate
+from hpcmtl.jobfile.tasks import Optimizer
+from hpcmtl.training.schedule import Constant, Cosine, Poly, RateSchedule, Step, learning_rate, of_optimizer
 
 
 @st.composite
@@ -142,3 +144,20 @@ def test_a_negative_step_is_a_bug_of_the_caller():
     """It is not silently taken for step 0."""
     with pytest.raises(ValueError, match="counted from 0, found -1"):
         learning_rate(RateSchedule(0.1, 10), -1)
+
+
+def test_a_function_of_the_user_is_a_schedule(tmp_path, monkeypatch):
+    """It gives the part of the base rate for the progress after the warm-up; anything else is refused."""
+    (tmp_path / "own_schedules.py").write_text(
+        "def half(progress):\n    return 1 - progress / 2\n\nwrong = lambda _: -1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {"warmup_epochs": 1, "kind": "own_schedules:half"}
+    made = of_optimizer(Optimizer(name="sgd", learning_rate=0.1, schedule=options), 10, 2)
+    wrong = of_optimizer(Optimizer(name="sgd", learning_rate=0.1, schedule={"kind": "own_schedules:wrong"}), 10, 2)
+
+    assert [learning_rate(made, step) for step in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.05, 0.1, 0.075, 0.05])
+    with pytest.raises(InputError, match="own_schedules:wrong: gives -1.0 at progress 0.0"):
+        learning_rate(wrong, 0)
+    with pytest.raises(ValidationError, match="'cosin' is no schedule.*cosine"):
+        Optimizer(name="sgd", learning_rate=0.1, schedule={"kind": "cosin"})

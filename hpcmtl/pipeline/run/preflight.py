@@ -33,6 +33,7 @@ from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.network_checks import check_networks
+from hpcmtl.training.schedule import own_factor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -75,7 +76,11 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
     summaries = _read_data(prepared, tasks, problems)
     # First, because it opens the frameworks, which users' modules import, with the workarounds that some of them need.
     networks = check_networks(prepared.job, prepared.arrays, tasks, prepared.partly)
-    found = [finding for name in prepared.job.tasks for finding in _bad_callables(prepared, name)]
+    found = [
+        finding
+        for name in prepared.job.tasks
+        for finding in (*_bad_callables(prepared, name), *_bad_schedules(prepared, name))
+    ]
     found += value_findings(prepared, tasks, summaries, networks, begun)
     shown = [each for each in networks.found if not is_tolerated(each[0], begun)]
     return Examined(
@@ -171,6 +176,18 @@ def _bad_callables(prepared: Prepared, name: str) -> Iterator[Finding]:
                 inspect.signature(found).bind(None)
             except TypeError as error:
                 yield path, f"{reference} cannot be called with one argument, the context of the task: {error}"
+
+
+def _bad_schedules(prepared: Prepared, name: str) -> Iterator[Finding]:
+    """Yields a schedule of the user's that cannot be imported, or gives no part of a learning rate."""
+    optimizer = kind_of(prepared.job, name).framework_needs(prepared.job, name, prepared.arrays).optimizer
+    if optimizer is None or ":" not in optimizer.schedule.kind:
+        return
+    try:
+        for progress in (0.0, 0.5, 1.0):
+            own_factor(optimizer.schedule.kind, progress)
+    except InputError as error:
+        yield from ((("tasks", name, "optimizer"), f"{each.where}: {each.message}") for each in error.problems)
 
 
 def preflight_subprocess(job_file: Path, folders: Collection[str], tasks: Collection[str]) -> None:
