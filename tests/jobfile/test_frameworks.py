@@ -112,6 +112,16 @@ def test_parameters_stay_in_their_framework():
     assert merged == {"merge.m.tasks": "members of a merge have one framework; found b (small), c (gluon)"}
 
 
+def test_parameters_of_models_of_the_zoo_travel():
+    """Between Gluon and PyTorch they have the same names; a network of the user's is named in the refusal."""
+    own = {**TRAIN, "model": {"name": "mine:Net"}}
+    taken = {"framework": "torch", "needs": {"a": "parameters"}}
+
+    assert problems(job(a=TRAIN, b={**TRAIN, **taken})) == {}
+    assert "mine:Net is no model of the zoo" in problems(job(a=own, b={**TRAIN, **taken}))["tasks.b.needs.a"]
+    assert "mine:Net is no model of the zoo" in problems(job(a=TRAIN, b={**own, **taken}))["tasks.b.needs.a"]
+
+
 def test_a_wrong_engine_of_the_defaults_is_named_once():
     """It is reported where it is written, and not for each task that takes it; so are optimizer and compression."""
     wrong = job(a=TRAIN, b=TRAIN, c={**TRAIN, "engine": "locale"})
