@@ -33,6 +33,7 @@ class FrameworkDescription:
         models: names of the models that it can build.
         required: names of the distributions without which it does not work.
         optional: names of further distributions whose versions belong into the records of a run.
+        set_up: what to do to install it; empty for one that its own package installs.
         checks: reference to a sequence of callables without arguments, each of which returns a
             `hpcmtl.launch.checks.Check`; empty for none.
         shares_zoo: whether its models of the zoo have the parameter names and layouts of all others that say so: then
@@ -50,6 +51,7 @@ class FrameworkDescription:
     compressions: tuple[str, ...] = ("none",)
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    set_up: str = ""
     checks: str = ""
     shares_zoo: bool = False
     mpi_libraries: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import hpcmtl
+from hpcmtl.frameworks.registry import describe
 from hpcmtl.launch import checks, doctor
 from hpcmtl.launch.checks import run_child
 from hpcmtl.launch.doctor import run_checks
@@ -103,3 +104,17 @@ def test_a_full_disk_is_said(monkeypatch, tmp_path):
 
     assert not check.ok
     assert str(tmp_path) in check.found
+
+
+@pytest.mark.parametrize(("there", "passes"), [((), False), (("mxnet",), True), (("torch",), True)])
+def test_one_framework_is_enough(monkeypatch, there, passes):
+    """What is not installed beside another framework is said with the way to have it, and is no fault."""
+    described = [describe(name) for name in ("gluon", "torch")]
+    monkeypatch.setattr(type(described[0]), "missing", property(lambda each: tuple(set(each.required) - set(there))))
+    monkeypatch.setattr(doctor, "load_reference", lambda _reference: (lambda: checks.outcome("ran", True, "", ""),))
+    found = doctor._framework_checks(tuple(described))
+    absent = [check for check in found if "not installed" in check.found]
+
+    assert len(absent) == (1 if passes else 0)
+    assert all(check.ok and "HPCMTL_FRAMEWORKS=mxnet,torch" in check.found for check in absent)
+    assert [check.name for check in found].count("ran") == 2 - len(absent)

@@ -38,6 +38,7 @@ GLUON = FrameworkDescription(
     compressions=("none", "fp16", "auto"),
     models=tuple(ZOO),
     shares_zoo=True,
+    set_up="run HPCMTL_FRAMEWORKS=mxnet,torch launchers/bootstrap.sh",
     required=("mxnet",),
     optional=("horovod",),
     checks="hpcmtl.training.gluon.doctor:CHECKS",

@@ -36,6 +36,7 @@ TORCH = FrameworkDescription(
     compressions=("none", "fp16", "auto"),
     models=tuple(ZOO),
     shares_zoo=True,
+    set_up="run HPCMTL_FRAMEWORKS=mxnet,torch launchers/bootstrap.sh",
     required=("torch",),
     checks="hpcmtl.training.torch.doctor:CHECKS",
 )
