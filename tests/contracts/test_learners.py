@@ -64,7 +64,7 @@ def test_torch_objective_gradients(dropout, torch_framework):
     suite.check_objective_gradients(torch_framework, dropout)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("check", replica_suite.ALLREDUCE_CHECKS, ids=lambda check: check.__name__)
 def test_torch_on_a_group(check, ranks, torch_framework):
     """Ranks of PyTorch train as one rank does on the concatenated batches."""
