@@ -173,8 +173,7 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
         state, _ = share(group, lambda: read_sealed(last))
         replica.load_state(state)
     generator = np.random.default_rng(number)
-    images = generator.normal(size=(BATCH, *SAMPLE)).astype(np.float32)
-    targets = (generator.integers(0, 10, BATCH),)
+    images, targets = generator.normal(size=(BATCH, *SAMPLE)).astype(np.float32), (generator.integers(0, 10, BATCH),)
     for step in range(STEPS):
         replica.step(StepInput(images, targets, np.ones(BATCH, np.float32), BATCH * group.size), 1e-3, step)
     learner.outputs(images)

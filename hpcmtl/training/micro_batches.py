@@ -1,4 +1,4 @@
-"""Splits a rank's share of a batch into micro-batches whose gradients are added (gradient accumulation)."""
+"""Cuts a rank's share of a batch into micro-batches whose gradients are added, and doubles a row that is alone."""
 
 from __future__ import annotations
 
@@ -26,3 +26,16 @@ def micro_batches(batch: StepInput, count: int) -> list[StepInput]:
 def _rows(batch: StepInput, rows: slice) -> StepInput:
     targets = tuple(target[rows] for target in batch.targets)
     return replace(batch, inputs=batch.inputs[rows], targets=targets, weights=batch.weights[rows])
+
+
+def at_least_two_rows(batch: StepInput) -> StepInput:
+    """Returns a batch of a single row with this row twice, at half its weight; any other as it is.
+
+    The loss stays, and so do mean (the row) and variance (0) of a batch normalisation, which some frameworks refuse to
+    compute from one value.
+    """
+    if len(batch.weights) != 1:
+        return batch
+    targets = tuple(np.repeat(target, 2, axis=0) for target in batch.targets)
+    inputs, weights = np.repeat(batch.inputs, 2, axis=0), np.repeat(batch.weights / 2, 2)
+    return replace(batch, inputs=inputs, targets=targets, weights=weights)

@@ -9,6 +9,22 @@ def normalised() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(144, 3))
 
 
+def dense_normalised() -> nn.Module:
+    """Batch normalisation behind a dense layer, which PyTorch computes from two rows at least."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
+
+
+class Sparse(nn.Module):
+    """An embedding with sparse gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.output = nn.Embedding(8, 4, sparse=True), nn.Linear(144, 3)
+
+    def forward(self, x):
+        return self.output(self.table((x.abs() * 3).long().clamp(max=7).flatten(1)).flatten(1))
+
+
 class Tied(nn.Module):
     """Two layers that share their weight."""
 

@@ -94,6 +94,28 @@ def check_statistics_of_the_batch(world: Communicator) -> None:
         assert not np.array_equal(state[PARAMETERS + "1.running_mean"], start[PARAMETERS + "1.running_mean"])
 
 
+def check_one_row_a_rank(world: Communicator) -> None:
+    """A rank with one row, or none, normalises it to 0 where PyTorch would raise; running statistics count it once."""
+    model, batch = UserModel(name="own_modules:dense_normalised"), suite.batches()[0]
+    few = replace(batch, inputs=batch.inputs[:3], targets=(batch.targets[0][:3],), weights=batch.weights[:3])
+    few = replace(few, global_samples=3)
+    with suite.opened(setup(), world, model, DECAYING) as replica:
+        start = replica.state()
+        mine = suite.dealt(few, world.rank, world.size)
+        found = replica.compare_first_step("t", mine, 0.05, world)
+        replica.step(mine, 0.05, 0)
+        losses, state = replica.collect_losses(), replica.state()
+    inputs = few.inputs.reshape(3, -1) @ start[PARAMETERS + "1.weight"].T + start[PARAMETERS + "1.bias"]
+
+    assert found.update == ""
+    assert losses.shape == (1, 1)
+    assert_same_bits(world, state)
+    np.testing.assert_allclose(state[PARAMETERS + "2.running_mean"], 0.1 * inputs.mean(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        state[PARAMETERS + "2.running_var"], 0.9 + 0.1 * inputs.var(axis=0, ddof=1), rtol=1e-4, atol=1e-6
+    )
+
+
 def check_frozen_statistics(world: Communicator) -> None:
     """Frozen batch normalisation stays as it is, bit for bit; the rest is trained."""
     with suite.opened(setup(), world, NORMALISED, DECAYING, freeze=("1.*",)) as replica:
@@ -131,10 +153,14 @@ def check_moves_between_groups(world: Communicator) -> None:
 
 
 def check_users_networks(world: Communicator) -> None:
-    """Tied, lazy and unused parameters take the steps of one rank."""
-    names = ("Tied", "Lazy", "Unused")
+    """Tied, lazy, unused and sparse parameters take the steps of one rank, and the first is that of plain PyTorch."""
+    names = ("Tied", "Lazy", "Unused", "Sparse")
     models = tuple(UserModel(name=f"own_modules:{name}") for name in names)
     suite.check_steps_equal_one_rank(world, replace(setup(), models=models, optimizers=((DECAYING, 0.05),)))
+    for model in models:
+        with suite.opened(setup(), world, model, DECAYING) as replica:
+            mine = suite.dealt(suite.batches()[0], world.rank, world.size)
+            assert replica.compare_first_step("t", mine, 0.05, world).update == ""
 
 
 def check_brain_floats(world: Communicator) -> None:

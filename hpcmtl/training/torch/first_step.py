@@ -78,6 +78,9 @@ def _update_difference(
     with random_numbers.seeded(SEEDS[0]):
         losses = TorchLoss(plain, loss.objectives, loss.precision).losses(batch.inputs, batch.targets)
         weighted_sum(losses, batch.weights, weights).backward()
+    for parameter in plain.parameters():  # ours are dense
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_dense()
     with random_numbers.seeded(SEEDS[0]):
         for parameter in trained.values():
             parameter.grad.zero_()

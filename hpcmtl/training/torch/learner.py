@@ -10,7 +10,7 @@ import numpy as np
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.learner import OPTIMIZER
-from hpcmtl.training.micro_batches import micro_batches
+from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train
 from hpcmtl.training.torch import random_numbers
@@ -57,9 +57,7 @@ class TorchLearner(TorchNetwork):
         self._settings = settings
         self._group = synchronise(self.module) if settings.sync_batchnorm else None
         self._frozen = frozen_names(self.tensors, settings.freeze)
-        frozen = {id(self.tensors[name]) for name in self._frozen}
-        for name in self._frozen:
-            self.tensors[name].requires_grad_(requires_grad=False)
+        frozen = {id(self.tensors[name].requires_grad_(requires_grad=False)) for name in self._frozen}
         self._batch_statistics = TorchBatchStatistics(self.module, frozen)
         # Frozen statistics are used and kept in training.
         self._fixed = [each for each in self.module.modules() if id(getattr(each, "running_mean", None)) in frozen]
@@ -134,6 +132,7 @@ class TorchLearner(TorchNetwork):
         """See `Learner`."""
         self.set_training(active=True)
         optimizer, traits = self._settings.optimizer, self.traits
+        batch = at_least_two_rows(batch) if self._batch_statistics.refuse_one_row else batch
         with ONE_AT_A_TIME, alone(self._group):
             return compare_step(self._loss, self._trained, optimizer, batch, rate=rate, traits=traits)
 
@@ -152,10 +151,11 @@ class TorchLearner(TorchNetwork):
             self._group.counts = not batch.filler
         parts = micro_batches(batch, self._settings.accumulate)
         several = batch.ranks > 1
-        if several or len(parts) > 1:
-            self._batch_statistics.before_pass(counts=not batch.filler)
-        losses = [self._loss.backward(part, weights, scale) for part in parts]
-        if several or len(parts) > 1:
+        corrected = several or len(parts) > 1 or len(batch.weights) == 1  # what PyTorch does to running statistics
+        if corrected:
+            self._batch_statistics.before_pass()
+        losses = [self._backward(part, weights, scale) for part in parts]
+        if corrected:
             self._batch_statistics.after_pass(batch.ranks)
         if not several:
             self._batch_statistics.update()
@@ -166,6 +166,13 @@ class TorchLearner(TorchNetwork):
         if late:
             text = f"parameters {', '.join(late)} take part in this batch, but in none of samples of ones"
             raise TaskFailedError(f"{text}: they are not trained; let every forward pass use all parameters")
+
+    def _backward(self, part: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
+        """Adds the gradients of a micro-batch; returns the losses of its samples."""
+        given = at_least_two_rows(part) if self._batch_statistics.refuse_one_row else part
+        rows = len(part.weights)
+        self._batch_statistics.weight = 0.0 if part.filler else rows / len(given.weights)
+        return [loss[:rows] for loss in self._loss.backward(given, weights, scale)]
 
     def gradients(self) -> Arrays:
         """See `Learner`."""

@@ -25,6 +25,8 @@ class TorchBatchStatistics:
 
     Attributes:
         modules: batch normalisations whose running statistics are updated.
+        refuse_one_row: whether a training pass over one row may be refused: PyTorch normalises no single value.
+        weight: number of samples for each row of the pass that follows; 0 for the row of a filler.
         shares: this rank's part of the sums over the group, times the number of ranks; empty between steps.
     """
 
@@ -35,20 +37,19 @@ class TorchBatchStatistics:
             module: the network.
             frozen: ids of the buffers that stay as they are.
         """
-        found = (each for each in module.modules() if is_normalisation(each) and each.track_running_stats)
-        self.modules = [each for each in found if id(each.running_mean) not in frozen]
+        found = [each for each in module.modules() if is_normalisation(each)]
+        self.refuse_one_row, self.weight = bool(found), 1.0
+        self.modules = [each for each in found if each.track_running_stats and id(each.running_mean) not in frozen]
         self.shares: list[Any] = []
         self._old: list[tuple[Any, Any]] = []  # statistics before a pass; empty outside of it
         self._found: dict[int, Any] = {}  # number of a module -> its part of `shares`
-        self._counts = True
         for number, each in enumerate(self.modules):
             each.register_forward_pre_hook(lambda _, inputs, number=number: self._note(number, inputs[0]))
 
-    def before_pass(self, *, counts: bool) -> None:
-        """Keeps the running statistics before a training pass, whose rows are no samples if `counts` is not set."""
+    def before_pass(self) -> None:
+        """Keeps the running statistics before the training passes of a step."""
         self.shares.clear()
         self._found.clear()
-        self._counts = counts
         self._old = [(each.running_mean.clone(), each.running_var.clone()) for each in self.modules]
 
     def after_pass(self, ranks: int) -> None:
@@ -86,6 +87,6 @@ class TorchBatchStatistics:
         values, running = inputs.detach(), self._old[number][0]
         axes = [axis for axis in range(values.ndim) if axis != 1]
         variance, mean = torch.var_mean(values, axes, correction=0)
-        count = torch.tensor([values.numel() / values.shape[1] if self._counts else 0.0])
+        count = torch.tensor([self.weight * values.numel() / values.shape[1]])
         found = torch.cat([count, mean * count, (variance + (mean - running).square()) * count])
         self._found[number] = found + self._found[number] if number in self._found else found
