@@ -61,6 +61,8 @@ def test_rounding_is_what_numpy_says(dtype):
     [
         (1.7e9 + np.arange(100.0), True),
         (1.7e9 + 1e6 * np.arange(100.0), False),
+        (np.linspace(1.7e9 - 80_000, 1.7e9, 100), True),
+        (np.linspace(1.7e9 - 110_000, 1.7e9, 100), False),
         (np.full(100, 0.1), False),
         (np.array([0.3, 0.1 + 0.2] * 50), False),
         (np.arange(100) / 7, False),
@@ -73,6 +75,24 @@ def test_one_column_that_float32_merges_is_enough(column, merged):
 
     assert (summarise(column).merged is not None) == merged
     assert (summarise(table).merged is not None) == merged
+
+
+def test_numbers_that_are_0_in_float32_count_alone():
+    """Numbers too small for float32 merge where nothing else is left, and do no harm beside others."""
+    tiny = np.linspace(1e-45, 1e-43, 100)
+
+    assert summarise(tiny).merged is not None
+    assert summarise(np.stack([np.arange(100.0), tiny], axis=1)).merged is None
+
+
+@pytest.mark.parametrize(
+    ("scale", "extremes"), [(1.0, ((1, 1), (0, 3))), (2.0, ((1, 2), (0, 6))), (-2.0, ((0, -6), (1, -2)))]
+)
+def test_extremes_are_those_that_a_network_reads(tmp_path, scale, extremes):
+    """The scale of a file changes the values, and a negative one their order; the samples stay."""
+    write_dataset_file(tmp_path / "x.h5", {"x": np.array([3, 1])}, np.zeros(2, int), {"x": {"scale": scale}})
+
+    assert summary_of(tmp_path / "x.h5", "x").extremes == extremes
 
 
 def test_a_missing_checksum_has_its_own_words(own_file):
