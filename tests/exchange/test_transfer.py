@@ -94,6 +94,14 @@ def test_gather_rows(counts, shape, dtype, ignorant):
         assert (first.dtype, first.shape) == (expected.dtype, expected.shape)
 
 
+def test_rows_that_nobody_has():
+    """Where no rank has a row, the result is as empty as the array of the first rank."""
+    mine = np.zeros((0, 3), np.float32), np.zeros((0,), np.int64)
+    first, _ = run_ranks(2, lambda group: gather_rows(group, mine[group.rank]))
+
+    assert (first.dtype, first.shape) == (np.float32, (0, 3))
+
+
 def test_rows_that_do_not_fit_are_an_error():
     """Ranks with rows of different shapes are told, instead of mixing numbers."""
     with pytest.raises(RankFailedError, match="bytes came for an array of"):
