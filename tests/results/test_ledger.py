@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import resource
 import signal
 import subprocess
@@ -135,6 +137,26 @@ def test_a_failed_append_leaves_the_ledger_as_it_was(tmp_path):
         ledger.append(tick(2))
 
     assert [found["step"] for found in read(tmp_path / "e")] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("code", "taken"), [(errno.ENOLCK, True), (errno.EINVAL, True), (524, True), (errno.EIO, False)]
+)
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch, code, taken):
+    """Where there are no locks a ledger is written without one; any other error of the lock is raised."""
+
+    def refuse(descriptor, operation):
+        raise OSError(code, "refused")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    if taken:
+        with Ledger(tmp_path / "e") as ledger:
+            ledger.append(tick(1))
+
+        assert len(read(tmp_path / "e")) == 1
+    else:
+        with pytest.raises(OSError, match="refused"):
+            Ledger(tmp_path / "e")
 
 
 def test_what_append_returned_from_survives_kill_9(tmp_path):

@@ -62,6 +62,11 @@ def test_losses_of_a_layer_are_counted():
     assert losses(lost, ("checkpoint_written", {"task": "a", "step": 7}), lost) == (2, 1)
 
 
+def test_a_group_without_a_word_of_who_lives():
+    """Where a ledger does not tell the members of the world, a group is taken for adjacent ranks."""
+    assert state_after(started()).tasks["a"].ranks == (1, 2)
+
+
 def test_poisoned_values_of_requests_are_passed_over(caplog):
     """Values that earlier versions accepted, and that would end a resumed run, are named and ignored."""
     state = state_after(

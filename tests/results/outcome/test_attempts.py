@@ -66,6 +66,18 @@ def test_an_attempt_that_left_nothing_has_not_progressed(run):
     assert stuck(run, "id3") == (False, True)
 
 
+def test_an_attempt_that_was_preempted_does_not_count(run):
+    """One that Slurm stopped for another job, and that had no time to get further, is as if it had not been."""
+    attempt(run, 1)
+    conclude = {"attempt": "id1", "job": "7", "action": "requeue", "successor": "", "progressed": False}
+    conclude_attempt(run.path, **conclude, preempted=True)
+    attempt(run, 2)
+
+    assert stuck(run, "id2") == (False, False)
+    conclude_attempt(run.path, **conclude)
+    assert stuck(run, "id2") == (False, True)
+
+
 @pytest.mark.parametrize(
     ("record", "left"),
     [

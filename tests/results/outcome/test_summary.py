@@ -109,6 +109,14 @@ def test_what_stopped_a_job_is_said():
     ]
 
 
+def test_a_long_reason_stays_in_one_line():
+    """A reason that is longer than the terminal is wide is not folded, so that it can be searched and copied."""
+    reason = "the loss became NaN in layer 2, at the learning rate 0.5"
+    result = JobResult("j", "stopped", "t", 5.0, 1, (TaskResult("a", "train", "failed", message=reason),))
+
+    assert rendered(result, width=40)[-1] == f"a failed: {reason}"
+
+
 def test_results_json_has_every_field(tmp_path):
     """Tasks are found by name; NaN is the string that strict JSON can hold."""
     write_json_atomically(tmp_path / "results.json", to_dict(RESULT))

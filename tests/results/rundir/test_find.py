@@ -42,6 +42,14 @@ def test_a_directory_that_a_job_was_put_into_is_a_run(tmp_path):
     assert find_run(tmp_path, Path("elsewhere")) == RunDirectory(tmp_path)
 
 
+def test_a_job_in_another_folder_is_no_job_of_this_one(run, tmp_path):
+    """The name of a job is looked for among the runs themselves: with a folder before it, it is a path."""
+    write_json_atomically(create(tmp_path / "runs" / "user", "other").plan_file, SMALL_PLAN)
+
+    with pytest.raises(InputError, match="there is no such run directory"):
+        find_run(Path("user/other"), tmp_path / "runs")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -59,6 +59,18 @@ def test_a_task_without_a_loss_shows_none():
     assert stream.getvalue() == "hpcmtl: features 25%, layer 1/1, epoch 1, 3.1M samples/s, 2 ranks\n"
 
 
+@pytest.mark.parametrize(
+    ("rate", "text"), [(87.34, "87.3"), (999.0, "999"), (1000.0, "1k"), (1240.0, "1.24k"), (1e6, "1M"), (3.1e6, "3.1M")]
+)
+def test_a_rate_has_three_digits(rate, text):
+    """From a thousand on it has a unit."""
+    progress, stream, _ = display("plain")
+    progress.layer_started("features", 0, 1, 2)
+    progress.step(StepProgress("features", 0, 0, None, rate, 0.25))
+
+    assert f" {text} samples/s" in stream.getvalue()
+
+
 def test_plain_lines_keep_their_distance():
     """However many reports come in, two lines are ten seconds apart."""
     progress, stream, clock = display("plain")

@@ -35,6 +35,18 @@ def test_each_look_is_a_first_look(tmp_path):
     assert read_status(run, 5.0, reader)["attempt"] == 2
 
 
+def test_a_second_look_goes_on_from_the_first(tmp_path):
+    """The progress is the same object, which takes in what is new: the ledger is not read from its start again."""
+    run = interrupted(tmp_path)
+    reader = ProgressReader(RunDirectory(run))
+    first = reader.read(submitted=False)
+    with Ledger(RunDirectory(run).ledger_file) as ledger:
+        ledger.append(event("job_ended", status="failed", seconds=1.0))
+
+    assert reader.read(submitted=False) is first
+    assert first.state.status == "failed"
+
+
 def test_a_run_that_is_not_there_yet(tmp_path):
     """A folder without plan and ledger is no run, unless it was submitted; then its plan is found when it comes."""
     run = interrupted(tmp_path)
