@@ -65,3 +65,16 @@ def test_only_some_firsts() -> None:
 
     assert occupancy.find(0.0, 1.0, 2, 0b0101)[:3] == (0.0, 1.0, 0b0001)
     assert occupancy.find(0.0, 1.0, 2, 0b0100)[:3] == (3.0, 4.0, 0b0100)
+
+
+def test_work_is_what_was_visited() -> None:
+    """A search that begins late counts the intervals from there on, and none where there is no time at all."""
+    occupancy = Occupancy(2)
+    for start in range(4):
+        occupancy.take(occupancy.find(float(start), 1.0, 1, 0b01), 0, 1)
+    before = occupancy.work
+
+    assert occupancy.find(2.5, 1.0, 2, 0b11, 3.0) is None
+    assert occupancy.work == before
+    assert occupancy.find(2.5, 1.0, 2, 0b11)[:2] == (4.0, 5.0)
+    assert 1 <= occupancy.work - before <= 3

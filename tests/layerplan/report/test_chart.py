@@ -34,6 +34,20 @@ def test_blocks_are_drawn_to_scale(ranks: int) -> None:
     assert len({box.attrib["fill"] for box in boxes.values() if box is not None}) == 3
 
 
+def test_blocks_stand_at_their_ranks() -> None:
+    """A block begins at the grid line of its first rank, and ends within the picture."""
+    root = ET.fromstring(svg(plan_of(TASKS, 4)))  # noqa: S314 - our own
+    lines = [float(line.attrib["y1"]) for line in root.iter(f"{SVG}line") if line.attrib["y1"] == line.attrib["y2"]]
+    height = float(root.attrib["viewBox"].split()[3])
+    boxes = {(group.findtext(f"{SVG}title") or "").partition(" (")[0]: group.find(f"{SVG}rect") for group in root}
+
+    for task in TASKS:
+        box = boxes[task.name]
+        assert box is not None
+        assert float(box.attrib["y"]) == pytest.approx(lines[task.first_rank], abs=0.01)
+        assert float(box.attrib["y"]) + float(box.attrib["height"]) < height
+
+
 def test_names_stand_in_their_blocks() -> None:
     """A name is in the middle of its block, and as much of it as fits; the caption has the figures of the plan."""
     root = ET.fromstring(svg(plan_of(TASKS, 5)))  # noqa: S314 - our own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -165,6 +166,25 @@ def test_bad_problems_are_refused(tmp_path, changes, said):
     assert isinstance(done.exception, InputError)
     assert done.exception.exit_code == 2
     assert not (tmp_path / "plan.npz").exists()
+
+
+class Harmful:
+    """An object whose reading would make a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_arrays_of_objects_are_not_read(tmp_path):
+    """To read objects is to run code of whoever wrote the file: it is refused, and nothing runs."""
+    path = saved(tmp_path, times=np.array([[Harmful(tmp_path / "made")]], dtype=object))
+    with pytest.raises(InputError, match=r"is no \.npz file of plain arrays"):
+        read_problem(path)
+
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK no zip", b"times"])

@@ -74,6 +74,12 @@ def test_a_terminal_gets_lines() -> None:
     assert "━" in out.getvalue()
 
 
+def test_a_chart_has_line_characters_unless_it_is_plain() -> None:
+    """ASCII is for those who ask for it."""
+    assert "━" in gantt(PLAN, 80)
+    assert gantt(PLAN, 80, plain=True).isascii()
+
+
 def test_long_names_are_told_apart_in_80_columns() -> None:
     """Names lose their middle where they stay different, and are broken into lines where they would not."""
     tasks = [f"pretrain-of-the-large-encoder-fold-{i}" for i in range(3)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,15 +11,14 @@ from problems import problems
 
 from hpcmtl.errors import InputError
 from hpcmtl.layerplan.problem.constraints import apply_constraints
+from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
 from hpcmtl.layerplan.report.check import schedule_violations
 from hpcmtl.layerplan.solve.budget import LEAST_SECONDS, MOST_SECONDS, WORK_A_SECOND, first_plan_work
 from hpcmtl.layerplan.solve.candidates import narrowest, widest
-from hpcmtl.layerplan.solve.improve import improve
+from hpcmtl.layerplan.solve.improve import KICK_LIMIT, _Search, improve
 from hpcmtl.layerplan.solve.packing import pack
 from hpcmtl.layerplan.solve.sequence import SequencePacking, Solution
-
-if TYPE_CHECKING:
-    from hpcmtl.layerplan.problem.planning_problem import PlanningProblem
+from hpcmtl.taskgraph.levels import Levels
 
 
 def placeable(problem: PlanningProblem) -> PlanningProblem | None:
@@ -73,6 +72,28 @@ def test_a_part_is_packed_as_the_whole_is(drawn: PlanningProblem, data: Any) -> 
     assert part is not None
     assert whole is not None
     assert (part.start, part.end, part.first_rank) == (whole.start, whole.end, whole.first_rank)
+
+
+def test_a_kick_leaves_the_best_solution() -> None:
+    """Some changes are kept whatever they cost, within the limit, so that the next descent starts elsewhere."""
+    problem = PlanningProblem(
+        tuple("abcdefg"),
+        np.repeat([[4.0, 2.0], [3.0, 1.5]], [4, 3], axis=0),
+        np.array([1, 2]),
+        Levels(7, np.zeros((0, 2), dtype=np.int64)),
+        4,
+        np.zeros(7, dtype=np.int64),
+        np.ones(7, dtype=np.int64),
+        np.zeros(7),
+    )
+    search = _Search(problem, pack(problem, widest(problem)))
+    home = search._at
+    search.kick(0.0)
+
+    assert search._at == home
+    search.kick(np.inf)
+    assert search._at != home
+    assert search.packing.packed.makespan <= search.best.makespan * KICK_LIMIT
 
 
 def test_the_work_of_a_first_plan() -> None:

@@ -60,6 +60,19 @@ def test_plans_of_many_tasks_are_valid(seed: int, tasks: int, spread: float) -> 
     assert bound <= plan.makespan * (1 + 1e-9)
 
 
+def test_time_buckets_are_for_very_many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph with more tasks than the limit is packed in time buckets, one of that many tasks is not."""
+    asked: list[int] = []
+    monkeypatch.setattr(candidates, "bucketed_packing", lambda problem, *_: asked.append(len(problem.names)))
+    monkeypatch.setattr(candidates, "MANY_TASKS", 8)
+    monkeypatch.setattr(candidates, "FEW_TASKS", 0)
+    monkeypatch.setattr(policies, "SEARCHED_TASKS", 0)
+    for tasks in (7, 8, 9):
+        plan_problem(random_problem(0, tasks, ranks=4))
+
+    assert asked == [9]
+
+
 def test_no_clock_for_tasks_of_no_length() -> None:
     """Where a long chain of tasks is too short for any clock, or nothing takes time, there is none."""
     chain = random_problem(1, 300, ranks=1)
