@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from hpcmtl.jobfile.kind_facts import NO_FACTS
+from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.jobfile.work import Work
 from hpcmtl.layerplan.plan import LayerPlan
 from hpcmtl.layerplan.solve.policies import POLICIES, make_plan
@@ -36,6 +38,19 @@ def test_a_plan_of_an_earlier_version_is_followed_by_its_starts() -> None:
     assert sorted(plan.turns) == sorted(old.turns) == list(range(5))
     assert plan.turns == tuple(task.turn for task in plan.tasks)
     assert [task.start for task in by_turn] == sorted(task.start for task in plan.tasks)
+
+
+@pytest.mark.parametrize("kind", ["train", "predict", "of-a-package-that-is-gone"])
+def test_a_plan_of_an_earlier_version_has_the_facts_of_its_kinds(kind: str) -> None:
+    """Without facts in `plan.json`, those of the kind are taken; a kind that nobody knows any more has none."""
+    values = json.loads(json.dumps(make_plan(GRAPH, 3).to_dict()))
+    for task in values["tasks"]:
+        del task["facts"]
+        task["kind"] = kind
+    facts = load_kind(kind).facts if is_kind(kind) else NO_FACTS
+
+    assert {task.facts for task in LayerPlan.from_dict(values).tasks} == {facts}
+    assert {task.family.trains for task in LayerPlan.from_dict(values).tasks} == {kind == "train"}
 
 
 def test_json_states_the_gap_for_its_readers() -> None:

@@ -63,6 +63,15 @@ def test_a_block_is_as_fast_as_its_slowest_rank():
     assert machine.share(range(2, 4)) == (1, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("block", "nodes"), [(range(4), 1), (range(1, 2), 1), (range(3, 5), 2), (range(4, 8), 1), (range(2, 12), 3)]
+)
+def test_a_block_spans_nodes(block, nodes):
+    """Nodes are counted with the first and the last one; ranks of one node are on that alone."""
+    assert Machine(node=4).share(block)[0] == nodes
+    assert Machine().share(block)[0] == 1
+
+
 def test_the_plan_goes_round_a_slow_rank():
     """With a rank ten times slower than the others, no task is planned for it; the plan survives its file."""
     machine = Machine(rank_speed=(1.0, 1.0, 1.0, 0.1), rank_memory=(1 << 30,) * 4, efficiency=1.0)

@@ -15,7 +15,7 @@ from hpcmtl.layerplan.solve.allocate import allocate, allocation
 from hpcmtl.layerplan.solve.bounds import price_bound, simple_bound
 from hpcmtl.layerplan.solve.candidates import CAPS, narrowest, widest
 from hpcmtl.layerplan.solve.packing import pack
-from hpcmtl.layerplan.solve.prices import PRICED_TASKS, price_windows, window_price_bound
+from hpcmtl.layerplan.solve.prices import PRICED_TASKS, _Game, price_windows, window_price_bound
 from hpcmtl.taskgraph.levels import Levels
 
 ROUNDING = 1e-9
@@ -79,6 +79,16 @@ def test_graphs_without_prices() -> None:
     assert price_windows(none) is None
     assert price_windows(idle) is None
     assert price_windows(staged([PRICED_TASKS + 1], 2, 0.5)) is None
+
+
+def test_columns_are_those_of_the_shortest_longest_path() -> None:
+    """The game finds an allocation whose longest path over tasks and windows is shorter than that of its start."""
+    problem = staged([1, 24, 1, 24, 1], 8, 0.1)
+    game, prices = _Game(problem), price_windows(problem)
+    assert prices is not None
+    found = (problem.choices.columns == prices.columns[:, None]).argmax(axis=1)
+
+    assert game.longest(game.lengths(found)) < game.longest(game.lengths(game.first))
 
 
 def test_prices_are_of_a_unit_flow() -> None:

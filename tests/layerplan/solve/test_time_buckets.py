@@ -73,6 +73,15 @@ def test_time_buckets_are_for_very_many_tasks(monkeypatch: pytest.MonkeyPatch) -
     assert asked == [9]
 
 
+@pytest.mark.parametrize(("bound", "allocations"), [(1e9, 2), (1e-9, len(candidates.PACKED))])
+def test_a_good_plan_ends_the_search_for_candidates(bound: float, allocations: int) -> None:
+    """Beyond the first two, allocations are packed only while the best plan is poor."""
+    problem = random_problem(0, candidates.FEW_TASKS + 1, ranks=8)
+    found = allocate(problem)
+
+    assert len(list(candidates.candidates(problem, found, bound))) == 1 + len(found.relaxed) + allocations
+
+
 def test_no_clock_for_tasks_of_no_length() -> None:
     """Where a long chain of tasks is too short for any clock, or nothing takes time, there is none."""
     chain = random_problem(1, 300, ranks=1)
