@@ -70,6 +70,15 @@ def test_a_process_that_does_not_die():
         dog.look(silent(r3=80.0), SECONDS_TO_DIE + 0.1)
 
 
+def test_of_several_that_do_not_die_the_first_is_named():
+    """The rank that was declared dead first is named, with its own host."""
+    dog = Watchdog(NODES, 60.0, 30.0)
+    dog.look(silent(r1=61.0, r3=61.0), 0.0)
+
+    with pytest.raises(UnrecoverableError, match="rank 1 on a hangs"):
+        dog.look(silent(r1=80.0, r3=80.0), SECONDS_TO_DIE + 0.1)
+
+
 def test_the_right_process_is_killed():
     """A stopped process is killed; one that has its number but began at another time is spared."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
