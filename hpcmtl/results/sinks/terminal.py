@@ -252,8 +252,8 @@ def _sentence(task: str, running: _Running) -> str:
 
 
 def _short(value: float) -> str:
-    """Returns a rate with three digits: 87.3, 1.24k, 3.10M."""
+    """Returns a rate with three digits: 87.3, 1.24k, 3.1M."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= limit:
+        if value >= 0.9995 * limit:  # what rounds to 1000 has the next unit
             return f"{value / limit:.3g}{unit}"
     return f"{value:.3g}"

@@ -60,7 +60,17 @@ def test_a_task_without_a_loss_shows_none():
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(87.34, "87.3"), (999.0, "999"), (1000.0, "1k"), (1240.0, "1.24k"), (1e6, "1M"), (3.1e6, "3.1M")]
+    ("rate", "text"),
+    [
+        (87.34, "87.3"),
+        (999.4, "999"),
+        (999.6, "1k"),
+        (1000.0, "1k"),
+        (1240.0, "1.24k"),
+        (999_400.0, "999k"),
+        (999_600.0, "1M"),
+        (3.1e6, "3.1M"),
+    ],
 )
 def test_a_rate_has_three_digits(rate, text):
     """From a thousand on it has a unit."""
