@@ -40,6 +40,21 @@ def test_bound_and_plan_of_tiny_graphs(problem: PlanningProblem) -> None:
     assert known.makespan <= found.schedule.makespan * 1.25
 
 
+def test_a_block_is_as_long_as_its_width_needs() -> None:
+    """Two tasks in turn, the first on both ranks, are shorter than side by side, and proved to be the shortest."""
+    pytest.importorskip("ortools")
+    times = np.array([[10.0, 4.0], [3.0, np.inf]])
+    zeros, none = np.zeros(2, dtype=np.int64), np.empty((0, 2), dtype=np.int64)
+    problem = PlanningProblem(("a", "b"), times, np.array([1, 2]), Levels(2, none), 2, zeros, zeros + 1, np.zeros(2))
+    known = pack(problem, zeros)
+    found = optimum(problem, known, 0.0)
+
+    assert known.makespan == 10.0
+    assert found.proved
+    assert found.schedule.makespan == 7.0
+    assert 7.0 * (1 - NEARLY) <= found.lower_bound <= 7.0
+
+
 def test_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many tasks, rules, and a missing OR-Tools are named, with what to do."""
     times = np.ones((31, 1))
