@@ -143,3 +143,13 @@ def test_ranks_that_never_come_out_end_the_run():
         layer.wait(14 + 2 * SECONDS_A_TURN + SECONDS_TO_END)
 
     assert [event["status"] for event in layer.recorded("task_ended")] == ["failed"]
+
+
+def test_ranks_have_time_to_come_out_in_turn():
+    """A layer that was given up after 6 s has as long again, the turn of each of its ranks, and what an end takes."""
+    layer = Silent(5.0)
+    layer.wait(7)
+    layer.wait(6 + 2 * SECONDS_A_TURN + SECONDS_TO_END - 1)
+
+    with pytest.raises(StopNowError, match="ranks 0, 1 cannot be told to leave"):
+        layer.wait(3)
