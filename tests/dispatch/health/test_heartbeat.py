@@ -10,6 +10,7 @@ from hpcmtl.communicators.polling import next_message
 from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
 from hpcmtl.dispatch.health.heartbeat_messages import Heartbeats
 from hpcmtl.dispatch.health.timing import HeartbeatTiming
+from hpcmtl.dispatch.membership.world import World
 from hpcmtl.dispatch.protocol import LayerDone, ProgressReport, Release, RunLayer
 from hpcmtl.results.event_format import to_fields
 from hpcmtl.results.heartbeat import Heartbeat
@@ -156,3 +157,19 @@ def test_every_shape_of_world_says_farewell(hosts):
     send_heartbeats(0.0, hosts)
 
     assert time.monotonic() - began < 10
+
+
+def test_another_rank_watches_rank_0_after_a_loss():
+    """If the standby monitor is lost, another rank begins to watch; rank 0 goes on with the steps that it knows."""
+
+    def run(world):
+        ear = Ear() if world.rank == 0 else None
+        heartbeat = HeartbeatSender(world, ["a", "b", "a", "b"], HeartbeatTiming(interval=INTERVAL), ear)
+        heartbeat.note(ProgressReport(StepProgress("t", 0, 0, None, 1.0, 0.5, 7)))
+        before = heartbeat._monitor is not None
+        if world.rank == 2:
+            return before, None
+        heartbeat.move(world.create_group([0, 1, 3], 1), World(generation=1, members=(0, 1, 3)))
+        return before, None if heartbeat._monitor is None else heartbeat._monitor._steps
+
+    assert run_ranks(4, run) == [(True, {"t": 7}), (False, {}), (True, None), (False, None)]

@@ -132,6 +132,18 @@ def test_predictions_follow_what_layers_take():
     assert told[1] > 2 * guess
 
 
+def test_the_cost_of_a_session_is_what_steps_do_not_take():
+    """Of a layer of 10 s with four steps of 2 s, the other 2 s are noted; of one that is all steps, nothing."""
+    graph = TaskGraph((node("a"),), ())
+    plan = make_plan(graph, 2)
+    scheduler, states = RollingHorizonScheduler(graph, plan), states_of(plan, graph)
+    begin(states["a"], 0, range(1), 0.0)
+    for seconds in (10.0, 8.0, 7.9):
+        scheduler.layer_ended(states["a"], states["a"].running, LayerOutcome(4, 256, 2.0, seconds), seconds)
+
+    assert scheduler._beside[states["a"].running.opened] == pytest.approx([2.0, 0.0, 0.0])
+
+
 def test_a_moved_task_leaves_its_session():
     """Whoever moves a task releases the old ranks first: the simulated ranks would refuse another session."""
     graph = graph_of({"a": (6, 1), "b": (1, 1), "c": (6, 1)})
