@@ -71,6 +71,20 @@ def test_the_plan_is_followed_while_it_comes_true():
     assert started == {name: plan.task(name).width for name in "ab"}
 
 
+def test_a_plan_that_ends_sooner_than_the_longest_first_is_followed():
+    """Two tasks of three units and three of two fit into six, if the long ones do not begin side by side."""
+    long, short = [
+        [node(f"{units}{k}", 1, (1, 1), passes=10 * units) for k in range(n)] for units, n in ((3, 2), (2, 3))
+    ]
+    graph = TaskGraph((*long, *short), ())
+    plan = make_plan(graph, 2)
+    starts = {state.plan.name for state, _ in RollingHorizonScheduler(graph, plan).starts(states_of(plan, graph), 0.0)}
+
+    assert plan.makespan == pytest.approx(3 * seconds_of(graph, "20", 1))
+    assert starts == {task.name for task in plan.tasks if task.start == 0.0}
+    assert sorted(name[0] for name in starts) == ["2", "3"]
+
+
 def test_ranks_wait_for_an_urgent_task():
     """A long task on few ranks does not take those that an urgent one needs in a moment; a short one may."""
     first, urgent = node("first", 1, (2, 2), 1), node("urgent", 1, (4, 4), 1)
