@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from hpcmtl.dispatch.coordinator.state import TaskState, owners, remake
 
 
@@ -40,3 +42,13 @@ def test_a_task_is_made_again_once():
 def test_other_failures_make_nothing_again():
     """A failure that names no task of the job is the consumer's own."""
     assert remake(states(), "") is None
+
+
+@pytest.mark.parametrize("reason", ["paused", "cancelled", "no_time"])
+def test_each_reason_alone_holds_a_task_back(reason):
+    """A pause, a cancel, or too little time left is enough for no further layer to start."""
+    state = states()["second"]
+
+    assert not state.held_back
+    setattr(state, reason, True)
+    assert state.held_back
