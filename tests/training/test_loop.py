@@ -269,6 +269,27 @@ def test_a_wish_to_stop_at_the_end_is_not_a_stop():
     assert (whole.next_step, whole.stopped) == (1, False)
 
 
+@pytest.mark.parametrize(("stop_after", "expected"), [(3, (3, True)), (5, (5, False)), (9, (5, False))])
+def test_a_sync_point_stops_a_layer_before_its_end(stop_after, expected):
+    """Where parameters are exchanged, a task may stop after any step; after the last one its layer is complete."""
+    work, hooks = step_range(0, 5), Hooks([].append, lambda: False, sync_point=lambda done: done == stop_after)
+    (found,) = run_ranks(1, lambda group: run_steps(Recorder(lambda _step: [1.0]), fed(work), work, group, hooks))
+
+    assert (found.next_step, found.stopped) == expected
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_checkpoints_are_made_within_a_layer(monkeypatch, due):
+    """One that is due is made after a step that is not the last, as the end of the layer has its own; else none is."""
+    replica, saved = Slow(lambda _step: [1.0]), []
+    monkeypatch.setattr("hpcmtl.training.loop.time", SimpleNamespace(perf_counter=lambda: replica.clock))
+    hooks = Hooks([].append, lambda: False, save_due=lambda: due, save=lambda step, _totals: saved.append(step))
+    run_ranks(1, lambda group: run_steps(replica, fed(step_range(0, 6)), step_range(0, 6), group, hooks))
+
+    assert bool(saved) == due
+    assert all(0 < step < 6 for step in saved)
+
+
 def test_a_layer_without_steps_is_complete():
     """A layer that is run again after its end takes no step and keeps its place."""
     trained, learner, reports, epochs = run_ranks(1, run, step_range(20, 20))[0]
