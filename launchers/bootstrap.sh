@@ -13,7 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${HPCMTL_VENV:-$root/.venv}
 mpi=${HPCMTL_MPI:-wheel}
 frameworks=${HPCMTL_FRAMEWORKS:-}
-torch=${HPCMTL_TORCH:-torch==2.13.0}
+torch=${HPCMTL_TORCH:-}
 extras=
 
 # shellcheck source=launchers/messages.sh
@@ -49,6 +49,9 @@ for extra in ${extras//,/ }; do
         *) refuse "no extra is called $extra" "of train, horovod, torch, report, exact, dev" ;;
     esac
 done
+if [ -z "$torch" ]; then # that of an earlier call stays in effect
+    torch=$(cat "$venv/hpcmtl.torch" 2>/dev/null || echo torch==2.13.0)
+fi
 wants() { case ",$extras," in *",$1,"*) true ;; *) false ;; esac; }
 has_ranks() { wants train || wants torch; }
 
@@ -158,6 +161,7 @@ if ! is_finished; then
     rm -f "$venv/hpcmtl.stamp"
     make_venv
     echo "$extras" >"$venv/hpcmtl.extras"
+    echo "$torch" >"$venv/hpcmtl.torch"
     install_packages
     fingerprint >"$venv/hpcmtl.stamp.new"
     mv "$venv/hpcmtl.stamp.new" "$venv/hpcmtl.stamp"

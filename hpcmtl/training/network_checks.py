@@ -113,7 +113,9 @@ class NetworkChecks:
     def _network_alone(self, name: str, framework: Framework, needs: FrameworkNeeds) -> NetworkFacts | None:
         """Returns the shapes of a network whose optimizer, loss or frozen parameters have problems, for other tasks."""
         try:
-            return self._facts(framework, replace(needs, objectives=(), optimizer=None, freeze=()))
+            return self._facts(
+                framework, replace(needs, objectives=(), optimizer=None, freeze=(), sync_batchnorm=False)
+            )
         except InputError:  # it cannot be built for tasks that use it, either
             self.hidden.add(name)
             return None
@@ -123,7 +125,7 @@ class NetworkChecks:
 
         Networks of the user's code are built for each task: their code may give another one, or the same object again.
         """
-        plain = replace(needs, objectives=(), optimizer=None, freeze=())
+        plain = _network_alone(needs)
         if plain == needs or not _is_of_user(needs):
             known = next((facts for built, facts in self._built if built == needs), None)
             if known is not None:
@@ -248,5 +250,12 @@ def _two_origins(own: NetworkFacts, theirs: NetworkFacts, taken: Mapping[str, st
 
 def _is_of_user(needs: FrameworkNeeds) -> bool:
     """Returns true if network, losses or optimizer come from the user."""
-    names = [each.loss for each in needs.objectives] + ([needs.optimizer.name] if needs.optimizer else [])
+    names = [each.loss for each in needs.objectives]
+    if needs.optimizer is not None:
+        names += [needs.optimizer.name, *(each.name or "" for each in needs.optimizer.groups.values())]
     return bool(needs.network and user_models(needs.network)) or any(":" in name for name in names)
+
+
+def _network_alone(needs: FrameworkNeeds) -> FrameworkNeeds:
+    """Returns what a task asks of its framework to run its network, and not to train it."""
+    return replace(needs, objectives=(), optimizer=None, freeze=(), sync_batchnorm=False, precision="fp32")

@@ -56,18 +56,26 @@ class ParameterUpdater(Protocol):
         ...
 
 
-def optimizer_groups(optimizer: Optimizer, names: Iterable[str]) -> list[OptimizerGroup]:
+def optimizer_groups(
+    optimizer: Optimizer, names: Iterable[str], tied: Iterable[tuple[str, ...]] = ()
+) -> list[OptimizerGroup]:
     """Returns the groups of an optimizer; the first has the parameters that no pattern matches.
 
     A parameter belongs to the first pattern that it matches. What a group leaves open is as in the optimizer of the
     task; a group with an optimizer of another name has no options but its own.
 
+    Args:
+        optimizer: optimizer of the task.
+        names: names of the trained parameters, one for each.
+        tied: all names of each parameter that has several; any of them may match.
+
     Raises:
         InputError: a pattern has no parameter.
     """
-    rest, found = list(names), []
+    rest, found = list(names), list[OptimizerGroup]()
+    aliases = {name: each for each in tied for name in each}
     for pattern, group in optimizer.groups.items():
-        mine = fnmatch.filter(rest, pattern)
+        mine = [name for name in rest if fnmatch.filter(aliases.get(name, (name,)), pattern)]
         if not mine:
             text = f"the pattern {pattern} matches no trained parameter, or earlier patterns have them all"
             raise InputError([Problem("optimizer", f"groups: {text}{nearest(pattern, rest)}")])
@@ -92,6 +100,7 @@ class GroupedUpdater:
         parameters: Mapping[str, Any],
         optimizer: Optimizer,
         make: Callable[[Mapping[str, Any], Optimizer], ParameterUpdater],
+        tied: Iterable[tuple[str, ...]] = (),
     ) -> None:
         """Makes an updater for each group.
 
@@ -99,13 +108,14 @@ class GroupedUpdater:
             parameters: trained parameters by name.
             optimizer: optimizer of the task.
             make: function of some parameters and their optimizer to an updater of them.
+            tied: all names of each parameter that has several.
 
         Raises:
             InputError: a pattern of a group has no parameter, or an optimizer cannot be made.
         """
         self._parts = {
             f"{_PREFIX}{number}/" if number else "": (group.factor, make(_of(parameters, group), group.optimizer))
-            for number, group in enumerate(optimizer_groups(optimizer, parameters))
+            for number, group in enumerate(optimizer_groups(optimizer, parameters, tied))
             if group.names
         }
         self.may_draw = any(updater.may_draw for _, updater in self._parts.values())

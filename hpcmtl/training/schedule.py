@@ -56,7 +56,7 @@ class Poly:
 
 
 @dataclass(frozen=True)
-class Own:
+class UserFunction:
     """Multiplies the base rate by what a function of the user's returns.
 
     Attributes:
@@ -66,7 +66,7 @@ class Own:
     function: str
 
 
-Decay = Constant | Step | Cosine | Poly | Own
+Decay = Constant | Step | Cosine | Poly | UserFunction
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _decayed(decay: Decay, step: int, progress: float) -> float:
             return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
         case Poly(power):
             return float((1 - progress) ** power)
-        case Own(name):
+        case UserFunction(name):
             return own_factor(name, progress)
 
 
@@ -210,6 +210,6 @@ def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> Rate
     elif spec.kind == "poly":
         decay = Poly(spec.power)
     elif ":" in spec.kind:
-        decay = Own(spec.kind)
+        decay = UserFunction(spec.kind)
     warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
     return RateSchedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)

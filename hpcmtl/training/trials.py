@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.errors import InputError, Problem, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hpcmtl.networks.models import Shape
 
@@ -50,3 +50,24 @@ def shape_of_sample(shape: Shape) -> Shape:
         text = f"{ROWS} samples give an output of shape {shape}: the first axis must count the samples"
         raise InputError([Problem("model", text)])
     return shape[1:]
+
+
+def require_own_values(name: str, shapes: Sequence[tuple[Shape, Shape]], target: Shape, remedy: str) -> None:
+    """Refuses a user's loss whose values have an axis that grows with the batch: it pairs each sample with all others.
+
+    A difference of outputs (n, 1) and targets (n,) is such an array, (n, n), by broadcasting.
+
+    Args:
+        name: reference to the loss.
+        shapes: shapes of outputs and values, for two numbers of rows.
+        target: shape of the targets of the first.
+        remedy: function of the framework that gives targets the shape of outputs.
+
+    Raises:
+        InputError: there is such an axis.
+    """
+    (output, values), (_, more) = shapes
+    if values[1:] != more[1:]:
+        text = f"{ROWS} samples give values of shape {values}, from outputs {output} and targets {target}"
+        advice = f"each sample is set against all others; give both the same shape (`{remedy}`)"
+        raise InputError([Problem("loss", f"{name}: {text}: {advice}")])

@@ -525,3 +525,16 @@ class LastOfSequence(mx.gluon.HybridBlock):
         lengths = F.sum(F.max(rows, axis=2) != 0, axis=1)
         last = F.SequenceLast(F.transpose(rows, (1, 0, 2)), lengths, use_sequence_length=True)
         return self.outputs(last)
+
+
+class TiedByName(mx.gluon.HybridBlock):
+    """Two layers that share their parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = mx.gluon.nn.Dense(36, in_units=36)
+        self.second = mx.gluon.nn.Dense(36, in_units=36, params=self.first.params)
+        self.output = mx.gluon.nn.Dense(3, in_units=36)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        return self.output(self.second(F.tanh(self.first(F.flatten(x)))))

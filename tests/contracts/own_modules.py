@@ -25,6 +25,71 @@ class Sparse(nn.Module):
         return self.output(self.table((x.abs() * 3).long().clamp(max=7).flatten(1)).flatten(1))
 
 
+def column() -> nn.Module:
+    """A network with one output a sample, (n, 1)."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 1))
+
+
+def in_place() -> nn.Module:
+    """An activation that writes over its input."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
+
+
+class TwiceNormalised(nn.Module):
+    """One batch normalisation under two names, also held in a list, with a hook."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.output = nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)
+        self.alias, self.order = self.norm, [self.first, self.norm]
+        self.norm.register_forward_hook(lambda _module, _inputs, output: output * 2)
+
+    def forward(self, x):
+        return self.output(torch.tanh(self.alias(self.order[0](x.flatten(1)))))
+
+
+class Reassigning(nn.Module):
+    """A buffer that every pass assigns anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, x):
+        made = self.output(x.flatten(1))
+        self.mean = 0.9 * self.mean + 0.1 * made.detach().mean(0)
+        return made
+
+
+class Counter(nn.Module):
+    """A count and a buffer that no state has, which passes change."""
+
+    def __init__(self):
+        super().__init__()
+        self.output, self.calls = nn.Linear(36, 3), 0
+        self.register_buffer("hidden", torch.zeros(1), persistent=False)
+
+    def forward(self, x):
+        self.calls += 1
+        self.hidden += 1
+        return self.output(x.flatten(1))
+
+
+class Averaging(nn.Module):
+    """A loss with a buffer that changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, output, target):
+        values = nn.functional.cross_entropy(output, target, reduction="none")
+        with torch.no_grad():
+            self.mean += values.mean()
+        return values + self.mean * output.square().mean(1)
+
+
 class Tied(nn.Module):
     """Two layers that share their weight."""
 
@@ -36,6 +101,18 @@ class Tied(nn.Module):
 
     def forward(self, x):
         return self.output(self.decode(torch.tanh(self.encode(x.flatten(1)))))
+
+
+class TiedByName(nn.Module):
+    """Two layers that share their weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.output = nn.Linear(36, 36), nn.Linear(36, 36), nn.Linear(36, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.output(self.second(torch.tanh(self.first(x.flatten(1)))))
 
 
 class Unused(nn.Module):
@@ -176,3 +253,34 @@ class Keeping(Counting):
         for group in self.param_groups:
             for each in group["params"]:
                 self.state[each]["object"] = object()
+
+
+class Centring(torch.optim.SGD):
+    """Gradient descent that replaces the gradients by others."""
+
+    def step(self):
+        for group in self.param_groups:
+            for each in group["params"]:
+                each.grad = each.grad - each.grad.mean()
+        super().step()
+
+
+class Clearing(torch.optim.SGD):
+    """Gradient descent that clears the gradients after each step."""
+
+    def step(self):
+        super().step()
+        self.zero_grad()
+
+
+class AnyDecay(torch.optim.AdamW):
+    """An optimizer that takes any argument, with a decay of its own."""
+
+    def __init__(self, params, lr, **others):
+        super().__init__(params, lr=lr, **{"weight_decay": 0.5, **others})
+
+
+def layerwise(params, lr):
+    """Groups of parameters with rates of their own."""
+    first, *rest = params
+    return torch.optim.SGD([{"params": [first], "lr": lr / 10}, {"params": rest}], lr=lr)

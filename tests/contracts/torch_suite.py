@@ -11,6 +11,7 @@ import torch
 from collective_suite import assert_same_bits
 from torch import nn
 
+from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.models import UserModel
@@ -72,11 +73,34 @@ def check_group_statistics(world: Communicator) -> None:
         traits = replica.learner.traits
     expected = plain_steps(start, few_rows())
 
-    assert found.update == ""
+    assert (found.update, found.coupled or False) == ("", False)
     assert not traits.batch_statistics
     assert_same_bits(world, state)
     assert suite.largest_difference({n: a for n, a in state.items() if n in expected}, expected) <= 1e-5
     assert suite.largest_difference(state, start) > 0.01
+
+
+def check_aliases_of_a_normalisation(world: Communicator) -> None:
+    """A batch normalisation with two names and a hook is one, with its hook, also over the group."""
+    model = UserModel(name="own_modules:TwiceNormalised")
+    with suite.opened(setup(), world, model, DECAYING, sync_batchnorm=True) as replica:
+        start = replica.state()
+        found = replica.compare_first_step("t", suite.dealt(suite.batches()[0], world.rank, world.size), 0.05, world)
+        for number, batch in enumerate(few_rows()):
+            replica.step(suite.dealt(batch, world.rank, world.size), 0.05, number)
+        state = replica.state()
+
+    def alone(group: Communicator):
+        with suite.opened(replace(setup(), engine="local"), group, model, DECAYING, sync_batchnorm=True) as replica:
+            replica.load_state(start)
+            for number, batch in enumerate(few_rows()):
+                replica.step(batch, 0.05, number)
+            return replica.state()
+
+    assert found.update == ""
+    assert_same_bits(world, state)
+    assert suite.largest_difference(state, run_ranks(1, alone)[0]) <= 2e-4
+    assert not np.array_equal(state[PARAMETERS + "norm.running_mean"], start[PARAMETERS + "norm.running_mean"])
 
 
 def check_statistics_of_the_batch(world: Communicator) -> None:
@@ -163,7 +187,7 @@ def check_users_networks(world: Communicator) -> None:
             assert replica.compare_first_step("t", mine, 0.05, world).update == ""
 
 
-def check_brain_floats(world: Communicator) -> None:
+def check_bfloat16(world: Communicator) -> None:
     """In bf16 a group is near one rank in bf16 and near float32, and its parameters are float32."""
     states = {}
     for precision in ("fp32", "bf16"):

@@ -14,6 +14,7 @@ from replica_suite import CLASSES, LINEAR, MLP, alone, batches, dealt, largest_d
 
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.tasks import Optimizer
+from hpcmtl.networks.models import UserModel
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.step_comparison import StepComparison
 
-CLIP = 0.05
-"""A norm that most batches exceed, and a few do not."""
+NAMES = ("first.weight", "first.bias")
 GROUPS = Optimizer(
     name="sgd",
     learning_rate=0.05,
@@ -111,6 +111,25 @@ def check_groups(world: Communicator, setup: Setup) -> None:
     assert_alike(found, world)
     assert_near(state, weight, bias)
     assert_same_bits(world, state)
+
+
+def check_groups_of_tied_parameters(world: Communicator, setup: Setup) -> None:
+    """A pattern that matches one name of a tied parameter is for the parameter, as `freeze` is."""
+    module = "own_modules" if "torch" in type(setup.framework).__module__ else "own_blocks"
+    model = UserModel(name=f"{module}:TiedByName")
+    changes = {}
+    for pattern in ("first.weight", "second.weight"):
+        optimizer = Optimizer(name="sgd", learning_rate=0.1, groups={pattern: {"learning_rate": 1e-9}})
+        with opened(setup, world, model, optimizer) as replica:
+            found = replica.compare_first_step("t", dealt(batches()[0], world.rank, world.size), 0.1, world)
+            start = replica.state()
+            state = train(replica, world, 0.1)
+        changes[pattern] = {
+            name: float(np.abs(state[PARAMETERS + name] - start[PARAMETERS + name]).max()) for name in NAMES
+        }
+
+        assert_alike(found, world)
+    assert all(each["first.weight"] < 1e-6 and each["first.bias"] > 1e-3 for each in changes.values())
 
 
 def check_groups_of_other_optimizers(world: Communicator, setup: Setup) -> None:

@@ -21,7 +21,7 @@ from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, noting, said_of, shape_of_sample
+from hpcmtl.training.trials import ROWS, noting, require_own_values, said_of, shape_of_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         outputs = outputs_of(block, mx.nd.array(trial_rows(ROWS, sample)))
     if needs.optimizer and not problems:
         with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
-            updater = GroupedUpdater(trained, needs.optimizer, Updater)
+            updater = GroupedUpdater(trained, needs.optimizer, Updater, ties(network.parameters))
             updater.update(needs.optimizer.learning_rate, 1.0)
             mx.nd.waitall()
         with noting(problems, "optimizer"):
@@ -117,10 +117,7 @@ def _step(needs: FrameworkNeeds) -> None:
 
 
 def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape, target: Shape) -> None:
-    """Refuses a user's loss whose values have an axis that grows with the batch: it pairs each sample with all others.
-
-    A difference of outputs (n, 1) and targets (n,) is such an array, (n, n), by MXNet's broadcasting.
-    """
+    """Refuses a user's loss whose values have an axis that grows with the batch; see `trials.require_own_values`."""
     loss, shapes = make_loss(name), []
     for rows in (ROWS, ROWS + 1):
         output = outputs_of(block, mx.nd.array(trial_rows(rows, sample)))[place]
@@ -128,10 +125,4 @@ def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape,
             shapes.append((output.shape, loss(output, mx.nd.zeros((rows, *target))).shape))
         except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
             return
-    (output_shape, values), (_, more) = shapes
-    if values[1:] != more[1:]:
-        text = (
-            f"{ROWS} samples give values of shape {values}, from outputs {output_shape} and targets {(ROWS, *target)}"
-        )
-        remedy = "each sample is set against all others; give both the same shape (`F.reshape_like(target, output)`)"
-        raise InputError([Problem("loss", f"{name}: {text}: {remedy}")])
+    require_own_values(name, shapes, (ROWS, *target), "F.reshape_like(target, output)")

@@ -17,10 +17,11 @@ from hpcmtl.training.coupled_rows import ROWS, SEEDS
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
-from hpcmtl.training.gluon.parameters import is_statistic
+from hpcmtl.training.gluon.parameters import is_statistic, named_parameters
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import StepInput
 from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
+from hpcmtl.training.parameter_names import ties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimiz
         optimizer: optimizer of the job.
         rate: learning rate.
     """
-    copies = _Copies(block, trained)
+    copies, tied = _Copies(block, trained), ties(named_parameters(block))
     ours = {name: copies.of(parameter) for name, parameter in trained.items()}
 
     def plain_trainer(parameters: list[Any], group: OptimizerGroup) -> None:
@@ -89,7 +90,7 @@ def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimiz
         trainer.step(1, ignore_stale_grad=True)  # of parameters that no output depends on
 
     def plain_update() -> None:
-        others, (first, *groups) = list(copies.parameters), optimizer_groups(optimizer, trained)
+        others, (first, *groups) = list(copies.parameters), optimizer_groups(optimizer, trained, tied)
         for group in groups:
             mine = [copies.of(trained[name]) for name in group.names]
             others = [each for each in others if all(each is not other for other in mine)]
@@ -98,7 +99,7 @@ def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimiz
             plain_trainer(others, first)
 
     expected = copies.changes(plain_update, SEEDS[0])
-    found = copies.changes(lambda: GroupedUpdater(ours, optimizer, Updater).update(rate, 1.0), SEEDS[0])
+    found = copies.changes(lambda: GroupedUpdater(ours, optimizer, Updater, tied).update(rate, 1.0), SEEDS[0])
     noise = NOISE * largest_number(copies.values.values())
     bounds = {name: _UPDATE_CLOSE * largest_number([change]) + noise for name, change in expected.items()}
     text = largest_difference(found, expected, bounds)

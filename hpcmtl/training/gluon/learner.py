@@ -33,7 +33,7 @@ from hpcmtl.training.gluon.statistics import BatchStatistics
 from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
 from hpcmtl.training.micro_batches import micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
-from hpcmtl.training.parameter_names import distinct, nothing_to_train
+from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 
@@ -89,7 +89,7 @@ class GluonLearner(GluonNetwork):
         }
         added = list(self._trained.values()) if settings.accumulate > 1 else []
         self._loss = TrainingLoss(self.block, objectives, added)
-        self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater)
+        self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater, ties(self.parameters))
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
 

@@ -67,6 +67,12 @@ class Trained(TaskBase):
     )
     validate_every: int = Field(default=1, ge=0, le=MOST, description="epochs between validations; 0: never")
 
+    @model_validator(mode="after")
+    def _whole_batches(self) -> Trained:
+        if self.sync_batchnorm and self.accumulate > 1:
+            raise ValueError("`sync_batchnorm` needs the whole batch at once, and `accumulate` cuts it; leave one out")
+        return self
+
 
 class Train(Trained):
     """One network, one loss."""

@@ -96,6 +96,9 @@ class TrainedKind(BaseKind[TrainedT]):
         """Yields names that the framework of the task does not know."""
         if task.optimizer is not None:
             yield from check_own(("optimizer", "name"), task.optimizer.name, framework, "optimizers")
+            for pattern, group in task.optimizer.groups.items():
+                if group.name is not None:
+                    yield from check_own(("optimizer", "groups", pattern, "name"), group.name, framework, "optimizers")
         if task.engine is not None:
             yield from check_listed(("engine",), task.engine, framework, "engines")
         if task.compression is not None:

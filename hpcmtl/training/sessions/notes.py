@@ -77,7 +77,7 @@ class Notes:
         if skipped:
             of_all = f"{steps} steps" if last else f"first {steps} steps"
             text = f"{skipped} of its {of_all} made no update: a gradient was too large for fp16"
-            remedy = "`compression: none` makes all of them, as on one rank"
+            remedy = "`compression: none` and `precision: fp32` make all of them"
             self._tell(
                 context,
                 {"all skipped steps" if last else "skipped steps": f"{text}, and the loss scale was halved; {remedy}"},

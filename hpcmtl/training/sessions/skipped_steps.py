@@ -47,5 +47,5 @@ class SkippedSteps:
         """
         if self.count == steps:
             text = f"task {task}: none of its {steps} steps made an update: their gradients are too large for fp16"
-            remedy = "write `compression: none`, or scale inputs and targets down"
+            remedy = "write `compression: none` and `precision: fp32`, or scale inputs and targets down"
             raise NothingTrainedError(f"{text} at each loss scale that was tried; {remedy}")

@@ -15,14 +15,14 @@ from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_t
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.group_batchnorm import synchronise
 from hpcmtl.training.torch.learner import TorchLearner
-from hpcmtl.training.torch.losses import make_loss
+from hpcmtl.training.torch.losses import make_loss, tensor_of
 from hpcmtl.training.torch.network import TorchNetwork
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
 from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.training_pass import examine
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, noting, said_of, shape_of_sample
+from hpcmtl.training.trials import ROWS, noting, require_own_values, said_of, shape_of_sample
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import FrameworkNeeds
@@ -56,9 +56,6 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     """Builds the network and runs it; appends patterns that match nothing to the problems."""
     assert needs.network is not None
     network = TorchNetwork(needs.network, sample, [each.name for each in needs.objectives], seed=0)
-    if needs.sync_batchnorm and needs.accumulate > 1:
-        text = "statistics of the whole batch and micro-batches exclude each other; leave one of them out"
-        problems.append(Problem("sync_batchnorm", text))
     if needs.sync_batchnorm:
         with noting(problems, "sync_batchnorm"):
             synchronise(network.module)
@@ -85,7 +82,9 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         with said_of("a forward pass in training fails on samples of ones", "model"):
             reached = frozenset[str]().union(*examine(network.module, single, sample).reached)
         unused = [name for name in trained if name not in reached] if part is None else []
-        _update(needs, {name: each for name, each in trained.items() if name not in unused}, problems)
+        _update(
+            needs, {name: each for name, each in trained.items() if name not in unused}, ties(network.tensors), problems
+        )
     return NetworkFacts(
         outputs=shapes,
         parameters={name: tuple(each.shape) for name, each in network.tensors.items()},
@@ -101,13 +100,15 @@ def _tensor(output: Any) -> Any:
     return output
 
 
-def _update(needs: FrameworkNeeds, trained: dict[str, Any], problems: list[Problem]) -> None:
+def _update(
+    needs: FrameworkNeeds, trained: dict[str, Any], tied: list[tuple[str, ...]], problems: list[Problem]
+) -> None:
     """Makes one update with gradients of 0, and asks for the state that it leaves."""
     assert needs.optimizer is not None
     for parameter in trained.values():
         parameter.grad = torch.zeros_like(parameter)
     with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
-        updater = GroupedUpdater(trained, needs.optimizer, TorchUpdater)
+        updater = GroupedUpdater(trained, needs.optimizer, TorchUpdater, tied)
         updater.update(needs.optimizer.learning_rate, 1.0)
     with noting(problems, "optimizer"):
         updater.state()
@@ -124,5 +125,22 @@ def _step(needs: FrameworkNeeds) -> None:
         np.zeros((ROWS, *(each.shape or ())), np.float32 if each.kind == "f" else np.int64) for each in known
     )
     batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)
+    for place, objective in enumerate(needs.objectives):
+        if ":" in objective.loss:
+            _require_values_of_samples(objective.loss, learner, place, targets[place])
     with said_of("a forward and backward pass on ones fails", "model"):
         learner.forward_backward(batch, [each.weight for each in needs.objectives], 1.0)
+
+
+def _require_values_of_samples(name: str, learner: TorchLearner, place: int, target: np.ndarray[Any, Any]) -> None:
+    """Refuses a user's loss whose values have an axis that grows with the batch; see `trials.require_own_values`."""
+    loss, shapes = make_loss(name), []
+    for rows in (ROWS, ROWS + 1):
+        with torch.no_grad():
+            output = outputs_of(learner.module, torch.from_numpy(trial_rows(rows, learner.sample)))[place]
+            targets = tensor_of(np.zeros((rows, *target.shape[1:]), target.dtype))
+            try:
+                shapes.append((tuple(output.shape), tuple(loss(output, targets).shape)))
+            except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
+                return
+    require_own_values(name, shapes, target.shape, "reshape")

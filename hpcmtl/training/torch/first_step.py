@@ -12,10 +12,14 @@ from hpcmtl.training.array_difference import NOISE, largest_difference, largest_
 from hpcmtl.training.coupled_rows import ROWS, SEEDS, rows_are_coupled
 from hpcmtl.training.learner import StepInput
 from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
+from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.torch import random_numbers
+from hpcmtl.training.torch.attributes import ModuleAttributes
 from hpcmtl.training.torch.compat import import_torch
-from hpcmtl.training.torch.losses import TorchLoss, weighted_sum
+from hpcmtl.training.torch.group_batchnorm import make_plain
+from hpcmtl.training.torch.losses import weighted_sum
+from hpcmtl.training.torch.modules import is_normalisation
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
 from hpcmtl.training.torch.training_pass import restored
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.tasks import Optimizer
+    from hpcmtl.training.torch.losses import TorchLoss
     from hpcmtl.training.traits import LearnerTraits
 
 torch = import_torch()
@@ -53,13 +58,16 @@ def compare_step(
         traits: properties of the learner.
     """
     few = StepInput(batch.inputs[:ROWS], tuple(each[:ROWS] for each in batch.targets), batch.weights[:ROWS], ROWS)
-    buffers = dict(loss.module.named_buffers())
+    buffers = {str(number): each for number, each in enumerate(_buffers(loss.module, *loss.own_losses))}
+    attributes = ModuleAttributes([loss.module, *loss.own_losses])
     gradients = {name: parameter.grad for name, parameter in trained.items()}
     with random_numbers.kept(), restored(buffers), restored(gradients):
         update = _update_difference(loss, trained, optimizer, few, rate)
-        as_in_training = not (traits.random_network or traits.batch_statistics)
+        normalised = any(map(is_normalisation, loss.module.modules()))
+        as_in_training = not (traits.random_network or traits.batch_statistics or normalised)
         coupled = _coupled(loss, batch, train=as_in_training) if batch.ranks > 1 else None
-    return StepComparison(update=update, coupled=coupled)
+        changed = tuple(attributes.restore())
+    return StepComparison(update=update, coupled=coupled, changed_attributes=changed)
 
 
 def _update_difference(
@@ -70,32 +78,32 @@ def _update_difference(
         plain = copy.deepcopy(loss.module)
     except (Exception, SystemExit):  # noqa: BLE001 - users' modules may hold what cannot be copied
         return ""
+    make_plain(plain)
     named = dict(plain.named_parameters(remove_duplicate=False))
+    tied = ties(named)
     plain_trained = {name: named[name] for name in trained}
     for parameter in plain.parameters():
         parameter.grad = None
     weights = [1.0] * len(batch.targets)
-    with random_numbers.seeded(SEEDS[0]):
-        losses = TorchLoss(plain, loss.objectives, loss.precision).losses(batch.inputs, batch.targets)
+    own = {str(number): each for number, each in enumerate(_buffers(*loss.own_losses))}
+    with random_numbers.seeded(SEEDS[0]), restored(own):
+        losses = loss.of(plain).losses(batch.inputs, batch.targets)
         weighted_sum(losses, batch.weights, weights).backward()
-    for parameter in plain.parameters():  # ours are dense
-        if parameter.grad is not None and parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.to_dense()
+    for parameter in plain_trained.values():  # ours are dense, and 0 where a pass does not come by
+        missing = parameter.grad is None
+        parameter.grad = torch.zeros_like(parameter) if missing else parameter.grad.to_dense()
     with random_numbers.seeded(SEEDS[0]):
         for parameter in trained.values():
             parameter.grad.zero_()
         loss.backward(batch, weights, 1.0)
     found = {f"the gradient of {name}": _array(each.grad) for name, each in trained.items()}
-    expected = {
-        f"the gradient of {name}": _array(torch.zeros_like(each) if each.grad is None else each.grad)
-        for name, each in plain_trained.items()
-    }
+    expected = {f"the gradient of {name}": _array(each.grad) for name, each in plain_trained.items()}
     text = largest_difference(found, expected)
     if text:
         return f"a step is not that of plain PyTorch: {text}"
     copies = {name: _copy_of(each) for name, each in trained.items()}
-    expected = _changes(plain_trained, lambda: _plain_update(plain_trained, optimizer, rate))
-    found = _changes(copies, lambda: GroupedUpdater(copies, optimizer, TorchUpdater).update(rate, 1.0))
+    expected = _changes(plain_trained, lambda: _plain_update(plain_trained, optimizer, rate, tied))
+    found = _changes(copies, lambda: GroupedUpdater(copies, optimizer, TorchUpdater, tied).update(rate, 1.0))
     bounds = {
         name: _CLOSE * largest_number([change]) + NOISE * largest_number([_array(trained[name])])
         for name, change in expected.items()
@@ -104,8 +112,14 @@ def _update_difference(
     return f"an update by {optimizer.name} is not that of torch.optim: the change of {text}" if text else ""
 
 
-def _plain_update(parameters: Mapping[str, Any], optimizer: Optimizer, rate: float) -> None:
-    for group in optimizer_groups(optimizer, parameters):
+def _buffers(*modules: Any) -> list[Any]:
+    return [each for module in modules for each in module.buffers()]
+
+
+def _plain_update(
+    parameters: Mapping[str, Any], optimizer: Optimizer, rate: float, tied: list[tuple[str, ...]]
+) -> None:
+    for group in optimizer_groups(optimizer, parameters, tied):
         if group.names:
             own = group.optimizer.model_copy(update={"learning_rate": rate * group.factor})
             make_optimizer(own, [parameters[name] for name in group.names]).step()

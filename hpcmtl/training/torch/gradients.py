@@ -31,12 +31,18 @@ class FlatGradients:
             name: piece.view(parameter.shape)
             for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
         }
-        for name, parameter in parameters.items():
-            parameter.grad = self.by_name[name]
+        self._parameters = dict(parameters)
+        self.clear()
 
     def clear(self) -> None:
-        """Sets all gradients to 0."""
+        """Sets all gradients to 0; takes the place of gradients that an optimizer has set."""
         self.buffer.zero_()
+        for name in self.replaced():
+            self._parameters[name].grad = self.by_name[name]
+
+    def replaced(self) -> list[str]:
+        """Returns the names of parameters whose gradient is not in the buffer."""
+        return [name for name, each in self._parameters.items() if each.grad is not self.by_name[name]]
 
     def finite(self) -> bool:
         """Returns whether all gradients are finite."""

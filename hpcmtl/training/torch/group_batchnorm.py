@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 torch = import_torch()
 nn = torch.nn
-_Module: Any = nn.Module
 _Function: Any = torch.autograd.Function
+_BatchNorm1d: Any = nn.BatchNorm1d
+_BatchNorm2d: Any = nn.BatchNorm2d
+_BatchNorm3d: Any = nn.BatchNorm3d
 
 
 class GroupSum:
@@ -48,15 +50,15 @@ class GroupSum:
 
 @contextmanager
 def alone(group: GroupSum | None) -> Iterator[None]:
-    """Lets passes in a block use this rank's rows alone."""
-    total = None if group is None else group.total
+    """Lets passes in a block use this rank's rows alone, all of them."""
+    kept = None if group is None else (group.total, group.counts)
     if group is not None:
-        group.total = None
+        group.total, group.counts = None, True
     try:
         yield
     finally:
-        if group is not None:
-            group.total = total
+        if group is not None and kept is not None:
+            group.total, group.counts = kept
 
 
 class _SumOverGroup(_Function):
@@ -76,25 +78,16 @@ class _SumOverGroup(_Function):
         return made, None
 
 
-class GroupBatchNorm(_Module):
-    """A batch normalisation of PyTorch whose training passes use the statistics of the whole group's batch."""
+class GroupBatchNorm:
+    """The forward pass of a batch normalisation over a group; inference is PyTorch's own."""
 
-    def __init__(self, plain: Any, group: GroupSum) -> None:
-        super().__init__()
-        self.eps, self.momentum, self.group = plain.eps, plain.momentum, group
-        for name in ("weight", "bias"):
-            self.register_parameter(name, getattr(plain, name))
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            self.register_buffer(name, getattr(plain, name))
+    group: GroupSum
 
-    def forward(self, x: Any) -> Any:
-        """Normalises (n, channels, ...), in float32."""
-        x = x.float()
-        shape = (1, -1) + (1,) * (x.ndim - 2)
-        if not self.training and self.running_mean is not None:
-            return nn.functional.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
+    def forward(self: Any, x: Any) -> Any:
+        """Normalises (n, channels, ...); in training in float32, by all rows of the group."""
+        if not self.training:
+            return super().forward(x)  # type: ignore[misc]  # of the class of PyTorch beside this one
+        x, shape = x.float(), (1, -1) + (1,) * (x.ndim - 2)
         axes = [axis for axis in range(x.ndim) if axis != 1]
         part = 1.0 if self.group.counts else 0.0
         values = torch.full((1,), part * x.numel() / x.shape[1])
@@ -102,36 +95,62 @@ class GroupBatchNorm(_Module):
         count, mean = sums[0], sums[1:] / sums[0]
         centred = x - mean.view(shape)
         variance = self.group.of(centred.square().sum(axes) * part) / count
-        if self.training and self.running_mean is not None:
-            self._update(mean.detach(), variance.detach(), count.detach())
+        if self.track_running_stats:
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                factor = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean.detach(), factor)
+                self.running_var.lerp_(variance.detach() * (count / (count - 1).clamp(min=1)), factor)
         made = centred * torch.rsqrt(variance + self.eps).view(shape)
         return made if self.weight is None else made * self.weight.view(shape) + self.bias.view(shape)
 
-    def _update(self, mean: Any, variance: Any, count: Any) -> None:
-        self.num_batches_tracked.add_(1)
-        factor = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, factor)
-        self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), factor)
+
+class GroupBatchNorm1d(GroupBatchNorm, _BatchNorm1d):
+    """See `GroupBatchNorm`."""
+
+
+class GroupBatchNorm2d(GroupBatchNorm, _BatchNorm2d):
+    """See `GroupBatchNorm`."""
+
+
+class GroupBatchNorm3d(GroupBatchNorm, _BatchNorm3d):
+    """See `GroupBatchNorm`."""
+
+
+_GROUPED = {
+    nn.BatchNorm1d: GroupBatchNorm1d,
+    nn.BatchNorm2d: GroupBatchNorm2d,
+    nn.BatchNorm3d: GroupBatchNorm3d,
+}
+_PLAIN = {grouped: plain for plain, grouped in _GROUPED.items()}
 
 
 def synchronise(module: Any) -> GroupSum:
-    """Replaces the batch normalisations of a network, in place; returns the sum that they use.
+    """Lets the batch normalisations of a network use statistics of the group, in place; returns the sum that they use.
+
+    The objects stay, with another class: other names of them, and hooks, stay as well.
 
     Raises:
         InputError: there is none, or one is of a class of the user's.
     """
-    group, replaced = GroupSum(), dict[int, GroupBatchNorm]()
-    for parent in list(module.modules()):
-        for name, each in list(parent.named_children()):
-            if not is_normalisation(each):
-                continue
-            if type(each) not in {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}:
-                text = f"{name} is a {type(each).__name__}, whose statistics hpcmtl cannot take over the group"
-                raise InputError([Problem("sync_batchnorm", f"{text}; use nn.BatchNorm1d, 2d or 3d")])
-            made = replaced.setdefault(id(each), GroupBatchNorm(each, group))
-            parent._modules[name] = made  # noqa: SLF001 - `setattr` fails for names such as 0
-            made.train(each.training)
-    if not replaced:
-        text = "the network has no batch normalisation inside it; leave the key out"
-        raise InputError([Problem("sync_batchnorm", text)])
+    group, found = GroupSum(), [(name, each) for name, each in module.named_modules() if is_normalisation(each)]
+    for name, each in found:
+        if type(each) not in _GROUPED:
+            text = f"{name} is a {type(each).__name__}, whose statistics hpcmtl cannot take over the group"
+            raise InputError([Problem("sync_batchnorm", f"{text}; use nn.BatchNorm1d, 2d or 3d")])
+        each.__class__ = _GROUPED[type(each)]
+        each.group = group
+    if not found:
+        raise InputError([Problem("sync_batchnorm", "the network has no batch normalisation; leave the key out")])
     return group
+
+
+def group_normalisations(module: Any) -> list[Any]:
+    """Returns the batch normalisations of a network that use statistics of the group."""
+    return [each for each in module.modules() if type(each) in _PLAIN]
+
+
+def make_plain(module: Any) -> None:
+    """Gives the batch normalisations of a network, in place, their class of PyTorch back."""
+    for each in module.modules():
+        each.__class__ = _PLAIN.get(type(each), type(each))

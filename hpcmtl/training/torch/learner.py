@@ -12,16 +12,16 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
-from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train
+from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
-from hpcmtl.training.torch.group_batchnorm import GroupBatchNorm, alone, synchronise
+from hpcmtl.training.torch.group_batchnorm import alone, group_normalisations, synchronise
 from hpcmtl.training.torch.losses import TorchLoss, weighted_sum
 from hpcmtl.training.torch.network import ONE_AT_A_TIME, TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
-from hpcmtl.training.torch.statistics import TorchBatchStatistics
+from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
 from hpcmtl.training.torch.training_pass import examine, restored
 from hpcmtl.training.traits import LearnerTraits
 
@@ -60,11 +60,14 @@ class TorchLearner(TorchNetwork):
         frozen = {id(self.tensors[name].requires_grad_(requires_grad=False)) for name in self._frozen}
         self._batch_statistics = TorchBatchStatistics(self.module, frozen)
         # Frozen statistics are used and kept in training.
-        self._fixed = [each for each in self.module.modules() if id(getattr(each, "running_mean", None)) in frozen]
+        self._fixed = [each for each in self.module.modules() if has_frozen_statistics(each, frozen)]
         self.set_training(active=True)
         single = distinct(self.tensors)
+        self._batch_statistics.before_pass()
         with ONE_AT_A_TIME:
             self._facts = examine(self.module, single, sample)
+        self._batch_statistics.leave_out_repeated()
+        self.require_own_tensors()
         self._trained, self._unreached = self._split(single)
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
@@ -81,7 +84,7 @@ class TorchLearner(TorchNetwork):
         }
         self._views: dict[Which, Arrays] = {}
         self._loss = TorchLoss(self.module, objectives, settings.precision)
-        self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater)
+        self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
 
     def _split(self, tensors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -97,15 +100,10 @@ class TorchLearner(TorchNetwork):
     def traits(self) -> LearnerTraits:
         """See `Learner`."""
         statistics = set(map(id, self._arrays["statistics"].values()))
-        normalised = {id(each) for module in self._batch_statistics.modules for each in module.buffers()}
-        grouped = {
-            id(each)
-            for module in self.module.modules()
-            if isinstance(module, GroupBatchNorm)
-            for each in module.buffers()
-        }
+        normalised = _buffers_of(self._batch_statistics.modules)
+        grouped = _buffers_of(group_normalisations(self.module))
         return LearnerTraits(
-            random_network=self._facts.draws,
+            random_network=self._facts.draws or self._loss.may_draw,
             random_optimizer=self._updater.may_draw,
             batch_statistics=not statistics <= grouped,
             whole_batch_statistics=bool(statistics) and statistics <= normalised | grouped,
@@ -162,6 +160,10 @@ class TorchLearner(TorchNetwork):
         self._pending.append(
             ([torch.cat(each) for each in zip(*losses, strict=True)], batch.weights, batch.global_samples)
         )
+        replaced = self._gradients.replaced()
+        if replaced:
+            text = f"the network or its loss has set the gradient of {', '.join(replaced)} in a pass"
+            raise TaskFailedError(f"{text}: the group would not see it; leave `zero_grad` and `.grad` out")
         late = [name for name, parameter in self._unreached.items() if parameter.grad is not None]
         if late:
             text = f"parameters {', '.join(late)} take part in this batch, but in none of samples of ones"
@@ -205,6 +207,8 @@ class TorchLearner(TorchNetwork):
         shared = [name for name, times in zip(self._trained, used, strict=True) if times > 1 or len(self.names) == 1]
         parameters = [self._trained[name] for name in shared]
         found = []
+        if self._group is not None:
+            self._group.counts = not batch.filler
         with random_numbers.kept(), restored({name: self.tensors[name] for name in self._facts.changed}):
             for loss in self._loss.losses(batch.inputs, batch.targets):
                 total = weighted_sum([loss], batch.weights, [scale])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,8 @@ def _unreduced(found: Any) -> Any:
         takes = _REDUCTION in inspect.signature(found).parameters
         return found(**{_REDUCTION: "none"}) if takes else found()
     if isinstance(found, torch.nn.Module):
+        if getattr(found, _REDUCTION, None) in {"sum", "batchmean"}:
+            raise ValueError(f"its reduction is {found.reduction!r}; hpcmtl takes means over samples: leave it out")
         if hasattr(found, _REDUCTION):
             found.reduction = "none"
         return found
@@ -120,9 +123,20 @@ class TorchLoss:
         self.functions = [make_loss(objective.loss) for objective in objectives]
 
     @property
+    def may_draw(self) -> bool:
+        """Whether a loss may draw random numbers: one of the user's code may."""
+        return any(":" in each.loss and not each.loss.startswith("torch.") for each in self.objectives)
+
+    @property
     def own_losses(self) -> list[Any]:
         """The losses that are modules."""
         return [each for each in self.functions if isinstance(each, torch.nn.Module)]
+
+    def of(self, module: Any) -> TorchLoss:
+        """Returns the same losses behind another network."""
+        made = copy.copy(self)
+        made.module = module
+        return made
 
     def backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
         """Adds the gradients of the weighted sum of all losses, times `scale`, to those of the parameters.

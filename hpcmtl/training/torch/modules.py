@@ -103,8 +103,8 @@ def _unusable_modules(module: Any) -> Iterator[Problem]:
 def _unkept_state(module: Any) -> Iterator[Problem]:
     """Yields state that is no tensor, and so cannot be kept in an artifact."""
     for name, value in module.state_dict(keep_vars=True).items():
-        if not isinstance(value, torch.Tensor):
-            text = f"{name} is a {type(value).__name__} in `state_dict`, where artifacts keep tensors alone"
+        if not isinstance(value, torch.Tensor) or name.endswith("_extra_state"):
+            text = f"{name} is a {type(value).__name__} in `state_dict`; artifacts keep parameters and buffers alone"
             yield Problem("model", f"{text}; leave `get_extra_state` out, or keep it in a buffer")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.parameter_names import mapped_values, one_value_each
+from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.modules import make_module, named_tensors
 from hpcmtl.training.torch.parts import output_of_part
@@ -36,6 +38,7 @@ class TorchNetwork:
 
     Attributes:
         device: device of the computation.
+        sample: shape of an input sample.
         module: the module.
         names: names of the objectives, in the order of the outputs.
         tensors: parameters and persistent buffers under all their names.
@@ -53,10 +56,9 @@ class TorchNetwork:
             seed: seed of the initial parameters.
             device: device of the computation.
         """
-        self.device = device
+        self.device, self.sample = device, sample
         torch.set_num_threads(device.threads)
-        with ONE_AT_A_TIME:
-            torch.manual_seed(seed)
+        with ONE_AT_A_TIME, random_numbers.seeded(seed):
             self.module = make_module(network, sample)
         self.names = tuple(names)
         self.tensors = named_tensors(self.module)
@@ -83,8 +85,25 @@ class TorchNetwork:
         return {name: array_of(output) for name, output in zip(self.names, made, strict=True)}
 
     def parameter_arrays(self) -> Arrays:
-        """Returns copies of all parameters and buffers, under names that begin with `PARAMETERS`."""
+        """Returns copies of all parameters and buffers, under names that begin with `PARAMETERS`.
+
+        Raises:
+            InputError: a pass has put another tensor in the place of a buffer.
+        """
+        self.require_own_tensors()
         return {PARAMETERS + name: array_of(tensor).copy() for name, tensor in self.tensors.items()}
+
+    def require_own_tensors(self) -> None:
+        """Refuses a network whose passes assign buffers anew: the former ones would be kept, sent and compared.
+
+        Raises:
+            InputError: there is such a buffer.
+        """
+        now = named_tensors(self.module)
+        other = [name for name, tensor in self.tensors.items() if now.get(name) is not tensor]
+        if other:
+            text = f"a pass assigns {', '.join(other)} anew, which is then no longer what checkpoints and ranks know"
+            raise InputError([Problem("model", f"{text}; change it in place, as in `self.{other[0]}.copy_(...)`")])
 
     def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Overwrites all parameters; names and shapes must be those of `parameter_arrays`.

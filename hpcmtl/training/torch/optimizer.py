@@ -38,6 +38,7 @@ _GIVEN = {
 _RATE, _DECAY, _MEMBERS = "lr", "weight_decay", "params"
 _PLAIN = "plain"
 """Name of the array that holds what the optimizer keeps beside tensors, as JSON in bytes."""
+_OF_TORCH = frozenset({"defaults", "param_groups", "state"})
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -100,10 +101,20 @@ class TorchUpdater:
             if state:
                 self._optimizer.state[parameter] = state
         for group, values in zip(self._groups, plain["groups"], strict=True):
-            group.update({key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+            for key, value in values.items():
+                if isinstance(group[key], torch.Tensor):
+                    group[key].fill_(value)
+                else:
+                    group[key] = tuple(value) if isinstance(value, list) else value
+        for name, value in plain.get("attributes", {}).items():
+            setattr(self._optimizer, name, value)
 
     def _kept(self) -> Iterator[tuple[str, str, Any]]:
         """Yields name of the parameter, key and value of all that the optimizer keeps for parameters."""
+        others = [key for key in self._optimizer.state if all(key is not each for each in self._parameters)]
+        if others:
+            text = f"keeps {others[0]!r} in its `state`, beside what belongs to parameters; a checkpoint would lose it"
+            raise InputError([Problem(self._name, f"{text}: keep it for each parameter, or as an attribute")])
         for name, parameter in zip(self._names, self._parameters, strict=True):
             for key, value in self._optimizer.state.get(parameter, {}).items():
                 if not isinstance(value, (torch.Tensor, *_SCALARS)):
@@ -117,10 +128,25 @@ class TorchUpdater:
             if not isinstance(value, torch.Tensor):
                 state.setdefault(name, {})[key] = value
         groups = [
-            {key: value for key, value in group.items() if key not in {_RATE, _MEMBERS} and _is_plain(value)}
+            {key: self._plain(key, value) for key, value in group.items() if key not in {_RATE, _MEMBERS}}
             for group in self._groups
         ]
-        return json.dumps({"state": state, "groups": groups})
+        own = {n: v for n, v in vars(self._optimizer).items() if not n.startswith("_") and n not in _OF_TORCH}
+        attributes = {name: self._plain(name, value) for name, value in own.items() if not callable(value)}
+        return json.dumps({"state": state, "groups": groups, "attributes": attributes})
+
+    def _plain(self, name: str, value: Any) -> Any:
+        """Returns a value that JSON can hold.
+
+        Raises:
+            InputError: it cannot.
+        """
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
+            return value.item()
+        if not _is_plain(value):
+            text = f"keeps {name}, a {type(value).__name__}, which a checkpoint cannot hold"
+            raise InputError([Problem(self._name, f"{text}; keep tensors for each parameter, or numbers and texts")])
+        return value
 
 
 def _is_plain(value: Any) -> bool:
@@ -148,19 +174,27 @@ def make_optimizer(optimizer: Optimizer, parameters: list[Any]) -> Any:
         raise InputError([Problem(where, f"cannot be made with {options}: {reason_of(error)}")]) from error
     if not isinstance(made, torch.optim.Optimizer):
         raise InputError([Problem(where, f"makes a {type(made).__name__}, not a torch.optim.Optimizer")])
+    if len({float(group[_RATE]) for group in made.param_groups}) > 1:
+        text = "makes groups of parameters with rates of their own, which hpcmtl would set to one rate"
+        raise InputError([Problem(where, f"{text}; write them under `groups` of the optimizer in the job file")])
+    if len({float(group[_RATE]) for group in made.param_groups}) > 1:
+        text = "makes groups of parameters with rates of their own, which hpcmtl would set to one rate"
+        raise InputError([Problem(where, f"{text}; write them under `groups` of the optimizer in the job file")])
     if isinstance(made, torch.optim.LBFGS | torch.optim.SparseAdam):
-        text = (
-            "evaluates the loss several times a step"
-            if isinstance(made, torch.optim.LBFGS)
-            else "wants sparse gradients"
-        )
+        several = isinstance(made, torch.optim.LBFGS)
+        text = "evaluates the loss several times a step" if several else "wants sparse gradients"
         raise InputError([Problem(where, f"{text}, which hpcmtl does not give; use adam or sgd")])
     return made
 
 
 def _decay(make: Any, optimizer: Optimizer) -> dict[str, float]:
     """Returns the weight decay as an argument, also where it is 0: the default of some classes is not."""
-    return {_DECAY: optimizer.weight_decay} if _DECAY in _parameters_of(make) else {}
+    return {_DECAY: optimizer.weight_decay} if _DECAY in _parameters_of(make) or _is_open_ended(make) else {}
+
+
+def _is_open_ended(make: Any) -> bool:
+    """Returns whether a class or function takes arguments of any name."""
+    return any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values())
 
 
 def _parameters_of(make: Any) -> dict[str, Any]:
@@ -172,9 +206,9 @@ def _parameters_of(make: Any) -> dict[str, Any]:
 def _unfit(make: Any, optimizer: Optimizer) -> Iterator[str]:
     """Yields options that the optimizer does not take, and those that are no numbers where the default is one."""
     known = _parameters_of(make)
-    if optimizer.weight_decay and _DECAY not in known:
+    open_ended = _is_open_ended(make)
+    if optimizer.weight_decay and _DECAY not in known and not open_ended:
         yield f"takes no weight_decay, and it is {optimizer.weight_decay}; write 0 or use another optimizer"
-    open_ended = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values())
     for name, value in optimizer.options.items():
         if name in _GIVEN:
             yield f"option {name} would have no effect: {_GIVEN[name]}"

@@ -37,7 +37,11 @@ def output_of_part(module: Any, part: str, samples: Any) -> Any:
         InputError: there is no such part, or it does not run exactly once, with one array for the samples.
     """
     seen: list[Any] = []
-    handle = part_of(module, part).register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+
+    def _keep(_module: Any, _inputs: Any, output: Any) -> None:
+        seen.append(output.clone() if isinstance(output, torch.Tensor) else output)  # the next part may work in place
+
+    handle = part_of(module, part).register_forward_hook(_keep)
     try:
         module(samples)
     except (Exception, SystemExit) as error:

@@ -9,15 +9,38 @@ row counts for nothing.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.group_batchnorm import GroupBatchNorm
 from hpcmtl.training.torch.modules import is_normalisation
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 torch = import_torch()
+
+
+@dataclass(frozen=True)
+class _Before:
+    """Holds the running statistics of a batch normalisation before a step.
+
+    Attributes:
+        mean: running mean.
+        variance: running variance.
+        batches: number of batches that they are of.
+    """
+
+    mean: Any
+    variance: Any
+    batches: int
+
+
+def has_frozen_statistics(module: Any, frozen: Collection[int]) -> bool:
+    """Returns whether a module has a running mean or variance among buffers, given by id, that stay as they are."""
+    return any(id(getattr(module, name, None)) in frozen for name in ("running_mean", "running_var"))
 
 
 class TorchBatchStatistics:
@@ -37,11 +60,12 @@ class TorchBatchStatistics:
             module: the network.
             frozen: ids of the buffers that stay as they are.
         """
-        found = [each for each in module.modules() if is_normalisation(each)]
+        found = [each for each in module.modules() if is_normalisation(each) and not isinstance(each, GroupBatchNorm)]
         self.refuse_one_row, self.weight = bool(found), 1.0
-        self.modules = [each for each in found if each.track_running_stats and id(each.running_mean) not in frozen]
+        self.modules = [each for each in found if each.track_running_stats and not has_frozen_statistics(each, frozen)]
         self.shares: list[Any] = []
-        self._old: list[tuple[Any, Any]] = []  # statistics before a pass; empty outside of it
+        self._old: list[_Before] = []  # statistics before a pass; empty outside of it
+        self._calls: Counter[int] = Counter()  # number of a module -> passes through it since `before_pass`
         self._found: dict[int, Any] = {}  # number of a module -> its part of `shares`
         for number, each in enumerate(self.modules):
             each.register_forward_pre_hook(lambda _, inputs, number=number: self._note(number, inputs[0]))
@@ -50,19 +74,32 @@ class TorchBatchStatistics:
         """Keeps the running statistics before the training passes of a step."""
         self.shares.clear()
         self._found.clear()
-        self._old = [(each.running_mean.clone(), each.running_var.clone()) for each in self.modules]
+        self._calls.clear()
+        self._old = [
+            _Before(each.running_mean.clone(), each.running_var.clone(), int(each.num_batches_tracked))
+            for each in self.modules
+        ]
+
+    def leave_out_repeated(self) -> None:
+        """Takes back `before_pass`; leaves all statistics to PyTorch if the pass ran a module more than once.
+
+        One rank updates them one after the other, which sums over the group cannot follow.
+        """
+        if any(calls > 1 for calls in self._calls.values()):
+            self.modules = []
+        self._old.clear()
 
     def after_pass(self, ranks: int) -> None:
         """Makes `shares` of what the pass gave to the batch normalisations."""
         if self._old:
-            empty = (torch.zeros(1 + 2 * len(mean)) for mean, _ in self._old)
+            empty = (torch.zeros(1 + 2 * len(old.mean)) for old in self._old)
             self.shares.append(torch.cat([self._found.get(n, each) for n, each in enumerate(empty)]) * ranks)
 
     def update(self) -> None:
         """Updates the running statistics with `shares`, which are means over the group by now."""
         if not self.shares:
             return
-        pieces = self.shares[0].split([1 + 2 * len(mean) for mean, _ in self._old])
+        pieces = self.shares[0].split([1 + 2 * len(old.mean) for old in self._old])
         with torch.no_grad():
             for module, old, piece in zip(self.modules, self._old, pieces, strict=True):
                 self._update(module, old, piece)
@@ -70,21 +107,26 @@ class TorchBatchStatistics:
         self._old.clear()
 
     @staticmethod
-    def _update(module: Any, old: tuple[Any, Any], piece: Any) -> None:
-        width = len(old[0])
+    def _update(module: Any, old: _Before, piece: Any) -> None:
+        width = len(old.mean)
         count, mean, moment = piece.split([1, width, width])
-        if not count:  # no rank has run it
+        if not count:  # no rank has run it with a sample
+            module.running_mean.copy_(old.mean)
+            module.running_var.copy_(old.variance)
+            module.num_batches_tracked.fill_(old.batches)
             return
         mean, moment = mean / count, moment / count
-        variance = (moment - (mean - old[0]).square()).clamp(min=0) * (count / (count - 1).clamp(min=1))
-        factor = 1.0 / float(module.num_batches_tracked) if module.momentum is None else module.momentum
-        module.running_mean.copy_(old[0].lerp(mean, factor))
-        module.running_var.copy_(old[1].lerp(variance, factor))
+        variance = (moment - (mean - old.mean).square()).clamp(min=0) * (count / (count - 1).clamp(min=1))
+        factor = 1.0 / (old.batches + 1) if module.momentum is None else module.momentum
+        module.running_mean.copy_(old.mean.lerp(mean, factor))
+        module.running_var.copy_(old.variance.lerp(variance, factor))
+        module.num_batches_tracked.fill_(old.batches + 1)
 
     def _note(self, number: int, inputs: Any) -> None:
-        if not self._old or not self.modules[number].training:
+        if not self._old or not self.modules or not self.modules[number].training:
             return
-        values, running = inputs.detach(), self._old[number][0]
+        self._calls[number] += 1
+        values, running = inputs.detach().float(), self._old[number].mean
         axes = [axis for axis in range(values.ndim) if axis != 1]
         variance, mean = torch.var_mean(values, axes, correction=0)
         count = torch.tensor([self.weight * values.numel() / values.shape[1]])

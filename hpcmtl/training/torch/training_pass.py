@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.torch import random_numbers
+from hpcmtl.training.torch.attributes import ModuleAttributes
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
@@ -45,12 +46,14 @@ def examine(module: Any, tensors: Mapping[str, Any], sample: Shape) -> PassFacts
     """
     wanted = {name: each for name, each in tensors.items() if each.requires_grad}
     buffers = {name: each for name, each in tensors.items() if not isinstance(each, torch.nn.Parameter)}
+    attributes = ModuleAttributes([module])
     with random_numbers.kept(), restored(buffers) as before:
         mark = random_numbers.marks()
         outputs = outputs_of(module, torch.from_numpy(trial_rows(ROWS, sample)))
         draws = random_numbers.marks() != mark
         changed = tuple(name for name, each in buffers.items() if not _equal(each, before[name]))
         reached = tuple(_reached(output, wanted) for output in outputs)
+    attributes.restore()
     return PassFacts(draws=draws, changed=changed, reached=reached)
 
 

@@ -1,9 +1,14 @@
 """`validate` tries all that a task asks of PyTorch, and says what cannot be used under the key that it belongs to."""
 
+import copy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import replica_suite
+from pydantic import ValidationError
 
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.jobfile.arrays import ArraySpec
@@ -13,10 +18,14 @@ from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import Mlp, UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.frameworks import open_framework
+from hpcmtl.training.kinds.schemas import Train
+from hpcmtl.training.learner_settings import LearnerSettings
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 SGD = Optimizer(name="sgd", learning_rate=0.1)
+NUMBERS = (ArraySpec(samples=10, shape=()),)
+LAYERWISE = Optimizer(name="own_modules:layerwise", learning_rate=0.1)
 LABELS = (ArraySpec(samples=10, shape=(), kind="i"),)
 
 
@@ -32,6 +41,20 @@ def needs(model, **others):
     objectives = (Objective("main", "", others.pop("loss", "softmax_ce"), 1.0, ()),)
     asked = {"optimizer": SGD, "targets": LABELS, "sample": (1, 6, 6), **others}
     return FrameworkNeeds(network=Leaf(model), objectives=objectives, **asked)
+
+
+def own_modules():
+    """The users' code, with torch imported before."""
+    open_framework("torch")
+    import own_modules as found
+
+    return found
+
+
+def made(model, optimizer=SGD, loss="softmax_ce"):
+    """A learner for images of 6 x 6."""
+    objectives = (Objective("main", "", loss, 1.0, ()),)
+    return open_framework("torch").learner(Leaf(model), (1, 6, 6), objectives, LearnerSettings(optimizer))
 
 
 def test_the_facts_of_a_sound_network():
@@ -61,8 +84,10 @@ def test_sound_networks_pass(model, precision):
         (needs("normalised", part="9"), "part 9", "has no module '9'"),
         (needs("normalised", freeze=("trunk.*",)), "freeze trunk.*", "matches no parameter"),
         (needs("normalised", freeze=("*",)), "freeze", "leaves no parameter to train"),
-        (needs("Tied", sync_batchnorm=True), "sync_batchnorm", "no batch normalisation inside it"),
-        (needs("normalised", sync_batchnorm=True, accumulate=2), "sync_batchnorm", "exclude each other"),
+        (needs("Tied", sync_batchnorm=True), "sync_batchnorm", "the network has no batch normalisation"),
+        (needs("Reassigning"), "model", "assigns mean anew"),
+        (needs("column", loss="torch.nn:MSELoss", targets=NUMBERS), "loss", "each sample is set against all others"),
+        (needs(Mlp(outputs=3), optimizer=LAYERWISE), "optimizer own_modules:layerwise", "rates of their own"),
         (
             needs(Mlp(outputs=3), optimizer=SGD.model_copy(update={"groups": {"head.*": ParameterGroup()}})),
             "optimizer",
@@ -104,8 +129,6 @@ def test_a_parameter_that_only_some_batches_reach_fails_the_task():
 
 def test_what_the_first_step_shows():
     """Rows that look at each other, and random numbers, are found before training."""
-    from dataclasses import replace
-
     import replica_suite
 
     from hpcmtl.training.learner_settings import LearnerSettings
@@ -118,3 +141,65 @@ def test_what_the_first_step_shows():
         found[name] = (learner.compare_step(batch, 0.1).coupled, learner.traits.random_network)
 
     assert found == {"Paired": (True, False), "Noisy": (False, True), "Tied": (False, False)}
+
+
+def test_statistics_of_the_batch_need_the_whole_batch():
+    """Micro-batches are refused with them where the job file is read."""
+    keys = {"input": "d/x", "target": "d/y", "loss": "l2", "epochs": 1, "model": {"name": "mlp", "outputs": 1}}
+
+    with pytest.raises(ValidationError, match="needs the whole batch at once"):
+        Train.model_validate({**keys, "sync_batchnorm": True, "accumulate": 2})
+
+
+def test_an_output_of_a_part_is_not_changed_by_the_next_one():
+    """A part is stored as it puts out, although the next one works in place."""
+    network = open_framework("torch").network(Leaf(UserModel(name="own_modules:in_place")), (1, 6, 6), ("main",))
+    inputs = np.random.default_rng(0).normal(size=(4, 1, 6, 6)).astype(np.float32)
+
+    assert network.outputs(inputs, "1")["values"].min() < 0
+
+
+def test_what_passes_change_is_restored_and_named():
+    """Attributes, hidden buffers and those of a loss are as before a comparison, which names them."""
+    learner = made(UserModel(name="own_modules:Counter"), loss="own_modules:Averaging")
+    before = learner.module.calls, learner.module.hidden.clone()
+    found = learner.compare_step(replica_suite.batches()[0], 0.1)
+
+    assert found.update == ""
+    assert set(found.changed_attributes) >= {"Counter.calls", "Counter.hidden"}
+    assert (learner.module.calls, learner.module.hidden.tolist()) == (before[0], before[1].tolist())
+    assert learner._loss.functions[0].mean.item() == 0
+    assert learner.traits.random_network
+
+
+@pytest.mark.parametrize("optimizer", ["Centring", "Clearing"])
+def test_an_optimizer_that_replaces_gradients(optimizer):
+    """Steps are those of the optimizer in a plain script: no gradient of a step before is left."""
+    learner = made(Mlp(outputs=3), optimizer=Optimizer(name=f"own_modules:{optimizer}", learning_rate=0.1))
+    module = copy.deepcopy(learner.module)
+    plain = getattr(own_modules(), optimizer)(module.parameters(), lr=0.1)
+    for batch in replica_suite.batches():
+        learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+        norm = learner.gradient_norm()
+        learner.apply(0.1)
+        plain.zero_grad()
+        losses = torch.nn.functional.cross_entropy(
+            module(torch.tensor(batch.inputs)), torch.tensor(batch.targets[0]), reduction="none"
+        )
+        (losses @ torch.tensor(batch.weights) / batch.global_samples).backward()
+        plain.step()
+
+        assert norm > 0
+    for name, array in learner.parameters_matching("*").items():
+        np.testing.assert_allclose(array, module.state_dict()[name].numpy(), atol=1e-6)
+
+
+def test_an_optimizer_that_adds_a_decay_of_its_own():
+    """A decay of 0 is given to an optimizer that takes any argument, whose default is another one."""
+    optimizer = Optimizer(name="own_modules:AnyDecay", learning_rate=0.1)
+    learner = made(Mlp(outputs=3), optimizer=optimizer)
+    before = learner.parameters_matching("*")
+    learner.gradients()
+    learner.apply(0.1)
+
+    assert all(np.array_equal(array, before[name]) for name, array in learner.parameters_matching("*").items())
