@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner import StepInput, Which
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.step_comparison import StepComparison
+    from hpcmtl.training.torch.training_pass import PassFacts
 
 torch = import_torch()
 
@@ -63,11 +64,7 @@ class TorchLearner(TorchNetwork):
         self._fixed = [each for each in self.module.modules() if has_frozen_statistics(each, frozen)]
         self.set_training(active=True)
         single = distinct(self.tensors)
-        self._batch_statistics.before_pass()
-        with ONE_AT_A_TIME:
-            self._facts = examine(self.module, single, sample)
-        self._batch_statistics.leave_out_repeated()
-        self.require_own_tensors()
+        self._facts = self._examined(single)
         self._trained, self._unreached = self._split(single)
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
@@ -86,6 +83,19 @@ class TorchLearner(TorchNetwork):
         self._loss = TorchLoss(self.module, objectives, settings.precision)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
+
+    def _examined(self, tensors: Mapping[str, Any]) -> PassFacts:
+        """Tries a training pass.
+
+        Raises:
+            InputError: it assigns a buffer anew.
+        """
+        self._batch_statistics.before_pass()
+        with ONE_AT_A_TIME:
+            facts = examine(self.module, tensors, self.sample)
+        self._batch_statistics.leave_out_repeated()
+        self.require_own_tensors()
+        return facts
 
     def _split(self, tensors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the parameters that are trained, and those that no output depends on."""
