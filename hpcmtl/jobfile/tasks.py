@@ -64,6 +64,7 @@ class Ranks(Spec):
     powers_of_two: bool = Field(default=False, description="only 1, 2, 4, 8, ...")
     exclusive: bool = Field(default=False, description="no other task on its nodes while it runs")
     memory: ByteSize | None = Field(default=None, description="that each rank needs, e.g. 2GiB")
+    gpu_memory: ByteSize | None = Field(default=None, description="that each rank needs on a GPU, e.g. 8GiB")
 
     def allow(self, width: int) -> bool:
         """Returns true if the task may have this number of ranks."""

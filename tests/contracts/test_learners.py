@@ -20,6 +20,18 @@ def torch_framework():
     return open_framework("torch")
 
 
+@pytest.fixture
+def copying_framework(torch_framework):
+    """PyTorch with the learner for GPUs, on the CPU: all its views are copies that it has to copy back."""
+    from hpcmtl.training.torch.gpu_learner import TorchGpuLearner
+
+    class Copying(type(torch_framework)):
+        def learner(self, *arguments, **options):
+            return TorchGpuLearner(*arguments, **options)
+
+    return Copying()
+
+
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
 def test_gluon(check):
     """Gluon's learner agrees with formulas in numpy."""
@@ -69,4 +81,18 @@ def test_torch_objective_gradients(dropout, torch_framework):
 def test_torch_on_a_group(check, ranks, torch_framework):
     """Ranks of PyTorch train as one rank does on the concatenated batches."""
     setup = replica_suite.Setup(torch_framework, "mpi", models=(replica_suite.MLP, CONVNET))
+    run_ranks(ranks, check, setup)
+
+
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
+def test_torch_with_copies(check, copying_framework):
+    """The learner for GPUs keeps the contract on the CPU, its views included, though they share no memory."""
+    check(copying_framework)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("check", replica_suite.ALLREDUCE_CHECKS, ids=lambda check: check.__name__)
+def test_torch_with_copies_on_a_group(check, ranks, copying_framework):
+    """Values that a collective writes into copies reach the parameters, by the engine of numpy views."""
+    setup = replica_suite.Setup(copying_framework, "mpi", models=(replica_suite.MLP, CONVNET))
     run_ranks(ranks, check, setup)

@@ -56,6 +56,12 @@ def found(job: dict[str, Any]) -> dict[str, str]:
         ("tasks.trunk.loss", "l22", "tasks.trunk.loss", "framework gluon has no loss 'l22'"),
         ("tasks.trunk.optimizer", {"name": "adan", "learning_rate": 1}, "tasks.trunk.optimizer.name", "'adam'"),
         ("tasks.trunk.ranks", 5, "tasks.trunk.ranks", "needs 5 ranks but the job has 4"),
+        (
+            "tasks.trunk",
+            {"ranks": {"gpu_memory": "8GiB"}, "device": "cpu"},
+            "tasks.trunk.ranks.gpu_memory",
+            "asks for memory of a GPU, and the task computes on CPUs",
+        ),
         ("tasks.trunk.ranks", {"min": 3, "max": 2}, "tasks.trunk.ranks", "min 3 is more than max 2"),
         ("tasks.trunk.ranks", {"min": 3, "multiple_of": 5}, "tasks.trunk.ranks", "no number from 3 to 4 is what"),
         (

@@ -10,6 +10,7 @@ from hpcmtl.training.gluon.check import check
 from hpcmtl.training.gluon.collectives.horovod import HorovodCollective, horovod_unusable
 from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 from hpcmtl.training.gluon.compression import Fp16Halves
+from hpcmtl.training.gluon.context import gpu_problem
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.onednn import prepare_environment
@@ -40,6 +41,10 @@ class GluonFramework:
     def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
         """See `Framework`."""
         return prepare_environment(tasks)
+
+    def gpu_problem(self, number: int) -> str | None:
+        """See `Framework`."""
+        return gpu_problem(number)
 
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         """See `Framework`."""

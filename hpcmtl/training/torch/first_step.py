@@ -75,7 +75,7 @@ def _update_difference(
         parameter.grad = None
     weights = [1.0] * len(batch.targets)
     with random_numbers.seeded(SEEDS[0]):
-        losses = TorchLoss(plain, loss.objectives).losses(batch.inputs, batch.targets)
+        losses = TorchLoss(plain, loss.objectives, loss.place).losses(batch.inputs, batch.targets)
         weighted_sum(losses, batch.weights, weights).backward()
     with random_numbers.seeded(SEEDS[0]):
         for parameter in trained.values():

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.training.torch.check import check
+from hpcmtl.training.torch.gpu_learner import TorchGpuLearner
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.network import TorchNetwork
+from hpcmtl.training.torch.place import gpu_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +39,10 @@ class TorchFramework:
         """See `Framework`; PyTorch needs no variables."""
         return EnvironmentNeeds()
 
+    def gpu_problem(self, number: int) -> str | None:
+        """See `Framework`."""
+        return gpu_problem(number)
+
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         """See `Framework`."""
         return check(needs)
@@ -50,7 +56,8 @@ class TorchFramework:
         device: Device = HOST,
     ) -> TorchLearner:
         """See `Framework`."""
-        return TorchLearner(network, sample, objectives, settings, device)
+        make = TorchLearner if device.kind == "cpu" else TorchGpuLearner
+        return make(network, sample, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`; those over numpy views come with hpcmtl, and PyTorch shares its memory with numpy."""

@@ -25,7 +25,7 @@ class FlatGradients:
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         sizes = [parameter.numel() for parameter in parameters.values()]
-        self.buffer = torch.zeros(sum(sizes))
+        self.buffer = torch.zeros(sum(sizes), device=next(iter(parameters.values())).device)
         pieces = self.buffer.split(sizes)
         self.by_name = {
             name: piece.view(parameter.shape)

@@ -77,7 +77,7 @@ class TorchLearner(TorchNetwork):
             "statistics": {name: single[name] for name in floats},
         }
         self._views: dict[Which, Arrays] = {}
-        self._loss = TorchLoss(self.module, objectives)
+        self._loss = TorchLoss(self.module, objectives, self.place)
         self._updater = TorchUpdater(self._trained, settings.optimizer)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
 

@@ -11,6 +11,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.torch.zoo import outputs_of
 
 if TYPE_CHECKING:
@@ -109,11 +110,14 @@ class TorchLoss:
         module: the network.
         objectives: the objectives, in the order of its outputs.
         functions: loss of each objective.
+        place: device of the network.
     """
 
-    def __init__(self, module: Any, objectives: Sequence[Objective]) -> None:
-        self.module, self.objectives = module, tuple(objectives)
+    def __init__(self, module: Any, objectives: Sequence[Objective], place: Any = CPU) -> None:
+        self.module, self.objectives, self.place = module, tuple(objectives), place
         self.functions = [make_loss(objective.loss) for objective in objectives]
+        for own in self.own_losses:
+            own.to(place)  # its buffers
 
     @property
     def own_losses(self) -> list[Any]:
@@ -143,22 +147,23 @@ class TorchLoss:
         Raises:
             InputError: a user's loss does not give a value for each sample.
         """
-        outputs = outputs_of(self.module, torch.tensor(inputs, dtype=torch.float32))
+        outputs = outputs_of(self.module, torch.tensor(inputs, dtype=torch.float32, device=self.place))
         named = zip(self.objectives, self.functions, outputs, targets, strict=True)
         return [
-            _one_value_a_sample(objective.loss, function(output, tensor_of(target)), len(inputs))
+            _one_value_a_sample(objective.loss, function(output, tensor_of(target, self.place)), len(inputs))
             for objective, function, output, target in named
         ]
 
 
-def tensor_of(array: np.ndarray[Any, Any]) -> Any:
+def tensor_of(array: np.ndarray[Any, Any], place: Any = CPU) -> Any:
     """Returns a copy of targets as a tensor: integers and truth values as int64, other numbers as float32."""
-    return torch.tensor(array.astype(np.int64 if array.dtype.kind in "iub" else np.float32, copy=False))
+    dtype = np.int64 if array.dtype.kind in "iub" else np.float32
+    return torch.tensor(array.astype(dtype, copy=False), device=place)
 
 
 def weighted_sum(losses: Sequence[Any], samples: np.ndarray[Any, Any], factors: Sequence[float]) -> Any:
     """Returns the sum over objectives and samples of ``factor * weight of the sample * loss``."""
-    weights = torch.tensor(samples, dtype=torch.float32)
+    weights = torch.tensor(samples, dtype=torch.float32, device=losses[0].device)
     parts = [torch.dot(loss, weights) * factor for loss, factor in zip(losses, factors, strict=True)]
     return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
 

@@ -11,6 +11,7 @@ from hpcmtl.training.parameter_names import mapped_values, one_value_each
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.modules import make_module, named_tensors
 from hpcmtl.training.torch.parts import output_of_part
+from hpcmtl.training.torch.place import place_of
 from hpcmtl.training.torch.zoo import outputs_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class TorchNetwork:
 
     Attributes:
         device: device of the computation.
+        place: the same device as PyTorch names it.
         module: the module.
         names: names of the objectives, in the order of the outputs.
         tensors: parameters and persistent buffers under all their names.
@@ -53,11 +55,11 @@ class TorchNetwork:
             seed: seed of the initial parameters.
             device: device of the computation.
         """
-        self.device = device
+        self.device, self.place = device, place_of(device)
         torch.set_num_threads(device.threads)
         with ONE_AT_A_TIME:
             torch.manual_seed(seed)
-            self.module = make_module(network, sample)
+            self.module = make_module(network, sample).to(self.place)  # made on the host: equal on all devices
         self.names = tuple(names)
         self.tensors = named_tensors(self.module)
         self._training = False
@@ -75,7 +77,7 @@ class TorchNetwork:
             InputError: there is no such part.
         """
         self.set_training(active=False)
-        samples = torch.tensor(inputs, dtype=torch.float32)
+        samples = torch.tensor(inputs, dtype=torch.float32, device=self.place)
         with torch.no_grad():
             if part is not None:
                 return {"values": array_of(output_of_part(self.module, part, samples))}

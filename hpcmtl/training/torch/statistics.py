@@ -54,7 +54,7 @@ class TorchBatchStatistics:
     def after_pass(self, ranks: int) -> None:
         """Makes `shares` of what the pass gave to the batch normalisations."""
         if self._old:
-            empty = (torch.zeros(1 + 2 * len(mean)) for mean, _ in self._old)
+            empty = (mean.new_zeros(1 + 2 * len(mean)) for mean, _ in self._old)
             self.shares.append(torch.cat([self._found.get(n, each) for n, each in enumerate(empty)]) * ranks)
 
     def update(self) -> None:
@@ -86,5 +86,5 @@ class TorchBatchStatistics:
         values, running = inputs.detach(), self._old[number][0]
         axes = [axis for axis in range(values.ndim) if axis != 1]
         variance, mean = torch.var_mean(values, axes, correction=0)
-        count = torch.tensor([values.numel() / values.shape[1] if self._counts else 0.0])
+        count = mean.new_tensor([values.numel() / values.shape[1] if self._counts else 0.0])
         self._found[number] = torch.cat([count, mean * count, (variance + (mean - running).square()) * count])
