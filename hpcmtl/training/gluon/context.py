@@ -21,7 +21,9 @@ def context_of(device: Device) -> Any:
 def gpu_problem(number: int) -> str | None:
     """See `Framework`."""
     if not mx.runtime.Features().is_enabled("CUDA"):
-        return f"mxnet {mx.__version__} was built without CUDA (HPCMTL_CUDA=112 launchers/bootstrap.sh takes mxnet-cu112)"
+        return (
+            f"mxnet {mx.__version__} was built without CUDA (HPCMTL_CUDA=112 launchers/bootstrap.sh takes mxnet-cu112)"
+        )
     try:
         found = float((mx.nd.ones((2, 2), ctx=mx.gpu(number)) * 2).sum().asscalar())
     except Exception as error:  # noqa: BLE001 - a driver may fail in any way, and the rank can go on without its GPU
