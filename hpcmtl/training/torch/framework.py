@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.environment import EnvironmentNeeds
+from hpcmtl.training.collectives.base import CollectiveFactory
 from hpcmtl.training.torch.check import check
+from hpcmtl.training.torch.collectives.nccl import nccl_misfit, nccl_unusable, open_nccl
+from hpcmtl.training.torch.compression import TensorHalves
 from hpcmtl.training.torch.gpu_learner import TorchGpuLearner
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.network import TorchNetwork
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
-    from hpcmtl.training.collectives.base import CollectiveFactory
     from hpcmtl.training.learner import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.strategies.compressors import Compressor
@@ -60,9 +62,9 @@ class TorchFramework:
         return make(network, sample, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
-        """See `Framework`; those over numpy views come with hpcmtl, and PyTorch shares its memory with numpy."""
-        return {}
+        """See `Framework`; those over numpy views come with hpcmtl, and PyTorch shares the host's memory with numpy."""
+        return {"nccl": CollectiveFactory(open=open_nccl, unusable=nccl_unusable, misfit=nccl_misfit)}
 
     def compressors(self) -> Mapping[str, Callable[[], Compressor]]:
         """See `Framework`."""
-        return {}
+        return {"fp16": TensorHalves}
