@@ -13,6 +13,7 @@ import hpcmtl
 from hpcmtl.launch import checks, doctor
 from hpcmtl.launch.checks import run_child
 from hpcmtl.launch.doctor import run_checks
+from hpcmtl.launch.resources.gpus import Gpu
 
 ROOT = Path(hpcmtl.__file__).parents[1]
 
@@ -72,6 +73,32 @@ def test_singletons_are_found_out(tmp_path):
 
     assert (check.ok, check.found) == (False, "a world of 1")
     assert "launchers/mpirun.sh" in check.remedy
+
+
+def test_gpus_are_shown_and_no_failure(tmp_path, monkeypatch):
+    """A machine without GPUs is fit; the line says so, or lists what is there."""
+    installation = doctor._Installation(tmp_path)
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: ())
+    none = doctor._gpus(installation)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    hidden = doctor._gpus(installation)
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: (Gpu(name="A100", memory=40 << 30, driver="550"),) * 2)
+    two = doctor._gpus(installation)
+
+    assert none.ok
+    assert hidden.ok
+    assert "none by NVML and nvidia-smi" in none.found
+    assert "CUDA_VISIBLE_DEVICES='-1'" in hidden.found
+    assert two.found == "0: A100 (40 GiB), 1: A100 (40 GiB); driver 550"
+
+
+@pytest.mark.parametrize(
+    ("problems", "text"),
+    [([], ""), ([None, None], ", also on 2 of 2 GPUs"), ([None, "no CUDA"], ", also on 1 of 2 GPUs; GPU 1: no CUDA")],
+)
+def test_frameworks_on_gpus(problems, text):
+    """The line of a framework says on how many GPUs it computes, and the first reason where it does not."""
+    assert checks.on_gpus(problems) == text
 
 
 def test_a_program_that_hangs_is_ended(monkeypatch):
