@@ -6,6 +6,7 @@ import replica_suite
 from numpy_framework import NumpyFramework
 
 from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.frameworks.device import HOST, Device
 from hpcmtl.networks.models import ConvNet
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.gluon.framework import GluonFramework
@@ -30,6 +31,43 @@ def copying_framework(torch_framework):
             return TorchGpuLearner(*arguments, **options)
 
     return Copying()
+
+
+@pytest.fixture
+def second_context(monkeypatch):
+    """Gluon on the context cpu(1) in place of a GPU: no operator takes arrays of it and of the host's together."""
+    mx = pytest.importorskip("mxnet")
+    from hpcmtl.training.gluon import learner, losses, network
+
+    def refused(array):
+        raise AssertionError(f"a view of memory of {array.context}")
+
+    monkeypatch.setattr(network, "context_of", lambda _device: mx.cpu(1))
+    monkeypatch.setattr(learner, "view", refused)
+    monkeypatch.setattr(losses, "view", refused)
+
+    class OnSecondContext(GluonFramework):
+        def learner(self, network, sample, objectives, settings, device=HOST):
+            return super().learner(network, sample, objectives, settings, Device(kind="gpu", threads=device.threads))
+
+    return OnSecondContext()
+
+
+NOT_ON_GPUS = {"check_device"}
+ON_GPUS = [check for check in suite.CHECKS if check.__name__ not in NOT_ON_GPUS]
+
+
+@pytest.mark.parametrize("check", ON_GPUS, ids=lambda check: check.__name__)
+def test_gluon_on_another_context(check, second_context):
+    """Gluon's learner for GPUs keeps the contract, with all arrays on one context and no view of its memory."""
+    check(second_context)
+
+
+@pytest.mark.parametrize("engine", ["mpi", "kvstore"])
+@pytest.mark.parametrize("check", replica_suite.ALLREDUCE_CHECKS, ids=lambda check: check.__name__)
+def test_gluon_on_another_context_on_a_group(check, engine, second_context):
+    """Ranks train there as one rank does, by copies and by native arrays."""
+    run_ranks(2, check, replica_suite.Setup(second_context, engine, models=(replica_suite.MLP, CONVNET)))
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)

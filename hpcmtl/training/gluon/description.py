@@ -39,7 +39,7 @@ GLUON = FrameworkDescription(
     models=tuple(ZOO),
     shares_zoo=True,
     required=("mxnet",),
-    optional=("horovod",),
+    optional=("horovod", "mxnet-cu112"),
     checks="hpcmtl.training.gluon.doctor:CHECKS",
     mpi_libraries={"Horovod": "hpcmtl.training.gluon.compat:import_horovod"},
 )

@@ -11,6 +11,7 @@ from hpcmtl.training.gluon.collectives.horovod import HorovodCollective, horovod
 from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 from hpcmtl.training.gluon.compression import Fp16Halves
 from hpcmtl.training.gluon.context import gpu_problem
+from hpcmtl.training.gluon.gpu_learner import GluonGpuLearner
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.onednn import prepare_environment
@@ -59,7 +60,8 @@ class GluonFramework:
         device: Device = HOST,
     ) -> GluonLearner:
         """See `Framework`."""
-        return GluonLearner(network, sample, objectives, settings, device)
+        make = GluonLearner if device.kind == "cpu" else GluonGpuLearner
+        return make(network, sample, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`."""

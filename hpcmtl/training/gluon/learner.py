@@ -82,7 +82,7 @@ class GluonLearner(GluonNetwork):
             "parameters": {name: parameter.data() for name, parameter in single.items()},
             "statistics": {name: parameter.data() for name, parameter in statistics.items()},
         }
-        self._loss = TrainingLoss(self.block, objectives)
+        self._loss = TrainingLoss(self.block, objectives, self.context)
         self._updater = Updater(self._trained, settings.optimizer)
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
