@@ -56,12 +56,6 @@ def found(job: dict[str, Any]) -> dict[str, str]:
         ("tasks.trunk.loss", "l22", "tasks.trunk.loss", "framework gluon has no loss 'l22'"),
         ("tasks.trunk.optimizer", {"name": "adan", "learning_rate": 1}, "tasks.trunk.optimizer.name", "'adam'"),
         ("tasks.trunk.ranks", 5, "tasks.trunk.ranks", "needs 5 ranks but the job has 4"),
-        (
-            "tasks.trunk",
-            {"ranks": {"gpu_memory": "8GiB"}, "device": "cpu"},
-            "tasks.trunk.ranks.gpu_memory",
-            "asks for memory of a GPU, and the task computes on CPUs",
-        ),
         ("tasks.trunk.ranks", {"min": 3, "max": 2}, "tasks.trunk.ranks", "min 3 is more than max 2"),
         ("tasks.trunk.ranks", {"min": 3, "multiple_of": 5}, "tasks.trunk.ranks", "no number from 3 to 4 is what"),
         (
@@ -90,6 +84,18 @@ def test_parameters_come_from_tasks_that_train(digits: dict[str, Any]) -> None:
 
     assert set(problems) == {"tasks.digit.needs.features", "tasks.digit.input"}
     assert "has no parameters to hand on" in problems["tasks.digit.needs.features"]
+
+
+def test_memory_of_a_gpu_is_for_tasks_that_use_one(digits: dict[str, Any]) -> None:
+    """A task on CPUs cannot ask for it, by the defaults either; with `auto` it says where the task is to run."""
+    digits["tasks"]["trunk"]["ranks"] = {"gpu_memory": "8GiB"}
+    digits["tasks"]["features"]["device"] = "gpu"
+
+    assert parse_job(digits).tasks["trunk"].ranks.gpu_memory == 8 << 30
+    digits["defaults"]["device"] = "cpu"
+    assert list(found(digits)) == ["tasks.trunk.ranks.gpu_memory"]
+    put(digits, "tasks.trunk.device", "tpu")
+    assert "did you mean 'gpu'?" in found(digits)["tasks.trunk.device"]
 
 
 def test_the_local_engine_is_for_one_rank(digits: dict[str, Any]) -> None:

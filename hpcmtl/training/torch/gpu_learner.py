@@ -35,7 +35,11 @@ class TorchGpuLearner(TorchLearner):
 
     @after_taking_back
     def views(self, which: Which) -> Arrays:
-        """See `Learner`."""
+        """See `Learner`; all gradients are one copy."""
+        if which == "gradients":
+            whole = self._gradients.buffer
+            pieces = self._gradients.pieces_of(self.copies.lend(which, array_of(whole).copy(), _writer(whole)))
+            return dict(pieces)
         tensors: Mapping[str, Any] = (
             {str(number): share for number, share in enumerate(self._batch_statistics.shares)}
             if which == "batch_statistics"

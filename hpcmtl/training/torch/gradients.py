@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
 
 torch = import_torch()
 
@@ -33,6 +35,13 @@ class FlatGradients:
         }
         for name, parameter in parameters.items():
             parameter.grad = self.by_name[name]
+
+    def pieces_of(self, values: np.ndarray[Any, Any]) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+        """Yields the piece of each parameter, in its shape, of an array with the values of the buffer."""
+        start = 0
+        for name, piece in self.by_name.items():
+            yield name, values[start : start + piece.numel()].reshape(tuple(piece.shape))
+            start += piece.numel()
 
     def clear(self) -> None:
         """Sets all gradients to 0."""
