@@ -80,7 +80,9 @@ def _problems(world: Communicator, job: Job, facts: WorldFacts) -> dict[str, lis
     if not any(number is not None for number in facts.gpu_numbers):
         return {}
     number, mine = facts.gpu_numbers[world.rank], {}
-    for name in tasks_by_framework(job):
+    for name, tasks in tasks_by_framework(job).items():
+        if all(kind_of(job, task).device(job, task) == "cpu" for task in tasks):
+            continue  # a framework that opens a GPU holds memory of it to its end
         mine[name] = "" if number is None else open_framework(name).gpu_problem(number) or ""
     everyone = world.allgather(mine)
     return {name: [found[name] for found in everyone] for name in mine}

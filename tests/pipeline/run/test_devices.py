@@ -137,6 +137,14 @@ def test_nothing_is_asked_for(prepared_with, problems, caplog):
     assert f"gluon does not use the GPUs of 1 ranks: rank 1: {NO_CUDA}" in caplog.text
 
 
+def test_no_gpu_is_opened_for_tasks_on_cpus(prepared_with, monkeypatch):
+    """Where all tasks of a framework compute on CPUs, it is not asked about GPUs, whose memory it would hold."""
+    monkeypatch.setattr(module, "open_framework", None)
+    found = checked(prepared_with({"device": "cpu"}, a={}), facts_of((A100,), (A30,)))
+
+    assert found.unfit == {}
+
+
 def test_a_rank_whose_gpu_is_broken(prepared_with, monkeypatch):
     """Where the framework can use the GPUs of other ranks, the planner leaves this one out."""
     broken = {0: "a first computation fails"}
