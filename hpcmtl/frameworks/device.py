@@ -34,15 +34,15 @@ class RankDevices:
     Attributes:
         cpu: its share of the processor.
         gpu: its GPU; None without one.
-        unfit: names of the frameworks that cannot compute on that GPU.
+        fit: names of the frameworks that have computed on that GPU.
         mixed: whether some ranks of the run can use a GPU and others cannot, for some framework.
     """
 
     cpu: Device = HOST
     gpu: Device | None = None
-    unfit: frozenset[str] = frozenset()
+    fit: frozenset[str] = frozenset()
     mixed: bool = False
 
     def gpu_for(self, framework: str) -> Device | None:
-        """Returns the GPU of the rank if a framework can compute on it; else None."""
-        return None if framework in self.unfit else self.gpu
+        """Returns the GPU of the rank if a framework has computed on it; else None."""
+        return self.gpu if framework in self.fit else None

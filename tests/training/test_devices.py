@@ -31,7 +31,7 @@ def chosen(ranks, task="a", **keys):
 
     def choose(group):
         gpu, mixed = GPU if ranks[group.rank] else None, len(set(ranks)) > 1
-        devices = RankDevices(cpu=CPU, gpu=gpu, mixed=mixed, unfit=frozenset({"torch"}))
+        devices = RankDevices(cpu=CPU, gpu=gpu, mixed=mixed, fit=frozenset({"gluon"}))
         return choose_device(job, task, devices, group)
 
     return run_ranks(len(ranks), choose)

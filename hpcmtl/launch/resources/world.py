@@ -40,7 +40,7 @@ class WorldFacts:
         flops: operations per second of an ordinary rank in a matrix product.
         given: True if the user gave the speeds.
         network: speed of the network between nodes; None on one node.
-        unfit: framework -> ranks on whose GPUs it cannot compute.
+        fit: framework -> ranks on whose GPUs it has computed.
     """
 
     ranks: tuple[RankFacts, ...]
@@ -49,7 +49,7 @@ class WorldFacts:
     flops: float
     given: bool = False
     network: NetworkPace | None = None
-    unfit: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    fit: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:
@@ -119,12 +119,9 @@ class WorldFacts:
         block = next(block for block in blocks_of(self.hosts).values() if rank in block)
         threads, number = max(cores_of(self.ranks, block) // len(block), 1), self.gpu_numbers[rank]
         gpu = None if number is None else Device(kind="gpu", index=number, threads=threads)
-        unfit = frozenset(name for name, ranks in self.unfit.items() if rank in ranks)
-        with_gpu = {rank for rank, each in enumerate(self.gpu_numbers) if each is not None}
-        usable = [len(with_gpu - ranks) for ranks in (frozenset[int](), *self.unfit.values())]
-        return RankDevices(
-            cpu=Device(threads=threads), gpu=gpu, unfit=unfit, mixed=any(0 < some < len(self.ranks) for some in usable)
-        )
+        fit = frozenset(name for name, ranks in self.fit.items() if rank in ranks)
+        mixed = any(0 < len(ranks) < len(self.ranks) for ranks in self.fit.values())
+        return RankDevices(cpu=Device(threads=threads), gpu=gpu, fit=fit, mixed=mixed)
 
     @property
     def machine(self) -> Machine:

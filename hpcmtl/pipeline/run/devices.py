@@ -46,22 +46,22 @@ def with_usable_gpus(world: Communicator, prepared: Prepared, facts: WorldFacts)
     """
     asking = tasks_asking_for_gpus(prepared.job)
     problems = _problems(world, prepared.job, facts)
-    unfit = {name: frozenset(rank for rank, text in enumerate(texts) if text) for name, texts in problems.items()}
-    unfit = {name: ranks for name, ranks in unfit.items() if ranks}
-    with_gpu = {rank for rank, gpu in enumerate(facts.gpus) if gpu is not None}
+    with_gpu = frozenset(rank for rank, gpu in enumerate(facts.gpus) if gpu is not None)
+    fit = {name: frozenset(r for r in with_gpu if not texts[r]) for name, texts in problems.items()}
     refused = [
         (("tasks", task, *key), f"the task asks for a GPU, and {_found(facts, problems.get(name, ()))}: {_REMEDY}")
         for name, tasks in asking.items()
         for task, key in tasks.items()
-        if not with_gpu - unfit.get(name, frozenset())
+        if not fit.get(name, with_gpu)
     ]
     if refused:
         raise InputError(prepared.located(in_defaults(prepared.job, refused)))
-    for name, ranks in unfit.items() if world.rank == 0 else ():
-        text = f"{name} does not use the GPUs of {len(ranks)} ranks: rank {min(ranks)}: {problems[name][min(ranks)]}"
-        _log.warning("%s", text)
-    lost = frozenset[int]().union(*(unfit.get(name, ()) for name in asking))
-    return replace(facts.without_gpus(lost), unfit=unfit)
+    for name, ranks in fit.items() if world.rank == 0 else ():
+        if others := with_gpu - ranks:
+            text = f"GPUs of {len(others)} ranks: rank {min(others)}: {problems[name][min(others)]}"
+            _log.warning("%s does not use the %s", name, text)
+    lost = frozenset[int]().union(*(with_gpu - fit.get(name, with_gpu) for name in asking))
+    return replace(facts.without_gpus(lost), fit=fit)
 
 
 def tasks_asking_for_gpus(job: Job) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -78,19 +78,22 @@ def test_a_rank_with_a_gpu_of_its_own_takes_it():
 
 
 def test_devices_of_a_rank():
-    """A rank knows its GPU, the frameworks that cannot use it, and whether other ranks have what it has not."""
-    mixed = world(facts(gpus=(A100,)), facts())
-    even = world(*[facts(gpus=(A100, T4))] * 2)
-    unfit = world(*[facts(gpus=(A100, T4))] * 2, unfit={"gluon": frozenset({0})})
+    """A rank knows its GPU, the frameworks that can use it, and whether other ranks have what it has not."""
+    both = facts(gpus=(A100, T4))
+    mixed = world(facts(gpus=(A100,)), facts(), fit={"torch": frozenset({0})})
+    even = world(both, both, fit={"torch": frozenset({0, 1}), "gluon": frozenset()})
+    unequal = world(both, both, fit={"gluon": frozenset({1})})
 
     assert (mixed.devices(0).gpu.kind, mixed.devices(0).gpu.index) == ("gpu", 0)
     assert mixed.devices(1).gpu is None
     assert mixed.devices(0).mixed
     assert not even.devices(1).mixed
     assert even.devices(1).gpu_for("torch").index == 1
-    assert unfit.devices(0).gpu_for("gluon") is None
-    assert unfit.devices(1).gpu_for("gluon").index == 1
-    assert unfit.devices(1).mixed
+    assert even.devices(1).gpu_for("gluon") is None
+    assert unequal.devices(0).gpu_for("gluon") is None
+    assert unequal.devices(1).gpu_for("gluon").index == 1
+    assert unequal.devices(1).gpu_for("never asked") is None
+    assert unequal.devices(1).mixed
 
 
 def test_gpus_in_the_record_of_a_run():

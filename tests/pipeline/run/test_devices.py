@@ -130,10 +130,10 @@ def test_nothing_is_asked_for(prepared_with, problems, caplog):
     problems["gluon"] = NO_CUDA
     with_one = checked(prepared, facts_of((), (A100,)))
 
-    assert without.unfit == {}
+    assert without.fit == {}
     assert [without.devices(rank).mixed for rank in (0, 1)] == [False, False]
     assert with_one.devices(1).gpu_for("gluon") is None
-    assert with_one.devices(1).gpu_for("torch").kind == "gpu"
+    assert with_one.devices(1).gpu.kind == "gpu"
     assert f"gluon does not use the GPUs of 1 ranks: rank 1: {NO_CUDA}" in caplog.text
 
 
@@ -142,7 +142,7 @@ def test_no_gpu_is_opened_for_tasks_on_cpus(prepared_with, monkeypatch):
     monkeypatch.setattr(module, "open_framework", None)
     found = checked(prepared_with({"device": "cpu"}, a={}), facts_of((A100,), (A30,)))
 
-    assert found.unfit == {}
+    assert found.fit == {}
 
 
 def test_a_rank_whose_gpu_is_broken(prepared_with, monkeypatch):
@@ -151,4 +151,6 @@ def test_a_rank_whose_gpu_is_broken(prepared_with, monkeypatch):
     monkeypatch.setattr(module, "open_framework", lambda _name: SimpleNamespace(gpu_problem=broken.get))
     found = checked(prepared_with(a={"device": "gpu"}), facts_of((A100, A30), (A100, A30)))
 
+    assert found.fit == {"gluon": {1}}
+    assert found.devices(1).mixed
     assert found.rank_gpu_memory == (0, 40 * GIB)
