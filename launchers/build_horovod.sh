@@ -26,7 +26,9 @@ if [ "${HPCMTL_MPI:-wheel}" = wheel ]; then
 else
     mpi=system$({ command -v mpicxx; mpicxx -show; mpirun --version; } | sha256sum | cut -c1-12)
 fi
-key=horovod-$horovod-$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')-mxnet$(version mxnet)
+mxnet=mxnet # name of its package
+if [ -n "${HPCMTL_CUDA:-}" ]; then mxnet=mxnet-cu$HPCMTL_CUDA; fi
+key=horovod-$horovod-$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')-$mxnet$(version "$mxnet")
 key=$key-$mpi-gcc$(g++ -dumpfullversion)-$(uname -m)-r$recipe
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hpcmtl/wheels/$key
 
@@ -47,6 +49,10 @@ build() { # writes the wheel to $work
 		exec cmake -DCMAKE_CUDA_COMPILER=NOTFOUND -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON "$@"
 	END
     chmod +x "$work/cmake"
+    if [ -n "${HPCMTL_CUDA:-}" ]; then # never run: by Horovod's documents of its build for GPUs (docs/guides/devices.md)
+        export HOROVOD_GPU_OPERATIONS=NCCL HOROVOD_GPU=CUDA
+        printf '#!/bin/sh\nexec cmake "$@"\n' >"$work/cmake"
+    fi
     PYTHONPATH=$work/site PYTHONWARNINGS=ignore HOROVOD_CMAKE=$work/cmake MAKEFLAGS=-j$(nproc) \
         HOROVOD_WITH_MPI=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITH_MXNET=1 HOROVOD_CPU_OPERATIONS=MPI \
         HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \

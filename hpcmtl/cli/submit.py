@@ -33,6 +33,7 @@ def submit(  # noqa: PLR0917 - options of the command line, given by name
     nodes: Annotated[_Number, _option("--nodes", "Number of nodes.", min=1)] = None,
     ntasks_per_node: Annotated[_Number, _option("--ntasks-per-node", "Ranks per node.", min=1)] = None,
     cpus_per_task: Annotated[_Number, _option("--cpus-per-task", "Cores for each rank.", min=1)] = None,
+    gpus_per_task: Annotated[_Number, _option("--gpus-per-task", "GPUs for each rank.", min=1)] = None,
     time: Annotated[_Text, _option("--time", "Time limit of an attempt: 45m, 1h30m, 2-00:00:00.")] = None,
     partition: Annotated[_Text, _option("--partition", "Partition.")] = None,
     account: Annotated[_Text, _option("--account", "Account to charge.")] = None,
@@ -75,7 +76,7 @@ def submit(  # noqa: PLR0917 - options of the command line, given by name
 
 
 _SETTINGS = frozenset({"site", "nodes", "ntasks_per_node", "cpus_per_task", "time", "partition", "account", "qos"})
-_SETTINGS |= {"launcher", "throttle", "requeues", "extra", "omit"}
+_SETTINGS |= {"gpus_per_task", "launcher", "throttle", "requeues", "extra", "omit"}
 
 
 def _kind(array: bool, benchmark: str | None) -> Kind:

@@ -111,6 +111,9 @@ def _resources(job: Job) -> Iterator[Finding]:
         elif not any(ranks.allow(width) for width in range(1, job.ranks + 1)):
             most = min(ranks.max or job.ranks, job.ranks)
             yield path, f"no number from {ranks.min} to {most} is what `multiple_of` and `powers_of_two` ask for"
+        if ranks.gpu_memory is not None and kind_of(job, name).device(job, name) == "cpu":
+            text = "asks for memory of a GPU, and the task computes on CPUs (`device: cpu`)"
+            yield (*path, "gpu_memory"), f"{text}: leave `gpu_memory` out, or write `device: gpu`"
         if task.with_ is not None and task.with_ not in task.needs:
             text = f"{task.with_!r} is not among `needs`{to_add(job, task.with_, 'order', task.needs)}"
             yield ("tasks", name, "with"), f"{text}; a task can only come after the one whose ranks it takes over"

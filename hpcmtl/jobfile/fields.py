@@ -76,6 +76,7 @@ class OfFrameworks:
         return {**handler(core_schema), "enum": list(dict.fromkeys(valid))}
 
 
+DeviceName = Literal["auto", "cpu", "gpu"]
 FrameworkName = Annotated[str, OfFrameworks("name")]
 EngineName = Annotated[str, OfFrameworks("engines")]
 CompressionName = Annotated[str, OfFrameworks("compressions")]

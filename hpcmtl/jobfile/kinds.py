@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.fields import DeviceName
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kind_facts import KindFacts
     from hpcmtl.jobfile.schema import Job
@@ -90,6 +91,10 @@ class TaskKind(Protocol):
 
     def engine(self, job: Job, name: str) -> str | None:
         """Returns the engine that the task asks for; None for a kind that reduces nothing."""
+        ...
+
+    def device(self, job: Job, name: str) -> DeviceName | None:
+        """Returns the device that the task asks for; None for a kind without a network."""
         ...
 
     def sample_weights(self, job: Job, name: str) -> str | None:

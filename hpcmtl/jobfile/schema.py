@@ -12,7 +12,16 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from hpcmtl.errors import InputError, nearest
 from hpcmtl.frameworks.registry import DEFAULT
-from hpcmtl.jobfile.fields import ByteSizeOrNone, CompressionName, EngineName, Every, FrameworkName, Name, PathText
+from hpcmtl.jobfile.fields import (
+    ByteSizeOrNone,
+    CompressionName,
+    DeviceName,
+    EngineName,
+    Every,
+    FrameworkName,
+    Name,
+    PathText,
+)
 from hpcmtl.jobfile.kind_registry import is_kind, kind_names, load_kind
 from hpcmtl.jobfile.sections import Checkpoints, Layers
 from hpcmtl.jobfile.slurm import JobSlurm
@@ -72,6 +81,7 @@ class Defaults(Spec):
     batch_size: int = Field(default=64, gt=0, le=MOST)
     optimizer: Optimizer = Optimizer(name="adam", learning_rate=0.001)
     framework: FrameworkName = DEFAULT
+    device: DeviceName = Field(default="auto", description="auto: a GPU where all ranks of the group can use one")
     engine: EngineName | None = Field(default=None, description="default: the first engine of the task's framework")
     compression: CompressionName = "none"
 

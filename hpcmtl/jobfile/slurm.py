@@ -78,6 +78,7 @@ class Slurm(Spec):
     nodes: int | None = Field(default=None, ge=1, le=MOST_RANKS, description="number of nodes")
     ntasks_per_node: int | None = Field(default=None, ge=1, le=MOST_RANKS, description="ranks of a node, at most")
     cpus_per_task: int | None = Field(default=None, ge=1, le=MOST_RANKS, description="cores for each rank")
+    gpus_per_task: int | None = Field(default=None, ge=1, le=MOST_RANKS, description="GPUs for each rank")
     time: Time | None = Field(default=None, description="time limit of one attempt: 45m, 1h30m, or as Slurm writes it")
     partition: Word | None = None
     account: Word | None = None

@@ -63,7 +63,7 @@ Options = Annotated[dict[str, Any], AfterValidator(_numbers)]
 
 
 class ParameterGroup(Spec):
-    """What is different for some parameters; the rest is as in the optimizer of the task."""
+    """Settings that are different for some parameters; the rest is as in the optimizer of the task."""
 
     name: str | None = None
     learning_rate: float | None = Field(default=None, gt=0, description="at the start; the schedule holds for it, too")
@@ -96,6 +96,7 @@ class Ranks(Spec):
     powers_of_two: bool = Field(default=False, description="only 1, 2, 4, 8, ...")
     exclusive: bool = Field(default=False, description="no other task on its nodes while it runs")
     memory: ByteSize | None = Field(default=None, description="that each rank needs, e.g. 2GiB")
+    gpu_memory: ByteSize | None = Field(default=None, description="that each rank needs on a GPU, e.g. 8GiB")
 
     def allow(self, width: int) -> bool:
         """Returns true if the task may have this number of ranks."""

@@ -40,6 +40,19 @@ def outcome(name: str, ok: bool, found: str, remedy: str) -> Check:
     return Check(name, ok, found, "" if ok else remedy)
 
 
+def on_gpus(problems: Sequence[str | None]) -> str:
+    """Returns the end of a sentence on a framework that computes: on which of the GPUs here it does too.
+
+    Args:
+        problems: for each GPU the reason for which the framework cannot compute on it; None if it can.
+    """
+    if not problems:
+        return ""
+    failed = {number: text for number, text in enumerate(problems) if text}
+    fine = f", also on {len(problems) - len(failed)} of {len(problems)} GPUs"
+    return fine if not failed else f"{fine}; GPU {min(failed)}: {failed[min(failed)]}"
+
+
 def run_child(command: Sequence[str]) -> dict[str, Any]:
     """Run a child program that prints one line of JSON.
 

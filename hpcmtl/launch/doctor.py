@@ -20,6 +20,7 @@ from hpcmtl.frameworks.registry import describe, framework_names, load_reference
 from hpcmtl.launch.checks import BOOTSTRAP, SECONDS_FOR_CHILD, Check, outcome, run_child
 from hpcmtl.launch.command import mpirun_command
 from hpcmtl.launch.host_checks import host_checks
+from hpcmtl.launch.resources.gpus import VISIBLE, visible_gpus
 from hpcmtl.launch.run_facts import installed_version
 
 if TYPE_CHECKING:
@@ -207,6 +208,16 @@ def _hdf5_locking(installation: _Installation) -> Check:
     return outcome("HDF5 locking", bool(answer.get("locked")), found, remedy)
 
 
+def _gpus(_: _Installation) -> Check:
+    found = visible_gpus()
+    if not found:
+        hidden = os.environ.get(VISIBLE)
+        reason = "by NVML and nvidia-smi" if hidden is None else f"that {VISIBLE}={hidden!r} shows"
+        return outcome("GPUs", True, f"none {reason}: tasks with `device: gpu` are refused, others use CPUs", "")
+    listed = ", ".join(f"{number}: {gpu.name} ({gpu.memory / 2**30:.0f} GiB)" for number, gpu in enumerate(found))
+    return outcome("GPUs", True, f"{listed}; driver {found[0].driver}", "")
+
+
 def _free_space(installation: _Installation) -> Check:
     free = shutil.disk_usage(installation.directory).free
     remedy = f"free at least {_MIN_FREE_BYTES >> 30} GiB, or use another run directory"
@@ -220,6 +231,7 @@ _CHECKS: tuple[Callable[[_Installation], Check], ...] = (
     _threads,
     _world,
     _cores,
+    _gpus,
     _hdf5_locking,
     _free_space,
 )

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Policies with an order that is fixed beforehand: tasks joined by an async edge do not run at the same time there.
 ONE_AFTER_THE_OTHER = ("waves", "sequential", "one_rank")
+ANY_GPU = 1
+"""Bytes of GPU memory that every GPU has: the need of a task that asks for a GPU, and for no size of its memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class RankRules:
         powers_of_two: true if their number must be a power of two.
         exclusive: true if no other task may run on the same nodes.
         memory: bytes that each rank needs.
+        gpu_memory: bytes of GPU memory that each rank needs: `ANY_GPU` for a GPU of any size, 0 for a task without one.
         same_block: name of the needed task whose ranks it runs on; empty for none.
     """
 
@@ -60,6 +63,7 @@ class RankRules:
     powers_of_two: bool = False
     exclusive: bool = False
     memory: int = 0
+    gpu_memory: int = 0
     same_block: str = ""
 
 
@@ -223,11 +227,18 @@ def _node(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> TaskNode:
         layers=layer_count(layers_of(job), work.input_bytes, work.steps, task.layers),
         work=work,
         retries=task.retries,
-        rules=_rules(task),
+        rules=_rules(task, needs_gpu=kind.device(job, name) == "gpu"),
         facts=kind.facts,
     )
 
 
-def _rules(task: TaskBase) -> RankRules:
+def _rules(task: TaskBase, *, needs_gpu: bool) -> RankRules:
     ranks = task.ranks
-    return RankRules(ranks.multiple_of, ranks.powers_of_two, ranks.exclusive, ranks.memory or 0, task.with_ or "")
+    return RankRules(
+        multiple_of=ranks.multiple_of,
+        powers_of_two=ranks.powers_of_two,
+        exclusive=ranks.exclusive,
+        memory=ranks.memory or 0,
+        gpu_memory=ranks.gpu_memory or (ANY_GPU if needs_gpu else 0),
+        same_block=task.with_ or "",
+    )

@@ -104,10 +104,7 @@ class Learner(Protocol):
         ...
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
-        """Compares one step with the framework's own arithmetic, on a few rows; changes nothing.
-
-        Random numbers go on as after the last `reseed`, so that no step may lie between the two.
-        """
+        """Compares a step on a few rows with the framework's own arithmetic; random numbers go on as after `reseed`."""
         ...
 
     def run_uncompiled(self) -> None:
@@ -250,6 +247,10 @@ class Framework(Protocol):
         Raises:
             EnvironmentUnfitError: it is too late in this process.
         """
+        ...
+
+    def gpu_problem(self, number: int) -> str | None:
+        """Returns why it cannot compute on one of the GPUs that this process may use, or None if it can."""
         ...
 
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:

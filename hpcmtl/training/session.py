@@ -45,7 +45,8 @@ class SessionContext:
         directory: the run directory.
         group: communicator of the ranks that run the task, for the main thread alone.
         step: number of optimizer steps of the task before this group begins; None if it is not known.
-        device: device of this rank.
+        device: device of this rank, of the same kind on all ranks of the group.
+        mixed_devices: whether another group of the task may compute on another kind of device.
         modules: folders in which users' modules are looked for.
         member: member id of this rank, by which logs and events name it; None if it has none.
         report: sends the progress of the layer to the dispatcher; only the group's first rank calls it.
@@ -75,6 +76,7 @@ class SessionContext:
     states: dict[str, Checkpoint] = field(default_factory=dict)
     record: Callable[[RunEvent], None] = lambda _event: None
     device: Device = HOST
+    mixed_devices: bool = False
     modules: tuple[Path, ...] = ()
     member: int | None = None
 

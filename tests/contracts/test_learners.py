@@ -6,6 +6,7 @@ import replica_suite
 from numpy_framework import NumpyFramework
 
 from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.frameworks.device import HOST, Device
 from hpcmtl.networks.models import ConvNet
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.gluon.framework import GluonFramework
@@ -18,6 +19,55 @@ def torch_framework():
     """PyTorch, where it is installed."""
     pytest.importorskip("torch")
     return open_framework("torch")
+
+
+@pytest.fixture
+def copying_framework(torch_framework):
+    """PyTorch with the learner for GPUs, on the CPU: all its views are copies that it has to copy back."""
+    from hpcmtl.training.torch.gpu_learner import TorchGpuLearner
+
+    class Copying(type(torch_framework)):
+        def learner(self, *arguments, **options):
+            return TorchGpuLearner(*arguments, **options)
+
+    return Copying()
+
+
+@pytest.fixture
+def second_context(monkeypatch):
+    """Gluon on the context cpu(1) in place of a GPU: no operator takes arrays of it and of the host's together."""
+    mx = pytest.importorskip("mxnet")
+    from hpcmtl.training.gluon import learner, losses, network
+
+    def refused(array):
+        raise AssertionError(f"a view of memory of {array.context}")
+
+    monkeypatch.setattr(network, "context_of", lambda _device: mx.cpu(1))
+    monkeypatch.setattr(learner, "view", refused)
+    monkeypatch.setattr(losses, "view", refused)
+
+    class OnSecondContext(GluonFramework):
+        def learner(self, network, sample, objectives, settings, device=HOST):
+            return super().learner(network, sample, objectives, settings, Device(kind="gpu", threads=device.threads))
+
+    return OnSecondContext()
+
+
+NOT_ON_GPUS = {"check_device"}
+ON_GPUS = [check for check in suite.CHECKS if check.__name__ not in NOT_ON_GPUS]
+
+
+@pytest.mark.parametrize("check", ON_GPUS, ids=lambda check: check.__name__)
+def test_gluon_on_another_context(check, second_context):
+    """Gluon's learner for GPUs keeps the contract, with all arrays on one context and no view of its memory."""
+    check(second_context)
+
+
+@pytest.mark.parametrize("engine", ["mpi", "kvstore"])
+@pytest.mark.parametrize("check", replica_suite.ALLREDUCE_CHECKS, ids=lambda check: check.__name__)
+def test_gluon_on_another_context_on_a_group(check, engine, second_context):
+    """Ranks train there as one rank does, by copies and by native arrays."""
+    run_ranks(2, check, replica_suite.Setup(second_context, engine, models=(replica_suite.MLP, CONVNET)))
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
@@ -69,4 +119,18 @@ def test_torch_objective_gradients(dropout, torch_framework):
 def test_torch_on_a_group(check, ranks, torch_framework):
     """Ranks of PyTorch train as one rank does on the concatenated batches."""
     setup = replica_suite.Setup(torch_framework, "mpi", models=(replica_suite.MLP, CONVNET))
+    run_ranks(ranks, check, setup)
+
+
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
+def test_torch_with_copies(check, copying_framework):
+    """The learner for GPUs keeps the contract on the CPU, its views included, though they share no memory."""
+    check(copying_framework)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("check", replica_suite.ALLREDUCE_CHECKS, ids=lambda check: check.__name__)
+def test_torch_with_copies_on_a_group(check, ranks, copying_framework):
+    """Values that a collective writes into copies reach the parameters, by the engine of numpy views."""
+    setup = replica_suite.Setup(copying_framework, "mpi", models=(replica_suite.MLP, CONVNET))
     run_ranks(ranks, check, setup)

@@ -86,6 +86,18 @@ def test_parameters_come_from_tasks_that_train(digits: dict[str, Any]) -> None:
     assert "has no parameters to hand on" in problems["tasks.digit.needs.features"]
 
 
+def test_memory_of_a_gpu_is_for_tasks_that_use_one(digits: dict[str, Any]) -> None:
+    """A task on CPUs cannot ask for it, by the defaults either; with `auto` it says where the task is to run."""
+    digits["tasks"]["trunk"]["ranks"] = {"gpu_memory": "8GiB"}
+    digits["tasks"]["features"]["device"] = "gpu"
+
+    assert parse_job(digits).tasks["trunk"].ranks.gpu_memory == 8 << 30
+    digits["defaults"]["device"] = "cpu"
+    assert list(found(digits)) == ["tasks.trunk.ranks.gpu_memory"]
+    put(digits, "tasks.trunk.device", "tpu")
+    assert "did you mean 'gpu'?" in found(digits)["tasks.trunk.device"]
+
+
 def test_the_local_engine_is_for_one_rank(digits: dict[str, Any]) -> None:
     """A task cannot ask for two ranks and for the engine that has one, by the defaults either."""
     digits["defaults"]["engine"] = "local"

@@ -14,6 +14,7 @@ from hpcmtl.frameworks.registry import describe
 from hpcmtl.launch import checks, doctor
 from hpcmtl.launch.checks import run_child
 from hpcmtl.launch.doctor import run_checks
+from hpcmtl.launch.resources.gpus import Gpu
 
 ROOT = Path(hpcmtl.__file__).parents[1]
 
@@ -75,6 +76,32 @@ def test_singletons_are_found_out(tmp_path):
     assert "launchers/mpirun.sh" in check.remedy
 
 
+def test_gpus_are_shown_and_no_failure(tmp_path, monkeypatch):
+    """A machine without GPUs is fit; the line says so, or lists what is there."""
+    installation = doctor._Installation(tmp_path)
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: ())
+    none = doctor._gpus(installation)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    hidden = doctor._gpus(installation)
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: (Gpu(name="A100", memory=40 << 30, driver="550"),) * 2)
+    two = doctor._gpus(installation)
+
+    assert none.ok
+    assert hidden.ok
+    assert "none by NVML and nvidia-smi" in none.found
+    assert "CUDA_VISIBLE_DEVICES='-1'" in hidden.found
+    assert two.found == "0: A100 (40 GiB), 1: A100 (40 GiB); driver 550"
+
+
+@pytest.mark.parametrize(
+    ("problems", "text"),
+    [([], ""), ([None, None], ", also on 2 of 2 GPUs"), ([None, "no CUDA"], ", also on 1 of 2 GPUs; GPU 1: no CUDA")],
+)
+def test_frameworks_on_gpus(problems, text):
+    """The line of a framework says on how many GPUs it computes, and the first reason where it does not."""
+    assert checks.on_gpus(problems) == text
+
+
 def test_a_program_that_hangs_is_ended(monkeypatch):
     """A probe has a bound, and says so."""
     monkeypatch.setattr(checks, "SECONDS_FOR_CHILD", 0.5)
@@ -108,7 +135,7 @@ def test_a_full_disk_is_said(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("there", "passes"), [((), False), (("mxnet",), True), (("torch",), True)])
 def test_one_framework_is_enough(monkeypatch, there, passes):
-    """What is not installed beside another framework is said with the way to have it, and is no fault."""
+    """A framework that is not installed beside another one is no fault; the way to have it is said."""
     described = [describe(name) for name in ("gluon", "torch")]
     monkeypatch.setattr(type(described[0]), "missing", property(lambda each: tuple(set(each.required) - set(there))))
     monkeypatch.setattr(doctor, "load_reference", lambda _reference: (lambda: checks.outcome("ran", True, "", ""),))

@@ -403,6 +403,9 @@ class NumpyFramework:
     def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
         return EnvironmentNeeds()
 
+    def gpu_problem(self, number: int) -> str | None:
+        return "numpy computes on CPUs alone"
+
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         problems: list[Problem] = []
         for objective in needs.objectives:

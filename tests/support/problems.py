@@ -32,6 +32,8 @@ def problems(draw: Any) -> PlanningProblem:
         exclusive=sometimes(random.random(count) < 1 / 2),
         memory=random.integers(0, 4, count).astype(np.float64),
         rank_memory=sometimes(random.integers(2, 5, ranks).astype(np.float64)),
+        gpu_memory=sometimes(random.integers(0, 3, count).astype(np.float64)),
+        rank_gpu_memory=sometimes(random.integers(1, 4, ranks).astype(np.float64)),
         rank_speed=sometimes(random.choice([0.5, 1.0, 2.0], ranks)),
         same_block=sometimes(leaders),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hpcmtl.taskgraph.graph import TaskGraph
 
@@ -13,16 +13,23 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.coordinator.state import TaskState
     from hpcmtl.layerplan.plan import LayerPlan
 
+T = TypeVar("T")
+
 
 def plan_on(plan: LayerPlan, ranks: Sequence[int]) -> LayerPlan:
     """Returns a plan on a machine that has only these of its ranks; its layers keep their places."""
-    speed, memory = plan.machine.rank_speed, plan.machine.rank_memory
     machine = replace(
         plan.machine,
-        rank_speed=tuple(speed[rank] for rank in ranks) if speed else (),
-        rank_memory=tuple(memory[rank] for rank in ranks) if memory else (),
+        rank_speed=_of(ranks, plan.machine.rank_speed),
+        rank_memory=_of(ranks, plan.machine.rank_memory),
+        rank_gpu_memory=_of(ranks, plan.machine.rank_gpu_memory),
     )
     return replace(plan, ranks=len(ranks), machine=machine)
+
+
+def _of(ranks: Sequence[int], values: Sequence[T]) -> tuple[T, ...]:
+    """Returns the values of some ranks; nothing where the values are unknown."""
+    return tuple(values[rank] for rank in ranks) if values else ()
 
 
 def graph_on(graph: TaskGraph, tasks: Mapping[str, TaskState], ranks: int) -> TaskGraph:

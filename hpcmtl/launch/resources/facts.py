@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcmtl.launch.environment import node_id
+from hpcmtl.launch.environment import node_id, rank_environment
 from hpcmtl.launch.resources.cgroups import Limits, cgroup_limits
+from hpcmtl.launch.resources.gpus import Gpu, visible_gpus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-SMI_SECONDS = 5.0  # time limit; a broken driver may never reply
-_DRIVER = Path("/proc/driver/nvidia/gpus")
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +28,11 @@ class RankFacts:
         memory_total: bytes of the node.
         memory_available: unused bytes of the node.
         load: load average of the node over the last minute.
-        gpus: number of visible GPUs.
+        gpus: GPUs that the rank may use, in the order of their numbers.
         scratch: directory for temporary files.
         scratch_free: free bytes there.
         runs_free: free bytes where the run directory is created.
+        local_rank: rank among those of the node, as the launcher says; None if it says nothing.
     """
 
     host: str
@@ -44,10 +41,11 @@ class RankFacts:
     memory_total: int
     memory_available: int
     load: float
-    gpus: int
+    gpus: tuple[Gpu, ...]
     scratch: str
     scratch_free: int
     runs_free: int
+    local_rank: int | None = None
 
     @property
     def memory(self) -> int:
@@ -63,7 +61,7 @@ def rank_facts(runs: Path) -> RankFacts:
     """
     import psutil  # imported on ranks only: a login node may lack it
 
-    memory, scratch = psutil.virtual_memory(), tempfile.gettempdir()
+    memory, scratch, launched = psutil.virtual_memory(), tempfile.gettempdir(), rank_environment()
     return RankFacts(
         host=node_id(),
         cores=tuple(sorted(os.sched_getaffinity(0))),
@@ -75,6 +73,7 @@ def rank_facts(runs: Path) -> RankFacts:
         scratch=scratch,
         scratch_free=shutil.disk_usage(scratch).free,
         runs_free=shutil.disk_usage(_existing(runs.absolute())).free,
+        local_rank=None if launched is None else launched.local_rank,
     )
 
 
@@ -108,33 +107,6 @@ def waits_for_disk(pid: int) -> bool:
         with suppress(psutil.Error):  # it has ended meanwhile
             states.append(psutil.Process(thread.id).status())
     return psutil.STATUS_DISK_SLEEP in states
-
-
-def visible_gpus(environ: Mapping[str, str] = os.environ, driver: Path = _DRIVER) -> int:
-    """Returns the number of GPUs that this process may use, by the driver's own lists, without a framework."""
-    there = len(list(driver.iterdir())) if driver.is_dir() else _count_by_smi()
-    wanted = environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is None:
-        return there
-    chosen = 0
-    for name in wanted.split(","):  # CUDA ignores all after the first invalid one
-        if not name.strip() or name.strip().startswith("-"):
-            break
-        chosen += 1
-    return min(chosen, there)
-
-
-def _count_by_smi() -> int:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
-    try:
-        listed = subprocess.run(  # noqa: S603 - a system program with a fixed argument
-            [program, "-L"], capture_output=True, text=True, check=False, timeout=SMI_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def _existing(path: Path) -> Path:

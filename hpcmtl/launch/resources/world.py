@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import statistics
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import EnvironmentUnfitError
-from hpcmtl.frameworks.device import Device
+from hpcmtl.frameworks.device import Device, RankDevices
 from hpcmtl.launch.environment import ranks_per_node
+from hpcmtl.launch.resources.gpus import assigned, identity
 from hpcmtl.launch.resources.pace import NetworkPace, Pace
 from hpcmtl.layerplan.model.machine import EVEN_SPEEDS, Machine
 from hpcmtl.results.hosts import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from hpcmtl.launch.resources.facts import RankFacts
+    from hpcmtl.launch.resources.gpus import Gpu
 
 GIVEN_SPEEDS = "HPCMTL_RANK_SPEED"
 LEAST_OF_CORES = 0.6  # least fraction of cores over ranks, for ranks that share memory bandwidth or hyper-threads
@@ -37,6 +40,7 @@ class WorldFacts:
         flops: operations per second of an ordinary rank in a matrix product.
         given: True if the user gave the speeds.
         network: speed of the network between nodes; None on one node.
+        fit: framework -> ranks on whose GPUs it has computed.
     """
 
     ranks: tuple[RankFacts, ...]
@@ -45,6 +49,7 @@ class WorldFacts:
     flops: float
     given: bool = False
     network: NetworkPace | None = None
+    fit: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:
@@ -73,10 +78,50 @@ class WorldFacts:
         sharing = {host: len(block) for host, block in blocks_of(self.hosts).items()}
         return tuple(rank.memory // sharing[rank.host] for rank in self.ranks)
 
-    def device(self, rank: int) -> Device:
-        """Return the device of a rank: the CPU, with its share of the cores of its node."""
+    @cached_property
+    def gpu_numbers(self) -> tuple[int | None, ...]:
+        """For each rank the number of its GPU among those that it may use; None for a rank without one."""
+        found: dict[int, int | None] = {}
+        for block in blocks_of(self.hosts).values():
+            local = sorted(block, key=lambda rank: (self.ranks[rank].local_rank or 0, rank))
+            found.update(zip(local, assigned([self.ranks[rank].gpus for rank in local]), strict=True))
+        return tuple(found[rank] for rank in range(len(self.ranks)))
+
+    @property
+    def gpus(self) -> tuple[Gpu | None, ...]:
+        """GPU of each rank; None for a rank without one."""
+        numbered = zip(self.ranks, self.gpu_numbers, strict=True)
+        return tuple(None if number is None else rank.gpus[number] for rank, number in numbered)
+
+    @property
+    def gpu_sharers(self) -> tuple[int, ...]:
+        """For each rank the number of ranks that compute on its GPU; 0 for a rank without one."""
+        taken = zip(self.hosts, self.gpus, self.gpu_numbers, strict=True)
+        names = [
+            None if gpu is None or number is None else (host, identity(gpu, number)) for host, gpu, number in taken
+        ]
+        counts = Counter(names)
+        return tuple(0 if name is None else counts[name] for name in names)
+
+    @property
+    def rank_gpu_memory(self) -> tuple[int, ...]:
+        """Bytes of GPU memory per rank if the ranks of a GPU share it equally; 0 for a rank without one."""
+        sharing = zip(self.gpus, self.gpu_sharers, strict=True)
+        return tuple(0 if gpu is None else gpu.memory // sharers for gpu, sharers in sharing)
+
+    def without_gpus(self, ranks: Collection[int]) -> WorldFacts:
+        """Returns the facts without the GPUs of some ranks, which no framework of the job can use there."""
+        facts = (replace(each, gpus=()) if rank in ranks else each for rank, each in enumerate(self.ranks))
+        return replace(self, ranks=tuple(facts))
+
+    def devices(self, rank: int) -> RankDevices:
+        """Return the devices of a rank: its share of the cores of its node, and its GPU."""
         block = next(block for block in blocks_of(self.hosts).values() if rank in block)
-        return Device(threads=max(cores_of(self.ranks, block) // len(block), 1))
+        threads, number = max(cores_of(self.ranks, block) // len(block), 1), self.gpu_numbers[rank]
+        gpu = None if number is None else Device(kind="gpu", index=number, threads=threads)
+        fit = frozenset(name for name, ranks in self.fit.items() if rank in ranks)
+        mixed = any(0 < len(ranks) < len(self.ranks) for ranks in self.fit.values())
+        return RankDevices(cpu=Device(threads=threads), gpu=gpu, fit=fit, mixed=mixed)
 
     @property
     def machine(self) -> Machine:
@@ -93,6 +138,7 @@ class WorldFacts:
             flops,
             latency=float(f"{network.latency:.3g}"),
             seconds_per_byte=float(f"{network.seconds_per_byte:.3g}"),
+            rank_gpu_memory=self.rank_gpu_memory,
         )
 
     def summary(self) -> str:
@@ -100,16 +146,21 @@ class WorldFacts:
         slow = [
             f"rank {rank} {speed:.2f}" for rank, speed in enumerate(self.rank_speed) if speed * (1 + EVEN_SPEEDS) < 1
         ]
-        ranks, nodes, gpus = (
-            len(self.ranks),
-            len(set(self.hosts)),
-            sum({rank.host: rank.gpus for rank in self.ranks}.values()),
-        )
+        ranks, nodes = len(self.ranks), len(set(self.hosts))
         text = f"{ranks} rank{'s' * (ranks > 1)} on {nodes} node{'s' * (nodes > 1)} of {self.cores_per_node} cores"
-        text += f", {min(self.rank_memory) / _GIB:.1f} GiB a rank" + (f", {gpus} GPUs" if gpus else "")
+        text += f", {min(self.rank_memory) / _GIB:.1f} GiB a rank{self._summary_of_gpus()}"
         text += f"; each runs at {self.efficiency:.0%} when all do, {self.flops / 1e9:.0f} Gflop/s in a matrix product"
         text += f"; {self.network}" if self.network else ""
         return text + (f"; speeds {'given' if self.given else 'measured'}: {', '.join(slow)}" if slow else "")
+
+    def _summary_of_gpus(self) -> str:
+        found = [gpu for gpu in self.gpus if gpu is not None]
+        if not found:
+            return ""
+        models = " and ".join(dict.fromkeys(f"{gpu.name} of {gpu.memory / _GIB:.0f} GiB" for gpu in found))
+        without, most = len(self.ranks) - len(found), max(self.gpu_sharers)
+        text = f", GPUs: {models}" + (f", {without} of {len(self.ranks)} ranks without one" if without else "")
+        return text + (f", up to {most} ranks on one GPU" if most > 1 else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for `environment.json`."""
@@ -117,13 +168,14 @@ class WorldFacts:
             {
                 "rank": rank,
                 "node": node,
-                **vars(facts),
+                **asdict(facts),
                 "cores": format_ranges(facts.cores),
                 "speed": round(speed, 3),
                 "memory": memory,
+                "gpu": gpu,
             }
-            for rank, (facts, node, speed, memory) in enumerate(
-                zip(self.ranks, self.node, self.rank_speed, self.rank_memory, strict=True)
+            for rank, (facts, node, speed, memory, gpu) in enumerate(
+                zip(self.ranks, self.node, self.rank_speed, self.rank_memory, self.gpu_numbers, strict=True)
             )
         ]
         network = None if self.network is None else vars(self.network)

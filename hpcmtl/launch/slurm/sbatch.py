@@ -152,7 +152,7 @@ def resource_request(settings: Settings, ranks: int | None) -> ResourceRequest:
     return ResourceRequest(ranks, nodes, each)
 
 
-_IN_TEMPLATES = ("modules", "setup", "container", "python", "scratch", "stage", "cpus_per_task")
+_IN_TEMPLATES = ("modules", "setup", "container", "python", "scratch", "stage", "cpus_per_task", "gpus_per_task")
 
 
 def _unfit_stage(settings: Settings) -> list[Problem]:
@@ -205,6 +205,7 @@ def render(batch: BatchScript, settings: Settings, title: Sequence[str]) -> str:
         points=batch.points,
         width=len(batch.points[0][0]) if batch.points else 0,
         launcher=launcher(settings["launcher"]),
+        by_srun=settings["launcher"] == "srun",
         stager=launcher("stage") if settings["stage"] else "",
         here=sys.executable,  # the container of the ranks may lack hpcmtl and sbatch
         settings={key: settings[key] for key in _IN_TEMPLATES},
@@ -246,6 +247,7 @@ def _named_directives(batch: BatchScript, settings: Settings) -> Mapping[str, An
         "ntasks": batch.resources.ranks,
         "ntasks-per-node": batch.resources.per_node,
         "cpus-per-task": settings["cpus_per_task"],
+        "gpus-per-task": settings["gpus_per_task"],
         "time": None if settings["time"] is None else time_text(settings["time"]),
         "signal": f"B:USR1@{_stop_seconds(settings)}",
         "requeue" if again else "no-requeue": "",

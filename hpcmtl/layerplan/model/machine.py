@@ -29,6 +29,7 @@ class Machine:
         flops: probed single-precision operations per second of a rank in a matrix product; 0 if unknown.
         latency: probed seconds of a short message between nodes; 0 if unknown.
         seconds_per_byte: probed seconds of each byte of a long message between nodes; 0 if unknown.
+        rank_gpu_memory: bytes of GPU memory that each rank may use, 0 for a rank without a GPU; empty if unknown.
     """
 
     node: int = 0
@@ -39,6 +40,7 @@ class Machine:
     flops: float = 0.0
     latency: float = 0.0
     seconds_per_byte: float = 0.0
+    rank_gpu_memory: tuple[int, ...] = ()
 
     @property
     def rates(self) -> Machine:

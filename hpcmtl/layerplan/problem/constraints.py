@@ -32,7 +32,9 @@ def apply_constraints(problem: PlanningProblem) -> PlanningProblem:
     unplaceable = np.flatnonzero(~np.isfinite(times).any(axis=1))
     if len(unplaceable):
         raise InputError(
-            Problem(problem.names[task], "fits nowhere: no width that it may have fits the rules of nodes and memory")
+            Problem(
+                problem.names[task], "fits nowhere: no width that it may have fits the rules of nodes, memory and GPUs"
+            )
             for task in unplaceable
         )
     return replace(problem, times=times)
@@ -49,20 +51,25 @@ def _share_blocks(problem: PlanningProblem) -> PlanningProblem:
     deepest_first = followers[np.argsort(-levels.depths[followers], kind="stable")].tolist()
     times = problem.times.copy()
     exclusive = None if rules.exclusive is None else rules.exclusive.copy()
-    memory = None if rules.memory is None else rules.memory.copy()
+    memories = [each.copy() for each in (rules.memory, rules.gpu_memory) if each is not None]
     for task in deepest_first:  # the needs of a chain of tasks are collected at its first task ...
         leader = rules.same_block[task]
         times[leader, ~np.isfinite(times[task])] = np.inf
         if exclusive is not None:
             exclusive[leader] |= exclusive[task]
-        if memory is not None:
+        for memory in memories:
             memory[leader] = max(memory[leader], memory[task])
     for task in reversed(deepest_first):  # ... and passed back from there
         leader = rules.same_block[task]
         times[task, ~np.isfinite(times[leader])] = np.inf
         if exclusive is not None:
             exclusive[task] = exclusive[leader]
-        if memory is not None:
+        for memory in memories:
             memory[task] = memory[leader]
-    rules = replace(rules, exclusive=exclusive, memory=memory)
+    rules = replace(
+        rules,
+        exclusive=exclusive,
+        memory=None if rules.memory is None else memories[0],
+        gpu_memory=None if rules.gpu_memory is None else memories[-1],
+    )
     return replace(problem, times=times, levels=levels, rules=rules)

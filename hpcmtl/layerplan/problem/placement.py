@@ -1,4 +1,4 @@
-"""Allowed blocks of ranks of each task as bit masks: nodes, memory, speed, and the block of another task."""
+"""Allowed blocks of ranks of each task as bit masks: nodes, memory, GPUs, speed, and the block of another task."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Placement:
         self._pinned = [-1] * tasks if rules.pinned is None else rules.pinned.tolist()
         self._memory = none if rules.memory is None else rules.memory.tolist()
         self._rank_memory = np.full(ranks, np.inf) if rules.rank_memory is None else rules.rank_memory
+        self._gpu_memory = none if rules.gpu_memory is None else rules.gpu_memory.tolist()
+        self._rank_gpu_memory = np.full(ranks, np.inf) if rules.rank_gpu_memory is None else rules.rank_gpu_memory
         self._rank_speed = np.ones(ranks) if rules.rank_speed is None else rules.rank_speed
         self.speeds: list[float] = np.unique(self._rank_speed)[::-1].tolist()
         self._firsts = cache(self._firsts_of)
@@ -51,7 +53,8 @@ class Placement:
 
     def firsts(self, task: int, width: int, speed: float) -> int:
         """Returns the bit mask of the ranks at which a block may begin if all its ranks have at least `speed`."""
-        firsts = self._firsts(width, bool(self._exclusive[task]), self._memory[task], speed)
+        needs = self._memory[task], self._gpu_memory[task]
+        firsts = self._firsts(width, bool(self._exclusive[task]), *needs, speed)
         return firsts if self._pinned[task] < 0 else firsts & 1 << self._pinned[task]
 
     def choices(self, task: int, width: int, first_rank: Sequence[int]) -> Iterator[tuple[float, int, int]]:
@@ -70,12 +73,13 @@ class Placement:
             if firsts:
                 yield speed, self.needed(task, width), firsts
 
-    def _firsts_of(self, width: int, exclusive: bool, memory: float, speed: float) -> int:
+    def _firsts_of(self, width: int, exclusive: bool, memory: float, gpu_memory: float, speed: float) -> int:
         inside = 0 if exclusive or width >= self._node else self._node - width
         one_node = (1 << inside + 1) - 1
         nodes = sum(one_node << first for first in range(0, self._count, self._node))
         allowed = nodes & (1 << self._count - width + 1) - 1
-        return allowed & runs(_mask((self._rank_memory >= memory) & (self._rank_speed >= speed)), width)
+        fit = (self._rank_memory >= memory) & (self._rank_gpu_memory >= gpu_memory) & (self._rank_speed >= speed)
+        return allowed & runs(_mask(fit), width)
 
 
 def _mask(chosen: Bools) -> int:

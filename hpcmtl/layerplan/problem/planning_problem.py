@@ -199,12 +199,15 @@ def _rules(graph: TaskGraph, ranks: int, machine: Machine) -> PlacementRules:
     requested = [task.rules for task in graph.tasks]
     exclusive = [rule.exclusive for rule in requested]
     memory = [float(rule.memory) for rule in requested]
+    gpu_memory = [float(rule.gpu_memory) for rule in requested]
     leaders = [graph.index[rule.same_block] if rule.same_block else -1 for rule in requested]
     return PlacementRules(
         node=machine.node if machine.node < ranks else 0,
         exclusive=np.array(exclusive) if any(exclusive) else None,
         memory=np.array(memory) if any(memory) else None,
         rank_memory=np.array(machine.rank_memory, dtype=np.float64) if machine.rank_memory else None,
+        gpu_memory=np.array(gpu_memory) if any(gpu_memory) else None,
+        rank_gpu_memory=np.array(machine.rank_gpu_memory, dtype=np.float64) if machine.rank_gpu_memory else None,
         rank_speed=machine.speeds,
         same_block=np.array(leaders) if any(leader >= 0 for leader in leaders) else None,
     )

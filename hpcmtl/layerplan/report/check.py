@@ -145,6 +145,10 @@ def _rules(problem: PlanningProblem, placed: Placed, first_rank: Ints) -> Iterat
             least = rules.rank_memory[first : first + width].min(initial=np.inf)
             if least < rules.memory[i]:
                 yield f"{name}: needs {rules.memory[i]} bytes a rank, and has a rank with {least}"
+        if rules.gpu_memory is not None and rules.rank_gpu_memory is not None:
+            least = rules.rank_gpu_memory[first : first + width].min(initial=np.inf)
+            if least < rules.gpu_memory[i]:
+                yield f"{name}: needs {rules.gpu_memory[i]} bytes of a GPU a rank, and has a rank with {least}"
         if rules.pinned is not None and rules.pinned[i] >= 0 and first != rules.pinned[i]:
             yield f"{name}: begins at rank {first}, not {rules.pinned[i]}"
         leader = -1 if rules.same_block is None else int(rules.same_block[i])

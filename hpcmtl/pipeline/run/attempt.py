@@ -187,7 +187,7 @@ def dispatch(world: Communicator, channels: ThreadChannels, planned: Planned) ->
         control_comm=control_comm,
         channels=channels,
         job=ExtensibleJob(planned.prepared, planned.directory, planned.measured, planned.plan.machine),
-        device=planned.facts.device(world.rank),
+        devices=planned.facts.devices(world.rank),
         peer_transfer=PeerTransfer(control_comm, answers, ArtifactCache(planned.prepared.job.artifact_memory)),
         hosts=planned.facts.hosts,
         timing=HeartbeatTiming(interval=planned.heartbeat, hung=planned.hung),

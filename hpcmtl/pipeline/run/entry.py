@@ -19,11 +19,13 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.resolve import add_module_folders
 from hpcmtl.launch.environment import inside_mpi, require_launcher, require_world
 from hpcmtl.launch.interpreter import warnings_are_no_errors
+from hpcmtl.launch.resources.gpus import count_by_bus
 from hpcmtl.launch.variables import check_settings
 from hpcmtl.logs import close_logs, open_logs
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.attempt import begin, dispatch
 from hpcmtl.pipeline.run.claim import claimed
+from hpcmtl.pipeline.run.devices import with_usable_gpus
 from hpcmtl.pipeline.run.framework_environment import prepare_environments
 from hpcmtl.pipeline.run.lost_coordinator import load_after_loss
 from hpcmtl.pipeline.run.options import RunOptions
@@ -111,6 +113,7 @@ def _run_until_ended(find: Callable[[int], ResumePoint], options: RunOptions, wo
     if inside_mpi():
         end_with_daemon()
     check_world(world, options.ranks)
+    count_by_bus()
     on_root(world, partial(check_settings, world.size))
     with warnings_are_no_errors() as were_errors:
         if were_errors and world.rank == 0:
@@ -168,6 +171,7 @@ def _run_claimed(
     environment = prepare_environments(world, resume_point.prepared)
     on_root(world, lambda: preflight(resume_point.prepared, resume_point.unfinished, resume_point.begun))
     facts = probe(world, options.root if resume_point.directory is None else resume_point.directory.path)
+    facts = with_usable_gpus(world, resume_point.prepared, facts)
     planned = on_root(
         world, lambda: _permitted(lambda: begin(resume_point, options, facts, survives=world.survives_losses))
     )

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Keys of a task that may change after it has begun: none of them affects the computed values.
-_FREE = frozenset({"priority", "ranks", "retries", "with"})
+# Keys of a task that may change after it has begun: none of them affects the computed values, except for rounding.
+_FREE = frozenset({"device", "priority", "ranks", "retries", "with"})
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 

@@ -9,6 +9,7 @@ from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
 from hpcmtl.dispatch.rank.control import ControlThread
 from hpcmtl.dispatch.rank.worker import Worker
 from hpcmtl.pipeline.run.parameter_exchange import parameter_exchange
+from hpcmtl.training.devices import choose_device
 from hpcmtl.training.session import SessionContext, open_session
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.errors import ExitCode
     from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
-    from hpcmtl.frameworks.device import Device
+    from hpcmtl.frameworks.device import RankDevices
     from hpcmtl.pipeline.live.extension import ExtensibleJob
     from hpcmtl.training.checkpointing.content import Checkpoint
     from hpcmtl.training.session import Session
@@ -37,7 +38,7 @@ class RankRuntime:
         control_comm: a duplicate of the world for the control threads.
         channels: queues and flags between the two threads.
         job: the job, which may get more tasks.
-        device: the device of this rank.
+        devices: the devices of this rank.
         peer_transfer: hands artifacts from memory to memory.
         hosts: host of each rank.
         timing: intervals of heartbeats and of the watchdog.
@@ -46,7 +47,7 @@ class RankRuntime:
     control_comm: Communicator
     channels: ThreadChannels
     job: ExtensibleJob
-    device: Device
+    devices: RankDevices
     peer_transfer: PeerTransfer
     hosts: Sequence[str]
     timing: HeartbeatTiming
@@ -82,7 +83,8 @@ class SessionFactory:
             files=job.prepared.files,
             directory=job.directory,
             group=group,
-            device=runtime.device,
+            device=choose_device(job.prepared.job, command.task, runtime.devices, group),
+            mixed_devices=runtime.devices.mixed,
             modules=job.prepared.modules,
             report=channels.progress,
             stop_requested=channels.should_stop,

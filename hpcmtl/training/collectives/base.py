@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.frameworks.device import Device
 
 ArrayKind = Literal["views", "native", "any"]
 """Kind of arrays that a collective takes: numpy views, arrays of the deep-learning framework, or either."""
@@ -60,7 +61,9 @@ class CollectiveFactory:
     Attributes:
         open: function that opens the collective on a group.
         unusable: function that returns the reason why the collective cannot serve a group, or None if it can.
+        misfit: the same for a group whose ranks compute on devices; all ranks of the group call it (collective).
     """
 
     open: Callable[[Communicator], Collective]
     unusable: Callable[[Communicator], str | None] = lambda _group: None
+    misfit: Callable[[Communicator, Device], str | None] = lambda _group, _device: None

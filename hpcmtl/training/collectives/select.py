@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.frameworks.device import Device
     from hpcmtl.training.collectives.base import Collective, CollectiveFactory
 
 
@@ -24,13 +25,16 @@ class Choice:
     reason: str
 
 
-def choose_collective(asked: str, group: Communicator, factories: Mapping[str, CollectiveFactory]) -> Choice:
+def choose_collective(
+    asked: str, group: Communicator, factories: Mapping[str, CollectiveFactory], device: Device | None = None
+) -> Choice:
     """Chooses the collective of a group from the `engine` of a task.
 
     Args:
         asked: name of a collective; an exclamation mark at its end forbids another one in its place.
         group: ranks that will train together.
         factories: collectives of the framework for its native arrays, by name.
+        device: device of this rank, of one kind on all ranks, which all call this; None if it is not known yet.
 
     Raises:
         EnvironmentUnfitError: `asked` ends with an exclamation mark and cannot be used; the message has the remedy.
@@ -42,6 +46,8 @@ def choose_collective(asked: str, group: Communicator, factories: Mapping[str, C
     if name == "local":
         return Choice(fallback, f"engine local is for one rank, the group has {group.size}")
     reason = _unusable(name, group, factories)
+    if reason is None and device is not None and name in factories:
+        reason = factories[name].misfit(group, device)
     if reason is None:
         return Choice(name, "asked for")
     if insists:

@@ -28,7 +28,7 @@ class Fp16Halves(NoCompression):
     def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:
         """See `Compressor`."""
         if not self._halves:
-            self._halves = [mx.nd.empty(gradient.shape, dtype="float16") for gradient in gradients]
+            self._halves = [mx.nd.empty(gradient.shape, gradient.context, "float16") for gradient in gradients]
         for gradient, half in zip(gradients, self._halves, strict=True):
             mx.nd.cast(gradient, dtype="float16", out=half)
         return self._halves

@@ -40,7 +40,7 @@ GLUON = FrameworkDescription(
     shares_zoo=True,
     set_up="run HPCMTL_FRAMEWORKS=mxnet,torch launchers/bootstrap.sh",
     required=("mxnet",),
-    optional=("horovod",),
+    optional=("horovod", "mxnet-cu112"),
     checks="hpcmtl.training.gluon.doctor:CHECKS",
     mpi_libraries={"Horovod": "hpcmtl.training.gluon.compat:import_horovod"},
 )

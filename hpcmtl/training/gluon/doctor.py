@@ -6,7 +6,7 @@ import platform
 import sys
 from typing import TYPE_CHECKING
 
-from hpcmtl.launch.checks import BOOTSTRAP, Check, outcome, run_child
+from hpcmtl.launch.checks import BOOTSTRAP, Check, on_gpus, outcome, run_child
 from hpcmtl.launch.run_facts import installed_version
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ mx = import_mxnet()
 found = float((mx.nd.ones((2, 2)) * 2).sum().asscalar())
 if found != 8:
     raise SystemExit(f"mxnet computes 8 as {found}")
-print(json.dumps({"mxnet": mx.__version__}))
+from hpcmtl.launch.resources.gpus import visible_gpus
+from hpcmtl.training.gluon.context import gpu_problem
+gpus = [gpu_problem(number) for number in range(len(visible_gpus()))]
+print(json.dumps({"mxnet": mx.__version__, "gpus": gpus}))
 """
 _HOROVOD = """
 import json
@@ -43,8 +46,9 @@ def _numpy() -> Check:
 
 def _mxnet() -> Check:
     answer = run_child([sys.executable, "-c", _MXNET])
-    found = answer.get("error") or f"{answer['mxnet']} imports and computes"
-    return outcome("mxnet", "error" not in answer, found, BOOTSTRAP)
+    if "error" in answer:
+        return outcome("mxnet", False, answer["error"], BOOTSTRAP)
+    return outcome("mxnet", True, f"{answer['mxnet']} imports and computes{on_gpus(answer['gpus'])}", "")
 
 
 def _horovod() -> Check:

@@ -10,6 +10,8 @@ from hpcmtl.training.gluon.check import check
 from hpcmtl.training.gluon.collectives.horovod import HorovodCollective, horovod_unusable
 from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 from hpcmtl.training.gluon.compression import Fp16Halves
+from hpcmtl.training.gluon.context import gpu_problem
+from hpcmtl.training.gluon.gpu_learner import GluonGpuLearner
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.onednn import prepare_environment
@@ -41,6 +43,10 @@ class GluonFramework:
         """See `Framework`."""
         return prepare_environment(tasks)
 
+    def gpu_problem(self, number: int) -> str | None:
+        """See `Framework`."""
+        return gpu_problem(number)
+
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         """See `Framework`."""
         return check(needs)
@@ -54,7 +60,8 @@ class GluonFramework:
         device: Device = HOST,
     ) -> GluonLearner:
         """See `Framework`."""
-        return GluonLearner(network, sample, objectives, settings, device)
+        make = GluonLearner if device.kind == "cpu" else GluonGpuLearner
+        return make(network, sample, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`."""

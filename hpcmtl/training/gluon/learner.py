@@ -88,7 +88,7 @@ class GluonLearner(GluonNetwork):
             "statistics": {name: parameter.data() for name, parameter in statistics.items()},
         }
         added = list(self._trained.values()) if settings.accumulate > 1 else []
-        self._loss = TrainingLoss(self.block, objectives, added)
+        self._loss = TrainingLoss(self.block, objectives, added, self.context)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater, ties(self.parameters))
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []

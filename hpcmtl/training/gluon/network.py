@@ -10,6 +10,7 @@ from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.context import context_of
 from hpcmtl.training.gluon.parameters import assign, named_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
@@ -50,10 +51,12 @@ class GluonNetwork:
             seed: seed of the initial parameters.
             device: device of the computation.
         """
-        self.device = device
+        self.device, self.context = device, context_of(device)
         with ONE_AT_A_TIME:
             mx.random.seed(seed)
-            self.block = make_block(network, sample)
+            self.block = make_block(network, sample)  # on the host: the same parameters on all devices
+        if device.kind != "cpu":
+            self.block.collect_params().reset_ctx(self.context)
         self.block.hybridize(static_alloc=True)
         self.names = tuple(names)
         self._parts: dict[str, Any] = {}
@@ -65,7 +68,7 @@ class GluonNetwork:
         Raises:
             InputError: there is no such part.
         """
-        samples = mx.nd.array(inputs, dtype="float32")
+        samples = mx.nd.array(inputs, dtype="float32", ctx=self.context)
         if part is not None:
             return {"values": self._up_to(part)(samples).asnumpy()}
         made = outputs_of(self.block, samples)

@@ -58,6 +58,9 @@ class Updater:
         self.may_draw = not own or isinstance(self._optimizer, mx.optimizer.SGLD)
         self._attributes = UnkeptAttributes(self._optimizer, _KEPT)
         self._optimizer.param_dict = dict(enumerate(self._parameters))
+        # MXNet counts updates by device number; without this `load_state` would restore the counts of number 0.
+        number = self._values[0].context.device_id if self._values else 0
+        self._optimizer._set_current_context(number)  # noqa: SLF001 - as the updater does
         self._updater = mx.optimizer.get_updater(self._optimizer)
 
     def update(self, learning_rate: float, rescale: float) -> None:

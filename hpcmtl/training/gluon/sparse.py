@@ -31,8 +31,10 @@ class RowSparseGradient:
 
     def __init__(self, parameter: Any) -> None:
         self._gradient = parameter.grad()
-        self.dense = mx.nd.empty(parameter.shape, dtype=parameter.dtype)  # no memory is used before it is written
-        self.touched = mx.nd.zeros(parameter.shape[:1])
+        self.dense = mx.nd.empty(
+            parameter.shape, self._gradient.context, parameter.dtype
+        )  # uses no memory before it is written
+        self.touched = mx.nd.zeros(parameter.shape[:1], self._gradient.context)
 
     def spread(self) -> None:
         """Copies the gradient to `dense`, and marks its rows; waits for it."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.fields import DeviceName
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.description import NetworkDescription
@@ -35,6 +36,10 @@ class AppliedKind(BaseKind[AppliedT]):
         """See `TaskKind`; the framework that trained the network."""
         producer = self.applied_to(job, name)
         return kind_of(job, producer).framework(job, producer)
+
+    def device(self, job: Job, name: str) -> DeviceName | None:
+        """See `TaskKind`."""
+        return self.task(job, name).device or job.defaults.device
 
     def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`."""

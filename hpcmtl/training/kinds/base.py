@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.fields import DeviceName
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.work import Work
@@ -52,6 +53,10 @@ class BaseKind(Generic[TaskT]):
         return None
 
     def engine(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def device(self, job: Job, name: str) -> DeviceName | None:
         """See `TaskKind`."""
         return None
 

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpcmtl.errors import nearest
-from hpcmtl.jobfile.fields import Callable_, CompressionName, EngineName, FrameworkName, Name, Reference, SplitName
+from hpcmtl.jobfile.fields import (
+    Callable_,
+    CompressionName,
+    DeviceName,
+    EngineName,
+    FrameworkName,
+    Name,
+    Reference,
+    SplitName,
+)
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.models import Model, Spec
@@ -57,6 +66,7 @@ class Trained(TaskBase):
     )
     optimizer: Optimizer | None = None
     framework: FrameworkName | None = None
+    device: DeviceName | None = None
     engine: EngineName | None = None
     compression: CompressionName | None = None
     sample_weights: Reference | None = None
@@ -123,6 +133,7 @@ class Applied(TaskBase):
 
     input: Reference | None = Field(default=None, description="default: the input that the network was trained on")
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples that a rank runs at once")
+    device: DeviceName | None = Field(default=None, description="default: as under `defaults`")
 
 
 class Extract(Applied):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.frameworks.description import FrameworkDescription
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
+    from hpcmtl.jobfile.fields import DeviceName
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.tasks import TaskBase
@@ -55,6 +56,10 @@ class TrainedKind(BaseKind[TrainedT]):
     def engine(self, job: Job, name: str) -> str | None:
         """See `TaskKind`."""
         return self.task(job, name).engine
+
+    def device(self, job: Job, name: str) -> DeviceName | None:
+        """See `TaskKind`."""
+        return self.task(job, name).device or job.defaults.device
 
     def sample_weights(self, job: Job, name: str) -> str | None:
         """See `TaskKind`."""

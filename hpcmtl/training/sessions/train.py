@@ -115,9 +115,9 @@ class TrainSession:
             self._spec.cache.arrays = None
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
-        """See `Session`; None for a task that exchanges parameters, or that has many samples in memory."""
+        """See `Session`; None with exchanged parameters, many samples in memory, or devices that may change."""
         held = sum(source.in_memory.bytes for source in self._spec.sources if source.in_memory is not None)
-        return None if self._coupling is not None or held > KEPT_BYTES else self._join
+        return None if self._coupling or self._context.mixed_devices or held > KEPT_BYTES else self._join
 
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)

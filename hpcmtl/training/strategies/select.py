@@ -55,7 +55,7 @@ def open_strategy(
         EnvironmentUnfitError: no collective may take the place of the one that is asked for.
     """
     factories = framework.collectives()
-    choice = choose_collective(settings.engine, group, factories)
+    choice = choose_collective(settings.engine, group, factories, learner.device)
     replaced = group.size > 1 and choice.name != settings.engine.rstrip("!")
     if group.rank == 0:
         _log.log(logging.WARNING if replaced else logging.DEBUG, "engine %s: %s", choice.name, choice.reason)

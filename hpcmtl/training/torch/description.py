@@ -32,7 +32,7 @@ TORCH = FrameworkDescription(
     ),
     # Horovod 0.28.1 cannot be built for torch 2.1 and later, and KVStore is MXNet's: a task that asks for one of them,
     # as under `defaults` of a job of both frameworks, gets `mpi` with a word about it.
-    engines=("mpi", "local", "horovod", "kvstore", f"mpi{INSIST}"),
+    engines=("mpi", "local", "nccl", "horovod", "kvstore", f"mpi{INSIST}", f"nccl{INSIST}"),
     compressions=("none", "fp16", "auto"),
     models=tuple(ZOO),
     shares_zoo=True,

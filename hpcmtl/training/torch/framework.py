@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.environment import EnvironmentNeeds
+from hpcmtl.training.collectives.base import CollectiveFactory
 from hpcmtl.training.torch.check import check
+from hpcmtl.training.torch.collectives.nccl import nccl_misfit, nccl_unusable, open_nccl
+from hpcmtl.training.torch.compression import TensorHalves
+from hpcmtl.training.torch.gpu_learner import TorchGpuLearner
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.network import TorchNetwork
+from hpcmtl.training.torch.place import gpu_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +23,6 @@ if TYPE_CHECKING:
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
-    from hpcmtl.training.collectives.base import CollectiveFactory
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.strategies.compressors import Compressor
@@ -37,6 +41,10 @@ class TorchFramework:
         """See `Framework`; PyTorch needs no variables."""
         return EnvironmentNeeds()
 
+    def gpu_problem(self, number: int) -> str | None:
+        """See `Framework`."""
+        return gpu_problem(number)
+
     def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
         """See `Framework`."""
         return check(needs)
@@ -50,12 +58,13 @@ class TorchFramework:
         device: Device = HOST,
     ) -> TorchLearner:
         """See `Framework`."""
-        return TorchLearner(network, sample, objectives, settings, device)
+        make = TorchLearner if device.kind == "cpu" else TorchGpuLearner
+        return make(network, sample, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
-        """See `Framework`; those over numpy views come with hpcmtl, and PyTorch shares its memory with numpy."""
-        return {}
+        """See `Framework`; those over numpy views come with hpcmtl, and PyTorch shares the host's memory with numpy."""
+        return {"nccl": CollectiveFactory(open=open_nccl, unusable=nccl_unusable, misfit=nccl_misfit)}
 
     def compressors(self) -> Mapping[str, Callable[[], Compressor]]:
         """See `Framework`."""
-        return {}
+        return {"fp16": TensorHalves}

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
 
 torch = import_torch()
 
@@ -25,7 +27,7 @@ class FlatGradients:
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         sizes = [parameter.numel() for parameter in parameters.values()]
-        self.buffer = torch.zeros(sum(sizes))
+        self.buffer = torch.zeros(sum(sizes), device=next(iter(parameters.values())).device)
         pieces = self.buffer.split(sizes)
         self.by_name = {
             name: piece.view(parameter.shape)
@@ -33,6 +35,13 @@ class FlatGradients:
         }
         self._parameters = dict(parameters)
         self.clear()
+
+    def pieces_of(self, values: np.ndarray[Any, Any]) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+        """Yields the piece of each parameter, in its shape, of an array with the values of the buffer."""
+        start = 0
+        for name, piece in self.by_name.items():
+            yield name, values[start : start + piece.numel()].reshape(tuple(piece.shape))
+            start += piece.numel()
 
     def clear(self) -> None:
         """Sets all gradients to 0; takes the place of gradients that an optimizer has set."""

@@ -67,15 +67,18 @@ class _SumOverGroup(_Function):
     @staticmethod
     def forward(ctx: Any, vector: Any, total: Callable[[np.ndarray[Any, Any]], None]) -> Any:
         ctx.total = total
-        made = vector.detach().clone()
-        total(made.numpy())
-        return made
+        return _total(vector.detach(), total)
 
     @staticmethod
     def backward(ctx: Any, gradient: Any) -> tuple[Any, None]:
-        made = gradient.clone()
-        ctx.total(made.numpy())
-        return made, None
+        return _total(gradient, ctx.total), None
+
+
+def _total(vector: Any, total: Callable[[np.ndarray[Any, Any]], None]) -> Any:
+    """Returns the sum of a vector over the group, by way of the host."""
+    made = vector.cpu().clone()
+    total(made.numpy())
+    return made.to(vector.device)
 
 
 class GroupBatchNorm:
@@ -90,7 +93,7 @@ class GroupBatchNorm:
         x, shape = x.float(), (1, -1) + (1,) * (x.ndim - 2)
         axes = [axis for axis in range(x.ndim) if axis != 1]
         part = 1.0 if self.group.counts else 0.0
-        values = torch.full((1,), part * x.numel() / x.shape[1])
+        values = x.new_full((1,), part * x.numel() / x.shape[1])
         sums = self.group.of(torch.cat([values, x.sum(axes) * part]))
         count, mean = sums[0], sums[1:] / sums[0]
         centred = x - mean.view(shape)

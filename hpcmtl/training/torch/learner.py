@@ -80,7 +80,7 @@ class TorchLearner(TorchNetwork):
             "statistics": {name: single[name] for name in floats},
         }
         self._views: dict[Which, Arrays] = {}
-        self._loss = TorchLoss(self.module, objectives, settings.precision)
+        self._loss = TorchLoss(self.module, objectives, settings.precision, self.place)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
         self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
 
@@ -88,7 +88,7 @@ class TorchLearner(TorchNetwork):
         """Tries a training pass.
 
         Raises:
-            InputError: it assigns a buffer anew.
+            InputError: it assigns another tensor to a buffer.
         """
         self._batch_statistics.before_pass()
         with ONE_AT_A_TIME:

@@ -12,6 +12,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.torch.zoo import outputs_of
 
 if TYPE_CHECKING:
@@ -115,16 +116,21 @@ class TorchLoss:
         objectives: the objectives, in the order of its outputs.
         functions: loss of each objective.
         precision: type that the network computes in.
+        place: device of the network.
     """
 
-    def __init__(self, module: Any, objectives: Sequence[Objective], precision: Precision = "fp32") -> None:
-        self.precision = precision
+    def __init__(
+        self, module: Any, objectives: Sequence[Objective], precision: Precision = "fp32", place: Any = CPU
+    ) -> None:
+        self.precision, self.place = precision, place
         self.module, self.objectives = module, tuple(objectives)
         self.functions = [make_loss(objective.loss) for objective in objectives]
+        for own in self.own_losses:
+            own.to(place)  # its buffers
 
     @property
     def may_draw(self) -> bool:
-        """Whether a loss may draw random numbers: one of the user's code may."""
+        """Returns whether a loss may draw random numbers: one of the user's code may."""
         return any(":" in each.loss and not each.loss.startswith("torch.") for each in self.objectives)
 
     @property
@@ -161,7 +167,7 @@ class TorchLoss:
         Raises:
             InputError: a user's loss does not give a value for each sample.
         """
-        samples = torch.tensor(inputs, dtype=torch.float32)
+        samples = torch.tensor(inputs, dtype=torch.float32, device=self.place)
         if self.precision == "fp32":
             outputs = outputs_of(self.module, samples)
         else:  # losses are computed from float32, as overflow and cancellation are theirs first
@@ -169,19 +175,20 @@ class TorchLoss:
                 outputs = [output.float() for output in outputs_of(self.module, samples)]
         named = zip(self.objectives, self.functions, outputs, targets, strict=True)
         return [
-            _one_value_a_sample(objective.loss, function(output, tensor_of(target)), len(inputs))
+            _one_value_a_sample(objective.loss, function(output, tensor_of(target, self.place)), len(inputs))
             for objective, function, output, target in named
         ]
 
 
-def tensor_of(array: np.ndarray[Any, Any]) -> Any:
+def tensor_of(array: np.ndarray[Any, Any], place: Any = CPU) -> Any:
     """Returns a copy of targets as a tensor: integers and truth values as int64, other numbers as float32."""
-    return torch.tensor(array.astype(np.int64 if array.dtype.kind in "iub" else np.float32, copy=False))
+    dtype = np.int64 if array.dtype.kind in "iub" else np.float32
+    return torch.tensor(array.astype(dtype, copy=False), device=place)
 
 
 def weighted_sum(losses: Sequence[Any], samples: np.ndarray[Any, Any], factors: Sequence[float]) -> Any:
     """Returns the sum over objectives and samples of ``factor * weight of the sample * loss``."""
-    weights = torch.tensor(samples, dtype=torch.float32)
+    weights = torch.tensor(samples, dtype=torch.float32, device=losses[0].device)
     parts = [torch.dot(loss, weights) * factor for loss, factor in zip(losses, factors, strict=True)]
     return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
 

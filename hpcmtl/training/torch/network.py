@@ -13,6 +13,7 @@ from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.modules import make_module, named_tensors
 from hpcmtl.training.torch.parts import output_of_part
+from hpcmtl.training.torch.place import place_of
 from hpcmtl.training.torch.zoo import outputs_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class TorchNetwork:
     Attributes:
         device: device of the computation.
         sample: shape of an input sample.
+        place: the same device as PyTorch names it.
         module: the module.
         names: names of the objectives, in the order of the outputs.
         tensors: parameters and persistent buffers under all their names.
@@ -56,10 +58,10 @@ class TorchNetwork:
             seed: seed of the initial parameters.
             device: device of the computation.
         """
-        self.device, self.sample = device, sample
+        self.device, self.sample, self.place = device, sample, place_of(device)
         torch.set_num_threads(device.threads)
         with ONE_AT_A_TIME, random_numbers.seeded(seed):
-            self.module = make_module(network, sample)
+            self.module = make_module(network, sample).to(self.place)  # made on the host: equal on all devices
         self.names = tuple(names)
         self.tensors = named_tensors(self.module)
         self._training = False
@@ -77,7 +79,7 @@ class TorchNetwork:
             InputError: there is no such part.
         """
         self.set_training(active=False)
-        samples = torch.tensor(inputs, dtype=torch.float32)
+        samples = torch.tensor(inputs, dtype=torch.float32, device=self.place)
         with torch.no_grad():
             if part is not None:
                 return {"values": array_of(output_of_part(self.module, part, samples))}
@@ -94,7 +96,7 @@ class TorchNetwork:
         return {PARAMETERS + name: array_of(tensor).copy() for name, tensor in self.tensors.items()}
 
     def require_own_tensors(self) -> None:
-        """Refuses a network whose passes assign buffers anew: the former ones would be kept, sent and compared.
+        """Refuses a network whose passes assign other tensors to buffers: the former ones would be kept and compared.
 
         Raises:
             InputError: there is such a buffer.
@@ -102,7 +104,7 @@ class TorchNetwork:
         now = named_tensors(self.module)
         other = [name for name, tensor in self.tensors.items() if now.get(name) is not tensor]
         if other:
-            text = f"a pass assigns {', '.join(other)} anew, which is then no longer what checkpoints and ranks know"
+            text = f"a pass assigns another tensor to {', '.join(other)}, which checkpoints and ranks do not know"
             raise InputError([Problem("model", f"{text}; change it in place, as in `self.{other[0]}.copy_(...)`")])
 
     def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:

@@ -35,7 +35,7 @@ _GIVEN = {
     "params": "leave it out, hpcmtl sets it",
 }
 """Options of PyTorch's optimizers that are not for users, and what to do in their place."""
-_RATE, _DECAY, _MEMBERS = "lr", "weight_decay", "params"
+_RATE, _DECAY, _MEMBERS, _STEP = "lr", "weight_decay", "params", "step"
 _PLAIN = "plain"
 """Name of the array that holds what the optimizer keeps beside tensors, as JSON in bytes."""
 _OF_TORCH = frozenset({"defaults", "param_groups", "state"})
@@ -93,7 +93,7 @@ class TorchUpdater:
         for name, parameter in zip(self._names, self._parameters, strict=True):
             prefix = f"{name}/"
             tensors = {
-                key.removeprefix(prefix): torch.tensor(np.ascontiguousarray(array)).reshape(array.shape)
+                key.removeprefix(prefix): self._tensor(key.removeprefix(prefix), array, parameter)
                 for key, array in arrays.items()
                 if key.startswith(prefix)
             }
@@ -108,6 +108,15 @@ class TorchUpdater:
                     group[key] = tuple(value) if isinstance(value, list) else value
         for name, value in plain.get("attributes", {}).items():
             setattr(self._optimizer, name, value)
+
+    def _tensor(self, key: str, array: np.ndarray[Any, Any], parameter: Any) -> Any:
+        """Returns a tensor of the state on the device of its parameter; the counter of steps stays on the host.
+
+        So does `torch.optim`, unless the update reads the counter on the device (`fused` or `capturable`).
+        """
+        made = torch.tensor(np.ascontiguousarray(array)).reshape(array.shape)
+        on_device = any(group.get(option) for group in self._groups for option in ("fused", "capturable"))
+        return made if key == _STEP and not on_device else made.to(parameter.device)
 
     def _kept(self) -> Iterator[tuple[str, str, Any]]:
         """Yields name of the parameter, key and value of all that the optimizer keeps for parameters."""

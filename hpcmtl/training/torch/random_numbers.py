@@ -17,7 +17,7 @@ torch = import_torch()
 
 
 def seed_all(seed: int) -> None:
-    """Begins all streams again."""
+    """Begins all streams again, those of GPUs as well."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - the stream of those who do not make one of their own
@@ -35,10 +35,13 @@ def seeded(seed: int) -> Iterator[None]:
 def kept() -> Iterator[None]:
     """Lets all streams go on after a block as if it had drawn nothing."""
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+    of_gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
     try:
         yield
     finally:
         torch.set_rng_state(states[0])
+        if of_gpu is not None:
+            torch.cuda.set_rng_state(of_gpu)
         random.setstate(states[1])
         np.random.set_state(states[2])  # noqa: NPY002 - as above
 
@@ -46,4 +49,5 @@ def kept() -> Iterator[None]:
 def marks() -> tuple[Any, ...]:
     """Returns values that change with any number drawn."""
     name, keys, position, *rest = np.random.get_state()  # noqa: NPY002 - as above
-    return bytes(torch.get_rng_state().numpy()), random.getstate(), name, bytes(np.asarray(keys)), position, *rest
+    gpu = bytes(torch.cuda.get_rng_state().numpy()) if torch.cuda.is_initialized() else b""
+    return bytes(torch.get_rng_state().numpy()), gpu, random.getstate(), name, bytes(np.asarray(keys)), position, *rest

@@ -92,7 +92,7 @@ class TorchBatchStatistics:
     def after_pass(self, ranks: int) -> None:
         """Makes `shares` of what the pass gave to the batch normalisations."""
         if self._old:
-            empty = (torch.zeros(1 + 2 * len(old.mean)) for old in self._old)
+            empty = (old.mean.new_zeros(1 + 2 * len(old.mean)) for old in self._old)
             self.shares.append(torch.cat([self._found.get(n, each) for n, each in enumerate(empty)]) * ranks)
 
     def update(self) -> None:
@@ -129,6 +129,6 @@ class TorchBatchStatistics:
         values, running = inputs.detach().float(), self._old[number].mean
         axes = [axis for axis in range(values.ndim) if axis != 1]
         variance, mean = torch.var_mean(values, axes, correction=0)
-        count = torch.tensor([self.weight * values.numel() / values.shape[1]])
+        count = mean.new_tensor([self.weight * values.numel() / values.shape[1]])
         found = torch.cat([count, mean * count, (variance + (mean - running).square()) * count])
         self._found[number] = found + self._found[number] if number in self._found else found

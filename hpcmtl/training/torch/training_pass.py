@@ -49,7 +49,9 @@ def examine(module: Any, tensors: Mapping[str, Any], sample: Shape) -> PassFacts
     attributes = ModuleAttributes([module])
     with random_numbers.kept(), restored(buffers) as before:
         mark = random_numbers.marks()
-        outputs = outputs_of(module, torch.from_numpy(trial_rows(ROWS, sample)))
+        places = {each.device for each in tensors.values()}
+        samples = torch.from_numpy(trial_rows(ROWS, sample))
+        outputs = outputs_of(module, samples.to(places.pop()) if len(places) == 1 else samples)
         draws = random_numbers.marks() != mark
         changed = tuple(name for name, each in buffers.items() if not _equal(each, before[name]))
         reached = tuple(_reached(output, wanted) for output in outputs)

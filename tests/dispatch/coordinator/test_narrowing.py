@@ -13,12 +13,14 @@ from hpcmtl.taskgraph.graph import TaskGraph
 def test_the_machine_keeps_the_facts_of_the_ranks_that_are_left():
     """Speeds are those of the living ranks, in order; facts that were not known stay unknown."""
     plan = make_plan(graph_of({"a": (1, 1)}, []), 4)
-    plan = replace(plan, machine=replace(plan.machine, rank_speed=(1.0, 0.9, 0.8, 0.7), rank_memory=()))
+    known = {"rank_speed": (1.0, 0.9, 0.8, 0.7), "rank_memory": (), "rank_gpu_memory": (0, 5, 6, 7)}
+    plan = replace(plan, machine=replace(plan.machine, **known))
     narrow = plan_on(plan, [0, 2, 3])
 
     assert narrow.ranks == 3
     assert narrow.machine.rank_speed == (1.0, 0.8, 0.7)
     assert narrow.machine.rank_memory == ()
+    assert narrow.machine.rank_gpu_memory == (0, 6, 7)
 
 
 def state_of(status, running=None, needs=(), failed=0):

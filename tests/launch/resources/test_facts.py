@@ -4,9 +4,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-from hpcmtl.launch.resources.facts import rank_facts, visible_gpus, waits_for_disk
+from hpcmtl.launch.resources.facts import rank_facts, waits_for_disk
 
 
 def test_facts_of_this_process(tmp_path):
@@ -18,32 +16,15 @@ def test_facts_of_this_process(tmp_path):
     assert 0 < facts.memory <= facts.memory_total
     assert facts.runs_free > 0
     assert facts.scratch_free > 0
+    assert facts.local_rank is None
 
 
-@pytest.mark.parametrize(
-    ("wanted", "count"), [(None, 3), ("", 0), ("-1", 0), ("0,2", 2), ("0,-1,2", 1), ("0,1,2,3", 3), ("GPU-8b1f", 1)]
-)
-def test_gpus_by_the_driver(tmp_path, wanted, count):
-    """The driver lists what is there, and CUDA_VISIBLE_DEVICES what of it may be used."""
-    for number in range(3):
-        (tmp_path / f"0000:0{number}:00.0").mkdir()
+def test_the_local_rank_is_the_launchers(tmp_path, monkeypatch):
+    """It comes from the variables of the launcher that started the process."""
+    for name, value in {"RANK": "5", "SIZE": "8", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
 
-    assert visible_gpus({} if wanted is None else {"CUDA_VISIBLE_DEVICES": wanted}, tmp_path) == count
-
-
-@pytest.mark.parametrize(
-    ("script", "count"),
-    [("echo 'GPU 0: A'; echo 'GPU 1: A'", 2), ("echo 'no driver'; exit 9", 0), ("exec sleep 60", 0)],
-)
-def test_gpus_by_smi(tmp_path, monkeypatch, script, count):
-    """Without the driver's list nvidia-smi is asked, and not for long."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("hpcmtl.launch.resources.facts.SMI_SECONDS", 0.5)
-
-    assert visible_gpus({}, tmp_path / "nothing") == count
+    assert rank_facts(tmp_path).local_rank == 1
 
 
 def test_processes_that_do_not_wait_for_a_disk():

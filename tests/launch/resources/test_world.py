@@ -7,13 +7,18 @@ from hypothesis import strategies as st
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.launch.resources.cgroups import Limits
 from hpcmtl.launch.resources.facts import RankFacts
+from hpcmtl.launch.resources.gpus import Gpu
 from hpcmtl.launch.resources.pace import WINDOWS, Pace, measure
 from hpcmtl.launch.resources.world import WorldFacts, efficiency_of, format_ranges, given_speeds, speeds_of
 
 GIB = 1 << 30
 
 
-def facts(host="a", cores=(0, 1), limits=Limits()):  # noqa: B008 - it is frozen
+A100 = Gpu(name="A100", memory=40 * GIB, uuid="GPU-a")
+T4 = Gpu(name="T4", memory=16 * GIB, uuid="GPU-t")
+
+
+def facts(host="a", cores=(0, 1), limits=Limits(), gpus=(), local_rank=None):  # noqa: B008 - it is frozen
     """A rank on a node of 8 GiB."""
     return RankFacts(
         host=host,
@@ -22,7 +27,8 @@ def facts(host="a", cores=(0, 1), limits=Limits()):  # noqa: B008 - it is frozen
         memory_total=8 * GIB,
         memory_available=4 * GIB,
         load=0.5,
-        gpus=0,
+        gpus=gpus,
+        local_rank=local_rank,
         scratch="/tmp",  # noqa: S108 - nothing is written
         scratch_free=GIB,
         runs_free=GIB,
@@ -37,10 +43,73 @@ def pace(*wall, core=1000.0):
 def test_each_rank_has_a_device():
     """It is the CPU, with the rank's share of its node's cores; a quota of less than one core is one thread."""
     ranks = (facts("a", range(8)), facts("a", range(8)), facts("b", range(8), Limits(0.5, None)), facts("c", range(3)))
-    devices = [WorldFacts(ranks, (1,) * 4, 1.0, 8e10).device(rank) for rank in range(4)]
+    devices = [WorldFacts(ranks, (1,) * 4, 1.0, 8e10).devices(rank).cpu for rank in range(4)]
 
     assert [device.threads for device in devices] == [4, 4, 1, 3]
     assert {(device.kind, device.index) for device in devices} == {("cpu", 0)}
+
+
+def world(*ranks, **more):
+    """Ranks of equal speed."""
+    return WorldFacts(ranks, (1.0,) * len(ranks), 1.0, 8e10, **more)
+
+
+def test_ranks_take_the_gpus_of_their_node_in_turn():
+    """By local rank: of three ranks that see two GPUs the third shares the first one, and has half of its memory."""
+    both = (A100, T4)
+    found = world(*(facts(gpus=both, local_rank=rank) for rank in (2, 1, 0)), facts("b"))
+
+    assert found.gpu_numbers == (0, 1, 0, None)
+    assert found.gpu_sharers == (2, 1, 2, 0)
+    assert found.rank_gpu_memory == (20 * GIB, 16 * GIB, 20 * GIB, 0)
+    assert found.machine.rank_gpu_memory == found.rank_gpu_memory
+    assert (
+        "GPUs: A100 of 40 GiB and T4 of 16 GiB, 1 of 4 ranks without one, up to 2 ranks on one GPU" in found.summary()
+    )
+
+
+def test_a_rank_with_a_gpu_of_its_own_takes_it():
+    """Slurm's `--gpus-per-task` gives each rank other GPUs, of which the number 0 is the first of its own."""
+    found = world(facts(gpus=(A100,)), facts(gpus=(T4,)))
+
+    assert found.gpu_numbers == (0, 0)
+    assert found.gpu_sharers == (1, 1)
+    assert found.gpus == (A100, T4)
+
+
+def test_devices_of_a_rank():
+    """A rank knows its GPU, the frameworks that can use it, and whether other ranks have what it has not."""
+    both = facts(gpus=(A100, T4))
+    mixed = world(facts(gpus=(A100,)), facts(), fit={"torch": frozenset({0})})
+    even = world(both, both, fit={"torch": frozenset({0, 1}), "gluon": frozenset()})
+    unequal = world(both, both, fit={"gluon": frozenset({1})})
+
+    assert (mixed.devices(0).gpu.kind, mixed.devices(0).gpu.index) == ("gpu", 0)
+    assert mixed.devices(1).gpu is None
+    assert mixed.devices(0).mixed
+    assert not even.devices(1).mixed
+    assert even.devices(1).gpu_for("torch").index == 1
+    assert even.devices(1).gpu_for("gluon") is None
+    assert unequal.devices(0).gpu_for("gluon") is None
+    assert unequal.devices(1).gpu_for("gluon").index == 1
+    assert unequal.devices(1).gpu_for("never asked") is None
+    assert unequal.devices(1).mixed
+
+
+def test_gpus_in_the_record_of_a_run():
+    """Each rank lists the GPUs that it may use, and the number of the one that it takes."""
+    record = world(facts(gpus=(A100, T4)), facts(gpus=(A100, T4))).to_dict()["ranks"][1]
+
+    assert record["gpu"] == 1
+    assert record["gpus"][1] == {"name": "T4", "memory": 16 * GIB, "uuid": "GPU-t", "driver": ""}
+
+
+def test_ranks_whose_gpus_do_not_count():
+    """A rank whose GPU no framework can use is planned as one without."""
+    found = world(facts(gpus=(A100, T4)), facts(gpus=(A100, T4))).without_gpus({0})
+
+    assert found.gpu_numbers == (None, 0)
+    assert found.rank_gpu_memory == (0, 40 * GIB)
 
 
 def test_nodes_cores_and_memory():

@@ -45,12 +45,28 @@ def directives(text):
     return dict(line.partition("=")[::2] for line in lines)
 
 
+@pytest.mark.parametrize(("starter", "unset"), [("mpirun", True), ("srun", False)])
+def test_gpus_of_the_daemons_of_mpirun(tmp_path, starter, unset):
+    """Slurm's variables for the GPUs of a task are removed for mpirun alone, whose daemons are the tasks of a node."""
+    text = script(tmp_path, {"gpus_per_task": 2, "launcher": starter})
+
+    assert directives(text)["gpus-per-task"] == "2"
+    assert ("unset SLURM_GPUS_PER_TASK SLURM_TRES_PER_TASK" in text) == unset
+
+
 STAGED = {"scratch": "/scratch", "stage": "scratch"}
-CASES = [("run", None), ("run", FULL), ("array", FULL), ("benchmark", None), ("run", STAGED)]
+CASES = [
+    ("run", None),
+    ("run", FULL),
+    ("array", FULL),
+    ("benchmark", None),
+    ("run", STAGED),
+    ("run", {"gpus_per_task": 1}),
+]
 
 
 @pytest.mark.parametrize(
-    ("template", "section"), CASES, ids=["run", "run-full", "array-full", "benchmark", "run-staged"]
+    ("template", "section"), CASES, ids=["run", "run-full", "array-full", "benchmark", "run-staged", "run-gpus"]
 )
 def test_scripts_are_as_on_record(tmp_path, template, section, request):
     """Each script is exactly the one on record, of 40 to 90 lines, and clean by shellcheck."""

@@ -59,11 +59,11 @@ def test_further_directives_add_up(home):
 
 def test_numbers_of_the_environment_are_texts(home):
     """Each key of a number takes its decimal text; a time, an account and a queue of digits stay texts."""
-    numbers = ("nodes", "ntasks_per_node", "cpus_per_task", "requeues", "stop_seconds", "throttle")
+    numbers = ("nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_task", "requeues", "stop_seconds", "throttle")
     environ = {f"HPCMTL_SLURM_{key.upper()}": str(at) for at, key in enumerate(numbers, 2)}
     found = settings(home, **environ, HPCMTL_SLURM_TIME="90", HPCMTL_SLURM_ACCOUNT="007", HPCMTL_SLURM_QOS="1")
 
-    assert [found[key] for key in numbers] == [2, 3, 4, 5, 6, 7]
+    assert [found[key] for key in numbers] == [2, 3, 4, 5, 6, 7, 8]
     assert [found[key] for key in ("time", "account", "qos")] == [5400, "007", "1"]
 
 

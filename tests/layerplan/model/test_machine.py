@@ -14,7 +14,7 @@ from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.problem.planning_problem import make_problem
 from hpcmtl.layerplan.solve.policies import make_plan
-from hpcmtl.taskgraph.graph import RankRules, TaskGraph, TaskNode
+from hpcmtl.taskgraph.graph import ANY_GPU, RankRules, TaskGraph, TaskNode
 
 WIDTHS = np.array([1.0, 2.0, 3.0, 4.0])
 WORK = Work(1000, 3, 64, 1024, 100_000, trains=True)
@@ -95,6 +95,24 @@ def test_the_memory_of_a_task_keeps_it_off_small_ranks(policy):
     assert min(task.first_rank for task in plan.tasks) == 2
     assert max(task.width for task in plan.tasks) <= 2
     with pytest.raises(InputError, match="fits nowhere"):
+        make_plan(TaskGraph(huge, TASKS.edges), 4, policy, speedups=Speedups(machine=machine))
+
+
+@pytest.mark.parametrize("policy", ["variable", "sequential", "one_rank"])
+def test_tasks_that_ask_for_gpus_are_where_some_are(policy):
+    """`gpu_memory` is a rule like `memory`; without a word on GPUs a machine may have any."""
+    machine = Machine(rank_gpu_memory=(0, 8 << 30, 8 << 30, 1 << 30))
+    needs = {"a": ANY_GPU, "b": 4 << 30, "c": 0, "d": 0}
+    tasks = tuple(replace(task, rules=RankRules(gpu_memory=needs[task.name])) for task in TASKS.tasks)
+    plan = make_plan(TaskGraph(tasks, TASKS.edges), 4, policy, speedups=Speedups(machine=machine))
+    blocks = {task.name: range(task.first_rank, task.first_rank + task.width) for task in plan.tasks}
+    huge = tuple(replace(task, rules=RankRules(gpu_memory=16 << 30)) for task in TASKS.tasks)
+
+    assert 0 not in blocks["a"]
+    assert set(blocks["b"]) <= {1, 2}
+    assert type(plan).from_dict(plan.to_dict()) == plan
+    assert make_plan(TaskGraph(huge, TASKS.edges), 4, policy).makespan > 0
+    with pytest.raises(InputError, match="fits nowhere.*GPUs"):
         make_plan(TaskGraph(huge, TASKS.edges), 4, policy, speedups=Speedups(machine=machine))
 
 

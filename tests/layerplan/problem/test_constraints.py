@@ -18,6 +18,8 @@ def test_needs_travel_along_a_chain_of_shared_blocks() -> None:
         exclusive=np.array([False, False, False, True]),
         memory=np.array([1.0, 2.0, 1.0, 5.0]),
         rank_memory=np.full(4, 9.0),
+        gpu_memory=np.array([0.0, 3.0, 0.0, 2.0]),
+        rank_gpu_memory=np.full(4, 4.0),
         same_block=np.array([-1, -1, 1, 2]),
     )
     levels = Levels(4, np.empty((0, 2), dtype=np.int64))
@@ -29,4 +31,6 @@ def test_needs_travel_along_a_chain_of_shared_blocks() -> None:
     assert found.rules.exclusive.tolist() == [False, True, True, True]
     assert found.rules.memory is not None
     assert found.rules.memory.tolist() == [1.0, 5.0, 5.0, 5.0]
+    assert found.rules.gpu_memory is not None
+    assert found.rules.gpu_memory.tolist() == [0.0, 3.0, 3.0, 3.0]
     assert found.levels.depths.tolist() == [0, 0, 1, 2]

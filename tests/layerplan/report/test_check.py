@@ -72,6 +72,7 @@ def test_each_broken_rule_is_named(plan: LayerPlan, message: str) -> None:
     [
         ({"node": 3}, "straddle nodes of 3"),
         ({"memory": np.full(3, 5.0), "rank_memory": np.array([9.0, 9.0, 9.0, 4.0])}, "has a rank with 4.0"),
+        ({"gpu_memory": np.full(3, 5.0), "rank_gpu_memory": np.array([9.0, 9.0, 9.0, 0.0])}, "has a rank with 0.0"),
         ({"pinned": np.array([-1, -1, 0])}, "begins at rank 2, not 0"),
         ({"same_block": np.array([-1, -1, 0])}, "is not on the ranks of a"),
     ],

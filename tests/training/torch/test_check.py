@@ -36,7 +36,7 @@ def _users_code(monkeypatch):
 
 
 def needs(model, **others):
-    """What a task with this network asks."""
+    """The needs of a task with this network."""
     model = UserModel(name=f"own_modules:{model}") if isinstance(model, str) else model
     objectives = (Objective("main", "", others.pop("loss", "softmax_ce"), 1.0, ()),)
     asked = {"optimizer": SGD, "targets": LABELS, "sample": (1, 6, 6), **others}
@@ -85,7 +85,7 @@ def test_sound_networks_pass(model, precision):
         (needs("normalised", freeze=("trunk.*",)), "freeze trunk.*", "matches no parameter"),
         (needs("normalised", freeze=("*",)), "freeze", "leaves no parameter to train"),
         (needs("Tied", sync_batchnorm=True), "sync_batchnorm", "the network has no batch normalisation"),
-        (needs("Reassigning"), "model", "assigns mean anew"),
+        (needs("Reassigning"), "model", "assigns another tensor to mean"),
         (needs("column", loss="torch.nn:MSELoss", targets=NUMBERS), "loss", "each sample is set against all others"),
         (needs(Mlp(outputs=3), optimizer=LAYERWISE), "optimizer own_modules:layerwise", "rates of their own"),
         (

@@ -1,0 +1,1 @@
+"""Adapters of collectives of PyTorch's tensors."""
