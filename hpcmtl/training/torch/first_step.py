@@ -101,12 +101,22 @@ def _update_difference(
         loss.backward(batch, weights, 1.0)
     found = {f"the gradient of {name}": _array(each.grad) for name, each in trained.items()}
     expected = {f"the gradient of {name}": _array(each.grad) for name, each in plain_trained.items()}
-    noise = _GROUPED_NOISE if group_normalisations(loss.module) else NOISE
-    most = noise * largest_number(expected.values())
-    bounds = {name: _GRADIENT_CLOSE * largest_number([each]) + most for name, each in expected.items()}
+    noise = largest_number(expected.values()) * (_GROUPED_NOISE if group_normalisations(loss.module) else NOISE)
+    bounds = {name: _GRADIENT_CLOSE * largest_number([each]) + noise for name, each in expected.items()}
     text = largest_difference(found, expected, bounds)
     if text:
         return f"a step is not that of plain PyTorch: {text}"
+    return _optimizer_difference(trained, plain_trained, optimizer, rate, tied)
+
+
+def _optimizer_difference(
+    trained: Mapping[str, Any],
+    plain_trained: Mapping[str, Any],
+    optimizer: Optimizer,
+    rate: float,
+    tied: list[tuple[str, ...]],
+) -> str:
+    """Returns the largest difference of an update of ours from that of plain optimizers; an empty text for none."""
     copies = {name: _copy_of(each) for name, each in trained.items()}
     expected = _changes(plain_trained, lambda: _plain_update(plain_trained, optimizer, rate, tied))
     found = _changes(copies, lambda: GroupedUpdater(copies, optimizer, TorchUpdater, tied).update(rate, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ class TorchNetwork:
             device: device of the computation.
         """
         self.device, self.sample, self.place = device, sample, place_of(device)
-        torch.set_num_threads(device.threads)
+        torch.set_num_threads(_threads(device))
         with ONE_AT_A_TIME, random_numbers.seeded(seed):
             self.module = make_module(network, sample).to(self.place)  # made on the host: equal on all devices
         self.names = tuple(names)
@@ -145,6 +146,12 @@ class TorchNetwork:
         with torch.no_grad():
             for name, value in one_value_each(self.tensors, values, origin).items():
                 self.tensors[name].copy_(torch.tensor(value))
+
+
+def _threads(device: Device) -> int:
+    """Returns the number of threads of a computation: that of OpenMP's variable, if a user has set it."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(first) if first.isdigit() and int(first) else device.threads
 
 
 def array_of(tensor: Any) -> np.ndarray[Any, Any]:
