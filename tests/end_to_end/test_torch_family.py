@@ -8,7 +8,7 @@ from jobs import FAMILY, family, family_task
 from runs import ABORTING, PROGRAM, by_mpirun, run_python
 
 pytest.importorskip("torch")
-pytestmark = [pytest.mark.mpi, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(240)]
 
 TORCH = {**FAMILY["defaults"], "framework": "torch"}
 STEPS = {"trunk": 60, "digit": 120, "parity": 120, "joint": 100}
@@ -41,9 +41,9 @@ def on(start_once):
     ("ranks", "mixed"),
     [
         (2, False),
-        pytest.param(1, False, marks=pytest.mark.slow),
-        pytest.param(4, False, marks=pytest.mark.slow),
-        pytest.param(2, True, marks=pytest.mark.slow),
+        pytest.param(1, False),
+        pytest.param(4, False),
+        pytest.param(2, True),
     ],
 )
 def test_everything_completes(on, ranks, mixed):
@@ -61,7 +61,6 @@ def test_everything_completes(on, ranks, mixed):
     assert run.leftovers() == []
 
 
-@pytest.mark.slow
 def test_artifacts_name_their_framework(on):
     """An artifact is opened by the framework that made it, and those of PyTorch need no MXNet."""
     run = on(2, True)
@@ -76,7 +75,6 @@ def test_artifacts_name_their_framework(on):
     assert done.stdout.split("\n")[:2] == ["gluon gluon torch torch", "['digit', 'parity'] False"], done.stderr
 
 
-@pytest.mark.slow
 def test_the_number_of_ranks_changes_little(on):
     """Losses and metrics are those of one rank, but for rounding and fp16 on the wire."""
     alone, together = on(1).results["tasks"], on(4).results["tasks"]
@@ -101,7 +99,6 @@ def layered(ranks, width):
     return family(ranks=ranks, defaults=TORCH, tasks={"digit": digit, "after": after})
 
 
-@pytest.mark.slow
 def test_a_lost_rank(start):
     """A group that loses a rank in a step takes the layer again with another one, and ends with the same bits."""
     sound = start(layered(4, 3), by_mpirun(4)).finish()
@@ -114,7 +111,6 @@ def test_a_lost_rank(start):
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_with_fewer_ranks(start):
     """All ranks die in the third layer; one rank goes on from the end of the second, and ends near the undisturbed."""
     sound = start(layered(2, {"min": 1}), by_mpirun(2)).finish()
