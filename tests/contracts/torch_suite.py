@@ -103,6 +103,16 @@ def check_aliases_of_a_normalisation(world: Communicator) -> None:
     assert not np.array_equal(state[PARAMETERS + "norm.running_mean"], start[PARAMETERS + "norm.running_mean"])
 
 
+def check_a_gradient_that_is_only_rounding(world: Communicator) -> None:
+    """The bias before a batch normalisation over the group has a gradient of 0 but for rounding: no fault is seen."""
+    model = UserModel(name="own_modules:dense_normalised")
+    for optimizer in (DECAYING, suite.ADAM):
+        for batch in (*few_rows(), *suite.batches()):
+            with suite.opened(setup(), world, model, optimizer, sync_batchnorm=True) as replica:
+                mine = suite.dealt(batch, world.rank, world.size)
+                assert replica.compare_first_step("t", mine, 0.05, world).update == ""
+
+
 def check_statistics_of_the_batch(world: Communicator) -> None:
     """Without it the running statistics after a step are those of the whole batch; filler rows count for nothing."""
     for batch in (suite.batches()[0], suite.batches()[4], few_rows()[4]):

@@ -140,7 +140,8 @@ class TorchLearner(TorchNetwork):
         """See `Learner`."""
         self.set_training(active=True)
         optimizer, traits = self._settings.optimizer, self.traits
-        batch = at_least_two_rows(batch) if self._batch_statistics.refuse_one_row else batch
+        normalised = self._batch_statistics.refuse_one_row or self._group is not None
+        batch = at_least_two_rows(batch) if normalised else batch
         with ONE_AT_A_TIME, alone(self._group):
             return compare_step(self._loss, self._trained, optimizer, batch, rate=rate, traits=traits)
 
