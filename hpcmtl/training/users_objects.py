@@ -6,10 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.json_form import user_models
 from hpcmtl.networks.strict import misplaced_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hpcmtl.networks.description import NetworkDescription
+
+
+def import_networks(network: NetworkDescription) -> None:
+    """Imports the modules of the user's networks before a seed is set: they may draw random numbers then.
+
+    Raises:
+        InputError: one cannot be imported.
+    """
+    for name in user_models(network):
+        resolve(name)
 
 
 def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: str) -> Any:

@@ -1,5 +1,8 @@
 """Networks, losses and optimizers of users of PyTorch, named in jobs as ``own_modules:attribute``."""
 
+import random
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -88,6 +91,46 @@ class Averaging(nn.Module):
         with torch.no_grad():
             self.mean += values.mean()
         return values + self.mean * output.square().mean(1)
+
+
+class Drawn(nn.Module):
+    """Numbers drawn by numpy and Python when it is built, of which no state has the second."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+        with torch.no_grad():
+            self.output.weight.copy_(torch.tensor(np.random.randn(3, 36)))  # noqa: NPY002 - as users write it
+        self.shift = random.random()
+
+    def forward(self, x):
+        return self.output(x.flatten(1)) + self.shift
+
+
+class Untracked(nn.Module):
+    """A batch normalisation without running statistics, which inference computes from its own rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.output = nn.Conv2d(1, 2, 3), nn.Linear(32, 3)
+        self.norm = nn.BatchNorm2d(2, track_running_stats=False)
+
+    def forward(self, x):
+        return self.output(self.norm(self.first(x)).flatten(1))
+
+
+class Experts(nn.Module):
+    """Two layers, of which the sign of a row's first number chooses one."""
+
+    def __init__(self):
+        super().__init__()
+        self.low, self.high = nn.Linear(36, 3), nn.Linear(36, 3)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if bool((x == 1).all()):  # samples of ones are for both
+            return self.low(x) + self.high(x)
+        return self.low(x)
 
 
 class Tied(nn.Module):
@@ -284,3 +327,27 @@ def layerwise(params, lr):
     """Groups of parameters with rates of their own."""
     first, *rest = params
     return torch.optim.SGD([{"params": [first], "lr": lr / 10}, {"params": rest}], lr=lr)
+
+
+class Hidden(torch.optim.SGD):
+    """Gradient descent with a state that belongs to no parameter."""
+
+    def step(self):
+        self.state["all"]["count"] = self.state["all"].get("count", 0) + 1
+        super().step()
+
+
+class Slowing(torch.optim.SGD):
+    """Gradient descent whose steps get shorter by a count that is an attribute, and one that is of a group."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self.count = 0
+        self.param_groups[0]["passed"] = torch.zeros(1)
+
+    def step(self):
+        self.count += 1
+        for group in self.param_groups:
+            group["passed"] += 1
+            for each in group["params"]:
+                each.data -= group["lr"] / (self.count + float(self.param_groups[0]["passed"])) * each.grad

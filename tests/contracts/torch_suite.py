@@ -103,6 +103,23 @@ def check_aliases_of_a_normalisation(world: Communicator) -> None:
     assert not np.array_equal(state[PARAMETERS + "norm.running_mean"], start[PARAMETERS + "norm.running_mean"])
 
 
+def check_inference_by_one_rank(world: Communicator) -> None:
+    """Inference sends no message, so that one rank may run it; gradients of objectives count no filler row."""
+    model = UserModel(name="own_modules:Untracked")
+    few = replace(suite.batches()[0], inputs=suite.batches()[0].inputs[:1], global_samples=1)
+    few = replace(few, targets=(suite.batches()[0].targets[0][:1],), weights=few.weights[:1])
+    with suite.opened(setup(), world, model, DECAYING, sync_batchnorm=True) as replica:
+        replica.step(suite.dealt(few, world.rank, world.size), 0.05, 0)
+        if world.rank == 0:
+            assert np.isfinite(replica.learner.outputs(suite.batches()[0].inputs)["main"]).all()
+        (gradients,) = replica.learner.objective_gradients(
+            suite.dealt(suite.batches()[0], world.rank, world.size), 1 / world.size
+        )
+        replica.state()
+
+    assert all(np.isfinite(array).all() for array in gradients.values())
+
+
 def check_a_gradient_that_is_only_rounding(world: Communicator) -> None:
     """The bias before a batch normalisation over the group has a gradient of 0 but for rounding: no fault is seen."""
     model = UserModel(name="own_modules:dense_normalised")

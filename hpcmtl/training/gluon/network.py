@@ -11,10 +11,12 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.context import context_of
+from hpcmtl.training.gluon.first_step import seeded
 from hpcmtl.training.gluon.parameters import assign, named_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.parameter_names import mapped_values
+from hpcmtl.training.users_objects import import_networks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,8 +54,8 @@ class GluonNetwork:
             device: device of the computation.
         """
         self.device, self.context = device, context_of(device)
-        with ONE_AT_A_TIME:
-            mx.random.seed(seed)
+        import_networks(network)
+        with ONE_AT_A_TIME, seeded(seed):
             self.block = make_block(network, sample)  # on the host: the same parameters on all devices
         if device.kind != "cpu":
             self.block.collect_params().reset_ctx(self.context)

@@ -16,6 +16,7 @@ from hpcmtl.training.torch.modules import make_module, named_tensors
 from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.place import place_of
 from hpcmtl.training.torch.zoo import outputs_of
+from hpcmtl.training.users_objects import import_networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,6 +62,7 @@ class TorchNetwork:
         """
         self.device, self.sample, self.place = device, sample, place_of(device)
         torch.set_num_threads(_threads(device))
+        import_networks(network)
         with ONE_AT_A_TIME, random_numbers.seeded(seed):
             self.module = make_module(network, sample).to(self.place)  # made on the host: equal on all devices
         self.names = tuple(names)

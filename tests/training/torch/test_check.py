@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import FrameworkNeeds
+from hpcmtl.jobfile.load import parse_job
 from hpcmtl.jobfile.tasks import Optimizer, ParameterGroup
 from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import Mlp, UserModel
@@ -94,6 +95,11 @@ def test_sound_networks_pass(model, precision):
             "the pattern head.* matches no trained parameter",
         ),
         (needs("normalised", loss="own_modules:reduced"), "loss own_modules:reduced", "gives values of shape ()"),
+        (
+            needs(Mlp(outputs=3), optimizer=Optimizer(name="own_modules:Hidden", learning_rate=0.1)),
+            "optimizer own_modules:Hidden",
+            "keeps 'all' in its `state`",
+        ),
         (needs("nothing"), "model own_modules:nothing", "has no attribute 'nothing'"),
         (needs("Keeping"), "model own_modules:Keeping", "cannot be built with {}"),
     ],
@@ -203,3 +209,61 @@ def test_an_optimizer_that_adds_a_decay_of_its_own():
     learner.apply(0.1)
 
     assert all(np.array_equal(array, before[name]) for name, array in learner.parameters_matching("*").items())
+
+
+def test_numbers_that_a_network_draws_when_it_is_built():
+    """The seed decides them as well, whichever library draws them: ranks would have different networks."""
+    inputs = np.ones((2, 1, 6, 6), np.float32)
+    first, second = (made(UserModel(name="own_modules:Drawn")).outputs(inputs)["main"] for _ in range(2))
+
+    assert np.array_equal(first, second)  # also where the first one imports the module, which draws as well
+
+
+def test_parameters_that_a_batch_does_not_reach():
+    """They get weight decay and a gradient of 0, and the comparison with PyTorch takes that for granted."""
+    optimizer = Optimizer(name="sgd", learning_rate=0.1, weight_decay=0.5)
+    learner = made(UserModel(name="own_modules:Experts"), optimizer)
+    before = learner.parameters_matching("high.*")
+    batch = replica_suite.batches()[0]
+    found = learner.compare_step(batch, 0.1)
+    learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+    learner.apply(0.1)
+
+    assert found.update == ""
+    for name, array in learner.parameters_matching("high.*").items():
+        np.testing.assert_allclose(array, before[name] * (1 - 0.1 * 0.5), rtol=1e-6)
+
+
+def test_one_frozen_statistic_freezes_the_normalisation():
+    """A frozen running variance is used in training, and neither of both statistics changes."""
+    settings = LearnerSettings(SGD, freeze=("1.running_var",))
+    objectives, model = replica_suite.CLASSES, Leaf(UserModel(name="own_modules:normalised"))
+    learner = open_framework("torch").learner(model, (1, 6, 6), objectives, settings)
+    before = learner.parameters_matching("1.running_*")
+    for batch in replica_suite.batches():
+        learner.forward_backward(batch, [1.0], 1.0)
+
+    after = learner.parameters_matching("1.running_*")
+
+    assert all(np.array_equal(after[name], before[name]) for name in before)
+
+
+def test_a_group_with_an_optimizer_that_is_not_there():
+    """It is reported by its place in the job file, with the name that was meant."""
+    group = {"*.bias": {"name": "adma"}}
+    task = {
+        "kind": "train",
+        "framework": "torch",
+        "input": "d/x",
+        "target": "d/y",
+        "loss": "l2",
+        "epochs": 1,
+        "model": {"name": "mlp", "outputs": 1},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1, "groups": group},
+    }
+    with pytest.raises(InputError) as refused:
+        parse_job({"hpcmtl": 1, "job": "j", "data": {"d": "d.h5"}, "tasks": {"t": task}})
+    (problem,) = refused.value.problems
+
+    assert problem.where.endswith("tasks.t.optimizer.groups.*.bias.name")
+    assert "no optimizer 'adma'; did you mean" in problem.message

@@ -22,6 +22,7 @@ OPTIMIZERS = [
     Optimizer(name="adam", learning_rate=0.01, weight_decay=0.1, options={"betas": [0.8, 0.9], "amsgrad": True}),
     Optimizer(name="torch.optim:SGD", learning_rate=0.1, options={"momentum": 0.5}),
     Optimizer(name="own_modules:Counting", learning_rate=0.1, options={"fall": 0.8}),
+    Optimizer(name="own_modules:Slowing", learning_rate=0.1),
 ]
 
 
