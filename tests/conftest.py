@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import subprocess
 import sys
@@ -27,10 +26,6 @@ _WITHOUT = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_sco
 hypothesis.settings.register_profile("hpcmtl", deadline=None, suppress_health_check=_WITHOUT)
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("hpcmtl"), max_examples=12)
 hypothesis.settings.load_profile("hpcmtl")
-
-with contextlib.suppress(ImportError):
-    # A rank does so before any framework; after Horovod, which some test may have imported, it crashes the process.
-    importlib.import_module("ortools.sat.python.cp_model")
 
 pytest_plugins = ["runs", "dealing"]  # jobs, and the command that runs them; which process runs which test
 

@@ -77,6 +77,7 @@ class OfFrameworks:
 
 
 DeviceName = Literal["auto", "cpu", "gpu"]
+Precision = Literal["fp32", "bf16", "fp16"]
 FrameworkName = Annotated[str, OfFrameworks("name")]
 EngineName = Annotated[str, OfFrameworks("engines")]
 CompressionName = Annotated[str, OfFrameworks("compressions")]

@@ -8,7 +8,7 @@ tasks take networks and arrays from each other. Paths of keys that they give beg
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcmtl.jobfile.kind_registry import BUILT_IN, load_kind
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
-    from hpcmtl.jobfile.fields import DeviceName
+    from hpcmtl.jobfile.fields import DeviceName, Precision
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kind_facts import KindFacts
     from hpcmtl.jobfile.schema import Job
@@ -53,7 +53,7 @@ class FrameworkNeeds:
     optimizer: Optimizer | None = None
     freeze: tuple[str, ...] = ()
     accumulate: int = 1
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     sync_batchnorm: bool = False
     part: str | None = None
     callables: tuple[str, ...] = ()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpcmtl.jobfile.fields import Precision
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.training.kinds.schemas import Trained
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
+    from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.models import Shape
+    from hpcmtl.training.network_facts import NetworkFacts
 
 ROWS = 2
 """Number of samples that a network is tried on: with one, an output without an axis for samples would look right."""
@@ -71,3 +75,48 @@ def require_own_values(name: str, shapes: Sequence[tuple[Shape, Shape]], target:
         text = f"{ROWS} samples give values of shape {values}, from outputs {output} and targets {target}"
         advice = f"each sample is set against all others; give both the same shape (`{remedy}`)"
         raise InputError([Problem("loss", f"{name}: {text}: {advice}")])
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Functions of a framework that try the parts of a task; each raises what cannot be used.
+
+    Attributes:
+        loss: function of the name of a loss.
+        optimizer: function of an optimizer.
+        settings: function that yields settings which the framework cannot follow.
+        network: function that builds and runs the network for samples of a shape; it appends further problems.
+        step: function that makes one step, where all shapes are known.
+    """
+
+    loss: Callable[[str], object]
+    optimizer: Callable[[Optimizer], object]
+    network: Callable[[FrameworkNeeds, Shape, list[Problem]], NetworkFacts]
+    step: Callable[[FrameworkNeeds], None]
+    settings: Callable[[FrameworkNeeds], Iterable[Problem]] = lambda _needs: ()
+
+
+def tried(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
+    """Tries all that a task asks of its framework; see `Framework.check`.
+
+    Raises:
+        InputError: all that cannot be used.
+    """
+    problems: list[Problem] = []
+    for objective in needs.objectives:
+        with noting(problems, "loss"):
+            trials.loss(objective.loss)
+    if needs.optimizer is not None:
+        with noting(problems, "optimizer"):
+            trials.optimizer(needs.optimizer)
+    problems += trials.settings(needs)
+    facts = None
+    if needs.network is not None and needs.sample is not None:
+        with noting(problems, "model"):
+            facts = trials.network(needs, needs.sample, problems)
+    if not problems and facts is not None and needs.targets and needs.optimizer is not None:
+        with noting(problems, "model"):
+            trials.step(needs)
+    if problems:
+        raise InputError(problems)
+    return facts

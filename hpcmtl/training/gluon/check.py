@@ -21,7 +21,7 @@ from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, noting, require_own_values, said_of, shape_of_sample
+from hpcmtl.training.trials import ROWS, Trials, noting, require_own_values, said_of, shape_of_sample, tried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,24 +34,8 @@ mx = import_mxnet()
 
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
-    problems: list[Problem] = []
-    for objective in needs.objectives:
-        with noting(problems, "loss"):
-            make_loss(objective.loss)
-    if needs.optimizer is not None:
-        with noting(problems, "optimizer"):
-            make_optimizer(needs.optimizer)
-    problems += _unsupported(needs)
-    facts = None
-    if needs.network is not None and needs.sample is not None:
-        with noting(problems, "model"):
-            facts = _network_facts(needs, needs.sample, problems)
-    if not problems and facts is not None and needs.targets and needs.optimizer is not None:
-        with noting(problems, "model"):
-            _step(needs)
-    if problems:
-        raise InputError(problems)
-    return facts
+    trials = Trials(loss=make_loss, optimizer=make_optimizer, network=_network_facts, step=_step, settings=_unsupported)
+    return tried(needs, trials)
 
 
 def _unsupported(needs: FrameworkNeeds) -> Iterator[Problem]:

@@ -5,35 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.strategies.compressors import NoCompression
+from hpcmtl.training.strategies.compressors import NativeHalves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpcmtl.training.collectives.base import ArrayKind
-
 mx = import_mxnet()
 
 
-class Fp16Halves(NoCompression):
-    """Aggregates gradients as float16, in buffers that are made at the first step; see `Compressor`."""
+class Fp16Halves(NativeHalves):
+    """See `NativeHalves`."""
 
-    name = "fp16"
-    takes: ArrayKind = "native"
-    scales_loss = True
+    def made(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """See `NativeHalves`."""
+        return [mx.nd.empty(gradient.shape, gradient.context, "float16") for gradient in gradients]
 
-    def __init__(self) -> None:
-        self._halves: list[Any] = []
-
-    def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:
-        """See `Compressor`."""
-        if not self._halves:
-            self._halves = [mx.nd.empty(gradient.shape, gradient.context, "float16") for gradient in gradients]
-        for gradient, half in zip(gradients, self._halves, strict=True):
-            mx.nd.cast(gradient, dtype="float16", out=half)
-        return self._halves
-
-    def decompress(self, arrays: Sequence[Any], gradients: Sequence[Any]) -> None:
-        """See `Compressor`; a gradient that overflowed float16 is infinite."""
-        for gradient, half in zip(gradients, arrays, strict=True):
-            mx.nd.cast(half, dtype="float32", out=gradient)
+    def convert(self, source: Any, target: Any) -> None:
+        """See `NativeHalves`."""
+        mx.nd.cast(source, dtype=target.dtype, out=target)

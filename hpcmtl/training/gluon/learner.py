@@ -30,10 +30,11 @@ from hpcmtl.training.gluon.parameters import (
 )
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
-from hpcmtl.training.learner import OPTIMIZER, STEPS_IN_FLIGHT
+from hpcmtl.training.learner import STEPS_IN_FLIGHT
 from hpcmtl.training.micro_batches import micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
+from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 
@@ -91,7 +92,7 @@ class GluonLearner(GluonNetwork):
         self._loss = TrainingLoss(self.block, objectives, added, self.context)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater, ties(self.parameters))
         self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
-        self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
+        self._pending = PendingLosses(len(self.names), lambda loss: loss.asnumpy())
 
     @property
     def traits(self) -> LearnerTraits:
@@ -147,10 +148,10 @@ class GluonLearner(GluonNetwork):
         if several:
             rows = 0 if batch.filler else len(batch.weights)
             self._batch_statistics.after_pass(rows * batch.ranks / batch.global_samples)
-        self._pending.append((losses, batch.weights, batch.global_samples))
+        self._pending.add(losses, batch)
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
-            self._pending[-1 - STEPS_IN_FLIGHT][0][-1].wait_to_read()
+            self._pending.newest(STEPS_IN_FLIGHT)[-1].wait_to_read()
 
     def _backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
         """Computes the gradients in as many passes as the settings say; returns the losses of the samples."""
@@ -234,22 +235,16 @@ class GluonLearner(GluonNetwork):
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
-        count = max(len(self._pending) - in_flight, 0)
-        done, self._pending = self._pending[:count], self._pending[count:]
-        shares = [
-            [float(np.dot(loss.asnumpy(), weights)) / samples for loss in losses] for losses, weights, samples in done
-        ]
-        return np.array(shares).reshape(len(done), len(self.names))
+        return self._pending.collect(in_flight)
 
     def state(self) -> Arrays:
         """See `Learner`."""
-        optimizer = {OPTIMIZER + name: array for name, array in self._updater.state().items()}
-        return {**self.parameter_arrays(), **optimizer}
+        return state_with(self._updater, self.parameter_arrays())
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """See `Learner`."""
         self.load_parameters(state)
-        self._updater.load_state({n.removeprefix(OPTIMIZER): a for n, a in state.items() if n.startswith(OPTIMIZER)})
+        self._updater.load_state(optimizer_part(state))
 
     def refresh_frozen(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
         """See `Learner`.

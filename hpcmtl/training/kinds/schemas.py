@@ -17,6 +17,7 @@ from hpcmtl.jobfile.fields import (
     EngineName,
     FrameworkName,
     Name,
+    Precision,
     Reference,
     SplitName,
 )
@@ -58,7 +59,7 @@ class Trained(TaskBase):
         le=MOST,
         description="micro-batches in which a rank computes its share, to save memory",
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
+    precision: Precision = Field(
         default="fp32", description="type that the network computes in; parameters and updates are float32"
     )
     sync_batchnorm: bool = Field(

@@ -94,3 +94,38 @@ class Fp16Compressor(NoCompression):
         """See `Compressor`."""
         for half, gradient in zip(arrays, gradients, strict=True):
             gradient[...] = half
+
+
+class NativeHalves(NoCompression):
+    """Aggregates gradients as float16, in arrays of a framework that are made at the first step; see `Compressor`.
+
+    A framework derives its own from it; a gradient that overflowed float16 is infinite.
+    """
+
+    name = "fp16"
+    takes: ArrayKind = "native"
+    scales_loss = True
+
+    def __init__(self) -> None:
+        self._halves: Sequence[Any] = ()
+
+    def compress(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """See `Compressor`."""
+        if not self._halves:
+            self._halves = self.made(gradients)
+        for gradient, half in zip(gradients, self._halves, strict=True):
+            self.convert(gradient, half)
+        return self._halves
+
+    def decompress(self, arrays: Sequence[Any], gradients: Sequence[Any]) -> None:
+        """See `Compressor`."""
+        for gradient, half in zip(gradients, arrays, strict=True):
+            self.convert(half, gradient)
+
+    def made(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """Returns an array of float16 for each gradient, on its device."""
+        raise NotImplementedError
+
+    def convert(self, source: Any, target: Any) -> None:
+        """Copies an array to one of another type."""
+        raise NotImplementedError

@@ -22,10 +22,11 @@ from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.training_pass import examine
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, noting, require_own_values, said_of, shape_of_sample
+from hpcmtl.training.trials import ROWS, Trials, noting, require_own_values, said_of, shape_of_sample, tried
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import FrameworkNeeds
+    from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.models import Shape
 
 torch = import_torch()
@@ -33,23 +34,12 @@ torch = import_torch()
 
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
-    problems: list[Problem] = []
-    for objective in needs.objectives:
-        with noting(problems, "loss"):
-            make_loss(objective.loss)
-    if needs.optimizer is not None:
-        with noting(problems, "optimizer"):
-            make_optimizer(needs.optimizer, [torch.nn.Parameter(torch.zeros(2, 2))])
-    facts = None
-    if needs.network is not None and needs.sample is not None:
-        with noting(problems, "model"):
-            facts = _network_facts(needs, needs.sample, problems)
-    if not problems and facts is not None and needs.targets and needs.optimizer is not None:
-        with noting(problems, "model"):
-            _step(needs)
-    if problems:
-        raise InputError(problems)
-    return facts
+    trials = Trials(loss=make_loss, optimizer=_optimizer, network=_network_facts, step=_step)
+    return tried(needs, trials)
+
+
+def _optimizer(optimizer: Optimizer) -> object:
+    return make_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(2, 2))])
 
 
 def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import fnmatch
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.frameworks.device import HOST
-from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
+from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
@@ -27,6 +25,8 @@ from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import numpy as np
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
@@ -82,7 +82,7 @@ class TorchLearner(TorchNetwork):
         self._views: dict[Which, Arrays] = {}
         self._loss = TorchLoss(self.module, objectives, settings.precision, self.place)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
-        self._pending: list[tuple[list[Any], np.ndarray[Any, Any], int]] = []
+        self._pending = PendingLosses(len(self.names), array_of)
 
     def _examined(self, tensors: Mapping[str, Any]) -> PassFacts:
         """Tries a training pass.
@@ -168,9 +168,7 @@ class TorchLearner(TorchNetwork):
             self._batch_statistics.after_pass(batch.ranks)
         if not several:
             self._batch_statistics.update()
-        self._pending.append(
-            ([torch.cat(each) for each in zip(*losses, strict=True)], batch.weights, batch.global_samples)
-        )
+        self._pending.add([torch.cat(each) for each in zip(*losses, strict=True)], batch)
         replaced = self._gradients.replaced()
         if replaced:
             text = f"the network or its loss has set the gradient of {', '.join(replaced)} in a pass"
@@ -243,22 +241,16 @@ class TorchLearner(TorchNetwork):
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
-        count = max(len(self._pending) - in_flight, 0)
-        done, self._pending = self._pending[:count], self._pending[count:]
-        shares = [
-            [float(np.dot(array_of(loss), weights)) / samples for loss in losses] for losses, weights, samples in done
-        ]
-        return np.array(shares).reshape(len(done), len(self.names))
+        return self._pending.collect(in_flight)
 
     def state(self) -> Arrays:
         """See `Learner`."""
-        optimizer = {OPTIMIZER + name: array for name, array in self._updater.state().items()}
-        return {**self.parameter_arrays(), **optimizer}
+        return state_with(self._updater, self.parameter_arrays())
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """See `Learner`."""
         self.load_parameters(state)
-        self._updater.load_state({n.removeprefix(OPTIMIZER): a for n, a in state.items() if n.startswith(OPTIMIZER)})
+        self._updater.load_state(optimizer_part(state))
 
     def refresh_frozen(self, parameters: Mapping[str, np.ndarray[Any, Any]], mapping: ParameterMapping) -> int:
         """See `Learner`.

@@ -18,9 +18,9 @@ from hpcmtl.training.torch.zoo import outputs_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hpcmtl.jobfile.fields import Precision
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.learner import StepInput
-    from hpcmtl.training.learner_settings import Precision
 
 torch = import_torch()
 F = torch.nn.functional

@@ -1,0 +1,78 @@
+"""Losses of steps that a learner has computed and not yet given away, and the names of its state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hpcmtl.training.learner import OPTIMIZER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hpcmtl.arrays import Arrays
+    from hpcmtl.training.learner import StepInput
+    from hpcmtl.training.parameter_groups import ParameterUpdater
+
+
+class _Step(NamedTuple):
+    """Holds the losses of one step.
+
+    Attributes:
+        losses: for each objective a native array (n,), the loss of each sample.
+        weights: (n,) weights of the samples.
+        samples: number of samples in the whole group's batch.
+    """
+
+    losses: Sequence[Any]
+    weights: np.ndarray[Any, Any]
+    samples: int
+
+
+class PendingLosses:
+    """Keeps the losses of steps under way, as arrays of the framework; see `Learner.collect_losses`.
+
+    Args:
+        objectives: number of objectives.
+        host_array: function that returns the values of a native array; it waits for them.
+    """
+
+    def __init__(self, objectives: int, host_array: Callable[[Any], np.ndarray[Any, Any]]) -> None:
+        self._objectives, self._host_array = objectives, host_array
+        self._steps: list[_Step] = []
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def add(self, losses: Sequence[Any], batch: StepInput) -> None:
+        """Adds the losses of the samples of a step."""
+        self._steps.append(_Step(losses, batch.weights, batch.global_samples))
+
+    def newest(self, steps: int) -> Sequence[Any]:
+        """Returns the losses of the step before the newest `steps`."""
+        return self._steps[-1 - steps].losses
+
+    def collect(self, in_flight: int) -> np.ndarray[Any, Any]:
+        """Returns the shares of all steps but the newest `in_flight`, (steps, objectives), and forgets them."""
+        count = max(len(self._steps) - in_flight, 0)
+        done, self._steps = self._steps[:count], self._steps[count:]
+        shares = [
+            [float(np.dot(self._host_array(loss), step.weights)) / step.samples for loss in step.losses]
+            for step in done
+        ]
+        return np.array(shares).reshape(len(done), self._objectives)
+
+    def clear(self) -> None:
+        """Forgets all losses."""
+        self._steps.clear()
+
+
+def state_with(updater: ParameterUpdater, parameters: Arrays) -> Arrays:
+    """Returns the state of a learner: its parameters, and the optimizer's state under names with `OPTIMIZER`."""
+    return {**parameters, **{OPTIMIZER + name: array for name, array in updater.state().items()}}
+
+
+def optimizer_part(state: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
+    """Returns the optimizer's part of a learner's state, under its own names."""
+    return {name.removeprefix(OPTIMIZER): array for name, array in state.items() if name.startswith(OPTIMIZER)}
