@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training import coupled_rows
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.first_step import restored, seeded
+from hpcmtl.training.gluon.first_step import restored
 from hpcmtl.training.gluon.parameters import is_statistic
+from hpcmtl.training.gluon.random_numbers import seeded
 
 if TYPE_CHECKING:
     import numpy as np

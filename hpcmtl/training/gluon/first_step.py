@@ -18,6 +18,7 @@ from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import is_statistic, named_parameters
+from hpcmtl.training.gluon.random_numbers import seeded
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner import StepInput
 from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
@@ -211,20 +212,6 @@ def _of_streams(found: Arrays) -> Arrays:
 
 def _without_streams(found: Arrays) -> Arrays:
     return {name: each for name, each in found.items() if not name.startswith(_STREAMS)}
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Begins all streams of random numbers again; those of Python and numpy go on afterwards as before the block."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - users' operators draw from it
-    mx.random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - as above
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002 - as above
 
 
 def _dense(array: Any) -> np.ndarray[Any, Any]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.random_numbers import traced_as_in_training
 from hpcmtl.training.gluon.zoo import outputs_of
 
 if TYPE_CHECKING:
@@ -97,27 +94,6 @@ def loss_draws(loss: Any) -> bool:
     return bool(python_drew) or any(
         _draws(node["op"], node.get("attrs", {})) for node, _ in _nodes(json.loads(graph.tojson()))
     )
-
-
-@contextmanager
-def traced_as_in_training() -> Iterator[list[str]]:
-    """Runs the Python code of the block as in training, which a network's own code may ask for.
-
-    Yields a list, filled afterwards, of the streams of random numbers that this code has drawn from; these go on as
-    before the block.
-    """
-    drew: list[str] = []
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - users' code draws from it
-    try:
-        with mx.autograd.train_mode():
-            yield drew
-    finally:
-        if random.getstate() != python:
-            drew.append("random")
-            random.setstate(python)
-        if str(np.random.get_state(legacy=False)) != str(numpy):  # noqa: NPY002 - as above
-            drew.append("numpy.random")
-            np.random.set_state(numpy)  # noqa: NPY002 - as above
 
 
 def traced(block: Any, inputs: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_differen
 from hpcmtl.training.gluon.graph import graph_facts
 from hpcmtl.training.gluon.layout import restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
-from hpcmtl.training.gluon.network import ONE_AT_A_TIME, GluonNetwork
+from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.parameters import (
     accumulate,
@@ -28,6 +27,7 @@ from hpcmtl.training.gluon.parameters import (
     shared_parameters,
     trained,
 )
+from hpcmtl.training.gluon.random_numbers import ONE_AT_A_TIME, seed_all
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
 from hpcmtl.training.learner import STEPS_IN_FLIGHT
@@ -116,9 +116,7 @@ class GluonLearner(GluonNetwork):
     def reseed(self, seed: int) -> None:
         """See `Learner`; Python's and numpy's random numbers as well, which operators and optimizers of users draw."""
         self._seed = seed
-        mx.random.seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - the stream of those who do not make one of their own
+        seed_all(seed)
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""

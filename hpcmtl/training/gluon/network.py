@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,9 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.context import context_of
-from hpcmtl.training.gluon.first_step import seeded
 from hpcmtl.training.gluon.parameters import assign, named_parameters
 from hpcmtl.training.gluon.parts import up_to
+from hpcmtl.training.gluon.random_numbers import seeded
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.parameter_names import mapped_values
 from hpcmtl.training.users_objects import import_networks
@@ -33,10 +32,6 @@ mx = import_mxnet()
 # `training.network_checks` says so once for each task; MXNet says it at every first batch of every rank.
 warnings.filterwarnings("ignore", message="Parameter .* is not used by any computation", module=r"mxnet\.gluon\.block")
 
-# MXNet has one stream of random numbers for all threads, and ranks may be threads of one process.
-ONE_AT_A_TIME = threading.Lock()
-"""Lock of MXNet's random numbers, for a stretch that seeds them and draws from them."""
-
 
 class GluonNetwork:
     """Gluon block with initialised parameters, for inference; see `Network`."""
@@ -55,7 +50,7 @@ class GluonNetwork:
         """
         self.device, self.context = device, context_of(device)
         import_networks(network)
-        with ONE_AT_A_TIME, seeded(seed):
+        with seeded(seed):
             self.block = make_block(network, sample)  # on the host: the same parameters on all devices
         if device.kind != "cpu":
             self.block.collect_params().reset_ctx(self.context)

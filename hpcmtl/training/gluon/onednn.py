@@ -23,9 +23,10 @@ from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.graph import traced, traced_as_in_training
+from hpcmtl.training.gluon.graph import traced
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.onednn_layouts import joins_columns, may_join, softmax_of_layout
+from hpcmtl.training.gluon.random_numbers import traced_as_in_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

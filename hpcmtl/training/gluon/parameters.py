@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.graph import traced_as_in_training
 from hpcmtl.training.gluon.layout import overwrite
+from hpcmtl.training.gluon.random_numbers import traced_as_in_training
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.parameter_names import distinct, frozen_names, one_value_each
 

@@ -17,8 +17,9 @@ from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
 from hpcmtl.training.torch.group_batchnorm import alone, group_normalisations, synchronise
 from hpcmtl.training.torch.losses import TorchLoss, weighted_sum
-from hpcmtl.training.torch.network import ONE_AT_A_TIME, TorchNetwork, array_of
+from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
+from hpcmtl.training.torch.random_numbers import ONE_AT_A_TIME
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
 from hpcmtl.training.torch.training_pass import examine, restored
 from hpcmtl.training.traits import LearnerTraits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from hpcmtl.networks.parameter_mapping import ParameterMapping
 
 torch = import_torch()
-
-# PyTorch has one stream of random numbers for all threads, and ranks may be threads of one process.
-ONE_AT_A_TIME = threading.Lock()
-"""Lock of PyTorch's random numbers, for a stretch that seeds them and draws from them."""
 
 
 class TorchNetwork:
@@ -63,7 +58,7 @@ class TorchNetwork:
         self.device, self.sample, self.place = device, sample, place_of(device)
         torch.set_num_threads(_threads(device))
         import_networks(network)
-        with ONE_AT_A_TIME, random_numbers.seeded(seed):
+        with random_numbers.seeded(seed):
             self.module = make_module(network, sample).to(self.place)  # made on the host: equal on all devices
         self.names = tuple(names)
         self.tensors = named_tensors(self.module)

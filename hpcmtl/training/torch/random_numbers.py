@@ -1,8 +1,13 @@
-"""Streams of random numbers that a PyTorch network may draw from: PyTorch's, Python's and numpy's."""
+"""Streams of random numbers that a PyTorch network may draw from: PyTorch's, Python's and numpy's.
+
+A process has one stream of each for all its threads, and ranks may be threads of one process. So a stretch that seeds
+the streams, or looks whether they were drawn from, has `ONE_AT_A_TIME`.
+"""
 
 from __future__ import annotations
 
 import random
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +20,16 @@ if TYPE_CHECKING:
 
 torch = import_torch()
 
+ONE_AT_A_TIME = threading.RLock()
+"""Lock of the streams, for a stretch that seeds them and draws from them, or that compares their states."""
+
 
 def seed_all(seed: int) -> None:
     """Begins all streams again, those of GPUs as well."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the stream of those who do not make one of their own
+    with ONE_AT_A_TIME:
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - the stream of those who do not make one of their own
 
 
 @contextmanager
@@ -34,16 +43,17 @@ def seeded(seed: int) -> Iterator[None]:
 @contextmanager
 def kept() -> Iterator[None]:
     """Lets all streams go on after a block as if it had drawn nothing."""
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
-    of_gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        if of_gpu is not None:
-            torch.cuda.set_rng_state(of_gpu)
-        random.setstate(states[1])
-        np.random.set_state(states[2])  # noqa: NPY002 - as above
+    with ONE_AT_A_TIME:
+        states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+        of_gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+        try:
+            yield
+        finally:
+            torch.set_rng_state(states[0])
+            if of_gpu is not None:
+                torch.cuda.set_rng_state(of_gpu)
+            random.setstate(states[1])
+            np.random.set_state(states[2])  # noqa: NPY002 - as above
 
 
 def marks() -> tuple[Any, ...]:
