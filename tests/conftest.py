@@ -41,7 +41,7 @@ class MpiRun(Protocol):
         timeout: float = 120,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Return exit code and output, whatever they are; fail the test if the run outlives `timeout` seconds.
+        """Return exit code and output, whatever they are; fail the test after `timeout` seconds x `PATIENCE`.
 
         `program` is a command, or the path of a Python file; `env` is added to the environment.
         """
@@ -65,6 +65,9 @@ def mpirun() -> MpiRun:
 def _mpirun(
     ranks: int, program: Path | Sequence[str], *, timeout: float = 120, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    from patience import PATIENCE  # its folder is on the path since the lines above
+
+    longest = timeout * PATIENCE
     command = [sys.executable, str(program)] if isinstance(program, Path) else list(program)
     command = [str(CHECKOUT / "launchers" / "mpirun.sh"), "-np", str(ranks), "--", *command]
     path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
@@ -78,10 +81,10 @@ def _mpirun(
         start_new_session=True,
     )
     try:
-        stdout, stderr = process.communicate(timeout=timeout)
+        stdout, stderr = process.communicate(timeout=longest)
     except subprocess.TimeoutExpired:
         stdout, stderr = _end(process)
-        pytest.fail(f"{ranks} ranks ran over {timeout} s: {command}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        pytest.fail(f"{ranks} ranks ran over {longest} s: {command}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     except BaseException:  # an interrupt, or the time-out of pytest itself: leave no ranks behind
         _end(process)
         raise

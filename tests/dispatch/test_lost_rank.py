@@ -10,7 +10,7 @@ from simulation import graph_of
 from thread_job import Job, Talker, diamond, nothing
 
 pytestmark = [
-    pytest.mark.timeout(60),
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 

@@ -65,7 +65,7 @@ def came(run: Run) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_memory_files_and_damaged_files_give_the_same(start: Starter) -> None:
     """The family comes out the same by memory, by files, and by files that are damaged and made again."""
     by_memory = start(fixed_widths("256MiB", spare=True)).finish(200)

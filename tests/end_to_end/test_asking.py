@@ -6,7 +6,7 @@ import pytest
 from jobs import long_job
 from runs import PROGRAM, run_python
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(450)]
 
 
 def verb(run, *words):

@@ -8,7 +8,7 @@ from jobs import family
 
 from hpcmtl.exchange.store import read_sealed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 HALF, STEPS = 898, 30
 CODER = {"name": "conv_autoencoder", "channels": [4], "code": 16}

@@ -10,7 +10,7 @@ import pytest
 from jobs import family, family_task
 from runs import PROGRAM
 
-pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SUPPORT = Path(__file__).parents[1] / "support"
 NVML = """

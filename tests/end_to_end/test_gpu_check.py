@@ -26,7 +26,7 @@ def test_a_machine_without_gpus():
 
 @pytest.mark.mpi
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(750)
 def test_a_rehearsal():
     """The whole program runs on the CPU, says that it uses no GPU, and meets the bounds that hold anywhere."""
     pytest.importorskip("torch")

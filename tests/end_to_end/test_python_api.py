@@ -7,7 +7,7 @@ import pytest
 from jobs import family, python_job
 from runs import by_mpirun
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(450)]
 
 SCRIPT = """
 import json, sys

@@ -8,7 +8,7 @@ from runs import by_mpirun, without_module
 
 from hpcmtl.data.hdf5 import write_dataset_file
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(450)]
 TINY = {"input": "digits/images", "epochs": 1}
 
 

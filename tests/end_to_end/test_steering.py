@@ -11,7 +11,7 @@ from runs import PROGRAM, run_python
 
 from hpcmtl.results.rundir.requests import new_request, submit
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 CODE = """
@@ -67,7 +67,7 @@ def test_a_job_is_steered(start):
     """Every verb does what it says, the ledger tells, and weights are those of an unsteered run."""
     faster = {"name": "adam", "learning_rate": 0.01}
     tasks = {
-        "first": digit(epochs=120, layers=6, priority=1),
+        "first": digit(epochs=240, layers=12, priority=1),  # it must run until two commands have
         "later": digit(epochs=2, layers=2),
         "spoilt": digit(epochs=3000, layers=100, needs={"later": "order"}),
         "after": {"kind": "predict", "needs": {"spoilt": "parameters"}},

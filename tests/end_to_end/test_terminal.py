@@ -11,7 +11,7 @@ import pytest
 from jobs import family, family_task, write_job
 from runs import CHECKOUT
 
-pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.timeout(450)]
 
 
 def on_terminal(folder, stdout=None, **env):

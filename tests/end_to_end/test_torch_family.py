@@ -8,7 +8,7 @@ from jobs import FAMILY, family, family_task
 from runs import ABORTING, PROGRAM, by_mpirun, run_python
 
 pytest.importorskip("torch")
-pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TORCH = {**FAMILY["defaults"], "framework": "torch"}
 STEPS = {"trunk": 60, "digit": 120, "parity": 120, "joint": 100}

@@ -4,7 +4,7 @@ import pytest
 from jobs import family, family_task
 from runs import PROGRAM, without_module
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(450)]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from hpcmtl.training.coupling.merging import combine, contribution
 
 CHANNEL = VersionChannel("p", 1)
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])

@@ -7,7 +7,7 @@ from jobs import family, family_task
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_failed_tasks_and_the_others(start):
     """Errors on all ranks and losses that are not finite fail their tasks; dependents are skipped, others complete."""
     tiny = {"input": "digits/images", "epochs": 2, "ranks": 2}
@@ -59,7 +59,7 @@ def test_failed_tasks_and_the_others(start):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_users_see_their_own_lines_alone(start):
     """An exception shows the frames of the user, a refusal is its sentence, and an unused parameter is said once."""
     tiny = {"input": "digits/images", "epochs": 2, "ranks": 2}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.mpi
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_quick(tmp_path: Path) -> None:
     """A checkpoint's cost, and its rate beside h5py's; kills are tested in `test_resume` and `test_resumed`."""
     words = ["--quick", "--only", "cost", "writing", "--json", str(tmp_path / "results.json")]

@@ -9,7 +9,7 @@ from runs import by_mpirun
 
 STOP = "stop:rank=1,task=digit,layer=0,step=400"  # many heartbeats from its begin
 ENVIRONMENT = {"HPCMTL_HEARTBEAT": "0.2", "HPCMTL_RANK_SPEED": "1:0.5", "HPCMTL_FAULT": STOP}
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(450)]
 
 
 def one(run, event):

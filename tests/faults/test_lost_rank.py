@@ -7,7 +7,7 @@ import pytest
 from jobs import family, family_task
 from runs import by_mpirun
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TEN_SECONDS = 10
 IMPATIENT = {"HPCMTL_HEARTBEAT": "0.2", "HPCMTL_HUNG_SECONDS": "1"}
 

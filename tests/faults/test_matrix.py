@@ -16,7 +16,7 @@ from runs import PROGRAM
 
 from hpcmtl.exchange.store import read_sealed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 TEN_SECONDS = 10
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI-planted",

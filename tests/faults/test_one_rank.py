@@ -7,7 +7,7 @@ from jobs import family, family_task, python_job
 from runs import by_mpirun
 
 TEN_SECONDS = 10
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(450)
 
 
 def trains(model, engine="horovod", **arguments):

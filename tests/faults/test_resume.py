@@ -13,7 +13,7 @@ from runs import ABORTING, PROGRAM, by_mpirun
 
 from hpcmtl.exchange.store import read_sealed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def job(**changes):

@@ -9,7 +9,7 @@ import pytest
 from jobs import family, family_task
 from runs import PROGRAM
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 QUICKLY = {"HPCMTL_HEARTBEAT": "0.2", "HPCMTL_HUNG_SECONDS": "1", "HPCMTL_FT": "0"}
 
 # What happens in each attempt, in turn.

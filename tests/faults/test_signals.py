@@ -12,7 +12,7 @@ from runs import ABORTING, CHECKOUT, by_mpirun
 
 from hpcmtl.pipeline.live.watch import diagnose_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(450)]
 TEN_SECONDS = 10
 
 

@@ -6,7 +6,7 @@ import pytest
 from jobs import family, family_task, long_job, python_job
 from runs import by_mpirun
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(450)]
 IMPATIENT = {"HPCMTL_STUCK_SECONDS": "3"}
 
 

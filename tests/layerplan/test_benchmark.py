@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # most of it is one process that computes, on a machine that does other tests as well
+@pytest.mark.timeout(900)  # most of it is one process that computes, on a machine that does other tests as well
 def test_quick(tmp_path: Path) -> None:
     """On small forms of the published grid and of real shapes bounds hold, and the best of the others is beaten."""
     words = ["--quick", "--only", "grid", "work", "noise", "families", "--json", str(tmp_path / "results.json")]

@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent == FOLDER and "slurm" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slurm)
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(600))  # the turn of another module may come first
+            item.add_marker(pytest.mark.timeout(900))  # the turn of another module may come first
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from patience import PATIENCE
 
 from hpcmtl.results import ledger
 
@@ -76,7 +77,7 @@ class Slurm:
         jobs = self.query("squeue", "--noheader", "--format=%A").split()
         if jobs:
             self.query("scancel", *set(jobs))
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * PATIENCE
         while not self.is_free():
             assert time.monotonic() < end, f"the cluster is not idle: {self.query('sinfo')} {self.query('squeue')}"
             time.sleep(0.1)
@@ -115,7 +116,7 @@ class BatchJob:
 
     def until(self, condition: Callable[[BatchJob], object], timeout: float = 90) -> BatchJob:
         """Waits until a condition holds; the test fails if the job ends first, or after the timeout."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * PATIENCE
         while not condition(self):
             state = self.state
             if (state in _OVER or time.monotonic() > end) and not condition(self):

@@ -17,6 +17,7 @@ import h5py
 import psutil
 import pytest
 from jobs import family, write_job
+from patience import PATIENCE
 
 from hpcmtl.results import ledger
 
@@ -122,6 +123,13 @@ class Run:
         return f"exit code {code} after {self.seconds:.1f} s\n{self.stdout}\n--- stderr\n{self.stderr}"
 
     @property
+    def place(self) -> str:
+        """Where the run is, for the message of a test that waited in vain: last events, ends of logs, processes."""
+        events = [str(event) for event in self.events[-5:]]
+        logs = [f"{log.name}: {log.read_text(encoding='utf-8')[-1000:]}" for log in self.folder.glob("runs/*/logs/*")]
+        return "\n".join(("--- place", *events, *logs, *map(str, self.processes())))
+
+    @property
     def returncode(self) -> int:
         """Exit code; the run must have ended."""
         assert self.process.returncode is not None
@@ -141,11 +149,11 @@ class Run:
         return found
 
     def until(self, condition: Callable[[Run], Any], timeout: float = 60) -> Run:
-        """Waits until a condition holds; the test fails if the run ends first, or after the timeout."""
-        end = time.monotonic() + timeout
+        """Waits until a condition holds; the test fails if the run ends first, or after the timeout x `PATIENCE`."""
+        end = time.monotonic() + timeout * PATIENCE
         while not condition(self):
             if self.process.poll() is not None or time.monotonic() > end:
-                pytest.fail(f"waited in vain for {condition}: {self.said}")
+                pytest.fail(f"waited in vain for {condition}: {self.said}\n{self.place}")
             time.sleep(0.05)
         return self
 
@@ -169,11 +177,11 @@ class Run:
         return self.until(lambda _: any(wanted.items() <= found.items() for found in self.events))
 
     def finish(self, timeout: float = 90) -> Run:
-        """Waits for the end; the test fails after the timeout."""
+        """Waits for the end; the test fails after the timeout x `PATIENCE`."""
         try:
-            self.process.wait(timeout)
+            self.process.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"the run is still there after {timeout} s: {self.said}")
+            pytest.fail(f"the run is still there after {timeout * PATIENCE} s: {self.said}\n{self.place}")
         self.seconds = time.time() - self.started
         return self
 

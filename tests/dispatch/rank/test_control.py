@@ -13,7 +13,7 @@ from hpcmtl.results.step_progress import StepProgress
 
 # The threads of a world that is aborted end with the error that says so; under MPI the process is gone by then.
 pytestmark = [
-    pytest.mark.timeout(60),
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 

@@ -16,7 +16,7 @@ from hpcmtl.training.coupling.coupling import FINAL, Steps, SyncPoint
 from hpcmtl.training.coupling.merging import combine
 from hpcmtl.training.session import open_session
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 EVERY = 2
 
