@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class HorovodScript:
     """Trains as Horovod's own MXNet example does, with each rank's share of the images in memory."""
 
-    def __init__(self, world: Any, path: Path, batch: int) -> None:
+    def __init__(self, world: Any, path: Path, batch: int, widths: None = None) -> None:  # noqa: ARG002 - one network
         import h5py
         import numpy as np
 

@@ -5,13 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+
+def convolutional() -> Any:
+    """Returns a network of two convolutions and two dense layers."""
+    from hpcmtl.training.torch.compat import import_torch
+
+    nn = import_torch().nn
+    layers: list[Any] = []
+    for inner, channels in ((1, 16), (16, 32)):
+        layers += [nn.Conv2d(inner, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 49, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def dense(widths: Sequence[int]) -> Any:
+    """Returns a network of dense layers."""
+    from hpcmtl.training.torch.compat import import_torch
+
+    nn = import_torch().nn
+    layers: list[Any] = [nn.Flatten()]
+    for inner, outer in zip((784, *widths), widths, strict=False):
+        layers += [nn.Linear(inner, outer), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
 
 
 class PlainScript:
     """Trains in one process, with the images in memory."""
 
-    def __init__(self, world: Any, path: Path, batch: int) -> None:
+    def __init__(self, world: Any, path: Path, batch: int, widths: Sequence[int] | None = None) -> None:
+        """Makes dense layers of these widths; without them a convolutional network."""
         import h5py
         import numpy as np
 
@@ -24,13 +48,8 @@ class PlainScript:
             labels = file["digit"][world.rank :: world.size]
         self._images, self._labels = torch.from_numpy(images), torch.from_numpy(labels)
         self._batch = batch // world.size
-        nn = torch.nn
-        layers: list[Any] = []
-        for inner, channels in ((1, 16), (16, 32)):
-            layers += [nn.Conv2d(inner, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 49, 64), nn.ReLU(), nn.Linear(64, 10))
-        self._net = self.distributed(net, world)
-        self._loss = nn.CrossEntropyLoss()
+        self._net = self.distributed(dense(widths) if widths else convolutional(), world)
+        self._loss = torch.nn.CrossEntropyLoss()
         self._optimizer = torch.optim.Adam(self._net.parameters(), lr=1e-3)
 
     def distributed(self, net: Any, world: Any) -> Any:  # noqa: ARG002 - the form of the script for several ranks

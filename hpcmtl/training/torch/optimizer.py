@@ -186,9 +186,6 @@ def make_optimizer(optimizer: Optimizer, parameters: list[Any]) -> Any:
     if len({float(group[_RATE]) for group in made.param_groups}) > 1:
         text = "makes groups of parameters with rates of their own, which hpcmtl would set to one rate"
         raise InputError([Problem(where, f"{text}; write them under `groups` of the optimizer in the job file")])
-    if len({float(group[_RATE]) for group in made.param_groups}) > 1:
-        text = "makes groups of parameters with rates of their own, which hpcmtl would set to one rate"
-        raise InputError([Problem(where, f"{text}; write them under `groups` of the optimizer in the job file")])
     if isinstance(made, torch.optim.LBFGS | torch.optim.SparseAdam):
         several = isinstance(made, torch.optim.LBFGS)
         text = "evaluates the loss several times a step" if several else "wants sparse gradients"
