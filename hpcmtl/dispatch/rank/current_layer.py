@@ -106,10 +106,16 @@ class CurrentLayer:
         return EventReport(RankStuck(task=layer.task, layer=layer.layer, rank=member, place=place))
 
     def stuck(self) -> bool:
-        """Returns whether the main thread has not come out in time of a layer whose group was given up."""
+        """Returns whether the main thread has not come out in time of a layer whose group was given up.
+
+        Writes its stack to the log then: the rank ends itself, and nothing else tells where it was.
+        """
         if self._stuck_at < math.inf:
             self._comms.enforce()
-        return time.monotonic() > self._stuck_at
+        late = time.monotonic() > self._stuck_at
+        if late:
+            _log.debug("%s was given up, and the main thread is still in it:\n%s", self, stacks())
+        return late
 
     def change_world(self, world: World) -> None:
         """Gives up the layer if its group lost a member: no other member may wait in it."""

@@ -140,7 +140,7 @@ def _plain_update(
     for group in optimizer_groups(optimizer, parameters, tied):
         if group.names:
             own = group.optimizer.model_copy(update={"learning_rate": rate * group.factor})
-            make_optimizer(own, [parameters[name] for name in group.names]).step()
+            make_optimizer(own, [parameters[name] for name in group.names], fused=False).step()
 
 
 def _copy_of(parameter: Any) -> Any:

@@ -36,6 +36,9 @@ _GIVEN = {
 }
 """Options of PyTorch's optimizers that are not for users, and what to do in their place."""
 _RATE, _DECAY, _MEMBERS, _STEP = "lr", "weight_decay", "params", "step"
+_FUSED = "fused"
+_WAYS = {_FUSED, "foreach", "differentiable", "capturable"}
+"""Options of PyTorch's optimizers that choose how an update is computed."""
 _PLAIN = "plain"
 """Name of the array that holds what the optimizer keeps beside tensors, as JSON in bytes."""
 _OF_TORCH = frozenset({"defaults", "param_groups", "state"})
@@ -115,7 +118,7 @@ class TorchUpdater:
         So does `torch.optim`, unless the update reads the counter on the device (`fused` or `capturable`).
         """
         made = torch.tensor(np.ascontiguousarray(array)).reshape(array.shape)
-        on_device = any(group.get(option) for group in self._groups for option in ("fused", "capturable"))
+        on_device = any(group.get(option) for group in self._groups for option in (_FUSED, "capturable"))
         return made if key == _STEP and not on_device else made.to(parameter.device)
 
     def _kept(self) -> Iterator[tuple[str, str, Any]]:
@@ -162,8 +165,14 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _SCALARS) or (isinstance(value, list | tuple) and all(map(_is_plain, value)))
 
 
-def make_optimizer(optimizer: Optimizer, parameters: list[Any]) -> Any:
+def make_optimizer(optimizer: Optimizer, parameters: list[Any], *, fused: bool = True) -> Any:
     """Makes the PyTorch optimizer of a job for some parameters.
+
+    Args:
+        optimizer: optimizer of the job.
+        parameters: parameters to update.
+        fused: whether PyTorch may update them by one kernel of its own, which reads and writes each number once. On
+            CPUs it is 2 to 7 times as quick as its default, which is several operations on each parameter.
 
     Raises:
         InputError: a user's optimizer cannot be imported or is none, or the options do not fit.
@@ -174,7 +183,8 @@ def make_optimizer(optimizer: Optimizer, parameters: list[Any]) -> Any:
     if problems:
         raise InputError(problems)
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in optimizer.options.items()}
-    options = {_RATE: optimizer.learning_rate, **_decay(make, optimizer), **options}
+    one_kernel = {_FUSED: True} if fused and _can_be_fused(make, optimizer, parameters) else {}
+    options = {_RATE: optimizer.learning_rate, **_decay(make, optimizer), **one_kernel, **options}
     try:
         made = make(parameters, **options)
     except InputError:
@@ -191,6 +201,14 @@ def make_optimizer(optimizer: Optimizer, parameters: list[Any]) -> Any:
         text = "evaluates the loss several times a step" if several else "wants sparse gradients"
         raise InputError([Problem(where, f"{text}, which hpcmtl does not give; use adam or sgd")])
     return made
+
+
+def _can_be_fused(make: Any, optimizer: Optimizer, parameters: list[Any]) -> bool:
+    """Returns whether a class of PyTorch has one kernel for these parameters, and no option asks for another way."""
+    fits = all(each.is_floating_point() and each.device.type == "cpu" for each in parameters)
+    return (
+        ":" not in optimizer.name and _FUSED in _parameters_of(make) and fits and not _WAYS & optimizer.options.keys()
+    )
 
 
 def _decay(make: Any, optimizer: Optimizer) -> dict[str, float]:
