@@ -61,7 +61,7 @@ def test_everything_completes(on, ranks):
     assert run.returncode == 0, run.said
     assert (run.results["status"], run.results["ranks"]) == ("complete", ranks)
     assert {name: task["status"] for name, task in tasks.items()} == dict.fromkeys(KINDS, "complete")
-    assert {name: tasks[name]["steps"] for name in STEPS} == STEPS
+    assert {name: tasks[name]["steps"] for name in STEPS} == STEPS, (run.said, run.events)
     assert {name: task["kind"] for name, task in tasks.items()} == KINDS
     assert "family: complete, 8 of 8 tasks complete" in run.stdout
     assert run.leftovers() == []

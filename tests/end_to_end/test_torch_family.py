@@ -54,7 +54,7 @@ def test_everything_completes(on, ranks, mixed):
 
     assert run.returncode == 0, run.said
     assert {name: task["status"] for name, task in tasks.items()} == dict.fromkeys(FAMILY["tasks"], "complete")
-    assert {name: tasks[name]["steps"] for name in STEPS} == STEPS
+    assert {name: tasks[name]["steps"] for name in STEPS} == STEPS, (run.said, run.events)
     assert tasks["joint"]["engine"] == ("local" if ranks == 1 else "mpi")
     assert report["digit.accuracy"] > 0.85
     assert report["parity.accuracy"] > 0.93

@@ -1,4 +1,4 @@
-"""How long tests wait: their limits are for hangs alone, and the quickest of machines is not the only one."""
+"""Gives the factor on the limits of waiting in tests, which are for hangs alone."""
 
 PATIENCE = 2.5
-"""Factor on all limits of waiting: on some days a machine was so much slower than on the day of the limits."""
+"""Factor on all limits; on some days a machine was so much slower than on the day of the limits."""

@@ -8,14 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.base import RankLostError
+from hpcmtl.communicators.revoking import SECONDS_TO_SETTLE
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.dispatch.membership.world import World
     from hpcmtl.dispatch.protocol import RunLayer
-
-SECONDS_TO_SETTLE = 0.1
-"""Age from which on a group may be revoked; see `RankCommunicators.enforce`."""
 
 
 class RankCommunicators:
@@ -92,10 +90,7 @@ class RankCommunicators:
         self.enforce()
 
     def enforce(self) -> None:
-        """Revokes a group that was given up, unless it is so young that other ranks may still be making it.
-
-        Open MPI 5.0.11 crashes if the revocation of a communicator arrives while a rank makes it.
-        """
+        """Revokes a group that was given up, unless it is so young that other ranks may still be making it."""
         with self._lock:
             settled = time.monotonic() - self._made > SECONDS_TO_SETTLE
             if self._group is not None and self._number in self._given_up and settled:

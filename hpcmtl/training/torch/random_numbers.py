@@ -35,25 +35,27 @@ def seed_all(seed: int) -> None:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Begins all streams again for a block; they go on afterwards as before it."""
-    with kept():
+    with ONE_AT_A_TIME, kept():
         seed_all(seed)
         yield
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Lets all streams go on after a block as if it had drawn nothing."""
-    with ONE_AT_A_TIME:
-        states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
-        of_gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-        try:
-            yield
-        finally:
-            torch.set_rng_state(states[0])
-            if of_gpu is not None:
-                torch.cuda.set_rng_state(of_gpu)
-            random.setstate(states[1])
-            np.random.set_state(states[2])  # noqa: NPY002 - as above
+    """Lets all streams go on after a block as if it had drawn nothing.
+
+    The caller has `ONE_AT_A_TIME`, unless the block waits for another rank, which may be a thread of this process.
+    """
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+    of_gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        if of_gpu is not None:
+            torch.cuda.set_rng_state(of_gpu)
+        random.setstate(states[1])
+        np.random.set_state(states[2])  # noqa: NPY002 - as above
 
 
 def marks() -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.communicators.mpi import MpiCommunicator
+from hpcmtl.communicators.revoking import copies_revoke_themselves
 from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.training.gluon.compat import import_horovod
 from hpcmtl.training.gluon.layout import restore_default_layout
@@ -40,7 +42,9 @@ class HorovodCollective:
             # Horovod ignores a second init without an error and keeps the FIRST communicator: sums over wrong ranks.
             raise RuntimeError("Horovod is still open on another group; close that collective first")
         _use_mpi()
-        self._hvd.init(comm=group.native)  # type: ignore[attr-defined]
+        assert isinstance(group, MpiCommunicator), "see `horovod_unusable`"
+        with copies_revoke_themselves(group):
+            self._hvd.init(comm=group.native)
         self.size = group.size
         self._group = group
         self._latest: dict[str, list[Any]] = {}
