@@ -11,6 +11,7 @@ import numpy as np
 from hpcmtl.data.contract import SPLIT, rows_per_chunk
 from hpcmtl.data.hdf5 import class_names, describe, read_split
 from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
+from hpcmtl.data.sealing.told import one_line
 from hpcmtl.data.sealing.vocabulary import PADDING
 from hpcmtl.data.split import SPLIT_CODES
 from hpcmtl.data.text import own_dtype, own_form
@@ -218,7 +219,7 @@ def report_lines(found: FileReport) -> list[str]:
             if len(counts) <= 20 and total:
                 lines.append(f"  {split}: {', '.join(f'{name} {count}' for name, count in counts.items())}")
         lines += [f"  first: {' | '.join(each.first[:3])}"] if each.first else []
-    return lines
+    return [one_line(line) for line in lines]
 
 
 def _facts(each: ArrayReport) -> str:

@@ -111,6 +111,15 @@ def test_wrong_commands_are_refused(hpcmtl, tmp_path, words, message):
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
+def test_names_of_classes_cannot_change_the_terminal(hpcmtl, tmp_path):
+    """Line breaks and escapes of class names are shown as text."""
+    (tmp_path / "t.csv").write_text('x,y\n1,"a\nb"\n2,\x1b[31m\n')
+    out = hpcmtl(*SEAL, "--target", "y", "--dry-run")[1]
+
+    assert "a\\nb" in out
+    assert "\x1b" not in out
+
+
 def test_force_replaces_a_file(hpcmtl, tmp_path):
     """With `--force` an older file is replaced as a whole."""
     (tmp_path / "out.h5").write_text("old")

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from hpcmtl.data.sealing.rules import Recipe
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 """Bytes of a CSV file in a block; the types of columns are guessed from the first one."""
 BLOCK_ROWS = 1 << 16
+_REMEDY = "correct the line; if its cells are cut wrong, give the `delimiter` in a columns file"
 _AS_TEXT = frozenset({"categorical", "one_hot", "tokens", "image"})
 _COLUMN = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (\w+)")
 
@@ -56,6 +57,7 @@ class CsvTable:
         self._path = path
         self._recipe = recipe
         self._pa = _pyarrow(self.where)
+        self._quotes: bool | None = None
         self._types: dict[str, Any] = {
             name: self._pa.string() for name, rule in recipe.columns.items() if rule.kind in _AS_TEXT
         }
@@ -66,7 +68,7 @@ class CsvTable:
         """See `TableSource`."""
         size = max(self._path.stat().st_size, 1) if self._path.is_file() else 1
         start, known = 0, []
-        with _naming_damage(self.where, self._pa, "correct the line, or write the file again"):
+        with _naming_damage(self.where, self._pa, _REMEDY):
             try:
                 with self._pa.OSFile(self.where) as raw:
                     reader = self._reader(raw, names)
@@ -90,7 +92,9 @@ class CsvTable:
         return pyarrow.csv.open_csv(
             stream,
             read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=recipe.delimiter or tab, newlines_in_values=True),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=recipe.delimiter or tab, newlines_in_values=self._has_quotes(packed is not None)
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=self._types if types is None else types,
                 strings_can_be_null=True,
@@ -98,6 +102,13 @@ class CsvTable:
                 **more,
             ),
         )
+
+    def _has_quotes(self, packed: bool) -> bool:
+        """Returns true if a cell may hold a line break; pyarrow parses a file without quotes a third faster."""
+        if self._quotes is None:
+            with self._path.open("rb") as file:
+                self._quotes = packed or any(b'"' in part for part in iter(lambda: file.read(BLOCK_BYTES), b""))
+        return self._quotes
 
     def _names(self) -> list[str]:
         """Returns the names of all columns, for an error that came before the first block."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.logs import harmless
+
 if TYPE_CHECKING:
     from hpcmtl.data.sealing.seal import SealPlan
 
@@ -48,4 +50,9 @@ def plan_lines(plan: SealPlan) -> list[str]:
     lines.append(f"datasets: {'; '.join(made)}")
     by = values["split"]["by"] + (f" of {values['split']['column']}" if values["split"]["column"] else "")
     lines.append(f"split by {by}: {', '.join(f'{count} {name}' for name, count in plan.split_sizes.items())}")
-    return lines
+    return [one_line(line) for line in lines]
+
+
+def one_line(text: str) -> str:
+    """Returns a text of others as one line that a terminal shows and does not obey."""
+    return harmless(text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t"))
