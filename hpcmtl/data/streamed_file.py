@@ -85,14 +85,18 @@ def write_blocks(
             name: ArrayWriter(file, name, shaped[name].shape, each.dtype, each.attributes)
             for name, each in planned.items()
         }
-        _write_rows(path, writers, blocks)
-        last = ArrayWriter(file, SPLIT, split.shape, np.dtype(np.uint8), {})
-        last.add(split)
-        last.close()
+        writers[SPLIT] = ArrayWriter(file, SPLIT, split.shape, np.dtype(np.uint8), {})
+        _write_rows(path, writers, blocks, split)
         seal_file(file, file_attributes)
 
 
-def _write_rows(path: Path, writers: Mapping[str, ArrayWriter], blocks: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+def _write_rows(
+    path: Path,
+    writers: Mapping[str, ArrayWriter],
+    blocks: Iterable[Mapping[str, NDArray[Any]]],
+    split: NDArray[np.uint8],
+) -> None:
+    writers[SPLIT].add(split)
     for block in blocks:
         for name, rows in block.items():
             writers[name].add(rows)
