@@ -22,7 +22,7 @@ def test_a_trace_sees_its_own_draws_alone():
 
 
 def test_a_trace_tells_its_draws_and_takes_them_back():
-    """What the code of a trace draws is named, and the stream goes on as if it had drawn nothing."""
+    """Random numbers that the code of a trace draws are named, and the stream goes on as if it had drawn nothing."""
     with random_numbers.seeded(3):
         expected = np.random.rand()  # noqa: NPY002 - the stream in question
     with random_numbers.seeded(3):
