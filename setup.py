@@ -17,6 +17,8 @@ EXTRAS = {
     # The lists of GPUs, which the program nvidia-smi gives as well.
     "gpu": ["nvidia-ml-py"],
     "report": ["matplotlib"],
+    # Tables and images for `hpcmtl data seal`. pyarrow 22 works with NumPy 1.26, 26 asks for NumPy 2.
+    "data": ["pillow", "pyarrow>=14,<23"],
     # Constraint programming, for the policy `exact`. From 9.15 on it asks for NumPy 2, which mxnet cannot do with.
     "exact": ["ortools>=9.10,<9.15"],
     "dev": [

@@ -1,6 +1,6 @@
 """Builds data/digits.h5 from the 1,797 small digits of scikit-learn, for fast tests.
 
-Usage: python datasets/digits.py [--out FILE]
+Usage: python datasets/digits.py [--out FILE], or python -m datasets.digits in the checkout
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
-from builder import main
 
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.split import split_by_hash
+
+if __package__:  # python -m datasets.digits
+    from datasets.builder import main
+else:
+    from builder import main
 
 if TYPE_CHECKING:
     from pathlib import Path

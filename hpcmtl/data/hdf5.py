@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from hpcmtl.data.array_writer import ArrayWriter, seal_file
 from hpcmtl.data.atomic_file import new_file
-from hpcmtl.data.contract import SPLIT, STORABLE, array_problems, attribute_problems, rows_per_chunk, value_problem
+from hpcmtl.data.contract import SPLIT, STORABLE, array_problems, attribute_problems, rows_per_chunk
 from hpcmtl.data.given_arrays import given_array
-from hpcmtl.data.open_file import FORMAT, find_dataset, naming_damage, open_sealed
+from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
 from hpcmtl.data.split import SPLIT_CODES
 from hpcmtl.data.text import own_dtype, stored_form
 from hpcmtl.errors import InputError, Problem
@@ -168,10 +168,7 @@ def _write_file(
             problems += _write_array(file, path, name, array, own)
         if problems:
             raise InputError(problems)
-        file.attrs.update(file_attributes)
-        file.attrs["hpcmtl_format"] = FORMAT
-        file.flush()
-        file.attrs["sealed"] = True
+        seal_file(file, file_attributes)
 
 
 def _write_array(
@@ -179,30 +176,13 @@ def _write_array(
 ) -> list[Problem]:
     """Writes one dataset and its attributes, and returns the problems of its values."""
     array, dtype, own_attributes = stored_form(array)
+    writer = ArrayWriter(file, name, array.shape, dtype, attributes)
+    file[name].attrs.update(own_attributes)
     rows = rows_per_chunk(array.shape, dtype)
-    # fletcher32: reading a chunk that was damaged later fails. An array without a value has no chunks.
-    chunks: dict[str, Any] = {"chunks": (rows, *array.shape[1:]), "fletcher32": True} if array.size else {}
-    dataset = file.create_dataset(name, array.shape, dtype, **chunks)
-    given = _NOTHING if attributes is None else attributes
-    dataset.attrs.update({key: value for key, value in given.items() if key != "classes"} | own_attributes)
-    classes = [str(label).encode() for label in given.get("classes", ())]
-    if classes:  # fixed length: libhdf5 2.0 can loop forever in a damaged heap of variable-length strings
-        dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=max(*map(len, classes), 1)))
-    checksum = 0
     for start in range(0, len(array) if array.size else 0, rows):
-        block = np.ascontiguousarray(array[start : start + rows], dtype=dtype)
-        wrong = None if attributes is None else value_problem(block, start, len(classes))
-        if wrong:
-            return [Problem(f"{path}: {name}", wrong)]
-        dataset[start : start + rows] = block
-        checksum = checksum_of(block, checksum)
-    dataset.attrs["checksum"] = np.uint32(checksum)
-    return []
-
-
-def checksum_of(block: NDArray[Any], checksum: int = 0) -> int:
-    """Returns the CRC-32 of contiguous values, continued from that of the values before them."""
-    return zlib.crc32(block.reshape(-1).view(np.uint8).data, checksum)
+        writer.add(np.asarray(array[start : start + rows]))
+    writer.close()
+    return [Problem(f"{path}: {name}", writer.problem)] if writer.problem else []
 
 
 def describe(path: str | os.PathLike[str]) -> FileDescription:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hpcmtl.data.array_writer import checksum_of
 from hpcmtl.data.contract import CHUNK_BYTES, SPLIT, rows_per_chunk, value_problem
-from hpcmtl.data.hdf5 import checksum_of, class_names, file_version
+from hpcmtl.data.hdf5 import class_names, file_version
 from hpcmtl.data.open_file import CACHE_BYTES, find_dataset, naming_damage, open_sealed
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import h5py
     from numpy.typing import NDArray
@@ -203,10 +204,24 @@ def _passed(path: str | os.PathLike[str], names: Iterable[str], *, fit: bool) ->
     return summaries
 
 
+def _nothing(size: int) -> None:
+    """Takes the size of a block, of which nothing is told."""
+
+
 def pass_over(
-    path: str | os.PathLike[str], names: Iterable[str], *, fit: bool = True
+    path: str | os.PathLike[str],
+    names: Iterable[str],
+    *,
+    fit: bool = True,
+    after_block: Callable[[int], None] = _nothing,
 ) -> tuple[dict[str, ValueSummary], list[Problem]]:
     """Reads every value as `check_finite` does; returns the summaries of sound datasets, and the others' problems.
+
+    Args:
+        path: the file.
+        names: the datasets.
+        fit: true to refuse values that are unfit for training.
+        after_block: callback with the number of bytes of each block that was read.
 
     Raises:
         InputError: the file cannot be opened.
@@ -219,7 +234,7 @@ def pass_over(
             try:
                 dataset = find_dataset(file, path, name)
                 with naming_damage(path, name, dataset):
-                    summary, wrong = _read(path, name, dataset, fit=fit)
+                    summary, wrong = _read(path, name, dataset, fit=fit, after_block=after_block)
             except InputError as error:  # every dataset reports its problems
                 problems += error.problems
             else:
@@ -230,7 +245,9 @@ def pass_over(
     return summaries, problems
 
 
-def _read(path: Path, name: str, dataset: h5py.Dataset, *, fit: bool) -> tuple[ValueSummary, str | None]:
+def _read(
+    path: Path, name: str, dataset: h5py.Dataset, *, fit: bool, after_block: Callable[[int], None]
+) -> tuple[ValueSummary, str | None]:
     """Returns the summary of a dataset, and what is wrong with its values."""
     _warn_of_chunks(path, name, dataset)
     summary = ValueSummary(dtype=dataset.dtype, shape=dataset.shape[1:], scale=float(dataset.attrs.get("scale", 1.0)))
@@ -245,6 +262,7 @@ def _read(path: Path, name: str, dataset: h5py.Dataset, *, fit: bool) -> tuple[V
         checksum = checksum_of(block, checksum)
         if name != SPLIT:
             summary.add(block, start)
+        after_block(block.nbytes)
     stored = dataset.attrs.get("checksum")
     if stored is None:
         return summary, "has no checksum, so a change of its values cannot be noticed; write it by write_dataset_file"

