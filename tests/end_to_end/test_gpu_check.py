@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE
 from runs import CHECKOUT
 
 
@@ -12,7 +13,7 @@ def checked(*words, **environ):
     """Runs the program."""
     command = [sys.executable, str(CHECKOUT / "benchmarks" / "gpu_check.py"), *words]
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT), **environ}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=280 * PATIENCE, check=False)
 
 
 def test_a_machine_without_gpus():
