@@ -76,8 +76,7 @@ def write_blocks(
     shaped: Any = {name: _Shaped(len(split), each) for name, each in planned.items()}
     attributes = {name: each.attributes for name, each in planned.items()}
     problems = array_problems(path, shaped, split) + attribute_problems(path, shaped, attributes)
-    if path.exists() and not overwrite:
-        problems.append(Problem(str(path), "exists already; give another name, or `overwrite=True` to replace it"))
+    problems += [already_there(path)] if path.exists() and not overwrite else []
     if problems:
         raise InputError(problems)
     with new_file(path) as file:
@@ -88,6 +87,11 @@ def write_blocks(
         writers[SPLIT] = ArrayWriter(file, SPLIT, split.shape, np.dtype(np.uint8), {})
         _write_rows(path, writers, blocks, split)
         seal_file(file, file_attributes)
+
+
+def already_there(path: Path) -> Problem:
+    """Returns the problem of a file that would be replaced, and the remedies of the command and of Python."""
+    return Problem(str(path), "exists already; give another name, or `--force` (`overwrite=True`) to replace it")
 
 
 def _write_rows(

@@ -18,7 +18,7 @@ from hpcmtl.data.sealing.rules import Recipe
 from hpcmtl.data.sealing.source import source_of
 from hpcmtl.data.sealing.split_plan import plan_split
 from hpcmtl.data.split import SPLIT_CODES
-from hpcmtl.data.streamed_file import write_blocks
+from hpcmtl.data.streamed_file import already_there, write_blocks
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def seal(
     """
     place, say = Path(path), report or _silent
     if place.exists() and not overwrite:
-        message = "exists already; give another name, or `--force` (`overwrite=True`) to replace it"
-        raise InputError([Problem(str(place), message)])
+        raise InputError([already_there(place)])
     if not place.parent.is_dir():
         message = f"there is no folder {place.parent}; create it first, or write elsewhere"
         raise InputError([Problem(str(place), message)])
