@@ -58,6 +58,7 @@ class CsvTable:
         self._recipe = recipe
         self._pa = _pyarrow(self.where)
         self._quotes: bool | None = None
+        self._header: list[str] = []
         self._types: dict[str, Any] = {
             name: self._pa.string() for name, rule in recipe.columns.items() if rule.kind in _AS_TEXT
         }
@@ -67,18 +68,20 @@ class CsvTable:
     def blocks(self, names: Collection[str] | None = None) -> Iterator[TableBlock]:
         """See `TableSource`."""
         size = max(self._path.stat().st_size, 1) if self._path.is_file() else 1
-        start, known = 0, []
+        start = 0
         with _naming_damage(self.where, self._pa, _REMEDY):
             try:
                 with self._pa.OSFile(self.where) as raw:
                     reader = self._reader(raw, names)
-                    known = reader.schema.names
-                    self._check_names(known)
+                    if names is None:
+                        self._header = reader.schema.names
+                        self._check_names(self._header)
                     for batch in reader:
                         yield _block(batch, start, min(raw.tell() / size, 1.0))
                         start += batch.num_rows
             except self._pa.ArrowInvalid as error:
-                self._widen(str(error), known or self._names())
+                # The number of a column is that in the file, also where only some are read.
+                self._widen(str(error), self._header or self._names())
                 raise
 
     def _reader(self, raw: Any, names: Collection[str] | None, types: Mapping[str, Any] | None = None) -> Any:

@@ -52,6 +52,9 @@ class SpooledRows:
     """Rows from an iterable, kept in a file without a name, since a table is read more than once; see `TableSource`.
 
     The iterable gives mappings: of cells, one for each row, or of arrays, one for each block of rows.
+
+    Attributes:
+        has_blocks: true if it gave blocks, whose columns are arrays of their own; rows are those of a table.
     """
 
     def __init__(self, given: Iterable[Any]) -> None:
@@ -60,6 +63,7 @@ class SpooledRows:
         self._file = tempfile.TemporaryFile(prefix="hpcmtl")  # noqa: SIM115 - closed with this object
         self._names: list[str] | None = None
         self._rows = 0
+        self.has_blocks = False
         waiting: list[Mapping[str, Any]] = []
         for each in given:
             if not isinstance(each, Mapping):
@@ -67,6 +71,7 @@ class SpooledRows:
                 raise InputError([Problem(f"{self.where}: row {self._rows + len(waiting) + 1}", message)])
             self._check_names(each, self._rows + len(waiting) + 1)
             if _is_block(each):
+                self.has_blocks = True
                 self._store_rows(waiting)
                 self._store({str(name): cells_in(self.where, str(name), value) for name, value in each.items()})
             else:

@@ -119,7 +119,9 @@ def plan_seal(
 
 def _are_arrays(source: TableSource, data: Any) -> bool:
     """Returns true for data whose columns are arrays of their own, and no table."""
-    return isinstance(source, ArrayFile | ArrayTable | SpooledRows) and not is_frame(data)
+    if isinstance(source, SpooledRows):
+        return source.has_blocks
+    return isinstance(source, ArrayFile | ArrayTable) and not is_frame(data)
 
 
 def _planned(source: TableSource, recipe: Recipe, report: StageReport, *, are_arrays: bool) -> SealPlan:

@@ -304,6 +304,28 @@ def test_a_column_may_change_its_type_late(tmp_path, monkeypatch, late, kind):
         assert len(classes) == 10
 
 
+@pytest.mark.parametrize("split", ["hash", {"by": "grouped", "column": "c"}, {"by": "time", "column": "c"}])
+@pytest.mark.parametrize("late", ["z,2.5,7", "z,2,7.5"])
+def test_a_type_may_change_beside_columns_that_are_not_read(tmp_path, monkeypatch, split, late):
+    """The column whose type changes late is found also where a pass leaves out the columns before it."""
+    monkeypatch.setattr(arrow_tables, "BLOCK_BYTES", 4096)
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c\n" + "".join(f"k{n},{n % 9},{n}\n" for n in range(3000)) + f"{late}\n")
+    plan = plan_seal(path, {"columns": {"a": "skip"}, "split": split})
+
+    assert len(plan.split) == 3001
+    assert plan.encoders[0].summary().startswith("0 to 8, standardised")
+
+
+def test_rows_are_a_table_and_blocks_are_arrays():
+    """Numbers of rows stand side by side in the inputs, as those of a file; arrays of blocks stay arrays."""
+    rows = plan_seal({"x": 1.0 * n, "y": "ab"[n % 2]} for n in range(50))
+    blocks = plan_seal({"x": np.arange(9.0)} for n in range(5))
+
+    assert list(rows.outputs) == ["inputs"]
+    assert [rule.kind for rule in blocks.rules.values()] == ["array"]
+
+
 def test_whole_numbers_keep_all_digits(tmp_path):
     """A target of whole numbers is exact beyond what a float holds."""
     big = 2**60 + np.arange(50)
