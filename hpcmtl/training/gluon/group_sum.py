@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.layout import overwrite
+from hpcmtl.training.gluon.layout import overwrite, view
 from hpcmtl.training.group_sum import GroupSum
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _CustomOpProp: Any = mx.operator.CustomOpProp
 
 OPERATOR = "hpcmtl_group_sum"
 """Name under which MXNet knows it."""
+_OVERWRITES = frozenset({"write", "inplace"})
+_NOTHING = np.zeros(1, np.float32)
 _NUMBERS = itertools.count()
 _GROUPS: weakref.WeakValueDictionary[int, GluonGroupSum] = weakref.WeakValueDictionary()
 
@@ -156,8 +158,11 @@ class _SumOverGroup(_CustomOp):
         self._write(req, in_grad, self._group.gradient(out_grad[0].asnumpy()))
 
     def _write(self, req: Any, arrays: Any, total: np.ndarray[Any, Any]) -> None:
-        for kind, array, values in zip(req, arrays, (total, np.zeros(1, np.float32)), strict=True):
-            self.assign(array, kind, mx.nd.array(values, ctx=array.context))
+        for kind, array, values in zip(req, arrays, (total, _NOTHING), strict=True):
+            if kind in _OVERWRITES and array.context.device_type == "cpu":
+                view(array)[...] = values  # `assign` takes three operations of the engine
+            else:
+                self.assign(array, kind, mx.nd.array(values, ctx=array.context))
 
 
 @mx.operator.register(OPERATOR)

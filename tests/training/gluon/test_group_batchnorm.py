@@ -134,7 +134,7 @@ def test_operation_by_operation():
 
 @pytest.mark.parametrize("patterns", [("stem.1.*",), ("*.running_var",), ("*.gamma", "*.beta")])
 def test_frozen(patterns):
-    """What is frozen stays, bit for bit; a layer with a frozen statistic is used as in inference, by all ranks."""
+    """Frozen parameters stay, bit for bit; a layer with a frozen statistic is used as in inference, by all ranks."""
 
     def on_rank(group):
         setup = gluon_suite.setup("mpi")
@@ -155,7 +155,7 @@ def test_frozen(patterns):
 
 @pytest.mark.parametrize("lost_at", [1, 4, 9, 16])
 def test_a_lost_rank_comes_out_of_the_pass(lost_at):
-    """What a sum raises in a thread of MXNet's comes out of the pass as it is; the learner can be used further."""
+    """An error of a sum in a thread of MXNet's comes out of the pass as it is; the learner can be used further."""
     learner, calls = learner_of(RESIDUAL), []
     before = learner.parameters_matching("*")
 
@@ -230,7 +230,7 @@ def test_names_and_inference_are_those_of_the_network():
 
 
 def needs(name, **others):
-    """What a task with a network asks of its framework."""
+    """Returns what a task with a network asks of its framework."""
     model = name if isinstance(name, Mlp) else UserModel(name=name)
     asked = {
         "objectives": suite.CLASSES,
