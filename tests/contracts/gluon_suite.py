@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,10 @@ import numpy as np
 import replica_suite as suite
 from collective_suite import assert_same_bits
 from layouts import has_default_layout
+from normalised_suite import DECAYING, Case
 from own_blocks import mx
 
 from hpcmtl.exchange.store import PARAMETERS
-from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.models import ConvNet, UserModel
 from hpcmtl.training.gluon.framework import GluonFramework
 
@@ -24,12 +25,44 @@ CONVNET = ConvNet(channels=(4,), widths=(8,), outputs=3)
 NORMALISED = UserModel(name="own_blocks:normalised")
 SPECIAL = UserModel(name="own_blocks:Special")
 CSR = UserModel(name="own_blocks:SparseProduct", gradients="csr")
-DECAYING = Optimizer(name="sgd", learning_rate=0.05, weight_decay=0.01, options={"momentum": 0.9})
 
 
 def setup(engine: str) -> suite.Setup:
     """Gluon with a collective; the first model is convolutional."""
     return suite.Setup(GluonFramework(), engine, models=(CONVNET, suite.MLP))
+
+
+def plain_steps(model: UserModel, start, given):
+    """The parameters of a plain Gluon script after its own steps on whole batches, from the same parameters."""
+    module, attribute = model.name.split(":")
+    block = getattr(importlib.import_module(module), attribute)()
+    block.initialize()
+    block(mx.nd.array(given[0].inputs))
+    named = block._collect_params_with_prefix()
+    for name, parameter in named.items():
+        parameter.set_data(mx.nd.array(start[PARAMETERS + name]))
+    options = {"learning_rate": 0.05, "wd": 0.01, "momentum": 0.9}
+    trainer = mx.gluon.Trainer(block.collect_params(), "sgd", options, kvstore=None)
+    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    for batch in given:
+        with mx.autograd.record():
+            losses = loss(block(mx.nd.array(batch.inputs)), mx.nd.array(batch.targets[0]))
+        losses.backward(mx.nd.array(batch.weights))
+        trainer.step(batch.global_samples, ignore_stale_grad=True)
+    return {PARAMETERS + name: parameter.data().asnumpy() for name, parameter in named.items()}
+
+
+def normalised_case(engine: str = "mpi") -> Case:
+    """Batch normalisation over a group with Gluon."""
+    names = ("own_blocks:normalised", "own_normalised:Residual", "own_normalised:Channels")
+    names += ("own_normalised:channels_last", "own_normalised:Stopped", "own_blocks:normalised_beside")
+    return Case(
+        setup=setup(engine),
+        models=tuple(UserModel(name=name) for name in names),
+        twice=UserModel(name="own_blocks:normalised_twice"),
+        dense=UserModel(name="own_normalised:dense_normalised"),
+        plain_steps=plain_steps,
+    )
 
 
 class _Recording:

@@ -9,11 +9,10 @@ import numpy as np
 import replica_suite as suite
 import torch
 from collective_suite import assert_same_bits
+from normalised_suite import DECAYING, Case, few_rows
 from torch import nn
 
-from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.store import PARAMETERS
-from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.models import UserModel
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
 
 NORMALISED = UserModel(name="own_modules:normalised")
-DECAYING = Optimizer(name="sgd", learning_rate=0.05, weight_decay=0.01, options={"momentum": 0.9})
-ROWS, BATCH = 13, 3
-"""An epoch whose last batch has one row, so that ranks get one row or none."""
 
 
 def setup() -> suite.Setup:
@@ -33,23 +29,11 @@ def setup() -> suite.Setup:
     return suite.Setup(open_framework("torch"), "mpi")
 
 
-def few_rows() -> list[suite.StepInput]:
-    """Batches of an epoch of 13 rows, three times."""
-    rng = np.random.default_rng(4)
-    inputs = rng.normal(size=(ROWS, *suite.IMAGE)).astype(np.float32)
-    labels = rng.integers(0, 3, ROWS)
-    parts = [slice(start, min(start + BATCH, ROWS)) for start in range(0, ROWS, BATCH)] * 3
-    return [
-        suite.StepInput(inputs[part], (labels[part],), np.ones(len(labels[part]), np.float32), len(labels[part]))
-        for part in parts
-    ]
+def plain_steps(model, start, given):
+    """The parameters of a plain PyTorch script after its own steps on whole batches, from the same parameters."""
+    import own_modules
 
-
-def plain_steps(start, given, sample_weights: bool = False):
-    """The state of a plain PyTorch script after its own steps on whole batches, from the same parameters."""
-    from own_modules import normalised
-
-    module = normalised()
+    module = getattr(own_modules, model.name.partition(":")[2])()
     module.load_state_dict({n.removeprefix(PARAMETERS): torch.tensor(a) for n, a in start.items() if PARAMETERS in n})
     optimizer = torch.optim.SGD(module.parameters(), lr=0.05, weight_decay=0.01, momentum=0.9)
     for batch in given:
@@ -62,72 +46,20 @@ def plain_steps(start, given, sample_weights: bool = False):
     return {PARAMETERS + name: each.detach().numpy() for name, each in module.state_dict().items()}
 
 
-def check_group_statistics(world: Communicator) -> None:
-    """With `sync_batchnorm` 13 rows in batches of 3 train any group as plain PyTorch trains one process."""
-    with suite.opened(setup(), world, NORMALISED, DECAYING, sync_batchnorm=True) as replica:
-        start = replica.state()
-        found = replica.compare_first_step("t", suite.dealt(few_rows()[0], world.rank, world.size), 0.05, world)
-        for number, batch in enumerate(few_rows()):
-            replica.step(suite.dealt(batch, world.rank, world.size), 0.05, number)
-        state = replica.state()
-        traits = replica.learner.traits
-    expected = plain_steps(start, few_rows())
-
-    assert (found.update, found.coupled or False) == ("", False)
-    assert not traits.batch_statistics
-    assert_same_bits(world, state)
-    assert suite.largest_difference({n: a for n, a in state.items() if n in expected}, expected) <= 1e-5
-    assert suite.largest_difference(state, start) > 0.01
+def normalised_case() -> Case:
+    """Batch normalisation over a group with PyTorch."""
+    twice, dense = (UserModel(name=f"own_modules:{name}") for name in ("TwiceNormalised", "dense_normalised"))
+    return Case(setup=setup(), models=(NORMALISED,), twice=twice, dense=dense, plain_steps=plain_steps)
 
 
-def check_aliases_of_a_normalisation(world: Communicator) -> None:
-    """A batch normalisation with two names and a hook is one, with its hook, also over the group."""
-    model = UserModel(name="own_modules:TwiceNormalised")
-    with suite.opened(setup(), world, model, DECAYING, sync_batchnorm=True) as replica:
-        start = replica.state()
-        found = replica.compare_first_step("t", suite.dealt(suite.batches()[0], world.rank, world.size), 0.05, world)
-        for number, batch in enumerate(few_rows()):
-            replica.step(suite.dealt(batch, world.rank, world.size), 0.05, number)
-        state = replica.state()
-
-    def alone(group: Communicator):
-        with suite.opened(replace(setup(), engine="local"), group, model, DECAYING, sync_batchnorm=True) as replica:
-            replica.load_state(start)
-            for number, batch in enumerate(few_rows()):
-                replica.step(batch, 0.05, number)
-            return replica.state()
-
-    assert found.update == ""
-    assert_same_bits(world, state)
-    assert suite.largest_difference(state, run_ranks(1, alone)[0]) <= 2e-4
-    assert not np.array_equal(state[PARAMETERS + "norm.running_mean"], start[PARAMETERS + "norm.running_mean"])
-
-
-def check_inference_by_one_rank(world: Communicator) -> None:
-    """Inference sends no message, so that one rank may run it; gradients of objectives count no filler row."""
-    model = UserModel(name="own_modules:Untracked")
-    few = replace(suite.batches()[0], inputs=suite.batches()[0].inputs[:1], global_samples=1)
-    few = replace(few, targets=(suite.batches()[0].targets[0][:1],), weights=few.weights[:1])
-    with suite.opened(setup(), world, model, DECAYING, sync_batchnorm=True) as replica:
-        replica.step(suite.dealt(few, world.rank, world.size), 0.05, 0)
+def check_untracked_statistics(world: Communicator) -> None:
+    """A batch normalisation without running statistics trains over the group, and infers on one rank."""
+    with suite.opened(
+        setup(), world, UserModel(name="own_modules:Untracked"), DECAYING, sync_batchnorm=True
+    ) as replica:
+        suite.train(replica, world)
         if world.rank == 0:
             assert np.isfinite(replica.learner.outputs(suite.batches()[0].inputs)["main"]).all()
-        (gradients,) = replica.learner.objective_gradients(
-            suite.dealt(suite.batches()[0], world.rank, world.size), 1 / world.size
-        )
-        replica.state()
-
-    assert all(np.isfinite(array).all() for array in gradients.values())
-
-
-def check_a_gradient_that_is_only_rounding(world: Communicator) -> None:
-    """The bias before a batch normalisation over the group has a gradient of 0 but for rounding: no fault is seen."""
-    model = UserModel(name="own_modules:dense_normalised")
-    for optimizer in (DECAYING, suite.ADAM):
-        for batch in (*few_rows(), *suite.batches()):
-            with suite.opened(setup(), world, model, optimizer, sync_batchnorm=True) as replica:
-                mine = suite.dealt(batch, world.rank, world.size)
-                assert replica.compare_first_step("t", mine, 0.05, world).update == ""
 
 
 def check_statistics_of_the_batch(world: Communicator) -> None:
@@ -137,7 +69,7 @@ def check_statistics_of_the_batch(world: Communicator) -> None:
             start = replica.state()
             replica.step(suite.dealt(batch, world.rank, world.size), 0.05, 0)
             state = replica.state()
-        expected = plain_steps(start, [batch])
+        expected = plain_steps(NORMALISED, start, [batch])
 
         assert_same_bits(world, state)
         for name in ("1.running_mean", "1.running_var"):
@@ -177,30 +109,6 @@ def check_frozen_statistics(world: Communicator) -> None:
     assert len(frozen) == 5
     assert all(np.array_equal(state[key], start[key]) for key in frozen)
     assert not np.array_equal(state[PARAMETERS + "4.weight"], start[PARAMETERS + "4.weight"])
-
-
-def check_moves_between_groups(world: Communicator) -> None:
-    """A learner goes on with its state on a part of its group, and ends as one rank that took all steps."""
-    with suite.opened(setup(), world, NORMALISED, DECAYING, sync_batchnorm=True) as replica:
-        start = replica.state()
-        for number, batch in enumerate(few_rows()):
-            replica.step(suite.dealt(batch, world.rank, world.size), 0.05, number)
-        state = replica.state()
-        replica.close()
-        members = list(range((world.size + 1) // 2))
-        if world.rank not in members:
-            return
-        group = world.create_group(members, tag=0)
-        settings = StrategySettings("mpi!")
-        replica.join(open_strategy(settings, replica.learner, setup().framework, group), replica.streams)
-        replica.load_strategy_state(state)
-        for number, batch in enumerate(few_rows()):
-            replica.step(suite.dealt(batch, group.rank, group.size), 0.05, number)
-        state = replica.state()
-    expected = plain_steps(start, [*few_rows(), *few_rows()])
-
-    assert_same_bits(group, state)
-    assert suite.largest_difference({n: a for n, a in state.items() if n in expected}, expected) <= 1e-5
 
 
 def check_users_networks(world: Communicator) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.group_batchnorm import synchronise
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.network import GluonNetwork
@@ -43,9 +44,6 @@ def _unsupported(needs: FrameworkNeeds) -> Iterator[Problem]:
     if needs.precision != "fp32":
         text = f"MXNet 1.9.1 has no operators for {needs.precision} on a CPU that are worth it"
         yield Problem("precision", f"{text}; write fp32, or `framework: torch`")
-    if needs.sync_batchnorm:
-        text = "MXNet's batch normalisation takes its statistics on one rank alone"
-        yield Problem("sync_batchnorm", f"{text}; write `framework: torch`, or leave it out: see the guide on ranks")
 
 
 def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:
@@ -61,6 +59,9 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     block = network.block if needs.part is None else up_to(network.block, needs.part)
     with said_of("the network runs, but not when it is hybridised (`F` is symbols then, without shapes)", "model"):
         outputs = outputs_of(block, mx.nd.array(trial_rows(ROWS, sample)))
+    if needs.sync_batchnorm:
+        with noting(problems, "sync_batchnorm"), said_of("the network cannot be traced as in training", "model"):
+            synchronise(network.block)
     if needs.optimizer and not problems:
         with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
             updater = GroupedUpdater(trained, needs.optimizer, Updater, ties(network.parameters))

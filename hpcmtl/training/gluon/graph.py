@@ -23,7 +23,7 @@ _DRAWS = re.compile(
 )
 _NORMALISES = frozenset({"BatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm"})
 _SLOPES = 1  # input of a `LeakyReLU` that holds them
-_MEAN, _VARIANCE = 3, 4  # inputs of a batch normalisation that hold its running statistics
+_FACTOR, _MEAN, _VARIANCE = 1, 3, 4  # inputs of a batch normalisation; an offset is between the first two
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class GraphFacts:
         draws: whether a training pass draws random numbers, also by Python code of the network; true if the network
             cannot be traced.
         normalisations: batch normalisations that update their statistics.
-        fixed: MXNet's names of running statistics that no node updates, such as those of a batch normalisation that
-            uses them in training as well.
+        fixed: MXNet's names of what no node updates: running statistics that a batch normalisation uses in training as
+            well, and its factors and offsets, which are no parameters with `scale=False` and `center=False`.
         slopes: MXNet's names of slopes of `PReLU`, whose gradient MXNet 1.9.1 gets wrong in a compiled network.
     """
 
@@ -75,6 +75,7 @@ def graph_facts(block: Any) -> GraphFacts:
             slopes.add(inputs[_SLOPES])
         if node["op"] not in _NORMALISES:
             continue
+        fixed |= set(inputs[_FACTOR:_MEAN])
         if attributes.get("use_global_stats", "False") in {"True", "1"}:
             fixed |= {inputs[_MEAN], inputs[_VARIANCE]}
         else:

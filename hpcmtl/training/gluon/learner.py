@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.coupled_rows import rows_are_coupled
 from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, update_difference
 from hpcmtl.training.gluon.graph import graph_facts
+from hpcmtl.training.gluon.group_batchnorm import statistics_of, synchronise
 from hpcmtl.training.gluon.layout import restore_default_layout, view
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.network import GluonNetwork
@@ -30,6 +32,7 @@ from hpcmtl.training.gluon.parameters import (
 from hpcmtl.training.gluon.random_numbers import ONE_AT_A_TIME, seed_all
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
+from hpcmtl.training.group_sum import alone
 from hpcmtl.training.learner import STEPS_IN_FLIGHT
 from hpcmtl.training.micro_batches import micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
@@ -40,6 +43,7 @@ from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.training.gluon.group_sum import GluonGroupSum
     from hpcmtl.training.learner import StepInput, Which
     from hpcmtl.training.learner_settings import LearnerSettings
 
@@ -71,6 +76,10 @@ class GluonLearner(GluonNetwork):
         frozen = freeze(self.parameters, settings.freeze)
         self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
         freeze_statistics(self.block, frozen)
+        passes: Any = self.block
+        self._group: GluonGroupSum | None = None
+        if settings.sync_batchnorm:
+            passes, self._group = synchronise(self.block)
         self._trained = trained(self.block, self.parameters)
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
@@ -80,19 +89,24 @@ class GluonLearner(GluonNetwork):
             accumulate(self._trained, statistics)  # makes new arrays
         self._sparse = {name: RowSparseGradient(p) for name, p in self._trained.items() if is_row_sparse(p)}
         self._spread = False  # whether the dense copies of sparse gradients are those of the newest step
+        self._arrays = self._arrays_by_name(single, statistics)
+        added = list(self._trained.values()) if settings.accumulate > 1 else []
+        self._loss = TrainingLoss(passes, objectives, added, self.context)
+        self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater, ties(self.parameters))
+        grouped = statistics_of(self._group)
+        self._of_rows = {name: each for name, each in statistics.items() if each not in grouped}
+        self._batch_statistics = BatchStatistics(self._of_rows, self._graph.normalisations)
+        self._pending = PendingLosses(len(self.names), lambda loss: loss.asnumpy())
+
+    def _arrays_by_name(self, single: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[Which, dict[str, Any]]:
         gradients = {name: parameter.grad() for name, parameter in self._trained.items()}
-        self._arrays: dict[Which, dict[str, Any]] = {
+        return {
             "gradients": {**gradients, **{name: each.dense for name, each in self._sparse.items()}},
             "touched_rows": {name: each.touched for name, each in self._sparse.items()},
             "trained": {name: parameter.data() for name, parameter in self._trained.items()},
             "parameters": {name: parameter.data() for name, parameter in single.items()},
             "statistics": {name: parameter.data() for name, parameter in statistics.items()},
         }
-        added = list(self._trained.values()) if settings.accumulate > 1 else []
-        self._loss = TrainingLoss(self.block, objectives, added, self.context)
-        self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater, ties(self.parameters))
-        self._batch_statistics = BatchStatistics(statistics, self._graph.normalisations)
-        self._pending = PendingLosses(len(self.names), lambda loss: loss.asnumpy())
 
     @property
     def traits(self) -> LearnerTraits:
@@ -100,8 +114,8 @@ class GluonLearner(GluonNetwork):
         return LearnerTraits(
             random_network=self._graph.draws or self._loss.may_draw,
             random_optimizer=self._updater.may_draw,
-            batch_statistics=bool(self._arrays["statistics"]),
-            whole_batch_statistics=self._batch_statistics.usable,
+            batch_statistics=bool(self._of_rows),
+            whole_batch_statistics=self._batch_statistics.usable or not (self._group is None or self._of_rows),
         )
 
     def _is_updated_statistic(self, parameter: Any, frozen: Collection[Any]) -> bool:
@@ -111,7 +125,9 @@ class GluonLearner(GluonNetwork):
         return any(parameter.name in self._graph.slopes for parameter in self._trained.values())
 
     def use_group_sum(self, total: Callable[[np.ndarray[Any, Any]], None]) -> None:
-        """See `Learner`; no pass of Gluon's needs one."""
+        """See `Learner`."""
+        if self._group is not None:
+            self._group.total = total
 
     def reseed(self, seed: int) -> None:
         """See `Learner`; Python's and numpy's random numbers as well, which operators and optimizers of users draw."""
@@ -120,13 +136,13 @@ class GluonLearner(GluonNetwork):
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
-        with ONE_AT_A_TIME:
+        with ONE_AT_A_TIME, alone(self._group):
             traits, attributes = self.traits, BlockAttributes([self.block, *self._loss.own_losses])
             compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.random_network)
             if not compiled and self._trains_slopes():  # which no row shows that is positive
                 compiled = SLOPES_DIFFER
             update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
-            as_in_training = not (traits.random_network or traits.batch_statistics)
+            as_in_training = not (traits.random_network or traits.batch_statistics or self._group is not None)
             coupled = rows_are_coupled(self._loss, batch, train=as_in_training) if batch.ranks > 1 else None
             mx.random.seed(self._seed)
             changed = tuple(attributes.restore())
@@ -141,7 +157,10 @@ class GluonLearner(GluonNetwork):
         several = batch.ranks > 1
         if several:
             self._batch_statistics.before_pass()
-        losses = self._backward(batch, weights, scale)
+        with self._under_way(batch):
+            losses = self._backward(batch, weights, scale)
+        if self._group is not None:
+            self._group.update_statistics()
         self._spread = False
         if several:
             rows = 0 if batch.filler else len(batch.weights)
@@ -150,6 +169,9 @@ class GluonLearner(GluonNetwork):
         ahead = len(self._pending)
         if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
             self._pending.newest(STEPS_IN_FLIGHT)[-1].wait_to_read()
+
+    def _under_way(self, batch: StepInput) -> AbstractContextManager[None]:
+        return nullcontext() if self._group is None else self._group.under_way(filler=batch.filler)
 
     def _backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
         """Computes the gradients in as many passes as the settings say; returns the losses of the samples."""
@@ -206,7 +228,8 @@ class GluonLearner(GluonNetwork):
         for one in np.eye(len(self.names)).tolist():
             mx.random.seed(seed)
             self._loss.clear()
-            self._loss.backward(batch, one, scale)
+            with self._under_way(batch):
+                self._loss.backward(batch, one, scale)
             found.append({name: self._trained[name].grad().asnumpy() for name in shared})
             for name, array in statistics.items():
                 array.copyto(self._arrays["statistics"][name])

@@ -24,6 +24,7 @@ from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.graph import traced
+from hpcmtl.training.gluon.group_sum import OPERATOR
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.onednn_layouts import joins_columns, may_join, softmax_of_layout
 from hpcmtl.training.gluon.random_numbers import traced_as_in_training
@@ -40,6 +41,7 @@ mx = import_mxnet()
 _SWITCH = "MXNET_MKLDNN_ENABLED"
 _OFF = {_SWITCH: "0", "MXNET_STORAGE_FALLBACK_LOG_VERBOSE": "0"}  # else it warns of each operation once
 _OPERATORS_OF_MXNET = 5  # that it registers itself; there is no list of their names
+_OURS = (OPERATOR,)  # which its module registered when it was imported
 _DENSE_AXES = 2
 _PYTHON_OPERATOR = '"op": "Custom"'
 _RACES = "Python operators race with oneDNN in MXNet 1.9.1, so that equal runs would differ"
@@ -152,8 +154,15 @@ def _has_python(graphs: Sequence[Any] | None) -> bool:
     """Returns whether graphs have a Python operator; true where there are none and the process has such operators."""
     if graphs is None:
         functions = [each for each in mx.autograd.Function.__subclasses__() if not each.__module__.startswith("mxnet.")]
-        return bool(functions) or mx.operator._registry.counter > _OPERATORS_OF_MXNET  # noqa: SLF001 - no public name
+        return bool(functions) or _operators_of_users() > 0
     return any(_PYTHON_OPERATOR in graph.tojson() for graph in graphs)
+
+
+def _operators_of_users() -> int:
+    """Returns the number of Python operators that users registered in this process."""
+    kept = list(mx.operator._registry.ref_holder.values())  # noqa: SLF001 - no public name
+    known = _OPERATORS_OF_MXNET + len(_OURS)
+    return sum(not isinstance(each, mx.operator.CustomOp | mx.operator.CustomOpProp) for each in kept) - known
 
 
 def _is_on() -> bool:

@@ -121,7 +121,7 @@ def freeze_statistics(block: Any, frozen: Sequence[Any]) -> None:
     """Lets batch normalisation with frozen running statistics use and keep them in training, as in inference."""
 
     def visit(each: Any) -> None:
-        if isinstance(each, mx.gluon.nn.BatchNorm) and each.running_mean in frozen:
+        if isinstance(each, mx.gluon.nn.BatchNorm) and (each.running_mean in frozen or each.running_var in frozen):
             each._kwargs["use_global_stats"] = True  # noqa: SLF001 - set by an argument of the constructor only
 
     block.apply(visit)

@@ -7,15 +7,15 @@ gradient of a sum over the group is the sum of the gradients of all ranks. The r
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.training.group_sum import GroupSum
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.modules import is_normalisation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import numpy as np
 
@@ -27,38 +27,12 @@ _BatchNorm2d: Any = nn.BatchNorm2d
 _BatchNorm3d: Any = nn.BatchNorm3d
 
 
-class GroupSum:
-    """Sum of vectors over the ranks of the present group; of this rank alone where there is none.
-
-    Attributes:
-        counts: whether the rows of this rank are samples, and no filler.
-        total: function that overwrites an array by its sum over the group; None for this rank alone.
-    """
-
-    def __init__(self) -> None:
-        self.counts = True
-        self.total: Callable[[np.ndarray[Any, Any]], None] | None = None
-
-    def __deepcopy__(self, _memo: object) -> GroupSum:
-        """Returns a sum of this rank alone: a copy of a network is run by one rank when it likes."""
-        return GroupSum()
+class TorchGroupSum(GroupSum):
+    """A `GroupSum` of tensors."""
 
     def of(self, vector: Any) -> Any:
         """Returns the sum of a vector, which can be differentiated."""
         return vector if self.total is None else _SumOverGroup.apply(vector, self.total)
-
-
-@contextmanager
-def alone(group: GroupSum | None) -> Iterator[None]:
-    """Lets passes in a block use this rank's rows alone, all of them."""
-    kept = None if group is None else (group.total, group.counts)
-    if group is not None:
-        group.total, group.counts = None, True
-    try:
-        yield
-    finally:
-        if group is not None and kept is not None:
-            group.total, group.counts = kept
 
 
 class _SumOverGroup(_Function):
@@ -84,7 +58,7 @@ def _total(vector: Any, total: Callable[[np.ndarray[Any, Any]], None]) -> Any:
 class GroupBatchNorm:
     """The forward pass of a batch normalisation over a group; inference is PyTorch's own."""
 
-    group: GroupSum
+    group: TorchGroupSum
 
     def forward(self: Any, x: Any) -> Any:
         """Normalises (n, channels, ...); in training in float32, by all rows of the group."""
@@ -128,7 +102,7 @@ _GROUPED = {
 _PLAIN = {grouped: plain for plain, grouped in _GROUPED.items()}
 
 
-def synchronise(module: Any) -> GroupSum:
+def synchronise(module: Any) -> TorchGroupSum:
     """Lets the batch normalisations of a network use statistics of the group, in place; returns the sum that they use.
 
     The objects stay, with another class: other names of them, and hooks, stay as well.
@@ -136,7 +110,7 @@ def synchronise(module: Any) -> GroupSum:
     Raises:
         InputError: there is none, or one is of a class of the user's.
     """
-    group, found = GroupSum(), [(name, each) for name, each in module.named_modules() if is_normalisation(each)]
+    group, found = TorchGroupSum(), [(name, each) for name, each in module.named_modules() if is_normalisation(each)]
     for name, each in found:
         if type(each) not in _GROUPED:
             text = f"{name} is a {type(each).__name__}, whose statistics hpcmtl cannot take over the group"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.frameworks.device import HOST
+from hpcmtl.training.group_sum import alone
 from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
@@ -15,7 +16,7 @@ from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
-from hpcmtl.training.torch.group_batchnorm import alone, group_normalisations, synchronise
+from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchronise
 from hpcmtl.training.torch.losses import TorchLoss, weighted_sum
 from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
