@@ -106,7 +106,10 @@ class LoadedNetwork:
         as_stored = array.dtype == stored or (stored.kind in _INTEGERS and array.dtype.kind in _INTEGERS)
         if known.scale is not None and as_stored:
             return np.multiply(array, dtype.type(known.scale), dtype=dtype, casting="same_kind")
-        return array.astype(dtype, copy=False)
+        if array.dtype.kind not in "biuf":
+            raise InputError([Problem("outputs", f"found an array of {array.dtype}; the network takes real numbers")])
+        # Integers that are stored would cut 0.9 to 0, and wrap 300 to 44: the network computes in float32 anyway.
+        return array if array.dtype == dtype else array.astype(np.float32)
 
 
 class _NamedArrays(dict[str, "NDArray[Any]"]):

@@ -228,6 +228,25 @@ def test_samples_are_scaled_as_in_the_training(bench, task, tmp_path):
         loaded.network.outputs(pixels.reshape(30, 36))
 
 
+def test_samples_without_a_scale_keep_their_values(bench, task, tmp_path):
+    """Floats and large integers reach a network of small integers as they are; a product by hand gives its outputs."""
+    generator = np.random.default_rng(2)
+    file = tmp_path / "counts.h5"
+    arrays = {"counts": generator.integers(0, 5, (30, 4)).astype(np.uint8), "label": np.arange(30) % 3}
+    write_dataset_file(file, arrays, np.arange(30) // 12)
+    model = {"name": "mlp", "outputs": 3}
+    made = bench({"net": task(input="raw/counts", target="raw/label", model=model, epochs=1)}, data={"raw": str(file)})
+    made.run("net")
+    loaded = hpcmtl.load(made.artifact("net"))
+    weight, bias = (next(a for n, a in loaded.arrays.items() if n.endswith(end)) for end in ("weight", "bias"))
+
+    for given in (np.full((2, 4), 0.9), np.full((2, 4), -3.5, np.float32), np.full((2, 4), 300), arrays["counts"][:2]):
+        expected = given.astype(np.float32) @ weight.T + bias
+        assert np.allclose(loaded.network.outputs(given)["main"], expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(InputError, match="found an array of complex128; the network takes real numbers"):
+        loaded.network.outputs(np.full((2, 4), 1j))
+
+
 def test_what_is_no_artifact_is_refused(ran, tmp_path):
     """A file that is missing, foreign, damaged or of another framework is named with the reason."""
     foreign, damaged, other = (tmp_path / f"{name}.h5" for name in ("foreign", "damaged", "other"))
