@@ -13,7 +13,6 @@ from hpcmtl.jobfile.coupling import check_coupling
 from hpcmtl.jobfile.frameworks import check_foreign_parameters, check_frameworks
 from hpcmtl.jobfile.kinds import kind_of, kinds_with
 from hpcmtl.jobfile.references import check_arrays, check_sources, to_add
-from hpcmtl.jobfile.schedules import check_schedules
 from hpcmtl.jobfile.soundness import sound_part
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ def check_job(job: Job, unread: Mapping[str, tuple[str, ...]] = _NOTHING) -> lis
     found += check_sources(job, unread)
     found += check_coupling(job, unread)
     found += check_frameworks(job)
-    found += check_schedules(job)
     linked = sound_part(job, found, unread)
     found += _by_kind(linked.job, lambda kind, name: kind.edge_checks(linked.job, name))
     rest = sound_part(job, found, unread)

@@ -9,17 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hpcmtl.jobfile.findings import Finding
-    from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.tasks import Optimizer
 
 
-def check_schedules(job: Job) -> Iterator[Finding]:
-    """Yields what a schedule asks for that its task cannot have; the framework is not needed for it."""
-    for name, task in job.tasks.items():
-        optimizer, epochs = getattr(task, "optimizer", None), getattr(task, "epochs", None)
-        if optimizer is not None and epochs is not None:
-            for key, text in _problems(optimizer, epochs):
-                yield ("tasks", name, "optimizer", "schedule", key), text
+def check_schedule(optimizer: Optimizer, epochs: float) -> Iterator[Finding]:
+    """Yields what the schedule of a task with so many epochs asks for and cannot have, by keys of the task."""
+    for key, text in _problems(optimizer, epochs):
+        yield ("optimizer", "schedule", key), text
 
 
 def _problems(optimizer: Optimizer, epochs: float) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.references import to_add
+from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit, check_weights, objective_path
@@ -92,6 +93,8 @@ class TrainedKind(BaseKind[TrainedT]):
         if task.engine == "local" and task.ranks.min > 1:
             text = f"engine `local` is for one rank, but the task asks for at least {task.ranks.min}"
             yield ("ranks",), text
+        if task.optimizer is not None:
+            yield from check_schedule(task.optimizer, task.epochs)
         for producer, need in task.needs.items():
             if need.kind == "parameters" and need.live and not task.freeze:
                 text = "an async edge renews frozen parameters, and this task freezes none"
