@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_schedule(optimizer: Optimizer, epochs: float) -> Iterator[Finding]:
-    """Yields what the schedule of a task with so many epochs asks for and cannot have, by keys of the task."""
+    """Yields what a schedule asks for that a task of this number of epochs cannot have, by keys of the task."""
     for key, text in _problems(optimizer, epochs):
         yield ("optimizer", "schedule", key), text
 
