@@ -1,6 +1,9 @@
 """Every framework's learner keeps the contract."""
 
+from dataclasses import replace
+
 import learner_suite as suite
+import normalised_suite
 import pytest
 import replica_suite
 from numpy_framework import NumpyFramework
@@ -68,6 +71,15 @@ def test_gluon_on_another_context(check, second_context):
 def test_gluon_on_another_context_on_a_group(check, engine, second_context):
     """Ranks train there as one rank does, by copies and by native arrays."""
     run_ranks(2, check, replica_suite.Setup(second_context, engine, models=(replica_suite.MLP, CONVNET)))
+
+
+@pytest.mark.parametrize("check", normalised_suite.CHECKS, ids=lambda check: check.__name__)
+def test_gluon_on_another_context_over_a_group(check, second_context):
+    """Batch normalisation by the whole batch works there as well."""
+    import gluon_suite
+
+    case = gluon_suite.normalised_case()
+    run_ranks(2, check, replace(case, setup=replace(case.setup, framework=second_context)))
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)

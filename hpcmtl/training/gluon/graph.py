@@ -49,14 +49,17 @@ class GraphFacts:
         draws: whether a training pass draws random numbers, also by Python code of the network; true if the network
             cannot be traced.
         normalisations: batch normalisations that update their statistics.
-        fixed: MXNet's names of what no node updates: running statistics that a batch normalisation uses in training as
-            well, and its factors and offsets, which are no parameters with `scale=False` and `center=False`.
+        fixed: MXNet's names of running statistics that no node updates, such as those of a batch normalisation that
+            uses them in training as well.
+        affine: MXNet's names of factors and offsets of batch normalisations, which no pass changes; with `scale=False`
+            and `center=False` Gluon marks them as it marks statistics.
         slopes: MXNet's names of slopes of `PReLU`, whose gradient MXNet 1.9.1 gets wrong in a compiled network.
     """
 
     draws: bool
     normalisations: tuple[BatchNormNode, ...] = ()
     fixed: frozenset[str] = frozenset()
+    affine: frozenset[str] = frozenset()
     slopes: frozenset[str] = frozenset()
 
 
@@ -67,7 +70,8 @@ def graph_facts(block: Any) -> GraphFacts:
             symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
         return GraphFacts(draws=True, slopes=frozenset(_slopes_of(block)))
-    draws, slopes, normalisations, fixed = bool(python_drew), set[str](), list[BatchNormNode](), set[str]()
+    draws, slopes, normalisations = bool(python_drew), set[str](), list[BatchNormNode]()
+    fixed, affine = set[str](), set[str]()
     for node, inputs in _nodes(json.loads(symbol.tojson())):
         attributes = node.get("attrs", {})
         draws = draws or _draws(node["op"], attributes)
@@ -75,14 +79,16 @@ def graph_facts(block: Any) -> GraphFacts:
             slopes.add(inputs[_SLOPES])
         if node["op"] not in _NORMALISES:
             continue
-        fixed |= set(inputs[_FACTOR:_MEAN])
+        affine |= set(inputs[_FACTOR:_MEAN])
         if attributes.get("use_global_stats", "False") in {"True", "1"}:
             fixed |= {inputs[_MEAN], inputs[_VARIANCE]}
         else:
             momentum = float(attributes.get("momentum", 0.9))
             normalisations.append(BatchNormNode(inputs[_MEAN], inputs[_VARIANCE], momentum))
     updated = {name for node in normalisations for name in (node.mean, node.variance)}
-    return GraphFacts(draws, tuple(normalisations), frozenset(fixed - updated), frozenset(slopes))
+    return GraphFacts(
+        draws, tuple(normalisations), frozenset(fixed - updated), affine=frozenset(affine), slopes=frozenset(slopes)
+    )
 
 
 def loss_draws(loss: Any) -> bool:

@@ -119,7 +119,8 @@ class GluonLearner(GluonNetwork):
         )
 
     def _is_updated_statistic(self, parameter: Any, frozen: Collection[Any]) -> bool:
-        return is_statistic(parameter) and parameter not in frozen and parameter.name not in self._graph.fixed
+        kept = self._graph.fixed | self._graph.affine
+        return is_statistic(parameter) and parameter not in frozen and parameter.name not in kept
 
     def _trains_slopes(self) -> bool:
         return any(parameter.name in self._graph.slopes for parameter in self._trained.values())

@@ -17,6 +17,7 @@ from hpcmtl.training.learner import StepInput
 
 FIRST = UserModel(name="own_blocks:normalised_first")
 TWICE = UserModel(name="own_blocks:applied_twice")
+RESIDUAL = UserModel(name="own_normalised:Residual")
 BESIDE = UserModel(name="own_blocks:normalised_beside")
 PLAIN = suite.PLAIN_SGD
 
@@ -123,3 +124,34 @@ def test_statistics_that_are_updated_twice_a_step_are_averaged():
     assert not np.array_equal(mine[0][name], other[0][name])
     np.testing.assert_allclose(mine[1][name], (mine[0][name] + other[0][name]) / 2, rtol=1e-6)
     assert np.array_equal(mine[1][name], other[1][name])
+
+
+def test_factors_are_no_statistics():
+    """Layers without factors and offsets of their own have the statistics of the whole batch as any other."""
+
+    def on_rank(group):
+        with suite.opened(gluon_suite.setup("mpi"), group, RESIDUAL, PLAIN) as replica:
+            state = suite.train(replica, group)
+            return replica.learner.traits.whole_batch_statistics, sorted(replica.learner.views("statistics")), state
+
+    (whole, names, state), (_, _, other) = run_ranks(2, on_rank)
+
+    assert whole
+    assert len(names) == 8
+    assert all(name.rpartition(".")[2] in {"running_mean", "running_var"} for name in names)
+    assert all(np.array_equal(state[name], other[name]) for name in state)
+
+
+def test_one_frozen_statistic_stays():
+    """A layer of which the variance alone is frozen keeps it, and normalises by it in training."""
+
+    def on_rank(group):
+        options = {"freeze": ("last.running_var",)}
+        with suite.opened(gluon_suite.setup("mpi"), group, RESIDUAL, PLAIN, **options) as replica:
+            return replica.state(), suite.train(replica, group)
+
+    start, state = run_ranks(1, on_rank)[0]
+    name = f"{PARAMETERS}last.running_var"
+
+    assert np.array_equal(state[name], start[name])
+    assert not np.array_equal(state[f"{PARAMETERS}stem.1.running_var"], start[f"{PARAMETERS}stem.1.running_var"])
