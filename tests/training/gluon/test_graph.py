@@ -77,7 +77,7 @@ def test_nothing_else_is_taken_for_it(name):
 
 
 def test_normalisations_are_listed_with_their_momentum():
-    """Each has the names of its statistics; those of one with global statistics are fixed, as are offset and factor."""
+    """Each has the names of its statistics; those of one with global statistics are fixed."""
     block = nn.HybridSequential()
     block.add(nn.BatchNorm(prefix="a_"), nn.BatchNorm(prefix="b_", momentum=0.99))
     block.add(nn.BatchNorm(prefix="c_", use_global_stats=True))
@@ -86,8 +86,7 @@ def test_normalisations_are_listed_with_their_momentum():
         BatchNormNode("a_running_mean", "a_running_var", 0.9),
         BatchNormNode("b_running_mean", "b_running_var", 0.99),
     )
-    of_all = {f"{prefix}_{name}" for prefix in "abc" for name in ("gamma", "beta")}
-    assert graph_facts(block).fixed == {"c_running_mean", "c_running_var"} | of_all
+    assert graph_facts(block).fixed == {"c_running_mean", "c_running_var"}
 
 
 def test_losses_that_draw_are_seen():
