@@ -42,16 +42,22 @@ def split_by_hash(
     problems = _problems(samples, fractions, stratify)
     if problems:
         raise InputError(problems)
-    keys = random_keys(np.arange(samples), seed)
     if stratify is None:
-        # Compared as floats in [0, 1): the last fraction takes the rounding error.
-        return np.searchsorted(np.cumsum(fractions[:2]), keys / 2.0**64, side="right").astype(np.uint8)
+        return hash_codes(0, samples, fractions, seed)
+    keys = random_keys(np.arange(samples), seed)
     split = np.empty(samples, dtype=np.uint8)
     for label in np.unique(stratify):
         members = np.flatnonzero(stratify == label)
         shuffled = members[np.argsort(keys[members], kind="stable")]
         split[shuffled] = np.repeat(np.arange(3, dtype=np.uint8), _exact_counts(len(members), fractions))
     return split
+
+
+def hash_codes(start: int, stop: int, fractions: Sequence[float], seed: int) -> NDArray[np.uint8]:
+    """Returns the split of the samples from `start` to `stop`, as `split_by_hash` does without classes."""
+    keys = random_keys(np.arange(start, stop), seed)
+    # Compared as floats in [0, 1): the last fraction takes the rounding error.
+    return np.searchsorted(np.cumsum(fractions[:2]), keys / 2.0**64, side="right").astype(np.uint8)
 
 
 def _problems(samples: int, fractions: Sequence[float], stratify: NDArray[np.generic] | None) -> list[Problem]:

@@ -26,7 +26,7 @@ def largest_difference(found: Arrays, expected: Arrays, bounds: Mapping[str, flo
         with np.errstate(invalid="ignore"):
             apart = np.abs(np.atleast_1d(found[name]) - array)  # a parameter may be one number without an axis
         apart[np.isnan(apart)] = 0.0  # both are infinite or no numbers
-        apart[np.atleast_1d(np.isfinite(found[name]) != np.isfinite(array))] = np.inf
+        apart[np.isfinite(found[name]) != np.isfinite(array)] = np.inf
         place = int(apart.argmax()) if apart.size else 0
         if apart.size and apart.flat[place] > worst * bound:
             worst = float(apart.flat[place]) / bound

@@ -36,7 +36,7 @@ def rows_are_coupled(
         inputs = _first_rows(batch.inputs, rows, np.ones_like)[::step]
         targets = [_first_rows(each, rows, np.zeros_like)[::step] for each in batch.targets]
         found = losses(np.ascontiguousarray(inputs), [*map(np.ascontiguousarray, targets)], seed)
-        return np.array([each[::step][0] for each in map(np.asarray, found)], dtype=np.float64)
+        return np.array([each[::step][0] for each in found], dtype=np.float64)
 
     try:
         alone, again = of_first(0, SEEDS[0]), of_first(0, SEEDS[1])

@@ -10,8 +10,8 @@ from hpcmtl.data.sealing.cells import words_of
 from hpcmtl.data.sealing.dates import numbers_of_dates
 from hpcmtl.data.sealing.findings import CellFindings, shown
 from hpcmtl.data.sealing.rules import ColumnRule
-from hpcmtl.data.sealing.splitting import SPLIT_NAMES, fold_codes, grouped_codes, hash_codes, time_codes
-from hpcmtl.data.split import split_by_hash
+from hpcmtl.data.sealing.splitting import SPLIT_NAMES, fold_codes, grouped_codes, time_codes
+from hpcmtl.data.split import hash_codes, split_by_hash
 from hpcmtl.errors import InputError
 
 if TYPE_CHECKING:

@@ -32,12 +32,6 @@ SPLIT_NAMES = {
 """Names of splits in a column of a table, in lower case."""
 
 
-def hash_codes(start: int, stop: int, fractions: Sequence[float], seed: int) -> SplitCodes:
-    """Returns the split of the rows from `start` to `stop`, as `split_by_hash` does without strata."""
-    keys = random_keys(np.arange(start, stop), seed)
-    return np.searchsorted(np.cumsum(fractions[:2]), keys / 2.0**64, side="right").astype(np.uint8)
-
-
 def fold_codes(start: int, stop: int, rule: SplitRule) -> SplitCodes:
     """Returns the split of the rows from `start` to `stop` by folds: each row is in one fold, by hash."""
     folds = random_keys(np.arange(start, stop), rule.seed) % np.uint64(rule.folds)

@@ -29,7 +29,7 @@ from hpcmtl.training.gluon.parameters import (
     shared_parameters,
     trained,
 )
-from hpcmtl.training.gluon.random_numbers import ONE_AT_A_TIME, seed_all
+from hpcmtl.training.gluon.random_numbers import seed_all
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
 from hpcmtl.training.group_sum import alone
@@ -38,6 +38,7 @@ from hpcmtl.training.micro_batches import micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
+from hpcmtl.training.python_random import ONE_AT_A_TIME
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 

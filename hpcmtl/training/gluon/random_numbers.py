@@ -1,48 +1,35 @@
-"""Streams of random numbers that a Gluon network may draw from: MXNet's, Python's and numpy's.
-
-A process has one stream of each for all its threads, and ranks may be threads of one process. So a stretch that seeds
-the streams, or looks whether they were drawn from, has `ONE_AT_A_TIME`.
-"""
+"""Streams of random numbers that a Gluon network may draw from: MXNet's, and those of `python_random`."""
 
 from __future__ import annotations
 
 import random
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.python_random import ONE_AT_A_TIME, python_kept, seed_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 mx = import_mxnet()
 
-ONE_AT_A_TIME = threading.RLock()
-"""Lock of the streams, for a stretch that seeds them and draws from them, or that compares their states."""
-
 
 def seed_all(seed: int) -> None:
     """Begins all streams again."""
     with ONE_AT_A_TIME:
         mx.random.seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - the stream of those who do not make one of their own
+        seed_python(seed)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Begins all streams again for a block; those of Python and numpy go on afterwards as before the block."""
-    with ONE_AT_A_TIME:
-        states = random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+    with ONE_AT_A_TIME, python_kept():
         seed_all(seed)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002 - as above
+        yield
 
 
 @contextmanager
@@ -54,7 +41,7 @@ def traced_as_in_training() -> Iterator[list[str]]:
     """
     drew: list[str] = []
     with ONE_AT_A_TIME:
-        python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - as above
+        python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - users draw from it
         try:
             with mx.autograd.train_mode():
                 yield drew

@@ -12,6 +12,7 @@ from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
+from hpcmtl.training.python_random import ONE_AT_A_TIME
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
@@ -20,7 +21,6 @@ from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchron
 from hpcmtl.training.torch.losses import TorchLoss, weighted_sum
 from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
-from hpcmtl.training.torch.random_numbers import ONE_AT_A_TIME
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
 from hpcmtl.training.torch.training_pass import examine, restored
 from hpcmtl.training.traits import LearnerTraits

@@ -1,18 +1,14 @@
-"""Streams of random numbers that a PyTorch network may draw from: PyTorch's, Python's and numpy's.
-
-A process has one stream of each for all its threads, and ranks may be threads of one process. So a stretch that seeds
-the streams, or looks whether they were drawn from, has `ONE_AT_A_TIME`.
-"""
+"""Streams of random numbers that a PyTorch network may draw from: PyTorch's, and those of `python_random`."""
 
 from __future__ import annotations
 
 import random
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.training.python_random import ONE_AT_A_TIME, python_kept, seed_python
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
@@ -20,16 +16,12 @@ if TYPE_CHECKING:
 
 torch = import_torch()
 
-ONE_AT_A_TIME = threading.RLock()
-"""Lock of the streams, for a stretch that seeds them and draws from them, or that compares their states."""
-
 
 def seed_all(seed: int) -> None:
     """Begins all streams again, those of GPUs as well."""
     with ONE_AT_A_TIME:
         torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - the stream of those who do not make one of their own
+        seed_python(seed)
 
 
 @contextmanager
@@ -46,20 +38,19 @@ def kept() -> Iterator[None]:
 
     The caller has `ONE_AT_A_TIME`, unless the block waits for another rank, which may be a thread of this process.
     """
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002 - as above
+    state = torch.get_rng_state()
     of_gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        if of_gpu is not None:
-            torch.cuda.set_rng_state(of_gpu)
-        random.setstate(states[1])
-        np.random.set_state(states[2])  # noqa: NPY002 - as above
+    with python_kept():
+        try:
+            yield
+        finally:
+            torch.set_rng_state(state)
+            if of_gpu is not None:
+                torch.cuda.set_rng_state(of_gpu)
 
 
 def marks() -> tuple[Any, ...]:
     """Returns values that change with any number drawn."""
-    name, keys, position, *rest = np.random.get_state()  # noqa: NPY002 - as above
+    name, keys, position, *rest = np.random.get_state()  # noqa: NPY002 - users draw from it
     gpu = bytes(torch.cuda.get_rng_state().numpy()) if torch.cuda.is_initialized() else b""
     return bytes(torch.get_rng_state().numpy()), gpu, random.getstate(), name, bytes(np.asarray(keys)), position, *rest

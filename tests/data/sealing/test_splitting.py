@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcmtl.data.sealing.rules import SplitRule
-from hpcmtl.data.sealing.splitting import fold_codes, grouped_codes, hash_codes, time_codes
-from hpcmtl.data.split import split_by_hash
+from hpcmtl.data.sealing.splitting import fold_codes, grouped_codes, time_codes
+from hpcmtl.data.split import hash_codes, split_by_hash
 
 FRACTIONS = st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (1.0, 0.0, 0.0), (0.7, 0.0, 0.3)])
 GROUPS = st.lists(st.integers(0, 20), min_size=1, max_size=200)

@@ -7,13 +7,14 @@ import threading
 import pytest
 
 pytest.importorskip("torch")
+from hpcmtl.training.python_random import ONE_AT_A_TIME
 from hpcmtl.training.torch import random_numbers
 
 
 def test_a_look_sees_its_own_draws_alone():
     """A thread that begins the streams again waits while another looks whether its pass has drawn from them."""
     other = threading.Thread(target=random_numbers.seed_all, args=(7,))
-    with random_numbers.ONE_AT_A_TIME, random_numbers.kept():
+    with ONE_AT_A_TIME, random_numbers.kept():
         before = random_numbers.marks()
         other.start()
         other.join(0.2)
