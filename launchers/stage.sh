@@ -53,7 +53,7 @@ staged=''
 remove_half() { [ -n "$staged" ] || on_nodes bash -c 'rm -rf "$1"/environment "$1"/environment.tar* "$1"/unpack*' remove "$folder"; }
 trap remove_half EXIT
 copied=("${prefix}")
-pack() { tar "$@" 2> >(head -n 1 >&2); } # one line for a full disk, not one a file
+pack() { tar "$@" 2> >(sed -n 1p >&2); } # one line of many; head would end tar by SIGPIPE
 pack -cf "$folder/$archive" -C "$prefix" --exclude=./logs --exclude=./share/man .
 if [ ! -e "$prefix/$libraries/hpcmtl" ]; then
     pack -rf "$folder/$archive" -C "$source" --transform="s,^hpcmtl,./$libraries/hpcmtl," hpcmtl

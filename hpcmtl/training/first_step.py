@@ -40,7 +40,7 @@ def compare_first_step(
     # What depends on other rows of a batch is of no interest on one rank, and so not known from there.
     is_known = known is not None and (known.coupled is not None or group.size == 1)
     found = known if known is not None and is_known else learner.compare_step(batch, rate)
-    remarkable = np.array([float(bool(found.compiled or found.update or found.coupled or found.changed_attributes))])
+    remarkable = np.array([float(bool(found.compiled or found.update or found.coupled or found.attributes))])
     group.Allreduce(remarkable)
     if not remarkable[0]:
         return found
@@ -52,4 +52,4 @@ def compare_first_step(
     if compiled:
         learner.run_uncompiled()
     coupled = None if found.coupled is None else any(each.coupled for each in everywhere)
-    return StepComparison(compiled=compiled, coupled=coupled, changed_attributes=everywhere[0].changed_attributes)
+    return StepComparison(compiled=compiled, coupled=coupled, attributes=everywhere[0].attributes)

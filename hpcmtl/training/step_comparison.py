@@ -14,10 +14,10 @@ class StepComparison:
         update: difference of an optimizer update from that of the framework's own trainer.
         coupled: whether the loss of a sample depends on the other rows of its batch, where neither random numbers nor
             batch normalisation is the cause; None where the group has one rank, for which it makes no difference.
-        changed_attributes: attributes of the user's network and losses that a pass changes, as ``Class.attribute``.
+        attributes: which attributes of the user's network and losses a pass changes, and what that means.
     """
 
     compiled: str = ""
     update: str = ""
     coupled: bool | None = None
-    changed_attributes: tuple[str, ...] = ()
+    attributes: str = ""

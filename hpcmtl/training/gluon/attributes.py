@@ -27,6 +27,11 @@ mx = import_mxnet()
 
 STRUCTURE = "attributes"
 """Name of the array that holds the structure, as JSON in bytes."""
+NOT_KEPT = (
+    "the Python code of a compiled network or loss runs in its first pass alone, and what it remembers is in no "
+    "checkpoint: keep such values in a Parameter with `grad_req='null'`"
+)
+"""What it means that a pass changes attributes of blocks."""
 
 _ARRAY = "attributes."  # followed by its number
 _PLAIN = (bool, int, float, str, type(None))

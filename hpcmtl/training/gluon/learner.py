@@ -10,7 +10,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
-from hpcmtl.training.gluon.attributes import BlockAttributes
+from hpcmtl.training.gluon.attributes import NOT_KEPT, BlockAttributes
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.coupled_rows import rows_are_coupled
 from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, update_difference
@@ -147,8 +147,9 @@ class GluonLearner(GluonNetwork):
             as_in_training = not (traits.random_network or traits.batch_statistics or self._group is not None)
             coupled = rows_are_coupled(self._loss, batch, train=as_in_training) if batch.ranks > 1 else None
             mx.random.seed(self._seed)
-            changed = tuple(attributes.restore())
-        return StepComparison(compiled=compiled, update=update, coupled=coupled, changed_attributes=changed)
+            changed = attributes.restore()
+        told = f"a pass changes {', '.join(changed)}: {NOT_KEPT}" if changed else ""
+        return StepComparison(compiled=compiled, update=update, coupled=coupled, attributes=told)
 
     def run_uncompiled(self) -> None:
         """See `Learner`."""

@@ -19,10 +19,6 @@ _COUPLED = (
     "its network or loss computes a sample's loss from other rows of the batch as well, and each rank has only its own "
     f"rows: results depend on the number of ranks, and `ranks: 1` keeps the task on one; {_GUIDE}"
 )
-_ATTRIBUTES = (
-    "the Python code of a compiled network or loss runs in its first pass alone, and what it remembers is in no "
-    "checkpoint: keep such values in a Parameter with `grad_req='null'`"
-)
 
 
 class Notes:
@@ -58,8 +54,8 @@ class Notes:
         notes = {}
         if found.compiled:
             notes["compiled"] = found.compiled
-        if found.changed_attributes:
-            notes["attributes"] = f"a pass changes {', '.join(found.changed_attributes)}: {_ATTRIBUTES}"
+        if found.attributes:
+            notes["attributes"] = found.attributes
         if found.coupled and context.group.size > 1:
             notes["coupled rows"] = _COUPLED
         self._tell(context, notes)

@@ -1,11 +1,10 @@
-"""Comparison of one step with plain PyTorch: our gradients with those of a copy, our update with that of torch.optim.
+"""Comparison of one step with plain PyTorch: our gradients with its own, our update with that of torch.optim.
 
 It shows a parameter that is updated twice or not at all, and a network that changes gradients behind our back.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
@@ -17,7 +16,7 @@ from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.attributes import ModuleAttributes
 from hpcmtl.training.torch.compat import import_torch
-from hpcmtl.training.torch.group_batchnorm import group_normalisations, make_plain
+from hpcmtl.training.torch.group_batchnorm import group_normalisations, plain
 from hpcmtl.training.torch.losses import weighted_sum
 from hpcmtl.training.torch.modules import is_normalisation
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
@@ -39,6 +38,11 @@ _CLOSE, _GRADIENT_CLOSE = 1e-5, 1e-3
 _GROUPED_NOISE = 1e-3
 """Noise where batch normalisation sums in another order than PyTorch's: the gradient of a bias before it is 0 but for
 rounding, which the division by a small deviation magnifies."""
+_BY_ITS_ROWS = (
+    "itself, as `nn.Embedding(max_norm=...)` does, and each rank would change it by its own rows: `ranks: 1` keeps the "
+    "task on one rank, or bound the values in the loss"
+)
+_NOT_KEPT = "this is in no checkpoint or artifact: keep such values in buffers (`register_buffer`)"
 
 
 def compare_step(
@@ -61,65 +65,80 @@ def compare_step(
         traits: properties of the learner.
     """
     few = StepInput(batch.inputs[:ROWS], tuple(each[:ROWS] for each in batch.targets), batch.weights[:ROWS], ROWS)
-    buffers = {str(number): each for number, each in enumerate(_buffers(loss.module, *loss.own_losses))}
-    attributes = ModuleAttributes([loss.module, *loss.own_losses])
+    modules = [loss.module, *loss.own_losses]
+    buffers = [each for module in modules for each in module.buffers()]
+    attributes = ModuleAttributes(modules)
+    tensors = {**trained, **{str(number): each for number, each in enumerate(buffers)}}
     gradients = {name: parameter.grad for name, parameter in trained.items()}
-    with random_numbers.kept(), restored(buffers), restored(gradients):
-        update = _update_difference(loss, trained, optimizer, few, rate)
+    with random_numbers.kept(), restored(tensors), restored(gradients):
+        expected, changed = _plain_gradients(loss, trained, few)
+        names = set(attributes.restore())
+        update = _gradient_difference(loss, trained, few, expected) or _optimizer_difference(
+            trained, optimizer, rate, ties(dict(loss.module.named_parameters(remove_duplicate=False)))
+        )
+        if changed and batch.ranks > 1:
+            update = f"a pass changes {', '.join(changed)} {_BY_ITS_ROWS}"
         normalised = any(map(is_normalisation, loss.module.modules()))
         as_in_training = not (traits.random_network or traits.batch_statistics or normalised)
         coupled = _coupled(loss, batch, train=as_in_training) if batch.ranks > 1 else None
-        changed = tuple(attributes.restore())
-    return StepComparison(update=update, coupled=coupled, changed_attributes=changed)
+        names.update(attributes.restore())
+    told = f"a pass changes {', '.join(sorted(names))}: {_NOT_KEPT}" if names else ""
+    return StepComparison(update=update, coupled=coupled, attributes=told)
 
 
-def _update_difference(
-    loss: TorchLoss, trained: Mapping[str, Any], optimizer: Optimizer, batch: StepInput, rate: float
-) -> str:
-    """Returns the largest difference of our step from that of plain PyTorch; an empty text for none."""
-    try:
-        plain = copy.deepcopy(loss.module)
-    except (Exception, SystemExit):  # noqa: BLE001 - users' modules may hold what cannot be copied
-        return ""
-    make_plain(plain)
-    named = dict(plain.named_parameters(remove_duplicate=False))
-    tied = ties(named)
-    plain_trained = {name: named[name] for name in trained}
-    for parameter in plain.parameters():
+def _plain_gradients(
+    loss: TorchLoss, trained: Mapping[str, Any], batch: StepInput
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Returns the gradients of a step of plain PyTorch on the same module, and the parameters that the pass changes.
+
+    A copy would do as little as the module itself would, but for what a copy loses: hooks on parameters.
+    """
+    ours = {name: parameter.grad for name, parameter in trained.items()}
+    for parameter in trained.values():
         parameter.grad = None
-    weights = [1.0] * len(batch.targets)
-    own = {str(number): each for number, each in enumerate(_buffers(*loss.own_losses))}
-    with random_numbers.seeded(SEEDS[0]), restored(own):
-        losses = loss.of(plain).losses(batch.inputs, batch.targets)
-        weighted_sum(losses, batch.weights, weights).backward()
-    for parameter in plain_trained.values():  # ours are dense, and 0 where a pass does not come by
+    tensors = {**trained, **dict(loss.module.named_buffers()), **_buffers_of_losses(loss)}
+    with random_numbers.seeded(SEEDS[0]), restored(tensors) as before, plain(loss.module):
+        losses = _in_comparable_precision(loss).losses(batch.inputs, batch.targets)
+        weighted_sum(losses, batch.weights, [1.0] * len(losses)).backward()
+        changed = tuple(name for name, each in trained.items() if not torch.equal(each, before[name]))
+    found = {}
+    for name, parameter in trained.items():  # ours are dense, and 0 where a pass does not come by
         missing = parameter.grad is None
-        parameter.grad = torch.zeros_like(parameter) if missing else parameter.grad.to_dense()
+        found[name] = torch.zeros_like(parameter) if missing else parameter.grad.detach().to_dense().clone()
+        parameter.grad = ours[name]
+    return found, changed
+
+
+def _gradient_difference(
+    loss: TorchLoss, trained: Mapping[str, Any], batch: StepInput, plain_gradients: Mapping[str, Any]
+) -> str:
+    """Returns the largest difference of our gradients from those of plain PyTorch; an empty text for none."""
     with random_numbers.seeded(SEEDS[0]):
         for parameter in trained.values():
             parameter.grad.zero_()
-        loss.backward(batch, weights, 1.0)
+        _in_comparable_precision(loss).backward(batch, [1.0] * len(batch.targets), 1.0)
     found = {f"the gradient of {name}": _array(each.grad) for name, each in trained.items()}
-    expected = {f"the gradient of {name}": _array(each.grad) for name, each in plain_trained.items()}
+    expected = {f"the gradient of {name}": _array(each) for name, each in plain_gradients.items()}
     noise = largest_number(expected.values()) * (_GROUPED_NOISE if group_normalisations(loss.module) else NOISE)
     bounds = {name: _GRADIENT_CLOSE * largest_number([each]) + noise for name, each in expected.items()}
     text = largest_difference(found, expected, bounds)
-    if text:
-        return f"a step is not that of plain PyTorch: {text}"
-    return _optimizer_difference(trained, plain_trained, optimizer, rate, tied)
+    return f"a step is not that of plain PyTorch: {text}" if text else ""
+
+
+def _in_comparable_precision(loss: TorchLoss) -> TorchLoss:
+    """Returns a loss in float32 where batch normalisation over a group would round otherwise than PyTorch's own."""
+    return loss.with_precision("fp32") if group_normalisations(loss.module) else loss
+
+
+def _buffers_of_losses(loss: TorchLoss) -> dict[str, Any]:
+    return {f"loss {n} {name}": each for n, own in enumerate(loss.own_losses) for name, each in own.named_buffers()}
 
 
 def _optimizer_difference(
-    trained: Mapping[str, Any],
-    plain_trained: Mapping[str, Any],
-    optimizer: Optimizer,
-    rate: float,
-    tied: list[tuple[str, ...]],
+    trained: Mapping[str, Any], optimizer: Optimizer, rate: float, tied: list[tuple[str, ...]]
 ) -> str:
     """Returns the largest difference of an update of ours from that of plain optimizers; an empty text for none."""
-    copies = {name: _copy_of(each) for name, each in trained.items()}
-    for name, parameter in plain_trained.items():  # gradients that differ by rounding make updates that differ more
-        parameter.grad = trained[name].grad.clone()
+    plain_trained, copies = ({name: _copy_of(each) for name, each in trained.items()} for _ in range(2))
     expected = _changes(plain_trained, lambda: _plain_update(plain_trained, optimizer, rate, tied))
     found = _changes(copies, lambda: GroupedUpdater(copies, optimizer, TorchUpdater, tied).update(rate, 1.0))
     bounds = {
@@ -128,10 +147,6 @@ def _optimizer_difference(
     }
     text = largest_difference(found, expected, bounds)
     return f"an update by {optimizer.name} is not that of torch.optim: the change of {text}" if text else ""
-
-
-def _buffers(*modules: Any) -> list[Any]:
-    return [each for module in modules for each in module.buffers()]
 
 
 def _plain_update(

@@ -7,6 +7,7 @@ gradient of a sum over the group is the sum of the gradients of all ranks. The r
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
@@ -15,7 +16,7 @@ from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.modules import is_normalisation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
 
@@ -127,7 +128,14 @@ def group_normalisations(module: Any) -> list[Any]:
     return [each for each in module.modules() if type(each) in _PLAIN]
 
 
-def make_plain(module: Any) -> None:
-    """Gives the batch normalisations of a network, in place, their class of PyTorch back."""
-    for each in module.modules():
-        each.__class__ = _PLAIN.get(type(each), type(each))
+@contextmanager
+def plain(module: Any) -> Iterator[None]:
+    """Gives the batch normalisations of a network, in place, their class of PyTorch back for a block."""
+    grouped = group_normalisations(module)
+    for each in grouped:
+        each.__class__ = _PLAIN[type(each)]
+    try:
+        yield
+    finally:
+        for each in grouped:
+            each.__class__ = _GROUPED[type(each)]

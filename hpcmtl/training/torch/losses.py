@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,6 +109,13 @@ def _unreduced(found: Any) -> Any:
     return found
 
 
+def _is_of_user(loss: Any) -> bool:
+    """Returns whether the code of a loss is a user's: an object of PyTorch's in a user's module is not."""
+    called = loss.func if isinstance(loss, partial) else loss
+    code = called if isinstance(called, FunctionType | BuiltinFunctionType) else type(called)
+    return not str(code.__module__).startswith("torch.")
+
+
 class TorchLoss:
     """Runs forward and backward passes of a network and its losses.
 
@@ -130,18 +138,20 @@ class TorchLoss:
 
     @property
     def may_draw(self) -> bool:
-        """Returns whether a loss may draw random numbers: one of the user's code may."""
-        return any(":" in each.loss and not each.loss.startswith("torch.") for each in self.objectives)
+        """Returns whether a loss may draw random numbers: one of the user's code may, none of PyTorch's does."""
+        return any(
+            ":" in each.loss and _is_of_user(made) for each, made in zip(self.objectives, self.functions, strict=True)
+        )
 
     @property
     def own_losses(self) -> list[Any]:
         """The losses that are modules."""
         return [each for each in self.functions if isinstance(each, torch.nn.Module)]
 
-    def of(self, module: Any) -> TorchLoss:
-        """Returns the same losses behind another network."""
+    def with_precision(self, precision: Precision) -> TorchLoss:
+        """Returns the same losses of the same network, computed in a precision."""
         made = copy.copy(self)
-        made.module = module
+        made.precision = precision
         return made
 
     def backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:

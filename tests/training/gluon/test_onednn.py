@@ -62,8 +62,7 @@ from hpcmtl.training.gluon.framework import GluonFramework
 framework, samples = GluonFramework(), np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
 for arguments in ({"behind": "operator"}, {"behind": "operator", "branches": 8}, {"branches": 5}):
     network = Leaf(UserModel(name="own_operators:Joined", **arguments))
-    if "prepared" in sys.argv:
-        framework.prepare_environment({"a": FrameworkNeeds(network=network, sample=(4,))})
+    framework.prepare_environment({"a": FrameworkNeeds(network=network, sample=(4,))})
     made = framework.network(network, (4,), ("main",))
     own = made.block
     joined = np.concatenate([samples @ each.weight.data().asnumpy().T for each in own.branches], axis=1)
@@ -75,12 +74,10 @@ for arguments in ({"behind": "operator"}, {"behind": "operator", "branches": 8},
 
 @pytest.mark.slow
 def test_joined_columns_are_right(tmp_path):
-    """Joined outputs of single units before a Python operator equal numpy's; with oneDNN those of two rows do not."""
-    prepared = run_python(tmp_path, "-c", JOINED, CONTRACTS, "prepared")
-    plain = run_python(tmp_path, "-c", JOINED, CONTRACTS)
+    """Joined outputs of single units before a Python operator equal numpy's, which with oneDNN is up to chance."""
+    done = run_python(tmp_path, "-c", JOINED, CONTRACTS)
 
-    assert prepared.stdout == "True True True ", prepared.stderr
-    assert plain.stdout.startswith("False "), "MXNet may be mended: then this guard can go"
+    assert done.stdout == "True True True ", done.stderr
 
 
 @pytest.mark.slow
