@@ -29,7 +29,8 @@ class Step:
     """Multiplies the rate by `factor` at each milestone.
 
     Attributes:
-        milestones: ascending step numbers, counted from the start of the training, warm-up included.
+        milestones: step numbers in order, counted from the start of the training, warm-up included. The rate falls once
+            for each of them, also where two are one step.
         factor: factor in (0, 1].
     """
 
@@ -178,9 +179,9 @@ def _decay_problems(decay: Decay, warmup: int, total: int) -> list[tuple[str, st
     found = []
     match decay:
         case Step(milestones, factor):
-            if not milestones or any(a >= b for a, b in itertools.pairwise(milestones)):
-                found.append(("milestones", f"must be ascending steps, at least one, found {list(milestones)}"))
-            outside = [step for step in milestones if not warmup < step < total]
+            if not milestones or any(a > b for a, b in itertools.pairwise(milestones)):
+                found.append(("milestones", f"must be steps in order, at least one, found {list(milestones)}"))
+            outside = [step for step in milestones if not warmup <= step < total]
             if outside:
                 between = f"between the warm-up ({warmup}) and the last step ({total})"
                 found.append(("milestones", f"must lie {between}, found {outside}"))
@@ -198,18 +199,19 @@ def _decay_problems(decay: Decay, warmup: int, total: int) -> list[tuple[str, st
 def of_optimizer(optimizer: Optimizer, steps: int, steps_per_epoch: int) -> RateSchedule:
     """Returns the schedule of a task in steps, from that of the job file in epochs.
 
-    Raises:
-        InputError: milestones or a warm-up do not fit the number of steps.
+    Numbers of epochs that `jobfile.schedules` accepts fit for any number of steps: what would be rounded to the end of
+    the task is taken for the step before it, so that no data set is refused for its size.
     """
     spec = optimizer.schedule
+    warmup = min(math.ceil(spec.warmup_epochs * steps_per_epoch), steps - 1)
     decay: Decay = Constant()
     if spec.kind == "step":
-        decay = Step(tuple(round(epoch * steps_per_epoch) for epoch in spec.epochs), spec.factor)
+        rounded = (round(epoch * steps_per_epoch) for epoch in spec.epochs)
+        decay = Step(tuple(min(max(step, warmup), steps - 1) for step in rounded), spec.factor)
     elif spec.kind == "cosine":
         decay = Cosine(spec.final)
     elif spec.kind == "poly":
         decay = Poly(spec.power)
     elif ":" in spec.kind:
         decay = UserFunction(spec.kind)
-    warmup = math.ceil(spec.warmup_epochs * steps_per_epoch)
     return RateSchedule(optimizer.learning_rate, steps, warmup, spec.warmup_from, decay)

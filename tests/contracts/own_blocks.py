@@ -538,3 +538,25 @@ class TiedByName(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
         return self.output(self.second(F.tanh(self.first(F.flatten(x)))))
+
+
+class TrainableLoss(mx.gluon.loss.Loss):
+    """A loss with a parameter."""
+
+    def __init__(self):
+        super().__init__(1.0, 0)
+        self.scale = self.params.get("scale", shape=(1,), init="ones")
+
+    def hybrid_forward(self, F, output, target, scale):  # noqa: N803 - Gluon's form
+        return F.broadcast_mul(F.square(output - target), scale)
+
+
+class ScaledLoss(mx.gluon.loss.Loss):
+    """A loss with a constant."""
+
+    def __init__(self):
+        super().__init__(1.0, 0)
+        self.scale = self.params.get_constant("scale", mx.nd.array([3.0]))
+
+    def hybrid_forward(self, F, output, target, scale):  # noqa: N803 - Gluon's form
+        return F.broadcast_mul(F.square(output - target), scale)

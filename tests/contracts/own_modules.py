@@ -119,6 +119,11 @@ class Untracked(nn.Module):
         return self.output(self.norm(self.first(x)).flatten(1))
 
 
+def untracked() -> nn.Module:
+    """A batch normalisation that cannot normalise one sample."""
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(36, track_running_stats=False), nn.Linear(36, 3))
+
+
 class Experts(nn.Module):
     """Two layers, of which the sign of a row's first number chooses one."""
 
@@ -351,3 +356,46 @@ class Slowing(torch.optim.SGD):
             group["passed"] += 1
             for each in group["params"]:
                 each.data -= group["lr"] / (self.count + float(self.param_groups[0]["passed"])) * each.grad
+
+
+class Hooked(nn.Module):
+    """Hooks on parameters: one, a closure over the module, scales a gradient, one clips a gradient that is ready."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.output, self.scale = nn.Linear(36, 8), nn.Linear(8, 3), 0.5
+        self.first.weight.register_hook(lambda gradient: gradient * self.scale)
+        self.output.weight.register_post_accumulate_grad_hook(self.clip)
+
+    @staticmethod
+    def clip(weight):
+        weight.grad.clamp_(-1e-3, 1e-3)
+
+    def forward(self, x):
+        return self.output(torch.tanh(self.first(x.flatten(1))))
+
+
+class Bounded(nn.Module):
+    """An embedding whose rows are scaled down in each pass that comes by."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.output = nn.Embedding(8, 4, max_norm=1.0), nn.Linear(144, 3)
+
+    def forward(self, x):
+        return self.output(self.table((x.abs() * 3).long().clamp(max=7).flatten(1)).flatten(1))
+
+
+def spectral() -> nn.Module:
+    """A layer whose buffers follow its weight, whatever the samples are."""
+    return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.spectral_norm(nn.Linear(36, 3)))
+
+
+entropy = nn.CrossEntropyLoss()
+
+
+class Weighted(nn.CrossEntropyLoss):
+    """A loss of PyTorch's whose subclass takes no `reduction`."""
+
+    def __init__(self):
+        super().__init__(weight=torch.tensor([1.0, 2.0, 3.0]))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.training.schedule import Constant, Cosine, Poly, RateSchedule, Step, learning_rate, of_optimizer
 
@@ -109,9 +110,9 @@ def test_constant_is_constant():
         (lambda: RateSchedule(0.1, 10, warmup_steps=-1), "schedule.warmup_steps"),
         (lambda: RateSchedule(0.1, 10, warmup_steps=2, warmup_from=0.2), "schedule.warmup_from"),
         (lambda: RateSchedule(0.1, 10, decay=Step(())), "schedule.milestones"),
-        (lambda: RateSchedule(0.1, 10, decay=Step((5, 5))), "schedule.milestones"),
+        (lambda: RateSchedule(0.1, 10, decay=Step((6, 5))), "schedule.milestones"),
         (lambda: RateSchedule(0.1, 10, decay=Step((10,))), "schedule.milestones"),
-        (lambda: RateSchedule(0.1, 10, warmup_steps=5, decay=Step((5,))), "schedule.milestones"),
+        (lambda: RateSchedule(0.1, 10, warmup_steps=5, decay=Step((4,))), "schedule.milestones"),
         (lambda: RateSchedule(0.1, 10, decay=Step((5,), factor=0.0)), "schedule.factor"),
         (lambda: RateSchedule(0.1, 10, decay=Cosine(1.5)), "schedule.final_fraction"),
         (lambda: RateSchedule(0.1, 10, decay=Poly(0.0)), "schedule.power"),
@@ -161,3 +162,18 @@ def test_a_function_of_the_user_is_a_schedule(tmp_path, monkeypatch):
         learning_rate(wrong, 0)
     with pytest.raises(ValidationError, match="'cosin' is no schedule.*cosine"):
         Optimizer(name="sgd", learning_rate=0.1, schedule={"kind": "cosin"})
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.data())
+def test_what_the_job_file_accepts_fits_any_number_of_steps(epochs, steps_per_epoch, data):
+    """However few steps an epoch has, warm-ups and milestones inside the epochs are rounded, not refused."""
+    warmup = data.draw(st.floats(0, epochs, exclude_max=True))
+    places = st.floats(warmup, epochs, exclude_min=True, exclude_max=True)
+    milestones = sorted(data.draw(st.lists(places, min_size=1, max_size=3, unique=True)))
+    options = {"kind": "step", "warmup_epochs": warmup, "epochs": milestones, "factor": 0.5}
+    optimizer = Optimizer(name="sgd", learning_rate=0.1, schedule=options)
+    made = of_optimizer(optimizer, epochs * steps_per_epoch, steps_per_epoch)
+    last = learning_rate(made, epochs * steps_per_epoch - 1)
+
+    assert list(check_schedule(optimizer, epochs)) == []
+    assert last == pytest.approx(0.1 * 0.5 ** len(milestones))

@@ -35,7 +35,8 @@ def make_loss(name: str) -> Any:
     """Returns a Gluon loss block: a function of outputs and targets to one value a sample.
 
     Raises:
-        InputError: a user's loss cannot be imported or made, or is no Gluon loss.
+        InputError: a user's loss cannot be imported or made, is no Gluon loss, or has parameters that nothing would
+            train.
     """
     make = _LOSSES[name] if name in _LOSSES else resolve(name)
     try:
@@ -45,6 +46,13 @@ def make_loss(name: str) -> Any:
         raise InputError([Problem(f"loss {name}", text)]) from error
     if not isinstance(loss, mx.gluon.HybridBlock):
         raise InputError([Problem(f"loss {name}", f"makes a {type(loss).__name__}, not a Gluon loss (a HybridBlock)")])
+    own = loss.collect_params()
+    trained = [key.removeprefix(loss.prefix) for key, each in own.items() if each.grad_req != "null"]
+    if trained:
+        text = f"has parameters ({', '.join(trained)}), which are no part of the network and would not be trained"
+        remedy = "make them constants (`params.get_constant`), or move them into the network"
+        raise InputError([Problem(f"loss {name}", f"{text}; {remedy}")])
+    own.initialize()
     return loss
 
 
@@ -73,6 +81,9 @@ class TrainingLoss:
         on_host = context is None or context == mx.cpu()
         self._ndarray = _ndarray if on_host else partial(mx.nd.array, ctx=context, dtype="float32")
         losses = [make_loss(objective.loss) for objective in objectives]
+        if not on_host:
+            for loss in losses:
+                loss.collect_params().reset_ctx(context)
         self.may_draw = any(map(loss_draws, losses))
         self._losses = _PerSample(losses)
         self._losses.hybridize(static_alloc=True)

@@ -1,15 +1,16 @@
-"""Attributes of users' modules that passes change: no checkpoint has them, and a trial must not leave them behind."""
+"""What passes change in users' modules and a trial must not leave behind: tensors, and attributes in no checkpoint."""
 
 from __future__ import annotations
 
 import copy
 import pickle
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
 torch = import_torch()
 _KEPT_ELSEWHERE = (torch.nn.Module, torch.nn.Parameter)
@@ -46,6 +47,18 @@ class ModuleAttributes:
             else:
                 setattr(module, name, value)
         return sorted(set(changed))
+
+
+@contextmanager
+def restored(tensors: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Restores tensors after a block; gives it their values before."""
+    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    try:
+        yield before
+    finally:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(before[name])
 
 
 def _is_of_user(module: Any) -> bool:

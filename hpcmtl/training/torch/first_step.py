@@ -14,13 +14,12 @@ from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
 from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.torch import random_numbers
-from hpcmtl.training.torch.attributes import ModuleAttributes
+from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, plain
 from hpcmtl.training.torch.losses import weighted_sum
 from hpcmtl.training.torch.modules import is_normalisation
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
-from hpcmtl.training.torch.training_pass import restored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,8 +96,9 @@ def _plain_gradients(
     for parameter in trained.values():
         parameter.grad = None
     tensors = {**trained, **dict(loss.module.named_buffers()), **_buffers_of_losses(loss)}
+    comparable = _in_comparable_precision(loss)
     with random_numbers.seeded(SEEDS[0]), restored(tensors) as before, plain(loss.module):
-        losses = _in_comparable_precision(loss).losses(batch.inputs, batch.targets)
+        losses = comparable.losses(batch.inputs, batch.targets)
         weighted_sum(losses, batch.weights, [1.0] * len(losses)).backward()
         changed = tuple(name for name, each in trained.items() if not torch.equal(each, before[name]))
     found = {}

@@ -14,6 +14,7 @@ from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_t
 from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
 from hpcmtl.training.python_random import ONE_AT_A_TIME
 from hpcmtl.training.torch import random_numbers
+from hpcmtl.training.torch.attributes import restored
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
@@ -22,7 +23,7 @@ from hpcmtl.training.torch.losses import TorchLoss, weighted_sum
 from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
-from hpcmtl.training.torch.training_pass import examine, restored
+from hpcmtl.training.torch.training_pass import examine
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
@@ -112,12 +113,13 @@ class TorchLearner(TorchNetwork):
     def traits(self) -> LearnerTraits:
         """See `Learner`."""
         statistics = set(map(id, self._arrays["statistics"].values()))
+        by_rows = {id(each) for name, each in self._arrays["statistics"].items() if name in self._facts.by_rows}
         normalised = _buffers_of(self._batch_statistics.modules)
         grouped = _buffers_of(group_normalisations(self.module))
         return LearnerTraits(
             random_network=self._facts.draws or self._loss.may_draw,
             random_optimizer=self._updater.may_draw,
-            batch_statistics=not statistics <= grouped,
+            batch_statistics=not by_rows <= grouped,
             whole_batch_statistics=bool(statistics) and statistics <= normalised | grouped,
         )
 

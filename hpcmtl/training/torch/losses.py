@@ -97,7 +97,7 @@ def _unreduced(found: Any) -> Any:
     """Makes a loss of what a job names, without the reduction over the samples if it has one."""
     if isinstance(found, type):
         takes = _REDUCTION in inspect.signature(found).parameters
-        return found(**{_REDUCTION: "none"}) if takes else found()
+        return found(**{_REDUCTION: "none"}) if takes else _unreduced(found())
     if isinstance(found, torch.nn.Module):
         if getattr(found, _REDUCTION, None) in {"sum", "batchmean"}:
             raise ValueError(f"its reduction is {found.reduction!r}; hpcmtl takes means over samples: leave it out")

@@ -10,6 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.training.torch.attributes import restored
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.zoo import build
 from hpcmtl.training.trial_rows import trial_rows
@@ -38,13 +39,14 @@ def make_module(network: NetworkDescription, sample: Shape) -> Any:
         raise InputError(problems)
     try:
         module.eval()
-        with torch.no_grad():
+        made = {name: each for name, each in module.named_parameters() if not nn.parameter.is_lazy(each)}
+        with torch.no_grad(), restored(made):  # `nn.Embedding(max_norm=...)` changes its weight in each pass
             module(torch.from_numpy(trial_rows(1, sample)))  # lazy modules infer their shapes from data only
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        text = f"cannot run on samples of shape {sample}: {reason_of(error)}"
-        raise InputError([Problem("model", text)]) from error
+        text = f"cannot run on one sample of shape {sample}: {reason_of(error)}"
+        raise InputError([Problem("model", text + _of_one_sample(module))]) from error
     problems = [*_unkept_state(module), *_unreached(module)]
     if problems:
         raise InputError(problems)
@@ -59,6 +61,15 @@ def named_tensors(module: Any) -> dict[str, Any]:
 def is_normalisation(module: Any) -> bool:
     """Returns whether a module is a batch normalisation, which keeps running statistics of its inputs."""
     return isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - the base of all of them has no other name
+
+
+def _of_one_sample(module: Any) -> str:
+    """Returns a remedy where a batch normalisation may be what cannot run on a single sample in inference."""
+    untracked = [name for name, each in module.named_modules() if is_normalisation(each) and each.running_mean is None]
+    if not untracked:
+        return ""
+    text = f"; {', '.join(untracked)} without running statistics needs several samples, and any number may be evaluated"
+    return f"{text}: leave `track_running_stats=False` out"
 
 
 def _taken(module: Any) -> Iterator[Problem]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.torch import random_numbers
-from hpcmtl.training.torch.attributes import ModuleAttributes
+from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.modules import is_normalisation
+from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.trials import ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from hpcmtl.networks.models import Shape
 
@@ -28,16 +29,18 @@ class PassFacts:
     Attributes:
         draws: whether it draws random numbers.
         changed: names of the buffers that it changes.
+        by_rows: names of those among them whose new values depend on the samples.
         reached: for each output the names of the parameters that it depends on.
     """
 
     draws: bool
     changed: tuple[str, ...]
+    by_rows: frozenset[str]
     reached: tuple[frozenset[str], ...]
 
 
 def examine(module: Any, tensors: Mapping[str, Any], sample: Shape) -> PassFacts:
-    """Runs a network once in training, and restores its buffers and the random numbers.
+    """Runs a network in training, and restores its tensors, attributes and the random numbers.
 
     Args:
         module: the network, in training mode.
@@ -47,28 +50,35 @@ def examine(module: Any, tensors: Mapping[str, Any], sample: Shape) -> PassFacts
     wanted = {name: each for name, each in tensors.items() if each.requires_grad}
     buffers = {name: each for name, each in tensors.items() if not isinstance(each, torch.nn.Parameter)}
     attributes = ModuleAttributes([module])
-    with random_numbers.kept(), restored(buffers) as before:
+    places = {each.device for each in tensors.values()}
+    samples = torch.from_numpy(trial_rows(ROWS, sample)).to(places.pop() if len(places) == 1 else CPU)
+    with random_numbers.kept(), restored(tensors) as before:
         mark = random_numbers.marks()
-        places = {each.device for each in tensors.values()}
-        samples = torch.from_numpy(trial_rows(ROWS, sample))
-        outputs = outputs_of(module, samples.to(places.pop()) if len(places) == 1 else samples)
+        outputs = outputs_of(module, samples)
         draws = random_numbers.marks() != mark
-        changed = tuple(name for name, each in buffers.items() if not _equal(each, before[name]))
+        after = {name: each.clone() for name, each in buffers.items()}
+        changed = tuple(name for name, each in after.items() if not _equal(each, before[name]))
         reached = tuple(_reached(output, wanted) for output in outputs)
     attributes.restore()
-    return PassFacts(draws=draws, changed=changed, reached=reached)
+    others = {name: after[name] for name in changed if id(buffers[name]) not in _of_normalisations(module)}
+    alone = _not_by_rows(module, tensors, samples, others) if others else set()
+    attributes.restore()
+    return PassFacts(draws=draws, changed=changed, by_rows=frozenset(changed) - alone, reached=reached)
 
 
-@contextmanager
-def restored(tensors: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Restores tensors after a block; gives it their values before."""
-    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-    try:
-        yield before
-    finally:
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                tensor.copy_(before[name])
+def _of_normalisations(module: Any) -> set[int]:
+    return {id(buffer) for each in module.modules() if is_normalisation(each) for buffer in each.buffers()}
+
+
+def _not_by_rows(module: Any, tensors: Mapping[str, Any], samples: Any, after: Mapping[str, Any]) -> set[str]:
+    """Returns the names of buffers that have the same values after a pass over other samples, as spectral norms do."""
+    zeros_and_ones = torch.arange(samples.numel(), device=samples.device).remainder(2).reshape(samples.shape)
+    with random_numbers.kept(), restored(tensors), torch.no_grad():
+        try:
+            outputs_of(module, samples * zeros_and_ones)
+        except (Exception, SystemExit):  # noqa: BLE001 - a network of the user's may refuse such samples
+            return set()
+        return {name for name, each in after.items() if _equal(tensors[name], each)}
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -119,9 +119,17 @@ def test_the_training_loss_weighs_samples_and_objectives():
         ("own_blocks:Missing", "cannot be imported"),
         ("own_blocks:not_a_block", "makes a int, not a Gluon loss"),
         ("own_blocks:needs_more", "cannot be made without arguments"),
+        ("own_blocks:TrainableLoss", r"has parameters \(scale\), which .* would not be trained"),
     ],
 )
 def test_losses_that_cannot_be_made_are_refused(name, said):
     """The message says what is wrong with a user's loss."""
     with pytest.raises(InputError, match=said):
         make_loss(name)
+
+
+def test_a_loss_with_a_constant():
+    """A constant of a loss has its value, without the user's initialising it."""
+    loss = make_loss("own_blocks:ScaledLoss")
+
+    assert loss(mx.nd.array([[3.0]]), mx.nd.array([[1.0]])).asscalar() == 12

@@ -81,7 +81,8 @@ def test_sound_networks_pass(model, precision):
     [
         (needs("Lost"), "model", "a list of modules, which PyTorch does not take for children"),
         (needs("half"), "model", "2 parameters are not float32: 1.weight (float16), 1.bias (float16)"),
-        (needs("normalised", sample=(3, 6, 6)), "model", "cannot run on samples of shape (3, 6, 6)"),
+        (needs("normalised", sample=(3, 6, 6)), "model", "cannot run on one sample of shape (3, 6, 6)"),
+        (needs("untracked"), "model", "1 without running statistics needs several samples"),
         (needs("normalised", part="9"), "part 9", "has no module '9'"),
         (needs("normalised", freeze=("trunk.*",)), "freeze trunk.*", "matches no parameter"),
         (needs("normalised", freeze=("*",)), "freeze", "leaves no parameter to train"),
@@ -269,3 +270,59 @@ def test_a_group_with_an_optimizer_that_is_not_there():
 
     assert problem.where.endswith("tasks.t.optimizer.groups.*.bias.name")
     assert "no optimizer 'adma'; did you mean" in problem.message
+
+
+def test_hooks_on_parameters_are_part_of_plain_pytorch():
+    """A network that changes its gradients by hooks is compared with itself, and its hooks work in training."""
+    learner = made(UserModel(name="own_modules:Hooked"))
+    batch = replica_suite.batches()[0]
+    found = learner.compare_step(batch, 0.1)
+    learner.forward_backward(batch, [1.0], 1.0)
+    halved = learner.gradients()["first.weight"].copy()
+    learner.module.scale = 1.0
+    learner.forward_backward(batch, [1.0], 1.0)
+
+    assert (found.update, found.attributes) == ("", "")
+    np.testing.assert_allclose(halved * 2, learner.gradients()["first.weight"], rtol=1e-5)
+    assert np.abs(learner.gradients()["output.weight"]).max() <= np.float32(1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("model", ["normalised", "dense_normalised", "TwiceNormalised"])
+def test_group_statistics_are_compared_in_every_precision(model, precision):
+    """The rounding of a short type is no difference of a step."""
+    settings = LearnerSettings(SGD, sync_batchnorm=True, precision=precision)
+    for seed in range(6):
+        network = Leaf(UserModel(name=f"own_modules:{model}"))
+        learner = open_framework("torch").learner(
+            network, (1, 6, 6), replica_suite.CLASSES, replace(settings, seed=seed)
+        )
+        assert learner.compare_step(replica_suite.batches()[0], 0.1).update == ""
+
+
+def test_passes_that_change_a_parameter():
+    """Trials leave it as it was made; it trains on one rank, and several ranks are refused, since they would part."""
+    learner = made(UserModel(name="own_modules:Bounded"))
+    before = learner.parameters_matching("*")
+    alone, several = (learner.compare_step(replace(replica_suite.batches()[0], ranks=n), 0.1) for n in (1, 2))
+
+    assert alone.update == ""
+    assert "a pass changes table.weight itself, as `nn.Embedding(max_norm=...)` does" in several.update
+    assert np.linalg.norm(before["table.weight"][3]) > 1  # the row of samples of ones
+    for name, array in learner.parameters_matching("*").items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_buffers_that_do_not_depend_on_the_batch_are_no_batch_statistics():
+    """A spectral norm changes its buffers in each pass, the same way on all ranks."""
+    assert not made(UserModel(name="own_modules:spectral")).traits.batch_statistics
+    assert made(UserModel(name="own_modules:normalised")).traits.batch_statistics
+
+
+@pytest.mark.parametrize(
+    ("loss", "draws"),
+    [("torch.nn:CrossEntropyLoss", False), ("own_modules:entropy", False), ("own_modules:Margin", True)],
+)
+def test_losses_of_pytorch_draw_no_random_numbers(loss, draws):
+    """An object of PyTorch's in a user's module is PyTorch's; what a user wrote may draw."""
+    assert made(Mlp(outputs=3), loss=loss).traits.random_network is draws

@@ -52,7 +52,8 @@ def test_values_and_gradients_are_those_of_gluon(loss):
 
 
 @pytest.mark.parametrize(
-    "loss", ["own_modules:Margin", "torch.nn:CrossEntropyLoss", "torch.nn.functional:cross_entropy"]
+    "loss",
+    ["own_modules:Margin", "own_modules:Weighted", "torch.nn:CrossEntropyLoss", "torch.nn.functional:cross_entropy"],
 )
 def test_a_loss_with_a_reduction_is_not_reduced(loss):
     """Classes and functions with `reduction` give a value a sample, so that weights of samples and ranks count."""
