@@ -16,6 +16,7 @@ from hpcmtl.errors import ExitCode
 if TYPE_CHECKING:
     from hpcmtl.data.sealing.options import SealOptions
     from hpcmtl.data.sealing.rules import Recipe
+    from hpcmtl.data.sealing.seal import SealPlan
 
 app = typer.Typer(cls=VerbGroup, help="Make, describe and check data files.", no_args_is_help=True)
 
@@ -109,7 +110,9 @@ def seal(
         attributes=tuple(attribute or ()),
     )
     recipe = _recipe(columns, options)
-    typer.echo(_sealed(out, data, recipe, dry_run=dry_run, force=force, as_json=as_json))
+    said, plan = _sealed(out, data, recipe, dry_run=dry_run, force=force, as_json=as_json)
+    typer.echo(said)
+    plan.require_sound()
 
 
 def _recipe(columns: Path | None, options: SealOptions) -> Recipe:
@@ -121,8 +124,10 @@ def _recipe(columns: Path | None, options: SealOptions) -> Recipe:
     return make_recipe(with_options({} if columns is None else read_recipe(columns), options), where)
 
 
-def _sealed(out: Path, data: Path, recipe: Recipe, *, dry_run: bool, force: bool, as_json: bool) -> str:
-    """Seals the data, or plans it, and returns what the command prints."""
+def _sealed(
+    out: Path, data: Path, recipe: Recipe, *, dry_run: bool, force: bool, as_json: bool
+) -> tuple[str, SealPlan]:
+    """Seals the data, or plans it; returns what the command prints, and the plan."""
     from hpcmtl.data.sealing.seal import plan_seal
     from hpcmtl.data.sealing.seal import seal as seal_data
     from hpcmtl.data.sealing.told import plan_lines, plan_values
@@ -134,8 +139,8 @@ def _sealed(out: Path, data: Path, recipe: Recipe, *, dry_run: bool, force: bool
         else:
             plan = seal_data(out, data, recipe, overwrite=force, report=report)
     if as_json:
-        return to_json(plan_values(plan), indent=2)
-    return "\n".join([*plan_lines(plan), f"{out}: {'not written (--dry-run)' if dry_run else 'sealed'}"])
+        return to_json(plan_values(plan), indent=2), plan
+    return "\n".join([*plan_lines(plan), f"{out}: {'not written (--dry-run)' if dry_run else 'sealed'}"]), plan
 
 
 @app.command("describe", cls=VerbCommand)
