@@ -177,7 +177,7 @@ def test_a_signal_leaves_nothing(tmp_path, number):
     )
     os.close(there)
     seen, limit = b"", time.monotonic() + 60 * PATIENCE
-    while b"writing" not in seen and time.monotonic() < limit and process.poll() is None:
+    while b"statistics" not in seen and time.monotonic() < limit and process.poll() is None:
         seen += os.read(here, 65536)
     process.send_signal(number)
     code = process.wait(60 * PATIENCE)
