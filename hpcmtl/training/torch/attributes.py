@@ -1,4 +1,4 @@
-"""What passes change in users' modules and a trial must not leave behind: tensors, and attributes in no checkpoint."""
+"""Tensors and attributes of users' modules that passes change and trials must not leave behind."""
 
 from __future__ import annotations
 
