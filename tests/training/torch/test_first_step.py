@@ -1,4 +1,4 @@
-"""The examination of the first step of a PyTorch task finds what differs from plain PyTorch, and leaves nothing behind."""
+"""The examination of a first step finds what differs from plain PyTorch, and leaves nothing behind."""
 
 import copy
 import sys
