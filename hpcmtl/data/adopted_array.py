@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpcmtl.data.array_writer import checksum_of
-from hpcmtl.data.contract import rows_per_chunk
+from hpcmtl.data.contract import NUMBERS, rows_per_chunk
 from hpcmtl.data.open_file import naming_damage
-from hpcmtl.data.originals import Original, OriginalRows
+from hpcmtl.data.originals import REMEDY, Original, OriginalRows
 from hpcmtl.data.value_summary import ValueSummary
 from hpcmtl.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import h5py
@@ -42,15 +43,24 @@ class AdoptedArray:
     """
 
     def __init__(self, path: Path, name: str, originals: Sequence[Original], stored: h5py.Dataset) -> None:
-        """Takes over what the file has of the array; `stored` are the checksums of its blocks."""
+        """Takes over what the file has of the array; `stored` are the checksums of its blocks.
+
+        Raises:
+            ValueError: the facts do not belong together.
+        """
         self._where, self._originals, self._stored = f"{path}: {name}", originals, stored
         self.shape = tuple(int(length) for length in stored.attrs["shape"])
         self.dtype = np.dtype(_text(stored.attrs["dtype"]))
+        if self.dtype.kind not in NUMBERS or min(self.shape) < 1:
+            raise ValueError(f"an array of type {self.dtype} and shape {self.shape}")
         self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
         self.chunks = tuple(map(int, stored.attrs["chunks"])) if "chunks" in stored.attrs else None
         self.attrs: Mapping[str, Any] = {key: stored.attrs[key] for key in DELIVERED if key in stored.attrs}
         self._rows = OriginalRows(originals, _text(stored.attrs["dataset"]), self.shape, self.dtype)
         self._block = rows_per_chunk(self.shape, self.dtype)
+        rows, blocks = sum(each.rows for each in originals), -(-self.shape[0] // self._block)
+        if rows != self.shape[0] or stored.shape != (blocks,):
+            raise ValueError(f"{rows} rows of {self.shape[0]}, {stored.shape} checksums of {blocks}")
         self._checksums: NDArray[np.uint32] | None = None
         self._last: tuple[int, NDArray[Any]] | None = None
 
@@ -75,8 +85,9 @@ class AdoptedArray:
 
     def _verified(self, number: int) -> NDArray[Any]:
         """Returns a block; neighbouring reads of a few rows read it once."""
-        if self._last is not None and self._last[0] == number:
-            return self._last[1]
+        last = self._last
+        if last is not None and last[0] == number:
+            return last[1]
         if self._checksums is None:
             self._checksums = self._stored[()]
         start = number * self._block
@@ -85,8 +96,7 @@ class AdoptedArray:
         if checksum_of(block) != self._checksums[number]:
             text = f"samples {start} to {stop - 1} do not match their checksum"
             files = self._rows.originals_of(start, stop)
-            remedy = "put the file back as it was, or adopt it again by `hpcmtl data adopt`"
-            raise InputError([Problem(self._where, f"{text}: {files} was changed after it was adopted; {remedy}")])
+            raise InputError([Problem(self._where, f"{text}: {files} was changed after it was adopted; {REMEDY}")])
         self._last = number, block
         return block
 
@@ -99,21 +109,26 @@ class AdoptedArray:
         return [problem for each in self._originals if (problem := each.problem()) is not None]
 
     def recorded_summary(self) -> ValueSummary | None:
-        """Returns the summary of all values from the adoption; None if values may have changed since."""
+        """Returns the summary of all values from the adoption; None if values may have changed since.
+
+        Raises:
+            InputError: the file is damaged.
+        """
         if self._stored.attrs["elsewhere"] or not all(each.is_untouched for each in self._originals):
             return None
-        stored = json.loads(_text(self._stored.attrs["summary"]))
-        known: dict[str, Any] = {
-            key: None if stored[key] is None else (stored[key][0], stored[key][1]) for key in _EXTREMES
-        }
-        spread = self._stored.file.get(f"{SPREADS}/{self._stored.name.rsplit('/', 1)[1]}")
-        return ValueSummary(
-            dtype=self.dtype,
-            shape=self.shape[1:],
-            scale=float(self.attrs.get("scale", 1.0)),
-            spread=None if spread is None else self._spread(spread),
-            **known,
-        )
+        with _naming_nonsense(self._where):
+            stored = json.loads(_text(self._stored.attrs["summary"]))
+            known: dict[str, Any] = {
+                key: None if stored[key] is None else (int(stored[key][0]), stored[key][1]) for key in _EXTREMES
+            }
+            spread = self._stored.file.get(f"{SPREADS}/{self._stored.name.rsplit('/', 1)[1]}")
+            return ValueSummary(
+                dtype=self.dtype,
+                shape=self.shape[1:],
+                scale=float(self.attrs.get("scale", 1.0)),
+                spread=None if spread is None else self._spread(spread),
+                **known,
+            )
 
     def _spread(self, stored: h5py.Group) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
         low, high, rounded = (stored[key][()].reshape(self.shape[1:]) for key in ("low", "high", "rounded"))
@@ -145,13 +160,23 @@ def originals_in(file: h5py.File, path: Path) -> list[Original]:
         ]
 
 
+@contextmanager
+def _naming_nonsense(where: str) -> Iterator[None]:
+    """Converts exceptions that values of a wrong kind raise to an error that names file and array."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError) as error:
+        message = f"cannot be read, the file is damaged; adopt its files again ({error})"
+        raise InputError([Problem(where, message)]) from error
+
+
 def adopted_array(file: h5py.File, path: Path, name: str) -> AdoptedArray:
     """Returns an array of an adopted file.
 
     Raises:
         InputError: there is no such array, or the file is damaged.
     """
-    with naming_damage(path, name):
+    with _naming_nonsense(f"{path}: {name}"), naming_damage(path, name):
         known = adopted_names(file)
         if name in known:
             return AdoptedArray(path, name, originals_in(file, path), file[ARRAYS][name])

@@ -23,7 +23,8 @@ OPEN_AT_ONCE = 8
 """Originals that one array keeps open."""
 MOST_CACHED = 32 * CACHE_BYTES
 """Chunks of one original that HDF5 keeps at most, if neighbouring samples need that many at once."""
-_REMEDY = "put the file back as it was, or adopt it again by `hpcmtl data adopt`"
+REMEDY = "put the file back as it was, or adopt it again by `hpcmtl data adopt`"
+"""What to do about an original that is not as it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,9 @@ class Original:
             state = self.path.stat()
         except OSError as error:
             reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-            return Problem(self.where, f"{reason}; {_REMEDY}")
+            return Problem(self.where, f"{reason}; {REMEDY}")
         if state.st_size != self.size:
-            return Problem(self.where, f"has {state.st_size} bytes, and had {self.size} when adopted; {_REMEDY}")
+            return Problem(self.where, f"has {state.st_size} bytes, and had {self.size} when adopted; {REMEDY}")
         return None
 
     @property
@@ -145,7 +146,7 @@ class OriginalRows:
             dataset = original_dataset(file, original.path, self._name)
         if dataset.shape != (original.rows, *self.shape[1:]):
             text = f"has the shape {dataset.shape}, and had {(original.rows, *self.shape[1:])} when adopted"
-            raise InputError([Problem(f"{original.path}: {self._name}", f"{text}; {_REMEDY}")])
+            raise InputError([Problem(f"{original.path}: {self._name}", f"{text}; {REMEDY}")])
         self._opened[number] = file, dataset
         if len(self._opened) > OPEN_AT_ONCE:
             self._opened.popitem(last=False)[1][0].close()

@@ -11,10 +11,10 @@ import numpy as np
 
 from hpcmtl.data.adopted_array import AdoptedArray
 from hpcmtl.data.array_writer import checksum_of
-from hpcmtl.data.chunks import chunks_beside, slab_bytes
-from hpcmtl.data.contract import CHUNK_BYTES, SPLIT, rows_per_chunk, value_problem
+from hpcmtl.data.chunks import chunk_warning
+from hpcmtl.data.contract import SPLIT, rows_per_chunk, value_problem
 from hpcmtl.data.hdf5 import class_names, file_version
-from hpcmtl.data.open_file import CACHE_BYTES, naming_damage, open_sealed
+from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.stored_array import find_array
 from hpcmtl.data.value_summary import ValueSummary
 from hpcmtl.errors import InputError, Problem
@@ -146,12 +146,8 @@ def _read(
 
 def _warn_of_chunks(path: Path, name: str, dataset: h5py.Dataset | AdoptedArray) -> None:
     """Warns of chunks that HDF5 reads and unpacks again and again, since they do not fit into its cache."""
-    if dataset.chunks is None:
-        return
-    size, beside = slab_bytes(dataset), chunks_beside(dataset)
-    if size > CACHE_BYTES and dataset.chunks[0] > rows_per_chunk(dataset.shape, dataset.dtype):
-        who = "each chunk has" if beside == 1 else f"the {beside} chunks of each sample have"
-        what = f"{size / 2**20:.0f} MiB and must be read again for each block of samples"
-        times = f"about {size / CHUNK_BYTES:.0f} times the work"
-        remedy = "write the file by write_dataset_file, in chunks of 1 MiB"
-        _log.warning("%s: %s: %s %s, which is %s; %s", path, name, who, what, times, remedy)
+    warning = chunk_warning(dataset)
+    if warning:
+        adopted = isinstance(dataset, AdoptedArray)
+        remedy = "rewrite its files by h5repack" if adopted else "write the file by write_dataset_file"
+        _log.warning("%s: %s: %s; %s, in chunks of 1 MiB", path, name, warning, remedy)

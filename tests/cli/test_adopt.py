@@ -36,7 +36,7 @@ def test_a_file_is_adopted_described_and_checked(hpcmtl):
 
     assert (code, err) == (0, "")
     assert out.startswith("600 samples: 301 train, 150 val, 149 test\nx: float32, shape (32, 64), from x of 1 files\n")
-    assert described["attributes"] == {"licence": "none"}
+    assert described["attributes"] == {"licence": "none", "originals": "big.h5"}
     assert [each["name"] for each in described["arrays"]] == ["label", "x"]
     assert described["arrays"][0]["classes"] == ["a", "b", "c"]
     assert hpcmtl("check", "big.adopted.h5") == (0, "big.adopted.h5: 3 arrays, all are sound\n", "")

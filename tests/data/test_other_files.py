@@ -8,6 +8,7 @@ import pytest
 from plain_files import adopted, write_plain
 
 from hpcmtl.data.reader import open_array
+from hpcmtl.data.sealing.seal import seal
 from hpcmtl.data.values import pass_over
 from hpcmtl.errors import InputError
 
@@ -159,3 +160,11 @@ def test_an_external_link(tmp_path):
         file["x"] = h5py.ExternalLink("far.h5", "/g/x")
     with open_array(adopted(tmp_path / "out.h5", tmp_path / "p.h5", "x"), "x") as reader:
         assert np.array_equal(reader.read(0, 4), PARTS[0])
+
+
+def test_sealing_takes_no_fill_values(virtual, tmp_path):
+    """`data seal` refuses a virtual dataset whose source is missing."""
+    (tmp_path / "part2.h5").unlink()
+
+    with pytest.raises(InputError, match="all.h5: x: is virtual, and its source .*part2.h5 is not there"):
+        seal(tmp_path / "sealed.h5", virtual)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.data.chunks import chunk_warning
 from hpcmtl.data.sealing.told import one_line
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ def adoption_lines(out: Path, plan: AdoptionPlan) -> list[str]:
         f"{each.name}: {each.dtype}, shape {each.shape[1:]}, from {each.dataset} of {len(plan.originals)} files"
         for each in plan.arrays
     ]
+    for each in plan.arrays:
+        warning = chunk_warning(each)
+        lines += [f"{each.name}: {warning}; h5repack writes chunks of 1 MiB"] if warning else []
     lines.append(f"{out}: sealed; its values stay in {', '.join(str(each.path) for each in plan.originals[:3])}")
     if len(plan.originals) > 3:
         lines[-1] += f" and {len(plan.originals) - 3} more"
