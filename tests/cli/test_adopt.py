@@ -35,7 +35,7 @@ def test_a_file_is_adopted_described_and_checked(hpcmtl):
     described = json.loads(hpcmtl("describe", "big.adopted.h5", "--json")[1])
 
     assert (code, err) == (0, "")
-    assert out.startswith("600 samples: 301 train, 150 val, 149 test\nx: float32, shape (32, 64), from x of 1 files\n")
+    assert out.startswith("600 samples: 301 train, 150 val, 149 test\nx: float32, shape (32, 64), from x of 1 file\n")
     assert described["attributes"] == {"licence": "none", "originals": "big.h5"}
     assert [each["name"] for each in described["arrays"]] == ["label", "x"]
     assert described["arrays"][0]["classes"] == ["a", "b", "c"]

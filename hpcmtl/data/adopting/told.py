@@ -17,9 +17,10 @@ def adoption_lines(out: Path, plan: AdoptionPlan) -> list[str]:
     """Returns an adoption as lines of text."""
     sizes = ", ".join(f"{count} {name}" for name, count in plan.split_sizes.items())
     lines = [f"{len(plan.split)} samples: {sizes}"]
+    number = len(plan.originals)
+    files = "1 file" if number == 1 else f"{number} files"
     lines += [
-        f"{each.name}: {each.dtype}, shape {each.shape[1:]}, from {each.dataset} of {len(plan.originals)} files"
-        for each in plan.arrays
+        f"{each.name}: {each.dtype}, shape {each.shape[1:]}, from {each.dataset} of {files}" for each in plan.arrays
     ]
     for each in plan.arrays:
         warning = chunk_warning(each)
