@@ -12,7 +12,7 @@ import typer
 from hpcmtl.cli.arguments import Json
 from hpcmtl.cli.progress import leaving_nothing, progress_bar
 from hpcmtl.cli.seal_options import Attribute, Column, Force, Fractions, Seed, Split
-from hpcmtl.errors import HpcmtlError
+from hpcmtl.errors import HpcmtlError, naming_no_permission
 from hpcmtl.launch.environment import rank_environment
 from hpcmtl.logs import harmless
 
@@ -115,7 +115,7 @@ def _be_rank(ordered: Callable[[], AdoptionOrder], *, as_json: bool) -> NoReturn
     with abort_on_error(world):
         try:
             order = on_root(world, ordered)
-            with progress_bar(shown=leads(world)) as report:
+            with naming_no_permission(), progress_bar(shown=leads(world)) as report:
                 plan = adopt_together(world, order, report)
             text = _told(order, plan, as_json=as_json)
         except HpcmtlError as error:  # all ranks raise the same error: one prints it, and all end normally

@@ -75,6 +75,9 @@ def _lacking_source(dataset: h5py.Dataset, source: Any) -> Iterator[str]:
     """Yields what is wrong with one source of a virtual dataset."""
     own = Path(dataset.file.filename)
     path = own if source.file_name == "." else own.parent / source.file_name
+    if not path.is_file():  # HDF5 seeks it last where the file itself lies, if its path is a symbolic link
+        beside = own.resolve().parent / source.file_name
+        path = beside if beside.is_file() else path
     if not path.is_file():
         yield f"is virtual, and its source {path} is not there"
         return

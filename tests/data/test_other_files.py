@@ -51,6 +51,14 @@ def test_a_virtual_dataset_is_read_right(virtual, tmp_path, monkeypatch):
         adopted(tmp_path / "again.h5", virtual, "x")
 
 
+def test_a_link_to_a_virtual_dataset(virtual, tmp_path):
+    """Sources beside the file itself are found by a symbolic link from another folder."""
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "link.h5").symlink_to(virtual)
+    with open_array(adopted(tmp_path / "links" / "out.h5", tmp_path / "links" / "link.h5", "x"), "x") as reader:
+        assert np.array_equal(reader.read(0, 12), np.concatenate(PARTS))
+
+
 def test_other_files_are_read_again(virtual, tmp_path):
     """Size and time of the adopted file do not show changes of its sources, so the pass before a run reads them."""
     out = adopted(tmp_path / "out.h5", virtual, "x")

@@ -289,18 +289,3 @@ def test_a_missing_filter_is_named(tmp_path):
 
     with pytest.raises(InputError, match=r"p.h5: x: is compressed by filter 32004.*, which this HDF5 lacks; install"):
         adopted(tmp_path / "out.h5", tmp_path / "p.h5", "x")
-
-
-def test_many_shards_are_read_with_few_files_open(tmp_path):
-    """Forty shards are read in any order, with a bounded number of open files."""
-    whole = np.arange(400, dtype=np.int32).reshape(200, 2)
-    for number in range(40):
-        write_plain(tmp_path / f"s{number}.h5", {"x": whole[number * 5 : number * 5 + 5]})
-    out = adopted(tmp_path / "out.h5", tmp_path / "s*.h5", "x")
-    with open_array(out, "x") as reader:
-        rows = reader.read(3, 198)
-        opened = h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)
-
-    assert np.array_equal(rows, whole[3:198])
-    assert opened <= 10
-    assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) == 0
