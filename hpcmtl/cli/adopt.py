@@ -11,7 +11,7 @@ import typer
 
 from hpcmtl.cli.arguments import Json
 from hpcmtl.cli.progress import leaving_nothing, progress_bar
-from hpcmtl.cli.seal_options import Attribute, Column, Force, Fractions, Seed, Split
+from hpcmtl.cli.seal_options import Attribute, Force, Fractions, Seed, Split
 from hpcmtl.errors import HpcmtlError, naming_no_permission
 from hpcmtl.launch.environment import rank_environment
 from hpcmtl.logs import harmless
@@ -33,6 +33,15 @@ TargetNames = Annotated[
     list[str] | None,
     typer.Option("--targets", metavar="NAME[,NAME]", help="Datasets to predict.", show_default=False),
 ]
+ArrayRules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=array,KEY=VALUE",
+        help="Scale, classes or units of an array, e.g. `x=array,scale=0.0039`; can be repeated.",
+        show_default=False,
+    ),
+]
 To = Annotated[
     Path | None,
     typer.Option("--to", metavar="OUT.h5", help="File to make.", show_default="FILE.adopted.h5", readable=False),
@@ -48,14 +57,14 @@ def adopt(
     split: Split = None,
     fractions: Fractions = None,
     seed: Seed = None,
-    column: Column = None,
+    column: ArrayRules = None,
     attribute: Attribute = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Make plain HDF5 files usable where they lie: their split, statistics and checksums go into a small file.
 
-    A dataset in a group is GROUP/NAME; NAME=GROUP/DATASET gives it another name. Several files count as one, in natural
+    GROUP/DATASET names one in a group, NAME=GROUP/DATASET gives it another name. Several files count as one, in natural
     order. The ranks of an MPI world read shares of the values.
     """
     from hpcmtl.data.sealing.options import SealOptions

@@ -12,7 +12,7 @@ from hpcmtl.cli.adopt import adopt
 from hpcmtl.cli.arguments import Json
 from hpcmtl.cli.help import VerbCommand, VerbGroup
 from hpcmtl.cli.progress import leaving_nothing, progress_bar
-from hpcmtl.cli.seal_options import Attribute, Column, Force, Fractions, Seed, Split
+from hpcmtl.cli.seal_options import Attribute, Force, Fractions, Seed, Split
 from hpcmtl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ From = Annotated[
 Columns = Annotated[
     Path | None,
     typer.Option("--columns", metavar="FILE", help="YAML file with the rules of columns.", show_default=False),
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=KIND[,KEY=VALUE]",
+        help="Rule of one column, e.g. `price=numeric,missing=mean`; can be repeated.",
+        show_default=False,
+    ),
 ]
 Target = Annotated[
     list[str] | None,

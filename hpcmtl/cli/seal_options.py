@@ -6,15 +6,6 @@ from typing import Annotated
 
 import typer
 
-Column = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="NAME=KIND[,KEY=VALUE]",
-        help="Rule of one column, e.g. `price=numeric,missing=mean`; can be repeated.",
-        show_default=False,
-    ),
-]
 Split = Annotated[
     str | None,
     typer.Option(

@@ -38,5 +38,6 @@ def adopted(out: Path, files: Any, names: str = "x,y,z", **recipe: Any) -> Path:
     """Adopts files and returns the file that was made."""
     arrays = dict(each.partition("=")[::2] if "=" in each else (each, each) for each in names.split(","))
     files = [str(each) for each in (files if isinstance(files, list) else [files])]
-    adopt(AdoptionOrder(out=out, files=files, arrays=arrays, recipe=make_recipe(recipe)), lambda _stage, _done: None)
+    order = AdoptionOrder(out=out, files=files, arrays=arrays, recipe=make_recipe(recipe), overwrite=True)
+    adopt(order, lambda _stage, _done: None)
     return out

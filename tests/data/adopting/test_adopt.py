@@ -13,7 +13,7 @@ import pytest
 from plain_files import ROWS, adopted, plain_arrays, write_plain
 
 from hpcmtl.data.describing import check_file, describe_file
-from hpcmtl.data.fingerprint import fingerprint_of
+from hpcmtl.data.fingerprint import fingerprint_of, require_unchanged
 from hpcmtl.data.hdf5 import describe, read_split, write_dataset_file
 from hpcmtl.data.reader import open_array
 from hpcmtl.data.split import split_by_hash
@@ -289,3 +289,17 @@ def test_a_missing_filter_is_named(tmp_path):
 
     with pytest.raises(InputError, match=r"p.h5: x: is compressed by filter 32004.*, which this HDF5 lacks; install"):
         adopted(tmp_path / "out.h5", tmp_path / "p.h5", "x")
+
+
+def test_a_run_notices_another_adoption(plain, tmp_path):
+    """Files that were changed and adopted again have another fingerprint: a run that goes on names the array."""
+    out = adopted(tmp_path / "out.h5", plain)
+    before = fingerprint_of(out)
+    adopted(out, plain)
+    require_unchanged(out, before, ["x", "y", "z"])
+    change(plain)
+    adopted(out, plain)
+
+    with pytest.raises(InputError, match="out.h5: x: was float32.* when the run began, and is"):
+        require_unchanged(out, before, ["x", "y"])
+    require_unchanged(out, before, ["y", "z"])
