@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpcmtl.cli.adopt import adopt
 from hpcmtl.cli.arguments import Json
 from hpcmtl.cli.help import VerbCommand, VerbGroup
 from hpcmtl.cli.progress import leaving_nothing, progress_bar
+from hpcmtl.cli.seal_options import Attribute, Force, Fractions, Seed, Split
 from hpcmtl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -51,31 +53,10 @@ Target = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="NAME", help="Column to predict; can be repeated.", show_default=False),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        metavar="HOW",
-        help="hash (default), stratified:COLUMN, grouped:COLUMN, time:COLUMN, folds:FOLDS/FOLD, or column:COLUMN.",
-        show_default=False,
-    ),
-]
-Fractions = Annotated[
-    str | None,
-    typer.Option("--fractions", metavar="A,B,C", help="Shares of train, val and test.", show_default="0.8,0.1,0.1"),
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the split.", show_default="0")]
-Attribute = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--attribute",
-        metavar="KEY=VALUE",
-        help="Attribute of the file, such as source or licence; can be repeated.",
-        show_default=False,
-    ),
-]
 PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Show what was understood, and write nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+
+
+app.command("adopt", cls=VerbCommand)(adopt)
 
 
 @app.command("seal", cls=VerbCommand)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from hpcmtl.data.values import MergedValues, ValueSummary
+    from hpcmtl.data.value_summary import MergedValues, ValueSummary
 
 _ROUNDING = 1e-6  # of 255 * (1 / 255), for example
 _CHANCE = 1e-3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpcmtl.data import fitness
-from hpcmtl.data.values import summarise
+from hpcmtl.data.value_summary import summarise
 
 TIMES = 1.7e9 + np.arange(100.0)
 OF_THREE = "the network has one output for each of 3 classes"

@@ -38,7 +38,7 @@ from hpcmtl.training.schedule import own_factor
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from hpcmtl.data.values import ValueSummary
+    from hpcmtl.data.value_summary import ValueSummary
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.pipeline.prepare import Prepared
 

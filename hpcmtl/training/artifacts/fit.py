@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.fitness import network_problem
-from hpcmtl.data.values import ValueSummary, summarise, summary_of
+from hpcmtl.data.value_summary import ValueSummary, summarise
+from hpcmtl.data.values import summary_of
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of

@@ -22,7 +22,7 @@ from hpcmtl.jobfile.tasks import WEIGHTED
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hpcmtl.data.values import ValueSummary
+    from hpcmtl.data.value_summary import ValueSummary
     from hpcmtl.jobfile.arrays import KeyedReference
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
