@@ -109,6 +109,7 @@ def test_a_run_that_goes_on_is_not_asked_for(run, slurm, hpcmtl):
     assert slurm.calls("squeue") == []
 
 
+@pytest.mark.slow
 def test_a_run_that_died(run, slurm, hpcmtl):
     """Silence and Slurm's end make a death with a hint, and `wait` says 1."""
     slurm.replies("squeue", err="slurm_load_jobs error: Invalid job id specified\n", code=1)

@@ -16,7 +16,7 @@ def nothing() -> None:
     """Check for nothing between blocks."""
 
 
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings.default.max_examples))
 @given(st.lists(st.integers(0, 74), max_size=80))
 def test_rows_come_in_the_order_asked_for(wide_file, numbers):
     """Any rows, repeated or not, in any order."""

@@ -184,6 +184,7 @@ def test_streams(on, ranks):
     assert len(progress) <= run.seconds / 10 + 1
 
 
+@pytest.mark.slow
 def test_a_measured_run_is_found_by_name(on):
     """`--measured` takes the path of a run, its job's name, and latest."""
     run = on(2)

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as npst
 from hpcmtl.exchange.packed_arrays import PackedArrays, pack
 
 
-@settings(max_examples=40)
+@settings(max_examples=min(40, settings.default.max_examples))
 @given(
     st.dictionaries(
         st.text(max_size=3),

@@ -55,7 +55,7 @@ def test_goes_round(sealed):
     assert facts == FACTS
 
 
-@settings(max_examples=20)
+@settings(max_examples=min(20, settings.default.max_examples))
 @given(st.dictionaries(names, arrays, max_size=4))
 def test_any_arrays_go_round(tmp_path, given_arrays):
     """Whatever their dtypes and shapes."""
@@ -161,7 +161,7 @@ def test_many_long_names(tmp_path):
     assert same(read_sealed(tmp_path / "many.h5")[0], arrays)
 
 
-@settings(max_examples=120)
+@settings(max_examples=min(120, settings.default.max_examples))
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 def test_no_flipped_byte_goes_unseen(tmp_path, place, mask):
     """Any byte may be damaged, of the arrays or of what describes them: all is as it was, or the file is refused."""

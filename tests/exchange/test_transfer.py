@@ -68,7 +68,7 @@ def test_an_error_of_the_reader_is_raised_by_all():
     assert run_ranks(3, failing) == [True] * 3
 
 
-@settings(max_examples=60)
+@settings(max_examples=min(60, settings.default.max_examples))
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=4),
     st.sampled_from([(), (2,), (2, 3)]),

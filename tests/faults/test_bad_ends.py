@@ -1,5 +1,7 @@
 """Whatever a `python` task does to its process, its family ends well, soon, and with a completion record."""
 
+import pytest
+
 from hpcmtl.dispatch.coordinator.lifecycle import MOST_LOSSES
 
 CODE = """
@@ -53,6 +55,7 @@ def test_tasks_that_end_their_process(start, tmp_path):
     assert run.leftovers() == []
 
 
+@pytest.mark.slow
 def test_tasks_that_leave_something_behind(start, tmp_path):
     """Threads and processes of tasks do not keep the ranks; processes, detached ones as well, are named and ended."""
     job, env = family(tmp_path / "code", "keeps_a_thread", "keeps_children", "counts")

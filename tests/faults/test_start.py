@@ -8,7 +8,9 @@ from jobs import family, family_task
 WHAT = {"dies": "os._exit(1)", "hangs": "time.sleep(600)", "is killed": "os.kill(os.getpid(), 9)"}
 
 
-@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize(
+    "what", ["dies", *(pytest.param(each, marks=pytest.mark.slow) for each in ("hangs", "is killed"))]
+)
 def test_a_rank_that_does_not_come(start, tmp_path, what):
     """The run ends at the deadline, and says which rank it was that died, was killed, or hangs before MPI."""
     (tmp_path / "sitecustomize.py").write_text(

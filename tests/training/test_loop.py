@@ -206,7 +206,7 @@ def test_agreements_follow_the_slowest_rank(monkeypatch):
     assert first[-1].samples_per_second == pytest.approx(32 / 1.25)
 
 
-@settings(max_examples=30)
+@settings(max_examples=min(30, settings.default.max_examples))
 @given(
     st.integers(1, 3),
     st.integers(0, 2),

@@ -128,7 +128,11 @@ SPLIT = np.arange(90) % 3
 SMALL = {"part": SPLIT, "x": np.linspace(0, 1, 90), "word": np.array([f"w{n % 11}" for n in range(90)])}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=min(25, settings.default.max_examples),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=60, max_size=60), st.text("xyz", max_size=3))
 def test_statistics_know_the_train_rows_alone(values, word):
     """Other values in val and test rows change neither mean nor deviation nor vocabulary nor a train row."""

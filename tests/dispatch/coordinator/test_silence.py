@@ -43,7 +43,7 @@ class Silent:
         return [fields for name, fields in self.simulation.events if name == event]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=min(20, settings.default.max_examples), deadline=None)
 @given(st.floats(0.01, 1000))
 def test_the_bound_follows_the_steps(seconds_to_next):
     """A layer is given up after 20 times the time to its next report, but not before 10 minutes nor after 30."""

@@ -24,7 +24,7 @@ NEARLY = 1e-3  # times are rounded to ticks
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=min(40, settings.default.max_examples))
 @given(problems())
 def test_bound_and_plan_of_tiny_graphs(problem: PlanningProblem) -> None:
     """The bound is never above the proved optimum, whose schedule is valid, and the plan is near it."""

@@ -29,7 +29,7 @@ def placeable(problem: PlanningProblem) -> PlanningProblem | None:
         return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=min(60, settings.default.max_examples), deadline=None)
 @given(problems(), st.sampled_from([widest, narrowest]))
 def test_more_work_is_never_worse(drawn: PlanningProblem, start: Any) -> None:
     """Every plan obeys all rules, a larger budget never gives a longer one, and the same budget gives the same plan."""
@@ -47,7 +47,7 @@ def test_more_work_is_never_worse(drawn: PlanningProblem, start: Any) -> None:
     assert again.columns.tolist() == found[-1].columns.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=min(60, settings.default.max_examples), deadline=None)
 @given(problems(), st.data())
 def test_a_part_is_packed_as_the_whole_is(drawn: PlanningProblem, data: Any) -> None:
     """Packing from a changed position on gives the starts and places of packing everything."""

@@ -21,7 +21,7 @@ from hpcmtl.taskgraph.levels import Levels
 ROUNDING = 1e-9
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=min(200, settings.default.max_examples), deadline=None)
 @given(problems())
 def test_no_plan_is_shorter_than_the_bound(problem: PlanningProblem) -> None:
     """However tasks are allocated and packed, with whatever rules, the makespan is not below the bound."""

@@ -46,7 +46,7 @@ def test_little_is_lost_by_time_buckets(moldable_until: bool) -> None:
     assert plan.makespan <= pack(problem, columns, moldable_until=bound if moldable_until else None).makespan * 1.03
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=min(30, settings.default.max_examples), deadline=None)
 @given(seed=st.integers(0, 10**6), tasks=st.integers(1, 40), spread=st.floats(0, 4))
 def test_plans_of_many_tasks_are_valid(seed: int, tasks: int, spread: float) -> None:
     """Whatever the tasks take, the plan that is made as for very many of them breaks no rule."""

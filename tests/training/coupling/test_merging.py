@@ -50,7 +50,7 @@ def test_other_parameters_are_refused():
         merged(({"w": np.ones(2)}, 1.0), ({"w": np.ones(3)}, 1.0))
 
 
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings.default.max_examples))
 @given(
     st.dictionaries(
         st.text(min_size=1),

@@ -157,6 +157,7 @@ def test_horovod_has_mpi():
     assert compat.import_horovod() is horovod
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["torch", "ortools.sat.python.cp_model"])
 def test_other_libraries_are_imported_after_horovod(module):
     """Horovod's import leaves its symbols to itself: a library that comes later finds its own, and is not crashed."""

@@ -69,6 +69,7 @@ def test_one_rank_without_a_group(model):
     assert suite.largest_difference(found, gluon_suite.plain_steps(model, start, few_rows())) <= 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [RESIDUAL, STOPPED], ids=lambda model: model.name)
 def test_equal_runs_are_equal(model):
     """The Python operator does not race with oneDNN: equal runs have equal bits, also behind convolutions."""

@@ -29,7 +29,7 @@ convnets = st.builds(ConvNet, channels=channels, kernel=kernels, widths=widths, 
 autoencoders = st.builds(ConvAutoencoder, channels=channels, kernel=kernels, code=few)
 
 
-@settings(max_examples=40)
+@settings(max_examples=min(40, settings.default.max_examples))
 @given(st.one_of(mlps, convnets, autoencoders), images, st.integers(1, 3))
 def test_shapes_and_parameters_are_as_predicted(model, sample, count):
     """Output shapes, those of every part and the number of parameters are what planning and checking reckon with."""
@@ -46,7 +46,7 @@ def test_shapes_and_parameters_are_as_predicted(model, sample, count):
         assert shape == (count, *predicted)
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(autoencoders, images, few, few)
 def test_a_shared_trunk_gives_every_head_its_code(model, sample, one, other):
     """A trunk taken out of a network, with two heads on top: one output a head, and parameters under their names."""

@@ -42,7 +42,7 @@ def same_outputs(network, sample, names, parts) -> None:
             )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=min(40, settings.default.max_examples), deadline=None)
 @given(st.one_of(mlps, convnets, autoencoders), images)
 def test_models(model, sample):
     """Any model of the zoo is the same function in both frameworks, whole and by parts."""
