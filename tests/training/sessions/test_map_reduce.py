@@ -128,3 +128,13 @@ def test_an_array_that_is_not_declared_cannot_be_read(bench, task):
     tasks = {"own": sums_task(**DESCRIBED), "a": task(input="own/mean", needs={"own": "data"})}
     with pytest.raises(InputError, match="task 'own' publishes no array 'mean'"):
         bench(tasks)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_python_task_can_use_the_function(bench, small_file, ranks):
+    """With its group and an array that it has read."""
+    task = {"kind": "python", "callable": "own_tasks:reduced", "arguments": {"reference": "small/digit"}}
+    with h5py.File(small_file) as file:
+        expected = file["digit"][:].sum()
+
+    assert bench({"own": task}).run("own", ranks)[0].metrics == {"sum": expected}
