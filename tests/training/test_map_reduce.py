@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import chain, pairwise
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,13 +48,10 @@ def test_the_tree_depends_on_the_number_of_blocks_alone(sizes):
     assert all(len(part) <= 2 * math.log2(count + 1) for part in parts)
 
 
-def total(ranks, block=7, numbers=None):
+def total(ranks, block=7, rows=VALUES):
     """Returns the sum of the values on each rank."""
     return run_ranks(
-        ranks,
-        lambda group: map_reduce(
-            VALUES, lambda rows, _: rows.sum(), lambda a, b: a + b, group, numbers=numbers, block=block
-        ),
+        ranks, lambda group: map_reduce(rows, lambda part, _: part.sum(), lambda a, b: a + b, group, block=block)
     )
 
 
@@ -145,6 +143,15 @@ def test_rows_that_cannot_be_read_fail_all_ranks():
 def test_no_row_has_no_value():
     """It is refused on all ranks alike."""
     assert isinstance(failing(lambda rows, numbers: 0, numbers=np.empty(0, np.int64)), InputError)
+
+
+def test_rows_of_a_file_are_read_by_slices(tmp_path):
+    """A memory map and a dataset of HDF5 give the sum of the array."""
+    np.save(tmp_path / "a.npy", VALUES)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = VALUES
+        for rows in (np.load(tmp_path / "a.npy", mmap_mode="r"), file["x"]):
+            assert total(1, rows=rows) == total(1)
 
 
 def test_blocks_are_dealt_in_order():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hpcmtl.data.reader import ArrayReader
     from hpcmtl.training.kinds.schemas import MapReduce
     from hpcmtl.training.session import SessionContext
+
+_log = logging.getLogger(__name__)
 
 INPUT = "input"
 
@@ -86,6 +89,7 @@ class MapReduceSession:
         try:
             result = self._finish(value)
         except (Exception, SystemExit) as error:
+            _log.exception("finish failed")
             raise TaskFailedError(f"task {context.task}: finish failed ({type(error).__name__}: {error})") from error
         return publish_returned(context, str(task.finish), result, task.outputs)
 
