@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def main(name: str, build: Callable[[Path], None], package: str) -> int:
+def main(name: str, build: Callable[[Path], None], package: str, how: str = "pip install") -> int:
     """Builds a data set unless a valid file exists.
 
     Args:
         name: name of the data set; the file is ``data/<name>.h5`` unless ``--out`` is given.
         build: function that writes the file.
         package: package that provides the raw data, for the message if it is missing.
+        how: command that installs it.
 
     Returns:
         The exit code of the command.
@@ -41,7 +42,7 @@ def main(name: str, build: Callable[[Path], None], package: str) -> int:
         print(f"{error}\nIf {out} is in the way, delete it and run this again.", file=sys.stderr)
         return ExitCode.BAD_INPUT
     except ModuleNotFoundError as error:
-        print(f"{name} needs the package {package} ({error}); pip install {package}", file=sys.stderr)
+        print(f"{name} needs the package {package} ({error}); {how} {package}", file=sys.stderr)
         return ExitCode.ENVIRONMENT_UNFIT
     print(f"{out}: {sizes} samples")
     return ExitCode.COMPLETE

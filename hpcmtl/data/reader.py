@@ -59,13 +59,13 @@ class ArrayReader:
         """
         return self._deliver(self._stored(start, stop))
 
-    def exact(self) -> NDArray[Any]:
-        """Returns all rows in the type in which they were stored; those with a ``scale`` as `read` does.
+    def exact(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Returns rows (all by default) in the type in which they were stored; those with a ``scale`` as `read` does.
 
         Raises:
             InputError: the bytes are damaged; the message names file and dataset.
         """
-        stored = self._stored(0, self.samples)
+        stored = self._stored(start, self.samples if stop is None else stop)
         if self._scale is not None:
             return self._deliver(stored)
         return own_form(stored, own_dtype(self._dataset.dtype, self._dataset.attrs))

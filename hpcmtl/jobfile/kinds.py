@@ -28,6 +28,21 @@ if TYPE_CHECKING:
     from hpcmtl.networks.parameter_mapping import ParameterMapping
 
 
+@dataclass(frozen=True)
+class UserCallable:
+    """A function of the user's that a task calls.
+
+    Attributes:
+        key: key of the task that names it.
+        reference: ``package.module:attribute``.
+        arguments: what it is given, one phrase for each positional argument.
+    """
+
+    key: str
+    reference: str
+    arguments: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrameworkNeeds:
     """The parts that a task asks its framework or its user for; they are tried before the job runs.
@@ -43,7 +58,7 @@ class FrameworkNeeds:
         sync_batchnorm: whether batch normalisation uses the statistics of the whole group's batch.
         targets: description of the targets of each objective, as far as it is known.
         part: part of the network whose output it stores.
-        callables: objects of the user's, ``package.module:attribute``.
+        callables: functions of the user's.
     """
 
     network: NetworkDescription | None = None
@@ -56,7 +71,7 @@ class FrameworkNeeds:
     precision: Precision = "fp32"
     sync_batchnorm: bool = False
     part: str | None = None
-    callables: tuple[str, ...] = ()
+    callables: tuple[UserCallable, ...] = ()
 
 
 class TaskKind(Protocol):

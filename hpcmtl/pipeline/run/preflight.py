@@ -160,9 +160,9 @@ def _other_splits(paths: Sequence[Path]) -> list[Problem]:
 
 
 def _bad_callables(prepared: Prepared, name: str) -> Iterator[Finding]:
-    """Yields the callables of a task that cannot be imported, or not be called with the context alone."""
-    for reference in kind_of(prepared.job, name).framework_needs(prepared.job, name, prepared.arrays).callables:
-        path = ("tasks", name, "callable")
+    """Yields the callables of a task that cannot be imported, or not be called with what they are given."""
+    for each in kind_of(prepared.job, name).framework_needs(prepared.job, name, prepared.arrays).callables:
+        path, reference = ("tasks", name, each.key), each.reference
         try:
             found = resolve(reference)
         except InputError as error:
@@ -173,9 +173,10 @@ def _bad_callables(prepared: Prepared, name: str) -> Iterator[Finding]:
             continue
         with suppress(ValueError):  # some functions of C have no signature
             try:
-                inspect.signature(found).bind(None)
+                inspect.signature(found).bind(*each.arguments)
             except TypeError as error:
-                yield path, f"{reference} cannot be called with one argument, the context of the task: {error}"
+                count = "one argument" if len(each.arguments) == 1 else f"{len(each.arguments)} arguments"
+                yield path, f"{reference} cannot be called with {count}, {' and '.join(each.arguments)}: {error}"
 
 
 def _bad_schedules(prepared: Prepared, name: str) -> Iterator[Finding]:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
-from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
+from hpcmtl.jobfile.kinds import FrameworkNeeds, UserCallable, kind_of
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.input_size import input_size
-from hpcmtl.training.kinds.schemas import OUTPUT_TYPES, Python
+from hpcmtl.training.kinds.outputs import declared_arrays, output_problems
+from hpcmtl.training.kinds.schemas import Python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.training.kinds.schemas import Output
     from hpcmtl.training.session import Session, SessionContext
-
-
-SPLIT = "split"
-
-
-def _declared(output: Output) -> ArraySpec:
-    if output.type is None:
-        return dataclasses.replace(UNKNOWN, shape=output.shape)
-    kind, itemsize = OUTPUT_TYPES[output.type]
-    return ArraySpec(None, output.shape, kind=kind, itemsize=itemsize)
 
 
 class PythonKind(BaseKind[Python]):
@@ -39,16 +28,16 @@ class PythonKind(BaseKind[Python]):
 
     def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
         """See `TaskKind`; only running the callable shows the number of samples, and all that is not declared."""
-        return {array: _declared(output) for array, output in self.task(job, name).outputs.items()}
+        return declared_arrays(self.task(job, name).outputs)
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
-        if SPLIT in self.task(job, name).outputs:
-            yield ("outputs",), f"{SPLIT!r} is the split of the samples, which a callable may return beside its outputs"
+        yield from output_problems(self.task(job, name).outputs)
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""
-        return FrameworkNeeds(callables=(self.task(job, name).callable,))
+        called = UserCallable("callable", self.task(job, name).callable, ("the context of the task",))
+        return FrameworkNeeds(callables=(called,))
 
     def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
         """See `TaskKind`; it is one step, and may read all arrays of the tasks that it needs for data."""

@@ -176,12 +176,32 @@ def _outputs(value: Any) -> Any:
     return {name: _output(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
+DeclaredOutputs = Annotated[dict[Name, Output], BeforeValidator(_outputs)]
+
+
+class MapReduce(TaskBase):
+    """A value of all rows of an array: a function of each block of rows, and a reduction of its values."""
+
+    kind: Literal["map_reduce"] = "map_reduce"
+    input: Reference
+    split: SplitName | None = Field(default=None, description="split whose rows are used; default: all rows")
+    block: int = Field(default=4096, gt=0, le=MOST, description="rows that `map` gets at once")
+    map: Callable_ = Field(description="(rows of a block, their numbers) -> value: package.module:attribute")
+    reduce: Callable_ = Field(description="(value, value of later rows) -> value of both; associative")
+    finish: Callable_ | None = Field(
+        default=None, description="value -> outputs and metrics by name; default: the value is such a mapping"
+    )
+    outputs: DeclaredOutputs = Field(
+        default={}, description="arrays of the result for other tasks: names, or name -> type"
+    )
+
+
 class Python(TaskBase):
     """A callable of the user's, given its group and its inputs."""
 
     kind: Literal["python"] = "python"
     callable: Callable_
     arguments: dict[str, Any] = {}
-    outputs: Annotated[dict[Name, Output], BeforeValidator(_outputs)] = Field(
+    outputs: DeclaredOutputs = Field(
         default={}, description="arrays that the callable returns for other tasks: names, or name -> type"
     )

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.contract import SPLIT
-from hpcmtl.data.hdf5 import publish_arrays, read_split
+from hpcmtl.data.hdf5 import read_split
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.exchange.store import PARAMETERS, artifact_of
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.training.artifacts.description import file_attributes
 from hpcmtl.training.artifacts.inputs import Inputs
-from hpcmtl.training.artifacts.publish import publish_whole
-from hpcmtl.training.artifacts.record import describe_data
 from hpcmtl.training.data_guard import require_unchanged_file
 from hpcmtl.training.session import LayerOutcome, artifact_file
-from hpcmtl.training.sessions.returned import returned_values
+from hpcmtl.training.sessions.returned import publish_returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,7 +82,7 @@ class PythonSession:
             stop_requested=context.stop_requested,
         )
         result = self._function(given)
-        metrics = on_root(context.group, lambda: self._publish(result))
+        metrics = on_root(context.group, lambda: publish_returned(context, task.callable, result, task.outputs))
         seconds = time.perf_counter() - started
         return LayerOutcome(1, 0, seconds, seconds, metrics=metrics, facts=self._inputs.facts())
 
@@ -145,13 +142,3 @@ class PythonSession:
         self._require_need(name, "parameters")
         arrays = self._inputs.parameters_alone(name)
         return {key.removeprefix(PARAMETERS): array for key, array in arrays.items()}
-
-    def _publish(self, returned: Any) -> dict[str, float]:
-        name = f"task {self._context.task}: {self._task.callable}"
-        result = returned_values(name, returned, self._task.outputs)
-        if result.arrays:
-            description = describe_data(self._context, result.arrays, result.metrics)
-            file = artifact_file(self._context.directory, self._context.task)
-            publish_arrays(file, result.arrays, result.split, file_attributes(description), name)
-            publish_whole(self._context, result.arrays, result.split)
-        return result.metrics

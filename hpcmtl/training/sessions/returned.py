@@ -1,4 +1,4 @@
-"""The result of a user's callable: metrics, the arrays of its `outputs`, and their split."""
+"""The result of a user's callable: metrics, the arrays of its `outputs`, and their split; and its publication."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.data.given_arrays import given_array
+from hpcmtl.data.hdf5 import publish_arrays
 from hpcmtl.errors import TaskFailedError, nearest
+from hpcmtl.training.artifacts.description import file_attributes
+from hpcmtl.training.artifacts.publish import publish_whole
+from hpcmtl.training.artifacts.record import describe_data
+from hpcmtl.training.session import artifact_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.training.kinds.schemas import Output
+    from hpcmtl.training.session import SessionContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,29 @@ class Returned:
     metrics: dict[str, float]
     arrays: Arrays
     split: NDArray[Any]
+
+
+def publish_returned(
+    context: SessionContext, callable_name: str, returned: Any, outputs: Mapping[str, Output]
+) -> dict[str, float]:
+    """Publishes the arrays that a callable returned, on the group's first rank alone; returns its metrics.
+
+    Args:
+        context: context of the session.
+        callable_name: ``package.module:attribute``, for messages.
+        returned: result of the callable.
+        outputs: arrays that the task declares.
+
+    Raises:
+        TaskFailedError: see `returned_values`.
+    """
+    name = f"task {context.task}: {callable_name}"
+    result = returned_values(name, returned, outputs)
+    if result.arrays:
+        attributes = file_attributes(describe_data(context, result.arrays, result.metrics))
+        publish_arrays(artifact_file(context.directory, context.task), result.arrays, result.split, attributes, name)
+        publish_whole(context, result.arrays, result.split)
+    return result.metrics
 
 
 def returned_values(callable_name: str, returned: Any, outputs: Mapping[str, Output]) -> Returned:
