@@ -15,7 +15,8 @@ from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.training.learner import Learner, StepInput
+    from hpcmtl.training.learner import Learner
+    from hpcmtl.training.step_input import StepInput
 
 
 def compare_first_step(

@@ -9,7 +9,7 @@ SOURCES = sorted((ROOT / "hpcmtl").rglob("*.py"))
 # "file: class" of each dataclass that changes -> the state that it holds.
 STATEFUL = {
     "hpcmtl/data/batches.py: SplitCache": "rows, once read",
-    "hpcmtl/data/values.py: ValueSummary": "extremes, block after block",
+    "hpcmtl/data/value_summary.py: ValueSummary": "extremes, block after block",
     "hpcmtl/dispatch/coordinator/running.py: Running": "reports of a layer that runs",
     "hpcmtl/dispatch/coordinator/state.py: TaskState": "place of a task in the run",
     "hpcmtl/dispatch/coordinator/task_source.py: TaskSources": "events that no source has seen",

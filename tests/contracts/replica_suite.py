@@ -21,10 +21,11 @@ from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
-from hpcmtl.training.learner import OPTIMIZER, StepInput
+from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hpcmtl.data.hdf5 import publish_arrays, write_dataset_file
-from hpcmtl.data.values import check_finite, check_intact, summarise, summary_of
+from hpcmtl.data.value_summary import summarise
+from hpcmtl.data.values import check_finite, check_intact, summary_of
 from hpcmtl.errors import InputError
 
 ROWS = 300_000  # several blocks

@@ -13,7 +13,7 @@ from hpcmtl.training.kinds.value_checks import value_checks, value_warnings
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from hpcmtl.data.values import ValueSummary
+    from hpcmtl.data.value_summary import ValueSummary
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.training.network_checks import NetworkChecks

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
 from hpcmtl.training.coupled_rows import ROWS, SEEDS, rows_are_coupled
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
 from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
@@ -99,7 +99,7 @@ def _plain_gradients(
     comparable = _in_comparable_precision(loss)
     with random_numbers.seeded(SEEDS[0]), restored(tensors) as before, plain(loss.module):
         losses = comparable.losses(batch.inputs, batch.targets)
-        weighted_sum(losses, batch.weights, [1.0] * len(losses)).backward()
+        weighted_sum(losses, batch, [1.0] * len(losses)).backward()
         changed = tuple(name for name, each in trained.items() if not torch.equal(each, before[name]))
     found = {}
     for name, parameter in trained.items():  # ours are dense, and 0 where a pass does not come by
