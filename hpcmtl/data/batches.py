@@ -193,7 +193,7 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
-            labelled = _labelled(request, order[step.whole])
+            labelled = _labelled(request, order, step)
             factors = {}
             for key, labels in request.spec.labels.items():
                 masks = None if labels.mask is None else arrays.pop(labels.mask)
@@ -202,11 +202,11 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
             yield Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
 
 
-def _labelled(request: _ReadRequest, numbers: Ints) -> dict[str, float]:
-    """Returns the labelled samples of a whole step by key; `numbers` are those of its samples."""
+def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
+    """Returns the number of labelled samples of a whole step by key."""
     if not request.spec.labels:
         return {}
-    places = np.searchsorted(request.indices, numbers)
+    places = np.searchsorted(request.indices, order[step.whole])
     return {key: labels.labelled(places) for key, labels in request.spec.labels.items()}
 
 

@@ -99,7 +99,7 @@ def read_labels(
         numbers: (n,) ascending numbers of the samples in the split.
 
     Raises:
-        InputError: no label of the split is known.
+        InputError: no label of the split is known, or one is no class where there are weights of classes.
     """
     sources = [target] if mask is None else [target, mask]
     counts = np.empty(len(numbers), np.float32)
@@ -112,7 +112,11 @@ def read_labels(
             counts[start : start + _ROWS] = known.reshape(len(wanted), -1).mean(axis=1)
             if placeholder is None and known.any():
                 placeholder = values[known][0].item()
-            if class_weights == "balanced":
+            if class_weights is not None:
+                wrong = _no_class(values[known], None if class_weights == "balanced" else len(class_weights))
+                if wrong is not None:
+                    text = f"{wrong:g} is no number of a class, from 0, so that it has no weight"
+                    raise InputError([Problem(f"{target.path}: {target.dataset}", f"{text}; see `class_weights`")])
                 classes = _with_classes(classes, values[known])
     if placeholder is None:
         text = f"none of the {len(numbers)} labels to train on is known; look at `missing` or `mask` of the task"
@@ -121,6 +125,13 @@ def read_labels(
     if class_weights is not None:
         table = balanced(classes) if class_weights == "balanced" else np.array(class_weights, np.float32)
     return Labels(missing, None if mask is None else mask.key, placeholder, counts, table)
+
+
+def _no_class(labels: NDArray[Any], classes: int | None) -> float | None:
+    """Returns a label that is not the number of a class; None if all are."""
+    with np.errstate(invalid="ignore"):
+        bad = (labels < 0) | (labels != np.trunc(labels)) | (labels >= (np.inf if classes is None else classes))
+    return float(labels[bad][0]) if bad.any() else None
 
 
 def _with_classes(counts: NDArray[np.int64], labels: NDArray[Any]) -> NDArray[np.int64]:

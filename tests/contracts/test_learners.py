@@ -150,12 +150,15 @@ def test_torch_with_copies_on_a_group(check, ranks, copying_framework):
     run_ranks(ranks, check, setup)
 
 
+OTHERS = ("second_context", "torch_framework", "copying_framework")
+
+
 @pytest.mark.parametrize("check", labelled_suite.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize(("name", "labels"), [("numpy", 1), ("gluon", 2), ("torch", 2)])
+@pytest.mark.parametrize(("name", "labels"), [("numpy", 1), ("gluon", 2), *((name, 2) for name in OTHERS)])
 def test_missing_labels(check, name, labels, request):
     """Labels that are missing, some or all of a sample, change nothing; the tests' own framework has one a sample."""
     made = {"numpy": NumpyFramework, "gluon": GluonFramework}
-    framework = made[name]() if name in made else request.getfixturevalue("torch_framework")
+    framework = made[name]() if name in made else request.getfixturevalue(name)
     setup = replica_suite.Setup(framework, "mpi")
     for ranks in (1,) if check is labelled_suite.check_gradients else (1, 2, 3):
         run_ranks(ranks, check, setup, labels)

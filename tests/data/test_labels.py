@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from hpcmtl.data.batches import Batches, BatchSpec
 from hpcmtl.data.cursor import Cursor
-from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.data.hdf5 import publish_arrays, write_dataset_file
 from hpcmtl.data.labels import balanced, known_labels, read_labels
 from hpcmtl.data.missing import is_known
 from hpcmtl.data.sources import Source
@@ -131,3 +131,20 @@ def test_nothing_to_learn_from_is_refused(file):
     """Labels that are missing in all samples of a split are named with file and array."""
     with pytest.raises(InputError, match="rows.h5: one: none of the 8 labels to train on is known"):
         read_labels(Source("one", file, "one"), None, -1.0, None, np.arange(8))
+
+
+@pytest.mark.parametrize(
+    ("labels", "weights", "said"),
+    [
+        ([0, 1, -1], "balanced", "-1 is no number of a class"),
+        ([0.0, 0.5, 1.0], "balanced", "0.5 is no number of a class"),
+        ([0, 1, 2], (1.0, 2.0), "2 is no number of a class"),
+        ([0.0, np.nan, 1.0], "balanced", "nan is no number of a class"),
+    ],
+)
+def test_labels_that_are_no_classes_have_no_weights(tmp_path, labels, weights, said):
+    """What another task made is refused with the label, before any of it is counted."""
+    path = tmp_path / "made.h5"
+    publish_arrays(path, {"y": np.array(labels)}, np.zeros(3, int))
+    with pytest.raises(InputError, match=f"made.h5: y: {said}"):
+        read_labels(Source("y", path, "y"), None, None, weights, np.arange(3))

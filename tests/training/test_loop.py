@@ -19,7 +19,7 @@ from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
-from hpcmtl.training.loss_totals import LossTotals, stored_totals
+from hpcmtl.training.loss_totals import LossTotals
 from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebased
 
 
@@ -174,13 +174,6 @@ def test_the_mean_over_an_epoch_is_one_over_labelled_samples():
     both, *_ = run_ranks(2, lambda group: run(group, work, lambda step: [step, step, 0.0], labelled=labelled))[0]
 
     assert both.losses == {"digit": pytest.approx(2 * (4 * 10 + 12 * 12) / 16), "parity": pytest.approx(22.0)}
-
-
-def test_totals_of_earlier_versions_are_taken():
-    """A checkpoint with one number of steps for all objectives continues the epoch."""
-    assert stored_totals({"steps": 2.5, "sums": [3.0, 4.0]}, 2) == LossTotals((2.5, 2.5), (3.0, 4.0))
-    assert stored_totals({"steps": 0, "sums": []}, 2) == LossTotals()
-    assert stored_totals({"steps": [2.0, 1.0], "sums": [3.0, 4.0]}, 2) == LossTotals((2.0, 1.0), (3.0, 4.0))
 
 
 def test_only_the_first_rank_reports():
