@@ -113,10 +113,7 @@ def read_labels(
             if placeholder is None and known.any():
                 placeholder = values[known][0].item()
             if class_weights is not None:
-                wrong = _no_class(values[known], None if class_weights == "balanced" else len(class_weights))
-                if wrong is not None:
-                    text = f"{wrong:g} is no number of a class, from 0, so that it has no weight"
-                    raise InputError([Problem(f"{target.path}: {target.dataset}", f"{text}; see `class_weights`")])
+                _require_classes(target, values[known], class_weights)
                 classes = _with_classes(classes, values[known])
     if placeholder is None:
         text = f"none of the {len(numbers)} labels to train on is known; look at `missing` or `mask` of the task"
@@ -127,11 +124,14 @@ def read_labels(
     return Labels(missing, None if mask is None else mask.key, placeholder, counts, table)
 
 
-def _no_class(labels: NDArray[Any], classes: int | None) -> float | None:
-    """Returns a label that is not the number of a class; None if all are."""
+def _require_classes(target: Source, labels: NDArray[Any], weights: ClassWeights) -> None:
+    """Refuses labels of which one is not the number of a class."""
+    classes = np.inf if weights == "balanced" else len(weights)
     with np.errstate(invalid="ignore"):
-        bad = (labels < 0) | (labels != np.trunc(labels)) | (labels >= (np.inf if classes is None else classes))
-    return float(labels[bad][0]) if bad.any() else None
+        bad = (labels < 0) | (labels != np.trunc(labels)) | (labels >= classes)
+    if bad.any():
+        text = f"{labels[bad][0]:g} is no number of a class, from 0, so that it has no weight"
+        raise InputError([Problem(f"{target.path}: {target.dataset}", f"{text}; see `class_weights`")])
 
 
 def _with_classes(counts: NDArray[np.int64], labels: NDArray[Any]) -> NDArray[np.int64]:

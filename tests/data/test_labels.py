@@ -143,7 +143,7 @@ def test_nothing_to_learn_from_is_refused(file):
     ],
 )
 def test_labels_that_are_no_classes_have_no_weights(tmp_path, labels, weights, said):
-    """What another task made is refused with the label, before any of it is counted."""
+    """An array that another task made is refused with the label, before any of it is counted."""
     path = tmp_path / "made.h5"
     publish_arrays(path, {"y": np.array(labels)}, np.zeros(3, int))
     with pytest.raises(InputError, match=f"made.h5: y: {said}"):
