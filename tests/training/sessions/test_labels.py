@@ -149,7 +149,7 @@ SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in ((1, {}), (3, {}
 @pytest.mark.parametrize(("ranks", "changes"), [(2, {}), ((2, 1, 3), {}), *SLOW], ids=str)
 @pytest.mark.parametrize("framework", SCRIPTS)
 def test_a_group_trains_as_a_plain_script(made, framework, ranks, changes):
-    """1, 2 and 3 ranks have its weights and losses within 1e-6, also in micro-batches, on changing ranks and resumed."""
+    """1, 2 and 3 ranks have its weights and losses within 1e-6, also in micro-batches, and resumed on other ranks."""
     # The means are over the known labels of the whole batch. A batch without a label of a kind, and a rank without
     # one, are among the steps; such a label is NaN, -1, or a number under a mask.
     start = start_of(made, framework)
