@@ -32,7 +32,7 @@ case $python in ../*) say "stage: $1 is not below its own prefix $prefix: it can
 
 on_nodes() { # on_nodes PROGRAM...: runs it once on each node
     if [ "$nodes" -eq 1 ]; then "$@"; return; fi
-    srun --overlap --mpi=none --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 "$@"
+    srun --overlap --mem=0 --mpi=none --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 "$@"
 }
 
 # Of the nodes that share the folder one unpacks, and the others wait for it.

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpcmtl.cli.adopt import adopt
 from hpcmtl.cli.arguments import Json
 from hpcmtl.cli.help import VerbCommand, VerbGroup
 from hpcmtl.cli.progress import leaving_nothing, progress_bar
+from hpcmtl.cli.seal_options import Attribute, Force, Fractions, Seed, Split
 from hpcmtl.errors import ExitCode
 
 if TYPE_CHECKING:
     from hpcmtl.data.sealing.options import SealOptions
     from hpcmtl.data.sealing.rules import Recipe
+    from hpcmtl.data.sealing.seal import SealPlan
 
 app = typer.Typer(cls=VerbGroup, help="Make, describe and check data files.", no_args_is_help=True)
 
@@ -50,31 +53,10 @@ Target = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="NAME", help="Column to predict; can be repeated.", show_default=False),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        metavar="HOW",
-        help="hash (default), stratified:COLUMN, grouped:COLUMN, time:COLUMN, folds:FOLDS/FOLD, or column:COLUMN.",
-        show_default=False,
-    ),
-]
-Fractions = Annotated[
-    str | None,
-    typer.Option("--fractions", metavar="A,B,C", help="Shares of train, val and test.", show_default="0.8,0.1,0.1"),
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the split.", show_default="0")]
-Attribute = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--attribute",
-        metavar="KEY=VALUE",
-        help="Attribute of the file, such as source or licence; can be repeated.",
-        show_default=False,
-    ),
-]
 PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Show what was understood, and write nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+
+
+app.command("adopt", cls=VerbCommand)(adopt)
 
 
 @app.command("seal", cls=VerbCommand)
@@ -109,7 +91,9 @@ def seal(
         attributes=tuple(attribute or ()),
     )
     recipe = _recipe(columns, options)
-    typer.echo(_sealed(out, data, recipe, dry_run=dry_run, force=force, as_json=as_json))
+    said, plan = _sealed(out, data, recipe, dry_run=dry_run, force=force, as_json=as_json)
+    typer.echo(said)
+    plan.require_sound()
 
 
 def _recipe(columns: Path | None, options: SealOptions) -> Recipe:
@@ -121,8 +105,10 @@ def _recipe(columns: Path | None, options: SealOptions) -> Recipe:
     return make_recipe(with_options({} if columns is None else read_recipe(columns), options), where)
 
 
-def _sealed(out: Path, data: Path, recipe: Recipe, *, dry_run: bool, force: bool, as_json: bool) -> str:
-    """Seals the data, or plans it, and returns what the command prints."""
+def _sealed(
+    out: Path, data: Path, recipe: Recipe, *, dry_run: bool, force: bool, as_json: bool
+) -> tuple[str, SealPlan]:
+    """Seals the data, or plans it; returns what the command prints, and the plan."""
     from hpcmtl.data.sealing.seal import plan_seal
     from hpcmtl.data.sealing.seal import seal as seal_data
     from hpcmtl.data.sealing.told import plan_lines, plan_values
@@ -134,8 +120,8 @@ def _sealed(out: Path, data: Path, recipe: Recipe, *, dry_run: bool, force: bool
         else:
             plan = seal_data(out, data, recipe, overwrite=force, report=report)
     if as_json:
-        return to_json(plan_values(plan), indent=2)
-    return "\n".join([*plan_lines(plan), f"{out}: {'not written (--dry-run)' if dry_run else 'sealed'}"])
+        return to_json(plan_values(plan), indent=2), plan
+    return "\n".join([*plan_lines(plan), f"{out}: {'not written (--dry-run)' if dry_run else 'sealed'}"]), plan
 
 
 @app.command("describe", cls=VerbCommand)

@@ -14,9 +14,13 @@ from hpcmtl.data.stages import StageReport
 
 
 @contextmanager
-def progress_bar() -> Iterator[StageReport]:
-    """Yields a callback with the name of a stage and the share of it that is done; it draws on a terminal alone."""
-    if not sys.stderr.isatty():
+def progress_bar(*, shown: bool = True) -> Iterator[StageReport]:
+    """Yields a callback with the name of a stage and the share of it that is done; it draws on a terminal alone.
+
+    Args:
+        shown: false to draw nothing.
+    """
+    if not shown or not sys.stderr.isatty():
         yield lambda stage, done: None  # noqa: ARG005 - the parameters are those of the callback
         return
     from rich.console import Console

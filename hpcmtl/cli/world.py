@@ -62,7 +62,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
     from hpcmtl.pipeline.run.result import exit_code
 
     before = descendants()
-    world = _world_in_time()
+    world = world_in_time()
     mode = os.environ.get(_PROGRESS, "plain")
     with abort_on_error(world):
         try:
@@ -88,7 +88,7 @@ def be_rank(call: Callable[[RunOptions, Communicator], JobResult], options: RunO
     leave(world, code)
 
 
-def _world_in_time() -> Communicator:
+def world_in_time() -> Communicator:
     """Returns the world of MPI; if other ranks do not come within a deadline, this rank and the launcher are ended."""
     from hpcmtl.communicators.start_deadline import start_deadline
 

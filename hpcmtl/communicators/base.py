@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
+import numpy as np
+
 from hpcmtl.errors import HpcmtlError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
 
 ANY = -1
 """Any source, or any tag, where a message is received."""
@@ -208,11 +209,15 @@ class Communicator(Protocol):
 def checked_buffer(array: np.ndarray[Any, Any], verb: str) -> np.ndarray[Any, Any]:
     """Returns `array` if an uppercase method can carry it, by the same rule in every adapter.
 
+    Truth values travel as bytes, in the same memory; nothing adds them up.
+
     Raises:
-        ValueError: if it is not contiguous, or holds anything but integers and floats.
+        ValueError: if it is not contiguous, or holds anything but integers, floats and truth values.
     """
     if not array.flags.c_contiguous:
         raise ValueError(f"{verb} needs a contiguous array; make one with numpy.ascontiguousarray")
+    if array.dtype.kind == "b" and verb != "Allreduce":
+        return array.view(np.uint8)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{verb} carries integers and floats, found {array.dtype}; use uint8 for flags")
     return array

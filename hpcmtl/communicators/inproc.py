@@ -164,7 +164,7 @@ class InprocCommunicator(Communicator):
         self._post("user", dest, tag, checked_buffer(array, "Send").copy())
 
     def Recv(self, array: np.ndarray[Any, Any], source: int = ANY, tag: int = ANY) -> None:
-        checked_buffer(array, "Recv")
+        array = checked_buffer(array, "Recv")
         self._copy(self._take("user", source, tag), array, f"Recv(source={source}, tag={tag})")
 
     def Isend(self, array: np.ndarray[Any, Any], dest: int, tag: int = 0) -> InprocSendHandle:
@@ -172,12 +172,12 @@ class InprocCommunicator(Communicator):
         return InprocSendHandle()
 
     def Irecv(self, array: np.ndarray[Any, Any], source: int, tag: int) -> InprocReceiveHandle:
-        checked_buffer(array, "Irecv")
+        array = checked_buffer(array, "Irecv")
         expected = self._board.expect(self._address("user", self._rank), source, tag)
         return InprocReceiveHandle(self, expected, array, f"Irecv(source={source}, tag={tag})")
 
     def Bcast(self, array: np.ndarray[Any, Any], root: int = 0) -> None:
-        checked_buffer(array, "Bcast")
+        array = checked_buffer(array, "Bcast")
         if self._rank != root:
             self._copy(self._from("Bcast", root), array, f"Bcast(root={root})")
             return

@@ -26,10 +26,10 @@ def checksum_of(block: NDArray[Any], checksum: int = 0) -> int:
     return zlib.crc32(block.reshape(-1).view(np.uint8).data, checksum)
 
 
-def seal_file(file: h5py.File, file_attributes: Mapping[str, Any]) -> None:
-    """Writes the attributes of a file, the seal last."""
+def seal_file(file: h5py.File, file_attributes: Mapping[str, Any], number: int = FORMAT) -> None:
+    """Writes the attributes of a file and the number of its format, the seal last."""
     file.attrs.update(file_attributes)
-    file.attrs["hpcmtl_format"] = FORMAT
+    file.attrs["hpcmtl_format"] = number
     file.flush()
     file.attrs["sealed"] = True
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.data.adopted_array import originals_in
 from hpcmtl.data.contract import SPLIT, rows_per_chunk
 from hpcmtl.data.hdf5 import class_names, describe, read_split
-from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
+from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.sealing.told import one_line
 from hpcmtl.data.sealing.vocabulary import PADDING
 from hpcmtl.data.split import SPLIT_CODES
+from hpcmtl.data.stored_array import find_array, is_adopted
 from hpcmtl.data.text import own_dtype, own_form
 from hpcmtl.data.values import pass_over
 from hpcmtl.errors import InputError, Problem
@@ -96,10 +98,12 @@ def describe_file(path: str | os.PathLike[str], report: StageReport) -> FileRepo
         with naming_damage(path, "its attributes"):
             own = {"hpcmtl_format", "sealed"}
             attributes = {key: str(value) for key, value in file.attrs.items() if key not in own}
+            if is_adopted(file):
+                attributes["originals"] = ", ".join(str(each.path) for each in originals_in(file, path))
         for place, (name, each) in enumerate(description.datasets.items()):
-            dataset = find_dataset(file, path, name)
+            dataset = find_array(file, path, name)
             with naming_damage(path, name, dataset):
-                masked = find_dataset(file, path, name + MASK) if name + MASK in description.datasets else None
+                masked = find_array(file, path, name + MASK) if name + MASK in description.datasets else None
                 missing = None if masked is None else int(np.count_nonzero(masked[()] == 0))
                 arrays.append(_array_report(name, dataset, str(each.dtype), split, missing))
             report("reading", (place + 1) / len(description.datasets))
@@ -255,4 +259,4 @@ def check_file(path: str | os.PathLike[str], report: StageReport) -> tuple[int, 
         report("checking", min(read / total, 1.0))
 
     names = [*description.datasets, SPLIT]
-    return len(names), pass_over(path, names, fit=False, after_block=after_block)[1]
+    return len(names), pass_over(path, names, fit=False, recorded=False, after_block=after_block)[1]

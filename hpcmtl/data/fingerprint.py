@@ -12,16 +12,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
-
 from hpcmtl.data.contract import SPLIT
 from hpcmtl.data.hdf5 import class_names, file_version
 from hpcmtl.data.open_file import naming_damage, open_sealed
+from hpcmtl.data.stored_array import array_names, find_array
 from hpcmtl.data.values import check_intact
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from hpcmtl.data.stored_array import StoredArray
 
 FORMAT = 1
 
@@ -47,7 +48,7 @@ def fingerprint_of(path: Path) -> Fingerprint:
     """
     version = file_version(path)
     with open_sealed(path) as file, naming_damage(path, "its metadata"):
-        arrays = {name: _in_words(item) for name in file if isinstance(item := file.get(name), h5py.Dataset)}
+        arrays = {name: _in_words(find_array(file, path, name)) for name in array_names(file)}
     return Fingerprint(version=version, arrays=arrays)
 
 
@@ -56,7 +57,7 @@ def fingerprints_of(paths: Iterable[Path]) -> dict[Path, Fingerprint]:
     return {path: fingerprint_of(path) for path in paths}
 
 
-def _in_words(dataset: h5py.Dataset) -> str:
+def _in_words(dataset: StoredArray) -> str:
     checksum, scale, classes = dataset.attrs.get("checksum"), dataset.attrs.get("scale"), class_names(dataset)
     words = [
         str(dataset.dtype),

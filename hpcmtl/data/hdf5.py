@@ -12,15 +12,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from hpcmtl.data.array_writer import ArrayWriter, seal_file
 from hpcmtl.data.atomic_file import new_file
 from hpcmtl.data.contract import SPLIT, STORABLE, array_problems, attribute_problems, rows_per_chunk
 from hpcmtl.data.given_arrays import given_array
-from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
+from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.split import SPLIT_CODES
+from hpcmtl.data.stored_array import StoredArray, array_names, find_array
 from hpcmtl.data.text import own_dtype, stored_form
 from hpcmtl.errors import InputError, Problem
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
 
+    import h5py
     from numpy.typing import NDArray
 
     from hpcmtl.arrays import Ints
@@ -213,10 +214,14 @@ _ATTRIBUTES = ("classes", "scale", "missing", "checksum")
 @lru_cache(maxsize=256)
 def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa: ARG001 - a part of the cache's key
     with open_sealed(path) as file, naming_damage(path, "its metadata"):
-        items = {name: find_dataset(file, path, name) for name in file}
-        others = [name for name, item in items.items() if not isinstance(item, h5py.Dataset)]
-        problems = [Problem(f"{path}: {name}", "is not an array; the format allows nothing else") for name in others]
-        if SPLIT not in items:
+        names, problems = array_names(file), list[Problem]()
+        items: dict[str, Any] = {}
+        for name in names:
+            try:
+                items[name] = find_array(file, path, name)
+            except InputError as error:  # every array reports its problems
+                problems += error.problems
+        if SPLIT not in names:
             problems.append(Problem(f"{path}: {SPLIT}", "is missing; write the file by write_dataset_file"))
         if problems:
             raise InputError(problems)
@@ -244,13 +249,13 @@ def _describe_dataset(name: str, dataset: h5py.Dataset) -> DatasetDescription:
     return DatasetDescription(name, tuple(dataset.shape[1:]), delivered_dtype(dataset), classes, size)
 
 
-def class_names(dataset: h5py.Dataset) -> tuple[str, ...] | None:
+def class_names(dataset: StoredArray) -> tuple[str, ...] | None:
     """Returns the class names of a dataset, or None."""
     classes = dataset.attrs.get("classes", ())
     return tuple(label.decode() if isinstance(label, bytes) else str(label) for label in classes) or None
 
 
-def delivered_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
+def delivered_dtype(dataset: StoredArray) -> np.dtype[Any]:
     """Returns the dtype that readers deliver for a stored dataset."""
     to_float32 = "scale" in dataset.attrs or dataset.dtype == np.float64
     return np.dtype(np.float32) if to_float32 else own_dtype(dataset.dtype, dataset.attrs)

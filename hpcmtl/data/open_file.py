@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import h5py
 
 from hpcmtl.data.contract import CHUNK_BYTES, SPLIT
+from hpcmtl.data.other_files import ALLOWED, lacking_values, other_files, others_allowed
 from hpcmtl.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FORMAT = 1
-ALLOWED = "HPCMTL_HDF5_EXTERNAL"
-"""Environment variable that lets data files have values in other files, if it is 1."""
+FORMAT, ADOPTED_FORMAT = 1, 2
+"""Numbers of the formats of a file that holds its values, and of one whose values lie in adopted files."""
+
+_BEING_WRITTEN = ("open for write", "SWMR", "locking flag", "unable to lock file")
 
 CACHE_BYTES = 8 * CHUNK_BYTES
 """Chunks of an open dataset that HDF5 keeps; it reads a larger chunk again for each block of rows."""
@@ -36,21 +37,22 @@ def open_sealed(path: Path) -> Iterator[h5py.File]:
         # number of slots is a much larger prime, as HDF5 recommends.
         file = h5py.File(path, "r", locking=False, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=521)
     except OSError as error:
-        raise InputError([Problem(str(path), _not_opened(error))]) from error
+        raise InputError([Problem(str(path), not_opened(error))]) from error
     with file:
         with naming_damage(path, "its attributes"):
             sealed, number = file.attrs.get("sealed", False), file.attrs.get("hpcmtl_format")
         if not sealed:
             message = "is not sealed: its writer did not finish, or was not write_dataset_file; write it again"
             raise InputError([Problem(str(path), message)])
-        if number != FORMAT:
-            message = f"has format {number}; this hpcmtl reads format {FORMAT}"
+        if number not in {FORMAT, ADOPTED_FORMAT}:
+            message = f"has format {number}; this hpcmtl reads the formats {FORMAT} and {ADOPTED_FORMAT}"
             raise InputError([Problem(str(path), message)])
         yield file
 
 
-def _not_opened(error: OSError) -> str:
-    if "open for write" in str(error) or "SWMR" in str(error) or "locking flag" in str(error):
+def not_opened(error: OSError) -> str:
+    """Returns why HDF5 does not open a file, with a remedy."""
+    if any(words in str(error) for words in _BEING_WRITTEN):
         remedy = "close it there; if no program has it open, its writer was killed: write the file again"
         return f"is open for writing (or SWMR writing) in another program: {remedy} ({error})"
     return f"is truncated, unreadable or not an HDF5 file; make or copy it again ({error})"
@@ -109,18 +111,15 @@ def find_dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
             message = f"is {kind} to {link.path}{outside}, which is not there; write the values into this file instead"
         raise InputError([Problem(f"{path}: {name}", message)]) from error
     with naming_damage(path, name):
-        others = sorted(_other_files(file, made))
-    if others and os.environ.get(ALLOWED) != "1":
+        others = sorted(other_files(file, made))
+    if others and not others_allowed():
         text = f"has its values in other files: {', '.join(others)}"
         remedy = f"write them into this one, or set {ALLOWED}=1 to read them"
         raise InputError([Problem(f"{path}: {name}", f"{text}; {remedy}")])
-    return made
-
-
-def _other_files(file: h5py.File, made: h5py.Dataset | h5py.Group) -> set[str]:
-    """Returns the files that external links, external storage and virtual datasets lead to."""
-    found = {made.file.filename} - {file.filename}
     if isinstance(made, h5py.Dataset):
-        found |= {str(name) for name, _, _ in made.external or ()}
-        found |= {source.file_name for source in made.virtual_sources()} - {"."} if made.is_virtual else set()
-    return found
+        with naming_damage(path, name):
+            lacking = lacking_values(made)
+        if lacking:
+            message = f"{lacking}; put it back, or write the values into this file"
+            raise InputError([Problem(f"{path}: {name}", message)])
+    return made

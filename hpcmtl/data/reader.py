@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.data.adopted_array import AdoptedArray
 from hpcmtl.data.contract import rows_per_chunk
 from hpcmtl.data.hdf5 import delivered_dtype
-from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
+from hpcmtl.data.open_file import naming_damage, open_sealed
+from hpcmtl.data.stored_array import find_array
 from hpcmtl.data.text import own_dtype, own_form
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
-    import h5py
     from numpy.typing import NDArray
 
     from hpcmtl.arrays import Ints
+    from hpcmtl.data.stored_array import StoredArray
 
 
 class ArrayReader:
@@ -38,7 +40,7 @@ class ArrayReader:
         block: samples per chunk of the file, which are cheap to read at once.
     """
 
-    def __init__(self, path: Path, name: str, dataset: h5py.Dataset) -> None:
+    def __init__(self, path: Path, name: str, dataset: StoredArray) -> None:
         self._path = path
         self._name = name
         self._dataset = dataset
@@ -110,4 +112,9 @@ def open_array(path: str | os.PathLike[str], name: str) -> Iterator[ArrayReader]
     """
     path = Path(path)
     with open_sealed(path) as file:
-        yield ArrayReader(path, name, find_dataset(file, path, name))
+        array = find_array(file, path, name)
+        try:
+            yield ArrayReader(path, name, array)
+        finally:
+            if isinstance(array, AdoptedArray):
+                array.close()

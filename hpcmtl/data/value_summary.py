@@ -192,3 +192,29 @@ def summarise(array: NDArray[Any], missing: Collection[Missing] = ()) -> ValueSu
     for start in range(0, len(array), rows):
         summary.add(array[start : start + rows], start)
     return summary
+
+
+def joined(first: ValueSummary, second: ValueSummary) -> ValueSummary:
+    """Returns the summary of an array from those of its first and of its other samples."""
+    smallest, largest = first.smallest, first.largest
+    if smallest is None or (second.smallest is not None and second.smallest[1] < smallest[1]):
+        smallest = second.smallest
+    if largest is None or (second.largest is not None and second.largest[1] > largest[1]):
+        largest = second.largest
+    spread = first.spread or second.spread
+    if first.spread is not None and second.spread is not None:
+        (low, high, bent), (other_low, other_high, other_bent) = first.spread, second.spread
+        spread = np.minimum(low, other_low), np.maximum(high, other_high), bent | other_bent
+    return ValueSummary(
+        dtype=first.dtype,
+        shape=first.shape,
+        scale=first.scale,
+        smallest=smallest,
+        largest=largest,
+        not_finite=second.not_finite if first.not_finite is None else first.not_finite,
+        fraction=first.fraction or second.fraction,
+        rounded=first.rounded or second.rounded,
+        partly=second.partly if first.partly is None else first.partly,
+        spread=spread,
+        known={each: joined(summary, second.known[each]) for each, summary in first.known.items()},
+    )

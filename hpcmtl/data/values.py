@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -11,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpcmtl.data.adopted_array import AdoptedArray
 from hpcmtl.data.array_writer import checksum_of
-from hpcmtl.data.contract import CHUNK_BYTES, SPLIT, rows_per_chunk, value_problem
+from hpcmtl.data.chunks import chunk_warning
+from hpcmtl.data.contract import SPLIT, rows_per_chunk, value_problem
 from hpcmtl.data.hdf5 import class_names, file_version
 from hpcmtl.data.missing import declared
-from hpcmtl.data.open_file import CACHE_BYTES, find_dataset, naming_damage, open_sealed
+from hpcmtl.data.open_file import naming_damage, open_sealed
+from hpcmtl.data.stored_array import find_array
 from hpcmtl.data.value_summary import ValueSummary, empty_summary
 from hpcmtl.errors import InputError, Problem
 
@@ -82,6 +84,7 @@ def pass_over(
     *,
     fit: bool = True,
     missing: Mapping[str, Collection[Missing]] = _NONE_MISSING,
+    recorded: bool = True,
     after_block: Callable[[int], None] = _nothing,
 ) -> tuple[dict[str, ValueSummary], list[Problem]]:
     """Reads every value as `check_finite` does; returns the summaries of sound datasets, and the others' problems.
@@ -92,6 +95,7 @@ def pass_over(
         fit: true to refuse values that are unfit for training.
         missing: name of a dataset -> the numbers that tasks take for missing values. They are fit, and the summary has
             one without each.
+        recorded: true to take what was seen when files were adopted, while these have not been touched since.
         after_block: callback with the number of bytes of each block that was read.
 
     Raises:
@@ -103,12 +107,15 @@ def pass_over(
     with open_sealed(path) as file:
         for name in names:
             try:
-                dataset = find_dataset(file, path, name)
+                dataset = find_array(file, path, name)
                 with naming_damage(path, name, dataset):
-                    summary = _empty_summary(dataset, missing.get(name, ()))
-                    wrong = _read(path, name, dataset, summary, fit=fit, after_block=after_block)
-            except InputError as error:  # every dataset reports its problems
-                problems += error.problems
+                    asked, wrong = missing.get(name, ()), None
+                    summary = _recorded(dataset) if recorded and not asked else None
+                    if summary is None:
+                        summary = _empty_summary(dataset, asked)
+                        wrong = _read(path, name, dataset, summary, fit=fit, after_block=after_block)
+            except InputError as error:  # every dataset reports its problems; originals are those of all
+                problems += [each for each in error.problems if each not in problems]
             else:
                 if wrong:
                     problems.append(Problem(f"{path}: {name}", wrong))
@@ -117,7 +124,17 @@ def pass_over(
     return summaries, problems
 
 
-def _empty_summary(dataset: h5py.Dataset, missing: Collection[Missing]) -> ValueSummary:
+def _recorded(dataset: h5py.Dataset | AdoptedArray) -> ValueSummary | None:
+    """Returns what is known of values that were adopted; None if they must be read."""
+    if not isinstance(dataset, AdoptedArray):
+        return None
+    problems = dataset.problems()
+    if problems:
+        raise InputError(problems)
+    return dataset.recorded_summary()
+
+
+def _empty_summary(dataset: h5py.Dataset | AdoptedArray, missing: Collection[Missing]) -> ValueSummary:
     scale = float(dataset.attrs.get("scale", 1.0))
     return empty_summary(dataset.dtype, dataset.shape[1:], missing, scale)
 
@@ -125,7 +142,7 @@ def _empty_summary(dataset: h5py.Dataset, missing: Collection[Missing]) -> Value
 def _read(
     path: Path,
     name: str,
-    dataset: h5py.Dataset,
+    dataset: h5py.Dataset | AdoptedArray,
     summary: ValueSummary,
     *,
     fit: bool,
@@ -154,16 +171,10 @@ def _read(
     return None
 
 
-def _warn_of_chunks(path: Path, name: str, dataset: h5py.Dataset) -> None:
+def _warn_of_chunks(path: Path, name: str, dataset: h5py.Dataset | AdoptedArray) -> None:
     """Warns of chunks that HDF5 reads and unpacks again and again, since they do not fit into its cache."""
-    if dataset.chunks is None:
-        return
-    # Chunks that split samples, such as h5py's own choice, are needed together: all that have samples of a block.
-    beside = math.prod(-(-length // chunk) for length, chunk in zip(dataset.shape[1:], dataset.chunks[1:], strict=True))
-    size = math.prod(dataset.chunks) * dataset.dtype.itemsize * beside
-    if size > CACHE_BYTES and dataset.chunks[0] > rows_per_chunk(dataset.shape, dataset.dtype):
-        who = "each chunk has" if beside == 1 else f"the {beside} chunks of each sample have"
-        what = f"{size / 2**20:.0f} MiB and must be read again for each block of samples"
-        times = f"about {size / CHUNK_BYTES:.0f} times the work"
-        remedy = "write the file by write_dataset_file, in chunks of 1 MiB"
-        _log.warning("%s: %s: %s %s, which is %s; %s", path, name, who, what, times, remedy)
+    warning = chunk_warning(dataset)
+    if warning:
+        adopted = isinstance(dataset, AdoptedArray)
+        remedy = "rewrite its files by h5repack" if adopted else "write the file by write_dataset_file"
+        _log.warning("%s: %s: %s; %s, in chunks of 1 MiB", path, name, warning, remedy)

@@ -14,6 +14,8 @@ from hpcmtl.errors import TaskFailedError
 from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.step_input import StepInput
@@ -41,7 +43,7 @@ def compare_first_step(
     # What depends on other rows of a batch is of no interest on one rank, and so not known from there.
     is_known = known is not None and (known.coupled is not None or group.size == 1)
     found = known if known is not None and is_known else learner.compare_step(batch, rate)
-    remarkable = np.array([float(bool(found.compiled or found.update or found.coupled or found.attributes))])
+    remarkable = np.array([float(found not in (StepComparison(), StepComparison(coupled=False)))])
     group.Allreduce(remarkable)
     if not remarkable[0]:
         return found
@@ -49,8 +51,18 @@ def compare_first_step(
     updates = [each.update for each in everywhere if each.update]
     if updates:
         raise TaskFailedError(f"task {task}: {updates[0]}")
-    compiled = next((each.compiled for each in everywhere if each.compiled), "")
-    if compiled:
+    agreed = _agreed(everywhere)
+    if agreed.compiled:
         learner.run_uncompiled()
-    coupled = None if found.coupled is None else any(each.coupled for each in everywhere)
-    return StepComparison(compiled=compiled, coupled=coupled, attributes=everywhere[0].attributes)
+    return agreed
+
+
+def _agreed(everywhere: Sequence[StepComparison]) -> StepComparison:
+    """Returns what any of the ranks has found."""
+    return StepComparison(
+        compiled=next((each.compiled for each in everywhere if each.compiled), ""),
+        coupled=None if everywhere[0].coupled is None else any(each.coupled for each in everywhere),
+        draws=any(each.draws for each in everywhere),
+        sums=all(each.sums for each in everywhere),
+        attributes=everywhere[0].attributes,
+    )

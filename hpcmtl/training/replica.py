@@ -102,7 +102,7 @@ class Replica:
             number: number of steps of the task done before this one.
         """
         learner, strategy = self.learner, self.strategy
-        if self._traits.random_network:
+        if self._traits.may_draw:
             learner.reseed(self.streams.network(number))
         weights = self.weighting.weights(self._measure(batch))
         learner.forward_backward(batch, weights, strategy.gradient_scale(batch.global_samples))

@@ -14,6 +14,8 @@ class StepComparison:
         update: difference of an optimizer update from that of the framework's own trainer.
         coupled: whether the loss of a sample depends on the other rows of its batch, where neither random numbers nor
             batch normalisation is the cause; None where the group has one rank, for which it makes no difference.
+        draws: whether a training pass drew random numbers, in the network or a loss.
+        sums: whether the gradients of a batch are the sums of those of its samples; true where that was not looked at.
         attributes: which attributes of the user's network and losses a pass changes, and what that means.
     """
 
@@ -21,3 +23,5 @@ class StepComparison:
     update: str = ""
     coupled: bool | None = None
     attributes: str = ""
+    draws: bool = False
+    sums: bool = True

@@ -51,6 +51,21 @@ def test_a_dry_run_writes_nothing(hpcmtl, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
+def test_a_dry_run_shows_what_it_refuses(hpcmtl, tmp_path):
+    """The table of columns comes with missing shares, and behind it the problems, with exit code 2."""
+    (tmp_path / "holes.csv").write_text("x,y\n" + "".join(f"{n if n % 4 else ''},{n % 2}\n" for n in range(40)))
+    words = ("seal", "out.h5", "--from", "holes.csv", "--target", "y", "--dry-run")
+    code, out, err = hpcmtl(*words)
+    told = json.loads(hpcmtl(*words, "--json")[1])
+
+    assert code == 2
+    assert any(line.startswith("x ") and "25.0%" in line for line in out.splitlines())
+    assert "x" in err
+    assert "missing" in err
+    assert len(told["problems"]) == 1
+    assert not (tmp_path / "out.h5").exists()
+
+
 def test_a_file_is_made_described_and_checked(hpcmtl, tmp_path):
     """Options become rules and attributes; describe and check read the file."""
     words = ("--target", "y", "--split", "time:day", "--fractions", "0.5,0.25,0.25", "--attribute", "source=me")
@@ -162,7 +177,7 @@ def test_a_signal_leaves_nothing(tmp_path, number):
     )
     os.close(there)
     seen, limit = b"", time.monotonic() + 60 * PATIENCE
-    while b"writing" not in seen and time.monotonic() < limit and process.poll() is None:
+    while b"statistics" not in seen and time.monotonic() < limit and process.poll() is None:
         seen += os.read(here, 65536)
     process.send_signal(number)
     code = process.wait(60 * PATIENCE)

@@ -121,3 +121,21 @@ class Moody(mx.gluon.HybridBlock):
     def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
         """Twice as much in training."""
         return self.out(x) * 2 if mx.autograd.is_training() else self.out(x)
+
+
+class PrivatelyCounting(mx.gluon.HybridBlock):
+    """A private count that passes of the Python code change, and a constant that passes in training count in."""
+
+    def __init__(self):
+        super().__init__()
+        self._calls = 0
+        with self.name_scope():
+            self.output = mx.gluon.nn.Dense(3)
+            self.seen = self.params.get("seen", shape=(1,), init="zeros", grad_req="null")
+
+    def hybrid_forward(self, F, x, seen):  # noqa: N803 - Gluon's form
+        self._calls += 1
+        if mx.autograd.is_training() and F is mx.nd:
+            with mx.autograd.pause():
+                self.seen.data()[:] += 1
+        return F.broadcast_mul(self.output(x), 1 + seen / 50)

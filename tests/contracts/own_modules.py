@@ -399,3 +399,165 @@ class Weighted(nn.CrossEntropyLoss):
 
     def __init__(self):
         super().__init__(weight=torch.tensor([1.0, 2.0, 3.0]))
+
+
+class Remembering(nn.Module):
+    """A private count that passes in training change, and which changes the output after 20 of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.output, self._calls = nn.Linear(36, 3), 0
+
+    def forward(self, x):
+        if self.training:
+            self._calls += 1
+        return self.output(x.flatten(1)) * (1.0 if self._calls < 20 else 0.5)
+
+
+def hooked_container() -> nn.Module:
+    """A container of PyTorch's with an attribute that its hook changes."""
+    made = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    made.calls = 0
+
+    def count(module, _inputs, output):
+        module.calls += module.training
+        return output if module.calls < 20 else output * 0.5
+
+    made.register_forward_hook(count)
+    return made
+
+
+class CountingRows(nn.Module):
+    """A buffer that counts rows, as a schedule by the number of seen samples does."""
+
+    def __init__(self, dtype: str = "float32"):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+        self.register_buffer("rows", torch.zeros((), dtype=getattr(torch, dtype)))
+
+    def forward(self, x):
+        if self.training:
+            self.rows += len(x)
+        return self.output(x.flatten(1)) * (1 + self.rows / 50)
+
+
+class ClippedGradients(nn.Module):
+    """A hook that clips the gradient of a batch, which is no sum over its rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+        self.output.weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
+
+    def forward(self, x):
+        return self.output(x.flatten(1))
+
+
+class Masked(nn.Module):
+    """A mask of truth values among the buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+        self.register_buffer("keep", torch.arange(36) % 2 == 0)
+
+    def forward(self, x):
+        return self.output(x.flatten(1) * self.keep)
+
+
+class Transposed(nn.Module):
+    """A parameter that lies transposed in memory, and a convolution whose channels are last."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(36, 8).mul(0.1).t())
+        self.first = nn.Conv2d(1, 3, 2).to(memory_format=torch.channels_last)
+        self.output = nn.Linear(8 + 75, 3)
+
+    def forward(self, x):
+        return self.output(torch.cat([x.flatten(1) @ self.weight.t(), self.first(x).flatten(1)], 1))
+
+
+class Halves(nn.Module):
+    """A parameter that lies transposed in memory which another parameter uses too."""
+
+    def __init__(self):
+        super().__init__()
+        whole = torch.randn(36, 3).mul(0.1)
+        self.weight, self.mirrored = nn.Parameter(whole), nn.Parameter(whole.t())
+
+    def forward(self, x):
+        return x.flatten(1) @ (self.weight + self.mirrored.t())
+
+
+class ShortBuffer(CountingRows):
+    """A buffer that numpy has no type for."""
+
+    def __init__(self):
+        super().__init__("bfloat16")
+
+
+class BoundedWeights(nn.Module):
+    """Weights that each pass in training bounds, whatever the rows are."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+
+    def forward(self, x):
+        if self.training:
+            self.output.weight.data.clamp_(-0.05, 0.05)
+        return self.output(x.flatten(1))
+
+
+class Viewing(nn.Module):
+    """A view of a parameter as an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+        self.view = self.output.weight.t()
+
+    def forward(self, x):
+        return x.flatten(1) @ self.view.detach() + self.output(x.flatten(1))
+
+
+class LateDropout(nn.Module):
+    """Dropout that begins at the third pass in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(36, 3)
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, x):
+        if self.training:
+            self.passes += 1
+        return self.output(nn.functional.dropout(x.flatten(1), 0.5, self.training and bool(self.passes > 2)))
+
+
+class CountingLoss(nn.Module):
+    """A loss with a buffer, which no checkpoint has."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, output, target):
+        self.passes += 1
+        return nn.functional.cross_entropy(output, target, reduction="none") / (1 + self.passes / 50)
+
+
+class PrivatelySlowing(torch.optim.Optimizer):
+    """A rate that falls with a private count."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+        self._count = 0
+
+    @torch.no_grad()
+    def step(self):
+        self._count += 1
+        for group in self.param_groups:
+            for each in group["params"]:
+                each.add_(each.grad, alpha=-group["lr"] / self._count**0.5)

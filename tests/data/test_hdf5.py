@@ -131,8 +131,8 @@ def test_unsealed_and_unknown_format(own_file):
     """A file that opens well but was never sealed, or is of a later format than the documented 1, is refused."""
     with h5py.File(own_file, "r+") as file:
         assert file.attrs["hpcmtl_format"] == 1
-        file.attrs["hpcmtl_format"] = 2
-    assert "has format 2; this hpcmtl reads format 1" in refusal(describe, own_file)
+        file.attrs["hpcmtl_format"] = 3
+    assert "has format 3; this hpcmtl reads the formats 1 and 2" in refusal(describe, own_file)
     with h5py.File(own_file, "r+") as file:
         del file.attrs["sealed"]
     assert "is not sealed" in refusal(describe, own_file)

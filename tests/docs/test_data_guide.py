@@ -15,7 +15,7 @@ from hpcmtl.data.sealing.recipe import KEYS, SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/guides/data.md").read_text(encoding="utf-8")
-TABLE, UNITS, IMAGES, LINES, API = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+TABLE, UNITS, IMAGES, LINES, API, BIG = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 RULES, JOB = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OF_DATA = [command for command in COMMANDS if command.startswith("hpcmtl data ")]
@@ -35,7 +35,7 @@ def said(folder: Path, *words: str) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the reader with all that the scripts of the page make."""
     path = tmp_path_factory.mktemp("guide")
-    for script in (TABLE, IMAGES, LINES):
+    for script in (TABLE, IMAGES, LINES, BIG):
         said(path, "-c", script)
     (path / "houses.yaml").write_text(RULES)
     (path / "houses_job.yaml").write_text(JOB)
@@ -54,6 +54,8 @@ def test_each_command_on_data_works(folder: Path, told: dict[str, str]) -> None:
         if " seal " in command:
             assert output.splitlines()[-1].endswith("(--dry-run)" if "--dry-run" in command else "sealed")
     assert "all are sound" in told["hpcmtl data check houses.h5"]
+    assert "all are sound" in told["hpcmtl data check survey.h5"]
+    assert "1000 samples: 801 train, 100 val, 99 test" in told["hpcmtl data describe survey.h5"]
     assert "data:image/png;base64" in (folder / "shades.html").read_text()
     dry = told[OF_DATA[0]]
     assert re.search(r"owner +skip \(guessed\)", dry)

@@ -234,7 +234,7 @@ class NumpyLearner(NumpyNetwork):
 
     @property
     def traits(self) -> LearnerTraits:
-        return LearnerTraits(random_network=True)
+        return LearnerTraits(may_draw=True)
 
     def use_group_sum(self, total: Any) -> None:
         pass  # no pass needs one
@@ -249,7 +249,7 @@ class NumpyLearner(NumpyNetwork):
         self._pending.append([each / batch.global_samples for each in sums])
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
-        return StepComparison()  # nothing is compiled, and there is no other trainer
+        return StepComparison(draws=True)  # nothing is compiled, and there is no other trainer
 
     def run_uncompiled(self) -> None:
         pass  # it always does

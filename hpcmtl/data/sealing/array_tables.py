@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from hpcmtl.data.given_arrays import given_array
-from hpcmtl.data.open_file import naming_damage
+from hpcmtl.data.open_file import find_dataset, naming_damage
 from hpcmtl.data.sealing.cells import Cells, TableBlock, as_array, cells_of
 from hpcmtl.errors import InputError, Problem
 
@@ -124,7 +124,9 @@ class ArrayFile:
             raise self._refusal(error) from error
         with file, naming_damage(self._path, "its arrays"):
             arrays = {
-                name: _Stored(self._path, name, item) for name in file if isinstance(item := file[name], h5py.Dataset)
+                name: StoredColumn(self._path, name, find_dataset(file, self._path, name))
+                for name in file
+                if file.get(name, getclass=True) is h5py.Dataset
             }
             if not arrays:
                 raise InputError([Problem(self.where, "has no dataset at its root; give one that has")])
@@ -144,7 +146,7 @@ class ArrayFile:
         return InputError([Problem(self.where, f"cannot be read ({reason}); write the file again")])
 
 
-class _Stored:
+class StoredColumn:
     """A dataset of a plain HDF5 file, whose text of any length becomes text of numpy."""
 
     def __init__(self, path: Path, name: str, dataset: h5py.Dataset) -> None:

@@ -45,6 +45,7 @@ class SealPlan:
         encoders: encoders of the columns, with their statistics.
         outputs: datasets of the file.
         split: (rows,) split of each row.
+        problems: cells that cannot be stored as the rules say; a plan with problems is shown and not written.
     """
 
     source: TableSource
@@ -53,11 +54,21 @@ class SealPlan:
     encoders: list[ColumnEncoder]
     outputs: Mapping[str, OutputArray]
     split: NDArray[np.uint8]
+    problems: tuple[Problem, ...] = ()
 
     @property
     def split_sizes(self) -> dict[str, int]:
         """Number of rows in train, val and test."""
         return {name: int(np.count_nonzero(self.split == code)) for name, code in SPLIT_CODES.items()}
+
+    def require_sound(self) -> None:
+        """Refuses a plan with problems.
+
+        Raises:
+            InputError: all problems at once.
+        """
+        if self.problems:
+            raise InputError(self.problems)
 
 
 def seal(
@@ -92,6 +103,7 @@ def seal(
         message = f"there is no folder {place.parent}; create it first, or write elsewhere"
         raise InputError([Problem(str(place), message)])
     plan = plan_seal(data, recipe, report=say)
+    plan.require_sound()
     _write(place, plan, overwrite=overwrite, report=say)
     return plan
 
@@ -103,10 +115,10 @@ def _silent(stage: str, done: float) -> None:
 def plan_seal(
     data: Any, recipe: Recipe | Mapping[str, Any] | None = None, *, report: StageReport = _silent
 ) -> SealPlan:
-    """Reads a table as `seal` does, and writes nothing.
+    """Reads a table as `seal` does, and writes nothing; cells that cannot be stored are `SealPlan.problems`.
 
     Raises:
-        InputError: see `seal`.
+        InputError: the data cannot be read as a table, or no rows of it can be trained on.
     """
     made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe or {})
     source = source_of(data, made)
@@ -142,18 +154,20 @@ def _planned(source: TableSource, recipe: Recipe, report: StageReport, *, are_ar
             encoder.see(block.columns[encoder.name], split == SPLIT_CODES["train"], block.start)
         report("statistics", block.done)
     split = np.concatenate(codes)
-    problems = []
     if not (split == SPLIT_CODES["train"]).any():
         message = f"none of {len(split)} rows is in the train split; give it a larger share"
-        problems.append(Problem(f"{source.where}: split", message))
-    else:
-        for encoder in encoders:
-            encoder.fix()
-    problems += [problem for encoder in encoders for problem in encoder.findings.problems()]
-    if problems:
-        raise InputError(problems)
-    outputs = planned_outputs(source.where, encoders)
-    return SealPlan(source=source, recipe=recipe, rules=rules, encoders=encoders, outputs=outputs, split=split)
+        raise InputError([Problem(f"{source.where}: split", message), *_found_in(encoders)])
+    for encoder in encoders:
+        encoder.fix()
+    problems = _found_in(encoders)
+    outputs = {} if problems else planned_outputs(source.where, encoders)
+    return SealPlan(
+        source=source, recipe=recipe, rules=rules, encoders=encoders, outputs=outputs, split=split, problems=problems
+    )
+
+
+def _found_in(encoders: list[ColumnEncoder]) -> tuple[Problem, ...]:
+    return tuple(problem for encoder in encoders for problem in encoder.findings.problems())
 
 
 def _first_block(source: TableSource) -> TableBlock:
@@ -189,7 +203,7 @@ def _encoded(plan: SealPlan, report: StageReport) -> Iterator[Arrays]:
             break
         yield encode_block(block, plan.encoders, plan.outputs)
         report("writing", block.done)
-    problems = [problem for encoder in plan.encoders for problem in encoder.findings.problems()]
+    problems = [*_found_in(plan.encoders)]
     if rows != len(plan.split):
         message = (
             f"has other rows than at the first reading ({len(plan.split)}); it was changed meanwhile, seal it again"

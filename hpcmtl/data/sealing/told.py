@@ -29,7 +29,14 @@ def plan_values(plan: SealPlan) -> dict[str, Any]:
         )
     datasets = {name: {"shape": [rows, *each.shape], "dtype": str(each.dtype)} for name, each in plan.outputs.items()}
     split = {"by": plan.recipe.split.by, "column": plan.recipe.split.column, **plan.split_sizes}
-    return {"source": plan.source.where, "rows": rows, "columns": columns, "datasets": datasets, "split": split}
+    return {
+        "source": plan.source.where,
+        "rows": rows,
+        "columns": columns,
+        "datasets": datasets,
+        "split": split,
+        "problems": [str(each) for each in plan.problems],
+    }
 
 
 def plan_lines(plan: SealPlan) -> list[str]:
@@ -47,7 +54,8 @@ def plan_lines(plan: SealPlan) -> list[str]:
         for row in rows
     ]
     made = (f"{name} {tuple(each['shape'])} {each['dtype']}" for name, each in values["datasets"].items())
-    lines.append(f"datasets: {'; '.join(made)}")
+    if values["datasets"]:
+        lines.append(f"datasets: {'; '.join(made)}")
     by = values["split"]["by"] + (f" of {values['split']['column']}" if values["split"]["column"] else "")
     lines.append(f"split by {by}: {', '.join(f'{count} {name}' for name, count in plan.split_sizes.items())}")
     return [one_line(line) for line in lines]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.data.open_file import find_dataset, naming_damage, open_sealed
+from hpcmtl.data.open_file import naming_damage, open_sealed
+from hpcmtl.data.stored_array import find_array
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def to_units(path: str | os.PathLike[str], name: str, values: Any) -> NDArray[An
     """
     path = Path(path)
     with open_sealed(path) as file, naming_damage(path, name):
-        attributes = dict(find_dataset(file, path, name).attrs)
+        attributes = dict(find_array(file, path, name).attrs)
     if "mean" not in attributes or "deviation" not in attributes:
         message = "is not standardised: its values have the units of the table already"
         raise InputError([Problem(f"{path}: {name}", message)])

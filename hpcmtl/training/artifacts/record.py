@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpcmtl._version import __version__
 from hpcmtl.data.open_file import open_sealed
+from hpcmtl.data.stored_array import find_array
 from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.frameworks import framework_of
 from hpcmtl.jobfile.kinds import kind_of
@@ -103,7 +104,8 @@ def _input_format(context: SessionContext, source: Source) -> InputFormat:
     stored, scale = known.dtype, None
     if reference.partition("/")[0] in context.files:  # tasks publish what they made, without a scale
         with open_sealed(source.path) as file:
-            stored, scale = file[source.dataset].dtype, file[source.dataset].attrs.get("scale")
+            array = find_array(file, source.path, source.dataset)
+            stored, scale = array.dtype, array.attrs.get("scale")
     return InputFormat(
         reference=reference,
         shape=known.shape,

@@ -157,8 +157,12 @@ def _refusal(name: str, value: object) -> InputError:
     return InputError([Problem("optimizer", f"{text}: a resumed training would go on without it; {remedy}")])
 
 
+_OF_BLOCKS = frozenset(vars(mx.gluon.nn.HybridSequential())) | {"_in_format", "_out_format", "_cached_op_args"}
+"""Names of the attributes that every block has or gets."""
+
+
 class BlockAttributes:
-    """Holds the attributes of blocks of the user's that can be packed, as they are now.
+    """Holds the attributes of blocks of the user's that can be packed, private ones too, as they are now.
 
     Args:
         blocks: blocks, with all blocks inside them.
@@ -169,7 +173,7 @@ class BlockAttributes:
             (id(block), name): (block, state)
             for block in _own_blocks(blocks)
             for name, value in vars(block).items()
-            if not name.startswith("_") and (state := _packed_state(value)) is not None
+            if name not in _OF_BLOCKS and (state := _packed_state(value)) is not None
         }
 
     def restore(self) -> list[str]:

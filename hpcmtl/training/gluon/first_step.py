@@ -168,7 +168,7 @@ class _Passes:
     def __init__(self, loss: TrainingLoss, trained: Mapping[str, Any], batch: StepInput) -> None:
         self._loss, self._trained, self._batch = loss, trained, batch
         parameters = loss.block.collect_params().values()
-        self._fixed = [each.data() for each in parameters if is_statistic(each)]
+        self._fixed = [each.data() for each in parameters if is_statistic(each) or each.grad_req == "null"]
         self._convolved = [each.data() for each in parameters if len(each.shape) > 2]
 
     def plain(self, seed: int, *, train: bool = True) -> Arrays:

@@ -39,8 +39,8 @@ class GluonGpuLearner(GluonLearner):
         }
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:  # noqa: ARG002 - the seam's form
-        """See `Learner`; nothing is compared, since the comparison works on the host's memory."""
-        return StepComparison()
+        """See `Learner`; no step is compared, since the comparison works on the host's memory."""
+        return StepComparison(draws=self.traits.may_draw)
 
     forward_backward = after_taking_back(GluonLearner.forward_backward)
     native = after_taking_back(GluonLearner.native)

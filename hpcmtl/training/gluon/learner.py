@@ -13,7 +13,7 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.attributes import NOT_KEPT, BlockAttributes
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.coupled_rows import rows_are_coupled
-from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, update_difference
+from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, restored, update_difference
 from hpcmtl.training.gluon.graph import graph_facts
 from hpcmtl.training.gluon.group_batchnorm import statistics_of, synchronise
 from hpcmtl.training.gluon.layout import restore_default_layout, view
@@ -114,7 +114,7 @@ class GluonLearner(GluonNetwork):
     def traits(self) -> LearnerTraits:
         """See `Learner`."""
         return LearnerTraits(
-            random_network=self._graph.draws or self._loss.may_draw,
+            may_draw=self._graph.draws or self._loss.may_draw,
             random_optimizer=self._updater.may_draw,
             batch_statistics=bool(self._of_rows),
             whole_batch_statistics=self._batch_statistics.usable or not (self._group is None or self._of_rows),
@@ -139,18 +139,19 @@ class GluonLearner(GluonNetwork):
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
-        with ONE_AT_A_TIME, alone(self._group):
+        kept = [each.data() for each in self.block.collect_params().values() if each.grad_req == "null"]
+        with ONE_AT_A_TIME, alone(self._group), restored(kept):
             traits, attributes = self.traits, BlockAttributes([self.block, *self._loss.own_losses])
-            compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.random_network)
+            compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.may_draw)
             if not compiled and self._trains_slopes():  # which no row shows that is positive
                 compiled = SLOPES_DIFFER
             update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
-            as_in_training = not (traits.random_network or traits.batch_statistics or self._group is not None)
+            as_in_training = not (traits.may_draw or traits.batch_statistics or self._group is not None)
             coupled = rows_are_coupled(self._loss, batch, train=as_in_training) if batch.ranks > 1 else None
             mx.random.seed(self._seed)
             changed = attributes.restore()
         told = f"a pass changes {', '.join(changed)}: {NOT_KEPT}" if changed else ""
-        return StepComparison(compiled=compiled, update=update, coupled=coupled, attributes=told)
+        return StepComparison(compiled=compiled, update=update, coupled=coupled, draws=traits.may_draw, attributes=told)
 
     def run_uncompiled(self) -> None:
         """See `Learner`."""

@@ -20,6 +20,16 @@ _COUPLED = (
     f"rows: results depend on the number of ranks, and `ranks: 1` keeps the task on one; {_GUIDE}"
 )
 
+_BY_ROWS = "batch normalisation, or another buffer that passes change, uses"
+_NO_SUMS = (
+    "its backward pass changes gradients by more than a factor (a hook or Function that clips or normalises them), and "
+    f"each rank does it to its own rows: results depend on the number of ranks; {_GUIDE}"
+)
+_RANDOM = (
+    "its network or loss draws random numbers (dropout), and each rank draws its own: results depend on the number of "
+    f"ranks, and repeat on the same number; {_GUIDE}"
+)
+
 
 class Notes:
     """Records the notes of one task, each once.
@@ -50,14 +60,19 @@ class Notes:
             self._tell(context, {"no validation": f"{text}; {remedy}"})
 
     def comparison(self, context: SessionContext, found: StepComparison) -> None:
-        """Records what the examination of the first step found; the coupling of rows is one of several ranks alone."""
+        """Records what the examination of the first step found, and of the width of the group if that is above 1."""
         notes = {}
         if found.compiled:
             notes["compiled"] = found.compiled
         if found.attributes:
             notes["attributes"] = found.attributes
-        if found.coupled and context.group.size > 1:
-            notes["coupled rows"] = _COUPLED
+        if context.group.size > 1:
+            if found.coupled:
+                notes["coupled rows"] = _COUPLED
+            if not found.sums:
+                notes["no sums"] = _NO_SUMS
+            if found.draws:
+                notes["random numbers"] = _RANDOM
         self._tell(context, notes)
 
     def skipped_steps(self, context: SessionContext, skipped: int, steps: int, total: int) -> None:
@@ -90,11 +105,5 @@ def _notes(traits: LearnerTraits, batch_size: int, ranks: int) -> Iterator[tuple
     if traits.batch_statistics:
         rows = batch_size // ranks
         few = ", too few for reliable statistics: use a larger batch or fewer ranks" if rows < _FEW_ROWS else ""
-        text = f"batch normalisation uses the rows of each rank by themselves ({rows} of a batch of {batch_size}{few})"
+        text = f"{_BY_ROWS} the rows of each rank by themselves ({rows} of a batch of {batch_size}{few})"
         yield "batch statistics", f"{text}, so that results depend on the number of ranks; {_GUIDE}"
-    if traits.random_network:
-        text = "its network or loss may draw random numbers (dropout), and each rank draws its own"
-        yield (
-            "random numbers",
-            f"{text}: results depend on the number of ranks, and repeat on the same number; {_GUIDE}",
-        )

@@ -1,10 +1,10 @@
-"""What passes change in users' modules and a trial must not leave behind: tensors, and attributes in no checkpoint."""
+"""Tensors and attributes of users' modules that passes change and trials must not leave behind."""
 
 from __future__ import annotations
 
-import copy
 import pickle
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.torch.compat import import_torch
@@ -14,39 +14,76 @@ if TYPE_CHECKING:
 
 torch = import_torch()
 _KEPT_ELSEWHERE = (torch.nn.Module, torch.nn.Parameter)
+_OF_MODULES = frozenset(vars(torch.nn.Module()))
+"""Names of the attributes that every module has."""
+
+
+@dataclass(frozen=True)
+class _Before:
+    """Holds an attribute of a module as it was.
+
+    Attributes:
+        module: the module.
+        mark: a value that is equal as long as the attribute is.
+        tensor: copy of a tensor; None for what can be made from the mark.
+    """
+
+    module: Any
+    mark: bytes
+    tensor: Any
 
 
 class ModuleAttributes:
-    """Holds the attributes of users' modules that can be pickled, and the buffers that no state has, as they are now.
+    """Holds what passes may change in modules and no checkpoint has, as it is now.
+
+    That are attributes that can be pickled, private ones too, buffers that no state has, and all buffers of losses.
 
     Args:
-        modules: networks and losses, with all modules inside them.
+        network: the network, with all modules inside it.
+        losses: losses that are modules.
     """
 
-    def __init__(self, modules: Iterable[Any]) -> None:
-        self._modules = [each for module in modules for each in module.modules() if _is_of_user(each)]
-        self._before = {
-            (number, name): (copy.deepcopy(value), mark)
-            for number, module in enumerate(self._modules)
-            for name, value in _attributes(module).items()
-            if (mark := _mark(value)) is not None
-        }
+    def __init__(self, network: Any, losses: Iterable[Any] = ()) -> None:
+        self._losses = {id(inner) for loss in losses for inner in loss.modules()}
+        self._before: dict[tuple[int, str], _Before] = {}
+        for module in (inner for each in (network, *losses) for inner in each.modules()):
+            for name, value in self._attributes(module).items():
+                if (mark := _mark(value)) is not None:
+                    tensor = value.detach().clone() if isinstance(value, torch.Tensor) else None
+                    self._before[id(module), name] = _Before(module, mark, tensor)
 
     def restore(self) -> list[str]:
         """Sets the attributes that have changed to their former values, and returns them, as ``Class.attribute``."""
         changed = []
-        for (number, name), (value, mark) in self._before.items():
-            module = self._modules[number]
-            if _mark(_attributes(module).get(name)) == mark:
+        for (_, name), before in self._before.items():
+            now = self._attributes(before.module).get(name)
+            if _mark(now) == before.mark:
                 continue
-            changed.append(f"{type(module).__name__}.{name}")
-            kept = _attributes(module).get(name)
-            if isinstance(kept, torch.Tensor) and kept.shape == value.shape:
+            changed.append(f"{type(before.module).__name__}.{name}")
+            if before.tensor is None:
+                setattr(before.module, name, pickle.loads(before.mark))  # noqa: S301 - made by this process
+            elif isinstance(now, torch.Tensor) and now.shape == before.tensor.shape:
                 with torch.no_grad():
-                    kept.copy_(value)
+                    now.copy_(before.tensor)
             else:
-                setattr(module, name, value)
+                setattr(before.module, name, before.tensor)
         return sorted(set(changed))
+
+    def _attributes(self, module: Any) -> dict[str, Any]:
+        """Returns attributes by name; of PyTorch's own classes without private ones, which are theirs."""
+        theirs = type(module).__module__.startswith(("torch.", "hpcmtl."))
+        named = {n: v for n, v in vars(module).items() if n not in _OF_MODULES and not (theirs and n.startswith("_"))}
+        own = {name: value for name, value in named.items() if not _is_kept_elsewhere(value)}
+        buffers = module._buffers  # noqa: SLF001 - with those that are None, and not those of children
+        if id(module) in self._losses:
+            return {**own, **buffers}
+        unkept = module._non_persistent_buffers_set  # noqa: SLF001 - has no other name
+        return {**own, **{name: buffers[name] for name in unkept}}
+
+
+def kept_buffers(module: Any) -> dict[str, Any]:
+    """Returns the buffers of a network that its state has, by name."""
+    return {name: each for name, each in module.state_dict(keep_vars=True).items() if not each.requires_grad}
 
 
 @contextmanager
@@ -61,21 +98,22 @@ def restored(tensors: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 tensor.copy_(before[name])
 
 
-def _is_of_user(module: Any) -> bool:
-    return not type(module).__module__.startswith(("torch.", "hpcmtl."))
+def _is_kept_elsewhere(value: Any) -> bool:
+    """Returns whether a value is a parameter, a module or a result of a computation, or has one inside."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_is_kept_elsewhere, value))
+    if isinstance(value, dict):
+        return any(map(_is_kept_elsewhere, value.values()))
+    return isinstance(value, _KEPT_ELSEWHERE) or (isinstance(value, torch.Tensor) and value.grad_fn is not None)
 
 
-def _attributes(module: Any) -> dict[str, Any]:
-    """Returns attributes by name, with buffers that the state does not have."""
-    own = {n: v for n, v in vars(module).items() if not n.startswith("_") and n != "training"}
-    unkept = module._non_persistent_buffers_set  # noqa: SLF001 - has no other name
-    buffers = {name: module._buffers[name] for name in unkept}  # noqa: SLF001 - as above
-    return {**{name: value for name, value in own.items() if not isinstance(value, _KEPT_ELSEWHERE)}, **buffers}
-
-
-def _mark(value: Any) -> object:
+def _mark(value: Any) -> bytes | None:
     """Returns a value that is equal as long as another one is; None for what cannot be pickled."""
     try:
-        return value.detach().numpy().tobytes() if isinstance(value, torch.Tensor) else pickle.dumps(value)
+        if not isinstance(value, torch.Tensor):
+            return pickle.dumps(value)
+        values = value.detach().cpu().contiguous().reshape(-1)
+        content: bytes = values.view(torch.uint8).numpy().tobytes()
+        return str((value.dtype, tuple(value.shape))).encode() + content
     except Exception:  # noqa: BLE001 - classes of users may raise anything
         return None

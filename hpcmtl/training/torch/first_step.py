@@ -5,7 +5,11 @@ It shows a parameter that is updated twice or not at all, and a network that cha
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
 from hpcmtl.training.coupled_rows import ROWS, SEEDS, rows_are_coupled
@@ -14,7 +18,7 @@ from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch import random_numbers
-from hpcmtl.training.torch.attributes import ModuleAttributes, restored
+from hpcmtl.training.torch.attributes import ModuleAttributes, kept_buffers, restored
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, plain
 from hpcmtl.training.torch.losses import weighted_sum
@@ -22,9 +26,7 @@ from hpcmtl.training.torch.modules import is_normalisation
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.tasks import Optimizer
@@ -41,7 +43,53 @@ _BY_ITS_ROWS = (
     "itself, as `nn.Embedding(max_norm=...)` does, and each rank would change it by its own rows: `ranks: 1` keeps the "
     "task on one rank, or bound the values in the loss"
 )
-_NOT_KEPT = "this is in no checkpoint or artifact: keep such values in buffers (`register_buffer`)"
+_NOT_KEPT = "this is in no checkpoint or artifact: keep such values in buffers of the network (`register_buffer`)"
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Holds a network that is tried, and what its passes were seen to change.
+
+    Attributes:
+        loss: network, in training mode, and losses.
+        trained: trained parameters by name.
+        names: names of attributes that passes changed and no checkpoint has; grows.
+    """
+
+    loss: TorchLoss
+    trained: Mapping[str, Any]
+    names: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def undone(self) -> Iterator[Mapping[str, Any]]:
+        """Takes back what the passes of a block change, and repeats the random numbers; gives the tensors before it."""
+        attributes = ModuleAttributes(self.loss.module, self.loss.own_losses)
+        tensors = {**self.trained, **kept_buffers(self.loss.module)}
+        try:
+            with random_numbers.seeded(SEEDS[0]), restored(tensors) as before:
+                yield before
+        finally:
+            self.names.update(attributes.restore())
+
+    @property
+    def comparable(self) -> TorchLoss:
+        """The loss, in float32 where batch normalisation over a group would round otherwise than PyTorch's own."""
+        return self.loss.with_precision("fp32") if group_normalisations(self.loss.module) else self.loss
+
+
+@dataclass(frozen=True)
+class _PlainPass:
+    """Holds what a training pass of plain PyTorch gave.
+
+    Attributes:
+        gradients: dense gradient of each trained parameter.
+        changed: names of parameters that the forward pass itself changed.
+        draws: whether it drew random numbers.
+    """
+
+    gradients: Mapping[str, Any]
+    changed: tuple[str, ...]
+    draws: bool
 
 
 def compare_step(
@@ -63,75 +111,95 @@ def compare_step(
         rate: learning rate.
         traits: properties of the learner.
     """
-    few = StepInput(batch.inputs[:ROWS], tuple(each[:ROWS] for each in batch.targets), batch.weights[:ROWS], ROWS)
-    modules = [loss.module, *loss.own_losses]
-    buffers = [each for module in modules for each in module.buffers()]
-    attributes = ModuleAttributes(modules)
-    tensors = {**trained, **{str(number): each for number, each in enumerate(buffers)}}
+    few, trial = _rows(batch, slice(ROWS)), _Trial(loss, trained)
     gradients = {name: parameter.grad for name, parameter in trained.items()}
-    with random_numbers.kept(), restored(tensors), restored(gradients):
-        expected, changed = _plain_gradients(loss, trained, few)
-        names = set(attributes.restore())
-        update = _gradient_difference(loss, trained, few, expected) or _optimizer_difference(
-            trained, optimizer, rate, ties(dict(loss.module.named_parameters(remove_duplicate=False)))
-        )
-        if changed and batch.ranks > 1:
-            update = f"a pass changes {', '.join(changed)} {_BY_ITS_ROWS}"
-        normalised = any(map(is_normalisation, loss.module.modules()))
-        as_in_training = not (traits.random_network or traits.batch_statistics or normalised)
-        coupled = _coupled(loss, batch, train=as_in_training) if batch.ranks > 1 else None
-        names.update(attributes.restore())
-    told = f"a pass changes {', '.join(sorted(names))}: {_NOT_KEPT}" if names else ""
-    return StepComparison(update=update, coupled=coupled, attributes=told)
+    tied = ties(dict(loss.module.named_parameters(remove_duplicate=False)))
+    with random_numbers.kept(), restored(gradients):
+        plain_pass = _plain_pass(trial, few)
+        update = _gradient_difference(trial, few, plain_pass.gradients)
+        update = update or _optimizer_difference(trained, optimizer, rate, tied)
+        if batch.ranks > 1 and (parted := _changed_by_rows(trial, few, plain_pass.changed)):
+            update = f"a pass changes {', '.join(parted)} {_BY_ITS_ROWS}"
+        coupled, sums = _of_rows(trial, batch, plain_pass, traits) if batch.ranks > 1 else (None, True)
+    told = f"a pass changes {', '.join(sorted(trial.names))}: {_NOT_KEPT}" if trial.names else ""
+    return StepComparison(update=update, coupled=coupled, draws=plain_pass.draws, sums=sums, attributes=told)
 
 
-def _plain_gradients(
-    loss: TorchLoss, trained: Mapping[str, Any], batch: StepInput
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Returns the gradients of a step of plain PyTorch on the same module, and the parameters that the pass changes.
+def _rows(batch: StepInput, rows: slice) -> StepInput:
+    """Returns some rows of a batch."""
+    weights = batch.weights[rows]
+    return StepInput(batch.inputs[rows], tuple(each[rows] for each in batch.targets), weights, len(weights))
 
-    A copy would do as little as the module itself would, but for what a copy loses: hooks on parameters.
-    """
-    ours = {name: parameter.grad for name, parameter in trained.items()}
-    for parameter in trained.values():
+
+def _plain_pass(trial: _Trial, batch: StepInput) -> _PlainPass:
+    """Makes a training pass of plain PyTorch on the module itself: a copy would lose hooks on parameters."""
+    ours = {name: parameter.grad for name, parameter in trial.trained.items()}
+    for parameter in trial.trained.values():
         parameter.grad = None
-    tensors = {**trained, **dict(loss.module.named_buffers()), **_buffers_of_losses(loss)}
-    comparable = _in_comparable_precision(loss)
-    with random_numbers.seeded(SEEDS[0]), restored(tensors) as before, plain(loss.module):
+    comparable = trial.comparable
+    with trial.undone() as before, plain(trial.loss.module):
+        marks = random_numbers.marks()
         losses = comparable.losses(batch.inputs, batch.targets)
         weighted_sum(losses, batch, [1.0] * len(losses)).backward()
-        changed = tuple(name for name, each in trained.items() if not torch.equal(each, before[name]))
+        draws = random_numbers.marks() != marks
+        changed = tuple(name for name, each in trial.trained.items() if not torch.equal(each, before[name]))
     found = {}
-    for name, parameter in trained.items():  # ours are dense, and 0 where a pass does not come by
+    for name, parameter in trial.trained.items():  # ours are dense, and 0 where a pass does not come by
         missing = parameter.grad is None
         found[name] = torch.zeros_like(parameter) if missing else parameter.grad.detach().to_dense().clone()
         parameter.grad = ours[name]
-    return found, changed
+    return _PlainPass(found, changed, draws)
 
 
-def _gradient_difference(
-    loss: TorchLoss, trained: Mapping[str, Any], batch: StepInput, plain_gradients: Mapping[str, Any]
-) -> str:
+def _changed_by_rows(trial: _Trial, batch: StepInput, changed: Sequence[str]) -> tuple[str, ...]:
+    """Returns which of the parameters that a pass changes have other values after a pass over rows of ones.
+
+    A bound on weights in the forward pass does the same on all ranks; that of the rows of an embedding does not.
+    """
+    after = []
+    for inputs in (batch.inputs, np.ones_like(batch.inputs)) if changed else ():
+        with trial.undone(), torch.no_grad():
+            trial.loss.losses(inputs, batch.targets)
+            after.append({name: trial.trained[name].detach().clone() for name in changed})
+    return tuple(name for name in changed if not torch.equal(after[0][name], after[1][name]))
+
+
+def _of_rows(trial: _Trial, batch: StepInput, plain_pass: _PlainPass, traits: LearnerTraits) -> tuple[bool, bool]:
+    """Returns whether the loss of a row depends on others, and whether gradients are sums over the rows.
+
+    Batch normalisation and random numbers make both differ; a note tells of these by themselves.
+    """
+    normalised = any(map(is_normalisation, trial.loss.module.modules()))
+    as_in_training = not (plain_pass.draws or traits.batch_statistics or normalised)
+    with trial.undone():
+        coupled = _coupled(trial.loss, batch, train=as_in_training)
+    if coupled or not as_in_training or trial.loss.precision != "fp32" or len(batch.weights) < 2:
+        return coupled, True
+    total = {name: torch.zeros_like(each) for name, each in plain_pass.gradients.items()}
+    for rows in (slice(0, ROWS, 2), slice(1, ROWS, 2)):
+        for name, gradient in _plain_pass(trial, _rows(batch, rows)).gradients.items():
+            total[name] += gradient
+    found, expected = ({name: _array(each) for name, each in of.items()} for of in (total, plain_pass.gradients))
+    return coupled, not largest_difference(found, expected, _bounds(expected, NOISE))
+
+
+def _gradient_difference(trial: _Trial, batch: StepInput, plain_gradients: Mapping[str, Any]) -> str:
     """Returns the largest difference of our gradients from those of plain PyTorch; an empty text for none."""
-    with random_numbers.seeded(SEEDS[0]):
-        for parameter in trained.values():
-            parameter.grad.zero_()
-        _in_comparable_precision(loss).backward(batch, [1.0] * len(batch.targets), 1.0)
-    found = {f"the gradient of {name}": _array(each.grad) for name, each in trained.items()}
+    for parameter in trial.trained.values():
+        parameter.grad.zero_()
+    with trial.undone():
+        trial.comparable.backward(batch, [1.0] * len(batch.targets), 1.0)
+    found = {f"the gradient of {name}": _array(each.grad) for name, each in trial.trained.items()}
     expected = {f"the gradient of {name}": _array(each) for name, each in plain_gradients.items()}
-    noise = largest_number(expected.values()) * (_GROUPED_NOISE if group_normalisations(loss.module) else NOISE)
-    bounds = {name: _GRADIENT_CLOSE * largest_number([each]) + noise for name, each in expected.items()}
-    text = largest_difference(found, expected, bounds)
+    noise = _GROUPED_NOISE if group_normalisations(trial.loss.module) else NOISE
+    text = largest_difference(found, expected, _bounds(expected, noise))
     return f"a step is not that of plain PyTorch: {text}" if text else ""
 
 
-def _in_comparable_precision(loss: TorchLoss) -> TorchLoss:
-    """Returns a loss in float32 where batch normalisation over a group would round otherwise than PyTorch's own."""
-    return loss.with_precision("fp32") if group_normalisations(loss.module) else loss
-
-
-def _buffers_of_losses(loss: TorchLoss) -> dict[str, Any]:
-    return {f"loss {n} {name}": each for n, own in enumerate(loss.own_losses) for name, each in own.named_buffers()}
+def _bounds(expected: Arrays, noise: float) -> dict[str, float]:
+    """Returns the largest difference from each gradient that is rounding."""
+    least = noise * largest_number(expected.values())
+    return {name: _GRADIENT_CLOSE * largest_number([each]) + least for name, each in expected.items()}
 
 
 def _optimizer_difference(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, TaskFailedError
@@ -19,11 +20,11 @@ from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchronise
-from hpcmtl.training.torch.losses import TorchLoss, weighted
+from hpcmtl.training.torch.losses import TorchLoss, is_of_user, weighted
 from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
-from hpcmtl.training.torch.training_pass import examine
+from hpcmtl.training.torch.training_pass import changed_by_rows, examine
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ class TorchLearner(TorchNetwork):
         self._batch_statistics.before_pass()
         with ONE_AT_A_TIME:
             facts = examine(self.module, tensors, self.sample)
-        self._batch_statistics.leave_out_repeated()
+        self._batch_statistics.leave_out_repeated()  # no pass is counted from here on
+        with ONE_AT_A_TIME:
+            self._by_rows = changed_by_rows(self.module, tensors, self.sample, facts.changed)
         self.require_own_tensors()
         return facts
 
@@ -114,11 +117,11 @@ class TorchLearner(TorchNetwork):
     def traits(self) -> LearnerTraits:
         """See `Learner`."""
         statistics = set(map(id, self._arrays["statistics"].values()))
-        by_rows = {id(each) for name, each in self._arrays["statistics"].items() if name in self._facts.by_rows}
+        by_rows = {id(each) for name, each in self._arrays["statistics"].items() if name in self._by_rows}
         normalised = _buffers_of(self._batch_statistics.modules)
         grouped = _buffers_of(group_normalisations(self.module))
         return LearnerTraits(
-            random_network=self._facts.draws or self._loss.may_draw,
+            may_draw=self._facts.draws or self._loss.may_draw or any(map(is_of_user, self.module.modules())),
             random_optimizer=self._updater.may_draw,
             batch_statistics=not by_rows <= grouped,
             whole_batch_statistics=bool(statistics) and statistics <= normalised | grouped,
@@ -148,7 +151,12 @@ class TorchLearner(TorchNetwork):
         normalised = self._batch_statistics.refuse_one_row or self._group is not None
         batch = at_least_two_rows(batch) if normalised else batch
         with ONE_AT_A_TIME, alone(self._group):
-            return compare_step(self._loss, self._trained, optimizer, batch, rate=rate, traits=traits)
+            found = compare_step(self._loss, self._trained, optimizer, batch, rate=rate, traits=traits)
+        counting = [name for name in sorted(self._by_rows) if not self.tensors[name].is_floating_point()]
+        if batch.ranks > 1 and counting:
+            text = f"a pass changes {', '.join(counting)} by its rows, and each rank has only its own"
+            return replace(found, update=f"{text}: `ranks: 1` keeps the task on one rank")
+        return found
 
     def run_uncompiled(self) -> None:
         """See `Learner`; nothing is compiled."""

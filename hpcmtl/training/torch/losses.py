@@ -109,11 +109,11 @@ def _unreduced(found: Any) -> Any:
     return found
 
 
-def _is_of_user(loss: Any) -> bool:
-    """Returns whether the code of a loss is a user's: an object of PyTorch's in a user's module is not."""
+def is_of_user(loss: Any) -> bool:
+    """Returns whether the code of a loss or module is a user's: an object of PyTorch's in a user's file is not."""
     called = loss.func if isinstance(loss, partial) else loss
     code = called if isinstance(called, FunctionType | BuiltinFunctionType) else type(called)
-    return not str(code.__module__).startswith("torch.")
+    return not str(code.__module__).startswith(("torch.", "hpcmtl."))
 
 
 class TorchLoss:
@@ -140,7 +140,7 @@ class TorchLoss:
     def may_draw(self) -> bool:
         """Returns whether a loss may draw random numbers: one of the user's code may, none of PyTorch's does."""
         return any(
-            ":" in each.loss and _is_of_user(made) for each, made in zip(self.objectives, self.functions, strict=True)
+            ":" in each.loss and is_of_user(made) for each, made in zip(self.objectives, self.functions, strict=True)
         )
 
     @property

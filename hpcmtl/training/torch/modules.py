@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 torch = import_torch()
 nn = torch.nn
+_STORED = {
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.float16, torch.float32, torch.float64),
+}
 _OF_TORCH = frozenset(vars(nn.Module()))  # attributes that every module has
 _TAKEN: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # a set would compare tensors
 
@@ -47,9 +51,11 @@ def make_module(network: NetworkDescription, sample: Shape) -> Any:
     except (Exception, SystemExit) as error:
         text = f"cannot run on one sample of shape {sample}: {reason_of(error)}"
         raise InputError([Problem("model", text + _of_one_sample(module))]) from error
-    problems = [*_unkept_state(module), *_unreached(module)]
+    problems = [*_unkept_state(module), *_unreached(module), *_without_numpy(module), *_overlapping(module)]
     if problems:
         raise InputError(problems)
+    for each in named_tensors(module).values():
+        each.data = each.data.contiguous()  # kernels run flat over a parameter and its gradient, as collectives do
     return module
 
 
@@ -117,6 +123,27 @@ def _unkept_state(module: Any) -> Iterator[Problem]:
         if not isinstance(value, torch.Tensor) or name.endswith("_extra_state"):
             text = f"{name} is a {type(value).__name__} in `state_dict`; artifacts keep parameters and buffers alone"
             yield Problem("model", f"{text}; leave `get_extra_state` out, or keep it in a buffer")
+
+
+def _without_numpy(module: Any) -> Iterator[Problem]:
+    """Yields buffers of a type that numpy does not have, so that neither artifacts nor messages can carry it."""
+    for name, each in named_tensors(module).items():
+        if isinstance(each, torch.Tensor) and each.dtype not in _STORED and not isinstance(each, nn.Parameter):
+            text = f"the buffer {name} is {str(each.dtype).removeprefix('torch.')}, which artifacts cannot keep"
+            yield Problem("model", f"{text}; make it float32, or `persistent=False` if it need not be kept")
+
+
+def _overlapping(module: Any) -> Iterator[Problem]:
+    """Yields tensors that lie transposed or with gaps in memory which another one uses too."""
+    places: dict[int, list[str]] = {}
+    tensors = {n: each for n, each in named_tensors(module).items() if isinstance(each, torch.Tensor)}
+    single = {id(each): name for name, each in tensors.items() if not nn.parameter.is_lazy(each)}
+    for name in single.values():
+        places.setdefault(tensors[name].untyped_storage().data_ptr(), []).append(name)
+    for names in places.values():
+        if len(names) > 1 and not all(tensors[name].is_contiguous() for name in names):
+            text = f"{' and '.join(names)} are views of one memory, in other orders"
+            yield Problem("model", f"{text}; give each its own memory (`.clone()`), or use one parameter twice")
 
 
 def _unreached(module: Any) -> Iterator[Problem]:

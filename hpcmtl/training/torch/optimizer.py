@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,6 @@ _WAYS = {_FUSED, "foreach", "differentiable", "capturable"}
 """Options of PyTorch's optimizers that choose how an update is computed."""
 _PLAIN = "plain"
 """Name of the array that holds what the optimizer keeps beside tensors, as JSON in bytes."""
-_OF_TORCH = frozenset({"defaults", "param_groups", "state"})
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -143,7 +143,7 @@ class TorchUpdater:
             {key: self._plain(key, value) for key, value in group.items() if key not in {_RATE, _MEMBERS}}
             for group in self._groups
         ]
-        own = {n: v for n, v in vars(self._optimizer).items() if not n.startswith("_") and n not in _OF_TORCH}
+        own = {n: v for n, v in vars(self._optimizer).items() if n not in _attributes_of_torch()}
         attributes = {name: self._plain(name, value) for name, value in own.items() if not callable(value)}
         return json.dumps({"state": state, "groups": groups, "attributes": attributes})
 
@@ -159,6 +159,17 @@ class TorchUpdater:
             text = f"keeps {name}, a {type(value).__name__}, which a checkpoint cannot hold"
             raise InputError([Problem(self._name, f"{text}; keep tensors for each parameter, or numbers and texts")])
         return value
+
+
+@cache
+def _attributes_of_torch() -> frozenset[str]:
+    """Returns the names of attributes that PyTorch's own optimizers have; all others are a user's, private ones too."""
+    found: set[str] = set()
+    for make in _CLASSES.values():
+        for options in ({}, {_FUSED: True}) if _FUSED in _parameters_of(make) else ({},):
+            made = make([torch.nn.Parameter(torch.zeros(1))], lr=0.1, **options)
+            found.update(vars(made))
+    return frozenset(found)
 
 
 def _is_plain(value: Any) -> bool:

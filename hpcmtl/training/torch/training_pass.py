@@ -15,7 +15,7 @@ from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.trials import ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hpcmtl.networks.models import Shape
 
@@ -29,13 +29,11 @@ class PassFacts:
     Attributes:
         draws: whether it draws random numbers.
         changed: names of the buffers that it changes.
-        by_rows: names of those among them whose new values depend on the samples.
         reached: for each output the names of the parameters that it depends on.
     """
 
     draws: bool
     changed: tuple[str, ...]
-    by_rows: frozenset[str]
     reached: tuple[frozenset[str], ...]
 
 
@@ -49,36 +47,53 @@ def examine(module: Any, tensors: Mapping[str, Any], sample: Shape) -> PassFacts
     """
     wanted = {name: each for name, each in tensors.items() if each.requires_grad}
     buffers = {name: each for name, each in tensors.items() if not isinstance(each, torch.nn.Parameter)}
-    attributes = ModuleAttributes([module])
-    places = {each.device for each in tensors.values()}
-    samples = torch.from_numpy(trial_rows(ROWS, sample)).to(places.pop() if len(places) == 1 else CPU)
+    attributes, samples = ModuleAttributes(module), _samples(tensors, sample)
     with random_numbers.kept(), restored(tensors) as before:
         mark = random_numbers.marks()
         outputs = outputs_of(module, samples)
         draws = random_numbers.marks() != mark
-        after = {name: each.clone() for name, each in buffers.items()}
-        changed = tuple(name for name, each in after.items() if not _equal(each, before[name]))
+        changed = tuple(name for name, each in buffers.items() if not _equal(each, before[name]))
         reached = tuple(_reached(output, wanted) for output in outputs)
     attributes.restore()
-    others = {name: after[name] for name in changed if id(buffers[name]) not in _of_normalisations(module)}
-    alone = _not_by_rows(module, tensors, samples, others) if others else set()
-    attributes.restore()
-    return PassFacts(draws=draws, changed=changed, by_rows=frozenset(changed) - alone, reached=reached)
+    return PassFacts(draws=draws, changed=changed, reached=reached)
 
 
-def _of_normalisations(module: Any) -> set[int]:
-    return {id(buffer) for each in module.modules() if is_normalisation(each) for buffer in each.buffers()}
+def changed_by_rows(module: Any, tensors: Mapping[str, Any], sample: Shape, changed: Iterable[str]) -> frozenset[str]:
+    """Returns which of the buffers that a pass changes have values that depend on its rows, or on their number.
+
+    Those of spectral norms and counters of steps do not; those of batch normalisation do, but for its counter.
+
+    Args:
+        module: the network, in training mode.
+        tensors: its parameters and persistent buffers, each once, by name.
+        sample: shape of a sample.
+        changed: names of the buffers.
+    """
+    normalisations = [each for each in module.modules() if is_normalisation(each)]
+    counters = {id(each.num_batches_tracked) for each in normalisations}
+    normal = {id(buffer) for each in normalisations for buffer in each.buffers()} - counters
+    certain = frozenset(name for name in changed if id(tensors[name]) in normal)
+    open_ones = [name for name in changed if name not in certain and id(tensors[name]) not in counters]
+    if not open_ones:
+        return certain
+    ones = _samples(tensors, sample)
+    mixed = ones * torch.arange(ones.numel(), device=ones.device).remainder(2).reshape(ones.shape)
+    after, attributes = [], ModuleAttributes(module)
+    for samples in (ones, torch.cat([mixed, ones])):
+        with random_numbers.kept(), restored(tensors), torch.no_grad():
+            try:
+                outputs_of(module, samples)
+            except (Exception, SystemExit):  # noqa: BLE001 - a network of the user's may refuse such samples
+                return certain.union(open_ones)
+            after.append({name: tensors[name].clone() for name in open_ones})
+        attributes.restore()
+    return certain.union(name for name in open_ones if not _equal(after[0][name], after[1][name]))
 
 
-def _not_by_rows(module: Any, tensors: Mapping[str, Any], samples: Any, after: Mapping[str, Any]) -> set[str]:
-    """Returns the names of buffers that have the same values after a pass over other samples, as spectral norms do."""
-    zeros_and_ones = torch.arange(samples.numel(), device=samples.device).remainder(2).reshape(samples.shape)
-    with random_numbers.kept(), restored(tensors), torch.no_grad():
-        try:
-            outputs_of(module, samples * zeros_and_ones)
-        except (Exception, SystemExit):  # noqa: BLE001 - a network of the user's may refuse such samples
-            return set()
-        return {name for name, each in after.items() if _equal(tensors[name], each)}
+def _samples(tensors: Mapping[str, Any], sample: Shape) -> Any:
+    """Returns samples of ones on the device of the tensors."""
+    places = {each.device for each in tensors.values()}
+    return torch.from_numpy(trial_rows(ROWS, sample)).to(places.pop() if len(places) == 1 else CPU)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -40,14 +40,14 @@ def content_of(folder, ending):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("ending", [".csv", ".parquet", ".npz", ".npy"])
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".npz", ".npy", ".h5"])
 def test_damaged_files_are_refused(tmp_path, ending):
     """A file with changed bytes is read, if it is still a table, or refused with its name."""
     content, path, refused = content_of(tmp_path, ending), tmp_path / f"table{ending}", []
     for number in range(MANGLED):
         path.write_bytes(mangled_bytes(content, number))
         try:
-            plan_seal(path)
+            plan_seal(path).require_sound()
         except InputError as error:
             refused.append(str(error))
 

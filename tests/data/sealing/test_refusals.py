@@ -17,7 +17,7 @@ TABLE = {"a": [1.0, 2.0, 3.0], "b": ["x", "y", "x"], "c": ["2020-01-01", "2021-0
 def refusal(data, recipe=None):
     """Returns the message of a refusal."""
     with pytest.raises(InputError) as refused:
-        plan_seal(data, {"split": ALL_TRAIN, **(recipe or {})})
+        plan_seal(data, {"split": ALL_TRAIN, **(recipe or {})}).require_sound()
     return str(refused.value)
 
 

@@ -140,6 +140,17 @@ def test_attributes_that_a_pass_changes():
     assert (loss.calls, loss.seen) == before
 
 
+def test_counts_of_passes_are_taken_back():
+    """A private attribute is named, and it and a constant that counts passes are as before the comparison."""
+    learner = suite.learner_of(GLUON, UserModel(name="own_faults:PrivatelyCounting"))
+    calls = learner.block._calls
+    found = learner.compare_step(BATCH, 0.1)
+
+    assert "PrivatelyCounting._calls" in found.attributes
+    assert learner.block._calls == calls
+    assert learner.block.seen.data().asscalar() == 0
+
+
 COUPLED = ["centred", "centred_loss"]
 
 
@@ -232,7 +243,7 @@ def test_random_numbers_that_compilation_would_keep(name, said):
         gradients.add(round(float(learner.gradients()["out.bias"][0]), 5))
     scores = BATCH.inputs.reshape(8, -1) @ values["out.weight"].T + values["out.bias"]
 
-    assert learner.traits.random_network
+    assert learner.traits.may_draw
     assert said in found.compiled
     assert len(gradients) == {"Noisy": 12, "Deciding": 2, "Dropping": 2}[name]
     if name == "Noisy":
@@ -262,7 +273,7 @@ def test_nothing_changes(name):
                 before, numbers = learner.state(), np.random.get_state()[1].tolist()  # noqa: NPY002 - users' operators draw from it
                 found = learner.compare_step(BATCH, 0.1)
 
-                assert found == StepComparison()
+                assert found == StepComparison(draws=learner.traits.may_draw)
                 assert suite.same(learner.state(), before)
                 assert np.random.get_state()[1].tolist() == numbers  # noqa: NPY002 - as above
             suite.take_steps(learner)

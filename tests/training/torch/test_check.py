@@ -145,7 +145,8 @@ def test_what_the_first_step_shows():
     for name in ("Paired", "Noisy", "Tied"):
         model = Leaf(UserModel(name=f"own_modules:{name}"))
         learner = framework.learner(model, (1, 6, 6), replica_suite.CLASSES, LearnerSettings(SGD))
-        found[name] = (learner.compare_step(batch, 0.1).coupled, learner.traits.random_network)
+        comparison = learner.compare_step(batch, 0.1)
+        found[name] = (comparison.coupled, comparison.draws)
 
     assert found == {"Paired": (True, False), "Noisy": (False, True), "Tied": (False, False)}
 
@@ -175,10 +176,10 @@ def test_what_passes_change_is_restored_and_named():
     assert found.update == ""
     assert "Counter.calls" in found.attributes
     assert "Counter.hidden" in found.attributes
-    assert found.attributes.endswith("keep such values in buffers (`register_buffer`)")
+    assert found.attributes.endswith("keep such values in buffers of the network (`register_buffer`)")
     assert (learner.module.calls, learner.module.hidden.tolist()) == (before[0], before[1].tolist())
     assert learner._loss.functions[0].mean.item() == 0
-    assert learner.traits.random_network
+    assert learner.traits.may_draw
 
 
 @pytest.mark.parametrize("optimizer", ["Centring", "Clearing"])
@@ -324,5 +325,8 @@ def test_buffers_that_do_not_depend_on_the_batch_are_no_batch_statistics():
     [("torch.nn:CrossEntropyLoss", False), ("own_modules:entropy", False), ("own_modules:Margin", True)],
 )
 def test_losses_of_pytorch_draw_no_random_numbers(loss, draws):
-    """An object of PyTorch's in a user's module is PyTorch's; what a user wrote may draw."""
-    assert made(Mlp(outputs=3), loss=loss).traits.random_network is draws
+    """An object of PyTorch's in a user's module is PyTorch's; what a user wrote may draw, and is seen not to."""
+    learner = made(Mlp(outputs=3), loss=loss)
+
+    assert learner.traits.may_draw is draws
+    assert not learner.compare_step(replica_suite.batches()[0], 0.1).draws

@@ -1,0 +1,62 @@
+"""The arrays of a data file, be their values in the file itself or in files that it has adopted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import h5py
+
+from hpcmtl.data.adopted_array import AdoptedArray, adopted_array, adopted_names
+from hpcmtl.data.contract import SPLIT
+from hpcmtl.data.open_file import ADOPTED_FORMAT, find_dataset
+from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class StoredArray(Protocol):
+    """Reads rows and attributes of an array: the part of `h5py.Dataset` that readers use."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(samples, ...)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Attributes, such as ``scale``."""
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Returns consecutive rows."""
+
+
+def is_adopted(file: h5py.File) -> bool:
+    """Returns true for a file whose values lie in adopted files."""
+    return bool(file.attrs["hpcmtl_format"] == ADOPTED_FORMAT)
+
+
+def array_names(file: h5py.File) -> list[str]:
+    """Returns the names of all arrays in a data file, ``split`` included."""
+    return [*adopted_names(file), SPLIT] if is_adopted(file) else list(file)
+
+
+def find_array(file: h5py.File, path: Path, name: str) -> h5py.Dataset | AdoptedArray:
+    """Returns an array of a data file.
+
+    Raises:
+        InputError: there is no array of that name, or its values are elsewhere; see `find_dataset`.
+    """
+    if is_adopted(file) and name != SPLIT:
+        return adopted_array(file, path, name)
+    found = find_dataset(file, path, name)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError([Problem(f"{path}: {name}", "is not an array; the format allows nothing else")])
+    return found

@@ -1,0 +1,161 @@
+"""The examination of a first step finds what differs from plain PyTorch, and leaves nothing behind."""
+
+import copy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import replica_suite
+
+from hpcmtl.errors import InputError
+from hpcmtl.jobfile.tasks import Optimizer
+from hpcmtl.networks.description import Leaf
+from hpcmtl.networks.models import UserModel
+from hpcmtl.networks.objective import Objective
+from hpcmtl.training.frameworks import open_framework
+from hpcmtl.training.learner_settings import LearnerSettings
+
+torch = pytest.importorskip("torch")
+SGD = Optimizer(name="sgd", learning_rate=0.1)
+ADAM = Optimizer(name="adam", learning_rate=0.05)
+
+
+@pytest.fixture(autouse=True)
+def _users_code(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "contracts"))
+    monkeypatch.delitem(sys.modules, "own_modules", raising=False)
+
+
+def made(model, optimizer=SGD, loss="softmax_ce", **arguments):
+    """A learner of a network of `own_modules`, for images of 6 x 6."""
+    objectives, network = (Objective("main", "", loss, 1.0, ()),), UserModel(name=f"own_modules:{model}", **arguments)
+    return open_framework("torch").learner(Leaf(network), (1, 6, 6), objectives, LearnerSettings(optimizer))
+
+
+def compared(learner, ranks=2):
+    """Compares the first step as a rank of a group does."""
+    return learner.compare_step(replace(replica_suite.batches()[0], ranks=ranks), 0.1)
+
+
+def plain_steps(learner, optimizer):
+    """Final parameters of a plain script that trains a copy of a network on the batches of the contract."""
+    module = copy.deepcopy(learner.module)
+    plain = getattr(torch.optim, optimizer)(module.parameters(), lr=0.05)
+    for batch in replica_suite.batches():
+        plain.zero_grad()
+        losses = torch.nn.functional.cross_entropy(
+            module(torch.tensor(batch.inputs)), torch.tensor(batch.targets[0]), reduction="none"
+        )
+        (losses @ torch.tensor(batch.weights) / batch.global_samples).backward()
+        plain.step()
+    return {name: each.numpy() for name, each in module.state_dict().items()}
+
+
+def steps(learner, rate=0.05):
+    """Takes a step on each batch of the contract, as one rank does."""
+    for number, batch in enumerate(replica_suite.batches()):
+        if learner.traits.may_draw:
+            learner.reseed(number)
+        learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+        learner.apply(rate)
+    return learner.parameters_matching("*")
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "named"),
+    [
+        ("Remembering", "softmax_ce", "Remembering._calls"),
+        ("hooked_container", "softmax_ce", "Sequential.calls"),
+        ("Masked", "own_modules:CountingLoss", "CountingLoss.passes"),
+    ],
+)
+def test_what_no_checkpoint_has_is_named_and_restored(model, loss, named):
+    """Private attributes, those on containers of PyTorch's and all buffers of losses are as before a comparison."""
+    learner = made(model, loss=loss)
+    found = compared(learner)
+    owner = learner._loss.own_losses[0] if "Loss" in named else learner.module
+
+    assert (found.update, found.coupled, found.sums) == ("", False, True)
+    assert named in found.attributes
+    assert float(getattr(owner, named.partition(".")[2])) == 0
+
+
+def test_a_row_counter_is_of_each_rank():
+    """A buffer that depends on the number of rows counts as a statistic of the rows; one of integers is refused."""
+    floating, whole = made("CountingRows"), made("CountingRows", dtype="int64")
+
+    assert floating.traits.batch_statistics
+    assert compared(floating).update == ""
+    assert compared(whole, ranks=1).update == ""
+    assert "a pass changes rows by its rows, and each rank has only its own" in compared(whole).update
+
+
+def test_gradients_that_are_no_sums_are_noticed():
+    """A hook that clips makes the sum over ranks another gradient; one that scales does not."""
+    assert not compared(made("ClippedGradients")).sums
+    assert compared(made("ClippedGradients"), ranks=1).sums
+    assert compared(made("Masked")).sums
+
+
+def test_a_bound_on_weights_is_the_same_on_all_ranks():
+    """Parameters that a pass changes whatever its rows are do not part ranks."""
+    assert compared(made("BoundedWeights")).update == ""
+    assert "each rank would change it by its own rows" in compared(made("Bounded")).update
+
+
+def test_a_view_of_a_parameter_as_an_attribute():
+    """It cannot be copied, and need not be."""
+    assert compared(made("Viewing")).update == ""
+
+
+@pytest.mark.parametrize(("optimizer", "plain"), [(SGD, "SGD"), (ADAM, "Adam")])
+def test_parameters_in_another_order_of_memory(optimizer, plain):
+    """Transposed parameters and channels that are last train as in a plain script."""
+    learner = made("Transposed", optimizer)
+    expected = plain_steps(learner, plain)
+
+    assert compared(learner).update == ""
+    for name, array in steps(learner).items():
+        np.testing.assert_allclose(array, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("ShortBuffer", "the buffer rows is bfloat16, which artifacts cannot keep; make it float32"),
+        ("Halves", "weight are views of one memory, in other orders; give each its own memory"),
+    ],
+)
+def test_tensors_that_cannot_be_kept_are_refused(model, said):
+    """The buffer or the parameters are named, with what to do."""
+    with pytest.raises(InputError, match=said):
+        made(model)
+
+
+def test_dropout_that_begins_later_repeats():
+    """A user's network draws the same numbers in equal steps, whatever else has drawn before."""
+    ends = []
+    for drawn in (0, 5):
+        learner = made("LateDropout")
+        torch.rand(drawn)
+        ends.append(steps(learner))
+
+    for name, array in ends[0].items():
+        np.testing.assert_array_equal(array, ends[1][name])
+
+
+def test_a_private_counter_of_an_optimizer_is_kept():
+    """Two steps, a checkpoint and two steps equal four steps."""
+    optimizer = Optimizer(name="own_modules:PrivatelySlowing", learning_rate=0.1)
+    whole, first, second = (made("Masked", optimizer) for _ in range(3))
+    batch = replica_suite.batches()[0]
+    for number, learner in enumerate((whole, whole, whole, whole, first, first, second, second)):
+        if number == 6:
+            second.load_state(first.state())
+        learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+        learner.apply(0.1)
+
+    for name, array in whole.parameters_matching("*").items():
+        np.testing.assert_array_equal(array, second.parameters_matching("*")[name])
