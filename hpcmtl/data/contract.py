@@ -26,7 +26,9 @@ CHUNK_BYTES = 1 << 20
 MAX_CLASSES = 4000
 NUMBERS, STORABLE = "iuf", "iufbcSU"
 """Kinds of numpy types in a data set, and in the arrays that python tasks publish: numbers of all types, bool, text."""
-_DECLARED = "labels that are missing are declared, by `missing: {0}` of a task or the attribute `missing` of the array"
+_DECLARED = (
+    "labels that are missing are declared: `missing: {0}` of a task, the attribute `missing` in write_dataset_file"
+)
 _NUMBERS_WANTED = "; convert to integers or floats, e.g. .astype(np.uint8)"
 
 

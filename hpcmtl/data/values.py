@@ -93,34 +93,29 @@ def pass_over(
         path: the file.
         names: the datasets.
         fit: true to refuse values that are unfit for training.
-        missing: name of a dataset -> the numbers that tasks take for missing values. They are fit, and the summary has
-            one without each.
+        missing: name of a dataset -> numbers that tasks take for missing values; they are fit.
         recorded: true to take what was seen when files were adopted, while these have not been touched since.
         after_block: callback with the number of bytes of each block that was read.
 
     Raises:
         InputError: the file cannot be opened.
     """
-    path = Path(path)
+    path, problems = Path(path), list[Problem]()
     summaries: dict[str, ValueSummary] = {}
-    problems: list[Problem] = []
     with open_sealed(path) as file:
         for name in names:
             try:
                 dataset = find_array(file, path, name)
                 with naming_damage(path, name, dataset):
-                    asked, wrong = missing.get(name, ()), None
-                    summary = _recorded(dataset) if recorded and not asked else None
+                    summary, wrong = (_recorded(dataset) if recorded and name not in missing else None), None
                     if summary is None:
-                        summary = _empty_summary(dataset, asked)
+                        summary = _empty_summary(dataset, missing.get(name, ()))
                         wrong = _read(path, name, dataset, summary, fit=fit, after_block=after_block)
             except InputError as error:  # every dataset reports its problems; originals are those of all
                 problems += [each for each in error.problems if each not in problems]
             else:
-                if wrong:
-                    problems.append(Problem(f"{path}: {name}", wrong))
-                else:
-                    summaries[name] = summary
+                problems += [Problem(f"{path}: {name}", wrong)] if wrong else []
+                summaries |= {} if wrong else {name: summary}
     return summaries, problems
 
 
