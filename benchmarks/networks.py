@@ -50,8 +50,8 @@ def learner_of(job: Any, task: str, arrays: Arrays) -> tuple[Any, Any]:
     """Returns a learner with the initial parameters of a task, and all samples as one batch."""
     from hpcmtl.jobfile.kinds import kind_of
     from hpcmtl.training.frameworks import open_framework
-    from hpcmtl.training.learner import StepInput
     from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.step_input import StepInput
 
     kind, described = kind_of(job, task), job.tasks[task]
     samples = arrays[described.input.split("/")[1]]

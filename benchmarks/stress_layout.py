@@ -156,10 +156,10 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     from hpcmtl.networks.models import ConvNet
     from hpcmtl.networks.objective import MAIN, Objective
     from hpcmtl.training.gluon.framework import GluonFramework
-    from hpcmtl.training.learner import StepInput
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.multitask.weighting import FixedWeights
     from hpcmtl.training.replica import Replica
+    from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
     network = Leaf(ConvNet(channels=(16, 32), widths=(64,), outputs=10))

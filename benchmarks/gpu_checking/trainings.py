@@ -13,10 +13,10 @@ from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import ConvNet, Mlp
 from hpcmtl.networks.objective import Objective
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from hpcmtl.data.contract import rows_per_chunk, value_problem
+from hpcmtl.data.missing import declared
 from hpcmtl.data.open_file import FORMAT
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class ArrayWriter:
             self._dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=longest))
         self._checked = attributes is not None
         self._classes, self._chunk, self._dtype = len(classes), rows, dtype
+        self._missing = declared(given)
         self._waiting: list[NDArray[Any]] = []
         self._count, self._written, self._checksum = 0, 0, 0
         self.problem: str | None = None
@@ -88,7 +90,7 @@ class ArrayWriter:
             missing -= len(parts[-1])
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
         block = np.ascontiguousarray(whole, dtype=self._dtype)
-        self.problem = value_problem(block, self._written, self._classes) if self._checked else None
+        self.problem = value_problem(block, self._written, self._classes, self._missing) if self._checked else None
         if self.problem is None:
             self._dataset[self._written : self._written + count] = block
             self._checksum = checksum_of(block, self._checksum)

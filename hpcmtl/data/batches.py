@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays, Ints
     from hpcmtl.data.cursor import Cursor
+    from hpcmtl.data.labels import Labels
     from hpcmtl.data.reader import ArrayReader
 
     # (order of an epoch, positions of each step in it) -> sample numbers and rows of each step
@@ -58,6 +59,7 @@ class BatchSpec:
         split: ``train``, ``val`` or ``test``.
         sample_weights: dataset of one number per sample, a factor of the sample's weight.
         memory_budget: bytes; a smaller split is read once and kept in memory.
+        labels: key of a source -> its labels, for targets whose labels do not all count alike.
         cache: rows that are kept in memory.
     """
 
@@ -66,6 +68,7 @@ class BatchSpec:
     split: str = "train"
     sample_weights: Source | None = None
     memory_budget: int = 256 << 20
+    labels: Mapping[str, Labels] = field(default_factory=dict, compare=False)
     cache: SplitCache = field(default_factory=SplitCache, compare=False)
 
 
@@ -81,6 +84,9 @@ class Batch:
         global_samples: number of samples of the whole group. The loss of the step is the weighted sum over all ranks
             divided by this number, which is also right for a short last batch.
         filler: whether the rank has no sample of this step: its only row takes part with weight 0.
+        label_weights: key of a source in `BatchSpec.labels` -> (n, ...) float32 factors of the weights of its labels: 0
+            for a missing one, else samples over labelled samples of the whole group's batch, times its class weight.
+        labelled: key of such a source -> number of labelled samples of the whole group's batch.
     """
 
     cursor: Cursor
@@ -89,6 +95,8 @@ class Batch:
     weights: NDArray[np.float32]
     global_samples: int
     filler: bool = False
+    label_weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    labelled: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +114,12 @@ class _ReadRequest:
 
 @dataclass(frozen=True, slots=True)
 class _RankStep:
-    """Holds the part of one global step for one rank; `positions` index the order of the epoch."""
+    """Holds the part of one global step for one rank; `positions` and those of the `whole` step index the epoch."""
 
     cursor: Cursor
+    whole: Ints
     positions: Ints
     filler: bool
-    global_samples: int
 
 
 class Batches(Prefetched[Batch]):
@@ -184,7 +192,22 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
         order = epoch_order(request.indices, block, request.cursor.seed, epoch)
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
-            yield Batch(step.cursor, indices, arrays, _weights(step, arrays), step.global_samples, step.filler)
+            weights, samples = _weights(step, arrays), len(step.whole)
+            labelled = _labelled(request, order, step)
+            factors = {}
+            for key, labels in request.spec.labels.items():
+                masks = None if labels.mask is None else arrays.pop(labels.mask)
+                arrays[key], known = labels.known(arrays[key], masks)
+                factors[key] = labels.weights(arrays[key], known, samples, labelled[key])
+            yield Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
+
+
+def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
+    """Returns the number of labelled samples of a whole step by key."""
+    if not request.spec.labels:
+        return {}
+    places = np.searchsorted(request.indices, order[step.whole])
+    return {key: labels.labelled(places) for key, labels in request.spec.labels.items()}
 
 
 def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
@@ -200,7 +223,7 @@ def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
             mine = shard(whole, request.group_rank, request.group_size)
             filler = len(mine) == 0
             # A rank without a sample must still take part in the step: it computes one sample with weight 0.
-            steps.append(_RankStep(replace(cursor, step=step), whole[:1] if filler else mine, filler, len(whole)))
+            steps.append(_RankStep(replace(cursor, step=step), whole, whole[:1] if filler else mine, filler))
         yield cursor.epoch, steps
         cursor = cursor.advance(per_epoch, last - cursor.step)
 

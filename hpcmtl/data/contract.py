@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.data.given_arrays import REMEDIES
+from hpcmtl.data.missing import is_known
 from hpcmtl.data.split import SPLIT_CODES
 from hpcmtl.errors import Problem, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from hpcmtl.networks.objective import Missing
 
 SPLIT = "split"
 CHUNK_BYTES = 1 << 20
@@ -23,6 +26,9 @@ CHUNK_BYTES = 1 << 20
 MAX_CLASSES = 4000
 NUMBERS, STORABLE = "iuf", "iufbcSU"
 """Kinds of numpy types in a data set, and in the arrays that python tasks publish: numbers of all types, bool, text."""
+_DECLARED = (
+    "labels that are missing are declared: `missing: {0}` of a task, the attribute `missing` in write_dataset_file"
+)
 _NUMBERS_WANTED = "; convert to integers or floats, e.g. .astype(np.uint8)"
 
 
@@ -98,26 +104,35 @@ def attribute_problems(
         scale = values.get("scale", 1)
         if not isinstance(scale, int | float | np.integer | np.floating) or not 0 < abs(float(scale)) < math.inf:
             problems.append(Problem(f"{path}: {name}: scale", f"found {scale!r}; write one finite number other than 0"))
+        missing = values.get("missing", 0)
+        if not isinstance(missing, int | float | np.integer | np.floating) or math.isinf(missing):
+            problems.append(Problem(f"{path}: {name}: missing", f"found {missing!r}; write one number, or NaN"))
         if not isinstance(checksum, int | np.integer):
             message = f"found {checksum!r}, which is no checksum; write the file by write_dataset_file"
             problems.append(Problem(f"{path}: {name}: checksum", message))
     return problems
 
 
-def value_problem(block: NDArray[Any], start: int, classes: int) -> str | None:
+def value_problem(
+    block: NDArray[Any], start: int, classes: int, missing: Collection[Missing] = frozenset()
+) -> str | None:
     """Returns a description of the first invalid value of a block, or None.
 
     Args:
         block: (rows, ...) values.
         start: sample number of the first row.
         classes: number of named classes, 0 if none are named.
+        missing: numbers that stand for missing values, and are valid.
     """
-    if block.dtype.kind == "f" and not (finite := np.isfinite(block)).all():
-        row = int(np.argwhere(~finite)[0][0])
-        kind = "NaN" if np.isnan(block[row]).any() else "Inf"
-        return f"sample {start + row} holds {kind}; drop such samples or fill in a value and write the file again"
-    if classes and (outside := (block < 0) | (block >= classes)).any():
+    known = np.logical_and.reduce([is_known(block, each) for each in missing]) if missing else np.True_
+    if block.dtype.kind == "f" and (wrong := ~np.isfinite(block) & known).any():
+        row = int(np.argwhere(wrong)[0][0])
+        if np.isnan(block[row]).any():
+            return f"sample {start + row} holds NaN; drop such samples or fill in a value; {_DECLARED.format('nan')}"
+        return f"sample {start + row} holds Inf; drop such samples or fill in a value and write the file again"
+    if classes and (outside := ((block < 0) | (block >= classes)) & known).any():
         row = int(np.argwhere(outside)[0][0])
         found = block[outside][0]
-        return f"sample {start + row} has label {found}; {classes} classes are named, so write 0 to {classes - 1}"
+        text = f"sample {start + row} has label {found}; {classes} classes are named, so write 0 to {classes - 1}"
+        return text if found >= 0 else f"{text}; {_DECLARED.format(found)}"
     return None

@@ -14,13 +14,22 @@ _CHANCE = 1e-3
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def network_problem(summary: ValueSummary) -> str | None:
-    """Returns why a network, which computes in float32, cannot take values, be they all or some; None if it can."""
+_TO_DECLARE = "if this label is missing, write `missing: {0}` beside the target"
+
+
+def network_problem(summary: ValueSummary, *, is_target: bool = False) -> str | None:
+    """Returns why a network, which computes in float32, cannot take values, be they all or some; None if it can.
+
+    Args:
+        summary: summary of the values.
+        is_target: true for targets, which may be missing.
+    """
     if summary.dtype.kind not in "iufb":
         known = "text" if summary.dtype.kind in "SU" else summary.dtype
         return f"has values of type {known}; a network takes numbers or truth values"
     if summary.not_finite is not None:
-        return f"sample {summary.not_finite} holds NaN or Inf; drop such samples or fill in a value"
+        remedy = f"; {_TO_DECLARE.format('nan')}" if is_target else ""
+        return f"sample {summary.not_finite} holds NaN or Inf; drop such samples or fill in a value{remedy}"
     for sample, value in summary.extremes:
         if abs(value) > _FLOAT32_MAX:
             return f"sample {sample} holds {value:g}, which is Inf in float32; divide the values by a constant"
@@ -81,10 +90,10 @@ def label_problem(summary: ValueSummary, classes: int) -> str | None:
 
 def _outside(sample: int, value: float, classes: int) -> str:
     text = f"sample {sample} has label {value:g}, but the network has one output for each of {classes} classes"
+    missing = _TO_DECLARE.format(f"{value:g}")
     if value < 0:
-        left_out = "samples to leave out have any class, e.g. 0, and `sample_weights` of 0"
-        return f"{text}: write 0 to {classes - 1}; {left_out}"
-    return f"{text}: write 0 to {classes - 1}, or give the network at least {int(value) + 1} outputs"
+        return f"{text}: write 0 to {classes - 1}; {missing}"
+    return f"{text}: write 0 to {classes - 1}, or give the network at least {int(value) + 1} outputs; {missing}"
 
 
 def probability_problem(summary: ValueSummary) -> str | None:
@@ -92,8 +101,34 @@ def probability_problem(summary: ValueSummary) -> str | None:
     for sample, value in summary.extremes:
         if not 0 <= value <= 1 + _ROUNDING:
             return (
-                f"sample {sample} has target {value:g}, but sigmoid_bce takes 0 to 1; for class numbers use softmax_ce"
+                f"sample {sample} has target {value:g}, but sigmoid_bce takes 0 to 1; for class numbers use "
+                f"softmax_ce; {_TO_DECLARE.format(f'{value:g}')}"
             )
+    return None
+
+
+def known_problem(summary: ValueSummary, *, one_loss: bool) -> str | None:
+    """Returns that no label is known, or which sample cannot have known and missing labels; None if neither is so.
+
+    Args:
+        summary: summary of the known labels.
+        one_loss: true for a loss that gives one value for all labels of a sample.
+    """
+    if not summary.extremes and summary.dtype.kind in "iuf":
+        return "all labels are missing, so that nothing would be learned"
+    if summary.partly is None or not one_loss:
+        return None
+    text = f"sample {summary.partly} has known and missing labels, but the loss gives one value for all of them"
+    return f"{text}; use l2, l1, huber or sigmoid_bce, or a head for each label"
+
+
+def mask_problem(summary: ValueSummary) -> str | None:
+    """Returns which value of a mask is neither 0 nor 1, or that all are 0; None if the mask can be used."""
+    for sample, value in (*summary.extremes, *([summary.fraction] if summary.fraction else [])):
+        if value not in {0, 1}:
+            return f"sample {sample} has {value:g} in the mask; write 1 for a known label and 0 for a missing one"
+    if summary.extremes and summary.extremes[-1][1] == 0:
+        return "the mask is 0 for all labels, so that nothing would be learned"
     return None
 
 

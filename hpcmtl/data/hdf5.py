@@ -82,8 +82,9 @@ def write_dataset_file(
         path: file to create.
         arrays: name -> array (samples, ...) of integers or floats, or a list of them.
         split: (samples,) 0 train, 1 val, 2 test; see `split_by_hash`.
-        attributes: name of an array -> its attributes. hpcmtl interprets ``classes`` (names of classes 0, 1, ...) and
-            ``scale`` (factor of stored values when read); others are for people.
+        attributes: name of an array -> its attributes. hpcmtl interprets ``classes`` (names of classes 0, 1, ...),
+            ``scale`` (factor of stored values when read) and ``missing`` (the number, or NaN, that stands for a
+            missing value); others are for people.
         file_attributes: attributes of the file, e.g. source and licence.
         overwrite: true to replace a file that exists.
 
@@ -205,7 +206,7 @@ def file_version(path: Path) -> tuple[int, ...]:
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
-_ATTRIBUTES = ("classes", "scale", "checksum")
+_ATTRIBUTES = ("classes", "scale", "missing", "checksum")
 """Attributes that hpcmtl interprets."""
 
 

@@ -1,4 +1,4 @@
-"""Summaries of the values of an array: what later checks need to know, without another pass."""
+"""Summary of the values of an array, from one pass over it: extremes, fractions, values that float32 does not hold."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hpcmtl.data.contract import rows_per_chunk
+from hpcmtl.data.missing import is_known
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
+
+    from hpcmtl.arrays import Ints
+    from hpcmtl.data.missing import Known
+    from hpcmtl.networks.objective import Missing
 
 FLOAT32_BITS = 24
 """Binary digits that a float32 holds."""
@@ -43,8 +50,10 @@ class ValueSummary:
         not_finite: sample with a NaN or Inf.
         fraction: (sample, value) of a value that is no whole number.
         rounded: (sample, value) of a value that float32 does not hold exactly.
+        partly: sample some of whose values are missing, and others known.
         spread: for each position in a sample the smallest and largest value, and whether float32 rounds some value;
             None for types whose values float32 holds.
+        known: number that stands for a missing value -> summary of all other values.
     """
 
     dtype: np.dtype[Any]
@@ -55,28 +64,50 @@ class ValueSummary:
     not_finite: int | None = None
     fraction: tuple[int, Any] | None = None
     rounded: tuple[int, Any] | None = None
+    partly: int | None = None
     spread: tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]] | None = field(default=None, repr=False)
+    known: dict[Missing, ValueSummary] = field(default_factory=dict, repr=False)
+
+    def without(self, missing: Missing | None) -> ValueSummary:
+        """Returns the summary without the numbers that stand for missing values, if it was asked for one."""
+        return self if missing is None else self.known.get(missing, self)
 
     def add(self, block: NDArray[Any], start: int) -> None:
         """Adds a block of values whose first sample has the number `start`."""
+        for missing, summary in self.known.items():
+            read = block if self.scale == 1.0 else block * np.float32(self.scale)
+            summary._add_known(block, is_known(read, missing), start)  # noqa: SLF001 - of this class
+        self._add(block, np.arange(start, start + len(block)))
+
+    def _add_known(self, block: NDArray[Any], known: Known, start: int) -> None:
+        """Adds the known values of a block; of all positions as one, where samples have known and missing values."""
+        rows = known.reshape(len(block), -1)
+        some = rows.any(axis=1)
+        partly = some & ~rows.all(axis=1)
+        if self.partly is None and partly.any():
+            self.partly = start + _first(partly)
+        which = known if partly.any() else some
+        self._add(block[which], start + np.nonzero(which)[0])
+
+    def _add(self, block: NDArray[Any], samples: Ints) -> None:
         if not block.size or block.dtype.kind not in "iuf":
             return
         if block.dtype.kind == "f":
             finite = np.isfinite(block)
             if not finite.all():
-                self.not_finite = start + _first(~finite) if self.not_finite is None else self.not_finite
+                self.not_finite = int(samples[_first(~finite)]) if self.not_finite is None else self.not_finite
                 block = np.where(finite, block, block.dtype.type(0))
             if self.fraction is None and (fractions := block != np.trunc(block)).any():
-                self.fraction = self._at(block, fractions, start)
+                self.fraction = self._at(block, fractions, samples)
         low, high = block.min(), block.max()
         if self.smallest is None or low < self.smallest[1]:
-            self.smallest = self._at(block, block == low, start)
+            self.smallest = self._at(block, block == low, samples)
         if self.largest is None or high > self.largest[1]:
-            self.largest = self._at(block, block == high, start)
+            self.largest = self._at(block, block == high, samples)
         if not np.can_cast(block.dtype, np.float32, "safe"):
-            self._add_rounding(block, start)
+            self._add_rounding(block, samples)
 
-    def _add_rounding(self, block: NDArray[Any], start: int) -> None:
+    def _add_rounding(self, block: NDArray[Any], samples: Ints) -> None:
         low, high, bent = block.min(axis=0), block.max(axis=0), np.zeros(block.shape[1:], np.bool_)
         exact = _exact(block)
         if exact is not None:
@@ -84,16 +115,16 @@ class ValueSummary:
                 inexact = block.astype(np.float32).astype(exact) != block
             bent = inexact.any(axis=0)
             if self.rounded is None and inexact.any():
-                self.rounded = self._at(block, inexact, start)
+                self.rounded = self._at(block, inexact, samples)
         if self.spread is not None:
             low, high = np.minimum(low, self.spread[0]), np.maximum(high, self.spread[1])
             bent = bent | self.spread[2]
         self.spread = low, high, bent
 
     @staticmethod
-    def _at(block: NDArray[Any], where: NDArray[Any], start: int) -> tuple[int, Any]:
+    def _at(block: NDArray[Any], where: NDArray[Any], samples: Ints) -> tuple[int, Any]:
         place = tuple(np.argwhere(where)[0]) if where.ndim else ()
-        return start + int(place[0]), block[place].item()
+        return int(samples[place[0]]), block[place].item()
 
     @property
     def extremes(self) -> tuple[tuple[int, Any], ...]:
@@ -146,9 +177,17 @@ def _first(where: NDArray[Any]) -> int:
     return int(np.argwhere(where)[0][0])
 
 
-def summarise(array: NDArray[Any]) -> ValueSummary:
-    """Returns the summary of an array in memory."""
-    summary = ValueSummary(dtype=array.dtype, shape=array.shape[1:])
+def empty_summary(
+    dtype: np.dtype[Any], shape: tuple[int, ...], missing: Collection[Missing] = (), scale: float = 1.0
+) -> ValueSummary:
+    """Returns the summary of no value, with one for each number that may stand for a missing value."""
+    known = {each: ValueSummary(dtype=dtype, shape=shape, scale=scale) for each in missing}
+    return ValueSummary(dtype=dtype, shape=shape, scale=scale, known=known)
+
+
+def summarise(array: NDArray[Any], missing: Collection[Missing] = ()) -> ValueSummary:
+    """Returns the summary of an array in memory, with one for each number that may stand for a missing value."""
+    summary = empty_summary(array.dtype, array.shape[1:], missing)
     rows = rows_per_chunk(array.shape, array.dtype)
     for start in range(0, len(array), rows):
         summary.add(array[start : start + rows], start)
@@ -175,5 +214,7 @@ def joined(first: ValueSummary, second: ValueSummary) -> ValueSummary:
         not_finite=second.not_finite if first.not_finite is None else first.not_finite,
         fraction=first.fraction or second.fraction,
         rounded=first.rounded or second.rounded,
+        partly=second.partly if first.partly is None else first.partly,
         spread=spread,
+        known={each: joined(summary, second.known[each]) for each, summary in first.known.items()},
     )

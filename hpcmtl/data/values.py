@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,18 +15,22 @@ from hpcmtl.data.array_writer import checksum_of
 from hpcmtl.data.chunks import chunk_warning
 from hpcmtl.data.contract import SPLIT, rows_per_chunk, value_problem
 from hpcmtl.data.hdf5 import class_names, file_version
+from hpcmtl.data.missing import declared
 from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.stored_array import find_array
-from hpcmtl.data.value_summary import ValueSummary
+from hpcmtl.data.value_summary import ValueSummary, empty_summary
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     import h5py
 
+    from hpcmtl.networks.objective import Missing
+
 _log = logging.getLogger(__name__)
+_NONE_MISSING: Mapping[str, Collection[Missing]] = MappingProxyType({})
 
 
 def check_finite(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str, ValueSummary]:
@@ -46,18 +51,24 @@ def check_intact(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str
     return _passed(path, names, fit=False)
 
 
-def summary_of(path: Path, name: str) -> ValueSummary:
+def summary_of(path: Path, name: str, missing: Iterable[Missing] = ()) -> ValueSummary:
     """Returns the summary of one dataset; a file that has not changed since is not read again."""
-    return _summary(path, name, file_version(path))
+    return _summary(path, name, frozenset(missing), file_version(path))
 
 
 @lru_cache(maxsize=64)
-def _summary(path: Path, name: str, version: tuple[int, ...]) -> ValueSummary:  # noqa: ARG001 - a part of the key
-    return check_intact(path, [name])[name]
+def _summary(path: Path, name: str, missing: frozenset[Missing], version: tuple[int, ...]) -> ValueSummary:  # noqa: ARG001 - a part of the key
+    return _passed(path, [name], fit=False, missing={name: missing})[name]
 
 
-def _passed(path: str | os.PathLike[str], names: Iterable[str], *, fit: bool) -> dict[str, ValueSummary]:
-    summaries, problems = pass_over(path, names, fit=fit)
+def _passed(
+    path: str | os.PathLike[str],
+    names: Iterable[str],
+    *,
+    fit: bool,
+    missing: Mapping[str, Collection[Missing]] = _NONE_MISSING,
+) -> dict[str, ValueSummary]:
+    summaries, problems = pass_over(path, names, fit=fit, missing=missing)
     if problems:
         raise InputError(problems)
     return summaries
@@ -72,6 +83,7 @@ def pass_over(
     names: Iterable[str],
     *,
     fit: bool = True,
+    missing: Mapping[str, Collection[Missing]] = _NONE_MISSING,
     recorded: bool = True,
     after_block: Callable[[int], None] = _nothing,
 ) -> tuple[dict[str, ValueSummary], list[Problem]]:
@@ -81,34 +93,33 @@ def pass_over(
         path: the file.
         names: the datasets.
         fit: true to refuse values that are unfit for training.
+        missing: name of a dataset -> numbers that tasks take for missing values; they are fit.
         recorded: true to take what was seen when files were adopted, while these have not been touched since.
         after_block: callback with the number of bytes of each block that was read.
 
     Raises:
         InputError: the file cannot be opened.
     """
-    path = Path(path)
+    path, problems = Path(path), list[Problem]()
     summaries: dict[str, ValueSummary] = {}
-    problems: list[Problem] = []
     with open_sealed(path) as file:
         for name in names:
             try:
                 dataset = find_array(file, path, name)
                 with naming_damage(path, name, dataset):
-                    summary, wrong = (_known(dataset) if recorded else None), None
+                    summary, wrong = (_recorded(dataset) if recorded and name not in missing else None), None
                     if summary is None:
-                        summary, wrong = _read(path, name, dataset, fit=fit, after_block=after_block)
+                        summary = _empty_summary(dataset, missing.get(name, ()))
+                        wrong = _read(path, name, dataset, summary, fit=fit, after_block=after_block)
             except InputError as error:  # every dataset reports its problems; originals are those of all
                 problems += [each for each in error.problems if each not in problems]
             else:
-                if wrong:
-                    problems.append(Problem(f"{path}: {name}", wrong))
-                else:
-                    summaries[name] = summary
+                problems += [Problem(f"{path}: {name}", wrong)] if wrong else []
+                summaries |= {} if wrong else {name: summary}
     return summaries, problems
 
 
-def _known(dataset: h5py.Dataset | AdoptedArray) -> ValueSummary | None:
+def _recorded(dataset: h5py.Dataset | AdoptedArray) -> ValueSummary | None:
     """Returns what is known of values that were adopted; None if they must be read."""
     if not isinstance(dataset, AdoptedArray):
         return None
@@ -118,30 +129,41 @@ def _known(dataset: h5py.Dataset | AdoptedArray) -> ValueSummary | None:
     return dataset.recorded_summary()
 
 
+def _empty_summary(dataset: h5py.Dataset | AdoptedArray, missing: Collection[Missing]) -> ValueSummary:
+    scale = float(dataset.attrs.get("scale", 1.0))
+    return empty_summary(dataset.dtype, dataset.shape[1:], missing, scale)
+
+
 def _read(
-    path: Path, name: str, dataset: h5py.Dataset | AdoptedArray, *, fit: bool, after_block: Callable[[int], None]
-) -> tuple[ValueSummary, str | None]:
-    """Returns the summary of a dataset, and what is wrong with its values."""
+    path: Path,
+    name: str,
+    dataset: h5py.Dataset | AdoptedArray,
+    summary: ValueSummary,
+    *,
+    fit: bool,
+    after_block: Callable[[int], None],
+) -> str | None:
+    """Reads a dataset into its summary; returns what is wrong with its values."""
     _warn_of_chunks(path, name, dataset)
-    summary = ValueSummary(dtype=dataset.dtype, shape=dataset.shape[1:], scale=float(dataset.attrs.get("scale", 1.0)))
+    missing = declared(dataset.attrs) | set(summary.known)
     rows = rows_per_chunk(dataset.shape, dataset.dtype)
     classes = class_names(dataset) or ()
     checksum = 0
     for start in range(0, len(dataset) if dataset.size else 0, rows):
         block = np.ascontiguousarray(dataset[start : start + rows])
-        wrong = value_problem(block, start, len(classes)) if fit else None
+        wrong = value_problem(block, start, len(classes), missing) if fit else None
         if wrong:
-            return summary, wrong
+            return wrong
         checksum = checksum_of(block, checksum)
         if name != SPLIT:
             summary.add(block, start)
         after_block(block.nbytes)
     stored = dataset.attrs.get("checksum")
     if stored is None:
-        return summary, "has no checksum, so a change of its values cannot be noticed; write it by write_dataset_file"
+        return "has no checksum, so a change of its values cannot be noticed; write it by write_dataset_file"
     if checksum != stored:
-        return summary, "values do not match their checksum: changed after the file was sealed; make or copy it again"
-    return summary, None
+        return "values do not match their checksum: changed after the file was sealed; make or copy it again"
+    return None
 
 
 def _warn_of_chunks(path: Path, name: str, dataset: h5py.Dataset | AdoptedArray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from hpcmtl.frameworks.registry import loadable_descriptions
 from hpcmtl.networks.bounds import MOST, MOST_BYTES
+from hpcmtl.networks.objective import NAN
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -76,6 +78,14 @@ class OfFrameworks:
         return {**handler(core_schema), "enum": list(dict.fromkeys(valid))}
 
 
+def _as_word(value: Any) -> Any:
+    """Turns NaN, which YAML writes as ``.nan``, into the word that stands for it."""
+    return NAN if isinstance(value, float) and math.isnan(value) else value
+
+
+MissingLabel = Annotated[
+    Annotated[float, Field(allow_inf_nan=False, strict=True)] | Literal["nan"], BeforeValidator(_as_word)
+]
 DeviceName = Literal["auto", "cpu", "gpu"]
 Precision = Literal["fp32", "bf16", "fp16"]
 FrameworkName = Annotated[str, OfFrameworks("name")]

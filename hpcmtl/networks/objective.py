@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
 MAIN = "main"
 """Name of the objective of a network that has only one."""
+
+NAN: Final = "nan"
+Missing = float | Literal["nan"]
+"""The number that stands for a missing label. NaN is a word, as it is equal to nothing and no number of JSON."""
+ClassWeights = Literal["balanced"] | tuple[float, ...]
+"""Weights of the samples of each class, in the order of their numbers; ``balanced`` weights make classes equal."""
+LABEL_LOSSES = frozenset({"l2", "l1", "huber", "sigmoid_bce"})
+"""Losses that are the mean over the labels of a sample, each of which may be missing."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,9 @@ class Objective:
         loss: name of the loss.
         weight: factor of the loss in the sum that is minimised.
         metrics: names of the metrics that are computed on held-out samples.
+        missing: number that stands for a missing label in the targets; None if no number does.
+        mask: reference of an array with 1 for each known label and 0 for each missing one; None without.
+        class_weights: factors of the losses by the class of the label; None for none.
     """
 
     name: str
@@ -25,3 +37,16 @@ class Objective:
     loss: str
     weight: float
     metrics: tuple[str, ...]
+    missing: Missing | None = None
+    mask: str | None = None
+    class_weights: ClassWeights | None = None
+
+    @property
+    def is_partly_labelled(self) -> bool:
+        """Returns whether labels may be missing."""
+        return self.missing is not None or self.mask is not None
+
+    @property
+    def has_label_losses(self) -> bool:
+        """Returns whether a learner keeps the losses of single labels, (n, labels), since some may be missing."""
+        return self.is_partly_labelled and self.loss in LABEL_LOSSES

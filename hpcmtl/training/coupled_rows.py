@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hpcmtl.training.learner import StepInput
+    from hpcmtl.training.step_input import StepInput
 
 ROWS = 4
 """Number of rows of a batch that the first step is compared on."""
@@ -27,8 +27,8 @@ def rows_are_coupled(
     If the loss draws random numbers, rows cannot be compared, and the answer is no.
 
     Args:
-        losses: function of inputs, targets and a seed to an array of losses (n,) for each objective; what a user's code
-            raises in it means that the rows are coupled.
+        losses: function of inputs, targets and a seed to an array of losses (n, ...) for each objective; what a user's
+            code raises in it means that the rows are coupled.
         batch: a batch, of which the first rows are used, and behind them a sample of ones with targets of zeros.
     """
 
@@ -36,7 +36,7 @@ def rows_are_coupled(
         inputs = _first_rows(batch.inputs, rows, np.ones_like)[::step]
         targets = [_first_rows(each, rows, np.zeros_like)[::step] for each in batch.targets]
         found = losses(np.ascontiguousarray(inputs), [*map(np.ascontiguousarray, targets)], seed)
-        return np.array([each[::step][0] for each in found], dtype=np.float64)
+        return np.concatenate([np.ravel(each[::step][0]) for each in found], dtype=np.float64)
 
     try:
         alone, again = of_first(0, SEEDS[0]), of_first(0, SEEDS[1])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.training.learner import Learner, StepInput
+    from hpcmtl.training.learner import Learner
+    from hpcmtl.training.step_input import StepInput
 
 
 def compare_first_step(

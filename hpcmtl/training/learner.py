@@ -6,7 +6,6 @@ rank and exchanges nothing with other ranks: that is done by a `SynchronisationS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hpcmtl.frameworks.device import HOST
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.step_comparison import StepComparison
+    from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.compressors import Compressor
     from hpcmtl.training.traits import LearnerTraits
 
@@ -43,27 +43,6 @@ OPTIMIZER = "optimizer/"
 """Prefix of the optimizer's moments and counters in the state of a learner."""
 STEPS_IN_FLIGHT = 8
 """Half of the largest number of steps under way: it keeps the cores busy, and bounds the batches in memory."""
-
-
-@dataclass(frozen=True)
-class StepInput:
-    """Input of one rank to one step of its group.
-
-    Attributes:
-        inputs: (n, *sample shape), this rank's share of the batch.
-        targets: one array (n, ...) for each objective, in order.
-        weights: (n,) float32 sample weights; 0 for the row of a filler.
-        global_samples: number of samples in the whole group's batch.
-        ranks: number of ranks that share the batch.
-        filler: whether the only row fills an empty share, and is no sample of the batch.
-    """
-
-    inputs: np.ndarray[Any, Any]
-    targets: tuple[np.ndarray[Any, Any], ...]
-    weights: np.ndarray[Any, Any]
-    global_samples: int
-    ranks: int = 1
-    filler: bool = False
 
 
 class Learner(Protocol):
@@ -93,8 +72,9 @@ class Learner(Protocol):
     def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
         """Computes losses and gradients of one step.
 
-        The gradients are those of the sum over objectives k and samples i of ``scale * weights[k] * batch.weights[i] *
-        loss[k, i]``. May return before the computation is done, with at most twice `STEPS_IN_FLIGHT` steps under way.
+        The gradients are those of the sum over objectives k and samples i of ``scale * weights[k] * w[k, i] * loss[k,
+        i]``, where w[k] is `StepInput.weights_of` the objective. May return before the computation is done, with at
+        most twice `STEPS_IN_FLIGHT` steps under way.
 
         Args:
             batch: this rank's share of the batch.
@@ -150,8 +130,8 @@ class Learner(Protocol):
             scale: factor on all losses.
 
         Returns:
-            For each objective, copies of the gradients by name, of the sum over samples of ``scale * batch.weights[i]
-            * loss[i]``.
+            For each objective, copies of the gradients by name, of the sum over samples of ``scale * w[i] * loss[i]``,
+            see `forward_backward`.
         """
         ...
 

@@ -11,12 +11,15 @@ import numpy as np
 from hpcmtl import faults
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.results.step_progress import StepProgress
-from hpcmtl.training.learner import STEPS_IN_FLIGHT, StepInput
+from hpcmtl.training.learner import STEPS_IN_FLIGHT
+from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, share_of, totals_of
 from hpcmtl.training.schedule import learning_rate
+from hpcmtl.training.step_input import StepInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from hpcmtl.arrays import Floats
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.data.batches import Batch
     from hpcmtl.training.replica import Replica
@@ -27,19 +30,6 @@ INPUT, TARGET = "input", "target/"
 SECONDS_BETWEEN_AGREEMENTS = 1.0
 MOST_STEPS_BETWEEN_AGREEMENTS = 200
 _NEVER = float("inf")
-
-
-@dataclass(frozen=True)
-class LossTotals:
-    """Sums of the losses of several steps of one epoch.
-
-    Attributes:
-        steps: number of steps; a step on less than a batch counts as this share of one.
-        sums: sum of the losses of these steps, for each objective, with the same shares.
-    """
-
-    steps: float = 0
-    sums: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,6 @@ class StepRange:
         steps_per_epoch: number of steps in an epoch of the task.
         objectives: names of the objectives, in the order of the learner's losses.
         batch_size: number of samples in a step, over the group.
-        last_batch: number of samples in the last step of an epoch.
         schedule: learning rate by step.
         rate: number of the newest change of the learning rate that `schedule` contains; 0 for none.
         before: losses of the steps before `start` in its epoch.
@@ -67,10 +56,9 @@ class StepRange:
     steps_per_epoch: int
     objectives: tuple[str, ...]
     batch_size: int
-    last_batch: int
     schedule: RateSchedule
     rate: int = 0
-    before: LossTotals = LossTotals()
+    before: LossTotals = NO_LOSSES
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ class StepsResult:
     next_step: int
     stopped: bool = False
     losses: dict[str, float] = field(default_factory=dict)
-    totals: LossTotals = LossTotals()
+    totals: LossTotals = NO_LOSSES
 
 
 class _Agreement:
@@ -137,6 +125,7 @@ class _Agreement:
         self.schedule, self._rate = step_range.schedule, step_range.rate
         self._last = self._known = step_range.start
         self.losses = np.zeros((0, len(step_range.objectives)))  # of the group, from the first step on
+        self.shares: list[Floats] = []  # what the losses of each step count in the mean over an epoch
         self._last_at = time.perf_counter()
         self.next = step_range.start + 1
         self.pace = 0.0  # seconds a step
@@ -179,6 +168,19 @@ class _Agreement:
         self.next = step + min(max(ahead, 1), MOST_STEPS_BETWEEN_AGREEMENTS)
         return bool(agreed[1] < 0)
 
+    def totals(self) -> LossTotals:
+        """Returns the totals of the newest epoch, with the steps that were taken before these."""
+        step_range, count = self.step_range, len(self.losses)
+        if not count:
+            return step_range.before
+        steps_in_it = (step_range.start + count - 1) % step_range.steps_per_epoch + 1
+        mine = totals_of(self.losses[-steps_in_it:], np.array(self.shares[:count][-steps_in_it:]))
+        return step_range.before.plus(mine) if steps_in_it > count else mine
+
+    def carried(self, step: int) -> LossTotals:
+        """Returns the totals of the epoch of `step`, which comes next; none at the start of an epoch."""
+        return self.totals() if step % self.step_range.steps_per_epoch else NO_LOSSES
+
     def _fail(self, bad: int, losses: np.ndarray[Any, Any]) -> None:
         step_range = self.step_range
         total = np.ascontiguousarray(losses[bad - self._known])
@@ -207,13 +209,14 @@ def run_steps(
         TaskFailedError: on all ranks, if a loss is NaN or infinite, or the first update of a parameter is wrong.
     """
     agreement = _Agreement(step_range, group, hooks)
-    result = StepsResult(step_range.start)
+    result, targets = StepsResult(step_range.start), [TARGET + name for name in step_range.objectives]
     for batch in batches:
         step = result.next_step
         faults.step_point(step_range.task, step_range.layer, step - step_range.start, replica.learner.views)
         given, rate = _step_input(batch, step_range.objectives, group.size), learning_rate(agreement.schedule, step)
         _compare_once(replica, given, rate, agreement)
         replica.step(given, rate, step)
+        agreement.shares.append(share_of(batch, targets, step_range.batch_size))
         result.next_step = step = step + 1
         epoch, rest = divmod(step, step_range.steps_per_epoch)
         if step >= agreement.next or step == step_range.stop:
@@ -225,11 +228,8 @@ def run_steps(
         if result.stopped:
             agreement.agree(step, replica.collect_losses(), stop=True)
             break
-    known = _last_epoch(step_range, agreement.losses)
-    result.losses = {
-        n: total / known.steps for n, total in zip(step_range.objectives, known.sums, strict=bool(known.steps))
-    }
-    result.totals = _carried(step_range, agreement.losses, result.next_step)
+    result.losses = agreement.totals().means(step_range.objectives)
+    result.totals = agreement.carried(result.next_step)
     return result
 
 
@@ -247,33 +247,15 @@ def _synchronise(replica: Replica, agreement: _Agreement, step: int) -> bool:
     if agreement.group.rank == 0:
         hooks.report(_progress(step_range, step, agreement, saving=saving or stop))
     if saving and hooks.save is not None and step < step_range.stop and not stop:
-        hooks.save(step, _carried(step_range, agreement.losses, step))
+        hooks.save(step, agreement.carried(step))
     return stop
 
 
-def _last_epoch(step_range: StepRange, losses: np.ndarray[Any, Any]) -> LossTotals:
-    """Returns the totals of the newest epoch, with the steps that were taken before these."""
-    if not len(losses):
-        return step_range.before
-    steps_in_it = (step_range.start + len(losses) - 1) % step_range.steps_per_epoch + 1
-    mine = losses[-steps_in_it:]
-    shares = np.ones(len(mine))
-    if steps_in_it == step_range.steps_per_epoch:
-        shares[-1] = step_range.last_batch / step_range.batch_size
-    steps, sums = shares.sum().item(), shares @ mine
-    if steps_in_it > len(losses) and step_range.before.steps:
-        steps, sums = steps + step_range.before.steps, sums + step_range.before.sums
-    return LossTotals(steps, tuple(sums.tolist()))
-
-
-def _carried(step_range: StepRange, losses: np.ndarray[Any, Any], step: int) -> LossTotals:
-    """Returns the totals of the epoch of `step`, which comes next; none at the start of an epoch."""
-    return _last_epoch(step_range, losses) if step % step_range.steps_per_epoch else LossTotals()
-
-
 def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepInput:
-    targets = tuple(batch.arrays[TARGET + name] for name in objectives)
-    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples, ranks, batch.filler)
+    keys = [TARGET + name for name in objectives]
+    labels = tuple(batch.label_weights.get(key) for key in keys) if batch.label_weights else ()
+    targets = tuple(batch.arrays[key] for key in keys)
+    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples, ranks, batch.filler, labels)
 
 
 def _seconds_to_next(step_range: StepRange, step: int, agreement: _Agreement, *, saving: bool) -> float | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from hpcmtl.training.learner import StepInput
+    from hpcmtl.arrays import Ints
+    from hpcmtl.training.step_input import StepInput
 
 
 def micro_batches(batch: StepInput, count: int) -> list[StepInput]:
@@ -23,9 +24,10 @@ def micro_batches(batch: StepInput, count: int) -> list[StepInput]:
     return [_rows(batch, slice(part[0], part[-1] + 1)) for part in parts]
 
 
-def _rows(batch: StepInput, rows: slice) -> StepInput:
+def _rows(batch: StepInput, rows: slice | Ints) -> StepInput:
     targets = tuple(target[rows] for target in batch.targets)
-    return replace(batch, inputs=batch.inputs[rows], targets=targets, weights=batch.weights[rows])
+    labels = tuple(None if each is None else each[rows] for each in batch.label_weights)
+    return replace(batch, inputs=batch.inputs[rows], targets=targets, weights=batch.weights[rows], label_weights=labels)
 
 
 def at_least_two_rows(batch: StepInput) -> StepInput:
@@ -36,6 +38,5 @@ def at_least_two_rows(batch: StepInput) -> StepInput:
     """
     if len(batch.weights) != 1:
         return batch
-    targets = tuple(np.repeat(target, 2, axis=0) for target in batch.targets)
-    inputs, weights = np.repeat(batch.inputs, 2, axis=0), np.repeat(batch.weights / 2, 2)
-    return replace(batch, inputs=inputs, targets=targets, weights=weights)
+    twice = _rows(batch, np.zeros(2, np.intp))
+    return replace(twice, weights=twice.weights / 2)

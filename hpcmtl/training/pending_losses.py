@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.training.learner import StepInput
     from hpcmtl.training.parameter_groups import ParameterUpdater
+    from hpcmtl.training.step_input import StepInput
 
 
 class _Step(NamedTuple):
     """Holds the losses of one step.
 
     Attributes:
-        losses: for each objective a native array (n,), the loss of each sample.
-        weights: (n,) weights of the samples.
+        losses: for each objective a native array (n,), the loss of each sample, or (n, labels), that of each label.
+        weights: their weights, in the same shapes.
         samples: number of samples in the whole group's batch.
     """
 
     losses: Sequence[Any]
-    weights: np.ndarray[Any, Any]
+    weights: Sequence[np.ndarray[Any, Any]]
     samples: int
 
 
@@ -47,7 +47,8 @@ class PendingLosses:
 
     def add(self, losses: Sequence[Any], batch: StepInput) -> None:
         """Adds the losses of the samples of a step."""
-        self._steps.append(_Step(losses, batch.weights, batch.global_samples))
+        weights = [batch.weights_of(number, tuple(loss.shape)) for number, loss in enumerate(losses)]
+        self._steps.append(_Step(losses, weights, batch.global_samples))
 
     def newest(self, steps: int) -> Sequence[Any]:
         """Returns the losses of the step before the newest `steps`."""
@@ -58,7 +59,10 @@ class PendingLosses:
         count = max(len(self._steps) - in_flight, 0)
         done, self._steps = self._steps[:count], self._steps[count:]
         shares = [
-            [float(np.dot(self._host_array(loss), step.weights)) / step.samples for loss in step.losses]
+            [
+                float(np.dot(self._host_array(loss).ravel(), weights.ravel())) / step.samples
+                for loss, weights in zip(step.losses, step.weights, strict=True)
+            ]
             for step in done
         ]
         return np.array(shares).reshape(len(done), self._objectives)

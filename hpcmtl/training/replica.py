@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.training.learner import Learner, StepInput
+    from hpcmtl.training.learner import Learner
     from hpcmtl.training.multitask.weighting import Weighting
     from hpcmtl.training.step_comparison import StepComparison
+    from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
 STRATEGY, WEIGHTING = "strategy/", "weighting/"

@@ -18,9 +18,10 @@ from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.networks.parameter_mapping import ParameterMapping
-from hpcmtl.training.learner import OPTIMIZER, StepInput
+from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.step_input import StepInput
 
 if TYPE_CHECKING:
     from hpcmtl.training.learner import Framework, Learner

@@ -39,6 +39,12 @@ def small_rows(context):
     return {"x": x, "y": (x[:, 0] > 0).astype(np.int64), "pair": np.ones((30, 2)), **split}
 
 
+def labels_of_val(_context):
+    """Rows of which only the validation samples have a label."""
+    split = np.arange(12) % 3 // 2  # two of three train
+    return {"x": np.ones((12, 6), np.float32), "y": np.where(split == 1, 1, -1), "split": split}
+
+
 def reading(context):
     """Size and sum of an array."""
     array = context.read(context.arguments["reference"])

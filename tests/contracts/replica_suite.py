@@ -21,10 +21,11 @@ from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
-from hpcmtl.training.learner import OPTIMIZER, StepInput
+from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
@@ -118,7 +119,8 @@ def dealt(batch: StepInput, rank: int, ranks: int) -> StepInput:
     weights = np.zeros(1, np.float32) if filler else batch.weights[mine]
     mine = np.arange(1) if filler else mine
     targets = tuple(t[mine] for t in batch.targets)
-    return StepInput(batch.inputs[mine], targets, weights, batch.global_samples, ranks, filler)
+    labels = tuple(None if each is None else each[mine] for each in batch.label_weights)
+    return StepInput(batch.inputs[mine], targets, weights, batch.global_samples, ranks, filler, labels)
 
 
 def train(replica: Replica, group: Communicator | None = None, rate: float = 0.05) -> dict[str, np.ndarray]:

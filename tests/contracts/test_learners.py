@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import labelled_suite
 import learner_suite as suite
 import normalised_suite
 import pytest
@@ -9,6 +10,7 @@ import replica_suite
 from numpy_framework import NumpyFramework
 
 from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.errors import TaskFailedError
 from hpcmtl.frameworks.device import HOST, Device
 from hpcmtl.networks.models import ConvNet
 from hpcmtl.training.frameworks import open_framework
@@ -146,3 +148,28 @@ def test_torch_with_copies_on_a_group(check, ranks, copying_framework):
     """Values that a collective writes into copies reach the parameters, by the engine of numpy views."""
     setup = replica_suite.Setup(copying_framework, "mpi", models=(replica_suite.MLP, CONVNET))
     run_ranks(ranks, check, setup)
+
+
+OTHERS = ("second_context", "torch_framework", "copying_framework")
+
+
+@pytest.mark.parametrize("check", labelled_suite.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("name", "labels"), [("numpy", 1), ("gluon", 2), *((name, 2) for name in OTHERS)])
+def test_missing_labels(check, name, labels, request):
+    """Labels that are missing, some or all of a sample, change nothing; the tests' own framework has one a sample."""
+    made = {"numpy": NumpyFramework, "gluon": GluonFramework}
+    framework = made[name]() if name in made else request.getfixturevalue(name)
+    setup = replica_suite.Setup(framework, "mpi")
+    for ranks in (1,) if check is labelled_suite.check_gradients else (1, 2, 3):
+        run_ranks(ranks, check, setup, labels)
+
+
+def test_a_loss_for_several_labels_cannot_miss_some(torch_framework):
+    """A loss that gives one value for all labels of a sample refuses a sample of which some are missing."""
+    made, (digit, size) = labelled_suite.network(2)
+    of_sample = replace(size, loss="torch.nn:MSELoss")
+    learner = torch_framework.learner(
+        made, replica_suite.IMAGE, (digit, of_sample), labelled_suite.LearnerSettings(labelled_suite.SGD)
+    )
+    with pytest.raises(TaskFailedError, match="the loss gives one value for all of them; use l2, l1, huber"):
+        learner.forward_backward(labelled_suite.labelled_batches(2)[0], [1.0, 1.0], 1.0)

@@ -95,7 +95,7 @@ def test_whole_numbers_with_a_scale_are_no_labels():
         (
             [0, -1],
             3,
-            f"sample 1 has label -1, but {OF_THREE}: write 0 to 2; samples to leave out have any class",
+            f"sample 1 has label -1, but {OF_THREE}: write 0 to 2; if this label is missing, write `missing: -1`",
         ),
         ([0.0, 1.5], 3, "sample 1 has label 1.5, which is no whole number"),
         ([False, True], 2, None),

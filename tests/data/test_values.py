@@ -10,7 +10,7 @@ import pytest
 
 from hpcmtl.data.hdf5 import publish_arrays, write_dataset_file
 from hpcmtl.data.value_summary import summarise
-from hpcmtl.data.values import check_finite, check_intact, summary_of
+from hpcmtl.data.values import check_finite, check_intact, pass_over, summary_of
 from hpcmtl.errors import InputError
 
 ROWS = 300_000  # several blocks
@@ -146,3 +146,58 @@ def test_chunks_that_are_read_again_and_again_are_warned_of(own_file, caplog, ch
     (warning,) = [record.getMessage() for record in caplog.records]
     assert f"huge: {said} and must be read again for each block of samples, which is about 19 times the work" in warning
     assert "write the file by write_dataset_file, in chunks of 1 MiB" in warning
+
+
+def test_values_without_missing_ones_over_blocks(tmp_path):
+    """A summary without the number of missing values has the samples and values of numpy; each number has its own."""
+    generator = np.random.default_rng(3)
+    values = generator.normal(size=ROWS)
+    values[generator.random(ROWS) < 0.5], values[5] = -9, np.nan
+    write_dataset_file(tmp_path / "x.h5", {"x": values}, np.zeros(ROWS, int), {"x": {"missing": np.nan}})
+    seen, wrong = pass_over(tmp_path / "x.h5", ["x"], missing={"x": {-9.0, "nan"}})
+    whole, known = seen["x"], seen["x"].without(-9.0)
+    others = np.where((values == -9) | np.isnan(values), np.inf, values)
+
+    assert wrong == []
+    assert (whole.smallest, whole.not_finite) == ((int(np.argmax(values == -9)), -9.0), 5)
+    assert known.smallest == (int(others.argmin()), others.min())
+    assert (known.not_finite, seen["x"].without("nan").not_finite) == (5, None)
+    assert seen["x"].without(7.0) is seen["x"].without(None) is seen["x"]
+
+
+def test_a_sample_of_known_and_missing_values():
+    """The first one is told, and the values of the others count."""
+    values = np.array([[1.0, 2.0], [np.nan, np.nan], [3.0, np.nan]])
+    seen = summarise(values, {"nan"}).without("nan")
+
+    assert (seen.partly, seen.smallest, seen.largest) == (2, (0, 1.0), (2, 3.0))
+    assert summarise(values[:2], {"nan"}).without("nan").partly is None
+
+
+@pytest.mark.parametrize(
+    ("values", "attributes", "said"),
+    [
+        (
+            [0, -1, 1],
+            {"classes": ["a", "b"]},
+            "label -1; 2 classes are named, so write 0 to 1; labels that are",
+        ),
+        ([0, -1, 1], {"classes": ["a", "b"], "missing": -1}, ""),
+        ([0, -1, 2], {"classes": ["a", "b"], "missing": -1}, "sample 2 has label 2"),
+        ([0.5, np.nan], {}, "sample 1 holds NaN; drop such samples or fill in a value; labels that are missing"),
+        ([0.5, np.nan], {"missing": np.nan}, ""),
+        ([np.inf, np.nan], {"missing": np.nan}, "sample 0 holds Inf"),
+        ([0.5], {"missing": "nan"}, "missing: found 'nan'; write one number, or NaN"),
+    ],
+)
+def test_a_file_says_which_values_are_missing(tmp_path, values, attributes, said):
+    """A file with NaN or labels outside the classes is written where its attribute `missing` names them."""
+    file, found = tmp_path / "x.h5", ""
+    try:
+        write_dataset_file(file, {"x": np.array(values)}, np.zeros(len(values), int), {"x": attributes})
+    except InputError as error:
+        found = str(error)
+
+    assert said in found
+    assert bool(found) == bool(said)
+    assert said or check_finite(file, ["x"])["x"].shape == ()

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
-    from hpcmtl.training.learner import StepInput, Which
+    from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.step_input import StepInput
 
     Array = np.ndarray[Any, Any]
 
@@ -244,7 +245,8 @@ class NumpyLearner(NumpyNetwork):
     def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
         losses, slopes = self._forward(batch)
         self._backward([factor * weight * scale for factor, weight in zip(slopes, weights, strict=True)], batch)
-        self._pending.append([float(loss @ batch.weights) / batch.global_samples for loss in losses])
+        sums = [float(loss @ batch.weights_of(number, loss.shape)) for number, loss in enumerate(losses)]
+        self._pending.append([each / batch.global_samples for each in sums])
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         return StepComparison(draws=True)  # nothing is compiled, and there is no other trainer
@@ -274,9 +276,10 @@ class NumpyLearner(NumpyNetwork):
     def _backward(self, slopes: Sequence[Array], batch: StepInput) -> None:
         for array in self._store.gradients.values():
             array[...] = 0
-        weights = batch.weights[:, None].astype(np.float32)
-        pairs = zip(self._heads, slopes, strict=True)
-        self._trunk.backward(sum(head.backward((slope * weights).astype(np.float32)) for head, slope in pairs))
+        rows = (len(batch.weights),)
+        weighted = [slope * batch.weights_of(number, rows)[:, None] for number, slope in enumerate(slopes)]
+        pairs = zip(self._heads, weighted, strict=True)
+        self._trunk.backward(sum(head.backward(slope.astype(np.float32)) for head, slope in pairs))
 
     def gradients(self) -> Arrays:
         return dict(self._gradients)

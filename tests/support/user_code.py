@@ -28,6 +28,18 @@ def part(context):
     return {name: context.read(f"digits/{name}")[start:stop] for name in ("images", "digit")}
 
 
+def partly_labelled(context):
+    """Publishes images with classes and brightness, of which more than half are missing, and their split."""
+    images, digit = (context.read(f"digits/{name}") for name in ("images", "digit"))
+    generator = np.random.default_rng(context.seed)
+    digit = np.where(generator.random(len(digit)) < 0.6, -1, digit.astype(np.int64))
+    halves = np.stack([images[:, 0, :4].mean(axis=(1, 2)), images[:, 0, 4:].mean(axis=(1, 2))], axis=1)
+    halves = (halves - halves.mean(axis=0)) / halves.std(axis=0)
+    halves[generator.random(halves.shape) < 0.6] = np.nan
+    split = context.read("digits/split")
+    return {"images": images, "digit": digit, "halves": halves.astype(np.float32), "split": split}
+
+
 def vandal(context):
     """Damages an artifact of another task: one byte of its largest array."""
     (path,) = Path("runs").glob(f"*/artifacts/{context.arguments['task']}.h5")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcmtl.training.coupled_rows import rows_are_coupled
-from hpcmtl.training.learner import StepInput
+from hpcmtl.training.step_input import StepInput
 
 BATCH = StepInput(
     np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32), (np.arange(5),), np.ones(5, np.float32), 5

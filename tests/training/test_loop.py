@@ -18,7 +18,8 @@ from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
-from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, LossTotals, StepRange, run_steps
+from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
+from hpcmtl.training.loss_totals import LossTotals
 from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebased
 
 
@@ -54,24 +55,26 @@ class Slow(Recorder):
         self.clock += 1.25
 
 
-def step_range(start, stop, per_epoch=10, objectives=("main",), last_batch=32):
+def step_range(start, stop, per_epoch=10, objectives=("main",)):
     """A piece of a task `digits` with a cosine schedule over 1000 steps."""
     schedule = RateSchedule(0.1, 1000, decay=Cosine())
-    return StepRange("digits", 3, start, stop, per_epoch, objectives, 32, last_batch, schedule)
+    return StepRange("digits", 3, start, stop, per_epoch, objectives, 32, schedule)
 
 
-def fed(work):
-    """One batch a step; its input is the number of the step."""
+def fed(work, last_batch=32, labelled=lambda _step: {}):
+    """One batch a step; its input is the number of the step, and the last batch of an epoch may be short."""
     for step in range(work.start, work.stop):
         cursor = Cursor(*divmod(step, work.steps_per_epoch), 0)
         arrays = {INPUT: np.array([step]), **{TARGET + name: np.zeros(1) for name in work.objectives}}
-        yield Batch(cursor, np.array([step]), arrays, np.ones(1, np.float32), 32)
+        samples = 32 if (step + 1) % work.steps_per_epoch else last_batch
+        counts = {TARGET + name: count for name, count in labelled(step).items()}
+        yield Batch(cursor, np.array([step]), arrays, np.ones(1, np.float32), samples, labelled=counts)
 
 
-def run(group, work, losses=lambda _step: [1.0], stop=lambda: False):
+def run(group, work, losses=lambda _step: [1.0], stop=lambda: False, **batches):
     """Run the loop with a recorder; return what came of it, and what it called."""
     learner, reports, epochs = Recorder(losses), [], []
-    trained = run_steps(learner, fed(work), work, group, Hooks(reports.append, stop, epochs.append))
+    trained = run_steps(learner, fed(work, **batches), work, group, Hooks(reports.append, stop, epochs.append))
     return trained, learner, reports, epochs
 
 
@@ -146,15 +149,31 @@ def test_losses_are_added_over_ranks_and_averaged_over_the_epoch():
 
 def test_the_short_last_step_counts_by_its_samples():
     """The mean over an epoch is one over samples: a last step on 8 of 32 samples has a quarter of a step's weight."""
-    whole, *_ = run_ranks(2, run, step_range(10, 20, last_batch=8), lambda step: [step])[0]
-    stopped, *_ = run_ranks(2, run, step_range(10, 19, last_batch=8), lambda step: [step])[0]
-    rest = dataclasses.replace(step_range(15, 20, last_batch=8), before=LossTotals(5, (2.0 * sum(range(10, 15)),)))
-    resumed, *_ = run_ranks(2, run, rest, lambda step: [step])[0]
+
+    def trained(work):
+        return run_ranks(2, lambda group: run(group, work, lambda step: [step], last_batch=8))[0][0]
+
+    whole, stopped = trained(step_range(10, 20)), trained(step_range(10, 19))
+    before = LossTotals((5,), (2.0 * sum(range(10, 15)),))
+    resumed = trained(dataclasses.replace(step_range(15, 20), before=before))
 
     mean = np.average(range(10, 20), weights=[32] * 9 + [8])
     assert whole.losses == {"main": pytest.approx(2 * mean)}
     assert resumed.losses == {"main": pytest.approx(2 * mean)}
     assert stopped.losses == {"main": pytest.approx(2 * np.mean(range(10, 19)))}
+
+
+def test_the_mean_over_an_epoch_is_one_over_labelled_samples():
+    """A step counts by its labelled samples, for each objective by itself; one without any label has no loss."""
+    counts = {10: 4.0, 11: 0.0, 12: 12.0}
+    work = step_range(10, 13, objectives=("digit", "parity", "none"))
+
+    def labelled(step):
+        return {"digit": counts[step], "none": 0.0}
+
+    both, *_ = run_ranks(2, lambda group: run(group, work, lambda step: [step, step, 0.0], labelled=labelled))[0]
+
+    assert both.losses == {"digit": pytest.approx(2 * (4 * 10 + 12 * 12) / 16), "parity": pytest.approx(22.0)}
 
 
 def test_only_the_first_rank_reports():

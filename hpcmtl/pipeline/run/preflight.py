@@ -32,6 +32,7 @@ from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.value_preflight import value_findings
+from hpcmtl.training.kinds.value_checks import missing_labels
 from hpcmtl.training.network_checks import check_networks
 from hpcmtl.training.schedule import own_factor
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.data.value_summary import ValueSummary
     from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.networks.objective import Missing
     from hpcmtl.pipeline.prepare import Prepared
 
 SECONDS = 600.0
@@ -112,9 +114,14 @@ def _read_data(
             if origin in prepared.files and not (name in prepared.partly and path != ("input",)):
                 used.setdefault(prepared.files[origin], set()).add(dataset)
     summaries: dict[tuple[Path, str], ValueSummary] = {}
+    missing: dict[Path, dict[str, set[Missing]]] = {}
+    for reference, numbers in missing_labels(prepared.job, tasks).items():
+        origin, dataset = reference.split("/", 1)
+        if origin in prepared.files:
+            missing.setdefault(prepared.files[origin], {}).setdefault(dataset, set()).update(numbers)
     for file, names in used.items():
         try:
-            found, wrong = pass_over(file, [*sorted(names), SPLIT])
+            found, wrong = pass_over(file, [*sorted(names), SPLIT], missing=missing.get(file, {}))
         except InputError as error:
             problems += error.problems
         else:

@@ -14,17 +14,18 @@ from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.kinds.fit import check_weights, objective_path, objective_problems
-from hpcmtl.training.kinds.value_checks import targets_of_classes, value_checks, value_warnings
+from hpcmtl.training.kinds.value_checks import missing_labels, targets_of_classes, value_checks, value_warnings
 from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.data.sources import Source
     from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.objective import Missing
     from hpcmtl.training.session import SessionContext
 
     Outputs = Callable[[np.ndarray], Arrays]  # type: ignore[type-arg]
@@ -51,8 +52,9 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
     job, task = context.job, context.task
     objectives = kind_of(job, task).objectives(job, task)
     wanted = {objective.target for objective in targets_of_classes(job, task)}
+    missing = missing_labels(job, [task])
     summaries = {
-        reference: _summary(source)
+        reference: _summary(source, missing.get(reference, ()))
         for reference, source in sources.items()
         if reference in wanted or reference.partition("/")[0] not in context.files
     }
@@ -98,22 +100,29 @@ def require_rows_fit(context: SessionContext, references: Mapping[str, Source], 
         InputError: the problem of the first rank that has one; on all ranks.
     """
     others = {name: each for name, each in references.items() if name.partition("/")[0] not in context.files}
+    missing = missing_labels(context.job, [context.task])
     for reference, source in others.items():
+        own = missing.get(reference, set())
         if source.in_memory is None:
-            text = on_root(context.group, partial(_network_problem, source))
+            text = on_root(context.group, partial(_network_problem, source, own))
         else:
             rows = [source.in_memory.arrays[source.dataset][span] for span in spans]
-            text = next(filter(None, (network_problem(summarise(each)) for each in rows)), "")
+            text = next(filter(None, (_problem_without(summarise(each, own), own) for each in rows)), "")
         texts = [each for each in context.group.allgather(text) if each]
         if texts:
             raise InputError([Problem(f"tasks.{context.task}", f"{reference}: {texts[0]}")])
 
 
-def _network_problem(source: Source) -> str:
-    return network_problem(_summary(source)) or ""
+def _network_problem(source: Source, missing: Collection[Missing]) -> str:
+    return _problem_without(_summary(source, missing), missing)
 
 
-def _summary(source: Source) -> ValueSummary:
+def _problem_without(summary: ValueSummary, missing: Collection[Missing]) -> str:
+    known = [summary.without(number) for number in missing] or [summary]
+    return next(filter(None, map(network_problem, known)), "")
+
+
+def _summary(source: Source, missing: Collection[Missing]) -> ValueSummary:
     if source.in_memory is not None:
-        return summarise(source.in_memory.arrays[source.dataset])
-    return summary_of(source.path, source.dataset)
+        return summarise(source.in_memory.arrays[source.dataset], missing)
+    return summary_of(source.path, source.dataset, missing)

@@ -106,6 +106,33 @@ def compute(
         return math.nan
 
 
+def over_known_labels(
+    name: str, outputs: AnyArray, targets: AnyArray, known: NDArray[np.bool_], weights: AnyArray | None
+) -> float:
+    """Computes a metric where samples have several labels, some of which are known; see `compute`.
+
+    It is taken of each column of labels by itself. A mean of errors is that over all known labels, ``r2`` is the plain
+    mean over the columns. A column without a known label is left out.
+
+    Args:
+        name: name of a metric that takes several labels a sample.
+        outputs: (n, ...) predictions.
+        targets: (n, ...) labels.
+        known: (n, labels of a sample) which labels are known.
+        weights: (n,) weight of each sample; None without.
+    """
+    scores, truth = np.reshape(outputs, known.shape), np.reshape(targets, known.shape)
+    counts = known if weights is None else known * np.asarray(weights, np.float64)[:, None]
+    sizes, values = counts.sum(axis=0, dtype=np.float64), []
+    columns = np.flatnonzero(sizes > 0)
+    for column in columns:
+        rows = known[:, column]
+        own = None if weights is None else weights[rows]
+        values.append(compute(name, scores[rows, column], truth[rows, column], weights=own))
+    even = parse(name)[0] == "r2"
+    return float(np.average(values, weights=None if even else sizes[columns])) if values else math.nan
+
+
 def _kept(counts: Scores, scores: Scores, truth: AnyArray) -> tuple[Scores, AnyArray]:
     """Returns the rows that count."""
     return scores[counts > 0], truth[counts > 0]

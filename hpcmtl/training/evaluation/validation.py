@@ -13,7 +13,7 @@ from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.tasks import WEIGHTED
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.divergence import check_replicas
-from hpcmtl.training.evaluation.metrics import compute
+from hpcmtl.training.evaluation.labelled import MASK, WEIGHTS, objective_metric
 from hpcmtl.training.loop import INPUT, TARGET
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.replica import Replica
     from hpcmtl.training.session import SessionContext
-
-
-WEIGHTS = "sample/weights"
-"""Key of the sample weights among the rows."""
 
 
 def validation(
@@ -54,7 +50,8 @@ def validation(
         replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
         if context.group.size > 1:
             check_replicas(context, replica, replica.learner.state(), f"validation after epoch {epoch}")
-        return _metrics(objectives, _outputs(read, replica.learner, context.group), context.group)
+        outputs = _outputs(read, replica.learner, context.group)
+        return _metrics(objectives, outputs, context.group, weighted=read.sample_weights is not None)
 
     return after
 
@@ -74,15 +71,13 @@ def _outputs(spec: BatchSpec, learner: Learner, group: Communicator) -> dict[str
     """Returns the network's outputs for this rank's samples, batch by batch, and their targets."""
     outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
     weights = () if spec.sample_weights is None else (replace(spec.sample_weights, key=WEIGHTS),)
-    if weights:
-        outputs[WEIGHTS] = []  # on ranks without samples as well
+    beside = [each.key for each in (*spec.sources, *weights) if each.key != INPUT]
     with sequential_batches((*spec.sources, *weights), ["val"], spec.batch_size, group.rank, group.size) as batches:
         for _, arrays in batches:
             for name, array in learner.outputs(arrays[INPUT]).items():
                 outputs.setdefault(name, []).append(array)
-                outputs.setdefault(TARGET + name, []).append(arrays[TARGET + name])
-            if weights:
-                outputs[WEIGHTS].append(arrays[WEIGHTS])
+            for key in beside:
+                outputs.setdefault(key, []).append(arrays[key])
     return outputs
 
 
@@ -90,10 +85,13 @@ def _metrics(
     objectives: tuple[Objective, ...],
     outputs: dict[str, list[np.ndarray]],  # type: ignore[type-arg]
     group: Communicator,
+    *,
+    weighted: bool,
 ) -> dict[str, float]:
     """Returns metrics over the samples of all ranks, on the group's first rank; an empty dict elsewhere."""
     keys = [key for each in objectives for key in (each.name, TARGET + each.name)]
-    keys += [WEIGHTS] if WEIGHTS in outputs else []
+    keys += [MASK + each.name for each in objectives if each.mask is not None]
+    keys += [WEIGHTS] if weighted else []
     gathered = {}
     for key in keys:
         mine = outputs.get(key, [])
@@ -103,9 +101,7 @@ def _metrics(
     if not gathered:
         return {}
     return {
-        _result_name(each, metric): compute(
-            metric, gathered[each.name], gathered[TARGET + each.name], weights=gathered.get(WEIGHTS)
-        )
+        _result_name(each, metric): objective_metric(metric, each, gathered)
         for each in objectives
         for metric in each.metrics
     }

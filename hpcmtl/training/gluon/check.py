@@ -16,11 +16,11 @@ from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import freeze, unused_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.zoo import outputs_of
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.trials import ROWS, Trials, noting, require_own_values, said_of, shape_of_sample, tried
 

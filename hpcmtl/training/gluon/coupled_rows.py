@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hpcmtl.training.gluon.losses import TrainingLoss
-    from hpcmtl.training.learner import StepInput
+    from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
 

@@ -20,9 +20,9 @@ from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import is_statistic, named_parameters
 from hpcmtl.training.gluon.random_numbers import seeded
 from hpcmtl.training.gluon.zoo import outputs_of
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
 from hpcmtl.training.parameter_names import ties
+from hpcmtl.training.step_input import StepInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -13,7 +13,8 @@ from hpcmtl.training.step_comparison import StepComparison
 
 if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays
-    from hpcmtl.training.learner import StepInput, Which
+    from hpcmtl.training.learner import Which
+    from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
 

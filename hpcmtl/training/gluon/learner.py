@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
     from hpcmtl.training.gluon.group_sum import GluonGroupSum
-    from hpcmtl.training.learner import StepInput, Which
+    from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.networks.objective import Objective
-    from hpcmtl.training.learner import StepInput
+    from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
 
@@ -85,7 +85,7 @@ class TrainingLoss:
             for loss in losses:
                 loss.collect_params().reset_ctx(context)
         self.may_draw = any(map(loss_draws, losses))
-        self._losses = _PerSample(losses)
+        self._losses = _PerSample(losses, [objective.has_label_losses for objective in objectives])
         self._losses.hybridize(static_alloc=True)
 
     @property
@@ -115,16 +115,20 @@ class TrainingLoss:
             train: whether dropout and batch normalisation work as in training.
 
         Returns:
-            For each objective an NDArray (n,), the loss of each sample, not weighted; not waited for.
+            For each objective an NDArray (n,), the loss of each sample, not weighted; (n, labels) for one of label
+            losses. They are not waited for.
         """
-        heads = [self._ndarray(batch.weights * np.float32(scale * weight)) for weight in weights]
         with mx.autograd.record(train_mode=train):
             losses = self.losses(batch.inputs, batch.targets)
+        heads = [
+            self._ndarray(batch.weights_of(number, loss.shape) * np.float32(scale * weight))
+            for number, (loss, weight) in enumerate(zip(losses, weights, strict=True))
+        ]
         mx.autograd.backward(losses, heads, train_mode=train)
         return losses
 
     def losses(self, inputs: np.ndarray[Any, Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
-        """Runs a forward pass, in the mode of autograd; returns an NDArray (n,) for each objective, not waited for."""
+        """Runs a forward pass, in the mode of autograd; returns losses for each objective, see `backward`."""
         given = [self._ndarray(target) for target in targets]
         losses: list[Any] = self._losses(given, outputs_of(self.block, self._ndarray(inputs)))
         return losses
@@ -144,16 +148,28 @@ def _ndarray(array: np.ndarray[Any, Any]) -> Any:
 
 
 class _PerSample(HybridBlock):
-    """Computes the loss of each sample, for each objective."""
+    """Computes the loss of each sample, or of each label, for each objective."""
 
-    def __init__(self, losses: Sequence[Any]) -> None:
+    def __init__(self, losses: Sequence[Any], of_labels: Sequence[bool]) -> None:
         super().__init__()
+        self._of_labels = of_labels
         for loss in losses:
             self.register_child(loss)
 
     def hybrid_forward(self, F: Any, targets: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:  # noqa: N803 - Gluon's form
-        losses = zip(self._children.values(), outputs, targets, strict=True)
-        return [_one_value_a_sample(F, loss, loss(output, target)) for loss, output, target in losses]
+        given = zip(self._of_labels, self._children.values(), outputs, targets, strict=True)
+        return [
+            _one_value_a_label(F, loss, output, target)
+            if of_labels
+            else _one_value_a_sample(F, loss, loss(output, target))
+            for of_labels, loss, output, target in given
+        ]
+
+
+def _one_value_a_label(F: Any, loss: Any, output: Any, target: Any) -> Any:  # noqa: N803 - Gluon's form
+    """Returns the losses (n, labels): Gluon's losses take means over all axes but the first, so each label is a row."""
+    values = loss(F.reshape(output, shape=(-1,)), F.reshape(target, shape=(-1,)))
+    return F.reshape(F.reshape_like(values, output), shape=(0, -1))
 
 
 def _one_value_a_sample(F: Any, loss: Any, values: Any) -> Any:  # noqa: N803 - Gluon's form

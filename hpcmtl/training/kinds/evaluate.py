@@ -33,6 +33,8 @@ class EvaluateKind(AppliedKind[Evaluate]):
         yield from super().references(job, name)
         for objective in self.objectives(job, name):
             yield ("needs",), objective.target
+            if objective.mask is not None:
+                yield ("needs",), objective.mask
         weights = weights_of(job, name)
         if weights is not None:
             yield ("needs",), weights

@@ -10,7 +10,7 @@ from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.tasks import METRICS_WITH_CUTOFF, WEIGHTED
 from hpcmtl.networks.description import objective_shapes, parts_of
 from hpcmtl.networks.models import ShapeError
-from hpcmtl.networks.objective import MAIN
+from hpcmtl.networks.objective import MAIN, NAN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,6 +82,31 @@ def _no_numbers(reference: str, array: ArraySpec) -> str:
     return f"{reference} has values of type {known}; a network takes numbers or truth values"
 
 
+def check_labels(objectives: tuple[Objective, ...], arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+    """Yields a problem for each `missing` or `mask` that its target cannot have, as far as arrays are known."""
+    for objective in objectives:
+        target = arrays.get(objective.target, UNKNOWN)
+        if objective.missing == NAN and target.shape is not None and target.kind != "f":
+            text = f"{objective.target} has whole numbers, none of which is NaN"
+            yield objective_path(objective, "missing"), f"{text}; name the number that stands for a missing label"
+        if objective.mask is not None:
+            mask = arrays.get(objective.mask, UNKNOWN)
+            for problem in _mask_problems(objective, objective.mask, mask, target):
+                yield objective_path(objective, "mask"), problem
+
+
+def _mask_problems(objective: Objective, reference: str, mask: ArraySpec, target: ArraySpec) -> Iterator[str]:
+    name = objective.target
+    if mask.kind not in NETWORK_KINDS:
+        yield _no_numbers(reference, mask)
+    elif mask.shape and target.shape is not None and mask.shape != target.shape:  # neither () nor unknown
+        text = f"{reference} has samples of shape {mask.shape}, but {name} of shape {target.shape}"
+        yield f"{text}; a mask has one number a sample, or one a label"
+    elif mask.shape and not objective.has_label_losses:
+        text = f"{reference} has a number for each of several labels, but {objective.loss} gives one value for all"
+        yield f"{text}; use l2, l1, huber or sigmoid_bce, or a mask with one number a sample"
+
+
 def objective_path(objective: Objective, key: str) -> tuple[str, ...]:
     """Returns the path of a key of an objective inside its task."""
     return (key,) if objective.name == MAIN else ("heads", objective.name, key)
@@ -101,10 +126,25 @@ def objective_problems(objective: Objective, made: Shape | None, target: ArraySp
     if problem:
         yield "target", problem
         return
+    if objective.class_weights is not None and (wrong := _class_weights_problem(objective, made, target)):
+        yield "class_weights", wrong
     for metric in objective.metrics:
         problem = metric_problem(metric, objective, made, target)
         if problem:
             yield "metrics", problem
+
+
+def _class_weights_problem(objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
+    """Returns why the labels of an objective have no weights by class, or another number of them; None if they have."""
+    if objective.loss in _REGRESSION_LOSSES:
+        return f"{objective.loss} trains numbers, which have no classes; leave `class_weights` out"
+    if target.shape is not None and math.prod(target.shape) != 1:
+        return f"{objective.target} has several labels a sample; `class_weights` are for one class number a sample"
+    classes = None if made is None or len(made) != 1 else max(made[0], 2)
+    given = objective.class_weights
+    if classes is not None and given is not None and given != "balanced" and len(given) != classes:
+        return f"found {len(given)} weights for {classes} classes; write one for each, in the order of their numbers"
+    return None
 
 
 def metric_problem(metric: str, objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
@@ -134,7 +174,7 @@ def _misfit(objective: Objective, made: Shape, target: ArraySpec) -> str | None:
     if objective.loss == "softmax_ce":
         if shape != ():
             return f"softmax_ce needs one whole number a sample, but {name} has samples of shape {shape}"
-        if target.kind not in "iub":
+        if target.kind not in "iub" and objective.missing != NAN:  # whole numbers have no NaN
             text = f"softmax_ce needs one whole number a sample, but {name} has floating point numbers"
             return f"{text}; write whole numbers, e.g. labels.astype('int64')"
         if len(made) != 1:

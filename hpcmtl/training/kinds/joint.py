@@ -35,12 +35,16 @@ class JointKind(TrainedKind[Joint]):
         for head_name, head in self.task(job, name).heads.items():
             if head.target:
                 yield ("heads", head_name, "target"), head.target
+            if head.mask:
+                yield ("heads", head_name, "mask"), head.mask
 
     def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`; a head that comes from a task brings the target of that task along."""
         yield from super().own_references(job, name)
         for objective in self.objectives(job, name):
             yield ("heads", objective.name, "target"), objective.target
+            if objective.mask is not None:
+                yield ("heads", objective.name, "mask"), objective.mask
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
@@ -98,11 +102,16 @@ class JointKind(TrainedKind[Joint]):
         return Shared(trunk, heads)
 
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
-        """See `TaskKind`; a head that comes from a task keeps its target, loss and metrics unless it has its own."""
+        """See `TaskKind`; a head that comes from a task keeps its target, loss and metrics unless it has its own.
+
+        `missing`, `mask` and `class_weights` belong to the target.
+        """
         result = []
         for head_name, head in self.task(job, name).heads.items():
             origin = job.tasks.get(head.from_) if head.from_ else None
             base = origin if isinstance(origin, Train) else None
+            has_own = head.target is not None or head.missing is not None or head.mask is not None
+            labels = head if has_own or base is None else base
             result.append(
                 Objective(
                     head_name,
@@ -110,6 +119,9 @@ class JointKind(TrainedKind[Joint]):
                     head.loss or (base.loss if base else ""),
                     head.weight,
                     head.metrics if head.metrics is not None else (base.metrics if base else ()),
+                    labels.missing,
+                    labels.mask,
+                    head.class_weights or (base.class_weights if base and head.target is None else None),
                 )
             )
         return tuple(result)

@@ -16,6 +16,7 @@ from hpcmtl.jobfile.fields import (
     DeviceName,
     EngineName,
     FrameworkName,
+    MissingLabel,
     Name,
     Precision,
     Reference,
@@ -85,7 +86,31 @@ class Trained(TaskBase):
         return self
 
 
-class Train(Trained):
+ClassWeight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class LabelKeys(Spec):
+    """The keys that say which labels of a target are missing, and how much each counts."""
+
+    missing: MissingLabel | None = Field(
+        default=None, description="the number that stands for a missing label, or nan; such labels do not count"
+    )
+    mask: Reference | None = Field(
+        default=None, description="an array with 1 for each known label, 0 for a missing one"
+    )
+
+    class_weights: Literal["balanced"] | Annotated[tuple[ClassWeight, ...], Field(min_length=2)] | None = Field(
+        default=None, description="factors of the losses by class: one for each class, or `balanced`"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> LabelKeys:
+        if self.missing is not None and self.mask is not None:
+            raise ValueError("`missing` and `mask` both say which labels are missing; leave one out")
+        return self
+
+
+class Train(LabelKeys, Trained):
     """One network, one loss."""
 
     kind: Literal["train"] = "train"
@@ -102,7 +127,7 @@ class Trunk(Spec):
     part: str | None = None
 
 
-class Head(Spec):
+class Head(LabelKeys):
     """One objective of a joint task: the network of another task, or a new model, on top of the trunk."""
 
     from_: Name | None = Field(default=None, alias="from")

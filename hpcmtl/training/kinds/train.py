@@ -30,7 +30,10 @@ class TrainKind(TrainedKind[Train]):
     def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`."""
         yield from super().own_references(job, name)
-        yield ("target",), self.task(job, name).target
+        task = self.task(job, name)
+        yield ("target",), task.target
+        if task.mask is not None:
+            yield ("mask",), task.mask
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
@@ -50,7 +53,8 @@ class TrainKind(TrainedKind[Train]):
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """See `TaskKind`."""
         task = self.task(job, name)
-        return (Objective(MAIN, task.target, task.loss, 1.0, task.metrics),)
+        labels = task.missing, task.mask, task.class_weights
+        return (Objective(MAIN, task.target, task.loss, 1.0, task.metrics, *labels),)
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`; parameters keep their names."""

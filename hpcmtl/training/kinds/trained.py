@@ -12,7 +12,7 @@ from hpcmtl.jobfile.references import to_add
 from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
-from hpcmtl.training.kinds.fit import check_fit, check_weights, objective_path
+from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_weighted
 from hpcmtl.training.kinds.schemas import Trained
@@ -136,6 +136,7 @@ class TrainedKind(BaseKind[TrainedT]):
         """See `TaskKind`."""
         task = self.task(job, name)
         yield from check_fit(self.network(job, name), task.input, self.objectives(job, name), arrays)
+        yield from check_labels(self.objectives(job, name), arrays)
         array = arrays.get(task.input)
         if array is not None and array.split and array.split[0] == 0:
             yield ("input",), f"{task.input} has no samples in the train split"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.fitness import (
+    known_problem,
     label_problem,
+    mask_problem,
     network_problem,
     probability_problem,
     rounding_problem,
@@ -18,16 +20,17 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.tasks import WEIGHTED
+from hpcmtl.training.kinds.fit import objective_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hpcmtl.data.value_summary import ValueSummary
     from hpcmtl.jobfile.arrays import KeyedReference
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.models import Shape
-    from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.objective import Missing, Objective
 
 _OF_CLASSES = frozenset({"accuracy", "auc", "log_loss", "mrr", "ndcg"})
 """Metrics whose targets are numbers of classes."""
@@ -42,6 +45,16 @@ def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
         for objective in kind_of(job, name).objectives(job, name)
         if objective.target in read and (_classes_wanted(job, name, objective) or _loss(job, name, objective) == _BCE)
     )
+
+
+def missing_labels(job: Job, names: Iterable[str]) -> dict[str, set[Missing]]:
+    """Returns the numbers that stand for missing labels in some tasks, by the references of their targets."""
+    found: dict[str, set[Missing]] = {}
+    for name in names:
+        for each in kind_of(job, name).objectives(job, name):
+            if each.missing is not None:
+                found.setdefault(each.target, set()).add(each.missing)
+    return found
 
 
 def _loss(job: Job, name: str, objective: Objective) -> str:
@@ -59,8 +72,10 @@ def _loss(job: Job, name: str, objective: Objective) -> str:
 
 def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
     asked = kind_of(job, name).metrics(job, name) or objective.metrics
-    return _loss(job, name, objective) == _CE or any(
-        metric.removeprefix(WEIGHTED).partition("@")[0] in _OF_CLASSES for metric in asked
+    return (
+        _loss(job, name, objective) == _CE
+        or objective.class_weights is not None
+        or any(metric.removeprefix(WEIGHTED).partition("@")[0] in _OF_CLASSES for metric in asked)
     )
 
 
@@ -88,7 +103,7 @@ def value_checks(
         summary, made = summaries.get(objective.target), outputs.get(objective.name)
         if summary is None or objective.target in unfit:
             continue
-        problem = _target_problem(job, name, objective, summary, made)
+        problem = _target_problem(job, name, objective, summary.without(objective.missing), made)
         if problem is not None:
             path = next(path for path, reference in references_of(job, name) if reference == objective.target)
             yield path, f"{objective.target}: {problem}"
@@ -103,12 +118,20 @@ def value_warnings(job: Job, name: str, summaries: Mapping[str, ValueSummary]) -
 
 def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueSummary) -> str | None:
     """Returns why the network, the loss or the weights of a task cannot use an array at one of its keys."""
-    problem = network_problem(summary)
-    if problem is not None:
-        return problem
     (path, reference), kind = place, kind_of(job, name)
     is_input = reference == kind.network_input(job, name)
-    is_read = is_input or reference in {objective.target for objective in kind.objectives(job, name)}
+    mine = [each for each in kind.objectives(job, name) if each.target == reference]
+    if path != ("input",) and mine:
+        here = next((each for each in mine if objective_path(each, "target") == path), mine[0])
+        summary = summary.without(here.missing)
+        if here.missing is not None and (problem := known_problem(summary, one_loss=not here.has_label_losses)):
+            return problem
+    problem = network_problem(summary, is_target=bool(mine) and not is_input)
+    if problem is not None:
+        return problem
+    is_read = is_input or bool(mine)
+    if not is_read and reference in {each.mask for each in kind.objectives(job, name)}:
+        return mask_problem(summary)
     # An array may be an input or a target as well: its values are then weights at this key alone.
     if reference == kind.sample_weights(job, name) and (path == ("sample_weights",) or not is_read):
         return weight_problem(summary)  # rounding of weights is harmless

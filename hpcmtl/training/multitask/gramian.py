@@ -8,7 +8,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from hpcmtl.arrays import Floats
-    from hpcmtl.training.learner import Learner, StepInput
+    from hpcmtl.training.learner import Learner
+    from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.objective import MAIN
-from hpcmtl.training.evaluation.metrics import compute
+from hpcmtl.training.evaluation.labelled import WEIGHTS, masks, objective_metric
 from hpcmtl.training.kinds.weights import weights_of
+from hpcmtl.training.loop import TARGET
 from hpcmtl.training.sessions.applied import AppliedSession
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from hpcmtl.training.kinds.schemas import Evaluate
     from hpcmtl.training.session import SessionContext
 
-_TARGET, _WEIGHTS = "target/", "sample/weights"
-
 
 class EvaluateSession(AppliedSession):
     """Computes metrics: ``accuracy``, or ``digit.accuracy`` if there are several objectives; see `Session`."""
@@ -26,10 +25,10 @@ class EvaluateSession(AppliedSession):
     def __init__(self, context: SessionContext, task: Evaluate) -> None:
         self._asked = task.metrics
         objectives = kind_of(context.job, context.task).objectives(context.job, context.task)
-        targets = {_TARGET + each.name: each.target for each in objectives}
+        targets = {**{TARGET + each.name: each.target for each in objectives}, **masks(objectives)}
         weights = weights_of(context.job, context.task)
         if weights is not None:
-            targets[_WEIGHTS] = weights
+            targets[WEIGHTS] = weights
         super().__init__(context, task, [task.split], targets)
 
     publishes = False
@@ -37,11 +36,8 @@ class EvaluateSession(AppliedSession):
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
         """Returns metrics over all rows; they are exact for any number of ranks and layers."""
         return {
-            (metric if objective.name == MAIN else f"{objective.name}.{metric}"): compute(
-                metric,
-                arrays[objective.name],
-                arrays[_TARGET + objective.name],
-                weights=arrays.get(_WEIGHTS),
+            (metric if objective.name == MAIN else f"{objective.name}.{metric}"): objective_metric(
+                metric, objective, arrays
             )
             for objective in self.objectives
             for metric in self._asked or objective.metrics

@@ -27,7 +27,8 @@ from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.validation import asked_metrics, validation
 from hpcmtl.training.learner_settings import settings_of
-from hpcmtl.training.loop import Hooks, LossTotals, StepRange, StepsResult, run_steps
+from hpcmtl.training.loop import Hooks, StepRange, StepsResult, run_steps
+from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, stored_totals
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
@@ -58,9 +59,9 @@ class TrainSession:
         self._next_step: int | None = None
         self._entered = True  # the state of the task is still to be found for this group
         self._loaded: Checkpoint | None = None  # state that the learner has now
-        self._waited, self._totals = 0.0, LossTotals()
+        self._waited, self._totals = 0.0, NO_LOSSES
         self._notes, self._inputs = Notes(), Inputs(context)
-        self._spec, read = batch_spec(self._inputs, task, self._objectives)
+        self._spec, read = batch_spec(self._inputs, task, self._objectives, context.group)
         self._samples = samples = len(selected(self._spec.sources[:1], ["train"]))
         self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
@@ -162,7 +163,7 @@ class TrainSession:
             else:
                 self._replica.load_state(found.state)
             self._next_step = int(found.facts["step"])
-            self._totals = LossTotals(found.facts["losses"]["steps"], tuple(found.facts["losses"]["sums"]))
+            self._totals = stored_totals(found.facts["losses"], len(self._objectives))
             self._metrics = dict(found.facts["metrics"])
             self._notes.names = frozenset(found.facts.get("noted", ()))  # checkpoints of earlier versions have none
             self._skipped.load(found.facts)
@@ -182,7 +183,7 @@ class TrainSession:
             self._learner.load_mapped(self._inputs.parameters(mapping.producer), mapping)
         self._replica.synchronise()
         self._skipped.load({})
-        self._next_step, self._totals, self._metrics = 0, LossTotals(), {}
+        self._next_step, self._totals, self._metrics = 0, NO_LOSSES, {}
         size = sum(array.nbytes for array in self._learner.parameters_matching("*").values())
         self._checkpoints.expect(_COPIES * size)
         return True
@@ -220,7 +221,6 @@ class TrainSession:
             steps_per_epoch=self._steps_per_epoch,
             objectives=tuple(objective.name for objective in self._objectives),
             batch_size=self._spec.batch_size,
-            last_batch=self._samples - (self._steps_per_epoch - 1) * self._spec.batch_size,
             schedule=self._schedule,
             rate=orders.rate.number if orders.rate else 0,
             before=self._totals,

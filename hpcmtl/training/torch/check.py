@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.group_batchnorm import synchronise
 from hpcmtl.training.torch.learner import TorchLearner

@@ -13,10 +13,10 @@ import numpy as np
 
 from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
 from hpcmtl.training.coupled_rows import ROWS, SEEDS, rows_are_coupled
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
 from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.attributes import ModuleAttributes, kept_buffers, restored
 from hpcmtl.training.torch.compat import import_torch
@@ -140,7 +140,7 @@ def _plain_pass(trial: _Trial, batch: StepInput) -> _PlainPass:
     with trial.undone() as before, plain(trial.loss.module):
         marks = random_numbers.marks()
         losses = comparable.losses(batch.inputs, batch.targets)
-        weighted_sum(losses, batch.weights, [1.0] * len(losses)).backward()
+        weighted_sum(losses, batch, [1.0] * len(losses)).backward()
         draws = random_numbers.marks() != marks
         changed = tuple(name for name, each in trial.trained.items() if not torch.equal(each, before[name]))
     found = {}

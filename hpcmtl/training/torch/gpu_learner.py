@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.training.learner import StepInput, Which
+    from hpcmtl.training.learner import Which
+    from hpcmtl.training.step_input import StepInput
 
 torch = import_torch()
 

@@ -20,7 +20,7 @@ from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchronise
-from hpcmtl.training.torch.losses import TorchLoss, is_of_user, weighted_sum
+from hpcmtl.training.torch.losses import TorchLoss, is_of_user, weighted
 from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
-    from hpcmtl.training.learner import StepInput, Which
+    from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.step_comparison import StepComparison
+    from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.torch.training_pass import PassFacts
 
 torch = import_torch()
@@ -231,8 +232,8 @@ class TorchLearner(TorchNetwork):
         if self._group is not None:
             self._group.counts = not batch.filler
         with random_numbers.kept(), restored({name: self.tensors[name] for name in self._facts.changed}):
-            for loss in self._loss.losses(batch.inputs, batch.targets):
-                total = weighted_sum([loss], batch.weights, [scale])
+            for number, loss in enumerate(self._loss.losses(batch.inputs, batch.targets)):
+                total = weighted(loss, batch, number) * scale
                 gradients = torch.autograd.grad(total, parameters, retain_graph=True, materialize_grads=True)
                 found.append({name: array_of(each).copy() for name, each in zip(shared, gradients, strict=True)})
         return tuple(found)

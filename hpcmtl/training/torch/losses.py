@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.jobfile.fields import Precision
     from hpcmtl.networks.objective import Objective
-    from hpcmtl.training.learner import StepInput
+    from hpcmtl.training.step_input import StepInput
 
 torch = import_torch()
 F = torch.nn.functional
@@ -163,16 +163,17 @@ class TorchLoss:
             scale: factor on all losses.
 
         Returns:
-            For each objective a tensor (n,), the loss of each sample, not weighted.
+            For each objective a tensor (n,), the loss of each sample, not weighted; (n, labels) for one of label
+            losses.
         """
         losses = self.losses(batch.inputs, batch.targets)
-        total = weighted_sum(losses, batch.weights, [scale * weight for weight in weights])
+        total = weighted_sum(losses, batch, [scale * weight for weight in weights])
         if total.requires_grad:
             total.backward()
         return [loss.detach() for loss in losses]
 
     def losses(self, inputs: np.ndarray[Any, Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
-        """Runs a forward pass; returns a tensor (n,) for each objective.
+        """Runs a forward pass; returns a tensor (n,) for each objective, (n, labels) for one of label losses.
 
         Raises:
             InputError: a user's loss does not give a value for each sample.
@@ -185,7 +186,7 @@ class TorchLoss:
                 outputs = [output.float() for output in outputs_of(self.module, samples)]
         named = zip(self.objectives, self.functions, outputs, targets, strict=True)
         return [
-            _one_value_a_sample(objective.loss, function(output, tensor_of(target, self.place)), len(inputs))
+            _values(objective, function(output, tensor_of(target, self.place)), len(inputs))
             for objective, function, output, target in named
         ]
 
@@ -196,11 +197,24 @@ def tensor_of(array: np.ndarray[Any, Any], place: Any = CPU) -> Any:
     return torch.from_numpy(array.astype(dtype)).to(place)  # a copy by numpy takes a third of one by PyTorch
 
 
-def weighted_sum(losses: Sequence[Any], samples: np.ndarray[Any, Any], factors: Sequence[float]) -> Any:
-    """Returns the sum over objectives and samples of ``factor * weight of the sample * loss``."""
-    weights = torch.from_numpy(samples.astype(np.float32)).to(losses[0].device)
-    parts = [torch.dot(loss, weights) * factor for loss, factor in zip(losses, factors, strict=True)]
+def weighted_sum(losses: Sequence[Any], batch: StepInput, factors: Sequence[float]) -> Any:
+    """Returns the sum over objectives and samples of ``factor * weight of the loss * loss``."""
+    parts = [
+        weighted(loss, batch, number) * factor
+        for number, (loss, factor) in enumerate(zip(losses, factors, strict=True))
+    ]
     return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
+
+
+def weighted(loss: Any, batch: StepInput, objective: int) -> Any:
+    """Returns the weighted sum of the losses of one objective."""
+    weights = torch.from_numpy(batch.weights_of(objective, tuple(loss.shape)).astype(np.float32)).to(loss.device)
+    return torch.dot(loss.reshape(-1), weights.reshape(-1))
+
+
+def _values(objective: Objective, values: Any, rows: int) -> Any:
+    """Returns the losses (n,) of the samples, or (n, labels) of labels some of which may be missing."""
+    return values.reshape(rows, -1) if objective.has_label_losses else _one_value_a_sample(objective.loss, values, rows)
 
 
 def _one_value_a_sample(name: str, values: Any, rows: int) -> Any:

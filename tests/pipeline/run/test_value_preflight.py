@@ -32,9 +32,9 @@ def check(tmp_path, arrays, attributes=None, begun=(), **keys):
         "epochs": 1,
         **keys,
     }
-    prepared = prepare(parse_job({"hpcmtl": 1, "job": "values", "data": {"rows": str(file)}, "tasks": {"net": task}}))
+    job = {"hpcmtl": 1, "job": "values", "data": {"rows": str(file)}, "tasks": {"net": task}}
     try:
-        preflight(prepared, ["net"], begun)
+        preflight(prepare(parse_job(job)), ["net"], begun)
     except InputError as error:
         return str(error)
     return ""
@@ -57,6 +57,96 @@ def test_labels_outside_the_outputs_are_refused(tmp_path, model, labels, said):
     assert said in found
     assert bool(found) == bool(said)
     assert not said or "tasks.net.target: rows/y: sample" in found
+
+
+NOT_ALL = np.where(CLASSES == 1, -1, CLASSES)
+REAL = np.where(np.arange(ROWS) % 4, np.linspace(-1, 1, ROWS), np.nan)
+NUMBER = {"loss": "l2", "model": {"name": "mlp", "outputs": 1}}
+PAIRS = np.column_stack([REAL, np.linspace(0, 1, ROWS)])
+PAIR = {"loss": "l2", "model": {"name": "mlp", "outputs": 2}}
+
+
+@pytest.mark.parametrize(
+    ("values", "keys", "said"),
+    [
+        (NOT_ALL, {}, "sample 1 has label -1, but the network has one output for each of 3 classes: write 0 to 2"),
+        (NOT_ALL, {}, "if this label is missing, write `missing: -1` beside the target"),
+        (NOT_ALL, {"missing": -1}, ""),
+        (NOT_ALL, {"missing": -9}, "sample 1 has label -1"),
+        (np.where(CLASSES == 1, 7, NOT_ALL), {"missing": -1}, "sample 1 has label 7"),
+        (np.where(CLASSES == 1, 7, CLASSES), {}, "or give the network at least 8 outputs; if this label is missing"),
+        (np.where(CLASSES == 1, np.nan, CLASSES), {"missing": "nan"}, ""),
+        (np.full(ROWS, -1), {"missing": -1}, "all labels are missing, so that nothing would be learned"),
+        (CLASSES, {"missing": "nan"}, "tasks.net.missing: rows/y has whole numbers, none of which is NaN"),
+        (REAL, NUMBER, "if this label is missing, write `missing: nan` beside the target"),
+        (REAL, {**NUMBER, "missing": "nan"}, ""),
+        (REAL, {**NUMBER, "missing": -1}, "sample 0 holds NaN"),
+        (np.where(np.isnan(REAL), -9, abs(REAL)), {**NUMBER, "loss": "sigmoid_bce"}, "write `missing: -9`"),
+        (np.where(np.isnan(REAL), -9, abs(REAL)), {**NUMBER, "loss": "sigmoid_bce", "missing": -9}, ""),
+        (np.where(np.isnan(REAL), 1e300, REAL), {**NUMBER, "missing": 1e300}, ""),
+        (PAIRS, {**PAIR, "missing": "nan"}, ""),
+        (PAIRS, {**PAIR, "missing": "nan", "loss": "mxnet.gluon.loss:L2Loss"}, "sample 0 has known and missing labels"),
+    ],
+)
+def test_missing_labels_are_declared(tmp_path, values, keys, said):
+    """Undeclared ones are refused, and the message names the remedy; declared ones are left out of all checks."""
+    found = check(tmp_path, {"y": values}, {"y": {"missing": np.nan}}, **keys)
+
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("mask", "keys", "said"),
+    [
+        (CLASSES % 2, {}, ""),
+        (np.zeros(ROWS, int), {}, "tasks.net.mask: rows/m: the mask is 0 for all labels"),
+        (CLASSES, {}, "sample 2 has 2 in the mask; write 1 for a known label and 0 for a missing one"),
+        (CLASSES / 4, {}, "in the mask"),
+        (np.ones((ROWS, 2), int), {}, "rows/m has samples of shape (2,), but rows/y of shape ()"),
+        (CLASSES % 2, {"missing": -1}, "`missing` and `mask` both say which labels are missing; leave one out"),
+    ],
+)
+def test_masks(tmp_path, mask, keys, said):
+    """A mask has 0 and 1, for each sample or for each label of one."""
+    found = check(tmp_path, {"m": mask}, mask="rows/m", **keys)
+
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("weights", "keys", "said"),
+    [
+        ("balanced", {}, ""),
+        ([1, 2, 3], {}, ""),
+        ([1, 2], {}, "tasks.net.class_weights: found 2 weights for 3 classes; write one for each"),
+        ("balanced", {"model": OWN}, ""),
+        ([1, 2], {"model": OWN}, "found 2 weights for 3 classes"),
+        ("balanced", NUMBER, "l2 trains numbers, which have no classes; leave `class_weights` out"),
+        ([1, 2], {**NUMBER, "loss": "sigmoid_bce", "target": "rows/half"}, "no whole number"),
+    ],
+)
+def test_class_weights(tmp_path, weights, keys, said):
+    """There is one weight for each class of the network, and labels are classes."""
+    found = check(tmp_path, {"half": CLASSES / 2}, class_weights=weights, **keys)
+
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+def test_a_nan_that_another_task_declares_is_refused_here(tmp_path):
+    """Two tasks read one array, and one of them alone declares its missing labels: the other is refused."""
+    file = tmp_path / "rows.h5"
+    x = np.zeros((ROWS, 4), np.float32)
+    write_dataset_file(file, {"x": x, "y": REAL}, np.arange(ROWS) % 3, {"y": {"missing": np.nan}})
+    task = {"kind": "train", "input": "rows/x", "target": "rows/y", "epochs": 1, **NUMBER}
+    tasks = {"one": {**task, "missing": float("nan")}, "two": task}
+    prepared = prepare(parse_job({"hpcmtl": 1, "job": "values", "data": {"rows": str(file)}, "tasks": tasks}))
+    with pytest.raises(InputError) as raised:
+        preflight(prepared, ["one", "two"])
+
+    assert [problem.where for problem in raised.value.problems] == ["job: tasks.two.target"]
 
 
 def test_negative_weights_are_named_at_their_own_key(tmp_path):

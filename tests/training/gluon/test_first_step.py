@@ -18,8 +18,8 @@ from hpcmtl.training.gluon.first_step import compilation_difference
 from hpcmtl.training.gluon.framework import GluonFramework
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.optimizer import Updater
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.step_input import StepInput
 
 GLUON = GluonFramework()
 SLOPED = UserModel(name="own_faults:sloped")

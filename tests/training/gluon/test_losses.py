@@ -10,7 +10,7 @@ from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.losses import TrainingLoss, make_loss
-from hpcmtl.training.learner import StepInput
+from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
 

@@ -29,7 +29,7 @@ from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.framework import GluonFramework
-from hpcmtl.training.learner import StepInput
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.learner_settings import LearnerSettings
 
 networks = [Leaf(UserModel(name="own_operators:operators", function=function)) for function in (False, True)]

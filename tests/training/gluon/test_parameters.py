@@ -19,9 +19,10 @@ from hpcmtl.networks.models import UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.gluon.learner import GluonLearner
-from hpcmtl.training.learner import OPTIMIZER, StepInput
+from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.step_input import StepInput
 
 TIED = {
     "params": UserModel(name="own_blocks:tied"),

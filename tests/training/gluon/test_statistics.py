@@ -13,7 +13,7 @@ from own_blocks import mx
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.networks.models import UserModel
-from hpcmtl.training.learner import StepInput
+from hpcmtl.training.step_input import StepInput
 
 FIRST = UserModel(name="own_blocks:normalised_first")
 TWICE = UserModel(name="own_blocks:applied_twice")

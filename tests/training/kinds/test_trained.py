@@ -3,6 +3,7 @@
 import outside_kind
 import pytest
 
+from hpcmtl.errors import InputError
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.load import parse_job
 
@@ -57,3 +58,45 @@ def test_a_kind_from_outside_has_none_of_these(job):
 
     assert (kind.engine(job, "a"), kind.sample_weights(job, "a"), kind.metrics(job, "a")) == (None, None, ())
     assert kind.mapping_key(job, "a", "b") == ("needs", "b")
+
+
+def test_a_head_takes_the_labels_of_its_target():
+    """Missing labels and weights by class come along with a target from a task; a target of its own has its own."""
+    trunk = {**BASE, "model": {"name": "mlp", "outputs": 4}}
+    digit = {**BASE, "needs": {"trunk": "data"}, "target": "data/y", "mask": "data/m", "class_weights": "balanced"}
+    digit |= {"loss": "sigmoid_bce", "metrics": []}
+    heads = {
+        "same": {"from": "digit"},
+        "other": {"from": "digit", "target": "data/z"},
+        "declared": {"from": "digit", "missing": float("nan"), "class_weights": [1, 2]},
+    }
+    joint = {"kind": "joint", "needs": {"trunk": "parameters", "digit": "parameters"}, "input": "data/x", "epochs": 1}
+    tasks = {"trunk": trunk, "digit": digit, "joint": {**joint, "trunk": {"from": "trunk"}, "heads": heads}}
+    tasks["judge"] = {"kind": "evaluate", "needs": {"joint": "parameters"}}
+    job = parse_job({"hpcmtl": 1, "job": "kinds", "data": {"data": "data.h5"}, "tasks": tasks})
+    found = kind_of(job, "joint").objectives(job, "joint")
+    read = [(path, reference) for path, reference in kind_of(job, "judge").references(job, "judge")]
+
+    assert [(each.target, each.missing, each.mask, each.class_weights) for each in found] == [
+        ("data/y", None, "data/m", "balanced"),
+        ("data/z", None, None, None),
+        ("data/y", "nan", None, (1.0, 2.0)),
+    ]
+    assert (("needs",), "data/m") in read
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"missing": "none"}, "missing"),
+        ({"missing": float("inf")}, "missing"),
+        ({"missing": True}, "missing"),
+        ({"class_weights": [1.0, -1.0]}, "class_weights"),
+        ({"class_weights": [1.0]}, "class_weights"),
+        ({"class_weights": "even"}, "class_weights"),
+    ],
+)
+def test_wrong_declarations_are_refused(keys, said):
+    """Words other than nan, infinity, truth values, negative weights, and the weight of a single class."""
+    with pytest.raises(InputError, match=f"tasks.one.{said}"):
+        parse_job({"hpcmtl": 1, "job": "kinds", "data": {"data": "data.h5"}, "tasks": {"one": {**BASE, **keys}}})

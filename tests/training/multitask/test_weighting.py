@@ -12,10 +12,10 @@ from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.framework import GluonFramework
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.multitask.weighting import FixedWeights, ObjectiveMeasurements
 from hpcmtl.training.replica import Replica
+from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 TWO = (Objective("digit", "", "softmax_ce", 0.25, ()), Objective("size", "", "l2", 3.0, ()))

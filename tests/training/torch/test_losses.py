@@ -12,8 +12,8 @@ from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.frameworks import open_framework
-from hpcmtl.training.learner import StepInput
 from hpcmtl.training.learner_settings import LearnerSettings
+from hpcmtl.training.step_input import StepInput
 
 torch = pytest.importorskip("torch")
 

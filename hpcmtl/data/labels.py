@@ -1,0 +1,152 @@
+"""Labels of which some are missing: which are known, and how much each counts in the mean over a group's batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpcmtl.data.missing import is_known
+from hpcmtl.data.sources import open_sources
+from hpcmtl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpcmtl.arrays import Ints
+    from hpcmtl.data.missing import Known
+    from hpcmtl.data.sources import Source
+    from hpcmtl.networks.objective import ClassWeights, Missing
+
+_ROWS = 1 << 14  # read at once
+
+
+def known_labels(values: NDArray[Any], missing: Missing | None, mask: NDArray[Any] | None) -> Known:
+    """Returns which labels are known.
+
+    Args:
+        values: (n, ...) labels.
+        missing: number that stands for a missing label; None if no number does.
+        mask: (n,) or (n, ...) 0 for a missing label; None without a mask.
+    """
+    known = np.ones(values.shape, np.bool_) if missing is None else is_known(values, missing)
+    if mask is None:
+        return known
+    present: Known = mask != 0
+    return known & present.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Tells which labels of one target in one split are known.
+
+    Attributes:
+        missing: number that stands for a missing label; None if no number does.
+        mask: key under which the rows of the mask are read; None without a mask.
+        placeholder: known label that a loss sees in place of a missing number, with weight 0. It is one that the loss
+            takes: 0 times a loss of NaN would be NaN.
+        counts: (samples of the split,) float32, the known part of the labels of each sample: 1 for all of them.
+        class_weights: (classes,) float32 factors by the class of a label; None for none.
+    """
+
+    missing: Missing | None
+    mask: str | None
+    placeholder: Any
+    counts: NDArray[np.float32]
+    class_weights: NDArray[np.float32] | None = None
+
+    def known(self, values: NDArray[Any], masks: NDArray[Any] | None) -> tuple[NDArray[Any], Known]:
+        """Returns labels without missing numbers, and which of them are known, both (n, ...)."""
+        known = known_labels(values, self.missing, masks)
+        return values if self.missing is None else np.where(known, values, values.dtype.type(self.placeholder)), known
+
+    def labelled(self, places: Ints) -> float:
+        """Returns the number of labelled samples at some places of the split; a sample may be a part of one."""
+        return float(self.counts[places].sum(dtype=np.float64))
+
+    def weights(self, values: NDArray[Any], known: Known, samples: int, labelled: float) -> NDArray[np.float32]:
+        """Returns the factors by which a sum over a batch, divided by its samples, is the mean over its known labels.
+
+        Args:
+            values: (n, ...) labels of a rank's share, as `known` gives them.
+            known: (n, ...) which of them are known.
+            samples: number of samples in the batch of the whole group.
+            labelled: number of labelled samples in that batch.
+
+        Returns:
+            (n, ...) 0 for each missing label, and the weight of its class for each other one; all are 0 where the whole
+            batch has no label.
+        """
+        factors = known * np.float32(samples / labelled if labelled else 0.0)
+        return factors if self.class_weights is None else factors * self.class_weights[values.astype(np.intp)]
+
+
+def read_labels(
+    target: Source,
+    mask: Source | None,
+    missing: Missing | None,
+    class_weights: ClassWeights | None,
+    numbers: Ints,
+) -> Labels:
+    """Reads all labels of a split once, block by block.
+
+    Args:
+        target: the labels.
+        mask: 0 for each missing label, else 1; None without a mask.
+        missing: number that stands for a missing label; None if no number does.
+        class_weights: weights of classes; ``balanced`` ones are made from the known labels of the split.
+        numbers: (n,) ascending numbers of the samples in the split.
+
+    Raises:
+        InputError: no label of the split is known, or one is no class where there are weights of classes.
+    """
+    sources = [target] if mask is None else [target, mask]
+    counts = np.empty(len(numbers), np.float32)
+    placeholder, classes = None, np.zeros(0, np.int64)
+    with open_sources(sources) as readers:
+        for start in range(0, len(numbers), _ROWS):
+            wanted = numbers[start : start + _ROWS]
+            values, *masks = (readers[each.key].rows(wanted, lambda: None) for each in sources)
+            known = known_labels(values, missing, masks[0] if masks else None)
+            counts[start : start + _ROWS] = known.reshape(len(wanted), -1).mean(axis=1)
+            if placeholder is None and known.any():
+                placeholder = values[known][0].item()
+            if class_weights is not None:
+                _require_classes(target, values[known], class_weights)
+                classes = _with_classes(classes, values[known])
+    if placeholder is None:
+        text = f"none of the {len(numbers)} labels to train on is known; look at `missing` or `mask` of the task"
+        raise InputError([Problem(f"{target.path}: {target.dataset}", text)])
+    table = None
+    if class_weights is not None:
+        table = balanced(classes) if class_weights == "balanced" else np.array(class_weights, np.float32)
+    return Labels(missing, None if mask is None else mask.key, placeholder, counts, table)
+
+
+def _require_classes(target: Source, labels: NDArray[Any], weights: ClassWeights) -> None:
+    """Refuses labels of which one is not the number of a class."""
+    classes = np.inf if weights == "balanced" else len(weights)
+    with np.errstate(invalid="ignore"):
+        bad = (labels < 0) | (labels != np.trunc(labels)) | (labels >= classes)
+    if bad.any():
+        text = f"{labels[bad][0]:g} is no number of a class, from 0, so that it has no weight"
+        raise InputError([Problem(f"{target.path}: {target.dataset}", f"{text}; see `class_weights`")])
+
+
+def _with_classes(counts: NDArray[np.int64], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Returns counts of classes with those of further labels added."""
+    more = np.bincount(labels.astype(np.intp), minlength=len(counts))
+    more[: len(counts)] += counts
+    return more
+
+
+def balanced(counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Returns weights that give all classes the same sum of weights: samples / (classes * samples of the class).
+
+    Args:
+        counts: (classes,) number of samples of each class; one without a sample is no class, and has weight 0.
+    """
+    there = counts > 0
+    weights = counts.sum() / (there.sum() * np.maximum(counts, 1))
+    return np.where(there, weights, 0).astype(np.float32)

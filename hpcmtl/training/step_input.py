@@ -1,0 +1,56 @@
+"""The input of one rank to one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpcmtl.errors import TaskFailedError
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """Input of one rank to one step of its group.
+
+    Attributes:
+        inputs: (n, *sample shape), this rank's share of the batch.
+        targets: one array (n, ...) for each objective, in order.
+        weights: (n,) float32 sample weights; 0 for the row of a filler.
+        global_samples: number of samples in the whole group's batch.
+        ranks: number of ranks that share the batch.
+        filler: whether the only row fills an empty share, and is no sample of the batch.
+        label_weights: for each objective float32 factors of the shape of its targets, see `Batch.label_weights`; None
+            for an objective all of whose labels are known and count alike. Empty if all objectives are such.
+    """
+
+    inputs: np.ndarray[Any, Any]
+    targets: tuple[np.ndarray[Any, Any], ...]
+    weights: np.ndarray[Any, Any]
+    global_samples: int
+    ranks: int = 1
+    filler: bool = False
+    label_weights: tuple[np.ndarray[Any, Any] | None, ...] = ()
+
+    def weights_of(self, objective: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """Returns the float32 weights of the losses of one objective, in the shape of these losses.
+
+        Args:
+            objective: number of the objective.
+            shape: (n,) for one loss a sample; (n, labels) where the loss of a sample is the mean over its labels.
+
+        Raises:
+            TaskFailedError: a sample has one loss, but only some of its labels are missing.
+        """
+        factors = self.label_weights[objective] if self.label_weights else None
+        if factors is None and len(shape) == 1:
+            return self.weights
+        rows = np.ones((shape[0], 1), np.float32) if factors is None else factors.reshape(shape[0], -1)
+        if len(shape) == 1:
+            if (rows != rows[:, :1]).any():
+                text = "a sample has known and missing labels, but the loss gives one value for all of them"
+                raise TaskFailedError(f"objective {objective}: {text}; use l2, l1, huber or sigmoid_bce")
+            return np.asarray(self.weights * rows[:, 0])
+        weights = self.weights[:, None] * rows / np.float32(shape[1])
+        return np.ascontiguousarray(np.broadcast_to(weights, shape))
