@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.training.other_frameworks import foreign_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -82,6 +83,7 @@ class Trials:
     """Functions of a framework that try the parts of a task; each raises what cannot be used.
 
     Attributes:
+        framework: name of the framework.
         loss: function of the name of a loss.
         optimizer: function of an optimizer.
         settings: function that yields settings which the framework cannot follow.
@@ -89,6 +91,7 @@ class Trials:
         step: function that makes one step, where all shapes are known.
     """
 
+    framework: str
     loss: Callable[[str], object]
     optimizer: Callable[[Optimizer], object]
     network: Callable[[FrameworkNeeds, Shape, list[Problem]], NetworkFacts]
@@ -102,7 +105,9 @@ def tried(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
     Raises:
         InputError: all that cannot be used.
     """
-    problems: list[Problem] = []
+    problems = list(foreign_objects(needs, trials.framework))
+    if problems:  # what else is wrong with them follows from it
+        raise InputError(problems)
     for objective in needs.objectives:
         with noting(problems, "loss"):
             trials.loss(objective.loss)

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.group_batchnorm import synchronise
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.losses import make_loss
@@ -35,7 +36,14 @@ mx = import_mxnet()
 
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
-    trials = Trials(loss=make_loss, optimizer=make_optimizer, network=_network_facts, step=_step, settings=_unsupported)
+    trials = Trials(
+        GLUON.name,
+        loss=make_loss,
+        optimizer=make_optimizer,
+        network=_network_facts,
+        step=_step,
+        settings=_unsupported,
+    )
     return tried(needs, trials)
 
 

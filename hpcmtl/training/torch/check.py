@@ -13,6 +13,7 @@ from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.group_batchnorm import synchronise
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.losses import make_loss, tensor_of
@@ -34,7 +35,7 @@ torch = import_torch()
 
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
-    trials = Trials(loss=make_loss, optimizer=_optimizer, network=_network_facts, step=_step)
+    trials = Trials(TORCH.name, loss=make_loss, optimizer=_optimizer, network=_network_facts, step=_step)
     return tried(needs, trials)
 
 
