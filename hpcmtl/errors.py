@@ -223,14 +223,16 @@ _OTHER_NAMES = {
 
 
 def close_to(name: str, valid: Iterable[str]) -> str | None:
-    """Returns the valid name that a name probably means; None if there is none."""
-    names = sorted(valid)
-    if _OTHER_NAMES.get(name.lower()) in names:
-        return _OTHER_NAMES[name.lower()]
-    lower = {each.lower(): each for each in reversed(names)}
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    close = close or [lower[each] for each in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)]
-    return close[0] if close else None
+    """Returns the valid name that a name probably means, whatever the case of its letters; None if there is none."""
+    lower = {each.lower(): each for each in sorted(valid, reverse=True)}
+    known = [each for each in (name.lower(), usual_name(name)) if each in lower]
+    close = known or difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return lower[close[0]] if close else None
+
+
+def usual_name(name: str) -> str:
+    """Returns a name in lower case; of those that other libraries have, the name in hpcmtl."""
+    return _OTHER_NAMES.get(name.lower(), name.lower())
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
