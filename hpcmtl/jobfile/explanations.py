@@ -10,6 +10,7 @@ from hpcmtl.errors import close_to, nearest
 from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.jobfile.schema import BAD_KIND, Job
 from hpcmtl.jobfile.tasks import TaskBase
+from hpcmtl.jobfile.unknown_keys import unknown_key
 from hpcmtl.networks.models import ZOO
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
     path, value = _path_of(raw, detail["loc"]), detail["input"]
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, f"unknown key {path[-1]!r}{nearest(path[-1], _valid_keys(raw, detail['loc'], root))}"
+        return path, unknown_key(path[-1], value, _valid_keys(raw, detail["loc"], root))
     if kind == BAD_KIND:
         written = isinstance(value, dict) and value.get("kind") is not None
         return (*path, "kind") if written else path, str(context["text"])
