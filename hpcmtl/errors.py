@@ -181,11 +181,19 @@ def located(where: str, problems: list[Problem]) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns type and message of an error on one line; an error of a framework may bring a traceback as its text."""
+    """Returns type and message of an error on one line, and the line of the user's code in which it was raised.
+
+    An error of a framework may bring a traceback as its text.
+    """
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return f"{type(error).__name__}: {lines[-1] if lines[0].startswith('Traceback') else lines[0]}"
+    text = f": {lines[-1] if lines[0].startswith('Traceback') else lines[0]}" if lines else ""
+    return f"{type(error).__name__}{text}{users_place(error)}"
+
+
+def users_place(error: BaseException) -> str:
+    """Returns `` (FILE:LINE)`` of the last frame of an error in the user's code; nothing where there is none."""
+    frames = users_frames(error)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def users_frames(error: BaseException) -> list[traceback.FrameSummary]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.errors import close_to
+from hpcmtl.errors import close_to, reason_of
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "adamax", "lars")
 
@@ -35,3 +35,17 @@ def test_any_other_case_of_a_valid_name_finds_it(names: set[str], data: st.DataO
 
     assert found is not None
     assert found.lower() == name.lower()
+
+
+def test_an_error_has_the_place_in_the_users_code() -> None:
+    """The last frame that is neither of hpcmtl nor installed; an error of another origin has no place."""
+
+    def fails() -> None:
+        raise ValueError("found 3\nand more")
+
+    with pytest.raises(ValueError, match="found 3") as raised:
+        fails()
+    line = fails.__code__.co_firstlineno + 1
+
+    assert reason_of(raised.value) == f"ValueError: found 3 ({__file__}:{line})"
+    assert reason_of(KeyError()) == "KeyError"

@@ -12,7 +12,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, users_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,7 +61,7 @@ def resolve(name: str) -> Any:
         raise
     except (Exception, SystemExit) as error:  # a script that is no module ends itself when it is imported
         _require_own(module.partition(".")[0])
-        text = f"cannot be imported ({type(error).__name__}: {error})"
+        text = f"cannot be imported ({type(error).__name__}: {error}){users_place(error)}"
         raise InputError([Problem(name, f"{text}; {where}")]) from error
 
 

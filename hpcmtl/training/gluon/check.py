@@ -23,7 +23,16 @@ from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, Trials, noting, require_own_values, said_of, shape_of_sample, tried
+from hpcmtl.training.trials import (
+    ROWS,
+    Trials,
+    noting,
+    require_own_values,
+    said_of,
+    shape_of_sample,
+    shapes_of_loss,
+    tried,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,12 +119,12 @@ def _step(needs: FrameworkNeeds) -> None:
 
 
 def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape, target: Shape) -> None:
-    """Refuses a user's loss whose values have an axis that grows with the batch; see `trials.require_own_values`."""
-    loss, shapes = make_loss(name), []
-    for rows in (ROWS, ROWS + 1):
+    """Refuses a user's loss that fails, or whose values have an axis that grows with the batch."""
+    loss = make_loss(name)
+
+    def shapes(rows: int) -> tuple[Shape, Shape]:
         output = outputs_of(block, mx.nd.array(trial_rows(rows, sample)))[place]
-        try:
-            shapes.append((output.shape, loss(output, mx.nd.zeros((rows, *target))).shape))
-        except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
-            return
+        with mx.autograd.record():
+            return shapes_of_loss(name, loss, output, mx.nd.zeros((rows, *target)))
+
     require_own_values(name, shapes, (ROWS, *target), "F.reshape_like(target, output)")

@@ -23,7 +23,16 @@ from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.training_pass import examine
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, Trials, noting, require_own_values, said_of, shape_of_sample, tried
+from hpcmtl.training.trials import (
+    ROWS,
+    Trials,
+    noting,
+    require_own_values,
+    said_of,
+    shape_of_sample,
+    shapes_of_loss,
+    tried,
+)
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import FrameworkNeeds
@@ -124,14 +133,12 @@ def _step(needs: FrameworkNeeds) -> None:
 
 
 def _require_values_of_samples(name: str, learner: TorchLearner, place: int, target: np.ndarray[Any, Any]) -> None:
-    """Refuses a user's loss whose values have an axis that grows with the batch; see `trials.require_own_values`."""
-    loss, shapes = make_loss(name), []
-    for rows in (ROWS, ROWS + 1):
-        with torch.no_grad():
-            output = outputs_of(learner.module, torch.from_numpy(trial_rows(rows, learner.sample)))[place]
-            targets = tensor_of(np.zeros((rows, *target.shape[1:]), target.dtype))
-            try:
-                shapes.append((tuple(output.shape), tuple(loss(output, targets).shape)))
-            except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
-                return
+    """Refuses a user's loss that fails, or whose values have an axis that grows with the batch."""
+    loss = make_loss(name)
+
+    def shapes(rows: int) -> tuple[Shape, Shape]:
+        output = outputs_of(learner.module, torch.from_numpy(trial_rows(rows, learner.sample)))[place]
+        targets = tensor_of(np.zeros((rows, *target.shape[1:]), target.dtype))
+        return shapes_of_loss(name, loss, output, targets)
+
     require_own_values(name, shapes, target.shape, "reshape")

@@ -27,6 +27,8 @@ torch = pytest.importorskip("torch")
 SGD = Optimizer(name="sgd", learning_rate=0.1)
 NUMBERS = (ArraySpec(samples=10, shape=()),)
 LAYERWISE = Optimizer(name="own_modules:layerwise", learning_rate=0.1)
+OWN_MODULES = Path(__file__).parents[2] / "contracts/own_modules.py"
+LINE = 1 + OWN_MODULES.read_text().splitlines().index("    return output - target.reshape(-1, 1).repeat(1, 7)")
 LABELS = (ArraySpec(samples=10, shape=(), kind="i"),)
 
 
@@ -101,6 +103,12 @@ def test_sound_networks_pass(model, precision):
             "optimizer own_modules:Hidden",
             "keeps 'all' in its `state`",
         ),
+        (
+            needs("normalised", loss="own_modules:misfit"),
+            "loss",
+            "own_modules:misfit: fails on outputs of shape (2, 3) and targets of shape (2,): RuntimeError: ",
+        ),
+        (needs("normalised", loss="own_modules:misfit"), "loss", f"({OWN_MODULES}:{LINE})"),
         (needs("nothing"), "model own_modules:nothing", "has no attribute 'nothing'"),
         (needs("Keeping"), "model own_modules:Keeping", "cannot be built with {}"),
     ],
