@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import close_to, nearest
 from hpcmtl.jobfile.kind_registry import is_kind, load_kind
+from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.jobfile.schema import BAD_KIND, Job
 from hpcmtl.jobfile.tasks import TaskBase
 from hpcmtl.jobfile.unknown_keys import unknown_key
@@ -97,7 +98,8 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
                 path,
                 f"found {value!r}; write a mapping of `name` and its options, such as {{name: mlp, outputs: 10}}",
             )
-        return (*path, "name"), f"unknown model {given!r}{nearest(str(given), valid)}"
+        own = colon_form(str(given))
+        return (*path, "name"), f"unknown model {given!r}{f'; write {own!r}' if own else nearest(str(given), valid)}"
     if kind == "literal_error":
         valid = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
         return path, f"found {value!r}{nearest(str(value), valid)}"
@@ -125,13 +127,15 @@ def _said(kind: str, value: Any, context: Mapping[str, Any], message: str) -> st
     if kind in _WRITE:
         return f"found {value!r}; write {_WRITE[kind]}"
     if kind == "string_pattern_mismatch":
-        return f"found {value!r}; {_pattern_help(str(context['pattern']))}"
+        return f"found {value!r}; {_pattern_help(str(context['pattern']), value)}"
     return f"found {value!r}; {message[0].lower()}{message[1:]}"
 
 
-def _pattern_help(pattern: str) -> str:
+def _pattern_help(pattern: str, value: Any) -> str:
     if "/" in pattern:
         return "write source/dataset, e.g. digits/images"
+    if ":" in pattern and (own := colon_form(str(value))) is not None:
+        return f"write {own!r}"
     if ":" in pattern:
         return "write package.module:attribute, or a name of hpcmtl where there is one"
     return "a name begins with a letter and has letters, digits, '_', '-' and '.'"

@@ -44,6 +44,12 @@ def remove_module_folders(folders: Iterable[str]) -> None:
             _folders.remove(folder)
 
 
+def colon_form(name: str) -> str | None:
+    """Returns ``package.module:attribute`` for ``package.module.attribute``; None for a name without dots."""
+    module, _, attribute = name.rpartition(".")
+    return f"{module}:{attribute}" if all(map(str.isidentifier, (*module.split("."), attribute))) else None
+
+
 def resolve(name: str) -> Any:
     """Imports the object that a name refers to.
 
