@@ -20,6 +20,7 @@ from hpcmtl.training.torch.losses import make_loss, tensor_of
 from hpcmtl.training.torch.network import TorchNetwork
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
 from hpcmtl.training.torch.parts import output_of_part
+from hpcmtl.training.torch.place import naming_moves
 from hpcmtl.training.torch.training_pass import examine
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
@@ -45,7 +46,8 @@ torch = import_torch()
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
     trials = Trials(TORCH.name, loss=make_loss, optimizer=_optimizer, network=_network_facts, step=_step)
-    return tried(needs, trials)
+    with naming_moves():
+        return tried(needs, trials)
 
 
 def _optimizer(optimizer: Optimizer) -> object:

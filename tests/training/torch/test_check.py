@@ -109,6 +109,12 @@ def test_sound_networks_pass(model, precision):
             "own_modules:misfit: fails on outputs of shape (2, 3) and targets of shape (2,): RuntimeError: ",
         ),
         (needs("normalised", loss="own_modules:misfit"), "loss", f"({OWN_MODULES}:{LINE})"),
+        (
+            needs("normalised", loss="own_modules:summed"),
+            "loss own_modules:summed",
+            "its reduction is 'sum'; hpcmtl takes",
+        ),
+        (needs("Moving"), "model", "leave `.cuda()` and `.to(device)` out: hpcmtl moves network and samples"),
         (needs("nothing"), "model own_modules:nothing", "has no attribute 'nothing'"),
         (needs("Keeping"), "model own_modules:Keeping", "cannot be built with {}"),
     ],
@@ -120,6 +126,12 @@ def test_what_cannot_be_used_is_refused(asked, place, said):
         open_framework("torch").check(asked)
 
     assert any(place in each.where and said in each.message for each in refused.value.problems), refused.value
+
+
+def test_a_reduction_is_no_matter_of_arguments():
+    """The message begins with what is wrong."""
+    with pytest.raises(InputError, match="loss own_modules:summed: its reduction is 'sum'"):
+        open_framework("torch").check(needs("normalised", loss="own_modules:summed"))
 
 
 def test_a_module_that_is_made_once_is_refused():
