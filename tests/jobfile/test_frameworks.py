@@ -102,8 +102,8 @@ def test_an_unknown_framework_is_named_once():
     assert "did you mean 'gluon'" in found["tasks.c.framework"]
 
 
+def test_tasks_of_an_unknown_default_are_not_checked_further():
     """They are left out where a check would ask a framework that is not there; other tasks are checked."""
-    """What cannot be asked of a framework that is not there is left out, and the rest of the job is not."""
     default = job(a=TRAIN, b={**TRAIN, "framework": "gluon"})
     default["defaults"] = {"framework": "pytorch"}
     with pytest.raises(UnsoundJobError) as refused:
