@@ -9,6 +9,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.parts import part_of
 from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.users_objects import users_network
@@ -134,7 +135,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
         encoder.add(nn.Flatten())
         encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
-    return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock")
+    return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock", GLUON.name)
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:

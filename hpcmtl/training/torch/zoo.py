@@ -13,6 +13,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.parts import part_of
 from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.users_objects import users_network
@@ -171,7 +172,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
         layers, sizes = _convolutions(sample, model)
         layers += [nn.Flatten(), _Dense(model.channels[-1] * math.prod(sizes[-1]), model.code)]
         return _Autoencoder(nn.Sequential(*layers), _Decoder(model, sizes, sample[0]))
-    return users_network(model.name, model.arguments, Module, "torch.nn.Module")
+    return users_network(model.name, model.arguments, Module, "torch.nn.Module", TORCH.name)
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[list[Any], list[tuple[int, int]]]:
