@@ -15,8 +15,7 @@ from hpcmtl.data.sealing.recipe import KEYS, SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/guides/data.md").read_text(encoding="utf-8")
-TABLE, UNITS, IMAGES, ARRAYS, LINES, API, BIG = re.findall(r"```python
-(.*?)```", PAGE, re.DOTALL)
+TABLE, UNITS, IMAGES, ARRAYS, LINES, API, BIG = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 RULES, JOB = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OF_DATA = [command for command in COMMANDS if command.startswith("hpcmtl data ")]
