@@ -122,6 +122,16 @@ def known_problem(summary: ValueSummary, *, one_loss: bool) -> str | None:
     return f"{text}; use l2, l1, huber or sigmoid_bce, or a head for each label"
 
 
+def declared_problem(summary: ValueSummary) -> str | None:
+    """Returns which number of a target its file marks as missing, while the task does not; None if there is none."""
+    for number in summary.declared:
+        sample = summary.known[number].absent
+        if sample is not None:
+            text = f"sample {sample} has {number}, a missing label by the attribute `missing` of the file"
+            return f"{text}; write `missing: {number}` beside the target"
+    return None
+
+
 def mask_problem(summary: ValueSummary) -> str | None:
     """Returns which value of a mask is neither 0 nor 1, or that all are 0; None if the mask can be used."""
     for sample, value in (*summary.extremes, *([summary.fraction] if summary.fraction else [])):

@@ -206,7 +206,7 @@ def file_version(path: Path) -> tuple[int, ...]:
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
-_ATTRIBUTES = ("classes", "scale", "missing", "checksum")
+_ATTRIBUTES = ("classes", "scale", "checksum")  # not `missing`, which older files have with texts for people
 """Attributes that hpcmtl interprets."""
 
 

@@ -29,10 +29,16 @@ def known_labels(values: NDArray[Any], missing: Missing | None, mask: NDArray[An
         values: (n, ...) labels.
         missing: number that stands for a missing label; None if no number does.
         mask: (n,) or (n, ...) 0 for a missing label; None without a mask.
+
+    Raises:
+        InputError: the mask has another shape.
     """
     known = np.ones(values.shape, np.bool_) if missing is None else is_known(values, missing)
     if mask is None:
         return known
+    if mask.shape not in {values.shape, values.shape[:1]}:
+        text = f"the mask has shape {mask.shape[1:]} a sample, and the labels have {values.shape[1:]}"
+        raise InputError([Problem("mask", f"{text}; give it one number a sample, or one a label")])
     present: Known = mask != 0
     return known & present.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
 
@@ -79,7 +85,10 @@ class Labels:
             batch has no label.
         """
         factors = known * np.float32(samples / labelled if labelled else 0.0)
-        return factors if self.class_weights is None else factors * self.class_weights[values.astype(np.intp)]
+        if self.class_weights is None:
+            return factors
+        classes = np.where(known, values, 0).astype(np.intp)  # a label under the mask may be no class
+        return factors * self.class_weights[classes]
 
 
 def read_labels(

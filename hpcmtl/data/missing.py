@@ -34,8 +34,9 @@ def is_known(values: NDArray[Any], missing: Missing) -> Known:
 
 def declared(attributes: Mapping[str, Any]) -> frozenset[Missing]:
     """Returns the number that stands for missing values by the attributes of a dataset; none if none does."""
-    if MISSING not in attributes:
+    given = attributes.get(MISSING)
+    if not isinstance(given, int | float | np.integer | np.floating):  # files of before 2026-12 may have a text there
         return frozenset()
-    value = float(attributes[MISSING])
+    value = float(given)
     found: Missing = NAN if math.isnan(value) else value
     return frozenset({found})

@@ -51,9 +51,11 @@ class ValueSummary:
         fraction: (sample, value) of a value that is no whole number.
         rounded: (sample, value) of a value that float32 does not hold exactly.
         partly: sample some of whose values are missing, and others known.
+        absent: sample some or all of whose values are missing.
         spread: for each position in a sample the smallest and largest value, and whether float32 rounds some value;
             None for types whose values float32 holds.
         known: number that stands for a missing value -> summary of all other values.
+        declared: numbers among these by which the file itself marks missing values.
     """
 
     dtype: np.dtype[Any]
@@ -65,8 +67,10 @@ class ValueSummary:
     fraction: tuple[int, Any] | None = None
     rounded: tuple[int, Any] | None = None
     partly: int | None = None
+    absent: int | None = None
     spread: tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]] | None = field(default=None, repr=False)
     known: dict[Missing, ValueSummary] = field(default_factory=dict, repr=False)
+    declared: frozenset[Missing] = frozenset()
 
     def without(self, missing: Missing | None) -> ValueSummary:
         """Returns the summary without the numbers that stand for missing values, if it was asked for one."""
@@ -83,7 +87,10 @@ class ValueSummary:
         """Adds the known values of a block; of all positions as one, where samples have known and missing values."""
         rows = known.reshape(len(block), -1)
         some = rows.any(axis=1)
-        partly = some & ~rows.all(axis=1)
+        whole = rows.all(axis=1)
+        partly = some & ~whole
+        if self.absent is None and not whole.all():
+            self.absent = start + _first(~whole)
         if self.partly is None and partly.any():
             self.partly = start + _first(partly)
         which = known if partly.any() else some

@@ -107,7 +107,7 @@ def pass_over(
             try:
                 dataset = find_array(file, path, name)
                 with naming_damage(path, name, dataset):
-                    summary, wrong = (_recorded(dataset) if recorded and name not in missing else None), None
+                    summary, wrong = (_recorded(dataset) if recorded and not missing.get(name) else None), None
                     if summary is None:
                         summary = _empty_summary(dataset, missing.get(name, ()))
                         wrong = _read(path, name, dataset, summary, fit=fit, after_block=after_block)
@@ -130,8 +130,10 @@ def _recorded(dataset: h5py.Dataset | AdoptedArray) -> ValueSummary | None:
 
 
 def _empty_summary(dataset: h5py.Dataset | AdoptedArray, missing: Collection[Missing]) -> ValueSummary:
-    scale = float(dataset.attrs.get("scale", 1.0))
-    return empty_summary(dataset.dtype, dataset.shape[1:], missing, scale)
+    scale, of_file = float(dataset.attrs.get("scale", 1.0)), declared(dataset.attrs)
+    summary = empty_summary(dataset.dtype, dataset.shape[1:], of_file | set(missing), scale)
+    summary.declared = of_file
+    return summary
 
 
 def _read(
@@ -145,7 +147,7 @@ def _read(
 ) -> str | None:
     """Reads a dataset into its summary; returns what is wrong with its values."""
     _warn_of_chunks(path, name, dataset)
-    missing = declared(dataset.attrs) | set(summary.known)
+    missing = set(summary.known)
     rows = rows_per_chunk(dataset.shape, dataset.dtype)
     classes = class_names(dataset) or ()
     checksum = 0

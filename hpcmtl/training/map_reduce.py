@@ -92,12 +92,15 @@ def map_reduce(
         The value, on every rank.
 
     Raises:
-        InputError: there is no row, or rows cannot be read.
+        InputError: there is no row, numbers do not ascend, or rows cannot be read.
         TaskFailedError: a function failed; the message has the numbers of the rows.
     """
     chosen = np.arange(len(rows)) if numbers is None else numbers
     if not len(chosen):
         raise InputError([Problem("map_reduce", "there is no row, and so no value; choose other rows")])
+    if chosen.dtype.kind not in "iu" or chosen[0] < 0 or (np.diff(chosen) <= 0).any():
+        text = "the numbers of rows do not ascend, each once, from 0; give for example np.flatnonzero(mask)"
+        raise InputError([Problem("map_reduce", text)])
     sent = _sent(lambda: merged(_mapped(rows, mapper, blocks_of_rank(chosen, block, group)), reducer))
     gathered = group.gather(sent)
     return on_root(group, lambda: _reduced(gathered or [], reducer))

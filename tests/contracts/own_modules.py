@@ -580,3 +580,51 @@ class PrivatelySlowing(torch.optim.Optimizer):
         for group in self.param_groups:
             for each in group["params"]:
                 each.add_(each.grad, alpha=-group["lr"] / self._count**0.5)
+
+
+class Inner(nn.Module):
+    """Adds a term and a skip to what the outer module holds."""
+
+    def __init__(self, terms, skips):
+        super().__init__()
+        self.layer, self.terms, self._skips = nn.Linear(36, 3), terms, skips
+
+    def forward(self, x):
+        made = self.layer(x)
+        self.terms.append(made.square().mean(dim=1, keepdim=True))
+        self._skips["x"] = x
+        return made
+
+
+class Sharing(nn.Module):
+    """A list and a dict that two modules hold, as for auxiliary losses and skips."""
+
+    def __init__(self):
+        super().__init__()
+        self._terms, self.skips = [], {}
+        self.inner, self.output = Inner(self._terms, self.skips), nn.Linear(36, 3)
+
+    def forward(self, x):
+        self._terms.clear()
+        made = self.inner(x.flatten(1))
+        return made + self.output(self.skips["x"]) + sum(self._terms)
+
+
+class Listing(torch.optim.SGD):
+    """A private list of the parameters, and a private cache by number."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self._all, self._cache = [each for group in self.param_groups for each in group["params"]], {0: None}
+
+
+class Wrapping(torch.optim.SGD):
+    """A private set that an update changes."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self._seen = set()
+
+    def step(self):
+        self._seen.add(len(self._seen))
+        return super().step()

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from hpcmtl.data.batches import Batches, BatchSpec
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.hdf5 import publish_arrays, write_dataset_file
-from hpcmtl.data.labels import balanced, known_labels, read_labels
+from hpcmtl.data.labels import Labels, balanced, known_labels, read_labels
 from hpcmtl.data.missing import is_known
 from hpcmtl.data.sources import Source
 from hpcmtl.errors import InputError
@@ -148,3 +148,17 @@ def test_labels_that_are_no_classes_have_no_weights(tmp_path, labels, weights, s
     publish_arrays(path, {"y": np.array(labels)}, np.zeros(3, int))
     with pytest.raises(InputError, match=f"made.h5: y: {said}"):
         read_labels(Source("y", path, "y"), None, None, weights, np.arange(3))
+
+
+def test_a_class_under_the_mask_alone_has_no_weight():
+    """Balanced weights end at the highest known class; labels under the mask may be of others."""
+    labels = Labels(None, "mask", 0, np.ones(4, np.float32), balanced(np.array([1, 1])))
+    values, known = np.array([0, 1, 2, 2]), np.array([True, True, False, False])
+
+    np.testing.assert_array_equal(labels.weights(values, known, 4, 2.0), [2, 2, 0, 0])
+
+
+def test_a_mask_of_another_shape_is_refused():
+    """It would be broadcast to labels that it does not belong to."""
+    with pytest.raises(InputError, match=r"mask has shape \(1,\) a sample, and the labels have \(\)"):
+        known_labels(np.zeros(4), None, np.ones((4, 1)))

@@ -160,3 +160,12 @@ def test_blocks_are_dealt_in_order():
     dealt = run_ranks(3, lambda group: [(place, rows.tolist()) for place, rows in blocks_of_rank(numbers, 10, group)])
 
     assert list(chain.from_iterable(dealt)) == [(0, [0, 1, 9]), (1, [10, 11]), (2, [35, 36]), (3, [99])]
+
+
+@pytest.mark.parametrize("numbers", [[5, 3, 7], [5, 5], [-1, 2], [True, False]])
+def test_numbers_that_do_not_ascend_are_refused(numbers):
+    """Rows read twice, from behind or by a mask would give another value without a word."""
+    error = failing(lambda rows, _: rows.sum(), ranks=1, numbers=np.array(numbers))
+
+    assert isinstance(error, InputError)
+    assert "do not ascend, each once, from 0" in str(error)

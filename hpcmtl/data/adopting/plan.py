@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,7 @@ def expanded(files: Sequence[str]) -> list[Path]:
         fitting = [each] if Path(each).exists() else sorted(glob.glob(each, recursive=True))  # noqa: PTH207 - absolute
         found += map(Path.absolute, map(Path, fitting))
         problems += [] if fitting else [Problem(each, "fits no file; give paths, or a pattern in quotes")]
-    twice = sorted({str(path) for path in found if found.count(path) > 1})
+    twice = sorted(str(path) for path, times in Counter(map(Path.resolve, found)).items() if times > 1)
     problems += [Problem(path, "is named twice; its samples would count twice") for path in twice]
     if problems:
         raise InputError(problems)

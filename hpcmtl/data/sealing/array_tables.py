@@ -80,6 +80,11 @@ def _as_given(value: Any) -> Any:
     return as_array(value) if isinstance(value, list | tuple) else given_array(value)
 
 
+def _is_group(file: h5py.File, name: str) -> bool:
+    """Returns whether a name is that of a group; a link to what is not there is none, and its reader names it."""
+    return isinstance(file.get(name, getlink=True), h5py.HardLink) and not isinstance(file[name], h5py.Dataset)
+
+
 class ArrayFile:
     """A file .npy, .npz or of plain HDF5, whose arrays are columns; see `TableSource`."""
 
@@ -123,11 +128,8 @@ class ArrayFile:
         except OSError as error:
             raise self._refusal(error) from error
         with file, naming_damage(self._path, "its arrays"):
-            arrays = {
-                name: StoredColumn(self._path, name, find_dataset(file, self._path, name))
-                for name in file
-                if file.get(name, getclass=True) is h5py.Dataset
-            }
+            found = ((name, find_dataset(file, self._path, name)) for name in file if not _is_group(file, name))
+            arrays = {name: StoredColumn(self._path, name, dataset) for name, dataset in found}
             if not arrays:
                 raise InputError([Problem(self.where, "has no dataset at its root; give one that has")])
             yield arrays

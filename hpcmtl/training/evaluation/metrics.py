@@ -112,7 +112,7 @@ def over_known_labels(
     """Computes a metric where samples have several labels, some of which are known; see `compute`.
 
     It is taken of each column of labels by itself. A mean of errors is that over all known labels, ``r2`` is the plain
-    mean over the columns. A column without a known label is left out.
+    mean over the columns. A column without a known label is left out, for ``r2`` one with a single one too.
 
     Args:
         name: name of a metric that takes several labels a sample.
@@ -122,14 +122,13 @@ def over_known_labels(
         weights: (n,) weight of each sample; None without.
     """
     scores, truth = np.reshape(outputs, known.shape), np.reshape(targets, known.shape)
-    counts = known if weights is None else known * np.asarray(weights, np.float64)[:, None]
+    counts, even = known * _sample_counts(name, weights, len(known))[:, None], parse(name)[0] == "r2"
     sizes, values = counts.sum(axis=0, dtype=np.float64), []
-    columns = np.flatnonzero(sizes > 0)
+    columns = np.flatnonzero(np.count_nonzero(counts, axis=0) > (1 if even else 0))
     for column in columns:
         rows = known[:, column]
         own = None if weights is None else weights[rows]
         values.append(compute(name, scores[rows, column], truth[rows, column], weights=own))
-    even = parse(name)[0] == "r2"
     return float(np.average(values, weights=None if even else sizes[columns])) if values else math.nan
 
 
@@ -139,15 +138,20 @@ def _kept(counts: Scores, scores: Scores, truth: AnyArray) -> tuple[Scores, AnyA
 
 
 def _counts(name: str, weights: AnyArray | None, rows: int) -> Scores:
+    """Returns how much each row counts; see `_sample_counts`."""
+    counts = _sample_counts(name, weights, rows)
+    if not counts.sum() > 0:
+        raise _UndefinedError("the weights of the samples are all 0")
+    return counts
+
+
+def _sample_counts(name: str, weights: AnyArray | None, rows: int) -> Scores:
     """Returns how much each row counts: 1, or its weight."""
     if not name.startswith(WEIGHTED):
         return np.ones(rows)
     if weights is None or np.shape(weights) != (rows,):
         _refuse(name, [f"weights must have shape ({rows},), found {None if weights is None else np.shape(weights)}"])
-    counts = np.asarray(weights, dtype=np.float64)
-    if not counts.sum() > 0:
-        raise _UndefinedError("the weights of the samples are all 0")
-    return counts
+    return np.asarray(weights, dtype=np.float64)
 
 
 def _refuse(name: str, messages: list[str]) -> None:

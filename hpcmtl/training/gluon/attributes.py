@@ -15,6 +15,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.in_place import set_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -170,7 +171,7 @@ class BlockAttributes:
 
     def __init__(self, blocks: Iterable[Any]) -> None:
         self._before = {
-            (id(block), name): (block, state)
+            (id(block), name): (block, value, state)
             for block in _own_blocks(blocks)
             for name, value in vars(block).items()
             if name not in _OF_BLOCKS and (state := _packed_state(value)) is not None
@@ -179,10 +180,10 @@ class BlockAttributes:
     def restore(self) -> list[str]:
         """Sets the attributes that have changed to their former values, and returns them, as ``Class.attribute``."""
         changed = []
-        for (_, name), (block, before) in self._before.items():
+        for (_, name), (block, value, before) in self._before.items():
             after = _packed_state(vars(block).get(name))
             if after is None or after.mark != before.mark:
-                setattr(block, name, _unpacked(before.structure, before.arrays))
+                setattr(block, name, set_back(value, _unpacked(before.structure, before.arrays)))
                 changed.append(f"{type(block).__name__}.{name}")
         return sorted(set(changed))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.fitness import (
+    declared_problem,
     known_problem,
     label_problem,
     mask_problem,
@@ -123,6 +124,8 @@ def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueS
     mine = [each for each in kind.objectives(job, name) if each.target == reference]
     if path != ("input",) and mine:
         here = next((each for each in mine if objective_path(each, "target") == path), mine[0])
+        if here.missing is None and here.mask is None and (problem := declared_problem(summary)):
+            return problem
         summary = summary.without(here.missing)
         if here.missing is not None and (problem := known_problem(summary, one_loss=not here.has_label_losses)):
             return problem

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.training.in_place import set_back
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ class _Before:
 
     Attributes:
         module: the module.
+        value: the attribute itself.
         mark: a value that is equal as long as the attribute is.
         tensor: copy of a tensor; None for what can be made from the mark.
     """
 
     module: Any
+    value: Any
     mark: bytes
     tensor: Any
 
@@ -50,7 +53,7 @@ class ModuleAttributes:
             for name, value in self._attributes(module).items():
                 if (mark := _mark(value)) is not None:
                     tensor = value.detach().clone() if isinstance(value, torch.Tensor) else None
-                    self._before[id(module), name] = _Before(module, mark, tensor)
+                    self._before[id(module), name] = _Before(module, value, mark, tensor)
 
     def restore(self) -> list[str]:
         """Sets the attributes that have changed to their former values, and returns them, as ``Class.attribute``."""
@@ -61,7 +64,8 @@ class ModuleAttributes:
                 continue
             changed.append(f"{type(before.module).__name__}.{name}")
             if before.tensor is None:
-                setattr(before.module, name, pickle.loads(before.mark))  # noqa: S301 - made by this process
+                former = pickle.loads(before.mark)  # noqa: S301 - made by this process
+                setattr(before.module, name, set_back(before.value, former))
             elif isinstance(now, torch.Tensor) and now.shape == before.tensor.shape:
                 with torch.no_grad():
                     now.copy_(before.tensor)

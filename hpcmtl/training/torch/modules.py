@@ -10,7 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.training.torch.attributes import restored
+from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.zoo import build
 from hpcmtl.training.trial_rows import trial_rows
@@ -45,7 +45,10 @@ def make_module(network: NetworkDescription, sample: Shape) -> Any:
         module.eval()
         made = {name: each for name, each in module.named_parameters() if not nn.parameter.is_lazy(each)}
         with torch.no_grad(), restored(made):  # `nn.Embedding(max_norm=...)` changes its weight in each pass
+            attributes = [] if _is_lazy(module) else [ModuleAttributes(module)]
             module(torch.from_numpy(trial_rows(1, sample)))  # lazy modules infer their shapes from data only
+            for each in attributes:
+                each.restore()
     except InputError:
         raise
     except (Exception, SystemExit) as error:
@@ -67,6 +70,11 @@ def named_tensors(module: Any) -> dict[str, Any]:
 def is_normalisation(module: Any) -> bool:
     """Returns whether a module is a batch normalisation, which keeps running statistics of its inputs."""
     return isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - the base of all of them has no other name
+
+
+def _is_lazy(module: Any) -> bool:
+    """Returns whether a module in a network takes sizes from its first samples, which it keeps in attributes."""
+    return any(isinstance(each, nn.modules.lazy.LazyModuleMixin) for each in module.modules())
 
 
 def _of_one_sample(module: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from hpcmtl.networks.strict import is_truth_in_text
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.tasks import Optimizer
@@ -58,6 +59,7 @@ class TorchUpdater:
         self._optimizer = make_optimizer(optimizer, self._parameters)
         self.may_draw = not type(self._optimizer).__module__.startswith("torch.")
         self._groups = self._optimizer.param_groups
+        self._marks: dict[str, object] = {}  # private attributes that cannot be kept, as they were first
         self._first = self._plain_state()
 
     def update(self, learning_rate: float, rescale: float) -> None:
@@ -144,8 +146,15 @@ class TorchUpdater:
             for group in self._groups
         ]
         own = {n: v for n, v in vars(self._optimizer).items() if n not in _attributes_of_torch()}
-        attributes = {name: self._plain(name, value) for name, value in own.items() if not callable(value)}
+        attributes = {n: self._plain(n, v) for n, v in own.items() if not callable(v) and self._is_kept(n, v)}
         return json.dumps({"state": state, "groups": groups, "attributes": attributes})
+
+    def _is_kept(self, name: str, value: Any) -> bool:
+        """Returns whether an attribute is kept; a private one that cannot be, and stays as it was made, need not be."""
+        if not name.startswith("_") or _is_plain(value):
+            return True
+        mark = _mark(value, self._parameters)
+        return self._marks.setdefault(name, mark) != mark
 
     def _plain(self, name: str, value: Any) -> Any:
         """Returns a value that JSON can hold.
@@ -173,7 +182,24 @@ def _attributes_of_torch() -> frozenset[str]:
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
     return isinstance(value, _SCALARS) or (isinstance(value, list | tuple) and all(map(_is_plain, value)))
+
+
+def _mark(value: Any, parameters: Sequence[Any]) -> object:
+    """Returns a value that is equal as long as another one is; its parameters count as their places."""
+    places = {id(each): place for place, each in enumerate(parameters)}
+    if isinstance(value, list | tuple):
+        return [_mark(each, parameters) for each in value]
+    if isinstance(value, dict):
+        return [(_mark(key, parameters), _mark(each, parameters)) for key, each in value.items()]
+    if id(value) in places:
+        return places[id(value)]
+    try:
+        return pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - classes of users may raise anything
+        return id(value)
 
 
 def make_optimizer(optimizer: Optimizer, parameters: list[Any], *, fused: bool = True) -> Any:

@@ -337,3 +337,20 @@ def test_weighted_metrics_need_weights(caplog):
     assert "all 0" in caplog.text
     with pytest.raises(InputError, match="there is no metric 'weighted_ndcg'"):
         metrics.compute("weighted_ndcg", scores, targets)
+
+
+def test_metrics_over_known_labels_use_weights_only_if_they_say_so():
+    """`mse` counts every known label alike, `weighted_mse` by its sample, and `r2` leaves single labels out."""
+    rng = np.random.default_rng(0)
+    outputs, targets, known = rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), np.ones((6, 3), np.bool_)
+    known[1:, 2], known[0, 0] = False, False
+    weights = np.array([0.0, 1, 2, 3, 4, 5])
+    errors = (outputs - targets) ** 2
+    counts = known * weights[:, None]
+    whole = [sklearn.metrics.r2_score(targets[known[:, k], k], outputs[known[:, k], k]) for k in (0, 1)]
+
+    assert metrics.over_known_labels("mse", outputs, targets, known, weights) == pytest.approx(errors[known].mean())
+    assert metrics.over_known_labels("weighted_mse", outputs, targets, known, weights) == pytest.approx(
+        (errors * counts).sum() / counts.sum()
+    )
+    assert metrics.over_known_labels("r2", outputs, targets, known, weights) == pytest.approx(np.mean(whole))

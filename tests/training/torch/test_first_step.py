@@ -159,3 +159,33 @@ def test_a_private_counter_of_an_optimizer_is_kept():
 
     for name, array in whole.parameters_matching("*").items():
         np.testing.assert_array_equal(array, second.parameters_matching("*")[name])
+
+
+def test_what_modules_share_stays_shared():
+    """A list and a dict that two modules hold are one after all trials, with their former content."""
+    learner = made("Sharing")
+    compared(learner)
+    outer, inner = learner.module, learner.module.inner
+
+    assert outer._terms is inner.terms
+    assert outer.skips is inner._skips
+    assert (outer._terms, outer.skips) == ([], {})
+    learner.forward_backward(replica_suite.batches()[0], [1.0], 1.0)
+    assert len(outer._terms) == 1
+
+
+def test_an_optimizer_with_a_private_list_of_its_parameters():
+    """What cannot be kept and stays as it was made need not be; what an update changes is refused by name."""
+    batch, learner = (
+        replica_suite.batches()[0],
+        made("Masked", Optimizer(name="own_modules:Listing", learning_rate=0.1)),
+    )
+    learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+    learner.apply(0.1)
+    learner.state()
+    learner = made("Masked", Optimizer(name="own_modules:Wrapping", learning_rate=0.1))
+    learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+    learner.apply(0.1)
+
+    with pytest.raises(InputError, match="keeps _seen, a set, which a checkpoint cannot hold"):
+        learner.state()
