@@ -68,6 +68,11 @@ def task(**changes: Any) -> dict[str, Any]:
     }
 
 
+def labels(**changes: Any) -> dict[str, Any]:
+    """A task with four labels a sample."""
+    return task(**{"target": "small/labels", "loss": "sigmoid_bce", "model": MLP, **changes})
+
+
 def own(name: str, arguments: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """The same with a network of the user's."""
     return task(model={"name": f"own_blocks:{name}", **(arguments or {})}, **changes)
@@ -176,7 +181,15 @@ def test_a_refusal_has_no_lines_of_the_framework(refusals: Callable[..., list[st
         ({"a": task(target="small/size", loss="l2", model={"name": "mlp", "outputs": 1})}, "metrics", "use mse or r2"),
         ({"a": task(target="small/labels", loss="sigmoid_bce", model=MLP)}, "metrics", "one class number a sample"),
         ({"a": own("TwoParts", {"outputs": 4}, target="small/labels", loss="sigmoid_bce")}, "metrics", "one class"),
-        ({"a": task(metrics=["r2"])}, "metrics", "use accuracy, auc or log_loss"),
+        ({"a": task(metrics=["r2"])}, "metrics", "use accuracy, balanced_accuracy, f1_macro, auc or log_loss"),
+        ({"a": task(metrics=["f1_micro"])}, "metrics", "f1_micro takes several labels a sample, but small/digit has"),
+        ({"a": labels(metrics=["balanced_accuracy"])}, "metrics", "for several labels a sample use f1_micro, f1_macro"),
+        ({"a": labels(metrics=["f1_macro"], loss="l2")}, "metrics", "l2 trains numbers; use mse or r2"),
+        (
+            {"a": labels(metrics=["auc_macro"], loss="own_blocks:Cubic", model={"name": "mlp", "outputs": 3})},
+            "metrics",
+            "they differ",
+        ),
         ({"a": task(target="small/size", loss="own_blocks:Cubic", metrics=["mse"])}, "metrics", "they differ"),
     ],
 )
