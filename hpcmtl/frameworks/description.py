@@ -25,6 +25,7 @@ class FrameworkDescription:
         factory: reference to a callable without arguments that imports the framework and returns a
             `hpcmtl.training.learner.Framework`.
         losses: names of its losses.
+        smoothed_losses: names of those that take label smoothing.
         loss_classes: place of a class, ``module:qualified name`` -> the loss that it is; users may name losses so.
         optimizers: names of its optimizers.
         engines: names of the engines that combine the gradients of a group; the first is the default. A name that ends
@@ -56,6 +57,7 @@ class FrameworkDescription:
     shares_zoo: bool = False
     mpi_libraries: Mapping[str, str] = field(default_factory=dict)
     loss_classes: Mapping[str, str] = field(default_factory=dict)
+    smoothed_losses: tuple[str, ...] = ()
 
     @property
     def distributions(self) -> tuple[str, ...]:

@@ -203,6 +203,18 @@ def test_metrics_without_a_meaning(
     assert words in found
 
 
+@pytest.mark.parametrize("loss", ["l2", "mxnet.gluon.loss:SoftmaxCrossEntropyLoss"])
+def test_a_loss_without_label_smoothing(refusals: Callable[..., list[str]], loss: str) -> None:
+    """Losses of numbers and of the user's have no labels that could be smoothed."""
+    target = {"target": "small/labels", "model": MLP} if loss == "l2" else {}
+    (found,) = refusals({"a": task(loss=loss, label_smoothing=0.1, metrics=[], **target)})
+
+    assert found.startswith(
+        "tasks.a.label_smoothing: framework gluon smooths labels of softmax_ce and sigmoid_bce, not"
+    )
+    assert found.endswith(f"of {loss}; leave `label_smoothing` out")
+
+
 def test_an_evaluation_without_samples_or_with_a_foreign_metric(refusals: Callable[..., list[str]]) -> None:
     """An empty split and a metric of the evaluation alone are refused before its network is trained."""
     report = {"kind": "evaluate", "needs": {"a": "parameters"}}

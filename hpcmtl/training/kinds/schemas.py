@@ -90,7 +90,7 @@ ClassWeight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class LabelKeys(Spec):
-    """The keys that say which labels of a target are missing, and how much each counts."""
+    """The keys that say which labels of a target are missing, how much each counts, and how sure each is."""
 
     missing: MissingLabel | None = Field(
         default=None, description="the number that stands for a missing label, or nan; such labels do not count"
@@ -98,9 +98,11 @@ class LabelKeys(Spec):
     mask: Reference | None = Field(
         default=None, description="an array with 1 for each known label, 0 for a missing one"
     )
-
     class_weights: Literal["balanced"] | Annotated[tuple[ClassWeight, ...], Field(min_length=2)] | None = Field(
         default=None, description="factors of the losses by class: one for each class, or `balanced`"
+    )
+    label_smoothing: float | None = Field(
+        default=None, ge=0, lt=1, description="share of the target that all classes have alike while it is trained"
     )
 
     @model_validator(mode="after")

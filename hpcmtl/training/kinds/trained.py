@@ -14,7 +14,7 @@ from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
-from hpcmtl.training.kinds.known_names import check_listed, check_own, check_weighted
+from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
 from hpcmtl.training.kinds.schemas import Trained
 
 if TYPE_CHECKING:
@@ -128,8 +128,10 @@ class TrainedKind(BaseKind[TrainedT]):
 
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
-        weights = self.task(job, name).sample_weights
+        weights, framework = self.task(job, name).sample_weights, self.known_framework(job, name)
         for objective in self.objectives(job, name):
+            if objective.label_smoothing and framework is not None:
+                yield from check_smoothing(objective_path(objective, "label_smoothing"), objective.loss, framework)
             yield from check_weighted(objective_path(objective, "metrics"), objective.metrics, weights)
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
