@@ -106,6 +106,16 @@ def binary_problem(summary: ValueSummary) -> str | None:
     return None
 
 
+def class_problem(summary: ValueSummary) -> str | None:
+    """Returns which value is no number of a class, whatever the number of classes; None if all are."""
+    found = (*summary.extremes[:1], *([summary.fraction] if summary.fraction else []))
+    for sample, value in found:
+        if value < 0 or value != int(value):
+            text = f"sample {sample} has {value:g}, which is no number of a class, from 0"
+            return f"{text}; {_TO_DECLARE.format(f'{value:g}')}"
+    return None
+
+
 def probability_problem(summary: ValueSummary) -> str | None:
     """Returns which target of a sigmoid is neither 0 nor 1 nor between them; None if all are."""
     for sample, value in summary.extremes:

@@ -215,6 +215,49 @@ def test_a_loss_without_label_smoothing(refusals: Callable[..., list[str]], loss
     assert found.endswith(f"of {loss}; leave `label_smoothing` out")
 
 
+@pytest.mark.parametrize(
+    ("changes", "where", "words"),
+    [
+        (
+            {"sampler": {"how": "balanced", "classes": "small/labels"}},
+            "sampler.classes",
+            "needs one class number a sample",
+        ),
+        ({"sampler": {"how": "weighted", "weights": "small/images"}}, "sampler.weights", "needs one weight a sample"),
+        ({"sampler": {"how": "weighted", "weights": "small/size"}}, "sampler.weights", "sample weights are 0 or more"),
+        ({"sampler": {"how": "k_shot", "k": 2, "classes": "small/size"}}, "sampler.classes", "is no number of a class"),
+        (
+            {"sampler": {"how": "balanced"}, "target": "small/labels", "loss": "l2", "model": MLP},
+            "sampler",
+            "samples of",
+        ),
+        ({"sampler": {"how": "weighted"}}, "sampler", "a sampler `weighted` needs `weights`"),
+        ({"sampler": {"how": "k_shot", "k": 2, "samples": 9}}, "sampler", "a sampler `k_shot` takes no `samples`"),
+        ({"sampler": {"how": "balanced", "classes": "small/digits"}}, "sampler.classes", "has no dataset 'digits'"),
+    ],
+)
+def test_what_a_sampler_cannot_choose_by(
+    refusals: Callable[..., list[str]], changes: dict[str, Any], where: str, words: str
+) -> None:
+    """Keys of another sampler, arrays of another shape, and numbers that are no class or weight."""
+    (found,) = refusals({"a": task(metrics=[], **changes)})
+
+    assert found.startswith(f"tasks.a.{where}: ")
+    assert words in found
+
+
+def test_a_sampler_of_several_heads_names_its_classes(refusals: Callable[..., list[str]]) -> None:
+    """A joint task with two targets does not say whose classes are meant."""
+    head = {"model": {"name": "mlp", "outputs": 3}, "target": "small/digit", "loss": "softmax_ce"}
+    joint = {"kind": "joint", "needs": {"a": "parameters"}, "input": "small/images", "trunk": {"from": "a"}}
+    joint |= {"heads": {"x": head, "y": head}, "epochs": 1, "sampler": {"how": "balanced"}}
+    (found,) = refusals({"a": task(), "b": joint})
+
+    assert found == (
+        "tasks.b.sampler: the task has 2 targets; name the class numbers to choose by, as in `classes: small/digit`"
+    )
+
+
 def test_an_evaluation_without_samples_or_with_a_foreign_metric(refusals: Callable[..., list[str]]) -> None:
     """An empty split and a metric of the evaluation alone are refused before its network is trained."""
     report = {"kind": "evaluate", "needs": {"a": "parameters"}}

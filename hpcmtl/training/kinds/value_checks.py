@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.data.fitness import (
     binary_problem,
+    class_problem,
     known_problem,
     label_problem,
     mask_problem,
@@ -23,6 +24,7 @@ from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.tasks import METRICS_OF_CLASSES, METRICS_OF_LABELS, WEIGHTED
 from hpcmtl.training.kinds.fit import objective_path
+from hpcmtl.training.kinds.sampling import SAMPLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Missing, Objective
 
+_OF_LABELS = frozenset(METRICS_OF_LABELS)
 _OF_CLASSES = frozenset({*METRICS_OF_CLASSES, *METRICS_OF_LABELS})
 """Metrics whose targets are numbers of classes, 0 and 1 where a sample has several labels."""
-_OF_LABELS = frozenset(METRICS_OF_LABELS)
 _CE, _BCE = "softmax_ce", "sigmoid_bce"
 
 
@@ -81,14 +83,14 @@ def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
     )
 
 
-def value_checks(
-    job: Job,
 def _asks(job: Job, name: str, objective: Objective, metrics: frozenset[str]) -> bool:
     """Returns whether a task is to compute one of some metrics, with or without weights or a cut-off."""
     asked = kind_of(job, name).metrics(job, name) or objective.metrics
     return any(metric.removeprefix(WEIGHTED).partition("@")[0] in metrics for metric in asked)
 
 
+def value_checks(
+    job: Job,
     name: str,
     outputs: Mapping[str, Shape | None],
     summaries: Mapping[str, ValueSummary],
@@ -137,6 +139,8 @@ def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueS
     problem = network_problem(summary, is_target=bool(mine) and not is_input)
     if problem is not None:
         return problem
+    if path[0] == SAMPLER:
+        return weight_problem(summary) if path[-1] == "weights" else class_problem(summary)
     is_read = is_input or bool(mine)
     if not is_read and reference in {each.mask for each in kind.objectives(job, name)}:
         return mask_problem(summary)
