@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.cursor import Cursor
     from hpcmtl.data.labels import Labels
     from hpcmtl.data.reader import ArrayReader
+    from hpcmtl.data.samplers import Sampler
 
     # (order of an epoch, positions of each step in it) -> sample numbers and rows of each step
     RowsOf = Callable[[Ints, list[Ints]], Iterator[tuple[Ints, Arrays]]]
@@ -60,6 +61,7 @@ class BatchSpec:
         sample_weights: dataset of one number per sample, a factor of the sample's weight.
         memory_budget: bytes; a smaller split is read once and kept in memory.
         labels: key of a source -> its labels, for targets whose labels do not all count alike.
+        sampler: chooses the samples of each epoch; None for each sample of the split once.
         cache: rows that are kept in memory.
     """
 
@@ -69,7 +71,17 @@ class BatchSpec:
     sample_weights: Source | None = None
     memory_budget: int = 256 << 20
     labels: Mapping[str, Labels] = field(default_factory=dict, compare=False)
+    sampler: Sampler | None = field(default=None, compare=False)
     cache: SplitCache = field(default_factory=SplitCache, compare=False)
+
+
+def samples_per_epoch(spec: BatchSpec) -> int:
+    """Returns the number of samples in an epoch.
+
+    Raises:
+        InputError: the split is unknown or empty.
+    """
+    return len(selected(spec.sources[:1], [spec.split])) if spec.sampler is None else spec.sampler.samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,7 @@ class _ReadRequest:
 
     sources: tuple[Source, ...]
     indices: Ints
+    samples: int
     spec: BatchSpec
     cursor: Cursor
     until: Cursor
@@ -129,7 +142,7 @@ class Batches(Prefetched[Batch]):
     of the group. Use it in a ``with`` statement, which ends the prefetch thread.
 
     Attributes:
-        samples: number of samples in the split.
+        samples: number of samples per epoch.
         steps_per_epoch: number of global steps per epoch.
     """
 
@@ -142,13 +155,14 @@ class Batches(Prefetched[Batch]):
         """
         sources = _all_sources(spec)
         indices = selected(sources, [spec.split])
-        self.samples = len(indices)
+        self.samples = len(indices) if spec.sampler is None else spec.sampler.samples
         self.steps_per_epoch = batches_per_epoch(self.samples, spec.batch_size)
         if not 0 <= cursor.step < self.steps_per_epoch:
             raise ValueError(f"{cursor} is not one of the {self.steps_per_epoch} steps of an epoch")
         request = _ReadRequest(
             sources=sources,
             indices=indices,
+            samples=self.samples,
             spec=spec,
             cursor=cursor,
             until=until,
@@ -189,7 +203,7 @@ def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator
 
 def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:
     for epoch, steps in _epochs(request):
-        order = epoch_order(request.indices, block, request.cursor.seed, epoch)
+        order = _order(request, block, epoch)
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
@@ -200,6 +214,16 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
                 arrays[key], known = labels.known(arrays[key], masks)
                 factors[key] = labels.weights(arrays[key], known, samples, labelled[key])
             yield Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
+
+
+def _order(request: _ReadRequest, block: int, epoch: int) -> Ints:
+    """Returns the samples of an epoch in training order."""
+    seed, sampler = request.cursor.seed, request.spec.sampler
+    if sampler is None:
+        return epoch_order(request.indices, block, seed, epoch)
+    places = sampler.places(seed, epoch)
+    copies = np.arange(len(places)) - np.searchsorted(places, places)
+    return epoch_order(request.indices[places], block, seed, epoch, copies)
 
 
 def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
@@ -213,8 +237,8 @@ def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, 
 def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
     """Yields each epoch with its requested steps."""
     cursor, until = request.cursor, request.until
-    places = np.arange(len(request.indices))
-    per_epoch = batches_per_epoch(len(places), request.spec.batch_size)
+    places = np.arange(request.samples)
+    per_epoch = batches_per_epoch(request.samples, request.spec.batch_size)
     while (cursor.epoch, cursor.step) < (until.epoch, until.step):
         last = per_epoch if cursor.epoch < until.epoch else min(until.step, per_epoch)
         steps = []

@@ -17,25 +17,28 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
 
 WINDOW_BLOCKS = 16
+_COPY_BIT = 40
 
 
-def epoch_order(indices: Ints, block: int, seed: int, epoch: int) -> Ints:
+def epoch_order(indices: Ints, block: int, seed: int, epoch: int, copies: Ints | None = None) -> Ints:
     """Returns the samples of one epoch in training order.
 
     Args:
-        indices: (n,) ascending numbers of the samples in the split.
+        indices: (n,) ascending numbers of the samples, each below 2**40.
         block: samples per block; sample i is in block i // block.
         seed: seed of the whole training.
         epoch: epoch, counted from 0.
+        copies: (n,) for numbers that are repeated: which copy of its number each is, from 0; None if all differ.
 
     Returns:
-        (n,) the same numbers, each once.
+        (n,) the same numbers, each as often as it was given.
     """
     blocks, block_of = np.unique(indices // block, return_inverse=True)
     place = np.empty(len(blocks), dtype=np.int64)
     place[np.argsort(random_keys(blocks, seed, epoch, 0), kind="stable")] = np.arange(len(blocks))
     window = place[block_of] // WINDOW_BLOCKS
-    order: Ints = indices[np.lexsort((random_keys(indices, seed, epoch, 1), window))]
+    names = indices if copies is None else indices + (copies << _COPY_BIT)  # or copies would stand side by side
+    order: Ints = indices[np.lexsort((random_keys(names, seed, epoch, 1), window))]
     return order
 
 

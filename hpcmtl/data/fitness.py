@@ -96,6 +96,26 @@ def _outside(sample: int, value: float, classes: int) -> str:
     return f"{text}: write 0 to {classes - 1}, or give the network at least {int(value) + 1} outputs; {missing}"
 
 
+def binary_problem(summary: ValueSummary) -> str | None:
+    """Returns which of several labels a sample is neither 0 nor 1, as metrics of them need; None if all are."""
+    found = (*summary.extremes, *([summary.fraction] if summary.fraction else []))
+    for sample, value in found:
+        if value not in {0, 1}:
+            text = f"sample {sample} has label {value:g}, but metrics of several labels a sample take 0 and 1"
+            return f"{text}; use mse or no metrics, or, {_TO_DECLARE.format(f'{value:g}')}"
+    return None
+
+
+def class_problem(summary: ValueSummary) -> str | None:
+    """Returns which value is no number of a class, whatever the number of classes; None if all are."""
+    found = (*summary.extremes[:1], *([summary.fraction] if summary.fraction else []))
+    for sample, value in found:
+        if value < 0 or value != int(value):
+            text = f"sample {sample} has {value:g}, which is no number of a class, from 0"
+            return f"{text}; {_TO_DECLARE.format(f'{value:g}')}"
+    return None
+
+
 def probability_problem(summary: ValueSummary) -> str | None:
     """Returns which target of a sigmoid is neither 0 nor 1 nor between them; None if all are."""
     for sample, value in summary.extremes:

@@ -25,6 +25,7 @@ class FrameworkDescription:
         factory: reference to a callable without arguments that imports the framework and returns a
             `hpcmtl.training.learner.Framework`.
         losses: names of its losses.
+        smoothed_losses: names of those that take label smoothing.
         loss_classes: place of a class, ``module:qualified name`` -> the loss that it is; users may name losses so.
         loss_module: module that has the classes of its losses under their usual names; empty for none.
         optimizers: names of its optimizers.
@@ -58,6 +59,7 @@ class FrameworkDescription:
     mpi_libraries: Mapping[str, str] = field(default_factory=dict)
     loss_classes: Mapping[str, str] = field(default_factory=dict)
     loss_module: str = ""
+    smoothed_losses: tuple[str, ...] = ()
 
     @property
     def distributions(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class Objective:
         missing: number that stands for a missing label in the targets; None if no number does.
         mask: reference of an array with 1 for each known label and 0 for each missing one; None without.
         class_weights: factors of the losses by the class of the label; None for none.
+        label_smoothing: share of the target of a training loss that all classes have alike, from 0 to below 1.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Objective:
     missing: Missing | None = None
     mask: str | None = None
     class_weights: ClassWeights | None = None
+    label_smoothing: float = 0.0
 
     @property
     def is_partly_labelled(self) -> bool:

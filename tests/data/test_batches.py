@@ -11,6 +11,7 @@ import pytest
 from hpcmtl.data.batches import Batches, BatchSpec
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.reader import ArrayReader
+from hpcmtl.data.samplers import BalancedSampler, FixedSampler, WeightedSampler
 from hpcmtl.data.sources import Source
 from hpcmtl.errors import InputError
 
@@ -93,6 +94,36 @@ def test_resume_gives_the_remaining_sequence(wide_file, budget, cursor):
     for expected, *parts in zip(whole, *ranks, strict=True):
         assert np.array_equal(expected.indices, np.concatenate([b.indices for b in parts]))
         assert np.array_equal(expected.arrays["x"], np.concatenate([b.arrays["x"] for b in parts]))
+
+
+@budgets
+@pytest.mark.parametrize("cursor", [START, Cursor(0, 2, 7), Cursor(1, 4, 7)])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        BalancedSampler((np.arange(0, 60, 2), np.array([1, 3, 5]), np.array([7])), 83),
+        WeightedSampler(np.cumsum(np.arange(60.0)), 70),
+        FixedSampler(np.arange(0, 60, 7)),
+    ],
+)
+def test_samplers_give_the_same_epochs_to_any_group(wide_file, budget, cursor, sampler):
+    """From any step on, ranks share the sampled epochs of one rank; rows belong to their numbers, copies included."""
+    more = {"sampler": sampler}
+    per_epoch = -(-sampler.samples // 16)
+    cursor = dataclasses.replace(cursor, step=min(cursor.step, per_epoch - 1))
+    whole = [
+        b for b in read(feed_of(wide_file, **more)) if (b.cursor.epoch, b.cursor.step) >= (cursor.epoch, cursor.step)
+    ]
+    ranks = [read(feed_of(wide_file, budget=budget, **more), rank, 3, cursor) for rank in range(3)]
+    train = np.array([n for n in range(75) if n % 5 != 4])
+    second = [n for b in whole if b.cursor.epoch == 1 for n in b.indices]
+
+    for expected, *parts in zip(whole, *ranks, strict=True):
+        assert np.array_equal(expected.indices, np.concatenate([b.indices for b in parts if not b.filler]))
+        assert all(np.array_equal(b.arrays["x"][:, 5, 5], b.indices) for b in parts)
+        assert {b.global_samples for b in parts} == {len(expected.indices)}
+    if cursor.epoch == 0:
+        assert sorted(second) == train[sampler.places(7, 1)].tolist()
 
 
 def test_layers_join_without_gap(wide_file):

@@ -68,6 +68,11 @@ def task(**changes: Any) -> dict[str, Any]:
     }
 
 
+def labels(**changes: Any) -> dict[str, Any]:
+    """A task with four labels a sample."""
+    return task(**{"target": "small/labels", "loss": "sigmoid_bce", "model": MLP, **changes})
+
+
 def own(name: str, arguments: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """The same with a network of the user's."""
     return task(model={"name": f"own_blocks:{name}", **(arguments or {})}, **changes)
@@ -182,7 +187,15 @@ def test_a_refusal_has_no_lines_of_the_framework(refusals: Callable[..., list[st
         ({"a": task(target="small/size", loss="l2", model={"name": "mlp", "outputs": 1})}, "metrics", "use mse or r2"),
         ({"a": task(target="small/labels", loss="sigmoid_bce", model=MLP)}, "metrics", "one class number a sample"),
         ({"a": own("TwoParts", {"outputs": 4}, target="small/labels", loss="sigmoid_bce")}, "metrics", "one class"),
-        ({"a": task(metrics=["r2"])}, "metrics", "use accuracy, auc or log_loss"),
+        ({"a": task(metrics=["r2"])}, "metrics", "use accuracy, balanced_accuracy, f1_macro, auc or log_loss"),
+        ({"a": task(metrics=["f1_micro"])}, "metrics", "f1_micro takes several labels a sample, but small/digit has"),
+        ({"a": labels(metrics=["balanced_accuracy"])}, "metrics", "for several labels a sample use f1_micro, f1_macro"),
+        ({"a": labels(metrics=["f1_macro"], loss="l2")}, "metrics", "l2 trains numbers; use mse or r2"),
+        (
+            {"a": labels(metrics=["auc_macro"], loss="own_blocks:Cubic", model={"name": "mlp", "outputs": 3})},
+            "metrics",
+            "they differ",
+        ),
         ({"a": task(target="small/size", loss="own_blocks:Cubic", metrics=["mse"])}, "metrics", "they differ"),
     ],
 )
@@ -194,6 +207,61 @@ def test_metrics_without_a_meaning(
 
     assert found.startswith(f"tasks.a.{where}: ")
     assert words in found
+
+
+@pytest.mark.parametrize("loss", ["l2", "mxnet.gluon.loss:SoftmaxCrossEntropyLoss"])
+def test_a_loss_without_label_smoothing(refusals: Callable[..., list[str]], loss: str) -> None:
+    """Losses of numbers and of the user's have no labels that could be smoothed."""
+    target = {"target": "small/labels", "model": MLP} if loss == "l2" else {}
+    (found,) = refusals({"a": task(loss=loss, label_smoothing=0.1, metrics=[], **target)})
+
+    assert found.startswith(
+        "tasks.a.label_smoothing: framework gluon smooths labels of softmax_ce and sigmoid_bce, not"
+    )
+    assert found.endswith(f"of {loss}; leave `label_smoothing` out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "words"),
+    [
+        (
+            {"sampler": {"how": "balanced", "classes": "small/labels"}},
+            "sampler.classes",
+            "needs one class number a sample",
+        ),
+        ({"sampler": {"how": "weighted", "weights": "small/images"}}, "sampler.weights", "needs one weight a sample"),
+        ({"sampler": {"how": "weighted", "weights": "small/size"}}, "sampler.weights", "sample weights are 0 or more"),
+        ({"sampler": {"how": "k_shot", "k": 2, "classes": "small/size"}}, "sampler.classes", "is no number of a class"),
+        (
+            {"sampler": {"how": "balanced"}, "target": "small/labels", "loss": "l2", "model": MLP},
+            "sampler",
+            "samples of",
+        ),
+        ({"sampler": {"how": "weighted"}}, "sampler", "a sampler `weighted` needs `weights`"),
+        ({"sampler": {"how": "k_shot", "k": 2, "samples": 9}}, "sampler", "a sampler `k_shot` takes no `samples`"),
+        ({"sampler": {"how": "balanced", "classes": "small/digits"}}, "sampler.classes", "has no dataset 'digits'"),
+    ],
+)
+def test_what_a_sampler_cannot_choose_by(
+    refusals: Callable[..., list[str]], changes: dict[str, Any], where: str, words: str
+) -> None:
+    """Keys of another sampler, arrays of another shape, and numbers that are no class or weight."""
+    (found,) = refusals({"a": task(metrics=[], **changes)})
+
+    assert found.startswith(f"tasks.a.{where}: ")
+    assert words in found
+
+
+def test_a_sampler_of_several_heads_names_its_classes(refusals: Callable[..., list[str]]) -> None:
+    """A joint task with two targets does not say whose classes are meant."""
+    head = {"model": {"name": "mlp", "outputs": 3}, "target": "small/digit", "loss": "softmax_ce"}
+    joint = {"kind": "joint", "needs": {"a": "parameters"}, "input": "small/images", "trunk": {"from": "a"}}
+    joint |= {"heads": {"x": head, "y": head}, "epochs": 1, "sampler": {"how": "balanced"}}
+    (found,) = refusals({"a": task(), "b": joint})
+
+    assert found == (
+        "tasks.b.sampler: the task has 2 targets; name the class numbers to choose by, as in `classes: small/digit`"
+    )
 
 
 def test_an_evaluation_without_samples_or_with_a_foreign_metric(refusals: Callable[..., list[str]]) -> None:

@@ -5,8 +5,10 @@ called. Its multi-class AUC requires probabilities and raises an error for an ab
 over the rows and refuses a query with one document. Its import takes a second.
 
 Arrays:
-    accuracy, auc, log_loss: outputs are raw scores (n, classes), or logits of a sigmoid head, (n,) or (n, 1);
-        targets are class numbers, (n,) or (n, 1).
+    accuracy, balanced_accuracy, f1_macro, auc, log_loss: outputs are raw scores (n, classes), or logits of a sigmoid
+        head, (n,) or (n, 1); targets are class numbers, (n,) or (n, 1).
+    f1_micro, f1_macro, hamming_loss, subset_accuracy, auc_macro, ranking_loss: outputs are logits (n, labels), targets
+        are 0 and 1, (n, labels).
     mrr, ndcg (also mrr@10, ndcg@10): outputs (n, classes) and the number of the one relevant class; with
         `groups`, scores and relevances (n,) of documents and the query of each.
     mse, r2: outputs and targets of the same shape (n, ...); r2 is the plain mean over the columns.
@@ -25,7 +27,10 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF, WEIGHTED
+from hpcmtl.training.evaluation.classes import OF_CLASSES
+from hpcmtl.training.evaluation.multilabel import OF_LABELS
 from hpcmtl.training.evaluation.ranking import over_classes, over_queries
+from hpcmtl.training.evaluation.undefined import UndefinedMetricError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +43,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-
-
-class _UndefinedError(ArithmeticError):
-    """The metric has no value for these data; the message has the reason."""
 
 
 def parse(name: str) -> tuple[str, int | None]:
@@ -70,6 +71,8 @@ def compute(
     targets: AnyArray,
     groups: AnyArray | None = None,
     weights: AnyArray | None = None,
+    *,
+    known: NDArray[np.bool_] | None = None,
 ) -> float:
     """Computes one metric over all rows; their order has no effect.
 
@@ -79,6 +82,7 @@ def compute(
         targets: (n,) class numbers, (n,) relevances where `groups` is given, or (n, ...) true values.
         groups: (n,) query of each row, for mrr and ndcg over documents.
         weights: (n,) weight of each row; only metrics whose names begin with ``weighted_`` use it, and need it.
+        known: (n, labels) which labels are known; only for metrics of several labels a sample; None for all.
 
     Returns:
         The metric; nan if it has no value, with the reason in the log.
@@ -91,19 +95,29 @@ def compute(
     _refuse(name, _length_problems(scores, truth, groups))
     try:
         _need_finite_rows(scores, truth)
-        counts = _counts(name, weights, len(scores))
-        if metric in _REGRESSION:
-            return _REGRESSION[metric](*_columns(name, *_kept(counts, scores, truth)), counts[counts > 0])
-        if metric in _CLASSIFICATION:
-            return _CLASSIFICATION[metric](*_classes(name, *_kept(counts, scores, truth)), counts[counts > 0])
+        if metric not in METRICS_WITH_CUTOFF:
+            return _of_rows(name, scores, truth, weights, known)
         if groups is not None:
             return over_queries(metric, *_documents(name, scores, truth, groups), cutoff)
         if scores.size == len(scores):
             _refuse(name, [f"outputs of shape {scores.shape} rank nothing; give (n, classes), or groups"])
         return over_classes(metric, *_classes(name, scores, truth), cutoff)
-    except _UndefinedError as reason:
+    except UndefinedMetricError as reason:
         _log.warning("metric %s has no value here and is reported as nan: %s", name, reason)
         return math.nan
+
+
+def _of_rows(
+    name: str, scores: Scores, truth: AnyArray, weights: AnyArray | None, known: NDArray[np.bool_] | None
+) -> float:
+    """Computes a metric in which each row counts by itself."""
+    metric, counts = parse(name)[0], _counts(name, weights, len(scores))
+    if metric in OF_LABELS and (metric not in OF_CLASSES or truth.size != len(truth)):
+        return OF_LABELS[metric](*_multilabel(name, scores, truth, counts, known))
+    rows = _kept(counts, scores, truth)
+    if metric in _REGRESSION:
+        return _REGRESSION[metric](*_columns(name, *rows), counts[counts > 0])
+    return OF_CLASSES[metric](*_classes(name, *rows), counts[counts > 0])
 
 
 def over_known_labels(
@@ -111,8 +125,9 @@ def over_known_labels(
 ) -> float:
     """Computes a metric where samples have several labels, some of which are known; see `compute`.
 
-    It is taken of each column of labels by itself. A mean of errors is that over all known labels, ``r2`` is the plain
-    mean over the columns. A column without a known label is left out, for ``r2`` one with a single one too.
+    Metrics of several labels a sample count those that are known. Each other metric is taken of each column of labels
+    by itself. A mean of errors is that over all known labels, ``r2`` is the plain mean over the columns. A column
+    without a known label is left out, for ``r2`` one with a single one too.
 
     Args:
         name: name of a metric that takes several labels a sample.
@@ -122,6 +137,9 @@ def over_known_labels(
         weights: (n,) weight of each sample; None without.
     """
     scores, truth = np.reshape(outputs, known.shape), np.reshape(targets, known.shape)
+    if parse(name)[0] in OF_LABELS:
+        present = np.where(known, truth, truth.dtype.type(0))  # a missing one may be NaN
+        return compute(name, scores, present, weights=weights, known=known)
     counts, even = known * _sample_counts(name, weights, len(known))[:, None], parse(name)[0] == "r2"
     sizes, values = counts.sum(axis=0, dtype=np.float64), []
     columns = np.flatnonzero(np.count_nonzero(counts, axis=0) > (1 if even else 0))
@@ -141,7 +159,7 @@ def _counts(name: str, weights: AnyArray | None, rows: int) -> Scores:
     """Returns how much each row counts; see `_sample_counts`."""
     counts = _sample_counts(name, weights, rows)
     if not counts.sum() > 0:
-        raise _UndefinedError("the weights of the samples are all 0")
+        raise UndefinedMetricError("the weights of the samples are all 0")
     return counts
 
 
@@ -172,11 +190,11 @@ def _length_problems(scores: Scores, truth: AnyArray, groups: AnyArray | None) -
 
 def _need_finite_rows(scores: Scores, truth: AnyArray) -> None:
     if len(scores) == 0:
-        raise _UndefinedError("there are no samples")
+        raise UndefinedMetricError("there are no samples")
     for what, values in (("outputs", scores), ("targets", truth.astype(np.float64))):
         bad = values.size - np.count_nonzero(np.isfinite(values))
         if bad:
-            raise _UndefinedError(f"{bad} of the {values.size} {what} are NaN or infinite")
+            raise UndefinedMetricError(f"{bad} of the {values.size} {what} are NaN or infinite")
 
 
 def _columns(name: str, scores: Scores, truth: AnyArray) -> tuple[Scores, Scores]:
@@ -205,6 +223,28 @@ def _classes(name: str, scores: Scores, truth: AnyArray) -> tuple[Scores, Classe
     return scores, classes.reshape(-1)
 
 
+def _multilabel(
+    name: str, scores: Scores, truth: AnyArray, counts: Scores, known: NDArray[np.bool_] | None
+) -> tuple[Scores, NDArray[np.bool_], Scores]:
+    """Returns scores, labels and how much each label counts, (n, labels), of the rows in which some label counts."""
+    messages = []
+    if truth.size == len(truth):
+        text = f"targets must be several labels a sample, (n, labels), found shape {truth.shape}"
+        messages.append(f"{text}; for class numbers use f1_macro, balanced_accuracy, accuracy or auc")
+    elif scores.size != truth.size:
+        messages.append(f"outputs of shape {scores.shape} do not fit targets of shape {truth.shape}")
+    positive = truth == 1
+    if not (positive | (truth == 0)).all():
+        messages.append("targets must be 0 or 1, found other numbers; use mse, or write 0 and 1")
+    _refuse(name, messages)
+    shape = len(truth), truth.size // len(truth)
+    each = np.broadcast_to(counts[:, np.newaxis], shape) * (True if known is None else known)
+    rows = each.any(axis=1)
+    if not rows.any():
+        raise UndefinedMetricError("no label is known")
+    return scores.reshape(shape)[rows], positive.reshape(shape)[rows], each[rows]
+
+
 def _documents(name: str, scores: Scores, truth: AnyArray, groups: AnyArray) -> tuple[Scores, Scores, Classes]:
     """Returns scores, relevances and query numbers from 0 of the documents, each (n,)."""
     messages = [
@@ -220,37 +260,6 @@ def _documents(name: str, scores: Scores, truth: AnyArray, groups: AnyArray) -> 
     return scores.reshape(-1), gains.reshape(-1), queries
 
 
-def _accuracy(scores: Scores, classes: Classes, counts: Scores) -> float:
-    return float(np.average(np.argmax(scores, axis=1) == classes, weights=counts))
-
-
-def _log_loss(scores: Scores, classes: Classes, counts: Scores) -> float:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    true = shifted[np.arange(len(classes)), classes]
-    return float(np.average(np.log(np.exp(shifted).sum(axis=1)) - true, weights=counts))
-
-
-def _auc(scores: Scores, classes: Classes, counts: Scores) -> float:
-    """Area under the ROC curve; for more than two classes the mean of one-versus-rest areas of the probabilities."""
-    absent = np.setdiff1d(np.arange(scores.shape[1]), classes)
-    if absent.size:
-        raise _UndefinedError(f"none of the {len(classes)} targets is of class {', '.join(map(str, absent))}")
-    if scores.shape[1] == 2:  # the difference has the order of the probability, and does not saturate
-        return _binary_auc(scores[:, 1] - scores[:, 0], classes == 1, counts)
-    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return float(np.mean([_binary_auc(column, classes == k, counts) for k, column in enumerate(probabilities.T)]))
-
-
-def _binary_auc(scores: Scores, positive: NDArray[np.bool_], counts: Scores) -> float:
-    """The Mann-Whitney statistic (Hanley and McNeil, 1982) of weighted samples: a tie counts one half."""
-    _, level = np.unique(scores, return_inverse=True)
-    above = np.bincount(level, weights=counts * positive)
-    below = np.bincount(level, weights=counts * ~positive)
-    wins = (above * (np.cumsum(below) - below / 2)).sum()
-    return float(wins / (above.sum() * below.sum()))
-
-
 def _mse(predicted: Scores, true: Scores, counts: Scores) -> float:
     return float(np.average(((predicted - true) ** 2).mean(axis=1), weights=counts))
 
@@ -258,7 +267,7 @@ def _mse(predicted: Scores, true: Scores, counts: Scores) -> float:
 def _r2(predicted: Scores, true: Scores, counts: Scores) -> float:
     """Coefficient of determination; as in scikit-learn a constant column counts 1 if predicted exactly, else 0."""
     if len(true) < 2:
-        raise _UndefinedError("a coefficient of determination needs two samples, found 1")
+        raise UndefinedMetricError("a coefficient of determination needs two samples, found 1")
     residual = np.average((true - predicted) ** 2, axis=0, weights=counts)
     spread = np.average((true - np.average(true, axis=0, weights=counts)) ** 2, axis=0, weights=counts)
     varies = np.ptp(true, axis=0) > 0  # not `spread > 0`: the mean of equal numbers may be off by a rounding
@@ -267,9 +276,4 @@ def _r2(predicted: Scores, true: Scores, counts: Scores) -> float:
     return float(scores.mean())
 
 
-_CLASSIFICATION: dict[str, Callable[[Scores, Classes, Scores], float]] = {
-    "accuracy": _accuracy,
-    "auc": _auc,
-    "log_loss": _log_loss,
-}
 _REGRESSION: dict[str, Callable[[Scores, Scores, Scores], float]] = {"mse": _mse, "r2": _r2}

@@ -10,6 +10,7 @@ GLUON = FrameworkDescription(
     title="MXNet Gluon",
     factory="hpcmtl.training.gluon.framework:GluonFramework",
     losses=("l2", "l1", "softmax_ce", "sigmoid_bce", "huber"),
+    smoothed_losses=("softmax_ce", "sigmoid_bce"),
     loss_classes={
         "mxnet.gluon.loss:SoftmaxCrossEntropyLoss": "softmax_ce",
         "mxnet.gluon.loss:SigmoidBinaryCrossEntropyLoss": "sigmoid_bce",

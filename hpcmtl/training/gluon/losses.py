@@ -24,22 +24,60 @@ if TYPE_CHECKING:
 
 mx = import_mxnet()
 
+_Loss: Any = mx.gluon.loss.Loss
+_SigmoidLoss: Any = mx.gluon.loss.SigmoidBinaryCrossEntropyLoss
 _LOSSES = {
     "l2": mx.gluon.loss.L2Loss,
     "l1": mx.gluon.loss.L1Loss,
     "huber": mx.gluon.loss.HuberLoss,
     "softmax_ce": mx.gluon.loss.SoftmaxCrossEntropyLoss,
-    "sigmoid_bce": mx.gluon.loss.SigmoidBinaryCrossEntropyLoss,
+    "sigmoid_bce": _SigmoidLoss,
 }
 
 
-def make_loss(name: str) -> Any:
+class SmoothedSoftmaxCrossEntropy(_Loss):
+    """Cross-entropy whose target has a share that all classes have alike, as PyTorch's ``label_smoothing``."""
+
+    def __init__(self, smoothing: float) -> None:
+        super().__init__(None, 0)
+        self._smoothing = smoothing
+
+    def hybrid_forward(self, F: Any, output: Any, target: Any) -> Any:  # noqa: N803 - Gluon's form
+        """Returns the losses (n,) of outputs (n, classes) and class numbers (n,)."""
+        chances = F.log_softmax(output, axis=-1)
+        true = F.pick(chances, target, axis=-1)
+        return -(1 - self._smoothing) * true - self._smoothing * F.mean(chances, axis=-1)
+
+
+class SmoothedSigmoidCrossEntropy(_SigmoidLoss):
+    """The same of labels, each of which is one of two classes: 1 becomes ``1 - smoothing / 2``."""
+
+    def __init__(self, smoothing: float) -> None:
+        super().__init__()
+        self._smoothing = smoothing
+
+    def hybrid_forward(self, F: Any, output: Any, target: Any) -> Any:  # noqa: N803 - Gluon's form
+        """Returns the losses (n,) of outputs and targets (n, ...)."""
+        return super().hybrid_forward(F, output, target * (1 - self._smoothing) + self._smoothing / 2)
+
+
+_SMOOTHED = {"softmax_ce": SmoothedSoftmaxCrossEntropy, "sigmoid_bce": SmoothedSigmoidCrossEntropy}
+_OF_SAMPLES = (*_LOSSES.values(), *_SMOOTHED.values())
+
+
+def make_loss(name: str, smoothing: float = 0.0) -> Any:
     """Returns a Gluon loss block: a function of outputs and targets to one value a sample.
+
+    Args:
+        name: name of the loss.
+        smoothing: label smoothing, for ``softmax_ce`` and ``sigmoid_bce``.
 
     Raises:
         InputError: a user's loss cannot be imported or made, is no Gluon loss, or has parameters that nothing would
             train.
     """
+    if smoothing:
+        return _SMOOTHED[name](smoothing)
     make = _LOSSES[name] if name in _LOSSES else resolve(name)
     try:
         loss = make()
@@ -83,7 +121,7 @@ class TrainingLoss:
         self.block = block
         on_host = context is None or context == mx.cpu()
         self._ndarray = _ndarray if on_host else partial(mx.nd.array, ctx=context, dtype="float32")
-        losses = [make_loss(objective.loss) for objective in objectives]
+        losses = [make_loss(objective.loss, objective.label_smoothing) for objective in objectives]
         if not on_host:
             for loss in losses:
                 loss.collect_params().reset_ctx(context)
@@ -176,6 +214,6 @@ def _one_value_a_label(F: Any, loss: Any, output: Any, target: Any) -> Any:  # n
 
 
 def _one_value_a_sample(F: Any, loss: Any, values: Any) -> Any:  # noqa: N803 - Gluon's form
-    if type(loss) in _LOSSES.values():
+    if type(loss) in _OF_SAMPLES:
         return values
     return F.mean(F.reshape(values, shape=(0, -1)), axis=1)  # a user's loss may have more axes

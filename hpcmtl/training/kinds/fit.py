@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
-from hpcmtl.jobfile.tasks import METRICS_WITH_CUTOFF, WEIGHTED
+from hpcmtl.jobfile.tasks import (
+    METRICS_OF_CLASSES,
+    METRICS_OF_LABELS,
+    METRICS_OF_NUMBERS,
+    METRICS_WITH_CUTOFF,
+    WEIGHTED,
+)
 from hpcmtl.networks.description import objective_shapes, parts_of
 from hpcmtl.networks.models import ShapeError
 from hpcmtl.networks.objective import MAIN, NAN
@@ -21,10 +27,9 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
 
-_REGRESSION = ("mse", "r2")
 _REGRESSION_LOSSES = ("l2", "l1", "huber")
-_OF_ORDER = "auc"  # it needs only an order of the samples
-_CLASSIFY = "use accuracy, auc or log_loss"
+_OF_ORDER = ("auc", "auc_macro", "ranking_loss")  # they need only an order of the samples or labels
+_CLASSIFY = "use accuracy, balanced_accuracy, f1_macro, auc or log_loss"
 _WORDS = {"U": "text", "S": "bytes", "c": "complex numbers", "M": "date", "m": "time", "O": "object"}
 """Words for kinds of numpy types that a network does not take."""
 NETWORK_KINDS = "iufb"
@@ -150,21 +155,31 @@ def _class_weights_problem(objective: Objective, made: Shape | None, target: Arr
 def metric_problem(metric: str, objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
     """Returns a message if a metric has no meaning for an objective, else None; see `evaluation.metrics`."""
     name, shape = metric.removeprefix(WEIGHTED).partition("@")[0], target.shape
-    if name in _REGRESSION:
+    several = shape is not None and math.prod(shape) != 1
+    if name in METRICS_OF_NUMBERS:
         if objective.loss == "softmax_ce":
             return f"{metric} compares numbers, but softmax_ce trains scores of classes; {_CLASSIFY}"
-        if made is not None and shape is not None and math.prod(made) != math.prod(shape):
-            return f"{metric} compares outputs of shape {made} with {objective.target} of shape {shape}: they differ"
-        return None
-    if objective.loss in _REGRESSION_LOSSES and name != _OF_ORDER:
+        return _sizes_problem(metric, objective, made, shape)
+    if objective.loss in _REGRESSION_LOSSES and name not in _OF_ORDER:
         return f"{metric} takes outputs for scores of classes, but {objective.loss} trains numbers; use mse or r2"
-    if shape is not None and math.prod(shape) != 1:
+    if name in METRICS_OF_LABELS and (several or name not in METRICS_OF_CLASSES):
+        if objective.loss == "softmax_ce" or not (several or shape is None):
+            text = f"{metric} takes several labels a sample, but {objective.target} has one class number a sample"
+            return f"{text}; {_CLASSIFY}"
+        return _sizes_problem(metric, objective, made, shape)
+    if several:
         text = f"{metric} needs one class number a sample, but {objective.target} has samples of shape {shape}"
-        return f"{text}; several labels a sample have no such metric here: leave it out, or use mse"
+        return f"{text}; for several labels a sample use {', '.join(METRICS_OF_LABELS)}, or mse"
     if made is not None and len(made) != 1 and math.prod(made) != 1:
         return f"{metric} needs one score a class, but the network makes samples of shape {made}"
     if name in METRICS_WITH_CUTOFF and made is not None and math.prod(made) == 1:
         return f"{metric} ranks classes, but the network has a single output"
+    return None
+
+
+def _sizes_problem(metric: str, objective: Objective, made: Shape | None, shape: Shape | None) -> str | None:
+    if made is not None and shape is not None and math.prod(made) != math.prod(shape):
+        return f"{metric} compares outputs of shape {made} with {objective.target} of shape {shape}: they differ"
     return None
 
 

@@ -104,7 +104,7 @@ class JointKind(TrainedKind[Joint]):
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """See `TaskKind`; a head that comes from a task keeps its target, loss and metrics unless it has its own.
 
-        `missing`, `mask` and `class_weights` belong to the target.
+        `missing`, `mask` and `class_weights` belong to the target, `label_smoothing` to the loss.
         """
         result = []
         for head_name, head in self.task(job, name).heads.items():
@@ -112,6 +112,7 @@ class JointKind(TrainedKind[Joint]):
             base = origin if isinstance(origin, Train) else None
             has_own = head.target is not None or head.missing is not None or head.mask is not None
             labels = head if has_own or base is None else base
+            smoothing = base.label_smoothing if base and head.loss is None else None
             result.append(
                 Objective(
                     head_name,
@@ -122,6 +123,7 @@ class JointKind(TrainedKind[Joint]):
                     labels.missing,
                     labels.mask,
                     head.class_weights or (base.class_weights if base and head.target is None else None),
+                    (smoothing if head.label_smoothing is None else head.label_smoothing) or 0.0,
                 )
             )
         return tuple(result)

@@ -66,6 +66,14 @@ def _loss_of_class(framework: FrameworkDescription, name: str) -> str | None:
     return next((loss for place, loss in framework.loss_classes.items() if place.endswith(f":{name}")), None)
 
 
+def check_smoothing(path: tuple[str, ...], loss: str, framework: FrameworkDescription) -> Iterator[Finding]:
+    """Yields a problem for label smoothing of a loss whose labels a framework cannot smooth."""
+    valid = framework.smoothed_losses
+    if loss not in valid:
+        text = f"framework {framework.name} smooths labels of {' and '.join(valid) or 'no loss'}, not of {loss}"
+        yield path, f"{text}; leave `label_smoothing` out"
+
+
 def check_metrics(path: tuple[str, ...], names: Iterable[str]) -> Iterator[Finding]:
     """Yields a problem for each name that is no metric, or that has a cut-off which its metric does not take."""
     for name in names:

@@ -48,6 +48,38 @@ def _output_type(value: str) -> str:
 OutputType = Annotated[str, AfterValidator(_output_type)]
 
 
+_SAMPLER_KEYS = {"balanced": (None, {"classes", "samples"}), "weighted": ("weights", {"samples"})} | {
+    "k_shot": ("k", {"classes"})
+}
+"""How a sampler chooses -> the key that it needs, and those that it may have."""
+
+
+class SamplerKeys(Spec):
+    """Which samples of the train split an epoch has, and how often."""
+
+    how: Literal["balanced", "weighted", "k_shot"] = Field(
+        description="all classes equally often; in proportion to weights; k samples of each class"
+    )
+    classes: Reference | None = Field(
+        default=None, description="balanced and k_shot: one class number a sample; default: the only target of the task"
+    )
+    weights: Reference | None = Field(default=None, description="weighted: one number a sample, 0 or more")
+    k: int | None = Field(default=None, gt=0, le=MOST, description="k_shot: samples of each class")
+    samples: int | None = Field(
+        default=None, gt=0, le=MOST, description="balanced and weighted: samples an epoch; default: as in the split"
+    )
+
+    @model_validator(mode="after")
+    def _keys_of_one(self) -> SamplerKeys:
+        needed, may = _SAMPLER_KEYS[self.how]
+        given = {key for key in ("classes", "weights", "k", "samples") if self.model_dump()[key] is not None}
+        if needed is not None and needed not in given:
+            raise ValueError(f"a sampler `{self.how}` needs `{needed}`")
+        if other := sorted(given - may - {needed}):
+            raise ValueError(f"a sampler `{self.how}` takes no `{other[0]}`; leave it out")
+        return self
+
+
 class Trained(TaskBase):
     """The keys of tasks that change parameters; None means: as under `defaults`."""
 
@@ -72,6 +104,7 @@ class Trained(TaskBase):
     engine: EngineName | None = None
     compression: CompressionName | None = None
     sample_weights: Reference | None = None
+    sampler: SamplerKeys | None = Field(default=None, description="default: each sample once an epoch")
     freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
     initialise: dict[Name, str] = Field(
         default={},
@@ -90,7 +123,7 @@ ClassWeight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class LabelKeys(Spec):
-    """The keys that say which labels of a target are missing, and how much each counts."""
+    """The keys that say which labels of a target are missing, how much each counts, and how sure each is."""
 
     missing: MissingLabel | None = Field(
         default=None, description="the number that stands for a missing label, or nan; such labels do not count"
@@ -98,9 +131,11 @@ class LabelKeys(Spec):
     mask: Reference | None = Field(
         default=None, description="an array with 1 for each known label, 0 for a missing one"
     )
-
     class_weights: Literal["balanced"] | Annotated[tuple[ClassWeight, ...], Field(min_length=2)] | None = Field(
         default=None, description="factors of the losses by class: one for each class, or `balanced`"
+    )
+    label_smoothing: float | None = Field(
+        default=None, ge=0, lt=1, description="share of the target that all classes have alike while it is trained"
     )
 
     @model_validator(mode="after")

@@ -54,7 +54,7 @@ class TrainKind(TrainedKind[Train]):
         """See `TaskKind`."""
         task = self.task(job, name)
         labels = task.missing, task.mask, task.class_weights
-        return (Objective(MAIN, task.target, task.loss, 1.0, task.metrics, *labels),)
+        return (Objective(MAIN, task.target, task.loss, 1.0, task.metrics, *labels, task.label_smoothing or 0.0),)
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`; parameters keep their names."""

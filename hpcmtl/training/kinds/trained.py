@@ -14,7 +14,8 @@ from hpcmtl.jobfile.work import Work
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
-from hpcmtl.training.kinds.known_names import check_listed, check_own, check_weighted
+from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
+from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples, sampler_reference
 from hpcmtl.training.kinds.schemas import Trained
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class TrainedKind(BaseKind[TrainedT]):
         yield ("input",), task.input
         if task.sample_weights:
             yield ("sample_weights",), task.sample_weights
+        if (named := sampler_reference(task.sampler)) is not None:
+            yield named
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
@@ -128,8 +131,10 @@ class TrainedKind(BaseKind[TrainedT]):
 
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
-        weights = self.task(job, name).sample_weights
+        weights, framework = self.task(job, name).sample_weights, self.known_framework(job, name)
         for objective in self.objectives(job, name):
+            if objective.label_smoothing and framework is not None:
+                yield from check_smoothing(objective_path(objective, "label_smoothing"), objective.loss, framework)
             yield from check_weighted(objective_path(objective, "metrics"), objective.metrics, weights)
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
@@ -148,6 +153,8 @@ class TrainedKind(BaseKind[TrainedT]):
                     yield objective_path(each, "metrics"), f"{text} for {' and '.join(each.metrics)}: {remedy}"
         if task.sample_weights is not None:
             yield from check_weights(task.sample_weights, arrays.get(task.sample_weights, UNKNOWN))
+        if task.sampler is not None:
+            yield from check_sampler(task.sampler, self.objectives(job, name), arrays)
 
     def network_input(self, job: Job, name: str) -> str:
         """See `TaskKind`."""
@@ -174,6 +181,8 @@ class TrainedKind(BaseKind[TrainedT]):
         task = self.task(job, name)
         references = [reference for _, reference in self.references(job, name)]
         rows, sample_bytes = input_size(references, arrays, "train")
+        if task.sampler is not None:
+            rows = epoch_samples(task.sampler, self.objectives(job, name), rows, arrays)
         size = network_size(self.network(job, name), arrays.get(task.input))
         return Work(
             samples=rows,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.fitness import (
+    binary_problem,
+    class_problem,
     declared_problem,
     known_problem,
     label_problem,
@@ -20,8 +23,9 @@ from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.jobfile.tasks import WEIGHTED
+from hpcmtl.jobfile.tasks import METRICS_OF_CLASSES, METRICS_OF_LABELS, WEIGHTED
 from hpcmtl.training.kinds.fit import objective_path
+from hpcmtl.training.kinds.sampling import SAMPLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,8 +37,9 @@ if TYPE_CHECKING:
     from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Missing, Objective
 
-_OF_CLASSES = frozenset({"accuracy", "auc", "log_loss", "mrr", "ndcg"})
-"""Metrics whose targets are numbers of classes."""
+_OF_LABELS = frozenset(METRICS_OF_LABELS)
+_OF_CLASSES = frozenset({*METRICS_OF_CLASSES, *METRICS_OF_LABELS})
+"""Metrics whose targets are numbers of classes, 0 and 1 where a sample has several labels."""
 _CE, _BCE = "softmax_ce", "sigmoid_bce"
 
 
@@ -72,12 +77,17 @@ def _loss(job: Job, name: str, objective: Objective) -> str:
 
 
 def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
-    asked = kind_of(job, name).metrics(job, name) or objective.metrics
     return (
         _loss(job, name, objective) == _CE
         or objective.class_weights is not None
-        or any(metric.removeprefix(WEIGHTED).partition("@")[0] in _OF_CLASSES for metric in asked)
+        or _asks(job, name, objective, _OF_CLASSES)
     )
+
+
+def _asks(job: Job, name: str, objective: Objective, metrics: frozenset[str]) -> bool:
+    """Returns whether a task is to compute one of some metrics, with or without weights or a cut-off."""
+    asked = kind_of(job, name).metrics(job, name) or objective.metrics
+    return any(metric.removeprefix(WEIGHTED).partition("@")[0] in metrics for metric in asked)
 
 
 def value_checks(
@@ -132,6 +142,8 @@ def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueS
     problem = network_problem(summary, is_target=bool(mine) and not is_input)
     if problem is not None:
         return problem
+    if path[0] == SAMPLER:
+        return weight_problem(summary) if path[-1] == "weights" else class_problem(summary)
     is_read = is_input or bool(mine)
     if not is_read and reference in {each.mask for each in kind.objectives(job, name)}:
         return mask_problem(summary)
@@ -145,6 +157,8 @@ def _target_problem(job: Job, name: str, objective: Objective, summary: ValueSum
     """Returns which value of a target neither the loss nor a metric can use."""
     if _loss(job, name, objective) == _BCE and (problem := probability_problem(summary)) is not None:
         return problem
+    if math.prod(summary.shape) > 1 and _loss(job, name, objective) != _CE and _asks(job, name, objective, _OF_LABELS):
+        return binary_problem(summary)
     if not made:
         return None
     if _loss(job, name, objective) == _CE and made[-1] == 1:

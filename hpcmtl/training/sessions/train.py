@@ -7,10 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.batches import Batches
+from hpcmtl.data.batches import Batches, samples_per_epoch
 from hpcmtl.data.blocks import batches_per_epoch
 from hpcmtl.data.cursor import Cursor
-from hpcmtl.data.sources import selected
 from hpcmtl.exchange.store import PARAMETERS, seal
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.events import LearningRateChanged
@@ -61,8 +60,8 @@ class TrainSession:
         self._loaded: Checkpoint | None = None  # state that the learner has now
         self._waited, self._totals = 0.0, NO_LOSSES
         self._notes, self._inputs = Notes(), Inputs(context)
-        self._spec, read = batch_spec(self._inputs, task, self._objectives, context.group)
-        self._samples = samples = len(selected(self._spec.sources[:1], ["train"]))
+        self._spec, read = batch_spec(context, self._inputs, task, self._objectives)
+        self._samples = samples = samples_per_epoch(self._spec)
         self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"

@@ -10,6 +10,7 @@ TORCH = FrameworkDescription(
     title="PyTorch",
     factory="hpcmtl.training.torch.framework:TorchFramework",
     losses=("l2", "l1", "softmax_ce", "sigmoid_bce", "huber"),
+    smoothed_losses=("softmax_ce", "sigmoid_bce"),
     loss_classes={
         "torch.nn.modules.loss:CrossEntropyLoss": "softmax_ce",
         "torch.nn.functional:cross_entropy": "softmax_ce",

@@ -46,18 +46,19 @@ def _huber(output: Any, target: Any) -> Any:
     return F.huber_loss(output, _like(target, output), reduction="none")
 
 
-def _softmax_ce(output: Any, target: Any) -> Any:
-    classes = output.shape[-1]
-    return F.cross_entropy(output.reshape(-1, classes), target.long().reshape(-1), reduction="none").reshape(
-        output.shape[:-1]
-    )
+def _softmax_ce(output: Any, target: Any, smoothing: float = 0.0) -> Any:
+    rows, classes = output.reshape(-1, output.shape[-1]), target.long().reshape(-1)
+    return F.cross_entropy(rows, classes, reduction="none", label_smoothing=smoothing).reshape(output.shape[:-1])
 
 
-def _sigmoid_bce(output: Any, target: Any) -> Any:
-    return F.binary_cross_entropy_with_logits(output, _like(target, output), reduction="none")
+def _sigmoid_bce(output: Any, target: Any, smoothing: float = 0.0) -> Any:
+    """A label is one of two classes, so that smoothing makes 1 to ``1 - smoothing / 2``."""
+    wanted = _like(target, output)
+    wanted = wanted * (1 - smoothing) + smoothing / 2 if smoothing else wanted
+    return F.binary_cross_entropy_with_logits(output, wanted, reduction="none")
 
 
-_LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+_LOSSES: dict[str, Callable[..., Any]] = {
     "l2": _l2,
     "l1": _l1,
     "huber": _huber,
@@ -67,17 +68,21 @@ _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
 """Losses with the values of Gluon's: `l2` is half the squared error, and classes are on the last axis."""
 
 
-def make_loss(name: str) -> Callable[[Any, Any], Any]:
+def make_loss(name: str, smoothing: float = 0.0) -> Callable[[Any, Any], Any]:
     """Returns a function of outputs and targets to values of each sample, (n, ...).
 
     A loss of the user's is a subclass of `torch.nn.Module`, an object of one, or a function. One that has a `reduction`
     gets ``none``.
 
+    Args:
+        name: name of the loss.
+        smoothing: label smoothing, for ``softmax_ce`` and ``sigmoid_bce``.
+
     Raises:
         InputError: a user's loss cannot be imported or made, or has parameters that nothing would train.
     """
     if name in _LOSSES:
-        return _LOSSES[name]
+        return partial(_LOSSES[name], smoothing=smoothing) if smoothing else _LOSSES[name]
     where, found = f"loss {name}", resolve(name)
     try:
         made = _unreduced(found, where)
@@ -139,7 +144,7 @@ class TorchLoss:
     ) -> None:
         self.precision, self.place = precision, place
         self.module, self.objectives = module, tuple(objectives)
-        self.functions = [make_loss(objective.loss) for objective in objectives]
+        self.functions = [make_loss(objective.loss, objective.label_smoothing) for objective in objectives]
         for own in self.own_losses:
             own.to(place)  # its buffers
 

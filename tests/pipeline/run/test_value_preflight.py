@@ -96,6 +96,35 @@ def test_missing_labels_are_declared(tmp_path, values, keys, said):
     assert bool(found) == bool(said)
 
 
+TAGS = np.column_stack([CLASSES % 2, CLASSES // 2]).astype(np.float32)
+MULTILABEL = {"loss": "sigmoid_bce", "model": {"name": "mlp", "outputs": 2}, "metrics": ["weighted_f1_macro"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "keys", "said"),
+    [
+        (TAGS, {}, ""),
+        (TAGS / 2, {}, "sample 1 has label 0.5, but metrics of several labels a sample take 0 and 1"),
+        (TAGS / 2, {"metrics": ["mse"]}, ""),
+        (TAGS + 1, {"loss": "l2", "metrics": ["ranking_loss"]}, "sample 1 has label 2, but metrics"),
+        (np.where(TAGS == 1, np.nan, 0), {"missing": "nan"}, ""),
+        (np.where(TAGS == 1, -1, 0), {"missing": -1, "metrics": ["f1_macro", "auc_macro"]}, ""),
+        (np.where(TAGS == 1, -1, 0), {"loss": "l2", "metrics": ["ranking_loss"]}, "write `missing: -1` beside"),
+    ],
+)
+def test_several_labels_of_metrics_are_0_or_1(tmp_path, values, keys, said):
+    """Metrics that count labels refuse probabilities and other numbers; missing labels may have any."""
+    found = check(
+        tmp_path,
+        {"y": values, "w": np.ones(ROWS)},
+        {"y": {"missing": np.nan}},
+        **{**MULTILABEL, "sample_weights": "rows/w", **keys},
+    )
+
+    assert said in found
+    assert bool(found) == bool(said)
+
+
 @pytest.mark.parametrize(
     ("mask", "keys", "said"),
     [

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import sklearn.metrics
 
 from hpcmtl.communicators.inproc import RankFailedError
+from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError
 from hpcmtl.results.events import TaskNoted
+from hpcmtl.training.artifacts.load import load
 
 MADE = {"kind": "python", "callable": "own_tasks:small_rows", "outputs": ["x", "y", "pair"]}
 MLP = {"name": "mlp", "outputs": 2}
@@ -80,3 +84,47 @@ def test_weights_of_another_shape_are_refused_when_they_are_made(bench):
 
     assert isinstance(raised.value.__cause__, InputError)
     assert "tasks.net.sample_weights: a sample has one weight, but made/pair has" in str(raised.value.__cause__)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_several_labels_over_ranks(bench, tmp_path, ranks):
+    """Validation and evaluation have scikit-learn's values of the published network, weights included."""
+    rng = np.random.default_rng(2)
+    x, weights = rng.normal(size=(61, 6)).astype(np.float32), rng.uniform(0.5, 2, 61)
+    tags = (x[:, :3] + rng.normal(size=(61, 3)) > 0).astype(np.float32)
+    some, val = np.where(rng.random(tags.shape) < 0.3, np.nan, tags), np.arange(61) >= 40
+    write_dataset_file(
+        tmp_path / "tags.h5", {"x": x, "w": weights, "tags": tags, "some": some}, val * 1, {"some": {"missing": np.nan}}
+    )
+    net = {"kind": "train", "model": {"name": "mlp", "outputs": 3}, "input": "tags/x", "epochs": 2}
+    net |= {"loss": "sigmoid_bce", "sample_weights": "tags/w"}
+    metrics = ["f1_macro", "weighted_hamming_loss", "auc_macro"]
+    done = bench(
+        {
+            "whole": {**net, "target": "tags/tags", "metrics": metrics},
+            "partly": {**net, "target": "tags/some", "missing": "nan", "metrics": ["f1_micro", "weighted_f1_micro"]},
+            "report": {"kind": "evaluate", "needs": {"partly": "parameters"}, "split": "val"},
+        },
+        data={"tags": str(tmp_path / "tags.h5")},
+    )
+    whole, partly, report = (done.run(name, ranks)[-1].metrics for name in ("whole", "partly", "report"))
+    scores, few = (load(done.artifact(name)).network.outputs(x)["main"] for name in ("whole", "partly"))
+    seen = np.isfinite(some) & val[:, None]
+    counts = np.broadcast_to(weights[:, None], seen.shape)[seen]
+
+    assert {name: whole[f"val_{name}"] for name in metrics} == pytest.approx(
+        {
+            "f1_macro": sklearn.metrics.f1_score(tags[val], scores[val] > 0, average="macro"),
+            "weighted_hamming_loss": sklearn.metrics.hamming_loss(
+                tags[val], scores[val] > 0, sample_weight=weights[val]
+            ),
+            "auc_macro": sklearn.metrics.roc_auc_score(tags[val], scores[val]),
+        }
+    )
+    assert report == pytest.approx(
+        {
+            "f1_micro": sklearn.metrics.f1_score(some[seen], few[seen] > 0),
+            "weighted_f1_micro": sklearn.metrics.f1_score(some[seen], few[seen] > 0, sample_weight=counts),
+        }
+    )
+    assert partly["val_f1_micro"] == report["f1_micro"]

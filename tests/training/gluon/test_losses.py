@@ -67,6 +67,22 @@ def test_softmax_cross_entropy():
     np.testing.assert_allclose(found, softmax_ce(made, classes), rtol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_label_smoothing(smoothing):
+    """The target has a share that all classes have alike; a label of a sigmoid is one of two classes."""
+    generator = np.random.default_rng(4)
+    made, classes = generator.normal(scale=3, size=(7, 5)), generator.integers(0, 5, 7)
+    every = np.stack([softmax_ce(made, np.full(7, k)) for k in range(5)])
+    of_classes = make_loss("softmax_ce", smoothing)(mx.nd.array(made), mx.nd.array(classes)).asnumpy()
+    labels = generator.uniform(0, 1, (7, 5))
+    of_labels = make_loss("sigmoid_bce", smoothing)(mx.nd.array(made), mx.nd.array(labels)).asnumpy()
+    smooth = labels * (1 - smoothing) + smoothing / 2
+
+    expected = (1 - smoothing) * softmax_ce(made, classes) + smoothing * every.mean(axis=0)
+    np.testing.assert_allclose(of_classes, expected, rtol=1e-5)
+    np.testing.assert_allclose(of_labels, ELEMENTWISE["sigmoid_bce"](made, smooth).mean(axis=1), rtol=1e-5)
+
+
 class TwoOutputs(mx.gluon.HybridBlock):
     """Two linear outputs with one weight each."""
 

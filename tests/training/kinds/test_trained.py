@@ -61,14 +61,14 @@ def test_a_kind_from_outside_has_none_of_these(job):
 
 
 def test_a_head_takes_the_labels_of_its_target():
-    """Missing labels and weights by class come along with a target from a task; a target of its own has its own."""
+    """Missing labels and weights by class come along with a target from a task, and label smoothing with a loss."""
     trunk = {**BASE, "model": {"name": "mlp", "outputs": 4}}
     digit = {**BASE, "needs": {"trunk": "data"}, "target": "data/y", "mask": "data/m", "class_weights": "balanced"}
-    digit |= {"loss": "sigmoid_bce", "metrics": []}
+    digit |= {"loss": "sigmoid_bce", "metrics": [], "label_smoothing": 0.1}
     heads = {
         "same": {"from": "digit"},
-        "other": {"from": "digit", "target": "data/z"},
-        "declared": {"from": "digit", "missing": float("nan"), "class_weights": [1, 2]},
+        "other": {"from": "digit", "target": "data/z", "label_smoothing": 0},
+        "declared": {"from": "digit", "missing": float("nan"), "class_weights": [1, 2], "loss": "softmax_ce"},
     }
     joint = {"kind": "joint", "needs": {"trunk": "parameters", "digit": "parameters"}, "input": "data/x", "epochs": 1}
     tasks = {"trunk": trunk, "digit": digit, "joint": {**joint, "trunk": {"from": "trunk"}, "heads": heads}}
@@ -82,6 +82,7 @@ def test_a_head_takes_the_labels_of_its_target():
         ("data/z", None, None, None),
         ("data/y", "nan", None, (1.0, 2.0)),
     ]
+    assert [each.label_smoothing for each in found] == [0.1, 0.0, 0.0]
     assert (("needs",), "data/m") in read
 
 
@@ -94,6 +95,8 @@ def test_a_head_takes_the_labels_of_its_target():
         ({"class_weights": [1.0, -1.0]}, "class_weights"),
         ({"class_weights": [1.0]}, "class_weights"),
         ({"class_weights": "even"}, "class_weights"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"label_smoothing": -0.1}, "label_smoothing"),
     ],
 )
 def test_wrong_declarations_are_refused(keys, said):

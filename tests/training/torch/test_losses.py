@@ -27,10 +27,10 @@ def _users_code(monkeypatch):
     monkeypatch.delitem(sys.modules, "own_modules", raising=False)
 
 
-def step(framework, loss, target, outputs=3):
+def step(framework, loss, target, outputs=3, smoothing=0.0):
     """Losses and gradients of a linear network with parameters that both frameworks have."""
     rng = np.random.default_rng(1)
-    objectives = (Objective("main", "", loss, 1.0, ()),)
+    objectives = (Objective("main", "", loss, 1.0, (), label_smoothing=smoothing),)
     learner = open_framework(framework).learner(Leaf(Mlp(outputs=outputs)), (4,), objectives, LearnerSettings(SGD))
     names = {name: array.shape for name, array in learner.parameters_matching("*").items()}
     learner.set_parameters({name: rng.normal(size=shape).astype(np.float32) for name, shape in names.items()})
@@ -48,6 +48,19 @@ def test_values_and_gradients_are_those_of_gluon(loss):
     (ours, slopes), (theirs, expected) = step("torch", loss, target), step("gluon", loss, target)
 
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    assert all(np.allclose(slopes[name], expected[name], atol=1e-6) for name in expected)
+
+
+@pytest.mark.parametrize("loss", ["softmax_ce", "sigmoid_bce"])
+def test_smoothed_labels_are_those_of_gluon(loss):
+    """Label smoothing changes values and gradients alike in both frameworks."""
+    rng = np.random.default_rng(2)
+    target = rng.integers(0, 3, ROWS) if loss == "softmax_ce" else rng.uniform(size=(ROWS, 3)).astype(np.float32)
+    (ours, slopes), (theirs, expected) = (step(name, loss, target, smoothing=0.2) for name in ("torch", "gluon"))
+    plain, _ = step("torch", loss, target)
+
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    assert not np.allclose(ours, plain, rtol=1e-3)
     assert all(np.allclose(slopes[name], expected[name], atol=1e-6) for name in expected)
 
 
