@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hpcmtl.data.value_summary import MergedValues, ValueSummary
 
 _ROUNDING = 1e-6  # of 255 * (1 / 255), for example
 _CHANCE = 1e-3
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_INT64 = np.iinfo(np.int64)
 
 
 _TO_DECLARE = "if this label is missing, write `missing: {0}` beside the target"
@@ -33,6 +36,27 @@ def network_problem(summary: ValueSummary, *, is_target: bool = False) -> str | 
     for sample, value in summary.extremes:
         if abs(value) > _FLOAT32_MAX:
             return f"sample {sample} holds {value:g}, which is Inf in float32; divide the values by a constant"
+    return None
+
+
+def integer_problem(dtype: np.dtype[Any], extremes: Iterable[tuple[int, Any]], below: int | None) -> str | None:
+    """Returns which values a network that takes integers cannot take; None if it can.
+
+    Args:
+        dtype: type of the values, as they are read.
+        extremes: the smallest and the largest value, each with its sample; none without values.
+        below: the network takes integers from 0 to below this number; None for any that int64 holds.
+    """
+    if dtype.kind not in "iub":
+        return f"has values of type {dtype}; the network takes integers, such as the numbers of tokens or ids"
+    low, high = (0, below) if below is not None else (_INT64.min, _INT64.max + 1)
+    for sample, value in extremes:
+        if not low <= value < high:
+            text = f"sample {sample} holds {value}"
+            if below is None:
+                return f"{text}, which int64 cannot hold; number the values again"
+            remedy = f", or give it a `vocabulary` of {value + 1}" if value >= below else ""
+            return f"{text}, but the network takes 0 to {below - 1}: number the values again{remedy}"
     return None
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
 from hpcmtl.networks.bounds import MOST, MOST_LAYERS, MOST_RANKS
-from hpcmtl.networks.models import Spec
+from hpcmtl.networks.spec import Spec
 from hpcmtl.networks.strict import is_number_in_text
 
 WEIGHTED = "weighted_"

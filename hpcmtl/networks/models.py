@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.strict import strict_numbers
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
+from hpcmtl.networks.input_values import FLOATS, InputValues
+from hpcmtl.networks.spec import Spec
 
 
 def _odd(kernel: int) -> int:
@@ -37,19 +34,6 @@ _FEW = 4  # most channels of an image: red, green, blue and opacity
 
 class ShapeError(ValueError):
     """Reports samples of a shape that a network cannot take; the message names the shape that it takes."""
-
-
-class Spec(BaseModel):
-    """Base of everything in a job file: frozen, and an unknown key is an error."""
-
-    # A model that is only a part of others never needs a validator of its own: `validate` takes 40 ms of CPU less.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, defer_build=True)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Returns the validator of pydantic; see `strict_numbers`."""
-        schema: CoreSchema = strict_numbers(handler(source))
-        return schema
 
 
 class NetworkSize(NamedTuple):
@@ -116,6 +100,7 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
 class Mlp(Spec):
     """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values."""
 
+    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["mlp"] = "mlp"
     widths: Widths = ()
     outputs: int = Field(gt=0, le=MOST)
@@ -141,6 +126,7 @@ class Mlp(Spec):
 class ConvNet(Spec):
     """Convolutions with 2x2 max pooling, then dense layers of `widths`, then `outputs` values."""
 
+    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["convnet"] = "convnet"
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
@@ -169,6 +155,7 @@ class ConvNet(Spec):
 class ConvAutoencoder(Spec):
     """Convolutions with 2x2 max pooling down to a dense `code`, and a dense and convolutional way back."""
 
+    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["conv_autoencoder"] = "conv_autoencoder"
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
@@ -199,11 +186,20 @@ class ConvAutoencoder(Spec):
 
 
 class UserModel(BaseModel):
-    """`package.module:attribute` and its keyword arguments: a callable that returns a network of the framework."""
+    """`package.module:attribute` and its keyword arguments: a callable that returns a network of the framework.
+
+    `input_type` is no argument of the callable: with ``integer`` samples reach the network as integers (int64).
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    input_type: Literal["float", "integer"] = "float"
+
+    @property
+    def input_values(self) -> InputValues:
+        """Returns the values of the samples that the network takes."""
+        return InputValues(integers=self.input_type == "integer")
 
     @property
     def parts(self) -> tuple[str, ...] | None:
@@ -224,7 +220,11 @@ class UserModel(BaseModel):
         return None
 
 
-ZOO: dict[str, type[Spec]] = {"mlp": Mlp, "convnet": ConvNet, "conv_autoencoder": ConvAutoencoder}
+ZOO: dict[str, type[Spec]] = {
+    "mlp": Mlp,
+    "convnet": ConvNet,
+    "conv_autoencoder": ConvAutoencoder,
+}
 
 
 def _kind_of_model(value: Any) -> str:

@@ -289,3 +289,26 @@ def test_values_count_as_networks_read_them(tmp_path, scale, said):
 
     assert said in found
     assert bool(found) == bool(said)
+
+
+LOOKUP = {"name": "own_blocks:Lookup", "rows": 9}
+TOKENS = np.arange(2 * ROWS).reshape(ROWS, 2) % 9
+IDS = TOKENS + 2**24
+
+
+@pytest.mark.parametrize(
+    ("values", "attributes", "keys", "said"),
+    [
+        (TOKENS, {}, {"model": {"name": "mlp", "outputs": 3}}, ""),
+        (IDS, {}, {"model": LOOKUP, "loss": "l2"}, "which float32 cannot hold exactly"),
+        (IDS, {}, {"model": {**LOOKUP, "input_type": "integer"}, "loss": "l2"}, ""),
+        (IDS, {}, {"model": {**LOOKUP, "input_type": "int"}, "loss": "l2"}, "found 'int'; did you mean 'integer'?"),
+    ],
+)
+def test_integers_for_networks_that_take_them(tmp_path, values, attributes, keys, said):
+    """Large ids are exact where the network asks for integers."""
+    found = check(tmp_path, {"t": values}, {"t": attributes}, input="rows/t", **keys)
+
+    assert said in found
+    assert bool(found) == bool(said)
+    assert not said or "tasks.net." in found
