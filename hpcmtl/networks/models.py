@@ -29,6 +29,8 @@ Widths = tuple[Annotated[int, Field(gt=0, le=MOST)], ...]
 Kernel = Annotated[int, Field(gt=0, le=MOST), AfterValidator(_odd)]
 
 
+GATES = {"gru": 3, "lstm": 4}
+"""Number of gates of a recurrent cell: each has weights of its own."""
 _FEW = 4  # most channels of an image: red, green, blue and opacity
 
 
@@ -185,6 +187,45 @@ class ConvAutoencoder(Spec):
         return size
 
 
+class EmbeddingRnn(Spec):
+    """Vectors for tokens, a recurrent layer of `hidden` units, its mean or last state, then `outputs` values.
+
+    A sample is a row of tokens from 0 to below `vocabulary`. Those with the number 0 are padding, and do not count.
+    """
+
+    name: Literal["embedding_rnn"] = "embedding_rnn"
+    vocabulary: int = Field(gt=1, le=MOST)
+    embedding: int = Field(gt=0, le=MOST)
+    hidden: int = Field(gt=0, le=MOST)
+    cell: Literal["gru", "lstm"] = "gru"
+    pooling: Literal["mean", "last"] = "mean"
+    outputs: int = Field(gt=0, le=MOST)
+
+    @property
+    def input_values(self) -> InputValues:
+        """Returns the tokens that the network takes."""
+        return InputValues(integers=True, below=self.vocabulary)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Returns the parts that `extract` or `joint` may name."""
+        return ("body",)
+
+    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+        """See `NetworkShape`."""
+        if len(sample) != 1 or sample[0] < 1:
+            raise ShapeError(f"{self.name} takes rows of tokens of shape (length,), not samples of shape {sample}")
+        return (self.hidden,) if part == "body" else (self.outputs,)
+
+    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
+        """See `NetworkShape`."""
+        self.output_shape(sample)
+        weights = GATES[self.cell] * self.hidden * (self.embedding + self.hidden)
+        biases = GATES[self.cell] * self.hidden * 2
+        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, sample[0] * weights)
+        return size if part == "body" else size.plus(_dense(self.hidden, (self.outputs,)))
+
+
 class UserModel(BaseModel):
     """`package.module:attribute` and its keyword arguments: a callable that returns a network of the framework.
 
@@ -224,6 +265,7 @@ ZOO: dict[str, type[Spec]] = {
     "mlp": Mlp,
     "convnet": ConvNet,
     "conv_autoencoder": ConvAutoencoder,
+    "embedding_rnn": EmbeddingRnn,
 }
 
 
@@ -236,6 +278,7 @@ Model = Annotated[
     Annotated[Mlp, Tag("mlp")]
     | Annotated[ConvNet, Tag("convnet")]
     | Annotated[ConvAutoencoder, Tag("conv_autoencoder")]
+    | Annotated[EmbeddingRnn, Tag("embedding_rnn")]
     | Annotated[UserModel, Tag("user")],
     Discriminator(_kind_of_model),
 ]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.parts import part_of
+from hpcmtl.training.gluon.recurrent import RecurrentBlock
 from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.users_objects import users_network
 
@@ -135,6 +136,8 @@ def _build_model(model: Model, sample: Shape) -> Any:
         encoder.add(nn.Flatten())
         encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
+    if isinstance(model, EmbeddingRnn):
+        return _BodyAndOutput(RecurrentBlock(model, sample[0]), nn.Dense(model.outputs, in_units=model.hidden))
     return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock")
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.parts import part_of
+from hpcmtl.training.torch.recurrent import RecurrentModule
 from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.users_objects import users_network
 
@@ -172,6 +173,8 @@ def _build_model(model: Model, sample: Shape) -> Any:
         layers, sizes = _convolutions(sample, model)
         layers += [nn.Flatten(), _Dense(model.channels[-1] * math.prod(sizes[-1]), model.code)]
         return _Autoencoder(nn.Sequential(*layers), _Decoder(model, sizes, sample[0]))
+    if isinstance(model, EmbeddingRnn):
+        return _BodyAndOutput(RecurrentModule(model), _Dense(model.hidden, model.outputs))
     return users_network(model.name, model.arguments, Module, "torch.nn.Module")
 
 
