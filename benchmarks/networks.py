@@ -224,7 +224,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], widths: Sequence[int]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-HEAD = f"""# Networks that were checked
+HEAD = f"""# Gluon networks that were checked
 Written by `python benchmarks/networks.py --write`; do not edit. Each row is a network as a user writes it
 (`benchmarks/user_networks.py`), trained by `hpcmtl run` on 1, 2 and 3 ranks with Horovod.
 

@@ -193,7 +193,6 @@ class OurLoop:
             per_epoch,
             ("main",),
             BATCH,
-            BATCH,
             RateSchedule(1e-3, 10**6),
         )
         hooks = Hooks(lambda _: None, lambda: False)

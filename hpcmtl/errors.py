@@ -181,11 +181,19 @@ def located(where: str, problems: list[Problem]) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns type and message of an error on one line; an error of a framework may bring a traceback as its text."""
+    """Returns type and message of an error on one line, and the line of the user's code in which it was raised.
+
+    An error of a framework may bring a traceback as its text.
+    """
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return f"{type(error).__name__}: {lines[-1] if lines[0].startswith('Traceback') else lines[0]}"
+    text = f": {lines[-1] if lines[0].startswith('Traceback') else lines[0]}" if lines else ""
+    return f"{type(error).__name__}{text}{users_place(error)}"
+
+
+def users_place(error: BaseException) -> str:
+    """Returns `` (FILE:LINE)`` of the last frame of an error in the user's code; nothing where there is none."""
+    frames = users_frames(error)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def users_frames(error: BaseException) -> list[traceback.FrameSummary]:
@@ -223,14 +231,16 @@ _OTHER_NAMES = {
 
 
 def close_to(name: str, valid: Iterable[str]) -> str | None:
-    """Returns the valid name that a name probably means; None if there is none."""
-    names = sorted(valid)
-    if _OTHER_NAMES.get(name.lower()) in names:
-        return _OTHER_NAMES[name.lower()]
-    lower = {each.lower(): each for each in reversed(names)}
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    close = close or [lower[each] for each in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)]
-    return close[0] if close else None
+    """Returns the valid name that a name probably means, whatever the case of its letters; None if there is none."""
+    lower = {each.lower(): each for each in sorted(valid, reverse=True)}
+    known = [each for each in (name.lower(), usual_name(name)) if each in lower]
+    close = known or difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return lower[close[0]] if close else None
+
+
+def usual_name(name: str) -> str:
+    """Returns a name in lower case; of those that other libraries have, the name in hpcmtl."""
+    return _OTHER_NAMES.get(name.lower(), name.lower())
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ class FrameworkDescription:
             `hpcmtl.training.learner.Framework`.
         losses: names of its losses.
         loss_classes: place of a class, ``module:qualified name`` -> the loss that it is; users may name losses so.
+        loss_module: module that has the classes of its losses under their usual names; empty for none.
         optimizers: names of its optimizers.
         engines: names of the engines that combine the gradients of a group; the first is the default. A name that ends
             with an exclamation mark refuses a replacement.
@@ -56,6 +57,7 @@ class FrameworkDescription:
     shares_zoo: bool = False
     mpi_libraries: Mapping[str, str] = field(default_factory=dict)
     loss_classes: Mapping[str, str] = field(default_factory=dict)
+    loss_module: str = ""
 
     @property
     def distributions(self) -> tuple[str, ...]:

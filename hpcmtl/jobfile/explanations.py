@@ -8,8 +8,10 @@ from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import close_to, nearest
 from hpcmtl.jobfile.kind_registry import is_kind, load_kind
+from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.jobfile.schema import BAD_KIND, Job
 from hpcmtl.jobfile.tasks import TaskBase
+from hpcmtl.jobfile.unknown_keys import unknown_key
 from hpcmtl.networks.models import ZOO
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
     path, value = _path_of(raw, detail["loc"]), detail["input"]
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, f"unknown key {path[-1]!r}{nearest(path[-1], _valid_keys(raw, detail['loc'], root))}"
+        return path, unknown_key(path[-1], value, _valid_keys(raw, detail["loc"], root))
     if kind == BAD_KIND:
         written = isinstance(value, dict) and value.get("kind") is not None
         return (*path, "kind") if written else path, str(context["text"])
@@ -96,7 +98,8 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
                 path,
                 f"found {value!r}; write a mapping of `name` and its options, such as {{name: mlp, outputs: 10}}",
             )
-        return (*path, "name"), f"unknown model {given!r}{nearest(str(given), valid)}"
+        own = colon_form(str(given))
+        return (*path, "name"), f"unknown model {given!r}{f'; write {own!r}' if own else nearest(str(given), valid)}"
     if kind == "literal_error":
         valid = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
         return path, f"found {value!r}{nearest(str(value), valid)}"
@@ -124,13 +127,15 @@ def _said(kind: str, value: Any, context: Mapping[str, Any], message: str) -> st
     if kind in _WRITE:
         return f"found {value!r}; write {_WRITE[kind]}"
     if kind == "string_pattern_mismatch":
-        return f"found {value!r}; {_pattern_help(str(context['pattern']))}"
+        return f"found {value!r}; {_pattern_help(str(context['pattern']), value)}"
     return f"found {value!r}; {message[0].lower()}{message[1:]}"
 
 
-def _pattern_help(pattern: str) -> str:
+def _pattern_help(pattern: str, value: Any) -> str:
     if "/" in pattern:
         return "write source/dataset, e.g. digits/images"
+    if ":" in pattern and (own := colon_form(str(value))) is not None:
+        return f"write {own!r}"
     if ":" in pattern:
         return "write package.module:attribute, or a name of hpcmtl where there is one"
     return "a name begins with a letter and has letters, digits, '_', '-' and '.'"

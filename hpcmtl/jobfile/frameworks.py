@@ -43,7 +43,7 @@ def check_frameworks(job: Job) -> Iterator[Finding]:
         if framework is None:
             continue
         unknown = _unknown(framework)
-        if unknown is not None and framework != job.defaults.framework:
+        if unknown is not None:  # the tasks that take it from `defaults` are left out of further checks as well
             yield ("tasks", name, "framework"), unknown
     for key, merge in job.merge.items():
         members = {name: trained[name] for name in merge.tasks if name in trained}

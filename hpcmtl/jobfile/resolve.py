@@ -12,7 +12,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem
+from hpcmtl.errors import InputError, Problem, users_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,6 +44,12 @@ def remove_module_folders(folders: Iterable[str]) -> None:
             _folders.remove(folder)
 
 
+def colon_form(name: str) -> str | None:
+    """Returns ``package.module:attribute`` for ``package.module.attribute``; None for a name without dots."""
+    module, _, attribute = name.rpartition(".")
+    return f"{module}:{attribute}" if all(map(str.isidentifier, (*module.split("."), attribute))) else None
+
+
 def resolve(name: str) -> Any:
     """Imports the object that a name refers to.
 
@@ -61,7 +67,7 @@ def resolve(name: str) -> Any:
         raise
     except (Exception, SystemExit) as error:  # a script that is no module ends itself when it is imported
         _require_own(module.partition(".")[0])
-        text = f"cannot be imported ({type(error).__name__}: {error})"
+        text = f"cannot be imported ({type(error).__name__}: {error}){users_place(error)}"
         raise InputError([Problem(name, f"{text}; {where}")]) from error
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
+from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.networks.bounds import MOST, MOST_LAYERS, MOST_RANKS
 from hpcmtl.networks.spec import Spec
 from hpcmtl.networks.strict import is_number_in_text
@@ -33,7 +34,9 @@ _FUNCTION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 def _schedule(value: str) -> str:
     if value not in SCHEDULES and not _FUNCTION.match(value):
-        raise ValueError(f"{value!r} is no schedule{nearest(value, (*SCHEDULES, 'package.module:attribute'))}")
+        own = colon_form(value)
+        hint = f"; write {own!r}" if own else nearest(value, (*SCHEDULES, "package.module:attribute"))
+        raise ValueError(f"{value!r} is no schedule{hint}")
     return value
 
 

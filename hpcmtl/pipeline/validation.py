@@ -98,7 +98,7 @@ def _hidden(tasks: Collection[str], readable: bool) -> Iterator[str]:
     if tasks:
         first, more = list(tasks)[:_NAMED], len(tasks) - _NAMED
         names = ", ".join(first) + (f" and {more} more" if more > 0 else "")
-        yield f"some of {names}, because of these problems"
+        yield f"{'some' if len(first) > 1 else 'the rest'} of {names}, because of these problems"
     elif not readable:
         yield "data and networks, because of these problems"
 

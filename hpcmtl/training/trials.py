@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.training.other_frameworks import foreign_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
@@ -56,21 +57,42 @@ def shape_of_sample(shape: Shape) -> Shape:
     return shape[1:]
 
 
-def require_own_values(name: str, shapes: Sequence[tuple[Shape, Shape]], target: Shape, remedy: str) -> None:
+def shapes_of_loss(name: str, loss: Callable[[Any, Any], Any], output: Any, target: Any) -> tuple[Shape, Shape]:
+    """Returns the shapes of outputs and of the values that a user's loss gives for them.
+
+    Args:
+        name: reference to the loss.
+        loss: the loss.
+        output: array of a framework, (n, ...).
+        target: array of a framework, (n, ...).
+
+    Raises:
+        InputError: the loss raises an error.
+    """
+    shape = tuple(output.shape)
+    with said_of(f"{name}: fails on outputs of shape {shape} and targets of shape {tuple(target.shape)}", "loss"):
+        return shape, tuple(getattr(loss(output, target), "shape", ()))
+
+
+def require_own_values(name: str, shapes: Callable[[int], tuple[Shape, Shape]], target: Shape, remedy: str) -> None:
     """Refuses a user's loss whose values have an axis that grows with the batch: it pairs each sample with all others.
 
     A difference of outputs (n, 1) and targets (n,) is such an array, (n, n), by broadcasting.
 
     Args:
         name: reference to the loss.
-        shapes: shapes of outputs and values, for two numbers of rows.
-        target: shape of the targets of the first.
+        shapes: function of a number of rows to the shapes of outputs and values; see `shapes_of_loss`.
+        target: shape of the targets of `ROWS` rows.
         remedy: function of the framework that gives targets the shape of outputs.
 
     Raises:
-        InputError: there is such an axis.
+        InputError: the loss fails, or there is such an axis.
     """
-    (output, values), (_, more) = shapes
+    output, values = shapes(ROWS)
+    try:
+        _, more = shapes(ROWS + 1)
+    except InputError:  # it may take an even number of rows alone
+        return
     if values[1:] != more[1:]:
         text = f"{ROWS} samples give values of shape {values}, from outputs {output} and targets {target}"
         advice = f"each sample is set against all others; give both the same shape (`{remedy}`)"
@@ -82,6 +104,7 @@ class Trials:
     """Functions of a framework that try the parts of a task; each raises what cannot be used.
 
     Attributes:
+        framework: name of the framework.
         loss: function of the name of a loss.
         optimizer: function of an optimizer.
         settings: function that yields settings which the framework cannot follow.
@@ -89,6 +112,7 @@ class Trials:
         step: function that makes one step, where all shapes are known.
     """
 
+    framework: str
     loss: Callable[[str], object]
     optimizer: Callable[[Optimizer], object]
     network: Callable[[FrameworkNeeds, Shape, list[Problem]], NetworkFacts]
@@ -102,7 +126,9 @@ def tried(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
     Raises:
         InputError: all that cannot be used.
     """
-    problems: list[Problem] = []
+    problems = list(foreign_objects(needs, trials.framework))
+    if problems:  # what else is wrong with them follows from it
+        raise InputError(problems)
     for objective in needs.objectives:
         with noting(problems, "loss"):
             trials.loss(objective.loss)

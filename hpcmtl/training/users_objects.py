@@ -8,6 +8,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.json_form import user_models
 from hpcmtl.networks.strict import misplaced_texts
+from hpcmtl.training.other_frameworks import told_as_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ def import_networks(network: NetworkDescription) -> None:
         resolve(name)
 
 
-def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: str) -> Any:
+def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: str, framework: str) -> Any:
     """Makes a network of the user's.
 
     Args:
@@ -33,6 +34,7 @@ def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: s
         arguments: keyword arguments of the callable.
         wanted: class of the framework's networks.
         title: name of that class in a message.
+        framework: name of the framework.
 
     Raises:
         InputError: it cannot be imported or built, or is no network of the framework.
@@ -50,5 +52,6 @@ def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: s
     if problems:
         raise InputError(problems)
     if not isinstance(made, wanted):
-        raise InputError([Problem(where, f"makes a {type(made).__name__}, not a {title}")])
+        told = told_as_foreign(made, framework) or f"{type(made).__name__}, not a {title}"
+        raise InputError([Problem(where, f"makes a {told}")])
     return made

@@ -220,6 +220,16 @@ def scheduled(**options):
     return mx.optimizer.SGD(lr_scheduler=mx.lr_scheduler.FactorScheduler(step=10, factor=0.9), **options)
 
 
+class Misfit(mx.gluon.loss.Loss):
+    """A loss whose arrays do not fit each other."""
+
+    def __init__(self):
+        super().__init__(None, 0)
+
+    def hybrid_forward(self, F, output, target):  # noqa: N803 - Gluon's form
+        return F.broadcast_sub(output, F.tile(F.reshape(target, (-1, 1)), (1, 7)))
+
+
 def not_a_block(**_arguments):
     """A mistake that a user might write."""
     return 42

@@ -8,7 +8,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.frameworks import registry
 from hpcmtl.frameworks.description import FrameworkDescription
 from hpcmtl.jobfile.frameworks import framework_of, tasks_by_framework
-from hpcmtl.jobfile.load import parse_job
+from hpcmtl.jobfile.load import UnsoundJobError, parse_job
 
 SMALL = FrameworkDescription(
     name="small",
@@ -100,6 +100,17 @@ def test_an_unknown_framework_is_named_once():
 
     assert set(found) == {"defaults.framework", "tasks.c.framework"}
     assert "did you mean 'gluon'" in found["tasks.c.framework"]
+
+
+def test_tasks_of_an_unknown_default_are_not_checked_further():
+    """They are left out where a check would ask a framework that is not there; other tasks are checked."""
+    default = job(a=TRAIN, b={**TRAIN, "framework": "gluon"})
+    default["defaults"] = {"framework": "pytorch"}
+    with pytest.raises(UnsoundJobError) as refused:
+        parse_job(default)
+
+    assert "unknown framework 'pytorch'; did you mean 'torch'?" in str(refused.value)
+    assert set(refused.value.sound.job.tasks) == {"b"}
 
 
 def test_parameters_stay_in_their_framework():

@@ -138,7 +138,7 @@ def test_a_key_beside_the_network_hides_nothing(family_file, key, value, place):
     places, left = refusal(family_file, tasks)
 
     assert places == sorted([f"net.{place}", "net.freeze", "part.output", "last.freeze"])
-    assert left == ["not checked: some of part, because of these problems"]
+    assert left == ["not checked: the rest of part, because of these problems"]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,12 @@ REDUCED = {"kind": "map_reduce", "input": "small/images", "map": "math:atan2", "
             "tasks.a.loss",
             "one value for each sample",
         ),
+        (
+            {"a": task(loss="own_blocks:Misfit")},
+            "tasks.a.loss",
+            "own_blocks:Misfit: fails on outputs of shape (2, 3) and targets of shape (2,): MXNetError: ",
+        ),
+        ({"a": task(loss="own_blocks:Misfit")}, "tasks.a.loss", "own_blocks.py:"),
         ({"a": task(optimizer={"name": "groupadagrad", "learning_rate": 0.1})}, "tasks.a.optimizer", "an update"),
         ({"a": task(freeze=["boddy.*"])}, "tasks.a.freeze", "did you mean 'body"),
         ({"a": task(freeze=["*"])}, "tasks.a.freeze", "leaves no parameter to train"),

@@ -21,7 +21,7 @@ from hpcmtl.dispatch.protocol import (
     WorldChanged,
 )
 from hpcmtl.dispatch.rank.exits import exits_raise
-from hpcmtl.errors import EnvironmentUnfitError, InputError, NoSpaceError, TaskFailedError, users_frames
+from hpcmtl.errors import EnvironmentUnfitError, InputError, NoSpaceError, TaskFailedError, users_frames, users_place
 from hpcmtl.exchange.store import DamagedArtifactError
 from hpcmtl.logs import harmless, layer_context
 
@@ -233,8 +233,7 @@ class Worker:
 
 
 def _in_one_line(error: BaseException) -> str:
-    frames = users_frames(error)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    place = users_place(error)
     if isinstance(error, InputError):
         return error.in_one_line + place
     text = str(error)

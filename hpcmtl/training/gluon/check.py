@@ -8,6 +8,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.group_batchnorm import synchronise
 from hpcmtl.training.gluon.learner import GluonLearner
 from hpcmtl.training.gluon.losses import make_loss
@@ -23,7 +24,16 @@ from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, Trials, noting, require_own_values, said_of, shape_of_sample, tried
+from hpcmtl.training.trials import (
+    ROWS,
+    Trials,
+    noting,
+    require_own_values,
+    said_of,
+    shape_of_sample,
+    shapes_of_loss,
+    tried,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +46,14 @@ mx = import_mxnet()
 
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
-    trials = Trials(loss=make_loss, optimizer=make_optimizer, network=_network_facts, step=_step, settings=_unsupported)
+    trials = Trials(
+        GLUON.name,
+        loss=make_loss,
+        optimizer=make_optimizer,
+        network=_network_facts,
+        step=_step,
+        settings=_unsupported,
+    )
     return tried(needs, trials)
 
 
@@ -103,12 +120,12 @@ def _step(needs: FrameworkNeeds) -> None:
 
 
 def _require_values_of_samples(name: str, learner: GluonLearner, place: int, sample: Shape, target: Shape) -> None:
-    """Refuses a user's loss whose values have an axis that grows with the batch; see `trials.require_own_values`."""
-    loss, shapes = make_loss(name), []
-    for rows in (ROWS, ROWS + 1):
+    """Refuses a user's loss that fails, or whose values have an axis that grows with the batch."""
+    loss = make_loss(name)
+
+    def shapes(rows: int) -> tuple[Shape, Shape]:
         output = outputs_of(learner.block, trial_samples(rows, sample, learner.values))[place]
-        try:
-            shapes.append((output.shape, loss(output, mx.nd.zeros((rows, *target))).shape))
-        except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
-            return
+        with mx.autograd.record():
+            return shapes_of_loss(name, loss, output, mx.nd.zeros((rows, *target)))
+
     require_own_values(name, shapes, (ROWS, *target), "F.reshape_like(target, output)")

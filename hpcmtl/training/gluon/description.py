@@ -14,6 +14,7 @@ GLUON = FrameworkDescription(
         "mxnet.gluon.loss:SoftmaxCrossEntropyLoss": "softmax_ce",
         "mxnet.gluon.loss:SigmoidBinaryCrossEntropyLoss": "sigmoid_bce",
     },
+    loss_module="mxnet.gluon.loss",
     optimizers=(
         "sgd",
         "nag",

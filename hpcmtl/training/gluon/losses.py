@@ -11,10 +11,12 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.input_values import FLOATS
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.graph import loss_draws
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
 from hpcmtl.training.network_inputs import input_type, require_taken
+from hpcmtl.training.other_frameworks import told_as_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +51,8 @@ def make_loss(name: str) -> Any:
         text = f"cannot be made without arguments: {reason_of(error)}"
         raise InputError([Problem(f"loss {name}", text)]) from error
     if not isinstance(loss, mx.gluon.HybridBlock):
-        raise InputError([Problem(f"loss {name}", f"makes a {type(loss).__name__}, not a Gluon loss (a HybridBlock)")])
+        told = told_as_foreign(loss, GLUON.name) or f"{type(loss).__name__}, not a Gluon loss (a HybridBlock)"
+        raise InputError([Problem(f"loss {name}", f"makes a {told}")])
     own = loss.collect_params()
     trained = [key.removeprefix(loss.prefix) for key, each in own.items() if each.grad_req != "null"]
     if trained:

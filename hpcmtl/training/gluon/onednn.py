@@ -117,11 +117,12 @@ def _models(network: NetworkDescription) -> Iterator[Model]:
 
 
 def _made(model: UserModel) -> Any:
-    """Returns the block of a user's model, not initialised; None if it cannot be made."""
+    """Returns the block of a user's model, not initialised; None if it cannot be made, or is none of MXNet."""
     try:
-        return resolve(model.name)(**model.arguments)
+        made = resolve(model.name)(**model.arguments)
     except (Exception, SystemExit):  # noqa: BLE001 - users' code; the checks of the job tell the user
         return None
+    return made if isinstance(made, mx.gluon.Block) else None
 
 
 def _loss(name: str) -> Any:

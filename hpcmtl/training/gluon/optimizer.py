@@ -12,6 +12,8 @@ from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.strict import is_truth_in_text
 from hpcmtl.training.gluon.attributes import STRUCTURE, UnkeptAttributes
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
+from hpcmtl.training.other_frameworks import told_as_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,7 +146,8 @@ def make_optimizer(optimizer: Optimizer) -> Any:
         text = f"option batch_scale is {made.batch_scale}: sums of gradients over steps are not kept in checkpoints"
         raise InputError([Problem(where, f"{text}; use a larger batch_size")])
     if not isinstance(made, mx.optimizer.Optimizer):
-        raise InputError([Problem(where, f"makes a {type(made).__name__}, not an MXNet optimizer")])
+        told = told_as_foreign(made, GLUON.name)
+        raise InputError([Problem(where, f"makes a {told or f'{type(made).__name__}, not an MXNet optimizer'}")])
     if made.lr_scheduler is not None:
         text = "has a schedule of its own (lr_scheduler), in which hpcmtl cannot set the rate"
         raise InputError([Problem(where, f"{text}: leave it out, and {_GIVEN['lr_scheduler']}")])

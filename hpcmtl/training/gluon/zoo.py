@@ -9,6 +9,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.parts import part_of
 from hpcmtl.training.gluon.recurrent import RecurrentBlock
 from hpcmtl.training.gluon.samples import trial_samples
@@ -138,7 +139,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
     if isinstance(model, EmbeddingRnn):
         return _BodyAndOutput(RecurrentBlock(model, sample[0]), nn.Dense(model.outputs, in_units=model.hidden))
-    return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock")
+    return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock", GLUON.name)
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
+from hpcmtl.frameworks.registry import loadable_descriptions
+from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF, WEIGHTED
 
 if TYPE_CHECKING:
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
 
 _ATTRIBUTE = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-_NOUNS = {"losses": "loss"}
+_LOSSES = "losses"
+_NOUNS = {_LOSSES: "loss"}
 
 
 def check_listed(path: tuple[str, ...], name: str, framework: FrameworkDescription, names: str) -> Iterator[Finding]:
@@ -29,19 +32,38 @@ def check_listed(path: tuple[str, ...], name: str, framework: FrameworkDescripti
     """
     valid = getattr(framework, names)
     if name not in valid:
-        yield path, _message(name, framework, names, valid)
+        yield path, f"{_has_no(name, framework, names)}{nearest(name, valid)}"
 
 
 def check_own(path: tuple[str, ...], name: str, framework: FrameworkDescription, names: str) -> Iterator[Finding]:
     """Yields a problem for a name that a framework does not know, unless it refers to an object of the user's."""
     valid = getattr(framework, names)
     if name not in valid and not _ATTRIBUTE.match(name):
-        yield path, _message(name, framework, names, (*valid, "package.module:attribute"))
+        hint = _with_colon(name, framework, names) or nearest(name, (*valid, "package.module:attribute"))
+        yield path, f"{_has_no(name, framework, names)}{hint}"
 
 
-def _message(name: str, framework: FrameworkDescription, names: str, valid: tuple[str, ...]) -> str:
-    noun = _NOUNS.get(names, names.removesuffix("s"))
-    return f"framework {framework.name} has no {noun} {name!r}{nearest(name, valid)}"
+def _has_no(name: str, framework: FrameworkDescription, names: str) -> str:
+    return f"framework {framework.name} has no {_NOUNS.get(names, names.removesuffix('s'))} {name!r}"
+
+
+def _with_colon(name: str, framework: FrameworkDescription, names: str) -> str:
+    """Returns a hint for a name as Python writes it, with dots, and for a class of losses without its module."""
+    last, own = name.rpartition(".")[2], colon_form(name)
+    if names != _LOSSES:
+        listed = [each for each in getattr(framework, names) if each == last.lower()]
+        return "" if own is None else f"; write {' or '.join(map(repr, [*listed, own]))}"
+    known = {each.name: _loss_of_class(each, last) for each in loadable_descriptions()}
+    listed = sorted({loss for loss in known.values() if loss in framework.losses})
+    if own is None and name.endswith("Loss") and framework.loss_module and (not listed or known.get(framework.name)):
+        own = f"{framework.loss_module}:{name}"
+    found = [*listed, *([] if own is None else [own])]
+    return f"; write {' or '.join(map(repr, found))}" if found else ""
+
+
+def _loss_of_class(framework: FrameworkDescription, name: str) -> str | None:
+    """Returns the loss of a framework that a class is, by its name without a module."""
+    return next((loss for place, loss in framework.loss_classes.items() if place.endswith(f":{name}")), None)
 
 
 def check_metrics(path: tuple[str, ...], names: Iterable[str]) -> Iterator[Finding]:

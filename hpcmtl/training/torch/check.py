@@ -13,17 +13,28 @@ from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.group_batchnorm import synchronise
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.losses import make_loss, tensor_of
 from hpcmtl.training.torch.network import TorchNetwork
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
 from hpcmtl.training.torch.parts import output_of_part
+from hpcmtl.training.torch.place import naming_moves
 from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.torch.training_pass import examine
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS, Trials, noting, require_own_values, said_of, shape_of_sample, tried
+from hpcmtl.training.trials import (
+    ROWS,
+    Trials,
+    noting,
+    require_own_values,
+    said_of,
+    shape_of_sample,
+    shapes_of_loss,
+    tried,
+)
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import FrameworkNeeds
@@ -35,8 +46,9 @@ torch = import_torch()
 
 def check(needs: FrameworkNeeds) -> NetworkFacts | None:
     """See `Framework.check`."""
-    trials = Trials(loss=make_loss, optimizer=_optimizer, network=_network_facts, step=_step)
-    return tried(needs, trials)
+    trials = Trials(TORCH.name, loss=make_loss, optimizer=_optimizer, network=_network_facts, step=_step)
+    with naming_moves():
+        return tried(needs, trials)
 
 
 def _optimizer(optimizer: Optimizer) -> object:
@@ -124,14 +136,12 @@ def _step(needs: FrameworkNeeds) -> None:
 
 
 def _require_values_of_samples(name: str, learner: TorchLearner, place: int, target: np.ndarray[Any, Any]) -> None:
-    """Refuses a user's loss whose values have an axis that grows with the batch; see `trials.require_own_values`."""
-    loss, shapes = make_loss(name), []
-    for rows in (ROWS, ROWS + 1):
-        with torch.no_grad():
-            output = outputs_of(learner.module, trial_samples(rows, learner.sample, learner.values))[place]
-            targets = tensor_of(np.zeros((rows, *target.shape[1:]), target.dtype))
-            try:
-                shapes.append((tuple(output.shape), tuple(loss(output, targets).shape)))
-            except (Exception, SystemExit):  # noqa: BLE001 - the step that follows tells what fails
-                return
+    """Refuses a user's loss that fails, or whose values have an axis that grows with the batch."""
+    loss = make_loss(name)
+
+    def shapes(rows: int) -> tuple[Shape, Shape]:
+        output = outputs_of(learner.module, trial_samples(rows, learner.sample, learner.values))[place]
+        targets = tensor_of(np.zeros((rows, *target.shape[1:]), target.dtype))
+        return shapes_of_loss(name, loss, output, targets)
+
     require_own_values(name, shapes, target.shape, "reshape")

@@ -16,6 +16,7 @@ TORCH = FrameworkDescription(
         "torch.nn.modules.loss:BCEWithLogitsLoss": "sigmoid_bce",
         "torch.nn.functional:binary_cross_entropy_with_logits": "sigmoid_bce",
     },
+    loss_module="torch.nn",
     optimizers=(
         "sgd",
         "adam",

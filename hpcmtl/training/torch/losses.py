@@ -83,7 +83,9 @@ def make_loss(name: str) -> Callable[[Any, Any], Any]:
         return _LOSSES[name]
     where, found = f"loss {name}", resolve(name)
     try:
-        made = _unreduced(found)
+        made = _unreduced(found, where)
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:
         text = f"cannot be made without arguments: {reason_of(error)}"
         raise InputError([Problem(where, text)]) from error
@@ -96,14 +98,19 @@ def make_loss(name: str) -> Callable[[Any, Any], Any]:
     return function
 
 
-def _unreduced(found: Any) -> Any:
-    """Makes a loss of what a job names, without the reduction over the samples if it has one."""
+def _unreduced(found: Any, where: str) -> Any:
+    """Makes a loss of what a job names, without the reduction over the samples if it has one.
+
+    Raises:
+        InputError: its reduction is another one than the mean.
+    """
     if isinstance(found, type):
         takes = _REDUCTION in inspect.signature(found).parameters
-        return found(**{_REDUCTION: "none"}) if takes else _unreduced(found())
+        return found(**{_REDUCTION: "none"}) if takes else _unreduced(found(), where)
     if isinstance(found, torch.nn.Module):
         if getattr(found, _REDUCTION, None) in {"sum", "batchmean"}:
-            raise ValueError(f"its reduction is {found.reduction!r}; hpcmtl takes means over samples: leave it out")
+            text = f"its reduction is {found.reduction!r}; hpcmtl takes means over samples: leave it out"
+            raise InputError([Problem(where, text)])
         if hasattr(found, _REDUCTION):
             found.reduction = "none"
         return found

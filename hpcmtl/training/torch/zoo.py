@@ -13,6 +13,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.parts import part_of
 from hpcmtl.training.torch.recurrent import RecurrentModule
 from hpcmtl.training.torch.samples import trial_samples
@@ -175,7 +176,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
         return _Autoencoder(nn.Sequential(*layers), _Decoder(model, sizes, sample[0]))
     if isinstance(model, EmbeddingRnn):
         return _BodyAndOutput(RecurrentModule(model), _Dense(model.hidden, model.outputs))
-    return users_network(model.name, model.arguments, Module, "torch.nn.Module")
+    return users_network(model.name, model.arguments, Module, "torch.nn.Module", TORCH.name)
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[list[Any], list[tuple[int, int]]]:

@@ -27,6 +27,8 @@ torch = pytest.importorskip("torch")
 SGD = Optimizer(name="sgd", learning_rate=0.1)
 NUMBERS = (ArraySpec(samples=10, shape=()),)
 LAYERWISE = Optimizer(name="own_modules:layerwise", learning_rate=0.1)
+OWN_MODULES = Path(__file__).parents[2] / "contracts/own_modules.py"
+LINE = 1 + OWN_MODULES.read_text().splitlines().index("    return output - target.reshape(-1, 1).repeat(1, 7)")
 LABELS = (ArraySpec(samples=10, shape=(), kind="i"),)
 
 
@@ -101,6 +103,18 @@ def test_sound_networks_pass(model, precision):
             "optimizer own_modules:Hidden",
             "keeps 'all' in its `state`",
         ),
+        (
+            needs("normalised", loss="own_modules:misfit"),
+            "loss",
+            "own_modules:misfit: fails on outputs of shape (2, 3) and targets of shape (2,): RuntimeError: ",
+        ),
+        (needs("normalised", loss="own_modules:misfit"), "loss", f"({OWN_MODULES}:{LINE})"),
+        (
+            needs("normalised", loss="own_modules:summed"),
+            "loss own_modules:summed",
+            "its reduction is 'sum'; hpcmtl takes",
+        ),
+        (needs("Moving"), "model", "leave `.cuda()` and `.to(device)` out: hpcmtl moves network and samples"),
         (needs("nothing"), "model own_modules:nothing", "has no attribute 'nothing'"),
         (needs("Keeping"), "model own_modules:Keeping", "cannot be built with {}"),
     ],
@@ -112,6 +126,12 @@ def test_what_cannot_be_used_is_refused(asked, place, said):
         open_framework("torch").check(asked)
 
     assert any(place in each.where and said in each.message for each in refused.value.problems), refused.value
+
+
+def test_a_reduction_is_no_matter_of_arguments():
+    """The message begins with what is wrong."""
+    with pytest.raises(InputError, match="loss own_modules:summed: its reduction is 'sum'"):
+        open_framework("torch").check(needs("normalised", loss="own_modules:summed"))
 
 
 def test_a_module_that_is_made_once_is_refused():
