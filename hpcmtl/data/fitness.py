@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.networks.bounds import MOST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -55,7 +57,7 @@ def integer_problem(dtype: np.dtype[Any], extremes: Iterable[tuple[int, Any]], b
             text = f"sample {sample} holds {value}"
             if below is None:
                 return f"{text}, which int64 cannot hold; number the values again"
-            remedy = f", or give it a `vocabulary` of {value + 1}" if value >= below else ""
+            remedy = f", or give it a `vocabulary` of {value + 1}" if below <= value < MOST else ""
             return f"{text}, but the network takes 0 to {below - 1}: number the values again{remedy}"
     return None
 
@@ -70,10 +72,11 @@ def rounding_problem(summary: ValueSummary, *, is_target: bool) -> str | None:
     whole = summary.dtype.kind in "iu" and summary.scale == 1.0
     if whole and summary.rounded is not None:
         sample, value = summary.rounded
+        ids = "" if is_target else "; for ids of an embedding, write `input_type: integer` in a `model` of your own"
         return (
             f"sample {sample} holds {value}, which float32 cannot hold exactly: networks compute in float32, where "
             f"whole numbers above {2**24} merge. Subtract an offset, number the values again from 0, or store them as "
-            "float64 if rounding does no harm"
+            f"float64 if rounding does no harm{ids}"
         )
     merged = summary.merged
     if merged is None or not (merged.positions == merged.varying or (is_target and not _is_chance(merged))):

@@ -81,6 +81,7 @@ def test_values_that_float32_merges(values, as_input, as_target, warned):
         ([0, 8], 9, None),
         ([0, 9], 9, "sample 1 holds 9, but the network takes 0 to 8: number the values again, or give it"),
         ([-1, 8], 9, "sample 0 holds -1, but the network takes 0 to 8: number the values again"),
+        ([2**40, 0], 9, "sample 0 holds 1099511627776, but the network takes 0 to 8: number the values again"),
         ([-1, 2**24 + 1], None, None),
         ([0.0, 1.0], None, "has values of type float64; the network takes integers"),
     ],
