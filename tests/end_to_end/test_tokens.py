@@ -32,7 +32,7 @@ def test_the_last_letter_is_learned(start, tmp_path):
     table = {"word": np.array(words), "ending": np.array([f"class {'abcdefg'.index(word[-1]) % 3}" for word in words])}
     kinds = {"word": {"kind": "tokens", "by": "characters", "length": 9}, "ending": "categorical"}
     seal(tmp_path / "words.h5", table, {"columns": kinds, "targets": ["ending"]})
-    run = start(family(ranks=3, data={"words": str(tmp_path / "words.h5")}, tasks=TASKS)).finish()
+    run = start(family(ranks=3, data={"words": str(tmp_path / "words.h5")}, tasks=TASKS)).finish(300)
     tasks = run.results["tasks"]
 
     assert run.returncode == 0, run.said
