@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.networks.bounds import MOST
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hpcmtl.data.value_summary import MergedValues, ValueSummary
 
 _ROUNDING = 1e-6  # of 255 * (1 / 255), for example
 _CHANCE = 1e-3
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_INT64 = np.iinfo(np.int64)
 
 
 _TO_DECLARE = "if this label is missing, write `missing: {0}` beside the target"
@@ -36,6 +41,27 @@ def network_problem(summary: ValueSummary, *, is_target: bool = False) -> str | 
     return None
 
 
+def integer_problem(dtype: np.dtype[Any], extremes: Iterable[tuple[int, Any]], below: int | None) -> str | None:
+    """Returns which values a network that takes integers cannot take; None if it can.
+
+    Args:
+        dtype: type of the values, as they are read.
+        extremes: the smallest and the largest value, each with its sample; none without values.
+        below: the network takes integers from 0 to below this number; None for any that int64 holds.
+    """
+    if dtype.kind not in "iub":
+        return f"has values of type {dtype}; the network takes integers, such as the numbers of tokens or ids"
+    low, high = (0, below) if below is not None else (_INT64.min, _INT64.max + 1)
+    for sample, value in extremes:
+        if not low <= value < high:
+            text = f"sample {sample} holds {value}"
+            if below is None:
+                return f"{text}, which int64 cannot hold; number the values again"
+            remedy = f", or give it a `vocabulary` of {value + 1}" if below <= value < MOST else ""
+            return f"{text}, but the network takes 0 to {below - 1}: number the values again{remedy}"
+    return None
+
+
 def rounding_problem(summary: ValueSummary, *, is_target: bool) -> str | None:
     """Returns which values of a whole array float32 merges, so that a network cannot use them; None if it can.
 
@@ -46,10 +72,11 @@ def rounding_problem(summary: ValueSummary, *, is_target: bool) -> str | None:
     whole = summary.dtype.kind in "iu" and summary.scale == 1.0
     if whole and summary.rounded is not None:
         sample, value = summary.rounded
+        ids = "" if is_target else "; for ids of an embedding, write `input_type: integer` in a `model` of your own"
         return (
             f"sample {sample} holds {value}, which float32 cannot hold exactly: networks compute in float32, where "
             f"whole numbers above {2**24} merge. Subtract an offset, number the values again from 0, or store them as "
-            "float64 if rounding does no harm"
+            f"float64 if rounding does no harm{ids}"
         )
     merged = summary.merged
     if merged is None or not (merged.positions == merged.varying or (is_target and not _is_chance(merged))):

@@ -27,7 +27,7 @@ from hpcmtl.jobfile.sections import Checkpoints, Layers
 from hpcmtl.jobfile.slurm import JobSlurm
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.networks.bounds import LARGEST_SEED, MOST, MOST_RANKS
-from hpcmtl.networks.models import Spec
+from hpcmtl.networks.spec import Spec
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler

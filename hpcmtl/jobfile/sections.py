@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hpcmtl.jobfile.fields import ByteSize
 from hpcmtl.networks.bounds import MOST_LAYERS
-from hpcmtl.networks.models import Spec
+from hpcmtl.networks.spec import Spec
 
 
 class Layers(Spec):

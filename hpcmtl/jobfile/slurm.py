@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from hpcmtl.networks.bounds import MOST, MOST_RANKS
-from hpcmtl.networks.models import Spec
+from hpcmtl.networks.spec import Spec
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TIME_HELP = 'write 45m, 1h30m or, in quotes, Slurm\'s own "1:30:00", "2-12" or "90" (minutes)'

@@ -15,7 +15,7 @@ from hpcmtl.errors import nearest
 from hpcmtl.jobfile.fields import ByteSize, EdgeKind, Every, Name
 from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.networks.bounds import MOST, MOST_LAYERS, MOST_RANKS
-from hpcmtl.networks.models import Spec
+from hpcmtl.networks.spec import Spec
 from hpcmtl.networks.strict import is_number_in_text
 
 WEIGHTED = "weighted_"

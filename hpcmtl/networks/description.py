@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.networks.models import NetworkSize
+from hpcmtl.networks.models import NetworkSize, ShapeError
 from hpcmtl.networks.objective import MAIN
 
 if TYPE_CHECKING:
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.models import Model, Shape
 
 
@@ -48,6 +49,13 @@ def parts_of(network: NetworkDescription) -> tuple[str, ...] | None:
     return ("trunk",) if isinstance(network, Shared) else ()
 
 
+def input_values(network: NetworkDescription) -> InputValues:
+    """Returns the values of the samples that a network takes; those of a part are taken for those of its network."""
+    if isinstance(network, Leaf):
+        return network.model.input_values
+    return input_values(network.whole if isinstance(network, Part) else network.trunk)
+
+
 def output_shape(network: NetworkDescription, sample: Shape) -> Shape | None:
     """Returns the shape of one sample after the network, or after the trunk alone if the network is shared.
 
@@ -75,6 +83,9 @@ def objective_shapes(network: NetworkDescription, sample: Shape) -> dict[str, Sh
     if not isinstance(network, Shared):
         return {MAIN: output_shape(network, sample)}
     code = output_shape(network.trunk, sample)
+    for name, head in network.heads:
+        if input_values(head).integers:
+            raise ShapeError(f"the head {name} takes integers, but a trunk puts out floats; use another model for it")
     return {name: output_shape(head, code) if code is not None else None for name, head in network.heads}
 
 

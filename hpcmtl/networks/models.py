@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.strict import strict_numbers
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
+from hpcmtl.networks.input_values import FLOATS, InputValues
+from hpcmtl.networks.spec import Spec
 
 
 def _odd(kernel: int) -> int:
@@ -32,24 +29,13 @@ Widths = tuple[Annotated[int, Field(gt=0, le=MOST)], ...]
 Kernel = Annotated[int, Field(gt=0, le=MOST), AfterValidator(_odd)]
 
 
+GATES = {"gru": 3, "lstm": 4}
+"""Number of gates of a recurrent cell: each has weights of its own."""
 _FEW = 4  # most channels of an image: red, green, blue and opacity
 
 
 class ShapeError(ValueError):
     """Reports samples of a shape that a network cannot take; the message names the shape that it takes."""
-
-
-class Spec(BaseModel):
-    """Base of everything in a job file: frozen, and an unknown key is an error."""
-
-    # A model that is only a part of others never needs a validator of its own: `validate` takes 40 ms of CPU less.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, defer_build=True)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Returns the validator of pydantic; see `strict_numbers`."""
-        schema: CoreSchema = strict_numbers(handler(source))
-        return schema
 
 
 class NetworkSize(NamedTuple):
@@ -116,6 +102,7 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
 class Mlp(Spec):
     """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values."""
 
+    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["mlp"] = "mlp"
     widths: Widths = ()
     outputs: int = Field(gt=0, le=MOST)
@@ -141,6 +128,7 @@ class Mlp(Spec):
 class ConvNet(Spec):
     """Convolutions with 2x2 max pooling, then dense layers of `widths`, then `outputs` values."""
 
+    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["convnet"] = "convnet"
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
@@ -169,6 +157,7 @@ class ConvNet(Spec):
 class ConvAutoencoder(Spec):
     """Convolutions with 2x2 max pooling down to a dense `code`, and a dense and convolutional way back."""
 
+    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["conv_autoencoder"] = "conv_autoencoder"
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
@@ -198,12 +187,60 @@ class ConvAutoencoder(Spec):
         return size
 
 
+class EmbeddingRnn(Spec):
+    """Vectors for tokens, a recurrent layer of `hidden` units, its mean or last state, then `outputs` values.
+
+    A sample is a row of tokens from 0 to below `vocabulary`. Those with the number 0 are padding, and do not count.
+    """
+
+    name: Literal["embedding_rnn"] = "embedding_rnn"
+    vocabulary: int = Field(gt=1, le=MOST)
+    embedding: int = Field(gt=0, le=MOST)
+    hidden: int = Field(gt=0, le=MOST)
+    cell: Literal["gru", "lstm"] = "gru"
+    pooling: Literal["mean", "last"] = "mean"
+    outputs: int = Field(gt=0, le=MOST)
+
+    @property
+    def input_values(self) -> InputValues:
+        """Returns the tokens that the network takes."""
+        return InputValues(integers=True, below=self.vocabulary)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Returns the parts that `extract` or `joint` may name."""
+        return ("body",)
+
+    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+        """See `NetworkShape`."""
+        if len(sample) != 1 or sample[0] < 1:
+            raise ShapeError(f"{self.name} takes rows of tokens of shape (length,), not samples of shape {sample}")
+        return (self.hidden,) if part == "body" else (self.outputs,)
+
+    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
+        """See `NetworkShape`."""
+        self.output_shape(sample)
+        weights = GATES[self.cell] * self.hidden * (self.embedding + self.hidden)
+        biases = GATES[self.cell] * self.hidden * 2
+        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, sample[0] * weights)
+        return size if part == "body" else size.plus(_dense(self.hidden, (self.outputs,)))
+
+
 class UserModel(BaseModel):
-    """`package.module:attribute` and its keyword arguments: a callable that returns a network of the framework."""
+    """`package.module:attribute` and its keyword arguments: a callable that returns a network of the framework.
+
+    `input_type` is no argument of the callable: with ``integer`` samples reach the network as integers (int64).
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    input_type: Literal["float", "integer"] = "float"
+
+    @property
+    def input_values(self) -> InputValues:
+        """Returns the values of the samples that the network takes."""
+        return InputValues(integers=self.input_type == "integer")
 
     @property
     def parts(self) -> tuple[str, ...] | None:
@@ -224,7 +261,12 @@ class UserModel(BaseModel):
         return None
 
 
-ZOO: dict[str, type[Spec]] = {"mlp": Mlp, "convnet": ConvNet, "conv_autoencoder": ConvAutoencoder}
+ZOO: dict[str, type[Spec]] = {
+    "mlp": Mlp,
+    "convnet": ConvNet,
+    "conv_autoencoder": ConvAutoencoder,
+    "embedding_rnn": EmbeddingRnn,
+}
 
 
 def _kind_of_model(value: Any) -> str:
@@ -236,6 +278,7 @@ Model = Annotated[
     Annotated[Mlp, Tag("mlp")]
     | Annotated[ConvNet, Tag("convnet")]
     | Annotated[ConvAutoencoder, Tag("conv_autoencoder")]
+    | Annotated[EmbeddingRnn, Tag("embedding_rnn")]
     | Annotated[UserModel, Tag("user")],
     Discriminator(_kind_of_model),
 ]

@@ -15,7 +15,8 @@ class StepInput:
     """Input of one rank to one step of its group.
 
     Attributes:
-        inputs: (n, *sample shape), this rank's share of the batch.
+        inputs: (n, *sample shape), this rank's share of the batch, as it is read; a network gets it as float32, or as
+            int64 if it takes integers, see `network_inputs`.
         targets: one array (n, ...) for each objective, in order.
         weights: (n,) float32 sample weights; 0 for the row of a filler.
         global_samples: number of samples in the whole group's batch.

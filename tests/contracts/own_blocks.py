@@ -33,6 +33,18 @@ def normalised_beside(outputs=3):
     return block
 
 
+class Lookup(mx.gluon.HybridBlock):
+    """A table with a number for each of many ids; the output of a sample is the sum of the numbers of its ids."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.table = nn.Embedding(rows, 1, weight_initializer=mx.init.Uniform(1))
+
+    def hybrid_forward(self, F, ids):  # noqa: N803 - Gluon's form
+        """Adds the numbers of the ids of each sample."""
+        return F.sum(self.table(ids), axis=1)
+
+
 class Applied(mx.gluon.HybridBlock):
     """A block that is applied twice a pass, so that its statistics are updated twice a step."""
 

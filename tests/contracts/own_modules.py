@@ -28,6 +28,18 @@ class Sparse(nn.Module):
         return self.output(self.table((x.abs() * 3).long().clamp(max=7).flatten(1)).flatten(1))
 
 
+class Lookup(nn.Module):
+    """A table with a number for each of many ids; the output of a sample is the sum of the numbers of its ids."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.table = nn.Embedding(rows, 1)
+        nn.init.uniform_(self.table.weight)
+
+    def forward(self, ids):
+        return self.table(ids).sum(dim=1)
+
+
 def column() -> nn.Module:
     """A network with one output a sample, (n, 1)."""
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 1))

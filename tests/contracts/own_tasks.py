@@ -90,6 +90,7 @@ _ARRAYS = {
     "sorted": np.tile(np.where(np.arange(ROWS) < ROWS // 2, 0.0, 1.7e9 + np.arange(ROWS))[:, None], 5),
     "classes": np.arange(ROWS) % 3,
     "more": np.arange(ROWS) % 4,
+    "tokens": np.arange(3 * ROWS).reshape(ROWS, 3) % 5,
     "words": np.array(["rot", "grün", "ocker", ""] * ROWS)[:ROWS],
     "flags": np.arange(ROWS) % 2 == 0,
     "waves": np.exp(1j * np.arange(ROWS)),

@@ -75,6 +75,25 @@ def test_values_that_float32_merges(values, as_input, as_target, warned):
     assert (fitness.rounding_warning(found) is not None) == warned
 
 
+@pytest.mark.parametrize(
+    ("values", "below", "said"),
+    [
+        ([0, 8], 9, None),
+        ([0, 9], 9, "sample 1 holds 9, but the network takes 0 to 8: number the values again, or give it"),
+        ([-1, 8], 9, "sample 0 holds -1, but the network takes 0 to 8: number the values again"),
+        ([2**40, 0], 9, "sample 0 holds 1099511627776, but the network takes 0 to 8: number the values again"),
+        ([-1, 2**24 + 1], None, None),
+        ([0.0, 1.0], None, "has values of type float64; the network takes integers"),
+    ],
+)
+def test_integers_for_networks(values, below, said):
+    """Integers of the vocabulary pass, and any that int64 holds without one; floats do not."""
+    found = summary(values)
+    text = fitness.integer_problem(found.dtype, found.extremes, below)
+
+    assert text is None if said is None else said in (text or "")
+
+
 def test_whole_numbers_with_a_scale_are_no_labels():
     """Pixels or fixed-point numbers above 2^24 are measurements: the rule for whole numbers is not theirs."""
     values = np.array([0, 2**24 + 1, 2**30], np.int64)

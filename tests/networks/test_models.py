@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, ShapeError
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, ShapeError
 
 MODELS = [ConvNet(channels=(4,), outputs=2), ConvAutoencoder(channels=(4,), code=3)]
 
@@ -24,3 +24,10 @@ def test_channels_that_come_last_are_refused(model, sample):
 def test_images_and_maps_of_features_are_taken(model, sample):
     """Few channels first, cubes, signals in rows and columns, and the maps that convolutions make."""
     assert model.output_shape(sample)
+
+
+@pytest.mark.parametrize("sample", [(), (0,), (3, 4)])
+def test_a_recurrent_model_takes_rows_of_tokens(sample):
+    """Samples of another shape are refused, with the shape that it takes."""
+    with pytest.raises(ShapeError, match=r"takes rows of tokens of shape \(length,\)"):
+        EmbeddingRnn(vocabulary=5, embedding=2, hidden=3, outputs=2).output_shape(sample)

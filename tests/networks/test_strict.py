@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import Field, ValidationError
 
-from hpcmtl.networks.models import Spec
+from hpcmtl.networks.spec import Spec
 from hpcmtl.networks.strict import misplaced_texts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.fitness import network_problem
@@ -13,6 +13,7 @@ from hpcmtl.data.values import summary_of
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.networks.description import input_values
 from hpcmtl.training.kinds.fit import check_weights, objective_path, objective_problems
 from hpcmtl.training.kinds.value_checks import missing_labels, targets_of_classes, value_checks, value_warnings
 from hpcmtl.training.trial_rows import trial_rows
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.data.sources import Source
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Missing
     from hpcmtl.training.session import SessionContext
 
@@ -64,7 +65,9 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
     for text in value_warnings(job, task, summaries):
         _log.warning("task %s: %s", task, text)
     if not found:
-        shapes = _output_shapes(sources[kind_of(job, task).network_input(job, task)], outputs)
+        kind = kind_of(job, task)
+        ones = _ones(sources[kind.network_input(job, task)], input_values(kind.network(job, task)))
+        shapes = {name: array.shape[1:] for name, array in outputs(ones).items()}
         for objective in objectives:
             source = sources[objective.target]
             for key, text in objective_problems(objective, shapes[objective.name], _spec(source)):
@@ -74,10 +77,9 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
         raise InputError(Problem(".".join(("tasks", task, *path)), text) for path, text in found)
 
 
-def _output_shapes(source: Source, outputs: Outputs) -> dict[str, Shape]:
-    """Returns the shapes of the outputs for one sample of ones."""
-    sample = source.described().datasets[source.dataset].shape
-    return {name: array.shape[1:] for name, array in outputs(trial_rows(1, sample)).items()}
+def _ones(source: Source, values: InputValues) -> np.ndarray[Any, Any]:
+    """Returns one sample of ones, of the shape of those of a source."""
+    return trial_rows(1, source.described().datasets[source.dataset].shape, values)
 
 
 def _spec(source: Source) -> ArraySpec:

@@ -23,10 +23,12 @@ from hpcmtl.exchange.store import PARAMETERS, DamagedFileError, read_sealed
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.kinds import FrameworkNeeds
-from hpcmtl.networks.description import Shared
+from hpcmtl.networks.description import Shared, input_values
+from hpcmtl.networks.input_values import FLOATS
 from hpcmtl.networks.json_form import user_models
 from hpcmtl.training.artifacts.description import FACT, description_from_json, description_in
 from hpcmtl.training.frameworks import open_framework
+from hpcmtl.training.network_inputs import require_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.training.artifacts.description import ArtifactDescription, InputFormat
     from hpcmtl.training.learner import Network
 
@@ -56,11 +59,13 @@ class LoadedNetwork:
         samples: the samples that it takes.
         network: the framework's network, with the parameters of the artifact.
         heads: names of the heads of a joint network; empty for any other.
+        values: values of the samples that it takes.
     """
 
     samples: InputFormat
     network: Network
     heads: tuple[str, ...] = ()
+    values: InputValues = FLOATS
 
     def outputs(self, array: NDArray[Any], part: str | None = None, batch_size: int = BATCH) -> Arrays:
         """Runs the network.
@@ -76,7 +81,8 @@ class LoadedNetwork:
             Name of the objective -> (n, ...); with `part` its output as ``values``.
 
         Raises:
-            InputError: the samples have another shape, or the network has no such part.
+            InputError: the samples have another shape, the network takes integers and they are no such integers, or it
+                has no such part.
         """
         samples = self._samples(np.asarray(array))
         starts = range(0, len(samples), batch_size)
@@ -106,6 +112,9 @@ class LoadedNetwork:
         as_stored = array.dtype == stored or (stored.kind in _INTEGERS and array.dtype.kind in _INTEGERS)
         if known.scale is not None and as_stored:
             return np.multiply(array, dtype.type(known.scale), dtype=dtype, casting="same_kind")
+        if self.values.integers:
+            require_taken(array, self.values)
+            return array
         if array.dtype.kind not in "biuf":
             raise InputError([Problem("outputs", f"found an array of {array.dtype}; the network takes real numbers")])
         # Integers that are stored would cut 0.9 to 0, and wrap 300 to 44: the network computes in float32 anyway.
@@ -172,7 +181,7 @@ class LoadedArtifact:
             _log.warning("%s: %s", self.path, environment.reason)
         network.load_parameters({PARAMETERS + name: array for name, array in self.arrays.items()})
         heads = tuple(name for name, _ in known.network.heads) if isinstance(known.network, Shared) else ()
-        return LoadedNetwork(known.input, network, heads)
+        return LoadedNetwork(known.input, network, heads, input_values(known.network))
 
     @contextmanager
     def _named_modules(self, known: ArtifactDescription) -> Iterator[None]:

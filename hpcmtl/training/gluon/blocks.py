@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.networks.description import input_values
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.gluon.zoo import build
-from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def make_block(network: NetworkDescription, sample: Shape) -> Any:
         raise InputError(problems)
     try:
         block.initialize(mx.init.Xavier(), force_reinit=False)
-        block(mx.nd.array(trial_rows(1, sample)))  # blocks of users may infer their shapes from data only
+        block(trial_samples(1, sample, input_values(network)))  # blocks of users may infer shapes from data only
         mx.nd.waitall()
     except InputError:
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import freeze, unused_parameters
 from hpcmtl.training.gluon.parts import up_to
+from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.network_facts import NetworkFacts
@@ -73,9 +74,9 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     trained = {name: each for name, each in distinct(network.parameters).items() if each.grad_req != "null"}
     if needs.optimizer and not trained:
         problems.append(nothing_to_train(needs.freeze))
-    block = network.block if needs.part is None else up_to(network.block, needs.part)
+    block = network.block if needs.part is None else up_to(network.block, needs.part, network.values)
     with said_of("the network runs, but not when it is hybridised (`F` is symbols then, without shapes)", "model"):
-        outputs = outputs_of(block, mx.nd.array(trial_rows(ROWS, sample)))
+        outputs = outputs_of(block, trial_samples(ROWS, sample, network.values))
     if needs.sync_batchnorm:
         with noting(problems, "sync_batchnorm"), said_of("the network cannot be traced as in training", "model"):
             synchronise(network.block)
@@ -104,10 +105,10 @@ def _step(needs: FrameworkNeeds) -> None:
     settings = settings_of(needs)
     learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
     targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
-    batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)
+    batch = StepInput(trial_rows(ROWS, needs.sample, learner.values), targets, np.ones(ROWS, np.float32), ROWS)
     for place, (objective, target) in enumerate(zip(needs.objectives, targets, strict=True)):
         if ":" in objective.loss:
-            _require_values_of_samples(objective.loss, learner.block, place, needs.sample, target.shape[1:])
+            _require_values_of_samples(objective.loss, learner, place, needs.sample, target.shape[1:])
     weights = [each.weight for each in needs.objectives]
     with said_of("a forward and backward pass on ones fails", "model"):
         learner.forward_backward(batch, weights, 1.0)
@@ -118,12 +119,12 @@ def _step(needs: FrameworkNeeds) -> None:
         raise InputError([Problem("loss", f"a step gives losses of shape {losses.shape}, not one an objective")])
 
 
-def _require_values_of_samples(name: str, block: Any, place: int, sample: Shape, target: Shape) -> None:
+def _require_values_of_samples(name: str, learner: GluonLearner, place: int, sample: Shape, target: Shape) -> None:
     """Refuses a user's loss that fails, or whose values have an axis that grows with the batch."""
     loss = make_loss(name)
 
     def shapes(rows: int) -> tuple[Shape, Shape]:
-        output = outputs_of(block, mx.nd.array(trial_rows(rows, sample)))[place]
+        output = outputs_of(learner.block, trial_samples(rows, sample, learner.values))[place]
         with mx.autograd.record():
             return shapes_of_loss(name, loss, output, mx.nd.zeros((rows, *target)))
 

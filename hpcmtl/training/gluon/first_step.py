@@ -192,7 +192,7 @@ class _Passes:
             found |= {f"the gradient of {name}": _sample(each.grad()) for name, each in self._trained.items()}
             found[f"{_STREAMS} after training"] = _next_numbers()
         with restored(self._fixed), seeded(seed):
-            outputs = outputs_of(self._loss.block, mx.nd.array(self._batch.inputs, dtype="float32"))
+            outputs = outputs_of(self._loss.block, self._loss.samples(self._batch.inputs))
             mx.nd.waitall()
             found |= {f"output {number} in inference": _sample(output) for number, output in enumerate(outputs)}
             found[f"{_STREAMS} after inference"] = _next_numbers()

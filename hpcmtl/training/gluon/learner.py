@@ -93,7 +93,7 @@ class GluonLearner(GluonNetwork):
         self._spread = False  # whether the dense copies of sparse gradients are those of the newest step
         self._arrays = self._arrays_by_name(single, statistics)
         added = list(self._trained.values()) if settings.accumulate > 1 else []
-        self._loss = TrainingLoss(passes, objectives, added, self.context)
+        self._loss = TrainingLoss(passes, objectives, added, self.context, self.values)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater, ties(self.parameters))
         grouped = statistics_of(self._group)
         self._of_rows = {name: each for name, each in statistics.items() if each not in grouped}

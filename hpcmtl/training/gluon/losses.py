@@ -9,20 +9,24 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.input_values import FLOATS
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.graph import loss_draws
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
+from hpcmtl.training.network_inputs import input_type, require_taken
 from hpcmtl.training.other_frameworks import told_as_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
+_FLOAT = np.dtype(np.float32)
 
 _Loss: Any = mx.gluon.loss.Loss
 _SigmoidLoss: Any = mx.gluon.loss.SigmoidBinaryCrossEntropyLoss
@@ -106,7 +110,12 @@ class TrainingLoss:
     """
 
     def __init__(
-        self, block: Any, objectives: Sequence[Objective], added: Sequence[Any] = (), context: Any = None
+        self,
+        block: Any,
+        objectives: Sequence[Objective],
+        added: Sequence[Any] = (),
+        context: Any = None,
+        values: InputValues = FLOATS,
     ) -> None:
         """Makes the losses.
 
@@ -115,12 +124,13 @@ class TrainingLoss:
             objectives: the objectives, in the order of its outputs.
             added: parameters to whose gradients a backward pass adds.
             context: context of the network; None for the host.
+            values: values of the samples that it takes.
         """
-        self._added = added
+        self._added, self._values = added, values
         # Network and losses are two graphs: as one graph they ran 8 % slower on two cores.
         self.block = block
         on_host = context is None or context == mx.cpu()
-        self._ndarray = _ndarray if on_host else partial(mx.nd.array, ctx=context, dtype="float32")
+        self._ndarray = _ndarray if on_host else partial(mx.nd.array, ctx=context)
         losses = [make_loss(objective.loss, objective.label_smoothing) for objective in objectives]
         if not on_host:
             for loss in losses:
@@ -162,28 +172,41 @@ class TrainingLoss:
         with mx.autograd.record(train_mode=train):
             losses = self.losses(batch.inputs, batch.targets)
         heads = [
-            self._ndarray(batch.weights_of(number, loss.shape) * np.float32(scale * weight))
+            self._ndarray(batch.weights_of(number, loss.shape) * np.float32(scale * weight), dtype=_FLOAT)
             for number, (loss, weight) in enumerate(zip(losses, weights, strict=True))
         ]
         mx.autograd.backward(losses, heads, train_mode=train)
         return losses
 
     def losses(self, inputs: np.ndarray[Any, Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
-        """Runs a forward pass, in the mode of autograd; returns losses for each objective, see `backward`."""
-        given = [self._ndarray(target) for target in targets]
-        losses: list[Any] = self._losses(given, outputs_of(self.block, self._ndarray(inputs)))
+        """Runs a forward pass, in the mode of autograd; returns losses for each objective, see `backward`.
+
+        Raises:
+            InputError: the network does not take such samples.
+        """
+        given = [self._ndarray(target, dtype=_FLOAT) for target in targets]
+        losses: list[Any] = self._losses(given, outputs_of(self.block, self.samples(inputs)))
         return losses
 
+    def samples(self, inputs: np.ndarray[Any, Any]) -> Any:
+        """Returns samples as an NDArray, int64 or float32.
 
-def _ndarray(array: np.ndarray[Any, Any]) -> Any:
-    """Returns a float32 copy as NDArray, made without MXNet's engine.
+        Raises:
+            InputError: the network does not take such samples.
+        """
+        require_taken(inputs, self._values)
+        return self._ndarray(inputs, dtype=input_type(self._values))
+
+
+def _ndarray(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Any:
+    """Returns a copy in a type as NDArray, made without MXNet's engine.
 
     `mx.nd.array` and `_sync_copyfrom` push an empty operation to the engine and wait for it, behind all operations
     under way: for three arrays a step that took a tenth of the step. A new array has no other user, so that its memory
     can be filled directly. `from_numpy` without a copy is as fast, but an engine thread calls Python to release the
     memory, also while the process ends.
     """
-    made = mx.nd.empty(array.shape, dtype="float32")
+    made = mx.nd.empty(array.shape, dtype=dtype)
     view(made)[...] = array
     return made
 

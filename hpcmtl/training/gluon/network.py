@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
+from hpcmtl.networks.description import input_values
 from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.context import context_of
 from hpcmtl.training.gluon.parameters import assign, named_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.random_numbers import seeded
+from hpcmtl.training.gluon.samples import samples_of
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.parameter_names import mapped_values
 from hpcmtl.training.users_objects import import_networks
@@ -49,6 +51,7 @@ class GluonNetwork:
             device: device of the computation.
         """
         self.device, self.context = device, context_of(device)
+        self.values = input_values(network)
         import_networks(network)
         with seeded(seed):
             self.block = make_block(network, sample)  # on the host: the same parameters on all devices
@@ -63,9 +66,9 @@ class GluonNetwork:
         """See `Learner`.
 
         Raises:
-            InputError: there is no such part.
+            InputError: there is no such part, or the network does not take such samples.
         """
-        samples = mx.nd.array(inputs, dtype="float32", ctx=self.context)
+        samples = samples_of(inputs, self.values, self.context)
         if part is not None:
             return {"values": self._up_to(part)(samples).asnumpy()}
         made = outputs_of(self.block, samples)
@@ -74,7 +77,7 @@ class GluonNetwork:
     def _up_to(self, part: str) -> Any:
         """Returns the network from its input to the output of one part; it shares the parameters."""
         if part not in self._parts:
-            self._parts[part] = up_to(self.block, part)
+            self._parts[part] = up_to(self.block, part, self.values)
         return self._parts[part]
 
     def parameter_arrays(self) -> Arrays:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, nearest, reason_of
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.network_inputs import input_type
+
+if TYPE_CHECKING:
+    from hpcmtl.networks.input_values import InputValues
 
 mx = import_mxnet()
 _INPUT = "data"
@@ -36,7 +40,7 @@ def _names_of(block: Any) -> list[str]:
     return list(dict.fromkeys([*block._children, *attributes]))  # noqa: SLF001 - Gluon has no public access by name
 
 
-def up_to(block: Any, part: str) -> Any:
+def up_to(block: Any, part: str, values: InputValues) -> Any:
     """Returns a block that computes what a part of a network puts out when the whole network runs on samples.
 
     The part alone would be another function: its input is not the input of the network, unless it comes first.
@@ -46,7 +50,7 @@ def up_to(block: Any, part: str) -> Any:
     """
     found, seen = part_of(block, part), []
     handle = found.register_forward_hook(lambda _block, _inputs, output: seen.append(output))
-    samples = mx.sym.var(_INPUT, dtype="float32")
+    samples = mx.sym.var(_INPUT, dtype=input_type(values).name)
     try:
         block(samples)
     except (Exception, SystemExit) as error:

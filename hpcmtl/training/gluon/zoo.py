@@ -6,18 +6,20 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import Leaf, Part, output_shape
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.parts import part_of
-from hpcmtl.training.trial_rows import trial_rows
+from hpcmtl.training.gluon.recurrent import RecurrentBlock
+from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.models import Model, Shape
 
 mx = import_mxnet()
@@ -36,7 +38,7 @@ def build(network: NetworkDescription, sample: Shape) -> Any:
     if isinstance(network, Part):
         return part_of(build(network.whole, sample), network.part)
     trunk = build(network.trunk, sample)
-    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample)
+    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample, input_values(network.trunk))
     return SharedNetwork(trunk, [(name, build(head, code)) for name, head in network.heads])
 
 
@@ -135,6 +137,8 @@ def _build_model(model: Model, sample: Shape) -> Any:
         encoder.add(nn.Flatten())
         encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
+    if isinstance(model, EmbeddingRnn):
+        return _BodyAndOutput(RecurrentBlock(model, sample[0]), nn.Dense(model.outputs, in_units=model.hidden))
     return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock", GLUON.name)
 
 
@@ -164,11 +168,11 @@ def _add_dense(block: Any, inner: int, widths: Sequence[int], activation: str, d
     return inner
 
 
-def _shape_by_running(block: Any, sample: Shape) -> Shape:
+def _shape_by_running(block: Any, sample: Shape, values: InputValues) -> Shape:
     """Returns the shape of one output sample of a block whose shapes are inferred from data."""
     try:
         block.initialize()
-        return tuple(block(mx.nd.array(trial_rows(1, sample))).shape[1:])
+        return tuple(block(trial_samples(1, sample, values)).shape[1:])
     except (Exception, SystemExit) as error:
         text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
         raise InputError([Problem("trunk", text)]) from error

@@ -14,7 +14,7 @@ from hpcmtl.jobfile.tasks import (
     METRICS_WITH_CUTOFF,
     WEIGHTED,
 )
-from hpcmtl.networks.description import objective_shapes, parts_of
+from hpcmtl.networks.description import input_values, objective_shapes, parts_of
 from hpcmtl.networks.models import ShapeError
 from hpcmtl.networks.objective import MAIN, NAN
 
@@ -62,6 +62,10 @@ def check_fit(
         yield ("input",), _no_numbers(reference, array)
         return
     sample = array.shape
+    if sample is not None and array.kind == "f" and input_values(network).integers:
+        text = f"{reference} has floating point numbers (or a `scale`), but the network takes integers, such as tokens"
+        yield ("input",), f"{text}; name an array of an integer type"
+        return
     try:
         shapes = {} if sample is None else objective_shapes(network, sample)
     except ShapeError as error:

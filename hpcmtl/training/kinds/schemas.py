@@ -24,7 +24,8 @@ from hpcmtl.jobfile.fields import (
 )
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.models import Model, Spec
+from hpcmtl.networks.models import Model
+from hpcmtl.networks.spec import Spec
 
 OUTPUT_TYPES = {
     "bool": ("b", 1),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hpcmtl.data.fitness import (
     binary_problem,
     class_problem,
     declared_problem,
+    integer_problem,
     known_problem,
     label_problem,
     mask_problem,
@@ -24,6 +27,7 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.tasks import METRICS_OF_CLASSES, METRICS_OF_LABELS, WEIGHTED
+from hpcmtl.networks.description import input_values
 from hpcmtl.training.kinds.fit import objective_path
 from hpcmtl.training.kinds.sampling import SAMPLER
 
@@ -122,8 +126,9 @@ def value_checks(
 
 def value_warnings(job: Job, name: str, summaries: Mapping[str, ValueSummary]) -> Iterator[str]:
     """Yields which values of a task's input float32 merges while it tells others apart; see `value_checks`."""
-    read = kind_of(job, name).network_input(job, name)
-    if read in summaries and (text := rounding_warning(summaries[read])) is not None:
+    kind = kind_of(job, name)
+    read, values = kind.network_input(job, name), input_values(kind.network(job, name))
+    if read in summaries and not values.integers and (text := rounding_warning(summaries[read])) is not None:
         yield f"{read}: {text}"
 
 
@@ -144,6 +149,12 @@ def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueS
         return problem
     if path[0] == SAMPLER:
         return weight_problem(summary) if path[-1] == "weights" else class_problem(summary)
+    values = input_values(kind.network(job, name))
+    if is_input and values.integers:
+        read = np.dtype(np.float32) if summary.scale != 1.0 else summary.dtype
+        if (problem := integer_problem(read, summary.extremes, values.below)) is not None or not mine:
+            return problem
+        is_input = False  # rounding matters where it is a target as well
     is_read = is_input or bool(mine)
     if not is_read and reference in {each.mask for each in kind.objectives(job, name)}:
         return mask_problem(summary)

@@ -21,6 +21,7 @@ from hpcmtl.training.torch.network import TorchNetwork
 from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
 from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.place import naming_moves
+from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.torch.training_pass import examine
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.trial_rows import trial_rows
@@ -71,7 +72,7 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     trained = {name: each for name, each in single.items() if each.requires_grad}
     if needs.optimizer and not trained:
         problems.append(nothing_to_train(needs.freeze))
-    samples = torch.from_numpy(trial_rows(ROWS, sample))
+    samples = trial_samples(ROWS, sample, network.values)
     with said_of("the network fails on samples of ones", "model"), torch.no_grad():
         part = needs.part
         outputs = (
@@ -82,7 +83,7 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     if needs.optimizer and not problems:
         network.set_training(active=True)
         with said_of("a forward pass in training fails on samples of ones", "model"):
-            reached = frozenset[str]().union(*examine(network.module, single, sample).reached)
+            reached = frozenset[str]().union(*examine(network.module, single, samples).reached)
         unused = [name for name in trained if name not in reached] if part is None else []
         _update(
             needs, {name: each for name, each in trained.items() if name not in unused}, ties(network.tensors), problems
@@ -126,7 +127,7 @@ def _step(needs: FrameworkNeeds) -> None:
     targets = tuple(
         np.zeros((ROWS, *(each.shape or ())), np.float32 if each.kind == "f" else np.int64) for each in known
     )
-    batch = StepInput(trial_rows(ROWS, needs.sample), targets, np.ones(ROWS, np.float32), ROWS)
+    batch = StepInput(trial_rows(ROWS, needs.sample, learner.values), targets, np.ones(ROWS, np.float32), ROWS)
     for place, objective in enumerate(needs.objectives):
         if ":" in objective.loss:
             _require_values_of_samples(objective.loss, learner, place, targets[place])
@@ -139,7 +140,7 @@ def _require_values_of_samples(name: str, learner: TorchLearner, place: int, tar
     loss = make_loss(name)
 
     def shapes(rows: int) -> tuple[Shape, Shape]:
-        output = outputs_of(learner.module, torch.from_numpy(trial_rows(rows, learner.sample)))[place]
+        output = outputs_of(learner.module, trial_samples(rows, learner.sample, learner.values))[place]
         targets = tensor_of(np.zeros((rows, *target.shape[1:]), target.dtype))
         return shapes_of_loss(name, loss, output, targets)
 

@@ -23,9 +23,11 @@ from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchron
 from hpcmtl.training.torch.losses import TorchLoss, is_of_user, weighted
 from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
+from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
 from hpcmtl.training.torch.training_pass import changed_by_rows, examine
 from hpcmtl.training.traits import LearnerTraits
+from hpcmtl.training.trials import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,7 +87,7 @@ class TorchLearner(TorchNetwork):
             "statistics": {name: single[name] for name in floats},
         }
         self._views: dict[Which, Arrays] = {}
-        self._loss = TorchLoss(self.module, objectives, settings.precision, self.place)
+        self._loss = TorchLoss(self.module, objectives, settings.precision, self.place, self.values)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
         self._pending = PendingLosses(len(self.names), array_of)
 
@@ -96,11 +98,12 @@ class TorchLearner(TorchNetwork):
             InputError: it assigns another tensor to a buffer.
         """
         self._batch_statistics.before_pass()
+        samples = trial_samples(ROWS, self.sample, self.values)
         with ONE_AT_A_TIME:
-            facts = examine(self.module, tensors, self.sample)
+            facts = examine(self.module, tensors, samples)
         self._batch_statistics.leave_out_repeated()  # no pass is counted from here on
         with ONE_AT_A_TIME:
-            self._by_rows = changed_by_rows(self.module, tensors, self.sample, facts.changed)
+            self._by_rows = changed_by_rows(self.module, tensors, samples, facts.changed)
         self.require_own_tensors()
         return facts
 

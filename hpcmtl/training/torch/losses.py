@@ -12,14 +12,17 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.networks.input_values import FLOATS
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.place import CPU
+from hpcmtl.training.torch.samples import samples_of
 from hpcmtl.training.torch.zoo import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hpcmtl.jobfile.fields import Precision
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.step_input import StepInput
 
@@ -137,12 +140,18 @@ class TorchLoss:
         functions: loss of each objective.
         precision: type that the network computes in.
         place: device of the network.
+        values: values of the samples that it takes.
     """
 
     def __init__(
-        self, module: Any, objectives: Sequence[Objective], precision: Precision = "fp32", place: Any = CPU
+        self,
+        module: Any,
+        objectives: Sequence[Objective],
+        precision: Precision = "fp32",
+        place: Any = CPU,
+        values: InputValues = FLOATS,
     ) -> None:
-        self.precision, self.place = precision, place
+        self.precision, self.place, self.values = precision, place, values
         self.module, self.objectives = module, tuple(objectives)
         self.functions = [make_loss(objective.loss, objective.label_smoothing) for objective in objectives]
         for own in self.own_losses:
@@ -188,9 +197,9 @@ class TorchLoss:
         """Runs a forward pass; returns a tensor (n,) for each objective, (n, labels) for one of label losses.
 
         Raises:
-            InputError: a user's loss does not give a value for each sample.
+            InputError: a user's loss does not give a value for each sample, or the network does not take such samples.
         """
-        samples = torch.from_numpy(inputs.astype(np.float32)).to(self.place)
+        samples = samples_of(inputs, self.values, self.place)
         if self.precision == "fp32":
             outputs = outputs_of(self.module, samples)
         else:  # losses are computed from float32, as overflow and cancellation are theirs first

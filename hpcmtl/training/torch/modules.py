@@ -10,10 +10,11 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
+from hpcmtl.networks.description import input_values
 from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.torch.zoo import build
-from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def make_module(network: NetworkDescription, sample: Shape) -> Any:
         made = {name: each for name, each in module.named_parameters() if not nn.parameter.is_lazy(each)}
         with torch.no_grad(), restored(made):  # `nn.Embedding(max_norm=...)` changes its weight in each pass
             attributes = [] if _is_lazy(module) else [ModuleAttributes(module)]
-            module(torch.from_numpy(trial_rows(1, sample)))  # lazy modules infer their shapes from data only
+            module(trial_samples(1, sample, input_values(network)))  # lazy modules infer their shapes from data only
             for each in attributes:
                 each.restore()
     except InputError:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
+from hpcmtl.networks.description import input_values
 from hpcmtl.training.parameter_names import mapped_values, one_value_each
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.modules import make_module, named_tensors
 from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.place import place_of
+from hpcmtl.training.torch.samples import samples_of
 from hpcmtl.training.torch.zoo import outputs_of
 from hpcmtl.training.users_objects import import_networks
 
@@ -37,6 +39,7 @@ class TorchNetwork:
     Attributes:
         device: device of the computation.
         sample: shape of an input sample.
+        values: values of the samples that it takes.
         place: the same device as PyTorch names it.
         module: the module.
         names: names of the objectives, in the order of the outputs.
@@ -55,7 +58,8 @@ class TorchNetwork:
             seed: seed of the initial parameters.
             device: device of the computation.
         """
-        self.device, self.sample, self.place = device, sample, place_of(device)
+        self.device, self.place = device, place_of(device)
+        self.sample, self.values = sample, input_values(network)
         torch.set_num_threads(_threads(device))
         import_networks(network)
         with random_numbers.seeded(seed):
@@ -74,10 +78,10 @@ class TorchNetwork:
         """See `Learner`.
 
         Raises:
-            InputError: there is no such part.
+            InputError: there is no such part, or the network does not take such samples.
         """
         self.set_training(active=False)
-        samples = torch.tensor(inputs, dtype=torch.float32, device=self.place)
+        samples = samples_of(inputs, self.values, self.place)
         with torch.no_grad():
             if part is not None:
                 return {"values": array_of(output_of_part(self.module, part, samples))}

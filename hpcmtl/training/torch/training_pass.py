@@ -11,13 +11,9 @@ from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.modules import is_normalisation
 from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.torch.zoo import outputs_of
-from hpcmtl.training.trial_rows import trial_rows
-from hpcmtl.training.trials import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from hpcmtl.networks.models import Shape
 
 torch = import_torch()
 
@@ -37,17 +33,17 @@ class PassFacts:
     reached: tuple[frozenset[str], ...]
 
 
-def examine(module: Any, tensors: Mapping[str, Any], sample: Shape) -> PassFacts:
+def examine(module: Any, tensors: Mapping[str, Any], samples: Any) -> PassFacts:
     """Runs a network in training, and restores its tensors, attributes and the random numbers.
 
     Args:
         module: the network, in training mode.
         tensors: its parameters and persistent buffers, each once, by name.
-        sample: shape of a sample.
+        samples: tensor of samples of ones, see `trial_samples`.
     """
     wanted = {name: each for name, each in tensors.items() if each.requires_grad}
     buffers = {name: each for name, each in tensors.items() if not isinstance(each, torch.nn.Parameter)}
-    attributes, samples = ModuleAttributes(module), _samples(tensors, sample)
+    attributes, samples = ModuleAttributes(module), _beside(tensors, samples)
     with random_numbers.kept(), restored(tensors) as before:
         mark = random_numbers.marks()
         outputs = outputs_of(module, samples)
@@ -58,7 +54,7 @@ def examine(module: Any, tensors: Mapping[str, Any], sample: Shape) -> PassFacts
     return PassFacts(draws=draws, changed=changed, reached=reached)
 
 
-def changed_by_rows(module: Any, tensors: Mapping[str, Any], sample: Shape, changed: Iterable[str]) -> frozenset[str]:
+def changed_by_rows(module: Any, tensors: Mapping[str, Any], samples: Any, changed: Iterable[str]) -> frozenset[str]:
     """Returns which of the buffers that a pass changes have values that depend on its rows, or on their number.
 
     Those of spectral norms and counters of steps do not; those of batch normalisation do, but for its counter.
@@ -66,7 +62,7 @@ def changed_by_rows(module: Any, tensors: Mapping[str, Any], sample: Shape, chan
     Args:
         module: the network, in training mode.
         tensors: its parameters and persistent buffers, each once, by name.
-        sample: shape of a sample.
+        samples: tensor of samples of ones, see `trial_samples`.
         changed: names of the buffers.
     """
     normalisations = [each for each in module.modules() if is_normalisation(each)]
@@ -76,13 +72,13 @@ def changed_by_rows(module: Any, tensors: Mapping[str, Any], sample: Shape, chan
     open_ones = [name for name in changed if name not in certain and id(tensors[name]) not in counters]
     if not open_ones:
         return certain
-    ones = _samples(tensors, sample)
+    ones = _beside(tensors, samples)
     mixed = ones * torch.arange(ones.numel(), device=ones.device).remainder(2).reshape(ones.shape)
     after, attributes = [], ModuleAttributes(module)
-    for samples in (ones, torch.cat([mixed, ones])):
+    for rows in (ones, torch.cat([mixed, ones])):
         with random_numbers.kept(), restored(tensors), torch.no_grad():
             try:
-                outputs_of(module, samples)
+                outputs_of(module, rows)
             except (Exception, SystemExit):  # noqa: BLE001 - a network of the user's may refuse such samples
                 return certain.union(open_ones)
             after.append({name: tensors[name].clone() for name in open_ones})
@@ -90,10 +86,10 @@ def changed_by_rows(module: Any, tensors: Mapping[str, Any], sample: Shape, chan
     return certain.union(name for name in open_ones if not _equal(after[0][name], after[1][name]))
 
 
-def _samples(tensors: Mapping[str, Any], sample: Shape) -> Any:
-    """Returns samples of ones on the device of the tensors."""
+def _beside(tensors: Mapping[str, Any], samples: Any) -> Any:
+    """Returns samples on the device of the tensors."""
     places = {each.device for each in tensors.values()}
-    return torch.from_numpy(trial_rows(ROWS, sample)).to(places.pop() if len(places) == 1 else CPU)
+    return samples.to(places.pop() if len(places) == 1 else CPU)
 
 
 def _equal(one: Any, other: Any) -> bool:

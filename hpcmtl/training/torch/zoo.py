@@ -10,18 +10,20 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import Leaf, Part, output_shape
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.parts import part_of
-from hpcmtl.training.trial_rows import trial_rows
+from hpcmtl.training.torch.recurrent import RecurrentModule
+from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.models import Model, Shape
 
 torch = import_torch()
@@ -43,7 +45,7 @@ def build(network: NetworkDescription, sample: Shape) -> Any:
     if isinstance(network, Part):
         return part_of(build(network.whole, sample), network.part)
     trunk = build(network.trunk, sample)
-    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample)
+    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample, input_values(network.trunk))
     return SharedModule(trunk, [(name, build(head, code)) for name, head in network.heads])
 
 
@@ -172,6 +174,8 @@ def _build_model(model: Model, sample: Shape) -> Any:
         layers, sizes = _convolutions(sample, model)
         layers += [nn.Flatten(), _Dense(model.channels[-1] * math.prod(sizes[-1]), model.code)]
         return _Autoencoder(nn.Sequential(*layers), _Decoder(model, sizes, sample[0]))
+    if isinstance(model, EmbeddingRnn):
+        return _BodyAndOutput(RecurrentModule(model), _Dense(model.hidden, model.outputs))
     return users_network(model.name, model.arguments, Module, "torch.nn.Module", TORCH.name)
 
 
@@ -197,12 +201,12 @@ def _add_dense(layers: list[Any], inner: int, widths: Sequence[int], activation:
     return inner
 
 
-def _shape_by_running(module: Any, sample: Shape) -> Shape:
+def _shape_by_running(module: Any, sample: Shape, values: InputValues) -> Shape:
     """Returns the shape of one output sample of a module whose shapes only running it shows."""
     try:
         module.eval()
         with torch.no_grad():
-            return tuple(module(torch.from_numpy(trial_rows(1, sample))).shape[1:])
+            return tuple(module(trial_samples(1, sample, values)).shape[1:])
     except (Exception, SystemExit) as error:
         text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
         raise InputError([Problem("trunk", text)]) from error

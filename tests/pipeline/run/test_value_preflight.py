@@ -318,3 +318,32 @@ def test_values_count_as_networks_read_them(tmp_path, scale, said):
 
     assert said in found
     assert bool(found) == bool(said)
+
+
+RNN = {"name": "embedding_rnn", "vocabulary": 9, "embedding": 2, "hidden": 2, "outputs": 3}
+LOOKUP = {"name": "own_blocks:Lookup", "rows": 9}
+TOKENS = np.arange(2 * ROWS).reshape(ROWS, 2) % 9
+IDS = TOKENS + 2**24
+
+
+@pytest.mark.parametrize(
+    ("values", "attributes", "keys", "said"),
+    [
+        (TOKENS, {}, {"model": RNN}, ""),
+        (TOKENS + 1, {}, {"model": RNN}, "sample 4 holds 9, but the network takes 0 to 8: number the values again, or"),
+        (TOKENS - 1, {}, {"model": RNN}, "sample 0 holds -1, but the network takes 0 to 8"),
+        (TOKENS / 1.0, {}, {"model": RNN}, "rows/t has floating point numbers (or a `scale`), but the"),
+        (TOKENS, {"scale": 0.5}, {"model": RNN}, "rows/t has floating point numbers (or a `scale`), but the"),
+        (TOKENS, {}, {"model": {"name": "mlp", "outputs": 3}}, ""),
+        (IDS, {}, {"model": LOOKUP, "loss": "l2"}, "which float32 cannot hold exactly"),
+        (IDS, {}, {"model": {**LOOKUP, "input_type": "integer"}, "loss": "l2"}, ""),
+        (IDS, {}, {"model": {**LOOKUP, "input_type": "int"}, "loss": "l2"}, "found 'int'; did you mean 'integer'?"),
+    ],
+)
+def test_integers_for_networks_that_take_them(tmp_path, values, attributes, keys, said):
+    """Tokens outside the vocabulary and floats are refused; large ids are exact where the network asks for integers."""
+    found = check(tmp_path, {"t": values}, {"t": attributes}, input="rows/t", **keys)
+
+    assert said in found
+    assert bool(found) == bool(said)
+    assert not said or "tasks.net." in found

@@ -10,6 +10,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.training.gluon.collectives.kvstore import KVStoreCollective
 
 MLP = {"name": "mlp", "outputs": 3}
+RNN = {"name": "embedding_rnn", "vocabulary": 5, "embedding": 2, "hidden": 3, "outputs": 3}
 
 
 def own(*names):
@@ -29,6 +30,15 @@ def own(*names):
         ({"input": "own/gaps"}, "tasks.net.input: own/gaps: sample 7 holds NaN or Inf"),
         ({"target": "own/times", "loss": "l2", "model": {**MLP, "outputs": 1}, "metrics": []}, "merge in float32"),
         ({"input": "own/words"}, "own/words: has values of type text; a network takes numbers"),
+        ({"input": "own/tokens", "model": RNN}, ""),
+        (
+            {"input": "own/tokens", "model": {**RNN, "vocabulary": 4}},
+            "own/tokens: sample 1 holds 4, but the network takes",
+        ),
+        (
+            {"input": "own/features", "model": RNN},
+            "own/features: has values of type float64; the network takes integers",
+        ),
         ({"sample_weights": "own/times"}, ""),
         ({}, ""),
         ({"target": "own/flags", "loss": "softmax_ce"}, ""),
@@ -36,7 +46,7 @@ def own(*names):
 )
 def test_training_on_what_a_python_task_made(bench, task, limit, keys, said):
     """Labels beyond the outputs, NaN, text and numbers that float32 merges; what is sound is trained on."""
-    names = ("features", "gaps", "times", "classes", "more", "words", "flags")
+    names = ("features", "gaps", "times", "classes", "more", "words", "flags", "tokens")
     values = {"input": "own/features", "target": "own/classes", "model": MLP, "epochs": 1, **keys}
     made = bench({"own": own(*names), "net": task(**values, needs={"own": "data"})})
     if said:

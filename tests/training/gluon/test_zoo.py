@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from hpcmtl.errors import InputError
 from hpcmtl.networks.description import Leaf, Part, Shared
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.zoo import build
@@ -44,6 +44,20 @@ def test_shapes_and_parameters_are_as_predicted(model, sample, count):
         predicted = model.output_shape(sample, part)
         # A body of no layers at all leaves dense samples flat.
         assert shape == (count, *predicted)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_recurrent_models_are_as_predicted(cell):
+    """Output shapes, that of the body, and the number of parameters of a model for rows of tokens."""
+    model = EmbeddingRnn(vocabulary=7, embedding=3, hidden=5, cell=cell, outputs=2)
+    network = GluonNetwork(Leaf(model), (4,), ["main"], seed=0)
+    tokens = np.ones((3, 4), np.int64)
+    sizes = {name: int(np.prod(array.shape)) for name, array in network.parameter_arrays().items()}
+
+    assert network.outputs(tokens)["main"].shape == (3, *model.output_shape((4,)))
+    assert network.outputs(tokens, "body")["values"].shape == (3, *model.output_shape((4,), "body"))
+    assert sum(sizes.values()) == model.size((4,)).parameters
+    assert sum(size for name, size in sizes.items() if "/body." in name) == model.size((4,), "body").parameters
 
 
 @settings(max_examples=min(15, settings.default.max_examples))

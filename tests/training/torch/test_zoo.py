@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.networks.description import Leaf, Part, Shared
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.frameworks import open_framework
 
 pytest.importorskip("torch")
@@ -24,10 +24,22 @@ convnets = st.builds(ConvNet, channels=channels, kernel=kernels, widths=widths, 
 autoencoders = st.builds(ConvAutoencoder, channels=channels, kernel=kernels, code=few)
 
 
-def same_outputs(network, sample, names, parts) -> None:
+rnns = st.builds(
+    EmbeddingRnn,
+    vocabulary=st.integers(2, 5),
+    embedding=few,
+    hidden=few,
+    cell=st.sampled_from(["gru", "lstm"]),
+    pooling=st.sampled_from(["mean", "last"]),
+    outputs=few,
+)
+
+
+def same_outputs(network, sample, names, parts, vocabulary=None) -> None:
     """A network of one framework with the parameters of the other puts out the same, and so do its parts."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(3, *sample)).astype(np.float32)
+    inputs = inputs if vocabulary is None else rng.integers(0, vocabulary, (3, *sample))
     gluon, torch = (open_framework(name).network(network, sample, names) for name in ("gluon", "torch"))
     state = {name: rng.normal(size=a.shape).astype(np.float32) / 3 for name, a in gluon.parameter_arrays().items()}
     gluon.load_parameters(state)
@@ -47,6 +59,13 @@ def same_outputs(network, sample, names, parts) -> None:
 def test_models(model, sample):
     """Any model of the zoo is the same function in both frameworks, whole and by parts."""
     same_outputs(Leaf(model), sample, ("main",), model.parts)
+
+
+@settings(max_examples=min(20, settings.default.max_examples), deadline=None)
+@given(rnns, st.integers(1, 6))
+def test_recurrent_models(model, length):
+    """Any recurrent model is the same function of tokens in both frameworks, padding between them included."""
+    same_outputs(Leaf(model), (length,), ("main",), model.parts, model.vocabulary)
 
 
 def test_shared_networks():
