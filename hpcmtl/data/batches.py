@@ -193,6 +193,8 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
+            for source in request.spec.sources:
+                arrays[source.key] = source.changed(arrays[source.key], indices, epoch)
             labelled = _labelled(request, order, step)
             factors = {}
             for key, labels in request.spec.labels.items():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ASIDE: Mapping[str, Any] = MappingProxyType({"epochs": 1, "metrics": (), "optimizer": None, "weight": 1.0})
 """Keys beside network and arrays, beyond those of every task, with values that no check complains of."""
 _OF_OBJECTIVES = frozenset({"target", "missing", "mask", "class_weights", "loss", "sample_weights"})
-_OF_TRAINING = {"batch_size", "engine", "compression", "validate_every", "freeze"}
+_OF_TRAINING = {"batch_size", "engine", "compression", "validate_every", "freeze", "transform"}
 _BESIDE = frozenset({*_ASIDE, *_OF_TRAINING, *TaskBase.model_fields, "with"} - {"kind", "needs"})
 
 

@@ -61,7 +61,7 @@ class TrainSession:
         self._loaded: Checkpoint | None = None  # state that the learner has now
         self._waited, self._totals = 0.0, NO_LOSSES
         self._notes, self._inputs = Notes(), Inputs(context)
-        self._spec, read = batch_spec(self._inputs, task, self._objectives, context.group)
+        self._spec, read = batch_spec(context, self._inputs, task, self._objectives)
         self._samples = samples = len(selected(self._spec.sources[:1], ["train"]))
         self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
         self._steps = self._steps_per_epoch * task.epochs
