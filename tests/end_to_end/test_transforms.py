@@ -1,4 +1,4 @@
-"""Runs by mpirun with random transforms: on 1 and 3 ranks, and on 2, killed in the middle of an epoch and resumed."""
+"""Runs by mpirun with random transforms: on one rank, and on three, killed in the middle of an epoch and resumed."""
 
 from __future__ import annotations
 
@@ -20,18 +20,16 @@ def job(ranks):
     return family(ranks=ranks, tasks=tasks)
 
 
-def test_any_number_of_ranks_ends_with_the_same_weights(start):
-    """Weights agree within rounding, and the evaluation, which inherits `normalise` alone, within a sample or two."""
-    runs = [start(job(ranks)).finish() for ranks in (1, 3)]
-    killed = start(job(2), env=KILL).finish()
-    assert killed.returncode not in {0, 75}, killed.said
+def test_ranks_and_a_resume_do_not_change_the_weights(start):
+    """Weights agree within rounding, and so does the evaluation, which inherits `normalise` alone."""
+    alone = start(job(1)).finish()
+    killed = start(job(3), env=KILL).finish()
     resumed = start.again(killed.folder, PROGRAM, ["resume", str(killed.directory)]).finish()
-    weights = [run.arrays("digit") for run in (*runs, resumed)]
-    scores = [run.results["tasks"]["report"]["metrics"]["accuracy"] for run in (*runs, resumed)]
+    scores = [run.results["tasks"]["report"]["metrics"]["accuracy"] for run in (alone, resumed)]
+    expected, found = alone.arrays("digit"), resumed.arrays("digit")
 
-    assert [run.returncode for run in (*runs, resumed)] == [0, 0, 0], [run.said for run in (*runs, resumed)]
-    for name, expected in weights[0].items():
-        for found in weights[1:]:
-            np.testing.assert_allclose(found[name], expected, atol=1e-4)
-    assert scores == pytest.approx([scores[0]] * 3, abs=0.02)
+    assert killed.returncode not in {0, 75}, killed.said
+    assert [alone.returncode, resumed.returncode] == [0, 0], alone.said + resumed.said
+    assert all(np.abs(expected[name] - found[name]).max() < 1e-4 for name in expected)
+    assert scores == pytest.approx([scores[0]] * 2, abs=0.01)
     assert scores[0] > 0.6

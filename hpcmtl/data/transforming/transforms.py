@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
     from hpcmtl.jobfile.transforms import Transform
 
-    Step = Callable[[NDArray[np.float32], Ints, SampleRandom], NDArray[np.float32]]
+    SampleChange = Callable[[NDArray[np.float32], Ints, SampleRandom], NDArray[np.float32]]
 
 
 class TransformChain:
@@ -73,7 +73,7 @@ class TransformChain:
         return tuple(each for each in self.transforms if each.on == "all")
 
 
-def _step(transform: Transform) -> Step:
+def _step(transform: Transform) -> SampleChange:
     match transform:
         case Normalise(mean=mean, deviation=deviation):
             if mean is None or deviation is None:
@@ -91,7 +91,7 @@ def _step(transform: Transform) -> Step:
             return _drawing(partial(ready_made.cutout, size=size))
 
 
-def _drawing(change: Callable[[NDArray[np.float32], SampleRandom], NDArray[np.float32]]) -> Step:
+def _drawing(change: Callable[[NDArray[np.float32], SampleRandom], NDArray[np.float32]]) -> SampleChange:
     return lambda rows, _numbers, random: change(rows, random)
 
 
