@@ -48,7 +48,8 @@ BAR, WAITING = 0.9, 0.05
 
 def measured(folder: Path, transform: list[Any], ranks: int) -> tuple[float, float]:
     """Returns images a second and the share of waiting of one run, by the layers after the first one."""
-    net = {"kind": "train", "model": {"name": "convnet", "outputs": 10}, "input": "images/x", "target": "images/y"}
+    model = {"name": "convnet", "channels": [16, 32], "widths": [64], "outputs": 10}
+    net = {"kind": "train", "model": model, "input": "images/x", "target": "images/y"}
     keys = {"loss": "softmax_ce", "epochs": EPOCHS, "layers": EPOCHS, "ranks": ranks, "transform": transform}
     job = {
         "hpcmtl": 1,
@@ -79,7 +80,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images = rng.random((IMAGES, 1, 28, 28), dtype=np.float32)
-        write_dataset_file(folder / "images.h5", {"x": images, "y": rng.integers(0, 10, IMAGES)}, np.zeros(IMAGES))
+        write_dataset_file(
+            folder / "images.h5", {"x": images, "y": rng.integers(0, 10, IMAGES)}, np.zeros(IMAGES, np.int64)
+        )
         (folder / "own.py").write_text(OWN)
         for ranks in map(int, given.ranks.split(",")):
             rounds = [

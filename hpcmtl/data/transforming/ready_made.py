@@ -44,7 +44,7 @@ def crop(rows: Rows, random: SampleRandom, padding: int) -> Rows:
 
 def noise(rows: Rows, random: SampleRandom, deviation: float) -> Rows:
     """Returns the rows plus normally distributed numbers."""
-    return rows + (deviation * random.normal(*rows.shape[1:])).astype(np.float32)
+    return rows + np.float32(deviation) * random.normal(*rows.shape[1:])
 
 
 def cutout(rows: Rows, random: SampleRandom, size: int) -> Rows:

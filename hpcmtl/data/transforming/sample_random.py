@@ -45,21 +45,23 @@ class SampleRandom:
         found: Floats = (bits * _OF_53_BITS).reshape(self.samples, *shape)
         return found
 
-    def normal(self, *shape: int) -> Floats:
-        """Returns (n, *shape) numbers of the standard normal distribution (Box and Muller, 1958)."""
+    def normal(self, *shape: int) -> NDArray[np.float32]:
+        """Returns (n, *shape) float32 numbers of the standard normal distribution (Box and Muller, 1958)."""
         count = math.prod(shape)
         half = -(-count // 2)
         drawn = self.uniform(2, half)
-        radius, angle = np.sqrt(-2 * np.log1p(-drawn[:, 0])), 2 * np.pi * drawn[:, 1]
-        pairs: Floats = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        return pairs[:, :count].reshape(self.samples, *shape)
+        radius = np.sqrt(-2 * np.log1p(-drawn[:, 0])).astype(np.float32)
+        angle = (2 * np.pi * drawn[:, 1]).astype(np.float32)  # cosines of float64 take twenty times as long
+        pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        found: NDArray[np.float32] = pairs[:, :count].reshape(self.samples, *shape)
+        return found
 
     def integers(self, low: int, high: int, *shape: int) -> Ints:
         """Returns (n, *shape) whole numbers, uniform in low <= i < high."""
         return low + (self.uniform(*shape) * (high - low)).astype(np.int64)
 
     def generators(self) -> list[np.random.Generator]:
-        """Returns a generator of numpy for each sample, for what the other methods lack; each costs some microseconds.
+        """Returns a generator of numpy for each sample, for what the other methods lack; each costs some 10 microseconds.
 
         NumPy may change the streams of its distributions in a later version; `uniform` and `integers` never change.
         """
