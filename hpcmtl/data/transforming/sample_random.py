@@ -61,7 +61,7 @@ class SampleRandom:
         return low + (self.uniform(*shape) * (high - low)).astype(np.int64)
 
     def generators(self) -> list[np.random.Generator]:
-        """Returns a generator of numpy for each sample, for what the other methods lack; each costs some 10 microseconds.
+        """Returns a generator of numpy for each sample, for what the other methods lack; each takes 10 microseconds.
 
         NumPy may change the streams of its distributions in a later version; `uniform` and `integers` never change.
         """
