@@ -81,6 +81,10 @@ class OwnTransform(Spec):
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the function")
 
 
+READY_MADE = ("normalise", "flip", "crop", "noise", "cutout")
+"""Names of the ready-made transforms."""
+
+
 def _kind_of_transform(value: Any) -> str:
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
     return "user" if isinstance(name, str) and ":" in name else str(name)
