@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     # (order of an epoch, positions of each step in it) -> sample numbers and rows of each step
     RowsOf = Callable[[Ints, list[Ints]], Iterator[tuple[Ints, Arrays]]]
 
-# Key of the sample weights among the readers; no source can have it.
-_WEIGHTS = ""
+_WEIGHTS = ""  # key of the sample weights among the readers; no source can have it
 
 
 @dataclass(eq=False)
@@ -207,6 +206,8 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
+            for source in request.spec.sources:
+                arrays[source.key] = source.changed(arrays[source.key], indices, epoch)
             labelled = _labelled(request, order, step)
             factors = {}
             for key, labels in request.spec.labels.items():

@@ -40,3 +40,13 @@ def random_keys(numbers: Ints, *salt: int) -> NDArray[np.uint64]:
         # Arrays, not scalars: uint64 arrays wrap around silently, scalars warn.
         state = _mix(state + np.array([value % 2**64], dtype=np.uint64) + _GOLDEN)
     return _mix(state + numbers.astype(np.uint64) * _GOLDEN)
+
+
+def splitmix64(keys: NDArray[np.uint64], counters: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Returns outputs of the generators SplitMix64 that some keys seed, by their place in the sequence.
+
+    Args:
+        keys: seeds, broadcast against the counters.
+        counters: places, from 0.
+    """
+    return _mix(keys + (counters + np.uint64(1)) * _GOLDEN)

@@ -56,4 +56,5 @@ def _produce(
     with open_sources(sources) as readers:
         for start in range(0, len(mine), batch_size):
             numbers = mine[start : start + batch_size]
-            yield numbers, {key: reader.rows(numbers, check_open) for key, reader in readers.items()}
+            rows = {key: reader.rows(numbers, check_open) for key, reader in readers.items()}
+            yield numbers, {source.key: source.changed(rows[source.key], numbers) for source in sources}

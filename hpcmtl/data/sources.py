@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.hdf5 import DatasetDescription, FileDescription
     from hpcmtl.data.in_memory_file import InMemoryFile
     from hpcmtl.data.reader import ArrayReader
+    from hpcmtl.data.transforming.transforms import TransformChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ class Source:
         path: path of the file.
         dataset: name of the dataset in the file.
         in_memory: content of the file, if it is in memory; the file is then not read.
+        transform: transforms of the rows that batches hold; None for none.
     """
 
     key: str
     path: Path
     dataset: str
     in_memory: InMemoryFile | None = None
+    transform: TransformChain | None = None
 
     def described(self) -> FileDescription:
         """Returns the description of the file; see `describe`."""
@@ -57,6 +60,10 @@ class Source:
             if self.in_memory is None
             else nullcontext(self.in_memory.reader(self.dataset))
         )
+
+    def changed(self, rows: NDArray[Any], numbers: Ints, epoch: int | None = None) -> NDArray[Any]:
+        """Returns rows after the transforms, see `TransformChain.changed`; the thread that reads them calls it."""
+        return rows if self.transform is None else self.transform.changed(rows, numbers, epoch)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.jobfile.schema import BAD_KIND, Job
 from hpcmtl.jobfile.tasks import TaskBase
+from hpcmtl.jobfile.transforms import READY_MADE
 from hpcmtl.jobfile.unknown_keys import unknown_key
 from hpcmtl.networks.models import ZOO
 
@@ -40,7 +41,7 @@ _LIMITS = {
 """Words for a limit, and the entry of the context of pydantic's error that holds it."""
 _EXAMPLES = {"optimizer": "{name: adam, learning_rate: 0.001}", "needs": "{TASK: data} or [TASK]"}
 """Values of keys that take a mapping."""
-_TAGS = {*ZOO, "user"}
+_TAGS = {*ZOO, *READY_MADE, "user"}
 
 
 def explained(raw: Any, error: ValidationError, above: Path_ = ()) -> list[Finding]:
@@ -89,17 +90,7 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
         written = isinstance(value, dict) and value.get("kind") is not None
         return (*path, "kind") if written else path, str(context["text"])
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        valid = [*ZOO, "package.module:attribute"]
-        given = value.get("name") if isinstance(value, dict) else value
-        if given is None:
-            return path, f"`name` is missing; one of {', '.join(valid)}"
-        if not isinstance(value, dict):
-            return (
-                path,
-                f"found {value!r}; write a mapping of `name` and its options, such as {{name: mlp, outputs: 10}}",
-            )
-        own = colon_form(str(given))
-        return (*path, "name"), f"unknown model {given!r}{f'; write {own!r}' if own else nearest(str(given), valid)}"
+        return _unknown_name(path, value)
     if kind == "literal_error":
         valid = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
         return path, f"found {value!r}{nearest(str(value), valid)}"
@@ -109,6 +100,21 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
     if kind in {"model_type", "dict_type"} and path[-1] in _EXAMPLES:
         return path, f"found {value!r}; write a mapping, such as {_EXAMPLES[path[-1]]}"
     return path, _said(kind, value, context, detail["msg"])
+
+
+def _unknown_name(path: Path_, value: Any) -> tuple[Path_, str]:
+    """Returns the key path and a message for a model or transform whose name is missing or unknown."""
+    is_transform = "transform" in path[2:]
+    word, example = ("transform", "{name: crop, padding: 2}") if is_transform else ("model", "{name: mlp, outputs: 10}")
+    valid = [*(READY_MADE if is_transform else ZOO), "package.module:attribute"]
+    given = value.get("name") if isinstance(value, dict) else value
+    if given is None:
+        return path, f"`name` is missing; one of {', '.join(valid)}"
+    if not isinstance(value, dict):
+        return path, f"found {value!r}; write a mapping of `name` and its options, such as {example}"
+    place = path if is_transform else (*path, "name")  # a transform may be its name alone
+    own = colon_form(str(given))
+    return place, f"unknown {word} {given!r}{f'; write {own!r}' if own else nearest(str(given), valid)}"
 
 
 def _said(kind: str, value: Any, context: Mapping[str, Any], message: str) -> str:

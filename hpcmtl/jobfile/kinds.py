@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.kind_facts import KindFacts
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.tasks import Optimizer, TaskBase
+    from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.jobfile.work import Work
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.models import Shape
@@ -114,6 +115,13 @@ class TaskKind(Protocol):
 
     def sample_weights(self, job: Job, name: str) -> str | None:
         """Returns the reference of the weights that the task multiplies the losses of samples by; None for none."""
+        ...
+
+    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
+        """Returns the transforms of the samples that the task's network takes, in order; none for most tasks.
+
+        A task that runs the network of another one has those of the other one.
+        """
         ...
 
     def metrics(self, job: Job, name: str) -> tuple[str, ...]:

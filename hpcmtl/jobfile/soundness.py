@@ -24,7 +24,7 @@ _ASIDE: Mapping[str, Any] = MappingProxyType({"epochs": 1, "metrics": (), "optim
 _OF_OBJECTIVES = frozenset(
     {"target", "missing", "mask", "class_weights", "label_smoothing", "loss", "sample_weights", "sampler"}
 )
-_OF_TRAINING = {"batch_size", "engine", "compression", "validate_every", "freeze"}
+_OF_TRAINING = {"batch_size", "engine", "compression", "validate_every", "freeze", "transform"}
 _BESIDE = frozenset({*_ASIDE, *_OF_TRAINING, *TaskBase.model_fields, "with"} - {"kind", "needs"})
 
 

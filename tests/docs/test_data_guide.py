@@ -16,7 +16,7 @@ from hpcmtl.data.sealing.recipe import KEYS, SPLITS
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/guides/data.md").read_text(encoding="utf-8")
 TABLE, UNITS, IMAGES, ARRAYS, LINES, API, BIG = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-RULES, JOB = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+RULES, JOB, TRANSFORMS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OF_DATA = [command for command in COMMANDS if command.startswith("hpcmtl data ")]
 OF_JOBS = [command for command in COMMANDS if not command.startswith("hpcmtl data ")]
@@ -83,6 +83,15 @@ def test_a_table_becomes_a_trained_network(folder: Path, told: dict[str, str]) -
     assert float(re.findall(r"energy +complete .*?val_accuracy ([\d.]+)", output, re.DOTALL)[-1]) > 0.8
     # A house whose area is missing may be priced wrong.
     assert sum(abs(found - wanted) < 150_000 for found, wanted in zip(*values, strict=True)) >= 4
+
+
+def test_the_task_with_transforms_is_sound(folder: Path, told: dict[str, str]) -> None:
+    """The task of the section on transforms passes every check on the sealed images."""
+    assert told
+    job = {"hpcmtl": 1, "job": "shades", "data": {"shades": "shades.h5"}, "tasks": yaml.safe_load(TRANSFORMS)}
+    (folder / "shades.yaml").write_text(yaml.safe_dump(job))
+
+    assert "shades" in said(folder, "-m", "hpcmtl", "validate", "shades.yaml")
 
 
 def test_the_page_has_every_key() -> None:

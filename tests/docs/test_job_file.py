@@ -69,3 +69,27 @@ def test_the_task_that_makes_data_runs(tmp_path: Path) -> None:
     assert tasks["test"]["metrics"]["accuracy"] > 0.7
     assert 0.3 < tasks["raw"]["metrics"]["share"] < 0.7
     assert any("layer=raw/0 hpcmtl.waves: made 600 samples" in line for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_the_task_with_transforms_runs(tmp_path: Path) -> None:
+    """The module and the job of the section run as they stand on two ranks, and the network learns the bars."""
+    section = PAGE.partition("### Transforms")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (job,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "augment.py").write_text(code)
+    (tmp_path / "augment.yaml").write_text(job)
+    done = subprocess.run(
+        [sys.executable, "-m", "hpcmtl", "run", "augment.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    (run,) = (tmp_path / "runs").iterdir()
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "results.json").read_text())["tasks"]["test"]["metrics"]["accuracy"] > 0.8
+    assert (run / "transforms" / "bars.json").exists()

@@ -31,6 +31,7 @@ from hpcmtl.jobfile.soundness import is_tolerated
 from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
+from hpcmtl.pipeline.run.transform_preflight import transform_findings
 from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.kinds.value_checks import missing_labels
 from hpcmtl.training.network_checks import check_networks
@@ -84,6 +85,7 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
         for finding in (*_bad_callables(prepared, name), *_bad_schedules(prepared, name))
     ]
     found += value_findings(prepared, tasks, summaries, networks, begun)
+    found += transform_findings(prepared, tasks, summaries)
     shown = [each for each in networks.found if not is_tolerated(each[0], begun)]
     return Examined(
         problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, shown)])),

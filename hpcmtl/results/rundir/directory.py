@@ -81,6 +81,11 @@ class RunDirectory:
         return self.path / "code.json"
 
     @property
+    def transforms(self) -> Path:
+        """Numbers of the transforms of samples, by task; created when the first ones are computed."""
+        return self.path / "transforms"
+
+    @property
     def logs(self) -> Path:
         """The log files, one for each rank."""
         return self.path / "logs"

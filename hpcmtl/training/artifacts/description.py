@@ -36,6 +36,7 @@ class InputFormat:
         dtype: type of the values that the network gets.
         stored_dtype: type of the values in the data file.
         scale: factor by which stored values were multiplied; None for none.
+        transforms: transforms that all samples get after that, with their numbers, as in a job file.
     """
 
     reference: str
@@ -43,6 +44,7 @@ class InputFormat:
     dtype: str
     stored_dtype: str
     scale: float | None = None
+    transforms: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,7 @@ class ArtifactDescription:
             **values,
             "format": FORMAT,
             "network": None if self.network is None else network_to_json(self.network),
-            "input": None if self.input is None else asdict(self.input),
+            "input": None if self.input is None else _input_to_json(self.input),
             "outputs": [[name, asdict(each)] for name, each in self.outputs.items()],
             "parents": [asdict(each) for each in self.parents],
         }
@@ -143,7 +145,7 @@ def description_from_json(values: Mapping[str, Any]) -> ArtifactDescription:
         return ArtifactDescription(
             **{**plain, "modules": tuple(plain["modules"])},
             network=None if network is None else network_from_json(network),
-            input=None if samples is None else InputFormat(**{**samples, "shape": tuple(samples["shape"])}),
+            input=None if samples is None else _input(samples),
             outputs={str(name): _output(each) for name, each in values["outputs"]},
             parents=tuple(ParentRecord(**each) for each in values["parents"]),
         )
@@ -170,6 +172,17 @@ def description_in(attributes: Mapping[str, Any]) -> ArtifactDescription | None:
     if zlib.crc32(text) != attributes.get(_CHECKSUM):
         raise ValueError("its description differs from its checksum; the file was changed or damaged")
     return description_from_json(json.loads(text))
+
+
+def _input_to_json(samples: InputFormat) -> dict[str, Any]:
+    """Returns JSON values; without transforms they are those that earlier versions of hpcmtl read."""
+    values = asdict(samples)
+    return values if samples.transforms else {key: each for key, each in values.items() if key != "transforms"}
+
+
+def _input(values: Mapping[str, Any]) -> InputFormat:
+    changed = {"shape": tuple(values["shape"]), "transforms": tuple(values.get("transforms", ()))}
+    return InputFormat(**{**values, **changed})
 
 
 def _output(values: Mapping[str, Any]) -> OutputFormat:

@@ -17,12 +17,14 @@ import numpy as np
 from hpcmtl.data.hdf5 import describe, read_split
 from hpcmtl.data.open_file import open_sealed
 from hpcmtl.data.reader import open_array
+from hpcmtl.data.transforming.transforms import TransformChain
 from hpcmtl.data.values import check_intact
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.exchange.store import PARAMETERS, DamagedFileError, read_sealed
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.kinds import FrameworkNeeds
+from hpcmtl.jobfile.transforms import from_json
 from hpcmtl.networks.description import Shared, input_values
 from hpcmtl.networks.input_values import FLOATS
 from hpcmtl.networks.json_form import user_models
@@ -60,19 +62,22 @@ class LoadedNetwork:
         network: the framework's network, with the parameters of the artifact.
         heads: names of the heads of a joint network; empty for any other.
         values: values of the samples that it takes.
+        transform: transforms that all samples got in training, such as `normalise`; None for none.
     """
 
     samples: InputFormat
     network: Network
     heads: tuple[str, ...] = ()
     values: InputValues = FLOATS
+    transform: TransformChain | None = None
 
     def outputs(self, array: NDArray[Any], part: str | None = None, batch_size: int = BATCH) -> Arrays:
         """Runs the network.
 
         Args:
             array: (n, *shape of a sample). Where the data file holds integers with a scale, integers of any type are
-                multiplied by it, as those of the file were for the training; other numbers are taken as they are.
+                multiplied by it, as those of the file were for the training; other numbers are taken as they are. Then
+                they get the transforms of the training with ``on: all``.
             part: name of a part whose output is wanted; by default the outputs of the whole network. In a joint network
                 it begins with ``trunk`` or ``heads.NAME``.
             batch_size: number of samples that are run at once.
@@ -85,6 +90,8 @@ class LoadedNetwork:
                 has no such part.
         """
         samples = self._samples(np.asarray(array))
+        if self.transform is not None:
+            samples = self.transform.changed(samples, np.arange(len(samples)), None)
         starts = range(0, len(samples), batch_size)
         with self._named_parts():
             made = [self.network.outputs(samples[start : start + batch_size], part) for start in starts]
@@ -177,17 +184,19 @@ class LoadedArtifact:
             environment = framework.prepare_environment({known.task: needs})
             os.environ.update(environment.variables)
             network = framework.network(known.network, known.input.shape, tuple(known.outputs), self.device)
+            transforms = from_json(known.input.transforms)
+            chain = TransformChain(transforms, 0) if transforms else None
         if environment.reason:
             _log.warning("%s: %s", self.path, environment.reason)
         network.load_parameters({PARAMETERS + name: array for name, array in self.arrays.items()})
         heads = tuple(name for name, _ in known.network.heads) if isinstance(known.network, Shared) else ()
-        return LoadedNetwork(known.input, network, heads, input_values(known.network))
+        return LoadedNetwork(known.input, network, heads, input_values(known.network), chain)
 
     @contextmanager
     def _named_modules(self, known: ArtifactDescription) -> Iterator[None]:
         """Finds users' modules first where the run found them; afterwards these folders come last."""
         assert known.network is not None
-        own = user_models(known.network)
+        own = [*user_models(known.network), *_own_transforms(known)]
         folders = [folder for folder in known.modules if folder not in sys.path] if own else []
         sys.path[:0] = folders
         try:
@@ -205,6 +214,12 @@ class LoadedArtifact:
 
     def _refusal(self, text: str) -> InputError:
         return InputError([Problem(str(self.path), text)])
+
+
+def _own_transforms(known: ArtifactDescription) -> list[str]:
+    """Returns the functions of the user's that samples get before a network."""
+    given = () if known.input is None else known.input.transforms
+    return [each["name"] for each in given if ":" in each["name"]]
 
 
 def load(path: str | os.PathLike[str], device: Device = HOST) -> LoadedArtifact:

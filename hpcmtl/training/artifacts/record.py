@@ -11,6 +11,7 @@ from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.frameworks import framework_of
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
+from hpcmtl.jobfile.transforms import to_json
 from hpcmtl.launch.run_facts import installed_version
 from hpcmtl.networks.description import objective_shapes
 from hpcmtl.training.artifacts.description import (
@@ -112,6 +113,7 @@ def _input_format(context: SessionContext, source: Source) -> InputFormat:
         dtype=str(known.dtype),
         stored_dtype=str(stored),
         scale=None if scale is None else float(scale),
+        transforms=() if source.transform is None else tuple(to_json(source.transform.everywhere)),
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.fields import DeviceName
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
 
@@ -82,6 +83,11 @@ class AppliedKind(BaseKind[AppliedT]):
         """See `TaskKind`."""
         producer = self.applied_to(job, name)
         return kind_of(job, producer).objectives(job, producer)
+
+    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
+        """See `TaskKind`."""
+        producer = self.applied_to(job, name)
+        return kind_of(job, producer).transforms(job, producer)
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""

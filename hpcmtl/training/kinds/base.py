@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.fields import DeviceName
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.jobfile.work import Work
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
@@ -63,6 +64,10 @@ class BaseKind(Generic[TaskT]):
     def sample_weights(self, job: Job, name: str) -> str | None:
         """See `TaskKind`."""
         return None
+
+    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
+        """See `TaskKind`."""
+        return ()
 
     def metrics(self, job: Job, name: str) -> tuple[str, ...]:
         """See `TaskKind`."""

@@ -23,6 +23,7 @@ from hpcmtl.jobfile.fields import (
     SplitName,
 )
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
+from hpcmtl.jobfile.transforms import TransformList
 from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.models import Model
 from hpcmtl.networks.spec import Spec
@@ -106,6 +107,9 @@ class Trained(TaskBase):
     compression: CompressionName | None = None
     sample_weights: Reference | None = None
     sampler: SamplerKeys | None = Field(default=None, description="default: each sample once an epoch")
+    transform: TransformList = Field(
+        default=(), description="transforms of the samples of `input`: a name, or a mapping with options, or a list"
+    )
     freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
     initialise: dict[Name, str] = Field(
         default={},

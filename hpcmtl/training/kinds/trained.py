@@ -10,7 +10,9 @@ from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.references import to_add
 from hpcmtl.jobfile.schedules import check_schedule
+from hpcmtl.jobfile.transforms import shape_problems
 from hpcmtl.jobfile.work import Work
+from hpcmtl.networks.description import input_values
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.tasks import TaskBase
+    from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.training.session import Session, SessionContext
 
 
@@ -66,6 +69,10 @@ class TrainedKind(BaseKind[TrainedT]):
     def sample_weights(self, job: Job, name: str) -> str | None:
         """See `TaskKind`."""
         return self.task(job, name).sample_weights
+
+    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
+        """See `TaskKind`."""
+        return self.task(job, name).transform
 
     def mapping_key(self, job: Job, name: str, producer: str) -> tuple[str, ...]:
         """See `TaskKind`."""
@@ -151,6 +158,11 @@ class TrainedKind(BaseKind[TrainedT]):
             for each in self.objectives(job, name):
                 if each.metrics:
                     yield objective_path(each, "metrics"), f"{text} for {' and '.join(each.metrics)}: {remedy}"
+        if array is not None and array.shape is not None:
+            yield from ((("transform",), text) for text in shape_problems(task.transform, array.shape))
+        if task.transform and input_values(self.network(job, name)).integers:
+            text = "the network takes integers, and transforms make float32 samples: leave them out"
+            yield ("transform",), text
         if task.sample_weights is not None:
             yield from check_weights(task.sample_weights, arrays.get(task.sample_weights, UNKNOWN))
         if task.sampler is not None:

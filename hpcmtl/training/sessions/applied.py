@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import Holders, keep_rows, publish_rows
 from hpcmtl.training.artifacts.record import describe_data
 from hpcmtl.training.data_guard import require_unchanged_data
+from hpcmtl.training.input_transforms import transforms_of_network
 from hpcmtl.training.kinds.applied import APPLIED_BATCH
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 
@@ -74,7 +76,9 @@ class AppliedSession:
         self._splits = list(splits)
         self._inputs = Inputs(context)
         references = {INPUT: kind.network_input(job, name), **targets}
+        producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
         sources = self._inputs.sources(references, self._rows_wanted)
+        sources[INPUT] = replace(sources[INPUT], transform=transforms_of_network(context, producer))
         self._sources = list(sources.values())
         spans = [slice(*span) for span in self._rows_wanted(self._sources[0].split())]
         require_rows_fit(context, {references[key]: source for key, source in sources.items()}, spans)
@@ -83,7 +87,6 @@ class AppliedSession:
         shape = self.input.described().datasets[self.input.dataset].shape
         names = tuple(objective.name for objective in self.objectives)
         self._network = context.framework.network(kind.network(job, name), shape, names, context.device)
-        producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
         self._network.load_parameters(self._inputs.parameters(producer))
 
     def run_layer(self, layer: int) -> LayerOutcome:

@@ -12,6 +12,7 @@ from hpcmtl.data.labels import read_labels
 from hpcmtl.data.sources import check_sources, selected
 from hpcmtl.training.artifacts.inputs import every_row
 from hpcmtl.training.evaluation.labelled import MASK, masks
+from hpcmtl.training.input_transforms import transforms_of_training
 from hpcmtl.training.kinds.sampling import sampled_objective, sampler_reference
 from hpcmtl.training.loop import INPUT, TARGET
 from hpcmtl.training.sessions.train_sampler import read_sampler
@@ -37,7 +38,8 @@ def batch_spec(
     """Returns the input, targets, masks and sample weights of a task, and their sources by reference (collective).
 
     Raises:
-        InputError: no label of an objective is known, or the sampler cannot choose by its array; on all ranks.
+        InputError: no label of an objective is known, the sampler cannot choose by its array, or the input cannot have
+            its transforms; on all ranks.
     """
     references = {INPUT: task.input, **{TARGET + each.name: each.target for each in objectives}, **masks(objectives)}
     if task.sample_weights:
@@ -46,6 +48,7 @@ def batch_spec(
         references[_SAMPLER] = named[1]
     sources = inputs.sources(references, every_row)
     read = {reference: sources[key] for key, reference in references.items()}
+    sources[INPUT] = replace(sources[INPUT], transform=transforms_of_training(context, sources[INPUT]))
     weights, by = sources.pop(_WEIGHTS, None), sources.pop(_SAMPLER, None)
     assert task.batch_size is not None, "defaults are filled in"
     spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)

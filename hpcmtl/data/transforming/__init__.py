@@ -1,0 +1,1 @@
+"""Transforms of the samples that a network takes: ready-made ones, and functions of users."""

@@ -1,0 +1,61 @@
+"""Tries the transforms of the tasks of a job on real samples, before the job runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpcmtl.data.sources import Source
+from hpcmtl.data.transforming.channel_moments import channel_moments, completed
+from hpcmtl.data.transforming.transforms import TransformChain, require_repeatable
+from hpcmtl.errors import InputError
+from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.transforms import shape_problems
+from hpcmtl.training.input_transforms import first_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from hpcmtl.data.value_summary import ValueSummary
+    from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.transforms import Transform
+    from hpcmtl.pipeline.prepare import Prepared
+
+
+def transform_findings(
+    prepared: Prepared, tasks: Collection[str], summaries: Mapping[tuple[Path, str], ValueSummary]
+) -> Iterator[Finding]:
+    """Yields transforms that fail on the first train samples; those of other tasks are tried when they are there.
+
+    Args:
+        prepared: the job.
+        tasks: names of the tasks.
+        summaries: (file, dataset) -> summary of its values, for those without problems.
+    """
+    job = prepared.job
+    for name in tasks:
+        kind = kind_of(job, name)
+        transforms = kind.transforms(job, name) if kind.facts.has_parameters else ()
+        if not transforms:
+            continue
+        reference = kind.network_input(job, name)
+        origin, dataset = reference.split("/", 1)
+        file = prepared.files.get(origin, Path())
+        shape = prepared.arrays[reference].shape if reference in prepared.arrays else None
+        if (file, dataset) not in summaries or shape is None or any(shape_problems(transforms, shape)):
+            continue  # said elsewhere
+        try:
+            _try(transforms, Source("", file, dataset))
+        except InputError as error:
+            yield from ((("tasks", name, "transform"), f"{each.where}: {each.message}") for each in error.problems)
+
+
+def _try(transforms: tuple[Transform, ...], source: Source) -> None:
+    """Tries transforms, where mean and deviation of a few samples stand for those of all.
+
+    Raises:
+        InputError: one fails, or returns what a network does not take.
+    """
+    rows, numbers = first_rows(source)
+    found = completed(transforms, 0, lambda chain: channel_moments(chain.changed(rows, numbers, None)))
+    require_repeatable(TransformChain(found, 0), rows, numbers)
