@@ -78,7 +78,7 @@ PAIR = {"loss": "l2", "model": {"name": "mlp", "outputs": 2}}
         (np.where(CLASSES == 1, np.nan, CLASSES), {"missing": "nan"}, ""),
         (np.full(ROWS, -1), {"missing": -1}, "all labels are missing, so that nothing would be learned"),
         (CLASSES, {"missing": "nan"}, "tasks.net.missing: rows/y has whole numbers, none of which is NaN"),
-        (REAL, NUMBER, "if this label is missing, write `missing: nan` beside the target"),
+        (REAL, NUMBER, "write `missing: nan` beside the target"),
         (REAL, {**NUMBER, "missing": "nan"}, ""),
         (REAL, {**NUMBER, "missing": -1}, "sample 0 holds NaN"),
         (np.where(np.isnan(REAL), -9, abs(REAL)), {**NUMBER, "loss": "sigmoid_bce"}, "write `missing: -9`"),
@@ -347,3 +347,14 @@ def test_integers_for_networks_that_take_them(tmp_path, values, attributes, keys
     assert said in found
     assert bool(found) == bool(said)
     assert not said or "tasks.net." in found
+
+
+def test_a_number_that_the_file_marks_as_missing_is_not_learned(tmp_path):
+    """A finite number fits any regression; the task has to say, as the file does, that it stands for a missing label."""
+    values = np.where(np.arange(ROWS) % 3 == 1, -999.0, np.arange(ROWS) / ROWS).astype(np.float32)
+    attributes = {"y": {"missing": -999.0}}
+
+    assert "sample 1 has -999.0, a missing label by the attribute" in check(
+        tmp_path, {"y": values}, attributes, **NUMBER
+    )
+    assert check(tmp_path, {"y": values}, attributes, **NUMBER, missing=-999) == ""

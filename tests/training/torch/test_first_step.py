@@ -173,8 +173,7 @@ def test_what_modules_share_stays_shared():
     learner.forward_backward(replica_suite.batches()[0], [1.0], 1.0)
     assert len(outer._terms) == 1
 
-
-def test_an_optimizer_with_a_private_list_of_its_parameters():
+    """A private attribute that stays as it was made need not be kept; one that an update changes is refused by name."""
     """What cannot be kept and stays as it was made need not be; what an update changes is refused by name."""
     batch, learner = (
         replica_suite.batches()[0],
