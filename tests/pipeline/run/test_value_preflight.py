@@ -350,7 +350,7 @@ def test_integers_for_networks_that_take_them(tmp_path, values, attributes, keys
 
 
 def test_a_number_that_the_file_marks_as_missing_is_not_learned(tmp_path):
-    """A finite number fits any regression; the task has to say, as the file does, that it stands for a missing label."""
+    """A finite number fits any regression: the task has to say, as the file does, that it is a missing label."""
     values = np.where(np.arange(ROWS) % 3 == 1, -999.0, np.arange(ROWS) / ROWS).astype(np.float32)
     attributes = {"y": {"missing": -999.0}}
 
