@@ -82,10 +82,13 @@ class GluonLearner(GluonNetwork):
         self._group: GluonGroupSum | None = None
         if settings.sync_batchnorm:
             passes, self._group = synchronise(self.block)
-        self._trained = trained(self.block, self.parameters)
+        attributes = BlockAttributes([self.block])
+        with restored(self._constants()):  # tracing runs the Python code of users' blocks
+            self._trained, self._graph = trained(self.block, self.parameters), graph_facts(self.block)
+        attributes.restore()
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
-        single, self._graph = distinct(self.parameters), graph_facts(self.block)
+        single = distinct(self.parameters)
         statistics = {n: p for n, p in single.items() if self._is_updated_statistic(p, frozen)}
         if settings.accumulate > 1:
             accumulate(self._trained, statistics)  # makes new arrays
@@ -120,6 +123,9 @@ class GluonLearner(GluonNetwork):
             whole_batch_statistics=self._batch_statistics.usable or not (self._group is None or self._of_rows),
         )
 
+    def _constants(self) -> list[Any]:
+        return [each.data() for each in self.block.collect_params().values() if each.grad_req == "null"]
+
     def _is_updated_statistic(self, parameter: Any, frozen: Collection[Any]) -> bool:
         kept = self._graph.fixed | self._graph.affine
         return is_statistic(parameter) and parameter not in frozen and parameter.name not in kept
@@ -139,8 +145,7 @@ class GluonLearner(GluonNetwork):
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
-        kept = [each.data() for each in self.block.collect_params().values() if each.grad_req == "null"]
-        with ONE_AT_A_TIME, alone(self._group), restored(kept):
+        with ONE_AT_A_TIME, alone(self._group), restored(self._constants()):
             traits, attributes = self.traits, BlockAttributes([self.block, *self._loss.own_losses])
             compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.may_draw)
             if not compiled and self._trains_slopes():  # which no row shows that is positive

@@ -22,12 +22,12 @@ _COUPLED = (
 
 _BY_ROWS = "batch normalisation, or another buffer that passes change, uses"
 _NO_SUMS = (
-    "its backward pass changes gradients by more than a factor (a hook or Function that clips or normalises them), and "
-    f"each rank does it to its own rows: results depend on the number of ranks; {_GUIDE}"
+    "its gradients are no sums over the samples (a hook or Function that clips or normalises them, or a value in the "
+    f"loss that passes change), and each rank has only its own rows: results depend on the number of ranks; {_GUIDE}"
 )
 _RANDOM = (
-    "its network or loss draws random numbers (dropout), and each rank draws its own: results depend on the number of "
-    f"ranks, and repeat on the same number; {_GUIDE}"
+    "its network or loss draws random numbers (dropout), or has code that cannot be looked into, and each rank draws "
+    f"its own: results may depend on the number of ranks, and repeat on the same number; {_GUIDE}"
 )
 
 

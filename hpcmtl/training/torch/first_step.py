@@ -39,6 +39,8 @@ _CLOSE, _GRADIENT_CLOSE = 1e-5, 1e-3
 _GROUPED_NOISE = 1e-3
 """Noise where batch normalisation sums in another order than PyTorch's: the gradient of a bias before it is 0 but for
 rounding, which the division by a small deviation magnifies."""
+_SCALE = 2.0**-6
+"""Factor on losses, as that of a batch; a power of two, which rounds nothing."""
 _BY_ITS_ROWS = (
     "itself, as `nn.Embedding(max_norm=...)` does, and each rank would change it by its own rows: `ranks: 1` keeps the "
     "task on one rank, or bound the values in the loss"
@@ -131,7 +133,7 @@ def _rows(batch: StepInput, rows: slice) -> StepInput:
     return StepInput(batch.inputs[rows], tuple(each[rows] for each in batch.targets), weights, len(weights))
 
 
-def _plain_pass(trial: _Trial, batch: StepInput) -> _PlainPass:
+def _plain_pass(trial: _Trial, batch: StepInput, scale: float = 1.0) -> _PlainPass:
     """Makes a training pass of plain PyTorch on the module itself: a copy would lose hooks on parameters."""
     ours = {name: parameter.grad for name, parameter in trial.trained.items()}
     for parameter in trial.trained.values():
@@ -140,7 +142,7 @@ def _plain_pass(trial: _Trial, batch: StepInput) -> _PlainPass:
     with trial.undone() as before, plain(trial.loss.module):
         marks = random_numbers.marks()
         losses = comparable.losses(batch.inputs, batch.targets)
-        weighted_sum(losses, batch, [1.0] * len(losses)).backward()
+        weighted_sum(losses, batch, [scale] * len(losses)).backward()
         draws = random_numbers.marks() != marks
         changed = tuple(name for name, each in trial.trained.items() if not torch.equal(each, before[name]))
     found = {}
@@ -176,9 +178,9 @@ def _of_rows(trial: _Trial, batch: StepInput, plain_pass: _PlainPass, traits: Le
     if coupled or not as_in_training or trial.loss.precision != "fp32" or len(batch.weights) < 2:
         return coupled, True
     total = {name: torch.zeros_like(each) for name, each in plain_pass.gradients.items()}
-    for rows in (slice(0, ROWS, 2), slice(1, ROWS, 2)):
-        for name, gradient in _plain_pass(trial, _rows(batch, rows)).gradients.items():
-            total[name] += gradient
+    for rows in (slice(0, ROWS, 2), slice(1, ROWS, 2)):  # ranks scale their gradients as well
+        for name, gradient in _plain_pass(trial, _rows(batch, rows), _SCALE).gradients.items():
+            total[name] += gradient / _SCALE
     found, expected = ({name: _array(each) for name, each in of.items()} for of in (total, plain_pass.gradients))
     return coupled, not largest_difference(found, expected, _bounds(expected, NOISE))
 

@@ -144,6 +144,7 @@ def test_counts_of_passes_are_taken_back():
     """A private attribute is named, and it and a constant that counts passes are as before the comparison."""
     learner = suite.learner_of(GLUON, UserModel(name="own_faults:PrivatelyCounting"))
     calls = learner.block._calls
+    assert learner.block.seen.data().asscalar() == 0
     found = learner.compare_step(BATCH, 0.1)
 
     assert "PrivatelyCounting._calls" in found.attributes

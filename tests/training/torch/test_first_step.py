@@ -95,6 +95,7 @@ def test_a_row_counter_is_of_each_rank():
 def test_gradients_that_are_no_sums_are_noticed():
     """A hook that clips makes the sum over ranks another gradient; one that scales does not."""
     assert not compared(made("ClippedGradients")).sums
+    assert not compared(made("ClippingPass")).sums
     assert compared(made("ClippedGradients"), ranks=1).sums
     assert compared(made("Masked")).sums
 
