@@ -95,8 +95,9 @@ class AdoptedArray:
         block = self._rows.read(start, stop)
         if checksum_of(block) != self._checksums[number]:
             text = f"samples {start} to {stop - 1} do not match their checksum"
-            files = self._rows.originals_of(start, stop)
-            raise InputError([Problem(self._where, f"{text}: {files} was changed after it was adopted; {REMEDY}")])
+            files = [str(path) for path, *_ in self._rows.parts(start, stop)]
+            which = files[0] if len(files) == 1 else f"one of {', '.join(files)}"
+            raise InputError([Problem(self._where, f"{text}: {which} was changed after it was adopted; {REMEDY}")])
         self._last = number, block
         return block
 

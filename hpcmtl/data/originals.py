@@ -14,7 +14,7 @@ from hpcmtl.data.open_file import CACHE_BYTES, find_dataset, naming_damage, not_
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -124,10 +124,14 @@ class OriginalRows:
             at, number = until, number + 1
         return rows
 
-    def originals_of(self, start: int, stop: int) -> str:
-        """Returns the names of the files that have some rows."""
+    def parts(self, start: int, stop: int) -> Iterator[tuple[Path, int, slice]]:
+        """Yields the files that have some rows: path, number of the first row in the file, and place of its rows."""
         first, last = np.searchsorted(self._ends, [start, stop - 1], side="right")
-        return ", ".join(str(each.path) for each in self._originals[first : last + 1])
+        for number in range(int(first), int(last) + 1):
+            begins = int(self._ends[number]) - self._originals[number].rows
+            at, until = max(start, begins), min(stop, int(self._ends[number]))
+            if until > at:
+                yield self._originals[number].path, at - begins, slice(at - start, until - start)
 
     def _dataset(self, number: int) -> h5py.Dataset:
         if number in self._opened:

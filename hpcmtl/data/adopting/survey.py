@@ -81,7 +81,7 @@ def _surveyed(
         rows_per_chunk(array.shape, array.dtype),
     )
     summary = ValueSummary(dtype=array.dtype, shape=array.shape[1:], scale=float(array.attributes.get("scale", 1.0)))
-    checksums = np.zeros(span[1] - span[0], np.uint32)
+    checksums, classes = np.zeros(span[1] - span[0], np.uint32), len(array.attributes.get("classes", ()))
     whole, size = 0, 0
     problems: tuple[Problem, ...] = ()
     for number in range(*span):
@@ -91,9 +91,12 @@ def _surveyed(
         except InputError as error:  # every array reports its problems
             problems = error.problems
             break
-        wrong = value_problem(block, start, len(array.attributes.get("classes", ())))
-        if wrong:
-            problems = (Problem(f"{rows.originals_of(start, stop)}: {array.dataset}", wrong),)
+        if value_problem(block, start, classes):
+            problems = tuple(
+                Problem(f"{path}: {array.dataset}", wrong)
+                for path, first, part in rows.parts(start, stop)
+                if (wrong := value_problem(block[part], first, classes))
+            )
             break
         checksums[number - span[0]] = own = checksum_of(block)
         whole, size = joined_checksum(whole, own, block.nbytes), size + block.nbytes

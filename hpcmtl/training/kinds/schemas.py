@@ -147,6 +147,8 @@ class LabelKeys(Spec):
     def _one_of_two(self) -> LabelKeys:
         if self.missing is not None and self.mask is not None:
             raise ValueError("`missing` and `mask` both say which labels are missing; leave one out")
+        if isinstance(self.class_weights, tuple) and not any(self.class_weights):
+            raise ValueError("all `class_weights` are 0, so that nothing would be learned")
         return self
 
 

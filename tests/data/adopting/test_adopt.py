@@ -303,3 +303,17 @@ def test_a_run_notices_another_adoption(plain, tmp_path):
     with pytest.raises(InputError, match="out.h5: x: was float32.* when the run began, and is"):
         require_unchanged(out, before, ["x", "y"])
     require_unchanged(out, before, ["y", "z"])
+
+
+def test_the_shard_with_a_bad_value_is_named(tmp_path):
+    """Of several files that share a block, the one with the value is named, with the number of its own sample."""
+    for number in range(3):
+        with h5py.File(tmp_path / f"s{number}.h5", "w") as file:
+            file["x"] = np.where(np.arange(70) == 33, np.nan, 1.0) if number == 1 else np.ones(70)
+
+    with pytest.raises(InputError) as refused:
+        adopted(tmp_path / "out.h5", [tmp_path / f"s{number}.h5" for number in range(3)], "x")
+
+    (problem,) = refused.value.problems
+    assert problem.where.endswith("s1.h5: x")
+    assert problem.message.startswith("sample 33 holds NaN")

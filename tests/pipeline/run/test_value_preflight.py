@@ -150,6 +150,7 @@ def test_masks(tmp_path, mask, keys, said):
         ("balanced", {}, ""),
         ([1, 2, 3], {}, ""),
         ([1, 2], {}, "tasks.net.class_weights: found 2 weights for 3 classes; write one for each"),
+        ([0, 0, 0], {}, "all `class_weights` are 0, so that nothing would be learned"),
         ("balanced", {"model": OWN}, ""),
         ([1, 2], {"model": OWN}, "found 2 weights for 3 classes"),
         ("balanced", NUMBER, "l2 trains numbers, which have no classes; leave `class_weights` out"),
