@@ -287,14 +287,14 @@ def _from_windows(
     numbers = [order[each] for each in positions]
     window = windows(order, block)[np.concatenate(positions)]
     parts = iter(np.split(np.concatenate(numbers), np.flatnonzero(np.diff(window)) + 1))
-    in_memory = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}
-    available = 0
+    in_memory, available = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}, 0
     for wanted in numbers:
         while available < len(wanted):
             part = next(parts)
-            available += len(part)
             for key, reader in readers.items():
-                in_memory[key] = np.concatenate([in_memory[key], reader.rows(part, check_open)])
+                rows = reader.rows(part, check_open)
+                in_memory[key] = np.concatenate([in_memory[key], rows]) if available else rows
+            available += len(part)
         yield wanted, {key: array[: len(wanted)] for key, array in in_memory.items()}
         in_memory = {key: array[len(wanted) :] for key, array in in_memory.items()}
         available -= len(wanted)
