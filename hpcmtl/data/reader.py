@@ -89,7 +89,9 @@ class ArrayReader:
             between_blocks()
             wanted = numbers[places]
             if len(wanted):
-                out[places] = self._deliver(self._stored(wanted[0], wanted[-1] + 1)[wanted - wanted[0]])
+                stored = self._stored(wanted[0], wanted[-1] + 1)
+                whole = (np.diff(wanted) == 1).all()  # then a copy is spared
+                out[places] = self._deliver(stored if whole else stored[wanted - wanted[0]])
         return out
 
     def _stored(self, start: int, stop: int) -> NDArray[Any]:
