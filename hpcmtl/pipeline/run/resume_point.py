@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 # Keys of a task that may change after it has begun: none of them affects the computed values, except for rounding.
 _FREE = frozenset({"device", "priority", "ranks", "retries", "with"})
+_SECONDS_TO_END, _SECONDS_OF_A_LOOK = 5.0, 0.1  # of processes that keep the ledger of an ended attempt
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -128,15 +129,19 @@ def _remake_damaged(directory: RunDirectory, prepared: Prepared, history: RunSta
 def _require_over(directory: RunDirectory, host: str) -> None:
     """Refuses a run whose last attempt, on a host, is still running.
 
-    The lock on its ledger decides where that attempt was on this host. Some file systems lock within one host only: an
+    The lock on its ledger decides where that attempt was on this host. Ranks that are killed with it may keep the lock
+    for some seconds, after the command has ended that told to resume. Some file systems lock within one host only: an
     attempt that was killed on another host counts as running until its status has not changed for long.
 
     Raises:
         EnvironmentUnfitError: the attempt is still running.
     """
     text = f"{directory.path}: this run goes on: {{}}. Stop it first (`hpcmtl cancel`), or wait for its end"
-    if is_held(directory.ledger_file):
-        raise EnvironmentUnfitError(text.format("a process has its ledger open"))
+    limit = time.monotonic() + _SECONDS_TO_END
+    while is_held(directory.ledger_file):
+        if time.monotonic() > limit:
+            raise EnvironmentUnfitError(text.format("a process has its ledger open"))
+        time.sleep(_SECONDS_OF_A_LOOK)  # a lock of another process: there is no condition to wait on
     status = read_status(directory.path)
     while host not in {"", socket.gethostname()} and status["ended"] is None and not status["silent"]:
         before = time.time() - status["age"]
