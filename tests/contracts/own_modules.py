@@ -663,3 +663,28 @@ class ClippingPass(nn.Module):
 
     def forward(self, x):
         return self.output(ClippingFunction.apply(self.first(x.flatten(1))))
+
+
+class Grouped(torch.optim.SGD):
+    """Counts in its groups, under a key that the first step makes, and in its defaults."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self.defaults["steps"] = 0
+
+    def step(self):
+        self.defaults["steps"] += 1
+        for group in self.param_groups:
+            group["average"] = group.get("average", 0) + 1
+            group["lr"] /= (group["average"] * self.defaults["steps"]) ** 0.5
+        return super().step()
+
+
+class Marking(torch.optim.SGD):
+    """Counts in an attribute of each parameter."""
+
+    def step(self):
+        for group in self.param_groups:
+            for each in group["params"]:
+                each.count = getattr(each, "count", 0) + 1
+        return super().step()

@@ -28,6 +28,7 @@ class TransformChain:
 
     Attributes:
         transforms: the transforms, complete with their numbers.
+        seed: seed of their random numbers.
     """
 
     def __init__(self, transforms: Sequence[Transform], seed: int) -> None:
@@ -41,7 +42,7 @@ class TransformChain:
             InputError: a function cannot be imported, or takes other arguments.
         """
         self.transforms = tuple(transforms)
-        self._seed = seed
+        self.seed = seed
         self._steps = [_step(each) for each in self.transforms]
 
     def changed(self, rows: NDArray[Any], numbers: Ints, epoch: int | None) -> NDArray[np.float32]:
@@ -63,7 +64,7 @@ class TransformChain:
         for place, (transform, step) in enumerate(zip(self.transforms, self._steps, strict=True)):
             if epoch is not None or transform.on == "all":
                 values = step(
-                    values, numbers, SampleRandom(numbers, self._seed, 0 if epoch is None else epoch + 1, place)
+                    values, numbers, SampleRandom(numbers, self.seed, 0 if epoch is None else epoch + 1, place)
                 )
         return values
 

@@ -37,6 +37,7 @@ class InputFormat:
         stored_dtype: type of the values in the data file.
         scale: factor by which stored values were multiplied; None for none.
         transforms: transforms that all samples get after that, with their numbers, as in a job file.
+        transform_seed: seed of the random numbers of these.
     """
 
     reference: str
@@ -45,6 +46,7 @@ class InputFormat:
     stored_dtype: str
     scale: float | None = None
     transforms: tuple[Mapping[str, Any], ...] = ()
+    transform_seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +179,7 @@ def description_in(attributes: Mapping[str, Any]) -> ArtifactDescription | None:
 def _input_to_json(samples: InputFormat) -> dict[str, Any]:
     """Returns JSON values; without transforms they are those that earlier versions of hpcmtl read."""
     values = asdict(samples)
-    return values if samples.transforms else {key: each for key, each in values.items() if key != "transforms"}
+    return values if samples.transforms else {k: each for k, each in values.items() if not k.startswith("transform")}
 
 
 def _input(values: Mapping[str, Any]) -> InputFormat:

@@ -77,7 +77,8 @@ class LoadedNetwork:
         Args:
             array: (n, *shape of a sample). Where the data file holds integers with a scale, integers of any type are
                 multiplied by it, as those of the file were for the training; other numbers are taken as they are. Then
-                they get the transforms of the training with ``on: all``.
+                they get the transforms of the training with ``on: all``; random ones draw for row i of the array what
+                they draw for sample i of the data file.
             part: name of a part whose output is wanted; by default the outputs of the whole network. In a joint network
                 it begins with ``trunk`` or ``heads.NAME``.
             batch_size: number of samples that are run at once.
@@ -185,7 +186,7 @@ class LoadedArtifact:
             os.environ.update(environment.variables)
             network = framework.network(known.network, known.input.shape, tuple(known.outputs), self.device)
             transforms = from_json(known.input.transforms)
-            chain = TransformChain(transforms, 0) if transforms else None
+            chain = TransformChain(transforms, known.input.transform_seed) if transforms else None
         if environment.reason:
             _log.warning("%s: %s", self.path, environment.reason)
         network.load_parameters({PARAMETERS + name: array for name, array in self.arrays.items()})

@@ -114,6 +114,7 @@ def _input_format(context: SessionContext, source: Source) -> InputFormat:
         stored_dtype=str(stored),
         scale=None if scale is None else float(scale),
         transforms=() if source.transform is None else tuple(to_json(source.transform.everywhere)),
+        transform_seed=0 if source.transform is None else source.transform.seed,
     )
 
 

@@ -60,6 +60,7 @@ class TorchUpdater:
         self.may_draw = not type(self._optimizer).__module__.startswith("torch.")
         self._groups = self._optimizer.param_groups
         self._marks: dict[str, object] = {}  # private attributes that cannot be kept, as they were first
+        self._of_parameters = [sorted(vars(each)) for each in self._parameters]
         self._first = self._plain_state()
 
     def update(self, learning_rate: float, rescale: float) -> None:
@@ -107,7 +108,7 @@ class TorchUpdater:
                 self._optimizer.state[parameter] = state
         for group, values in zip(self._groups, plain["groups"], strict=True):
             for key, value in values.items():
-                if isinstance(group[key], torch.Tensor):
+                if isinstance(group.get(key), torch.Tensor):
                     group[key].fill_(value)
                 else:
                     group[key] = tuple(value) if isinstance(value, list) else value
@@ -129,7 +130,11 @@ class TorchUpdater:
         if others:
             text = f"keeps {others[0]!r} in its `state`, beside what belongs to parameters; a checkpoint would lose it"
             raise InputError([Problem(self._name, f"{text}: keep it for each parameter, or as an attribute")])
-        for name, parameter in zip(self._names, self._parameters, strict=True):
+        for name, parameter, first in zip(self._names, self._parameters, self._of_parameters, strict=True):
+            if sorted(vars(parameter)) != first:
+                made = ", ".join(sorted(set(vars(parameter)).difference(first)))
+                text = f"makes attributes of a parameter ({made}), which a checkpoint would lose"
+                raise InputError([Problem(self._name, f"{text}; keep such values in `state`")])
             for key, value in self._optimizer.state.get(parameter, {}).items():
                 if not isinstance(value, (torch.Tensor, *_SCALARS)):
                     text = f"keeps a {type(value).__name__} for each parameter ({key}), which a checkpoint cannot hold"
@@ -145,7 +150,7 @@ class TorchUpdater:
             {key: self._plain(key, value) for key, value in group.items() if key not in {_RATE, _MEMBERS}}
             for group in self._groups
         ]
-        own = {n: v for n, v in vars(self._optimizer).items() if n not in _attributes_of_torch()}
+        own = {n: v for n, v in vars(self._optimizer).items() if n == "defaults" or n not in _attributes_of_torch()}
         attributes = {n: self._plain(n, v) for n, v in own.items() if not callable(v) and self._is_kept(n, v)}
         return json.dumps({"state": state, "groups": groups, "attributes": attributes})
 

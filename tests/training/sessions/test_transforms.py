@@ -174,3 +174,14 @@ def test_kept_numbers_are_used_and_required(made):
     with pytest.raises(RankFailedError) as raised:
         done.run("test", 2, [0, 1])
     assert "net.json: has no mean and deviation, with which net was trained" in str(raised.value.__cause__)
+
+
+def test_a_loaded_network_draws_as_a_prediction_does(made):
+    """Random numbers of transforms with `on: all` belong to the task and the sample, after `hpcmtl.load` as well."""
+    jittered = {"name": "own_transforms:jittered", "arguments": {"strength": 0.2}, "on": "all"}
+    found = made({"net": net("gluon", transform=[jittered]), **TESTS})
+    for name in ("net", "made"):
+        found.run(name)
+    loaded = load(found.artifact("net")).network.outputs(rows()["x"])["main"]
+
+    np.testing.assert_allclose(loaded, load(found.artifact("made")).arrays["main"], atol=1e-6)

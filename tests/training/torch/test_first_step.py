@@ -147,9 +147,10 @@ def test_dropout_that_begins_later_repeats():
         np.testing.assert_array_equal(array, ends[1][name])
 
 
-def test_a_private_counter_of_an_optimizer_is_kept():
-    """Two steps, a checkpoint and two steps equal four steps."""
-    optimizer = Optimizer(name="own_modules:PrivatelySlowing", learning_rate=0.1)
+@pytest.mark.parametrize("name", ["PrivatelySlowing", "Grouped"])
+def test_counters_of_an_optimizer_are_kept(name):
+    """Two steps, a checkpoint and two steps equal four steps, wherever the optimizer counts."""
+    optimizer = Optimizer(name=f"own_modules:{name}", learning_rate=0.1)
     whole, first, second = (made("Masked", optimizer) for _ in range(3))
     batch = replica_suite.batches()[0]
     for number, learner in enumerate((whole, whole, whole, whole, first, first, second, second)):
@@ -158,8 +159,8 @@ def test_a_private_counter_of_an_optimizer_is_kept():
         learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
         learner.apply(0.1)
 
-    for name, array in whole.parameters_matching("*").items():
-        np.testing.assert_array_equal(array, second.parameters_matching("*")[name])
+    for key, array in whole.parameters_matching("*").items():
+        np.testing.assert_array_equal(array, second.parameters_matching("*")[key])
 
 
 def test_what_modules_share_stays_shared():
@@ -188,4 +189,17 @@ def test_what_modules_share_stays_shared():
     learner.apply(0.1)
 
     with pytest.raises(InputError, match="keeps _seen, a set, which a checkpoint cannot hold"):
+        learner.state()
+
+
+def test_an_optimizer_that_counts_in_parameters_is_refused():
+    """Attributes of a parameter are in no checkpoint."""
+    batch, learner = (
+        replica_suite.batches()[0],
+        made("Masked", Optimizer(name="own_modules:Marking", learning_rate=0.1)),
+    )
+    learner.forward_backward(batch, [1.0], 1 / batch.global_samples)
+    learner.apply(0.1)
+
+    with pytest.raises(InputError, match="makes attributes of a parameter .count., which a checkpoint would lose"):
         learner.state()
