@@ -35,8 +35,6 @@ def _pyarrow(where: str) -> Any:
     except ImportError as error:
         message = f"{where}: CSV and Parquet files need pyarrow ({error}): pip install 'hpcmtl[data]'"
         raise EnvironmentUnfitError(message) from error
-    # Arrow takes SIGINT for itself while it reads; one that comes as a read ends is lost, and Ctrl-C does nothing.
-    pa.enable_signal_handlers(False)
     return pa
 
 
