@@ -9,7 +9,7 @@ import numpy as np
 from hpcmtl.networks.bounds import MOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from hpcmtl.data.value_summary import MergedValues, ValueSummary
 
@@ -125,12 +125,16 @@ def _outside(sample: int, value: float, classes: int) -> str:
 
 def binary_problem(summary: ValueSummary) -> str | None:
     """Returns which of several labels a sample is neither 0 nor 1, as metrics of them need; None if all are."""
-    found = (*summary.extremes, *([summary.fraction] if summary.fraction else []))
-    for sample, value in found:
-        if value not in {0, 1}:
-            text = f"sample {sample} has label {value:g}, but metrics of several labels a sample take 0 and 1"
-            return f"{text}; use mse or no metrics, or, {_TO_DECLARE.format(f'{value:g}')}"
+    for sample, value in _not_binary(summary):
+        text = f"sample {sample} has label {value:g}, but metrics of several labels a sample take 0 and 1"
+        return f"{text}; use mse or no metrics, or, {_TO_DECLARE.format(f'{value:g}')}"
     return None
+
+
+def _not_binary(summary: ValueSummary) -> Iterator[tuple[int, Any]]:
+    """Yields values that are neither 0 nor 1, with their samples; none if all are."""
+    found = (*summary.extremes, *([summary.fraction] if summary.fraction else []))
+    return ((sample, value) for sample, value in found if value not in {0, 1})
 
 
 def class_problem(summary: ValueSummary) -> str | None:
@@ -181,9 +185,8 @@ def declared_problem(summary: ValueSummary) -> str | None:
 
 def mask_problem(summary: ValueSummary) -> str | None:
     """Returns which value of a mask is neither 0 nor 1, or that all are 0; None if the mask can be used."""
-    for sample, value in (*summary.extremes, *([summary.fraction] if summary.fraction else [])):
-        if value not in {0, 1}:
-            return f"sample {sample} has {value:g} in the mask; write 1 for a known label and 0 for a missing one"
+    for sample, value in _not_binary(summary):
+        return f"sample {sample} has {value:g} in the mask; write 1 for a known label and 0 for a missing one"
     if summary.extremes and summary.extremes[-1][1] == 0:
         return "the mask is 0 for all labels, so that nothing would be learned"
     return None

@@ -19,7 +19,7 @@ from hpcmtl.data.atomic_file import new_file
 from hpcmtl.data.contract import SPLIT, STORABLE, array_problems, attribute_problems, rows_per_chunk
 from hpcmtl.data.given_arrays import given_array
 from hpcmtl.data.open_file import naming_damage, open_sealed
-from hpcmtl.data.split import SPLIT_CODES
+from hpcmtl.data.split import SPLIT_CODES, split_sizes
 from hpcmtl.data.stored_array import StoredArray, array_names, find_array
 from hpcmtl.data.text import own_dtype, stored_form
 from hpcmtl.errors import InputError, Problem
@@ -239,7 +239,7 @@ def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa:
         if problems:
             raise InputError(problems)
         datasets = {name: _describe_dataset(name, item) for name, item in items.items()}
-    sizes = {name: int(np.count_nonzero(split == code)) for name, code in SPLIT_CODES.items()}
+    sizes = split_sizes(split)
     return FileDescription(path, len(split), datasets, sizes)
 
 

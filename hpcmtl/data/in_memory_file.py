@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hpcmtl.data.hdf5 import DatasetDescription, FileDescription, delivered_dtype
 from hpcmtl.data.reader import ArrayReader
-from hpcmtl.data.split import SPLIT_CODES
+from hpcmtl.data.split import split_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -40,7 +39,7 @@ class InMemoryFile:
 
     def description(self) -> FileDescription:
         """Returns what `describe` returns for the file."""
-        sizes = {name: int(np.count_nonzero(self.split == code)) for name, code in SPLIT_CODES.items()}
+        sizes = split_sizes(self.split)
         described = {
             name: DatasetDescription(name, array.shape[1:], delivered_dtype(_Dataset(array)), None, array.nbytes)
             for name, array in self.arrays.items()

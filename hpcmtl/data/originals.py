@@ -113,25 +113,24 @@ class OriginalRows:
             InputError: an original is missing, has another size, or cannot be read; the message names it.
         """
         rows = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        at, number = start, int(np.searchsorted(self._ends, start, side="right"))
-        while at < stop:
-            first, end = int(self._ends[number]) - self._originals[number].rows, int(self._ends[number])
-            until = min(stop, end)
-            if until > at:
-                dataset = self._dataset(number)
-                with naming_damage(self._originals[number].path, self._name, dataset):
-                    rows[at - start : until - start] = dataset[at - first : until - first]
-            at, number = until, number + 1
+        for number, first, part in self._parts(start, stop):
+            dataset = self._dataset(number)
+            with naming_damage(self._originals[number].path, self._name, dataset):
+                rows[part] = dataset[first : first + part.stop - part.start]
         return rows
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[Path, int, slice]]:
         """Yields the files that have some rows: path, number of the first row in the file, and place of its rows."""
+        return ((self._originals[number].path, first, part) for number, first, part in self._parts(start, stop))
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, slice]]:
+        """Yields the same with the numbers of the files."""
         first, last = np.searchsorted(self._ends, [start, stop - 1], side="right")
         for number in range(int(first), int(last) + 1):
             begins = int(self._ends[number]) - self._originals[number].rows
             at, until = max(start, begins), min(stop, int(self._ends[number]))
             if until > at:
-                yield self._originals[number].path, at - begins, slice(at - start, until - start)
+                yield number, at - begins, slice(at - start, until - start)
 
     def _dataset(self, number: int) -> h5py.Dataset:
         if number in self._opened:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 
 
+def split_sizes(codes: NDArray[np.uint8]) -> dict[str, int]:
+    """Returns the number of samples in train, val and test, by name, from the code of each sample."""
+    return {name: int(np.count_nonzero(codes == code)) for name, code in SPLIT_CODES.items()}
+
+
 def split_by_hash(
     samples: int, fractions: Sequence[float], seed: int, stratify: NDArray[np.generic] | None = None
 ) -> NDArray[np.uint8]:

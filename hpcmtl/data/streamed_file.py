@@ -89,6 +89,19 @@ def write_blocks(
         seal_file(file, file_attributes)
 
 
+def require_free(path: Path, *, overwrite: bool) -> None:
+    """Refuses a file that exists, unless it shall be replaced, and one in a folder that does not exist.
+
+    Raises:
+        InputError: see above.
+    """
+    if path.exists() and not overwrite:
+        raise InputError([already_there(path)])
+    if not path.absolute().parent.is_dir():
+        message = f"there is no folder {path.parent}; create it first, or write elsewhere"
+        raise InputError([Problem(str(path), message)])
+
+
 def already_there(path: Path) -> Problem:
     """Returns the problem of a file that would be replaced, and the remedies of the command and of Python."""
     return Problem(str(path), "exists already; give another name, or `--force` (`overwrite=True`) to replace it")

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, mo
 
 from hpcmtl.jobfile.fields import Callable_
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.spec import Spec
+from hpcmtl.networks.spec import Spec, tag_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,11 +85,6 @@ READY_MADE = ("normalise", "flip", "crop", "noise", "cutout")
 """Names of the ready-made transforms."""
 
 
-def _kind_of_transform(value: Any) -> str:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    return "user" if isinstance(name, str) and ":" in name else str(name)
-
-
 Transform = Annotated[
     Annotated[Normalise, Tag("normalise")]
     | Annotated[Flip, Tag("flip")]
@@ -97,7 +92,7 @@ Transform = Annotated[
     | Annotated[Noise, Tag("noise")]
     | Annotated[Cutout, Tag("cutout")]
     | Annotated[OwnTransform, Tag("user")],
-    Discriminator(_kind_of_transform),
+    Discriminator(tag_of_name),
 ]
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.input_values import FLOATS, InputValues
-from hpcmtl.networks.spec import Spec
+from hpcmtl.networks.spec import Spec, tag_of_name
 
 
 def _odd(kernel: int) -> int:
@@ -269,16 +269,11 @@ ZOO: dict[str, type[Spec]] = {
 }
 
 
-def _kind_of_model(value: Any) -> str:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    return "user" if isinstance(name, str) and ":" in name else str(name)
-
-
 Model = Annotated[
     Annotated[Mlp, Tag("mlp")]
     | Annotated[ConvNet, Tag("convnet")]
     | Annotated[ConvAutoencoder, Tag("conv_autoencoder")]
     | Annotated[EmbeddingRnn, Tag("embedding_rnn")]
     | Annotated[UserModel, Tag("user")],
-    Discriminator(_kind_of_model),
+    Discriminator(tag_of_name),
 ]

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 
+def tag_of_name(value: Any) -> str:
+    """Returns the tag that the `name` of a value chooses: itself, or ``user`` for ``package.module:attribute``."""
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    return "user" if isinstance(name, str) and ":" in name else str(name)
+
+
 class Spec(BaseModel):
     """Base of everything in a job file: frozen, and an unknown key is an error."""
 

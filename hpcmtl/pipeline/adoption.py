@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.adopting.adopt import require_free, write_adopted
+from hpcmtl.data.adopting.adopt import write_adopted
 from hpcmtl.data.adopting.plan import plan_adoption
 from hpcmtl.data.adopting.survey import joined_surveys, survey
+from hpcmtl.data.streamed_file import require_free
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
@@ -30,7 +31,7 @@ def adopt_together(world: Communicator, order: AdoptionOrder, report: StageRepor
     """
 
     def planned() -> AdoptionPlan:
-        require_free(order)
+        require_free(order.out, overwrite=order.overwrite)
         return plan_adoption(order.files, order.arrays, order.recipe, report)
 
     plan = on_root(world, planned)

@@ -44,24 +44,30 @@ def test_the_examples_are_sound(name: str) -> None:
     assert parse_job(raw).job == name
 
 
-@pytest.mark.slow
-@pytest.mark.mpi
-def test_the_task_that_makes_data_runs(tmp_path: Path) -> None:
-    """The callable and the job of the page run as they stand; the lines of its logger have rank and task."""
-    section = PAGE.partition("### A task that makes data")[2].partition("\n## ")[0]
+def run_section(title: str, name: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Runs the module and the job of a section as they stand; returns the ended command and its run directory."""
+    section = PAGE.partition(title)[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     (job,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    (tmp_path / "waves.py").write_text(code)
-    (tmp_path / "waves.yaml").write_text(job)
+    (folder / f"{name}.py").write_text(code)
+    (folder / f"{name}.yaml").write_text(job)
     done = subprocess.run(
-        [sys.executable, "-m", "hpcmtl", "run", "waves.yaml"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "hpcmtl", "run", f"{name}.yaml"],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (folder / "runs").iterdir()
+    return done, run
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_the_task_that_makes_data_runs(tmp_path: Path) -> None:
+    """The callable and the job of the page run as they stand; the lines of its logger have rank and task."""
+    done, run = run_section("### A task that makes data", "waves", tmp_path)
     tasks = json.loads((run / "results.json").read_text())["tasks"]
     lines = [line for log in (run / "logs").glob("rank.*.log") for line in log.read_text().splitlines()]
 
@@ -75,20 +81,7 @@ def test_the_task_that_makes_data_runs(tmp_path: Path) -> None:
 @pytest.mark.mpi
 def test_the_task_with_transforms_runs(tmp_path: Path) -> None:
     """The module and the job of the section run as they stand on two ranks, and the network learns the bars."""
-    section = PAGE.partition("### Transforms")[2].partition("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (job,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    (tmp_path / "augment.py").write_text(code)
-    (tmp_path / "augment.yaml").write_text(job)
-    done = subprocess.run(
-        [sys.executable, "-m", "hpcmtl", "run", "augment.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    (run,) = (tmp_path / "runs").iterdir()
+    done, run = run_section("### Transforms", "augment", tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "results.json").read_text())["tasks"]["test"]["metrics"]["accuracy"] > 0.8

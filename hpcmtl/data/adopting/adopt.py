@@ -15,7 +15,7 @@ from hpcmtl.data.array_writer import ArrayWriter, seal_file
 from hpcmtl.data.atomic_file import new_file
 from hpcmtl.data.contract import SPLIT
 from hpcmtl.data.open_file import ADOPTED_FORMAT
-from hpcmtl.data.streamed_file import already_there
+from hpcmtl.data.streamed_file import require_free
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -61,23 +61,10 @@ def adopt(order: AdoptionOrder, report: StageReport) -> AdoptionPlan:
         InputError: files or values that cannot be used; lists all problems, and no file is written.
         OSError: the file system refused; no file is written.
     """
-    require_free(order)
+    require_free(order.out, overwrite=order.overwrite)
     plan = plan_adoption(order.files, order.arrays, order.recipe, report)
     write_adopted(order.out, plan, joined_surveys([survey(plan, 0, 1, report)]))
     return plan
-
-
-def require_free(order: AdoptionOrder) -> None:
-    """Refuses a file that exists, unless it shall be replaced, and one in a folder that does not exist.
-
-    Raises:
-        InputError: see above.
-    """
-    if order.out.exists() and not order.overwrite:
-        raise InputError([already_there(order.out)])
-    if not order.out.absolute().parent.is_dir():
-        message = f"there is no folder {order.out.parent}; create it first, or write elsewhere"
-        raise InputError([Problem(str(order.out), message)])
 
 
 def write_adopted(out: Path, plan: AdoptionPlan, found: Mapping[str, ArraySurvey]) -> None:

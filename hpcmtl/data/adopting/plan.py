@@ -18,7 +18,7 @@ from hpcmtl.data.contract import NUMBERS, SPLIT, attribute_problems
 from hpcmtl.data.originals import Original, open_plain, original_dataset
 from hpcmtl.data.other_files import other_files
 from hpcmtl.data.sealing.split_plan import plan_split
-from hpcmtl.data.split import SPLIT_CODES
+from hpcmtl.data.split import SPLIT_CODES, split_sizes
 from hpcmtl.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class AdoptionPlan:
     @property
     def split_sizes(self) -> dict[str, int]:
         """Number of samples in train, val and test."""
-        return {name: int(np.count_nonzero(self.split == code)) for name, code in SPLIT_CODES.items()}
+        return split_sizes(self.split)
 
 
 def plan_adoption(files: Sequence[str], arrays: Mapping[str, str], recipe: Recipe, report: StageReport) -> AdoptionPlan:

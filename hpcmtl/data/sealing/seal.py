@@ -17,8 +17,8 @@ from hpcmtl.data.sealing.recipe import make_recipe
 from hpcmtl.data.sealing.rules import Recipe
 from hpcmtl.data.sealing.source import source_of
 from hpcmtl.data.sealing.split_plan import plan_split
-from hpcmtl.data.split import SPLIT_CODES
-from hpcmtl.data.streamed_file import already_there, write_blocks
+from hpcmtl.data.split import SPLIT_CODES, split_sizes
+from hpcmtl.data.streamed_file import require_free, write_blocks
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SealPlan:
     @property
     def split_sizes(self) -> dict[str, int]:
         """Number of rows in train, val and test."""
-        return {name: int(np.count_nonzero(self.split == code)) for name, code in SPLIT_CODES.items()}
+        return split_sizes(self.split)
 
     def require_sound(self) -> None:
         """Refuses a plan with problems.
@@ -97,11 +97,7 @@ def seal(
         EnvironmentUnfitError: pyarrow or Pillow is needed and not installed.
     """
     place, say = Path(path), report or _silent
-    if place.exists() and not overwrite:
-        raise InputError([already_there(place)])
-    if not place.parent.is_dir():
-        message = f"there is no folder {place.parent}; create it first, or write elsewhere"
-        raise InputError([Problem(str(place), message)])
+    require_free(place, overwrite=overwrite)
     plan = plan_seal(data, recipe, report=say)
     plan.require_sound()
     _write(place, plan, overwrite=overwrite, report=say)

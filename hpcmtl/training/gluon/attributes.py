@@ -8,14 +8,13 @@ kept. An attribute of another type that an update changes is refused: a resumed 
 from __future__ import annotations
 
 import json
-import pickle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.in_place import set_back
+from hpcmtl.training.in_place import mark_of, set_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -108,14 +107,7 @@ def _packed_state(value: Any) -> _State | None:
 
 
 def _state(value: Any) -> _State:
-    return _packed_state(value) or _State(None, {}, _pickled(value))
-
-
-def _pickled(value: Any) -> object:
-    try:
-        return pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - classes of users may raise anything
-        return id(value)
+    return _packed_state(value) or _State(None, {}, mark_of(value))
 
 
 def _packed(value: Any, name: str, arrays: Arrays) -> Any:

@@ -55,23 +55,24 @@ class _Trial:
     Attributes:
         loss: network, in training mode, and losses.
         trained: trained parameters by name.
+        attributes: attributes of its modules, as they were before the first pass.
         names: names of attributes that passes changed and no checkpoint has; grows.
     """
 
     loss: TorchLoss
     trained: Mapping[str, Any]
+    attributes: ModuleAttributes
     names: set[str] = field(default_factory=set)
 
     @contextmanager
     def undone(self) -> Iterator[Mapping[str, Any]]:
         """Takes back what the passes of a block change, and repeats the random numbers; gives the tensors before it."""
-        attributes = ModuleAttributes(self.loss.module, self.loss.own_losses)
         tensors = {**self.trained, **kept_buffers(self.loss.module)}
         try:
             with random_numbers.seeded(SEEDS[0]), restored(tensors) as before:
                 yield before
         finally:
-            self.names.update(attributes.restore())
+            self.names.update(self.attributes.restore())
 
     @property
     def comparable(self) -> TorchLoss:
@@ -113,7 +114,7 @@ def compare_step(
         rate: learning rate.
         traits: properties of the learner.
     """
-    few, trial = _rows(batch, slice(ROWS)), _Trial(loss, trained)
+    few, trial = _rows(batch, slice(ROWS)), _Trial(loss, trained, ModuleAttributes(loss.module, loss.own_losses))
     gradients = {name: parameter.grad for name, parameter in trained.items()}
     tied = ties(dict(loss.module.named_parameters(remove_duplicate=False)))
     with random_numbers.kept(), restored(gradients):

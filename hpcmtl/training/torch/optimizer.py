@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import pickle
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, nearest, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.strict import is_truth_in_text
+from hpcmtl.training.in_place import mark_of
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class TorchUpdater:
             {key: self._plain(key, value) for key, value in group.items() if key not in {_RATE, _MEMBERS}}
             for group in self._groups
         ]
-        own = {n: v for n, v in vars(self._optimizer).items() if n == "defaults" or n not in _attributes_of_torch()}
+        own = {n: v for n, v in vars(self._optimizer).items() if n not in _attributes_of_torch()}
         attributes = {n: self._plain(n, v) for n, v in own.items() if not callable(v) and self._is_kept(n, v)}
         return json.dumps({"state": state, "groups": groups, "attributes": attributes})
 
@@ -177,13 +177,16 @@ class TorchUpdater:
 
 @cache
 def _attributes_of_torch() -> frozenset[str]:
-    """Returns the names of attributes that PyTorch's own optimizers have; all others are a user's, private ones too."""
+    """Returns the names of attributes in which PyTorch's own optimizers keep what is no user's.
+
+    All others may be, private ones too, and the `defaults`, to which a user's code may add.
+    """
     found: set[str] = set()
     for make in _CLASSES.values():
         for options in ({}, {_FUSED: True}) if _FUSED in _parameters_of(make) else ({},):
             made = make([torch.nn.Parameter(torch.zeros(1))], lr=0.1, **options)
             found.update(vars(made))
-    return frozenset(found)
+    return frozenset(found - {"defaults"})
 
 
 def _is_plain(value: Any) -> bool:
@@ -201,10 +204,7 @@ def _mark(value: Any, parameters: Sequence[Any]) -> object:
         return [(_mark(key, parameters), _mark(each, parameters)) for key, each in value.items()]
     if id(value) in places:
         return places[id(value)]
-    try:
-        return pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - classes of users may raise anything
-        return id(value)
+    return mark_of(value)
 
 
 def make_optimizer(optimizer: Optimizer, parameters: list[Any], *, fused: bool = True) -> Any:
