@@ -151,7 +151,9 @@ def step_rate(device: Device, steps: int) -> Row:
         def plain() -> None:
             for batch in batches:
                 optimizer.zero_grad()
-                inputs, target = (torch.tensor(each, device=place) for each in (batch.inputs, batch.targets[0]))
+                inputs, target = (
+                    torch.tensor(each, device=place) for each in (batch.inputs["input"], batch.targets[0])
+                )
                 torch.nn.functional.cross_entropy(module(inputs), target).backward()
                 optimizer.step()
 

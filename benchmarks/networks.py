@@ -58,9 +58,11 @@ def learner_of(job: Any, task: str, arrays: Arrays) -> tuple[Any, Any]:
     objectives = kind.objectives(job, task)
     seed = zlib.crc32(f"{SEED}/{task}/initial parameters".encode()) & 0x7FFFFFFF  # as `SessionContext.seed`
     settings = LearnerSettings(described.optimizer, described.freeze, seed)
-    learner = open_framework("gluon").learner(kind.network(job, task), samples.shape[1:], objectives, settings)
+    learner = open_framework("gluon").learner(
+        kind.network(job, task), {"input": samples.shape[1:]}, objectives, settings
+    )
     targets = tuple(arrays[each.target.split("/")[1]] for each in objectives)
-    return learner, StepInput(samples, targets, np.ones(ROWS, np.float32), ROWS)
+    return learner, StepInput({"input": samples}, targets, np.ones(ROWS, np.float32), ROWS)
 
 
 def plain_step(job: Any, task: str, arrays: Arrays, done: Mapping[str, Arrays]) -> tuple[Arrays, Arrays]:
@@ -88,7 +90,7 @@ def plain_step(job: Any, task: str, arrays: Arrays, done: Mapping[str, Arrays]) 
     trainer = mx.gluon.Trainer(block.collect_params(), make_optimizer(job.tasks[task].optimizer), kvstore=None)
     mx.random.seed(5)
     with mx.autograd.record():
-        made = block(mx.nd.array(batch.inputs))
+        made = block(mx.nd.array(batch.inputs["input"]))
         outputs = made if isinstance(made, list | tuple) else [made]
         losses = [
             each.weight * make_loss(each.loss)(output, mx.nd.array(target)).mean()

@@ -155,9 +155,10 @@ class OurLoop:
         from hpcmtl.networks.objective import MAIN, Objective
         from hpcmtl.training.frameworks import open_framework
         from hpcmtl.training.learner_settings import LearnerSettings
-        from hpcmtl.training.loop import INPUT, TARGET
+        from hpcmtl.training.loop import TARGET
         from hpcmtl.training.multitask.weighting import FixedWeights
         from hpcmtl.training.replica import Replica
+        from hpcmtl.training.step_input import INPUT_ROWS
         from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
         widths = WIDTHS.get(net)
@@ -167,12 +168,14 @@ class OurLoop:
         engine = insisted if world.size > 1 else insisted.rstrip("!")  # the local engine is used then, as in every job
         settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3))
         framework = open_framework(name)
-        learner = framework.learner(Leaf(model), (1, 28, 28), objectives, settings)
+        learner = framework.learner(Leaf(model), {"input": (1, 28, 28)}, objectives, settings)
         strategy = open_strategy(StrategySettings(engine), learner, framework, world)
         self.replica = Replica(learner, strategy, FixedWeights(objectives))
         self.replica.synchronise()
         self._world = world
-        self._feed = BatchSpec((Source(INPUT, path, "images"), Source(TARGET + MAIN, path, "digit")), BATCH)
+        self._feed = BatchSpec(
+            (Source(f"{INPUT_ROWS}input", path, "images"), Source(TARGET + MAIN, path, "digit")), BATCH
+        )
         self._epoch = 0
         self.waited = self.seconds = 0.0
 

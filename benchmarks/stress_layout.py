@@ -165,7 +165,7 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     network = Leaf(ConvNet(channels=(16, 32), widths=(64,), outputs=10))
     objectives = (Objective(MAIN, "", "softmax_ce", 1.0, ()),)
     settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), seed=group.rank)
-    learner = (framework := GluonFramework()).learner(network, SAMPLE, objectives, settings)
+    learner = (framework := GluonFramework()).learner(network, {"input": SAMPLE}, objectives, settings)
     synchronisation = open_strategy(StrategySettings("horovod!"), learner, framework, group)
     replica = Replica(learner, synchronisation, FixedWeights(objectives))
     replica.synchronise()
@@ -175,10 +175,10 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     generator = np.random.default_rng(number)
     images, targets = generator.normal(size=(BATCH, *SAMPLE)).astype(np.float32), (generator.integers(0, 10, BATCH),)
     for step in range(STEPS):
-        replica.step(StepInput(images, targets, np.ones(BATCH, np.float32), BATCH * group.size), 1e-3, step)
-    learner.outputs(images)
+        replica.step(StepInput({"input": images}, targets, np.ones(BATCH, np.float32), BATCH * group.size), 1e-3, step)
+    learner.outputs({"input": images})
     replica.synchronise()
-    seen = learner.outputs(images)[MAIN]
+    seen = learner.outputs({"input": images})[MAIN]
     state = replica.state()
     replica.synchronise()
     same = group.allgather([array.tobytes() for array in (seen, *state.values())])

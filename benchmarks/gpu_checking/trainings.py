@@ -42,7 +42,7 @@ def batch_of(number: int, rank: int = 0, ranks: int = 1) -> StepInput:
     digits = (images.reshape(BATCH, -1)[:, :10]).argmax(axis=1)
     mine = slice(rank * BATCH // ranks, (rank + 1) * BATCH // ranks)
     weights = np.ones(len(images[mine]), np.float32)
-    return StepInput(images[mine], (digits[mine],), weights, BATCH, ranks)
+    return StepInput({"input": images[mine]}, (digits[mine],), weights, BATCH, ranks)
 
 
 def replica_on(
@@ -53,7 +53,7 @@ def replica_on(
 
     framework: Any = _with_gloo() if engine == "gloo" else TorchFramework()
     settings = LearnerSettings(OPTIMIZERS[optimizer], seed=3)
-    learner = framework.learner(Leaf(MODELS[model]), IMAGE, OBJECTIVES, settings, device)
+    learner = framework.learner(Leaf(MODELS[model]), {"input": IMAGE}, OBJECTIVES, settings, device)
     strategy = open_strategy(StrategySettings(engine, compression), learner, framework, group)
     replica = Replica(learner, strategy, FixedWeights(OBJECTIVES))
     replica.synchronise()

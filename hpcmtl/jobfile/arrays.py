@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import Shape
 
 
 @dataclass(frozen=True)

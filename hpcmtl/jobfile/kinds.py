@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.jobfile.work import Work
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import InputShapes
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class FrameworkNeeds:
 
     Attributes:
         network: description of its network; None if it has none.
-        sample: shape of one sample of the network's input; None where only running another task shows it.
+        samples: shape of one sample of each input of the network; None where only running another task shows one.
         objectives: losses that it is trained for.
         optimizer: optimizer that it is trained by.
         freeze: patterns of the names of parameters that are not trained.
@@ -63,7 +63,7 @@ class FrameworkNeeds:
     """
 
     network: NetworkDescription | None = None
-    sample: Shape | None = None
+    samples: InputShapes | None = None
     objectives: tuple[Objective, ...] = ()
     targets: tuple[ArraySpec, ...] = ()
     optimizer: Optimizer | None = None
@@ -117,8 +117,8 @@ class TaskKind(Protocol):
         """Returns the reference of the weights that the task multiplies the losses of samples by; None for none."""
         ...
 
-    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
-        """Returns the transforms of the samples that the task's network takes, in order; none for most tasks.
+    def transforms(self, job: Job, name: str) -> Mapping[str, tuple[Transform, ...]]:
+        """Returns the transforms of the samples that the task's network takes, in order, for inputs that have some.
 
         A task that runs the network of another one has those of the other one.
         """
@@ -170,8 +170,8 @@ class TaskKind(Protocol):
         """
         ...
 
-    def network_input(self, job: Job, name: str) -> str:
-        """Returns the reference of the array that the network takes.
+    def network_inputs(self, job: Job, name: str) -> Mapping[str, str]:
+        """Returns the references of the arrays that the network takes, by the names of its inputs.
 
         Raises:
             LookupError: tasks of this kind have no network.

@@ -13,7 +13,7 @@ from hpcmtl.networks.spec import Spec, tag_of_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import Shape
 
 _On = Annotated[
     Literal["train", "all"],

@@ -8,12 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcmtl.networks.models import NetworkSize, ShapeError
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.objective import MAIN
+from hpcmtl.networks.shapes import NetworkSize, ShapeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hpcmtl.networks.input_values import InputValues
-    from hpcmtl.networks.models import Model, Shape
+    from hpcmtl.networks.models import Model
+    from hpcmtl.networks.shapes import InputShapes, Shape
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,19 @@ def parts_of(network: NetworkDescription) -> tuple[str, ...] | None:
     return ("trunk",) if isinstance(network, Shared) else ()
 
 
-def input_values(network: NetworkDescription) -> InputValues:
-    """Returns the values of the samples that a network takes; those of a part are taken for those of its network."""
+def input_values(network: NetworkDescription, name: str = INPUT) -> InputValues:
+    """Returns the values that a network takes at one of its inputs; those of a part are taken for its network's."""
     if isinstance(network, Leaf):
-        return network.model.input_values
-    return input_values(network.whole if isinstance(network, Part) else network.trunk)
+        return network.model.input_values(name)
+    return input_values(network.whole if isinstance(network, Part) else network.trunk, name)
 
 
-def output_shape(network: NetworkDescription, sample: Shape) -> Shape | None:
+def values_by_input(network: NetworkDescription, names: Iterable[str]) -> dict[str, InputValues]:
+    """Returns the values that a network takes at each of its inputs."""
+    return {name: input_values(network, name) for name in names}
+
+
+def output_shape(network: NetworkDescription, samples: InputShapes) -> Shape | None:
     """Returns the shape of one sample after the network, or after the trunk alone if the network is shared.
 
     Returns:
@@ -66,42 +75,42 @@ def output_shape(network: NetworkDescription, sample: Shape) -> Shape | None:
         ShapeError: the network cannot take such samples.
     """
     if isinstance(network, Leaf):
-        return network.model.output_shape(sample)
+        return network.model.output_shape(samples)
     if isinstance(network, Shared):
-        return output_shape(network.trunk, sample)
+        return output_shape(network.trunk, samples)
     if isinstance(network.whole, Leaf):
-        return network.whole.model.output_shape(sample, network.part)
-    return output_shape(network.whole, sample)
+        return network.whole.model.output_shape(samples, network.part)
+    return output_shape(network.whole, samples)
 
 
-def objective_shapes(network: NetworkDescription, sample: Shape) -> dict[str, Shape | None]:
+def objective_shapes(network: NetworkDescription, samples: InputShapes) -> dict[str, Shape | None]:
     """Returns the shape of one sample of each objective's output, by the objective's name.
 
     Raises:
         ShapeError: the network cannot take such samples.
     """
     if not isinstance(network, Shared):
-        return {MAIN: output_shape(network, sample)}
-    code = output_shape(network.trunk, sample)
+        return {MAIN: output_shape(network, samples)}
+    code = output_shape(network.trunk, samples)
     for name, head in network.heads:
         if input_values(head).integers:
             raise ShapeError(f"the head {name} takes integers, but a trunk puts out floats; use another model for it")
-    return {name: output_shape(head, code) if code is not None else None for name, head in network.heads}
+    return {name: output_shape(head, {INPUT: code}) if code is not None else None for name, head in network.heads}
 
 
-def size_of(network: NetworkDescription, sample: Shape) -> NetworkSize:
+def size_of(network: NetworkDescription, samples: InputShapes) -> NetworkSize:
     """Returns the size of a network; a piece whose size only building it shows counts as nothing.
 
     Raises:
         ShapeError: the network cannot take such samples.
     """
     if isinstance(network, Leaf):
-        return network.model.size(sample) or NetworkSize(0, 0)
+        return network.model.size(samples) or NetworkSize(0, 0)
     if isinstance(network, Part):
         whole = network.whole
         if isinstance(whole, Leaf):
-            return whole.model.size(sample, network.part) or NetworkSize(0, 0)
-        return size_of(whole.trunk if isinstance(whole, Shared) else whole, sample)  # its only part is its trunk
-    code = output_shape(network.trunk, sample)
-    heads = () if code is None else (size_of(head, code) for _, head in network.heads)
-    return size_of(network.trunk, sample).plus(*heads)
+            return whole.model.size(samples, network.part) or NetworkSize(0, 0)
+        return size_of(whole.trunk if isinstance(whole, Shared) else whole, samples)  # its only part is its trunk
+    code = output_shape(network.trunk, samples)
+    heads = () if code is None else (size_of(head, {INPUT: code}) for _, head in network.heads)
+    return size_of(network.trunk, samples).plus(*heads)

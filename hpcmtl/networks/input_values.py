@@ -19,3 +19,6 @@ class InputValues:
 
 
 FLOATS = InputValues()
+
+INPUT = "input"
+"""Name of the input of a network that takes one input, without a name."""

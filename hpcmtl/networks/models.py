@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.input_values import FLOATS, InputValues
+from hpcmtl.networks.shapes import InputShapes, NetworkSize, Shape, ShapeError, only_input
 from hpcmtl.networks.spec import Spec, tag_of_name
 
 
@@ -24,7 +25,6 @@ def _odd(kernel: int) -> int:
     return kernel
 
 
-Shape = tuple[int, ...]
 Widths = tuple[Annotated[int, Field(gt=0, le=MOST)], ...]
 Kernel = Annotated[int, Field(gt=0, le=MOST), AfterValidator(_odd)]
 
@@ -32,38 +32,6 @@ Kernel = Annotated[int, Field(gt=0, le=MOST), AfterValidator(_odd)]
 GATES = {"gru": 3, "lstm": 4}
 """Number of gates of a recurrent cell: each has weights of its own."""
 _FEW = 4  # most channels of an image: red, green, blue and opacity
-
-
-class ShapeError(ValueError):
-    """Reports samples of a shape that a network cannot take; the message names the shape that it takes."""
-
-
-class NetworkSize(NamedTuple):
-    """The size of a network.
-
-    Attributes:
-        parameters: trainable scalars.
-        multiplications: multiplications of a forward pass over one sample.
-    """
-
-    parameters: int
-    multiplications: int
-
-    def plus(self, *others: NetworkSize) -> NetworkSize:
-        """Returns the size of several networks together."""
-        return NetworkSize(*(sum(column) for column in zip(self, *others, strict=True)))
-
-
-class NetworkShape(Protocol):
-    """The facts about a network that checks and planning use."""
-
-    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
-        """Returns the shape of one sample after the network or one part; None where only running it shows it."""
-        ...
-
-    def size(self, sample: Shape, part: str | None = None) -> NetworkSize | None:
-        """Returns the size of the network or one part for such samples; None where only building it shows it."""
-        ...
 
 
 def _dense(inputs: int, widths: Widths) -> NetworkSize:
@@ -78,7 +46,8 @@ def _convolution(inputs: int, outputs: int, kernel: int, pixels: int) -> Network
     return NetworkSize(weights + outputs, weights * pixels)
 
 
-def _images(name: str, sample: Shape) -> tuple[int, int, int]:
+def _images(name: str, samples: InputShapes) -> tuple[int, int, int]:
+    sample = only_input(name, samples)
     if len(sample) != 3:
         raise ShapeError(f"{name} takes images of shape (channels, height, width), not samples of shape {sample}")
     channels, height, width = sample
@@ -99,10 +68,17 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
     return size, (inputs, height, width)
 
 
-class Mlp(Spec):
+class _OneInput(Spec):
+    """Base of the models that take one input, of numbers."""
+
+    def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
+        return FLOATS
+
+
+class Mlp(_OneInput):
     """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values."""
 
-    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["mlp"] = "mlp"
     widths: Widths = ()
     outputs: int = Field(gt=0, le=MOST)
@@ -114,21 +90,22 @@ class Mlp(Spec):
         """Returns the parts that `extract` or `joint` may name."""
         return ("body",)
 
-    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+    def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
+        sample = only_input(self.name, samples)
         if part == "body":
             return (self.widths[-1] if self.widths else math.prod(sample),)
         return (self.outputs,)
 
-    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
+    def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
+        sample = only_input(self.name, samples)
         return _dense(math.prod(sample), self.widths if part == "body" else (*self.widths, self.outputs))
 
 
-class ConvNet(Spec):
+class ConvNet(_OneInput):
     """Convolutions with 2x2 max pooling, then dense layers of `widths`, then `outputs` values."""
 
-    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["convnet"] = "convnet"
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
@@ -141,23 +118,22 @@ class ConvNet(Spec):
         """Returns the parts that `extract` or `joint` may name."""
         return ("body",)
 
-    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+    def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
-        _, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
+        _, image = _convolutions(_images(self.name, samples), self.channels, self.kernel)
         if part == "body":
             return (self.widths[-1] if self.widths else math.prod(image),)
         return (self.outputs,)
 
-    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
+    def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
-        size, image = _convolutions(_images(self.name, sample), self.channels, self.kernel)
+        size, image = _convolutions(_images(self.name, samples), self.channels, self.kernel)
         return size.plus(_dense(math.prod(image), self.widths if part == "body" else (*self.widths, self.outputs)))
 
 
-class ConvAutoencoder(Spec):
+class ConvAutoencoder(_OneInput):
     """Convolutions with 2x2 max pooling down to a dense `code`, and a dense and convolutional way back."""
 
-    input_values: ClassVar[InputValues] = FLOATS
     name: Literal["conv_autoencoder"] = "conv_autoencoder"
     channels: Widths = Field(min_length=1)
     kernel: Kernel = 3
@@ -168,14 +144,14 @@ class ConvAutoencoder(Spec):
         """Returns the parts that `extract` or `joint` may name."""
         return ("encoder",)
 
-    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+    def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
-        _images(self.name, sample)
-        return (self.code,) if part == "encoder" else sample
+        image = _images(self.name, samples)
+        return (self.code,) if part == "encoder" else image
 
-    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
+    def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
-        inputs, height, width = _images(self.name, sample)
+        inputs, height, width = _images(self.name, samples)
         size, image = _convolutions((inputs, height, width), self.channels, self.kernel)
         size = size.plus(_dense(math.prod(image), (self.code,)))
         if part == "encoder":
@@ -201,8 +177,7 @@ class EmbeddingRnn(Spec):
     pooling: Literal["mean", "last"] = "mean"
     outputs: int = Field(gt=0, le=MOST)
 
-    @property
-    def input_values(self) -> InputValues:
+    def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
         """Returns the tokens that the network takes."""
         return InputValues(integers=True, below=self.vocabulary)
 
@@ -211,18 +186,21 @@ class EmbeddingRnn(Spec):
         """Returns the parts that `extract` or `joint` may name."""
         return ("body",)
 
-    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:
+    def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
+        sample = only_input(self.name, samples)
         if len(sample) != 1 or sample[0] < 1:
             raise ShapeError(f"{self.name} takes rows of tokens of shape (length,), not samples of shape {sample}")
         return (self.hidden,) if part == "body" else (self.outputs,)
 
-    def size(self, sample: Shape, part: str | None = None) -> NetworkSize:
+    def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
-        self.output_shape(sample)
+        self.output_shape(samples)
         weights = GATES[self.cell] * self.hidden * (self.embedding + self.hidden)
         biases = GATES[self.cell] * self.hidden * 2
-        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, sample[0] * weights)
+        size = NetworkSize(
+            self.vocabulary * self.embedding + weights + biases, only_input(self.name, samples)[0] * weights
+        )
         return size if part == "body" else size.plus(_dense(self.hidden, (self.outputs,)))
 
 
@@ -237,9 +215,8 @@ class UserModel(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     input_type: Literal["float", "integer"] = "float"
 
-    @property
-    def input_values(self) -> InputValues:
-        """Returns the values of the samples that the network takes."""
+    def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
         return InputValues(integers=self.input_type == "integer")
 
     @property
@@ -252,11 +229,11 @@ class UserModel(BaseModel):
         """Returns the keyword arguments for the callable."""
         return dict(self.model_extra or {})
 
-    def output_shape(self, sample: Shape, part: str | None = None) -> Shape | None:  # noqa: ARG002 - the seam's form
+    def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:  # noqa: ARG002 - the seam's form
         """Returns None: only the network that has been built shows it."""
         return None
 
-    def size(self, sample: Shape, part: str | None = None) -> NetworkSize | None:  # noqa: ARG002 - the seam's form
+    def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize | None:  # noqa: ARG002 - the seam's form
         """Returns None: only the network that has been built shows it."""
         return None
 

@@ -9,6 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.training.step_input import StepInput
 
 ROWS = 4
@@ -19,7 +20,7 @@ _CLOSE, _NOISE, _TINY = 1e-4, 1e-6, 1e-37
 
 
 def rows_are_coupled(
-    losses: Callable[[np.ndarray[Any, Any], list[np.ndarray[Any, Any]], int], list[np.ndarray[Any, Any]]],
+    losses: Callable[[Arrays, list[np.ndarray[Any, Any]], int], list[np.ndarray[Any, Any]]],
     batch: StepInput,
 ) -> bool:
     """Returns whether the loss of the first row changes with rows behind or before it, or needs them.
@@ -33,9 +34,9 @@ def rows_are_coupled(
     """
 
     def of_first(rows: int, seed: int, step: int = 1) -> np.ndarray[Any, Any]:
-        inputs = _first_rows(batch.inputs, rows, np.ones_like)[::step]
+        inputs = batch.with_inputs(lambda each: np.ascontiguousarray(_first_rows(each, rows, np.ones_like)[::step]))
         targets = [_first_rows(each, rows, np.zeros_like)[::step] for each in batch.targets]
-        found = losses(np.ascontiguousarray(inputs), [*map(np.ascontiguousarray, targets)], seed)
+        found = losses(inputs, [*map(np.ascontiguousarray, targets)], seed)
         return np.concatenate([np.ravel(each[::step][0]) for each in found], dtype=np.float64)
 
     try:

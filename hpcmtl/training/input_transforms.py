@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,14 @@ from hpcmtl.data.transforming.transforms import TransformChain, require_repeatab
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.transforms import from_json, is_complete, shape_problems, to_json
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.results.rundir.directory import write_json_atomically
+from hpcmtl.training.kinds.input_arrays import transform_path
 from hpcmtl.training.map_reduce import map_reduce
+from hpcmtl.training.step_input import INPUT_ROWS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,35 +36,34 @@ TRIED = 8
 """Number of train samples that transforms are tried on."""
 
 
-def transforms_of_training(context: SessionContext, source: Source) -> TransformChain | None:
-    """Returns the transforms of a task that trains, after a trial on some samples; None for none (collective).
+def transforms_of_training(context: SessionContext, sources: Mapping[str, Source]) -> dict[str, TransformChain]:
+    """Returns the transforms of a task that trains by the keys of its sources, after a trial on samples (collective).
 
     Numbers that are computed from the train samples are kept in the run directory: a task that is resumed, and those
     that run its network, read them there.
 
     Args:
         context: context of the task.
-        source: input of the network; all rows of one in memory.
+        sources: sources by key, the inputs of the network among them; all rows of one in memory.
 
     Raises:
         InputError: the samples cannot have the transforms, or a function of the user's failed; on all ranks.
     """
-    job, task, group = context.job, context.task, context.group
-    given = kind_of(job, task).transforms(job, task)
-    if not given:
-        return None
-    on_root(group, lambda: _require_shape(context, given, source))
-    if not all(map(is_complete, given)):
-        reference = kind_of(job, task).network_input(job, task)
-        kept = on_root(group, lambda: _kept(_file(context, task), given, reference))
-        given = kept or _computed(context, given, source, reference)
-    chain = TransformChain(given, _seed(context, task))
-    on_root(group, lambda: try_transforms(chain, source))
-    return chain
+    found = {}
+    for name, given in kind_of(context.job, context.task).transforms(context.job, context.task).items():
+        source, place = sources[INPUT_ROWS + name], _Place(context, context.task, name)
+        on_root(context.group, partial(_require_shape, place, given, source))
+        complete = given
+        if not all(map(is_complete, given)):
+            kept = on_root(context.group, partial(_kept, place, given))
+            complete = kept or _computed(place, given, source)
+        found[source.key] = TransformChain(complete, place.seed)
+        on_root(context.group, partial(try_transforms, found[source.key], source))
+    return found
 
 
-def transforms_of_network(context: SessionContext, producer: str) -> TransformChain | None:
-    """Returns the transforms that samples get before the network of another task; None for none (collective).
+def transforms_of_network(context: SessionContext, producer: str) -> dict[str, TransformChain]:
+    """Returns the transforms that samples get before another task's network, by the keys of sources (collective).
 
     Args:
         context: context of a task that runs this network.
@@ -69,18 +72,19 @@ def transforms_of_network(context: SessionContext, producer: str) -> TransformCh
     Raises:
         InputError: the run directory has no numbers of them; on all ranks.
     """
-    job = context.job
-    given = kind_of(job, producer).transforms(job, producer)
-    if not any(each.on == "all" for each in given):
-        return None
-    if not all(map(is_complete, given)):
-        file, reference = _file(context, producer), kind_of(job, producer).network_input(job, producer)
-        kept = on_root(context.group, lambda: _kept(file, given, reference))
-        if kept is None:
-            text = f"has no mean and deviation, with which {producer} was trained; restore it from a copy of the run"
-            raise InputError([Problem(str(file), text)])
-        given = kept
-    return TransformChain(given, _seed(context, producer))
+    found = {}
+    for name, given in kind_of(context.job, producer).transforms(context.job, producer).items():
+        if not any(each.on == "all" for each in given):
+            continue
+        place, complete = _Place(context, producer, name), given
+        if not all(map(is_complete, given)):
+            kept = on_root(context.group, partial(_kept, place, given))
+            if kept is None:
+                text = f"has no mean and deviation, with which {producer} was trained; restore it from a copy"
+                raise InputError([Problem(str(place.file), f"{text} of the run")])
+            complete = kept
+        found[INPUT_ROWS + name] = TransformChain(complete, place.seed)
+    return found
 
 
 def try_transforms(chain: TransformChain, source: Source) -> None:
@@ -100,40 +104,64 @@ def first_rows(source: Source) -> tuple[NDArray[Any], Ints]:
         return reader.rows(numbers, lambda: None), numbers
 
 
-def _seed(context: SessionContext, task: str) -> int:
-    return replace(context, task=task).seed("transform")
+@dataclass(frozen=True)
+class _Place:
+    """An input of a task's network whose samples get transforms.
+
+    Attributes:
+        context: context of a session.
+        task: task that trains the network.
+        name: name of the input.
+    """
+
+    context: SessionContext
+    task: str
+    name: str
+
+    @property
+    def seed(self) -> int:
+        """Seed of the random numbers."""
+        salt = () if self.name == INPUT else (self.name,)
+        return replace(self.context, task=self.task).seed("transform", *salt)
+
+    @property
+    def file(self) -> Path:
+        """File of the computed numbers; no name of a task has an @."""
+        own = "" if self.name == INPUT else f"@{self.name}"
+        return self.context.directory.transforms / f"{self.task}{own}.json"
+
+    @property
+    def reference(self) -> str:
+        """Array that the input reads where the network is trained."""
+        return kind_of(self.context.job, self.task).network_inputs(self.context.job, self.task)[self.name]
 
 
-def _file(context: SessionContext, task: str) -> Path:
-    return context.directory.transforms / f"{task}.json"
-
-
-def _require_shape(context: SessionContext, given: tuple[Transform, ...], source: Source) -> None:
+def _require_shape(place: _Place, given: tuple[Transform, ...], source: Source) -> None:
     """Refuses samples of another task that cannot have the transforms."""
     shape = source.described().datasets[source.dataset].shape
     texts = list(shape_problems(given, shape))
     if texts:
-        raise InputError(Problem(f"tasks.{context.task}.transform", text) for text in texts)
+        keys = ".".join(("tasks", place.task, *transform_path(place.name)))
+        raise InputError(Problem(keys, text) for text in texts)
 
 
-def _kept(file: Path, given: tuple[Transform, ...], reference: str) -> tuple[Transform, ...] | None:
+def _kept(place: _Place, given: tuple[Transform, ...]) -> tuple[Transform, ...] | None:
     """Returns the transforms with the numbers in a file; None if there is none, or it belongs to others."""
+    file = place.file
     if not file.exists():
         return None
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        is_same = values["input"] == reference and values["given"] == to_json(given)
+        is_same = values["input"] == place.reference and values["given"] == to_json(given)
         return from_json(values["complete"]) if is_same else None
     except (OSError, ValueError, LookupError, TypeError) as error:
         text = f"cannot be read ({error}); restore it from a copy, or remove it to compute mean and deviation again"
         raise InputError([Problem(str(file), text)]) from error
 
 
-def _computed(
-    context: SessionContext, given: tuple[Transform, ...], source: Source, reference: str
-) -> tuple[Transform, ...]:
+def _computed(place: _Place, given: tuple[Transform, ...], source: Source) -> tuple[Transform, ...]:
     """Computes the numbers from the train samples, which the ranks share, and keeps them (collective)."""
-    train = selected([source], ["train"])
+    train, group = selected([source], ["train"]), place.context.group
 
     def moments_of(chain: TransformChain) -> ChannelMoments:
         def moments(rows: NDArray[Any], numbers: Ints) -> ChannelMoments:
@@ -141,11 +169,11 @@ def _computed(
 
         with source.opened() as reader:
             rows = _DeliveredRows(reader)
-            return map_reduce(rows, moments, ChannelMoments.merged, context.group, numbers=train)
+            return map_reduce(rows, moments, ChannelMoments.merged, group, numbers=train)
 
-    found = completed(given, _seed(context, context.task), moments_of)
-    values = {"input": reference, "given": to_json(given), "complete": to_json(found)}
-    on_root(context.group, partial(_keep, _file(context, context.task), values))
+    found = completed(given, place.seed, moments_of)
+    values = {"input": place.reference, "given": to_json(given), "complete": to_json(found)}
+    on_root(group, partial(_keep, place.file, values))
     return found
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from hpcmtl.frameworks.environment import EnvironmentNeeds
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.collectives.base import CollectiveFactory
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
@@ -157,8 +157,8 @@ class Learner(Protocol):
         """
         ...
 
-    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
-        """Returns outputs (n, ...) by objective for samples (n, ...); with `part`, that part's output as ``values``."""
+    def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:
+        """Returns outputs (n, ...) by objective for samples (n, ...) by input; those of a `part` are ``values``."""
         ...
 
     def state(self) -> Arrays:
@@ -193,7 +193,7 @@ class Learner(Protocol):
 class Network(Protocol):
     """A network with parameters, to be run but not trained."""
 
-    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+    def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:
         """See `Learner`."""
         ...
 
@@ -206,9 +206,9 @@ class Framework(Protocol):
     """Makes the networks and learners of one deep-learning library; holds no state of a task."""
 
     def network(
-        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+        self, network: NetworkDescription, samples: InputShapes, names: tuple[str, ...], device: Device = HOST
     ) -> Network:
-        """Makes a network for samples of one shape, with one output a name.
+        """Makes a network for samples of one shape an input, with one output a name.
 
         Raises:
             InputError: the network cannot be built.
@@ -250,7 +250,7 @@ class Framework(Protocol):
     def learner(
         self,
         network: NetworkDescription,
-        sample: Shape,
+        samples: InputShapes,
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         device: Device = HOST,

@@ -14,7 +14,7 @@ from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.training.learner import STEPS_IN_FLIGHT
 from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, share_of, totals_of
 from hpcmtl.training.schedule import learning_rate
-from hpcmtl.training.step_input import StepInput
+from hpcmtl.training.step_input import StepInput, inputs_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.schedule import RateSchedule
     from hpcmtl.training.step_comparison import StepComparison
 
-INPUT, TARGET = "input", "target/"
+TARGET = "target/"
 SECONDS_BETWEEN_AGREEMENTS = 1.0
 MOST_STEPS_BETWEEN_AGREEMENTS = 200
 _NEVER = float("inf")
@@ -255,7 +255,7 @@ def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepIn
     keys = [TARGET + name for name in objectives]
     labels = tuple(batch.label_weights.get(key) for key in keys) if batch.label_weights else ()
     targets = tuple(batch.arrays[key] for key in keys)
-    return StepInput(batch.arrays[INPUT], targets, batch.weights, batch.global_samples, ranks, batch.filler, labels)
+    return StepInput(inputs_in(batch.arrays), targets, batch.weights, batch.global_samples, ranks, batch.filler, labels)
 
 
 def _seconds_to_next(step_range: StepRange, step: int, agreement: _Agreement, *, saving: bool) -> float | None:

@@ -27,7 +27,13 @@ def micro_batches(batch: StepInput, count: int) -> list[StepInput]:
 def _rows(batch: StepInput, rows: slice | Ints) -> StepInput:
     targets = tuple(target[rows] for target in batch.targets)
     labels = tuple(None if each is None else each[rows] for each in batch.label_weights)
-    return replace(batch, inputs=batch.inputs[rows], targets=targets, weights=batch.weights[rows], label_weights=labels)
+    return replace(
+        batch,
+        inputs=batch.with_inputs(lambda each: each[rows]),
+        targets=targets,
+        weights=batch.weights[rows],
+        label_weights=labels,
+    )
 
 
 def at_least_two_rows(batch: StepInput) -> StepInput:

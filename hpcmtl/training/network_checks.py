@@ -15,6 +15,7 @@ from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.soundness import SoundPart, is_aside, is_of_objectives, objective_origins
 from hpcmtl.networks.json_form import user_models
+from hpcmtl.networks.shapes import shapes_text
 from hpcmtl.taskgraph.graph import topological_order
 from hpcmtl.training.coupling.checks import check_built_coupling
 from hpcmtl.training.frameworks import open_framework
@@ -87,7 +88,7 @@ class NetworkChecks:
     def _build(self, name: str, framework: Framework) -> None:
         """Builds the network of a task, for what its problems leave to be checked."""
         needs = kind_of(self.job, name).framework_needs(self.job, name, self.arrays)
-        if needs.network is not None and needs.sample is None:
+        if needs.network is not None and needs.samples is None:
             self.unchecked[name] = "the shape of its input is known only when the job runs"
         wanted, known = replace(needs, targets=()), len(self.found)
         try:
@@ -195,7 +196,8 @@ class NetworkChecks:
             theirs, own = self.facts.get(producer), self.facts[name].parameters
             for each, shape in theirs.parameters.items() if theirs is not None else ():
                 if own.get(each) != shape:
-                    text = f"samples of shape {needs.sample} do not fit the network of {producer}"
+                    shapes = shapes_text(needs.samples or {})
+                    text = f"samples of shape {shapes} do not fit the network of {producer}"
                     yield ("tasks", name, "input"), f"{text}: its {each} has shape {shape}, here {own.get(each)}"
                     break
 

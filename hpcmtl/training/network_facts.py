@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

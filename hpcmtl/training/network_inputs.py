@@ -8,8 +8,12 @@ import numpy as np
 
 from hpcmtl.data.fitness import integer_problem
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.networks.input_values import INPUT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcmtl.arrays import Arrays
     from hpcmtl.networks.input_values import InputValues
 
 
@@ -18,12 +22,33 @@ def input_type(values: InputValues) -> np.dtype[Any]:
     return np.dtype(np.int64 if values.integers else np.float32)
 
 
-def require_taken(inputs: np.ndarray[Any, Any], values: InputValues) -> None:
+def taken(
+    inputs: Arrays, values: Mapping[str, InputValues]
+) -> Iterator[tuple[str, np.ndarray[Any, Any], np.dtype[Any]]]:
+    """Yields name, samples and type of each input of a network, in the order of its inputs.
+
+    Args:
+        inputs: name of an input -> samples (n, ...).
+        values: name of an input -> values that the network takes.
+
+    Raises:
+        InputError: there are samples that it does not take, or other inputs.
+    """
+    if inputs.keys() != values.keys():
+        text = f"found samples of {' and '.join(inputs)}; the network takes {' and '.join(values)}"
+        raise InputError([Problem("input", text)])
+    for name, each in values.items():
+        require_taken(name, inputs[name], each)
+        yield name, inputs[name], input_type(each)
+
+
+def require_taken(name: str, inputs: np.ndarray[Any, Any], values: InputValues) -> None:
     """Refuses samples that are not integers, or none of those that the network takes; floats take all numbers.
 
     A framework would cut fractions off, or take the nearest row of an embedding.
 
     Args:
+        name: name of the input.
         inputs: samples (n, ...).
         values: values that the network takes.
 
@@ -36,4 +61,4 @@ def require_taken(inputs: np.ndarray[Any, Any], values: InputValues) -> None:
     extremes = [(place // inputs[0].size, inputs.flat[place].item()) for place in places]
     problem = integer_problem(inputs.dtype, extremes, values.below)
     if problem is not None:
-        raise InputError([Problem("input", problem)])
+        raise InputError([Problem(INPUT if name == INPUT else f"{INPUT} {name}", problem)])

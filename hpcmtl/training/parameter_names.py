@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import Shape
 
 
 def distinct(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpcmtl.errors import TaskFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hpcmtl.arrays import Arrays
+
+INPUT_ROWS = "input/"
+"""Prefix of the keys of the rows that a network gets; the name of its input follows."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +23,8 @@ class StepInput:
     """Input of one rank to one step of its group.
 
     Attributes:
-        inputs: (n, *sample shape), this rank's share of the batch, as it is read; a network gets it as float32, or as
-            int64 if it takes integers, see `network_inputs`.
+        inputs: name of an input of the network -> (n, *sample shape), this rank's share of the batch, as it is read; a
+            network gets it as float32, or as int64 if it takes integers, see `network_inputs`.
         targets: one array (n, ...) for each objective, in order.
         weights: (n,) float32 sample weights; 0 for the row of a filler.
         global_samples: number of samples in the whole group's batch.
@@ -26,13 +34,17 @@ class StepInput:
             for an objective all of whose labels are known and count alike. Empty if all objectives are such.
     """
 
-    inputs: np.ndarray[Any, Any]
+    inputs: Arrays
     targets: tuple[np.ndarray[Any, Any], ...]
     weights: np.ndarray[Any, Any]
     global_samples: int
     ranks: int = 1
     filler: bool = False
     label_weights: tuple[np.ndarray[Any, Any] | None, ...] = ()
+
+    def with_inputs(self, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> Arrays:
+        """Returns the inputs after a change of each of them."""
+        return {name: change(array) for name, array in self.inputs.items()}
 
     def weights_of(self, objective: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Returns the float32 weights of the losses of one objective, in the shape of these losses.
@@ -55,3 +67,8 @@ class StepInput:
             return np.asarray(self.weights * rows[:, 0])
         weights = self.weights[:, None] * rows / np.float32(shape[1])
         return np.ascontiguousarray(np.broadcast_to(weights, shape))
+
+
+def inputs_in(rows: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
+    """Returns the rows that a network gets, among those of a batch, by the names of its inputs."""
+    return {key.removeprefix(INPUT_ROWS): each for key, each in rows.items() if key.startswith(INPUT_ROWS)}

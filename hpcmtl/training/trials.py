@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import InputShapes, Shape
     from hpcmtl.training.network_facts import NetworkFacts
 
 ROWS = 2
@@ -108,14 +108,14 @@ class Trials:
         loss: function of the name of a loss.
         optimizer: function of an optimizer.
         settings: function that yields settings which the framework cannot follow.
-        network: function that builds and runs the network for samples of a shape; it appends further problems.
+        network: function that builds and runs the network for samples of some shapes; it appends further problems.
         step: function that makes one step, where all shapes are known.
     """
 
     framework: str
     loss: Callable[[str], object]
     optimizer: Callable[[Optimizer], object]
-    network: Callable[[FrameworkNeeds, Shape, list[Problem]], NetworkFacts]
+    network: Callable[[FrameworkNeeds, InputShapes, list[Problem]], NetworkFacts]
     step: Callable[[FrameworkNeeds], None]
     settings: Callable[[FrameworkNeeds], Iterable[Problem]] = lambda _needs: ()
 
@@ -137,9 +137,9 @@ def tried(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
             trials.optimizer(needs.optimizer)
     problems += trials.settings(needs)
     facts = None
-    if needs.network is not None and needs.sample is not None:
+    if needs.network is not None and needs.samples is not None:
         with noting(problems, "model"):
-            facts = trials.network(needs, needs.sample, problems)
+            facts = trials.network(needs, needs.samples, problems)
     if not problems and facts is not None and needs.targets and needs.optimizer is not None:
         with noting(problems, "model"):
             trials.step(needs)

@@ -37,7 +37,7 @@ def plain_steps(model: UserModel, start, given):
     module, attribute = model.name.split(":")
     block = getattr(importlib.import_module(module), attribute)()
     block.initialize()
-    block(mx.nd.array(given[0].inputs))
+    block(mx.nd.array(given[0].inputs["input"]))
     named = block._collect_params_with_prefix()
     for name, parameter in named.items():
         parameter.set_data(mx.nd.array(start[PARAMETERS + name]))
@@ -46,7 +46,7 @@ def plain_steps(model: UserModel, start, given):
     loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     for batch in given:
         with mx.autograd.record():
-            losses = loss(block(mx.nd.array(batch.inputs)), mx.nd.array(batch.targets[0]))
+            losses = loss(block(mx.nd.array(batch.inputs["input"])), mx.nd.array(batch.targets[0]))
         losses.backward(mx.nd.array(batch.weights))
         trainer.step(batch.global_samples, ignore_stale_grad=True)
     return {PARAMETERS + name: parameter.data().asnumpy() for name, parameter in named.items()}

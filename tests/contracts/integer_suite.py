@@ -31,13 +31,13 @@ def check_large_ids(framework: Framework, name: str) -> None:
     """
     network = Leaf(UserModel.model_validate({"name": name, "input_type": "integer", "rows": ROWS}))
     settings = LearnerSettings(Optimizer(name="sgd", learning_rate=1.0), seed=3)
-    learner = framework.learner(network, (2,), (Objective("main", "", "l2", 1.0, ()),), settings)
+    learner = framework.learner(network, {"input": (2,)}, (Objective("main", "", "l2", 1.0, ()),), settings)
     (table,) = learner.parameters_matching(TABLE).values()
     expected, targets = table[IDS].sum(axis=1), np.zeros((4, 1), np.float32)
-    batch = StepInput(IDS, (targets,), np.ones(4, np.float32), 4, ranks=2)
+    batch = StepInput({"input": IDS}, (targets,), np.ones(4, np.float32), 4, ranks=2)
 
     assert learner.compare_step(batch, 1.0) == StepComparison(coupled=False)
-    assert np.array_equal(learner.outputs(IDS)["main"], expected)
+    assert np.array_equal(learner.outputs({"input": IDS})["main"], expected)
     learner.forward_backward(batch, [1.0], 1.0)
     gradient = learner.gradients()[TABLE]
     assert np.flatnonzero(gradient).tolist() == [0, 1, *range(2**24, ROWS)]

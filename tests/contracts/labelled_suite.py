@@ -64,7 +64,7 @@ def labelled_batches(labels: int) -> list[StepInput]:
 
 def gradients(values, batch: StepInput, scale: float = 1.0):
     """Mean losses and gradients of the weighted sum of losses over the known labels of a batch."""
-    x = batch.inputs.reshape(len(batch.inputs), -1).astype(np.float64)
+    x = batch.inputs["input"].reshape(len(batch.inputs["input"]), -1).astype(np.float64)
     trunk = x @ values["trunk.output.weight"].T + values["trunk.output.bias"]
     found, losses, back = {}, [], np.zeros_like(trunk)
     for number, head in enumerate(("digit", "size")):
@@ -95,7 +95,7 @@ def check_gradients(world: Communicator, setup: Setup, labels: int) -> None:
     made, objectives = network(labels)
     for count in (1, 3):
         settings = LearnerSettings(SGD, seed=3, accumulate=count)
-        learner = setup.framework.learner(made, IMAGE, objectives, settings)
+        learner = setup.framework.learner(made, {"input": IMAGE}, objectives, settings)
         for batch in labelled_batches(labels):
             losses, expected = gradients(_values(learner), batch, 0.7)
             learner.forward_backward(batch, WEIGHTS, 0.7 / batch.global_samples)
@@ -115,7 +115,7 @@ def check_gradients(world: Communicator, setup: Setup, labels: int) -> None:
 def check_group_equals_numpy(world: Communicator, setup: Setup, labels: int) -> None:
     """Ranks of a group hold the weights of plain numpy on the whole batches, and their losses add up to its losses."""
     made, objectives = network(labels)
-    learner = setup.framework.learner(made, IMAGE, objectives, LearnerSettings(SGD, seed=3))
+    learner = setup.framework.learner(made, {"input": IMAGE}, objectives, LearnerSettings(SGD, seed=3))
     strategy = setup.open_strategy(StrategySettings(f"{setup.engine}!", "none"), learner, setup.framework, world)
     replica = Replica(learner, strategy, FixedWeights(objectives))
     replica.synchronise()

@@ -36,7 +36,7 @@ def learner_of(framework: Framework, model=LINEAR, objectives=CLASSES, optimizer
     """Makes a learner with seed 3."""
     made = LearnerSettings(optimizer, **{"seed": 3, **settings})
     network = model if isinstance(model, Shared) else Leaf(model)
-    return framework.learner(network, IMAGE, objectives, made)
+    return framework.learner(network, {"input": IMAGE}, objectives, made)
 
 
 def parameters(learner: Learner) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def parameters(learner: Learner) -> dict[str, np.ndarray]:
 
 def softmax_reference(values, batch: StepInput, scale: float):
     """Losses of the samples and gradients of a linear model with softmax cross-entropy."""
-    inputs = batch.inputs.reshape(len(batch.inputs), -1).astype(np.float64)
+    inputs = batch.inputs["input"].reshape(len(batch.inputs["input"]), -1).astype(np.float64)
     scores = inputs @ values[WEIGHT].T + values[BIAS]
     shifted = scores - scores.max(axis=1, keepdims=True)
     chances = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
@@ -59,7 +59,7 @@ def softmax_reference(values, batch: StepInput, scale: float):
 
 def l2_reference(values, batch: StepInput, scale: float):
     """Losses of the samples and gradients of a linear model with half the mean squared error of its outputs."""
-    inputs = batch.inputs.reshape(len(batch.inputs), -1).astype(np.float64)
+    inputs = batch.inputs["input"].reshape(len(batch.inputs["input"]), -1).astype(np.float64)
     errors = inputs @ values[WEIGHT].T + values[BIAS] - batch.targets[0]
     slopes = errors / errors.shape[1] * scale * batch.weights[:, None]
     return (errors**2).mean(axis=1) / 2, {WEIGHT: slopes.T @ inputs, BIAS: slopes.sum(axis=0)}
@@ -67,7 +67,7 @@ def l2_reference(values, batch: StepInput, scale: float):
 
 def with_numbers(batch: StepInput) -> StepInput:
     """The batch with three numbers a sample as its target."""
-    targets = np.random.default_rng(8).normal(size=(len(batch.inputs), 3)).astype(np.float32)
+    targets = np.random.default_rng(8).normal(size=(len(batch.inputs["input"]), 3)).astype(np.float32)
     return StepInput(batch.inputs, (targets,), batch.weights, batch.global_samples)
 
 
@@ -235,7 +235,7 @@ def check_parameters_by_name(framework: Framework) -> None:
 def check_device(framework: Framework) -> None:
     """A learner has the device that it was made with."""
     device = Device(threads=3)
-    learner = framework.learner(Leaf(LINEAR), IMAGE, CLASSES, LearnerSettings(SGD), device)
+    learner = framework.learner(Leaf(LINEAR), {"input": IMAGE}, CLASSES, LearnerSettings(SGD), device)
 
     assert learner.device is device
 
@@ -267,7 +267,7 @@ def check_objective_gradients(framework: Framework, dropout: float = 0.0) -> Non
     heads = (("digit", Leaf(Mlp(widths=(), outputs=3))), ("size", Leaf(Mlp(widths=(), outputs=1))))
     learner = learner_of(framework, Shared(Leaf(trunk), heads), TWO)
     batch = batches()[0]
-    sizes = np.random.default_rng(8).normal(size=(len(batch.inputs), 1)).astype(np.float32)
+    sizes = np.random.default_rng(8).normal(size=(len(batch.inputs["input"]), 1)).astype(np.float32)
     batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)
     before = learner.state()
     first, second = learner.objective_gradients(batch, 0.3)

@@ -55,7 +55,9 @@ def few_rows() -> list[suite.StepInput]:
     labels = rng.integers(0, 3, ROWS)
     parts = [slice(start, min(start + BATCH, ROWS)) for start in range(0, ROWS, BATCH)] * 3
     return [
-        suite.StepInput(inputs[part], (labels[part],), np.ones(len(labels[part]), np.float32), len(labels[part]))
+        suite.StepInput(
+            {"input": inputs[part]}, (labels[part],), np.ones(len(labels[part]), np.float32), len(labels[part])
+        )
         for part in parts
     ]
 
@@ -108,7 +110,7 @@ def check_aliases_of_a_normalisation(world: Communicator, case: Case) -> None:
 
 def check_inference_by_one_rank(world: Communicator, case: Case) -> None:
     """Inference sends no message, so that one rank may run it; gradients of objectives count no filler row."""
-    few = replace(suite.batches()[0], inputs=suite.batches()[0].inputs[:1], global_samples=1)
+    few = replace(suite.batches()[0], inputs={"input": suite.batches()[0].inputs["input"][:1]}, global_samples=1)
     few = replace(few, targets=(suite.batches()[0].targets[0][:1],), weights=few.weights[:1])
     with suite.opened(case.setup, world, case.dense, DECAYING, sync_batchnorm=True) as replica:
         replica.step(suite.dealt(few, world.rank, world.size), 0.05, 0)

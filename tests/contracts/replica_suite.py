@@ -80,7 +80,7 @@ def replica_on(
 ) -> Replica:
     """Makes a replica on a group, with the same parameters on every rank."""
     made = LearnerSettings(optimizer or setup.optimizers[0][0], **{"seed": 3, **settings})
-    learner = setup.framework.learner(Leaf(model or setup.models[0]), IMAGE, CLASSES, made)
+    learner = setup.framework.learner(Leaf(model or setup.models[0]), {"input": IMAGE}, CLASSES, made)
     synchronisation = StrategySettings(f"{setup.engine}!", compression)
     strategy = setup.open_strategy(synchronisation, learner, setup.framework, group)
     replica = Replica(learner, strategy, FixedWeights(CLASSES))
@@ -103,7 +103,7 @@ def batches(seed: int = 1) -> list[StepInput]:
     generator = np.random.default_rng(seed)
     return [
         StepInput(
-            generator.normal(size=(size, *IMAGE)).astype(np.float32),
+            {"input": generator.normal(size=(size, *IMAGE)).astype(np.float32)},
             (generator.integers(0, 3, size),),
             generator.uniform(0.5, 1.5, size).astype(np.float32),
             size,
@@ -120,7 +120,9 @@ def dealt(batch: StepInput, rank: int, ranks: int) -> StepInput:
     mine = np.arange(1) if filler else mine
     targets = tuple(t[mine] for t in batch.targets)
     labels = tuple(None if each is None else each[mine] for each in batch.label_weights)
-    return StepInput(batch.inputs[mine], targets, weights, batch.global_samples, ranks, filler, labels)
+    return StepInput(
+        {"input": batch.inputs["input"][mine]}, targets, weights, batch.global_samples, ranks, filler, labels
+    )
 
 
 def train(replica: Replica, group: Communicator | None = None, rate: float = 0.05) -> dict[str, np.ndarray]:
@@ -169,7 +171,7 @@ def check_steps_equal_numpy(world: Communicator, setup: Setup) -> None:
         state = train(replica, world)
     weight, bias = (start[f"{PARAMETERS}output.{name}"].astype(np.float64) for name in ("weight", "bias"))
     for batch in batches():
-        inputs = batch.inputs.reshape(len(batch.inputs), -1)
+        inputs = batch.inputs["input"].reshape(len(batch.inputs["input"]), -1)
         scores = inputs @ weight.T + bias
         chances = np.exp(scores - scores.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)

@@ -52,8 +52,8 @@ def second_context(monkeypatch):
     monkeypatch.setattr(losses, "view", refused)
 
     class OnSecondContext(GluonFramework):
-        def learner(self, network, sample, objectives, settings, device=HOST):
-            return super().learner(network, sample, objectives, settings, Device(kind="gpu", threads=device.threads))
+        def learner(self, network, samples, objectives, settings, device=HOST):
+            return super().learner(network, samples, objectives, settings, Device(kind="gpu", threads=device.threads))
 
     return OnSecondContext()
 
@@ -169,7 +169,7 @@ def test_a_loss_for_several_labels_cannot_miss_some(torch_framework):
     made, (digit, size) = labelled_suite.network(2)
     of_sample = replace(size, loss="torch.nn:MSELoss")
     learner = torch_framework.learner(
-        made, replica_suite.IMAGE, (digit, of_sample), labelled_suite.LearnerSettings(labelled_suite.SGD)
+        made, {"input": replica_suite.IMAGE}, (digit, of_sample), labelled_suite.LearnerSettings(labelled_suite.SGD)
     )
     with pytest.raises(TaskFailedError, match="the loss gives one value for all of them; use l2, l1, huber"):
         learner.forward_backward(labelled_suite.labelled_batches(2)[0], [1.0, 1.0], 1.0)

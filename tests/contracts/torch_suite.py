@@ -39,7 +39,7 @@ def plain_steps(model, start, given):
     for batch in given:
         optimizer.zero_grad()
         losses = nn.functional.cross_entropy(
-            module(torch.tensor(batch.inputs)), torch.tensor(batch.targets[0]), reduction="none"
+            module(torch.tensor(batch.inputs["input"])), torch.tensor(batch.targets[0]), reduction="none"
         )
         (losses @ torch.tensor(batch.weights) / batch.global_samples).backward()
         optimizer.step()
@@ -80,7 +80,9 @@ def check_statistics_of_the_batch(world: Communicator) -> None:
 def check_one_row_a_rank(world: Communicator) -> None:
     """A rank with one row, or none, normalises it to 0 where PyTorch would raise; running statistics count it once."""
     model, batch = UserModel(name="own_modules:dense_normalised"), suite.batches()[0]
-    few = replace(batch, inputs=batch.inputs[:3], targets=(batch.targets[0][:3],), weights=batch.weights[:3])
+    few = replace(
+        batch, inputs={"input": batch.inputs["input"][:3]}, targets=(batch.targets[0][:3],), weights=batch.weights[:3]
+    )
     few = replace(few, global_samples=3)
     with suite.opened(setup(), world, model, DECAYING) as replica:
         start = replica.state()
@@ -88,7 +90,7 @@ def check_one_row_a_rank(world: Communicator) -> None:
         found = replica.compare_first_step("t", mine, 0.05, world)
         replica.step(mine, 0.05, 0)
         losses, state = replica.collect_losses(), replica.state()
-    inputs = few.inputs.reshape(3, -1) @ start[PARAMETERS + "1.weight"].T + start[PARAMETERS + "1.bias"]
+    inputs = few.inputs["input"].reshape(3, -1) @ start[PARAMETERS + "1.weight"].T + start[PARAMETERS + "1.bias"]
 
     assert found.update == ""
     assert losses.shape == (1, 1)

@@ -38,7 +38,7 @@ def descended(start, clip: float = np.inf, rates=(0.05, 0.05), decays=(0.0, 0.0)
     weight, bias = (start[f"{PARAMETERS}output.{name}"].astype(np.float64) for name in ("weight", "bias"))
     norms = []
     for batch in batches():
-        inputs = batch.inputs.reshape(len(batch.inputs), -1)
+        inputs = batch.inputs["input"].reshape(len(batch.inputs["input"]), -1)
         scores = inputs @ weight.T + bias
         chances = np.exp(scores - scores.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)

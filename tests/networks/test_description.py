@@ -6,7 +6,8 @@ import pytest
 
 from hpcmtl.networks.description import Leaf, Part, Shared, input_values, objective_shapes, size_of
 from hpcmtl.networks.input_values import FLOATS, InputValues
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp, NetworkSize, ShapeError, UserModel
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp, UserModel
+from hpcmtl.networks.shapes import NetworkSize, ShapeError
 
 MLP = Mlp(widths=(5,), outputs=3)
 CONVNET = ConvNet(channels=(2,), widths=(5,), outputs=3)
@@ -32,7 +33,7 @@ CODER = ConvAutoencoder(channels=(2, 4), code=3)
 )
 def test_counted_by_hand(network: Leaf | Part, sample: tuple[int, ...], size: tuple[int, int]) -> None:
     """Parameters and multiplications are those of the layers, one by one."""
-    assert size_of(network, sample) == NetworkSize(*size)
+    assert size_of(network, {"input": sample}) == NetworkSize(*size)
 
 
 def test_heads_add_to_their_trunk() -> None:
@@ -40,8 +41,10 @@ def test_heads_add_to_their_trunk() -> None:
     trunk = Part(Leaf(CODER), "encoder")
     shared = Shared(trunk, (("a", Leaf(MLP)), ("b", Leaf(MLP))))
 
-    assert size_of(shared, (1, 4, 4)) == size_of(trunk, (1, 4, 4)).plus(*[size_of(Leaf(MLP), (3,))] * 2)
-    assert size_of(Part(shared, "trunk"), (1, 4, 4)) == size_of(trunk, (1, 4, 4))
+    assert size_of(shared, {"input": (1, 4, 4)}) == size_of(trunk, {"input": (1, 4, 4)}).plus(
+        *[size_of(Leaf(MLP), {"input": (3,)})] * 2
+    )
+    assert size_of(Part(shared, "trunk"), {"input": (1, 4, 4)}) == size_of(trunk, {"input": (1, 4, 4)})
 
 
 def test_the_size_of_a_users_network_is_not_guessed() -> None:
@@ -49,9 +52,9 @@ def test_the_size_of_a_users_network_is_not_guessed() -> None:
     own = Leaf(UserModel(name="own_blocks:tied"))
     on_own = Shared(Part(own, "neck"), (("a", Leaf(MLP)),))
 
-    assert size_of(own, (4,)) == NetworkSize(0, 0)
-    assert size_of(on_own, (4,)) == NetworkSize(0, 0)
-    assert size_of(Shared(Leaf(MLP), (("a", own),)), (4,)) == size_of(Leaf(MLP), (4,))
+    assert size_of(own, {"input": (4,)}) == NetworkSize(0, 0)
+    assert size_of(on_own, {"input": (4,)}) == NetworkSize(0, 0)
+    assert size_of(Shared(Leaf(MLP), (("a", own),)), {"input": (4,)}) == size_of(Leaf(MLP), {"input": (4,)})
 
 
 @pytest.mark.parametrize(
@@ -73,4 +76,4 @@ def test_a_network_says_which_values_it_takes(network, values) -> None:
 def test_a_head_for_integers_is_refused(head) -> None:
     """A trunk puts out floats, which no head can take for tokens or ids."""
     with pytest.raises(ShapeError, match="the head ids takes integers, but a trunk puts out floats"):
-        objective_shapes(Shared(Leaf(MLP), (("a", Leaf(MLP)), ("ids", Leaf(head)))), (4,))
+        objective_shapes(Shared(Leaf(MLP), (("a", Leaf(MLP)), ("ids", Leaf(head)))), {"input": (4,)})

@@ -18,6 +18,7 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
+from hpcmtl.networks.shapes import only_input
 from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.step_comparison import StepComparison
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.step_input import StepInput
@@ -156,10 +157,15 @@ class NumpyNetwork:
     """See `hpcmtl.training.learner.Network`."""
 
     def __init__(
-        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int = 0, device: Device = HOST
+        self,
+        network: NetworkDescription,
+        samples: InputShapes,
+        names: Sequence[str],
+        seed: int = 0,
+        device: Device = HOST,
     ) -> None:
         self.device, self.names = device, tuple(names)
-        self._store, size = Store(seed), math.prod(sample)
+        self._store, size = Store(seed), math.prod(only_input("this framework", samples))
         self.parameters = self._store.parameters
         if isinstance(network, Leaf | Part):
             self._trunk, _ = build(network, size, self._store)
@@ -169,8 +175,8 @@ class NumpyNetwork:
             heads = [build(head, code, self._store, f"heads.{name}.") for name, head in network.heads]
             self._heads, self._parts = [head for head, _ in heads], {"trunk": self._trunk}
 
-    def outputs(self, inputs: Array, part: str | None = None) -> Arrays:
-        samples = inputs.astype(np.float32)
+    def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:
+        samples = inputs["input"].astype(np.float32)
         if part is not None:
             return {"values": part_of(self, part).forward(samples, None)}
         return dict(zip(self.names, self._run(samples, None), strict=True))
@@ -216,12 +222,12 @@ class NumpyLearner(NumpyNetwork):
     def __init__(
         self,
         network: NetworkDescription,
-        sample: Shape,
+        samples: InputShapes,
         objectives: Sequence[Objective],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> None:
-        super().__init__(network, sample, [objective.name for objective in objectives], settings.seed, device)
+        super().__init__(network, samples, [objective.name for objective in objectives], settings.seed, device)
         self._losses = [_LOSSES[check_loss(objective.loss)] for objective in objectives]
         self._momentum, self._decay = check_optimizer(settings.optimizer), settings.optimizer.weight_decay
         frozen = frozen_names(self.parameters, settings.freeze)
@@ -269,7 +275,7 @@ class NumpyLearner(NumpyNetwork):
 
     def _forward(self, batch: StepInput) -> tuple[list[Array], list[Array]]:
         """Losses of all samples, and their gradients by the outputs, one entry an objective."""
-        made = self._run(batch.inputs.astype(np.float32), self._masks)
+        made = self._run(batch.inputs["input"].astype(np.float32), self._masks)
         pairs = [loss(output, target) for loss, output, target in zip(self._losses, made, batch.targets, strict=True)]
         return [losses for losses, _ in pairs], [slopes for _, slopes in pairs]
 
@@ -389,19 +395,19 @@ class NumpyFramework:
     """See `hpcmtl.training.learner.Framework`."""
 
     def network(
-        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+        self, network: NetworkDescription, samples: InputShapes, names: tuple[str, ...], device: Device = HOST
     ) -> NumpyNetwork:
-        return NumpyNetwork(network, sample, names, device=device)
+        return NumpyNetwork(network, samples, names, device=device)
 
     def learner(
         self,
         network: NetworkDescription,
-        sample: Shape,
+        samples: InputShapes,
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> NumpyLearner:
-        return NumpyLearner(network, sample, objectives, settings, device)
+        return NumpyLearner(network, samples, objectives, settings, device)
 
     def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
         return EnvironmentNeeds()
@@ -418,12 +424,12 @@ class NumpyFramework:
             with located("optimizer", problems):
                 check_optimizer(needs.optimizer)
         facts = None
-        if needs.network is not None and needs.sample is not None:
+        if needs.network is not None and needs.samples is not None:
             with located("model", problems):
                 names = [each.name for each in needs.objectives] or ["main"]
-                network = NumpyNetwork(needs.network, needs.sample, names)
+                network = NumpyNetwork(needs.network, needs.samples, names)
                 frozen_names(network.parameters, needs.freeze)
-                outputs = network.outputs(np.zeros((2, *needs.sample), np.float32), needs.part)
+                outputs = network.outputs({"input": np.zeros((2, *needs.samples["input"]), np.float32)}, needs.part)
                 shapes = {name: array.shape for name, array in network.parameters.items()}
                 facts = NetworkFacts(outputs=tuple(array.shape[1:] for array in outputs.values()), parameters=shapes)
         if problems:

@@ -9,7 +9,10 @@ from hpcmtl.training.coupled_rows import rows_are_coupled
 from hpcmtl.training.step_input import StepInput
 
 BATCH = StepInput(
-    np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32), (np.arange(5),), np.ones(5, np.float32), 5
+    {"input": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)},
+    (np.arange(5),),
+    np.ones(5, np.float32),
+    5,
 )
 
 
@@ -28,7 +31,7 @@ def test_coupled_rows(mixed, coupled):
     """A running sum sees the rows before a row alone, as a recurrent network along the batch does."""
 
     def losses(inputs, targets, _seed):
-        return [np.square(mixed(inputs)).sum(axis=1) + targets[0]]
+        return [np.square(mixed(inputs["input"])).sum(axis=1) + targets[0]]
 
     assert rows_are_coupled(losses, BATCH) == coupled
 
@@ -37,6 +40,6 @@ def test_random_losses_are_not_compared():
     """A loss that draws random numbers differs by itself, and the answer is no."""
 
     def losses(inputs, _targets, seed):
-        return [np.random.default_rng(seed).normal(size=len(inputs)) + np.cumsum(inputs.sum(axis=1))]
+        return [np.random.default_rng(seed).normal(size=len(inputs["input"])) + np.cumsum(inputs["input"].sum(axis=1))]
 
     assert not rows_are_coupled(losses, BATCH)

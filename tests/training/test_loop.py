@@ -18,9 +18,10 @@ from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
-from hpcmtl.training.loop import INPUT, MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
+from hpcmtl.training.loop import MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
 from hpcmtl.training.loss_totals import LossTotals
 from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebased
+from hpcmtl.training.step_input import INPUT_ROWS
 
 
 class Recorder:
@@ -35,7 +36,7 @@ class Recorder:
 
     def step(self, batch, rate, number):
         self.rates.append(rate)
-        self.seen.append(int(batch.inputs[0]))
+        self.seen.append(int(batch.inputs["input"][0]))
         assert number == self.seen[-1]
 
     def collect_losses(self, in_flight=0):
@@ -65,7 +66,7 @@ def fed(work, last_batch=32, labelled=lambda _step: {}):
     """One batch a step; its input is the number of the step, and the last batch of an epoch may be short."""
     for step in range(work.start, work.stop):
         cursor = Cursor(*divmod(step, work.steps_per_epoch), 0)
-        arrays = {INPUT: np.array([step]), **{TARGET + name: np.zeros(1) for name in work.objectives}}
+        arrays = {INPUT_ROWS + "input": np.array([step]), **{TARGET + name: np.zeros(1) for name in work.objectives}}
         samples = 32 if (step + 1) % work.steps_per_epoch else last_batch
         counts = {TARGET + name: count for name, count in labelled(step).items()}
         yield Batch(cursor, np.array([step]), arrays, np.ones(1, np.float32), samples, labelled=counts)
@@ -346,8 +347,8 @@ def test_a_real_learner_that_diverges(ranks):
 
     def real(batch, group, step):
         mine = suite.dealt(batch, group.rank, group.size)
-        inputs = np.where(step == 2 and group.rank == group.size - 1, np.inf, mine.inputs)
-        arrays = {INPUT: inputs.astype(np.float32), TARGET + "main": mine.targets[0]}
+        inputs = np.where(step == 2 and group.rank == group.size - 1, np.inf, mine.inputs["input"])
+        arrays = {INPUT_ROWS + "input": inputs.astype(np.float32), TARGET + "main": mine.targets[0]}
         return Batch(Cursor(0, step, 0), np.arange(len(inputs)), arrays, mine.weights, mine.global_samples)
 
     messages = set(run_ranks(ranks, diverging))
@@ -371,8 +372,10 @@ def test_a_real_learner_trains(ranks):
 
     def real(group, step):
         mine = suite.dealt(suite.batches()[step % 2], group.rank, group.size)
-        arrays = {INPUT: mine.inputs, TARGET + "main": mine.targets[0]}
-        return Batch(Cursor(0, step, 0), np.arange(len(mine.inputs)), arrays, mine.weights, mine.global_samples)
+        arrays = {INPUT_ROWS + "input": mine.inputs["input"], TARGET + "main": mine.targets[0]}
+        return Batch(
+            Cursor(0, step, 0), np.arange(len(mine.inputs["input"])), arrays, mine.weights, mine.global_samples
+        )
 
     start = run_ranks(1, lambda group: suite.replica_on(gluon_suite.setup("local"), group).state())[0]
     one = run_ranks(1, trained)[0]

@@ -23,12 +23,12 @@ def test_integers_of_a_vocabulary(ids, below):
     """Samples are refused exactly if some value is negative or not below the size of the vocabulary."""
     values = InputValues(integers=True, below=below)
     outside = ((ids < 0) | (ids >= below)).any(axis=1)
-    require_taken(ids, IDS)
+    require_taken("input", ids, IDS)
     if outside.any():
         with pytest.raises(InputError, match=rf"sample ({'|'.join(map(str, np.nonzero(outside)[0]))}) holds"):
-            require_taken(ids, values)
+            require_taken("input", ids, values)
     else:
-        require_taken(ids, values)
+        require_taken("input", ids, values)
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,19 @@ def test_integers_of_a_vocabulary(ids, below):
 def test_what_no_integer_network_takes(ids, said):
     """Floats, also without a sample, and integers that int64 does not hold."""
     with pytest.raises(InputError, match=said):
-        require_taken(ids, IDS)
-    require_taken(ids, FLOATS)
+        require_taken("input", ids, IDS)
+    require_taken("input", ids, FLOATS)
 
 
 @pytest.mark.parametrize("ids", [np.array([[True]]), np.zeros((0, 2), np.uint8), np.array([[255]], np.uint8)])
 def test_types_of_integers(ids):
     """Truth values, no samples, and small types are taken."""
-    require_taken(ids, IDS)
+    require_taken("input", ids, IDS)
 
 
 def test_trial_rows_have_the_type_of_the_network():
     """Samples of ones are float32, or int64 for a network that takes integers."""
-    made = [trial_rows(2, (3,), values) for values in (FLOATS, IDS)]
+    made = [trial_rows(2, {"input": (3,)}, {"input": values})["input"] for values in (FLOATS, IDS)]
 
     assert [each.dtype for each in made] == [np.float32, np.int64] == [input_type(FLOATS), input_type(IDS)]
     assert all(np.array_equal(each, np.ones((2, 3))) for each in made)

@@ -59,7 +59,9 @@ def _users_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def needs(model: str = "", loss: str = "l2", **others: object) -> FrameworkNeeds:
     """The needs of a task that trains a network of a user's."""
     network = Leaf(UserModel(name=model)) if model else None
-    return FrameworkNeeds(network=network, sample=(4,), objectives=(Objective("main", "", loss, 1.0, ()),), **others)  # type: ignore[arg-type]
+    return FrameworkNeeds(
+        network=network, samples={"input": (4,)}, objectives=(Objective("main", "", loss, 1.0, ()),), **others
+    )  # type: ignore[arg-type]
 
 
 def test_objects_of_another_framework_are_named() -> None:

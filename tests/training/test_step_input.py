@@ -20,7 +20,7 @@ def step(weights, factors):
     rows = len(weights)
     targets = (np.zeros(rows), np.zeros((rows, 3)), np.zeros(rows))
     labels = (factors[:, 0].copy(), factors, None)
-    return StepInput(np.ones((rows, 2)), targets, weights, rows, label_weights=labels)
+    return StepInput({"input": np.ones((rows, 2))}, targets, weights, rows, label_weights=labels)
 
 
 @settings(max_examples=60)
@@ -46,8 +46,10 @@ def test_pieces_have_the_weights_of_the_batch(data, rows, count):
 def test_one_loss_for_labels_of_which_some_are_missing_is_refused():
     """The loss of a sample has one weight where its labels agree; otherwise a loss of each label is needed."""
     whole, partly = np.array([[1, 1], [0, 0]], np.float32), np.array([[1, 0], [0, 0]], np.float32)
-    batch = StepInput(np.ones((2, 2)), (whole,), np.ones(2, np.float32), 2, label_weights=(whole,))
+    batch = StepInput({"input": np.ones((2, 2))}, (whole,), np.ones(2, np.float32), 2, label_weights=(whole,))
 
     assert batch.weights_of(0, (2,)).tolist() == [1, 0]
     with pytest.raises(TaskFailedError, match="the loss gives one value for all of them; use l2"):
-        StepInput(np.ones((2, 2)), (partly,), np.ones(2, np.float32), 2, label_weights=(partly,)).weights_of(0, (2,))
+        StepInput({"input": np.ones((2, 2))}, (partly,), np.ones(2, np.float32), 2, label_weights=(partly,)).weights_of(
+            0, (2,)
+        )

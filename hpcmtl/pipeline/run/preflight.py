@@ -113,7 +113,7 @@ def _read_data(
     for name in tasks:
         for path, reference in references_of(prepared.job, name):
             origin, dataset = reference.split("/", 1)
-            if origin in prepared.files and not (name in prepared.partly and path != ("input",)):
+            if origin in prepared.files and not (name in prepared.partly and path[0] != "input"):
                 used.setdefault(prepared.files[origin], set()).add(dataset)
     summaries: dict[tuple[Path, str], ValueSummary] = {}
     missing: dict[Path, dict[str, set[Missing]]] = {}
@@ -144,21 +144,22 @@ def _has_network(prepared: Prepared, name: str) -> bool:
 def _files_of_rows(prepared: Prepared, name: str) -> Iterator[Path]:
     """Yields the data files whose split the rows have that a task reads side by side."""
     for _, reference in references_of(prepared.job, name):
-        read: str | None = reference
-        while read is not None and read.split("/", 1)[0] not in prepared.files:
-            read = _origin_of_rows(prepared, read)
-        if read is not None:
-            yield prepared.files[read.split("/", 1)[0]]
+        yield from _files_of_array(prepared, reference)
 
 
-def _origin_of_rows(prepared: Prepared, reference: str) -> str | None:
-    """Returns the array whose split another task's array has: the input of its network; None where only a run tells."""
-    producer = reference.split("/", 1)[0]
-    if producer not in prepared.job.tasks:
-        return None
-    kind, known = kind_of(prepared.job, producer), prepared.arrays.get(reference, UNKNOWN)
-    has_network = kind.framework(prepared.job, producer) is not None
-    return kind.network_input(prepared.job, producer) if has_network and known.split is not None else None
+def _files_of_array(prepared: Prepared, reference: str) -> Iterator[Path]:
+    """Yields the data files whose split an array has: those of the inputs of the network that makes it.
+
+    There are none where only a run tells.
+    """
+    origin = reference.split("/", 1)[0]
+    if origin in prepared.files:
+        yield prepared.files[origin]
+    elif origin in prepared.job.tasks:
+        kind, known = kind_of(prepared.job, origin), prepared.arrays.get(reference, UNKNOWN)
+        if kind.framework(prepared.job, origin) is not None and known.split is not None:
+            for read in kind.network_inputs(prepared.job, origin).values():
+                yield from _files_of_array(prepared, read)
 
 
 def _other_splits(paths: Sequence[Path]) -> list[Problem]:

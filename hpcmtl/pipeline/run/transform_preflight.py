@@ -12,6 +12,7 @@ from hpcmtl.errors import InputError
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.transforms import shape_problems
 from hpcmtl.training.input_transforms import first_rows
+from hpcmtl.training.kinds.input_arrays import transform_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -35,19 +36,19 @@ def transform_findings(
     job = prepared.job
     for name in tasks:
         kind = kind_of(job, name)
-        transforms = kind.transforms(job, name) if kind.facts.has_parameters else ()
-        if not transforms:
-            continue
-        reference = kind.network_input(job, name)
-        origin, dataset = reference.split("/", 1)
-        file = prepared.files.get(origin, Path())
-        shape = prepared.arrays[reference].shape if reference in prepared.arrays else None
-        if (file, dataset) not in summaries or shape is None or any(shape_problems(transforms, shape)):
-            continue  # said elsewhere
-        try:
-            _try(transforms, Source("", file, dataset))
-        except InputError as error:
-            yield from ((("tasks", name, "transform"), f"{each.where}: {each.message}") for each in error.problems)
+        inputs = kind.transforms(job, name) if kind.facts.has_parameters else {}
+        for each, transforms in inputs.items():
+            reference = kind.network_inputs(job, name)[each]
+            origin, dataset = reference.split("/", 1)
+            file = prepared.files.get(origin, Path())
+            shape = prepared.arrays[reference].shape if reference in prepared.arrays else None
+            if (file, dataset) not in summaries or shape is None or any(shape_problems(transforms, shape)):
+                continue  # said elsewhere
+            try:
+                _try(transforms, Source("", file, dataset))
+            except InputError as error:
+                path = ("tasks", name, *transform_path(each))
+                yield from ((path, f"{problem.where}: {problem.message}") for problem in error.problems)
 
 
 def _try(transforms: tuple[Transform, ...], source: Source) -> None:

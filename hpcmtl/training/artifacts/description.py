@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.json_form import network_from_json, network_to_json
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class ArtifactDescription:
         framework: name of the framework of the network; empty without a network.
         network: the network that was trained, or whose outputs the data are; None without a network.
         part: part of the network whose output the data are; empty for the whole network.
-        input: samples that the network takes; None without a network.
+        inputs: samples that the network takes, by the names of its inputs; empty without a network.
         outputs: name -> output of the network, in its order, or array of the data.
         metrics: metrics of the task by name.
         versions: name of a distribution -> version that made the artifact.
@@ -110,27 +111,37 @@ class ArtifactDescription:
     framework: str = ""
     network: NetworkDescription | None = None
     part: str = ""
-    input: InputFormat | None = None
+    inputs: Mapping[str, InputFormat] = field(default_factory=dict)
     outputs: Mapping[str, OutputFormat] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     parents: tuple[ParentRecord, ...] = ()
     modules: tuple[str, ...] = ()
 
+    @property
+    def input(self) -> InputFormat | None:
+        """The samples that a network with one input takes; None without a network, or where inputs have names."""
+        return self.inputs.get(INPUT) if len(self.inputs) == 1 else None
+
     def to_json(self) -> dict[str, Any]:
-        """Returns the description as JSON values."""
+        """Returns the description as JSON values; with one input they are those that earlier versions read."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NESTED}
         return {
             **values,
             "format": FORMAT,
             "network": None if self.network is None else network_to_json(self.network),
-            "input": None if self.input is None else _input_to_json(self.input),
+            **self._inputs_to_json(),
             "outputs": [[name, asdict(each)] for name, each in self.outputs.items()],
             "parents": [asdict(each) for each in self.parents],
         }
 
+    def _inputs_to_json(self) -> dict[str, Any]:
+        if self.input is not None or not self.inputs:
+            return {"input": None if self.input is None else _input_to_json(self.input)}
+        return {"input": None, "inputs": [[name, _input_to_json(each)] for name, each in self.inputs.items()]}
 
-_NESTED = frozenset({"network", "input", "outputs", "parents"})
+
+_NESTED = frozenset({"network", "inputs", "outputs", "parents"})
 
 
 def description_from_json(values: Mapping[str, Any]) -> ArtifactDescription:
@@ -143,11 +154,12 @@ def description_from_json(values: Mapping[str, Any]) -> ArtifactDescription:
         raise ValueError(f"its description has format {values.get('format')}; this hpcmtl reads format {FORMAT}")
     try:
         plain = {name: values[name] for name in ArtifactDescription.__dataclass_fields__ if name not in _NESTED}
-        network, samples = values["network"], values["input"]
+        network, only = values["network"], values["input"]
+        inputs = values.get("inputs", [] if only is None else [[INPUT, only]])
         return ArtifactDescription(
             **{**plain, "modules": tuple(plain["modules"])},
             network=None if network is None else network_from_json(network),
-            input=None if samples is None else _input(samples),
+            inputs={str(name): _input(each) for name, each in inputs},
             outputs={str(name): _output(each) for name, each in values["outputs"]},
             parents=tuple(ParentRecord(**each) for each in values["parents"]),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.fitness import network_problem
@@ -13,7 +13,7 @@ from hpcmtl.data.values import summary_of
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.networks.description import input_values
+from hpcmtl.networks.description import values_by_input
 from hpcmtl.training.kinds.fit import check_weights, objective_path, objective_problems
 from hpcmtl.training.kinds.value_checks import missing_labels, targets_of_classes, value_checks, value_warnings
 from hpcmtl.training.trial_rows import trial_rows
@@ -21,15 +21,12 @@ from hpcmtl.training.trial_rows import trial_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    import numpy as np
-
     from hpcmtl.arrays import Arrays
     from hpcmtl.data.sources import Source
-    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Missing
     from hpcmtl.training.session import SessionContext
 
-    Outputs = Callable[[np.ndarray], Arrays]  # type: ignore[type-arg]
+    Outputs = Callable[[Arrays], Arrays]
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +63,9 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
         _log.warning("task %s: %s", task, text)
     if not found:
         kind = kind_of(job, task)
-        ones = _ones(sources[kind.network_input(job, task)], input_values(kind.network(job, task)))
+        read, network = kind.network_inputs(job, task), kind.network(job, task)
+        samples = {name: _spec(sources[reference]).shape or () for name, reference in read.items()}
+        ones = trial_rows(1, samples, values_by_input(network, read))
         shapes = {name: array.shape[1:] for name, array in outputs(ones).items()}
         for objective in objectives:
             source = sources[objective.target]
@@ -75,11 +74,6 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
         found = found or list(value_checks(job, task, shapes, summaries))
     if found:
         raise InputError(Problem(".".join(("tasks", task, *path)), text) for path, text in found)
-
-
-def _ones(source: Source, values: InputValues) -> np.ndarray[Any, Any]:
-    """Returns one sample of ones, of the shape of those of a source."""
-    return trial_rows(1, source.described().datasets[source.dataset].shape, values)
 
 
 def _spec(source: Source) -> ArraySpec:

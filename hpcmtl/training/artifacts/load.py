@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
-import numpy as np
 
 from hpcmtl.data.hdf5 import describe, read_split
 from hpcmtl.data.open_file import open_sealed
@@ -25,12 +24,11 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.frameworks.registry import UnknownFrameworkError
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.transforms import from_json
-from hpcmtl.networks.description import Shared, input_values
-from hpcmtl.networks.input_values import FLOATS
+from hpcmtl.networks.description import Shared, values_by_input
 from hpcmtl.networks.json_form import user_models
 from hpcmtl.training.artifacts.description import FACT, description_from_json, description_in
+from hpcmtl.training.artifacts.loaded_network import LoadedNetwork
 from hpcmtl.training.frameworks import open_framework
-from hpcmtl.training.network_inputs import require_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,94 +37,13 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
-    from hpcmtl.networks.input_values import InputValues
-    from hpcmtl.training.artifacts.description import ArtifactDescription, InputFormat
-    from hpcmtl.training.learner import Network
+    from hpcmtl.training.artifacts.description import ArtifactDescription
 
 _log = logging.getLogger(__name__)
 
 SPLIT = "split"
 SHOWN = 12
 """Number of names that a message or a text has at most."""
-_INTEGERS = "iub"  # numpy's kinds
-BATCH = 256
-"""Number of samples that a loaded network runs at once, unless the caller gives another one."""
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedNetwork:
-    """A trained network that was built from an artifact.
-
-    Attributes:
-        samples: the samples that it takes.
-        network: the framework's network, with the parameters of the artifact.
-        heads: names of the heads of a joint network; empty for any other.
-        values: values of the samples that it takes.
-        transform: transforms that all samples got in training, such as `normalise`; None for none.
-    """
-
-    samples: InputFormat
-    network: Network
-    heads: tuple[str, ...] = ()
-    values: InputValues = FLOATS
-    transform: TransformChain | None = None
-
-    def outputs(self, array: NDArray[Any], part: str | None = None, batch_size: int = BATCH) -> Arrays:
-        """Runs the network.
-
-        Args:
-            array: (n, *shape of a sample). Where the data file holds integers with a scale, integers of any type are
-                multiplied by it, as those of the file were for the training; other numbers are taken as they are. Then
-                they get the transforms of the training with ``on: all``; random ones draw for row i of the array what
-                they draw for sample i of the data file.
-            part: name of a part whose output is wanted; by default the outputs of the whole network. In a joint network
-                it begins with ``trunk`` or ``heads.NAME``.
-            batch_size: number of samples that are run at once.
-
-        Returns:
-            Name of the objective -> (n, ...); with `part` its output as ``values``.
-
-        Raises:
-            InputError: the samples have another shape, the network takes integers and they are no such integers, or it
-                has no such part.
-        """
-        samples = self._samples(np.asarray(array))
-        if self.transform is not None:
-            samples = self.transform.changed(samples, np.arange(len(samples)), None)
-        starts = range(0, len(samples), batch_size)
-        with self._named_parts():
-            made = [self.network.outputs(samples[start : start + batch_size], part) for start in starts]
-        return {name: np.concatenate([each[name] for each in made]) for name in made[0]}
-
-    @contextmanager
-    def _named_parts(self) -> Iterator[None]:
-        """Adds to the error for a part how those of a joint network are named."""
-        try:
-            yield
-        except InputError as error:
-            if not self.heads:
-                raise
-            heads = ", ".join(f"heads.{name}" for name in self.heads)
-            text = f"; a part of a joint network begins with its trunk or a head: trunk, {heads}"
-            raise InputError([Problem(each.where, each.message + text) for each in error.problems]) from error
-
-    def _samples(self, array: NDArray[Any]) -> NDArray[Any]:
-        known = self.samples
-        if array.shape[1:] != known.shape or not len(array):
-            text = f"found an array of shape {array.shape}; the network takes (n, {', '.join(map(str, known.shape))})"
-            raise InputError([Problem("outputs", f"{text} with n of at least 1, as {known.reference} has")])
-        dtype = np.dtype(known.dtype)
-        stored = np.dtype(known.stored_dtype)
-        as_stored = array.dtype == stored or (stored.kind in _INTEGERS and array.dtype.kind in _INTEGERS)
-        if known.scale is not None and as_stored:
-            return np.multiply(array, dtype.type(known.scale), dtype=dtype, casting="same_kind")
-        if self.values.integers:
-            require_taken(array, self.values)
-            return array
-        if array.dtype.kind not in "biuf":
-            raise InputError([Problem("outputs", f"found an array of {array.dtype}; the network takes real numbers")])
-        # Integers that are stored would cut 0.9 to 0, and wrap 300 to 44: the network computes in float32 anyway.
-        return array if array.dtype == dtype else array.astype(np.float32)
 
 
 class _NamedArrays(dict[str, "NDArray[Any]"]):
@@ -174,24 +91,28 @@ class LoadedArtifact:
         if known is None:
             text = "has no description: it is a data file, or was written by an earlier version of hpcmtl"
             raise self._refusal(f"{text}. It has arrays, but no network; load the artifact of a train or joint task")
-        if known.network is None or known.input is None:
+        if known.network is None or not known.inputs:
             raise self._refusal(f"is made by a {known.kind} task, which has no network; only its arrays can be used")
         if known.content == "data":
             parents = " or ".join(parent.path for parent in known.parents if parent.edge == "parameters")
             raise self._refusal(f"holds outputs and no parameters; the network that made them is in {parents}")
         with self._named_modules(known):
             framework = open_framework(known.framework)
-            needs = FrameworkNeeds(network=known.network, sample=known.input.shape)
+            shapes = {name: each.shape for name, each in known.inputs.items()}
+            needs = FrameworkNeeds(network=known.network, samples=shapes)
             environment = framework.prepare_environment({known.task: needs})
             os.environ.update(environment.variables)
-            network = framework.network(known.network, known.input.shape, tuple(known.outputs), self.device)
-            transforms = from_json(known.input.transforms)
-            chain = TransformChain(transforms, known.input.transform_seed) if transforms else None
+            network = framework.network(known.network, shapes, tuple(known.outputs), self.device)
+            chains = {
+                name: TransformChain(from_json(each.transforms), each.transform_seed)
+                for name, each in known.inputs.items()
+                if each.transforms
+            }
         if environment.reason:
             _log.warning("%s: %s", self.path, environment.reason)
         network.load_parameters({PARAMETERS + name: array for name, array in self.arrays.items()})
         heads = tuple(name for name, _ in known.network.heads) if isinstance(known.network, Shared) else ()
-        return LoadedNetwork(known.input, network, heads, input_values(known.network), chain)
+        return LoadedNetwork(known.inputs, network, heads, values_by_input(known.network, known.inputs), chains)
 
     @contextmanager
     def _named_modules(self, known: ArtifactDescription) -> Iterator[None]:
@@ -219,7 +140,7 @@ class LoadedArtifact:
 
 def _own_transforms(known: ArtifactDescription) -> list[str]:
     """Returns the functions of the user's that samples get before a network."""
-    given = () if known.input is None else known.input.transforms
+    given = [each for samples in known.inputs.values() for each in samples.transforms]
     return [each["name"] for each in given if ":" in each["name"]]
 
 

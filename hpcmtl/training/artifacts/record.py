@@ -30,16 +30,20 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import SessionContext
 
 
-def parameter_facts(context: SessionContext, source: Source, metrics: Mapping[str, float]) -> dict[str, Any]:
+def parameter_facts(
+    context: SessionContext, inputs: Mapping[str, Source], metrics: Mapping[str, float]
+) -> dict[str, Any]:
     """Returns the facts that are sealed with the parameters of a task: its name, and the description.
 
     Args:
         context: context of the session.
-        source: input of the network.
+        inputs: inputs of the network by name.
         metrics: metrics of the task.
     """
-    samples, kind = _input_format(context, source), kind_of(context.job, context.task)
-    shapes = objective_shapes(kind.network(context.job, context.task), samples.shape)
+    samples, kind = _input_formats(context, inputs), kind_of(context.job, context.task)
+    shapes = objective_shapes(
+        kind.network(context.job, context.task), {name: each.shape for name, each in samples.items()}
+    )
     outputs = {name: OutputFormat(shape=shapes.get(name), **facts) for name, facts in _objectives(context)}
     return {"task": context.task, FACT: _described(context, "parameters", samples, outputs, metrics).to_json()}
 
@@ -48,7 +52,7 @@ def describe_data(
     context: SessionContext,
     arrays: Arrays,
     metrics: Mapping[str, float],
-    source: Source | None = None,
+    inputs: Mapping[str, Source] | None = None,
     part: str | None = None,
 ) -> ArtifactDescription:
     """Returns the description of arrays that a task publishes.
@@ -57,22 +61,22 @@ def describe_data(
         context: context of the session.
         arrays: name -> (samples, ...), as they are published.
         metrics: metrics of the task.
-        source: input of the network whose outputs they are; None without a network.
+        inputs: inputs of the network whose outputs they are, by name; None without a network.
         part: part of the network whose output they are; None for the whole network.
     """
-    known: dict[str, dict[str, Any]] = {} if source is None or part is not None else dict(_objectives(context))
+    known: dict[str, dict[str, Any]] = {} if inputs is None or part is not None else dict(_objectives(context))
     outputs = {
         name: OutputFormat(shape=array.shape[1:], dtype=str(array.dtype), **known.get(name, {}))
         for name, array in arrays.items()
     }
-    samples = None if source is None else _input_format(context, source)
+    samples = _input_formats(context, inputs or {})
     return _described(context, "data", samples, outputs, metrics, part=part or "")
 
 
 def _described(
     context: SessionContext,
     content: Literal["parameters", "data"],
-    samples: InputFormat | None,
+    samples: Mapping[str, InputFormat],
     outputs: Mapping[str, OutputFormat],
     metrics: Mapping[str, float],
     *,
@@ -88,9 +92,9 @@ def _described(
         task=task,
         kind=job.tasks[task].kind,
         framework=framework,
-        network=None if samples is None else kind_of(job, task).network(job, task),
+        network=kind_of(job, task).network(job, task) if samples else None,
         part=part,
-        input=samples,
+        inputs=samples,
         outputs=outputs,
         metrics=dict(metrics),
         versions={"hpcmtl": __version__, **{name: each for name, each in versions.items() if each is not None}},
@@ -99,8 +103,12 @@ def _described(
     )
 
 
-def _input_format(context: SessionContext, source: Source) -> InputFormat:
-    reference = kind_of(context.job, context.task).network_input(context.job, context.task)
+def _input_formats(context: SessionContext, inputs: Mapping[str, Source]) -> dict[str, InputFormat]:
+    references = kind_of(context.job, context.task).network_inputs(context.job, context.task) if inputs else {}
+    return {name: _input_format(context, inputs[name], reference) for name, reference in references.items()}
+
+
+def _input_format(context: SessionContext, source: Source, reference: str) -> InputFormat:
     known = source.described().datasets[source.dataset]
     stored, scale = known.dtype, None
     if reference.partition("/")[0] in context.files:  # tasks publish what they made, without a scale

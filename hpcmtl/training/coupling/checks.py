@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import Shape
     from hpcmtl.training.network_facts import NetworkFacts
 
 

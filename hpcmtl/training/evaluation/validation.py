@@ -14,7 +14,8 @@ from hpcmtl.jobfile.tasks import WEIGHTED
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.labelled import MASK, WEIGHTS, objective_metric
-from hpcmtl.training.loop import INPUT, TARGET
+from hpcmtl.training.loop import TARGET
+from hpcmtl.training.step_input import INPUT_ROWS, inputs_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +72,10 @@ def _outputs(spec: BatchSpec, learner: Learner, group: Communicator) -> dict[str
     """Returns the network's outputs for this rank's samples, batch by batch, and their targets."""
     outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
     weights = () if spec.sample_weights is None else (replace(spec.sample_weights, key=WEIGHTS),)
-    beside = [each.key for each in (*spec.sources, *weights) if each.key != INPUT]
+    beside = [each.key for each in (*spec.sources, *weights) if not each.key.startswith(INPUT_ROWS)]
     with sequential_batches((*spec.sources, *weights), ["val"], spec.batch_size, group.rank, group.size) as batches:
         for _, arrays in batches:
-            for name, array in learner.outputs(arrays[INPUT]).items():
+            for name, array in learner.outputs(inputs_in(arrays)).items():
                 outputs.setdefault(name, []).append(array)
             for key in beside:
                 outputs.setdefault(key, []).append(arrays[key])

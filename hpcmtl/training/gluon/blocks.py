@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import input_values
+from hpcmtl.networks.description import values_by_input
+from hpcmtl.networks.shapes import shapes_text
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.gluon.zoo import build
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import InputShapes
 
 mx = import_mxnet()
 DTYPE = "float32"
@@ -29,24 +30,25 @@ _OF_GLUON = frozenset(vars(mx.gluon.HybridBlock()))  # attributes that every blo
 _TAKEN: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def make_block(network: NetworkDescription, sample: Shape) -> Any:
+def make_block(network: NetworkDescription, samples: InputShapes) -> Any:
     """Returns the block of a network with initial parameters, after it has run on one sample of ones.
 
     Raises:
         InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
     """
-    block = build(network, sample)
+    block = build(network, samples)
     problems = [*_taken(block), *_lost_children(block), *_other_types(block), *_sparse_values(block)]
     if problems:
         raise InputError(problems)
     try:
         block.initialize(mx.init.Xavier(), force_reinit=False)
-        block(trial_samples(1, sample, input_values(network)))  # blocks of users may infer shapes from data only
+        values = values_by_input(network, samples)
+        block(*trial_samples(1, samples, values))  # blocks of users may infer shapes from data only
         mx.nd.waitall()
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        text = f"cannot run on samples of shape {sample}: {reason_of(error)}"
+        text = f"cannot run on samples of shape {shapes_text(samples)}: {reason_of(error)}"
         raise InputError([Problem("model", text)]) from error
     problems = [*_unreached(block)]
     if problems:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hpcmtl.jobfile.kinds import FrameworkNeeds
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import InputShapes, Shape
 
 mx = import_mxnet()
 
@@ -64,10 +64,10 @@ def _unsupported(needs: FrameworkNeeds) -> Iterator[Problem]:
         yield Problem("precision", f"{text}; write fp32, or `framework: torch`")
 
 
-def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:
+def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[Problem]) -> NetworkFacts:
     """Builds the network and runs it; appends patterns that match nothing to the problems."""
     assert needs.network is not None
-    network = GluonNetwork(needs.network, sample, [each.name for each in needs.objectives], seed=0)
+    network = GluonNetwork(needs.network, samples, [each.name for each in needs.objectives], seed=0)
     for pattern in needs.freeze:
         with noting(problems, "freeze"):
             freeze(network.parameters, [pattern])
@@ -76,10 +76,10 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         problems.append(nothing_to_train(needs.freeze))
     block = network.block if needs.part is None else up_to(network.block, needs.part, network.values)
     with said_of("the network runs, but not when it is hybridised (`F` is symbols then, without shapes)", "model"):
-        outputs = outputs_of(block, trial_samples(ROWS, sample, network.values))
+        outputs = outputs_of(block, trial_samples(ROWS, samples, network.values))
     if needs.sync_batchnorm:
         with noting(problems, "sync_batchnorm"), said_of("the network cannot be traced as in training", "model"):
-            synchronise(network.block)
+            synchronise(network.block, len(network.values))
     if needs.optimizer and not problems:
         with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
             updater = GroupedUpdater(trained, needs.optimizer, Updater, ties(network.parameters))
@@ -88,7 +88,9 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
         with noting(problems, "optimizer"):
             updater.state()
     named = network.parameters
-    unused = unused_parameters(network.block, named) if needs.optimizer and needs.part is None else []
+    unused = (
+        unused_parameters(network.block, named, len(network.values)) if needs.optimizer and needs.part is None else []
+    )
     return NetworkFacts(
         outputs=tuple(shape_of_sample(tuple(output.shape)) for output in outputs),
         parameters={name: tuple(parameter.shape) for name, parameter in named.items()},
@@ -100,15 +102,15 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
 def _step(needs: FrameworkNeeds) -> None:
     """Makes one step on samples of ones and targets of zeros, where all shapes are known."""
     shapes = [target.shape for target in needs.targets]
-    if needs.network is None or needs.sample is None or needs.optimizer is None or None in shapes:
+    if needs.network is None or needs.samples is None or needs.optimizer is None or None in shapes:
         return
     settings = settings_of(needs)
-    learner = GluonLearner(needs.network, needs.sample, needs.objectives, settings)
+    learner = GluonLearner(needs.network, needs.samples, needs.objectives, settings)
     targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
-    batch = StepInput(trial_rows(ROWS, needs.sample, learner.values), targets, np.ones(ROWS, np.float32), ROWS)
+    batch = StepInput(trial_rows(ROWS, needs.samples, learner.values), targets, np.ones(ROWS, np.float32), ROWS)
     for place, (objective, target) in enumerate(zip(needs.objectives, targets, strict=True)):
         if ":" in objective.loss:
-            _require_values_of_samples(objective.loss, learner, place, needs.sample, target.shape[1:])
+            _require_values_of_samples(objective.loss, learner, place, needs.samples, target.shape[1:])
     weights = [each.weight for each in needs.objectives]
     with said_of("a forward and backward pass on ones fails", "model"):
         learner.forward_backward(batch, weights, 1.0)
@@ -119,12 +121,14 @@ def _step(needs: FrameworkNeeds) -> None:
         raise InputError([Problem("loss", f"a step gives losses of shape {losses.shape}, not one an objective")])
 
 
-def _require_values_of_samples(name: str, learner: GluonLearner, place: int, sample: Shape, target: Shape) -> None:
+def _require_values_of_samples(
+    name: str, learner: GluonLearner, place: int, samples: InputShapes, target: Shape
+) -> None:
     """Refuses a user's loss that fails, or whose values have an axis that grows with the batch."""
     loss = make_loss(name)
 
     def shapes(rows: int) -> tuple[Shape, Shape]:
-        output = outputs_of(learner.block, trial_samples(rows, sample, learner.values))[place]
+        output = outputs_of(learner.block, trial_samples(rows, samples, learner.values))[place]
         with mx.autograd.record():
             return shapes_of_loss(name, loss, output, mx.nd.zeros((rows, *target)))
 

@@ -14,6 +14,7 @@ from hpcmtl.training.gluon.random_numbers import seeded
 if TYPE_CHECKING:
     import numpy as np
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.training.gluon.losses import TrainingLoss
     from hpcmtl.training.step_input import StepInput
 
@@ -29,7 +30,7 @@ def rows_are_coupled(loss: TrainingLoss, batch: StepInput, *, train: bool) -> bo
         train: whether dropout and batch normalisation work as in training.
     """
 
-    def losses(inputs: np.ndarray[Any, Any], targets: list[np.ndarray[Any, Any]], seed: int) -> list[Any]:
+    def losses(inputs: Arrays, targets: list[np.ndarray[Any, Any]], seed: int) -> list[Any]:
         with seeded(seed), mx.autograd.pause(train_mode=train):
             return [each.asnumpy() for each in loss.losses(inputs, targets)]
 

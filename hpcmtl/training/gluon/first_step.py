@@ -52,7 +52,8 @@ def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch
         batch: a batch, of which the first rows are used.
         may_draw: whether network or losses may draw random numbers, in operators or in Python code.
     """
-    few = StepInput(batch.inputs[:ROWS], tuple(each[:ROWS] for each in batch.targets), batch.weights[:ROWS], ROWS)
+    inputs = batch.with_inputs(lambda each: each[:ROWS])
+    few = StepInput(inputs, tuple(each[:ROWS] for each in batch.targets), batch.weights[:ROWS], ROWS)
     network = _Passes(loss, trained, few)
     seeds = SEEDS if may_draw else SEEDS[:1]
     plain = [network.plain(seed) for seed in seeds]

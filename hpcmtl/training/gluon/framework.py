@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hpcmtl.frameworks.environment import EnvironmentNeeds
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.strategies.compressors import Compressor
@@ -34,10 +34,10 @@ class GluonFramework:
     """Makes Gluon networks and learners; see `Framework`."""
 
     def network(
-        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+        self, network: NetworkDescription, samples: InputShapes, names: tuple[str, ...], device: Device = HOST
     ) -> GluonNetwork:
         """See `Framework`."""
-        return GluonNetwork(network, sample, names, seed=0, device=device)
+        return GluonNetwork(network, samples, names, seed=0, device=device)
 
     def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
         """See `Framework`."""
@@ -54,14 +54,14 @@ class GluonFramework:
     def learner(
         self,
         network: NetworkDescription,
-        sample: Shape,
+        samples: InputShapes,
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> GluonLearner:
         """See `Framework`."""
         make = GluonLearner if device.kind == "cpu" else GluonGpuLearner
-        return make(network, sample, objectives, settings, device)
+        return make(network, samples, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.random_numbers import traced_as_in_training
+from hpcmtl.training.gluon.samples import symbols
 from hpcmtl.training.gluon.zoo import outputs_of
 
 if TYPE_CHECKING:
@@ -63,28 +64,28 @@ class GraphFacts:
     slopes: frozenset[str] = frozenset()
 
 
-def graph_facts(block: Any) -> GraphFacts:
-    """Traces a block with symbols, as in training, and returns the facts on its graph."""
+def graph_facts(block: Any, inputs: int) -> GraphFacts:
+    """Traces a block of a number of inputs with symbols, as in training, and returns the facts on its graph."""
     try:
         with traced_as_in_training() as python_drew:
-            symbol = mx.sym.Group(list(outputs_of(block, mx.sym.var("data"))))
+            symbol = traced(block, inputs)
     except (Exception, SystemExit):  # noqa: BLE001 - code of users, which may need values where symbols have none
         return GraphFacts(draws=True, slopes=frozenset(_slopes_of(block)))
     draws, slopes, normalisations = bool(python_drew), set[str](), list[BatchNormNode]()
     fixed, affine = set[str](), set[str]()
-    for node, inputs in _nodes(json.loads(symbol.tojson())):
+    for node, read in _nodes(json.loads(symbol.tojson())):
         attributes = node.get("attrs", {})
         draws = draws or _draws(node["op"], attributes)
         if attributes.get("act_type") == "prelu":
-            slopes.add(inputs[_SLOPES])
+            slopes.add(read[_SLOPES])
         if node["op"] not in _NORMALISES:
             continue
-        affine |= set(inputs[_FACTOR:_MEAN])
+        affine |= set(read[_FACTOR:_MEAN])
         if attributes.get("use_global_stats", "False") in {"True", "1"}:
-            fixed |= {inputs[_MEAN], inputs[_VARIANCE]}
+            fixed |= {read[_MEAN], read[_VARIANCE]}
         else:
             momentum = float(attributes.get("momentum", 0.9))
-            normalisations.append(BatchNormNode(inputs[_MEAN], inputs[_VARIANCE], momentum))
+            normalisations.append(BatchNormNode(read[_MEAN], read[_VARIANCE], momentum))
     updated = {name for node in normalisations for name in (node.mean, node.variance)}
     return GraphFacts(
         draws, tuple(normalisations), frozenset(fixed - updated), affine=frozenset(affine), slopes=frozenset(slopes)
@@ -105,8 +106,7 @@ def loss_draws(loss: Any) -> bool:
 
 def traced(block: Any, inputs: int) -> Any:
     """Returns the symbol of all outputs of a block with a number of inputs; what the block raises passes through."""
-    made = block(*(mx.sym.var(f"data{number}") for number in range(inputs)))
-    return mx.sym.Group(list(made) if isinstance(made, list | tuple) else [made])
+    return mx.sym.Group(outputs_of(block, symbols(inputs)))
 
 
 def _slopes_of(block: Any) -> Iterator[str]:

@@ -91,18 +91,18 @@ class GroupTraining(HybridBlock):
         super().__init__()
         self.network, self._group = network, group
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, *inputs: Any) -> Any:
         """Runs the network in the mode of autograd."""
-        return super().__call__(x) if mx.autograd.is_training() else self.network(x)
+        return super().__call__(*inputs) if mx.autograd.is_training() else self.network(*inputs)
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+    def hybrid_forward(self, F: Any, *inputs: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
         """Runs the network over the group."""
         with self._group.in_pass():
-            return self.network(x)
+            return self.network(*inputs)
 
 
-def synchronise(block: Any) -> tuple[Any, GluonGroupSum]:
-    """Lets the batch normalisations of a network use statistics of the group, in place.
+def synchronise(block: Any, inputs: int) -> tuple[Any, GluonGroupSum]:
+    """Lets the batch normalisations of a network of a number of inputs use statistics of the group, in place.
 
     The objects stay, with another class. Those that use their running statistics in training stay as they are.
 
@@ -122,7 +122,7 @@ def synchronise(block: Any) -> tuple[Any, GluonGroupSum]:
             each.group, each.layer = group, len(group.layers)
             group.layers.append(each)
     training = GroupTraining(block, group)
-    problem = _problem_of_graph(training, bool(found))
+    problem = _problem_of_graph(training, inputs, bool(found))
     if problem:
         raise InputError([Problem("sync_batchnorm", problem)])
     training.hybridize(static_alloc=True)
@@ -151,10 +151,10 @@ def _normalisations(block: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     yield from found(block, prefix)
 
 
-def _problem_of_graph(training: Any, has_layers: bool) -> str:
+def _problem_of_graph(training: Any, inputs: int, has_layers: bool) -> str:
     """Returns why a network cannot be trained with statistics of the group, or nothing."""
     with traced_as_in_training():
-        graph = json.loads(traced(training, 1).tojson())
+        graph = json.loads(traced(training, inputs).tojson())
     inside = list(_inner_nodes(graph["nodes"]))
     if any(_is_sum(node) for node in inside):
         return "a batch normalisation is in a loop or condition of MXNet's (`F.contrib.foreach`); use it outside"

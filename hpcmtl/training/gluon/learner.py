@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.gluon.group_sum import GluonGroupSum
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
@@ -66,14 +66,14 @@ class GluonLearner(GluonNetwork):
     def __init__(
         self,
         network: NetworkDescription,
-        sample: Shape,
+        samples: InputShapes,
         objectives: Sequence[Objective],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> None:
-        """Builds the network for samples of a shape; the objectives are in the order of its outputs."""
-        names = [objective.name for objective in objectives]
-        super().__init__(network, sample, names, settings.seed, device)
+        """Builds the network for samples of a shape an input; the objectives are in the order of its outputs."""
+        super().__init__(network, samples, [each.name for each in objectives], settings.seed, device)
+        inputs = len(self.values)
         self._settings, self._seed, self._rescale = settings, settings.seed, 1.0
         frozen = freeze(self.parameters, settings.freeze)
         self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
@@ -81,10 +81,10 @@ class GluonLearner(GluonNetwork):
         passes: Any = self.block
         self._group: GluonGroupSum | None = None
         if settings.sync_batchnorm:
-            passes, self._group = synchronise(self.block)
+            passes, self._group = synchronise(self.block, inputs)
         attributes = BlockAttributes([self.block])
         with restored(self._constants()):  # tracing runs the Python code of users' blocks
-            self._trained, self._graph = trained(self.block, self.parameters), graph_facts(self.block)
+            self._trained, self._graph = trained(self.block, self.parameters, inputs), graph_facts(self.block, inputs)
         attributes.restore()
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
@@ -231,7 +231,7 @@ class GluonLearner(GluonNetwork):
         retained graph would cost less, but mxnet 1.9.1 gives wrong gradients for dropout there: from the second pass
         on they belong to another mask (measured with and without `hybridize`).
         """
-        shared = shared_parameters(self.block, self._trained, len(self.names))
+        shared = shared_parameters(self.block, self._trained, len(self.values), len(self.names))
         statistics = {name: array.copy() for name, array in self._arrays["statistics"].items()}
         seed = int(mx.nd.random.randint(0, 2**31 - 1, shape=(1,), dtype="int64").asscalar())
         found = []

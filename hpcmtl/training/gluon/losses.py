@@ -9,18 +9,19 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.networks.input_values import FLOATS
+from hpcmtl.networks.input_values import FLOATS, INPUT
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.graph import loss_draws
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
-from hpcmtl.training.network_inputs import input_type, require_taken
+from hpcmtl.training.network_inputs import taken
 from hpcmtl.training.other_frameworks import told_as_foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.step_input import StepInput
@@ -115,7 +116,7 @@ class TrainingLoss:
         objectives: Sequence[Objective],
         added: Sequence[Any] = (),
         context: Any = None,
-        values: InputValues = FLOATS,
+        values: Mapping[str, InputValues] | None = None,
     ) -> None:
         """Makes the losses.
 
@@ -124,9 +125,9 @@ class TrainingLoss:
             objectives: the objectives, in the order of its outputs.
             added: parameters to whose gradients a backward pass adds.
             context: context of the network; None for the host.
-            values: values of the samples that it takes.
+            values: values of the samples that it takes, by the names of its inputs in order; None for one of floats.
         """
-        self._added, self._values = added, values
+        self._added, self._values = added, {INPUT: FLOATS} if values is None else values
         # Network and losses are two graphs: as one graph they ran 8 % slower on two cores.
         self.block = block
         on_host = context is None or context == mx.cpu()
@@ -178,7 +179,7 @@ class TrainingLoss:
         mx.autograd.backward(losses, heads, train_mode=train)
         return losses
 
-    def losses(self, inputs: np.ndarray[Any, Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
+    def losses(self, inputs: Arrays, targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
         """Runs a forward pass, in the mode of autograd; returns losses for each objective, see `backward`.
 
         Raises:
@@ -188,14 +189,13 @@ class TrainingLoss:
         losses: list[Any] = self._losses(given, outputs_of(self.block, self.samples(inputs)))
         return losses
 
-    def samples(self, inputs: np.ndarray[Any, Any]) -> Any:
-        """Returns samples as an NDArray, int64 or float32.
+    def samples(self, inputs: Arrays) -> list[Any]:
+        """Returns samples as NDArrays, int64 or float32, in the order of the network's inputs.
 
         Raises:
             InputError: the network does not take such samples.
         """
-        require_taken(inputs, self._values)
-        return self._ndarray(inputs, dtype=input_type(self._values))
+        return [self._ndarray(each, dtype=dtype) for _, each, dtype in taken(inputs, self._values)]
 
 
 def _ndarray(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Any:

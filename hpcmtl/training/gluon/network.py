@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
-from hpcmtl.networks.description import input_values
+from hpcmtl.networks.description import values_by_input
 from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.context import context_of
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import InputShapes
 
 mx = import_mxnet()
 # `training.network_checks` says so once for each task; MXNet says it at every first batch of every rank.
@@ -39,22 +39,22 @@ class GluonNetwork:
     """Gluon block with initialised parameters, for inference; see `Network`."""
 
     def __init__(
-        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int, device: Device = HOST
+        self, network: NetworkDescription, samples: InputShapes, names: Sequence[str], seed: int, device: Device = HOST
     ) -> None:
         """Builds the block and initialises its parameters.
 
         Args:
             network: description of the network from the job.
-            sample: shape of one input sample.
+            samples: shape of one sample of each input.
             names: names of the objectives, in the order of the network's outputs.
             seed: seed of the initial parameters.
             device: device of the computation.
         """
         self.device, self.context = device, context_of(device)
-        self.values = input_values(network)
+        self.values = values_by_input(network, samples)
         import_networks(network)
         with seeded(seed):
-            self.block = make_block(network, sample)  # on the host: the same parameters on all devices
+            self.block = make_block(network, samples)  # on the host: the same parameters on all devices
         if device.kind != "cpu":
             self.block.collect_params().reset_ctx(self.context)
         self.block.hybridize(static_alloc=True)
@@ -62,7 +62,7 @@ class GluonNetwork:
         self._parts: dict[str, Any] = {}
         self.parameters = named_parameters(self.block)
 
-    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+    def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:
         """See `Learner`.
 
         Raises:
@@ -70,7 +70,7 @@ class GluonNetwork:
         """
         samples = samples_of(inputs, self.values, self.context)
         if part is not None:
-            return {"values": self._up_to(part)(samples).asnumpy()}
+            return {"values": self._up_to(part)(*samples).asnumpy()}
         made = outputs_of(self.block, samples)
         return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Model, Shape
+    from hpcmtl.networks.models import Model
+    from hpcmtl.networks.shapes import InputShapes
 
 mx = import_mxnet()
 
@@ -75,17 +76,17 @@ def _faults(tasks: Mapping[str, FrameworkNeeds]) -> dict[str, str]:
     for name, needs in tasks.items():
         models = () if needs.network is None else tuple(_models(needs.network))
         losses = tuple(each.loss for each in needs.objectives if ":" in each.loss)
-        sample = needs.sample if isinstance(needs.network, Leaf | Part) else None  # heads get what the trunk gives
-        fault = next((found for key, found in known if key == (models, losses, sample)), None)
+        samples = needs.samples if isinstance(needs.network, Leaf | Part) else None  # heads get what the trunk gives
+        fault = next((found for key, found in known if key == (models, losses, samples)), None)
         if fault is None:
-            fault = _fault(models, losses, sample)
-            known.append(((models, losses, sample), fault))
+            fault = _fault(models, losses, samples)
+            known.append(((models, losses, samples), fault))
         if fault:
             faults[name] = fault
     return faults
 
 
-def _fault(models: Sequence[Model], losses: Sequence[str], sample: Shape | None) -> str:
+def _fault(models: Sequence[Model], losses: Sequence[str], samples: InputShapes | None) -> str:
     """Returns the reason why networks would be computed wrongly, or nothing; other problems are found elsewhere."""
     if not losses and not any(isinstance(model, UserModel) for model in models):
         return ""
@@ -95,7 +96,7 @@ def _fault(models: Sequence[Model], losses: Sequence[str], sample: Shape | None)
     convolutions = convolutions or any(map(_has_convolutions, blocks))
     graphs = [_graphs(block, 1) for block in blocks]
     joined = any(
-        may_join(block) if found is None else any(joins_columns(graph, sample) for graph in found)
+        may_join(block) if found is None else any(joins_columns(graph, samples) for graph in found)
         for block, found in zip(blocks, graphs, strict=True)
     )
     if (convolutions or joined) and any(map(_has_python, [*graphs, *(_graphs(loss, 2) for loss in made)])):

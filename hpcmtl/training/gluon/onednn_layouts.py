@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import InputShapes
 
 _ROWS = 2
 _JOINS, _CONVOLUTIONS = "Concat", frozenset({"Convolution", "Deconvolution"})
@@ -26,15 +26,15 @@ _MISREAD = frozenset({"softmax", "log_softmax", "softmin"})
 _JOINING_BLOCKS = frozenset({"Concurrent", "HybridConcurrent"})
 
 
-def joins_columns(graph: Any, sample: Shape | None) -> bool:
+def joins_columns(graph: Any, samples: InputShapes | None) -> bool:
     """Returns whether a graph joins an array of size 1 along the joined axis, or may do so.
 
     Args:
-        graph: symbol of a network with the input ``data0``.
-        sample: shape of a sample of the input; None if it is not known.
+        graph: symbol of a network with the inputs ``data0``, ``data1``, ...
+        samples: shape of a sample of each input, in this order; None if they are not known.
     """
     return any(
-        node["op"] == _JOINS and (inside or _joins_column(graph, node, sample))
+        node["op"] == _JOINS and (inside or _joins_column(graph, node, samples))
         for node, inside in _nodes(json.loads(graph.tojson()))
     )
 
@@ -66,10 +66,10 @@ def may_join(block: Any) -> bool:
     return any(map(may_join, block._children.values()))  # noqa: SLF001 - has no other name
 
 
-def _joins_column(graph: Any, node: dict[str, Any], sample: Shape | None) -> bool:
+def _joins_column(graph: Any, node: dict[str, Any], samples: InputShapes | None) -> bool:
     axis = int(node.get("attrs", {}).get("dim", 1))
     inputs = graph.get_internals()[f"{node['name']}_output"].get_children()
-    known = {} if sample is None else {"data0": (_ROWS, *sample)}
+    known = {f"data{number}": (_ROWS, *shape) for number, shape in enumerate((samples or {}).values())}
     _, shapes, _ = inputs.infer_shape_partial(**known)
     # Unknown sizes are 0, and a shape of which nothing is known is empty.
     return shapes is None or any(

@@ -9,6 +9,7 @@ from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import overwrite
 from hpcmtl.training.gluon.random_numbers import traced_as_in_training
+from hpcmtl.training.gluon.samples import symbols
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.parameter_names import distinct, frozen_names, one_value_each
 
@@ -41,13 +42,13 @@ def assign(parameters: Mapping[str, Any], values: Mapping[str, np.ndarray[Any, A
         overwrite(parameters[name].data(), value)
 
 
-def trained(block: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def trained(block: Any, parameters: Mapping[str, Any], inputs: int) -> dict[str, Any]:
     """Returns the parameters that are trained, each once; their gradients are then overwritten by each backward pass.
 
     Not trained are those without gradients, and those that no output depends on: a backward pass does not reach them,
     and `gluon.Trainer` refuses them or leaves them as they are.
     """
-    unused = unused_parameters(block, parameters)
+    unused = unused_parameters(block, parameters, inputs)
     found = {n: p for n, p in distinct(parameters).items() if p.grad_req != "null" and n not in unused}
     for parameter in found.values():
         parameter.grad_req = "write"  # a step has one backward pass: with `add`, it would have those of all steps
@@ -73,35 +74,37 @@ def accumulate(parameters: Mapping[str, Any], statistics: Mapping[str, Any]) -> 
         parameter.grad_req = "add"
 
 
-def unused_parameters(block: Any, parameters: Mapping[str, Any]) -> list[str]:
+def unused_parameters(block: Any, parameters: Mapping[str, Any], inputs: int) -> list[str]:
     """Returns the names of the parameters that no output of a network depends on in training.
 
     Args:
         block: hybridizable network; it is traced with symbols. Of one that cannot be traced all parameters count as
             used.
         parameters: parameters by name.
+        inputs: number of the network's inputs.
     """
     try:
         with traced_as_in_training():
-            outputs = outputs_of(block, mx.sym.var("data"))
+            outputs = outputs_of(block, symbols(inputs))
     except (Exception, SystemExit):  # noqa: BLE001 - a user's code; training says what is wrong with it
         return []
     used = {name for output in outputs for name in output.list_inputs()}
     return [name for name, parameter in parameters.items() if parameter.name not in used]
 
 
-def shared_parameters(block: Any, parameters: Mapping[str, Any], outputs: int) -> list[str]:
+def shared_parameters(block: Any, parameters: Mapping[str, Any], inputs: int, outputs: int) -> list[str]:
     """Returns the names of the parameters that at least two outputs of a network depend on; all for one output.
 
     Args:
         block: hybridizable network; it is traced with symbols.
         parameters: parameters by name.
+        inputs: number of the network's inputs.
         outputs: number of the network's outputs.
     """
     if outputs == 1:
         return list(parameters)
     with traced_as_in_training():
-        used = Counter(name for output in outputs_of(block, mx.sym.var("data")) for name in output.list_arguments())
+        used = Counter(name for output in outputs_of(block, symbols(inputs)) for name in output.list_arguments())
     return [name for name, parameter in parameters.items() if used[parameter.name] > 1]
 
 

@@ -9,10 +9,11 @@ from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.network_inputs import input_type
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcmtl.networks.input_values import InputValues
 
 mx = import_mxnet()
-_INPUT = "data"
 
 
 def part_of(block: Any, part: str) -> Any:
@@ -40,7 +41,7 @@ def _names_of(block: Any) -> list[str]:
     return list(dict.fromkeys([*block._children, *attributes]))  # noqa: SLF001 - Gluon has no public access by name
 
 
-def up_to(block: Any, part: str, values: InputValues) -> Any:
+def up_to(block: Any, part: str, values: Mapping[str, InputValues]) -> Any:
     """Returns a block that computes what a part of a network puts out when the whole network runs on samples.
 
     The part alone would be another function: its input is not the input of the network, unless it comes first.
@@ -50,9 +51,9 @@ def up_to(block: Any, part: str, values: InputValues) -> Any:
     """
     found, seen = part_of(block, part), []
     handle = found.register_forward_hook(lambda _block, _inputs, output: seen.append(output))
-    samples = mx.sym.var(_INPUT, dtype=input_type(values).name)
+    samples = [mx.sym.var(f"data{n}", dtype=input_type(each).name) for n, each in enumerate(values.values())]
     try:
-        block(samples)
+        block(*samples)
     except (Exception, SystemExit) as error:
         text = f"the network cannot be traced by symbols: {reason_of(error)}"
         raise InputError([Problem(f"part {part}", text)]) from error

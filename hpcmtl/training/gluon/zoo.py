@@ -6,8 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
+from hpcmtl.networks.description import Leaf, Part, output_shape, values_by_input
+from hpcmtl.networks.input_values import INPUT
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
+from hpcmtl.networks.shapes import only_input, shapes_text
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.parts import part_of
@@ -16,35 +18,38 @@ from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.input_values import InputValues
-    from hpcmtl.networks.models import Model, Shape
+    from hpcmtl.networks.models import Model
+    from hpcmtl.networks.shapes import InputShapes, Shape
 
 mx = import_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
 nn = mx.gluon.nn
 
 
-def build(network: NetworkDescription, sample: Shape) -> Any:
-    """Makes the (uninitialised) Gluon block of a network for samples of one shape.
+def build(network: NetworkDescription, samples: InputShapes) -> Any:
+    """Makes the (uninitialised) Gluon block of a network for samples of one shape an input.
 
     Raises:
         InputError: a user's model cannot be imported or built, or a part does not exist.
     """
     if isinstance(network, Leaf):
-        return _build_model(network.model, sample)
+        return _build_model(network.model, samples)
     if isinstance(network, Part):
-        return part_of(build(network.whole, sample), network.part)
-    trunk = build(network.trunk, sample)
-    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample, input_values(network.trunk))
-    return SharedNetwork(trunk, [(name, build(head, code)) for name, head in network.heads])
+        return part_of(build(network.whole, samples), network.part)
+    trunk = build(network.trunk, samples)
+    code = output_shape(network.trunk, samples)
+    if code is None:
+        code = _shape_by_running(trunk, samples, values_by_input(network.trunk, samples))
+    return SharedNetwork(trunk, [(name, build(head, {INPUT: code})) for name, head in network.heads])
 
 
-def outputs_of(block: Any, samples: Any) -> list[Any]:
-    """Runs a network; returns a list of outputs, also if there is only one."""
-    made = block(samples)
+def outputs_of(block: Any, samples: Sequence[Any]) -> list[Any]:
+    """Runs a network on the samples of its inputs; returns a list of outputs, also if there is only one."""
+    made = block(*samples)
     return list(made) if isinstance(made, list | tuple) else [made]
 
 
@@ -56,9 +61,9 @@ class SharedNetwork(HybridBlock):
         self.trunk = trunk
         self.heads = _Named(heads)
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+    def hybrid_forward(self, F: Any, *inputs: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
         """Returns the outputs of all heads."""
-        return self.heads(self.trunk(x))
+        return self.heads(self.trunk(*inputs))
 
 
 class _Named(HybridBlock):
@@ -121,7 +126,10 @@ class _Decoder(HybridBlock):
         return image
 
 
-def _build_model(model: Model, sample: Shape) -> Any:
+def _build_model(model: Model, samples: InputShapes) -> Any:
+    if isinstance(model, UserModel):
+        return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock", GLUON.name)
+    sample = only_input(model.name, samples)
     if isinstance(model, Mlp):
         body = nn.HybridSequential()
         body.add(nn.Flatten())
@@ -137,9 +145,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
         encoder.add(nn.Flatten())
         encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
-    if isinstance(model, EmbeddingRnn):
-        return _BodyAndOutput(RecurrentBlock(model, sample[0]), nn.Dense(model.outputs, in_units=model.hidden))
-    return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock", GLUON.name)
+    return _BodyAndOutput(RecurrentBlock(model, sample[0]), nn.Dense(model.outputs, in_units=model.hidden))
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:
@@ -168,11 +174,11 @@ def _add_dense(block: Any, inner: int, widths: Sequence[int], activation: str, d
     return inner
 
 
-def _shape_by_running(block: Any, sample: Shape, values: InputValues) -> Shape:
+def _shape_by_running(block: Any, samples: InputShapes, values: Mapping[str, InputValues]) -> Shape:
     """Returns the shape of one output sample of a block whose shapes are inferred from data."""
     try:
         block.initialize()
-        return tuple(block(trial_samples(1, sample, values)).shape[1:])
+        return tuple(block(*trial_samples(1, samples, values)).shape[1:])
     except (Exception, SystemExit) as error:
-        text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
+        text = f"the trunk cannot run on samples of shape {shapes_text(samples)}: {reason_of(error)}"
         raise InputError([Problem("trunk", text)]) from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
 from hpcmtl.jobfile.work import Work
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit
+from hpcmtl.training.kinds.input_arrays import input_path, sample_shapes
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.schemas import Applied
 
@@ -44,13 +45,13 @@ class AppliedKind(BaseKind[AppliedT]):
 
     def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`."""
-        own = self.task(job, name).input
-        if own:
-            yield ("input",), own
+        for each, reference in self._own_inputs(job, name).items():
+            yield input_path(each), reference
 
     def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`."""
-        yield ("input",), self.network_input(job, name)
+        for each, reference in self.network_inputs(job, name).items():
+            yield input_path(each), reference
 
     def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
@@ -62,7 +63,7 @@ class AppliedKind(BaseKind[AppliedT]):
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`; the targets were compared with the outputs where the network is trained."""
-        yield from check_fit(self.network(job, name), self.network_input(job, name), (), arrays)
+        yield from check_fit(self.network(job, name), self.network_inputs(job, name), (), arrays)
 
     def applied_to(self, job: Job, name: str) -> str:
         """Returns the name of the task whose network this one runs: the producer of its one `parameters` edge."""
@@ -74,31 +75,36 @@ class AppliedKind(BaseKind[AppliedT]):
         producer = self.applied_to(job, name)
         return kind_of(job, producer).network(job, producer)
 
-    def network_input(self, job: Job, name: str) -> str:
+    def _own_inputs(self, job: Job, name: str) -> Mapping[str, str]:
+        """Returns the inputs that the task itself names; none if it takes those that the network was trained on."""
+        own = self.task(job, name).input
+        return {} if own is None else {INPUT: own}
+
+    def network_inputs(self, job: Job, name: str) -> Mapping[str, str]:
         """See `TaskKind`."""
         producer = self.applied_to(job, name)
-        return self.task(job, name).input or kind_of(job, producer).network_input(job, producer)
+        return self._own_inputs(job, name) or kind_of(job, producer).network_inputs(job, producer)
 
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """See `TaskKind`."""
         producer = self.applied_to(job, name)
         return kind_of(job, producer).objectives(job, producer)
 
-    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
+    def transforms(self, job: Job, name: str) -> Mapping[str, tuple[Transform, ...]]:
         """See `TaskKind`."""
         producer = self.applied_to(job, name)
         return kind_of(job, producer).transforms(job, producer)
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""
-        sample = arrays.get(self.network_input(job, name), UNKNOWN).shape
-        return FrameworkNeeds(network=self.network(job, name), sample=sample)
+        samples = sample_shapes(self.network_inputs(job, name), arrays)
+        return FrameworkNeeds(network=self.network(job, name), samples=samples)
 
     def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
         """See `TaskKind`; one pass over the samples."""
         references = [reference for _, reference in self.references(job, name)]
         rows, sample_bytes = input_size(references, arrays, self.split(job, name))
-        size = network_size(self.run_network(job, name), arrays.get(self.network_input(job, name)))
+        size = network_size(self.run_network(job, name), sample_shapes(self.network_inputs(job, name), arrays))
         return Work(
             samples=rows,
             passes=1,

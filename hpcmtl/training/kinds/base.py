@@ -65,9 +65,9 @@ class BaseKind(Generic[TaskT]):
         """See `TaskKind`."""
         return None
 
-    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
+    def transforms(self, job: Job, name: str) -> Mapping[str, tuple[Transform, ...]]:
         """See `TaskKind`."""
-        return ()
+        return {}
 
     def metrics(self, job: Job, name: str) -> tuple[str, ...]:
         """See `TaskKind`."""
@@ -105,7 +105,7 @@ class BaseKind(Generic[TaskT]):
         """See `TaskKind`."""
         raise self._no_network(name)
 
-    def network_input(self, job: Job, name: str) -> str:
+    def network_inputs(self, job: Job, name: str) -> Mapping[str, str]:
         """See `TaskKind`."""
         raise self._no_network(name)
 

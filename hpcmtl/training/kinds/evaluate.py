@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.tasks import SPLITS
 from hpcmtl.training.kinds.applied import AppliedKind
 from hpcmtl.training.kinds.fit import check_fit
+from hpcmtl.training.kinds.input_arrays import rows_of_inputs
 from hpcmtl.training.kinds.known_names import check_metrics, check_weighted
 from hpcmtl.training.kinds.schemas import Evaluate
 from hpcmtl.training.kinds.weights import given_weights, weights_of
@@ -55,13 +55,14 @@ class EvaluateKind(AppliedKind[Evaluate]):
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`; its own metrics are compared with each objective, and a split must have samples."""
         yield from super().shape_checks(job, name, arrays)
-        task, array = self.task(job, name), arrays.get(self.network_input(job, name), UNKNOWN)
-        if array.split is not None and array.split[SPLITS.index(task.split)] == 0:
-            there = [split for split, count in zip(SPLITS, array.split, strict=True) if count]
-            text = f"{self.network_input(job, name)} has no samples in the {task.split} split"
+        task, inputs = self.task(job, name), self.network_inputs(job, name)
+        counts = rows_of_inputs(inputs, arrays).split
+        if counts is not None and counts[SPLITS.index(task.split)] == 0:
+            there = [split for split, count in zip(SPLITS, counts, strict=True) if count]
+            text = f"{next(iter(inputs.values()))} has no samples in the {task.split} split"
             yield ("split",), f"{text}; samples are in {' and '.join(there)}"
         own = tuple(replace(each, metrics=task.metrics) for each in self.objectives(job, name) if task.metrics)
-        for path, problem in check_fit(self.network(job, name), self.network_input(job, name), own, arrays):
+        for path, problem in check_fit(self.network(job, name), inputs, own, arrays):
             if path[-1] == "metrics":
                 yield ("metrics",), problem
 

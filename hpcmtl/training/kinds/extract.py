@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
+from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.networks.description import Part, output_shape, parts_of
 from hpcmtl.training.kinds.applied import AppliedKind
 from hpcmtl.training.kinds.fit import check_part
+from hpcmtl.training.kinds.input_arrays import rows_of_inputs, sample_shapes
 from hpcmtl.training.kinds.schemas import Extract
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ class ExtractKind(AppliedKind[Extract]):
 
     def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
         """See `TaskKind`."""
-        read = arrays.get(self.network_input(job, name), UNKNOWN)
+        inputs = self.network_inputs(job, name)
+        samples, rows = sample_shapes(inputs, arrays), rows_of_inputs(inputs, arrays)
         part = Part(self.network(job, name), self.task(job, name).output)
-        shape = None if read.shape is None else output_shape(part, read.shape)
-        return {"values": ArraySpec(read.samples, shape, split=read.split)}
+        shape = None if samples is None else output_shape(part, samples)
+        return {"values": ArraySpec(rows.samples, shape, split=rows.split)}
 
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""

@@ -15,8 +15,9 @@ from hpcmtl.jobfile.tasks import (
     WEIGHTED,
 )
 from hpcmtl.networks.description import input_values, objective_shapes, parts_of
-from hpcmtl.networks.models import ShapeError
 from hpcmtl.networks.objective import MAIN, NAN
+from hpcmtl.networks.shapes import ShapeError
+from hpcmtl.training.kinds.input_arrays import input_path, sample_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.shapes import Shape
 
 _REGRESSION_LOSSES = ("l2", "l1", "huber")
 _OF_ORDER = ("auc", "auc_macro", "ranking_loss")  # they need only an order of the samples or labels
@@ -45,7 +46,7 @@ def check_part(path: tuple[str, ...], network: NetworkDescription, part: str) ->
 
 def check_fit(
     network: NetworkDescription,
-    reference: str,
+    inputs: Mapping[str, str],
     objectives: tuple[Objective, ...],
     arrays: Mapping[str, ArraySpec],
 ) -> Iterator[Finding]:
@@ -53,28 +54,40 @@ def check_fit(
 
     Args:
         network: description of the network.
-        reference: reference of the network's input.
+        inputs: name of an input of the network -> reference.
         objectives: objectives whose targets are compared with the outputs.
         arrays: known arrays by reference.
     """
-    array = arrays.get(reference, UNKNOWN)
-    if array.kind not in NETWORK_KINDS:
-        yield ("input",), _no_numbers(reference, array)
+    unfit = list(_unfit_inputs(network, inputs, arrays))
+    yield from unfit
+    if unfit:
         return
-    sample = array.shape
-    if sample is not None and array.kind == "f" and input_values(network).integers:
-        text = f"{reference} has floating point numbers (or a `scale`), but the network takes integers, such as tokens"
-        yield ("input",), f"{text}; name an array of an integer type"
-        return
+    samples = sample_shapes(inputs, arrays)
     try:
-        shapes = {} if sample is None else objective_shapes(network, sample)
+        shapes = {} if samples is None else objective_shapes(network, samples)
     except ShapeError as error:
-        yield ("input",), f"{reference}: {error}"
+        yield ("input",), f"{' and '.join(inputs.values())}: {error}"
         return
     for objective in objectives:
         made = shapes.get(objective.name)
         for key, problem in objective_problems(objective, made, arrays.get(objective.target, UNKNOWN)):
             yield objective_path(objective, key), problem
+
+
+def _unfit_inputs(
+    network: NetworkDescription, inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec]
+) -> Iterator[Finding]:
+    """Yields inputs whose values are of a type that a network does not take."""
+    for name, reference in inputs.items():
+        array = arrays.get(reference, UNKNOWN)
+        if array.kind not in NETWORK_KINDS:
+            yield input_path(name), _no_numbers(reference, array)
+        elif array.shape is not None and array.kind == "f" and input_values(network, name).integers:
+            text = f"{reference} has floating point numbers (or a `scale`)"
+            yield (
+                input_path(name),
+                f"{text}, but the network takes integers, such as tokens; name an array of an integer type",
+            )
 
 
 def check_weights(reference: str, array: ArraySpec) -> Iterator[Finding]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.tasks import SPLITS
 from hpcmtl.networks.description import size_of
-from hpcmtl.networks.models import NetworkSize
+from hpcmtl.networks.shapes import NetworkSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.shapes import InputShapes
 
 # Assumed of an array that only running its task describes, when the job has no described array to go by. Too much is
 # better than too little: a task that is thought too small is starved of ranks.
@@ -38,9 +39,9 @@ def input_size(references: Iterable[str], arrays: Mapping[str, ArraySpec], split
     return rows, sum(_sample_bytes(array, arrays) for array in read)
 
 
-def network_size(network: NetworkDescription, array: ArraySpec | None) -> NetworkSize:
-    """Returns the size of a network on samples of an array; zeros where the shape of the samples is not known."""
-    return size_of(network, array.shape) if array is not None and array.shape is not None else NetworkSize(0, 0)
+def network_size(network: NetworkDescription, samples: InputShapes | None) -> NetworkSize:
+    """Returns the size of a network on samples of some shapes; zeros where these are not known."""
+    return NetworkSize(0, 0) if samples is None else size_of(network, samples)
 
 
 def _rows(array: ArraySpec, split: str | None, arrays: Mapping[str, ArraySpec]) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcmtl.jobfile.arrays import UNKNOWN, ArraySpec
+from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.networks.description import objective_shapes
 from hpcmtl.training.kinds.applied import AppliedKind
+from hpcmtl.training.kinds.input_arrays import rows_of_inputs, sample_shapes
 from hpcmtl.training.kinds.schemas import Predict
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import Shape
     from hpcmtl.training.session import Session, SessionContext
 
 
@@ -25,11 +26,12 @@ class PredictKind(AppliedKind[Predict]):
 
     def published_arrays(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mapping[str, ArraySpec]:
         """See `TaskKind`."""
-        read = arrays.get(self.network_input(job, name), UNKNOWN)
+        inputs = self.network_inputs(job, name)
+        samples, rows = sample_shapes(inputs, arrays), rows_of_inputs(inputs, arrays)
         shapes: dict[str, Shape | None] = {objective.name: None for objective in self.objectives(job, name)}
-        if read.shape is not None:
-            shapes |= objective_shapes(self.network(job, name), read.shape)
-        return {key: ArraySpec(read.samples, shape, split=read.split) for key, shape in shapes.items()}
+        if samples is not None:
+            shapes |= objective_shapes(self.network(job, name), samples)
+        return {key: ArraySpec(rows.samples, shape, split=rows.split) for key, shape in shapes.items()}
 
     def session(self, context: SessionContext) -> Session:
         """See `TaskKind`."""

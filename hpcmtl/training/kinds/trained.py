@@ -13,8 +13,10 @@ from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.transforms import shape_problems
 from hpcmtl.jobfile.work import Work
 from hpcmtl.networks.description import input_values
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
+from hpcmtl.training.kinds.input_arrays import input_path, rows_of_inputs, sample_shapes, transform_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
 from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples, sampler_reference
@@ -70,9 +72,10 @@ class TrainedKind(BaseKind[TrainedT]):
         """See `TaskKind`."""
         return self.task(job, name).sample_weights
 
-    def transforms(self, job: Job, name: str) -> tuple[Transform, ...]:
+    def transforms(self, job: Job, name: str) -> Mapping[str, tuple[Transform, ...]]:
         """See `TaskKind`."""
-        return self.task(job, name).transform
+        given = self.task(job, name).transform
+        return {INPUT: given} if given else {}
 
     def mapping_key(self, job: Job, name: str, producer: str) -> tuple[str, ...]:
         """See `TaskKind`."""
@@ -88,7 +91,8 @@ class TrainedKind(BaseKind[TrainedT]):
     def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`."""
         task = self.task(job, name)
-        yield ("input",), task.input
+        for each, reference in self.network_inputs(job, name).items():
+            yield input_path(each), reference
         if task.sample_weights:
             yield ("sample_weights",), task.sample_weights
         if (named := sampler_reference(task.sampler)) is not None:
@@ -147,30 +151,38 @@ class TrainedKind(BaseKind[TrainedT]):
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`."""
         task = self.task(job, name)
-        yield from check_fit(self.network(job, name), task.input, self.objectives(job, name), arrays)
+        inputs = self.network_inputs(job, name)
+        yield from check_fit(self.network(job, name), inputs, self.objectives(job, name), arrays)
         yield from check_labels(self.objectives(job, name), arrays)
-        array = arrays.get(task.input)
-        if array is not None and array.split and array.split[0] == 0:
-            yield ("input",), f"{task.input} has no samples in the train split"
-        if array is not None and array.split and array.split[1] == 0 and task.validate_every:
-            text = f"{task.input} has no samples in the val split"
+        first, split = next(iter(inputs.items())), rows_of_inputs(inputs, arrays).split
+        if split and split[0] == 0:
+            yield input_path(first[0]), f"{first[1]} has no samples in the train split"
+        if split and split[1] == 0 and task.validate_every:
+            text = f"{first[1]} has no samples in the val split"
             remedy = "add some, leave the metrics out, or write `validate_every: 0`"
             for each in self.objectives(job, name):
                 if each.metrics:
                     yield objective_path(each, "metrics"), f"{text} for {' and '.join(each.metrics)}: {remedy}"
-        if array is not None and array.shape is not None:
-            yield from ((("transform",), text) for text in shape_problems(task.transform, array.shape))
-        if task.transform and input_values(self.network(job, name)).integers:
-            text = "the network takes integers, and transforms make float32 samples: leave them out"
-            yield ("transform",), text
+        yield from self._transform_checks(job, name, arrays)
         if task.sample_weights is not None:
             yield from check_weights(task.sample_weights, arrays.get(task.sample_weights, UNKNOWN))
         if task.sampler is not None:
             yield from check_sampler(task.sampler, self.objectives(job, name), arrays)
 
-    def network_input(self, job: Job, name: str) -> str:
+    def _transform_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+        """Yields transforms that the samples of an input cannot have."""
+        inputs = self.network_inputs(job, name)
+        for each, given in self.transforms(job, name).items():
+            shape = arrays.get(inputs[each], UNKNOWN).shape
+            if shape is not None:
+                yield from ((transform_path(each), text) for text in shape_problems(given, shape))
+            if input_values(self.network(job, name), each).integers:
+                text = "the network takes integers, and transforms make float32 samples: leave them out"
+                yield transform_path(each), text
+
+    def network_inputs(self, job: Job, name: str) -> Mapping[str, str]:
         """See `TaskKind`."""
-        return self.task(job, name).input
+        return {INPUT: self.task(job, name).input}
 
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""
@@ -178,7 +190,7 @@ class TrainedKind(BaseKind[TrainedT]):
         objectives = self.objectives(job, name)
         return FrameworkNeeds(
             network=self.network(job, name),
-            sample=arrays.get(task.input, UNKNOWN).shape,
+            samples=sample_shapes(self.network_inputs(job, name), arrays),
             objectives=objectives,
             targets=tuple(arrays.get(each.target, UNKNOWN) for each in objectives),
             optimizer=task.optimizer,
@@ -195,7 +207,7 @@ class TrainedKind(BaseKind[TrainedT]):
         rows, sample_bytes = input_size(references, arrays, "train")
         if task.sampler is not None:
             rows = epoch_samples(task.sampler, self.objectives(job, name), rows, arrays)
-        size = network_size(self.network(job, name), arrays.get(task.input))
+        size = network_size(self.network(job, name), sample_shapes(self.network_inputs(job, name), arrays))
         return Work(
             samples=rows,
             passes=task.epochs,

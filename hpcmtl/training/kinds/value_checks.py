@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.arrays import KeyedReference
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Missing, Objective
+    from hpcmtl.networks.shapes import Shape
 
 _OF_LABELS = frozenset(METRICS_OF_LABELS)
 _OF_CLASSES = frozenset({*METRICS_OF_CLASSES, *METRICS_OF_LABELS})
@@ -127,34 +128,33 @@ def value_checks(
 def value_warnings(job: Job, name: str, summaries: Mapping[str, ValueSummary]) -> Iterator[str]:
     """Yields which values of a task's input float32 merges while it tells others apart; see `value_checks`."""
     kind = kind_of(job, name)
-    read, values = kind.network_input(job, name), input_values(kind.network(job, name))
-    if read in summaries and not values.integers and (text := rounding_warning(summaries[read])) is not None:
-        yield f"{read}: {text}"
+    for each, read in kind.network_inputs(job, name).items():
+        takes_integers = input_values(kind.network(job, name), each).integers
+        if read in summaries and not takes_integers and (text := rounding_warning(summaries[read])) is not None:
+            yield f"{read}: {text}"
 
 
 def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueSummary) -> str | None:
     """Returns why the network, the loss or the weights of a task cannot use an array at one of its keys."""
     (path, reference), kind = place, kind_of(job, name)
-    is_input = reference == kind.network_input(job, name)
+    inputs = [each for each, read in kind.network_inputs(job, name).items() if read == reference]
+    taken = [input_values(kind.network(job, name), each) for each in inputs]
     mine = [each for each in kind.objectives(job, name) if each.target == reference]
-    if path != ("input",) and mine:
+    if path[0] != "input" and mine:
         here = next((each for each in mine if objective_path(each, "target") == path), mine[0])
         if here.missing is None and here.mask is None and (problem := declared_problem(summary)):
             return problem
         summary = summary.without(here.missing)
         if here.missing is not None and (problem := known_problem(summary, one_loss=not here.has_label_losses)):
             return problem
-    problem = network_problem(summary, is_target=bool(mine) and not is_input)
+    problem = network_problem(summary, is_target=bool(mine) and not taken)
     if problem is not None:
         return problem
     if path[0] == SAMPLER:
         return weight_problem(summary) if path[-1] == "weights" else class_problem(summary)
-    values = input_values(kind.network(job, name))
-    if is_input and values.integers:
-        read = np.dtype(np.float32) if summary.scale != 1.0 else summary.dtype
-        if (problem := integer_problem(read, summary.extremes, values.below)) is not None or not mine:
-            return problem
-        is_input = False  # rounding matters where it is a target as well
+    if (problem := _problem_of_integers(taken, summary)) is not None:
+        return problem
+    is_input = not all(each.integers for each in taken)  # rounding of integers matters where they are targets as well
     is_read = is_input or bool(mine)
     if not is_read and reference in {each.mask for each in kind.objectives(job, name)}:
         return mask_problem(summary)
@@ -162,6 +162,13 @@ def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueS
     if reference == kind.sample_weights(job, name) and (path == ("sample_weights",) or not is_read):
         return weight_problem(summary)  # rounding of weights is harmless
     return rounding_problem(summary, is_target=not is_input) if is_read else None
+
+
+def _problem_of_integers(taken: Iterable[InputValues], summary: ValueSummary) -> str | None:
+    """Returns why inputs of a network that take integers cannot use an array."""
+    read = np.dtype(np.float32) if summary.scale != 1.0 else summary.dtype
+    problems = (integer_problem(read, summary.extremes, each.below) for each in taken if each.integers)
+    return next(filter(None, problems), None)
 
 
 def _target_problem(job: Job, name: str, objective: Objective, summary: ValueSummary, made: Shape | None) -> str | None:

@@ -34,6 +34,8 @@ from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.input_transforms import transforms_of_network
 from hpcmtl.training.kinds.applied import APPLIED_BATCH
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
+from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
+from hpcmtl.training.step_input import INPUT_ROWS, inputs_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-INPUT = "input"
 _NO_ROWS = np.empty((0,), np.float32)
 _NO_HOLDERS = Holders([], 0)
 
@@ -75,18 +76,21 @@ class AppliedSession:
         self._batch_size = task.batch_size or APPLIED_BATCH
         self._splits = list(splits)
         self._inputs = Inputs(context)
-        references = {INPUT: kind.network_input(job, name), **targets}
+        read = kind.network_inputs(job, name)
+        references = {**{INPUT_ROWS + each: reference for each, reference in read.items()}, **targets}
         producer = next(name for name, need in task.needs.items() if need.kind == "parameters")
         sources = self._inputs.sources(references, self._rows_wanted)
-        sources[INPUT] = replace(sources[INPUT], transform=transforms_of_network(context, producer))
+        for key, chain in transforms_of_network(context, producer).items():
+            sources[key] = replace(sources[key], transform=chain)
         self._sources = list(sources.values())
         spans = [slice(*span) for span in self._rows_wanted(self._sources[0].split())]
         require_rows_fit(context, {references[key]: source for key, source in sources.items()}, spans)
-        self.input = self._sources[0]
+        self.inputs = input_sources(self._sources)
         self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
-        shape = self.input.described().datasets[self.input.dataset].shape
         names = tuple(objective.name for objective in self.objectives)
-        self._network = context.framework.network(kind.network(job, name), shape, names, context.device)
+        self._network = context.framework.network(
+            kind.network(job, name), shapes_of(self.inputs), names, context.device
+        )
         self._network.load_parameters(self._inputs.parameters(producer))
 
     def run_layer(self, layer: int) -> LayerOutcome:
@@ -125,8 +129,8 @@ class AppliedSession:
         Only called on the group's first rank.
         """
         file = artifact_file(self.context.directory, self.context.task)
-        attributes = file_attributes(describe_data(self.context, arrays, {}, self.input, self.part))
-        write_dataset_file(file, arrays, self.input.split(), file_attributes=attributes, overwrite=True)
+        attributes = file_attributes(describe_data(self.context, arrays, {}, self.inputs, self.part))
+        write_dataset_file(file, arrays, self._sources[0].split(), file_attributes=attributes, overwrite=True)
         return {}
 
     def _rows_wanted(self, split: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
@@ -147,8 +151,9 @@ class AppliedSession:
         ) as batches:
             for step, (numbers, arrays) in enumerate(batches):
                 faults.step_point(self.context.task, layer, step)
-                made = self._network.outputs(arrays.pop(INPUT), self.part)
-                for key, rows in {**made, **arrays}.items():
+                beside = {key: rows for key, rows in arrays.items() if not key.startswith(INPUT_ROWS)}
+                made = self._network.outputs(inputs_in(arrays), self.part)
+                for key, rows in {**made, **beside}.items():
                     kept.setdefault(key, []).append(rows)
                 count += len(numbers)
                 self._report(layer, count, time.perf_counter() - started)
@@ -188,7 +193,7 @@ class AppliedSession:
         arrays, holders = self._joined(parts)
         metrics = self.finish(arrays)
         if self.publishes:
-            publish_rows(self.context, arrays, self.input.split(), holders)
+            publish_rows(self.context, arrays, self._sources[0].split(), holders)
         return metrics
 
     def _joined(self, parts: Parts) -> tuple[Arrays, dict[tuple[int, int], Holders]]:

@@ -31,6 +31,7 @@ from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, stored_totals
 from hpcmtl.training.multitask.weighting import FixedWeights
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
+from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
 from hpcmtl.training.sessions.notes import Notes
 from hpcmtl.training.sessions.skipped_steps import SkippedSteps
 from hpcmtl.training.sessions.train_data import batch_spec
@@ -135,10 +136,9 @@ class TrainSession:
     def _make_replica(self) -> Replica:
         context, task = self._context, self._task
         assert task.optimizer is not None and task.engine is not None and task.compression is not None  # noqa: PT018
-        source, network = self._spec.sources[0], self._kind.network(context.job, context.task)
-        shape = source.described().datasets[source.dataset].shape
+        network, shapes = self._kind.network(context.job, context.task), shapes_of(input_sources(self._spec.sources))
         settings = settings_of(task, context.seed("initial parameters"))
-        learner = context.framework.learner(network, shape, self._objectives, settings, context.device)
+        learner = context.framework.learner(network, shapes, self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression, scales_loss=task.precision == "fp16")
         strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
         return Replica(learner, strategy, FixedWeights(self._objectives), context.streams, task.optimizer.clip_norm)
@@ -272,8 +272,8 @@ class TrainSession:
         """Seals and publishes the parameters; the task is complete then (collective)."""
         context = self._context
         parameters = {name: array for name, array in checkpoint.state.items() if name.startswith(PARAMETERS)}
-        file, source = artifact_file(context.directory, context.task), self._spec.sources[0]
-        on_root(context.group, lambda: seal(file, parameters, parameter_facts(context, source, self._metrics)))
+        file, inputs = artifact_file(context.directory, context.task), input_sources(self._spec.sources)
+        on_root(context.group, lambda: seal(file, parameters, parameter_facts(context, inputs, self._metrics)))
         publish_parameters(context, parameters)
         self._checkpoints.flush()
 

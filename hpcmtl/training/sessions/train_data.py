@@ -10,12 +10,14 @@ from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.batches import BatchSpec
 from hpcmtl.data.labels import read_labels
 from hpcmtl.data.sources import check_sources, selected
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.artifacts.inputs import every_row
 from hpcmtl.training.evaluation.labelled import MASK, masks
 from hpcmtl.training.input_transforms import transforms_of_training
 from hpcmtl.training.kinds.sampling import sampled_objective, sampler_reference
-from hpcmtl.training.loop import INPUT, TARGET
+from hpcmtl.training.loop import TARGET
 from hpcmtl.training.sessions.train_sampler import read_sampler
+from hpcmtl.training.step_input import INPUT_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,14 +43,17 @@ def batch_spec(
         InputError: no label of an objective is known, the sampler cannot choose by its array, or the input cannot have
             its transforms; on all ranks.
     """
-    references = {INPUT: task.input, **{TARGET + each.name: each.target for each in objectives}, **masks(objectives)}
+    inputs_read = kind_of(context.job, context.task).network_inputs(context.job, context.task)
+    references = {INPUT_ROWS + name: reference for name, reference in inputs_read.items()}
+    references |= {**{TARGET + each.name: each.target for each in objectives}, **masks(objectives)}
     if task.sample_weights:
         references[_WEIGHTS] = task.sample_weights
     if (named := sampler_reference(task.sampler)) is not None:
         references[_SAMPLER] = named[1]
     sources = inputs.sources(references, every_row)
     read = {reference: sources[key] for key, reference in references.items()}
-    sources[INPUT] = replace(sources[INPUT], transform=transforms_of_training(context, sources[INPUT]))
+    for key, chain in transforms_of_training(context, sources).items():
+        sources[key] = replace(sources[key], transform=chain)
     weights, by = sources.pop(_WEIGHTS, None), sources.pop(_SAMPLER, None)
     assert task.batch_size is not None, "defaults are filled in"
     spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)

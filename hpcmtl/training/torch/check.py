@@ -39,7 +39,7 @@ from hpcmtl.training.trials import (
 if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.tasks import Optimizer
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import InputShapes, Shape
 
 torch = import_torch()
 
@@ -55,10 +55,10 @@ def _optimizer(optimizer: Optimizer) -> object:
     return make_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(2, 2))])
 
 
-def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]) -> NetworkFacts:
+def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[Problem]) -> NetworkFacts:
     """Builds the network and runs it; appends patterns that match nothing to the problems."""
     assert needs.network is not None
-    network = TorchNetwork(needs.network, sample, [each.name for each in needs.objectives], seed=0)
+    network = TorchNetwork(needs.network, samples, [each.name for each in needs.objectives], seed=0)
     if needs.sync_batchnorm:
         with noting(problems, "sync_batchnorm"):
             synchronise(network.module)
@@ -72,18 +72,16 @@ def _network_facts(needs: FrameworkNeeds, sample: Shape, problems: list[Problem]
     trained = {name: each for name, each in single.items() if each.requires_grad}
     if needs.optimizer and not trained:
         problems.append(nothing_to_train(needs.freeze))
-    samples = trial_samples(ROWS, sample, network.values)
+    ones = trial_samples(ROWS, samples, network.values)
     with said_of("the network fails on samples of ones", "model"), torch.no_grad():
         part = needs.part
-        outputs = (
-            outputs_of(network.module, samples) if part is None else [output_of_part(network.module, part, samples)]
-        )
+        outputs = outputs_of(network.module, ones) if part is None else [output_of_part(network.module, part, ones)]
         shapes = tuple(shape_of_sample(tuple(output.shape)) for output in map(_tensor, outputs))
     unused: list[str] = []
     if needs.optimizer and not problems:
         network.set_training(active=True)
         with said_of("a forward pass in training fails on samples of ones", "model"):
-            reached = frozenset[str]().union(*examine(network.module, single, samples).reached)
+            reached = frozenset[str]().union(*examine(network.module, single, ones).reached)
         unused = [name for name in trained if name not in reached] if part is None else []
         _update(
             needs, {name: each for name, each in trained.items() if name not in unused}, ties(network.tensors), problems
@@ -120,14 +118,14 @@ def _update(
 def _step(needs: FrameworkNeeds) -> None:
     """Makes one step on samples of ones and targets of zeros, where all shapes are known."""
     known = [target for target in needs.targets if target.shape is not None]
-    if needs.network is None or needs.sample is None or needs.optimizer is None or len(known) < len(needs.targets):
+    if needs.network is None or needs.samples is None or needs.optimizer is None or len(known) < len(needs.targets):
         return
     settings = settings_of(needs)
-    learner = TorchLearner(needs.network, needs.sample, needs.objectives, settings)
+    learner = TorchLearner(needs.network, needs.samples, needs.objectives, settings)
     targets = tuple(
         np.zeros((ROWS, *(each.shape or ())), np.float32 if each.kind == "f" else np.int64) for each in known
     )
-    batch = StepInput(trial_rows(ROWS, needs.sample, learner.values), targets, np.ones(ROWS, np.float32), ROWS)
+    batch = StepInput(trial_rows(ROWS, needs.samples, learner.values), targets, np.ones(ROWS, np.float32), ROWS)
     for place, objective in enumerate(needs.objectives):
         if ":" in objective.loss:
             _require_values_of_samples(objective.loss, learner, place, targets[place])
@@ -140,7 +138,7 @@ def _require_values_of_samples(name: str, learner: TorchLearner, place: int, tar
     loss = make_loss(name)
 
     def shapes(rows: int) -> tuple[Shape, Shape]:
-        output = outputs_of(learner.module, trial_samples(rows, learner.sample, learner.values))[place]
+        output = outputs_of(learner.module, trial_samples(rows, learner.samples, learner.values))[place]
         targets = tensor_of(np.zeros((rows, *target.shape[1:]), target.dtype))
         return shapes_of_loss(name, loss, output, targets)
 

@@ -130,8 +130,8 @@ def compare_step(
 
 def _rows(batch: StepInput, rows: slice) -> StepInput:
     """Returns some rows of a batch."""
-    weights = batch.weights[rows]
-    return StepInput(batch.inputs[rows], tuple(each[rows] for each in batch.targets), weights, len(weights))
+    weights, inputs = batch.weights[rows], batch.with_inputs(lambda each: each[rows])
+    return StepInput(inputs, tuple(each[rows] for each in batch.targets), weights, len(weights))
 
 
 def _plain_pass(trial: _Trial, batch: StepInput, scale: float = 1.0) -> _PlainPass:
@@ -160,7 +160,7 @@ def _changed_by_rows(trial: _Trial, batch: StepInput, changed: Sequence[str]) ->
     A bound on weights in the forward pass does the same on all ranks; that of the rows of an embedding does not.
     """
     after = []
-    for inputs in (batch.inputs, np.ones_like(batch.inputs)) if changed else ():
+    for inputs in (batch.inputs, batch.with_inputs(np.ones_like)) if changed else ():
         with trial.undone(), torch.no_grad():
             trial.loss.losses(inputs, batch.targets)
             after.append({name: trial.trained[name].detach().clone() for name in changed})
@@ -250,7 +250,7 @@ def _array(tensor: Any) -> np.ndarray[Any, Any]:
 def _coupled(loss: TorchLoss, batch: StepInput, *, train: bool) -> bool:
     """Returns whether the loss of a row depends on the rows behind it."""
 
-    def losses(inputs: np.ndarray[Any, Any], targets: list[np.ndarray[Any, Any]], seed: int) -> list[Any]:
+    def losses(inputs: Arrays, targets: list[np.ndarray[Any, Any]], seed: int) -> list[Any]:
         with random_numbers.seeded(seed), torch.no_grad():
             return [_array(each) for each in loss.losses(inputs, targets)]
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
     from hpcmtl.training.strategies.compressors import Compressor
@@ -32,10 +32,10 @@ class TorchFramework:
     """Makes PyTorch networks and learners; see `Framework`."""
 
     def network(
-        self, network: NetworkDescription, sample: Shape, names: tuple[str, ...], device: Device = HOST
+        self, network: NetworkDescription, samples: InputShapes, names: tuple[str, ...], device: Device = HOST
     ) -> TorchNetwork:
         """See `Framework`."""
-        return TorchNetwork(network, sample, names, seed=0, device=device)
+        return TorchNetwork(network, samples, names, seed=0, device=device)
 
     def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:  # noqa: ARG002 - the seam's form
         """See `Framework`; PyTorch needs no variables."""
@@ -52,14 +52,14 @@ class TorchFramework:
     def learner(
         self,
         network: NetworkDescription,
-        sample: Shape,
+        samples: InputShapes,
         objectives: tuple[Objective, ...],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> TorchLearner:
         """See `Framework`."""
         make = TorchLearner if device.kind == "cpu" else TorchGpuLearner
-        return make(network, sample, objectives, settings, device)
+        return make(network, samples, objectives, settings, device)
 
     def collectives(self) -> Mapping[str, CollectiveFactory]:
         """See `Framework`; those over numpy views come with hpcmtl, and PyTorch shares the host's memory with numpy."""

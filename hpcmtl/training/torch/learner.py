@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.step_comparison import StepComparison
@@ -55,13 +55,13 @@ class TorchLearner(TorchNetwork):
     def __init__(
         self,
         network: NetworkDescription,
-        sample: Shape,
+        samples: InputShapes,
         objectives: Sequence[Objective],
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> None:
-        """Builds the network for samples of a shape; the objectives are in the order of its outputs."""
-        super().__init__(network, sample, [objective.name for objective in objectives], settings.seed, device)
+        """Builds the network for samples of a shape an input; the objectives are in the order of its outputs."""
+        super().__init__(network, samples, [objective.name for objective in objectives], settings.seed, device)
         self._settings = settings
         self._group = synchronise(self.module) if settings.sync_batchnorm else None
         self._frozen = frozen_names(self.tensors, settings.freeze)
@@ -98,7 +98,7 @@ class TorchLearner(TorchNetwork):
             InputError: it assigns another tensor to a buffer.
         """
         self._batch_statistics.before_pass()
-        samples = trial_samples(ROWS, self.sample, self.values)
+        samples = trial_samples(ROWS, self.samples, self.values)
         with ONE_AT_A_TIME:
             facts = examine(self.module, tensors, samples)
         self._batch_statistics.leave_out_repeated()  # no pass is counted from here on

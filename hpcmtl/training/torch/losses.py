@@ -12,15 +12,16 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.networks.input_values import FLOATS
+from hpcmtl.networks.input_values import FLOATS, INPUT
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.torch.samples import samples_of
 from hpcmtl.training.torch.zoo import outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.fields import Precision
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
@@ -140,7 +141,7 @@ class TorchLoss:
         functions: loss of each objective.
         precision: type that the network computes in.
         place: device of the network.
-        values: values of the samples that it takes.
+        values: values of the samples that it takes, by the names of its inputs.
     """
 
     def __init__(
@@ -149,9 +150,10 @@ class TorchLoss:
         objectives: Sequence[Objective],
         precision: Precision = "fp32",
         place: Any = CPU,
-        values: InputValues = FLOATS,
+        values: Mapping[str, InputValues] | None = None,
     ) -> None:
-        self.precision, self.place, self.values = precision, place, values
+        self.precision, self.place = precision, place
+        self.values = {INPUT: FLOATS} if values is None else values
         self.module, self.objectives = module, tuple(objectives)
         self.functions = [make_loss(objective.loss, objective.label_smoothing) for objective in objectives]
         for own in self.own_losses:
@@ -193,7 +195,7 @@ class TorchLoss:
             total.backward()
         return [loss.detach() for loss in losses]
 
-    def losses(self, inputs: np.ndarray[Any, Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
+    def losses(self, inputs: Arrays, targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
         """Runs a forward pass; returns a tensor (n,) for each objective, (n, labels) for one of label losses.
 
         Raises:
@@ -203,11 +205,11 @@ class TorchLoss:
         if self.precision == "fp32":
             outputs = outputs_of(self.module, samples)
         else:  # losses are computed from float32, as overflow and cancellation are theirs first
-            with torch.autocast(samples.device.type, _TYPES[self.precision]):
+            with torch.autocast(self.place.type, _TYPES[self.precision]):
                 outputs = [output.float() for output in outputs_of(self.module, samples)]
         named = zip(self.objectives, self.functions, outputs, targets, strict=True)
         return [
-            _values(objective, function(output, tensor_of(target, self.place)), len(inputs))
+            _values(objective, function(output, tensor_of(target, self.place)), len(target))
             for objective, function, output, target in named
         ]
 

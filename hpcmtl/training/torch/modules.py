@@ -10,17 +10,18 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import input_values
+from hpcmtl.networks.description import values_by_input
+from hpcmtl.networks.shapes import shapes_text
 from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
-from hpcmtl.training.torch.samples import trial_samples
+from hpcmtl.training.torch.samples import run, trial_samples
 from hpcmtl.training.torch.zoo import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
+    from hpcmtl.networks.shapes import InputShapes
 
 torch = import_torch()
 nn = torch.nn
@@ -32,13 +33,13 @@ _OF_TORCH = frozenset(vars(nn.Module()))  # attributes that every module has
 _TAKEN: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # a set would compare tensors
 
 
-def make_module(network: NetworkDescription, sample: Shape) -> Any:
+def make_module(network: NetworkDescription, samples: InputShapes) -> Any:
     """Returns the module of a network with initial parameters, after it has run on one sample of ones.
 
     Raises:
         InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
     """
-    module = build(network, sample)
+    module = build(network, samples)
     problems = [*_taken(module), *_lost_children(module), *_unusable_modules(module), *_other_types(module)]
     if problems:
         raise InputError(problems)
@@ -47,13 +48,14 @@ def make_module(network: NetworkDescription, sample: Shape) -> Any:
         made = {name: each for name, each in module.named_parameters() if not nn.parameter.is_lazy(each)}
         with torch.no_grad(), restored(made):  # `nn.Embedding(max_norm=...)` changes its weight in each pass
             attributes = [] if _is_lazy(module) else [ModuleAttributes(module)]
-            module(trial_samples(1, sample, input_values(network)))  # lazy modules infer their shapes from data only
+            values = values_by_input(network, samples)
+            run(module, trial_samples(1, samples, values))  # lazy modules infer their shapes from data only
             for each in attributes:
                 each.restore()
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        text = f"cannot run on one sample of shape {sample}: {reason_of(error)}"
+        text = f"cannot run on one sample of shape {shapes_text(samples)}: {reason_of(error)}"
         raise InputError([Problem("model", text + _of_one_sample(module))]) from error
     problems = [*_unkept_state(module), *_unreached(module), *_without_numpy(module), *_overlapping(module)]
     if problems:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.frameworks.device import HOST
-from hpcmtl.networks.description import input_values
+from hpcmtl.networks.description import values_by_input
 from hpcmtl.training.parameter_names import mapped_values, one_value_each
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.compat import import_torch
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Shape
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.networks.shapes import InputShapes
 
 torch = import_torch()
 
@@ -38,8 +38,8 @@ class TorchNetwork:
 
     Attributes:
         device: device of the computation.
-        sample: shape of an input sample.
-        values: values of the samples that it takes.
+        samples: shape of a sample of each input.
+        values: values of the samples that it takes, by the names of its inputs.
         place: the same device as PyTorch names it.
         module: the module.
         names: names of the objectives, in the order of the outputs.
@@ -47,23 +47,23 @@ class TorchNetwork:
     """
 
     def __init__(
-        self, network: NetworkDescription, sample: Shape, names: Sequence[str], seed: int, device: Device = HOST
+        self, network: NetworkDescription, samples: InputShapes, names: Sequence[str], seed: int, device: Device = HOST
     ) -> None:
         """Builds the module and initialises its parameters.
 
         Args:
             network: description of the network from the job.
-            sample: shape of one input sample.
+            samples: shape of one sample of each input.
             names: names of the objectives, in the order of the network's outputs.
             seed: seed of the initial parameters.
             device: device of the computation.
         """
         self.device, self.place = device, place_of(device)
-        self.sample, self.values = sample, input_values(network)
+        self.samples, self.values = samples, values_by_input(network, samples)
         torch.set_num_threads(_threads(device))
         import_networks(network)
         with random_numbers.seeded(seed):
-            self.module = make_module(network, sample).to(self.place)  # made on the host: equal on all devices
+            self.module = make_module(network, samples).to(self.place)  # made on the host: equal on all devices
         self.names = tuple(names)
         self.tensors = named_tensors(self.module)
         self._training = False
@@ -74,7 +74,7 @@ class TorchNetwork:
             self.module.train(active)
             self._training = active
 
-    def outputs(self, inputs: np.ndarray[Any, Any], part: str | None = None) -> Arrays:
+    def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:
         """See `Learner`.
 
         Raises:

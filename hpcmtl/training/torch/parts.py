@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, nearest, reason_of
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.samples import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 torch = import_torch()
 
@@ -28,7 +32,7 @@ def part_of(module: Any, part: str) -> Any:
     return found
 
 
-def output_of_part(module: Any, part: str, samples: Any) -> Any:
+def output_of_part(module: Any, part: str, samples: Mapping[str, Any]) -> Any:
     """Returns what a part puts out when the whole network runs on samples.
 
     The part alone would be another function: its input is not the input of the network, unless it comes first.
@@ -43,12 +47,13 @@ def output_of_part(module: Any, part: str, samples: Any) -> Any:
 
     handle = part_of(module, part).register_forward_hook(_keep)
     try:
-        module(samples)
+        run(module, samples)
     except (Exception, SystemExit) as error:
         raise InputError([Problem(f"part {part}", f"the network fails: {reason_of(error)}")]) from error
     finally:
         handle.remove()
-    if len(seen) != 1 or not isinstance(seen[0], torch.Tensor) or seen[0].shape[:1] != samples.shape[:1]:
+    rows = next(iter(samples.values())).shape[:1]
+    if len(seen) != 1 or not isinstance(seen[0], torch.Tensor) or seen[0].shape[:1] != rows:
         output = f"{type(seen[0]).__name__} {tuple(getattr(seen[0], 'shape', ()))}" if seen else "no"
         text = f"it runs {len(seen)} times in a forward pass, with {output} output"
         remedy = "a part that can be stored runs once, and puts out one array with a row for each sample"

@@ -33,13 +33,13 @@ class PassFacts:
     reached: tuple[frozenset[str], ...]
 
 
-def examine(module: Any, tensors: Mapping[str, Any], samples: Any) -> PassFacts:
+def examine(module: Any, tensors: Mapping[str, Any], samples: Mapping[str, Any]) -> PassFacts:
     """Runs a network in training, and restores its tensors, attributes and the random numbers.
 
     Args:
         module: the network, in training mode.
         tensors: its parameters and persistent buffers, each once, by name.
-        samples: tensor of samples of ones, see `trial_samples`.
+        samples: tensors of samples of ones by input, see `trial_samples`.
     """
     wanted = {name: each for name, each in tensors.items() if each.requires_grad}
     buffers = {name: each for name, each in tensors.items() if not isinstance(each, torch.nn.Parameter)}
@@ -54,7 +54,9 @@ def examine(module: Any, tensors: Mapping[str, Any], samples: Any) -> PassFacts:
     return PassFacts(draws=draws, changed=changed, reached=reached)
 
 
-def changed_by_rows(module: Any, tensors: Mapping[str, Any], samples: Any, changed: Iterable[str]) -> frozenset[str]:
+def changed_by_rows(
+    module: Any, tensors: Mapping[str, Any], samples: Mapping[str, Any], changed: Iterable[str]
+) -> frozenset[str]:
     """Returns which of the buffers that a pass changes have values that depend on its rows, or on their number.
 
     Those of spectral norms and counters of steps do not; those of batch normalisation do, but for its counter.
@@ -62,7 +64,7 @@ def changed_by_rows(module: Any, tensors: Mapping[str, Any], samples: Any, chang
     Args:
         module: the network, in training mode.
         tensors: its parameters and persistent buffers, each once, by name.
-        samples: tensor of samples of ones, see `trial_samples`.
+        samples: tensors of samples of ones by input, see `trial_samples`.
         changed: names of the buffers.
     """
     normalisations = [each for each in module.modules() if is_normalisation(each)]
@@ -73,9 +75,8 @@ def changed_by_rows(module: Any, tensors: Mapping[str, Any], samples: Any, chang
     if not open_ones:
         return certain
     ones = _beside(tensors, samples)
-    mixed = ones * torch.arange(ones.numel(), device=ones.device).remainder(2).reshape(ones.shape)
     after, attributes = [], ModuleAttributes(module)
-    for rows in (ones, torch.cat([mixed, ones])):
+    for rows in (ones, {name: torch.cat([_mixed(each), each]) for name, each in ones.items()}):
         with random_numbers.kept(), restored(tensors), torch.no_grad():
             try:
                 outputs_of(module, rows)
@@ -86,10 +87,16 @@ def changed_by_rows(module: Any, tensors: Mapping[str, Any], samples: Any, chang
     return certain.union(name for name in open_ones if not _equal(after[0][name], after[1][name]))
 
 
-def _beside(tensors: Mapping[str, Any], samples: Any) -> Any:
+def _mixed(ones: Any) -> Any:
+    """Returns samples of zeros and ones in turn."""
+    return ones * torch.arange(ones.numel(), device=ones.device).remainder(2).reshape(ones.shape)
+
+
+def _beside(tensors: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, Any]:
     """Returns samples on the device of the tensors."""
     places = {each.device for each in tensors.values()}
-    return samples.to(places.pop() if len(places) == 1 else CPU)
+    place = places.pop() if len(places) == 1 else CPU
+    return {name: each.to(place) for name, each in samples.items()}
 
 
 def _equal(one: Any, other: Any) -> bool:

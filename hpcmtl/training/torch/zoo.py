@@ -10,21 +10,24 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import Leaf, Part, input_values, output_shape
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
+from hpcmtl.networks.description import Leaf, Part, output_shape, values_by_input
+from hpcmtl.networks.input_values import INPUT
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
+from hpcmtl.networks.shapes import only_input, shapes_text
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.parts import part_of
 from hpcmtl.training.torch.recurrent import RecurrentModule
-from hpcmtl.training.torch.samples import trial_samples
+from hpcmtl.training.torch.samples import run, trial_samples
 from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.input_values import InputValues
-    from hpcmtl.networks.models import Model, Shape
+    from hpcmtl.networks.models import Model
+    from hpcmtl.networks.shapes import InputShapes, Shape
 
 torch = import_torch()
 nn = torch.nn
@@ -34,24 +37,26 @@ _Conv2d: Any = nn.Conv2d
 _ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, None: None}
 
 
-def build(network: NetworkDescription, sample: Shape) -> Any:
-    """Makes the module of a network for samples of one shape, with initial parameters.
+def build(network: NetworkDescription, samples: InputShapes) -> Any:
+    """Makes the module of a network for samples of one shape an input, with initial parameters.
 
     Raises:
         InputError: a user's model cannot be imported or built, or a part does not exist.
     """
     if isinstance(network, Leaf):
-        return _build_model(network.model, sample)
+        return _build_model(network.model, samples)
     if isinstance(network, Part):
-        return part_of(build(network.whole, sample), network.part)
-    trunk = build(network.trunk, sample)
-    code = output_shape(network.trunk, sample) or _shape_by_running(trunk, sample, input_values(network.trunk))
-    return SharedModule(trunk, [(name, build(head, code)) for name, head in network.heads])
+        return part_of(build(network.whole, samples), network.part)
+    trunk = build(network.trunk, samples)
+    code = output_shape(network.trunk, samples)
+    if code is None:
+        code = _shape_by_running(trunk, samples, values_by_input(network.trunk, samples))
+    return SharedModule(trunk, [(name, build(head, {INPUT: code})) for name, head in network.heads])
 
 
-def outputs_of(module: Any, samples: Any) -> list[Any]:
-    """Runs a network; returns a list of outputs, also if there is only one."""
-    made = module(samples)
+def outputs_of(module: Any, samples: Mapping[str, Any]) -> list[Any]:
+    """Runs a network on the samples of its inputs; returns a list of outputs, also if there is only one."""
+    made = run(module, samples)
     return list(made) if isinstance(made, list | tuple) else [made]
 
 
@@ -63,9 +68,9 @@ class SharedModule(Module):
         self.trunk = trunk
         self.heads = _Named(heads)
 
-    def forward(self, x: Any) -> list[Any]:
+    def forward(self, *only: Any, **inputs: Any) -> list[Any]:
         """Returns the outputs of all heads."""
-        outputs: list[Any] = self.heads(self.trunk(x))
+        outputs: list[Any] = self.heads(self.trunk(*only, **inputs))
         return outputs
 
 
@@ -160,7 +165,10 @@ def _initialise(layer: Any) -> None:
     nn.init.zeros_(layer.bias)
 
 
-def _build_model(model: Model, sample: Shape) -> Any:
+def _build_model(model: Model, samples: InputShapes) -> Any:
+    if isinstance(model, UserModel):
+        return users_network(model.name, model.arguments, Module, "torch.nn.Module", TORCH.name)
+    sample = only_input(model.name, samples)
     if isinstance(model, Mlp):
         layers: list[Any] = [nn.Flatten()]
         inner = _add_dense(layers, math.prod(sample), model.widths, model.activation, model.dropout)
@@ -174,9 +182,7 @@ def _build_model(model: Model, sample: Shape) -> Any:
         layers, sizes = _convolutions(sample, model)
         layers += [nn.Flatten(), _Dense(model.channels[-1] * math.prod(sizes[-1]), model.code)]
         return _Autoencoder(nn.Sequential(*layers), _Decoder(model, sizes, sample[0]))
-    if isinstance(model, EmbeddingRnn):
-        return _BodyAndOutput(RecurrentModule(model), _Dense(model.hidden, model.outputs))
-    return users_network(model.name, model.arguments, Module, "torch.nn.Module", TORCH.name)
+    return _BodyAndOutput(RecurrentModule(model), _Dense(model.hidden, model.outputs))
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[list[Any], list[tuple[int, int]]]:
@@ -201,12 +207,12 @@ def _add_dense(layers: list[Any], inner: int, widths: Sequence[int], activation:
     return inner
 
 
-def _shape_by_running(module: Any, sample: Shape, values: InputValues) -> Shape:
+def _shape_by_running(module: Any, samples: InputShapes, values: Mapping[str, InputValues]) -> Shape:
     """Returns the shape of one output sample of a module whose shapes only running it shows."""
     try:
         module.eval()
         with torch.no_grad():
-            return tuple(module(trial_samples(1, sample, values)).shape[1:])
+            return tuple(run(module, trial_samples(1, samples, values)).shape[1:])
     except (Exception, SystemExit) as error:
-        text = f"the trunk cannot run on samples of shape {sample}: {reason_of(error)}"
+        text = f"the trunk cannot run on samples of shape {shapes_text(samples)}: {reason_of(error)}"
         raise InputError([Problem("trunk", text)]) from error

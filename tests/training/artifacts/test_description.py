@@ -24,7 +24,7 @@ MADE = ArtifactDescription(
     framework="gluon",
     network=Leaf(Mlp(widths=(3,), outputs=4000)),
     part="body",
-    input=InputFormat(reference="a/x", shape=(1, 2), dtype="float32", stored_dtype="uint8", scale=0.5),
+    inputs={"input": InputFormat(reference="a/x", shape=(1, 2), dtype="float32", stored_dtype="uint8", scale=0.5)},
     outputs={
         "second": OutputFormat(shape=(4000,), classes=tuple(f"a class with the number {n}" for n in range(4000))),
         "first": OutputFormat(shape=None, loss="l2", target="a/y"),

@@ -79,7 +79,7 @@ def difference_of(*blocks):
     block.hybridize(static_alloc=True)
     trained = {n: p for n, p in block._collect_params_with_prefix().items() if p.grad_req != "null"}
     batch = StepInput(
-        RNG.normal(size=(6, *suite.IMAGE)).astype(np.float32),
+        {"input": RNG.normal(size=(6, *suite.IMAGE)).astype(np.float32)},
         (RNG.normal(size=(6, 3)).astype(np.float32),),
         np.ones(6, np.float32),
         6,
@@ -99,7 +99,7 @@ def test_slopes_of_prelu():
     values = suite.parameters(learner)
 
     def loss(slope: float) -> float:
-        hidden = BATCH.inputs.reshape(len(BATCH.inputs), -1) @ values["1.weight"].T + values["1.bias"]
+        hidden = BATCH.inputs["input"].reshape(len(BATCH.weights), -1) @ values["1.weight"].T + values["1.bias"]
         scores = np.where(hidden > 0, hidden, slope * hidden) @ values["3.weight"].T + values["3.bias"]
         chosen = scores[np.arange(len(scores)), BATCH.targets[0]]
         return float(BATCH.weights @ (np.log(np.exp(scores).sum(axis=1)) - chosen))
@@ -164,7 +164,10 @@ def test_rows_that_depend_on_one_another_are_found(coupled, rows):
     objectives = (dataclasses.replace(suite.CLASSES[0], loss=loss),)
     learner = suite.learner_of(GLUON, model, objectives)
     targets = tuple(each[:rows] for each in BATCH.targets)
-    few, alone = (StepInput(BATCH.inputs[:rows], targets, BATCH.weights[:rows], rows, ranks) for ranks in (2, 1))
+    few, alone = (
+        StepInput({"input": BATCH.inputs["input"][:rows]}, targets, BATCH.weights[:rows], rows, ranks)
+        for ranks in (2, 1)
+    )
 
     assert learner.compare_step(few, 0.1).coupled == (coupled is not None)
     assert learner.compare_step(alone, 0.1).coupled is None
@@ -225,7 +228,7 @@ def test_a_network_that_asks_whether_it_trains():
     weight, bias = (suite.parameters(learner)[f"out.{name}"] for name in ("weight", "bias"))
 
     assert "output 0 in inference is" in found.compiled
-    np.testing.assert_allclose(trained, BATCH.inputs.reshape(8, -1) @ weight.T + bias, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(trained, BATCH.inputs["input"].reshape(8, -1) @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ def test_random_numbers_that_compilation_would_keep(name, said):
         learner.reseed(seed)
         learner.forward_backward(BATCH, [1.0], 1.0)
         gradients.add(round(float(learner.gradients()["out.bias"][0]), 5))
-    scores = BATCH.inputs.reshape(8, -1) @ values["out.weight"].T + values["out.bias"]
+    scores = BATCH.inputs["input"].reshape(8, -1) @ values["out.weight"].T + values["out.bias"]
 
     assert learner.traits.may_draw
     assert said in found.compiled

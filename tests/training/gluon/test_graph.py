@@ -67,13 +67,13 @@ FIXED = {
 @pytest.mark.parametrize("name", DRAWING)
 def test_random_numbers_are_seen(name):
     """Whatever draws in training is seen; a block that cannot be traced may draw."""
-    assert graph_facts(DRAWING[name]).draws
+    assert graph_facts(DRAWING[name], 1).draws
 
 
 @pytest.mark.parametrize("name", FIXED)
 def test_nothing_else_is_taken_for_it(name):
     """Other operators draw nothing, whatever their names are like."""
-    assert not graph_facts(FIXED[name]).draws
+    assert not graph_facts(FIXED[name], 1).draws
 
 
 def test_normalisations_are_listed_with_their_momentum():
@@ -82,11 +82,11 @@ def test_normalisations_are_listed_with_their_momentum():
     block.add(nn.BatchNorm(prefix="a_"), nn.BatchNorm(prefix="b_", momentum=0.99))
     block.add(nn.BatchNorm(prefix="c_", use_global_stats=True))
 
-    assert graph_facts(block).normalisations == (
+    assert graph_facts(block, 1).normalisations == (
         BatchNormNode("a_running_mean", "a_running_var", 0.9),
         BatchNormNode("b_running_mean", "b_running_var", 0.99),
     )
-    assert graph_facts(block).fixed == {"c_running_mean", "c_running_var"}
+    assert graph_facts(block, 1).fixed == {"c_running_mean", "c_running_var"}
 
 
 def test_losses_that_draw_are_seen():

@@ -48,7 +48,7 @@ def test_native_arrays(engine):
 def learner_of(model, **settings):
     """A learner with statistics of the group, on one rank."""
     made = LearnerSettings(DECAYING, **{"seed": 3, "sync_batchnorm": True, **settings})
-    return GluonFramework().learner(Leaf(model), suite.IMAGE, suite.CLASSES, made)
+    return GluonFramework().learner(Leaf(model), {"input": suite.IMAGE}, suite.CLASSES, made)
 
 
 def steps_of(learner):
@@ -82,7 +82,7 @@ def test_one_dnn_stays_on(monkeypatch):
     """The operator of hpcmtl is none of the user's, also once it has run: oneDNN is kept beside convolutions."""
     monkeypatch.setenv("MXNET_MKLDNN_ENABLED", "1")
     steps_of(learner_of(RESIDUAL))
-    needs = FrameworkNeeds(network=Leaf(RESIDUAL), sample=suite.IMAGE, sync_batchnorm=True)
+    needs = FrameworkNeeds(network=Leaf(RESIDUAL), samples={"input": suite.IMAGE}, sync_batchnorm=True)
 
     assert onednn._faults({"a": needs}) == {}
     before = onednn._operators_of_users()
@@ -220,14 +220,16 @@ def test_names_and_inference_are_those_of_the_network():
     learner, plain = learner_of(RESIDUAL), learner_of(RESIDUAL, sync_batchnorm=False)
     steps_of(learner)
     plain.set_parameters(learner.parameters_matching("*"))
-    inputs = suite.batches()[0].inputs
+    inputs = suite.batches()[0].inputs["input"]
     traced = learner.block(mx.sym.var("data")).tojson()
     learner.use_group_sum(lambda _array: pytest.fail("inference asks the group"))
 
     assert list(learner.parameter_arrays()) == list(plain.parameter_arrays())
     assert "Custom" not in traced
-    assert np.array_equal(learner.outputs(inputs)["main"], plain.outputs(inputs)["main"])
-    assert np.array_equal(learner.outputs(inputs, "stem")["values"], plain.outputs(inputs, "stem")["values"])
+    assert np.array_equal(learner.outputs({"input": inputs})["main"], plain.outputs({"input": inputs})["main"])
+    assert np.array_equal(
+        learner.outputs({"input": inputs}, "stem")["values"], plain.outputs({"input": inputs}, "stem")["values"]
+    )
 
 
 def needs(name, **others):
@@ -237,7 +239,7 @@ def needs(name, **others):
         "objectives": suite.CLASSES,
         "optimizer": DECAYING,
         "targets": (ArraySpec(samples=10, shape=()),),
-        "sample": suite.IMAGE,
+        "samples": {"input": suite.IMAGE},
         "sync_batchnorm": True,
     }
     return FrameworkNeeds(network=Leaf(model), **{**asked, **others})

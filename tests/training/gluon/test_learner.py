@@ -144,8 +144,8 @@ def test_dropout_follows_the_streams(solo):
         trained = replica(solo, DROPPING)
         trained.streams = RandomStreams(seed)
         ends.append(suite.train(trained))
-    inputs = suite.batches()[0].inputs
-    outputs = [trained.learner.outputs(inputs)["main"] for _ in range(2)]
+    inputs = suite.batches()[0].inputs["input"]
+    outputs = [trained.learner.outputs({"input": inputs})["main"] for _ in range(2)]
 
     assert same(ends[0], ends[1])
     assert not same(ends[0], ends[2])

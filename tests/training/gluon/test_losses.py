@@ -107,7 +107,7 @@ def test_the_training_loss_weighs_samples_and_objectives():
     weights = np.array([1.0, 0.0, 2.5, 1.0], np.float32)
     left, right = (part.weight.data().asnumpy().astype(np.float64) for part in (block.left, block.right))
     found = TrainingLoss(block, objectives).backward(
-        StepInput(inputs, (classes, numbers), weights, 4), [0.25, 3.0], 0.5
+        StepInput({"input": inputs}, (classes, numbers), weights, 4), [0.25, 3.0], 0.5
     )
 
     def each(left, right):

@@ -33,17 +33,17 @@ from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.learner_settings import LearnerSettings
 
 networks = [Leaf(UserModel(name="own_operators:operators", function=function)) for function in (False, True)]
-framework, sample = GluonFramework(), (1, 12, 12)
-tasks = {name: FrameworkNeeds(network=each, sample=sample) for name, each in zip("ab", networks)}
+framework, shapes = GluonFramework(), {"input": (1, 12, 12)}
+tasks = {name: FrameworkNeeds(network=each, samples=shapes) for name, each in zip("ab", networks)}
 needs = framework.prepare_environment(tasks)
 classes, optimizer = (Objective("main", "", "softmax_ce", 1.0, ()),), Optimizer(name="sgd", learning_rate=0.05)
 ends = set()
 for network in networks * 3:
     generator = np.random.default_rng(0)
-    learner = framework.learner(network, sample, classes, LearnerSettings(optimizer, seed=3))
+    learner = framework.learner(network, shapes, classes, LearnerSettings(optimizer, seed=3))
     for _ in range(12):
         inputs, labels = generator.random((16, 1, 12, 12)).astype(np.float32), generator.integers(0, 3, 16)
-        learner.forward_backward(StepInput(inputs, (labels,), np.ones(16, np.float32), 16), [1.0], 1 / 16)
+        learner.forward_backward(StepInput({"input": inputs}, (labels,), np.ones(16, np.float32), 16), [1.0], 1 / 16)
         learner.apply(0.05)
     ends.add(str(network).encode() + b"".join(array.tobytes() for array in learner.parameters_matching("*").values()))
 print(len(ends), os.environ["MXNET_MKLDNN_ENABLED"], needs.reason)
@@ -62,13 +62,13 @@ from hpcmtl.training.gluon.framework import GluonFramework
 framework, samples = GluonFramework(), np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
 for arguments in ({"behind": "operator"}, {"behind": "operator", "branches": 8}, {"branches": 5}):
     network = Leaf(UserModel(name="own_operators:Joined", **arguments))
-    framework.prepare_environment({"a": FrameworkNeeds(network=network, sample=(4,))})
-    made = framework.network(network, (4,), ("main",))
+    framework.prepare_environment({"a": FrameworkNeeds(network=network, samples={"input": (4,)})})
+    made = framework.network(network, {"input": (4,)}, ("main",))
     own = made.block
     joined = np.concatenate([samples @ each.weight.data().asnumpy().T for each in own.branches], axis=1)
     joined = np.tanh(joined) if "behind" in arguments else joined
     right = joined @ own.last.weight.data().asnumpy().T
-    print(np.abs(made.outputs(samples, None)["main"] - right).max() < 1e-5, end=" ")
+    print(np.abs(made.outputs({"input": samples}, None)["main"] - right).max() < 1e-5, end=" ")
 """
 
 
@@ -137,7 +137,7 @@ def test_who_needs_it(monkeypatch, name):
     monkeypatch.setattr("hpcmtl.training.gluon.onednn._is_on", lambda: False)
     monkeypatch.setenv("MXNET_MKLDNN_ENABLED", "1")
     monkeypatch.setenv("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "1")
-    needs = FrameworkNeeds(network=network, sample=(1, 12, 12), objectives=objectives)
+    needs = FrameworkNeeds(network=network, samples={"input": (1, 12, 12)}, objectives=objectives)
     found = GluonFramework().prepare_environment({"a": needs})
     again = GluonFramework().prepare_environment({"a": needs})
 
@@ -154,7 +154,7 @@ def test_too_late(monkeypatch):
         monkeypatch.setenv(name, "1")  # so that both are as before afterwards
     weight = mx.nd.ones((16, 16, 3, 3))
     mx.nd.Convolution(mx.nd.ones((1, 16, 8, 8)), weight, kernel=(3, 3), num_filter=16, no_bias=True).wait_to_read()
-    needs = FrameworkNeeds(network=user("operators"), sample=(1, 12, 12))
+    needs = FrameworkNeeds(network=user("operators"), samples={"input": (1, 12, 12)})
 
     with pytest.raises(EnvironmentUnfitError, match="MXNET_MKLDNN_ENABLED=0 in the environment before the start"):
         GluonFramework().prepare_environment({"a": needs})

@@ -64,7 +64,7 @@ def plain_steps(model, optimizer, start):
     for batch in suite.batches():
         block.collect_params().zero_grad()  # as a script has to, for gradients that are added
         with mx.autograd.record():
-            scores = block(mx.nd.array(batch.inputs))
+            scores = block(mx.nd.array(batch.inputs["input"]))
             made = (loss(scores, mx.nd.array(batch.targets[0])) * mx.nd.array(batch.weights)).sum()
         made.backward()
         trainer.step(batch.global_samples, ignore_stale_grad=True)
@@ -169,9 +169,9 @@ def test_a_weight_of_two_heads():
     """It is shared by both objectives, with the gradient of each, and is asked for under both names."""
     objectives = [Objective(name, "", loss, 1.0, ()) for name, loss in (("digit", "softmax_ce"), ("size", "l2"))]
     settings = LearnerSettings(suite.PLAIN_SGD, seed=3)
-    learner = GluonLearner(Leaf(UserModel(name="own_blocks:TiedHeads")), suite.IMAGE, objectives, settings)
+    learner = GluonLearner(Leaf(UserModel(name="own_blocks:TiedHeads")), {"input": suite.IMAGE}, objectives, settings)
     batch = suite.batches()[0]
-    sizes = np.random.default_rng(8).normal(size=(len(batch.inputs), 3)).astype(np.float32)
+    sizes = np.random.default_rng(8).normal(size=(len(batch.inputs["input"]), 3)).astype(np.float32)
     batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)
     first, second = learner.objective_gradients(batch, 0.3)
     learner.forward_backward(batch, [0.25, 3.0], 0.3)

@@ -18,7 +18,7 @@ SAMPLES = np.random.default_rng(0).normal(size=(5, 1, 6, 6)).astype(np.float32)
 
 def network(name):
     """A network of the tests."""
-    return GluonNetwork(Leaf(UserModel(name=f"own_blocks:{name}")), (1, 6, 6), ["main"], seed=0)
+    return GluonNetwork(Leaf(UserModel(name=f"own_blocks:{name}")), {"input": (1, 6, 6)}, ["main"], seed=0)
 
 
 @pytest.mark.parametrize(("part", "layers"), [("0", 1), ("0.0", 0), ("0.1", 0), ("0.2", 0), ("1", 2), ("2", 3)])
@@ -30,16 +30,16 @@ def test_a_part_is_stored_as_it_is_inside_of_the_network(part, layers):
     for layer in [made.block[number] for number in range(layers)] or [inner[n] for n in range(int(part[-1]) + 1)]:
         expected = layer(expected)
 
-    assert np.array_equal(made.outputs(SAMPLES, part)["values"], expected.asnumpy())
+    assert np.array_equal(made.outputs({"input": SAMPLES}, part)["values"], expected.asnumpy())
 
 
 def test_a_part_follows_the_parameters():
     """The output of a part is that of the parameters that were loaded after the part was first asked for."""
     made = network("deep")
-    before = made.outputs(SAMPLES, "1")["values"]
+    before = made.outputs({"input": SAMPLES}, "1")["values"]
     made.load_parameters({name: array * 2 for name, array in made.parameter_arrays().items()})
 
-    assert np.abs(made.outputs(SAMPLES, "1")["values"] - before).max() > 0.1
+    assert np.abs(made.outputs({"input": SAMPLES}, "1")["values"] - before).max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_part_that_is_not_there(part, words):
 def test_a_part_that_runs_twice():
     """Its output has two values: it cannot be stored."""
     with pytest.raises(InputError, match="runs 2 times"):
-        network("Twice").outputs(SAMPLES, "layer")
+        network("Twice").outputs({"input": SAMPLES}, "layer")

@@ -20,7 +20,7 @@ LAYERS = {"gru": mx.gluon.rnn.GRU, "lstm": mx.gluon.rnn.LSTM}
 def test_padding_does_not_count(cell, pooling):
     """Mean and last state are those of Gluon's layer on each sample without its padding."""
     model = EmbeddingRnn(vocabulary=5, embedding=3, hidden=4, cell=cell, pooling=pooling, outputs=2)
-    network = open_framework("gluon").network(Leaf(model), (5,), ("main",))
+    network = open_framework("gluon").network(Leaf(model), {"input": (5,)}, ("main",))
     state = {name.removeprefix("parameters/body."): each for name, each in network.parameter_arrays().items()}
     plain = LAYERS[cell](4, layout="NTC", input_size=3)
     plain.initialize()
@@ -33,4 +33,4 @@ def test_padding_does_not_count(cell, pooling):
         states = plain(mx.nd.array(state["embedding.weight"][row[row != 0]][np.newaxis])).asnumpy()[0]
         wanted.append(states.mean(axis=0) if pooling == "mean" else states[-1])
 
-    np.testing.assert_allclose(network.outputs(TOKENS, "body")["values"], wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(network.outputs({"input": TOKENS}, "body")["values"], wanted, rtol=1e-5, atol=1e-6)

@@ -24,10 +24,10 @@ def test_types_of_samples():
     """Integers stay exact for a network that takes them, and floats are refused; others get float32."""
     ids = np.array([[2**62 + 1]])
 
-    assert samples_of(ids, InputValues(integers=True)).asnumpy().item() == 2**62 + 1
-    assert samples_of(ids, FLOATS).dtype == np.float32
+    assert samples_of({"input": ids}, {"input": InputValues(integers=True)})[0].asnumpy().item() == 2**62 + 1
+    assert samples_of({"input": ids}, {"input": FLOATS})[0].dtype == np.float32
     with pytest.raises(InputError, match="has values of type float64; the network takes integers"):
-        samples_of(ids / 2, InputValues(integers=True))
+        samples_of({"input": ids / 2}, {"input": InputValues(integers=True)})
 
 
 def test_plain_mxnet_merges_large_ids_as_floats():

@@ -28,7 +28,7 @@ def batches():
     rows = generator.normal(30, 4, size=(13, *suite.IMAGE)).astype(np.float32)
     labels = generator.integers(0, 3, 13)
     cuts = [slice(start, start + 3) for start in range(0, 13, 3)] * 2
-    return [StepInput(rows[c], (labels[c],), np.ones(len(rows[c]), np.float32), len(rows[c])) for c in cuts]
+    return [StepInput({"input": rows[c]}, (labels[c],), np.ones(len(rows[c]), np.float32), len(rows[c])) for c in cuts]
 
 
 def trained_on(group, model=FIRST, engine="mpi", **options):
@@ -45,7 +45,7 @@ def plain_gluon():
     block.initialize()
     for batch in batches():
         with mx.autograd.record():
-            made = block(mx.nd.array(batch.inputs))
+            made = block(mx.nd.array(batch.inputs["input"]))
         made.backward()  # MXNet updates the statistics in this pass
     return {name: getattr(block, name).data().asnumpy() for name in ("running_mean", "running_var")}
 

@@ -33,15 +33,15 @@ autoencoders = st.builds(ConvAutoencoder, channels=channels, kernel=kernels, cod
 @given(st.one_of(mlps, convnets, autoencoders), images, st.integers(1, 3))
 def test_shapes_and_parameters_are_as_predicted(model, sample, count):
     """Output shapes, those of every part and the number of parameters are what planning and checking reckon with."""
-    network = GluonNetwork(Leaf(model), sample, ["main"], seed=0)
+    network = GluonNetwork(Leaf(model), {"input": sample}, ["main"], seed=0)
     inputs = np.ones((count, *sample), np.float32)
-    made = {part: network.outputs(inputs, part)["values"].shape for part in model.parts}
+    made = {part: network.outputs({"input": inputs}, part)["values"].shape for part in model.parts}
     parameters = sum(int(np.prod(array.shape)) for array in network.parameter_arrays().values())
 
-    assert network.outputs(inputs)["main"].shape == (count, *model.output_shape(sample))
-    assert parameters == model.size(sample).parameters
+    assert network.outputs({"input": inputs})["main"].shape == (count, *model.output_shape({"input": sample}))
+    assert parameters == model.size({"input": sample}).parameters
     for part, shape in made.items():
-        predicted = model.output_shape(sample, part)
+        predicted = model.output_shape({"input": sample}, part)
         # A body of no layers at all leaves dense samples flat.
         assert shape == (count, *predicted)
 
@@ -50,14 +50,19 @@ def test_shapes_and_parameters_are_as_predicted(model, sample, count):
 def test_recurrent_models_are_as_predicted(cell):
     """Output shapes, that of the body, and the number of parameters of a model for rows of tokens."""
     model = EmbeddingRnn(vocabulary=7, embedding=3, hidden=5, cell=cell, outputs=2)
-    network = GluonNetwork(Leaf(model), (4,), ["main"], seed=0)
+    network = GluonNetwork(Leaf(model), {"input": (4,)}, ["main"], seed=0)
     tokens = np.ones((3, 4), np.int64)
     sizes = {name: int(np.prod(array.shape)) for name, array in network.parameter_arrays().items()}
 
-    assert network.outputs(tokens)["main"].shape == (3, *model.output_shape((4,)))
-    assert network.outputs(tokens, "body")["values"].shape == (3, *model.output_shape((4,), "body"))
-    assert sum(sizes.values()) == model.size((4,)).parameters
-    assert sum(size for name, size in sizes.items() if "/body." in name) == model.size((4,), "body").parameters
+    assert network.outputs({"input": tokens})["main"].shape == (3, *model.output_shape({"input": (4,)}))
+    assert network.outputs({"input": tokens}, "body")["values"].shape == (
+        3,
+        *model.output_shape({"input": (4,)}, "body"),
+    )
+    assert sum(sizes.values()) == model.size({"input": (4,)}).parameters
+    assert (
+        sum(size for name, size in sizes.items() if "/body." in name) == model.size({"input": (4,)}, "body").parameters
+    )
 
 
 @settings(max_examples=min(15, settings.default.max_examples))
@@ -65,11 +70,11 @@ def test_recurrent_models_are_as_predicted(cell):
 def test_a_shared_trunk_gives_every_head_its_code(model, sample, one, other):
     """A trunk taken out of a network, with two heads on top: one output a head, and parameters under their names."""
     heads = (("left", Leaf(Mlp(outputs=one))), ("right", Leaf(Mlp(widths=(3,), outputs=other))))
-    network = GluonNetwork(Shared(Part(Leaf(model), "encoder"), heads), sample, ["left", "right"], seed=0)
-    made = network.outputs(np.ones((2, *sample), np.float32))
+    network = GluonNetwork(Shared(Part(Leaf(model), "encoder"), heads), {"input": sample}, ["left", "right"], seed=0)
+    made = network.outputs({"input": np.ones((2, *sample), np.float32)})
 
     assert {name: array.shape for name, array in made.items()} == {"left": (2, one), "right": (2, other)}
-    assert network.outputs(np.ones((2, *sample), np.float32), "trunk")["values"].shape == (2, model.code)
+    assert network.outputs({"input": np.ones((2, *sample), np.float32)}, "trunk")["values"].shape == (2, model.code)
     assert {name.split(".")[0] for name in network.parameters} == {"trunk", "heads"}
     assert {".".join(name.split(".")[:2]) for name in network.parameters if name.startswith("heads")} == {
         "heads.left",
@@ -88,10 +93,10 @@ def test_even_kernels_are_refused(model, size, kernel):
 def test_the_same_seed_gives_the_same_parameters():
     """Whatever was drawn before; another seed gives others."""
     model, sample = Leaf(ConvNet(channels=(4,), outputs=2)), (1, 6, 6)
-    one = GluonNetwork(model, sample, ["main"], seed=4).parameter_arrays()
+    one = GluonNetwork(model, {"input": sample}, ["main"], seed=4).parameter_arrays()
     mx.nd.random.uniform(shape=(17,))
-    same = GluonNetwork(model, sample, ["main"], seed=4).parameter_arrays()
-    other = GluonNetwork(model, sample, ["main"], seed=5).parameter_arrays()
+    same = GluonNetwork(model, {"input": sample}, ["main"], seed=4).parameter_arrays()
+    other = GluonNetwork(model, {"input": sample}, ["main"], seed=5).parameter_arrays()
 
     assert all(np.array_equal(one[name], same[name]) for name in one)
     assert not any(np.array_equal(one[name], other[name]) for name in one if name.endswith("weight"))
@@ -100,11 +105,11 @@ def test_the_same_seed_gives_the_same_parameters():
 def test_a_model_of_the_users():
     """`package.module:attribute` with arguments is built, runs, and its parts and parameters have their own names."""
     model = UserModel(name="own_blocks:TwoParts", width=6, outputs=2)
-    network = GluonNetwork(Leaf(model), (5,), ["main"], seed=0)
+    network = GluonNetwork(Leaf(model), {"input": (5,)}, ["main"], seed=0)
     inputs = np.ones((3, 5), np.float32)
 
-    assert network.outputs(inputs)["main"].shape == (3, 2)
-    assert network.outputs(inputs, "neck")["values"].shape == (3, 6)
+    assert network.outputs({"input": inputs})["main"].shape == (3, 2)
+    assert network.outputs({"input": inputs}, "neck")["values"].shape == (3, 6)
     assert {name: parameter.shape for name, parameter in network.parameters.items()} == {
         "neck.weight": (6, 5),
         "neck.bias": (6,),
@@ -116,9 +121,9 @@ def test_a_model_of_the_users():
 def test_a_part_of_a_users_model_as_trunk():
     """The width of a user's trunk is not known beforehand: it is found by running it."""
     trunk = Part(Leaf(UserModel(name="own_blocks:TwoParts", width=6)), "neck")
-    network = GluonNetwork(Shared(trunk, (("a", Leaf(Mlp(outputs=2))),)), (5,), ["a"], seed=0)
+    network = GluonNetwork(Shared(trunk, (("a", Leaf(Mlp(outputs=2))),)), {"input": (5,)}, ["a"], seed=0)
 
-    assert network.outputs(np.ones((3, 5), np.float32))["a"].shape == (3, 2)
+    assert network.outputs({"input": np.ones((3, 5), np.float32)})["a"].shape == (3, 2)
     assert network.parameters["heads.a.output.weight"].shape == (2, 6)
 
 
@@ -135,15 +140,15 @@ def test_a_part_of_a_users_model_as_trunk():
 def test_models_that_cannot_be_built_are_refused(name, arguments, said):
     """The message says what is wrong with a user's model."""
     with pytest.raises(InputError, match=said):
-        build(Leaf(UserModel(name=name, **arguments)), (5,))
+        build(Leaf(UserModel(name=name, **arguments)), {"input": (5,)})
 
 
 def test_a_part_that_is_not_there_is_refused():
     """In a trunk as well as in an extraction."""
     whole = Leaf(UserModel(name="own_blocks:TwoParts"))
-    network = GluonNetwork(whole, (5,), ["main"], seed=0)
+    network = GluonNetwork(whole, {"input": (5,)}, ["main"], seed=0)
 
     with pytest.raises(InputError, match="part knee: TwoParts has no block .knee.; did you mean .neck."):
-        build(Part(whole, "knee"), (5,))
+        build(Part(whole, "knee"), {"input": (5,)})
     with pytest.raises(InputError, match="part knee: TwoParts has no block .knee.; did you mean .neck."):
-        network.outputs(np.ones((1, 5), np.float32), "knee")
+        network.outputs({"input": np.ones((1, 5), np.float32)}, "knee")

@@ -77,7 +77,7 @@ def batches():
 def replica_on(group, weighting):
     """A replica with two objectives."""
     framework = GluonFramework()
-    learner = framework.learner(NETWORK, suite.IMAGE, TWO, LearnerSettings(suite.PLAIN_SGD, seed=3))
+    learner = framework.learner(NETWORK, {"input": suite.IMAGE}, TWO, LearnerSettings(suite.PLAIN_SGD, seed=3))
     replica = Replica(learner, open_strategy(StrategySettings("mpi"), learner, framework, group), weighting())
     replica.synchronise()
     return replica

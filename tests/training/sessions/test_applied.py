@@ -57,9 +57,9 @@ def read(path, name):
 def direct(trained, name="digit", part=None):
     """Returns the outputs of the network itself for all samples in one batch."""
     model = trained.prepared.job.tasks[name].model
-    network = GluonNetwork(Leaf(model), (1, 6, 6), ["main"], seed=0)
+    network = GluonNetwork(Leaf(model), {"input": (1, 6, 6)}, ["main"], seed=0)
     network.load_parameters(trained.parameters(name))
-    (made,) = network.outputs(read(trained.prepared.files["small"], "images"), part).values()
+    (made,) = network.outputs({"input": read(trained.prepared.files["small"], "images")}, part).values()
     return made
 
 

@@ -97,7 +97,7 @@ def numpy_local_sgd(start, ranks, steps):
     for number, batch in enumerate(suite.batches()[:6]):
         for rank, values in enumerate(mine):
             share = suite.dealt(batch, rank, ranks)
-            inputs = share.inputs.reshape(len(share.inputs), -1)
+            inputs = share.inputs["input"].reshape(len(share.inputs["input"]), -1)
             chances = np.exp(inputs @ values["output.weight"].T + values["output.bias"])
             chances /= chances.sum(axis=1, keepdims=True)
             slopes = (chances - np.eye(3)[share.targets[0]]) * share.weights[:, None] * ranks / batch.global_samples

@@ -19,7 +19,9 @@ from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 def facts_of(group, engine, compression="none"):
     """The facts of a strategy as a session opens it."""
     framework = GluonFramework()
-    learner = framework.learner(Leaf(gluon_suite.CONVNET), suite.IMAGE, suite.CLASSES, LearnerSettings(suite.SGD))
+    learner = framework.learner(
+        Leaf(gluon_suite.CONVNET), {"input": suite.IMAGE}, suite.CLASSES, LearnerSettings(suite.SGD)
+    )
     strategy = open_strategy(StrategySettings(engine, compression), learner, framework, group)
     strategy.close()
     return strategy.facts

@@ -42,7 +42,7 @@ def needs(model, **others):
     """The needs of a task with this network."""
     model = UserModel(name=f"own_modules:{model}") if isinstance(model, str) else model
     objectives = (Objective("main", "", others.pop("loss", "softmax_ce"), 1.0, ()),)
-    asked = {"optimizer": SGD, "targets": LABELS, "sample": (1, 6, 6), **others}
+    asked = {"optimizer": SGD, "targets": LABELS, "samples": {"input": (1, 6, 6)}, **others}
     return FrameworkNeeds(network=Leaf(model), objectives=objectives, **asked)
 
 
@@ -57,7 +57,7 @@ def own_modules():
 def made(model, optimizer=SGD, loss="softmax_ce"):
     """A learner for images of 6 x 6."""
     objectives = (Objective("main", "", loss, 1.0, ()),)
-    return open_framework("torch").learner(Leaf(model), (1, 6, 6), objectives, LearnerSettings(optimizer))
+    return open_framework("torch").learner(Leaf(model), {"input": (1, 6, 6)}, objectives, LearnerSettings(optimizer))
 
 
 def test_the_facts_of_a_sound_network():
@@ -83,7 +83,7 @@ def test_sound_networks_pass(model, precision):
     [
         (needs("Lost"), "model", "a list of modules, which PyTorch does not take for children"),
         (needs("half"), "model", "2 parameters are not float32: 1.weight (float16), 1.bias (float16)"),
-        (needs("normalised", sample=(3, 6, 6)), "model", "cannot run on one sample of shape (3, 6, 6)"),
+        (needs("normalised", samples={"input": (3, 6, 6)}), "model", "cannot run on one sample of shape (3, 6, 6)"),
         (needs("untracked"), "model", "1 without running statistics needs several samples"),
         (needs("normalised", part="9"), "part 9", "has no module '9'"),
         (needs("normalised", freeze=("trunk.*",)), "freeze trunk.*", "matches no parameter"),
@@ -148,7 +148,7 @@ def test_a_parameter_that_only_some_batches_reach_fails_the_task():
 
     framework = open_framework("torch")
     model, objectives = Leaf(UserModel(name="own_modules:Branching")), replica_suite.CLASSES
-    learner = framework.learner(model, (1, 6, 6), objectives, LearnerSettings(SGD))
+    learner = framework.learner(model, {"input": (1, 6, 6)}, objectives, LearnerSettings(SGD))
 
     with pytest.raises(TaskFailedError, match="sometimes.bias, sometimes.weight take part in this batch"):
         learner.forward_backward(replica_suite.batches()[0], [1.0], 1.0)
@@ -164,7 +164,7 @@ def test_what_the_first_step_shows():
     found = {}
     for name in ("Paired", "Noisy", "Tied"):
         model = Leaf(UserModel(name=f"own_modules:{name}"))
-        learner = framework.learner(model, (1, 6, 6), replica_suite.CLASSES, LearnerSettings(SGD))
+        learner = framework.learner(model, {"input": (1, 6, 6)}, replica_suite.CLASSES, LearnerSettings(SGD))
         comparison = learner.compare_step(batch, 0.1)
         found[name] = (comparison.coupled, comparison.draws)
 
@@ -181,10 +181,12 @@ def test_statistics_of_the_batch_need_the_whole_batch():
 
 def test_an_output_of_a_part_is_not_changed_by_the_next_one():
     """A part is stored as it puts out, although the next one works in place."""
-    network = open_framework("torch").network(Leaf(UserModel(name="own_modules:in_place")), (1, 6, 6), ("main",))
+    network = open_framework("torch").network(
+        Leaf(UserModel(name="own_modules:in_place")), {"input": (1, 6, 6)}, ("main",)
+    )
     inputs = np.random.default_rng(0).normal(size=(4, 1, 6, 6)).astype(np.float32)
 
-    assert network.outputs(inputs, "1")["values"].min() < 0
+    assert network.outputs({"input": inputs}, "1")["values"].min() < 0
 
 
 def test_what_passes_change_is_restored_and_named():
@@ -214,7 +216,7 @@ def test_an_optimizer_that_replaces_gradients(optimizer):
         learner.apply(0.1)
         plain.zero_grad()
         losses = torch.nn.functional.cross_entropy(
-            module(torch.tensor(batch.inputs)), torch.tensor(batch.targets[0]), reduction="none"
+            module(torch.tensor(batch.inputs["input"])), torch.tensor(batch.targets[0]), reduction="none"
         )
         (losses @ torch.tensor(batch.weights) / batch.global_samples).backward()
         plain.step()
@@ -238,7 +240,7 @@ def test_an_optimizer_that_adds_a_decay_of_its_own():
 def test_numbers_that_a_network_draws_when_it_is_built():
     """The seed decides them as well, whichever library draws them: ranks would have different networks."""
     inputs = np.ones((2, 1, 6, 6), np.float32)
-    first, second = (made(UserModel(name="own_modules:Drawn")).outputs(inputs)["main"] for _ in range(2))
+    first, second = (made(UserModel(name="own_modules:Drawn")).outputs({"input": inputs})["main"] for _ in range(2))
 
     assert np.array_equal(first, second)  # also where the first one imports the module, which draws as well
 
@@ -262,7 +264,7 @@ def test_one_frozen_statistic_freezes_the_normalisation():
     """A frozen running variance is used in training, and neither of both statistics changes."""
     settings = LearnerSettings(SGD, freeze=("1.running_var",))
     objectives, model = replica_suite.CLASSES, Leaf(UserModel(name="own_modules:normalised"))
-    learner = open_framework("torch").learner(model, (1, 6, 6), objectives, settings)
+    learner = open_framework("torch").learner(model, {"input": (1, 6, 6)}, objectives, settings)
     before = learner.parameters_matching("1.running_*")
     for batch in replica_suite.batches():
         learner.forward_backward(batch, [1.0], 1.0)
@@ -316,7 +318,7 @@ def test_group_statistics_are_compared_in_every_precision(model, precision):
     for seed in range(6):
         network = Leaf(UserModel(name=f"own_modules:{model}"))
         learner = open_framework("torch").learner(
-            network, (1, 6, 6), replica_suite.CLASSES, replace(settings, seed=seed)
+            network, {"input": (1, 6, 6)}, replica_suite.CLASSES, replace(settings, seed=seed)
         )
         assert learner.compare_step(replica_suite.batches()[0], 0.1).update == ""
 

@@ -31,7 +31,7 @@ def _users_code(monkeypatch):
 def made(model, optimizer=SGD, loss="softmax_ce", **arguments):
     """A learner of a network of `own_modules`, for images of 6 x 6."""
     objectives, network = (Objective("main", "", loss, 1.0, ()),), UserModel(name=f"own_modules:{model}", **arguments)
-    return open_framework("torch").learner(Leaf(network), (1, 6, 6), objectives, LearnerSettings(optimizer))
+    return open_framework("torch").learner(Leaf(network), {"input": (1, 6, 6)}, objectives, LearnerSettings(optimizer))
 
 
 def compared(learner, ranks=2):
@@ -46,7 +46,7 @@ def plain_steps(learner, optimizer):
     for batch in replica_suite.batches():
         plain.zero_grad()
         losses = torch.nn.functional.cross_entropy(
-            module(torch.tensor(batch.inputs)), torch.tensor(batch.targets[0]), reduction="none"
+            module(torch.tensor(batch.inputs["input"])), torch.tensor(batch.targets[0]), reduction="none"
         )
         (losses @ torch.tensor(batch.weights) / batch.global_samples).backward()
         plain.step()

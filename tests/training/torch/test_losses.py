@@ -31,11 +31,13 @@ def step(framework, loss, target, outputs=3, smoothing=0.0):
     """Losses and gradients of a linear network with parameters that both frameworks have."""
     rng = np.random.default_rng(1)
     objectives = (Objective("main", "", loss, 1.0, (), label_smoothing=smoothing),)
-    learner = open_framework(framework).learner(Leaf(Mlp(outputs=outputs)), (4,), objectives, LearnerSettings(SGD))
+    learner = open_framework(framework).learner(
+        Leaf(Mlp(outputs=outputs)), {"input": (4,)}, objectives, LearnerSettings(SGD)
+    )
     names = {name: array.shape for name, array in learner.parameters_matching("*").items()}
     learner.set_parameters({name: rng.normal(size=shape).astype(np.float32) for name, shape in names.items()})
     inputs, weights = rng.normal(size=(ROWS, 4)).astype(np.float32), rng.uniform(size=ROWS).astype(np.float32)
-    learner.forward_backward(StepInput(inputs, (target,), weights, ROWS), [1.0], 0.5)
+    learner.forward_backward(StepInput({"input": inputs}, (target,), weights, ROWS), [1.0], 0.5)
     gradients = {name: array.copy() for name, array in learner.gradients().items()}
     return learner.collect_losses(), gradients
 

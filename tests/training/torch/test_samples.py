@@ -25,7 +25,7 @@ def test_types_of_samples():
     """Integers stay exact for a network that takes them, and floats are refused; others get float32."""
     ids = np.array([[2**62 + 1]])
 
-    assert samples_of(ids, InputValues(integers=True)).item() == 2**62 + 1
-    assert samples_of(ids, FLOATS).dtype == torch.float32
+    assert samples_of({"input": ids}, {"input": InputValues(integers=True)})["input"].item() == 2**62 + 1
+    assert samples_of({"input": ids}, {"input": FLOATS})["input"].dtype == torch.float32
     with pytest.raises(InputError, match="has values of type float64; the network takes integers"):
-        samples_of(ids / 2, InputValues(integers=True))
+        samples_of({"input": ids / 2}, {"input": InputValues(integers=True)})

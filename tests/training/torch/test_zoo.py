@@ -40,15 +40,15 @@ def same_outputs(network, sample, names, parts, vocabulary=None) -> None:
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(3, *sample)).astype(np.float32)
     inputs = inputs if vocabulary is None else rng.integers(0, vocabulary, (3, *sample))
-    gluon, torch = (open_framework(name).network(network, sample, names) for name in ("gluon", "torch"))
+    gluon, torch = (open_framework(name).network(network, {"input": sample}, names) for name in ("gluon", "torch"))
     state = {name: rng.normal(size=a.shape).astype(np.float32) / 3 for name, a in gluon.parameter_arrays().items()}
     gluon.load_parameters(state)
     torch.load_parameters(state)
 
     assert list(torch.parameter_arrays()) == list(gluon.parameter_arrays())
     for part in (None, *parts):
-        expected = gluon.outputs(inputs, part)
-        for name, array in torch.outputs(inputs, part).items():
+        expected = gluon.outputs({"input": inputs}, part)
+        for name, array in torch.outputs({"input": inputs}, part).items():
             np.testing.assert_allclose(
                 array, expected[name], rtol=1e-5, atol=1e-5 * max(1, np.abs(expected[name]).max())
             )
@@ -81,7 +81,9 @@ def test_initial_parameters_have_the_same_distribution():
     found = {}
     for name in ("gluon", "torch"):
         state = (
-            open_framework(name).network(Leaf(Mlp(widths=(400,), outputs=300)), (200,), ("main",)).parameter_arrays()
+            open_framework(name)
+            .network(Leaf(Mlp(widths=(400,), outputs=300)), {"input": (200,)}, ("main",))
+            .parameter_arrays()
         )
         weight, bias = state[f"{PARAMETERS}body.1.weight"], state[f"{PARAMETERS}body.1.bias"]
         found[name] = [weight.min(), weight.max(), weight.std(), np.abs(bias).max()]

@@ -1,0 +1,42 @@
+"""The arrays that the inputs of a network read, by the names of the inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.networks.input_values import INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.networks.shapes import InputShapes
+
+
+def input_path(name: str) -> tuple[str, ...]:
+    """Returns the path of keys, inside a task, to the reference of an input."""
+    return ("input",) if name == INPUT else ("input", name)
+
+
+def transform_path(name: str) -> tuple[str, ...]:
+    """Returns the path of keys, inside a task, to the transforms of an input."""
+    return ("transform",) if name == INPUT else ("transform", name)
+
+
+def sample_shapes(inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec]) -> InputShapes | None:
+    """Returns the shape of one sample of each input; None where only running other tasks shows one of them.
+
+    Args:
+        inputs: name of an input -> reference.
+        arrays: known arrays by reference.
+    """
+    shapes = {name: arrays.get(reference, UNKNOWN).shape for name, reference in inputs.items()}
+    known = {name: shape for name, shape in shapes.items() if shape is not None}
+    return known if len(known) == len(shapes) else None
+
+
+def rows_of_inputs(inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec]) -> ArraySpec:
+    """Returns an input whose number of samples and split are known, as all have the same ones."""
+    read = [arrays.get(reference, UNKNOWN) for reference in inputs.values()]
+    return next((each for each in read if each.samples is not None and each.split is not None), read[0])
