@@ -58,7 +58,7 @@ class Hosts:
         """Returns the command that runs another one on the first host."""
         return [str(SCRIPT), "on", self.first, *map(str, words)]
 
-    def run(self, *words: str | Path, timeout: float = 90, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str | Path, timeout: float = 240, **environ: str) -> subprocess.CompletedProcess[str]:
         """Runs a command on the first host, with the programs of this environment, to its end."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.run(
