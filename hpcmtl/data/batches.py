@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.data.blocks import batches_per_epoch, epoch_order, global_batch, windows
+from hpcmtl.data.blocks import windows
+from hpcmtl.data.epochs import EpochPlan, SplitEpochs
 from hpcmtl.data.prefetch import Prefetched
 from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected
@@ -61,6 +62,8 @@ class BatchSpec:
         memory_budget: bytes; a smaller split is read once and kept in memory.
         labels: key of a source -> its labels, for targets whose labels do not all count alike.
         sampler: chooses the samples of each epoch; None for each sample of the split once.
+        epochs: plan of epochs that are composed in another way, which makes `batch_size` the size of the fullest step;
+            None for steps of equal size.
         cache: rows that are kept in memory.
     """
 
@@ -71,16 +74,20 @@ class BatchSpec:
     memory_budget: int = 256 << 20
     labels: Mapping[str, Labels] = field(default_factory=dict, compare=False)
     sampler: Sampler | None = field(default=None, compare=False)
+    epochs: EpochPlan | None = field(default=None, compare=False)
     cache: SplitCache = field(default_factory=SplitCache, compare=False)
 
 
-def samples_per_epoch(spec: BatchSpec) -> int:
-    """Returns the number of samples in an epoch.
+def epochs_of(spec: BatchSpec) -> EpochPlan:
+    """Returns the plan of the epochs of a training.
 
     Raises:
         InputError: the split is unknown or empty.
     """
-    return len(selected(spec.sources[:1], [spec.split])) if spec.sampler is None else spec.sampler.samples
+    if spec.epochs is not None:
+        return spec.epochs
+    samples = len(selected(spec.sources[:1], [spec.split])) if spec.sampler is None else spec.sampler.samples
+    return SplitEpochs(samples, spec.batch_size, spec.sampler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class _ReadRequest:
 
     sources: tuple[Source, ...]
     indices: Ints
-    samples: int
+    plan: EpochPlan
     spec: BatchSpec
     cursor: Cursor
     until: Cursor
@@ -141,7 +148,6 @@ class Batches(Prefetched[Batch]):
     of the group. Use it in a ``with`` statement, which ends the prefetch thread.
 
     Attributes:
-        samples: number of samples per epoch.
         steps_per_epoch: number of global steps per epoch.
     """
 
@@ -154,14 +160,14 @@ class Batches(Prefetched[Batch]):
         """
         sources = _all_sources(spec)
         indices = selected(sources, [spec.split])
-        self.samples = len(indices) if spec.sampler is None else spec.sampler.samples
-        self.steps_per_epoch = batches_per_epoch(self.samples, spec.batch_size)
+        plan = epochs_of(spec)
+        self.steps_per_epoch = len(plan.bounds) - 1
         if not 0 <= cursor.step < self.steps_per_epoch:
             raise ValueError(f"{cursor} is not one of the {self.steps_per_epoch} steps of an epoch")
         request = _ReadRequest(
             sources=sources,
             indices=indices,
-            samples=self.samples,
+            plan=plan,
             spec=spec,
             cursor=cursor,
             until=until,
@@ -202,7 +208,7 @@ def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator
 
 def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:
     for epoch, steps in _epochs(request):
-        order = _order(request, block, epoch)
+        order = request.plan.order(request.indices, block, request.cursor.seed, epoch)
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
@@ -217,16 +223,6 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
             yield Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
 
 
-def _order(request: _ReadRequest, block: int, epoch: int) -> Ints:
-    """Returns the samples of an epoch in training order."""
-    seed, sampler = request.cursor.seed, request.spec.sampler
-    if sampler is None:
-        return epoch_order(request.indices, block, seed, epoch)
-    places = sampler.places(seed, epoch)
-    copies = np.arange(len(places)) - np.searchsorted(places, places)
-    return epoch_order(request.indices[places], block, seed, epoch, copies)
-
-
 def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
     """Returns the number of labelled samples of a whole step by key."""
     if not request.spec.labels:
@@ -238,13 +234,13 @@ def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, 
 def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
     """Yields each epoch with its requested steps."""
     cursor, until = request.cursor, request.until
-    places = np.arange(request.samples)
-    per_epoch = batches_per_epoch(request.samples, request.spec.batch_size)
+    bounds = request.plan.bounds
+    per_epoch = len(bounds) - 1
     while (cursor.epoch, cursor.step) < (until.epoch, until.step):
         last = per_epoch if cursor.epoch < until.epoch else min(until.step, per_epoch)
         steps = []
         for step in range(cursor.step, last):
-            whole = global_batch(places, step, request.spec.batch_size)
+            whole = np.arange(bounds[step], bounds[step + 1])
             mine = shard(whole, request.group_rank, request.group_size)
             filler = len(mine) == 0
             # A rank without a sample must still take part in the step: it computes one sample with weight 0.

@@ -43,12 +43,18 @@ def epoch_order(indices: Ints, block: int, seed: int, epoch: int, copies: Ints |
 
 
 def windows(order: Ints, block: int) -> Ints:
-    """Returns the window number of each position of an `epoch_order`, ascending from 0."""
+    """Returns the window number of each position of an `epoch_order`, ascending from 0.
+
+    An order that comes back to earlier blocks, as that of several sets, has windows of at most as many samples.
+    """
     _, first_seen = np.unique(order // block, return_index=True)
     new_block = np.zeros(len(order), dtype=np.int64)
     new_block[first_seen] = 1
     # Every block of a window appears before the first of the next, so counting blocks counts windows.
-    return (np.cumsum(new_block) - 1) // WINDOW_BLOCKS
+    window = (np.cumsum(new_block) - 1) // WINDOW_BLOCKS
+    begins = np.searchsorted(window, window)
+    part = (np.arange(len(order)) - begins) // (WINDOW_BLOCKS * block)
+    return np.cumsum(np.diff(window, prepend=0) + (np.diff(part, prepend=0) > 0)) if part.any() else window
 
 
 def batches_per_epoch(samples: int, batch_size: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,24 @@ if TYPE_CHECKING:
     from hpcmtl.data.transforming.transforms import TransformChain
 
 
+class JoinedContent(Protocol):
+    """Stands for a data file whose rows come from several sources."""
+
+    @property
+    def split(self) -> NDArray[np.uint8]:
+        """Split of each sample: 0 train, 1 val, 2 test."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the rows that are there before they are read, in bytes."""
+
+    def description(self) -> FileDescription:
+        """Returns what `describe` would return for such a file."""
+
+    def opened(self, name: str) -> AbstractContextManager[ArrayReader]:
+        """Opens one array."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Identifies one dataset to read; its rows are delivered under `key`.
@@ -36,6 +54,7 @@ class Source:
         path: path of the file.
         dataset: name of the dataset in the file.
         in_memory: content of the file, if it is in memory; the file is then not read.
+        joined: several data sets that stand for the file, if they do; there is no such file then.
         transform: transforms of the rows that batches hold; None for none.
     """
 
@@ -43,23 +62,34 @@ class Source:
     path: Path
     dataset: str
     in_memory: InMemoryFile | None = None
+    joined: JoinedContent | None = None
     transform: TransformChain | None = None
 
     def described(self) -> FileDescription:
         """Returns the description of the file; see `describe`."""
-        return describe(self.path) if self.in_memory is None else self.in_memory.description()
+        content = self.joined or self.in_memory
+        return describe(self.path) if content is None else content.description()
 
     def split(self) -> NDArray[np.uint8]:
         """Returns the split of each sample: 0 train, 1 val, 2 test."""
-        return read_split(self.path) if self.in_memory is None else self.in_memory.split
+        content = self.joined or self.in_memory
+        return read_split(self.path) if content is None else content.split
 
     def opened(self) -> AbstractContextManager[ArrayReader]:
         """Returns a reader of the rows."""
+        if self.joined is not None:
+            return self.joined.opened(self.dataset)
         return (
             open_array(self.path, self.dataset)
             if self.in_memory is None
             else nullcontext(self.in_memory.reader(self.dataset))
         )
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Memory of the rows that are there before they are read, in bytes."""
+        content = self.joined or self.in_memory
+        return 0 if content is None else content.bytes
 
     def changed(self, rows: NDArray[Any], numbers: Ints, epoch: int | None = None) -> NDArray[Any]:
         """Returns rows after the transforms, see `TransformChain.changed`; the thread that reads them calls it."""

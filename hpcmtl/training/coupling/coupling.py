@@ -68,15 +68,11 @@ class Steps:
 
     Attributes:
         bounds: first step of each layer, and behind them the number of all steps.
-        batch_size: number of samples in a step.
-        per_epoch: number of steps in an epoch.
-        missing: number of samples that the last step of an epoch has less than the others.
+        samples: number of samples of an epoch before each of its steps, and behind them that of the whole epoch.
     """
 
     bounds: Sequence[int]
-    batch_size: int
-    per_epoch: int
-    missing: int
+    samples: Sequence[int]
 
     def samples_since_tick(self, every: Every, step: int) -> int:
         """Returns the number of samples between the last tick of a clock before `step`, and `step`."""
@@ -87,7 +83,8 @@ class Steps:
         return self._samples_before(step) - self._samples_before(before)
 
     def _samples_before(self, step: int) -> int:
-        return step * self.batch_size - step // self.per_epoch * self.missing
+        epochs, rest = divmod(step, len(self.samples) - 1)
+        return epochs * self.samples[-1] + self.samples[rest]
 
 
 class Coupling:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.batches import Batches, samples_per_epoch
-from hpcmtl.data.blocks import batches_per_epoch
+from hpcmtl.data.batches import Batches, epochs_of
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.exchange.store import PARAMETERS, seal
 from hpcmtl.jobfile.kinds import kind_of
@@ -62,15 +62,16 @@ class TrainSession:
         self._waited, self._totals = 0.0, NO_LOSSES
         self._notes, self._inputs = Notes(), Inputs(context)
         self._spec, read = batch_spec(context, self._inputs, task, self._objectives)
-        self._samples = samples = samples_per_epoch(self._spec)
-        self._steps_per_epoch = batches_per_epoch(samples, self._spec.batch_size)
+        bounds = epochs_of(self._spec).bounds.tolist()
+        self._steps_per_epoch = len(bounds) - 1
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"
         self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
         self._learner, self._skipped = self._replica.learner, SkippedSteps(self._replica)
-        steps = Steps(self._bounds, self._spec.batch_size, self._steps_per_epoch, -samples % self._spec.batch_size)
+        self._fullest = max(stop - start for start, stop in pairwise(bounds))
+        steps = Steps(self._bounds, bounds)
         try:
             require_fit(context, read, self._learner.outputs)
             self._coupling = open_coupling(context, steps)
@@ -117,7 +118,7 @@ class TrainSession:
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
         """See `Session`; None with exchanged parameters, many samples in memory, or devices that may change."""
-        held = sum(source.in_memory.bytes for source in self._spec.sources if source.in_memory is not None)
+        held = sum(source.bytes_in_memory for source in self._spec.sources)
         return None if self._coupling or self._context.mixed_devices or held > KEPT_BYTES else self._join
 
     def _join(self, group: Communicator, step: int | None) -> None:
@@ -281,7 +282,7 @@ class TrainSession:
         synchronisation, steps = self._replica.strategy.facts, result.next_step - first
         return LayerOutcome(
             steps=steps,
-            rows=-(-min(self._spec.batch_size, self._samples) // self._context.group.size),
+            rows=-(-self._fullest // self._context.group.size),
             step_seconds=training_seconds / max(steps, 1),
             seconds=time.perf_counter() - started,
             stopped=result.stopped,

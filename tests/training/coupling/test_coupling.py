@@ -233,7 +233,7 @@ def test_statistics_go_along_to_another_first_rank(bench, task):
 def test_samples_are_those_since_the_last_tick(bounds):
     """With epochs of 13 samples in batches of 5, 5 and 3, a round weighs its own samples, wherever layers end."""
     sizes = [5, 5, 3] * 10
-    steps = Steps(bounds, batch_size=5, per_epoch=3, missing=2)
+    steps = Steps(bounds, [0, 5, 10, 13])
 
     for every in (1, 4, 30):
         ticks = range(every, 31, every)
