@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rows:
+class StoredRows:
     """The rows of one data set in a joined array, from its source."""
 
     source: Source
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedRow:
     """Stands for the rows of a data set that does not have a joined array: each is the first row of a source.
 
     It is a row that a loss can take, since it is multiplied by the weight 0 there, and 0 times NaN is NaN.
@@ -40,13 +40,13 @@ class Repeated:
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantRows:
     """Stands for the rows of a data set that does not have a joined array: each value is the same number."""
 
     value: float
 
 
-Part = Rows | Repeated | Constant
+JoinedPart = StoredRows | RepeatedRow | ConstantRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +62,13 @@ class JoinedFile:
 
     path: Path
     samples: tuple[int, ...]
-    arrays: Mapping[str, tuple[Part, ...]]
+    arrays: Mapping[str, tuple[JoinedPart, ...]]
     split: NDArray[np.uint8]
 
     @property
     def bytes(self) -> int:
         """Memory of the arrays that are in memory already, in bytes."""
-        parts = (part for array in self.arrays.values() for part in array if isinstance(part, Rows))
+        parts = (part for array in self.arrays.values() for part in array if isinstance(part, StoredRows))
         return sum(part.source.in_memory.bytes for part in parts if part.source.in_memory is not None)
 
     def description(self) -> FileDescription:
@@ -84,15 +84,15 @@ class JoinedFile:
             readers = [self._reader(part, stack) for part in self.arrays[name]]
             yield ArrayReader(self.path, name, _JoinedRows(readers, self.samples, known.shape, known.dtype))
 
-    def _reader(self, part: Part, stack: ExitStack) -> ArrayReader | NDArray[Any]:
-        if isinstance(part, Constant):
+    def _reader(self, part: JoinedPart, stack: ExitStack) -> ArrayReader | NDArray[Any]:
+        if isinstance(part, ConstantRows):
             return np.array(part.value)
         reader = stack.enter_context(part.source.opened())
-        return reader if isinstance(part, Rows) else reader.read(0, 1)[0]
+        return reader if isinstance(part, StoredRows) else reader.read(0, 1)[0]
 
     def _described(self, name: str) -> DatasetDescription:
         """Describes an array; its type is one that holds the values of all parts."""
-        sources = [part.source for part in self.arrays[name] if not isinstance(part, Constant)]
+        sources = [part.source for part in self.arrays[name] if not isinstance(part, ConstantRows)]
         found = [source.described().datasets[source.dataset] for source in sources]
         dtype = np.result_type(*(each.dtype for each in found)) if found else np.dtype(np.float32)
         dtype = np.dtype(np.float32) if dtype.kind == "f" else dtype  # as readers deliver them

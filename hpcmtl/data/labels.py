@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
     from hpcmtl.data.missing import Known
     from hpcmtl.data.sources import Source
-    from hpcmtl.networks.objective import ClassWeights, Missing
+    from hpcmtl.networks.objective import ClassWeights, MeanOver, Missing
 
 _ROWS = 1 << 14  # read at once
 
@@ -54,6 +54,7 @@ class Labels:
             takes: 0 times a loss of NaN would be NaN.
         counts: (samples of the split,) float32, the known part of the labels of each sample: 1 for all of them.
         class_weights: (classes,) float32 factors by the class of a label; None for none.
+        mean_over: what a mean over a batch is over, see `Objective.mean_over`.
     """
 
     missing: Missing | None
@@ -61,6 +62,7 @@ class Labels:
     placeholder: Any
     counts: NDArray[np.float32]
     class_weights: NDArray[np.float32] | None = None
+    mean_over: MeanOver = "labelled"
 
     def known(self, values: NDArray[Any], masks: NDArray[Any] | None) -> tuple[NDArray[Any], Known]:
         """Returns labels without missing numbers, and which of them are known, both (n, ...)."""
@@ -68,7 +70,9 @@ class Labels:
         return values if self.missing is None else np.where(known, values, values.dtype.type(self.placeholder)), known
 
     def labelled(self, places: Ints) -> float:
-        """Returns the number of labelled samples at some places of the split; a sample may be a part of one."""
+        """Returns the number of samples at some places of the split that a mean is over; one may count in part."""
+        if self.mean_over == "batch":
+            return float(len(places))
         return float(self.counts[places].sum(dtype=np.float64))
 
     def weights(self, values: NDArray[Any], known: Known, samples: int, labelled: float) -> NDArray[np.float32]:
@@ -78,7 +82,7 @@ class Labels:
             values: (n, ...) labels of a rank's share, as `known` gives them.
             known: (n, ...) which of them are known.
             samples: number of samples in the batch of the whole group.
-            labelled: number of labelled samples in that batch.
+            labelled: number of samples in that batch that the mean is over.
 
         Returns:
             (n, ...) 0 for each missing label, and the weight of its class for each other one; all are 0 where the whole

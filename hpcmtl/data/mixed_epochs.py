@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.data.blocks import epoch_order
-from hpcmtl.data.mixture import Mixture, epoch_bounds, epoch_rows, sets_of_rows
+from hpcmtl.data.epochs import step_bounds
+from hpcmtl.data.mixture import Mixture, epoch_rows, epoch_samples, epoch_steps
 
 if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
@@ -33,7 +34,7 @@ class MixedEpochs:
     @cached_property
     def bounds(self) -> Ints:
         """See `EpochPlan`."""
-        return epoch_bounds(self.mixture)
+        return mixed_bounds(self.mixture)
 
     def order(self, indices: Ints, block: int, seed: int, epoch: int) -> Ints:
         """See `EpochPlan`."""
@@ -43,8 +44,31 @@ class MixedEpochs:
         rows, sets = epoch_rows(self.mixture, epoch), sets_of_rows(self.mixture, epoch)
         order = np.empty(len(sets), indices.dtype)
         for number, places in enumerate(self.members):
-            order[sets == number] = _taken(indices[places], block, seed, int(before[number]), int(rows[number]))
+            order[sets == number] = _taken(indices[places], block, seed, int(before[number]), rows[number])
         return order
+
+
+def mixed_bounds(mixture: Mixture) -> Ints:
+    """Returns the bounds of the steps of an epoch, equal for all epochs; see `EpochPlan.bounds`."""
+    if mixture.how != "round_robin":
+        return step_bounds(epoch_samples(mixture), mixture.batch_size)
+    sizes = np.array(mixture.batch_sizes)[np.arange(epoch_steps(mixture)) % len(mixture.sizes)]
+    return np.asarray(np.concatenate([[0], np.cumsum(sizes)]), np.int64)
+
+
+def sets_of_rows(mixture: Mixture, epoch: int) -> Ints:
+    """Returns the number of the set of each row of an epoch, in training order.
+
+    The rows of each set are spread evenly over the epoch. So each step has the share of each set, up to one row where
+    there are two sets, and exactly where the shares of a step are whole numbers.
+    """
+    if mixture.how == "round_robin":
+        sizes = np.diff(mixed_bounds(mixture))
+        return np.asarray(np.repeat(np.arange(len(sizes)) % len(mixture.sizes), sizes), np.int64)
+    rows = epoch_rows(mixture, epoch)
+    sets = np.repeat(np.arange(len(rows)), rows)
+    places = np.concatenate([(np.arange(count) + 0.5) / max(count, 1) for count in rows])
+    return np.asarray(sets[np.lexsort((sets, places))], np.int64)
 
 
 def _taken(numbers: Ints, block: int, seed: int, before: int, count: int) -> Ints:

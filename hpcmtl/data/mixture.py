@@ -1,24 +1,25 @@
-"""Mixtures of data sets: how many rows of each set the steps of an epoch have. Pure functions of sizes and epoch."""
+"""Mixtures of data sets: how many rows of each set the steps of an epoch have.
+
+The functions are pure, of sizes and epoch alone, and need no numpy: the checks of a job use them as well.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
-
-from hpcmtl.data.epochs import step_bounds
-
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from hpcmtl.arrays import Ints
+    from collections.abc import Sequence
 
 How = Literal["proportional", "equal", "temperature", "annealed", "fixed", "round_robin"]
 
 FALL: Final = 0.8
 """How much the exponent of an annealed mixture falls over the training (Stickland and Murray, 2019)."""
+
+
+_ROUNDING = 1e-9
 
 
 class UnfitMixtureError(ValueError):
@@ -52,128 +53,118 @@ class Mixture:
     oversample: bool = False
 
 
-def shares(mixture: Mixture, epoch: int) -> NDArray[np.float64]:
-    """Returns the share of each set in the rows of an epoch; the sum is 1."""
-    sizes = np.array(mixture.sizes, np.float64)
-    if mixture.how in {"round_robin", "fixed"}:
-        weights = np.array(mixture.batch_sizes, np.float64)
-    elif mixture.how == "equal":
-        weights = np.ones(len(sizes))
-    elif mixture.how == "temperature":
-        weights = (sizes / sizes.max()) ** (1.0 / mixture.temperature)
-    elif mixture.how == "annealed":
-        weights = (sizes / sizes.max()) ** (1.0 - FALL * epoch / max(mixture.epochs - 1, 1))
-    else:
-        weights = sizes
-    found: NDArray[np.float64] = weights / weights.sum()
-    return found
+def shares(mixture: Mixture, epoch: int) -> list[float]:
+    """Returns the share of each set in the samples of an epoch; the sum is 1."""
+    weights = _weights(mixture, epoch)
+    return [each / sum(weights) for each in weights]
 
 
-def epoch_bounds(mixture: Mixture) -> Ints:
-    """Returns the bounds of the steps of an epoch, equal for all epochs; see `EpochPlan.bounds`.
+def _weights(mixture: Mixture, epoch: int) -> Sequence[float]:
+    largest = max(mixture.sizes)
+    match mixture.how:
+        case "round_robin" | "fixed":
+            return mixture.batch_sizes
+        case "equal":
+            return [1.0] * len(mixture.sizes)
+        case "temperature":
+            return [(size / largest) ** (1.0 / mixture.temperature) for size in mixture.sizes]
+        case "annealed":
+            exponent = 1.0 - FALL * epoch / max(mixture.epochs - 1, 1)
+            return [(size / largest) ** exponent for size in mixture.sizes]
+        case "proportional":
+            return mixture.sizes
+
+
+@lru_cache(maxsize=64)
+def epoch_steps(mixture: Mixture) -> int:
+    """Returns the number of steps of an epoch, equal for all epochs.
 
     Raises:
         UnfitMixtureError: a set is too small for a step, or for the steps that are asked for.
     """
-    if mixture.how == "round_robin":
-        steps = _turns(mixture)
-        sizes = np.array(mixture.batch_sizes)[np.arange(steps) % len(mixture.sizes)]
-        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     if mixture.steps is not None:
-        rows = mixture.steps * mixture.batch_size
-        _require_enough(mixture, rows)
-        return step_bounds(rows, mixture.batch_size)
+        _require_enough(mixture, mixture.steps)
+        return mixture.steps
     if mixture.how == "proportional":
-        return step_bounds(sum(mixture.sizes), mixture.batch_size)
+        return -(-sum(mixture.sizes) // mixture.batch_size)
     if mixture.oversample:
-        most = max(size / share for size, share in zip(mixture.sizes, shares(mixture, 0), strict=True))
-        return step_bounds(math.ceil(most / mixture.batch_size - 1e-9) * mixture.batch_size, mixture.batch_size)
-    return step_bounds(_most_steps(mixture) * mixture.batch_size, mixture.batch_size)
+        return _steps_for_all(mixture)
+    return _most_steps(mixture)
 
 
-def epoch_rows(mixture: Mixture, epoch: int) -> Ints:
-    """Returns the rows that each set gives in an epoch: whole numbers, by the largest remainder."""
-    bounds = epoch_bounds(mixture)
+def epoch_samples(mixture: Mixture) -> int:
+    """Returns the number of samples of an epoch; see `epoch_steps`."""
+    return sum(epoch_rows(mixture, 0))
+
+
+def epoch_rows(mixture: Mixture, epoch: int) -> list[int]:
+    """Returns the rows that each set gives in an epoch: whole numbers, by the largest remainder; see `epoch_steps`."""
+    return _rows_of(mixture, epoch, epoch_steps(mixture))
+
+
+def largest_remainder(shares_of: Sequence[float], total: int) -> list[int]:
+    """Returns whole numbers next to the shares of a total, which they add up to."""
+    exact = [share * total for share in shares_of]
+    whole = [math.floor(each + _ROUNDING) for each in exact]
+    order = sorted(range(len(exact)), key=lambda place: (whole[place] - exact[place], place))
+    for place in order[: total - sum(whole)]:
+        whole[place] += 1
+    return whole
+
+
+def _rows_of(mixture: Mixture, epoch: int, steps: int) -> list[int]:
+    """Returns the rows that each set gives in an epoch of some steps."""
     if mixture.how == "round_robin":
-        steps, count = len(bounds) - 1, len(mixture.sizes)
-        turns = steps // count + (np.arange(count) < steps % count)
-        return np.asarray(turns * np.array(mixture.batch_sizes), np.int64)
-    return largest_remainder(int(bounds[-1]) * shares(mixture, epoch))
+        turns, more = divmod(steps, len(mixture.sizes))
+        return [(turns + (place < more)) * size for place, size in enumerate(mixture.batch_sizes)]
+    if mixture.how == "proportional" and mixture.steps is None:
+        return list(mixture.sizes)
+    return largest_remainder(shares(mixture, epoch), steps * mixture.batch_size)
 
 
-def sets_of_rows(mixture: Mixture, epoch: int) -> Ints:
-    """Returns the number of the set of each row of an epoch, in training order.
-
-    The rows of each set are spread evenly over the epoch. So each step has the share of each set, up to one row where
-    there are two sets, and exactly where the shares of a step are whole numbers.
-    """
+def _steps_for_all(mixture: Mixture) -> int:
+    """Returns the smallest number of steps in which each row of each set comes at least once."""
     if mixture.how == "round_robin":
-        sizes = np.diff(epoch_bounds(mixture))
-        return np.asarray(np.repeat(np.arange(len(sizes)) % len(mixture.sizes), sizes), np.int64)
-    rows = epoch_rows(mixture, epoch)
-    sets = np.repeat(np.arange(len(rows)), rows)
-    places = np.concatenate([(np.arange(count) + 0.5) / max(count, 1) for count in rows])
-    return np.asarray(sets[np.lexsort((sets, places))], np.int64)
-
-
-def largest_remainder(wanted: NDArray[np.float64]) -> Ints:
-    """Returns whole numbers next to the wanted ones, with the same sum, which is a whole number."""
-    whole = np.floor(wanted + 1e-9).astype(np.int64)
-    missing = round(float(wanted.sum())) - int(whole.sum())
-    order = np.argsort(whole - wanted, kind="stable")
-    whole[order[:missing]] += 1
-    return np.asarray(whole, np.int64)
-
-
-def _turns(mixture: Mixture) -> int:
-    """Returns the steps of an epoch in which the sets take turns."""
-    count, sizes = len(mixture.sizes), mixture.batch_sizes
-    if mixture.steps is None:
-        if mixture.oversample:
-            return count * max(-(-n // b) for n, b in zip(mixture.sizes, sizes, strict=True))
-        for name, size, batch in zip(mixture.names, mixture.sizes, sizes, strict=True):
-            if size < batch:
-                raise UnfitMixtureError(f"{name} has {size} train samples, fewer than one step of {batch}; {_LESS}")
-        return count * min(n // b for n, b in zip(mixture.sizes, sizes, strict=True))
-    for place, (name, size, batch) in enumerate(zip(mixture.names, mixture.sizes, sizes, strict=True)):
-        wanted = (mixture.steps // count + (place < mixture.steps % count)) * batch
-        if wanted > size and not mixture.oversample:
-            raise UnfitMixtureError(_too_few(name, size, wanted, f"{mixture.steps} steps"))
-    return mixture.steps
-
-
-def _require_enough(mixture: Mixture, rows: int) -> None:
-    if mixture.oversample:
-        return
-    for epoch in _epochs(mixture):
-        wanted = largest_remainder(rows * shares(mixture, epoch))
-        for name, size, each in zip(mixture.names, mixture.sizes, wanted.tolist(), strict=True):
-            if each > size:
-                raise UnfitMixtureError(_too_few(name, size, each, f"{mixture.steps} steps"))
+        turns = max(-(-size // each) for size, each in zip(mixture.sizes, mixture.batch_sizes, strict=True))
+        return turns * len(mixture.sizes)
+    rows = max(size / share for size, share in zip(mixture.sizes, shares(mixture, 0), strict=True))
+    return math.ceil(rows / mixture.batch_size - _ROUNDING)
 
 
 def _most_steps(mixture: Mixture) -> int:
     """Returns the largest number of whole steps in which no set is used up."""
-    most, smallest = math.inf, ""
-    for epoch in _epochs(mixture):
-        for name, size, share in zip(mixture.names, mixture.sizes, shares(mixture, epoch).tolist(), strict=True):
-            if size / share < most:
-                most, smallest = size / share, name
-    if most < mixture.batch_size - 1e-9:
-        size = mixture.sizes[mixture.names.index(smallest)]
-        text = f"{smallest} has {size} train samples, fewer than its share of one step of {mixture.batch_size}"
-        raise UnfitMixtureError(f"{text}; {_LESS}")
-    return int(most / mixture.batch_size + 1e-9)
+    if mixture.how == "round_robin":
+        turns = [size // each for size, each in zip(mixture.sizes, mixture.batch_sizes, strict=True)]
+        found, place = min((count, place) for place, count in enumerate(turns))
+        steps, batch_size = found * len(turns), mixture.batch_sizes[place]
+    else:
+        every = [shares(mixture, epoch) for epoch in _different_epochs(mixture)]
+        rows = [
+            min(size / share for share in of_set)
+            for size, of_set in zip(mixture.sizes, zip(*every, strict=True), strict=True)
+        ]
+        found_rows, place = min((each, place) for place, each in enumerate(rows))
+        steps, batch_size = int(found_rows / mixture.batch_size + _ROUNDING), mixture.batch_size
+    if not steps:
+        text = f"{mixture.names[place]} has {mixture.sizes[place]} train samples, too few for one step of {batch_size}"
+        raise UnfitMixtureError(
+            f"{text}; write a smaller batch size, or `oversample: true` to take them more than once"
+        )
+    return steps
 
 
-def _epochs(mixture: Mixture) -> range:
+def _require_enough(mixture: Mixture, steps: int) -> None:
+    """Refuses a number of steps that take more rows of a set than it has."""
+    for epoch in () if mixture.oversample else _different_epochs(mixture):
+        wanted = _rows_of(mixture, epoch, steps)
+        for name, size, each in zip(mixture.names, mixture.sizes, wanted, strict=True):
+            if each > size:
+                text = f"{name} has {size} train samples, but an epoch of {steps} steps takes {each} of them"
+                raise UnfitMixtureError(
+                    f"{text}; write fewer `steps`, or `oversample: true` to take them more than once"
+                )
+
+
+def _different_epochs(mixture: Mixture) -> range:
     """Returns the epochs that may differ in the shares of the sets."""
     return range(mixture.epochs if mixture.how == "annealed" else 1)
-
-
-def _too_few(name: str, size: int, wanted: int, steps: str) -> str:
-    text = f"{name} has {size} train samples, but an epoch of {steps} takes {wanted} of them"
-    return f"{text}; write fewer `steps`, or `oversample: true` to take them more than once"
-
-
-_LESS = "write a smaller batch size, or `oversample: true` to take them more than once"

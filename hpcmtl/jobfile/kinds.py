@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.tasks import Optimizer, TaskBase
     from hpcmtl.jobfile.transforms import Transform
+    from hpcmtl.jobfile.views import JobView
     from hpcmtl.jobfile.work import Work
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
@@ -180,6 +181,13 @@ class TaskKind(Protocol):
 
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """Returns the objectives of the network; none for a kind without a network."""
+        ...
+
+    def views(self, job: Job, name: str) -> tuple[JobView, ...]:
+        """Returns one view of a sound job for each source of samples of the task; the job itself for a single one.
+
+        Arrays of one view are read side by side, row by row; those of two views have other rows.
+        """
         ...
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:

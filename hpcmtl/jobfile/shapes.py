@@ -43,13 +43,14 @@ def arrays_of(
 
 def _check_task(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
     kind, here = kind_of(job, name), ("tasks", name)
-    counts = {
-        reference: arrays[reference].samples
-        for _, reference in kind.references(job, name)
-        if reference in arrays and arrays[reference].samples is not None
-    }
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{reference} has {samples} samples" for reference, samples in counts.items())
-        yield here, f"arrays of different length: {listed}"
+    for view in kind.views(job, name):
+        counts = {
+            reference: arrays[reference].samples
+            for _, reference in kind.references(view.job, name)
+            if reference in arrays and arrays[reference].samples is not None
+        }
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{reference} has {samples} samples" for reference, samples in counts.items())
+            yield (*here, *view.here), f"arrays of different length: {listed}"
     for path, message in kind.shape_checks(job, name, arrays):
         yield (*here, *path), message

@@ -22,9 +22,21 @@ if TYPE_CHECKING:
 _ASIDE: Mapping[str, Any] = MappingProxyType({"epochs": 1, "metrics": (), "optimizer": None, "weight": 1.0})
 """Keys beside network and arrays, beyond those of every task, with values that no check complains of."""
 _OF_OBJECTIVES = frozenset(
-    {"target", "missing", "mask", "class_weights", "label_smoothing", "loss", "sample_weights", "sampler"}
+    {
+        "target",
+        "targets",
+        "masks",
+        "missing",
+        "mask",
+        "class_weights",
+        "mean_over",
+        "label_smoothing",
+        "loss",
+        "sample_weights",
+        "sampler",
+    }
 )
-_OF_TRAINING = {"batch_size", "engine", "compression", "validate_every", "freeze", "transform"}
+_OF_TRAINING = {"mixture", "batch_size", "engine", "compression", "validate_every", "freeze", "transform"}
 _BESIDE = frozenset({*_ASIDE, *_OF_TRAINING, *TaskBase.model_fields, "with"} - {"kind", "needs"})
 
 
@@ -39,8 +51,8 @@ def is_of_objectives(path: tuple[str, ...]) -> bool:
 
 
 def _key(path: tuple[str, ...]) -> str:
-    """Returns the key of a task, or of one of its heads, in which a path begins."""
-    inside = path[2:3] if path[:1] == ("heads",) else path[:1]
+    """Returns the key of a task, or of one of its heads or sources, in which a path begins."""
+    inside = path[2:3] if path[:1] in {("heads",), ("sources",)} else path[:1]
     return inside[0] if inside else ""
 
 

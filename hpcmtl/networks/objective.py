@@ -13,6 +13,7 @@ Missing = float | Literal["nan"]
 """The number that stands for a missing label. NaN is a word, as it is equal to nothing and no number of JSON."""
 ClassWeights = Literal["balanced"] | tuple[float, ...]
 """Weights of the samples of each class, in the order of their numbers; ``balanced`` weights make classes equal."""
+MeanOver = Literal["labelled", "batch"]
 LABEL_LOSSES = frozenset({"l2", "l1", "huber", "sigmoid_bce"})
 """Losses that are the mean over the labels of a sample, each of which may be missing."""
 
@@ -31,6 +32,7 @@ class Objective:
         mask: reference of an array with 1 for each known label and 0 for each missing one; None without.
         class_weights: factors of the losses by the class of the label; None for none.
         label_smoothing: share of the target of a training loss that all classes have alike, from 0 to below 1.
+        mean_over: what the loss of a step is the mean over: the labelled samples of the group's batch, or all of them.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Objective:
     mask: str | None = None
     class_weights: ClassWeights | None = None
     label_smoothing: float = 0.0
+    mean_over: MeanOver = "labelled"
 
     @property
     def is_partly_labelled(self) -> bool:

@@ -9,7 +9,7 @@ from hpcmtl.data.batches import Batches, BatchSpec
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.in_memory_file import InMemoryFile
-from hpcmtl.data.joined_file import Constant, JoinedFile, Repeated, Rows
+from hpcmtl.data.joined_file import ConstantRows, JoinedFile, RepeatedRow, StoredRows
 from hpcmtl.data.mixed_epochs import MixedEpochs
 from hpcmtl.data.mixture import Mixture
 from hpcmtl.data.sources import Source, check_sources, selected
@@ -29,9 +29,9 @@ def joined(tmp_path):
     left = [Source(name, tmp_path / "left.h5", name) for name in ("x", "y")]
     right = Source("x", tmp_path / "right.h5", "x", InMemoryFile(tmp_path / "right.h5", {"x": other}, codes))
     arrays = {
-        "x": (Rows(left[0]), Rows(right)),
-        "y": (Rows(left[1]), Repeated(left[1])),
-        "owned": (Constant(1.0), Constant(0.0)),
+        "x": (StoredRows(left[0]), StoredRows(right)),
+        "y": (StoredRows(left[1]), RepeatedRow(left[1])),
+        "owned": (ConstantRows(1.0), ConstantRows(0.0)),
     }
     content = JoinedFile(tmp_path / "both", (LEFT, RIGHT), arrays, np.concatenate([split.astype(np.uint8), codes]))
     wanted = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcmtl.data.mixed_epochs import MixedEpochs
-from hpcmtl.data.mixture import Mixture, sets_of_rows
+from hpcmtl.data.mixed_epochs import MixedEpochs, sets_of_rows
+from hpcmtl.data.mixture import Mixture
 
 SETS = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 
@@ -17,7 +19,7 @@ def plan_of(how, sizes, batch_size=8, **keys):
     """Make the plan of sets that stand one behind the other."""
     mixture = Mixture(how=how, names=tuple(map(str, sizes)), sizes=tuple(sizes), batch_size=batch_size, **keys)
     ends = np.cumsum([0, *sizes])
-    return MixedEpochs(mixture, tuple(np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False)))
+    return MixedEpochs(mixture, tuple(np.arange(a, b) for a, b in pairwise(ends)))
 
 
 @given(SETS, st.integers(1, 7), st.integers(0, 2**32), st.sampled_from(["equal", "annealed", "temperature"]))

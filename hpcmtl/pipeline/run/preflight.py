@@ -28,6 +28,7 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.soundness import is_tolerated
+from hpcmtl.jobfile.views import is_input
 from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.data.value_summary import ValueSummary
     from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.views import JobView
     from hpcmtl.networks.objective import Missing
     from hpcmtl.pipeline.prepare import Prepared
 
@@ -113,7 +115,7 @@ def _read_data(
     for name in tasks:
         for path, reference in references_of(prepared.job, name):
             origin, dataset = reference.split("/", 1)
-            if origin in prepared.files and not (name in prepared.partly and path[0] != "input"):
+            if origin in prepared.files and not (name in prepared.partly and not is_input(path)):
                 used.setdefault(prepared.files[origin], set()).add(dataset)
     summaries: dict[tuple[Path, str], ValueSummary] = {}
     missing: dict[Path, dict[str, set[Missing]]] = {}
@@ -131,7 +133,8 @@ def _read_data(
             summaries.update({(file, name): summary for name, summary in found.items()})
     intact = {file for file, name in summaries if name == SPLIT}
     whole = [name for name in tasks if name not in prepared.partly and _has_network(prepared, name)]
-    for paths in dict.fromkeys(frozenset(_files_of_rows(prepared, name)) & intact for name in whole):
+    read = [(view, name) for name in whole for view in kind_of(prepared.job, name).views(prepared.job, name)]
+    for paths in dict.fromkeys(frozenset(_files_of_rows(prepared, *each)) & intact for each in read):
         problems += [each for each in _other_splits(sorted(paths)) if each not in problems]
     return summaries
 
@@ -141,9 +144,9 @@ def _has_network(prepared: Prepared, name: str) -> bool:
     return kind_of(prepared.job, name).framework(prepared.job, name) is not None
 
 
-def _files_of_rows(prepared: Prepared, name: str) -> Iterator[Path]:
-    """Yields the data files whose split the rows have that a task reads side by side."""
-    for _, reference in references_of(prepared.job, name):
+def _files_of_rows(prepared: Prepared, view: JobView, name: str) -> Iterator[Path]:
+    """Yields the data files whose split the rows have that a task reads side by side in one view of its job."""
+    for _, reference in references_of(view.job, name):
         yield from _files_of_array(prepared, reference)
 
 

@@ -37,8 +37,9 @@ def transform_findings(
     for name in tasks:
         kind = kind_of(job, name)
         inputs = kind.transforms(job, name) if kind.facts.has_parameters else {}
-        for each, transforms in inputs.items():
-            reference = kind.network_inputs(job, name)[each]
+        read = [(view, each, transforms) for view in kind.views(job, name) for each, transforms in inputs.items()]
+        for view, each, transforms in read:
+            reference = kind.network_inputs(view.job, name)[each]
             origin, dataset = reference.split("/", 1)
             file = prepared.files.get(origin, Path())
             shape = prepared.arrays[reference].shape if reference in prepared.arrays else None

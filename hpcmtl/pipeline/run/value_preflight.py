@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
+from hpcmtl.jobfile.views import is_input
 from hpcmtl.training.kinds.value_checks import value_checks, value_warnings
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def value_findings(
         outputs = {objective.name: shape for objective, shape in zip(kind.objectives(job, name), made, strict=False)}
         for path, text in value_checks(job, name, outputs, known):
             # A task that runs the network of another one inherits its arrays.
-            if text not in said and (path[0] == "input" or name not in partly):
+            if text not in said and (is_input(path) or name not in partly):
                 said.add(text)
                 if name in begun:
                     _log.warning("task %s has begun and goes on, but %s", name, text)

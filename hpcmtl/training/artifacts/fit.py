@@ -48,7 +48,7 @@ def require_fit(context: SessionContext, sources: Mapping[str, Source], outputs:
 
 def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs: Outputs) -> None:
     job, task = context.job, context.task
-    objectives = kind_of(job, task).objectives(job, task)
+    kind, views = kind_of(job, task), kind_of(job, task).views(job, task)
     wanted = {objective.target for objective in targets_of_classes(job, task)}
     missing = missing_labels(job, [task])
     summaries = {
@@ -56,21 +56,25 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
         for reference, source in sources.items()
         if reference in wanted or reference.partition("/")[0] not in context.files
     }
-    weights = kind_of(job, task).sample_weights(job, task)
-    found = [] if weights is None else list(check_weights(weights, _spec(sources[weights])))
+    weights = [(view, kind.sample_weights(view.job, task)) for view in views]
+    found = [
+        (view.path(path), text)
+        for view, each in weights
+        if each is not None
+        for path, text in check_weights(each, _spec(sources[each]))
+    ]
     found = found or list(value_checks(job, task, {}, summaries))
     for text in value_warnings(job, task, summaries):
         _log.warning("task %s: %s", task, text)
     if not found:
-        kind = kind_of(job, task)
         read, network = kind.network_inputs(job, task), kind.network(job, task)
         samples = {name: _spec(sources[reference]).shape or () for name, reference in read.items()}
         ones = trial_rows(1, samples, values_by_input(network, read))
         shapes = {name: array.shape[1:] for name, array in outputs(ones).items()}
-        for objective in objectives:
-            source = sources[objective.target]
-            for key, text in objective_problems(objective, shapes[objective.name], _spec(source)):
-                found.append((objective_path(objective, key), text))
+        for view in views:
+            for each in kind.objectives(view.job, task):
+                for key, text in objective_problems(each, shapes[each.name], _spec(sources[each.target])):
+                    found.append((view.path(objective_path(each, key)), text))
         found = found or list(value_checks(job, task, shapes, summaries))
     if found:
         raise InputError(Problem(".".join(("tasks", task, *path)), text) for path, text in found)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,14 +14,18 @@ from hpcmtl.jobfile.tasks import WEIGHTED
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.labelled import MASK, WEIGHTS, objective_metric
+from hpcmtl.training.evaluation.losses import objective_loss
 from hpcmtl.training.loop import TARGET
 from hpcmtl.training.step_input import INPUT_ROWS, inputs_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.data.batches import BatchSpec
+    from hpcmtl.data.sources import Source
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.learner import Learner
@@ -29,21 +33,41 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import SessionContext
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The samples of one source that a task is validated on.
+
+    Attributes:
+        source: name of the source; empty for a task with a single one.
+        arrays: input of the network, first, and targets and masks of the objectives.
+        sample_weights: weights of the samples; None for none.
+        objectives: objectives that the source has targets of.
+    """
+
+    source: str
+    arrays: tuple[Source, ...]
+    sample_weights: Source | None
+    objectives: tuple[Objective, ...]
+
+
 def validation(
     context: SessionContext,
     task: Trained,
     objectives: tuple[Objective, ...],
-    spec: BatchSpec,
+    held_out: Sequence[HeldOut],
     replica: Replica,
 ) -> Callable[[int], dict[str, float]] | None:
     """Returns a function from the number of an epoch to metrics (collective); None if there is nothing to validate."""
     if not asked_metrics(task, objectives):
         return None
-    if not len(numbers_in(spec.sources[0].split(), ["val"])):  # the split of the data: a task may have made them
+    # the split of the data: a task may have made them
+    there = [each for each in held_out if len(numbers_in(each.arrays[0].split(), ["val"]))]
+    if not there:
         return None
-
     weighted = any(metric.startswith(WEIGHTED) for each in objectives for metric in each.metrics)
-    read = spec if weighted else replace(spec, sample_weights=None)
+    read = there if weighted else [replace(each, sample_weights=None) for each in there]
+    assert task.batch_size is not None, "defaults are filled in"
+    batch_size = task.batch_size
 
     def after(epoch: int) -> dict[str, float]:
         if (epoch + 1) % task.validate_every:
@@ -51,8 +75,8 @@ def validation(
         replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
         if context.group.size > 1:
             check_replicas(context, replica, replica.learner.state(), f"validation after epoch {epoch}")
-        outputs = _outputs(read, replica.learner, context.group)
-        return _metrics(objectives, outputs, context.group, weighted=read.sample_weights is not None)
+        rows = {each.source: _gathered(each, replica.learner, context.group, batch_size) for each in read}
+        return _metrics(objectives, rows) if context.group.rank == 0 else {}
 
     return after
 
@@ -64,45 +88,62 @@ def asked_metrics(task: Trained, objectives: tuple[Objective, ...]) -> tuple[str
     return tuple(_result_name(each, metric) for each in objectives for metric in each.metrics)
 
 
-def _result_name(objective: Objective, metric: str) -> str:
-    return ("val_" if objective.name == MAIN else f"{objective.name}.val_") + metric
+def _result_name(objective: Objective, metric: str, source: str = "") -> str:
+    return ".".join(filter(None, ("" if objective.name == MAIN else objective.name, source, f"val_{metric}")))
 
 
-def _outputs(spec: BatchSpec, learner: Learner, group: Communicator) -> dict[str, list[np.ndarray]]:  # type: ignore[type-arg]
-    """Returns the network's outputs for this rank's samples, batch by batch, and their targets."""
-    outputs: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
-    weights = () if spec.sample_weights is None else (replace(spec.sample_weights, key=WEIGHTS),)
-    beside = [each.key for each in (*spec.sources, *weights) if not each.key.startswith(INPUT_ROWS)]
-    with sequential_batches((*spec.sources, *weights), ["val"], spec.batch_size, group.rank, group.size) as batches:
+def _gathered(held_out: HeldOut, learner: Learner, group: Communicator, batch_size: int) -> Arrays:
+    """Returns outputs and targets of the samples of one source, of all ranks on the first one; empty elsewhere."""
+    outputs: dict[str, list[NDArray[Any]]] = {}
+    weights = () if held_out.sample_weights is None else (replace(held_out.sample_weights, key=WEIGHTS),)
+    sources = (*held_out.arrays, *weights)
+    beside = [each.key for each in sources if not each.key.startswith(INPUT_ROWS)]
+    with sequential_batches(sources, ["val"], batch_size, group.rank, group.size) as batches:
         for _, arrays in batches:
             for name, array in learner.outputs(inputs_in(arrays)).items():
                 outputs.setdefault(name, []).append(array)
             for key in beside:
                 outputs.setdefault(key, []).append(arrays[key])
-    return outputs
-
-
-def _metrics(
-    objectives: tuple[Objective, ...],
-    outputs: dict[str, list[np.ndarray]],  # type: ignore[type-arg]
-    group: Communicator,
-    *,
-    weighted: bool,
-) -> dict[str, float]:
-    """Returns metrics over the samples of all ranks, on the group's first rank; an empty dict elsewhere."""
-    keys = [key for each in objectives for key in (each.name, TARGET + each.name)]
-    keys += [MASK + each.name for each in objectives if each.mask is not None]
-    keys += [WEIGHTS] if weighted else []
     gathered = {}
-    for key in keys:
+    for key in [*(each.name for each in held_out.objectives), *beside]:
         mine = outputs.get(key, [])
         rows = gather_rows(group, np.concatenate(mine) if mine else np.empty((0,)))
         if rows is not None:
             gathered[key] = rows
-    if not gathered:
-        return {}
-    return {
-        _result_name(each, metric): objective_metric(metric, each, gathered)
-        for each in objectives
-        for metric in each.metrics
-    }
+    return gathered
+
+
+def _metrics(objectives: tuple[Objective, ...], rows: Mapping[str, Arrays]) -> dict[str, float]:
+    """Returns metrics over the samples of all sources, and over those of each where an objective has several.
+
+    Args:
+        objectives: objectives of the task.
+        rows: source -> outputs, targets, masks and weights by key.
+    """
+    found: dict[str, float] = {}
+    for each in objectives:
+        own = {source: arrays for source, arrays in rows.items() if TARGET + each.name in arrays}
+        if len(own) > 1:
+            for source, arrays in own.items():
+                found |= {_result_name(each, name, source): one for name, one in _of_domain(each, arrays).items()}
+        pooled = _pooled(each, list(own.values()))
+        found |= {_result_name(each, metric): objective_metric(metric, each, pooled) for metric in each.metrics if own}
+    return found
+
+
+def _of_domain(objective: Objective, rows: Arrays) -> dict[str, float]:
+    """Returns metrics and loss over the samples of one of several sources; the loss if hpcmtl defines it."""
+    found = {metric: objective_metric(metric, objective, rows) for metric in objective.metrics}
+    loss = objective_loss(objective, rows)
+    return found if loss is None else {**found, "loss": loss}
+
+
+def _pooled(objective: Objective, parts: Sequence[Arrays]) -> Arrays:
+    """Returns the rows of several sources as those of one; a source without a mask or weights has ones."""
+    pooled = {}
+    for key in (objective.name, TARGET + objective.name, MASK + objective.name, WEIGHTS):
+        given = [each[key] for each in parts if key in each]
+        if given:
+            ones = (np.ones((len(each[objective.name]), *given[0].shape[1:])) for each in parts)
+            pooled[key] = np.concatenate([each.get(key, one) for each, one in zip(parts, ones, strict=True)])
+    return pooled

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from hpcmtl.errors import nearest
 from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
+from hpcmtl.jobfile.views import JobView
 from hpcmtl.jobfile.work import Work
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.training.kinds.base import BaseKind
@@ -32,7 +34,13 @@ AppliedT = TypeVar("AppliedT", bound=Applied)
 
 
 class AppliedKind(BaseKind[AppliedT]):
-    """A kind that runs the network of one task that it needs over samples; see `TaskKind`."""
+    """A kind that runs the network of one task that it needs over samples; see `TaskKind`.
+
+    Attributes:
+        reads_targets: whether its tasks read the targets of the network as well.
+    """
+
+    reads_targets: ClassVar[bool] = False
 
     def framework(self, job: Job, name: str) -> str | None:
         """See `TaskKind`; the framework that trained the network."""
@@ -53,6 +61,16 @@ class AppliedKind(BaseKind[AppliedT]):
         for each, reference in self.network_inputs(job, name).items():
             yield input_path(each), reference
 
+    def views(self, job: Job, name: str) -> tuple[JobView, ...]:
+        """See `TaskKind`; the one source of the network whose samples the task reads."""
+        return (JobView(self.trained_job(job, name)),)
+
+    def trained_job(self, job: Job, name: str) -> Job:
+        """Returns the job in which the network was trained on the one source whose samples the task reads."""
+        producer, source = self.applied_to(job, name), self.task(job, name).source
+        views = kind_of(job, producer).views(job, producer)
+        return next((view.job for view in views if view.source == source), job)
+
     def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         needs = self.task(job, name).needs
@@ -60,6 +78,14 @@ class AppliedKind(BaseKind[AppliedT]):
         if len(given) != 1:
             text = f"{self.name} runs the network of exactly one task: write `needs: {{TASK: parameters}}`"
             yield ("needs",), f"{text}; found {len(given)} such edges"
+            return
+        sources = [view.source for view in kind_of(job, given[0]).views(job, given[0]) if view.source]
+        source, task = self.task(job, name).source, self.task(job, name)
+        if source is not None and source not in sources:
+            text = f"{given[0]} was trained on no source of this name"
+            yield ("source",), f"{text}{nearest(source, sources) if sources else '; leave it out'}"
+        elif sources and source is None and (task.input is None or self.reads_targets):
+            yield ("source",), f"is missing: {given[0]} was trained on several sources, {' and '.join(sources)}"
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`; the targets were compared with the outputs where the network is trained."""
@@ -83,7 +109,8 @@ class AppliedKind(BaseKind[AppliedT]):
     def network_inputs(self, job: Job, name: str) -> Mapping[str, str]:
         """See `TaskKind`."""
         producer = self.applied_to(job, name)
-        return self._own_inputs(job, name) or kind_of(job, producer).network_inputs(job, producer)
+        trained = self.trained_job(job, name)
+        return self._own_inputs(job, name) or kind_of(job, producer).network_inputs(trained, producer)
 
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """See `TaskKind`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from hpcmtl.jobfile.kind_facts import NO_FACTS, KindFacts
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.tasks import TaskBase
+from hpcmtl.jobfile.views import JobView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,6 +113,10 @@ class BaseKind(Generic[TaskT]):
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """See `TaskKind`."""
         return ()
+
+    def views(self, job: Job, name: str) -> tuple[JobView, ...]:
+        """See `TaskKind`."""
+        return (JobView(job),)
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`."""

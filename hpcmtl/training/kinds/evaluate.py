@@ -27,11 +27,12 @@ class EvaluateKind(AppliedKind[Evaluate]):
     """See `TaskKind`."""
 
     schema = Evaluate
+    reads_targets = True
 
     def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """See `TaskKind`; the targets are those of the task that trained the network."""
         yield from super().references(job, name)
-        for objective in self.objectives(job, name):
+        for objective in self.objectives(self.trained_job(job, name), name):
             yield ("needs",), objective.target
             if objective.mask is not None:
                 yield ("needs",), objective.mask
@@ -61,7 +62,8 @@ class EvaluateKind(AppliedKind[Evaluate]):
             there = [split for split, count in zip(SPLITS, counts, strict=True) if count]
             text = f"{next(iter(inputs.values()))} has no samples in the {task.split} split"
             yield ("split",), f"{text}; samples are in {' and '.join(there)}"
-        own = tuple(replace(each, metrics=task.metrics) for each in self.objectives(job, name) if task.metrics)
+        read = self.objectives(self.trained_job(job, name), name)
+        own = tuple(replace(each, metrics=task.metrics) for each in read if task.metrics)
         for path, problem in check_fit(self.network(job, name), inputs, own, arrays):
             if path[-1] == "metrics":
                 yield ("metrics",), problem

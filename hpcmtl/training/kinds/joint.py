@@ -11,6 +11,7 @@ from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.kinds.fit import check_part
 from hpcmtl.training.kinds.known_names import check_metrics, check_own
 from hpcmtl.training.kinds.schemas import Joint, Train
+from hpcmtl.training.kinds.several_sources import check_heads
 from hpcmtl.training.kinds.trained import TrainedKind
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.training.kinds.source_schemas import SourceKeys
 
 
 class JointKind(TrainedKind[Joint]):
@@ -29,28 +31,25 @@ class JointKind(TrainedKind[Joint]):
 
     schema = Joint
 
-    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
-        """See `TaskKind`."""
-        yield from super().own_references(job, name)
+    def references_of_source(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TrainedKind`."""
+        yield from super().references_of_source(job, name)
         for head_name, head in self.task(job, name).heads.items():
             if head.target:
                 yield ("heads", head_name, "target"), head.target
             if head.mask:
                 yield ("heads", head_name, "mask"), head.mask
 
-    def references(self, job: Job, name: str) -> Iterator[KeyedReference]:
-        """See `TaskKind`; a head that comes from a task brings the target of that task along."""
-        yield from super().own_references(job, name)
-        for objective in self.objectives(job, name):
-            yield ("heads", objective.name, "target"), objective.target
-            if objective.mask is not None:
-                yield ("heads", objective.name, "mask"), objective.mask
-
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         yield from super().own_checks(job, name)
-        for head_name, head in self.task(job, name).heads.items():
+        task = self.task(job, name)
+        if task.sources:
+            yield from check_heads(task.sources, task.heads)
+        for head_name, head in task.heads.items():
             yield from check_metrics(("heads", head_name, "metrics"), head.metrics or ())
+            if head.model is not None and head.target is None and not task.sources:
+                yield ("heads", head_name), "a head with its own `model` needs `target` and `loss`"
 
     def framework_checks(self, task: Joint, framework: FrameworkDescription) -> Iterator[Finding]:
         """See `TrainedKind`."""
@@ -69,6 +68,9 @@ class JointKind(TrainedKind[Joint]):
             origin = job.tasks.get(head.from_ or "")
             if origin is not None and not isinstance(origin, Train):
                 yield ("heads", head_name, "from"), f"a head comes from a train task; {head.from_!r} is {origin.kind}"
+            elif origin is not None and origin.sources and head.target is None and not task.sources:
+                text = f"{head.from_!r} was trained on several sources; name the targets of this head by `target`"
+                yield ("heads", head_name), text
         used = {producer for _, producer in self.origins(task)}
         given = {producer for producer, need in task.needs.items() if need.kind == "parameters"}
         for producer in task.needs if used <= given else ():  # a wrong name would leave out the task that it means
@@ -101,10 +103,23 @@ class JointKind(TrainedKind[Joint]):
         )
         return Shared(trunk, heads)
 
-    def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
-        """See `TaskKind`; a head that comes from a task keeps its target, loss and metrics unless it has its own.
+    def of_source(self, task: Joint, source: SourceKeys) -> Joint:
+        """See `TrainedKind`; it has the heads that the source has targets for."""
+        heads = {
+            name: head.model_copy(update={"target": source.targets[name], "mask": source.masks.get(name)})
+            for name, head in task.heads.items()
+            if name in source.targets
+        }
+        return super().of_source(task, source).model_copy(update={"heads": heads})
 
-        `missing`, `mask` and `class_weights` belong to the target, `label_smoothing` to the loss.
+    def order_of_objectives(self, job: Job, name: str) -> tuple[str, ...]:
+        """See `TrainedKind`."""
+        return tuple(self.task(job, name).heads)
+
+    def own_objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
+        """See `TrainedKind`; a head that comes from a task keeps its target, loss and metrics unless it has its own.
+
+        `missing`, `mask` and `class_weights` belong to the target, `label_smoothing` and `mean_over` to the loss.
         """
         result = []
         for head_name, head in self.task(job, name).heads.items():
@@ -112,18 +127,19 @@ class JointKind(TrainedKind[Joint]):
             base = origin if isinstance(origin, Train) else None
             has_own = head.target is not None or head.missing is not None or head.mask is not None
             labels = head if has_own or base is None else base
-            smoothing = base.label_smoothing if base and head.loss is None else None
+            of_loss = base if base and head.loss is None else head
             result.append(
                 Objective(
                     head_name,
-                    head.target or (base.target if base else ""),
+                    head.target or (base.target if base else "") or "",
                     head.loss or (base.loss if base else ""),
                     head.weight,
                     head.metrics if head.metrics is not None else (base.metrics if base else ()),
                     labels.missing,
                     labels.mask,
                     head.class_weights or (base.class_weights if base and head.target is None else None),
-                    (smoothing if head.label_smoothing is None else head.label_smoothing) or 0.0,
+                    (of_loss if head.label_smoothing is None else head).label_smoothing or 0.0,
+                    head.mean_over or of_loss.mean_over or "labelled",
                 )
             )
         return tuple(result)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.networks.objective import Objective
-    from hpcmtl.training.kinds.schemas import SamplerKeys
+    from hpcmtl.training.kinds.sampler_schema import SamplerKeys
 
 SAMPLER = "sampler"
 """The key of a task."""

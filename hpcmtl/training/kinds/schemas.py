@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.fields import (
@@ -26,7 +27,10 @@ from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.jobfile.transforms import TransformList
 from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.models import Model
+from hpcmtl.networks.objective import MeanOver
 from hpcmtl.networks.spec import Spec
+from hpcmtl.training.kinds.sampler_schema import SamplerKeys
+from hpcmtl.training.kinds.source_schemas import MixtureKeys, SourceKeys
 
 OUTPUT_TYPES = {
     "bool": ("b", 1),
@@ -50,42 +54,14 @@ def _output_type(value: str) -> str:
 OutputType = Annotated[str, AfterValidator(_output_type)]
 
 
-_SAMPLER_KEYS = {"balanced": (None, {"classes", "samples"}), "weighted": ("weights", {"samples"})} | {
-    "k_shot": ("k", {"classes"})
-}
-"""How a sampler chooses -> the key that it needs, and those that it may have."""
-
-
-class SamplerKeys(Spec):
-    """Which samples of the train split an epoch has, and how often."""
-
-    how: Literal["balanced", "weighted", "k_shot"] = Field(
-        description="all classes equally often; in proportion to weights; k samples of each class"
-    )
-    classes: Reference | None = Field(
-        default=None, description="balanced and k_shot: one class number a sample; default: the only target of the task"
-    )
-    weights: Reference | None = Field(default=None, description="weighted: one number a sample, 0 or more")
-    k: int | None = Field(default=None, gt=0, le=MOST, description="k_shot: samples of each class")
-    samples: int | None = Field(
-        default=None, gt=0, le=MOST, description="balanced and weighted: samples an epoch; default: as in the split"
-    )
-
-    @model_validator(mode="after")
-    def _keys_of_one(self) -> SamplerKeys:
-        needed, may = _SAMPLER_KEYS[self.how]
-        given = {key for key in ("classes", "weights", "k", "samples") if self.model_dump()[key] is not None}
-        if needed is not None and needed not in given:
-            raise ValueError(f"a sampler `{self.how}` needs `{needed}`")
-        if other := sorted(given - may - {needed}):
-            raise ValueError(f"a sampler `{self.how}` takes no `{other[0]}`; leave it out")
-        return self
-
-
 class Trained(TaskBase):
     """The keys of tasks that change parameters; None means: as under `defaults`."""
 
-    input: Reference
+    sources: dict[Name, SourceKeys] = Field(
+        default={}, description="several data sets instead of one: name -> its input and targets"
+    )
+    mixture: MixtureKeys | None = Field(default=None, description="how steps are composed of `sources`")
+    input: Reference | None = Field(default=None, validate_default=True)
     epochs: int = Field(gt=0, le=MOST)
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples a step over the whole group")
     accumulate: int = Field(
@@ -117,6 +93,21 @@ class Trained(TaskBase):
     )
     validate_every: int = Field(default=1, ge=0, le=MOST, description="epochs between validations; 0: never")
 
+    @field_validator("input", "target", check_fields=False)
+    @classmethod
+    def _required(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and not info.data.get("sources"):
+            raise PydanticKnownError("missing")
+        return value
+
+    @model_validator(mode="after")
+    def _sum_of_fixed(self) -> Trained:
+        sizes = self.mixture.batch_sizes if self.mixture is not None and self.mixture.how == "fixed" else {}
+        if sizes and self.batch_size is not None and self.batch_size != sum(sizes.values()):
+            text = f"`batch_size` is {self.batch_size}, but the `batch_sizes` of the mixture add up to"
+            raise ValueError(f"{text} {sum(sizes.values())}; leave `batch_size` out")
+        return self
+
     @model_validator(mode="after")
     def _whole_batches(self) -> Trained:
         if self.sync_batchnorm and self.accumulate > 1:
@@ -139,6 +130,9 @@ class LabelKeys(Spec):
     class_weights: Literal["balanced"] | Annotated[tuple[ClassWeight, ...], Field(min_length=2)] | None = Field(
         default=None, description="factors of the losses by class: one for each class, or `balanced`"
     )
+    mean_over: MeanOver | None = Field(
+        default=None, description="samples of a step whose mean the loss is: labelled (the default), or batch"
+    )
     label_smoothing: float | None = Field(
         default=None, ge=0, lt=1, description="share of the target that all classes have alike while it is trained"
     )
@@ -156,7 +150,7 @@ class Train(LabelKeys, Trained):
     """One network, one loss."""
 
     kind: Literal["train"] = "train"
-    target: Reference
+    target: Reference | None = Field(default=None, validate_default=True)
     model: Model
     loss: str
     metrics: tuple[str, ...] = ()
@@ -183,7 +177,7 @@ class Head(LabelKeys):
     def _one_origin(self) -> Head:
         if (self.from_ is None) == (self.model is None):
             raise ValueError("a head has either `from: TASK` or `model: {...}`")
-        if self.model is not None and (self.target is None or self.loss is None):
+        if self.model is not None and self.loss is None:
             raise ValueError("a head with its own `model` needs `target` and `loss`")
         return self
 
@@ -200,6 +194,9 @@ class Applied(TaskBase):
     """The keys of tasks that run a trained network."""
 
     input: Reference | None = Field(default=None, description="default: the input that the network was trained on")
+    source: Name | None = Field(
+        default=None, description="the one of the `sources` that the network was trained on whose samples are read"
+    )
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples that a rank runs at once")
     device: DeviceName | None = Field(default=None, description="default: as under `defaults`")
 

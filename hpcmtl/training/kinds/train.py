@@ -9,6 +9,7 @@ from hpcmtl.networks.objective import MAIN, Objective
 from hpcmtl.networks.parameter_mapping import ParameterMapping
 from hpcmtl.training.kinds.known_names import check_metrics, check_own
 from hpcmtl.training.kinds.schemas import Train
+from hpcmtl.training.kinds.several_sources import check_single
 from hpcmtl.training.kinds.trained import TrainedKind
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.training.kinds.source_schemas import SourceKeys
 
 
 class TrainKind(TrainedKind[Train]):
@@ -27,17 +29,19 @@ class TrainKind(TrainedKind[Train]):
 
     schema = Train
 
-    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
-        """See `TaskKind`."""
-        yield from super().own_references(job, name)
+    def references_of_source(self, job: Job, name: str) -> Iterator[KeyedReference]:
+        """See `TrainedKind`."""
+        yield from super().references_of_source(job, name)
         task = self.task(job, name)
-        yield ("target",), task.target
+        if task.target is not None:
+            yield ("target",), task.target
         if task.mask is not None:
             yield ("mask",), task.mask
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         yield from super().own_checks(job, name)
+        yield from check_single(self.task(job, name).sources)
         yield from check_metrics(("metrics",), self.task(job, name).metrics)
 
     def framework_checks(self, task: Train, framework: FrameworkDescription) -> Iterator[Finding]:
@@ -50,11 +54,32 @@ class TrainKind(TrainedKind[Train]):
         """See `TaskKind`."""
         return Leaf(self.task(job, name).model)
 
-    def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
-        """See `TaskKind`."""
+    def of_source(self, task: Train, source: SourceKeys) -> Train:
+        """See `TrainedKind`."""
+        own = {"target": source.target, "mask": source.mask}
+        return super().of_source(task, source).model_copy(update=own)
+
+    def order_of_objectives(self, job: Job, name: str) -> tuple[str, ...]:
+        """See `TrainedKind`."""
+        return (MAIN,)
+
+    def own_objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
+        """See `TrainedKind`."""
         task = self.task(job, name)
+        assert task.target is not None, "the checks ask for it"
         labels = task.missing, task.mask, task.class_weights
-        return (Objective(MAIN, task.target, task.loss, 1.0, task.metrics, *labels, task.label_smoothing or 0.0),)
+        return (
+            Objective(
+                MAIN,
+                task.target,
+                task.loss,
+                1.0,
+                task.metrics,
+                *labels,
+                task.label_smoothing or 0.0,
+                task.mean_over or "labelled",
+            ),
+        )
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`; parameters keep their names."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from hpcmtl.data.mixture import epoch_samples as mixed_samples
 from hpcmtl.frameworks.registry import UnknownFrameworkError, describe
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.kind_facts import KindFacts
@@ -14,13 +15,20 @@ from hpcmtl.jobfile.transforms import shape_problems
 from hpcmtl.jobfile.work import Work
 from hpcmtl.networks.description import input_values
 from hpcmtl.networks.input_values import INPUT
-from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_arrays import input_path, rows_of_inputs, sample_shapes, transform_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
-from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples, sampler_reference
+from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples
 from hpcmtl.training.kinds.schemas import Trained
+from hpcmtl.training.kinds.several_sources import (
+    check_epoch,
+    check_keys,
+    check_samples,
+    check_target_shapes,
+    with_batch_sizes,
+)
+from hpcmtl.training.kinds.sourced import SourcedKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 TrainedT = TypeVar("TrainedT", bound=Trained)
 
 
-class TrainedKind(BaseKind[TrainedT]):
+class TrainedKind(SourcedKind[TrainedT]):
     """A kind that trains a network by optimizer steps of a whole group; see `TaskKind`.
 
     A kind derived from it has a network, objectives and parameter mappings of its own.
@@ -52,9 +60,8 @@ class TrainedKind(BaseKind[TrainedT]):
         """See `TaskKind`; the default engine is the first of the framework, if the framework is known."""
         task = self.task(job, name)
         framework = self.known_framework(job, name)
-        if task.engine is not None or framework is None:
-            return task
-        return task.model_copy(update={"engine": framework.engines[0]})
+        engine = framework.engines[0] if task.engine is None and framework is not None else task.engine
+        return task.model_copy(update={"engine": engine, **with_batch_sizes(task)})
 
     def framework(self, job: Job, name: str) -> str:
         """See `TaskKind`."""
@@ -88,19 +95,10 @@ class TrainedKind(BaseKind[TrainedT]):
         except UnknownFrameworkError:
             return None
 
-    def own_references(self, job: Job, name: str) -> Iterator[KeyedReference]:
-        """See `TaskKind`."""
-        task = self.task(job, name)
-        for each, reference in self.network_inputs(job, name).items():
-            yield input_path(each), reference
-        if task.sample_weights:
-            yield ("sample_weights",), task.sample_weights
-        if (named := sampler_reference(task.sampler)) is not None:
-            yield named
-
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         task = self.task(job, name)
+        yield from check_keys(task)
         framework = self.known_framework(job, name)
         if framework is not None:
             yield from self.framework_checks(task, framework)
@@ -142,7 +140,8 @@ class TrainedKind(BaseKind[TrainedT]):
 
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
-        weights, framework = self.task(job, name).sample_weights, self.known_framework(job, name)
+        framework = self.known_framework(job, name)
+        weights = next(filter(None, (self.sample_weights(view.job, name) for view in self.views(job, name))), None)
         for objective in self.objectives(job, name):
             if objective.label_smoothing and framework is not None:
                 yield from check_smoothing(objective_path(objective, "label_smoothing"), objective.loss, framework)
@@ -150,6 +149,19 @@ class TrainedKind(BaseKind[TrainedT]):
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`."""
+        views = self.views(job, name)
+        found = [
+            (view.path(path), text) for view in views for path, text in self.checks_of_source(view.job, name, arrays)
+        ]
+        yield from dict.fromkeys(found)
+        if self.task(job, name).sources:
+            yield from check_samples({view.source: self.network_inputs(view.job, name) for view in views}, arrays)
+            yield from check_target_shapes({view.source: self.objectives(view.job, name) for view in views}, arrays)
+            mixture = self.mixture(job, name, arrays)
+            yield from () if mixture is None else check_epoch(mixture)
+
+    def checks_of_source(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+        """Yields arrays of a task with a single source that fit neither its network nor its targets."""
         task = self.task(job, name)
         inputs = self.network_inputs(job, name)
         yield from check_fit(self.network(job, name), inputs, self.objectives(job, name), arrays)
@@ -180,10 +192,6 @@ class TrainedKind(BaseKind[TrainedT]):
                 text = "the network takes integers, and transforms make float32 samples: leave them out"
                 yield transform_path(each), text
 
-    def network_inputs(self, job: Job, name: str) -> Mapping[str, str]:
-        """See `TaskKind`."""
-        return {INPUT: self.task(job, name).input}
-
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""
         task = self.task(job, name)
@@ -202,11 +210,16 @@ class TrainedKind(BaseKind[TrainedT]):
 
     def work(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Work:
         """See `TaskKind`; an epoch reads the train rows of input, targets and sample weights."""
-        task = self.task(job, name)
-        references = [reference for _, reference in self.references(job, name)]
-        rows, sample_bytes = input_size(references, arrays, "train")
+        task, views = self.task(job, name), self.views(job, name)
+        sizes = [
+            input_size([reference for _, reference in self.references(view.job, name)], arrays, "train")
+            for view in views
+        ]
+        rows, sample_bytes = sum(rows for rows, _ in sizes), max(each for _, each in sizes)
         if task.sampler is not None:
             rows = epoch_samples(task.sampler, self.objectives(job, name), rows, arrays)
+        if task.sources and (mixture := self.mixture(job, name, arrays)) is not None:
+            rows = mixed_samples(mixture)
         size = network_size(self.network(job, name), sample_shapes(self.network_inputs(job, name), arrays))
         return Work(
             samples=rows,

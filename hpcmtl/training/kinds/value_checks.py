@@ -51,9 +51,12 @@ _CE, _BCE = "softmax_ce", "sigmoid_bce"
 def targets_of_classes(job: Job, name: str) -> tuple[Objective, ...]:
     """Returns the objectives of a task whose targets must be numbers of classes, or probabilities."""
     read = {reference for _, reference in references_of(job, name)}
+    found = [
+        each for view in kind_of(job, name).views(job, name) for each in kind_of(job, name).objectives(view.job, name)
+    ]
     return tuple(
         objective
-        for objective in kind_of(job, name).objectives(job, name)
+        for objective in found
         if objective.target in read and (_classes_wanted(job, name, objective) or _loss(job, name, objective) == _BCE)
     )
 
@@ -62,9 +65,10 @@ def missing_labels(job: Job, names: Iterable[str]) -> dict[str, set[Missing]]:
     """Returns the numbers that stand for missing labels in some tasks, by the references of their targets."""
     found: dict[str, set[Missing]] = {}
     for name in names:
-        for each in kind_of(job, name).objectives(job, name):
-            if each.missing is not None:
-                found.setdefault(each.target, set()).add(each.missing)
+        for view in kind_of(job, name).views(job, name):
+            for each in kind_of(job, name).objectives(view.job, name):
+                if each.missing is not None:
+                    found.setdefault(each.target, set()).add(each.missing)
     return found
 
 
@@ -103,12 +107,26 @@ def value_checks(
 ) -> Iterator[Finding]:
     """Yields the keys of the arrays whose values a task with a network cannot use, with the reasons.
 
+    Each source of the task is looked at by itself.
+
     Args:
         job: a sound job.
         name: name of the task.
         outputs: name of an objective -> shape of one sample of the network's output; None where it is not known.
         summaries: reference -> summary of the values, as far as they were read.
     """
+    for view in kind_of(job, name).views(job, name):
+        for path, text in _checks_of_source(view.job, name, outputs, summaries):
+            yield view.path(path), text
+
+
+def _checks_of_source(
+    job: Job,
+    name: str,
+    outputs: Mapping[str, Shape | None],
+    summaries: Mapping[str, ValueSummary],
+) -> Iterator[Finding]:
+    """Yields what `value_checks` does, for a task that reads a single source."""
     unfit: dict[str, Finding] = {}
     for path, reference in references_of(job, name):
         if reference in summaries:  # which may stand at several keys
@@ -128,7 +146,8 @@ def value_checks(
 def value_warnings(job: Job, name: str, summaries: Mapping[str, ValueSummary]) -> Iterator[str]:
     """Yields which values of a task's input float32 merges while it tells others apart; see `value_checks`."""
     kind = kind_of(job, name)
-    for each, read in kind.network_inputs(job, name).items():
+    read_by = [each for view in kind.views(job, name) for each in kind.network_inputs(view.job, name).items()]
+    for each, read in dict.fromkeys(read_by):
         takes_integers = input_values(kind.network(job, name), each).integers
         if read in summaries and not takes_integers and (text := rounding_warning(summaries[read])) is not None:
             yield f"{read}: {text}"

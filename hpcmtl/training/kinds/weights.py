@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.tasks import WEIGHTED
+from hpcmtl.training.kinds.applied import AppliedKind
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job
@@ -22,5 +23,7 @@ def weights_of(job: Job, name: str) -> str | None:
 
 def given_weights(job: Job, name: str) -> str | None:
     """Returns the reference of the sample weights that a network was trained with; None for none."""
-    producer = next(producer for producer, need in job.tasks[name].needs.items() if need.kind == "parameters")
-    return kind_of(job, producer).sample_weights(job, producer)
+    kind = kind_of(job, name)
+    assert isinstance(kind, AppliedKind), "it runs a network"
+    producer = kind.applied_to(job, name)
+    return kind_of(job, producer).sample_weights(kind.trained_job(job, name), producer)

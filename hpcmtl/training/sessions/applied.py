@@ -72,7 +72,7 @@ class AppliedSession:
         job, name = context.job, context.task
         kind = kind_of(job, name)
         self.context = context
-        self.objectives = kind.objectives(job, name)
+        self.objectives = kind.objectives(kind.views(job, name)[0].job, name)
         self._batch_size = task.batch_size or APPLIED_BATCH
         self._splits = list(splits)
         self._inputs = Inputs(context)
@@ -87,7 +87,7 @@ class AppliedSession:
         require_rows_fit(context, {references[key]: source for key, source in sources.items()}, spans)
         self.inputs = input_sources(self._sources)
         self._bounds = layer_bounds(len(selected(self._sources, splits)), context.layers)
-        names = tuple(objective.name for objective in self.objectives)
+        names = tuple(objective.name for objective in kind.objectives(job, name))
         self._network = context.framework.network(
             kind.network(job, name), shapes_of(self.inputs), names, context.device
         )

@@ -24,7 +24,8 @@ class EvaluateSession(AppliedSession):
 
     def __init__(self, context: SessionContext, task: Evaluate) -> None:
         self._asked = task.metrics
-        objectives = kind_of(context.job, context.task).objectives(context.job, context.task)
+        kind = kind_of(context.job, context.task)
+        objectives = kind.objectives(kind.views(context.job, context.task)[0].job, context.task)
         targets = {**{TARGET + each.name: each.target for each in objectives}, **masks(objectives)}
         weights = weights_of(context.job, context.task)
         if weights is not None:

@@ -34,7 +34,7 @@ from hpcmtl.training.session import LayerOutcome, artifact_file
 from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
 from hpcmtl.training.sessions.notes import Notes
 from hpcmtl.training.sessions.skipped_steps import SkippedSteps
-from hpcmtl.training.sessions.train_data import batch_spec
+from hpcmtl.training.sessions.train_data import training_data
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 if TYPE_CHECKING:
@@ -61,20 +61,18 @@ class TrainSession:
         self._loaded: Checkpoint | None = None  # state that the learner has now
         self._waited, self._totals = 0.0, NO_LOSSES
         self._notes, self._inputs = Notes(), Inputs(context)
-        self._spec, read = batch_spec(context, self._inputs, task, self._objectives)
-        bounds = epochs_of(self._spec).bounds.tolist()
-        self._steps_per_epoch = len(bounds) - 1
+        self._data = data = training_data(context, self._inputs, task, self._objectives)
+        self._spec, bounds = data.spec, epochs_of(data.spec).bounds.tolist()
+        self._steps_per_epoch, self._fullest = len(bounds) - 1, max(stop - start for start, stop in pairwise(bounds))
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"
         self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
         self._bounds = layer_bounds(self._steps, context.layers)
         self._replica = self._make_replica()
         self._learner, self._skipped = self._replica.learner, SkippedSteps(self._replica)
-        self._fullest = max(stop - start for start, stop in pairwise(bounds))
-        steps = Steps(self._bounds, bounds)
         try:
-            require_fit(context, read, self._learner.outputs)
-            self._coupling = open_coupling(context, steps)
+            require_fit(context, data.read, self._learner.outputs)
+            self._coupling = open_coupling(context, Steps(self._bounds, bounds))
             self._open_on_group(0.0)
         except BaseException:
             self._replica.close()  # the caller cannot: there is no session
@@ -132,7 +130,7 @@ class TrainSession:
     def _open_on_group(self, checkpoint_cost: float) -> None:
         """Makes the parts that belong to one group."""
         self._checkpoints = AsyncCheckpointer(self._context, checkpoint_cost)
-        self._validate = validation(self._context, self._task, self._objectives, self._spec, self._replica)
+        self._validate = validation(self._context, self._task, self._objectives, self._data.held_out, self._replica)
 
     def _make_replica(self) -> Replica:
         context, task = self._context, self._task
@@ -273,7 +271,7 @@ class TrainSession:
         """Seals and publishes the parameters; the task is complete then (collective)."""
         context = self._context
         parameters = {name: array for name, array in checkpoint.state.items() if name.startswith(PARAMETERS)}
-        file, inputs = artifact_file(context.directory, context.task), input_sources(self._spec.sources)
+        file, inputs = artifact_file(context.directory, context.task), input_sources(self._data.first)
         on_root(context.group, lambda: seal(file, parameters, parameter_facts(context, inputs, self._metrics)))
         publish_parameters(context, parameters)
         self._checkpoints.flush()

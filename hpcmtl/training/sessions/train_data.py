@@ -1,8 +1,8 @@
-"""The data of a training task, as its batches read it."""
+"""The data of a training task, as its batches and its validation read them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ from hpcmtl.data.sources import check_sources, selected
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.artifacts.inputs import every_row
 from hpcmtl.training.evaluation.labelled import MASK, masks
+from hpcmtl.training.evaluation.validation import HeldOut
 from hpcmtl.training.input_transforms import transforms_of_training
 from hpcmtl.training.kinds.sampling import sampled_objective, sampler_reference
 from hpcmtl.training.loop import TARGET
+from hpcmtl.training.sessions.mixed_data import WEIGHTS, SourceRows, mixed_epochs, mixed_sources
 from hpcmtl.training.sessions.train_sampler import read_sampler
 from hpcmtl.training.step_input import INPUT_ROWS
 
@@ -26,39 +28,86 @@ if TYPE_CHECKING:
     from hpcmtl.data.labels import Labels
     from hpcmtl.data.samplers import Sampler
     from hpcmtl.data.sources import Source
+    from hpcmtl.data.transforming.transforms import TransformChain
+    from hpcmtl.jobfile.views import JobView
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.artifacts.inputs import Inputs
-    from hpcmtl.training.kinds.schemas import SamplerKeys, Trained
+    from hpcmtl.training.kinds.sampler_schema import SamplerKeys
+    from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.session import SessionContext
 
-_WEIGHTS, _SAMPLER = "weights", "sampler"
+_SAMPLER = "sampler"
 
 
-def batch_spec(
+@dataclass(frozen=True)
+class TrainingData:
+    """Holds the data of a training task.
+
+    Attributes:
+        spec: what its batches read; the first source is the input of the network.
+        first: the arrays, or those of the first of several sources, as they lie in files or in memory.
+        held_out: what its validation reads, one for each source of samples.
+        read: source of each array by its reference.
+    """
+
+    spec: BatchSpec
+    first: tuple[Source, ...]
+    held_out: tuple[HeldOut, ...]
+    read: Mapping[str, Source]
+
+
+def training_data(
     context: SessionContext, inputs: Inputs, task: Trained, objectives: Sequence[Objective]
-) -> tuple[BatchSpec, dict[str, Source]]:
-    """Returns the input, targets, masks and sample weights of a task, and their sources by reference (collective).
+) -> TrainingData:
+    """Returns the input, targets, masks and sample weights of a task (collective).
 
     Raises:
-        InputError: no label of an objective is known, the sampler cannot choose by its array, or the input cannot have
-            its transforms; on all ranks.
+        InputError: no label of an objective is known, the sampler cannot choose by its array, the input cannot have
+            its transforms, or the sources cannot be mixed as it is asked for; on all ranks.
     """
-    inputs_read = kind_of(context.job, context.task).network_inputs(context.job, context.task)
-    references = {INPUT_ROWS + name: reference for name, reference in inputs_read.items()}
-    references |= {**{TARGET + each.name: each.target for each in objectives}, **masks(objectives)}
-    if task.sample_weights:
-        references[_WEIGHTS] = task.sample_weights
-    if (named := sampler_reference(task.sampler)) is not None:
-        references[_SAMPLER] = named[1]
-    sources = inputs.sources(references, every_row)
-    read = {reference: sources[key] for key, reference in references.items()}
-    for key, chain in transforms_of_training(context, sources).items():
-        sources[key] = replace(sources[key], transform=chain)
-    weights, by = sources.pop(_WEIGHTS, None), sources.pop(_SAMPLER, None)
+    views = kind_of(context.job, context.task).views(context.job, context.task)
+    references = [_references(context, view, task) for view in views]
+    keyed = {f"{number}:{key}": each for number, group in enumerate(references) for key, each in group.items()}
+    found = inputs.sources(keyed, every_row)
+    groups = [{key: replace(found[f"{n}:{key}"], key=key) for key in group} for n, group in enumerate(references)]
+    read = {reference: found[key] for key, reference in keyed.items()}
+    rows = [SourceRows(view, each) for view, each in zip(views, groups, strict=True)]
+    sources = mixed_sources(context, rows, objectives) if task.sources else dict(groups[0])
+    chains = transforms_of_training(context, sources)
+    sources = {key: replace(each, transform=chains.get(key)) for key, each in sources.items()}
+    held_out = tuple(_held_out(context, each, chains) for each in rows)
+    weights, by = sources.pop(WEIGHTS, None), sources.pop(_SAMPLER, None)
     assert task.batch_size is not None, "defaults are filled in"
     spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
+    if task.sources:
+        spec = replace(spec, epochs=mixed_epochs(context, task, rows))
     labels = _labels(spec, sources, objectives, context.group)
-    return replace(spec, labels=labels, sampler=_sampler(context, task.sampler, by, sources, objectives)), read
+    spec = replace(spec, labels=labels, sampler=_sampler(context, task.sampler, by, sources, objectives))
+    return TrainingData(spec, held_out[0].arrays, held_out, read)
+
+
+def _references(context: SessionContext, view: JobView, task: Trained) -> dict[str, str]:
+    """Returns the references of the arrays of one source by the keys of their rows."""
+    kind, name = kind_of(view.job, context.task), context.task
+    objectives, weights = kind.objectives(view.job, name), kind.sample_weights(view.job, name)
+    references = {INPUT_ROWS + key: each for key, each in kind.network_inputs(view.job, name).items()}
+    references |= {TARGET + each.name: each.target for each in objectives} | masks(objectives)
+    if weights is not None:
+        references[WEIGHTS] = weights
+    if (named := sampler_reference(task.sampler)) is not None:
+        references[_SAMPLER] = named[1]
+    return references
+
+
+def _held_out(context: SessionContext, rows: SourceRows, chains: Mapping[str, TransformChain]) -> HeldOut:
+    """Returns what the validation reads of one source."""
+    kept = {
+        key: replace(source, transform=chains.get(key))
+        for key, source in rows.sources.items()
+        if key not in {WEIGHTS, _SAMPLER}
+    }
+    objectives = kind_of(rows.view.job, context.task).objectives(rows.view.job, context.task)
+    return HeldOut(rows.view.source, tuple(kept.values()), rows.sources.get(WEIGHTS), objectives)
 
 
 def _sampler(
@@ -87,9 +136,9 @@ def _labels(
     """Returns the labels that do not all count alike, which one rank reads (collective)."""
     found = {}
     for each in objectives:
-        if each.is_partly_labelled or each.class_weights is not None:
-            target, mask = sources[TARGET + each.name], sources.get(MASK + each.name)
+        target, mask = sources[TARGET + each.name], sources.get(MASK + each.name)
+        if each.missing is not None or mask is not None or each.class_weights is not None:
             numbers = selected(spec.sources[:1], [spec.split])
             read = partial(read_labels, target, mask, each.missing, each.class_weights, numbers)
-            found[target.key] = on_root(group, read)
+            found[target.key] = replace(on_root(group, read), mean_over=each.mean_over)
     return found

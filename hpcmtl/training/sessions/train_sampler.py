@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.samplers import Sampler
     from hpcmtl.data.sources import Source
     from hpcmtl.networks.objective import Missing
-    from hpcmtl.training.kinds.schemas import SamplerKeys
+    from hpcmtl.training.kinds.sampler_schema import SamplerKeys
 
 
 def read_sampler(
