@@ -30,7 +30,8 @@ def with_batch_sizes(task: Trained) -> dict[str, object]:
     keys = task.mixture or MixtureKeys()
     if not task.sources or keys.how not in {"fixed", "round_robin"} or task.batch_size is None:
         return {}
-    sizes = {name: keys.batch_sizes.get(name, task.batch_size) for name in task.sources}
+    rest = {} if keys.how == "fixed" else dict.fromkeys(task.sources, task.batch_size)
+    sizes = {**rest, **keys.batch_sizes}
     size = sum(sizes.values()) if keys.how == "fixed" else max(sizes.values())
     return {MIXTURE: keys.model_copy(update={"batch_sizes": sizes}), "batch_size": size}
 
@@ -120,9 +121,12 @@ def check_single(sources: Mapping[str, SourceKeys]) -> Iterator[Finding]:
     for name, source in sources.items():
         for key in ("targets", "masks"):
             if getattr(source, key):
-                yield (SOURCES, name, key), f"a train task has one objective: write `{key[:-1]}: source/dataset`"
+                yield (
+                    (SOURCES, name),
+                    f"has `{key}`, but a train task has one objective: write `{key[:-1]}: SOURCE/ARRAY`",
+                )
         if source.target is None and not source.targets:
-            yield (SOURCES, name, "target"), "is missing"
+            yield (SOURCES, name), "has no target; write `target: SOURCE/ARRAY`"
 
 
 def check_samples(inputs: Mapping[str, Mapping[str, str]], arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
