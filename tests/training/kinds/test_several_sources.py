@@ -9,6 +9,7 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.load import parse_job
+from hpcmtl.jobfile.references import references_of
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.preflight import examine
 
@@ -170,6 +171,23 @@ def test_a_source_of_a_network_without_any(refusals):
     (found,) = refusals(joint(), report=report)
 
     assert found == "tasks.report.source: net was trained on no source of this name; leave it out"
+
+
+def test_every_array_is_guarded(files):
+    """The references of a task, by which files are checked and guarded against changes, are those of all sources."""
+    defaults = {"batch_size": 16, "framework": "torch"}
+    net = {"kind": "train", "model": MLP, "input": "left/x", "target": "left/y", "loss": "softmax_ce", "epochs": 1}
+    raw = {"hpcmtl": 1, "job": "guard", "ranks": 2, "data": files, "defaults": defaults}
+    job = prepare(parse_job({**raw, "tasks": {"net": net, "task": joint()}})).job
+
+    assert dict(references_of(job, "task")) == {
+        ("sources", "one", "input"): "left/x",
+        ("sources", "one", "sample_weights"): "left/w",
+        ("sources", "one", "targets", "a"): "left/y",
+        ("sources", "one", "targets", "b"): "left/y",
+        ("sources", "two", "input"): "right/x",
+        ("sources", "two", "targets", "a"): "right/y",
+    }
 
 
 @pytest.mark.parametrize(
