@@ -14,6 +14,7 @@ from hpcmtl.jobfile.kind_registry import BUILT_IN, load_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
     from hpcmtl.jobfile.fields import DeviceName, Precision
@@ -181,6 +182,14 @@ class TaskKind(Protocol):
 
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """Returns the objectives of the network; none for a kind without a network."""
+        ...
+
+    def placed(self, job: Job, name: str, folder: Path) -> TaskBase:
+        """Returns the task with paths that are relative to the folder of the job file made absolute."""
+        ...
+
+    def earlier_run(self, job: Job, name: str) -> str | None:
+        """Returns the path of the earlier run, or its artifact, that the task goes on from; None for most tasks."""
         ...
 
     def views(self, job: Job, name: str) -> tuple[JobView, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,6 +11,7 @@ from hpcmtl.data.builders import how_to_make
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.arrays import ArraySpec
+from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
 from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
@@ -124,6 +125,7 @@ def prepare(
     problems, readable, sound, unread = _parsed(source, changes)
     if readable is None or sound is None:
         raise UnpreparedJobError(problems, None)
+    sound = replace(sound, job=_placed(sound.job, base))
     files = {name: (base / path).resolve() for name, path in readable.data.items()}
     described, unreadable = _describe(files)
     arrays, misfits = arrays_of(sound.job, described, _order(sound.job))
@@ -141,6 +143,12 @@ def prepare(
         left = [*unread, *(name for name in readable.tasks if name not in rest.job.tasks or name in rest.partly)]
         raise UnpreparedJobError(problems, kept, left)
     return kept
+
+
+def _placed(job: Job, base: Path) -> Job:
+    """Returns a job whose tasks name no path that is relative to the folder of the job file."""
+    tasks = {name: kind_of(job, name).placed(job, name, base) for name in job.tasks}
+    return job if tasks == job.tasks else job.model_copy(update={"tasks": tasks})
 
 
 def _check_policy(policy: str) -> list[Finding]:

@@ -35,19 +35,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The samples of one source that a task is validated on.
+    """The samples of one source that a task is validated on, or that an earlier run was tested on.
 
     Attributes:
         source: name of the source; empty for a task with a single one.
         arrays: input of the network, first, and targets and masks of the objectives.
         sample_weights: weights of the samples; None for none.
         objectives: objectives that the source has targets of.
+        batch_size: samples that a rank runs at once.
+        split: split of the samples.
+        first: number of the first samples of the split that are meant; None for all.
     """
 
     source: str
     arrays: tuple[Source, ...]
     sample_weights: Source | None
     objectives: tuple[Objective, ...]
+    batch_size: int
+    split: str = "val"
+    first: int | None = None
 
 
 def validation(
@@ -66,8 +72,6 @@ def validation(
         return None
     weighted = any(metric.startswith(WEIGHTED) for each in objectives for metric in each.metrics)
     read = there if weighted else [replace(each, sample_weights=None) for each in there]
-    assert task.batch_size is not None, "defaults are filled in"
-    batch_size = task.batch_size
 
     def after(epoch: int) -> dict[str, float]:
         if (epoch + 1) % task.validate_every:
@@ -75,7 +79,7 @@ def validation(
         replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
         if context.group.size > 1:
             check_replicas(context, replica, replica.learner.state(), f"validation after epoch {epoch}")
-        rows = {each.source: _gathered(each, replica.learner, context.group, batch_size) for each in read}
+        rows = {each.source: _gathered(each, replica.learner, context.group) for each in read}
         return _metrics(objectives, rows) if context.group.rank == 0 else {}
 
     return after
@@ -92,13 +96,26 @@ def _result_name(objective: Objective, metric: str, source: str = "") -> str:
     return ".".join(filter(None, ("" if objective.name == MAIN else objective.name, source, f"val_{metric}")))
 
 
-def _gathered(held_out: HeldOut, learner: Learner, group: Communicator, batch_size: int) -> Arrays:
-    """Returns outputs and targets of the samples of one source, of all ranks on the first one; empty elsewhere."""
+def old_test_metrics(held_out: HeldOut, learner: Learner, group: Communicator) -> dict[str, float]:
+    """Returns metrics over test samples of an earlier run (collective); empty but on the first rank."""
+    rows = _gathered(held_out, learner, group)
+    if group.rank:
+        return {}
+    return {
+        f"{'' if each.name == MAIN else f'{each.name}.'}old_test_{metric}": objective_metric(metric, each, rows)
+        for each in held_out.objectives
+        for metric in each.metrics
+    }
+
+
+def _gathered(held_out: HeldOut, learner: Learner, group: Communicator) -> Arrays:
+    """Returns outputs and targets of the samples, of all ranks on the first one; empty elsewhere."""
     outputs: dict[str, list[NDArray[Any]]] = {}
     weights = () if held_out.sample_weights is None else (replace(held_out.sample_weights, key=WEIGHTS),)
     sources = (*held_out.arrays, *weights)
     beside = [each.key for each in sources if not each.key.startswith(INPUT_ROWS)]
-    with sequential_batches(sources, ["val"], batch_size, group.rank, group.size) as batches:
+    size, piece = held_out.batch_size, slice(0, held_out.first)
+    with sequential_batches(sources, [held_out.split], size, group.rank, group.size, piece=piece) as batches:
         for _, arrays in batches:
             for name, array in learner.outputs(inputs_in(arrays)).items():
                 outputs.setdefault(name, []).append(array)

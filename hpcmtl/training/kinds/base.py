@@ -11,6 +11,7 @@ from hpcmtl.jobfile.views import JobView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
     from hpcmtl.jobfile.fields import DeviceName
@@ -113,6 +114,14 @@ class BaseKind(Generic[TaskT]):
     def objectives(self, job: Job, name: str) -> tuple[Objective, ...]:
         """See `TaskKind`."""
         return ()
+
+    def placed(self, job: Job, name: str, folder: Path) -> TaskBase:
+        """See `TaskKind`."""
+        return job.tasks[name]
+
+    def earlier_run(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        return None
 
     def views(self, job: Job, name: str) -> tuple[JobView, ...]:
         """See `TaskKind`."""

@@ -29,6 +29,7 @@ from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.models import Model
 from hpcmtl.networks.objective import MeanOver
 from hpcmtl.networks.spec import Spec
+from hpcmtl.training.kinds.increment_schema import IncrementKeys
 from hpcmtl.training.kinds.sampler_schema import SamplerKeys
 from hpcmtl.training.kinds.source_schemas import MixtureKeys, SourceKeys
 
@@ -82,6 +83,9 @@ class Trained(TaskBase):
     engine: EngineName | None = None
     compression: CompressionName | None = None
     sample_weights: Reference | None = None
+    increment: IncrementKeys | None = Field(
+        default=None, description="goes on from an earlier run, on the rows that were added since"
+    )
     sampler: SamplerKeys | None = Field(default=None, description="default: each sample once an epoch")
     transform: TransformList = Field(
         default=(), description="transforms of the samples of `input`: a name, or a mapping with options, or a list"

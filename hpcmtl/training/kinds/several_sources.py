@@ -89,6 +89,23 @@ def check_keys(task: Trained) -> Iterator[Finding]:
         yield (MIXTURE, "batch_sizes"), f"has no number for {', '.join(lacking)}; write one for each source"
 
 
+def check_increment(task: Trained, read: Iterable[str], files: Collection[str]) -> Iterator[Finding]:
+    """Yields why a task cannot go on from an earlier run.
+
+    Args:
+        task: the task.
+        read: references of its arrays.
+        files: names of the data files of the job.
+    """
+    for key in ("sources", "sampler"):
+        if getattr(task, key):
+            yield ("increment",), f"does not go with `{key}`, which choose the samples in another way; leave one out"
+    for reference in read:
+        if reference.split("/", 1)[0] not in files:
+            text = f"{reference} is made by a task, and new rows are told by those of a data file"
+            yield ("increment",), f"{text}; seal it, and name it under `data`"
+
+
 def check_heads(sources: Mapping[str, SourceKeys], heads: Mapping[str, Head]) -> Iterator[Finding]:
     """Yields sources that name a head that the task does not have, and heads without a source."""
     for name, source in sources.items():

@@ -15,10 +15,12 @@ from hpcmtl.training.kinds.several_sources import merged, mixture_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from hpcmtl.data.mixture import Mixture
     from hpcmtl.jobfile.arrays import ArraySpec, KeyedReference
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.tasks import TaskBase
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.kinds.source_schemas import SourceKeys
 
@@ -31,6 +33,19 @@ class SourcedKind(BaseKind[SourcedT]):
     A kind derived from it says what a task does with a single source. What a task does with several is what it does
     with each of them in the views of its job.
     """
+
+    def placed(self, job: Job, name: str, folder: Path) -> TaskBase:
+        """See `TaskKind`."""
+        task = self.task(job, name)
+        if task.increment is None:
+            return task
+        path = str((folder / task.increment.new_since).resolve())
+        return task.model_copy(update={"increment": task.increment.model_copy(update={"new_since": path})})
+
+    def earlier_run(self, job: Job, name: str) -> str | None:
+        """See `TaskKind`."""
+        increment = self.task(job, name).increment
+        return None if increment is None else increment.new_since
 
     def views(self, job: Job, name: str) -> tuple[JobView, ...]:
         """See `TaskKind`."""

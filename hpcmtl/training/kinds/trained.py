@@ -23,6 +23,7 @@ from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples
 from hpcmtl.training.kinds.schemas import Trained
 from hpcmtl.training.kinds.several_sources import (
     check_epoch,
+    check_increment,
     check_keys,
     check_samples,
     check_target_shapes,
@@ -99,6 +100,8 @@ class TrainedKind(SourcedKind[TrainedT]):
         """See `TaskKind`."""
         task = self.task(job, name)
         yield from check_keys(task)
+        if task.increment is not None:
+            yield from check_increment(task, [reference for _, reference in self.own_references(job, name)], job.data)
         framework = self.known_framework(job, name)
         if framework is not None:
             yield from self.framework_checks(task, framework)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hpcmtl.communicators.outcome import on_root
@@ -63,7 +62,7 @@ class TrainSession:
         self._notes, self._inputs = Notes(), Inputs(context)
         self._data = data = training_data(context, self._inputs, task, self._objectives)
         self._spec, bounds = data.spec, epochs_of(data.spec).bounds.tolist()
-        self._steps_per_epoch, self._fullest = len(bounds) - 1, max(stop - start for start, stop in pairwise(bounds))
+        self._steps_per_epoch, self._fullest = len(bounds) - 1, min(self._spec.batch_size, bounds[-1])
         self._steps = self._steps_per_epoch * task.epochs
         assert task.optimizer is not None, "defaults are filled in"
         self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
@@ -98,6 +97,8 @@ class TrainSession:
         self._next_step, self._totals = result.next_step, result.totals
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in result.losses.items()})
         self._notes.skipped_steps(context, self._skipped.count, result.next_step, self._steps)
+        if result.next_step == self._steps:
+            self._metrics.update(self._data.ended(self._learner, context.group, self._metrics))
         checkpoint = self._save(result.next_step, result.totals)
         if result.stopped:
             self._checkpoints.flush()
@@ -116,8 +117,8 @@ class TrainSession:
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
         """See `Session`; None with exchanged parameters, many samples in memory, or devices that may change."""
-        held = sum(source.bytes_in_memory for source in self._spec.sources)
-        return None if self._coupling or self._context.mixed_devices or held > KEPT_BYTES else self._join
+        held = self._data.bytes_in_memory > KEPT_BYTES
+        return None if self._coupling or self._context.mixed_devices or held else self._join
 
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
@@ -179,9 +180,10 @@ class TrainSession:
                 self._learner.load_mapped(newest, mapping)
                 continue
             self._learner.load_mapped(self._inputs.parameters(mapping.producer), mapping)
+        before = self._data.begun(self._learner, self._context.group)
         self._replica.synchronise()
         self._skipped.load({})
-        self._next_step, self._totals, self._metrics = 0, NO_LOSSES, {}
+        self._next_step, self._totals, self._metrics = 0, NO_LOSSES, before
         size = sum(array.nbytes for array in self._learner.parameters_matching("*").values())
         self._checkpoints.expect(_COPIES * size)
         return True

@@ -17,6 +17,7 @@ from hpcmtl.training.evaluation.validation import HeldOut
 from hpcmtl.training.input_transforms import transforms_of_training
 from hpcmtl.training.kinds.sampling import sampled_objective, sampler_reference
 from hpcmtl.training.loop import TARGET
+from hpcmtl.training.sessions.incremental import increment_of
 from hpcmtl.training.sessions.mixed_data import WEIGHTS, SourceRows, mixed_epochs, mixed_sources
 from hpcmtl.training.sessions.train_sampler import read_sampler
 from hpcmtl.training.step_input import INPUT_ROWS
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from hpcmtl.training.artifacts.inputs import Inputs
     from hpcmtl.training.kinds.sampler_schema import SamplerKeys
     from hpcmtl.training.kinds.schemas import Trained
+    from hpcmtl.training.learner import Learner
     from hpcmtl.training.session import SessionContext
+    from hpcmtl.training.sessions.incremental import Increment
 
 _SAMPLER = "sampler"
 
@@ -48,12 +51,27 @@ class TrainingData:
         first: the arrays, or those of the first of several sources, as they lie in files or in memory.
         held_out: what its validation reads, one for each source of samples.
         read: source of each array by its reference.
+        increment: what belongs to an earlier run; None for a task that begins afresh.
     """
 
     spec: BatchSpec
     first: tuple[Source, ...]
     held_out: tuple[HeldOut, ...]
     read: Mapping[str, Source]
+    increment: Increment | None = None
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Memory of the rows that are there before they are read, in bytes."""
+        return sum(source.bytes_in_memory for source in self.spec.sources)
+
+    def begun(self, learner: Learner, group: Communicator) -> dict[str, float]:
+        """Loads the parameters of the earlier run, if there is one, and returns its metrics; see `Increment`."""
+        return {} if self.increment is None else self.increment.begun(self.held_out[0], learner, group)
+
+    def ended(self, learner: Learner, group: Communicator, before: Mapping[str, float]) -> dict[str, float]:
+        """Returns metrics after the last step (collective); none without an earlier run; see `Increment`."""
+        return {} if self.increment is None else self.increment.ended(self.held_out[0], learner, group, before)
 
 
 def training_data(
@@ -75,15 +93,18 @@ def training_data(
     sources = mixed_sources(context, rows, objectives) if task.sources else dict(groups[0])
     chains = transforms_of_training(context, sources)
     sources = {key: replace(each, transform=chains.get(key)) for key, each in sources.items()}
-    held_out = tuple(_held_out(context, each, chains) for each in rows)
-    weights, by = sources.pop(WEIGHTS, None), sources.pop(_SAMPLER, None)
     assert task.batch_size is not None, "defaults are filled in"
+    held_out = tuple(_held_out(context, each, chains, task.batch_size) for each in rows)
+    weights, by = sources.pop(WEIGHTS, None), sources.pop(_SAMPLER, None)
     spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
+    increment = increment_of(context, task, held_out[0].arrays[0])
     if task.sources:
         spec = replace(spec, epochs=mixed_epochs(context, task, rows))
+    elif increment is not None:
+        spec = replace(spec, epochs=increment.epochs)
     labels = _labels(spec, sources, objectives, context.group)
     spec = replace(spec, labels=labels, sampler=_sampler(context, task.sampler, by, sources, objectives))
-    return TrainingData(spec, held_out[0].arrays, held_out, read)
+    return TrainingData(spec, held_out[0].arrays, held_out, read, increment)
 
 
 def _references(context: SessionContext, view: JobView, task: Trained) -> dict[str, str]:
@@ -99,7 +120,9 @@ def _references(context: SessionContext, view: JobView, task: Trained) -> dict[s
     return references
 
 
-def _held_out(context: SessionContext, rows: SourceRows, chains: Mapping[str, TransformChain]) -> HeldOut:
+def _held_out(
+    context: SessionContext, rows: SourceRows, chains: Mapping[str, TransformChain], batch_size: int
+) -> HeldOut:
     """Returns what the validation reads of one source."""
     kept = {
         key: replace(source, transform=chains.get(key))
@@ -107,7 +130,7 @@ def _held_out(context: SessionContext, rows: SourceRows, chains: Mapping[str, Tr
         if key not in {WEIGHTS, _SAMPLER}
     }
     objectives = kind_of(rows.view.job, context.task).objectives(rows.view.job, context.task)
-    return HeldOut(rows.view.source, tuple(kept.values()), rows.sources.get(WEIGHTS), objectives)
+    return HeldOut(rows.view.source, tuple(kept.values()), rows.sources.get(WEIGHTS), objectives, batch_size)
 
 
 def _sampler(
