@@ -72,10 +72,11 @@ class Communicator(Protocol):
     """A fixed list of ranks that exchange messages which no other communicator sees.
 
     Messages from one rank to another with one tag arrive in the order sent. Collective methods (`bcast`, `gather`,
-    `allgather`, `barrier`, `Bcast`, `Allreduce`, `dup`, `free`) are called by all ranks in the same order, from one
-    thread of each. Other threads of the process may use OTHER communicators at the same time: a control thread works
-    on a `dup` of the world while the main thread trains. Threads may also share one communicator for messages from rank
-    to rank, if each receives by tags of its own. Tags lie in 0..32767. Failures raise `CommunicationError`.
+    `allgather`, `barrier`, `Bcast`, `Allreduce`, `Reduce_scatter_block`, `Allgather`, `dup`, `free`) are called by all
+    ranks in the same order, from one thread of each. Other threads of the process may use OTHER communicators at the
+    same time: a control thread works on a `dup` of the world while the main thread trains. Threads may also share one
+    communicator for messages from rank to rank, if each receives by tags of its own. Tags lie in 0..32767. Failures
+    raise `CommunicationError`.
 
     Under a launcher that lets ranks outlive others (Open MPI's `mpirun --with-ft ulfm`), a method that waits for a rank
     that has died raises `RankLostError`, as does `iprobe` from any rank. A rank waiting on a living rank that is itself
@@ -157,6 +158,24 @@ class Communicator(Protocol):
         """Overwrites `array` on every rank with the elementwise `op` over all ranks, the same bits on each.
 
         The arithmetic is that of the dtype (float16 sums overflow at 65504), the order of summation is the library's.
+        """
+        ...
+
+    def Reduce_scatter_block(self, array: np.ndarray[Any, Any], block: np.ndarray[Any, Any]) -> None:
+        """Overwrites `block` with this rank's block of the elementwise sum of `array` over all ranks.
+
+        Args:
+            array: as many blocks as there are ranks, in their order; stays as it is.
+            block: array of the size and the dtype of one block.
+        """
+        ...
+
+    def Allgather(self, block: np.ndarray[Any, Any], array: np.ndarray[Any, Any]) -> None:
+        """Overwrites `array` on every rank with the blocks of all ranks, in their order.
+
+        Args:
+            block: array of the same size and dtype on all ranks.
+            array: array for all blocks.
         """
         ...
 

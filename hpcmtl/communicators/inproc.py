@@ -193,6 +193,17 @@ class InprocCommunicator(Communicator):
             self._to("Allreduce", 0, array.copy())
         self.Bcast(array)
 
+    def Reduce_scatter_block(self, array: np.ndarray[Any, Any], block: np.ndarray[Any, Any]) -> None:
+        checked_buffer(block, "Reduce_scatter_block")
+        total = array.copy()
+        self.Allreduce(total)
+        start = self._rank * block.size
+        block.reshape(-1)[:] = total.reshape(-1)[start : start + block.size]
+
+    def Allgather(self, block: np.ndarray[Any, Any], array: np.ndarray[Any, Any]) -> None:
+        checked_buffer(array, "Allgather")
+        array.reshape(-1)[:] = np.concatenate(self.allgather(checked_buffer(block, "Allgather").reshape(-1)))
+
     def create_group(self, ranks: Sequence[int], tag: int) -> InprocCommunicator:
         rank = rank_in_group(self, ranks)
         if rank == 0:

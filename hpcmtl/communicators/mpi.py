@@ -13,7 +13,6 @@ from hpcmtl.communicators.base import (
     CommunicationError,
     Communicator,
     Envelope,
-    RankLostError,
     ReceiveHandle,
     ReduceOp,
     SendHandle,
@@ -21,6 +20,7 @@ from hpcmtl.communicators.base import (
     rank_in_group,
 )
 from hpcmtl.communicators.daemon import end_daemon_soon, kill_this_process
+from hpcmtl.communicators.mpi_errors import ReadableErrors, described
 from hpcmtl.errors import EnvironmentUnfitError
 
 if TYPE_CHECKING:
@@ -148,6 +148,16 @@ class MpiCommunicator(Communicator):
         with self._readable(f"Allreduce({op} of {array.dtype})"):
             self.native.Allreduce(self._mpi.IN_PLACE, checked_buffer(array, "Allreduce"), native_op)
 
+    def Reduce_scatter_block(self, array: np.ndarray[Any, Any], block: np.ndarray[Any, Any]) -> None:
+        send = checked_buffer(array, "Reduce_scatter_block")
+        with self._readable(f"Reduce_scatter_block({array.dtype})"):
+            self.native.Reduce_scatter_block(send, checked_buffer(block, "Reduce_scatter_block"), self._mpi.SUM)
+
+    def Allgather(self, block: np.ndarray[Any, Any], array: np.ndarray[Any, Any]) -> None:
+        send = checked_buffer(block, "Allgather")
+        with self._readable(f"Allgather({block.dtype})"):
+            self.native.Allgather(send, checked_buffer(array, "Allgather"))
+
     def create_group(self, ranks: Sequence[int], tag: int) -> MpiCommunicator:
         rank_in_group(self, ranks)
         with self._readable(f"create_group({list(ranks)}, tag={tag})"):
@@ -216,10 +226,10 @@ class MpiCommunicator(Communicator):
         """Raises for a short message: MPI accepts it and leaves the rest of the array as it was."""
         received = status.Get_count(self._mpi.BYTE)
         if received != array.nbytes:
-            raise CommunicationError(_described(self, method, f"{received} bytes came for an array of {array.nbytes}"))
+            raise CommunicationError(described(self, method, f"{received} bytes came for an array of {array.nbytes}"))
 
-    def _readable(self, method: str) -> _Readable:
-        return _Readable(self, self._mpi, method)
+    def _readable(self, method: str) -> ReadableErrors:
+        return ReadableErrors(self, self._mpi, method)
 
     def _source(self, source: int) -> int:
         return self._mpi.ANY_SOURCE if source == ANY else source
@@ -231,7 +241,7 @@ class MpiCommunicator(Communicator):
 class MpiSendHandle(SendHandle):
     """A message that is being sent; holds the pickled bytes until MPI has sent them."""
 
-    def __init__(self, request: Any, readable: _Readable) -> None:
+    def __init__(self, request: Any, readable: ReadableErrors) -> None:
         self._request = request
         self._readable = readable
 
@@ -267,32 +277,3 @@ class MpiReceiveHandle(ReceiveHandle):
         if self._done:
             self._comm._check_whole(self._array, status, self._method)  # noqa: SLF001
         return self._done
-
-
-class _Readable:
-    """Turns the MPI errors of one call into readable ones; the original error is their cause.
-
-    A class, since `contextlib.contextmanager` would double the cost of an idle control thread, which probes often.
-    """
-
-    __slots__ = ("_comm", "_method", "_mpi")
-
-    def __init__(self, comm: MpiCommunicator, mpi: Any, method: str) -> None:
-        self._comm = comm
-        self._mpi = mpi
-        self._method = method
-
-    def __enter__(self) -> None:
-        if self._comm.native == self._mpi.COMM_NULL:  # some verbs of Open MPI would end the process
-            raise CommunicationError(_described(self._comm, self._method, "this communicator has been freed"))
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, self._mpi.Exception):
-            mpi = self._mpi
-            lost = error.Get_error_class() in {mpi.ERR_PROC_FAILED, mpi.ERR_PROC_FAILED_PENDING, mpi.ERR_REVOKED}
-            kind = RankLostError if lost else CommunicationError
-            raise kind(_described(self._comm, self._method, error)) from error
-
-
-def _described(comm: MpiCommunicator, method: str, cause: object) -> str:
-    return f"rank {comm.rank} of {comm.size}: {method} failed: {cause}"

@@ -247,6 +247,28 @@ def check_allreduce_is_the_same_everywhere(comm: Communicator) -> None:
     assert len(set(comm.allgather(array.tobytes()))) == 1
 
 
+def check_reduce_scatter_block(comm: Communicator) -> None:
+    """Each rank gets its block of the sum, and what is sent stays as it is; empty blocks are fine."""
+    for dtype in ("float32", "float64", "int64"):
+        array = np.arange(3 * comm.size, dtype=dtype) + comm.rank
+        sent, block = array.copy(), np.zeros(3, dtype)
+        comm.Reduce_scatter_block(array, block)
+        whole = np.arange(3 * comm.size) * comm.size + sum(range(comm.size))
+
+        assert (array == sent).all()
+        assert (block == whole[3 * comm.rank : 3 * comm.rank + 3]).all(), (dtype, block)
+    comm.Reduce_scatter_block(np.zeros(0, np.float32), np.zeros(0, np.float32))
+
+
+def check_allgather_of_arrays(comm: Communicator) -> None:
+    """Every rank gets the blocks of all ranks, in their order."""
+    array = np.full((comm.size, 4), -1, np.int32)
+    comm.Allgather(np.full(4, comm.rank, np.int32), array)
+    comm.Allgather(np.zeros(0, np.float32), np.zeros(0, np.float32))
+
+    assert (array == np.arange(comm.size)[:, None]).all()
+
+
 def check_groups_side_by_side(comm: Communicator) -> None:
     """Two groups are made and work at the same time, each at its pace, without the rest of the world."""
     half = comm.size // 2
