@@ -156,7 +156,7 @@ class OurLoop:
         from hpcmtl.training.frameworks import open_framework
         from hpcmtl.training.learner_settings import LearnerSettings
         from hpcmtl.training.loop import TARGET
-        from hpcmtl.training.multitask.weighting import FixedWeights
+        from hpcmtl.training.multitask.step_gradients import weighted_sum
         from hpcmtl.training.replica import Replica
         from hpcmtl.training.step_input import INPUT_ROWS
         from hpcmtl.training.strategies.select import StrategySettings, open_strategy
@@ -170,7 +170,7 @@ class OurLoop:
         framework = open_framework(name)
         learner = framework.learner(Leaf(model), {"input": (1, 28, 28)}, objectives, settings)
         strategy = open_strategy(StrategySettings(engine), learner, framework, world)
-        self.replica = Replica(learner, strategy, FixedWeights(objectives))
+        self.replica = Replica(learner, strategy, weighted_sum(objectives))
         self.replica.synchronise()
         self._world = world
         self._feed = BatchSpec(

@@ -157,7 +157,7 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     from hpcmtl.networks.objective import MAIN, Objective
     from hpcmtl.training.gluon.framework import GluonFramework
     from hpcmtl.training.learner_settings import LearnerSettings
-    from hpcmtl.training.multitask.weighting import FixedWeights
+    from hpcmtl.training.multitask.step_gradients import weighted_sum
     from hpcmtl.training.replica import Replica
     from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.select import StrategySettings, open_strategy
@@ -167,7 +167,7 @@ def _round(group: Communicator, mine: Path, last: Path, number: int) -> None:
     settings = LearnerSettings(Optimizer(name="adam", learning_rate=1e-3), seed=group.rank)
     learner = (framework := GluonFramework()).learner(network, {"input": SAMPLE}, objectives, settings)
     synchronisation = open_strategy(StrategySettings("horovod!"), learner, framework, group)
-    replica = Replica(learner, synchronisation, FixedWeights(objectives))
+    replica = Replica(learner, synchronisation, weighted_sum(objectives))
     replica.synchronise()
     if number:
         state, _ = share(group, lambda: read_sealed(last))

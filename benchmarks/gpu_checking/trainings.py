@@ -14,7 +14,7 @@ from hpcmtl.networks.description import Leaf
 from hpcmtl.networks.models import ConvNet, Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.learner_settings import LearnerSettings
-from hpcmtl.training.multitask.weighting import FixedWeights
+from hpcmtl.training.multitask.step_gradients import weighted_sum
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
@@ -55,7 +55,7 @@ def replica_on(
     settings = LearnerSettings(OPTIMIZERS[optimizer], seed=3)
     learner = framework.learner(Leaf(MODELS[model]), {"input": IMAGE}, OBJECTIVES, settings, device)
     strategy = open_strategy(StrategySettings(engine, compression), learner, framework, group)
-    replica = Replica(learner, strategy, FixedWeights(OBJECTIVES))
+    replica = Replica(learner, strategy, weighted_sum(OBJECTIVES))
     replica.synchronise()
     return replica
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.tasks import Optimizer, TaskBase
     from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.jobfile.views import JobView
+    from hpcmtl.jobfile.weighting import WeightingChoice
     from hpcmtl.jobfile.work import Work
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
@@ -197,6 +198,10 @@ class TaskKind(Protocol):
 
         Arrays of one view are read side by side, row by row; those of two views have other rows.
         """
+        ...
+
+    def weighting(self, job: Job, name: str) -> WeightingChoice | None:
+        """Returns how the objectives are combined; None for the sum of their losses times their weights."""
         ...
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:

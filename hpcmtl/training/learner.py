@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from hpcmtl.frameworks.device import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.frameworks.device import Device
     from hpcmtl.frameworks.environment import EnvironmentNeeds
     from hpcmtl.jobfile.kinds import FrameworkNeeds
@@ -26,18 +26,22 @@ if TYPE_CHECKING:
     from hpcmtl.training.collectives.base import CollectiveFactory
     from hpcmtl.training.learner_settings import LearnerSettings
     from hpcmtl.training.network_facts import NetworkFacts
+    from hpcmtl.training.objective_rows import ObjectiveWeights
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.compressors import Compressor
     from hpcmtl.training.traits import LearnerTraits
 
 
-Which = Literal["gradients", "touched_rows", "trained", "parameters", "statistics", "batch_statistics"]
-"""Arrays of a learner: gradients of the trained parameters, these parameters themselves in the same order, all
-parameters, or the running statistics among them that are not frozen. Each array is listed once: a parameter with
-several names (tied weights) under the first of them. ``touched_rows`` has a float32 array (rows,) for each gradient of
-which only the rows that the batch touches exist: above 0 for these rows. ``batch_statistics`` has this rank's shares of
-the statistics of the newest batch, see `Learner.take_batch_statistics`."""
+Which = Literal[
+    "gradients", "private_gradients", "touched_rows", "trained", "parameters", "statistics", "batch_statistics"
+]
+"""Arrays of a learner: gradients of the trained parameters, those of them that only one objective depends on, the
+trained parameters themselves in the same order, all parameters, or the running statistics among them that are not
+frozen. Each array is listed once: a parameter with several names (tied weights) under the first of them.
+``touched_rows`` has a float32 array (rows,) for each gradient of which only the rows that the batch touches exist:
+above 0 for these rows. ``batch_statistics`` has this rank's shares of the statistics of the newest batch, see
+`Learner.take_batch_statistics`."""
 
 OPTIMIZER = "optimizer/"
 """Prefix of the optimizer's moments and counters in the state of a learner."""
@@ -69,7 +73,7 @@ class Learner(Protocol):
         """Restarts the random numbers of dropout and similar operations, and of the optimizer."""
         ...
 
-    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+    def forward_backward(self, batch: StepInput, weights: ObjectiveWeights, scale: float) -> None:
         """Computes losses and gradients of one step.
 
         The gradients are those of the sum over objectives k and samples i of ``scale * weights[k] * w[k, i] * loss[k,
@@ -78,8 +82,43 @@ class Learner(Protocol):
 
         Args:
             batch: this rank's share of the batch.
+            weights: one weight an objective; a function of the losses is called once, after the forward pass, which is
+                waited for. It needs the whole share in one pass, without micro-batches.
+            scale: factor on all losses.
+        """
+        ...
+
+    def backward_each(
+        self, batch: StepInput, weights: Sequence[float], scale: float, rows: np.ndarray[Any, Any]
+    ) -> Iterator[int]:
+        """Computes losses and gradients of one step, those by the shared parameters for each objective by itself.
+
+        Shared are the trained parameters that at least two objectives depend on; all of them if there is one objective.
+        The gradients of the others (`private_gradients`) are those of `forward_backward`; those of the shared ones
+        are to be written by the caller. Everything else is as with `forward_backward`.
+
+        Args:
+            batch: this rank's share of the batch.
             weights: one weight an objective.
             scale: factor on all losses.
+            rows: (objectives, width) float32 array to be filled, where the width is at least the number of values of
+                the shared parameters. Row k begins with the gradient of the sum over samples of ``scale * weights[k] *
+                w[k, i] * loss[k, i]`` by the shared parameters, one after the other in the order of `views`; what comes
+                after them stays as it is.
+
+        Yields:
+            The number of each objective, in order, as soon as its row is complete; the next pass may be under way
+            already. All are to be taken.
+
+        Raises:
+            InputError: a shared parameter has sparse gradients.
+        """
+        ...
+
+    def losses_of(self, batch: StepInput) -> Floats:
+        """Returns this rank's shares of the mean losses of a batch in a training pass, (objectives,).
+
+        Random numbers, running statistics and gradients stay as they are.
         """
         ...
 
@@ -118,23 +157,6 @@ class Learner(Protocol):
         """Returns whether all gradients are finite; waits for them."""
         ...
 
-    def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
-        """Computes the gradient of each objective by itself, on the shared parameters; one backward pass an objective.
-
-        Shared are the trained parameters that at least two objectives depend on; all of them if there is one objective.
-        Random numbers, such as the masks of dropout, are equal for all objectives, and equal to those of a
-        `forward_backward` that follows. Overwrites the gradients; changes neither parameters nor running statistics.
-
-        Args:
-            batch: this rank's share of the batch.
-            scale: factor on all losses.
-
-        Returns:
-            For each objective, copies of the gradients by name, of the sum over samples of ``scale * w[i] * loss[i]``,
-            see `forward_backward`.
-        """
-        ...
-
     def take_batch_statistics(self) -> None:
         """Updates the running statistics as the whole batch does, after a step of several ranks.
 
@@ -154,6 +176,13 @@ class Learner(Protocol):
         """Returns this rank's share of the mean loss of each step, (steps, objectives); each step once, in order.
 
         The sum over the ranks is the loss. Waits for all steps but the newest `in_flight`, which stay for a later call.
+        """
+        ...
+
+    def newest_losses(self) -> Floats | None:
+        """Returns this rank's shares of the mean losses of the newest step, (objectives,), collected or not.
+
+        Waits for the step. None before the first step, and after `quiesce`.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""One rank's replica of a model in training: learner, synchronisation strategy and weighting, composed."""
+"""One rank's replica of a model in training: learner, synchronisation strategy and step gradients, composed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ import numpy as np
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.training.first_step import compare_first_step
 from hpcmtl.training.learner import OPTIMIZER
-from hpcmtl.training.multitask.gramian import gramian_of
-from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 from hpcmtl.training.streams import RandomStreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.arrays import Arrays, Floats
+    from hpcmtl.arrays import Arrays
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.learner import Learner
-    from hpcmtl.training.multitask.weighting import Weighting
+    from hpcmtl.training.multitask.step_gradients import StepGradients
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
-STRATEGY, WEIGHTING = "strategy/", "weighting/"
-_STEP_LOSSES = "replica/step_losses"
-_NOTHING = ObjectiveMeasurements()
+STRATEGY = "strategy/"
 _STREAMS = RandomStreams()
 
 # Names without a prefix in checkpoints, as earlier versions wrote them.
@@ -42,7 +38,7 @@ class Replica:
     Attributes:
         learner: network, objectives and optimizer of this rank.
         strategy: synchronisation with the other ranks of the group.
-        weighting: weights of the objectives.
+        gradients: combination of the objectives' gradients.
         compared: whether the first step on the present group was compared, see `compare_first_step`.
         streams: seeds of the random numbers of each step.
         skipped_steps: number of steps without an update, because a gradient overflowed; since the replica was made.
@@ -52,16 +48,13 @@ class Replica:
         self,
         learner: Learner,
         strategy: SynchronisationStrategy,
-        weighting: Weighting,
+        gradients: StepGradients,
         streams: RandomStreams = _STREAMS,
         clip_norm: float | None = None,
     ) -> None:
-        self.learner, self.strategy, self.weighting = learner, strategy, weighting
+        self.learner, self.strategy, self.gradients = learner, strategy, gradients
         self.streams, self._traits, self._clip_norm = streams, learner.traits, clip_norm
         self.skipped_steps = 0
-        self._collected: list[np.ndarray[Any, Any]] = []  # losses that were needed before the loop asked for them
-        self._share: Floats | None = None  # this rank's losses of the newest step, if not yet in `_losses`
-        self._losses: Floats | None = None  # losses of the newest step, over the group
         self._in_group = True
         self._comparison: StepComparison | None = None
         self.compared = False
@@ -104,9 +97,7 @@ class Replica:
         learner, strategy = self.learner, self.strategy
         if self._traits.may_draw:
             learner.reseed(self.streams.network(number))
-        weights = self.weighting.weights(self._measure(batch))
-        learner.forward_backward(batch, weights, strategy.gradient_scale(batch.global_samples))
-        rescale = strategy.after_backward(learner)
+        rescale = self.gradients.compute(learner, strategy, batch, number)
         if rescale is None:
             self.skipped_steps += 1
         else:
@@ -114,6 +105,7 @@ class Replica:
                 learner.reseed(self.streams.optimizer(number))
             learner.apply(rate, rescale if self._clip_norm is None else rescale * self._clip_factor(rescale))
         strategy.after_step(learner, number + 1)
+        self.gradients.after_update(learner, strategy, batch)
 
     def _clip_factor(self, rescale: float) -> float:
         """Returns the factor that brings the norm of the group's gradient down to the largest one allowed (collective).
@@ -129,32 +121,7 @@ class Replica:
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """Returns this rank's shares of the losses of steps; see `Learner.collect_losses`."""
-        shares = self._collect(in_flight)
-        collected, self._collected = self._collected, []
-        return np.concatenate([*collected, shares])
-
-    def _measure(self, batch: StepInput) -> ObjectiveMeasurements:
-        """Returns the measurements that the weighting needs for the next step (collective)."""
-        needs = self.weighting.needs
-        if not needs:
-            return _NOTHING
-        losses = self._newest_losses() if "losses" in needs else None
-        gramian = gramian_of(self.learner, self.strategy, batch) if "gramian" in needs else None
-        return ObjectiveMeasurements(losses=losses, gramian=gramian)
-
-    def _newest_losses(self) -> Floats | None:
-        """Returns the group's losses of the newest step; None before the first step. Waits for it (collective)."""
-        self._collected.append(self._collect(0))
-        if self._share is not None:
-            self._losses, self._share = self._share.copy(), None
-            self.strategy.sum(self._losses)
-        return self._losses
-
-    def _collect(self, in_flight: int) -> np.ndarray[Any, Any]:
-        shares = self.learner.collect_losses(in_flight)
-        if len(shares):
-            self._share = shares[-1]
-        return shares
+        return self.learner.collect_losses(in_flight)
 
     def synchronise(self) -> None:
         """Gives every rank the parameters of the group's first."""
@@ -176,24 +143,20 @@ class Replica:
         """Returns copies of the whole state by name, equal on all ranks.
 
         Parameters and optimizer state have the names of `Learner.state`. Names of the strategy's state begin with
-        `STRATEGY`, and those of the weighting's with `WEIGHTING`; the loss scale has no prefix.
+        `STRATEGY`; those of the step gradients have prefixes of their own. The loss scale has none.
         """
         self.consolidate()
         strategy = {name if name in _UNPREFIXED else STRATEGY + name: a for name, a in self.strategy.state().items()}
-        weighting = {WEIGHTING + name: array for name, array in self.weighting.state().items()}
-        if "losses" in self.weighting.needs and (losses := self._newest_losses()) is not None:
-            weighting[_STEP_LOSSES] = losses.copy()
-        return {**self.learner.state(), **strategy, **weighting}
+        return {**self.learner.state(), **strategy, **self.gradients.state(self.learner, self.strategy)}
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Restores what `state` returned, on all ranks alike; checkpoints of earlier versions are such states."""
         self.learner.load_state(state)
-        self._losses, self._share = state.get(_STEP_LOSSES), None
-        self.weighting.load_state(_under(WEIGHTING, state))
         self.load_strategy_state(state)
 
     def load_strategy_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Restores the strategy's part alone: for a replica that joined another group with a state that it has."""
+        """Restores what depends on the group alone: for a replica that joined another one with a state that it has."""
+        self.gradients.load_state(state)
         self.strategy.load_state(_under(STRATEGY, state) | {n: a for n, a in state.items() if n in _UNPREFIXED})
 
     def close(self) -> None:
@@ -201,7 +164,6 @@ class Replica:
         if not self._in_group:
             return
         self._in_group = False
-        self._collected.clear()
         try:
             self.learner.quiesce()  # nothing may be under way on a communicator that is about to be freed
         finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from collective_suite import assert_same_bits
+from learner_suite import objective_gradients
 from replica_suite import IMAGE, Setup, batches, dealt
 
 from hpcmtl.exchange.store import PARAMETERS
@@ -18,7 +19,7 @@ from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.learner_settings import LearnerSettings
-from hpcmtl.training.multitask.weighting import FixedWeights
+from hpcmtl.training.multitask.step_gradients import weighted_sum
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.strategies.select import StrategySettings
 
@@ -100,8 +101,8 @@ def check_gradients(world: Communicator, setup: Setup, labels: int) -> None:
             losses, expected = gradients(_values(learner), batch, 0.7)
             learner.forward_backward(batch, WEIGHTS, 0.7 / batch.global_samples)
             found = {name: array.copy() for name, array in learner.gradients().items()}
-            shares = learner.collect_losses()[0]
-            alone = learner.objective_gradients(batch, 0.7 / batch.global_samples)
+            shares = learner.collect_losses()[-1]
+            alone = objective_gradients(learner, batch, 0.7 / batch.global_samples)
 
             assert found.keys() == expected.keys()
             assert all(np.allclose(found[name], expected[name], rtol=1e-5, atol=1e-6) for name in found)
@@ -117,7 +118,7 @@ def check_group_equals_numpy(world: Communicator, setup: Setup, labels: int) -> 
     made, objectives = network(labels)
     learner = setup.framework.learner(made, {"input": IMAGE}, objectives, LearnerSettings(SGD, seed=3))
     strategy = setup.open_strategy(StrategySettings(f"{setup.engine}!", "none"), learner, setup.framework, world)
-    replica = Replica(learner, strategy, FixedWeights(objectives))
+    replica = Replica(learner, strategy, weighted_sum(objectives))
     replica.synchronise()
     values = start = _values(learner)
     expected = []

@@ -6,6 +6,7 @@ with its names of parameters (`output.weight` is (outputs, inputs)).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -257,11 +258,30 @@ TRUNK = Mlp(widths=(8,), outputs=5, activation="tanh")
 TWO = (Objective("digit", "", "softmax_ce", 1.0, ()), Objective("size", "", "l2", 1.0, ()))
 
 
+def objective_gradients(learner: Learner, batch: StepInput, scale: float) -> list[dict[str, np.ndarray]]:
+    """Gradients of each objective by the shared parameters, by name; a training pass is made."""
+    ones = [1.0] * len(batch.targets)
+    width = sum(array.size for array in learner.views("gradients").values()) + 3
+    rows = np.full((len(ones), width), 7, np.float32)
+    assert list(learner.backward_each(batch, ones, scale, rows)) == list(range(len(ones)))
+    private = learner.views("private_gradients")
+    shapes = {name: array.shape for name, array in learner.views("gradients").items() if name not in private}
+    found = []
+    for row in rows:
+        pieces, start = {}, 0
+        for name, shape in shapes.items():
+            pieces[name] = row[start : start + math.prod(shape)].reshape(shape)
+            start += math.prod(shape)
+        assert (row[start:] == 7).all()
+        found.append(pieces)
+    return found
+
+
 def check_objective_gradients(framework: Framework, dropout: float = 0.0) -> None:
     """They are the gradients of training for one objective alone, and their weighted sum is the joint gradient.
 
-    Only shared parameters have them; parameters and running statistics stay as they are. With dropout all passes have
-    the same masks.
+    Only shared parameters have them, and the others have those of the sum; parameters stay as they are. With dropout
+    all passes have the same masks.
     """
     trunk = TRUNK.model_copy(update={"dropout": dropout})
     heads = (("digit", Leaf(Mlp(widths=(), outputs=3))), ("size", Leaf(Mlp(widths=(), outputs=1))))
@@ -270,7 +290,10 @@ def check_objective_gradients(framework: Framework, dropout: float = 0.0) -> Non
     sizes = np.random.default_rng(8).normal(size=(len(batch.inputs["input"]), 1)).astype(np.float32)
     batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)
     before = learner.state()
-    first, second = learner.objective_gradients(batch, 0.3)
+    learner.reseed(5)
+    first, second = objective_gradients(learner, batch, 0.3)
+    private = {name: array.copy() for name, array in learner.views("private_gradients").items()}
+    learner.reseed(5)
     learner.forward_backward(batch, [0.25, 3.0], 0.3)
     joint = {name: array.copy() for name, array in learner.gradients().items()}
     alone = []
@@ -285,6 +308,19 @@ def check_objective_gradients(framework: Framework, dropout: float = 0.0) -> Non
 
     assert set(first) == set(second) == {name for name in joint if name.startswith("trunk.")}
     assert close({name: 0.25 * first[name] + 3 * second[name] for name in first}, {n: joint[n] for n in first})
+    assert private.keys() == {name for name in joint if name.startswith("heads.")}
+    for name, factor in (("digit", 0.25), ("size", 3.0)):
+        own = {each for each in private if f".{name}." in each}
+        assert own
+        assert close({n: factor * private[n] for n in own}, {n: joint[n] for n in own})
     assert dropout or (close(first, alone[0]) and close(second, alone[1]))
     assert same(learner.state(), before)
-    assert learner.collect_losses().shape == (1, 2)
+    newest = learner.newest_losses()
+    losses = learner.collect_losses()
+    assert losses.shape == (2, 2)
+    assert np.allclose(losses[0], losses[1], rtol=1e-6)
+    assert np.array_equal(newest, losses[1])
+    assert np.array_equal(learner.newest_losses(), losses[1])
+    learner.reseed(5)
+    assert np.allclose(learner.losses_of(batch), losses[1], rtol=1e-6)
+    assert same(learner.state(), before)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import replica_suite as suite
 from collective_suite import assert_same_bits
+from learner_suite import objective_gradients
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.jobfile.tasks import Optimizer
@@ -117,12 +118,9 @@ def check_inference_by_one_rank(world: Communicator, case: Case) -> None:
         if world.rank == 0:
             assert np.isfinite(replica.learner.outputs(suite.batches()[0].inputs)["main"]).all()
         mine = suite.dealt(suite.batches()[0], world.rank, world.size)
-        before = replica.state()
-        (gradients,) = replica.learner.objective_gradients(mine, 1 / world.size)
-        after = replica.state()
+        (gradients,) = objective_gradients(replica.learner, mine, 1 / world.size)
 
     assert all(np.isfinite(array).all() for array in gradients.values())
-    assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
 def check_a_gradient_that_is_only_rounding(world: Communicator, case: Case) -> None:

@@ -23,7 +23,7 @@ from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.learner import OPTIMIZER
 from hpcmtl.training.learner_settings import LearnerSettings
-from hpcmtl.training.multitask.weighting import FixedWeights
+from hpcmtl.training.multitask.step_gradients import weighted_sum
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
@@ -83,7 +83,7 @@ def replica_on(
     learner = setup.framework.learner(Leaf(model or setup.models[0]), {"input": IMAGE}, CLASSES, made)
     synchronisation = StrategySettings(f"{setup.engine}!", compression)
     strategy = setup.open_strategy(synchronisation, learner, setup.framework, group)
-    replica = Replica(learner, strategy, FixedWeights(CLASSES))
+    replica = Replica(learner, strategy, weighted_sum(CLASSES))
     replica.synchronise()
     return replica
 

@@ -15,7 +15,7 @@ from replica_suite import CLASSES, LINEAR, MLP, alone, batches, dealt, largest_d
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.models import UserModel
-from hpcmtl.training.multitask.weighting import FixedWeights
+from hpcmtl.training.multitask.step_gradients import weighted_sum
 from hpcmtl.training.replica import Replica
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def check_clip_norm(world: Communicator, setup: Setup) -> None:
         start = replica.state()
         _, _, norms = descended(start)
         clip = float(np.median(norms))
-        clipped = Replica(replica.learner, replica.strategy, FixedWeights(CLASSES), clip_norm=clip)
+        clipped = Replica(replica.learner, replica.strategy, weighted_sum(CLASSES), clip_norm=clip)
         state = train(clipped, world)
     weight, bias, norms = descended(start, clip)
 

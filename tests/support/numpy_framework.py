@@ -25,7 +25,7 @@ from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.frameworks.device import Device
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.objective_rows import ObjectiveWeights
     from hpcmtl.training.step_input import StepInput
 
     Array = np.ndarray[Any, Any]
@@ -236,6 +237,7 @@ class NumpyLearner(NumpyNetwork):
         self._velocity = {name: np.zeros_like(array) for name, array in self._gradients.items()}
         self._updates, self._rescale = 0, 1.0
         self._pending: list[list[float]] = []
+        self._newest: Array | None = None
         self._masks = np.random.default_rng(settings.seed)
 
     @property
@@ -248,11 +250,11 @@ class NumpyLearner(NumpyNetwork):
     def reseed(self, seed: int) -> None:
         self._masks = np.random.default_rng(seed)
 
-    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+    def forward_backward(self, batch: StepInput, weights: ObjectiveWeights, scale: float) -> None:
         losses, slopes = self._forward(batch)
-        self._backward([factor * weight * scale for factor, weight in zip(slopes, weights, strict=True)], batch)
-        sums = [float(loss @ batch.weights_of(number, loss.shape)) for number, loss in enumerate(losses)]
-        self._pending.append([each / batch.global_samples for each in sums])
+        chosen = weights(self._shares(losses, batch)) if callable(weights) else weights
+        self._backward([factor * weight * scale for factor, weight in zip(slopes, chosen, strict=True)], batch)
+        self._note(losses, batch)
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         return StepComparison(draws=True)  # nothing is compiled, and there is no other trainer
@@ -260,18 +262,39 @@ class NumpyLearner(NumpyNetwork):
     def run_uncompiled(self) -> None:
         pass  # it always does
 
-    def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
-        masks = self._masks.bit_generator.state
-        _, slopes = self._forward(batch)
-        self._masks.bit_generator.state = masks  # the step that follows draws the same ones
-        found = []
-        for chosen in range(len(slopes)):
-            factors = [scale if number == chosen else 0.0 for number in range(len(slopes))]
+    def backward_each(self, batch: StepInput, weights: Sequence[float], scale: float, rows: Array) -> Iterator[int]:
+        losses, slopes = self._forward(batch)
+        private = self._private()
+        kept = {name: np.zeros_like(array) for name, array in private.items()}
+        for chosen, weight in enumerate(weights):
+            factors = [scale * weight if number == chosen else 0.0 for number in range(len(slopes))]
             self._backward([slope * factor for slope, factor in zip(slopes, factors, strict=True)], batch)
-            shared = len(slopes) == 1
-            gradients = self._gradients.items()
-            found.append({name: array.copy() for name, array in gradients if shared or name.startswith("trunk.")})
-        return tuple(found)
+            for name, array in private.items():
+                kept[name] += array
+            values = [array.ravel() for name, array in self._gradients.items() if name not in private]
+            rows[chosen, : sum(each.size for each in values)] = np.concatenate(values)
+            yield chosen
+        for name, array in private.items():
+            array[...] = kept[name]
+        self._note(losses, batch)
+
+    def losses_of(self, batch: StepInput) -> Array:
+        masks = self._masks.bit_generator.state
+        losses, _ = self._forward(batch)
+        self._masks.bit_generator.state = masks
+        return self._shares(losses, batch)
+
+    def _private(self) -> Arrays:
+        several = len(self.names) > 1
+        return {name: a for name, a in self._gradients.items() if several and not name.startswith("trunk.")}
+
+    def _shares(self, losses: Sequence[Array], batch: StepInput) -> Array:
+        sums = [float(loss @ batch.weights_of(number, loss.shape)) for number, loss in enumerate(losses)]
+        return np.array(sums) / batch.global_samples
+
+    def _note(self, losses: Sequence[Array], batch: StepInput) -> None:
+        self._newest = self._shares(losses, batch)
+        self._pending.append(self._newest.tolist())
 
     def _forward(self, batch: StepInput) -> tuple[list[Array], list[Array]]:
         """Losses of all samples, and their gradients by the outputs, one entry an objective."""
@@ -293,6 +316,7 @@ class NumpyLearner(NumpyNetwork):
     def views(self, which: Which) -> Arrays:
         trained = {name: self.parameters[name] for name in self._gradients}
         arrays = {"gradients": self._gradients, "trained": trained, "parameters": self.parameters}
+        arrays["private_gradients"] = self._private()
         return arrays.get(which, {})  # it has neither running statistics nor sparse gradients
 
     def native(self, which: Which) -> Sequence[Array]:
@@ -323,6 +347,9 @@ class NumpyLearner(NumpyNetwork):
         count = max(len(self._pending) - in_flight, 0)
         done, self._pending = self._pending[:count], self._pending[count:]
         return np.array(done).reshape(count, len(self.names))
+
+    def newest_losses(self) -> Array | None:
+        return self._newest
 
     def state(self) -> Arrays:
         parameters = {PARAMETERS + name: array.copy() for name, array in self.parameters.items()}

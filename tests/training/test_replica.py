@@ -8,18 +8,20 @@ import pytest
 import replica_suite as suite
 
 from hpcmtl.communicators.inproc import run_ranks
-from hpcmtl.training.multitask.weighting import FixedWeights
+from hpcmtl.training.multitask.method import CombinationMethod
+from hpcmtl.training.multitask.step_gradients import StepGradients
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 
 
-class CountingWeights(FixedWeights):
+class CountingWeights:
     """Weights with a state: the number of steps."""
 
+    needs = frozenset()
     steps = 0
 
     def weights(self, measured):
         self.steps += 1
-        return super().weights(measured)
+        return [1.0]
 
     def state(self):
         return {"steps": np.array(self.steps)}
@@ -32,7 +34,7 @@ class CountingWeights(FixedWeights):
 def replica():
     """A replica on one rank with a weighting that counts."""
     made = suite.replica_on(gluon_suite.setup("local"), run_ranks(1, lambda group: group)[0])
-    made.weighting = CountingWeights(suite.CLASSES)
+    made.gradients = StepGradients(CombinationMethod(weighting=CountingWeights()), suite.CLASSES)
     return made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,27 +25,24 @@ from hpcmtl.training.gluon.parameters import (
     freeze,
     freeze_statistics,
     is_statistic,
-    shared_parameters,
     trained,
 )
 from hpcmtl.training.gluon.random_numbers import seed_all
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
+from hpcmtl.training.gluon.training_passes import TrainingPasses
 from hpcmtl.training.group_sum import alone
-from hpcmtl.training.learner import STEPS_IN_FLIGHT
-from hpcmtl.training.micro_batches import micro_batches
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
-from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
+from hpcmtl.training.pending_losses import optimizer_part, state_with
 from hpcmtl.training.python_random import ONE_AT_A_TIME
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.frameworks.device import Device
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
@@ -55,6 +51,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.gluon.group_sum import GluonGroupSum
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.objective_rows import ObjectiveWeights
     from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
@@ -83,7 +80,7 @@ class GluonLearner(GluonNetwork):
         if settings.sync_batchnorm:
             passes, self._group = synchronise(self.block, inputs)
         attributes = BlockAttributes([self.block])
-        with restored(self._constants()):  # tracing runs the Python code of users' blocks
+        with restored(self.constants()):  # tracing runs the Python code of users' blocks
             self._trained, self._graph = trained(self.block, self.parameters, inputs), graph_facts(self.block, inputs)
         attributes.restore()
         if not self._trained:
@@ -101,7 +98,9 @@ class GluonLearner(GluonNetwork):
         grouped = statistics_of(self._group)
         self._of_rows = {name: each for name, each in statistics.items() if each not in grouped}
         self._batch_statistics = BatchStatistics(self._of_rows, self._graph.normalisations)
-        self._pending = PendingLosses(len(self.names), lambda loss: loss.asnumpy())
+        self._passes = TrainingPasses(
+            self, self._trained, self._loss, self._batch_statistics, group=self._group, accumulate=settings.accumulate
+        )
 
     def _arrays_by_name(self, single: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[Which, dict[str, Any]]:
         gradients = {name: parameter.grad() for name, parameter in self._trained.items()}
@@ -123,9 +122,6 @@ class GluonLearner(GluonNetwork):
             whole_batch_statistics=self._batch_statistics.usable or not (self._group is None or self._of_rows),
         )
 
-    def _constants(self) -> list[Any]:
-        return [each.data() for each in self.block.collect_params().values() if each.grad_req == "null"]
-
     def _is_updated_statistic(self, parameter: Any, frozen: Collection[Any]) -> bool:
         kept = self._graph.fixed | self._graph.affine
         return is_statistic(parameter) and parameter not in frozen and parameter.name not in kept
@@ -145,7 +141,7 @@ class GluonLearner(GluonNetwork):
 
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
-        with ONE_AT_A_TIME, alone(self._group), restored(self._constants()):
+        with ONE_AT_A_TIME, alone(self._group), restored(self.constants()):
             traits, attributes = self.traits, BlockAttributes([self.block, *self._loss.own_losses])
             compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.may_draw)
             if not compiled and self._trains_slopes():  # which no row shows that is positive
@@ -162,33 +158,22 @@ class GluonLearner(GluonNetwork):
         """See `Learner`."""
         self._loss.compile(active=False)
 
-    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+    def forward_backward(self, batch: StepInput, weights: ObjectiveWeights, scale: float) -> None:
         """See `Learner`."""
-        several = batch.ranks > 1
-        if several:
-            self._batch_statistics.before_pass()
-        with self._under_way(batch):
-            losses = self._backward(batch, weights, scale)
-        if self._group is not None:
-            self._group.update_statistics()
         self._spread = False
-        if several:
-            rows = 0 if batch.filler else len(batch.weights)
-            self._batch_statistics.after_pass(rows * batch.ranks / batch.global_samples)
-        self._pending.add(losses, batch)
-        ahead = len(self._pending)
-        if ahead > STEPS_IN_FLIGHT and ahead % STEPS_IN_FLIGHT == 0:  # a wait at each step costs 6 % on two cores
-            self._pending.newest(STEPS_IN_FLIGHT)[-1].wait_to_read()
+        self._passes.forward_backward(batch, weights, scale)
 
-    def _under_way(self, batch: StepInput) -> AbstractContextManager[None]:
-        return nullcontext() if self._group is None else self._group.under_way(filler=batch.filler)
+    def backward_each(
+        self, batch: StepInput, weights: Sequence[float], scale: float, rows: np.ndarray[Any, Any]
+    ) -> Iterator[int]:
+        """See `Learner`; the next backward pass is under way while a row is used."""
+        self._spread = False
+        factors = [scale * weight for weight in weights]
+        return self._passes.backward_each(batch, factors, rows, self._seed if self.traits.may_draw else None)
 
-    def _backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
-        """Computes the gradients in as many passes as the settings say; returns the losses of the samples."""
-        parts = micro_batches(batch, self._settings.accumulate)
-        self._loss.clear()
-        losses = [self._loss.backward(part, weights, scale) for part in parts]
-        return losses[0] if len(parts) == 1 else [mx.nd.concat(*each, dim=0) for each in zip(*losses, strict=True)]
+    def losses_of(self, batch: StepInput) -> Floats:
+        """See `Learner`."""
+        return self._passes.losses_of(batch, self._seed)
 
     def gradients(self) -> Arrays:
         """See `Learner`."""
@@ -209,6 +194,8 @@ class GluonLearner(GluonNetwork):
             for each in self._sparse.values():
                 each.spread()
             self._spread = True
+        if which == "private_gradients":
+            return {name: self._arrays["gradients"][name] for name in self._passes.private}
         if which == "batch_statistics":
             return {str(number): share for number, share in enumerate(self._batch_statistics.shares)}
         return self._arrays[which]
@@ -223,28 +210,6 @@ class GluonLearner(GluonNetwork):
         """See `Learner`."""
         gradients = self.native("gradients")
         return bool(mx.nd.multi_all_finite(*gradients, num_arrays=len(gradients)).asnumpy()[0])
-
-    def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
-        """See `Learner`.
-
-        Each objective has a forward pass of its own, with the same random numbers. Several backward passes over one
-        retained graph would cost less, but mxnet 1.9.1 gives wrong gradients for dropout there: from the second pass
-        on they belong to another mask (measured with and without `hybridize`).
-        """
-        shared = shared_parameters(self.block, self._trained, len(self.values), len(self.names))
-        statistics = {name: array.copy() for name, array in self._arrays["statistics"].items()}
-        seed = int(mx.nd.random.randint(0, 2**31 - 1, shape=(1,), dtype="int64").asscalar())
-        found = []
-        for one in np.eye(len(self.names)).tolist():
-            mx.random.seed(seed)
-            self._loss.clear()
-            with self._under_way(batch):
-                self._loss.backward(batch, one, scale)
-            found.append({name: self._trained[name].grad().asnumpy() for name in shared})
-            for name, array in statistics.items():
-                array.copyto(self._arrays["statistics"][name])
-        mx.random.seed(seed)
-        return tuple(found)
 
     def take_batch_statistics(self) -> None:
         """See `Learner`."""
@@ -266,7 +231,11 @@ class GluonLearner(GluonNetwork):
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
-        return self._pending.collect(in_flight)
+        return self._passes.pending.collect(in_flight)
+
+    def newest_losses(self) -> Floats | None:
+        """See `Learner`."""
+        return self._passes.pending.newest_shares()
 
     def state(self) -> Arrays:
         """See `Learner`."""
@@ -295,6 +264,6 @@ class GluonLearner(GluonNetwork):
 
     def quiesce(self) -> None:
         """See `Learner`."""
-        self._pending.clear()
+        self._passes.pending.clear()
         mx.nd.waitall()
         restore_default_layout(self.native("parameters"))

@@ -17,13 +17,15 @@ from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
 from hpcmtl.training.network_inputs import taken
 from hpcmtl.training.other_frameworks import told_as_foreign
+from hpcmtl.training.pending_losses import loss_shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
+    from hpcmtl.training.objective_rows import ObjectiveWeights
     from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
@@ -155,14 +157,12 @@ class TrainingLoss:
         for parameter in self._added:
             parameter.zero_grad()
 
-    def backward(self, batch: StepInput, weights: Sequence[float], scale: float, *, train: bool = True) -> list[Any]:
+    def backward(self, batch: StepInput, weights: ObjectiveWeights, scale: float, *, train: bool = True) -> list[Any]:
         """Computes the gradients of the weighted sum of all losses, times `scale`, into those of the parameters.
-
-        The weights of samples and objectives are the head gradients of the backward pass, and so cost no operation.
 
         Args:
             batch: this rank's share of the batch.
-            weights: one weight an objective.
+            weights: one weight an objective, or a function of their losses, see `Learner.forward_backward`.
             scale: factor on all losses.
             train: whether dropout and batch normalisation work as in training.
 
@@ -170,14 +170,41 @@ class TrainingLoss:
             For each objective an NDArray (n,), the loss of each sample, not weighted; (n, labels) for one of label
             losses. They are not waited for.
         """
-        with mx.autograd.record(train_mode=train):
-            losses = self.losses(batch.inputs, batch.targets)
-        heads = [
-            self._ndarray(batch.weights_of(number, loss.shape) * np.float32(scale * weight), dtype=_FLOAT)
-            for number, (loss, weight) in enumerate(zip(losses, weights, strict=True))
-        ]
-        mx.autograd.backward(losses, heads, train_mode=train)
+        losses = self.forward(batch, train=train)
+        chosen = weights(shares_of(losses, batch)) if callable(weights) else weights
+        self.backward_from(losses, batch, [scale * weight for weight in chosen], train=train)
         return losses
+
+    def forward(self, batch: StepInput, *, train: bool = True) -> list[Any]:
+        """Runs a forward pass that `backward_from` can follow; returns losses for each objective."""
+        with mx.autograd.record(train_mode=train):
+            return self.losses(batch.inputs, batch.targets)
+
+    def backward_from(
+        self,
+        losses: list[Any],
+        batch: StepInput,
+        factors: Sequence[float],
+        *,
+        train: bool = True,
+        retain_graph: bool = False,
+    ) -> None:
+        """Computes the gradients of the sum of all losses times their factors.
+
+        The weights of samples and objectives are the head gradients of the backward pass, and so cost no operation.
+
+        Args:
+            losses: losses of `forward`.
+            batch: its batch.
+            factors: factor on the losses of each objective.
+            train: as in `forward`.
+            retain_graph: whether another backward pass follows.
+        """
+        heads = [
+            self._ndarray(batch.weights_of(number, loss.shape) * np.float32(factor), dtype=_FLOAT)
+            for number, (loss, factor) in enumerate(zip(losses, factors, strict=True))
+        ]
+        mx.autograd.backward(losses, heads, retain_graph=retain_graph, train_mode=train)
 
     def losses(self, inputs: Arrays, targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
         """Runs a forward pass, in the mode of autograd; returns losses for each objective, see `backward`.
@@ -196,6 +223,12 @@ class TrainingLoss:
             InputError: the network does not take such samples.
         """
         return [self._ndarray(each, dtype=dtype) for _, each, dtype in taken(inputs, self._values)]
+
+
+def shares_of(losses: Sequence[Any], batch: StepInput) -> Floats:
+    """Returns this rank's shares of the mean losses of a batch, (objectives,); waits for the losses."""
+    weights = [batch.weights_of(number, loss.shape) for number, loss in enumerate(losses)]
+    return np.array(loss_shares([loss.asnumpy() for loss in losses], weights, batch.global_samples))
 
 
 def _ndarray(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Any:

@@ -74,6 +74,10 @@ class GluonNetwork:
         made = outputs_of(self.block, samples)
         return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
 
+    def constants(self) -> list[Any]:
+        """Returns the NDArrays that a training pass may change: running statistics and constants."""
+        return [each.data() for each in self.block.collect_params().values() if each.grad_req == "null"]
+
     def _up_to(self, part: str) -> Any:
         """Returns the network from its input to the output of one part; it shares the parameters."""
         if part not in self._parts:

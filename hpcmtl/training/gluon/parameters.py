@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
@@ -92,20 +91,17 @@ def unused_parameters(block: Any, parameters: Mapping[str, Any], inputs: int) ->
     return [name for name, parameter in parameters.items() if parameter.name not in used]
 
 
-def shared_parameters(block: Any, parameters: Mapping[str, Any], inputs: int, outputs: int) -> list[str]:
-    """Returns the names of the parameters that at least two outputs of a network depend on; all for one output.
+def reached_parameters(block: Any, parameters: Mapping[str, Any], inputs: int) -> list[frozenset[str]]:
+    """Returns for each output of a network the names of the parameters that it depends on.
 
     Args:
         block: hybridizable network; it is traced with symbols.
         parameters: parameters by name.
         inputs: number of the network's inputs.
-        outputs: number of the network's outputs.
     """
-    if outputs == 1:
-        return list(parameters)
     with traced_as_in_training():
-        used = Counter(name for output in outputs_of(block, symbols(inputs)) for name in output.list_arguments())
-    return [name for name, parameter in parameters.items() if used[parameter.name] > 1]
+        used = [frozenset(output.list_arguments()) for output in outputs_of(block, symbols(inputs))]
+    return [frozenset(name for name, each in parameters.items() if each.name in names) for names in used]
 
 
 def freeze(parameters: Mapping[str, Any], patterns: Sequence[str]) -> list[Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.transforms import Transform
+    from hpcmtl.jobfile.weighting import WeightingChoice
     from hpcmtl.jobfile.work import Work
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
@@ -126,6 +127,10 @@ class BaseKind(Generic[TaskT]):
     def views(self, job: Job, name: str) -> tuple[JobView, ...]:
         """See `TaskKind`."""
         return (JobView(job),)
+
+    def weighting(self, job: Job, name: str) -> WeightingChoice | None:
+        """See `TaskKind`."""
+        return None
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`."""

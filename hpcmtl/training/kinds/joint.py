@@ -13,6 +13,7 @@ from hpcmtl.training.kinds.known_names import check_metrics, check_own
 from hpcmtl.training.kinds.schemas import Joint, Train
 from hpcmtl.training.kinds.several_sources import check_heads
 from hpcmtl.training.kinds.trained import TrainedKind
+from hpcmtl.training.kinds.weightings import check_weighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kinds import TaskKind
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.jobfile.weighting import WeightingChoice
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.training.kinds.source_schemas import SourceKeys
 
@@ -44,6 +46,7 @@ class JointKind(TrainedKind[Joint]):
         """See `TaskKind`."""
         yield from super().own_checks(job, name)
         task = self.task(job, name)
+        yield from check_weighting(task)
         if task.sources:
             yield from check_heads(task.sources, task.heads)
         for head_name, head in task.heads.items():
@@ -54,6 +57,8 @@ class JointKind(TrainedKind[Joint]):
     def framework_checks(self, task: Joint, framework: FrameworkDescription) -> Iterator[Finding]:
         """See `TrainedKind`."""
         yield from super().framework_checks(task, framework)
+        if task.trunk.model is not None:
+            yield from check_own(("trunk", "model", "name"), task.trunk.model.name, framework, "models")
         for name, head in task.heads.items():
             if head.loss is not None:
                 yield from check_own(("heads", name, "loss"), head.loss, framework, "losses")
@@ -79,7 +84,8 @@ class JointKind(TrainedKind[Joint]):
 
     def origins(self, task: Joint) -> Iterator[KeyedReference]:
         """See `TrainedKind`."""
-        yield ("trunk", "from"), task.trunk.from_
+        if task.trunk.from_ is not None:
+            yield ("trunk", "from"), task.trunk.from_
         for head_name, head in task.heads.items():
             if head.from_ is not None:
                 yield ("heads", head_name, "from"), head.from_
@@ -89,13 +95,13 @@ class JointKind(TrainedKind[Joint]):
         """See `TaskKind`."""
         yield from super().network_checks(job, name)
         trunk = self.task(job, name).trunk
-        if trunk.part is not None:
+        if trunk.part is not None and trunk.from_ is not None:
             yield from check_part(("trunk", "part"), _network(job, trunk.from_), trunk.part)
 
     def network(self, job: Job, name: str) -> NetworkDescription:
         """See `TaskKind`."""
         task = self.task(job, name)
-        whole = _network(job, task.trunk.from_)
+        whole = Leaf(task.trunk.model) if task.trunk.model else _network(job, str(task.trunk.from_))
         trunk = whole if task.trunk.part is None else Part(whole, task.trunk.part)
         heads = tuple(
             (head_name, Leaf(head.model) if head.model else _network(job, str(head.from_)))
@@ -144,11 +150,15 @@ class JointKind(TrainedKind[Joint]):
             )
         return tuple(result)
 
+    def weighting(self, job: Job, name: str) -> WeightingChoice | None:
+        """See `TaskKind`."""
+        return self.task(job, name).weighting
+
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`; `initialise` limits what trunk and heads take, and other tasks give under their own names."""
         task = self.task(job, name)
         part = f"{task.trunk.part}." if task.trunk.part else ""
-        places = [(task.trunk.from_, part, "trunk.")]
+        places = [(task.trunk.from_, part, "trunk.")] if task.trunk.from_ else []
         places += [(str(head.from_), "", f"heads.{key}.") for key, head in task.heads.items() if head.from_]
         used = {producer for producer, _, _ in places}
         places += [(producer, "", "") for producer in task.initialise if producer not in used]

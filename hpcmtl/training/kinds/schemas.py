@@ -25,6 +25,7 @@ from hpcmtl.jobfile.fields import (
 )
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.jobfile.transforms import TransformList
+from hpcmtl.jobfile.weighting import WeightingKey
 from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.models import Model
 from hpcmtl.networks.objective import MeanOver
@@ -161,10 +162,19 @@ class Train(LabelKeys, Trained):
 
 
 class Trunk(Spec):
-    """The shared part of a joint network: a part of the network of another task."""
+    """The shared part of a joint network: the network of another task, a part of it, or a new model."""
 
-    from_: Name = Field(alias="from")
+    from_: Name | None = Field(default=None, alias="from")
     part: str | None = None
+    model: Model | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Trunk:
+        if (self.from_ is None) == (self.model is None):
+            raise ValueError("a trunk has either `from: TASK` or `model: {...}`")
+        if self.model is not None and self.part is not None:
+            raise ValueError("`part` belongs to `from`; a trunk with its own `model` is the whole model")
+        return self
 
 
 class Head(LabelKeys):
@@ -192,6 +202,9 @@ class Joint(Trained):
     kind: Literal["joint"] = "joint"
     trunk: Trunk
     heads: Annotated[dict[Name, Head], Field(min_length=1)]
+    weighting: WeightingKey | None = Field(
+        default=None, description="how losses or gradients are combined, e.g. nash_mtl; default: their weighted sum"
+    )
 
 
 class Applied(TaskBase):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.explanations import findings
+from hpcmtl.training.multitask.method import CombinationMethod
 from hpcmtl.training.multitask.shards.adatask import AdaTask, AdaTaskOptions
 from hpcmtl.training.multitask.shards.averages import (
     DecayingAverageOptions,
@@ -50,21 +51,6 @@ if TYPE_CHECKING:
     from hpcmtl.training.multitask.shards.rows import GradientCombiner, RowTransform
     from hpcmtl.training.multitask.weighting import Weighting
     from hpcmtl.training.multitask.weightings.base import WeightingSetup
-
-
-@dataclass(frozen=True, kw_only=True)
-class CombinationMethod:
-    """A method that combines the gradients of objectives: either a weighting, or a combiner of coordinates.
-
-    Attributes:
-        weighting: gives one weight an objective.
-        transform: makes the rows whose Gramian the weighting gets; None: the gradients themselves.
-        combiner: makes the update from coordinates.
-    """
-
-    weighting: Weighting | None = None
-    transform: RowTransform | None = None
-    combiner: GradientCombiner | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hpcmtl.arrays import Arrays, Floats
-    from hpcmtl.networks.objective import Objective
 
 WeightingInput = Literal[
     "losses", "current_losses", "losses_after", "gramian", "cross_gramian", "validation_products", "epoch"
@@ -66,23 +65,3 @@ class Weighting(Protocol):
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Restores what `state` returned; names that are missing take their initial values."""
         ...
-
-
-class FixedWeights:
-    """Weights of the job file, the same at each step."""
-
-    needs: frozenset[WeightingInput] = frozenset()
-
-    def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._weights = tuple(objective.weight for objective in objectives)
-
-    def weights(self, measured: ObjectiveMeasurements) -> Sequence[float]:  # noqa: ARG002 - fixed
-        """See `Weighting`."""
-        return self._weights
-
-    def state(self) -> Arrays:
-        """See `Weighting`."""
-        return {}
-
-    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """See `Weighting`."""

@@ -27,7 +27,7 @@ from hpcmtl.training.evaluation.validation import asked_metrics, validation
 from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.loop import Hooks, StepRange, StepsResult, run_steps
 from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, stored_totals
-from hpcmtl.training.multitask.weighting import FixedWeights
+from hpcmtl.training.multitask.step_gradients import gradients_by
 from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
 from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
@@ -141,7 +141,9 @@ class TrainSession:
         learner = context.framework.learner(network, shapes, self._objectives, settings, context.device)
         self._synchronisation = StrategySettings(task.engine, task.compression, scales_loss=task.precision == "fp16")
         strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
-        return Replica(learner, strategy, FixedWeights(self._objectives), context.streams, task.optimizer.clip_norm)
+        choice, seed = self._kind.weighting(context.job, context.task), context.seed("weighting")
+        gradients = gradients_by(choice, self._objectives, seed, self._steps_per_epoch)
+        return Replica(learner, strategy, gradients, context.streams, task.optimizer.clip_norm)
 
     def _begun(self, layer: int) -> bool:
         """Prepares the first step of a layer; returns False if parameters of another task are missing."""
@@ -290,6 +292,7 @@ class TrainSession:
             facts={
                 "data_wait": self._waited / max(training_seconds, 1e-9),
                 "skipped_steps": self._replica.skipped_steps,
+                **self._replica.gradients.totals.taken(),
                 **({} if self._coupling is None else self._coupling.facts()),
                 **self._inputs.facts(),
             },

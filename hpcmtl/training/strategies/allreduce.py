@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.collectives.select import Choice
     from hpcmtl.training.learner import Learner, Which
     from hpcmtl.training.strategies.aggregators import Aggregator
+    from hpcmtl.training.strategies.base import GradientsToReduce
     from hpcmtl.training.strategies.compressors import Compressor
 
 LOSS_SCALE = "loss_scale"
@@ -77,17 +78,22 @@ class AllreduceStrategy:
         """
         return self._collective.size / global_samples * (self._scale.value if self._scales_loss else 1.0)
 
-    def after_backward(self, learner: Learner) -> float | None:
+    @property
+    def group(self) -> Communicator:
+        """See `SynchronisationStrategy`."""
+        return self._group
+
+    def after_backward(self, learner: Learner, which: GradientsToReduce = "gradients") -> float | None:
         """See `SynchronisationStrategy`."""
         if not self._alone:
-            self._reduce(learner)
+            self._reduce(learner, which)
         if not self._scales_loss:
             return 1.0
         rescale, finite = 1.0 / self._scale.value, self._all_finite(learner)
         self._scale = self._scale.after(finite)
         return rescale if finite else None
 
-    def _reduce(self, learner: Learner) -> None:
+    def _reduce(self, learner: Learner, which: GradientsToReduce) -> None:
         """Aggregates gradients, and what belongs to them, over the group.
 
         The mean of the marks of touched rows is above 0 exactly where a rank has touched the row.
@@ -95,7 +101,7 @@ class AllreduceStrategy:
         touched = arrays_of(learner, "touched_rows", self._kind)
         if touched:
             self._collective.mean(touched)
-        gradients = arrays_of(learner, "gradients", self._kind)
+        gradients = arrays_of(learner, which, self._kind)
         compressed = self._compressor.compress(gradients)
         self._parts.aggregator.aggregate(self._collective, compressed)
         self._compressor.decompress(compressed, gradients)

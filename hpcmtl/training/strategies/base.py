@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hpcmtl.arrays import Arrays
+    from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.learner import Learner
+
+
+GradientsToReduce = Literal["gradients", "private_gradients"]
+"""Gradients of a step that are synchronised, see `hpcmtl.training.learner.Which`."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,17 @@ class SynchronisationStrategy(Protocol):
         """
         ...
 
-    def after_backward(self, learner: Learner) -> float | None:
+    @property
+    def group(self) -> Communicator:
+        """The ranks that are synchronised."""
+        ...
+
+    def after_backward(self, learner: Learner, which: GradientsToReduce = "gradients") -> float | None:
         """Synchronises the gradients of a step (collective).
+
+        Args:
+            learner: learner of this rank.
+            which: gradients that are not synchronised yet; the others are equal on all ranks.
 
         Returns:
             The factor on the gradients in the update, or None on all ranks alike: the step is skipped.

@@ -11,12 +11,13 @@ from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.network import array_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.training.learner import Which
+    from hpcmtl.training.objective_rows import ObjectiveWeights
     from hpcmtl.training.step_input import StepInput
 
 torch = import_torch()
@@ -49,7 +50,7 @@ class TorchGpuLearner(TorchLearner):
         return {name: self.copies.lend(name, array_of(each).copy(), _writer(each)) for name, each in tensors.items()}
 
     @after_taking_back
-    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+    def forward_backward(self, batch: StepInput, weights: ObjectiveWeights, scale: float) -> None:
         """See `Learner`; waits for older steps, of which at most `STEPS_IN_FLIGHT` are under way."""
         super().forward_backward(batch, weights, scale)
         if self.place.type == "cuda":
@@ -61,7 +62,8 @@ class TorchGpuLearner(TorchLearner):
     native = after_taking_back(TorchLearner.native)
     gradients_finite = after_taking_back(TorchLearner.gradients_finite)
     gradient_norm = after_taking_back(TorchLearner.gradient_norm)
-    objective_gradients = after_taking_back(TorchLearner.objective_gradients)
+    backward_each = after_taking_back(TorchLearner.backward_each)
+    losses_of = after_taking_back(TorchLearner.losses_of)
     take_batch_statistics = after_taking_back(TorchLearner.take_batch_statistics)
     apply = after_taking_back(TorchLearner.apply)
     applied_gradients = after_taking_back(TorchLearner.applied_gradients)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.errors import TaskFailedError
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
@@ -52,6 +53,24 @@ class FlatGradients:
     def replaced(self) -> list[str]:
         """Returns the names of parameters whose gradient is not in the buffer."""
         return [name for name, each in self._parameters.items() if each.grad is not self.by_name[name]]
+
+    def require_whole(self, others: Mapping[str, Any]) -> None:
+        """Refuses a pass that did not leave all gradients in the buffer.
+
+        Args:
+            others: parameters that are not trained, since no output depends on them.
+
+        Raises:
+            TaskFailedError: a gradient was replaced, or one of the others has got one.
+        """
+        replaced = self.replaced()
+        if replaced:
+            text = f"the network or its loss has set the gradient of {', '.join(replaced)} in a pass"
+            raise TaskFailedError(f"{text}: the group would not see it; leave `zero_grad` and `.grad` out")
+        late = [name for name, parameter in others.items() if parameter.grad is not None]
+        if late:
+            text = f"parameters {', '.join(late)} take part in this batch, but in none of samples of ones"
+            raise TaskFailedError(f"{text}: they are not trained; let every forward pass use all parameters")
 
     def finite(self) -> bool:
         """Returns whether all gradients are finite."""

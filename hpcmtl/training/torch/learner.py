@@ -6,7 +6,7 @@ import fnmatch
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, TaskFailedError
+from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.group_sum import alone
 from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
@@ -20,21 +20,22 @@ from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradients import FlatGradients
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchronise
-from hpcmtl.training.torch.losses import TorchLoss, is_of_user, weighted
+from hpcmtl.training.torch.losses import TorchLoss, is_of_user, shares_of
 from hpcmtl.training.torch.network import TorchNetwork, array_of
+from hpcmtl.training.torch.objective_gradients import ObjectiveGradients
 from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
-from hpcmtl.training.torch.training_pass import changed_by_rows, examine
+from hpcmtl.training.torch.training_pass import examined
 from hpcmtl.training.traits import LearnerTraits
 from hpcmtl.training.trials import ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.frameworks.device import Device
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
     from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.objective_rows import ObjectiveWeights
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.step_input import StepInput
-    from hpcmtl.training.torch.training_pass import PassFacts
 
 torch = import_torch()
 
@@ -60,7 +61,11 @@ class TorchLearner(TorchNetwork):
         settings: LearnerSettings,
         device: Device = HOST,
     ) -> None:
-        """Builds the network for samples of a shape an input; the objectives are in the order of its outputs."""
+        """Builds the network for samples of a shape an input; the objectives are in the order of its outputs.
+
+        Raises:
+            InputError: a training pass assigns another tensor to a buffer, or there is nothing to train.
+        """
         super().__init__(network, samples, [objective.name for objective in objectives], settings.seed, device)
         self._settings = settings
         self._group = synchronise(self.module) if settings.sync_batchnorm else None
@@ -71,16 +76,20 @@ class TorchLearner(TorchNetwork):
         self._fixed = [each for each in self.module.modules() if has_frozen_statistics(each, frozen)]
         self.set_training(active=True)
         single = distinct(self.tensors)
-        self._facts = self._examined(single)
+        samples = trial_samples(ROWS, self.samples, self.values)
+        self._facts, self._by_rows = examined(self.module, single, samples, self._batch_statistics)
+        self.require_own_tensors()
         self._trained, self._unreached = self._split(single)
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
         self._gradients = FlatGradients(self._trained)
+        self._each = ObjectiveGradients(self._trained, self._facts.reached)
         floats = [
             name for name in self._facts.changed if single[name].is_floating_point() and id(single[name]) not in frozen
         ]
         self._arrays: dict[Which, Mapping[str, Any]] = {
             "gradients": self._gradients.by_name,
+            "private_gradients": {name: self._gradients.by_name[name] for name in self._each.private},
             "touched_rows": {},
             "trained": self._trained,
             "parameters": single,
@@ -90,22 +99,6 @@ class TorchLearner(TorchNetwork):
         self._loss = TorchLoss(self.module, objectives, settings.precision, self.place, self.values)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
         self._pending = PendingLosses(len(self.names), array_of)
-
-    def _examined(self, tensors: Mapping[str, Any]) -> PassFacts:
-        """Tries a training pass.
-
-        Raises:
-            InputError: it assigns another tensor to a buffer.
-        """
-        self._batch_statistics.before_pass()
-        samples = trial_samples(ROWS, self.samples, self.values)
-        with ONE_AT_A_TIME:
-            facts = examine(self.module, tensors, samples)
-        self._batch_statistics.leave_out_repeated()  # no pass is counted from here on
-        with ONE_AT_A_TIME:
-            self._by_rows = changed_by_rows(self.module, tensors, samples, facts.changed)
-        self.require_own_tensors()
-        return facts
 
     def _split(self, tensors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the parameters that are trained, and those that no output depends on."""
@@ -164,42 +157,75 @@ class TorchLearner(TorchNetwork):
     def run_uncompiled(self) -> None:
         """See `Learner`; nothing is compiled."""
 
-    def forward_backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+    def forward_backward(self, batch: StepInput, weights: ObjectiveWeights, scale: float) -> None:
         """See `Learner`.
 
         Raises:
             TaskFailedError: a parameter takes part that took none when the network was examined.
         """
+        self._begin(batch)
+        parts = micro_batches(batch, self._settings.accumulate)
+        self._end(batch, [(part, self._loss.backward(self._rows(part), weights, scale)) for part in parts])
+
+    def backward_each(
+        self, batch: StepInput, weights: Sequence[float], scale: float, rows: np.ndarray[Any, Any]
+    ) -> Iterator[int]:
+        """See `Learner`; one forward pass, and a backward pass for each objective.
+
+        Raises:
+            TaskFailedError: as `forward_backward`.
+        """
+        self._begin(batch)
+        factors, found = [scale * weight for weight in weights], list[Any]()
+        losses: list[tuple[StepInput, list[Any]]] = []
+        parts = micro_batches(batch, self._settings.accumulate)
+        for number, part in enumerate(parts):
+            target = self._each.pieces_of(rows, add=number > 0)
+            passes = self._each.backward(self._loss, self._rows(part), factors, target)
+            for objective, found in enumerate(passes):  # noqa: B007 - the last one is used
+                if number == len(parts) - 1:
+                    yield objective
+            losses.append((part, [loss.detach() for loss in found]))
+        self._end(batch, losses)
+
+    def _begin(self, batch: StepInput) -> None:
+        """Prepares the passes of a step."""
         self.set_training(active=True)
         self._gradients.clear()
         if self._group is not None:
             self._group.counts = not batch.filler
-        parts = micro_batches(batch, self._settings.accumulate)
-        several = batch.ranks > 1
-        corrected = several or len(parts) > 1 or len(batch.weights) == 1  # what PyTorch does to running statistics
-        if corrected:
+        if self._is_corrected(batch):
             self._batch_statistics.before_pass()
-        losses = [self._backward(part, weights, scale) for part in parts]
-        if corrected:
-            self._batch_statistics.after_pass(batch.ranks)
-        if not several:
-            self._batch_statistics.update()
-        self._pending.add([torch.cat(each) for each in zip(*losses, strict=True)], batch)
-        replaced = self._gradients.replaced()
-        if replaced:
-            text = f"the network or its loss has set the gradient of {', '.join(replaced)} in a pass"
-            raise TaskFailedError(f"{text}: the group would not see it; leave `zero_grad` and `.grad` out")
-        late = [name for name, parameter in self._unreached.items() if parameter.grad is not None]
-        if late:
-            text = f"parameters {', '.join(late)} take part in this batch, but in none of samples of ones"
-            raise TaskFailedError(f"{text}: they are not trained; let every forward pass use all parameters")
 
-    def _backward(self, part: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
-        """Adds the gradients of a micro-batch; returns the losses of its samples."""
+    def _is_corrected(self, batch: StepInput) -> bool:
+        """Returns whether running statistics are to be other ones than PyTorch makes of a batch."""
+        return batch.ranks > 1 or (self._settings.accumulate > 1 and len(batch.weights) > 1) or len(batch.weights) == 1
+
+    def _rows(self, part: StepInput) -> StepInput:
+        """Returns the rows of a pass over a micro-batch."""
         given = at_least_two_rows(part) if self._batch_statistics.refuse_one_row else part
-        rows = len(part.weights)
-        self._batch_statistics.weight = 0.0 if part.filler else rows / len(given.weights)
-        return [loss[:rows] for loss in self._loss.backward(given, weights, scale)]
+        self._batch_statistics.weight = 0.0 if part.filler else len(part.weights) / len(given.weights)
+        return given
+
+    def _end(self, batch: StepInput, losses: Sequence[tuple[StepInput, Sequence[Any]]]) -> None:
+        """Takes note of the passes of a step: of each micro-batch and its losses."""
+        if self._is_corrected(batch):
+            self._batch_statistics.after_pass(batch.ranks)
+        if batch.ranks == 1:
+            self._batch_statistics.update()
+        of_samples = [[loss[: len(part.weights)] for loss in found] for part, found in losses]
+        self._pending.add([torch.cat(each) for each in zip(*of_samples, strict=True)], batch)
+        self._gradients.require_whole(self._unreached)
+
+    def losses_of(self, batch: StepInput) -> Floats:
+        """See `Learner`."""
+        self.set_training(active=True)
+        if self._group is not None:
+            self._group.counts = not batch.filler
+        changed = {name: self.tensors[name] for name in self._facts.changed}
+        with torch.no_grad(), random_numbers.kept(), restored(changed):
+            losses = self._loss.losses(self._rows(batch).inputs, batch.targets)
+        return shares_of([loss[: len(batch.weights)] for loss in losses], batch)
 
     def gradients(self) -> Arrays:
         """See `Learner`."""
@@ -225,22 +251,6 @@ class TorchLearner(TorchNetwork):
         """See `Learner`."""
         return self._gradients.finite()
 
-    def objective_gradients(self, batch: StepInput, scale: float) -> tuple[Arrays, ...]:
-        """See `Learner`; one forward pass, and a backward pass for each objective."""
-        self.set_training(active=True)
-        used = [sum(name in reached for reached in self._facts.reached) for name in self._trained]
-        shared = [name for name, times in zip(self._trained, used, strict=True) if times > 1 or len(self.names) == 1]
-        parameters = [self._trained[name] for name in shared]
-        found = []
-        if self._group is not None:
-            self._group.counts = not batch.filler
-        with random_numbers.kept(), restored({name: self.tensors[name] for name in self._facts.changed}):
-            for number, loss in enumerate(self._loss.losses(batch.inputs, batch.targets)):
-                total = weighted(loss, batch, number) * scale
-                gradients = torch.autograd.grad(total, parameters, retain_graph=True, materialize_grads=True)
-                found.append({name: array_of(each).copy() for name, each in zip(shared, gradients, strict=True)})
-        return tuple(found)
-
     def take_batch_statistics(self) -> None:
         """See `Learner`."""
         self._batch_statistics.update()
@@ -258,6 +268,10 @@ class TorchLearner(TorchNetwork):
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
         return self._pending.collect(in_flight)
+
+    def newest_losses(self) -> Floats | None:
+        """See `Learner`."""
+        return self._pending.newest_shares()
 
     def state(self) -> Arrays:
         """See `Learner`."""

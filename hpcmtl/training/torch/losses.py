@@ -13,7 +13,9 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.input_values import FLOATS, INPUT
+from hpcmtl.training.pending_losses import loss_shares
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.network import array_of
 from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.torch.samples import samples_of
 from hpcmtl.training.torch.zoo import outputs_of
@@ -21,10 +23,11 @@ from hpcmtl.training.torch.zoo import outputs_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.jobfile.fields import Precision
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
+    from hpcmtl.training.objective_rows import ObjectiveWeights
     from hpcmtl.training.step_input import StepInput
 
 torch = import_torch()
@@ -177,12 +180,12 @@ class TorchLoss:
         made.precision = precision
         return made
 
-    def backward(self, batch: StepInput, weights: Sequence[float], scale: float) -> list[Any]:
+    def backward(self, batch: StepInput, weights: ObjectiveWeights, scale: float) -> list[Any]:
         """Adds the gradients of the weighted sum of all losses, times `scale`, to those of the parameters.
 
         Args:
             batch: this rank's share of the batch.
-            weights: one weight an objective.
+            weights: one weight an objective, or a function of their losses, see `Learner.forward_backward`.
             scale: factor on all losses.
 
         Returns:
@@ -190,7 +193,8 @@ class TorchLoss:
             losses.
         """
         losses = self.losses(batch.inputs, batch.targets)
-        total = weighted_sum(losses, batch, [scale * weight for weight in weights])
+        chosen = weights(shares_of(losses, batch)) if callable(weights) else weights
+        total = weighted_sum(losses, batch, [scale * weight for weight in chosen])
         if total.requires_grad:
             total.backward()
         return [loss.detach() for loss in losses]
@@ -227,6 +231,12 @@ def weighted_sum(losses: Sequence[Any], batch: StepInput, factors: Sequence[floa
         for number, (loss, factor) in enumerate(zip(losses, factors, strict=True))
     ]
     return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
+
+
+def shares_of(losses: Sequence[Any], batch: StepInput) -> Floats:
+    """Returns this rank's shares of the mean losses of a batch, (objectives,)."""
+    weights = [batch.weights_of(number, tuple(loss.shape)) for number, loss in enumerate(losses)]
+    return np.array(loss_shares(map(array_of, losses), weights, batch.global_samples))
 
 
 def weighted(loss: Any, batch: StepInput, objective: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.training.python_random import ONE_AT_A_TIME
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
@@ -14,6 +15,8 @@ from hpcmtl.training.torch.zoo import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from hpcmtl.training.torch.statistics import TorchBatchStatistics
 
 torch = import_torch()
 
@@ -31,6 +34,25 @@ class PassFacts:
     draws: bool
     changed: tuple[str, ...]
     reached: tuple[frozenset[str], ...]
+
+
+def examined(
+    module: Any, tensors: Mapping[str, Any], samples: Mapping[str, Any], statistics: TorchBatchStatistics
+) -> tuple[PassFacts, frozenset[str]]:
+    """Tries training passes of a network, none of which is counted; returns their facts, and `changed_by_rows`.
+
+    Args:
+        module: the network, in training mode.
+        tensors: its parameters and persistent buffers, each once, by name.
+        samples: samples of ones by input, see `trial_samples`.
+        statistics: its batch normalisations.
+    """
+    statistics.before_pass()
+    with ONE_AT_A_TIME:
+        facts = examine(module, tensors, samples)
+    statistics.leave_out_repeated()
+    with ONE_AT_A_TIME:
+        return facts, changed_by_rows(module, tensors, samples, facts.changed)
 
 
 def examine(module: Any, tensors: Mapping[str, Any], samples: Mapping[str, Any]) -> PassFacts:

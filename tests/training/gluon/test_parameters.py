@@ -6,6 +6,7 @@ import gluon_suite
 import numpy as np
 import pytest
 import replica_suite as suite
+from learner_suite import objective_gradients
 from own_blocks import mx
 
 import hpcmtl
@@ -173,7 +174,7 @@ def test_a_weight_of_two_heads():
     batch = suite.batches()[0]
     sizes = np.random.default_rng(8).normal(size=(len(batch.inputs["input"]), 3)).astype(np.float32)
     batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)
-    first, second = learner.objective_gradients(batch, 0.3)
+    first, second = objective_gradients(learner, batch, 0.3)
     learner.forward_backward(batch, [0.25, 3.0], 0.3)
     joint = {name: array.copy() for name, array in learner.gradients().items()}
     learner.apply(0.1)

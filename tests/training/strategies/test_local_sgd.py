@@ -26,7 +26,7 @@ class LocalSgd:
     def gradient_scale(self, global_samples):
         return self.collective.size / global_samples
 
-    def after_backward(self, learner):
+    def after_backward(self, learner, which="gradients"):
         return 1.0
 
     def after_step(self, learner, step):

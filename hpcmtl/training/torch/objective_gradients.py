@@ -1,0 +1,95 @@
+"""Gradients of each objective by itself: one forward pass, and a backward pass for each objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcmtl.training.objective_rows import shared_names
+from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.losses import weighted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+
+    from hpcmtl.training.step_input import StepInput
+    from hpcmtl.training.torch.losses import TorchLoss
+
+torch = import_torch()
+
+
+class ObjectiveGradients:
+    """Rows of gradients by the shared parameters, one an objective.
+
+    Attributes:
+        shared: names of the parameters that at least two objectives depend on.
+        private: names of the others.
+    """
+
+    def __init__(self, trained: Mapping[str, Any], reached: Sequence[frozenset[str]]) -> None:
+        """Takes the trained parameters by name, and for each objective the names of those that it depends on."""
+        self.shared = shared_names(trained, reached)
+        self.private = tuple(name for name in trained if name not in self.shared)
+        self._shared = [trained[name] for name in self.shared]
+        self._private = [[trained[name] for name in self.private if name in names] for names in reached]
+        self._sizes = [parameter.numel() for parameter in self._shared]
+
+    def pieces_of(self, rows: np.ndarray[Any, Any], *, add: bool) -> RowPieces:
+        """Returns the pieces of rows that are the gradients of parameters, in their shapes.
+
+        Args:
+            rows: (objectives, width) float32.
+            add: whether the rows have sums of other parts already.
+        """
+        pieces = [
+            [
+                piece.view(parameter.shape)
+                for piece, parameter in zip(row[: sum(self._sizes)].split(self._sizes), self._shared, strict=True)
+            ]
+            for row in torch.from_numpy(rows)
+        ]
+        return RowPieces(pieces, add=add)
+
+    def backward(
+        self, loss: TorchLoss, batch: StepInput, factors: Sequence[float], target: RowPieces
+    ) -> Iterator[list[Any]]:
+        """Runs a forward pass, and yields the losses of all objectives after the backward pass of each.
+
+        A pass overwrites the row of its objective, or adds to it, and adds to the gradients of the parameters that this
+        objective alone depends on.
+
+        Args:
+            loss: network and losses.
+            batch: this rank's share of the batch, or a part of it.
+            factors: factor on the losses of each objective.
+            target: the rows.
+        """
+        losses = loss.losses(batch.inputs, batch.targets)
+        for number, each in enumerate(losses):
+            total, own = weighted(each, batch, number) * factors[number], self._private[number]
+            found = torch.autograd.grad(
+                total, [*self._shared, *own], retain_graph=number + 1 < len(losses), materialize_grads=True
+            )
+            target.take(number, found[: len(self._shared)])
+            if own:
+                torch._foreach_add_([parameter.grad for parameter in own], list(found[len(self._shared) :]))
+            yield losses
+
+
+@dataclass(frozen=True)
+class RowPieces:
+    """Rows of gradients of objectives, cut at the parameters.
+
+    Attributes:
+        pieces: for each objective a tensor for each parameter.
+        add: whether gradients are added to what is there.
+    """
+
+    pieces: Sequence[Sequence[Any]]
+    add: bool
+
+    def take(self, objective: int, gradients: Sequence[Any]) -> None:
+        """Copies or adds the gradients of an objective."""
+        (torch._foreach_add_ if self.add else torch._foreach_copy_)(list(self.pieces[objective]), list(gradients))
