@@ -22,11 +22,11 @@ from hpcmtl.jobfile.fields import (
     Reference,
     SplitName,
 )
+from hpcmtl.jobfile.inputs import InputReferences, InputTransforms
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
-from hpcmtl.jobfile.transforms import TransformList
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.models import Model
 from hpcmtl.networks.spec import Spec
+from hpcmtl.networks.zoo import Model
 
 OUTPUT_TYPES = {
     "bool": ("b", 1),
@@ -85,7 +85,7 @@ class SamplerKeys(Spec):
 class Trained(TaskBase):
     """The keys of tasks that change parameters; None means: as under `defaults`."""
 
-    input: Reference
+    input: InputReferences
     epochs: int = Field(gt=0, le=MOST)
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples a step over the whole group")
     accumulate: int = Field(
@@ -107,7 +107,7 @@ class Trained(TaskBase):
     compression: CompressionName | None = None
     sample_weights: Reference | None = None
     sampler: SamplerKeys | None = Field(default=None, description="default: each sample once an epoch")
-    transform: TransformList = Field(
+    transform: InputTransforms = Field(
         default=(), description="transforms of the samples of `input`: a name, or a mapping with options, or a list"
     )
     freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
@@ -199,7 +199,9 @@ class Joint(Trained):
 class Applied(TaskBase):
     """The keys of tasks that run a trained network."""
 
-    input: Reference | None = Field(default=None, description="default: the input that the network was trained on")
+    input: InputReferences | None = Field(
+        default=None, description="default: the input that the network was trained on"
+    )
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples that a rank runs at once")
     device: DeviceName | None = Field(default=None, description="default: as under `defaults`")
 
