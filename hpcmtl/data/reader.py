@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from hpcmtl.data.adopted_array import AdoptedArray
@@ -36,6 +37,8 @@ class ArrayReader:
         samples: length of the first axis.
         shape: shape of one sample.
         dtype: delivered dtype.
+        stored_dtype: dtype in the file.
+        delivers_stored: whether rows are delivered as they are stored.
         sample_bytes: size of one delivered sample, in bytes.
         block: samples per chunk of the file, which are cheap to read at once.
     """
@@ -47,7 +50,8 @@ class ArrayReader:
         self._scale = dataset.attrs.get("scale")
         self.samples: int = dataset.shape[0]
         self.shape: tuple[int, ...] = tuple(dataset.shape[1:])
-        self.dtype = delivered_dtype(dataset)
+        self.dtype, self.stored_dtype = delivered_dtype(dataset), dataset.dtype
+        self.delivers_stored = self._scale is None and self.dtype == self.stored_dtype
         self.sample_bytes: int = self.dtype.itemsize * math.prod(self.shape)
         self.block: int = rows_per_chunk(dataset.shape, dataset.dtype)
 
@@ -57,7 +61,7 @@ class ArrayReader:
         Raises:
             InputError: the bytes are damaged; the message names file and dataset.
         """
-        return self._deliver(self._stored(start, stop))
+        return self.delivered(self._stored(start, stop))
 
     def exact(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Returns rows (all by default) in the type in which they were stored; those with a ``scale`` as `read` does.
@@ -67,7 +71,7 @@ class ArrayReader:
         """
         stored = self._stored(start, self.samples if stop is None else stop)
         if self._scale is not None:
-            return self._deliver(stored)
+            return self.delivered(stored)
         return own_form(stored, own_dtype(self._dataset.dtype, self._dataset.attrs))
 
     def rows(self, numbers: Ints, between_blocks: Callable[[], None]) -> NDArray[Any]:
@@ -88,18 +92,39 @@ class ArrayReader:
         for places in np.split(ascending, cuts):
             between_blocks()
             wanted = numbers[places]
-            if len(wanted):
-                stored = self._stored(wanted[0], wanted[-1] + 1)
-                whole = (np.diff(wanted) == 1).all()  # then a copy is spared
-                out[places] = self._deliver(stored if whole else stored[wanted - wanted[0]])
+            if not len(wanted):
+                continue
+            start, stop = int(wanted[0]), int(wanted[-1]) + 1
+            whole = (np.diff(wanted) == 1).all()
+            if whole and self.delivers_stored and (np.diff(places) == 1).all():  # then a copy is spared
+                self.read_into(out[places[0] : places[-1] + 1], start)
+            else:
+                stored = self._stored(start, stop)
+                out[places] = self.delivered(stored if whole else stored[wanted - start])
         return out
+
+    def read_into(self, out: NDArray[Any], start: int) -> None:
+        """Overwrites `out` with rows as they are stored, from `start` on.
+
+        Memory that is used again costs no page faults, which take as long as the reading itself.
+
+        Raises:
+            InputError: the bytes are damaged; the message names file and dataset.
+        """
+        stop = start + len(out)
+        if isinstance(self._dataset, h5py.Dataset):
+            with naming_damage(self._path, self._name, self._dataset):
+                self._dataset.read_direct(out, np.s_[start:stop])
+        else:
+            out[...] = self._stored(start, stop)
 
     def _stored(self, start: int, stop: int) -> NDArray[Any]:
         with naming_damage(self._path, self._name, self._dataset):
             rows: NDArray[Any] = self._dataset[start:stop]
         return rows
 
-    def _deliver(self, stored: NDArray[Any]) -> NDArray[Any]:
+    def delivered(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Returns rows as they are delivered, from rows as they are stored."""
         if self._scale is None:
             return own_form(stored, self.dtype)
         return np.multiply(stored, self.dtype.type(self._scale), dtype=self.dtype, casting="same_kind")
