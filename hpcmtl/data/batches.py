@@ -11,7 +11,9 @@ import numpy as np
 from hpcmtl.data.epochs import EpochPlan, SplitEpochs
 from hpcmtl.data.prefetch import Prefetched, items_ahead
 from hpcmtl.data.shard import shard
+from hpcmtl.data.shared_memory import address_space_left
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected
+from hpcmtl.data.split_rows import layout_of, read_rows
 from hpcmtl.data.step_rows import from_memory, from_windows
 from hpcmtl.errors import InputError, Problem
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from hpcmtl.data.cursor import Cursor
     from hpcmtl.data.labels import Labels
     from hpcmtl.data.samplers import Sampler
+    from hpcmtl.data.shared_memory import SharedSegment
+    from hpcmtl.data.split_rows import SplitLayout
     from hpcmtl.data.step_rows import RowsOf
 
 _WEIGHTS = ""  # key of the sample weights among the readers; no source can have it
@@ -36,15 +40,31 @@ class SplitCache:
     Attributes:
         block: samples per block of the files; the order of an epoch depends on it.
         arrays: key of each source -> its rows; None before the first read.
+        segment: memory of the rows, if ranks of the node share them.
     """
 
     block: int = 0
     arrays: Arrays | None = None
+    segment: SharedSegment | None = None
 
     @property
     def bytes(self) -> int:
         """Memory of the rows, in bytes."""
         return sum(array.nbytes for array in (self.arrays or {}).values())
+
+    def hold(self, segment: SharedSegment, layout: SplitLayout) -> None:
+        """Holds the rows in shared memory instead of those before."""
+        if segment is not self.segment:
+            self.clear()
+        self.block, self.arrays, self.segment = layout.block, layout.arrays(segment), segment
+        for array in self.arrays.values():
+            array.flags.writeable = False
+
+    def clear(self) -> None:
+        """Drops the rows; memory that other ranks share stays theirs."""
+        if self.segment is not None:
+            self.segment.close()
+        self.arrays = self.segment = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +175,7 @@ class Batches(Prefetched[Batch]):
             InputError: files or datasets are bad or do not match; the message names them.
             ValueError: `cursor` is not a step of an epoch of this split.
         """
-        sources, row_bytes = _all_sources(spec)
+        sources, row_bytes = all_sources(spec)
         indices = selected(sources, [spec.split])
         plan = epochs_of(spec)
         self.steps_per_epoch = len(plan.bounds) - 1
@@ -175,8 +195,12 @@ class Batches(Prefetched[Batch]):
         super().__init__(partial(_produce, request), items_ahead(rows * row_bytes))
 
 
-def _all_sources(spec: BatchSpec) -> tuple[tuple[Source, ...], int]:
-    """Returns the checked sources, with that of the sample weights last, and the bytes of a sample of all of them."""
+def all_sources(spec: BatchSpec) -> tuple[tuple[Source, ...], int]:
+    """Returns the checked sources, with that of the sample weights last, and the bytes of a sample of all of them.
+
+    Raises:
+        InputError: files or datasets are bad or do not match; the message names them.
+    """
     weights = [] if spec.sample_weights is None else [replace(spec.sample_weights, key=_WEIGHTS)]
     sources = (*spec.sources, *weights)
     described = check_sources(sources)
@@ -191,13 +215,13 @@ def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator
     cache = request.spec.cache
     if cache.arrays is None:
         with open_sources(request.sources) as readers:
-            block = min(reader.block for reader in readers.values())
-            needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
-            if needed > request.spec.memory_budget:
-                yield from _batches(request, block, partial(from_windows, readers, block, check_open))
+            layout = layout_of(readers, len(request.indices))
+            if layout.size > min(request.spec.memory_budget, address_space_left() // 2):
+                yield from _batches(request, layout.block, partial(from_windows, readers, layout.block, check_open))
                 return
-            arrays = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
-            cache.block, cache.arrays = block, arrays
+            arrays = {key: np.empty(shape, dtype) for key, (_, shape, dtype) in layout.places.items()}
+            read_rows(readers, request.indices, arrays, slice(None), check_open)
+            cache.block, cache.arrays = layout.block, arrays
     yield from _batches(request, cache.block, partial(from_memory, cache.arrays, request.indices))
 
 

@@ -32,6 +32,7 @@ from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
 from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
 from hpcmtl.training.sessions.notes import Notes
+from hpcmtl.training.sessions.shared_split import share_split
 from hpcmtl.training.sessions.skipped_steps import SkippedSteps
 from hpcmtl.training.sessions.train_data import training_data
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
@@ -113,7 +114,7 @@ class TrainSession:
         self._checkpoints.close()
         self._replica.close()
         if self._spec.cache.bytes > KEPT_BYTES:
-            self._spec.cache.arrays = None
+            self._spec.cache.clear()
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
         """See `Session`; None with exchanged parameters, many samples in memory, or devices that may change."""
@@ -130,6 +131,7 @@ class TrainSession:
 
     def _open_on_group(self, checkpoint_cost: float) -> None:
         """Makes the parts that belong to one group."""
+        share_split(self._spec, self._context.group)
         self._checkpoints = AsyncCheckpointer(self._context, checkpoint_cost)
         self._validate = validation(self._context, self._task, self._objectives, self._data.held_out, self._replica)
 
@@ -236,8 +238,7 @@ class TrainSession:
             self._save,
             lambda found: self._notes.comparison(context, found),
         )
-        seed, steps = context.job.seed, (step_range.start, step_range.stop)
-        start, end = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in steps)
+        start, end = (Cursor(*divmod(step, self._steps_per_epoch), context.job.seed) for step in (first, stop))
         with Batches(self._spec, start, end, context.group.rank, context.group.size) as batches:
             result = run_steps(self._replica, batches, step_range, context.group, hooks)
             self._waited = batches.waited_seconds
