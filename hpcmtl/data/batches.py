@@ -216,13 +216,23 @@ def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator
     if cache.arrays is None:
         with open_sources(request.sources) as readers:
             layout = layout_of(readers, len(request.indices))
-            if layout.size > min(request.spec.memory_budget, address_space_left() // 2):
-                yield from _batches(request, layout.block, partial(from_windows, readers, layout.block, check_open))
-                return
-            arrays = {key: np.empty(shape, dtype) for key, (_, shape, dtype) in layout.places.items()}
-            read_rows(readers, request.indices, arrays, slice(None), check_open)
-            cache.block, cache.arrays = layout.block, arrays
-    yield from _batches(request, cache.block, partial(from_memory, cache.arrays, request.indices))
+            cache.block = layout.block
+            if layout.size <= min(request.spec.memory_budget, address_space_left() // 2):
+                arrays = {key: np.empty(shape, dtype) for key, (_, shape, dtype) in layout.places.items()}
+                read_rows(readers, request.indices, arrays, slice(None), check_open)
+                cache.arrays = arrays
+    if cache.arrays is None:
+        yield from _batches(request, cache.block, partial(_from_files, request, cache.block, check_open))
+    else:
+        yield from _batches(request, cache.block, partial(from_memory, cache.arrays, request.indices))
+
+
+def _from_files(
+    request: _ReadRequest, block: int, check_open: Callable[[], None], order: Ints, positions: list[Ints]
+) -> Iterator[tuple[Ints, Arrays]]:
+    """Yields the rows of each step of one epoch, from the files that are nearest when it begins."""
+    with open_sources(request.sources) as readers:
+        yield from from_windows(readers, block, check_open, order, positions)
 
 
 def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:

@@ -117,6 +117,9 @@ class Job(Spec):
         default=256 * 2**20,
         description="samples of a task that a rank keeps in memory; ranks of a node keep theirs together; 0: none",
     )
+    stage: Literal["scratch"] | None = Field(
+        default=None, description="`scratch`: each node copies the data files to its folder for temporary files"
+    )
     slurm: JobSlurm | None = Field(
         default=None, description="what `hpcmtl submit` asks for; no part of what is trained"
     )

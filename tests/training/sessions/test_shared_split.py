@@ -47,7 +47,7 @@ def read(spec, group):
 
 
 def same(one, other):
-    """Whether two lists of batches are equal to the last bit."""
+    """Return whether two lists of batches are equal to the last bit."""
     return all(
         np.array_equal(a.indices, b.indices)
         and np.array_equal(a.weights, b.weights)
