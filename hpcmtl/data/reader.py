@@ -74,7 +74,7 @@ class ArrayReader:
             return self.delivered(stored)
         return own_form(stored, own_dtype(self._dataset.dtype, self._dataset.attrs))
 
-    def rows(self, numbers: Ints, between_blocks: Callable[[], None]) -> NDArray[Any]:
+    def rows(self, numbers: Ints, between_blocks: Callable[[], None], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Returns rows in any order; each block with a requested row is read once.
 
         A list of rows given to HDF5 costs more than one read per row.
@@ -82,11 +82,13 @@ class ArrayReader:
         Args:
             numbers: (n,) sample numbers.
             between_blocks: callback before each read; it may raise to end a long read.
+            out: (n, ...) place of the rows; a new array by default.
 
         Returns:
             (n, ...) rows, in the order of `numbers`.
         """
-        out = np.empty((len(numbers), *self.shape), dtype=self.dtype)
+        if out is None:
+            out = np.empty((len(numbers), *self.shape), dtype=self.dtype)
         ascending = np.argsort(numbers, kind="stable")
         cuts = np.flatnonzero(np.diff(numbers[ascending] // self.block)) + 1
         for places in np.split(ascending, cuts):

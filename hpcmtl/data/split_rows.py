@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays, Ints
     from hpcmtl.data.reader import ArrayReader
 
-_BLOCKS_AT_ONCE = 8
-
 
 @dataclass(frozen=True, slots=True)
 class SplitLayout:
@@ -53,7 +51,7 @@ def read_rows(
     part: slice,
     check_open: Callable[[], None] = lambda: None,
 ) -> None:
-    """Writes a part of the rows of a split to their places, some blocks at a time.
+    """Writes a part of the rows of a split to their places.
 
     Args:
         readers: readers by key.
@@ -62,9 +60,5 @@ def read_rows(
         part: part to read.
         check_open: callback between reads; it may raise to end a long read.
     """
-    start, stop, _ = part.indices(len(numbers))
     for key, reader in readers.items():
-        step = _BLOCKS_AT_ONCE * reader.block
-        for first in range(start, stop, step):
-            last = min(first + step, stop)
-            rows[key][first:last] = reader.rows(numbers[first:last], check_open)
+        reader.rows(numbers[part], check_open, rows[key][part])
