@@ -105,20 +105,26 @@ class ArrayReader:
                 out[places] = self.delivered(stored if whole else stored[wanted - start])
         return out
 
+    def buffer(self, rows: int) -> NDArray[Any]:
+        """Returns memory for a number of rows, or for all if they are fewer, as they are stored."""
+        return np.empty((min(rows, self.samples), *self.shape), self.stored_dtype)
+
     def read_into(self, out: NDArray[Any], start: int) -> None:
         """Overwrites `out` with rows as they are stored, from `start` on.
 
-        Memory that is used again costs no page faults, which take as long as the reading itself.
+        Memory that is used again costs no page faults. Numbers go by HDF5's own call, as the selections of h5py cost a
+        quarter of the time for a block.
 
         Raises:
             InputError: the bytes are damaged; the message names file and dataset.
         """
-        stop = start + len(out)
-        if isinstance(self._dataset, h5py.Dataset):
-            with naming_damage(self._path, self._name, self._dataset):
-                self._dataset.read_direct(out, np.s_[start:stop])
-        else:
-            out[...] = self._stored(start, stop)
+        if not (isinstance(self._dataset, h5py.Dataset) and out.size and out.dtype.kind in "iuf"):
+            out[...] = self._stored(start, start + len(out))
+            return
+        with naming_damage(self._path, self._name, self._dataset):
+            rows = self._dataset.id.get_space()
+            rows.select_hyperslab((start, *(0 for _ in self.shape)), out.shape)
+            self._dataset.id.read(h5py.h5s.create_simple(out.shape), rows, out)
 
     def _stored(self, start: int, stop: int) -> NDArray[Any]:
         with naming_damage(self._path, self._name, self._dataset):
