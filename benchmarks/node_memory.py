@@ -137,8 +137,9 @@ def main() -> int:
     more = f"{window:.0f} MiB more than 1 MiB of samples; bar {STREAMED} of the file"
     print(f"{given.streamed} MiB streamed by {ranks[-1]} ranks under {under}: {more}")
     if given.json:
-        numbers = {"taken": taken, "spread": spread, "streamed": window, "limit": limit}
-        given.json.write_text(json.dumps(numbers | {key: asdict(peak) for key, peak in found.items()}, indent=2))
+        runs = {key: asdict(peak) for key, peak in found.items()}
+        numbers = {"taken": taken, "spread": spread, "streamed": window, "limit": limit, "runs": runs}
+        given.json.write_text(json.dumps(numbers, indent=2))
     return int(spread > FLAT or window > STREAMED * given.streamed)
 
 
