@@ -57,9 +57,8 @@ class TrainSession:
         self._objectives = self._kind.objectives(context.job, context.task)
         self._metrics: dict[str, float] = {}
         self._next_step: int | None = None
-        self._entered = True  # the state of the task is still to be found for this group
         self._loaded: Checkpoint | None = None  # state that the learner has now
-        self._waited, self._totals = 0.0, NO_LOSSES
+        self._entered, self._waited, self._totals = True, 0.0, NO_LOSSES  # entered: the state is still to be found
         self._notes, self._inputs = Notes(), Inputs(context)
         self._data = data = training_data(context, self._inputs, task, self._objectives)
         self._spec, bounds = data.spec, epochs_of(data.spec).bounds.tolist()
@@ -118,8 +117,8 @@ class TrainSession:
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
         """See `Session`; None with exchanged parameters, many samples in memory, or devices that may change."""
-        held = self._data.bytes_in_memory > KEPT_BYTES
-        return None if self._coupling or self._context.mixed_devices or held else self._join
+        mixed, size = self._context.mixed_devices, self._data.bytes_in_memory
+        return None if self._coupling or mixed or size > KEPT_BYTES else self._join
 
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
