@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.data.blocks import windows
 from hpcmtl.data.epochs import EpochPlan, SplitEpochs
-from hpcmtl.data.prefetch import Prefetched
+from hpcmtl.data.prefetch import Prefetched, items_ahead
 from hpcmtl.data.shard import shard
+from hpcmtl.data.shared_memory import address_space_left
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected
+from hpcmtl.data.split_rows import layout_of, read_rows
+from hpcmtl.data.step_rows import from_memory, from_windows
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -23,11 +25,10 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays, Ints
     from hpcmtl.data.cursor import Cursor
     from hpcmtl.data.labels import Labels
-    from hpcmtl.data.reader import ArrayReader
     from hpcmtl.data.samplers import Sampler
-
-    # (order of an epoch, positions of each step in it) -> sample numbers and rows of each step
-    RowsOf = Callable[[Ints, list[Ints]], Iterator[tuple[Ints, Arrays]]]
+    from hpcmtl.data.shared_memory import SharedSegment
+    from hpcmtl.data.split_rows import SplitLayout
+    from hpcmtl.data.step_rows import RowsOf
 
 _WEIGHTS = ""  # key of the sample weights among the readers; no source can have it
 
@@ -39,15 +40,31 @@ class SplitCache:
     Attributes:
         block: samples per block of the files; the order of an epoch depends on it.
         arrays: key of each source -> its rows; None before the first read.
+        segment: memory of the rows, if ranks of the node share them.
     """
 
     block: int = 0
     arrays: Arrays | None = None
+    segment: SharedSegment | None = None
 
     @property
     def bytes(self) -> int:
         """Memory of the rows, in bytes."""
         return sum(array.nbytes for array in (self.arrays or {}).values())
+
+    def hold(self, segment: SharedSegment, layout: SplitLayout) -> None:
+        """Holds the rows in shared memory instead of those before."""
+        if segment is not self.segment:
+            self.clear()
+        self.block, self.arrays, self.segment = layout.block, layout.arrays(segment), segment
+        for array in self.arrays.values():
+            array.flags.writeable = False
+
+    def clear(self) -> None:
+        """Drops the rows; memory that other ranks share stays theirs."""
+        if self.segment is not None:
+            self.segment.close()
+        self.arrays = self.segment = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +175,7 @@ class Batches(Prefetched[Batch]):
             InputError: files or datasets are bad or do not match; the message names them.
             ValueError: `cursor` is not a step of an epoch of this split.
         """
-        sources = _all_sources(spec)
+        sources, row_bytes = all_sources(spec)
         indices = selected(sources, [spec.split])
         plan = epochs_of(spec)
         self.steps_per_epoch = len(plan.bounds) - 1
@@ -174,21 +191,23 @@ class Batches(Prefetched[Batch]):
             group_rank=group_rank,
             group_size=group_size,
         )
-        super().__init__(partial(_produce, request))
+        rows = -(-spec.batch_size // group_size)
+        super().__init__(partial(_produce, request), items_ahead(rows * row_bytes))
 
 
-def _all_sources(spec: BatchSpec) -> tuple[Source, ...]:
-    """Returns the checked sources, with that of the sample weights last."""
-    if spec.sample_weights is None:
-        check_sources(spec.sources)
-        return spec.sources
-    weights = replace(spec.sample_weights, key=_WEIGHTS)
-    sources = (*spec.sources, weights)
-    shape = check_sources(sources)[-1].shape
-    if shape != ():
-        message = f"shape {shape} for each sample; sample weights are one number a sample"
-        raise InputError([Problem(f"{weights.path}: {weights.dataset}", message)])
-    return sources
+def all_sources(spec: BatchSpec) -> tuple[tuple[Source, ...], int]:
+    """Returns the checked sources, with that of the sample weights last, and the bytes of a sample of all of them.
+
+    Raises:
+        InputError: files or datasets are bad or do not match; the message names them.
+    """
+    weights = [] if spec.sample_weights is None else [replace(spec.sample_weights, key=_WEIGHTS)]
+    sources = (*spec.sources, *weights)
+    described = check_sources(sources)
+    if weights and described[-1].shape != ():
+        message = f"shape {described[-1].shape} for each sample; sample weights are one number a sample"
+        raise InputError([Problem(f"{weights[0].path}: {weights[0].dataset}", message)])
+    return sources, sum(each.sample_bytes for each in described)
 
 
 def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
@@ -196,14 +215,24 @@ def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator
     cache = request.spec.cache
     if cache.arrays is None:
         with open_sources(request.sources) as readers:
-            block = min(reader.block for reader in readers.values())
-            needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
-            if needed > request.spec.memory_budget:
-                yield from _batches(request, block, partial(_from_windows, readers, block, check_open))
-                return
-            arrays = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
-            cache.block, cache.arrays = block, arrays
-    yield from _batches(request, cache.block, partial(_from_memory, cache.arrays, request.indices))
+            layout = layout_of(readers, len(request.indices))
+            cache.block = layout.block
+            if layout.size <= min(request.spec.memory_budget, address_space_left() // 2):
+                arrays = {key: np.empty(shape, dtype) for key, (_, shape, dtype) in layout.places.items()}
+                read_rows(readers, request.indices, arrays, slice(None), check_open)
+                cache.arrays = arrays
+    if cache.arrays is None:
+        yield from _batches(request, cache.block, partial(_from_files, request, cache.block, check_open))
+    else:
+        yield from _batches(request, cache.block, partial(from_memory, cache.arrays, request.indices))
+
+
+def _from_files(
+    request: _ReadRequest, block: int, check_open: Callable[[], None], order: Ints, positions: list[Ints]
+) -> Iterator[tuple[Ints, Arrays]]:
+    """Yields the rows of each step of one epoch, from the files that are nearest when it begins."""
+    with open_sources(request.sources) as readers:
+        yield from from_windows(readers, block, check_open, order, positions)
 
 
 def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:
@@ -253,44 +282,3 @@ def _weights(step: _RankStep, arrays: Arrays) -> NDArray[np.float32]:
     """Removes the sample weights, if any, from the arrays of a step and returns the weights."""
     ones = np.ones(len(step.positions), dtype=np.float32)
     return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.filler)
-
-
-def _from_memory(loaded: Arrays, indices: Ints, order: Ints, positions: list[Ints]) -> Iterator[tuple[Ints, Arrays]]:
-    """Yields the rows of each step from arrays that hold the whole split."""
-    for wanted in (order[each] for each in positions):
-        places = np.searchsorted(indices, wanted)
-        yield wanted, {key: array[places] for key, array in loaded.items()}
-
-
-def _from_windows(
-    readers: Mapping[str, ArrayReader],
-    block: int,
-    check_open: Callable[[], None],
-    order: Ints,
-    positions: list[Ints],
-) -> Iterator[tuple[Ints, Arrays]]:
-    """Yields the rows of each step; reads this rank's part of one window of blocks at a time.
-
-    Steps do not end at window boundaries: rows of a window are held until the step that needs them is complete.
-
-    Args:
-        readers: readers by key.
-        block: samples per block.
-        check_open: callback between reads.
-        order: sample numbers of the epoch.
-        positions: positions of each step in `order`.
-    """
-    numbers = [order[each] for each in positions]
-    window = windows(order, block)[np.concatenate(positions)]
-    parts = iter(np.split(np.concatenate(numbers), np.flatnonzero(np.diff(window)) + 1))
-    in_memory, available = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}, 0
-    for wanted in numbers:
-        while available < len(wanted):
-            part = next(parts)
-            for key, reader in readers.items():
-                rows = reader.rows(part, check_open)
-                in_memory[key] = np.concatenate([in_memory[key], rows]) if available else rows
-            available += len(part)
-        yield wanted, {key: array[: len(wanted)] for key, array in in_memory.items()}
-        in_memory = {key: array[len(wanted) :] for key, array in in_memory.items()}
-        available -= len(wanted)

@@ -96,7 +96,8 @@ def training_data(
     assert task.batch_size is not None, "defaults are filled in"
     held_out = tuple(_held_out(context, each, chains, task.batch_size) for each in rows)
     weights, by = sources.pop(WEIGHTS, None), sources.pop(_SAMPLER, None)
-    spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
+    budget = context.job.data_memory
+    spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights, memory_budget=budget)
     increment = increment_of(context, task, held_out[0].arrays[0])
     if task.sources:
         spec = replace(spec, epochs=mixed_epochs(context, task, rows))
