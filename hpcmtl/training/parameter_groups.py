@@ -43,6 +43,11 @@ class ParameterUpdater(Protocol):
 
     may_draw: bool
 
+    @property
+    def optimizers(self) -> list[Any]:
+        """The framework's optimizers."""
+        ...
+
     def update(self, learning_rate: float, rescale: float) -> None:
         """Updates every parameter once, with its gradient times `rescale`."""
         ...
@@ -120,6 +125,11 @@ class GroupedUpdater:
         }
         self.may_draw = any(updater.may_draw for _, updater in self._parts.values())
 
+    @property
+    def optimizers(self) -> list[Any]:
+        """The framework's optimizers."""
+        return [each for _, updater in self._parts.values() for each in updater.optimizers]
+
     def update(self, learning_rate: float, rescale: float) -> None:
         """See `ParameterUpdater`; the learning rate is that of the task."""
         for factor, updater in self._parts.values():
@@ -140,6 +150,17 @@ class GroupedUpdater:
                     if (name.startswith(prefix) if prefix else not name.startswith(_PREFIX))
                 }
             )
+
+
+def unkept_by_updates(names: Iterable[str], remedy: str) -> str:
+    """Returns a note on what updates change and no checkpoint has.
+
+    Args:
+        names: names of values, see `CodeState.restore`.
+        remedy: place in which a checkpoint would have them.
+    """
+    text = f"an update changes {', '.join(names)}: no checkpoint has this, so that a resumed task begins with"
+    return f"{text} its first value; keep it {remedy}"
 
 
 def _of(parameters: Mapping[str, Any], group: OptimizerGroup) -> dict[str, Any]:

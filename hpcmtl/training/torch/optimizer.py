@@ -63,6 +63,11 @@ class TorchUpdater:
         self._of_parameters = [sorted(vars(each)) for each in self._parameters]
         self._first = self._plain_state()
 
+    @property
+    def optimizers(self) -> list[Any]:
+        """See `ParameterUpdater`."""
+        return [self._optimizer]
+
     def update(self, learning_rate: float, rescale: float) -> None:
         """See `ParameterUpdater`; gradients are multiplied in place."""
         if rescale != 1.0:
