@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.frameworks.registry import BUILT_IN_MODULES
 from hpcmtl.training.in_place import snapshot
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ UNSET = object()
 CONTAINERS = (list, tuple, set, frozenset, deque, dict)
 _DEPTH = 20  # containers inside of each other that are looked into
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
-_LIBRARIES = {"hpcmtl", "horovod", "mxnet", "numpy", "pandas", "scipy", "sklearn", "torch", "torchvision"}
-_FOREIGN = _LIBRARIES | sys.stdlib_module_names
+_FOREIGN = {"hpcmtl", "numpy", "pandas", "scipy", "sklearn", *BUILT_IN_MODULES} | sys.stdlib_module_names
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import own_memories
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 
 def normalised() -> nn.Module:
@@ -428,7 +429,7 @@ def recomputed() -> nn.Module:
     first, second, third = nn.Linear(36, 8), nn.Linear(8, 8), nn.Linear(8, 3)
     nn.utils.spectral_norm(first)
     nn.utils.weight_norm(second)
-    nn.utils.prune.random_unstructured(third, "weight", amount=4)
+    prune.random_unstructured(third, "weight", amount=4)
     return nn.Sequential(nn.Flatten(), first, second, third)
 
 
@@ -726,6 +727,32 @@ class RememberingSGD(torch.optim.SGD):
         for group in self.param_groups:
             for each in group["params"]:
                 each.sub_(each.grad, alpha=group["lr"] / count)
+
+
+class Sharpness(torch.optim.SGD):
+    """Gradient descent that asks for a closure, as sharpness-aware minimisation does."""
+
+    def step(self, closure):
+        closure()
+        super().step()
+
+
+class Asserting(torch.optim.SGD):
+    """The same, by an assertion."""
+
+    def step(self, closure=None):
+        assert closure is not None, "requires closure"
+        closure()
+        super().step()
+
+
+class Idle(torch.optim.SGD):
+    """The same, in silence."""
+
+    def step(self, closure=None):
+        if closure is not None:
+            closure()
+            super().step()
 
 
 class GloballySlowing(torch.optim.SGD):

@@ -1,4 +1,4 @@
-"""What the code of users remembers outside of attributes is found, and set back."""
+"""Values that the code of users remembers outside of attributes are found, and set back."""
 
 import random
 from collections import deque

@@ -22,7 +22,12 @@ from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import is_statistic, named_parameters
 from hpcmtl.training.gluon.random_numbers import seeded
 from hpcmtl.training.gluon.zoo import outputs_of
-from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
+from hpcmtl.training.parameter_groups import (
+    GroupedUpdater,
+    optimizer_groups,
+    unkept_by_updates,
+    without_effect,
+)
 from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.users_objects import state_of_optimizers
@@ -89,7 +94,7 @@ def update_difference(
         rate: learning rate.
 
     Returns:
-        The largest difference; an empty text for none. The names of what functions of the optimizer remember.
+        The largest difference; an empty text for none. Notes on the update.
     """
     copies, tied = _Copies(block, trained), ties(named_parameters(block))
     ours = {name: copies.of(parameter) for name, parameter in trained.items()}
@@ -104,14 +109,15 @@ def update_difference(
     updater = GroupedUpdater(ours, optimizer, Updater, tied)
     remembered = CodeState(updater.optimizers, is_kept_elsewhere)
     found = copies.changes(lambda: updater.update(rate, 1.0), SEEDS[0])
-    names = remembered.restore()
+    notes = unkept_by_updates(remembered.restore(), "as an attribute of the optimizer")
+    notes += without_effect(expected, (first_rows(each.grad()) for each in copies.parameters), rate)
     code.restore()
     noise = NOISE * largest_number(copies.values.values())
     bounds = {name: _UPDATE_CLOSE * largest_number([change]) + noise for name, change in expected.items()}
     text = largest_difference(found, expected, bounds)
     if not text or largest_difference(plain_changes(SEEDS[1]), expected, bounds):
-        return "", names  # no difference, or an optimizer that draws random numbers
-    return f"an update by {optimizer.name} is not that of gluon.Trainer: the change of {text}", names
+        return "", notes  # no difference, or an optimizer that draws random numbers
+    return f"an update by {optimizer.name} is not that of gluon.Trainer: the change of {text}", notes
 
 
 def _plain_update(

@@ -11,7 +11,7 @@ import numpy as np
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.gluon.attributes import BlockAttributes
-from hpcmtl.training.gluon.compare_step import compare_step
+from hpcmtl.training.gluon.compare_step import TrainedNetwork, compare_step
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.first_step import restored
 from hpcmtl.training.gluon.graph import graph_facts
@@ -143,18 +143,19 @@ class GluonLearner(GluonNetwork):
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
         with ONE_AT_A_TIME, alone(self._group), restored(self._constants()):
-            found = compare_step(
-                self._loss,
-                self._trained,
-                self._settings.optimizer,
-                batch,
-                rate=rate,
-                traits=self.traits,
-                block=self.block,
-                graph=self._graph,
-            )
+            found = compare_step(self._as_trained(), batch, rate)
             mx.random.seed(self._seed)
         return found
+
+    def _as_trained(self) -> TrainedNetwork:
+        return TrainedNetwork(
+            block=self.block,
+            loss=self._loss,
+            trained=self._trained,
+            optimizer=self._settings.optimizer,
+            graph=self._graph,
+            traits=self.traits,
+        )
 
     def run_uncompiled(self) -> None:
         """See `Learner`."""

@@ -27,8 +27,8 @@ _NO_SUMS = (
 )
 _NO_MULTIPLES = (
     "its gradients are no multiples of a factor on the loss (a Function or operator that clips or normalises them), "
-    "and losses are divided by the size of the batch before the backward pass, where gluon.Trainer divides gradients "
-    "after it: bounds are of the mean over the batch; `clip_norm` of the optimizer clips the whole gradient"
+    "and losses are divided by the size of the batch before the backward pass, where the framework's trainer divides "
+    "gradients after it: bounds are of the mean over the batch; `clip_norm` of the optimizer clips the whole gradient"
 )
 _RANDOM = (
     "its network or loss draws random numbers (dropout), or has code that cannot be looked into, and each rank draws "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.code_state import CodeState
@@ -18,13 +17,12 @@ torch = import_torch()
 _KEPT_ELSEWHERE = (torch.nn.Module, torch.nn.Parameter)
 _OF_MODULES = frozenset(vars(torch.nn.Module()))
 """Names of the attributes that every module has."""
-_HOOKS = (
-    # Functions of the package `torch.nn.utils` have the names of these two modules.
-    (import_module("torch.nn.utils.spectral_norm").SpectralNorm, "name"),
-    (import_module("torch.nn.utils.weight_norm").WeightNorm, "name"),
-    (import_module("torch.nn.utils.prune").BasePruningMethod, "_tensor_name"),
-)
-"""PyTorch's hooks that compute a weight, and the attribute with the name of this weight."""
+_HOOKS = {
+    "torch.nn.utils.spectral_norm": "name",
+    "torch.nn.utils.weight_norm": "name",
+    "torch.nn.utils.prune": "_tensor_name",
+}
+"""Modules of PyTorch's hooks that compute a weight -> the attribute that holds the name of this weight."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class _Before:
 
     @property
     def is_copied(self) -> bool:
-        """Whether the former value can be set again."""
+        """Returns whether the former value can be set again."""
         return self.tensor is not None or (isinstance(self.mark, Snapshot) and self.mark.copies is not None)
 
 
@@ -123,7 +121,8 @@ def _hooks_of(parameter: Any) -> list[Any]:
 def _made_by_hooks(module: Any) -> set[str]:
     """Returns the attributes that PyTorch's own hooks compute from parameters and buffers before each pass."""
     hooks = module._forward_pre_hooks.values()  # noqa: SLF001 - has no other name
-    return {getattr(each, name) for each in hooks for kind, name in _HOOKS if isinstance(each, kind)}
+    kinds = ((each, _HOOKS.get(kind.__module__)) for each in hooks for kind in type(each).__mro__)
+    return {getattr(each, name) for each, name in kinds if name}
 
 
 def kept_buffers(module: Any) -> dict[str, Any]:

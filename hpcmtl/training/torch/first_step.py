@@ -18,6 +18,7 @@ from hpcmtl.training.parameter_groups import (
     GroupedUpdater,
     optimizer_groups,
     unkept_by_updates,
+    without_effect,
 )
 from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_comparison import StepComparison
@@ -27,8 +28,9 @@ from hpcmtl.training.torch.attributes import ModuleAttributes, is_kept_elsewhere
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, plain
 from hpcmtl.training.torch.losses import weighted_sum
+from hpcmtl.training.torch.make_optimizer import make_optimizer
 from hpcmtl.training.torch.modules import is_normalisation
-from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
+from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.users_objects import state_of_optimizers
 
 if TYPE_CHECKING:
@@ -126,14 +128,14 @@ def compare_step(
     with random_numbers.kept(), restored(gradients):
         plain_pass = _plain_pass(trial, few)
         update = _gradient_difference(trial, few, plain_pass.gradients)
-        difference, remembered = _optimizer_difference(trained, optimizer, rate, tied)
+        difference, notes = _optimizer_difference(trained, optimizer, rate, tied)
         update = update or difference
         if batch.ranks > 1 and (parted := _changed_by_rows(trial, few, plain_pass.changed)):
             update = f"a pass changes {', '.join(parted)} {_BY_ITS_ROWS}"
         coupled, sums = _of_rows(trial, batch, plain_pass, traits) if batch.ranks > 1 else (None, True)
-    told = [f"a pass changes {', '.join(sorted(trial.names))}: {_NOT_KEPT}"] if trial.names else []
-    told += [unkept_by_updates(remembered, "in `state`, or as an attribute of the optimizer")] if remembered else []
-    return StepComparison(update=update, coupled=coupled, draws=plain_pass.draws, sums=sums, attributes="; ".join(told))
+    passes = [f"a pass changes {', '.join(sorted(trial.names))}: {_NOT_KEPT}"] if trial.names else []
+    told = "; ".join([*passes, *notes])
+    return StepComparison(update=update, coupled=coupled, draws=plain_pass.draws, sums=sums, attributes=told)
 
 
 def _rows(batch: StepInput, rows: slice) -> StepInput:
@@ -219,7 +221,7 @@ def _optimizer_difference(
     """Compares an update of ours with that of plain optimizers.
 
     Returns:
-        The largest difference; an empty text for none. The names of what functions of the optimizer remember.
+        The largest difference; an empty text for none. Notes on the update.
     """
     plain_trained, copies = ({name: _copy_of(each) for name, each in trained.items()} for _ in range(2))
     code = state_of_optimizers(optimizer)
@@ -228,14 +230,15 @@ def _optimizer_difference(
     updater = GroupedUpdater(copies, optimizer, TorchUpdater, tied)
     remembered = CodeState(updater.optimizers, is_kept_elsewhere)
     found = _changes(copies, lambda: updater.update(rate, 1.0))
-    names = remembered.restore()
+    notes = unkept_by_updates(remembered.restore(), "in `state`, or as an attribute of the optimizer")
+    notes += without_effect(expected, (_array(each.grad) for each in copies.values()), rate)
     code.restore()
     bounds = {
         name: _CLOSE * largest_number([change]) + NOISE * largest_number([_array(trained[name])])
         for name, change in expected.items()
     }
     text = largest_difference(found, expected, bounds)
-    return f"an update by {optimizer.name} is not that of torch.optim: the change of {text}" if text else "", names
+    return f"an update by {optimizer.name} is not that of torch.optim: the change of {text}" if text else "", notes
 
 
 def _plain_update(

@@ -200,7 +200,7 @@ def test_the_note_on_clipped_gradients():
         notes.comparison(context, StepComparison(multiples=False, sums=False))
 
         assert sorted(notes.names) == said
-        assert "gluon.Trainer divides gradients after it" in told[0].text
+        assert "trainer divides gradients after it" in told[0].text
 
 
 COUPLED = ["centred", "centred_loss"]

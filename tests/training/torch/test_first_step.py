@@ -91,7 +91,7 @@ def test_what_no_checkpoint_has_is_named_and_restored(model, loss, named):
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
 def test_weights_that_hooks_of_torch_compute_are_not_named():
-    """What older spectral and weight norms and pruning compute in each pass follows from parameters and buffers."""
+    """Weights of older spectral and weight norms and of pruning follow from parameters and buffers in each pass."""
     found = compared(made("recomputed"))
 
     assert (found.update, found.attributes) == ("", "")
@@ -134,6 +134,15 @@ def test_what_hooks_of_a_network_remember_is_named(place):
 def test_what_a_loss_remembers_is_named(loss, named):
     """A loss that is a function or an object that is called is looked into as a module is."""
     assert named in compared(made("Masked", loss=f"own_modules:{loss}")).attributes
+
+
+def test_an_update_without_effect_is_told():
+    """An optimizer that does nothing without a closure would leave a task that trains nothing."""
+    found = compared(made("Masked", Optimizer(name="own_modules:Idle", learning_rate=0.1)))
+
+    assert found.update == ""
+    assert found.attributes.startswith("its first update changes no parameter, though there are gradients")
+    assert compared(made("Masked", ADAM)).attributes == ""
 
 
 def test_trials_leave_the_counters_of_modules():
