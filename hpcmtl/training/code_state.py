@@ -60,9 +60,13 @@ class _Binding:
     mark: object
     former: Callable[[], object] | None
 
+    def has_changed(self, contents: Contents) -> bool:
+        """Returns whether the place holds other content."""
+        return bool(contents.of(self.place.get())[0] != self.mark)
+
     def restore(self, contents: Contents) -> bool:
         """Sets the former value if it has changed; returns whether it has."""
-        if contents.of(self.place.get())[0] == self.mark:
+        if not self.has_changed(contents):
             return False
         if self.former is not None:
             self.place.put(set_back(self.value, self.former()))
@@ -92,6 +96,12 @@ class CodeState:
         self._namespaces = []
         for owner in owners:
             self._look_into_owner(owner)
+
+    def changed(self) -> list[str]:
+        """Returns the names of what has changed, and leaves it so."""
+        changed = [each.place.name for each in self._bindings if each.has_changed(self._contents)]
+        new = (f"{where}.{n}" for where, names, _, before in self._namespaces for n in set(names()) - before)
+        return sorted({*changed, *(each for each in new if not _is_hidden(each.rpartition(".")[2]))})
 
     def restore(self) -> list[str]:
         """Gives all that has changed its former value, where there is a copy; returns the names."""
@@ -189,6 +199,22 @@ class CodeState:
             mark, former = self._contents.of(value)
             self._bindings.append(_Binding(place, value, mark, former))
         self._look_into(value)
+
+
+def counted_calls(functions: Iterable[object], call: Callable[[], object]) -> list[str]:
+    """Calls something twice, and returns the names of what functions remember of the second time; sets all back.
+
+    A memory of results is full after the first time, and so not among them.
+    """
+    held = list(functions)
+    before = CodeState([held])
+    try:
+        call()
+        between = CodeState([held])
+        call()
+        return between.restore()
+    finally:
+        before.restore()
 
 
 def _inner_values(value: Any) -> list[object] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.training.code_state import CodeState
+from hpcmtl.training.code_state import counted_calls
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.tasks import Optimizer
@@ -167,14 +167,9 @@ def require_pure(name: str) -> None:
     Raises:
         InputError: it fails, gives no part of a rate, or something else in the second round, or counts its calls.
     """
-    state = CodeState([[_function(name)]])
-    try:
-        first = [own_factor(name, progress) for progress in _TRIED]
-        after = CodeState([[_function(name)]])  # a memory of results is full by now
-        second = [own_factor(name, progress) for progress in _TRIED]
-        counted = after.restore()
-    finally:
-        state.restore()
+    rounds: list[list[float]] = []
+    counted = counted_calls([_function(name)], lambda: rounds.append([own_factor(name, each) for each in _TRIED]))
+    first, second = rounds
     other = [f"{a} and then {b} at progress {at}" for at, a, b in zip(_TRIED, first, second, strict=True) if a != b]
     found = [f"gives {other[0]}"] if other else [f"changes {', '.join(counted)} in each call"] if counted else []
     if found:
