@@ -17,6 +17,7 @@ from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.models import UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.frameworks import open_framework
@@ -149,7 +150,7 @@ def test_trials_leave_the_counters_of_modules():
     """The check of a task leaves what its functions remember as ranks have it that check nothing."""
     needs = FrameworkNeeds(
         network=Leaf(UserModel(name="own_modules:Masked")),
-        sample=(1, 6, 6),
+        samples={INPUT: (1, 6, 6)},
         objectives=(Objective("main", "", "own_modules:counted_loss", 1.0, ()),),
         targets=(ArraySpec(samples=None, shape=(), kind="i"),),
         optimizer=Optimizer(name="own_modules:GloballySlowing", learning_rate=0.1),
