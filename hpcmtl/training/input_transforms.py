@@ -15,7 +15,7 @@ from hpcmtl.data.transforming.transforms import TransformChain, require_repeatab
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.jobfile.transforms import OwnTransform, from_json, is_complete, shape_problems, to_json
+from hpcmtl.jobfile.transforms import from_json, is_complete, shape_problems, to_json
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.results.rundir.directory import write_json_atomically
 from hpcmtl.training.code_state import counted_calls
@@ -105,7 +105,7 @@ def require_transforms(chain: TransformChain, rows: NDArray[Any], numbers: Ints)
     Raises:
         InputError: see `require_repeatable`; or one counts its calls.
     """
-    own = [each.name for each in chain.transforms if isinstance(each, OwnTransform)]
+    own = [each.name for each in chain.transforms if ":" in each.name]
     counted = counted_calls(map(resolve, own), lambda: require_repeatable(chain, rows, numbers))
     if counted:
         text = f"change {', '.join(counted)} in each call: every rank calls them for its own samples, and a resumed"
