@@ -64,5 +64,6 @@ def _agreed(everywhere: Sequence[StepComparison]) -> StepComparison:
         coupled=None if everywhere[0].coupled is None else any(each.coupled for each in everywhere),
         draws=any(each.draws for each in everywhere),
         sums=all(each.sums for each in everywhere),
+        multiples=all(each.multiples for each in everywhere),
         attributes=everywhere[0].attributes,
     )

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.sources import selected
 from hpcmtl.data.transforming.channel_moments import ChannelMoments, channel_moments, completed
+from hpcmtl.data.transforming.own_function import refusal
 from hpcmtl.data.transforming.transforms import TransformChain, require_repeatable
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.transforms import from_json, is_complete, shape_problems, to_json
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.results.rundir.directory import write_json_atomically
+from hpcmtl.training.code_state import counted_calls
 from hpcmtl.training.kinds.input_arrays import transform_path
 from hpcmtl.training.map_reduce import map_reduce
 from hpcmtl.training.step_input import INPUT_ROWS
@@ -93,8 +96,21 @@ def try_transforms(chain: TransformChain, source: Source) -> None:
     Raises:
         InputError: one fails, or returns what a network does not take; see `require_repeatable`.
     """
-    rows, numbers = first_rows(source)
-    require_repeatable(chain, rows, numbers)
+    require_transforms(chain, *first_rows(source))
+
+
+def require_transforms(chain: TransformChain, rows: NDArray[Any], numbers: Ints) -> None:
+    """Tries transforms on some samples; what functions of the user's remember is as before then.
+
+    Raises:
+        InputError: see `require_repeatable`; or one counts its calls.
+    """
+    own = [each.name for each in chain.transforms if ":" in each.name]
+    counted = counted_calls(map(resolve, own), lambda: require_repeatable(chain, rows, numbers))
+    if counted:
+        text = f"change {', '.join(counted)} in each call: every rank calls them for its own samples, and a resumed"
+        remedy = "compute from `inputs`, `rows` and `random` alone"
+        raise refusal(" and ".join(own), f"{text} task begins with another number of calls; {remedy}")
 
 
 def first_rows(source: Source) -> tuple[NDArray[Any], Ints]:

@@ -21,10 +21,11 @@ def micro_batches(batch: StepInput, count: int) -> list[StepInput]:
     if count == 1:
         return [batch]
     parts = [part for part in np.array_split(np.arange(len(batch.weights)), count) if len(part)]
-    return [_rows(batch, slice(part[0], part[-1] + 1)) for part in parts]
+    return [rows_of(batch, slice(part[0], part[-1] + 1)) for part in parts]
 
 
-def _rows(batch: StepInput, rows: slice | Ints) -> StepInput:
+def rows_of(batch: StepInput, rows: slice | Ints) -> StepInput:
+    """Returns some rows of a batch, of which the batch keeps its size over the group."""
     targets = tuple(target[rows] for target in batch.targets)
     labels = tuple(None if each is None else each[rows] for each in batch.label_weights)
     return replace(
@@ -44,5 +45,5 @@ def at_least_two_rows(batch: StepInput) -> StepInput:
     """
     if len(batch.weights) != 1:
         return batch
-    twice = _rows(batch, np.zeros(2, np.intp))
+    twice = rows_of(batch, np.zeros(2, np.intp))
     return replace(twice, weights=twice.weights / 2)

@@ -273,6 +273,20 @@ def test_an_evaluation_without_samples_or_with_a_foreign_metric(refusals: Callab
     assert "no samples in the test split; samples are in train and val" in found[0]
 
 
+def test_an_evaluation_without_metrics(refusals: Callable[..., list[str]]) -> None:
+    """It would compute nothing, and say complete; metrics of the network's task are taken, those of one head too."""
+    report = {"kind": "evaluate", "needs": {"a": "parameters"}, "split": "val"}
+    model = {"name": "mlp", "outputs": 1}
+    bare = task(target="small/size", loss="l2", model=model)
+    found = refusals({"a": {key: value for key, value in bare.items() if key != "metrics"}, "r": report})
+
+    assert len(found) == 1
+    assert "tasks.r.metrics: neither this task nor a has `metrics`, so that it would compute nothing" in found[0]
+    assert found[0].endswith("such as `metrics: [mse]`")
+    assert refusals({"a": task(metrics=["accuracy"]), "r": report}) == []
+    assert refusals({"a": task(), "r": {**report, "metrics": ["accuracy"]}}) == []
+
+
 def test_shapes_of_users_networks_reach_the_tasks_behind_them(refusals: Callable[..., list[str]]) -> None:
     """A network that cannot take what a part of another network puts out is refused, though only building shows it."""
     tasks = {

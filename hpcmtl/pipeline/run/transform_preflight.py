@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.data.sources import Source
 from hpcmtl.data.transforming.channel_moments import channel_moments, completed
-from hpcmtl.data.transforming.transforms import TransformChain, require_repeatable
+from hpcmtl.data.transforming.transforms import TransformChain
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.transforms import shape_problems
-from hpcmtl.training.input_transforms import first_rows
+from hpcmtl.training.input_transforms import first_rows, require_transforms
 from hpcmtl.training.kinds.input_arrays import transform_path
 
 if TYPE_CHECKING:
@@ -60,4 +60,4 @@ def _try(transforms: tuple[Transform, ...], source: Source) -> None:
     """
     rows, numbers = first_rows(source)
     found = completed(transforms, 0, lambda chain: channel_moments(chain.changed(rows, numbers, None)))
-    require_repeatable(TransformChain(found, 0), rows, numbers)
+    require_transforms(TransformChain(found, 0), rows, numbers)

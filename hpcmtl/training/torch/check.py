@@ -17,8 +17,9 @@ from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.group_batchnorm import synchronise
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.losses import make_loss, tensor_of
+from hpcmtl.training.torch.make_optimizer import make_optimizer
 from hpcmtl.training.torch.network import TorchNetwork
-from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
+from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.place import naming_moves
 from hpcmtl.training.torch.samples import trial_samples
@@ -106,9 +107,10 @@ def _update(
 ) -> None:
     """Makes one update with gradients of 0, and asks for the state that it leaves."""
     assert needs.optimizer is not None
+    where = f"optimizer {needs.optimizer.name}"
     for parameter in trained.values():
         parameter.grad = torch.zeros_like(parameter)
-    with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
+    with said_of("an update of the parameters by `step()`, without a closure, fails", where):
         updater = GroupedUpdater(trained, needs.optimizer, TorchUpdater, tied)
         updater.update(needs.optimizer.learning_rate, 1.0)
     with noting(problems, "optimizer"):

@@ -63,6 +63,8 @@ IMAGES = {"input": "rows/images"}
         ("own_transforms:undefined", {}, "makes nan of sample"),
         ("own_transforms:raising", {}, "fails for samples 0, 3, 6 and 5 more: ValueError: on purpose"),
         ("own_transforms:of_global_numbers", {}, "give other values when they are called again"),
+        ("own_transforms:patient", {}, "change own_transforms.CALLS in each call: every rank calls them for its own"),
+        ("own_transforms:with_table", {}, ""),
         ("own_transforms:of_the_batch", {}, "when other samples are in its batch"),
     ],
 )
