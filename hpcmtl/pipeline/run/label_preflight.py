@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
     from hpcmtl.data.value_summary import ValueSummary
     from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.networks.objective import Objective
     from hpcmtl.pipeline.prepare import Prepared
     from hpcmtl.training.kinds.schemas import SamplerKeys
+
+_OF_LABELS = ("target", "missing", "mask", "class_weights")
+"""Keys of an objective at which its labels may be refused already; the first is the place of new problems."""
 
 
 def label_findings(
@@ -39,12 +43,15 @@ def label_findings(
         summaries: (file, dataset) -> summary of its values, for those without problems.
         said: problems that are known; one at the same place is not said again.
     """
-    known = {path for path, _ in said}
+    read, known = _Reader(prepared, summaries), {path for path, _ in said}
     for name in tasks:
-        read = _Reader(prepared, summaries)
-        for path, text in (*_labels(prepared, name, read), *_samplers(prepared, name, read)):
+        for path, text in _samplers(prepared, name, read):
             if ("tasks", name, *path) not in known:
                 yield ("tasks", name, *path), text
+        for each in _weighted_objectives(prepared, name):
+            paths = [("tasks", name, *objective_path(each, key)) for key in _OF_LABELS]
+            if known.isdisjoint(paths):
+                yield from ((paths[0], text) for text in _label_problems(each, read))
 
 
 class _Reader:
@@ -67,21 +74,23 @@ class _Reader:
             return None
 
 
-def _labels(prepared: Prepared, name: str, read: _Reader) -> Iterator[Finding]:
-    job = prepared.job
-    if not kind_of(job, name).facts.has_parameters:
-        return
-    for each in kind_of(job, name).objectives(job, name):
-        target, mask = read.source("target", each.target), read.source("mask", each.mask)
-        if not (each.is_partly_labelled or each.class_weights is not None) or target is None:
-            continue
-        if (mask is None) != (each.mask is None) or (numbers := read.train(target)) is None:
-            continue
-        try:
-            read_labels(target, mask, each.missing, each.class_weights, numbers)
-        except InputError as error:
-            path = objective_path(each, "target")
-            yield from ((path, f"{problem.where}: {problem.message}") for problem in error.problems)
+def _weighted_objectives(prepared: Prepared, name: str) -> list[Objective]:
+    """Returns the objectives that a task trains, and whose labels do not all count alike."""
+    kind = kind_of(prepared.job, name)
+    trained = kind.objectives(prepared.job, name) if kind.facts.has_parameters else ()
+    return [each for each in trained if each.is_partly_labelled or each.class_weights is not None]
+
+
+def _label_problems(objective: Objective, read: _Reader) -> list[str]:
+    """Returns what a session would refuse when it reads the train labels of an objective."""
+    target, mask = read.source("target", objective.target), read.source("mask", objective.mask)
+    if target is None or (mask is None) != (objective.mask is None) or (numbers := read.train(target)) is None:
+        return []
+    try:
+        read_labels(target, mask, objective.missing, objective.class_weights, numbers)
+    except InputError as error:
+        return [f"{problem.where}: {problem.message}" for problem in error.problems]
+    return []
 
 
 def _samplers(prepared: Prepared, name: str, read: _Reader) -> Iterator[Finding]:
