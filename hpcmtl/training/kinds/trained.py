@@ -16,7 +16,7 @@ from hpcmtl.jobfile.work import Work
 from hpcmtl.networks.description import input_values
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
-from hpcmtl.training.kinds.input_arrays import input_path, rows_of_inputs, sample_shapes, transform_path
+from hpcmtl.training.kinds.input_arrays import check_mixed, input_path, rows_of_inputs, sample_shapes, transform_path
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
 from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples
@@ -179,6 +179,7 @@ class TrainedKind(SourcedKind[TrainedT]):
                 if each.metrics:
                     yield objective_path(each, "metrics"), f"{text} for {' and '.join(each.metrics)}: {remedy}"
         yield from self._transform_checks(job, name, arrays)
+        yield from check_mixed(self.network_inputs(job, name), self.transforms(job, name))
         if task.sample_weights is not None:
             yield from check_weights(task.sample_weights, arrays.get(task.sample_weights, UNKNOWN))
         if task.sampler is not None:
