@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.data.epochs import EpochPlan, SplitEpochs
-from hpcmtl.data.mixing import TARGETS_PER_ROW, MixedStep, Mixing, mixed_step
+from hpcmtl.data.mixup import TARGETS_PER_ROW, StepMixup, BatchMixup, step_mixup
 from hpcmtl.data.prefetch import Prefetched
 from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected
@@ -62,7 +62,7 @@ class BatchSpec:
         sampler: chooses the samples of each epoch; None for each sample of the split once.
         epochs: plan of epochs that are composed in another way, which makes `batch_size` the size of the fullest step;
             None for steps of equal size.
-        mixing: how samples are mixed with others of their batch; None for samples as they are.
+        mixup: how samples are mixed with others of their batch; None for samples as they are.
         cache: rows that are kept in memory.
     """
 
@@ -74,7 +74,7 @@ class BatchSpec:
     labels: Mapping[str, Labels] = field(default_factory=dict, compare=False)
     sampler: Sampler | None = field(default=None, compare=False)
     epochs: EpochPlan | None = field(default=None, compare=False)
-    mixing: Mixing | None = field(default=None, compare=False)
+    mixup: BatchMixup | None = field(default=None, compare=False)
     cache: SplitCache = field(default_factory=SplitCache, compare=False)
 
 
@@ -144,7 +144,7 @@ class _RankStep:
     whole: Ints
     positions: Ints
     filler: bool
-    mixed: MixedStep | None = None
+    mixed: StepMixup | None = None
 
 
 class Batches(Prefetched[Batch]):
@@ -215,8 +215,8 @@ def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator
 def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:
     for epoch, steps in _epochs(request):
         order = request.plan.order(request.indices, block, request.cursor.seed, epoch)
-        if request.spec.mixing is not None:
-            steps = [_mixed(request.spec.mixing, step, order, epoch) for step in steps]  # noqa: PLW2901
+        if request.spec.mixup is not None:
+            steps = [_with_partners(request.spec.mixup, step, order, epoch) for step in steps]  # noqa: PLW2901
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
@@ -229,16 +229,16 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
                 arrays[key], known = labels.known(arrays[key], masks)
                 factors[key] = labels.weights(arrays[key], known, samples, labelled[key])
             batch = Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
-            yield batch if step.mixed is None else _mixtures(step.mixed, batch)
+            yield batch if step.mixed is None else _mixed_batch(step.mixed, batch)
 
 
-def _mixed(mixing: Mixing, step: _RankStep, order: Ints, epoch: int) -> _RankStep:
-    """Returns a step with the mixtures of its samples, and the positions of these and their partners."""
-    mixed = mixed_step(mixing, order, step.whole, step.positions, epoch)
+def _with_partners(mixup: BatchMixup, step: _RankStep, order: Ints, epoch: int) -> _RankStep:
+    """Returns a step with its mixup, and with the positions of its samples and their partners."""
+    mixed = step_mixup(mixup, order, step.whole, step.positions, epoch)
     return replace(step, positions=mixed.positions, mixed=mixed)
 
 
-def _mixtures(mixed: MixedStep, batch: Batch) -> Batch:
+def _mixed_batch(mixed: StepMixup, batch: Batch) -> Batch:
     """Returns the share of a rank, from a batch of all samples at the positions of a step."""
     return replace(
         batch,

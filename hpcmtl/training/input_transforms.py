@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
-from hpcmtl.data.mixing import Mixing
+from hpcmtl.data.mixup import BatchMixup
 from hpcmtl.data.sources import selected
 from hpcmtl.data.transforming.channel_moments import ChannelMoments, channel_moments, completed
 from hpcmtl.data.transforming.transforms import TransformChain, require_repeatable
@@ -71,13 +71,13 @@ def _of_single_samples(job: Job, task: str) -> Iterator[tuple[str, tuple[Transfo
             yield name, transforms
 
 
-def mixing_of_training(context: SessionContext) -> Mixing | None:
+def mixup_of_training(context: SessionContext) -> BatchMixup | None:
     """Returns how a task mixes the samples that it trains on; None if it does not."""
     job, task = context.job, context.task
     inputs = kind_of(job, task).transforms(job, task)
     given = next((found for each in inputs.values() if (found := mixup_of(each)) is not None), None)
     keys = tuple(INPUT_ROWS + name for name in inputs)
-    return None if given is None else Mixing(given.alpha, context.seed("mixup"), keys)
+    return None if given is None else BatchMixup(given.alpha, context.seed("mixup"), keys)
 
 
 def transforms_of_network(context: SessionContext, producer: str) -> dict[str, TransformChain]:

@@ -89,7 +89,7 @@ def _step(transform: Transform) -> SampleChange:
         case Noise(deviation=scale):
             return _drawing(partial(ready_made.noise, deviation=scale))
         case Mixup():
-            raise ValueError("`mixup` needs other samples of the batch: `data.mixing` makes it")
+            raise ValueError("`mixup` needs other samples of the batch: `data.mixup` makes it")
         case Cutout(size=size):
             return _drawing(partial(ready_made.cutout, size=size))
 

@@ -8,13 +8,13 @@ import pytest
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.data.blocks import epoch_order, global_batch
 from hpcmtl.data.hdf5 import write_dataset_file
-from hpcmtl.data.mixing import Mixing
+from hpcmtl.data.mixup import BatchMixup
 from hpcmtl.exchange.store import PARAMETERS
 
 SAMPLES, TRAIN, BATCH, EPOCHS, SEED, RATE, ALPHA = 61, 40, 9, 2, 5, 0.05, 0.6
 MLP = {"name": "mlp", "outputs": 3}
 SCALE = 2.0
-"""Factor of the transform before the mixture."""
+"""Factor of the transform before samples are mixed."""
 
 
 def steps():
@@ -77,12 +77,12 @@ def start(made):
     return find
 
 
-def mixtures(done):
+def mixed_samples(done):
     """The rows of each step, those of the partners, and the shares of the former."""
     seed = run_ranks(1, lambda group: done.context("joint", group).seed("mixup"))[0]
-    mixing = Mixing(ALPHA, seed, ())
+    mixup = BatchMixup(ALPHA, seed, ())
     for epoch, rows in steps():
-        yield rows, rows[mixing.partners(rows, epoch)], mixing.shares(rows, epoch).astype(np.float32)
+        yield rows, rows[mixup.partners(rows, epoch)], mixup.shares(rows, epoch).astype(np.float32)
 
 
 def torch_script(start, mixed):
@@ -166,7 +166,7 @@ SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in ((1, {}), (3, {}
 def test_a_group_trains_as_a_plain_script(made, start, framework, ranks, changes):
     """1, 2 and 3 ranks have its weights and losses within 1e-6, also in micro-batches, and resumed on other ranks."""
     done = made(family(framework, **changes))
-    expected, losses = SCRIPTS[framework](start(framework), mixtures(done))
+    expected, losses = SCRIPTS[framework](start(framework), mixed_samples(done))
     done.run("net")
     by_layers = not isinstance(ranks, int)
     metrics = (done.run_by_layers("joint", ranks) if by_layers else done.run("joint", ranks))[-1].metrics

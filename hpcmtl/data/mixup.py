@@ -1,4 +1,4 @@
-"""Mixup: each sample of a batch becomes a mixture with a partner in the batch, and is trained on the targets of both.
+"""Mixup: each sample of a batch is mixed with a partner in the batch, and is trained on the targets of both.
 
 Zhang, Cisse, Dauphin and Lopez-Paz: mixup: Beyond empirical risk minimization, 2018. Share and partner of a sample are
 functions of seed, epoch and the batch of the whole group, so that any number of ranks mixes alike.
@@ -25,11 +25,11 @@ _SHARE, _FACTOR, _PARTNER = 7, 8, 9  # salts
 
 
 @dataclass(frozen=True)
-class Mixing:
+class BatchMixup:
     """Describes how a task mixes its samples.
 
     Attributes:
-        alpha: parameter of the distribution Beta(alpha, alpha) of the share that a sample has in its mixture.
+        alpha: parameter of the distribution Beta(alpha, alpha) of the share that a sample has where it is mixed.
         seed: seed of the random numbers.
         inputs: keys of the arrays that are mixed; all others are targets.
     """
@@ -39,7 +39,7 @@ class Mixing:
     inputs: tuple[str, ...]
 
     def shares(self, numbers: Ints, epoch: int) -> Floats:
-        """Returns the shares (n,) that some samples have in their mixtures, from 0 to 1.
+        """Returns the shares (n,) that some samples have where they are mixed, from 0 to 1.
 
         Beta(a, a) is the ratio of Gamma(a) to the sum of two of them, here by logarithms: for a small `alpha` both may
         be too small for a float.
@@ -81,14 +81,14 @@ def _log_gamma(numbers: Ints, alpha: float, salt: tuple[int, ...], factor_salt: 
 
 
 @dataclass(frozen=True, eq=False)
-class MixedStep:
-    """Holds the mixtures of one rank in one step.
+class StepMixup:
+    """Tells how the samples of one rank in one step are mixed.
 
     Attributes:
         positions: (m,) ascending positions in the epoch of all samples that the rank reads: its own and their partners.
         own: (n,) places among these of the samples of its share.
         partners: (n,) places of their partners.
-        shares: (n,) shares of the former in the mixtures.
+        shares: (n,) shares of the former in the mixed samples.
         inputs: keys of the arrays that are mixed.
         all_partners: (whole batch,) place of each sample's partner in the batch.
         all_shares: (whole batch,) shares of all samples.
@@ -103,7 +103,7 @@ class MixedStep:
     all_shares: Floats
 
     def labelled(self, counts: NDArray[np.float32]) -> float:
-        """Returns the number of labelled samples of the whole batch, where each counts by its shares in the mixtures.
+        """Returns the number of labelled samples of the whole batch, where each counts by its shares in mixed samples.
 
         Args:
             counts: (whole batch,) the known part of the labels of each sample.
@@ -112,7 +112,7 @@ class MixedStep:
         return float(np.sum(self.all_shares * known + (1 - self.all_shares) * known[self.all_partners]))
 
     def rows(self, key: str, array: NDArray[Any]) -> NDArray[Any]:
-        """Returns what the rank trains on, (n, ...) mixtures or (2n, ...) targets, from the rows at all positions."""
+        """Returns (n, ...) mixed samples, or (2n, ...) targets, from the rows at all positions."""
         if key not in self.inputs:
             return self.both(array)
         shares = self.shares.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
@@ -131,27 +131,27 @@ class MixedStep:
         return found
 
 
-def mixed_step(mixing: Mixing, order: Ints, whole: Ints, mine: Ints, epoch: int) -> MixedStep:
-    """Returns the mixtures of one rank in a step.
+def step_mixup(mixup: BatchMixup, order: Ints, whole: Ints, mine: Ints, epoch: int) -> StepMixup:
+    """Returns how the samples of one rank in a step are mixed.
 
     Args:
-        mixing: how the task mixes.
+        mixup: how the task mixes.
         order: sample numbers of the epoch.
         whole: ascending positions in `order` of the samples of the step.
         mine: positions of the share of the rank.
         epoch: the epoch.
     """
     numbers = order[whole]
-    all_partners, all_shares = mixing.partners(numbers, epoch), mixing.shares(numbers, epoch)
+    all_partners, all_shares = mixup.partners(numbers, epoch), mixup.shares(numbers, epoch)
     places = np.searchsorted(whole, mine)
     partners = whole[all_partners[places]]
     positions = np.unique(np.concatenate([mine, partners]))
-    return MixedStep(
+    return StepMixup(
         positions=positions,
         own=np.searchsorted(positions, mine),
         partners=np.searchsorted(positions, partners),
         shares=all_shares[places],
-        inputs=mixing.inputs,
+        inputs=mixup.inputs,
         all_partners=all_partners,
         all_shares=all_shares,
     )
