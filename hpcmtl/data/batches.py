@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.data.epochs import EpochPlan, SplitEpochs
-from hpcmtl.data.mixup import TARGETS_PER_ROW, StepMixup, BatchMixup, step_mixup
+from hpcmtl.data.mixup import TARGETS_PER_ROW, BatchMixup, StepMixup, step_mixup
 from hpcmtl.data.prefetch import Prefetched
 from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected

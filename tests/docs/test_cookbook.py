@@ -22,6 +22,7 @@ LEAST = {
     "Images to result": {"shapes_test": {"accuracy": 0.85, "auc": 0.9}},
     "Words to result": {"words_test": {"accuracy": 0.85}},
     "Missing labels": {"kind_test": {"accuracy": 0.7}, "sizes_test": {"r2": 0.8}},
+    "Several data sets": {"north_test": {"kind.accuracy": 0.8}, "south_test": {"size.r2": 0.8}},
     "Terabytes in place": {"scans_test": {"accuracy": 0.85}},
 }
 """Test values that a recipe reaches; each is far above that of the most frequent class or the mean."""

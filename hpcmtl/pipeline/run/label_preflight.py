@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.networks.objective import Objective
     from hpcmtl.pipeline.prepare import Prepared
-    from hpcmtl.training.kinds.schemas import SamplerKeys
+    from hpcmtl.training.kinds.sampler_schema import SamplerKeys
 
 _OF_LABELS = ("target", "missing", "mask", "class_weights")
 """Keys of an objective at which its labels may be refused already; the first is the place of new problems."""
@@ -35,7 +35,7 @@ def label_findings(
 ) -> Iterator[Finding]:
     """Yields train labels of which none is known or has a weight, and samplers that cannot choose.
 
-    Labels of other tasks are read when they are there.
+    Labels of other tasks are read when they are there, and those of several sources together when they are joined.
 
     Args:
         prepared: the job.
@@ -45,6 +45,8 @@ def label_findings(
     """
     read, known = _Reader(prepared, summaries), {path for path, _ in said}
     for name in tasks:
+        if len(kind_of(prepared.job, name).views(prepared.job, name)) > 1:
+            continue
         for path, text in _samplers(prepared, name, read):
             if ("tasks", name, *path) not in known:
                 yield ("tasks", name, *path), text
