@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.data.epochs import EpochPlan, SplitEpochs
+from hpcmtl.data.mixup import TARGETS_PER_ROW, BatchMixup, StepMixup, step_mixup
 from hpcmtl.data.prefetch import Prefetched, items_ahead
 from hpcmtl.data.shard import shard
 from hpcmtl.data.shared_memory import address_space_left
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected
+from hpcmtl.data.split_cache import SplitCache
 from hpcmtl.data.split_rows import layout_of, read_rows
 from hpcmtl.data.step_rows import from_memory, from_windows
 from hpcmtl.errors import InputError, Problem
@@ -26,45 +28,9 @@ if TYPE_CHECKING:
     from hpcmtl.data.cursor import Cursor
     from hpcmtl.data.labels import Labels
     from hpcmtl.data.samplers import Sampler
-    from hpcmtl.data.shared_memory import SharedSegment
-    from hpcmtl.data.split_rows import SplitLayout
     from hpcmtl.data.step_rows import RowsOf
 
 _WEIGHTS = ""  # key of the sample weights among the readers; no source can have it
-
-
-@dataclass(eq=False)
-class SplitCache:
-    """Holds a split that fits into memory, once read, for all readers with the same `BatchSpec`.
-
-    Attributes:
-        block: samples per block of the files; the order of an epoch depends on it.
-        arrays: key of each source -> its rows; None before the first read.
-        segment: memory of the rows, if ranks of the node share them.
-    """
-
-    block: int = 0
-    arrays: Arrays | None = None
-    segment: SharedSegment | None = None
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the rows, in bytes."""
-        return sum(array.nbytes for array in (self.arrays or {}).values())
-
-    def hold(self, segment: SharedSegment, layout: SplitLayout) -> None:
-        """Holds the rows in shared memory instead of those before."""
-        if segment is not self.segment:
-            self.clear()
-        self.block, self.arrays, self.segment = layout.block, layout.arrays(segment), segment
-        for array in self.arrays.values():
-            array.flags.writeable = False
-
-    def clear(self) -> None:
-        """Drops the rows; memory that other ranks share stays theirs."""
-        if self.segment is not None:
-            self.segment.close()
-        self.arrays = self.segment = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +47,7 @@ class BatchSpec:
         sampler: chooses the samples of each epoch; None for each sample of the split once.
         epochs: plan of epochs that are composed in another way, which makes `batch_size` the size of the fullest step;
             None for steps of equal size.
+        mixup: how samples are mixed with others of their batch; None for samples as they are.
         cache: rows that are kept in memory.
     """
 
@@ -92,6 +59,7 @@ class BatchSpec:
     labels: Mapping[str, Labels] = field(default_factory=dict, compare=False)
     sampler: Sampler | None = field(default=None, compare=False)
     epochs: EpochPlan | None = field(default=None, compare=False)
+    mixup: BatchMixup | None = field(default=None, compare=False)
     cache: SplitCache = field(default_factory=SplitCache, compare=False)
 
 
@@ -122,6 +90,7 @@ class Batch:
         label_weights: key of a source in `BatchSpec.labels` -> (n, ...) float32 factors of the weights of its labels: 0
             for a missing one, else samples over labelled samples of the whole group's batch, times its class weight.
         labelled: key of such a source -> number of labelled samples of the whole group's batch.
+        targets_per_row: rows of targets, weights and label weights of each row of inputs; two where samples are mixed.
     """
 
     cursor: Cursor
@@ -132,6 +101,7 @@ class Batch:
     filler: bool = False
     label_weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     labelled: Mapping[str, float] = field(default_factory=dict)
+    targets_per_row: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +120,16 @@ class _ReadRequest:
 
 @dataclass(frozen=True, slots=True)
 class _RankStep:
-    """Holds the part of one global step for one rank; `positions` and those of the `whole` step index the epoch."""
+    """Holds the part of one global step for one rank; `positions` and those of the `whole` step index the epoch.
+
+    Where samples are mixed, the positions are those of partners as well.
+    """
 
     cursor: Cursor
     whole: Ints
     positions: Ints
     filler: bool
+    mixed: StepMixup | None = None
 
 
 class Batches(Prefetched[Batch]):
@@ -238,6 +212,8 @@ def _from_files(
 def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:
     for epoch, steps in _epochs(request):
         order = request.plan.order(request.indices, block, request.cursor.seed, epoch)
+        if request.spec.mixup is not None:
+            steps = [_with_partners(request.spec.mixup, step, order, epoch) for step in steps]  # noqa: PLW2901
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
@@ -249,15 +225,37 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
                 masks = None if labels.mask is None else arrays.pop(labels.mask)
                 arrays[key], known = labels.known(arrays[key], masks)
                 factors[key] = labels.weights(arrays[key], known, samples, labelled[key])
-            yield Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
+            batch = Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
+            yield batch if step.mixed is None else _mixed_batch(step.mixed, batch)
+
+
+def _with_partners(mixup: BatchMixup, step: _RankStep, order: Ints, epoch: int) -> _RankStep:
+    """Returns a step with its mixup, and with the positions of its samples and their partners."""
+    mixed = step_mixup(mixup, order, step.whole, step.positions, epoch)
+    return replace(step, positions=mixed.positions, mixed=mixed)
+
+
+def _mixed_batch(mixed: StepMixup, batch: Batch) -> Batch:
+    """Returns the share of a rank, from a batch of all samples at the positions of a step."""
+    return replace(
+        batch,
+        indices=batch.indices[mixed.own],
+        arrays={key: mixed.rows(key, array) for key, array in batch.arrays.items()},
+        weights=mixed.weights(batch.weights),
+        label_weights={key: mixed.both(array) for key, array in batch.label_weights.items()},
+        targets_per_row=TARGETS_PER_ROW,
+    )
 
 
 def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
     """Returns the number of labelled samples of a whole step by key."""
     if not request.spec.labels:
         return {}
-    places = np.searchsorted(request.indices, order[step.whole])
-    return {key: labels.labelled(places) for key, labels in request.spec.labels.items()}
+    places, mixed = np.searchsorted(request.indices, order[step.whole]), step.mixed
+    return {
+        key: labels.labelled(places) if mixed is None else mixed.labelled(labels.counts[places])
+        for key, labels in request.spec.labels.items()
+    }
 
 
 def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:

@@ -42,7 +42,7 @@ def compare_first_step(
     """
     # What depends on other rows of a batch is of no interest on one rank, and so not known from there.
     is_known = known is not None and (known.coupled is not None or group.size == 1)
-    found = known if known is not None and is_known else learner.compare_step(batch, rate)
+    found = known if known is not None and is_known else learner.compare_step(batch.with_one_target(), rate)
     remarkable = np.array([float(found not in (StepComparison(), StepComparison(coupled=False)))])
     group.Allreduce(remarkable)
     if not remarkable[0]:

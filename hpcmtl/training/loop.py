@@ -266,7 +266,16 @@ def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepIn
     keys = [TARGET + name for name in objectives]
     labels = tuple(batch.label_weights.get(key) for key in keys) if batch.label_weights else ()
     targets = tuple(batch.arrays[key] for key in keys)
-    return StepInput(inputs_in(batch.arrays), targets, batch.weights, batch.global_samples, ranks, batch.filler, labels)
+    return StepInput(
+        inputs_in(batch.arrays),
+        targets,
+        batch.weights,
+        batch.global_samples,
+        ranks,
+        batch.filler,
+        labels,
+        batch.targets_per_row,
+    )
 
 
 def _seconds_to_next(step_range: StepRange, step: int, agreement: _Agreement, *, saving: bool) -> float | None:

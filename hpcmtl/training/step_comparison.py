@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BY_ITS_ROWS = (
+    "a pass changes {} itself, as `nn.Embedding(max_norm=...)` does, and each rank would change it by its own rows: "
+    "`ranks: 1` keeps the task on one rank, or bound the values in the loss"
+)
+"""Refusal of a task on several ranks, whose parameters would part; with the names of the parameters."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepComparison:

@@ -403,3 +403,19 @@ def test_equal_networks_are_built_once(refusals: Callable[..., list[str]], monke
 def test_networks_are_not_tried_on_samples_of_padding_alone(refusals):
     """MXNet's `SequenceLast` of a sequence of length 0 reads outside its array: the check gives it no such sample."""
     assert refusals({"a": own("LastOfSequence")}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "refused"), [({}, True), ({"ranks": 1}, False), ({"engine": "local"}, False), ({"freeze": ["*"]}, None)]
+)
+def test_embeddings_with_a_bound_stay_on_one_rank(
+    refusals: Callable[..., list[str]], keys: dict[str, Any], refused: bool | None
+) -> None:
+    """Rows that each pass scales down are refused where a task may get two ranks, as its first step would."""
+    pytest.importorskip("torch")
+    bounded = {"framework": "torch", "model": {"name": "own_modules:Bounded"}, "metrics": []}
+    found = refusals({"a": task(**bounded, **keys)})
+    text = "tasks.a.ranks: a pass changes table.weight itself, as `nn.Embedding(max_norm=...)` does"
+
+    assert any(each.startswith(text) for each in found) == (refused is True)
+    assert bool(found) == (refused is not False)

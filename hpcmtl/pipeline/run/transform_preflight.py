@@ -10,7 +10,7 @@ from hpcmtl.data.transforming.channel_moments import channel_moments, completed
 from hpcmtl.data.transforming.transforms import TransformChain
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.jobfile.transforms import shape_problems
+from hpcmtl.jobfile.transforms import of_single_samples, shape_problems
 from hpcmtl.training.input_transforms import first_rows, require_transforms
 from hpcmtl.training.kinds.input_arrays import transform_path
 
@@ -37,8 +37,9 @@ def transform_findings(
     for name in tasks:
         kind = kind_of(job, name)
         inputs = kind.transforms(job, name) if kind.facts.has_parameters else {}
-        read = [(view, each, transforms) for view in kind.views(job, name) for each, transforms in inputs.items()]
-        for view, each, transforms in read:
+        read = [(view, each, given) for view in kind.views(job, name) for each, given in inputs.items()]
+        for view, each, given in read:
+            transforms = of_single_samples(given)
             reference = kind.network_inputs(view.job, name)[each]
             origin, dataset = reference.split("/", 1)
             file = prepared.files.get(origin, Path())

@@ -172,7 +172,7 @@ class GluonLearner(GluonNetwork):
             self._group.update_statistics()
         self._spread = False
         if several:
-            rows = 0 if batch.filler else len(batch.weights)
+            rows = 0 if batch.filler else batch.rows
             self._batch_statistics.after_pass(rows * batch.ranks / batch.global_samples)
         self._pending.add(losses, batch)
         ahead = len(self._pending)

@@ -17,6 +17,7 @@ from hpcmtl.jobfile.work import Work
 from hpcmtl.networks.description import input_values
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_arrays import (
+    check_mixed,
     check_transformed,
     input_path,
     rows_of_inputs,
@@ -186,6 +187,7 @@ class TrainedKind(SourcedKind[TrainedT]):
                 if each.metrics:
                     yield objective_path(each, "metrics"), f"{text} for {' and '.join(each.metrics)}: {remedy}"
         yield from self._transform_checks(job, name, arrays)
+        yield from check_mixed(self.network_inputs(job, name), self.transforms(job, name))
         if task.sample_weights is not None:
             yield from check_weights(task.sample_weights, arrays.get(task.sample_weights, UNKNOWN))
         if task.sampler is not None:

@@ -14,7 +14,7 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.artifacts.inputs import every_row
 from hpcmtl.training.evaluation.labelled import MASK, masks
 from hpcmtl.training.evaluation.validation import HeldOut
-from hpcmtl.training.input_transforms import transforms_of_training
+from hpcmtl.training.input_transforms import mixup_of_training, transforms_of_training
 from hpcmtl.training.kinds.sampling import sampled_objective, sampler_reference
 from hpcmtl.training.loop import TARGET
 from hpcmtl.training.sessions.incremental import increment_of
@@ -104,7 +104,8 @@ def training_data(
     elif increment is not None:
         spec = replace(spec, epochs=increment.epochs)
     labels = _labels(spec, sources, objectives, context.group)
-    spec = replace(spec, labels=labels, sampler=_sampler(context, task.sampler, by, sources, objectives))
+    sampler = _sampler(context, task.sampler, by, sources, objectives)
+    spec = replace(spec, labels=labels, sampler=sampler, mixup=mixup_of_training(context))
     return TrainingData(spec, held_out[0].arrays, held_out, read, increment)
 
 

@@ -92,7 +92,15 @@ def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[P
         parameters={name: tuple(each.shape) for name, each in network.tensors.items()},
         tied=tuple(ties(network.tensors)),
         unused=tuple(unused),
+        bounded=_bounded(network) if needs.optimizer else (),
     )
+
+
+def _bounded(network: TorchNetwork) -> tuple[str, ...]:
+    """Returns the weights of embeddings with `max_norm`; a pass scales down the rows that it reads."""
+    modules = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    found = {id(each.weight) for each in network.module.modules() if isinstance(each, modules) and each.max_norm}
+    return tuple(name for name, each in network.tensors.items() if id(each) in found)
 
 
 def _tensor(output: Any) -> Any:

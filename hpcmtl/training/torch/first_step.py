@@ -21,7 +21,7 @@ from hpcmtl.training.parameter_groups import (
     without_effect,
 )
 from hpcmtl.training.parameter_names import ties
-from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.step_comparison import BY_ITS_ROWS, StepComparison
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.attributes import ModuleAttributes, is_kept_elsewhere, kept_buffers, restored
@@ -49,10 +49,6 @@ _GROUPED_NOISE = 1e-3
 rounding, which the division by a small deviation magnifies."""
 _SCALE = 2.0**-6
 """Factor on losses, as that of a batch; a power of two, which rounds nothing."""
-_BY_ITS_ROWS = (
-    "itself, as `nn.Embedding(max_norm=...)` does, and each rank would change it by its own rows: `ranks: 1` keeps the "
-    "task on one rank, or bound the values in the loss"
-)
 _NOT_KEPT = "this is in no checkpoint or artifact: keep such values in buffers of the network (`register_buffer`)"
 
 
@@ -131,7 +127,7 @@ def compare_step(
         difference, notes = _optimizer_difference(trained, optimizer, rate, tied)
         update = update or difference
         if batch.ranks > 1 and (parted := _changed_by_rows(trial, few, plain_pass.changed)):
-            update = f"a pass changes {', '.join(parted)} {_BY_ITS_ROWS}"
+            update = BY_ITS_ROWS.format(", ".join(parted))
         coupled, sums = _of_rows(trial, batch, plain_pass, traits) if batch.ranks > 1 else (None, True)
     passes = [f"a pass changes {', '.join(sorted(trial.names))}: {_NOT_KEPT}"] if trial.names else []
     told = "; ".join([*passes, *notes])
