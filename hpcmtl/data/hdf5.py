@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +54,11 @@ class DatasetDescription:
     dtype: np.dtype[Any]
     classes: tuple[str, ...] | None
     bytes: int
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample as networks get it."""
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.hdf5 import DatasetDescription, FileDescription
     from hpcmtl.data.in_memory_file import InMemoryFile
     from hpcmtl.data.reader import ArrayReader
+    from hpcmtl.data.staging import NodeCopies
     from hpcmtl.data.transforming.transforms import TransformChain
 
 
@@ -56,6 +57,7 @@ class Source:
         in_memory: content of the file, if it is in memory; the file is then not read.
         joined: several data sets that stand for the file, if they do; there is no such file then.
         transform: transforms of the rows that batches hold; None for none.
+        copies: copies of files on this node, which rows are read from where there are any; None for none.
     """
 
     key: str
@@ -64,6 +66,7 @@ class Source:
     in_memory: InMemoryFile | None = None
     joined: JoinedContent | None = None
     transform: TransformChain | None = None
+    copies: NodeCopies | None = None
 
     def described(self) -> FileDescription:
         """Returns the description of the file; see `describe`."""
@@ -79,11 +82,9 @@ class Source:
         """Returns a reader of the rows."""
         if self.joined is not None:
             return self.joined.opened(self.dataset)
-        return (
-            open_array(self.path, self.dataset)
-            if self.in_memory is None
-            else nullcontext(self.in_memory.reader(self.dataset))
-        )
+        if self.in_memory is not None:
+            return nullcontext(self.in_memory.reader(self.dataset))
+        return open_array(self.path if self.copies is None else self.copies.nearest(self.path), self.dataset)
 
     @property
     def bytes_in_memory(self) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 mx = import_mxnet()
 
 
-class ObjectiveGradients:
+class GradientsOfObjectives:
     """Rows of gradients by the shared parameters, one an objective.
 
     Attributes:

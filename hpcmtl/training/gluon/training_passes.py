@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.losses import shares_of
-from hpcmtl.training.gluon.objective_gradients import ObjectiveGradients, passes_of
+from hpcmtl.training.gluon.objective_gradients import GradientsOfObjectives, passes_of
 from hpcmtl.training.gluon.random_numbers import seed_all
 from hpcmtl.training.learner import STEPS_IN_FLIGHT
 from hpcmtl.training.micro_batches import micro_batches
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 mx = import_mxnet()
 
 
-class TrainingPasses:
+class GluonPasses:
     """Runs the passes of steps; see `Learner`.
 
     Attributes:
@@ -50,7 +50,7 @@ class TrainingPasses:
         """Takes a network and its trained parameters, its losses, and what its batch normalisations need."""
         self._network, self._trained, self._loss = network, trained, loss
         self._statistics, self._group, self._accumulate = statistics, group, accumulate
-        self._each: ObjectiveGradients | None = None  # made when it is needed
+        self._each: GradientsOfObjectives | None = None  # made when it is needed
         self.pending = PendingLosses(len(network.names), lambda loss: loss.asnumpy())
 
     @property
@@ -103,10 +103,10 @@ class TrainingPasses:
         seed_all(seed)
         return shares
 
-    def _objective_gradients(self) -> ObjectiveGradients:
+    def _objective_gradients(self) -> GradientsOfObjectives:
         if self._each is None:
             network = self._network
-            self._each = ObjectiveGradients(network.block, self._trained, len(network.values))
+            self._each = GradientsOfObjectives(network.block, self._trained, len(network.values))
         return self._each
 
     def _under_way(self, batch: StepInput) -> AbstractContextManager[None]:
@@ -121,7 +121,7 @@ class TrainingPasses:
         if self._group is not None:
             self._group.update_statistics()
         if batch.ranks > 1:
-            rows = 0 if batch.filler else len(batch.weights)
+            rows = 0 if batch.filler else batch.rows
             self._statistics.after_pass(rows * batch.ranks / batch.global_samples)
         one = parts[0] if len(parts) == 1 else [mx.nd.concat(*each, dim=0) for each in zip(*parts, strict=True)]
         self.pending.add(one, batch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError
-from hpcmtl.training.multitask.step_gradients import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.group_sum import alone
-from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
+from hpcmtl.training.micro_batches import at_least_two_rows
 from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
 from hpcmtl.training.python_random import ONE_AT_A_TIME
 from hpcmtl.training.torch import random_numbers
-from hpcmtl.training.torch.attributes import restored
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.first_step import compare_step
+from hpcmtl.training.torch.gradient_rows import GradientRows
 from hpcmtl.training.torch.gradients import FlatGradients
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchronise
-from hpcmtl.training.torch.losses import TorchLoss, is_of_user, shares_of
+from hpcmtl.training.torch.losses import TorchLoss, is_of_user
 from hpcmtl.training.torch.network import TorchNetwork, array_of
-from hpcmtl.training.torch.objective_gradients import ObjectiveGradients
 from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
 from hpcmtl.training.torch.training_pass import examined
+from hpcmtl.training.torch.training_passes import TorchPasses
 from hpcmtl.training.traits import LearnerTraits
 from hpcmtl.training.trials import ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -79,26 +79,39 @@ class TorchLearner(TorchNetwork):
         samples = trial_samples(ROWS, self.samples, self.values)
         self._facts, self._by_rows = examined(self.module, single, samples, self._batch_statistics)
         self.require_own_tensors()
-        self._trained, self._unreached = self._split(single)
+        self._trained, unreached = self._split(single)
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
         self._gradients = FlatGradients(self._trained)
-        self._each = ObjectiveGradients(self._trained, self._facts.reached)
-        floats = [
-            name for name in self._facts.changed if single[name].is_floating_point() and id(single[name]) not in frozen
-        ]
-        self._arrays: dict[Which, Mapping[str, Any]] = {
-            "gradients": self._gradients.by_name,
-            "private_gradients": {name: self._gradients.by_name[name] for name in self._each.private},
-            "touched_rows": {},
-            "trained": self._trained,
-            "parameters": single,
-            "statistics": {name: single[name] for name in floats},
-        }
+        rows = GradientRows(self._trained, self._facts.reached)
+        self._arrays = self._arrays_by_name(single, frozen, rows.private)
         self._views: dict[Which, Arrays] = {}
         self._loss = TorchLoss(self.module, objectives, settings.precision, self.place, self.values)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
-        self._pending = PendingLosses(len(self.names), array_of)
+        self._passes = TorchPasses(
+            loss=self._loss,
+            gradients=self._gradients,
+            rows=rows,
+            statistics=self._batch_statistics,
+            group=self._group,
+            accumulate=settings.accumulate,
+            changed={name: self.tensors[name] for name in self._facts.changed},
+            unreached=unreached,
+            pending=PendingLosses(len(self.names), array_of),
+        )
+
+    def _arrays_by_name(
+        self, single: Mapping[str, Any], frozen: Collection[int], private: Iterable[str]
+    ) -> dict[Which, Mapping[str, Any]]:
+        changed = {name: single[name] for name in self._facts.changed if id(single[name]) not in frozen}
+        return {
+            "gradients": self._gradients.by_name,
+            "private_gradients": {name: self._gradients.by_name[name] for name in private},
+            "touched_rows": {},
+            "trained": self._trained,
+            "parameters": single,
+            "statistics": {name: each for name, each in changed.items() if each.is_floating_point()},
+        }
 
     def _split(self, tensors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the parameters that are trained, and those that no output depends on."""
@@ -163,9 +176,8 @@ class TorchLearner(TorchNetwork):
         Raises:
             TaskFailedError: a parameter takes part that took none when the network was examined.
         """
-        self._begin(batch)
-        parts = micro_batches(batch, self._settings.accumulate)
-        self._end(batch, [(part, self._loss.backward(self._rows(part), weights, scale)) for part in parts])
+        self.set_training(active=True)
+        self._passes.forward_backward(batch, weights, scale)
 
     def backward_each(
         self, batch: StepInput, weights: Sequence[float], scale: float, rows: np.ndarray[Any, Any]
@@ -175,57 +187,13 @@ class TorchLearner(TorchNetwork):
         Raises:
             TaskFailedError: as `forward_backward`.
         """
-        self._begin(batch)
-        factors, found = [scale * weight for weight in weights], list[Any]()
-        losses: list[tuple[StepInput, list[Any]]] = []
-        parts = micro_batches(batch, self._settings.accumulate)
-        for number, part in enumerate(parts):
-            target = self._each.pieces_of(rows, add=number > 0)
-            passes = self._each.backward(self._loss, self._rows(part), factors, target)
-            for objective, found in enumerate(passes):  # noqa: B007 - the last one is used
-                if number == len(parts) - 1:
-                    yield objective
-            losses.append((part, [loss.detach() for loss in found]))
-        self._end(batch, losses)
-
-    def _begin(self, batch: StepInput) -> None:
-        """Prepares the passes of a step."""
         self.set_training(active=True)
-        self._gradients.clear()
-        if self._group is not None:
-            self._group.counts = not batch.filler
-        if self._is_corrected(batch):
-            self._batch_statistics.before_pass()
-
-    def _is_corrected(self, batch: StepInput) -> bool:
-        """Returns whether running statistics are to be other ones than PyTorch makes of a batch."""
-        return batch.ranks > 1 or (self._settings.accumulate > 1 and len(batch.weights) > 1) or len(batch.weights) == 1
-
-    def _rows(self, part: StepInput) -> StepInput:
-        """Returns the rows of a pass over a micro-batch."""
-        given = at_least_two_rows(part) if self._batch_statistics.refuse_one_row else part
-        self._batch_statistics.weight = 0.0 if part.filler else len(part.weights) / len(given.weights)
-        return given
-
-    def _end(self, batch: StepInput, losses: Sequence[tuple[StepInput, Sequence[Any]]]) -> None:
-        """Takes note of the passes of a step: of each micro-batch and its losses."""
-        if self._is_corrected(batch):
-            self._batch_statistics.after_pass(batch.ranks)
-        if batch.ranks == 1:
-            self._batch_statistics.update()
-        of_samples = [[loss[: len(part.weights)] for loss in found] for part, found in losses]
-        self._pending.add([torch.cat(each) for each in zip(*of_samples, strict=True)], batch)
-        self._gradients.require_whole(self._unreached)
+        return self._passes.backward_each(batch, [scale * weight for weight in weights], rows)
 
     def losses_of(self, batch: StepInput) -> Floats:
         """See `Learner`."""
         self.set_training(active=True)
-        if self._group is not None:
-            self._group.counts = not batch.filler
-        changed = {name: self.tensors[name] for name in self._facts.changed}
-        with torch.no_grad(), random_numbers.kept(), restored(changed):
-            losses = self._loss.losses(self._rows(batch).inputs, batch.targets)
-        return shares_of([loss[: len(batch.weights)] for loss in losses], batch)
+        return self._passes.losses_of(batch)
 
     def gradients(self) -> Arrays:
         """See `Learner`."""
@@ -267,11 +235,11 @@ class TorchLearner(TorchNetwork):
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:
         """See `Learner`."""
-        return self._pending.collect(in_flight)
+        return self._passes.pending.collect(in_flight)
 
     def newest_losses(self) -> Floats | None:
         """See `Learner`."""
-        return self._pending.newest_shares()
+        return self._passes.pending.newest_shares()
 
     def state(self) -> Arrays:
         """See `Learner`."""
@@ -300,7 +268,7 @@ class TorchLearner(TorchNetwork):
 
     def quiesce(self) -> None:
         """See `Learner`."""
-        self._pending.clear()
+        self._passes.pending.clear()
 
 
 def _buffers_of(modules: Iterable[Any]) -> set[int]:

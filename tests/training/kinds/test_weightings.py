@@ -1,4 +1,4 @@
-"""What a joint task cannot have as its weighting is refused by name, before anything runs."""
+"""Weightings that a joint task cannot have are refused by name, before anything runs."""
 
 import pytest
 

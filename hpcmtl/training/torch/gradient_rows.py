@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 torch = import_torch()
 
 
-class ObjectiveGradients:
+class GradientRows:
     """Rows of gradients by the shared parameters, one an objective.
 
     Attributes:
