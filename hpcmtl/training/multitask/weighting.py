@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.networks.objective import Objective
 
-WeightingInput = Literal["losses", "gramian"]
-"""Measured input of a weighting."""
+WeightingInput = Literal[
+    "losses", "current_losses", "losses_after", "gramian", "cross_gramian", "validation_products", "epoch"
+]
+"""Measured input of a weighting: the name of an attribute of `ObjectiveMeasurements`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +25,26 @@ class ObjectiveMeasurements:
 
     Attributes:
         losses: (objectives,) mean losses of the step before; None also at the first step of the task.
+        current_losses: (objectives,) mean losses of this step's batch, before its update. The step waits for them
+            between its forward and its backward pass.
+        losses_after: (objectives,) mean losses of the batch of the step before, by the parameters after its update;
+            None also at the first step. They cost one more forward pass a step.
         gramian: (objectives, objectives) inner products of the gradients of the mean losses of this step, over the
             shared parameters (see `Learner.objective_gradients`).
+        cross_gramian: (objectives, objectives) inner products of the gradients of two batches drawn independently;
+            the row is the objective of the first batch. It is not symmetric.
+        validation_products: (objectives,) inner products of the gradient of each objective on this step's batch with
+            the gradient of the sum of the losses on a batch of the validation split.
+        epoch: number of epochs of the task that are done.
     """
 
     losses: Floats | None = None
+    current_losses: Floats | None = None
+    losses_after: Floats | None = None
     gramian: Floats | None = None
+    cross_gramian: Floats | None = None
+    validation_products: Floats | None = None
+    epoch: int | None = None
 
 
 class Weighting(Protocol):

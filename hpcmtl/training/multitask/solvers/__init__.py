@@ -1,0 +1,1 @@
+"""Small numerical problems that weightings solve, of as many unknowns as objectives; numpy only."""

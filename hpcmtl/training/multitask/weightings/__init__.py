@@ -1,0 +1,1 @@
+"""Weightings of objectives from their losses or from the Gramian of their gradients, one file each."""
