@@ -3,7 +3,7 @@
 usage: python benchmarks/multitask.py [--only toy,speed] [--quick] [--json FILE]
 
 - `toy`: from how many of five starts does a method reach the Pareto set? `--quick` runs two methods alone.
-- `speed`: how long is one call of a weighting? The bars: 0.3 ms for 10 objectives, 5 ms for 40.
+- `speed`: how much processor time does one call of a weighting take? The bars: 0.3 ms for 10 objectives, 5 ms for 40.
 """
 
 from __future__ import annotations

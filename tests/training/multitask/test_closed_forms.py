@@ -10,7 +10,7 @@ from weighting_steps import made, weights_for
 
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.training.multitask.solvers.fair_point import fair_point
-from hpcmtl.training.multitask.solvers.nonnegative import nonnegative_minima
+from hpcmtl.training.multitask.solvers.nonnegative import BoundedQuadratic
 from hpcmtl.training.multitask.solvers.simplex import project_on_simplex
 from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 
@@ -74,12 +74,14 @@ def test_bounded_minima_are_those_of_scipy(size):
     """Quadratic problems with x >= 0 have the solutions of scipy's nonnegative least squares."""
     factor = RANDOM.normal(size=(size + 3, size)) * 10.0 ** RANDOM.uniform(-3, 3, size)
     sides = RANDOM.normal(size=(8, size + 3)) @ factor
-    found = nonnegative_minima(factor.T @ factor, sides)
+    problem = BoundedQuadratic(factor.T @ factor)
+    found, other = problem.minima(sides), [problem.minimum(side, side > 0) for side in sides]
     lower = np.linalg.cholesky(factor.T @ factor)
 
-    for ours, side in zip(found, sides, strict=True):
+    for each, single, side in zip(found, other, sides, strict=True):
         expected = nnls(lower.T, np.linalg.solve(lower, side))[0]
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6 * expected.max())
+        np.testing.assert_allclose(each, single, rtol=1e-5, atol=1e-6 * expected.max())
+        np.testing.assert_allclose(each, expected, rtol=1e-5, atol=1e-6 * expected.max())
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])

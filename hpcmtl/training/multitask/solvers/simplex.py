@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.training.multitask.solvers.nonnegative import nonnegative_minima
+from hpcmtl.training.multitask.solvers.nonnegative import BoundedQuadratic
 
 if TYPE_CHECKING:
     from hpcmtl.arrays import Floats
@@ -38,6 +38,6 @@ def least_norm_weights(gramian: Floats) -> Floats:
     Args:
         gramian: positive semidefinite matrix of numbers near 1, or zeros.
     """
-    (found,) = nonnegative_minima(gramian, np.ones((1, len(gramian))))
+    found = BoundedQuadratic(gramian).minimum(np.ones(len(gramian)))
     weights: Floats = found / found.sum()
     return weights

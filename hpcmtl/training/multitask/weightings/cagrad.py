@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hpcmtl.networks.spec import Spec
 from hpcmtl.training.multitask.solvers.gramians import normalised
-from hpcmtl.training.multitask.solvers.nonnegative import nonnegative_minima
+from hpcmtl.training.multitask.solvers.nonnegative import BoundedQuadratic
 from hpcmtl.training.multitask.weightings.base import GramianWeighting
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def _of_norm(gramian: Floats, products: Floats, radius: float) -> Floats:
     norms = np.sqrt(gramian.diagonal())
     lower, upper = float(products.min()), float((products + norms * radius).min())
     value, support = upper, np.zeros(len(products), dtype=bool)
-    found = np.zeros(len(products))
+    found, problem = np.zeros(len(products)), BoundedQuadratic(gramian)
     for _ in range(_ITERATIONS):
-        (found,) = nonnegative_minima(gramian, (value - products)[None])
+        found = problem.minimum(value - products, support)
         if np.array_equal(found > 0, support):
             break
         support = found > 0

@@ -32,22 +32,28 @@ def vaccinated(gramian: Floats, usual: Floats, orders: Ints, beta: float) -> Flo
         orders: (objectives, objectives - 1) order of the others for each objective.
         beta: share of the present cosine in the mean.
     """
-    count = len(gramian)
-    rows, coefficients = np.arange(count), np.eye(count)
-    lengths = np.sqrt(np.maximum(gramian.diagonal(), 0.0))
+    count, steps = len(gramian), orders.T
+    rows = np.arange(count)
+    lengths, others = np.sqrt(np.maximum(gramian.diagonal(), 0.0)), gramian[steps]
+    # Each pair comes once, so that all that does not depend on the changed gradients is known before.
+    targets, other_lengths = usual[rows, steps], lengths[steps]
+    sines = np.sqrt(np.maximum(1 - targets**2, 0.0))
+    divisors = other_lengths * sines + _EPSILON
+    added, cosines = np.zeros_like(targets), np.zeros_like(targets)
     products, squares = gramian.copy(), lengths**2  # of the changed gradients with the original ones, and themselves
-    for others in orders.T:
-        own, other = np.sqrt(np.maximum(squares, 0.0)), lengths[others]
-        product = products[rows, others]
-        cosine = product / (own * other + _EPSILON)
-        target = usual[rows, others]
-        sine, target_sine = np.sqrt(np.maximum(1 - cosine**2, 0.0)), np.sqrt(np.maximum(1 - target**2, 0.0))
-        added = own * (target * sine - cosine * target_sine) / (other * target_sine + _EPSILON)
-        added = np.where(cosine < target, added, 0.0)
-        coefficients[rows, others] += added
-        products += added[:, None] * gramian[others]
-        squares += added * (2 * product + added * other**2)
-        usual[rows, others] = (1 - beta) * target + beta * cosine
+    for place, step in enumerate(steps):
+        own, product = np.sqrt(np.maximum(squares, 0.0)), products[rows, step]
+        cosine = product / (own * other_lengths[place] + _EPSILON)
+        cosines[place] = cosine
+        sine = np.sqrt(np.maximum(1 - cosine * cosine, 0.0))
+        towards = own * (targets[place] * sine - cosine * sines[place]) / divisors[place]
+        towards[cosine >= targets[place]] = 0.0
+        added[place] = towards
+        products += towards[:, None] * others[place]
+        squares += towards * (2 * product + towards * other_lengths[place] ** 2)
+    usual[rows, steps] = (1 - beta) * targets + beta * cosines
+    coefficients = np.eye(count)
+    coefficients[rows, steps] = added
     return coefficients
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hpcmtl.networks.spec import Spec
 from hpcmtl.training.multitask.solvers.gramians import normalised
-from hpcmtl.training.multitask.solvers.nonnegative import nonnegative_minima
+from hpcmtl.training.multitask.solvers.nonnegative import BoundedQuadratic
 from hpcmtl.training.multitask.weightings.base import GramianWeighting, one_each
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def _projected(gramian: Floats, rows: Floats, options: DualConeOptions) -> Float
     """
     scaled = normalised(gramian) if gramian.trace() >= options.least_trace else np.zeros_like(gramian)
     scaled.flat[:: len(scaled) + 1] += options.regularisation
-    return rows + nonnegative_minima(scaled, -rows @ scaled)
+    problem, sides = BoundedQuadratic(scaled), -rows @ scaled
+    return rows + (problem.minima(sides) if len(rows) > 1 else problem.minimum(sides[0]))
 
 
 class _DualCone(GramianWeighting[DualConeOptions]):
