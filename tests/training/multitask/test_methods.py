@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from weighting_steps import made
@@ -10,6 +13,7 @@ from hpcmtl.errors import InputError, TaskFailedError
 from hpcmtl.training.multitask.methods import METHODS
 from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 
+PAGE = Path(__file__).parents[3] / "docs/weightings.md"
 OPTIONS = {"fixed": {"weights": [1, 2, 3]}}
 COUNT, WIDTH = 3, 6
 
@@ -97,3 +101,29 @@ def test_what_does_not_fit_is_refused(name, options, said):
     (problem,) = refused.value.problems
 
     assert str(problem).startswith(said)
+
+
+def test_the_example_of_the_page_runs(capsys):
+    """The Python of the page gives the weights of CAGrad, which favour the objective with the short gradient."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    exec(code, {})  # noqa: S102 - of our own page
+    long, short = map(float, re.findall(r"[\d.]+", capsys.readouterr().out))
+
+    assert 0 < long < short
+
+
+def test_the_page_lists_every_method_with_its_needs():
+    """The table of the page has one row for each method, with what its weighting and its transform need."""
+    rows = dict(
+        re.findall(r"^\| `(\w+)` \| (.+?) \| .* \| .* \|.*\|.*\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for name in METHODS:
+        method = made(name, COUNT, **OPTIONS.get(name, {}))
+        expected = set(method.weighting.needs) if method.weighting is not None else set()
+        if method.transform is not None:
+            expected |= {type(method.transform).__name__} | (
+                {"current_losses"} if method.transform.needs_losses else set()
+            )
+
+        assert set(re.findall(r"`(\w+)`", rows[name])) == expected, name
+    assert [name for name in rows if name in METHODS] == list(METHODS)

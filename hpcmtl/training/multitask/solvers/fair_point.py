@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _ITERATIONS, _HALVINGS = 200, 30
 _LONGEST_STEP, _SHORTEST_RATIO = 3.0, 0.1
-_NEAR, _ACCURACY = 1e-4, 1e-7  # of relative steps, after which the error is about their square
+_NEAR, _ACCURACY = 1e-4, 1e-6  # of relative steps, after which the error is about their square
 
 
 def fair_point(matrix: Floats, factors: Floats, power: float) -> Floats:
