@@ -213,3 +213,9 @@ def test_a_missing_measurement_is_refused():
     """A weighting does not make up what was not measured."""
     with pytest.raises(TaskFailedError, match="Mgda needs `gramian`, which this step did not measure"):
         made("mgda", 2).weighting.weights(ObjectiveMeasurements())
+    with pytest.raises(TaskFailedError, match="Dwa needs `epoch`"):
+        made("dwa", 2).weighting.weights(ObjectiveMeasurements())
+    famo, measured = made("famo", 2).weighting, ObjectiveMeasurements(current_losses=np.ones(2))
+    famo.weights(measured)
+    with pytest.raises(TaskFailedError, match="Famo needs `losses_after`"):
+        famo.weights(measured)

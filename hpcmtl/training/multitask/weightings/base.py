@@ -105,12 +105,17 @@ def finite(weighting: BaseWeighting[Any], name: str, values: Floats | None) -> F
     """
     kind = type(weighting).__name__
     if values is None:
-        raise TaskFailedError(f"{kind} needs `{name}`, which this step did not measure")
+        raise not_measured(weighting, name)
     if not np.isfinite(values).all():
         wrong = sorted({weighting.setup.objectives[place] for place in np.argwhere(~np.isfinite(values)).T[-1]})
         text = f"{kind}: `{name}` is not finite for {', '.join(wrong)}"
         raise TaskFailedError(f"{text}; lower the learning rate, or set `clip_norm` of the optimizer")
     return np.asarray(values, dtype=np.float64)
+
+
+def not_measured(weighting: BaseWeighting[Any], name: str) -> TaskFailedError:
+    """Returns the error for a measurement that is missing."""
+    return TaskFailedError(f"{type(weighting).__name__} needs `{name}`, which this step did not measure")
 
 
 def positive(weighting: BaseWeighting[Any], name: str, values: Floats | None) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from hpcmtl.networks.spec import Spec
-from hpcmtl.training.multitask.weightings.base import BaseWeighting, positive
+from hpcmtl.training.multitask.weightings.base import BaseWeighting, not_measured, positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +41,12 @@ class Dwa(BaseWeighting[DwaOptions]):
     def weights(self, measured: ObjectiveMeasurements) -> Sequence[float]:
         """See `Weighting`."""
         values = self.values
+        if measured.epoch is None:
+            raise not_measured(self, "epoch")
         if measured.losses is not None:  # of the last step of an epoch too: it is added before the epoch ends
             values["sums"] = values["sums"] + positive(self, "losses", measured.losses)
             values["steps"] = values["steps"] + 1
-        if measured.epoch is not None and measured.epoch > values["epoch"] and values["steps"] > 0:
+        if measured.epoch > values["epoch"] and values["steps"] > 0:
             values["older"], values["newer"] = values["newer"], values["sums"] / values["steps"]
             values["sums"], values["steps"] = np.zeros(self.count), np.array(0)
             values["epoch"] = np.array(measured.epoch)

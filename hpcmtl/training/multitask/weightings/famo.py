@@ -50,7 +50,7 @@ class Famo(BaseWeighting[FamoOptions]):
     def weights(self, measured: ObjectiveMeasurements) -> Sequence[float]:
         """See `Weighting`."""
         before = self.values["before"]
-        if measured.losses_after is not None and np.isfinite(before).all():
+        if np.isfinite(before).all():
             fallen = np.log(before) - np.log(self._distances("losses_after", measured.losses_after))
             shares = self._shares()
             descend(self.values, shares * (fallen - shares @ fallen), self.options)  # softmax's Jacobian, transposed
