@@ -69,6 +69,16 @@ def test_cagrad_is_the_optimum_of_scipy(rows):
     assert (rows @ found).min() == pytest.approx(-other.fun, rel=1e-6)
 
 
+def test_cagrad_goes_on_beside_a_short_gradient():
+    """A gradient that is 1e-6 as long as another is no sign of a stationary point; opposite ones can be."""
+    found = weights_for("cagrad", np.diag([1.0, 1e-12]))
+
+    assert found @ [1, 0] >= 0.5
+    assert found @ [0, 1] > 1e4
+    opposite = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    np.testing.assert_array_equal(weights_for("cagrad", opposite), [0, 0, 0])
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 20])
 def test_bounded_minima_are_those_of_scipy(size):
     """Quadratic problems with x >= 0 have the solutions of scipy's nonnegative least squares."""

@@ -24,7 +24,7 @@ class CAGradOptions(Spec):
 
     c: Annotated[float, Field(ge=0, lt=1, description="radius around the mean gradient, over its norm")] = 0.4
     stationary: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        default=1e-4, description="norm of the shortest combination, over that of all gradients, that counts as zero"
+        default=1e-4, description="norm of the worst combination, over the sum of its norms, that counts as zero"
     )
 
 
@@ -34,7 +34,8 @@ class CAGrad(GramianWeighting[CAGradOptions]):
     Liu et al., "Conflict-averse gradient descent for multi-task learning" (NeurIPS 2021, algorithm 1). By
     the conditions of the optimum d is g_0 + y.J, where y >= 0 minimises y.(G y)/2 + y.(p - nu), and p are the products
     of all gradients with g_0; the number nu, the value of the worst objective, is the one for which y.J has the norm
-    c |g_0|. Where some convex combination of gradients is zero, no step is good for all, and weights are 0.
+    c |g_0|. Where the combination y.J of the worst objectives is zero, none of them gains by any step,
+    and weights are 0.
     """
 
     def from_gramian(self, gramian: Floats) -> Floats:
@@ -46,7 +47,8 @@ class CAGrad(GramianWeighting[CAGradOptions]):
         if radius <= 1e-12:  # c is 0, or the mean gradient is
             return mean
         added = _of_norm(scaled, products, radius)
-        if radius < self.options.stationary * added.sum():
+        lengths = np.sqrt(np.maximum(scaled.diagonal(), 0.0))
+        if radius < self.options.stationary * float(added @ lengths):
             return np.zeros(self.count)
         return mean + added
 
