@@ -34,8 +34,8 @@ class CAGrad(GramianWeighting[CAGradOptions]):
     Liu et al., "Conflict-averse gradient descent for multi-task learning" (NeurIPS 2021, algorithm 1). By
     the conditions of the optimum d is g_0 + y.J, where y >= 0 minimises y.(G y)/2 + y.(p - nu), and p are the products
     of all gradients with g_0; the number nu, the value of the worst objective, is the one for which y.J has the norm
-    c |g_0|. Where the combination y.J of the worst objectives is zero, none of them gains by any step,
-    and weights are 0.
+    c |g_0|. Where the gradients of the worst objectives cancel each other, no step is good for all of these, and all
+    weights are 0.
     """
 
     def from_gramian(self, gramian: Floats) -> Floats:
