@@ -181,10 +181,7 @@ class Learner(Protocol):
         ...
 
     def newest_losses(self) -> Floats | None:
-        """Returns this rank's shares of the mean losses of the newest step, (objectives,), collected or not.
-
-        Waits for the step. None before the first step, and after `quiesce`.
-        """
+        """Returns this rank's shares of the mean losses of the newest step, (objectives,); None before the first one."""
         ...
 
     def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:

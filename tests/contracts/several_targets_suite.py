@@ -6,7 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from learner_suite import NUMBERS, close, l2_reference, learner_of, parameters, softmax_reference, with_numbers
+from learner_suite import (
+    NUMBERS,
+    close,
+    l2_reference,
+    learner_of,
+    objective_gradients,
+    parameters,
+    softmax_reference,
+    with_numbers,
+)
 from replica_suite import CLASSES, batches
 
 if TYPE_CHECKING:
@@ -42,7 +51,7 @@ def check_two_targets_a_row(framework: Framework) -> None:
                 share = sum(losses @ each.weights for (losses, _), each in zip(known, (one, other), strict=True))
                 learner.forward_backward(interleaved(one, other), [1.0], 0.7)
                 found = {name: array.copy() for name, array in learner.gradients().items()}
-                alone = learner.objective_gradients(interleaved(one, other), 0.7)[0]
+                alone = objective_gradients(learner, interleaved(one, other), 0.7)[0]
 
                 assert close(found, expected)
                 assert close(alone, expected)

@@ -18,9 +18,9 @@ def check_weighting(task: Joint) -> Iterator[Finding]:
     choice = task.weighting
     if choice is None:
         return
-    from hpcmtl.training.multitask.methods import make_method  # noqa: PLC0415 - needs numpy
-    from hpcmtl.training.multitask.step_gradients import MEASURED  # noqa: PLC0415 - needs numpy
-    from hpcmtl.training.multitask.weightings.base import WeightingSetup  # noqa: PLC0415 - needs numpy
+    from hpcmtl.training.multitask.methods import make_method
+    from hpcmtl.training.multitask.step_gradients import MEASURED
+    from hpcmtl.training.multitask.weightings.base import WeightingSetup
 
     if len(task.heads) == 1:
         yield ("weighting",), "the task has one head, and there is nothing to combine; leave it out"
