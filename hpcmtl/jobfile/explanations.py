@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from hpcmtl.errors import close_to, nearest
+from hpcmtl.jobfile.inputs import ALONE, BY_NAME
 from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.jobfile.schema import BAD_KIND, Job
 from hpcmtl.jobfile.tasks import TaskBase
 from hpcmtl.jobfile.transforms import READY_MADE
 from hpcmtl.jobfile.unknown_keys import unknown_key
-from hpcmtl.networks.models import ZOO
+from hpcmtl.networks.zoo import ZOO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ _LIMITS = {
 """Words for a limit, and the entry of the context of pydantic's error that holds it."""
 _EXAMPLES = {"optimizer": "{name: adam, learning_rate: 0.001}", "needs": "{TASK: data} or [TASK]"}
 """Values of keys that take a mapping."""
-_TAGS = {*ZOO, *READY_MADE, "user"}
+_TAGS = {*ZOO, *READY_MADE, "user", ALONE, BY_NAME}
 
 
 def explained(raw: Any, error: ValidationError, above: Path_ = ()) -> list[Finding]:
@@ -144,6 +145,8 @@ def _pattern_help(pattern: str, value: Any) -> str:
         return f"write {own!r}"
     if ":" in pattern:
         return "write package.module:attribute, or a name of hpcmtl where there is one"
+    if ".-" not in pattern:
+        return "an input has the name of an argument of the network: letters, digits and '_'"
     return "a name begins with a letter and has letters, digits, '_', '-' and '.'"
 
 

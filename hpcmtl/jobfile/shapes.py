@@ -50,7 +50,13 @@ def _check_task(job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterato
             if reference in arrays and arrays[reference].samples is not None
         }
         if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{reference} has {samples} samples" for reference, samples in counts.items())
+            listed = ", ".join(f"{_with_file(job, each)} has {samples} samples" for each, samples in counts.items())
             yield (*here, *view.here), f"arrays of different length: {listed}"
     for path, message in kind.shape_checks(job, name, arrays):
         yield (*here, *path), message
+
+
+def _with_file(job: Job, reference: str) -> str:
+    """Returns a reference with the file that has the array, if no task makes it."""
+    file = job.data.get(reference.split("/", 1)[0])
+    return reference if file is None else f"{reference} ({file})"

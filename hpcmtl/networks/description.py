@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hpcmtl.networks.input_values import InputValues
-    from hpcmtl.networks.models import Model
     from hpcmtl.networks.shapes import InputShapes, Shape
+    from hpcmtl.networks.zoo import Model
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,13 @@ def input_values(network: NetworkDescription, name: str = INPUT) -> InputValues:
     if isinstance(network, Leaf):
         return network.model.input_values(name)
     return input_values(network.whole if isinstance(network, Part) else network.trunk, name)
+
+
+def input_names(network: NetworkDescription) -> tuple[str, ...] | None:
+    """Returns the names of the inputs that a network takes; None where only building it shows them."""
+    if isinstance(network, Leaf):
+        return network.model.input_names
+    return input_names(network.whole if isinstance(network, Part) else network.trunk)
 
 
 def values_by_input(network: NetworkDescription, names: Iterable[str]) -> dict[str, InputValues]:

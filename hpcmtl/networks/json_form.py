@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from hpcmtl.networks.description import Leaf, Part, Shared
-from hpcmtl.networks.models import Model, UserModel
+from hpcmtl.networks.models import UserModel
+from hpcmtl.networks.zoo import Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

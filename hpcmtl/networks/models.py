@@ -10,12 +10,12 @@ import itertools
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.input_values import FLOATS, InputValues
+from hpcmtl.networks.input_values import FLOATS, INPUT, InputName, InputValues
 from hpcmtl.networks.shapes import InputShapes, NetworkSize, Shape, ShapeError, only_input
-from hpcmtl.networks.spec import Spec, tag_of_name
+from hpcmtl.networks.spec import Spec
 
 
 def _odd(kernel: int) -> int:
@@ -26,6 +26,7 @@ def _odd(kernel: int) -> int:
 
 
 Widths = tuple[Annotated[int, Field(gt=0, le=MOST)], ...]
+InputType = Literal["float", "integer"]
 Kernel = Annotated[int, Field(gt=0, le=MOST), AfterValidator(_odd)]
 
 
@@ -34,7 +35,7 @@ GATES = {"gru": 3, "lstm": 4}
 _FEW = 4  # most channels of an image: red, green, blue and opacity
 
 
-def _dense(inputs: int, widths: Widths) -> NetworkSize:
+def dense_size(inputs: int, widths: Widths) -> NetworkSize:
     """Returns the size of a chain of dense layers."""
     layers = list(itertools.pairwise((inputs, *widths)))
     return NetworkSize(sum(a * b + b for a, b in layers), sum(a * b for a, b in layers))
@@ -47,7 +48,7 @@ def _convolution(inputs: int, outputs: int, kernel: int, pixels: int) -> Network
 
 
 def _images(name: str, samples: InputShapes) -> tuple[int, int, int]:
-    sample = only_input(name, samples)
+    sample = only_input(samples)
     if len(sample) != 3:
         raise ShapeError(f"{name} takes images of shape (channels, height, width), not samples of shape {sample}")
     channels, height, width = sample
@@ -71,6 +72,11 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
 class _OneInput(Spec):
     """Base of the models that take one input, of numbers."""
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """See `NetworkShape`."""
+        return (INPUT,)
+
     def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
         """See `NetworkShape`."""
         return FLOATS
@@ -92,15 +98,15 @@ class Mlp(_OneInput):
 
     def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
-        sample = only_input(self.name, samples)
+        sample = only_input(samples)
         if part == "body":
             return (self.widths[-1] if self.widths else math.prod(sample),)
         return (self.outputs,)
 
     def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
-        sample = only_input(self.name, samples)
-        return _dense(math.prod(sample), self.widths if part == "body" else (*self.widths, self.outputs))
+        sample = only_input(samples)
+        return dense_size(math.prod(sample), self.widths if part == "body" else (*self.widths, self.outputs))
 
 
 class ConvNet(_OneInput):
@@ -128,7 +134,7 @@ class ConvNet(_OneInput):
     def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
         size, image = _convolutions(_images(self.name, samples), self.channels, self.kernel)
-        return size.plus(_dense(math.prod(image), self.widths if part == "body" else (*self.widths, self.outputs)))
+        return size.plus(dense_size(math.prod(image), self.widths if part == "body" else (*self.widths, self.outputs)))
 
 
 class ConvAutoencoder(_OneInput):
@@ -153,17 +159,17 @@ class ConvAutoencoder(_OneInput):
         """See `NetworkShape`."""
         inputs, height, width = _images(self.name, samples)
         size, image = _convolutions((inputs, height, width), self.channels, self.kernel)
-        size = size.plus(_dense(math.prod(image), (self.code,)))
+        size = size.plus(dense_size(math.prod(image), (self.code,)))
         if part == "encoder":
             return size
-        size = size.plus(_dense(self.code, (math.prod(image),)))
+        size = size.plus(dense_size(self.code, (math.prod(image),)))
         for outputs, back in zip(self.channels, (inputs, *self.channels), strict=False):  # the way back, from its end
             size = size.plus(_convolution(outputs, back, self.kernel, height * width))
             height, width = (height + 1) // 2, (width + 1) // 2
         return size
 
 
-class EmbeddingRnn(Spec):
+class EmbeddingRnn(_OneInput):
     """Vectors for tokens, a recurrent layer of `hidden` units, its mean or last state, then `outputs` values.
 
     A sample is a row of tokens from 0 to below `vocabulary`. Those with the number 0 are padding, and do not count.
@@ -188,7 +194,7 @@ class EmbeddingRnn(Spec):
 
     def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
-        sample = only_input(self.name, samples)
+        sample = only_input(samples)
         if len(sample) != 1 or sample[0] < 1:
             raise ShapeError(f"{self.name} takes rows of tokens of shape (length,), not samples of shape {sample}")
         return (self.hidden,) if part == "body" else (self.outputs,)
@@ -198,26 +204,31 @@ class EmbeddingRnn(Spec):
         self.output_shape(samples)
         weights = GATES[self.cell] * self.hidden * (self.embedding + self.hidden)
         biases = GATES[self.cell] * self.hidden * 2
-        size = NetworkSize(
-            self.vocabulary * self.embedding + weights + biases, only_input(self.name, samples)[0] * weights
-        )
-        return size if part == "body" else size.plus(_dense(self.hidden, (self.outputs,)))
+        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, only_input(samples)[0] * weights)
+        return size if part == "body" else size.plus(dense_size(self.hidden, (self.outputs,)))
 
 
 class UserModel(BaseModel):
     """`package.module:attribute` and its keyword arguments: a callable that returns a network of the framework.
 
-    `input_type` is no argument of the callable: with ``integer`` samples reach the network as integers (int64).
+    `input_type` is no argument of the callable: with ``integer`` samples reach the network as integers (int64). A
+    mapping says so for inputs by their names; others are numbers.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    input_type: Literal["float", "integer"] = "float"
+    input_type: InputType | dict[InputName, InputType] = "float"
 
-    def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
+    def input_values(self, name: str) -> InputValues:
         """See `NetworkShape`."""
-        return InputValues(integers=self.input_type == "integer")
+        of_input = self.input_type.get(name, "float") if isinstance(self.input_type, dict) else self.input_type
+        return InputValues(integers=of_input == "integer")
+
+    @property
+    def input_names(self) -> None:
+        """Returns None: the arguments of its forward pass are the names."""
+        return None
 
     @property
     def parts(self) -> tuple[str, ...] | None:
@@ -236,21 +247,3 @@ class UserModel(BaseModel):
     def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize | None:  # noqa: ARG002 - the seam's form
         """Returns None: only the network that has been built shows it."""
         return None
-
-
-ZOO: dict[str, type[Spec]] = {
-    "mlp": Mlp,
-    "convnet": ConvNet,
-    "conv_autoencoder": ConvAutoencoder,
-    "embedding_rnn": EmbeddingRnn,
-}
-
-
-Model = Annotated[
-    Annotated[Mlp, Tag("mlp")]
-    | Annotated[ConvNet, Tag("convnet")]
-    | Annotated[ConvAutoencoder, Tag("conv_autoencoder")]
-    | Annotated[EmbeddingRnn, Tag("embedding_rnn")]
-    | Annotated[UserModel, Tag("user")],
-    Discriminator(tag_of_name),
-]

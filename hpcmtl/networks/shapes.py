@@ -35,6 +35,11 @@ class NetworkSize(NamedTuple):
 class NetworkShape(Protocol):
     """The facts about a network that checks and planning use."""
 
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """Returns the names of the inputs that the network takes; None where only building it shows them."""
+        ...
+
     def input_values(self, name: str) -> InputValues:
         """Returns the values of the samples that the network takes at one of its inputs."""
         ...
@@ -53,13 +58,6 @@ def shapes_text(samples: InputShapes) -> str:
     return " and ".join(f"{shape}" if name == INPUT else f"{shape} ({name})" for name, shape in samples.items())
 
 
-def only_input(name: str, samples: InputShapes) -> Shape:
-    """Returns the shape of the samples of a model that takes one input.
-
-    Raises:
-        ShapeError: it is given inputs by name.
-    """
-    if set(samples) != {INPUT}:
-        text = f"{name} takes one input without a name, and is given {', '.join(samples)}"
-        raise ShapeError(f"{text}; write `input: SOURCE/ARRAY`, or a model that takes several inputs")
+def only_input(samples: InputShapes) -> Shape:
+    """Returns the shape of the samples of a model that takes one input; checks of names come before."""
     return samples[INPUT]

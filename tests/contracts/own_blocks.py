@@ -582,3 +582,48 @@ class ScaledLoss(mx.gluon.loss.Loss):
 
     def hybrid_forward(self, F, output, target, scale):  # noqa: N803 - Gluon's form
         return F.broadcast_mul(F.square(output - target), scale)
+
+
+class TableAndImage(mx.gluon.HybridBlock):
+    """Takes a table and an image (1, 6, 6) by name, the table first; `scale` is a parameter of the block's own."""
+
+    def __init__(self, columns=2, outputs=3, normalised=False):
+        super().__init__()
+        self.of_table, self.of_image = nn.Dense(5, in_units=columns), nn.Dense(5, in_units=36)
+        self.norm = nn.BatchNorm(in_channels=5) if normalised else nn.HybridLambda("identity")
+        self.output = nn.Dense(outputs, in_units=5)
+        self.scale = self.params.get("scale", shape=(1, 5), init="ones")
+
+    def hybrid_forward(self, F, table, image, scale):  # noqa: N803 - Gluon's form
+        hidden = F.broadcast_mul(F.tanh(self.norm(self.of_table(table) + self.of_image(image))), scale)
+        return self.output(hidden)
+
+
+class MaskedTable(mx.gluon.HybridBlock):
+    """Takes a table, a mask that may be left out, and an image behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Dense(3)
+
+    def hybrid_forward(self, F, table, mask=None, image=None):  # noqa: N803 - Gluon's form
+        rows = table if mask is None else table * mask
+        return self.output(rows if image is None else F.concat(rows, F.flatten(image), dim=1))
+
+
+class IdsAndNumbers(mx.gluon.HybridBlock):
+    """Takes ids as integers and numbers as floats."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.output = nn.Embedding(4, 2), nn.Dense(3, in_units=4)
+
+    def hybrid_forward(self, F, ids, numbers):  # noqa: N803 - Gluon's form
+        return self.output(F.concat(self.table(ids), numbers, dim=1))
+
+
+def after_two_inputs():
+    """A sequence whose first block takes two inputs."""
+    block = nn.HybridSequential()
+    block.add(TableAndImage(outputs=4), nn.Activation("tanh"), nn.Dense(3))
+    return block

@@ -688,3 +688,27 @@ class Marking(torch.optim.SGD):
             for each in group["params"]:
                 each.count = getattr(each, "count", 0) + 1
         return super().step()
+
+
+class TableAndImage(nn.Module):
+    """Takes a table and an image (1, 6, 6) by name, the table first; `shift` may be left out."""
+
+    def __init__(self, columns=2, outputs=3, normalised=False):
+        super().__init__()
+        self.of_table, self.of_image, self.output = nn.Linear(columns, 5), nn.Linear(36, 5), nn.Linear(5, outputs)
+        self.norm = nn.BatchNorm1d(5) if normalised else nn.Identity()
+
+    def forward(self, table, image, shift=None):
+        hidden = torch.tanh(self.norm(self.of_table(table) + self.of_image(image.flatten(1))))
+        return self.output(hidden if shift is None else hidden + shift)
+
+
+class IdsAndNumbers(nn.Module):
+    """Takes ids as integers and numbers as floats."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.output = nn.Embedding(4, 2), nn.Linear(4, 3)
+
+    def forward(self, ids, numbers):
+        return self.output(torch.cat([self.table(ids), numbers], dim=1))

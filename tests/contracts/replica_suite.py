@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.networks.models import Model
+    from hpcmtl.networks.zoo import Model
     from hpcmtl.training.learner import Framework
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_the_reference_mentions_every_key() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["coupled", "digits", "several_sources", "small"])
+@pytest.mark.parametrize("name", ["coupled", "digits", "multimodal", "several_sources", "small"])
 def test_the_examples_are_sound(name: str) -> None:
     """The example job files pass every check that needs no data."""
     raw = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text(encoding="utf-8"))
@@ -86,3 +87,32 @@ def test_the_task_with_transforms_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "results.json").read_text())["tasks"]["test"]["metrics"]["accuracy"] > 0.8
     assert (run / "transforms" / "bars.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_the_example_of_several_inputs_runs(tmp_path: Path) -> None:
+    """The example learns from images and a table on two ranks; the section of the page shows a part of it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "examples").mkdir()
+    for name in ("multimodal.yaml", "multimodal_tasks.py"):
+        shutil.copy(ROOT / "examples" / name, tmp_path / "examples")
+    builder = [sys.executable, ROOT / "datasets/digits.py", "--out", tmp_path / "data/digits.h5"]
+    subprocess.run(builder, check=True, timeout=60, capture_output=True)
+    section = PAGE.partition("### Several inputs")[2].partition("\n## ")[0]
+    (shown,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    task = yaml.safe_load((tmp_path / "examples/multimodal.yaml").read_text(encoding="utf-8"))["tasks"]["digit"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hpcmtl", "run", "multimodal.yaml"],
+        cwd=tmp_path / "examples",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert yaml.safe_load(shown).items() <= task.items()
+    assert done.returncode == 0, done.stderr
+    (results,) = (tmp_path / "examples/runs").glob("*/results.json")
+    found = json.loads(results.read_text())["tasks"]["test"]["metrics"]
+    assert min(found["digit.accuracy"], found["parity.accuracy"]) > 0.85

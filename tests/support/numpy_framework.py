@@ -165,7 +165,7 @@ class NumpyNetwork:
         device: Device = HOST,
     ) -> None:
         self.device, self.names = device, tuple(names)
-        self._store, size = Store(seed), math.prod(only_input("this framework", samples))
+        self._store, size = Store(seed), math.prod(only_input(samples))
         self.parameters = self._store.parameters
         if isinstance(network, Leaf | Part):
             self._trunk, _ = build(network, size, self._store)

@@ -15,6 +15,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import values_by_input
 from hpcmtl.networks.shapes import shapes_text
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.input_order import input_order
 from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.gluon.zoo import build
 
@@ -42,7 +43,7 @@ def make_block(network: NetworkDescription, samples: InputShapes) -> Any:
         raise InputError(problems)
     try:
         block.initialize(mx.init.Xavier(), force_reinit=False)
-        values = values_by_input(network, samples)
+        values = values_by_input(network, input_order(block, samples))
         block(*trial_samples(1, samples, values))  # blocks of users may infer shapes from data only
         mx.nd.waitall()
     except InputError:

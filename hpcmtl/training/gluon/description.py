@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpcmtl.frameworks.description import INSIST, FrameworkDescription
-from hpcmtl.networks.models import ZOO
+from hpcmtl.networks.zoo import ZOO
 
 GLUON = FrameworkDescription(
     name="gluon",

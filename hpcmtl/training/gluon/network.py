@@ -11,6 +11,7 @@ from hpcmtl.networks.description import values_by_input
 from hpcmtl.training.gluon.blocks import make_block
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.context import context_of
+from hpcmtl.training.gluon.input_order import input_order
 from hpcmtl.training.gluon.parameters import assign, named_parameters
 from hpcmtl.training.gluon.parts import up_to
 from hpcmtl.training.gluon.random_numbers import seeded
@@ -51,10 +52,10 @@ class GluonNetwork:
             device: device of the computation.
         """
         self.device, self.context = device, context_of(device)
-        self.values = values_by_input(network, samples)
         import_networks(network)
         with seeded(seed):
             self.block = make_block(network, samples)  # on the host: the same parameters on all devices
+        self.values = values_by_input(network, input_order(self.block, samples))
         if device.kind != "cpu":
             self.block.collect_params().reset_ctx(self.context)
         self.block.hybridize(static_alloc=True)

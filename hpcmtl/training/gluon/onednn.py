@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import EnvironmentUnfitError
+from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part
@@ -25,6 +25,7 @@ from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.graph import traced
 from hpcmtl.training.gluon.group_sum import OPERATOR
+from hpcmtl.training.gluon.input_order import input_order, number_of_inputs
 from hpcmtl.training.gluon.losses import make_loss
 from hpcmtl.training.gluon.onednn_layouts import joins_columns, may_join, softmax_of_layout
 from hpcmtl.training.gluon.random_numbers import traced_as_in_training
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.models import Model
     from hpcmtl.networks.shapes import InputShapes
+    from hpcmtl.networks.zoo import Model
 
 mx = import_mxnet()
 
@@ -94,9 +95,9 @@ def _fault(models: Sequence[Model], losses: Sequence[str], samples: InputShapes 
     made = [_loss(name) for name in losses]
     convolutions = any(isinstance(model, ConvNet | ConvAutoencoder) for model in models)
     convolutions = convolutions or any(map(_has_convolutions, blocks))
-    graphs = [_graphs(block, 1) for block in blocks]
+    graphs = [_graphs(block, number_of_inputs(block)) for block in blocks]
     joined = any(
-        may_join(block) if found is None else any(joins_columns(graph, samples) for graph in found)
+        may_join(block) if found is None else any(joins_columns(graph, _by_place(block, samples)) for graph in found)
         for block, found in zip(blocks, graphs, strict=True)
     )
     if (convolutions or joined) and any(map(_has_python, [*graphs, *(_graphs(loss, 2) for loss in made)])):
@@ -104,6 +105,14 @@ def _fault(models: Sequence[Model], losses: Sequence[str], samples: InputShapes 
     if joined or any(softmax_of_layout(graph) for found in graphs if found for graph in found):
         return _MISREADS
     return ""
+
+
+def _by_place(block: Any, samples: InputShapes | None) -> InputShapes | None:
+    """Returns the shapes of samples in the order in which a block takes them; None where it takes others."""
+    try:
+        return None if samples is None else {name: samples[name] for name in input_order(block, samples)}
+    except InputError:  # the checks of the job tell the user
+        return None
 
 
 def _models(network: NetworkDescription) -> Iterator[Model]:

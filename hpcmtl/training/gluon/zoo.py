@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, output_shape, values_by_input
+from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.networks.shapes import only_input, shapes_text
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
+from hpcmtl.training.gluon.input_order import EnclosingBlock, input_order
 from hpcmtl.training.gluon.parts import part_of
 from hpcmtl.training.gluon.recurrent import RecurrentBlock
 from hpcmtl.training.gluon.samples import trial_samples
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.input_values import InputValues
-    from hpcmtl.networks.models import Model
     from hpcmtl.networks.shapes import InputShapes, Shape
+    from hpcmtl.networks.zoo import Model
 
 mx = import_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
@@ -43,7 +45,7 @@ def build(network: NetworkDescription, samples: InputShapes) -> Any:
     trunk = build(network.trunk, samples)
     code = output_shape(network.trunk, samples)
     if code is None:
-        code = _shape_by_running(trunk, samples, values_by_input(network.trunk, samples))
+        code = _shape_by_running(trunk, samples, values_by_input(network.trunk, input_order(trunk, samples)))
     return SharedNetwork(trunk, [(name, build(head, {INPUT: code})) for name, head in network.heads])
 
 
@@ -53,13 +55,18 @@ def outputs_of(block: Any, samples: Sequence[Any]) -> list[Any]:
     return list(made) if isinstance(made, list | tuple) else [made]
 
 
-class SharedNetwork(HybridBlock):
+class SharedNetwork(EnclosingBlock):
     """Trunk whose output is the input of every head; returns the outputs of the heads in order."""
 
     def __init__(self, trunk: Any, heads: Sequence[tuple[str, Any]]) -> None:
         super().__init__()
         self.trunk = trunk
         self.heads = _Named(heads)
+
+    @property
+    def first(self) -> Any:
+        """See `EnclosingBlock`."""
+        return self.trunk
 
     def hybrid_forward(self, F: Any, *inputs: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
         """Returns the outputs of all heads."""
@@ -78,7 +85,7 @@ class _Named(HybridBlock):
         return [block(x) for block in self._children.values()]
 
 
-class _BodyAndOutput(HybridBlock):
+class _BodyAndOutput(EnclosingBlock):
     """Body of hidden network layers and a dense output."""
 
     def __init__(self, body: Any, outputs: Any) -> None:
@@ -86,8 +93,30 @@ class _BodyAndOutput(HybridBlock):
         self.body = body
         self.output = outputs
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
-        return self.output(self.body(x))
+    @property
+    def first(self) -> Any:
+        """See `EnclosingBlock`."""
+        return self.body
+
+    def hybrid_forward(self, F: Any, *inputs: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+        return self.output(self.body(*inputs))
+
+
+class _Fusion(HybridBlock):
+    """Encoders of several inputs, whose outputs are joined, and dense layers behind them."""
+
+    def __init__(self, model: Fusion, encoders: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._activation = model.activation
+        self.encoders = _Named(list(encoders.items()))
+        self.dense = nn.HybridSequential()
+        _add_dense(self.dense, model.joined, model.widths, model.activation, model.dropout)
+
+    def hybrid_forward(self, F: Any, *inputs: Any) -> Any:  # noqa: N803 - Gluon's form
+        """Takes the inputs in the order of their names, which is that of the encoders."""
+        encoders = self.encoders._children.values()  # noqa: SLF001 - as below
+        made = [encoder(samples) for encoder, samples in zip(encoders, inputs, strict=True)]
+        return self.dense(F.Activation(F.concat(*made, dim=1), act_type=self._activation))
 
 
 class _Autoencoder(HybridBlock):
@@ -129,7 +158,11 @@ class _Decoder(HybridBlock):
 def _build_model(model: Model, samples: InputShapes) -> Any:
     if isinstance(model, UserModel):
         return users_network(model.name, model.arguments, HybridBlock, "Gluon HybridBlock", GLUON.name)
-    sample = only_input(model.name, samples)
+    if isinstance(model, Fusion):
+        encoders = {name: _build_model(each, {INPUT: samples[name]}) for name, each in model.encoders.items()}
+        inner = model.widths[-1] if model.widths else model.joined
+        return _BodyAndOutput(_Fusion(model, encoders), nn.Dense(model.outputs, in_units=inner))
+    sample = only_input(samples)
     if isinstance(model, Mlp):
         body = nn.HybridSequential()
         body.add(nn.Flatten())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from hpcmtl.errors import nearest
+from hpcmtl.jobfile.inputs import by_input
 from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
 from hpcmtl.jobfile.views import JobView
 from hpcmtl.jobfile.work import Work
-from hpcmtl.networks.input_values import INPUT
+from hpcmtl.networks.input_values import other_inputs
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import check_fit
 from hpcmtl.training.kinds.input_arrays import input_path, sample_shapes
@@ -89,7 +90,13 @@ class AppliedKind(BaseKind[AppliedT]):
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`; the targets were compared with the outputs where the network is trained."""
-        yield from check_fit(self.network(job, name), self.network_inputs(job, name), (), arrays)
+        producer = self.applied_to(job, name)
+        trained = kind_of(job, producer).network_inputs(job, producer)
+        inputs = self.network_inputs(job, name)
+        if (problem := other_inputs(trained, inputs)) is not None:
+            yield ("input",), problem
+            return
+        yield from check_fit(self.network(job, name), inputs, (), arrays)
 
     def applied_to(self, job: Job, name: str) -> str:
         """Returns the name of the task whose network this one runs: the producer of its one `parameters` edge."""
@@ -104,7 +111,7 @@ class AppliedKind(BaseKind[AppliedT]):
     def _own_inputs(self, job: Job, name: str) -> Mapping[str, str]:
         """Returns the inputs that the task itself names; none if it takes those that the network was trained on."""
         own = self.task(job, name).input
-        return {} if own is None else {INPUT: own}
+        return {} if own is None else by_input(own)
 
     def network_inputs(self, job: Job, name: str) -> Mapping[str, str]:
         """See `TaskKind`."""

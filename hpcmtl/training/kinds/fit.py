@@ -14,7 +14,8 @@ from hpcmtl.jobfile.tasks import (
     METRICS_WITH_CUTOFF,
     WEIGHTED,
 )
-from hpcmtl.networks.description import input_values, objective_shapes, parts_of
+from hpcmtl.networks.description import input_names, input_values, objective_shapes, parts_of
+from hpcmtl.networks.input_values import other_inputs
 from hpcmtl.networks.objective import MAIN, NAN
 from hpcmtl.networks.shapes import ShapeError
 from hpcmtl.training.kinds.input_arrays import input_path, sample_shapes
@@ -77,7 +78,11 @@ def check_fit(
 def _unfit_inputs(
     network: NetworkDescription, inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec]
 ) -> Iterator[Finding]:
-    """Yields inputs whose values are of a type that a network does not take."""
+    """Yields inputs that a network does not take, or whose values are of a type that it does not take."""
+    names = input_names(network)
+    if names is not None and (problem := other_inputs(names, inputs)) is not None:
+        yield ("input",), problem
+        return
     for name, reference in inputs.items():
         array = arrays.get(reference, UNKNOWN)
         if array.kind not in NETWORK_KINDS:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpcmtl.errors import nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.networks.input_values import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec
+    from hpcmtl.jobfile.findings import Finding
     from hpcmtl.networks.shapes import InputShapes
 
 
@@ -22,6 +24,25 @@ def input_path(name: str) -> tuple[str, ...]:
 def transform_path(name: str) -> tuple[str, ...]:
     """Returns the path of keys, inside a task, to the transforms of an input."""
     return ("transform",) if name == INPUT else ("transform", name)
+
+
+def check_transformed(inputs: Collection[str], transformed: Collection[str]) -> Iterator[Finding]:
+    """Yields transforms of inputs that a task does not have.
+
+    Args:
+        inputs: names of the inputs of its network.
+        transformed: names of the inputs whose samples get transforms.
+    """
+    for name in transformed:
+        if name in inputs:
+            continue
+        if name == INPUT:
+            listed = f"{next(iter(inputs))}: [...]"
+            yield ("transform",), f"the task has inputs by name, each with its own: write `transform: {{{listed}}}`"
+        elif set(inputs) == {INPUT}:
+            yield transform_path(name), "the task has one input without a name; write its transforms as a list"
+        else:
+            yield transform_path(name), f"the task has no input {name!r}{nearest(name, inputs)}"
 
 
 def sample_shapes(inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec]) -> InputShapes | None:

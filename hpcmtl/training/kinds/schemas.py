@@ -23,12 +23,12 @@ from hpcmtl.jobfile.fields import (
     Reference,
     SplitName,
 )
+from hpcmtl.jobfile.inputs import InputReferences, InputTransforms
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
-from hpcmtl.jobfile.transforms import TransformList
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.models import Model
 from hpcmtl.networks.objective import MeanOver
 from hpcmtl.networks.spec import Spec
+from hpcmtl.networks.zoo import Model
 from hpcmtl.training.kinds.increment_schema import IncrementKeys
 from hpcmtl.training.kinds.sampler_schema import SamplerKeys
 from hpcmtl.training.kinds.source_schemas import MixtureKeys, SourceKeys
@@ -62,7 +62,7 @@ class Trained(TaskBase):
         default={}, description="several data sets instead of one: name -> its input and targets"
     )
     mixture: MixtureKeys | None = Field(default=None, description="how steps are composed of `sources`")
-    input: Reference | None = Field(default=None, validate_default=True)
+    input: InputReferences | None = Field(default=None, validate_default=True)
     epochs: int = Field(gt=0, le=MOST)
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples a step over the whole group")
     accumulate: int = Field(
@@ -87,7 +87,7 @@ class Trained(TaskBase):
         default=None, description="goes on from an earlier run, on the rows that were added since"
     )
     sampler: SamplerKeys | None = Field(default=None, description="default: each sample once an epoch")
-    transform: TransformList = Field(
+    transform: InputTransforms = Field(
         default=(), description="transforms of the samples of `input`: a name, or a mapping with options, or a list"
     )
     freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
@@ -197,7 +197,9 @@ class Joint(Trained):
 class Applied(TaskBase):
     """The keys of tasks that run a trained network."""
 
-    input: Reference | None = Field(default=None, description="default: the input that the network was trained on")
+    input: InputReferences | None = Field(
+        default=None, description="default: the input that the network was trained on"
+    )
     source: Name | None = Field(
         default=None, description="the one of the `sources` that the network was trained on whose samples are read"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from hpcmtl.jobfile.inputs import by_input
 from hpcmtl.jobfile.views import JobView
-from hpcmtl.networks.input_values import INPUT
 from hpcmtl.training.kinds.base import BaseKind
 from hpcmtl.training.kinds.fit import objective_path
 from hpcmtl.training.kinds.input_arrays import input_path, rows_of_inputs
@@ -112,7 +112,7 @@ class SourcedKind(BaseKind[SourcedT]):
         """See `TaskKind`; several sources have samples of one shape, so that the first stands for them."""
         found = self.task(self.views(job, name)[0].job, name).input
         assert found is not None, "the schema asks for it"
-        return {INPUT: found}
+        return by_input(found)
 
     def mixture(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Mixture | None:
         """Returns the mixture of several sources; None where only a run shows how many samples one of them has."""

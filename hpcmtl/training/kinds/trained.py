@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from hpcmtl.data.mixture import epoch_samples as mixed_samples
 from hpcmtl.frameworks.registry import UnknownFrameworkError, describe
 from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.jobfile.inputs import by_input
 from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.references import to_add
@@ -14,9 +15,14 @@ from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.transforms import shape_problems
 from hpcmtl.jobfile.work import Work
 from hpcmtl.networks.description import input_values
-from hpcmtl.networks.input_values import INPUT
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
-from hpcmtl.training.kinds.input_arrays import input_path, rows_of_inputs, sample_shapes, transform_path
+from hpcmtl.training.kinds.input_arrays import (
+    check_transformed,
+    input_path,
+    rows_of_inputs,
+    sample_shapes,
+    transform_path,
+)
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
 from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples
@@ -82,8 +88,8 @@ class TrainedKind(SourcedKind[TrainedT]):
 
     def transforms(self, job: Job, name: str) -> Mapping[str, tuple[Transform, ...]]:
         """See `TaskKind`."""
-        given = self.task(job, name).transform
-        return {INPUT: given} if given else {}
+        given = by_input(self.task(job, name).transform)
+        return {each: transforms for each, transforms in given.items() if transforms}
 
     def mapping_key(self, job: Job, name: str, producer: str) -> tuple[str, ...]:
         """See `TaskKind`."""
@@ -105,6 +111,7 @@ class TrainedKind(SourcedKind[TrainedT]):
         framework = self.known_framework(job, name)
         if framework is not None:
             yield from self.framework_checks(task, framework)
+        yield from check_transformed(self.network_inputs(job, name), self.transforms(job, name))
         if task.engine == "local" and task.ranks.min > 1:
             text = f"engine `local` is for one rank, but the task asks for at least {task.ranks.min}"
             yield ("ranks",), text

@@ -14,7 +14,7 @@ from hpcmtl.networks.description import values_by_input
 from hpcmtl.networks.shapes import shapes_text
 from hpcmtl.training.torch.attributes import ModuleAttributes, restored
 from hpcmtl.training.torch.compat import import_torch
-from hpcmtl.training.torch.samples import run, trial_samples
+from hpcmtl.training.torch.samples import require_inputs, run, trial_samples
 from hpcmtl.training.torch.zoo import build
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def make_module(network: NetworkDescription, samples: InputShapes) -> Any:
         InputError: it cannot be built, cannot run on such a sample, or has parameters that cannot be trained.
     """
     module = build(network, samples)
+    require_inputs(module, samples)
     problems = [*_taken(module), *_lost_children(module), *_unusable_modules(module), *_other_types(module)]
     if problems:
         raise InputError(problems)

@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.networks.input_values import INPUT
+from hpcmtl.training.input_names import arguments_of, in_order
 from hpcmtl.training.network_inputs import taken
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.trial_rows import trial_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.shapes import InputShapes
 
 torch = import_torch()
+_Module: Any = torch.nn.Module
 
 
 def samples_of(inputs: Arrays, values: Mapping[str, InputValues], place: Any = CPU) -> dict[str, Any]:
@@ -33,6 +35,26 @@ def samples_of(inputs: Arrays, values: Mapping[str, InputValues], place: Any = C
 def trial_samples(count: int, samples: InputShapes, values: Mapping[str, InputValues]) -> dict[str, Any]:
     """Returns samples of ones as tensors on the host, see `trial_rows`."""
     return {name: torch.from_numpy(each) for name, each in trial_rows(count, samples, values).items()}
+
+
+class EnclosingModule(_Module):
+    """A module whose inputs go to one module inside it, which is `first`."""
+
+    @property
+    def first(self) -> Any:
+        """The module that takes the inputs."""
+        raise NotImplementedError
+
+
+def require_inputs(module: Any, given: Collection[str]) -> None:
+    """Refuses a module that takes other inputs.
+
+    Raises:
+        InputError: the arguments of its forward pass are others.
+    """
+    while isinstance(module, EnclosingModule):
+        module = module.first
+    in_order(arguments_of(module.forward), given)
 
 
 def run(module: Any, samples: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.networks.description import Leaf, Part, output_shape, values_by_input
+from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.networks.shapes import only_input, shapes_text
@@ -18,7 +19,7 @@ from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.parts import part_of
 from hpcmtl.training.torch.recurrent import RecurrentModule
-from hpcmtl.training.torch.samples import run, trial_samples
+from hpcmtl.training.torch.samples import EnclosingModule, run, trial_samples
 from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.input_values import InputValues
-    from hpcmtl.networks.models import Model
     from hpcmtl.networks.shapes import InputShapes, Shape
+    from hpcmtl.networks.zoo import Model
 
 torch = import_torch()
 nn = torch.nn
@@ -60,13 +61,18 @@ def outputs_of(module: Any, samples: Mapping[str, Any]) -> list[Any]:
     return list(made) if isinstance(made, list | tuple) else [made]
 
 
-class SharedModule(Module):
+class SharedModule(EnclosingModule):
     """Trunk whose output is the input of every head; returns the outputs of the heads in order."""
 
     def __init__(self, trunk: Any, heads: Sequence[tuple[str, Any]]) -> None:
         super().__init__()
         self.trunk = trunk
         self.heads = _Named(heads)
+
+    @property
+    def first(self) -> Any:
+        """See `EnclosingModule`."""
+        return self.trunk
 
     def forward(self, *only: Any, **inputs: Any) -> list[Any]:
         """Returns the outputs of all heads."""
@@ -86,7 +92,7 @@ class _Named(Module):
         return [module(x) for module in self._modules.values()]
 
 
-class _BodyAndOutput(Module):
+class _BodyAndOutput(EnclosingModule):
     """Body of hidden network layers and a dense output."""
 
     def __init__(self, body: Any, outputs: Any) -> None:
@@ -94,8 +100,13 @@ class _BodyAndOutput(Module):
         self.body = body
         self.output = outputs
 
-    def forward(self, x: Any) -> Any:
-        return self.output(self.body(x))
+    @property
+    def first(self) -> Any:
+        """See `EnclosingModule`."""
+        return self.body
+
+    def forward(self, *only: Any, **inputs: Any) -> Any:
+        return self.output(self.body(*only, **inputs))
 
 
 class _Dense(_Linear):
@@ -122,6 +133,22 @@ class _Convolution(_Conv2d):
     def forward(self, x: Any) -> Any:
         made = super().forward(x)
         return made if self._activation is None else self._activation(made)
+
+
+class _Fusion(Module):
+    """Encoders of several inputs, whose outputs are joined, and dense layers behind them."""
+
+    def __init__(self, model: Fusion, encoders: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.encoders = _Named(list(encoders.items()))
+        layers: list[Any] = []
+        _add_dense(layers, model.joined, model.widths, model.activation, model.dropout)
+        self.dense = nn.Sequential(*layers)
+        self._activation = _ACTIVATIONS[model.activation]
+
+    def forward(self, **inputs: Any) -> Any:
+        made = [encoder(inputs[name]) for name, encoder in self.encoders.named_children()]
+        return self.dense(self._activation(torch.cat(made, dim=1)))
 
 
 class _Autoencoder(Module):
@@ -168,7 +195,11 @@ def _initialise(layer: Any) -> None:
 def _build_model(model: Model, samples: InputShapes) -> Any:
     if isinstance(model, UserModel):
         return users_network(model.name, model.arguments, Module, "torch.nn.Module", TORCH.name)
-    sample = only_input(model.name, samples)
+    if isinstance(model, Fusion):
+        encoders = {name: _build_model(each, {INPUT: samples[name]}) for name, each in model.encoders.items()}
+        inner = model.widths[-1] if model.widths else model.joined
+        return _BodyAndOutput(_Fusion(model, encoders), _Dense(inner, model.outputs))
+    sample = only_input(samples)
     if isinstance(model, Mlp):
         layers: list[Any] = [nn.Flatten()]
         inner = _add_dense(layers, math.prod(sample), model.widths, model.activation, model.dropout)

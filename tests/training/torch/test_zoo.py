@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.networks.description import Leaf, Part, Shared
+from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
 from hpcmtl.training.frameworks import open_framework
 
@@ -35,20 +36,30 @@ rnns = st.builds(
 )
 
 
-def same_outputs(network, sample, names, parts, vocabulary=None) -> None:
-    """A network of one framework with the parameters of the other puts out the same, and so do its parts."""
+encoders = st.fixed_dictionaries({"image": convnets, "word": rnns, "table": mlps})
+fusions = st.builds(Fusion, encoders=encoders, widths=widths, outputs=few, activation=activations, dropout=dropouts)
+
+
+def same_outputs(network, samples, names, parts, vocabulary=None) -> None:
+    """A network of one framework with the parameters of the other puts out the same, and so do its parts.
+
+    Rows of words, and the only input of a network with a vocabulary, are tokens.
+    """
     rng = np.random.default_rng(0)
-    inputs = rng.normal(size=(3, *sample)).astype(np.float32)
-    inputs = inputs if vocabulary is None else rng.integers(0, vocabulary, (3, *sample))
-    gluon, torch = (open_framework(name).network(network, {"input": sample}, names) for name in ("gluon", "torch"))
+    samples = samples if isinstance(samples, dict) else {"input": samples}
+    inputs = {name: rng.normal(size=(3, *shape)).astype(np.float32) for name, shape in samples.items()}
+    for name in inputs if vocabulary is not None else ():
+        if name in {"input", "word"}:
+            inputs[name] = rng.integers(0, vocabulary, (3, *samples[name]))
+    gluon, torch = (open_framework(name).network(network, samples, names) for name in ("gluon", "torch"))
     state = {name: rng.normal(size=a.shape).astype(np.float32) / 3 for name, a in gluon.parameter_arrays().items()}
     gluon.load_parameters(state)
     torch.load_parameters(state)
 
     assert list(torch.parameter_arrays()) == list(gluon.parameter_arrays())
     for part in (None, *parts):
-        expected = gluon.outputs({"input": inputs}, part)
-        for name, array in torch.outputs({"input": inputs}, part).items():
+        expected = gluon.outputs(inputs, part)
+        for name, array in torch.outputs(inputs, part).items():
             np.testing.assert_allclose(
                 array, expected[name], rtol=1e-5, atol=1e-5 * max(1, np.abs(expected[name]).max())
             )
@@ -66,6 +77,16 @@ def test_models(model, sample):
 def test_recurrent_models(model, length):
     """Any recurrent model is the same function of tokens in both frameworks, padding between them included."""
     same_outputs(Leaf(model), (length,), ("main",), model.parts, model.vocabulary)
+
+
+@settings(max_examples=min(20, settings.default.max_examples), deadline=None)
+@given(fusions, images, st.integers(1, 6))
+def test_models_of_several_inputs(model, image, length):
+    """Any model of several inputs is the same function in both frameworks; the order of the samples is free."""
+    samples = {"word": (length,), "image": image, "table": (4,)}
+    same_outputs(Leaf(model), {n: samples[n] for n in sorted(samples)}, ("main",), model.parts, vocabulary=2)
+    shared = Shared(Part(Leaf(model), "body"), (("a", Leaf(Mlp(outputs=2))),))
+    same_outputs(shared, samples, ("a",), ("trunk",), vocabulary=2)
 
 
 def test_shared_networks():
