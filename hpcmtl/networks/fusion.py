@@ -52,6 +52,11 @@ class Fusion(Spec):
         return sum(each.outputs for each in self.encoders.values())
 
     @property
+    def joins_columns(self) -> bool:
+        """Returns whether an encoder gives a single value to the joined vector."""
+        return any(each.outputs == 1 for each in self.encoders.values())
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Returns the parts that `extract` or `joint` may name."""
         return ("body",)

@@ -56,7 +56,7 @@ def _innermost(block: Any) -> Any:
 
 def _arguments(block: Any) -> list[inspect.Parameter]:
     """Returns the arguments of a block's forward pass that are inputs: none of its parameters, and not `F`."""
-    if type(block).hybrid_forward is _HybridBlock.hybrid_forward:
+    if not isinstance(block, _HybridBlock) or type(block).hybrid_forward is _HybridBlock.hybrid_forward:
         return arguments_of(block.forward)
     parameters = block._reg_params  # noqa: SLF001 - that MXNet gives as arguments by name
     return [each for each in arguments_of(block.hybrid_forward)[1:] if each.name not in parameters and not _rest(each)]

@@ -21,6 +21,7 @@ from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.description import Leaf, Part
+from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.graph import traced
@@ -100,6 +101,7 @@ def _fault(models: Sequence[Model], losses: Sequence[str], samples: InputShapes 
         may_join(block) if found is None else any(joins_columns(graph, _by_place(block, samples)) for graph in found)
         for block, found in zip(blocks, graphs, strict=True)
     )
+    joined = joined or any(isinstance(model, Fusion) and model.joins_columns for model in models)
     if (convolutions or joined) and any(map(_has_python, [*graphs, *(_graphs(loss, 2) for loss in made)])):
         return _RACES
     if joined or any(softmax_of_layout(graph) for found in graphs if found for graph in found):
@@ -118,6 +120,8 @@ def _by_place(block: Any, samples: InputShapes | None) -> InputShapes | None:
 def _models(network: NetworkDescription) -> Iterator[Model]:
     if isinstance(network, Leaf):
         yield network.model
+        if isinstance(network.model, Fusion):
+            yield from network.model.encoders.values()
     elif isinstance(network, Part):
         yield from _models(network.whole)
     else:

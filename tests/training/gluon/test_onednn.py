@@ -14,6 +14,7 @@ from hpcmtl.errors import EnvironmentUnfitError
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.networks.description import Leaf, Part, Shared
+from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.models import ConvNet, Mlp, UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.gluon.framework import GluonFramework
@@ -123,6 +124,9 @@ CASES = {
     "softmax over space": (user("SoftmaxOfSpace"), PLAIN, MISREADS),
     "softmax over channels": (user("SoftmaxOfSpace", axis=1), PLAIN, False),
     "softmax of a flat array": (user("SoftmaxOfSpace", flat=True), PLAIN, False),
+    "convolutions of one input": (Leaf(Fusion(encoders={"input": CONVNET.model}, outputs=2)), OWN, True),
+    "joined encoders": (Leaf(Fusion(encoders={"input": Mlp(outputs=1)}, outputs=2)), OWN, True),
+    "wide encoders": (Leaf(Fusion(encoders={"input": Mlp(outputs=2)}, outputs=2)), OWN, False),
     "none": (user("convolutional"), PLAIN, False),
     "not to be made": (user("nothing"), PLAIN, False),
     "ends the process": (Leaf(UserModel(name="own_blocks:leaves")), loss("own_blocks:leaves"), False),
