@@ -189,7 +189,7 @@ def _write_array(
 ) -> list[Problem]:
     """Writes one dataset and its attributes, and returns the problems of its values."""
     if isinstance(array, Sequences):
-        ragged = RaggedWriter(file, name, len(array), (array.shape[2:], array.dtype), attributes)
+        ragged = RaggedWriter(file, name, len(array), shape=array.shape[2:], dtype=array.dtype, attributes=attributes)
         ragged.add(array)
         ragged.close()
         return [Problem(f"{path}: {name}", ragged.problem)] if ragged.problem else []

@@ -129,13 +129,13 @@ def read_labels(
     """
     sources = [target] if mask is None else [target, mask]
     counts = np.empty(len(numbers), np.float32)
-    placeholder, classes = None, np.zeros(0, np.int64)
+    placeholder, classes, table = None, np.zeros(0, np.int64), None
     with open_sources(sources) as readers:
         for start in range(0, len(numbers), _ROWS):
             wanted = numbers[start : start + _ROWS]
             values, *masks = (readers[each.key].rows(wanted, lambda: None) for each in sources)
-            known = known_labels(values, missing, masks[0] if masks else None)
-            known &= real_places(target.padding, wanted, values.shape)
+            present = real_places(target.padding, wanted, values.shape)
+            known = present & known_labels(values, missing, masks[0] if masks else None)
             counts[start : start + _ROWS] = known.reshape(len(wanted), -1).mean(axis=1)
             if placeholder is None and known.any():
                 placeholder = values[known][0].item()
@@ -145,7 +145,6 @@ def read_labels(
     if placeholder is None:
         text = f"none of the {len(numbers)} labels to train on is known; look at `missing` or `mask` of the task"
         raise InputError([Problem(f"{target.path}: {target.dataset}", text)])
-    table = None
     if class_weights is not None:
         table = balanced(classes) if class_weights == "balanced" else np.array(class_weights, np.float32)
     return Labels(missing, None if mask is None else mask.key, placeholder, counts, table, padding=target.padding)

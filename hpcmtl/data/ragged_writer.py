@@ -53,7 +53,9 @@ class RaggedWriter:
         file: h5py.File,
         name: str,
         samples: int,
-        value: tuple[tuple[int, ...], np.dtype[Any]],
+        *,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
         attributes: Mapping[str, Any] | None,
     ) -> None:
         """Creates the group of the dataset; without `attributes` any values are allowed.
@@ -62,11 +64,11 @@ class RaggedWriter:
             file: the file.
             name: name of the dataset.
             samples: number of samples.
-            value: shape and type of one value.
+            shape: shape of one value.
+            dtype: type of the values.
             attributes: attributes of the dataset; None if its values need no check.
         """
         given: Mapping[str, Any] = {} if attributes is None else attributes
-        shape, dtype = value
         self._chunk = rows_per_chunk((_MANY, *shape), dtype)
         group = file.create_group(name)
         chunks: dict[str, Any] = {"chunks": (self._chunk, *shape), "fletcher32": True}

@@ -112,7 +112,7 @@ class Sequences:
         return padded(self.values, self.lengths, self.shape[1])
 
 
-Rows = NDArray[Any] | Sequences
+SampleRows = NDArray[Any] | Sequences
 """Rows of one dataset: samples of one length, or of different ones."""
 
 

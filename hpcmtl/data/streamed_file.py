@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
-    from hpcmtl.data.sequences import Rows
+    from hpcmtl.data.sequences import SampleRows
 
 
 class PlannedArray(Protocol):
@@ -40,7 +40,7 @@ class PlannedArray(Protocol):
 
     @property
     def ragged(self) -> bool:
-        """Whether a sample is a sequence of any length of values of this shape; its rows are `Sequences`."""
+        """Returns whether a sample is a sequence of any length of values of this shape; its rows are `Sequences`."""
 
 
 class Writer(Protocol):
@@ -75,7 +75,7 @@ def write_blocks(
     path: str | os.PathLike[str],
     planned: Mapping[str, PlannedArray],
     split: NDArray[np.uint8],
-    blocks: Iterable[Mapping[str, Rows]],
+    blocks: Iterable[Mapping[str, SampleRows]],
     file_attributes: Mapping[str, Any],
     *,
     overwrite: bool = False,
@@ -112,7 +112,8 @@ def write_blocks(
 
 def _writer(file: h5py.File, name: str, samples: int, planned: PlannedArray) -> Writer:
     if planned.ragged:
-        return RaggedWriter(file, name, samples, (planned.shape, planned.dtype), planned.attributes)
+        attributes = planned.attributes
+        return RaggedWriter(file, name, samples, shape=planned.shape, dtype=planned.dtype, attributes=attributes)
     return ArrayWriter(file, name, (samples, *planned.shape), planned.dtype, planned.attributes)
 
 
@@ -137,7 +138,7 @@ def already_there(path: Path) -> Problem:
 def _write_rows(
     path: Path,
     writers: Mapping[str, Writer],
-    blocks: Iterable[Mapping[str, Rows]],
+    blocks: Iterable[Mapping[str, SampleRows]],
     split: NDArray[np.uint8],
 ) -> None:
     writers[SPLIT].add(split)

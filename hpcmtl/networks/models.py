@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -70,7 +70,9 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
 
 
 class _OneInput(Spec):
-    """Base of the models that take one input, of numbers."""
+    """Base of the models that take one input, of numbers, whose samples have one length."""
+
+    any_length: ClassVar[bool] = False
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -173,14 +175,17 @@ class EmbeddingRnn(_OneInput):
     """Vectors for tokens, a recurrent layer of `hidden` units, its mean or last state, then `outputs` values.
 
     A sample is a row of tokens from 0 to below `vocabulary`. Those with the number 0 are padding, and do not count.
+    With `per_token` there are `outputs` values for the state at each token, and no pooling.
     """
 
+    any_length: ClassVar[bool] = True
     name: Literal["embedding_rnn"] = "embedding_rnn"
     vocabulary: int = Field(gt=1, le=MOST)
     embedding: int = Field(gt=0, le=MOST)
     hidden: int = Field(gt=0, le=MOST)
     cell: Literal["gru", "lstm"] = "gru"
     pooling: Literal["mean", "last"] = "mean"
+    per_token: bool = False
     outputs: int = Field(gt=0, le=MOST)
 
     def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
@@ -197,15 +202,19 @@ class EmbeddingRnn(_OneInput):
         sample = only_input(samples)
         if len(sample) != 1 or sample[0] < 1:
             raise ShapeError(f"{self.name} takes rows of tokens of shape (length,), not samples of shape {sample}")
-        return (self.hidden,) if part == "body" else (self.outputs,)
+        made = self.hidden if part == "body" else self.outputs
+        return (sample[0], made) if self.per_token else (made,)
 
     def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
         self.output_shape(samples)
         weights = GATES[self.cell] * self.hidden * (self.embedding + self.hidden)
         biases = GATES[self.cell] * self.hidden * 2
-        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, only_input(samples)[0] * weights)
-        return size if part == "body" else size.plus(dense_size(self.hidden, (self.outputs,)))
+        length = only_input(samples)[0]
+        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, length * weights)
+        output = dense_size(self.hidden, (self.outputs,))
+        times = length if self.per_token else 1
+        return size if part == "body" else size.plus(NetworkSize(output.parameters, times * output.multiplications))
 
 
 class UserModel(BaseModel):
@@ -217,6 +226,7 @@ class UserModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    any_length: ClassVar[bool] = True
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     input_type: InputType | dict[InputName, InputType] = "float"
 

@@ -34,7 +34,7 @@ def test_default_buckets(lengths):
 
 
 def test_rows_are_shortened():
-    """What a transform has put behind the end of a sample is 0 again, and a batch is as long as its bucket."""
+    """Rows are as long as the bucket of their batch, and 0 behind the end of a sample in spite of transforms."""
     padding = make_padding(np.array([1, 3, 7]), [4])
     rows = np.arange(1, 15).reshape(2, 7)
     shortened = padding.shortened(rows, np.array([0, 1]), np.array([0, 1]))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Bools
     from hpcmtl.data.sealing.cells import Cells
     from hpcmtl.data.sealing.rules import ColumnRule
-    from hpcmtl.data.sequences import Rows
+    from hpcmtl.data.sequences import SampleRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class ColumnEncoder(Protocol):
     def outputs(self) -> dict[str, OutputArray]:
         """Returns the datasets of the column, the main one first."""
 
-    def encode(self, cells: Cells, start: int) -> Mapping[str, Rows]:
+    def encode(self, cells: Cells, start: int) -> Mapping[str, SampleRows]:
         """Returns the rows of each dataset."""
 
     def summary(self) -> str:

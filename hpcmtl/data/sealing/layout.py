@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.sealing.cells import TableBlock
     from hpcmtl.data.sealing.encoder import ColumnEncoder
     from hpcmtl.data.sealing.rules import ColumnRule
-    from hpcmtl.data.sequences import Rows
+    from hpcmtl.data.sequences import SampleRows
 
 
 def make_encoders(where: str, folder: Path, rules: Mapping[str, ColumnRule]) -> list[ColumnEncoder]:
@@ -105,10 +105,10 @@ def _grouped(members: Sequence[ColumnEncoder]) -> OutputArray:
 
 def encode_block(
     block: TableBlock, encoders: Sequence[ColumnEncoder], outputs: Mapping[str, OutputArray]
-) -> dict[str, Rows]:
+) -> dict[str, SampleRows]:
     """Returns the rows of all datasets for a block of the table."""
     grouped: Arrays = {}
-    arrays: dict[str, Rows] = {}
+    arrays: dict[str, SampleRows] = {}
     place: dict[str, int] = {}
     for encoder in encoders:
         made = dict(encoder.encode(block.columns[encoder.name], block.start))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Bools
     from hpcmtl.data.sealing.cells import Cells
     from hpcmtl.data.sealing.rules import ColumnRule
-    from hpcmtl.data.sequences import Rows
+    from hpcmtl.data.sequences import SampleRows
 
 MOST_PADDED = 4096
 """Most tokens of a text if the rule gives no length: one long text would pad all others."""
@@ -85,7 +85,7 @@ class TokenEncoder(EncoderBase):
         lengths = OutputArray(shape=(), dtype=np.dtype(np.int32), attributes={"units": "tokens"})
         return self.with_mask_output({self.name: main, f"{self.name}_length": lengths})
 
-    def encode(self, cells: Cells, start: int) -> Mapping[str, Rows]:
+    def encode(self, cells: Cells, start: int) -> Mapping[str, SampleRows]:
         """See `ColumnEncoder`."""
         places, words = words_of(cells)
         texts = [*words, str(self.rule.value) if self.rule.missing == "value" else ""]

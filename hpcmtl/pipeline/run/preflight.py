@@ -33,6 +33,7 @@ from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.increment_preflight import increment_findings
+from hpcmtl.pipeline.run.sequence_preflight import sequence_findings
 from hpcmtl.pipeline.run.transform_preflight import transform_findings
 from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.kinds.value_checks import missing_labels
@@ -90,6 +91,7 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
     found += value_findings(prepared, tasks, summaries, networks, begun)
     found += transform_findings(prepared, tasks, summaries)
     found += increment_findings(prepared, tasks, networks)
+    found += sequence_findings(prepared, tasks, summaries)
     shown = [each for each in networks.found if not is_tolerated(each[0], begun)]
     return Examined(
         problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, shown)])),

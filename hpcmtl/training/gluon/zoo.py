@@ -178,7 +178,8 @@ def _build_model(model: Model, samples: InputShapes) -> Any:
         encoder.add(nn.Flatten())
         encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
-    return _BodyAndOutput(RecurrentBlock(model, sample[0]), nn.Dense(model.outputs, in_units=model.hidden))
+    output = nn.Dense(model.outputs, in_units=model.hidden, flatten=not model.per_token)
+    return _BodyAndOutput(RecurrentBlock(model), output)
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:
