@@ -249,7 +249,8 @@ def report_lines(found: FileReport) -> list[str]:
 def _facts(each: ArrayReport) -> str:
     delivered = "" if each.delivered == each.dtype else f" (networks get {each.delivered})"
     chunk = "no chunks" if each.chunk is None else f"{each.chunk} a chunk"
-    shape = f"lengths to {each.shape[0]}, values of shape {each.shape[1:]}" if each.ragged else f"shape {each.shape}"
+    of = f" of shape {each.shape[1:]}" if each.shape[1:] else ""
+    shape = f"sequences of up to {each.shape[0]} values{of}" if each.ragged else f"shape {each.shape}"
     facts = [f"{each.dtype}{delivered}", shape, chunk, f"{each.bytes / 2**20:.1f} MiB"]
     facts += [] if each.low is None else [f"{each.low:.6g} to {each.high:.6g}"]
     facts += [f"{each.class_number} classes"] if each.classes else []

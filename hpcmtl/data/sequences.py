@@ -102,6 +102,11 @@ class Sequences:
         """Number of values, without padding."""
         return self.values.size
 
+    def __getitem__(self, rows: slice) -> Sequences:
+        """Returns consecutive samples, see `part`."""
+        start, stop, _ = rows.indices(len(self))
+        return self.part(start, max(start, stop))
+
     def part(self, start: int, stop: int) -> Sequences:
         """Returns consecutive samples; a view."""
         first, last = int(self.offsets[start]), int(self.offsets[stop])

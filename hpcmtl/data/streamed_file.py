@@ -43,7 +43,7 @@ class PlannedArray(Protocol):
         """Returns whether a sample is a sequence of any length of values of this shape; its rows are `Sequences`."""
 
 
-class Writer(Protocol):
+class _Writer(Protocol):
     """Writes the rows of one dataset in their order.
 
     Attributes:
@@ -104,13 +104,13 @@ def write_blocks(
     if problems:
         raise InputError(problems)
     with new_file(path) as file:
-        writers: dict[str, Writer] = {name: _writer(file, name, len(split), each) for name, each in planned.items()}
+        writers: dict[str, _Writer] = {name: _writer(file, name, len(split), each) for name, each in planned.items()}
         writers[SPLIT] = ArrayWriter(file, SPLIT, split.shape, np.dtype(np.uint8), {})
         _write_rows(path, writers, blocks, split)
         seal_file(file, file_attributes)
 
 
-def _writer(file: h5py.File, name: str, samples: int, planned: PlannedArray) -> Writer:
+def _writer(file: h5py.File, name: str, samples: int, planned: PlannedArray) -> _Writer:
     if planned.ragged:
         attributes = planned.attributes
         return RaggedWriter(file, name, samples, shape=planned.shape, dtype=planned.dtype, attributes=attributes)
@@ -137,7 +137,7 @@ def already_there(path: Path) -> Problem:
 
 def _write_rows(
     path: Path,
-    writers: Mapping[str, Writer],
+    writers: Mapping[str, _Writer],
     blocks: Iterable[Mapping[str, SampleRows]],
     split: NDArray[np.uint8],
 ) -> None:
@@ -151,7 +151,7 @@ def _write_rows(
     _refuse(path, writers)
 
 
-def _refuse(path: Path, writers: Mapping[str, Writer]) -> None:
+def _refuse(path: Path, writers: Mapping[str, _Writer]) -> None:
     problems = [Problem(f"{path}: {name}", writer.problem) for name, writer in writers.items() if writer.problem]
     if problems:
         raise InputError(problems)

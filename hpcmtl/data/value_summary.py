@@ -82,6 +82,8 @@ class ValueSummary:
 
     def add_of(self, block: NDArray[Any], samples: Ints) -> None:
         """Adds a block of values (n, ...) that belong to samples with some numbers (n,), of which some may be equal."""
+        if not len(block):  # all samples of a ragged block may be empty
+            return
         for missing, summary in self.known.items():
             read = block if self.scale == 1.0 else block * np.float32(self.scale)
             summary._add_known(block, is_known(read, missing), samples)  # noqa: SLF001 - of this class

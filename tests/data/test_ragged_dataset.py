@@ -90,7 +90,7 @@ def test_description_for_people(file):
 
     assert list(found["tag"].class_counts["train"].values()) == np.bincount(tags, minlength=3).tolist()
     assert found["word"].first[0] == " ".join(str(words()[0]).split())
-    assert "lengths to 9" in lines
+    assert "sequences of up to 9 values, no chunks" in lines
     assert check_file(file, lambda *_: None) == (6, [])
 
 
@@ -227,3 +227,24 @@ def test_texts_of_variable_length(tmp_path):
     assert plan.outputs.keys() == {"text"}
     with pytest.raises(InputError, match="write a whole number from 1 to 100000, or variable"):
         seal(tmp_path / "other.h5", table, {"columns": {"text": {"kind": "tokens", "length": "any"}}})
+
+
+def test_sealed_from_arrays(tmp_path):
+    """`seal` stores sequences beside columns of any kind, block by block; what a network cannot take is refused."""
+    samples = [np.full((1 + number % 3, 2), number, np.float32) for number in range(50_000)]
+    plan = seal(tmp_path / "made.h5", {"series": sequences_of(samples), "kind": np.array(["a", "b"] * 25_000)})
+    with open_array(tmp_path / "made.h5", "series") as reader:
+        rows = reader.read(49_998, 50_000)
+
+    assert plan.rules["series"].kind == "sequence"
+    assert rows.tolist() == [[[49_998] * 2, [0, 0], [0, 0]], [[49_999] * 2, [49_999] * 2, [0, 0]]]
+    assert check_file(tmp_path / "made.h5", lambda *_: None)[1] == []
+    for series, rule, said in (
+        (sequences_of([[1.0], [2.0, np.inf]]), "sequence", "row 2 holds NaN or Inf"),
+        (sequences_of([[1], [2, 5]]), {"kind": "sequence", "classes": ["a", "b", "c"]}, "row 2 holds 5"),
+        (sequences_of([[1], [2]]), "numeric", "write `kind: sequence`"),
+        (np.arange(2), "sequence", "is no sequence"),
+        (sequences_of([[], []]), "sequence", "is empty"),
+    ):
+        with pytest.raises(InputError, match=said):
+            seal(tmp_path / "bad.h5", {"x": series, "y": np.arange(2.0)}, {"columns": {"x": rule}})

@@ -11,6 +11,7 @@ from hpcmtl.data.sealing.category_encoder import CategoryEncoder
 from hpcmtl.data.sealing.encoder import OutputArray
 from hpcmtl.data.sealing.image_encoder import ImageEncoder
 from hpcmtl.data.sealing.number_encoder import NumberEncoder
+from hpcmtl.data.sealing.sequence_encoder import SequenceEncoder
 from hpcmtl.data.sealing.token_encoder import TokenEncoder
 from hpcmtl.data.sequences import LENGTH
 from hpcmtl.errors import InputError, Problem
@@ -40,6 +41,8 @@ def make_encoders(where: str, folder: Path, rules: Mapping[str, ColumnRule]) -> 
             made.append(ImageEncoder(where, name, rule, folder))
         elif rule.kind == "array":
             made.append(ArrayEncoder(where, name, rule))
+        elif rule.kind == "sequence":
+            made.append(SequenceEncoder(where, name, rule))
     return made
 
 

@@ -23,6 +23,7 @@ KEYS = {
     "tokens": _SHARED | {"by", "length", "longer", "vocabulary", "lower"},
     "image": {"size", "mode", "missing"},
     "array": _SHARED | {"scale", "classes"},
+    "sequence": {"scale", "classes", "units"},
     "skip": frozenset(),
 }
 """Kind of a column -> the keys that its rule may have."""

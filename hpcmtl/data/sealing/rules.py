@@ -24,7 +24,7 @@ class ColumnRule:
     """Tells how one column is stored.
 
     Attributes:
-        kind: numeric, categorical, one_hot, date, tokens, image, array or skip.
+        kind: numeric, categorical, one_hot, date, tokens, image, array, sequence or skip.
         dataset: dataset in which the column stands beside others; None for one with the name of the column.
         standardise: true to subtract the mean of the train rows and to divide by their deviation.
         missing: refuse, mean, value (then `value` is stored) or mask (a second dataset tells which cells are known).
