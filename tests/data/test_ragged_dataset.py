@@ -5,6 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+from malformed import mangled_bytes
 
 from hpcmtl.data import seal, sequences_of
 from hpcmtl.data.batches import Batches, BatchSpec
@@ -248,3 +249,26 @@ def test_sealed_from_arrays(tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             seal(tmp_path / "bad.h5", {"x": series, "y": np.arange(2.0)}, {"columns": {"x": rule}})
+
+
+def rows_or_refusal(file) -> np.ndarray | str:
+    """Returns the padded words of a file, or why it is refused."""
+    try:
+        _, problems = check_file(file, lambda *_: None)
+        with open_array(file, "word") as reader:
+            return ", ".join(map(str, problems)) or reader.exact()
+    except InputError as error:
+        return str(error)
+
+
+def test_mangled_files(file):
+    """A file with changed bytes is refused by its name, or its values are those that were written."""
+    content, found = file.read_bytes(), []
+    for number in range(80):
+        file.write_bytes(mangled_bytes(content, number))
+        found.append(rows_or_refusal(file))
+    refused = [each for each in found if isinstance(each, str)]
+
+    assert len(refused) > 20
+    assert all(str(file) in each for each in refused)
+    assert all(np.array_equal(each, sequences_of(words()).padded()) for each in found if not isinstance(each, str))
