@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -72,7 +72,10 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
 class _OneInput(Spec):
     """Base of the models that take one input, of numbers, whose samples have one length."""
 
-    any_length: ClassVar[bool] = False
+    @property
+    def any_length(self) -> bool:
+        """Returns whether samples of other lengths than the longest are taken."""
+        return False
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -85,13 +88,22 @@ class _OneInput(Spec):
 
 
 class Mlp(_OneInput):
-    """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values."""
+    """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values.
+
+    With `per_token` they are applied to each token by itself: samples (length, width) have `outputs` values a token.
+    """
 
     name: Literal["mlp"] = "mlp"
     widths: Widths = ()
     outputs: int = Field(gt=0, le=MOST)
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    per_token: bool = False
+
+    @property
+    def any_length(self) -> bool:
+        """Returns whether samples of other lengths than the longest are taken."""
+        return self.per_token
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -100,15 +112,22 @@ class Mlp(_OneInput):
 
     def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
-        sample = only_input(samples)
-        if part == "body":
-            return (self.widths[-1] if self.widths else math.prod(sample),)
-        return (self.outputs,)
+        tokens, inputs = self._tokens(samples)
+        return *tokens, self.outputs if part != "body" else self.widths[-1] if self.widths else inputs
 
     def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
+        tokens, inputs = self._tokens(samples)
+        size = dense_size(inputs, self.widths if part == "body" else (*self.widths, self.outputs))
+        return NetworkSize(size.parameters, math.prod(tokens) * size.multiplications)
+
+    def _tokens(self, samples: InputShapes) -> tuple[Shape, int]:
+        """Returns the axes of tokens, of which there is one or none, and the numbers of each."""
         sample = only_input(samples)
-        return dense_size(math.prod(sample), self.widths if part == "body" else (*self.widths, self.outputs))
+        if self.per_token and len(sample) != 2:
+            text = f"{self.name} with `per_token` takes samples of shape (length, width), not of shape {sample}"
+            raise ShapeError(text)
+        return (sample[:1], sample[1]) if self.per_token else ((), math.prod(sample))
 
 
 class ConvNet(_OneInput):
@@ -178,7 +197,6 @@ class EmbeddingRnn(_OneInput):
     With `per_token` there are `outputs` values for the state at each token, and no pooling.
     """
 
-    any_length: ClassVar[bool] = True
     name: Literal["embedding_rnn"] = "embedding_rnn"
     vocabulary: int = Field(gt=1, le=MOST)
     embedding: int = Field(gt=0, le=MOST)
@@ -187,6 +205,11 @@ class EmbeddingRnn(_OneInput):
     pooling: Literal["mean", "last"] = "mean"
     per_token: bool = False
     outputs: int = Field(gt=0, le=MOST)
+
+    @property
+    def any_length(self) -> bool:
+        """Returns whether samples of other lengths than the longest are taken."""
+        return True
 
     def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
         """Returns the tokens that the network takes."""
@@ -226,9 +249,13 @@ class UserModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    any_length: ClassVar[bool] = True
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     input_type: InputType | dict[InputName, InputType] = "float"
+
+    @property
+    def any_length(self) -> bool:
+        """Returns whether samples of other lengths than the longest are taken."""
+        return True
 
     def input_values(self, name: str) -> InputValues:
         """See `NetworkShape`."""

@@ -231,3 +231,26 @@ def test_refusals(family, keys, said):
     pytest.importorskip("torch")
     with pytest.raises(InputError, match=said):
         preflight(family({"net": task("torch", **keys)}).prepared, ["net"])
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_heads_of_tokens_on_a_trunk_of_tokens(family, framework):
+    """Two heads for each token on the states of a recurrent trunk; a change of ranks between layers changes nothing."""
+    head = {"model": {"name": "mlp", "outputs": CLASSES, "per_token": True}, "per_token": True, "loss": "softmax_ce"}
+    heads = {
+        "tag": {**head, "target": "words/tag", "metrics": ["accuracy", "weighted_accuracy"]},
+        "some": {**head, "target": "words/some", "missing": -1, "class_weights": [1, 2, 0.5]},
+    }
+    both = {"kind": "joint", "needs": {"net": "parameters"}, "trunk": {"from": "net", "part": "body"}, "heads": heads}
+    keys = {"framework": framework, "input": "words/word", "epochs": 6, "sample_weights": "words/weight"}
+    tasks = {"net": task(framework, **TAGGER), "both": {**both, **keys}}
+    whole, layered = family(tasks), family(tasks)
+    for made in (whole, layered):
+        made.run("net", 1)
+    (outcome,) = whole.run("both", 1)
+    layered.run_by_layers("both", [3, 1, 2])
+
+    assert outcome.metrics["tag.val_accuracy"] > 0.45
+    assert 0 < outcome.metrics["tag.val_weighted_accuracy"] != outcome.metrics["tag.val_accuracy"]
+    for name, array in whole.parameters("both").items():
+        np.testing.assert_allclose(layered.parameters("both")[name], array, rtol=1e-4, atol=1e-5)
