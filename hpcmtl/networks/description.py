@@ -72,17 +72,17 @@ def values_by_input(network: NetworkDescription, names: Iterable[str]) -> dict[s
     return {name: input_values(network, name) for name in names}
 
 
-def takes_any_length(network: NetworkDescription) -> bool:
-    """Returns whether a network takes samples of other lengths than the longest, for which it is built.
+def takes_any_length(network: NetworkDescription, name: str = INPUT) -> bool:
+    """Returns whether a network takes samples of other lengths at an input than the longest, for which it is built.
 
-    Networks of the user's are taken for such, and heads that are not such for the reason that a batch has one length.
+    Networks of the user's are taken for such. A network with heads is one if its heads are, or get no lengths.
     """
     if isinstance(network, Leaf):
-        return network.model.any_length
+        return network.model.takes_any_length(name)
     if isinstance(network, Part):
-        return takes_any_length(network.whole)
+        return takes_any_length(network.whole, name)
     heads = all(takes_any_length(head) for _, head in network.heads)
-    return takes_any_length(network.trunk) and (heads or not keeps_length(network.trunk))
+    return takes_any_length(network.trunk, name) and (heads or not keeps_length(network.trunk))
 
 
 def keeps_length(network: NetworkDescription) -> bool:

@@ -72,9 +72,8 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
 class _OneInput(Spec):
     """Base of the models that take one input, of numbers, whose samples have one length."""
 
-    @property
-    def any_length(self) -> bool:
-        """Returns whether samples of other lengths than the longest are taken."""
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
         return False
 
     @property
@@ -100,9 +99,8 @@ class Mlp(_OneInput):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     per_token: bool = False
 
-    @property
-    def any_length(self) -> bool:
-        """Returns whether samples of other lengths than the longest are taken."""
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
         return self.per_token
 
     @property
@@ -206,9 +204,8 @@ class EmbeddingRnn(_OneInput):
     per_token: bool = False
     outputs: int = Field(gt=0, le=MOST)
 
-    @property
-    def any_length(self) -> bool:
-        """Returns whether samples of other lengths than the longest are taken."""
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
         return True
 
     def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
@@ -252,9 +249,8 @@ class UserModel(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     input_type: InputType | dict[InputName, InputType] = "float"
 
-    @property
-    def any_length(self) -> bool:
-        """Returns whether samples of other lengths than the longest are taken."""
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
         return True
 
     def input_values(self, name: str) -> InputValues:

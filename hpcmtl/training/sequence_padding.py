@@ -11,8 +11,7 @@ from hpcmtl.data.hdf5 import numbers_in
 from hpcmtl.data.padding import default_buckets, make_padding
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.networks.description import takes_any_length
-from hpcmtl.training.evaluation.tokens import MASK
-from hpcmtl.training.loop import TARGET
+from hpcmtl.training.step_input import INPUT_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,20 +38,22 @@ def with_padding(
     """
     found = {key: source.lengths() for key, source in sources.items()}
     ragged = {key: lengths for key, lengths in found.items() if lengths is not None}
-    inputs = {sources[key].dataset: each for key, each in ragged.items() if not key.startswith((TARGET, MASK))}
+    inputs = {key: each for key, each in ragged.items() if key.startswith(INPUT_ROWS)}
+    named = {sources[key].dataset: each for key, each in inputs.items()}
     problems = [
         Problem(f"{sources[key].path}: {sources[key].dataset}", problem)
         for key, lengths in ragged.items()
-        if key.startswith((TARGET, MASK)) and (problem := lengths_problem(lengths, inputs))
+        if key not in inputs and (problem := lengths_problem(lengths, named))
     ]
     if problems:
         raise InputError(problems)
-    return {
-        key: replace(source, padding=make_padding(ragged[key], _buckets(source, ragged[key], network, buckets)))
-        if key in ragged
-        else source
-        for key, source in sources.items()
-    }
+    padded = dict(sources)
+    for key, lengths in ragged.items():
+        like = next((each for each, others in inputs.items() if np.array_equal(lengths, others)), key)
+        free = takes_any_length(network, like.removeprefix(INPUT_ROWS))
+        padding = make_padding(lengths, _buckets(sources[key], lengths, buckets) if free else ())
+        padded[key] = replace(sources[key], padding=padding)
+    return padded
 
 
 def lengths_problem(lengths: Ints, inputs: Mapping[str, Ints]) -> str | None:
@@ -72,11 +73,7 @@ def lengths_problem(lengths: Ints, inputs: Mapping[str, Ints]) -> str | None:
     return f"sample {at} has {lengths[at]} labels, but {inputs[name][at]} tokens in {name}; give each token a label"
 
 
-def _buckets(
-    source: Source, lengths: Ints, network: NetworkDescription, buckets: Sequence[int] | None
-) -> Sequence[int]:
-    if not takes_any_length(network):
-        return ()
+def _buckets(source: Source, lengths: Ints, buckets: Sequence[int] | None) -> Sequence[int]:
     if buckets is not None:
         return buckets
     train = numbers_in(source.split(), ["train"])
@@ -95,8 +92,12 @@ def outputs_per_token(
         outputs: function of the shapes of a sample to outputs of the network, (1, ...).
         inputs: inputs of the network by name.
     """
-    ragged = {name: each.padding for name, each in inputs.items() if each.padding is not None}
-    if not ragged or not takes_any_length(network):
+    ragged = {
+        name: each.padding
+        for name, each in inputs.items()
+        if each.padding is not None and takes_any_length(network, name)
+    }
+    if not ragged:
         return {}
     shapes = {name: each.described().datasets[each.dataset].shape for name, each in inputs.items()}
     shorter = {n: (max(shape[0] - 1, 1), *shape[1:]) if n in ragged else shape for n, shape in shapes.items()}

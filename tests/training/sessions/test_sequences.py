@@ -254,3 +254,52 @@ def test_heads_of_tokens_on_a_trunk_of_tokens(family, framework):
     assert 0 < outcome.metrics["tag.val_weighted_accuracy"] != outcome.metrics["tag.val_accuracy"]
     for name, array in whole.parameters("both").items():
         np.testing.assert_allclose(layered.parameters("both")[name], array, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch):
+    """A module with a network that takes tokens and lengths, where 0 is a token as any other."""
+    (tmp_path / "length_nets.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+NETS = """
+import torch
+
+class Packed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn = torch.nn.Embedding(9, 4), torch.nn.LSTM(4, 3, batch_first=True, bidirectional=True)
+        self.output = torch.nn.Linear(6, 3)
+
+    def forward(self, tokens, lengths):
+        packing = {"batch_first": True, "enforce_sorted": False}
+        packed = torch.nn.utils.rnn.pack_padded_sequence(self.embedding(tokens), lengths.cpu(), **packing)
+        states, _ = self.rnn(packed)
+        states, _ = torch.nn.utils.rnn.pad_packed_sequence(states, batch_first=True, total_length=tokens.shape[1])
+        return self.output(states)
+"""
+
+
+def test_own_networks_get_lengths(family, nets):
+    """A bidirectional network over packed sequences gets tokens and lengths by name; its outputs are those alone."""
+    integers = {"tokens": "integer", "lengths": "integer"}
+    model = {"name": "length_nets:Packed", "input_type": integers}
+    given = {"input": {"tokens": "words/word", "lengths": "words/word_length"}, "model": model}
+    tasks = {"net": task("torch", **TAGGER | given), "scores": {"kind": "predict", "needs": {"net": "parameters"}}}
+    found = []
+    for ranks in (1, 3):
+        made = family(tasks)
+        preflight(made.prepared, ["net"])
+        made.run("net", ranks)
+        made.run("scores", ranks)
+        found.append(made.parameters("net"))
+    network = hpcmtl.load(made.artifact("net")).network
+    with open_array(made.artifact("scores"), "main") as reader:
+        rows = reader.exact()
+    for number, word in enumerate(words()[:9]):
+        alone = network.outputs({"tokens": word[None], "lengths": np.array([len(word)])})["main"][0]
+        np.testing.assert_allclose(rows[number, : len(word)], alone, rtol=1e-5, atol=1e-6)
+
+    for name, array in found[0].items():
+        np.testing.assert_allclose(found[1][name], array, rtol=1e-5, atol=1e-5)
