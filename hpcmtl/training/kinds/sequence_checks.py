@@ -22,7 +22,7 @@ def check_sequences(
     transforms: Mapping[str, Sequence[Transform]],
     arrays: Mapping[str, ArraySpec],
 ) -> Iterator[Finding]:
-    """Yields transforms that sequences cannot have, and buckets of samples that are no sequences.
+    """Yields sources and transforms that cannot be of sequences, and buckets of samples that are no sequences.
 
     Args:
         task: the task.
@@ -30,6 +30,11 @@ def check_sequences(
         transforms: name of an input -> its transforms.
         arrays: known arrays by reference.
     """
+    for source, keys in task.sources.items():
+        read = {keys.input, keys.target, *keys.targets.values()} - {None}
+        if any(each.ragged for reference, each in arrays.items() if reference in read):
+            text = "sequences of different lengths are not mixed with other sources"
+            yield ("sources", source), f"{text}; join the files, or seal them with one `length`"
     known = {name: arrays[reference] for name, reference in inputs.items() if reference in arrays}
     for name, each in known.items():
         if each.ragged and any(transform.name in READY_MADE for transform in transforms.get(name, ())):

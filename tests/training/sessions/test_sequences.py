@@ -58,6 +58,9 @@ def task(framework, **keys) -> dict:
 TAGGER = {"model": {**RNN, "per_token": True}, "target": "words/tag", "per_token": True, "metrics": ["accuracy"]}
 
 
+ONE = {"input": "words/word", "target": "words/kind"}
+
+
 @pytest.fixture
 def family(bench, file):
     """Returns a bench of some tasks over the words."""
@@ -224,6 +227,10 @@ def test_every_kind_of_task_reads_sequences(family, framework):
         ({**TAGGER, "model": RNN}, "one for each token"),
         ({**TAGGER, "loss": "torch.nn:CrossEntropyLoss"}, "use a loss by its name"),
         ({"transform": "noise"}, "transform"),
+        (
+            {"input": None, "target": None, "sources": {"one": ONE, "two": ONE}, "mixture": {}},
+            "sequences of different lengths are not mixed",
+        ),
     ],
 )
 def test_refusals(family, keys, said):
