@@ -1,6 +1,6 @@
 """Compares the rate at which batches come with that of reading the same bytes by h5py, one after the other.
 
-usage: python benchmarks/loading.py [--mebibytes 512] [--rounds 5] [--json FILE]
+usage: python benchmarks/loading.py [--mebibytes 512] [--rounds 5] [--quick] [--json FILE]
 
 One process reads an epoch of shuffled batches of 64 rows of 4 KiB, and nothing trains on them: once with a memory
 budget of 0 (streaming: windows of blocks are read ahead), and once from memory, in the second epoch. By hand, h5py
@@ -80,8 +80,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mebibytes", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round of 32 MiB")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    if given.quick:
+        given.mebibytes, given.rounds = 32, 1
     rows = given.mebibytes * (1 << 20) // (4 * WIDTH)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.h5"

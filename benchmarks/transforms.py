@@ -33,6 +33,7 @@ CASES: dict[str, list[Any]] = {
     "normalise": ["normalise"],
     "flip, crop": ["flip", CROP],
     "noise": [NOISE],
+    "mixup": ["mixup"],
     "all five": ["normalise", "flip", CROP, NOISE, {"name": "cutout", "size": 8}],
     "own, a generator for each sample": ["own:jitter"],
 }

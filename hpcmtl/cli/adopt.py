@@ -17,7 +17,7 @@ from hpcmtl.launch.environment import rank_environment
 from hpcmtl.logs import harmless
 
 if TYPE_CHECKING:
-    from hpcmtl.data.adopting.adopt import AdoptionOrder
+    from hpcmtl.data.adopting.order import AdoptionOrder
     from hpcmtl.data.adopting.plan import AdoptionPlan
     from hpcmtl.data.sealing.options import SealOptions
 
@@ -42,6 +42,15 @@ ArrayRules = Annotated[
         show_default=False,
     ),
 ]
+MissingValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--missing",
+        metavar="NAME=VALUE[,NAME=VALUE]",
+        help="Number that stands for a missing value in an array, such as `y=nan` or `y=-1`; can be repeated.",
+        show_default=False,
+    ),
+]
 To = Annotated[
     Path | None,
     typer.Option("--to", metavar="OUT.h5", help="File to make.", show_default="FILE.adopted.h5", readable=False),
@@ -58,6 +67,7 @@ def adopt(
     fractions: Fractions = None,
     seed: Seed = None,
     column: ArrayRules = None,
+    missing: MissingValues = None,
     attribute: Attribute = None,
     force: Force = False,
     as_json: Json = False,
@@ -79,7 +89,7 @@ def adopt(
     names = [*(inputs or ()), *(targets or ())]
 
     def ordered() -> AdoptionOrder:
-        return _order(files, names, to, options, overwrite=force)
+        return _order(files, names, to, options, missing or [], overwrite=force)
 
     if rank_environment() is not None:
         _be_rank(ordered, as_json=as_json)
@@ -87,11 +97,11 @@ def adopt(
 
 
 def _order(
-    files: list[str], names: list[str], to: Path | None, options: SealOptions, *, overwrite: bool
+    files: list[str], names: list[str], to: Path | None, options: SealOptions, missing: list[str], *, overwrite: bool
 ) -> AdoptionOrder:
     """Returns the request that the options make."""
-    from hpcmtl.data.adopting.adopt import AdoptionOrder
-    from hpcmtl.data.adopting.options import named_arrays, place_beside
+    from hpcmtl.data.adopting.options import missing_values, named_arrays, place_beside
+    from hpcmtl.data.adopting.order import AdoptionOrder
     from hpcmtl.data.sealing.options import with_options
     from hpcmtl.data.sealing.recipe import make_recipe
 
@@ -100,13 +110,14 @@ def _order(
         files=files,
         arrays=named_arrays(names),
         recipe=make_recipe(with_options({}, options), "the options"),
+        missing=missing_values(missing),
         overwrite=overwrite,
     )
 
 
 def _adopted(order: AdoptionOrder, *, as_json: bool) -> str:
     """Adopts files in this process alone, and returns what the command prints."""
-    from hpcmtl.data.adopting.adopt import adopt as adopt_alone
+    from hpcmtl.data.adopting.adopt import adopt_alone
 
     with leaving_nothing(f"{order.out} was not written"), progress_bar() as report:
         plan = adopt_alone(order, report)

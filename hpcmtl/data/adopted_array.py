@@ -11,6 +11,7 @@ import numpy as np
 
 from hpcmtl.data.array_writer import checksum_of
 from hpcmtl.data.contract import NUMBERS, rows_per_chunk
+from hpcmtl.data.missing import declared
 from hpcmtl.data.open_file import naming_damage
 from hpcmtl.data.originals import REMEDY, Original, OriginalRows
 from hpcmtl.data.value_summary import ValueSummary
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
+    from hpcmtl.data.value_summary import Spread
+
 ORIGINALS, ARRAYS, SPREADS = "adopted/originals", "adopted/arrays", "adopted/spreads"
 """Groups of an adopted file: identity of each original, checksums of blocks by array, extremes of positions."""
-DELIVERED = ("classes", "scale", "units", "checksum")
+DELIVERED = ("classes", "scale", "units", "missing", "checksum")
 """Attributes of an array that those of a dataset in a sealed file are."""
 _EXTREMES = ("smallest", "largest", "fraction", "rounded")
+_SAMPLES = ("not_finite", "partly", "absent")
+_KNOWN = "known"
+"""Key and group of the summary without missing values; an array has at most one number for them."""
 
 
 class AdoptedArray:
@@ -119,26 +125,50 @@ class AdoptedArray:
             return None
         with _naming_nonsense(self._where):
             stored = json.loads(_text(self._stored.attrs["summary"]))
-            known: dict[str, Any] = {
-                key: None if stored[key] is None else (int(stored[key][0]), stored[key][1]) for key in _EXTREMES
-            }
-            spread = self._stored.file.get(f"{SPREADS}/{self._stored.name.rsplit('/', 1)[1]}")
-            return ValueSummary(
-                dtype=self.dtype,
-                shape=self.shape[1:],
-                scale=float(self.attrs.get("scale", 1.0)),
-                spread=None if spread is None else self._spread(spread),
-                **known,
-            )
+            place = f"{SPREADS}/{self._stored.name.rsplit('/', 1)[1]}"
+            summary = self._summary(stored, place)
+            summary.declared = declared(self.attrs)
+            summary.known = {each: self._summary(stored[_KNOWN], f"{place}/{_KNOWN}") for each in summary.declared}
+            return summary
 
-    def _spread(self, stored: h5py.Group) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
-        low, high, rounded = (stored[key][()].reshape(self.shape[1:]) for key in ("low", "high", "rounded"))
+    def _summary(self, stored: Mapping[str, Any], place: str) -> ValueSummary:
+        """Returns a summary from its extremes and the group of its spread."""
+        found: dict[str, Any] = {
+            key: None if stored[key] is None else (int(stored[key][0]), stored[key][1]) for key in _EXTREMES
+        }
+        found |= {key: None if (sample := stored.get(key)) is None else int(sample) for key in _SAMPLES}
+        group = self._stored.file.get(place)
+        return ValueSummary(
+            dtype=self.dtype,
+            shape=self.shape[1:],
+            scale=float(self.attrs.get("scale", 1.0)),
+            spread=None if group is None or "low" not in group else self._spread(group),
+            **found,
+        )
+
+    def _spread(self, stored: h5py.Group) -> Spread:
+        shape = stored["low"].shape if stored["low"].shape == (1,) else self.shape[1:]
+        low, high, rounded = (stored[key][()].reshape(shape) for key in ("low", "high", "rounded"))
         return low, high, rounded > 0
 
 
 def summary_text(summary: ValueSummary) -> str:
     """Returns the extremes of a summary as JSON, as an adopted file has them."""
-    return json.dumps({key: getattr(summary, key) for key in _EXTREMES})
+    found = _extremes(summary)
+    for known in summary.known.values():
+        found[_KNOWN] = _extremes(known)
+    return json.dumps(found)
+
+
+def _extremes(summary: ValueSummary) -> dict[str, Any]:
+    return {key: getattr(summary, key) for key in (*_EXTREMES, *_SAMPLES)}
+
+
+def spreads_of(summary: ValueSummary, place: str) -> Iterator[tuple[str, Spread]]:
+    """Yields the spreads of a summary, each with the group in which an adopted file has it."""
+    for where, each in ((place, summary), *((f"{place}/{_KNOWN}", known) for known in summary.known.values())):
+        if each.spread is not None:
+            yield where, each.spread
 
 
 def _text(value: Any) -> str:
@@ -166,7 +196,7 @@ def _naming_nonsense(where: str) -> Iterator[None]:
     """Converts exceptions that values of a wrong kind raise to an error that names file and array."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         message = f"cannot be read, the file is damaged; adopt its files again ({error})"
         raise InputError([Problem(where, message)]) from error
 

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.data.blocks import windows
 from hpcmtl.data.epochs import EpochPlan, SplitEpochs
-from hpcmtl.data.prefetch import Prefetched
+from hpcmtl.data.mixup import TARGETS_PER_ROW, BatchMixup, StepMixup, step_mixup
+from hpcmtl.data.prefetch import Prefetched, items_ahead
 from hpcmtl.data.shard import shard
+from hpcmtl.data.shared_memory import address_space_left
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected
+from hpcmtl.data.split_cache import SplitCache
+from hpcmtl.data.split_rows import layout_of, read_rows
+from hpcmtl.data.step_rows import from_memory, from_windows
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -23,31 +27,10 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Arrays, Ints
     from hpcmtl.data.cursor import Cursor
     from hpcmtl.data.labels import Labels
-    from hpcmtl.data.reader import ArrayReader
     from hpcmtl.data.samplers import Sampler
-
-    # (order of an epoch, positions of each step in it) -> sample numbers and rows of each step
-    RowsOf = Callable[[Ints, list[Ints]], Iterator[tuple[Ints, Arrays]]]
+    from hpcmtl.data.step_rows import RowsOf
 
 _WEIGHTS = ""  # key of the sample weights among the readers; no source can have it
-
-
-@dataclass(eq=False)
-class SplitCache:
-    """Holds a split that fits into memory, once read, for all readers with the same `BatchSpec`.
-
-    Attributes:
-        block: samples per block of the files; the order of an epoch depends on it.
-        arrays: key of each source -> its rows; None before the first read.
-    """
-
-    block: int = 0
-    arrays: Arrays | None = None
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the rows, in bytes."""
-        return sum(array.nbytes for array in (self.arrays or {}).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +47,7 @@ class BatchSpec:
         sampler: chooses the samples of each epoch; None for each sample of the split once.
         epochs: plan of epochs that are composed in another way, which makes `batch_size` the size of the fullest step;
             None for steps of equal size.
+        mixup: how samples are mixed with others of their batch; None for samples as they are.
         cache: rows that are kept in memory.
     """
 
@@ -75,6 +59,7 @@ class BatchSpec:
     labels: Mapping[str, Labels] = field(default_factory=dict, compare=False)
     sampler: Sampler | None = field(default=None, compare=False)
     epochs: EpochPlan | None = field(default=None, compare=False)
+    mixup: BatchMixup | None = field(default=None, compare=False)
     cache: SplitCache = field(default_factory=SplitCache, compare=False)
 
 
@@ -105,6 +90,7 @@ class Batch:
         label_weights: key of a source in `BatchSpec.labels` -> (n, ...) float32 factors of the weights of its labels: 0
             for a missing one, else samples over labelled samples of the whole group's batch, times its class weight.
         labelled: key of such a source -> number of labelled samples of the whole group's batch.
+        targets_per_row: rows of targets, weights and label weights of each row of inputs; two where samples are mixed.
     """
 
     cursor: Cursor
@@ -115,6 +101,7 @@ class Batch:
     filler: bool = False
     label_weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     labelled: Mapping[str, float] = field(default_factory=dict)
+    targets_per_row: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +120,16 @@ class _ReadRequest:
 
 @dataclass(frozen=True, slots=True)
 class _RankStep:
-    """Holds the part of one global step for one rank; `positions` and those of the `whole` step index the epoch."""
+    """Holds the part of one global step for one rank; `positions` and those of the `whole` step index the epoch.
+
+    Where samples are mixed, the positions are those of partners as well.
+    """
 
     cursor: Cursor
     whole: Ints
     positions: Ints
     filler: bool
+    mixed: StepMixup | None = None
 
 
 class Batches(Prefetched[Batch]):
@@ -158,7 +149,7 @@ class Batches(Prefetched[Batch]):
             InputError: files or datasets are bad or do not match; the message names them.
             ValueError: `cursor` is not a step of an epoch of this split.
         """
-        sources = _all_sources(spec)
+        sources, row_bytes = all_sources(spec)
         indices = selected(sources, [spec.split])
         plan = epochs_of(spec)
         self.steps_per_epoch = len(plan.bounds) - 1
@@ -174,21 +165,23 @@ class Batches(Prefetched[Batch]):
             group_rank=group_rank,
             group_size=group_size,
         )
-        super().__init__(partial(_produce, request))
+        rows = -(-spec.batch_size // group_size)
+        super().__init__(partial(_produce, request), items_ahead(rows * row_bytes))
 
 
-def _all_sources(spec: BatchSpec) -> tuple[Source, ...]:
-    """Returns the checked sources, with that of the sample weights last."""
-    if spec.sample_weights is None:
-        check_sources(spec.sources)
-        return spec.sources
-    weights = replace(spec.sample_weights, key=_WEIGHTS)
-    sources = (*spec.sources, weights)
-    shape = check_sources(sources)[-1].shape
-    if shape != ():
-        message = f"shape {shape} for each sample; sample weights are one number a sample"
-        raise InputError([Problem(f"{weights.path}: {weights.dataset}", message)])
-    return sources
+def all_sources(spec: BatchSpec) -> tuple[tuple[Source, ...], int]:
+    """Returns the checked sources, with that of the sample weights last, and the bytes of a sample of all of them.
+
+    Raises:
+        InputError: files or datasets are bad or do not match; the message names them.
+    """
+    weights = [] if spec.sample_weights is None else [replace(spec.sample_weights, key=_WEIGHTS)]
+    sources = (*spec.sources, *weights)
+    described = check_sources(sources)
+    if weights and described[-1].shape != ():
+        message = f"shape {described[-1].shape} for each sample; sample weights are one number a sample"
+        raise InputError([Problem(f"{weights[0].path}: {weights[0].dataset}", message)])
+    return sources, sum(each.sample_bytes for each in described)
 
 
 def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator[Batch, None, None]:
@@ -196,19 +189,31 @@ def _produce(request: _ReadRequest, check_open: Callable[[], None]) -> Generator
     cache = request.spec.cache
     if cache.arrays is None:
         with open_sources(request.sources) as readers:
-            block = min(reader.block for reader in readers.values())
-            needed = sum(len(request.indices) * reader.sample_bytes for reader in readers.values())
-            if needed > request.spec.memory_budget:
-                yield from _batches(request, block, partial(_from_windows, readers, block, check_open))
-                return
-            arrays = {key: reader.rows(request.indices, check_open) for key, reader in readers.items()}
-            cache.block, cache.arrays = block, arrays
-    yield from _batches(request, cache.block, partial(_from_memory, cache.arrays, request.indices))
+            layout = layout_of(readers, len(request.indices))
+            cache.block = layout.block
+            if layout.size <= min(request.spec.memory_budget, address_space_left() // 2):
+                arrays = {key: np.empty(shape, dtype) for key, (_, shape, dtype) in layout.places.items()}
+                read_rows(readers, request.indices, arrays, slice(None), check_open)
+                cache.arrays = arrays
+    if cache.arrays is None:
+        yield from _batches(request, cache.block, partial(_from_files, request, cache.block, check_open))
+    else:
+        yield from _batches(request, cache.block, partial(from_memory, cache.arrays, request.indices))
+
+
+def _from_files(
+    request: _ReadRequest, block: int, check_open: Callable[[], None], order: Ints, positions: list[Ints]
+) -> Iterator[tuple[Ints, Arrays]]:
+    """Yields the rows of each step of one epoch, from the files that are nearest when it begins."""
+    with open_sources(request.sources) as readers:
+        yield from from_windows(readers, block, check_open, order, positions)
 
 
 def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Batch]:
     for epoch, steps in _epochs(request):
         order = request.plan.order(request.indices, block, request.cursor.seed, epoch)
+        if request.spec.mixup is not None:
+            steps = [_with_partners(request.spec.mixup, step, order, epoch) for step in steps]  # noqa: PLW2901
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
@@ -220,15 +225,37 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
                 masks = None if labels.mask is None else arrays.pop(labels.mask)
                 arrays[key], known = labels.known(arrays[key], masks, indices)
                 factors[key] = labels.weights(arrays[key], known, samples, labelled[key])
-            yield Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
+            batch = Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
+            yield batch if step.mixed is None else _mixed_batch(step.mixed, batch)
+
+
+def _with_partners(mixup: BatchMixup, step: _RankStep, order: Ints, epoch: int) -> _RankStep:
+    """Returns a step with its mixup, and with the positions of its samples and their partners."""
+    mixed = step_mixup(mixup, order, step.whole, step.positions, epoch)
+    return replace(step, positions=mixed.positions, mixed=mixed)
+
+
+def _mixed_batch(mixed: StepMixup, batch: Batch) -> Batch:
+    """Returns the share of a rank, from a batch of all samples at the positions of a step."""
+    return replace(
+        batch,
+        indices=batch.indices[mixed.own],
+        arrays={key: mixed.rows(key, array) for key, array in batch.arrays.items()},
+        weights=mixed.weights(batch.weights),
+        label_weights={key: mixed.both(array) for key, array in batch.label_weights.items()},
+        targets_per_row=TARGETS_PER_ROW,
+    )
 
 
 def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
     """Returns the number of labelled samples of a whole step by key."""
     if not request.spec.labels:
         return {}
-    places = np.searchsorted(request.indices, order[step.whole])
-    return {key: labels.labelled(places) for key, labels in request.spec.labels.items()}
+    places, mixed = np.searchsorted(request.indices, order[step.whole]), step.mixed
+    return {
+        key: labels.labelled(places) if mixed is None else mixed.labelled(labels.counts[places])
+        for key, labels in request.spec.labels.items()
+    }
 
 
 def _epochs(request: _ReadRequest) -> Iterator[tuple[int, list[_RankStep]]]:
@@ -253,44 +280,3 @@ def _weights(step: _RankStep, arrays: Arrays) -> NDArray[np.float32]:
     """Removes the sample weights, if any, from the arrays of a step and returns the weights."""
     ones = np.ones(len(step.positions), dtype=np.float32)
     return ones * arrays.pop(_WEIGHTS, ones).astype(np.float32) * np.float32(not step.filler)
-
-
-def _from_memory(loaded: Arrays, indices: Ints, order: Ints, positions: list[Ints]) -> Iterator[tuple[Ints, Arrays]]:
-    """Yields the rows of each step from arrays that hold the whole split."""
-    for wanted in (order[each] for each in positions):
-        places = np.searchsorted(indices, wanted)
-        yield wanted, {key: array[places] for key, array in loaded.items()}
-
-
-def _from_windows(
-    readers: Mapping[str, ArrayReader],
-    block: int,
-    check_open: Callable[[], None],
-    order: Ints,
-    positions: list[Ints],
-) -> Iterator[tuple[Ints, Arrays]]:
-    """Yields the rows of each step; reads this rank's part of one window of blocks at a time.
-
-    Steps do not end at window boundaries: rows of a window are held until the step that needs them is complete.
-
-    Args:
-        readers: readers by key.
-        block: samples per block.
-        check_open: callback between reads.
-        order: sample numbers of the epoch.
-        positions: positions of each step in `order`.
-    """
-    numbers = [order[each] for each in positions]
-    window = windows(order, block)[np.concatenate(positions)]
-    parts = iter(np.split(np.concatenate(numbers), np.flatnonzero(np.diff(window)) + 1))
-    in_memory, available = {key: reader.rows(numbers[0][:0], check_open) for key, reader in readers.items()}, 0
-    for wanted in numbers:
-        while available < len(wanted):
-            part = next(parts)
-            for key, reader in readers.items():
-                rows = reader.rows(part, check_open)
-                in_memory[key] = np.concatenate([in_memory[key], rows]) if available else rows
-            available += len(part)
-        yield wanted, {key: array[: len(wanted)] for key, array in in_memory.items()}
-        in_memory = {key: array[len(wanted) :] for key, array in in_memory.items()}
-        available -= len(wanted)

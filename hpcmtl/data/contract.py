@@ -27,7 +27,8 @@ MAX_CLASSES = 4000
 NUMBERS, STORABLE = "iuf", "iufbcSU"
 """Kinds of numpy types in a data set, and in the arrays that python tasks publish: numbers of all types, bool, text."""
 _DECLARED = (
-    "labels that are missing are declared: `missing: {0}` of a task, the attribute `missing` in write_dataset_file"
+    "labels that are missing are declared: `missing: {0}` of a task, and for the file the attribute `missing` in "
+    "write_dataset_file, or `--missing` of `hpcmtl data adopt`"
 )
 _NUMBERS_WANTED = "; convert to integers or floats, e.g. .astype(np.uint8)"
 

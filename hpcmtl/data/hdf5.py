@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +60,11 @@ class DatasetDescription:
     classes: tuple[str, ...] | None
     bytes: int
     ragged: bool = False
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample as networks get it."""
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

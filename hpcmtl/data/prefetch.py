@@ -15,12 +15,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Item = TypeVar("Item")
+MOST_AHEAD, BYTES_AHEAD = 8, 64 << 20
+"""Limits of what is kept ready: number of items, and their bytes."""
+
 if TYPE_CHECKING:
     Producer = Callable[[Callable[[], None]], Generator[Item, None, None]]
 
 
 class CancelledError(Exception):
     """Ends a long read of the producer after the consumer has closed; it never leaves the producer."""
+
+
+def items_ahead(item_bytes: int) -> int:
+    """Returns how many items of a size are kept ready: as many as fit into `BYTES_AHEAD`, at least one."""
+    return max(1, min(MOST_AHEAD, BYTES_AHEAD // max(item_bytes, 1)))
 
 
 class Prefetched(Generic[Item]):
@@ -32,7 +40,7 @@ class Prefetched(Generic[Item]):
         waited_seconds: total time that the consumer waited for items, including the first.
     """
 
-    def __init__(self, produce: Producer[Item], depth: int = 8) -> None:
+    def __init__(self, produce: Producer[Item], depth: int = MOST_AHEAD) -> None:
         """Starts the thread.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hpcmtl.data.prefetch import Prefetched
+from hpcmtl.data.prefetch import Prefetched, items_ahead
 from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import Source, check_sources, open_sources, selected
 
@@ -45,9 +45,9 @@ def sequential_batches(
     Raises:
         InputError: files, datasets or splits are bad; the message names them.
     """
-    check_sources(sources)
+    row_bytes = sum(each.sample_bytes for each in check_sources(sources))
     mine = shard(selected(sources, splits)[piece], group_rank, group_size)
-    return Prefetched(partial(_produce, sources, mine, batch_size))
+    return Prefetched(partial(_produce, sources, mine, batch_size), items_ahead(batch_size * row_bytes))
 
 
 def _produce(

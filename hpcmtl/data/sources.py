@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.in_memory_file import InMemoryFile
     from hpcmtl.data.padding import Padding
     from hpcmtl.data.reader import ArrayReader
+    from hpcmtl.data.staging import NodeCopies
     from hpcmtl.data.transforming.transforms import TransformChain
 
 
@@ -59,6 +60,7 @@ class Source:
         joined: several data sets that stand for the file, if they do; there is no such file then.
         transform: transforms of the rows that batches hold; None for none.
         padding: padding of samples of different lengths; None for samples of one length.
+        copies: copies of files on this node, which rows are read from where there are any; None for none.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Source:
     joined: JoinedContent | None = None
     transform: TransformChain | None = None
     padding: Padding | None = field(default=None, compare=False)
+    copies: NodeCopies | None = None
 
     def described(self) -> FileDescription:
         """Returns the description of the file; see `describe`."""
@@ -83,11 +86,9 @@ class Source:
         """Returns a reader of the rows."""
         if self.joined is not None:
             return self.joined.opened(self.dataset)
-        return (
-            open_array(self.path, self.dataset)
-            if self.in_memory is None
-            else nullcontext(self.in_memory.reader(self.dataset))
-        )
+        if self.in_memory is not None:
+            return nullcontext(self.in_memory.reader(self.dataset))
+        return open_array(self.path if self.copies is None else self.copies.nearest(self.path), self.dataset)
 
     @property
     def bytes_in_memory(self) -> int:

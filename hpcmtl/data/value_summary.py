@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hpcmtl.data.missing import Known
     from hpcmtl.networks.objective import Missing
 
+    Spread = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]
+
 FLOAT32_BITS = 24
 """Binary digits that a float32 holds."""
 
@@ -68,7 +70,7 @@ class ValueSummary:
     rounded: tuple[int, Any] | None = None
     partly: int | None = None
     absent: int | None = None
-    spread: tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]] | None = field(default=None, repr=False)
+    spread: Spread | None = field(default=None, repr=False)
     known: dict[Missing, ValueSummary] = field(default_factory=dict, repr=False)
     declared: frozenset[Missing] = frozenset()
 
@@ -228,6 +230,8 @@ def joined(first: ValueSummary, second: ValueSummary) -> ValueSummary:
         fraction=first.fraction or second.fraction,
         rounded=first.rounded or second.rounded,
         partly=second.partly if first.partly is None else first.partly,
+        absent=second.absent if first.absent is None else first.absent,
+        declared=first.declared,
         spread=spread,
         known={each: joined(summary, second.known[each]) for each, summary in first.known.items()},
     )

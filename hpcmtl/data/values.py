@@ -108,7 +108,7 @@ def pass_over(
             try:
                 dataset = find_array(file, path, name)
                 with naming_damage(path, name, dataset):
-                    summary, wrong = (_recorded(dataset) if recorded and not missing.get(name) else None), None
+                    summary, wrong = (_recorded(dataset, missing.get(name, ())) if recorded else None), None
                     if summary is None:
                         summary = _empty_summary(dataset, missing.get(name, ()))
                         wrong = _read(path, name, dataset, summary, fit=fit, after_block=after_block)
@@ -120,14 +120,14 @@ def pass_over(
     return summaries, problems
 
 
-def _recorded(dataset: Found) -> ValueSummary | None:
+def _recorded(dataset: Found, missing: Collection[Missing]) -> ValueSummary | None:
     """Returns what is known of values that were adopted; None if they must be read."""
     if not isinstance(dataset, AdoptedArray):
         return None
     problems = dataset.problems()
     if problems:
         raise InputError(problems)
-    return dataset.recorded_summary()
+    return dataset.recorded_summary() if declared(dataset.attrs).issuperset(missing) else None
 
 
 def _empty_summary(dataset: Found, missing: Collection[Missing]) -> ValueSummary:

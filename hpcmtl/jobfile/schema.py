@@ -113,6 +113,13 @@ class Job(Spec):
         default=256 * 2**20,
         description="artifacts that a rank keeps in memory for tasks that need them; 0: files alone",
     )
+    data_memory: ByteSizeOrNone = Field(
+        default=256 * 2**20,
+        description="samples of a task that a rank keeps in memory; ranks of a node keep theirs together; 0: none",
+    )
+    stage: Literal["scratch"] | None = Field(
+        default=None, description="`scratch`: each node copies the data files to its folder for temporary files"
+    )
     slurm: JobSlurm | None = Field(
         default=None, description="what `hpcmtl submit` asks for; no part of what is trained"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from hpcmtl.jobfile.fields import Callable_
 from hpcmtl.networks.bounds import MOST
@@ -73,6 +73,14 @@ class Cutout(Spec):
     size: _Count = Field(description="side of the square, in pixels; it may stand out over the edge")
 
 
+class Mixup(Spec):
+    """Mixes each sample with another one of its batch, and trains it on the targets of both (Zhang et al., 2018)."""
+
+    name: Literal["mixup"] = "mixup"
+    on: Literal["train"] = "train"
+    alpha: _Positive = Field(default=0.2, description="of the distribution Beta(alpha, alpha) of the share of a sample")
+
+
 class OwnTransform(Spec):
     """Calls a function of the user's: (inputs[, rows[, random]]) -> inputs."""
 
@@ -81,7 +89,7 @@ class OwnTransform(Spec):
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the function")
 
 
-READY_MADE = ("normalise", "flip", "crop", "noise", "cutout")
+READY_MADE = ("normalise", "flip", "crop", "noise", "cutout", "mixup")
 """Names of the ready-made transforms."""
 
 
@@ -91,6 +99,7 @@ Transform = Annotated[
     | Annotated[Crop, Tag("crop")]
     | Annotated[Noise, Tag("noise")]
     | Annotated[Cutout, Tag("cutout")]
+    | Annotated[Mixup, Tag("mixup")]
     | Annotated[OwnTransform, Tag("user")],
     Discriminator(tag_of_name),
 ]
@@ -104,7 +113,23 @@ def _listed(value: Any) -> Any:
     return [{"name": each} if isinstance(each, str) else each for each in values]
 
 
-TransformList = Annotated[tuple[Transform, ...], BeforeValidator(_listed)]
+def _mixed_last(given: tuple[Transform, ...]) -> tuple[Transform, ...]:
+    if any(isinstance(each, Mixup) for each in given[:-1]):
+        raise ValueError("`mixup` mixes what the others make of single samples: write it once, as the last one")
+    return given
+
+
+TransformList = Annotated[tuple[Transform, ...], BeforeValidator(_listed), AfterValidator(_mixed_last)]
+
+
+def mixup_of(transforms: Sequence[Transform]) -> Mixup | None:
+    """Returns the mixup of a list; None without."""
+    return next((each for each in transforms if isinstance(each, Mixup)), None)
+
+
+def of_single_samples(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
+    """Returns the transforms of a list but mixup, which alone needs the other samples of a batch."""
+    return tuple(each for each in transforms if not isinstance(each, Mixup))
 
 
 def is_complete(transform: Transform) -> bool:

@@ -12,7 +12,7 @@ from hpcmtl.data.streamed_file import require_free
 
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
-    from hpcmtl.data.adopting.adopt import AdoptionOrder
+    from hpcmtl.data.adopting.order import AdoptionOrder
     from hpcmtl.data.adopting.plan import AdoptionPlan
     from hpcmtl.data.stages import StageReport
 
@@ -32,7 +32,7 @@ def adopt_together(world: Communicator, order: AdoptionOrder, report: StageRepor
 
     def planned() -> AdoptionPlan:
         require_free(order.out, overwrite=order.overwrite)
-        return plan_adoption(order.files, order.arrays, order.recipe, report)
+        return plan_adoption(order, report)
 
     plan = on_root(world, planned)
     parts = world.gather(survey(plan, world.rank, world.size, report))

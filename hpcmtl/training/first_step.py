@@ -42,7 +42,7 @@ def compare_first_step(
     """
     # What depends on other rows of a batch is of no interest on one rank, and so not known from there.
     is_known = known is not None and (known.coupled is not None or group.size == 1)
-    found = known if known is not None and is_known else learner.compare_step(batch, rate)
+    found = known if known is not None and is_known else learner.compare_step(batch.with_one_target(), rate)
     remarkable = np.array([float(found not in (StepComparison(), StepComparison(coupled=False)))])
     group.Allreduce(remarkable)
     if not remarkable[0]:
@@ -64,5 +64,6 @@ def _agreed(everywhere: Sequence[StepComparison]) -> StepComparison:
         coupled=None if everywhere[0].coupled is None else any(each.coupled for each in everywhere),
         draws=any(each.draws for each in everywhere),
         sums=all(each.sums for each in everywhere),
+        multiples=all(each.multiples for each in everywhere),
         attributes=everywhere[0].attributes,
     )

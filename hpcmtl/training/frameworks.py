@@ -43,4 +43,4 @@ def _instead(description: FrameworkDescription) -> str:
     there = [each.name for each in loadable_descriptions() if each.required and not each.missing]
     if not description.missing or not there:
         return ""
-    return f"; installed here: {' and '.join(f'`framework: {name}`' for name in there)}"
+    return f"; installed here: {' and '.join(f'`framework: {name}`' for name in there)}, under `defaults` or in a task"

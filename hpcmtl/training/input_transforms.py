@@ -8,20 +8,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.communicators.outcome import on_root
+from hpcmtl.data.mixup import BatchMixup
 from hpcmtl.data.sources import selected
 from hpcmtl.data.transforming.channel_moments import ChannelMoments, channel_moments, completed
+from hpcmtl.data.transforming.own_function import refusal
 from hpcmtl.data.transforming.transforms import TransformChain, require_repeatable
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.jobfile.transforms import from_json, is_complete, shape_problems, to_json
+from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.jobfile.transforms import from_json, is_complete, mixup_of, of_single_samples, shape_problems, to_json
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.results.rundir.directory import write_json_atomically
+from hpcmtl.training.code_state import counted_calls
 from hpcmtl.training.kinds.input_arrays import transform_path
 from hpcmtl.training.map_reduce import map_reduce
 from hpcmtl.training.step_input import INPUT_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
     from hpcmtl.data.reader import ArrayReader
     from hpcmtl.data.sources import Source
+    from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.training.session import SessionContext
 
@@ -50,7 +55,7 @@ def transforms_of_training(context: SessionContext, sources: Mapping[str, Source
         InputError: the samples cannot have the transforms, or a function of the user's failed; on all ranks.
     """
     found = {}
-    for name, given in kind_of(context.job, context.task).transforms(context.job, context.task).items():
+    for name, given in _of_single_samples(context.job, context.task):
         source, place = sources[INPUT_ROWS + name], _Place(context, context.task, name)
         on_root(context.group, partial(_require_shape, place, given, source))
         complete = given
@@ -60,6 +65,22 @@ def transforms_of_training(context: SessionContext, sources: Mapping[str, Source
         found[source.key] = TransformChain(complete, place.seed)
         on_root(context.group, partial(try_transforms, found[source.key], source))
     return found
+
+
+def _of_single_samples(job: Job, task: str) -> Iterator[tuple[str, tuple[Transform, ...]]]:
+    """Yields the inputs of a task's network that have transforms of single samples, with these."""
+    for name, given in kind_of(job, task).transforms(job, task).items():
+        if transforms := of_single_samples(given):
+            yield name, transforms
+
+
+def mixup_of_training(context: SessionContext) -> BatchMixup | None:
+    """Returns how a task mixes the samples that it trains on; None if it does not."""
+    job, task = context.job, context.task
+    inputs = kind_of(job, task).transforms(job, task)
+    given = next((found for each in inputs.values() if (found := mixup_of(each)) is not None), None)
+    keys = tuple(INPUT_ROWS + name for name in inputs)
+    return None if given is None else BatchMixup(given.alpha, context.seed("mixup"), keys)
 
 
 def transforms_of_network(context: SessionContext, producer: str) -> dict[str, TransformChain]:
@@ -73,7 +94,7 @@ def transforms_of_network(context: SessionContext, producer: str) -> dict[str, T
         InputError: the run directory has no numbers of them; on all ranks.
     """
     found = {}
-    for name, given in kind_of(context.job, producer).transforms(context.job, producer).items():
+    for name, given in _of_single_samples(context.job, producer):
         if not any(each.on == "all" for each in given):
             continue
         place, complete = _Place(context, producer, name), given
@@ -93,8 +114,21 @@ def try_transforms(chain: TransformChain, source: Source) -> None:
     Raises:
         InputError: one fails, or returns what a network does not take; see `require_repeatable`.
     """
-    rows, numbers = first_rows(source)
-    require_repeatable(chain, rows, numbers)
+    require_transforms(chain, *first_rows(source))
+
+
+def require_transforms(chain: TransformChain, rows: NDArray[Any], numbers: Ints) -> None:
+    """Tries transforms on some samples; what functions of the user's remember is as before then.
+
+    Raises:
+        InputError: see `require_repeatable`; or one counts its calls.
+    """
+    own = [each.name for each in chain.transforms if ":" in each.name]
+    counted = counted_calls(map(resolve, own), lambda: require_repeatable(chain, rows, numbers))
+    if counted:
+        text = f"change {', '.join(counted)} in each call: every rank calls them for its own samples, and a resumed"
+        remedy = "compute from `inputs`, `rows` and `random` alone"
+        raise refusal(" and ".join(own), f"{text} task begins with another number of calls; {remedy}")
 
 
 def first_rows(source: Source) -> tuple[NDArray[Any], Ints]:

@@ -73,7 +73,8 @@ class Learner(Protocol):
         """Computes losses and gradients of one step.
 
         The gradients are those of the sum over objectives k and samples i of ``scale * weights[k] * w[k, i] * loss[k,
-        i]``, where w[k] is `StepInput.weights_of` the objective. May return before the computation is done, with at
+        i]``, where w[k] is `StepInput.weights_of` the objective. A row with several targets has a loss with each of
+        them, see `StepInput.targets_per_row`. May return before the computation is done, with at
         most twice `STEPS_IN_FLIGHT` steps under way.
 
         Args:

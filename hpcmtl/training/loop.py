@@ -124,8 +124,8 @@ class _Agreement:
         self.hooks = hooks
         self.schedule, self._rate = step_range.schedule, step_range.rate
         self._last = self._known = step_range.start
-        self.losses = np.zeros((0, len(step_range.objectives)))  # of the group, from the first step on
-        self.shares: list[Floats] = []  # what the losses of each step count in the mean over an epoch
+        self.losses = np.zeros((0, len(step_range.objectives)))  # of the group, by known step of the newest epoch
+        self.shares: list[Floats] = []  # for these and all later steps, what they count in the mean over an epoch
         self._last_at = time.perf_counter()
         self.next = step_range.start + 1
         self.pace = 0.0  # seconds a step
@@ -156,8 +156,7 @@ class _Agreement:
         total = np.ascontiguousarray(losses)
         if total.size:
             self.group.Allreduce(total)
-        self.losses = np.concatenate([self.losses, total])
-        self._known += len(total)
+        self._keep(total)
         self.pace = -agreed[2] / max(step - self._last, 1)
         if agreed[3] > self._rate and self.hooks.rate_agreed is not None:
             self._rate = int(agreed[3])
@@ -170,16 +169,28 @@ class _Agreement:
 
     def totals(self) -> LossTotals:
         """Returns the totals of the newest epoch, with the steps that were taken before these."""
-        step_range, count = self.step_range, len(self.losses)
+        count = len(self.losses)
         if not count:
-            return step_range.before
-        steps_in_it = (step_range.start + count - 1) % step_range.steps_per_epoch + 1
-        mine = totals_of(self.losses[-steps_in_it:], np.array(self.shares[:count][-steps_in_it:]))
-        return step_range.before.plus(mine) if steps_in_it > count else mine
+            return self.step_range.before
+        mine = totals_of(self.losses, np.array(self.shares[:count]))
+        return self.step_range.before.plus(mine) if self._known_in_epoch > count else mine
 
     def carried(self, step: int) -> LossTotals:
         """Returns the totals of the epoch of `step`, which comes next; none at the start of an epoch."""
         return self.totals() if step % self.step_range.steps_per_epoch else NO_LOSSES
+
+    @property
+    def _known_in_epoch(self) -> int:
+        """Number of steps of the newest epoch whose losses are known, those before the first step included."""
+        return (self._known - 1) % self.step_range.steps_per_epoch + 1
+
+    def _keep(self, losses: Floats) -> None:
+        """Adds losses of the group, and drops those of all epochs but the newest."""
+        self._known += len(losses)
+        known = np.concatenate([self.losses, losses])
+        old = max(len(known) - self._known_in_epoch, 0)
+        self.losses = known[old:]
+        del self.shares[:old]
 
     def _fail(self, bad: int, losses: np.ndarray[Any, Any]) -> None:
         step_range = self.step_range
@@ -255,7 +266,16 @@ def _step_input(batch: Batch, objectives: tuple[str, ...], ranks: int) -> StepIn
     keys = [TARGET + name for name in objectives]
     labels = tuple(batch.label_weights.get(key) for key in keys) if batch.label_weights else ()
     targets = tuple(batch.arrays[key] for key in keys)
-    return StepInput(inputs_in(batch.arrays), targets, batch.weights, batch.global_samples, ranks, batch.filler, labels)
+    return StepInput(
+        inputs_in(batch.arrays),
+        targets,
+        batch.weights,
+        batch.global_samples,
+        ranks,
+        batch.filler,
+        labels,
+        batch.targets_per_row,
+    )
 
 
 def _seconds_to_next(step_range: StepRange, step: int, agreement: _Agreement, *, saving: bool) -> float | None:

@@ -20,20 +20,18 @@ def micro_batches(batch: StepInput, count: int) -> list[StepInput]:
     """
     if count == 1:
         return [batch]
-    parts = [part for part in np.array_split(np.arange(len(batch.weights)), count) if len(part)]
-    return [_rows(batch, slice(part[0], part[-1] + 1)) for part in parts]
+    parts = [part for part in np.array_split(np.arange(batch.rows), count) if len(part)]
+    return [rows_of(batch, slice(part[0], part[-1] + 1)) for part in parts]
 
 
-def _rows(batch: StepInput, rows: slice | Ints) -> StepInput:
-    targets = tuple(target[rows] for target in batch.targets)
-    labels = tuple(None if each is None else each[rows] for each in batch.label_weights)
-    return replace(
-        batch,
-        inputs=batch.with_inputs(lambda each: each[rows]),
-        targets=targets,
-        weights=batch.weights[rows],
-        label_weights=labels,
-    )
+def rows_of(batch: StepInput, rows: slice | Ints) -> StepInput:
+    """Returns some rows of a batch, of which the batch keeps its size over the group."""
+    several = batch.targets_per_row
+    of_targets = np.arange(len(batch.weights)).reshape(-1, several)[rows].reshape(-1) if several > 1 else rows
+    targets = tuple(target[of_targets] for target in batch.targets)
+    labels = tuple(None if each is None else each[of_targets] for each in batch.label_weights)
+    inputs, weights = batch.with_inputs(lambda each: each[rows]), batch.weights[of_targets]
+    return replace(batch, inputs=inputs, targets=targets, weights=weights, label_weights=labels)
 
 
 def at_least_two_rows(batch: StepInput) -> StepInput:
@@ -42,7 +40,7 @@ def at_least_two_rows(batch: StepInput) -> StepInput:
     The loss stays, and so do mean (the row) and variance (0) of a batch normalisation, which some frameworks refuse to
     compute from one value.
     """
-    if len(batch.weights) != 1:
+    if batch.rows != 1:
         return batch
-    twice = _rows(batch, np.zeros(2, np.intp))
+    twice = rows_of(batch, np.zeros(2, np.intp))
     return replace(twice, weights=twice.weights / 2)

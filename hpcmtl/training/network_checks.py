@@ -20,6 +20,7 @@ from hpcmtl.taskgraph.graph import topological_order
 from hpcmtl.training.coupling.checks import check_built_coupling
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.kinds.fit import objective_path, objective_problems
+from hpcmtl.training.step_comparison import BY_ITS_ROWS
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ class NetworkChecks:
         if facts.unused and needs.optimizer is not None:
             _log.warning("task %s: no output depends on %s: not trained", name, ", ".join(facts.unused))
         outputs = () if name in self.partly else self._outputs(name, needs, facts)
-        self._note(name, [*outputs, *self._mappings(name), *self._same_network(name, needs)])
+        several = self._several_ranks(name, facts)
+        self._note(name, [*outputs, *self._mappings(name), *self._same_network(name, needs), *several])
         if len(self.found) == known and name not in self.partly and _is_of_user(needs):
             try:
                 framework.check(needs)  # with one step
@@ -158,6 +160,13 @@ class NetworkChecks:
         for objective, made, target in zip(needs.objectives, facts.outputs, needs.targets, strict=True):
             for key, problem in objective_problems(objective, made, target):
                 yield ("tasks", name, *objective_path(objective, key)), problem
+
+    def _several_ranks(self, name: str, facts: NetworkFacts) -> Iterator[Finding]:
+        """Yields that a network would have other parameters on each rank, where a task may get several ranks."""
+        task, engine = self.job.tasks[name], kind_of(self.job, name).engine(self.job, name)
+        widths = () if engine == "local" else range(2, self.job.ranks + 1)
+        if facts.bounded and any(map(task.ranks.allow, widths)):
+            yield ("tasks", name, "ranks"), BY_ITS_ROWS.format(", ".join(facts.bounded))
 
     def _mappings(self, name: str) -> Iterator[Finding]:
         """Yields parameters that cannot be taken from other tasks."""

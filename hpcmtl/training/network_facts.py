@@ -20,12 +20,14 @@ class NetworkFacts:
         parameters: shape of each parameter by its name.
         tied: names of each parameter that has several (tied weights).
         unused: names of parameters that would be trained, but that no output depends on.
+        bounded: names of parameters of which each pass changes the rows that it uses, as `nn.Embedding(max_norm=...)`.
     """
 
     outputs: tuple[Shape, ...]
     parameters: Mapping[str, Shape]
     tied: tuple[tuple[str, ...], ...] = ()
     unused: tuple[str, ...] = ()
+    bounded: tuple[str, ...] = ()
 
     def with_tied(self, names: Iterable[str]) -> set[str]:
         """Returns names of parameters, and the other names of these parameters."""

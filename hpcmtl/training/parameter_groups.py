@@ -6,12 +6,12 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from hpcmtl.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    import numpy as np
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.tasks import Optimizer
@@ -42,6 +42,11 @@ class ParameterUpdater(Protocol):
     """
 
     may_draw: bool
+
+    @property
+    def optimizers(self) -> list[Any]:
+        """The framework's optimizers."""
+        ...
 
     def update(self, learning_rate: float, rescale: float) -> None:
         """Updates every parameter once, with its gradient times `rescale`."""
@@ -120,6 +125,11 @@ class GroupedUpdater:
         }
         self.may_draw = any(updater.may_draw for _, updater in self._parts.values())
 
+    @property
+    def optimizers(self) -> list[Any]:
+        """The framework's optimizers."""
+        return [each for _, updater in self._parts.values() for each in updater.optimizers]
+
     def update(self, learning_rate: float, rescale: float) -> None:
         """See `ParameterUpdater`; the learning rate is that of the task."""
         for factor, updater in self._parts.values():
@@ -140,6 +150,31 @@ class GroupedUpdater:
                     if (name.startswith(prefix) if prefix else not name.startswith(_PREFIX))
                 }
             )
+
+
+def unkept_by_updates(names: Sequence[str], remedy: str) -> list[str]:
+    """Returns a note on what updates change and no checkpoint has; none if there is nothing.
+
+    Args:
+        names: names of values, see `CodeState.restore`.
+        remedy: place in which a checkpoint would have them.
+    """
+    text = f"an update changes {', '.join(names)}: no checkpoint has this, so that a resumed task begins with"
+    return [f"{text} its first value; keep it {remedy}"] if names else []
+
+
+def without_effect(changes: Arrays, gradients: Iterable[np.ndarray[Any, Any]], rate: float) -> list[str]:
+    """Returns a note on an update that changes no parameter, though there are gradients; none for another one.
+
+    Args:
+        changes: change of each parameter by an update.
+        gradients: gradients of the parameters.
+        rate: learning rate.
+    """
+    if rate == 0 or any(map(np.any, changes.values())) or not any(map(np.any, gradients)):
+        return []
+    text = "its first update changes no parameter, though there are gradients"
+    return [f"{text}: the learning rate may be too small, or the optimizer may want a closure, or collect gradients"]
 
 
 def _of(parameters: Mapping[str, Any], group: OptimizerGroup) -> dict[str, Any]:

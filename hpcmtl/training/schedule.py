@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
+from hpcmtl.training.code_state import counted_calls
 
 if TYPE_CHECKING:
     from hpcmtl.jobfile.tasks import Optimizer
+
+
+_TRIED = (0.0, 0.5, 1.0)
+"""Progress at which a schedule of the user's is tried."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,24 @@ def own_factor(name: str, progress: float) -> float:
         text = f"gives {factor} at progress {progress}; it returns the part of the base rate, 0 or more"
         raise InputError([Problem(f"schedule {name}", text)])
     return factor
+
+
+def require_pure(name: str) -> None:
+    """Tries a user's schedule at some progress, twice; what its functions remember is as before then.
+
+    Raises:
+        InputError: it fails, gives no part of a rate, or something else in the second round, or counts its calls.
+    """
+    rounds: list[list[float]] = []
+    counted = counted_calls([_function(name)], lambda: rounds.append([own_factor(name, each) for each in _TRIED]))
+    first, second = rounds
+    other = [f"{a} and then {b} at progress {at}" for at, a, b in zip(_TRIED, first, second, strict=True) if a != b]
+    found = [f"gives {other[0]}"] if other else [f"changes {', '.join(counted)} in each call"] if counted else []
+    if found:
+        text = "every rank calls it at each step, and a resumed task begins with another number of calls"
+        raise InputError(
+            [Problem(f"schedule {name}", f"{found[0]}: {text}; it must depend on the progress alone, from 0 to 1")]
+        )
 
 
 @cache

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.data.staging import NodeCopies
     from hpcmtl.exchange.parameter_client import ParameterClient
     from hpcmtl.exchange.peer_transfer import PeerTransfer
     from hpcmtl.frameworks.device import Device
@@ -57,6 +58,7 @@ class SessionContext:
         owners: task that this one needs -> rank of the world that answers for its artifact in memory.
         states: task -> newest checkpoint that this rank has in memory.
         record: sends an event to the ledger; any thread may call it.
+        copies: copies of the data files on this node; None without `stage`.
     """
 
     job: Job
@@ -79,6 +81,7 @@ class SessionContext:
     mixed_devices: bool = False
     modules: tuple[Path, ...] = ()
     member: int | None = None
+    copies: NodeCopies | None = None
 
     @property
     def framework(self) -> Framework:
@@ -100,7 +103,7 @@ class SessionContext:
         """Returns the file and the dataset of a reference."""
         origin, dataset = reference.split("/", 1)
         path = self.files[origin] if origin in self.files else artifact_file(self.directory, origin)
-        return Source(key, path, dataset)
+        return Source(key, path, dataset, copies=self.copies)
 
     def seed(self, *salt: object) -> int:
         """Returns a seed that depends on the job's seed, this task and `salt` alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class StepInput:
         filler: whether the only row fills an empty share, and is no sample of the batch.
         label_weights: for each objective float32 factors of the shape of its targets, see `Batch.label_weights`; None
             for an objective all of whose labels are known and count alike. Empty if all objectives are such.
+        targets_per_row: rows of targets, weights and label weights of each row of inputs, k: row i of the outputs has
+            a loss with each of the targets k i to k i + k - 1. It is two for samples that are mixed.
     """
 
     inputs: Arrays
@@ -41,6 +43,23 @@ class StepInput:
     ranks: int = 1
     filler: bool = False
     label_weights: tuple[np.ndarray[Any, Any] | None, ...] = ()
+    targets_per_row: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of inputs."""
+        return len(self.weights) // self.targets_per_row
+
+    def with_one_target(self) -> StepInput:
+        """Returns the same rows, each with the first of its targets."""
+        first = slice(None, None, self.targets_per_row)
+        return replace(
+            self,
+            targets=tuple(each[first] for each in self.targets),
+            weights=self.weights[first],
+            label_weights=tuple(None if each is None else each[first] for each in self.label_weights),
+            targets_per_row=1,
+        )
 
     def with_inputs(self, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> Arrays:
         """Returns the inputs after a change of each of them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.training.other_frameworks import foreign_objects
+from hpcmtl.training.users_objects import state_of_users_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -123,12 +124,23 @@ class Trials:
 def tried(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
     """Tries all that a task asks of its framework; see `Framework.check`.
 
+    A counter in a module of the user's is as before then, as on the ranks that try nothing.
+
     Raises:
         InputError: all that cannot be used.
     """
     problems = list(foreign_objects(needs, trials.framework))
     if problems:  # what else is wrong with them follows from it
         raise InputError(problems)
+    code = state_of_users_code(needs)
+    try:
+        return _facts(needs, trials)
+    finally:
+        code.restore()
+
+
+def _facts(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
+    problems: list[Problem] = []
     for objective in needs.objectives:
         with noting(problems, "loss"):
             trials.loss(objective.loss)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.json_form import user_models
 from hpcmtl.networks.strict import misplaced_texts
+from hpcmtl.training.code_state import CodeState
 from hpcmtl.training.other_frameworks import told_as_foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from hpcmtl.jobfile.kinds import FrameworkNeeds
+    from hpcmtl.jobfile.tasks import Optimizer
     from hpcmtl.networks.description import NetworkDescription
 
 
@@ -55,3 +59,28 @@ def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: s
         told = told_as_foreign(made, framework) or f"{type(made).__name__}, not a {title}"
         raise InputError([Problem(where, f"makes a {told}")])
     return made
+
+
+def state_of_users_code(needs: FrameworkNeeds) -> CodeState:
+    """Returns what the functions and classes of a network, losses and optimizers of the user's remember now."""
+    names = [*(user_models(needs.network) if needs.network else ()), *(each.loss for each in needs.objectives)]
+    names += _names_of(needs.optimizer) if needs.optimizer else ()
+    return _state_of(names)
+
+
+def state_of_optimizers(optimizer: Optimizer) -> CodeState:
+    """Returns what the functions and classes remember now that make the optimizers of a task."""
+    return _state_of(_names_of(optimizer))
+
+
+def _names_of(optimizer: Optimizer) -> list[str]:
+    return [optimizer.name, *(group.name for group in optimizer.groups.values() if group.name)]
+
+
+def _state_of(names: Iterable[str]) -> CodeState:
+    found = []
+    for name in names:
+        if ":" in name:
+            with suppress(InputError):  # it is reported where it is made
+                found.append(resolve(name))
+    return CodeState([found])

@@ -42,6 +42,17 @@ def test_a_file_is_adopted_described_and_checked(hpcmtl):
     assert hpcmtl("check", "big.adopted.h5") == (0, "big.adopted.h5: 3 arrays, all are sound\n", "")
 
 
+def test_missing_labels_are_declared(hpcmtl):
+    """`--missing` makes a number a missing label: the file has it as attribute, and its checks know it."""
+    words = ("big.h5", "--targets", "y", "--column", "y=array,classes=[b, c]", "--missing", "y=0")
+    code, _, err = hpcmtl("adopt", *words)
+
+    assert (code, "has label 2; 2 classes are named" in err) == (2, True)
+    code, _, err = hpcmtl("adopt", *words[:-1], "y=2")
+    assert (code, err) == (0, "")
+    assert hpcmtl("check", "big.adopted.h5")[0] == 0
+
+
 def test_json_and_force(hpcmtl, tmp_path):
     """The result is JSON on request; a file that exists is replaced only by --force, and an original never."""
     words = ("adopt", "big.h5", "--inputs", "x")
@@ -65,6 +76,7 @@ def test_refusals(hpcmtl, tmp_path):
         (): "no array is named",
         ("--inputs", "x", "--split", "stratified:w"): "w: there is no such dataset",
         ("--inputs", "x", "--to", "no/out.h5"): "there is no folder no",
+        ("--inputs", "x", "--missing", "x"): "found 'x'; write NAME=nan or NAME=NUMBER",
         ("--inputs", "x", "--split", "column:z"): "z: has the shape (600, 2); the split needs one value for each",
         ("--inputs", "x", "--split", "column:y", "--fractions", "1,0,0"): "fractions",
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
+import own_memories
 from own_blocks import mx, nn
 
 
@@ -123,6 +125,20 @@ class Moody(mx.gluon.HybridBlock):
         return self.out(x) * 2 if mx.autograd.is_training() else self.out(x)
 
 
+class Table(mx.gluon.HybridBlock):
+    """A large array as an attribute, to which passes of the Python code add a number."""
+
+    def __init__(self, numbers, added):
+        super().__init__()
+        self.table, self.added = np.zeros(numbers, np.float32), added
+        with self.name_scope():
+            self.output = mx.gluon.nn.Dense(3)
+
+    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's form
+        self.table[-1] += self.added
+        return self.output(x)
+
+
 class PrivatelyCounting(mx.gluon.HybridBlock):
     """A private count that passes of the Python code change, and a constant that passes in training count in."""
 
@@ -139,3 +155,42 @@ class PrivatelyCounting(mx.gluon.HybridBlock):
             with mx.autograd.pause():
                 self.seen.data()[:] += 1
         return F.broadcast_mul(self.output(x), 1 + seen / 50)
+
+
+class RememberingSGD(mx.optimizer.SGD):
+    """Gradient descent whose rate falls with a count that a function remembers; see `own_memories`."""
+
+    def __init__(self, place="in_closure", **options):
+        super().__init__(**options)
+        self._following = getattr(own_memories, place)()
+
+    def update_multi_precision(self, index, weight, grad, state):
+        self.wd = 0.1 / self._following()
+        super().update_multi_precision(index, weight, grad, state)
+
+
+class Clip(mx.autograd.Function):
+    """Passes values on, and clips their gradients."""
+
+    def __init__(self, most):
+        super().__init__()
+        self._most = most
+
+    def forward(self, x):
+        return x.copy()
+
+    def backward(self, gradient):
+        return gradient.clip(-self._most, self._most)
+
+
+class Clipping(mx.gluon.HybridBlock):
+    """A network in which a Function of Python clips gradients."""
+
+    def __init__(self, most):
+        super().__init__()
+        self._most = most
+        with self.name_scope():
+            self.output = mx.gluon.nn.Dense(3)
+
+    def forward(self, x):
+        return Clip(self._most)(self.output(x))

@@ -3,8 +3,10 @@
 import random
 
 import numpy as np
+import own_memories
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 
 def normalised() -> nn.Module:
@@ -422,6 +424,28 @@ def spectral() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.spectral_norm(nn.Linear(36, 3)))
 
 
+def recomputed() -> nn.Module:
+    """Layers whose weights PyTorch's older hooks compute before each pass from others."""
+    first, second, third = nn.Linear(36, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+    nn.utils.spectral_norm(first)
+    nn.utils.weight_norm(second)
+    prune.random_unstructured(third, "weight", amount=4)
+    return nn.Sequential(nn.Flatten(), first, second, third)
+
+
+class Table(nn.Module):
+    """A large array as an attribute, which passes may change."""
+
+    def __init__(self, numbers, changes):
+        super().__init__()
+        self.output, self.table, self.changes = nn.Linear(36, 3), np.zeros(numbers, np.float32), changes
+
+    def forward(self, x):
+        if self.changes:
+            self.table[-1] += 1
+        return self.output(x.flatten(1)) + float(self.table[-1])
+
+
 entropy = nn.CrossEntropyLoss()
 
 
@@ -712,3 +736,77 @@ class IdsAndNumbers(nn.Module):
 
     def forward(self, ids, numbers):
         return self.output(torch.cat([self.table(ids), numbers], dim=1))
+
+
+class RememberingSGD(torch.optim.SGD):
+    """Gradient descent whose rate falls with a count that a function remembers; see `own_memories`."""
+
+    def __init__(self, params, lr, place="in_closure"):
+        super().__init__(params, lr)
+        self.following = getattr(own_memories, place)()
+
+    @torch.no_grad()
+    def step(self):
+        count = self.following()
+        for group in self.param_groups:
+            for each in group["params"]:
+                each.sub_(each.grad, alpha=group["lr"] / count)
+
+
+class Sharpness(torch.optim.SGD):
+    """Gradient descent that asks for a closure, as sharpness-aware minimisation does."""
+
+    def step(self, closure):
+        closure()
+        super().step()
+
+
+class Asserting(torch.optim.SGD):
+    """The same, by an assertion."""
+
+    def step(self, closure=None):
+        assert closure is not None, "requires closure"
+        closure()
+        super().step()
+
+
+class Idle(torch.optim.SGD):
+    """The same, in silence."""
+
+    def step(self, closure=None):
+        if closure is not None:
+            closure()
+            super().step()
+
+
+class GloballySlowing(torch.optim.SGD):
+    """Gradient descent that counts its steps in a module."""
+
+    def step(self):
+        own_memories.in_global()()
+        own_memories.OfClass.following()
+        super().step()
+
+
+def remembering(place="in_closure"):
+    """A network whose outputs grow with a count that a hook remembers."""
+    following, made = getattr(own_memories, place)(), nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    made.register_forward_hook(lambda _module, _inputs, output: output * following())
+    return made
+
+
+def counted_loss(output, target):
+    """A loss that counts its calls in its module."""
+    own_memories.in_global()()
+    return nn.functional.cross_entropy(output, target, reduction="none")
+
+
+class CountedLoss:
+    """An object that is called for losses, and counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, output, target):
+        self.calls += 1
+        return nn.functional.cross_entropy(output, target, reduction="none") * self.calls

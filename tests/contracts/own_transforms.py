@@ -29,6 +29,24 @@ def in_place(inputs):
     return inputs
 
 
+CALLS = []
+
+
+def patient(inputs):
+    """Begins to change samples after many calls."""
+    CALLS.append(len(inputs))
+    return inputs * (1 if len(CALLS) < 50 else 2)
+
+
+TABLES = {}
+
+
+def with_table(inputs):
+    """Keeps what it has computed."""
+    scale = TABLES.setdefault(inputs.shape[1:], np.float32(2))
+    return inputs * scale
+
+
 def of_global_numbers(inputs):
     """Draws from the generator of numpy that belongs to the process."""
     return inputs + np.random.normal(size=inputs.shape)  # noqa: NPY002 - on purpose

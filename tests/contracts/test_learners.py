@@ -7,6 +7,7 @@ import learner_suite as suite
 import normalised_suite
 import pytest
 import replica_suite
+import several_targets_suite
 from numpy_framework import NumpyFramework
 
 from hpcmtl.communicators.inproc import run_ranks
@@ -162,6 +163,13 @@ def test_missing_labels(check, name, labels, request):
     setup = replica_suite.Setup(framework, "mpi")
     for ranks in (1,) if check is labelled_suite.check_gradients else (1, 2, 3):
         run_ranks(ranks, check, setup, labels)
+
+
+@pytest.mark.parametrize("name", ["numpy", "gluon", *OTHERS])
+def test_rows_with_two_targets(name, request):
+    """A row may have two targets, each with a weight, as samples that are mixed do."""
+    made = {"numpy": NumpyFramework, "gluon": GluonFramework}
+    several_targets_suite.check_two_targets_a_row(made[name]() if name in made else request.getfixturevalue(name))
 
 
 def test_a_loss_for_several_labels_cannot_miss_some(torch_framework):

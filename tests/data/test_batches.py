@@ -165,8 +165,9 @@ def test_sample_weights_are_one_number(wide_file):
 def test_blocks_are_read_once_or_once_an_epoch(wide_file, monkeypatch, budget, reads_of_a_block):
     """Two epochs cost one read of each block if the split fits in memory, else two."""
     reads = []
-    stored = ArrayReader._stored
+    stored, into = ArrayReader._stored, ArrayReader.read_into
     monkeypatch.setattr(ArrayReader, "_stored", lambda r, a, b: (reads.append((r, a // 4)), stored(r, a, b))[1])
+    monkeypatch.setattr(ArrayReader, "read_into", lambda r, out, a: (reads.append((r, a // 4)), into(r, out, a))[1])
     read(feed_of(wide_file, budget=budget))
     wide = [block for reader, block in reads if reader.shape]
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from hpcmtl.data.prefetch import CancelledError, Prefetched
+from hpcmtl.data.prefetch import BYTES_AHEAD, CancelledError, Prefetched, items_ahead
 
 
 def test_items_arrive_in_order():
@@ -47,6 +47,14 @@ def test_the_thread_works_ahead_only_so_far():
         assert third.wait(30)
         assert next(items) == 0
     assert len(made) <= 4
+
+
+@pytest.mark.parametrize(
+    ("size", "items"), [(0, 8), (1, 8), (BYTES_AHEAD // 8, 8), (BYTES_AHEAD // 3, 3), (BYTES_AHEAD * 2, 1)]
+)
+def test_items_ahead_are_bounded_in_bytes(size, items):
+    """Eight items are kept ready, or as many as 64 MiB hold, and always one."""
+    assert items_ahead(size) == items
 
 
 def test_closing_ends_a_producer_that_waits_for_room():

@@ -15,7 +15,7 @@ from hpcmtl.data.sealing.recipe import KEYS, SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/guides/data.md").read_text(encoding="utf-8")
-TABLE, UNITS, IMAGES, ARRAYS, LINES, API, BIG = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+TABLE, UNITS, IMAGES, ARRAYS, LINES, API, BIG, ADOPTION = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 RULES, JOB, TRANSFORMS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OF_DATA = [command for command in COMMANDS if command.startswith("hpcmtl data ")]
@@ -62,10 +62,12 @@ def test_each_command_on_data_works(folder: Path, told: dict[str, str]) -> None:
     assert re.search(r"area +numeric +inputs +[45]\.\d%", dry)
 
 
-def test_the_last_script_runs(folder: Path) -> None:
+def test_the_scripts_of_the_api_run(folder: Path) -> None:
     """The Python functions make their files."""
     assert "train" in said(folder, "-c", API)
     assert (folder / "arrays.h5").exists()
+    assert "'train': 812" in said(folder, "-c", ADOPTION)
+    assert (folder / "labelled.h5").exists()
 
 
 @pytest.mark.slow

@@ -276,7 +276,9 @@ class NumpyLearner(NumpyNetwork):
     def _forward(self, batch: StepInput) -> tuple[list[Array], list[Array]]:
         """Losses of all samples, and their gradients by the outputs, one entry an objective."""
         made = self._run(batch.inputs["input"].astype(np.float32), self._masks)
-        pairs = [loss(output, target) for loss, output, target in zip(self._losses, made, batch.targets, strict=True)]
+        outputs = [np.repeat(each, batch.targets_per_row, axis=0) for each in made]
+        given = zip(self._losses, outputs, batch.targets, strict=True)
+        pairs = [loss(output, target) for loss, output, target in given]
         return [losses for losses, _ in pairs], [slopes for _, slopes in pairs]
 
     def _backward(self, slopes: Sequence[Array], batch: StepInput) -> None:
@@ -284,7 +286,8 @@ class NumpyLearner(NumpyNetwork):
             array[...] = 0
         rows = (len(batch.weights),)
         weighted = [slope * batch.weights_of(number, rows)[:, None] for number, slope in enumerate(slopes)]
-        pairs = zip(self._heads, weighted, strict=True)
+        shape = (batch.rows, batch.targets_per_row, -1)
+        pairs = zip(self._heads, (each.reshape(shape).sum(axis=1) for each in weighted), strict=True)
         self._trunk.backward(sum(head.backward(slope.astype(np.float32)) for head, slope in pairs))
 
     def gradients(self) -> Arrays:

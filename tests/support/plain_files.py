@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from hpcmtl.data.adopting.adopt import AdoptionOrder, adopt
-from hpcmtl.data.sealing.recipe import make_recipe
+from hpcmtl.data.adopting.adopt import adopt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +33,7 @@ def write_plain(path: Path, arrays: Any, **options: Any) -> Path:
     return path
 
 
-def adopted(out: Path, files: Any, names: str = "x,y,z", **recipe: Any) -> Path:
+def adopted(out: Path, files: Any, names: str = "x,y,z", missing: Any = None, **recipe: Any) -> Path:
     """Adopts files and returns the file that was made."""
-    arrays = dict(each.partition("=")[::2] if "=" in each else (each, each) for each in names.split(","))
-    files = [str(each) for each in (files if isinstance(files, list) else [files])]
-    order = AdoptionOrder(out=out, files=files, arrays=arrays, recipe=make_recipe(recipe), overwrite=True)
-    adopt(order, lambda _stage, _done: None)
+    adopt(out, files, [names], recipe, missing=missing, overwrite=True)
     return out

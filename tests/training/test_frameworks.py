@@ -14,7 +14,10 @@ pytest.importorskip("torch")
 @pytest.mark.parametrize(
     ("required", "said"),
     [
-        (("no_such_distribution",), r"install no_such_distribution; installed here: .*`framework: torch`$"),
+        (
+            ("no_such_distribution",),
+            r"install no_such_distribution; installed here: .*`framework: torch`, under `defaults` or in a task$",
+        ),
         (("numpy",), "repair its installation; `hpcmtl doctor` says more$"),
     ],
 )

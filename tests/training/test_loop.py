@@ -18,8 +18,9 @@ from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
+from hpcmtl.training import loop
 from hpcmtl.training.loop import MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
-from hpcmtl.training.loss_totals import LossTotals
+from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals
 from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebased
 from hpcmtl.training.step_input import INPUT_ROWS
 
@@ -175,6 +176,33 @@ def test_the_mean_over_an_epoch_is_one_over_labelled_samples():
     both, *_ = run_ranks(2, lambda group: run(group, work, lambda step: [step, step, 0.0], labelled=labelled))[0]
 
     assert both.losses == {"digit": pytest.approx(2 * (4 * 10 + 12 * 12) / 16), "parity": pytest.approx(22.0)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    per_epoch=st.integers(1, 12),
+    pieces=st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=4),
+)
+def test_only_losses_of_the_newest_epoch_are_kept(per_epoch, pieces):
+    """Layers whose losses become known in pieces have the means of all losses, and hold those of one epoch at most."""
+    start, before, hooks = 0, NO_LOSSES, Hooks(lambda _progress: None, lambda: False)
+    for piece in pieces:
+        stop = start + sum(piece)
+        work = dataclasses.replace(step_range(start, stop, per_epoch), before=before)
+        agreement = run_ranks(1, lambda group, work=work: loop._Agreement(work, group, hooks))[0]
+        agreement.group = SimpleNamespace(Allreduce=lambda *_: None)
+        agreement.shares += [np.array([1.0]) for _ in range(sum(piece))]
+        known = start
+        for count in piece:
+            agreement.agree(stop, np.arange(known, known + count, dtype=float)[:, None], stop=False)
+            known += count
+            if known > start:
+                newest = np.arange((known - 1) // per_epoch * per_epoch, known)
+
+                assert agreement.totals().means(["main"]) == {"main": pytest.approx(newest.mean())}
+            assert len(agreement.losses) <= per_epoch
+            assert len(agreement.shares) == len(agreement.losses) + stop - known
+        start, before = stop, agreement.carried(stop)
 
 
 def test_only_the_first_rank_reports():

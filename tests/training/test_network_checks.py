@@ -273,6 +273,20 @@ def test_an_evaluation_without_samples_or_with_a_foreign_metric(refusals: Callab
     assert "no samples in the test split; samples are in train and val" in found[0]
 
 
+def test_an_evaluation_without_metrics(refusals: Callable[..., list[str]]) -> None:
+    """It would compute nothing, and say complete; metrics of the network's task are taken, those of one head too."""
+    report = {"kind": "evaluate", "needs": {"a": "parameters"}, "split": "val"}
+    model = {"name": "mlp", "outputs": 1}
+    bare = task(target="small/size", loss="l2", model=model)
+    found = refusals({"a": {key: value for key, value in bare.items() if key != "metrics"}, "r": report})
+
+    assert len(found) == 1
+    assert "tasks.r.metrics: neither this task nor a has `metrics`, so that it would compute nothing" in found[0]
+    assert found[0].endswith("such as `metrics: [mse]`")
+    assert refusals({"a": task(metrics=["accuracy"]), "r": report}) == []
+    assert refusals({"a": task(), "r": {**report, "metrics": ["accuracy"]}}) == []
+
+
 def test_shapes_of_users_networks_reach_the_tasks_behind_them(refusals: Callable[..., list[str]]) -> None:
     """A network that cannot take what a part of another network puts out is refused, though only building shows it."""
     tasks = {
@@ -389,3 +403,19 @@ def test_equal_networks_are_built_once(refusals: Callable[..., list[str]], monke
 def test_networks_are_not_tried_on_samples_of_padding_alone(refusals):
     """MXNet's `SequenceLast` of a sequence of length 0 reads outside its array: the check gives it no such sample."""
     assert refusals({"a": own("LastOfSequence")}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "refused"), [({}, True), ({"ranks": 1}, False), ({"engine": "local"}, False), ({"freeze": ["*"]}, None)]
+)
+def test_embeddings_with_a_bound_stay_on_one_rank(
+    refusals: Callable[..., list[str]], keys: dict[str, Any], refused: bool | None
+) -> None:
+    """Rows that each pass scales down are refused where a task may get two ranks, as its first step would."""
+    pytest.importorskip("torch")
+    bounded = {"framework": "torch", "model": {"name": "own_modules:Bounded"}, "metrics": []}
+    found = refusals({"a": task(**bounded, **keys)})
+    text = "tasks.a.ranks: a pass changes table.weight itself, as `nn.Embedding(max_norm=...)` does"
+
+    assert any(each.startswith(text) for each in found) == (refused is True)
+    assert bool(found) == (refused is not False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import math
 from itertools import pairwise
 
@@ -11,7 +12,16 @@ from pydantic import ValidationError
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.tasks import Optimizer
-from hpcmtl.training.schedule import Constant, Cosine, Poly, RateSchedule, Step, learning_rate, of_optimizer
+from hpcmtl.training.schedule import (
+    Constant,
+    Cosine,
+    Poly,
+    RateSchedule,
+    Step,
+    learning_rate,
+    of_optimizer,
+    require_pure,
+)
 
 
 @st.composite
@@ -162,6 +172,81 @@ def test_a_function_of_the_user_is_a_schedule(tmp_path, monkeypatch):
         learning_rate(wrong, 0)
     with pytest.raises(ValidationError, match="'cosin' is no schedule.*cosine"):
         Optimizer(name="sgd", learning_rate=0.1, schedule={"kind": "cosin"})
+
+
+_OWN = """
+import functools, random, own_memories
+
+following = own_memories.in_closure()
+count = own_memories.Counter()
+silent = own_memories.Counter()
+
+
+def counting(progress):
+    return 1 / following()
+
+
+def drawing(progress):
+    return random.random()
+
+
+def patient(progress):
+    silent()
+    return 1.0 if silent.count < 50 else 0.1
+
+
+class Callable:
+    def __init__(self):
+        self.rate = 1.0
+
+    def __call__(self, progress):
+        self.rate *= 0.9
+        return self.rate
+
+
+falling = Callable()
+
+
+@functools.cache
+def cached(progress):
+    return 1 - progress / 2
+
+
+TABLE = {}
+
+
+def remembered(progress):
+    return TABLE.setdefault(progress, 1 - progress / 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("counting", "gives 1.0 and then 0.25 at progress 0.0"),
+        ("falling", "gives .* and then .* at progress 0.0"),
+        ("drawing", "gives .* and then .* at progress 0.0"),
+        ("patient", "changes Counter.count in each call"),
+    ],
+)
+def test_a_schedule_that_remembers_its_calls_is_refused(name, said, tmp_path, monkeypatch):
+    """Ranks and attempts call it another number of times; a trial leaves its count as it was."""
+    (tmp_path / f"own_{name}.py").write_text(_OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=f"own_{name}:{name}: {said}: .* it must depend on the progress alone"):
+        require_pure(f"own_{name}:{name}")
+    own = importlib.import_module(f"own_{name}")
+
+    assert (own.following(), own.silent.count, own.falling.rate) == (1, 0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["cached", "remembered"])
+def test_a_memory_of_results_is_no_count(name, tmp_path, monkeypatch):
+    """A schedule that keeps what it has computed is taken."""
+    (tmp_path / f"own_{name}.py").write_text(_OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    require_pure(f"own_{name}:{name}")
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.data())

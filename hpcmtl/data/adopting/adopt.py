@@ -3,54 +3,79 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.data.adopted_array import ARRAYS, ORIGINALS, SPREADS, summary_text
+from hpcmtl.data.adopted_array import ARRAYS, ORIGINALS, SPREADS, spreads_of, summary_text
+from hpcmtl.data.adopting.options import named_arrays
+from hpcmtl.data.adopting.order import AdoptionOrder
 from hpcmtl.data.adopting.plan import plan_adoption
 from hpcmtl.data.adopting.survey import joined_surveys, survey
 from hpcmtl.data.array_writer import ArrayWriter, seal_file
 from hpcmtl.data.atomic_file import new_file
 from hpcmtl.data.contract import SPLIT
 from hpcmtl.data.open_file import ADOPTED_FORMAT
+from hpcmtl.data.sealing.recipe import make_recipe
+from hpcmtl.data.sealing.rules import Recipe
 from hpcmtl.data.streamed_file import require_free
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     import h5py
 
     from hpcmtl.data.adopting.plan import AdoptionPlan, ArrayToAdopt
     from hpcmtl.data.adopting.survey import ArraySurvey
     from hpcmtl.data.originals import Original
-    from hpcmtl.data.sealing.rules import Recipe
     from hpcmtl.data.stages import StageReport
+    from hpcmtl.networks.objective import Missing
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdoptionOrder:
-    """Holds what a user asks for.
+def adopt(
+    path: str | os.PathLike[str],
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    arrays: Sequence[str] | Mapping[str, str],
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    *,
+    missing: Mapping[str, Missing] | None = None,
+    overwrite: bool = False,
+) -> AdoptionPlan:
+    """Makes plain HDF5 files usable where they lie: `path` gets their split, statistics and checksums.
 
-    Attributes:
-        out: file to make.
-        files: paths or patterns of the files to adopt.
-        arrays: name -> path of a dataset in each file.
-        recipe: rule of the split, attributes, and rules of arrays.
+    Args:
+        path: file to create; jobs name it.
+        files: a path, a pattern such as ``shard*.h5``, or several of them; the samples count as one array.
+        arrays: names of datasets in the files, such as ``x`` or ``entry/x``; or name -> dataset.
+        recipe: `split`, `attributes`, and `columns` of the kind ``array`` with scale, classes or units.
+        missing: name of an array -> the number, or ``nan``, that stands for a missing value in it.
         overwrite: true to replace a file that exists.
+
+    Returns:
+        What is known of the files by their metadata.
+
+    Raises:
+        InputError: files, values or the recipe cannot be used; lists all problems, and no file is written.
+        OSError: the file system refused; no file is written.
     """
+    listed = [files] if isinstance(files, str | os.PathLike) else files
+    names = [arrays] if isinstance(arrays, str) else arrays
+    given: Any = recipe or {}
+    order = AdoptionOrder(
+        out=Path(path),
+        files=[os.fspath(each) for each in listed],
+        arrays=dict(names) if isinstance(names, Mapping) else named_arrays(names),
+        recipe=given if isinstance(given, Recipe) else make_recipe(given),
+        missing=missing or {},
+        overwrite=overwrite,
+    )
+    return adopt_alone(order, lambda _stage, _done: None)
 
-    out: Path
-    files: Sequence[str]
-    arrays: Mapping[str, str]
-    recipe: Recipe
-    overwrite: bool = False
 
-
-def adopt(order: AdoptionOrder, report: StageReport) -> AdoptionPlan:
+def adopt_alone(order: AdoptionOrder, report: StageReport) -> AdoptionPlan:
     """Adopts plain HDF5 files in this process alone.
 
     Args:
@@ -62,7 +87,7 @@ def adopt(order: AdoptionOrder, report: StageReport) -> AdoptionPlan:
         OSError: the file system refused; no file is written.
     """
     require_free(order.out, overwrite=order.overwrite)
-    plan = plan_adoption(order.files, order.arrays, order.recipe, report)
+    plan = plan_adoption(order, report)
     write_adopted(order.out, plan, joined_surveys([survey(plan, 0, 1, report)]))
     return plan
 
@@ -126,10 +151,9 @@ def _write_array(file: h5py.File, array: ArrayToAdopt, found: ArraySurvey) -> No
     if array.chunks is not None:
         attributes["chunks"] = np.array(array.chunks, np.int64)
     stored.attrs.update(attributes)
-    if found.summary.spread is not None:
-        low, high, rounded = found.summary.spread
+    for place, (low, high, rounded) in spreads_of(found.summary, f"{SPREADS}/{array.name}"):
         for name, values in (("low", low), ("high", high), ("rounded", np.asarray(rounded, np.uint8))):
-            _write_safely(file, f"{SPREADS}/{array.name}/{name}", np.atleast_1d(values))
+            _write_safely(file, f"{place}/{name}", np.atleast_1d(values))
 
 
 def _write_safely(file: h5py.File, name: str, values: Any) -> h5py.Dataset:

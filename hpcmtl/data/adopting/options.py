@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.data.adopting.plan import expanded
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.networks.objective import NAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from hpcmtl.networks.objective import Missing
 
 ENDING = ".adopted.h5"
 
@@ -33,6 +36,30 @@ def named_arrays(texts: Sequence[str]) -> dict[str, str]:
         elif found.setdefault(name, dataset) != dataset:
             message = f"{name} stands for {found[name]} and {dataset}; write NAME={dataset} with another name"
             problems.append(Problem("--inputs, --targets", message))
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def missing_values(texts: Sequence[str]) -> dict[str, Missing]:
+    """Returns the number that stands for a missing value by array, of texts such as ``y=nan`` or ``y=-1,z=nan``.
+
+    Raises:
+        InputError: a text has another form, or an array has two numbers.
+    """
+    found: dict[str, Missing] = {}
+    problems = []
+    for each in (part.strip() for text in texts for part in text.split(",")):
+        name, equals, number = (part.strip() for part in each.partition("="))
+        value: Missing | None
+        try:
+            value = NAN if number.lower() == NAN else float(number)
+        except ValueError:
+            value = None
+        if not name or not equals or value is None:
+            problems.append(Problem("--missing", f"found {each!r}; write NAME=nan or NAME=NUMBER, e.g. kind=-1"))
+        elif found.setdefault(name, value) != value:
+            problems.append(Problem("--missing", f"{name} has two numbers, {found[name]} and {value}; give one"))
     if problems:
         raise InputError(problems)
     return found

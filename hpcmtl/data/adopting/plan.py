@@ -15,6 +15,7 @@ import numpy as np
 from hpcmtl.data.adopted_array import ORIGINALS
 from hpcmtl.data.adopting.split_table import SplitTable
 from hpcmtl.data.contract import NUMBERS, SPLIT, attribute_problems
+from hpcmtl.data.missing import MISSING
 from hpcmtl.data.originals import Original, open_plain, original_dataset
 from hpcmtl.data.other_files import other_files
 from hpcmtl.data.sealing.split_plan import plan_split
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hpcmtl.data.sealing.rules import ColumnRule, Recipe, SplitRule
+    from hpcmtl.data.adopting.order import AdoptionOrder
+    from hpcmtl.data.sealing.rules import ColumnRule, SplitRule
     from hpcmtl.data.stages import StageReport
 
 
@@ -41,7 +43,7 @@ class ArrayToAdopt:
         dtype: type in which values are delivered, in the byte order of this machine.
         chunks: chunks in the first original; None without.
         elsewhere: true if an original has its values in other files, whose changes its own size and time do not show.
-        attributes: classes, scale and units, as of a dataset in a sealed file.
+        attributes: classes, scale, units and missing, as of a dataset in a sealed file.
     """
 
     name: str
@@ -80,20 +82,18 @@ class AdoptionPlan:
         return split_sizes(self.split)
 
 
-def plan_adoption(files: Sequence[str], arrays: Mapping[str, str], recipe: Recipe, report: StageReport) -> AdoptionPlan:
+def plan_adoption(order: AdoptionOrder, report: StageReport) -> AdoptionPlan:
     """Reads the metadata of files, and the column of their split if it has one.
 
     Args:
-        files: paths or patterns; the files are taken in natural order of their names (2 before 10).
-        arrays: name -> path of a dataset in each file.
-        recipe: rule of the split, attributes, and rules of the kind ``array`` with classes, scale and units.
+        order: the request.
         report: callback with the stage and the share of it that is done.
 
     Raises:
         InputError: files or arrays that cannot be adopted; lists all problems.
     """
-    paths = expanded(files)
-    rules = _array_rules(arrays, recipe.columns)
+    arrays, recipe, paths = order.arrays, order.recipe, expanded(order.files)
+    rules = _array_rules(order)
     found: list[_LookedAt] = []
     problems: list[Problem] = []
     for number, path in enumerate(paths):
@@ -106,7 +106,7 @@ def plan_adoption(files: Sequence[str], arrays: Mapping[str, str], recipe: Recip
         problems += _disagreements(found)
     if problems:
         raise InputError(problems)
-    made = tuple(_array(name, arrays[name], found, rules.get(name)) for name in arrays)
+    made = tuple(_array(name, order, found, rules.get(name)) for name in arrays)
     problems = [problem for each in made for problem in _own_problems(found[0].original.path, each)]
     if problems:
         raise InputError(problems)
@@ -217,7 +217,8 @@ def _disagreements(found: Sequence[_LookedAt]) -> list[Problem]:
     return problems
 
 
-def _array_rules(arrays: Mapping[str, str], rules: Mapping[str, ColumnRule]) -> Mapping[str, ColumnRule]:
+def _array_rules(order: AdoptionOrder) -> Mapping[str, ColumnRule]:
+    arrays, rules = order.arrays, order.recipe.columns
     problems = [
         Problem(f"array {name!r}", f"cannot have this name; write NAME=DATASET, NAME not {SPLIT!r}")
         for name in arrays
@@ -228,7 +229,13 @@ def _array_rules(arrays: Mapping[str, str], rules: Mapping[str, ColumnRule]) -> 
             problems.append(Problem(f"--column {name}", f"is not adopted{nearest(name, arrays)}"))
         elif rule.kind != "array" or rule.missing != "refuse":
             text = "values stay as they are: only array, with scale, classes and units, is possible"
-            problems.append(Problem(f"--column {name}", f"{text}; `hpcmtl data seal` makes a file of other kinds"))
+            remedy = "`--missing NAME=VALUE` declares missing ones, `hpcmtl data seal` makes a file of other kinds"
+            problems.append(Problem(f"--column {name}", f"{text}; {remedy}"))
+    problems += [
+        Problem(f"--missing {name}", f"is not adopted{nearest(name, arrays)}")
+        for name in order.missing
+        if name not in arrays
+    ]
     if not arrays:
         problems.append(Problem("--inputs", "no array is named; give the names of datasets"))
     if problems:
@@ -236,12 +243,14 @@ def _array_rules(arrays: Mapping[str, str], rules: Mapping[str, ColumnRule]) -> 
     return rules
 
 
-def _array(name: str, dataset: str, found: Sequence[_LookedAt], rule: ColumnRule | None) -> ArrayToAdopt:
+def _array(name: str, order: AdoptionOrder, found: Sequence[_LookedAt], rule: ColumnRule | None) -> ArrayToAdopt:
     first, rows = found[0], sum(each.original.rows for each in found)
     given = {} if rule is None else {"classes": rule.classes, "scale": rule.scale, "units": rule.units}
+    if name in order.missing:
+        given[MISSING] = float(order.missing[name])
     return ArrayToAdopt(
         name=name,
-        dataset=dataset,
+        dataset=order.arrays[name],
         shape=(rows, *first.shapes[name][1:]),
         dtype=first.dtypes[name],
         chunks=first.chunks[name],

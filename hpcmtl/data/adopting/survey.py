@@ -10,8 +10,9 @@ import numpy as np
 from hpcmtl.data.adopting.joined_checksum import joined_checksum
 from hpcmtl.data.array_writer import checksum_of
 from hpcmtl.data.contract import rows_per_chunk, value_problem
+from hpcmtl.data.missing import declared
 from hpcmtl.data.originals import OriginalRows
-from hpcmtl.data.value_summary import ValueSummary, joined
+from hpcmtl.data.value_summary import ValueSummary, empty_summary, joined
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _surveyed(
         OriginalRows(originals, array.dataset, array.shape, array.dtype),
         rows_per_chunk(array.shape, array.dtype),
     )
-    summary = ValueSummary(dtype=array.dtype, shape=array.shape[1:], scale=float(array.attributes.get("scale", 1.0)))
+    missing = declared(array.attributes)
+    summary = empty_summary(array.dtype, array.shape[1:], missing, float(array.attributes.get("scale", 1.0)))
     checksums, classes = np.zeros(span[1] - span[0], np.uint32), len(array.attributes.get("classes", ()))
     whole, size = 0, 0
     problems: tuple[Problem, ...] = ()
@@ -91,11 +93,11 @@ def _surveyed(
         except InputError as error:  # every array reports its problems
             problems = error.problems
             break
-        if value_problem(block, start, classes):
+        if value_problem(block, start, classes, missing):
             problems = tuple(
                 Problem(f"{path}: {array.dataset}", wrong)
                 for path, first, part in rows.parts(start, stop)
-                if (wrong := value_problem(block[part], first, classes))
+                if (wrong := value_problem(block[part], first, classes, missing))
             )
             break
         checksums[number - span[0]] = own = checksum_of(block)

@@ -69,7 +69,7 @@ class ColumnEncoder(Protocol):
         """Returns in words what was learned about the column."""
 
 
-_NOT_EMPTY = "; if a text such as NA is a class, list the texts of empty cells under `missing_values`"
+_NOT_EMPTY = "; if a text such as NA or nan is a class or a word, list the texts of empty cells under `missing_values`"
 
 
 class EncoderBase:
@@ -87,7 +87,7 @@ class EncoderBase:
         if self.rule.missing == "refuse":
             ways = "mean, value or mask" if self.rule.kind in {"numeric", "date"} else "value or mask"
             ways = {"image": "mask", "array": "value"}.get(self.rule.kind, ways)
-            named = "" if self.rule.kind not in {"categorical", "one_hot"} else _NOT_EMPTY
+            named = "" if self.rule.kind not in {"categorical", "one_hot", "tokens"} else _NOT_EMPTY
             remedy = f"fill it in, leave the row out, or write `missing: {ways}`{named}"
             self.findings.note(remedy, missing, start, "is empty")
 

@@ -10,7 +10,7 @@ import numpy as np
 from hpcmtl.data.transforming import ready_made
 from hpcmtl.data.transforming.own_function import own_function, refusal
 from hpcmtl.data.transforming.sample_random import SampleRandom
-from hpcmtl.jobfile.transforms import Crop, Cutout, Flip, Noise, Normalise, OwnTransform
+from hpcmtl.jobfile.transforms import Crop, Cutout, Flip, Mixup, Noise, Normalise, OwnTransform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,6 +88,8 @@ def _step(transform: Transform) -> SampleChange:
             return _drawing(partial(ready_made.crop, padding=padding))
         case Noise(deviation=scale):
             return _drawing(partial(ready_made.noise, deviation=scale))
+        case Mixup():
+            raise ValueError("`mixup` needs other samples of the batch: `data.mixup` makes it")
         case Cutout(size=size):
             return _drawing(partial(ready_made.cutout, size=size))
 

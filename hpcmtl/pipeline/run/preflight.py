@@ -33,12 +33,13 @@ from hpcmtl.launch.interpreter import SAFE_PATH
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.increment_preflight import increment_findings
+from hpcmtl.pipeline.run.label_preflight import label_findings
 from hpcmtl.pipeline.run.sequence_preflight import sequence_findings
 from hpcmtl.pipeline.run.transform_preflight import transform_findings
 from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.kinds.value_checks import missing_labels
 from hpcmtl.training.network_checks import check_networks
-from hpcmtl.training.schedule import own_factor
+from hpcmtl.training.schedule import require_pure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -92,6 +93,8 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
     found += transform_findings(prepared, tasks, summaries)
     found += increment_findings(prepared, tasks, networks)
     found += sequence_findings(prepared, tasks, summaries)
+    whole = [name for name in tasks if name not in {*networks.partly, *networks.hidden, *begun}]
+    found += label_findings(prepared, whole, summaries, found)
     shown = [each for each in networks.found if not is_tolerated(each[0], begun)]
     return Examined(
         problems=(*problems, *prepared.located([*found, *in_defaults(prepared.job, shown)])),
@@ -197,13 +200,12 @@ def _bad_callables(prepared: Prepared, name: str) -> Iterator[Finding]:
 
 
 def _bad_schedules(prepared: Prepared, name: str) -> Iterator[Finding]:
-    """Yields a schedule of the user's that cannot be imported, or gives no part of a learning rate."""
+    """Yields a schedule of the user's that cannot be imported, gives no part of a rate, or remembers its calls."""
     optimizer = kind_of(prepared.job, name).framework_needs(prepared.job, name, prepared.arrays).optimizer
     if optimizer is None or ":" not in optimizer.schedule.kind:
         return
     try:
-        for progress in (0.0, 0.5, 1.0):
-            own_factor(optimizer.schedule.kind, progress)
+        require_pure(optimizer.schedule.kind)
     except InputError as error:
         yield from ((("tasks", name, "optimizer"), f"{each.where}: {each.message}") for each in error.problems)
 

@@ -9,6 +9,7 @@ from hpcmtl.dispatch.health.heartbeat import HeartbeatSender
 from hpcmtl.dispatch.rank.control import ControlThread
 from hpcmtl.dispatch.rank.worker import Worker
 from hpcmtl.pipeline.run.parameter_exchange import parameter_exchange
+from hpcmtl.pipeline.run.staged_data import staged_data
 from hpcmtl.training.devices import choose_device
 from hpcmtl.training.session import SessionContext, open_session
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hpcmtl.communicators.base import Communicator
+    from hpcmtl.data.staging import NodeCopies
     from hpcmtl.dispatch.coordinator.coordinator import Coordinator
     from hpcmtl.dispatch.health.heartbeat import Listener
     from hpcmtl.dispatch.health.timing import HeartbeatTiming
@@ -60,10 +62,12 @@ class SessionFactory:
     Attributes:
         runtime: the parts of the rank.
         parameter_client: reaches the parameter server; None if no tasks exchange parameters while they run.
+        copies: copies of the data files on this node; None if the job does not ask for them.
     """
 
     runtime: RankRuntime
     parameter_client: ParameterClient | None
+    copies: NodeCopies | None = None
 
     def open(self, command: RunLayer, group: Communicator, states: dict[str, Checkpoint]) -> Session:
         """Opens the session of a task on a group (collective over the group).
@@ -95,6 +99,7 @@ class SessionFactory:
             states=states,
             record=channels.record,
             member=command.group[group.rank],
+            copies=self.copies,
         )
         return open_session(context)
 
@@ -117,11 +122,12 @@ def run_rank(
     """
     channels = runtime.channels
     heartbeat = HeartbeatSender(runtime.control_comm, runtime.hosts, runtime.timing, listener)
-    with parameter_exchange(world, runtime.job.prepared.job, coordinator) as client:
+    exchange = parameter_exchange(world, runtime.job.prepared.job, coordinator)
+    with exchange as client, staged_data(runtime.job.prepared, runtime.job.directory) as copies:
         serve = runtime.peer_transfer
         control = ControlThread(runtime.control_comm, channels, coordinator, serve, heartbeat, record_stop=record_stop)
         channels.comms.parameter_exchange = () if client is None else client.communicators
-        factory = SessionFactory(runtime=runtime, parameter_client=client)
+        factory = SessionFactory(runtime=runtime, parameter_client=client, copies=copies)
         worker = Worker(world, channels, factory.open, runtime.job.extend)
         control.start()
         worker.run()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.data.sources import Source
 from hpcmtl.data.transforming.channel_moments import channel_moments, completed
-from hpcmtl.data.transforming.transforms import TransformChain, require_repeatable
+from hpcmtl.data.transforming.transforms import TransformChain
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.jobfile.transforms import shape_problems
-from hpcmtl.training.input_transforms import first_rows
+from hpcmtl.jobfile.transforms import of_single_samples, shape_problems
+from hpcmtl.training.input_transforms import first_rows, require_transforms
 from hpcmtl.training.kinds.input_arrays import transform_path
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ def transform_findings(
     for name in tasks:
         kind = kind_of(job, name)
         inputs = kind.transforms(job, name) if kind.facts.has_parameters else {}
-        read = [(view, each, transforms) for view in kind.views(job, name) for each, transforms in inputs.items()]
-        for view, each, transforms in read:
+        read = [(view, each, given) for view in kind.views(job, name) for each, given in inputs.items()]
+        for view, each, given in read:
+            transforms = of_single_samples(given)
             reference = kind.network_inputs(view.job, name)[each]
             origin, dataset = reference.split("/", 1)
             file = prepared.files.get(origin, Path())
@@ -60,4 +61,4 @@ def _try(transforms: tuple[Transform, ...], source: Source) -> None:
     """
     rows, numbers = first_rows(source)
     found = completed(transforms, 0, lambda chain: channel_moments(chain.changed(rows, numbers, None)))
-    require_repeatable(TransformChain(found, 0), rows, numbers)
+    require_transforms(TransformChain(found, 0), rows, numbers)

@@ -8,13 +8,15 @@ kept. An attribute of another type that an update changes is refused: a resumed 
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem
+from hpcmtl.training.code_state import CodeState
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.in_place import mark_of, set_back
+from hpcmtl.training.in_place import COPIED, fingerprint, mark_of, set_back, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -60,6 +62,7 @@ class UnkeptAttributes:
             return {}
         arrays: Arrays = {}
         structure = {name: _packed(value, name, arrays) for name, value in changed.items()}
+        arrays = {name: array.copy() for name, array in arrays.items()}
         return {**arrays, STRUCTURE: np.frombuffer(json.dumps(structure).encode(), np.uint8)}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -69,7 +72,7 @@ class UnkeptAttributes:
             first = self._first.get(name)
             if first is None:
                 delattr(self._owner, name)  # an update has made it
-            elif self._has_changed(name, value) and first.structure is not None:
+            elif first.structure is not None and first.arrays is not None and self._has_changed(name, value):
                 setattr(self._owner, name, _unpacked(first.structure, first.arrays))
         for name, packed in structure.items():
             setattr(self._owner, name, _unpacked(packed, arrays))
@@ -78,7 +81,7 @@ class UnkeptAttributes:
         return {name: value for name, value in vars(self._owner).items() if name not in self._ignored}
 
     def _has_changed(self, name: str, value: Any) -> bool:
-        return name not in self._first or self._first[name].mark != _state(value).mark
+        return name not in self._first or self._first[name].mark != _mark(value)
 
 
 class _State(NamedTuple):
@@ -86,41 +89,54 @@ class _State(NamedTuple):
 
     Attributes:
         structure: packed form; None for a value that cannot be kept.
-        arrays: arrays of the packed form.
+        arrays: copies of the arrays of the packed form; None where they are too large.
         mark: a value that is equal as long as the attribute is; for what cannot be pickled that is its identity.
     """
 
     structure: Any
-    arrays: Arrays
+    arrays: Arrays | None
     mark: object
 
 
-def _packed_state(value: Any) -> _State | None:
-    """Returns the state of a value that can be kept; None, without a look into it, for any other."""
+def _packed_state(value: Any, most: float = math.inf) -> _State | None:
+    """Returns the state of a value that can be kept; None, without a look into it, for any other.
+
+    Args:
+        value: the value.
+        most: largest size in bytes of arrays that are copied.
+    """
     arrays: Arrays = {}
     try:
         structure = _packed(value, "", arrays)
     except InputError:
         return None
-    contents = ((name, str(each.dtype), each.tobytes()) for name, each in arrays.items())
-    return _State(structure, arrays, (json.dumps(structure), *contents))
+    contents = ((name, str(each.dtype), fingerprint(each)) for name, each in arrays.items())
+    mark = (json.dumps(structure), *contents)
+    is_small = sum(each.nbytes for each in arrays.values()) <= most
+    return _State(structure, {name: each.copy() for name, each in arrays.items()} if is_small else None, mark)
 
 
 def _state(value: Any) -> _State:
     return _packed_state(value) or _State(None, {}, mark_of(value))
 
 
+def _mark(value: Any) -> object:
+    """Returns a value that is equal as long as another one is."""
+    found = _packed_state(value, most=-1)
+    return mark_of(value) if found is None else found.mark
+
+
 def _packed(value: Any, name: str, arrays: Arrays) -> Any:
-    """Returns the structure of a value for JSON; its arrays are added to `arrays`."""
+    """Returns the structure of a value for JSON; its arrays are added to `arrays`, of which some share its memory."""
     if type(value) in _PLAIN:
         return {"plain": value}
     if isinstance(value, (mx.nd.NDArray, np.ndarray, np.generic)):
         kind = "nd" if isinstance(value, mx.nd.NDArray) else "numpy" if isinstance(value, np.ndarray) else "scalar"
-        array = value.asnumpy() if isinstance(value, mx.nd.NDArray) else np.array(value)
+        array = value.asnumpy() if isinstance(value, mx.nd.NDArray) else np.asarray(value)
         if array.dtype.hasobject:
             raise _refusal(name, value)
         key = f"{_ARRAY}{len(arrays)}"
-        arrays[key] = array.reshape(-1)
+        arrays[key] = np.ascontiguousarray(array).reshape(-1)
         return {kind: key, "shape": array.shape}
     if type(value) in (list, tuple):
         return {type(value).__name__: [_packed(each, name, arrays) for each in value]}
@@ -154,34 +170,55 @@ _OF_BLOCKS = frozenset(vars(mx.gluon.nn.HybridSequential())) | {"_in_format", "_
 """Names of the attributes that every block has or gets."""
 
 
+def is_kept_elsewhere(value: object) -> bool:
+    """Returns whether a value is a parameter or a block."""
+    return isinstance(value, mx.gluon.Parameter | mx.gluon.Block)
+
+
 class BlockAttributes:
-    """Holds the attributes of blocks of the user's that can be packed, private ones too, as they are now.
+    """Holds what passes may change in blocks of the user's and no checkpoint has, as it is now.
+
+    That are attributes that can be packed, private ones too, and what functions remember, see `CodeState`.
 
     Args:
         blocks: blocks, with all blocks inside them.
     """
 
     def __init__(self, blocks: Iterable[Any]) -> None:
+        blocks = list(blocks)
+        self._code = CodeState(_all_blocks(blocks), is_kept_elsewhere)
         self._before = {
             (id(block), name): (block, value, state)
             for block in _own_blocks(blocks)
             for name, value in vars(block).items()
-            if name not in _OF_BLOCKS and (state := _packed_state(value)) is not None
+            if name not in _OF_BLOCKS and (state := _packed_state(value, COPIED)) is not None
         }
 
     def restore(self) -> list[str]:
-        """Sets the attributes that have changed to their former values, and returns them, as ``Class.attribute``."""
-        changed = []
+        """Sets to their former values what has changed, and returns the names: ``Class.attribute`` for an attribute.
+
+        Raises:
+            InputError: one is too large to be copied, and has changed.
+        """
+        changed, large = [], []
         for (_, name), (block, value, before) in self._before.items():
-            after = _packed_state(vars(block).get(name))
-            if after is None or after.mark != before.mark:
+            if _mark(vars(block).get(name)) == before.mark:
+                continue
+            changed.append(f"{type(block).__name__}.{name}")
+            if before.arrays is None:
+                large.append(changed[-1])
+            else:
                 setattr(block, name, set_back(value, _unpacked(before.structure, before.arrays)))
-                changed.append(f"{type(block).__name__}.{name}")
-        return sorted(set(changed))
+        if large:
+            raise too_large(large, "a Parameter with `grad_req='null'`")
+        return sorted({*changed, *self._code.restore()})
+
+
+def _all_blocks(blocks: Iterable[Any]) -> Iterator[Any]:
+    for block in blocks:
+        yield block
+        yield from _all_blocks(block._children.values())  # noqa: SLF001 - has no other name
 
 
 def _own_blocks(blocks: Iterable[Any]) -> Iterator[Any]:
-    for block in blocks:
-        if not type(block).__module__.startswith(("mxnet.", "hpcmtl.")):
-            yield block
-        yield from _own_blocks(block._children.values())  # noqa: SLF001 - has no other name
+    return (each for each in _all_blocks(blocks) if not type(each).__module__.startswith(("mxnet.", "hpcmtl.")))

@@ -13,16 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
+from hpcmtl.training.code_state import CodeState
 from hpcmtl.training.coupled_rows import ROWS, SEEDS
+from hpcmtl.training.gluon.attributes import is_kept_elsewhere
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import view
 from hpcmtl.training.gluon.optimizer import Updater, make_optimizer
 from hpcmtl.training.gluon.parameters import is_statistic, named_parameters
 from hpcmtl.training.gluon.random_numbers import seeded
 from hpcmtl.training.gluon.zoo import outputs_of
-from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
+from hpcmtl.training.parameter_groups import (
+    GroupedUpdater,
+    optimizer_groups,
+    unkept_by_updates,
+    without_effect,
+)
 from hpcmtl.training.parameter_names import ties
 from hpcmtl.training.step_input import StepInput
+from hpcmtl.training.users_objects import state_of_optimizers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,8 +80,10 @@ def compilation_difference(loss: TrainingLoss, trained: Mapping[str, Any], batch
     return _COMPILED.format(found)
 
 
-def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimizer, rate: float) -> str:
-    """Returns the largest difference between one of our updates and one of `gluon.Trainer`; an empty text for none.
+def update_difference(
+    block: Any, trained: Mapping[str, Any], optimizer: Optimizer, rate: float
+) -> tuple[str, list[str]]:
+    """Compares one of our updates with one of `gluon.Trainer`.
 
     Both update copies of the parameters' first rows, with the gradients that are there.
 
@@ -82,32 +92,53 @@ def update_difference(block: Any, trained: Mapping[str, Any], optimizer: Optimiz
         trained: parameters that we train, by name.
         optimizer: optimizer of the job.
         rate: learning rate.
+
+    Returns:
+        The largest difference; an empty text for none. Notes on the update.
     """
     copies, tied = _Copies(block, trained), ties(named_parameters(block))
     ours = {name: copies.of(parameter) for name, parameter in trained.items()}
+    code = state_of_optimizers(optimizer)
 
-    def plain_trainer(parameters: list[Any], group: OptimizerGroup) -> None:
-        trainer = mx.gluon.Trainer(parameters, make_optimizer(group.optimizer), kvstore=None)
-        trainer.set_learning_rate(rate * group.factor)
-        trainer.step(1, ignore_stale_grad=True)  # of parameters that no output depends on
+    def plain_changes(seed: int) -> Arrays:
+        changes = copies.changes(lambda: _plain_update(copies, trained, optimizer, rate, tied), seed)
+        code.restore()
+        return changes
 
-    def plain_update() -> None:
-        others, (first, *groups) = list(copies.parameters), optimizer_groups(optimizer, trained, tied)
-        for group in groups:
-            mine = [copies.of(trained[name]) for name in group.names]
-            others = [each for each in others if all(each is not other for other in mine)]
-            plain_trainer(mine, group)
-        if others:
-            plain_trainer(others, first)
-
-    expected = copies.changes(plain_update, SEEDS[0])
-    found = copies.changes(lambda: GroupedUpdater(ours, optimizer, Updater, tied).update(rate, 1.0), SEEDS[0])
+    expected = plain_changes(SEEDS[0])
+    updater = GroupedUpdater(ours, optimizer, Updater, tied)
+    remembered = CodeState(updater.optimizers, is_kept_elsewhere)
+    found = copies.changes(lambda: updater.update(rate, 1.0), SEEDS[0])
+    notes = unkept_by_updates(remembered.restore(), "as an attribute of the optimizer")
+    notes += without_effect(expected, (first_rows(each.grad()) for each in copies.parameters), rate)
+    code.restore()
     noise = NOISE * largest_number(copies.values.values())
     bounds = {name: _UPDATE_CLOSE * largest_number([change]) + noise for name, change in expected.items()}
     text = largest_difference(found, expected, bounds)
-    if not text or largest_difference(copies.changes(plain_update, SEEDS[1]), expected, bounds):
-        return ""  # none, or an optimizer that draws random numbers
-    return f"an update by {optimizer.name} is not that of gluon.Trainer: the change of {text}"
+    if not text or largest_difference(plain_changes(SEEDS[1]), expected, bounds):
+        return "", notes  # no difference, or an optimizer that draws random numbers
+    return f"an update by {optimizer.name} is not that of gluon.Trainer: the change of {text}", notes
+
+
+def _plain_update(
+    copies: _Copies, trained: Mapping[str, Any], optimizer: Optimizer, rate: float, tied: list[tuple[str, ...]]
+) -> None:
+    """Updates the copies by a trainer for each group of the optimizer."""
+    others, (first, *groups) = list(copies.parameters), optimizer_groups(optimizer, trained, tied)
+    for group in groups:
+        mine = [copies.of(trained[name]) for name in group.names]
+        others = [each for each in others if all(each is not other for other in mine)]
+        _plain_trainer(mine, group, rate)
+    if others:
+        _plain_trainer(others, first, rate)
+
+
+def _plain_trainer(parameters: list[Any], group: OptimizerGroup, rate: float) -> None:
+    made = make_optimizer(group.optimizer)
+    trainer, remembered = mx.gluon.Trainer(parameters, made, kvstore=None), CodeState([made], is_kept_elsewhere)
+    trainer.set_learning_rate(rate * group.factor)
+    trainer.step(1, ignore_stale_grad=True)  # of parameters that no output depends on
+    remembered.restore()
 
 
 class _Copies:
@@ -123,8 +154,8 @@ class _Copies:
         plain = {id(each): each for each in block.collect_params().values() if each.grad_req != "null"}
         order = [*(key for key in names if key in plain), *(key for key in plain if key not in names)]
         mx.nd.waitall()
-        self.values = {names.get(key, plain[key].name): _rows(plain[key].data()) for key in order}
-        self._gradients = [_rows(plain[key].grad()) for key in order]
+        self.values = {names.get(key, plain[key].name): first_rows(plain[key].data()) for key in order}
+        self._gradients = [first_rows(plain[key].grad()) for key in order]
         self._fresh = [plain[key].data()._fresh_grad for key in order]  # noqa: SLF001 - whether a backward pass reaches it
         self.parameters = [
             _parameter_like(plain[key], rows) for key, rows in zip(order, self.values.values(), strict=True)
@@ -147,7 +178,7 @@ class _Copies:
             update()
         mx.nd.waitall()
         pairs = zip(self.values.items(), self.parameters, strict=True)
-        return {name: _rows(copy.data()) - values for (name, values), copy in pairs}
+        return {name: first_rows(copy.data()) - values for (name, values), copy in pairs}
 
 
 @contextmanager
@@ -220,7 +251,7 @@ def _dense(array: Any) -> np.ndarray[Any, Any]:
     return view(array) if array.stype == "default" else np.asarray(array.asnumpy())
 
 
-def _rows(array: Any) -> np.ndarray[Any, Any]:
+def first_rows(array: Any) -> np.ndarray[Any, Any]:
     """Returns a copy of the first rows of an array."""
     dense = _dense(array)
     width = max(dense.size // max(len(dense), 1), 1)
@@ -229,7 +260,7 @@ def _rows(array: Any) -> np.ndarray[Any, Any]:
 
 def _sample(array: Any) -> np.ndarray[Any, Any]:
     """Returns numbers of an array, and its norm."""
-    return np.append(_rows(array).ravel(), np.linalg.norm(_dense(array))).astype(np.float64)
+    return np.append(first_rows(array).ravel(), np.linalg.norm(_dense(array))).astype(np.float64)
 
 
 def _write(array: Any, values: np.ndarray[Any, Any]) -> None:

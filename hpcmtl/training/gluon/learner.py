@@ -10,10 +10,10 @@ import numpy as np
 
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
-from hpcmtl.training.gluon.attributes import NOT_KEPT, BlockAttributes
+from hpcmtl.training.gluon.attributes import BlockAttributes
+from hpcmtl.training.gluon.compare_step import TrainedNetwork, compare_step
 from hpcmtl.training.gluon.compat import import_mxnet
-from hpcmtl.training.gluon.coupled_rows import rows_are_coupled
-from hpcmtl.training.gluon.first_step import SLOPES_DIFFER, compilation_difference, restored, update_difference
+from hpcmtl.training.gluon.first_step import restored
 from hpcmtl.training.gluon.graph import graph_facts
 from hpcmtl.training.gluon.group_batchnorm import statistics_of, synchronise
 from hpcmtl.training.gluon.layout import restore_default_layout, view
@@ -39,7 +39,6 @@ from hpcmtl.training.parameter_groups import GroupedUpdater
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
 from hpcmtl.training.python_random import ONE_AT_A_TIME
-from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.gluon.group_sum import GluonGroupSum
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.step_input import StepInput
 
 mx = import_mxnet()
@@ -130,9 +130,6 @@ class GluonLearner(GluonNetwork):
         kept = self._graph.fixed | self._graph.affine
         return is_statistic(parameter) and parameter not in frozen and parameter.name not in kept
 
-    def _trains_slopes(self) -> bool:
-        return any(parameter.name in self._graph.slopes for parameter in self._trained.values())
-
     def use_group_sum(self, total: Callable[[np.ndarray[Any, Any]], None]) -> None:
         """See `Learner`."""
         if self._group is not None:
@@ -146,17 +143,19 @@ class GluonLearner(GluonNetwork):
     def compare_step(self, batch: StepInput, rate: float) -> StepComparison:
         """See `Learner`."""
         with ONE_AT_A_TIME, alone(self._group), restored(self._constants()):
-            traits, attributes = self.traits, BlockAttributes([self.block, *self._loss.own_losses])
-            compiled = compilation_difference(self._loss, self._trained, batch, may_draw=traits.may_draw)
-            if not compiled and self._trains_slopes():  # which no row shows that is positive
-                compiled = SLOPES_DIFFER
-            update = update_difference(self.block, self._trained, self._settings.optimizer, rate)
-            as_in_training = not (traits.may_draw or traits.batch_statistics or self._group is not None)
-            coupled = rows_are_coupled(self._loss, batch, train=as_in_training) if batch.ranks > 1 else None
+            found = compare_step(self._as_trained(), batch, rate)
             mx.random.seed(self._seed)
-            changed = attributes.restore()
-        told = f"a pass changes {', '.join(changed)}: {NOT_KEPT}" if changed else ""
-        return StepComparison(compiled=compiled, update=update, coupled=coupled, draws=traits.may_draw, attributes=told)
+        return found
+
+    def _as_trained(self) -> TrainedNetwork:
+        return TrainedNetwork(
+            block=self.block,
+            loss=self._loss,
+            trained=self._trained,
+            optimizer=self._settings.optimizer,
+            graph=self._graph,
+            traits=self.traits,
+        )
 
     def run_uncompiled(self) -> None:
         """See `Learner`."""
@@ -173,7 +172,7 @@ class GluonLearner(GluonNetwork):
             self._group.update_statistics()
         self._spread = False
         if several:
-            rows = 0 if batch.filler else len(batch.weights)
+            rows = 0 if batch.filler else batch.rows
             self._batch_statistics.after_pass(rows * batch.ranks / batch.global_samples)
         self._pending.add(losses, batch)
         ahead = len(self._pending)

@@ -187,7 +187,9 @@ class TrainingLoss:
             InputError: the network does not take such samples.
         """
         given = [self._ndarray(target, dtype=_FLOAT) for target in targets]
-        losses: list[Any] = self._losses(given, outputs_of(self.block, self.samples(inputs)))
+        made = outputs_of(self.block, self.samples(inputs))
+        outputs = [_repeated(output, target) for output, target in zip(made, targets, strict=True)]
+        losses: list[Any] = self._losses(given, outputs)
         return losses
 
     def samples(self, inputs: Arrays) -> list[Any]:
@@ -210,6 +212,12 @@ def _ndarray(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Any:
     made = mx.nd.empty(array.shape, dtype=dtype)
     view(made)[...] = array
     return made
+
+
+def _repeated(output: Any, target: np.ndarray[Any, Any]) -> Any:
+    """Returns each row of outputs as often as it has targets."""
+    times = len(target) // max(len(output), 1)
+    return mx.nd.repeat(output, repeats=times, axis=0) if times > 1 else output
 
 
 class _PerSample(HybridBlock):

@@ -65,6 +65,11 @@ class Updater:
         self._optimizer._set_current_context(number)  # noqa: SLF001 - as the updater does
         self._updater = mx.optimizer.get_updater(self._optimizer)
 
+    @property
+    def optimizers(self) -> list[Any]:
+        """See `ParameterUpdater`."""
+        return [self._optimizer]
+
     def update(self, learning_rate: float, rescale: float) -> None:
         """Updates every parameter once, with its gradient times `rescale`."""
         self._optimizer.set_learning_rate(learning_rate)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import Session, SessionContext
 
 
+_EXAMPLES = {"l2": "mse", "l1": "mse", "huber": "mse", "sigmoid_bce": "auc"}
+"""A metric for a loss, where it is not accuracy."""
+
+
 class EvaluateKind(AppliedKind[Evaluate]):
     """See `TaskKind`."""
 
@@ -47,6 +51,10 @@ class EvaluateKind(AppliedKind[Evaluate]):
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         yield from super().network_checks(job, name)
+        if not self.task(job, name).metrics and not any(each.metrics for each in self.objectives(job, name)):
+            text = f"neither this task nor {self.applied_to(job, name)} has `metrics`, so that it would compute nothing"
+            examples = sorted({_EXAMPLES.get(each.loss, "accuracy") for each in self.objectives(job, name)})
+            yield ("metrics",), f"{text}: write which, such as `metrics: [{', '.join(examples)}]`"
         yield from check_weighted(("metrics",), self.task(job, name).metrics, given_weights(job, name))
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:

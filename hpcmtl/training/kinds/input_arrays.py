@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
+from hpcmtl.jobfile.transforms import mixup_of
 from hpcmtl.networks.input_values import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.transforms import Transform
     from hpcmtl.networks.shapes import InputShapes, Shape
 
 
@@ -43,6 +45,21 @@ def check_transformed(inputs: Collection[str], transformed: Collection[str]) -> 
             yield transform_path(name), "the task has one input without a name; write its transforms as a list"
         else:
             yield transform_path(name), f"the task has no input {name!r}{nearest(name, inputs)}"
+
+
+def check_mixed(inputs: Collection[str], transforms: Mapping[str, Sequence[Transform]]) -> Iterator[Finding]:
+    """Yields inputs that are not mixed as others of the same task are.
+
+    Args:
+        inputs: names of the inputs of its network.
+        transforms: name of an input -> its transforms.
+    """
+    mixed = {name: mixup_of(transforms.get(name, ())) for name in inputs}
+    given = next((each for each in mixed.values() if each is not None), None)
+    for name, own in mixed.items():
+        if given is not None and own != given:
+            text = f"mixup mixes whole samples: write it with alpha {given.alpha:g} for each input, or for none"
+            yield transform_path(name), text
 
 
 def sample_shapes(inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec]) -> InputShapes | None:

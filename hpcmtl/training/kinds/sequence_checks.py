@@ -22,7 +22,7 @@ def check_sequences(
     transforms: Mapping[str, Sequence[Transform]],
     arrays: Mapping[str, ArraySpec],
 ) -> Iterator[Finding]:
-    """Yields sources and transforms that cannot be of sequences, and buckets of samples that are no sequences.
+    """Yields transforms that sequences cannot have, and buckets of samples that are no sequences.
 
     Args:
         task: the task.
@@ -30,11 +30,6 @@ def check_sequences(
         transforms: name of an input -> its transforms.
         arrays: known arrays by reference.
     """
-    for source, keys in task.sources.items():
-        read = {keys.input, keys.target, *keys.targets.values()} - {None}
-        if any(each.ragged for reference, each in arrays.items() if reference in read):
-            text = "sequences of different lengths are not mixed with other sources"
-            yield ("sources", source), f"{text}; join the files, or seal them with one `length`"
     known = {name: arrays[reference] for name, reference in inputs.items() if reference in arrays}
     for name, each in known.items():
         if each.ragged and any(transform.name in READY_MADE for transform in transforms.get(name, ())):
@@ -42,3 +37,12 @@ def check_sequences(
             yield transform_path(name), f"{text}; leave them out, or write a function of your own"
     if len(known) == len(inputs) and not any(each.ragged for each in known.values()) and task.buckets is not None:
         yield ("buckets",), "the samples of the input have one length, and are not padded; leave `buckets` out"
+
+
+def check_unmixed(task: Trained, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
+    """Yields those of several sources of a task that have sequences."""
+    for source, keys in task.sources.items():
+        read = {keys.input, keys.target, *keys.targets.values()} - {None}
+        if any(each.ragged for reference, each in arrays.items() if reference in read):
+            text = "sequences of different lengths are not mixed with other sources"
+            yield ("sources", source), f"{text}; join the files, or seal them with one `length`"

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hpcmtl.data.mixture import How
 from hpcmtl.jobfile.fields import Name, Reference
+from hpcmtl.jobfile.inputs import InputReferences
 from hpcmtl.networks.bounds import MOST
 from hpcmtl.networks.spec import Spec
 
@@ -15,7 +16,7 @@ from hpcmtl.networks.spec import Spec
 class SourceKeys(Spec):
     """The arrays of one source, whose rows belong together."""
 
-    input: Reference
+    input: InputReferences
     target: Reference | None = Field(default=None, description="train: the targets of these samples")
     targets: dict[Name, Reference] = Field(default={}, description="joint: head -> its targets, of the heads it has")
     mask: Reference | None = Field(default=None, description="train: 1 for each known label, 0 for a missing one")

@@ -13,8 +13,10 @@ from hpcmtl.data.sources import check_sources, selected
 from hpcmtl.errors import TaskFailedError
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.jobfile.tasks import SPLITS
+from hpcmtl.results.events import TaskNoted
 from hpcmtl.results.step_progress import StepProgress
 from hpcmtl.training.artifacts.inputs import Inputs
+from hpcmtl.training.code_state import CodeState
 from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.map_reduce import blocks_of_rank, map_reduce
 from hpcmtl.training.session import LayerOutcome
@@ -62,10 +64,12 @@ class MapReduceSession:
         with source.opened() as reader:
             try:
                 rows = _ExactRows(reader)
+                remembered = CodeState([[self._map, self._reduce]])
                 value = map_reduce(rows, mapped, self._reduce, context.group, numbers=numbers, block=task.block)
             except TaskFailedError as error:
                 raise TaskFailedError(f"task {context.task}: {task.input}: {error}") from error
         require_unchanged_data(context)
+        self._note(remembered.changed())
         metrics = on_root(context.group, lambda: self._publish(value))
         seconds = time.perf_counter() - started
         return LayerOutcome(1, sum(map(len, mine)), seconds, seconds, metrics=metrics, facts=self._inputs.facts())
@@ -81,6 +85,13 @@ class MapReduceSession:
         numbers = numbers_in(split, self._splits)
         mine = blocks_of_rank(numbers, self._task.block, self._context.group) if len(numbers) else []
         return [(int(mine[0][1][0]), int(mine[-1][1][-1]) + 1)] if mine else []
+
+    def _note(self, remembered: list[str]) -> None:
+        """Records what the functions remember from block to block: each rank has only its own blocks."""
+        if remembered and self._context.group.rank == 0:
+            text = f"`map` or `reduce` changes {', '.join(remembered)}, and each rank calls them for its own blocks"
+            text += ": if values depend on it, they depend on the number of ranks; keep such things in the values"
+            self._context.record(TaskNoted(task=self._context.task, text=text))
 
     def _publish(self, value: Any) -> dict[str, float]:
         context, task = self._context, self._task

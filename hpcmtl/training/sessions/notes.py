@@ -25,6 +25,11 @@ _NO_SUMS = (
     "its gradients are no sums over the samples (a hook or Function that clips or normalises them, or a value in the "
     f"loss that passes change), and each rank has only its own rows: results depend on the number of ranks; {_GUIDE}"
 )
+_NO_MULTIPLES = (
+    "its gradients are no multiples of a factor on the loss (a Function or operator that clips or normalises them), "
+    "and losses are divided by the size of the batch before the backward pass, where the framework's trainer divides "
+    "gradients after it: bounds are of the mean over the batch; `clip_norm` of the optimizer clips the whole gradient"
+)
 _RANDOM = (
     "its network or loss draws random numbers (dropout), or has code that cannot be looked into, and each rank draws "
     f"its own: results may depend on the number of ranks, and repeat on the same number; {_GUIDE}"
@@ -66,6 +71,8 @@ class Notes:
             notes["compiled"] = found.compiled
         if found.attributes:
             notes["attributes"] = found.attributes
+        if not found.multiples:
+            notes["no multiples"] = _NO_MULTIPLES
         if context.group.size > 1:
             if found.coupled:
                 notes["coupled rows"] = _COUPLED

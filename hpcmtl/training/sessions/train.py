@@ -32,6 +32,7 @@ from hpcmtl.training.replica import Replica
 from hpcmtl.training.session import LayerOutcome, artifact_file
 from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
 from hpcmtl.training.sessions.notes import Notes
+from hpcmtl.training.sessions.shared_split import share_split
 from hpcmtl.training.sessions.skipped_steps import SkippedSteps
 from hpcmtl.training.sessions.train_data import training_data
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
@@ -56,9 +57,8 @@ class TrainSession:
         self._objectives = self._kind.objectives(context.job, context.task)
         self._metrics: dict[str, float] = {}
         self._next_step: int | None = None
-        self._entered = True  # the state of the task is still to be found for this group
         self._loaded: Checkpoint | None = None  # state that the learner has now
-        self._waited, self._totals = 0.0, NO_LOSSES
+        self._entered, self._waited, self._totals = True, 0.0, NO_LOSSES  # entered: the state is still to be found
         self._notes, self._inputs = Notes(), Inputs(context)
         self._data = data = training_data(context, self._inputs, task, self._objectives)
         self._spec, bounds = data.spec, epochs_of(data.spec).bounds.tolist()
@@ -113,12 +113,12 @@ class TrainSession:
         self._checkpoints.close()
         self._replica.close()
         if self._spec.cache.bytes > KEPT_BYTES:
-            self._spec.cache.arrays = None
+            self._spec.cache.clear()
 
     def rebinder(self) -> Callable[[Communicator, int | None], None] | None:
         """See `Session`; None with exchanged parameters, many samples in memory, or devices that may change."""
-        held = self._data.bytes_in_memory > KEPT_BYTES
-        return None if self._coupling or self._context.mixed_devices or held else self._join
+        mixed, size = self._context.mixed_devices, self._data.bytes_in_memory
+        return None if self._coupling or mixed or size > KEPT_BYTES else self._join
 
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
@@ -130,6 +130,7 @@ class TrainSession:
 
     def _open_on_group(self, checkpoint_cost: float) -> None:
         """Makes the parts that belong to one group."""
+        share_split(self._spec, self._context.group)
         self._checkpoints = AsyncCheckpointer(self._context, checkpoint_cost)
         self._validate = validation(self._context, self._task, self._objectives, self._data.held_out, self._replica)
 
@@ -236,8 +237,7 @@ class TrainSession:
             self._save,
             lambda found: self._notes.comparison(context, found),
         )
-        seed, steps = context.job.seed, (step_range.start, step_range.stop)
-        start, end = (Cursor(*divmod(step, self._steps_per_epoch), seed) for step in steps)
+        start, end = (Cursor(*divmod(step, self._steps_per_epoch), context.job.seed) for step in (first, stop))
         with Batches(self._spec, start, end, context.group.rank, context.group.size) as batches:
             result = run_steps(self._replica, batches, step_range, context.group, hooks)
             self._waited = batches.waited_seconds

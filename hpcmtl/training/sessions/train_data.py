@@ -15,7 +15,7 @@ from hpcmtl.training.artifacts.inputs import every_row
 from hpcmtl.training.evaluation.labelled import masks
 from hpcmtl.training.evaluation.tokens import MASK
 from hpcmtl.training.evaluation.validation import HeldOut
-from hpcmtl.training.input_transforms import transforms_of_training
+from hpcmtl.training.input_transforms import mixup_of_training, transforms_of_training
 from hpcmtl.training.kinds.sampling import sampled_objective, sampler_reference
 from hpcmtl.training.loop import TARGET
 from hpcmtl.training.sequence_padding import with_padding
@@ -100,14 +100,16 @@ def training_data(
     assert task.batch_size is not None, "defaults are filled in"
     held_out = tuple(_held_out(context, each, chains, task.batch_size) for each in rows)
     weights, by = sources.pop(WEIGHTS, None), sources.pop(_SAMPLER, None)
-    spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights)
+    budget = context.job.data_memory
+    spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights, memory_budget=budget)
     increment = increment_of(context, task, held_out[0].arrays[0])
     if task.sources:
         spec = replace(spec, epochs=mixed_epochs(context, task, rows))
     elif increment is not None:
         spec = replace(spec, epochs=increment.epochs)
     labels = _labels(spec, sources, objectives, context.group)
-    spec = replace(spec, labels=labels, sampler=_sampler(context, task.sampler, by, sources, objectives))
+    sampler = _sampler(context, task.sampler, by, sources, objectives)
+    spec = replace(spec, labels=labels, sampler=sampler, mixup=mixup_of_training(context))
     return TrainingData(spec, held_out[0].arrays, held_out, read, increment)
 
 

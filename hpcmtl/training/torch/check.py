@@ -17,8 +17,9 @@ from hpcmtl.training.torch.description import TORCH
 from hpcmtl.training.torch.group_batchnorm import synchronise
 from hpcmtl.training.torch.learner import TorchLearner
 from hpcmtl.training.torch.losses import make_loss, tensor_of
+from hpcmtl.training.torch.make_optimizer import make_optimizer
 from hpcmtl.training.torch.network import TorchNetwork
-from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
+from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.parts import output_of_part
 from hpcmtl.training.torch.place import naming_moves
 from hpcmtl.training.torch.samples import trial_samples
@@ -91,7 +92,15 @@ def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[P
         parameters={name: tuple(each.shape) for name, each in network.tensors.items()},
         tied=tuple(ties(network.tensors)),
         unused=tuple(unused),
+        bounded=_bounded(network) if needs.optimizer else (),
     )
+
+
+def _bounded(network: TorchNetwork) -> tuple[str, ...]:
+    """Returns the weights of embeddings with `max_norm`; a pass scales down the rows that it reads."""
+    modules = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    found = {id(each.weight) for each in network.module.modules() if isinstance(each, modules) and each.max_norm}
+    return tuple(name for name, each in network.tensors.items() if id(each) in found)
 
 
 def _tensor(output: Any) -> Any:
@@ -106,9 +115,10 @@ def _update(
 ) -> None:
     """Makes one update with gradients of 0, and asks for the state that it leaves."""
     assert needs.optimizer is not None
+    where = f"optimizer {needs.optimizer.name}"
     for parameter in trained.values():
         parameter.grad = torch.zeros_like(parameter)
-    with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
+    with said_of("an update of the parameters by `step()`, without a closure, fails", where):
         updater = GroupedUpdater(trained, needs.optimizer, TorchUpdater, tied)
         updater.update(needs.optimizer.learning_rate, 1.0)
     with noting(problems, "optimizer"):

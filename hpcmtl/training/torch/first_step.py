@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.training.array_difference import NOISE, largest_difference, largest_number
+from hpcmtl.training.code_state import CodeState
 from hpcmtl.training.coupled_rows import ROWS, SEEDS, rows_are_coupled
-from hpcmtl.training.parameter_groups import GroupedUpdater, optimizer_groups
+from hpcmtl.training.parameter_groups import (
+    GroupedUpdater,
+    optimizer_groups,
+    unkept_by_updates,
+    without_effect,
+)
 from hpcmtl.training.parameter_names import ties
-from hpcmtl.training.step_comparison import StepComparison
+from hpcmtl.training.step_comparison import BY_ITS_ROWS, StepComparison
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch import random_numbers
-from hpcmtl.training.torch.attributes import ModuleAttributes, kept_buffers, restored
+from hpcmtl.training.torch.attributes import ModuleAttributes, is_kept_elsewhere, kept_buffers, restored
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, plain
 from hpcmtl.training.torch.losses import weighted_sum
+from hpcmtl.training.torch.make_optimizer import make_optimizer
 from hpcmtl.training.torch.modules import is_normalisation
-from hpcmtl.training.torch.optimizer import TorchUpdater, make_optimizer
+from hpcmtl.training.torch.optimizer import TorchUpdater
+from hpcmtl.training.users_objects import state_of_optimizers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,10 +49,6 @@ _GROUPED_NOISE = 1e-3
 rounding, which the division by a small deviation magnifies."""
 _SCALE = 2.0**-6
 """Factor on losses, as that of a batch; a power of two, which rounds nothing."""
-_BY_ITS_ROWS = (
-    "itself, as `nn.Embedding(max_norm=...)` does, and each rank would change it by its own rows: `ranks: 1` keeps the "
-    "task on one rank, or bound the values in the loss"
-)
 _NOT_KEPT = "this is in no checkpoint or artifact: keep such values in buffers of the network (`register_buffer`)"
 
 
@@ -114,17 +118,19 @@ def compare_step(
         rate: learning rate.
         traits: properties of the learner.
     """
-    few, trial = _rows(batch, slice(ROWS)), _Trial(loss, trained, ModuleAttributes(loss.module, loss.own_losses))
+    few, trial = _rows(batch, slice(ROWS)), _Trial(loss, trained, ModuleAttributes(loss.module, loss.functions))
     gradients = {name: parameter.grad for name, parameter in trained.items()}
     tied = ties(dict(loss.module.named_parameters(remove_duplicate=False)))
     with random_numbers.kept(), restored(gradients):
         plain_pass = _plain_pass(trial, few)
         update = _gradient_difference(trial, few, plain_pass.gradients)
-        update = update or _optimizer_difference(trained, optimizer, rate, tied)
+        difference, notes = _optimizer_difference(trained, optimizer, rate, tied)
+        update = update or difference
         if batch.ranks > 1 and (parted := _changed_by_rows(trial, few, plain_pass.changed)):
-            update = f"a pass changes {', '.join(parted)} {_BY_ITS_ROWS}"
+            update = BY_ITS_ROWS.format(", ".join(parted))
         coupled, sums = _of_rows(trial, batch, plain_pass, traits) if batch.ranks > 1 else (None, True)
-    told = f"a pass changes {', '.join(sorted(trial.names))}: {_NOT_KEPT}" if trial.names else ""
+    passes = [f"a pass changes {', '.join(sorted(trial.names))}: {_NOT_KEPT}"] if trial.names else []
+    told = "; ".join([*passes, *notes])
     return StepComparison(update=update, coupled=coupled, draws=plain_pass.draws, sums=sums, attributes=told)
 
 
@@ -207,17 +213,28 @@ def _bounds(expected: Arrays, noise: float) -> dict[str, float]:
 
 def _optimizer_difference(
     trained: Mapping[str, Any], optimizer: Optimizer, rate: float, tied: list[tuple[str, ...]]
-) -> str:
-    """Returns the largest difference of an update of ours from that of plain optimizers; an empty text for none."""
+) -> tuple[str, list[str]]:
+    """Compares an update of ours with that of plain optimizers.
+
+    Returns:
+        The largest difference; an empty text for none. Notes on the update.
+    """
     plain_trained, copies = ({name: _copy_of(each) for name, each in trained.items()} for _ in range(2))
+    code = state_of_optimizers(optimizer)
     expected = _changes(plain_trained, lambda: _plain_update(plain_trained, optimizer, rate, tied))
-    found = _changes(copies, lambda: GroupedUpdater(copies, optimizer, TorchUpdater, tied).update(rate, 1.0))
+    code.restore()
+    updater = GroupedUpdater(copies, optimizer, TorchUpdater, tied)
+    remembered = CodeState(updater.optimizers, is_kept_elsewhere)
+    found = _changes(copies, lambda: updater.update(rate, 1.0))
+    notes = unkept_by_updates(remembered.restore(), "in `state`, or as an attribute of the optimizer")
+    notes += without_effect(expected, (_array(each.grad) for each in copies.values()), rate)
+    code.restore()
     bounds = {
         name: _CLOSE * largest_number([change]) + NOISE * largest_number([_array(trained[name])])
         for name, change in expected.items()
     }
     text = largest_difference(found, expected, bounds)
-    return f"an update by {optimizer.name} is not that of torch.optim: the change of {text}" if text else ""
+    return f"an update by {optimizer.name} is not that of torch.optim: the change of {text}" if text else "", notes
 
 
 def _plain_update(
@@ -226,7 +243,10 @@ def _plain_update(
     for group in optimizer_groups(optimizer, parameters, tied):
         if group.names:
             own = group.optimizer.model_copy(update={"learning_rate": rate * group.factor})
-            make_optimizer(own, [parameters[name] for name in group.names], fused=False).step()
+            made = make_optimizer(own, [parameters[name] for name in group.names], fused=False)
+            remembered = CodeState([made], is_kept_elsewhere)
+            made.step()
+            remembered.restore()
 
 
 def _copy_of(parameter: Any) -> Any:

@@ -176,7 +176,7 @@ class TorchLearner(TorchNetwork):
             self._group.counts = not batch.filler
         parts = micro_batches(batch, self._settings.accumulate)
         several = batch.ranks > 1
-        corrected = several or len(parts) > 1 or len(batch.weights) == 1  # what PyTorch does to running statistics
+        corrected = several or len(parts) > 1 or batch.rows == 1  # what PyTorch does to running statistics
         if corrected:
             self._batch_statistics.before_pass()
         losses = [self._backward(part, weights, scale) for part in parts]

@@ -209,7 +209,7 @@ class TorchLoss:
                 outputs = [output.float() for output in outputs_of(self.module, samples)]
         named = zip(self.objectives, self.functions, outputs, targets, strict=True)
         return [
-            _values(objective, function(output, tensor_of(target, self.place)), len(target))
+            _values(objective, function(_repeated(output, target), tensor_of(target, self.place)), len(target))
             for objective, function, output, target in named
         ]
 
@@ -218,6 +218,12 @@ def tensor_of(array: np.ndarray[Any, Any], place: Any = CPU) -> Any:
     """Returns a copy of targets as a tensor: integers and truth values as int64, other numbers as float32."""
     dtype = np.int64 if array.dtype.kind in "iub" else np.float32
     return torch.from_numpy(array.astype(dtype)).to(place)  # a copy by numpy takes a third of one by PyTorch
+
+
+def _repeated(output: Any, target: np.ndarray[Any, Any]) -> Any:
+    """Returns each row of outputs as often as it has targets."""
+    times = len(target) // max(len(output), 1)
+    return output.repeat_interleave(times, dim=0) if times > 1 else output
 
 
 def weighted_sum(losses: Sequence[Any], batch: StepInput, factors: Sequence[float]) -> Any:

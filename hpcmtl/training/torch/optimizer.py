@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem, nearest, reason_of
-from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.networks.strict import is_truth_in_text
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.in_place import mark_of
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.make_optimizer import CLASSES, FUSED, RATE, make_optimizer, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,24 +21,7 @@ if TYPE_CHECKING:
 
 torch = import_torch()
 
-_CLASSES = {
-    each.lower(): getattr(torch.optim, each)
-    for each in (
-        *("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"),
-        *("Adagrad", "Adadelta", "Adafactor", "ASGD", "Rprop"),
-    )
-    if hasattr(torch.optim, each)
-}
-_GIVEN = {
-    "lr": "use `learning_rate` of the optimizer",
-    "weight_decay": "use `weight_decay` of the optimizer",
-    "params": "leave it out, hpcmtl sets it",
-}
-"""Options of PyTorch's optimizers that are not for users, and what to do in their place."""
-_RATE, _DECAY, _MEMBERS, _STEP = "lr", "weight_decay", "params", "step"
-_FUSED = "fused"
-_WAYS = {_FUSED, "foreach", "differentiable", "capturable"}
-"""Options of PyTorch's optimizers that choose how an update is computed."""
+_MEMBERS, _STEP = "params", "step"
 _PLAIN = "plain"
 """Name of the array that holds what the optimizer keeps beside tensors, as JSON in bytes."""
 _SCALARS = (bool, int, float, str, type(None))
@@ -63,16 +44,21 @@ class TorchUpdater:
         self._of_parameters = [sorted(vars(each)) for each in self._parameters]
         self._first = self._plain_state()
 
+    @property
+    def optimizers(self) -> list[Any]:
+        """See `ParameterUpdater`."""
+        return [self._optimizer]
+
     def update(self, learning_rate: float, rescale: float) -> None:
         """See `ParameterUpdater`; gradients are multiplied in place."""
         if rescale != 1.0:
             torch._foreach_mul_([parameter.grad for parameter in self._parameters], rescale)
         for group in self._groups:
-            rate = group[_RATE]
+            rate = group[RATE]
             if isinstance(rate, torch.Tensor):
                 rate.fill_(learning_rate)
             else:
-                group[_RATE] = learning_rate
+                group[RATE] = learning_rate
         self._optimizer.step()
 
     def state(self) -> Arrays:
@@ -121,7 +107,7 @@ class TorchUpdater:
         So does `torch.optim`, unless the update reads the counter on the device (`fused` or `capturable`).
         """
         made = torch.tensor(np.ascontiguousarray(array)).reshape(array.shape)
-        on_device = any(group.get(option) for group in self._groups for option in (_FUSED, "capturable"))
+        on_device = any(group.get(option) for group in self._groups for option in (FUSED, "capturable"))
         return made if key == _STEP and not on_device else made.to(parameter.device)
 
     def _kept(self) -> Iterator[tuple[str, str, Any]]:
@@ -147,7 +133,7 @@ class TorchUpdater:
             if not isinstance(value, torch.Tensor):
                 state.setdefault(name, {})[key] = value
         groups = [
-            {key: self._plain(key, value) for key, value in group.items() if key not in {_RATE, _MEMBERS}}
+            {key: self._plain(key, value) for key, value in group.items() if key not in {RATE, _MEMBERS}}
             for group in self._groups
         ]
         own = {n: v for n, v in vars(self._optimizer).items() if n not in _attributes_of_torch()}
@@ -182,8 +168,8 @@ def _attributes_of_torch() -> frozenset[str]:
     All others may be, private ones too, and the `defaults`, to which a user's code may add.
     """
     found: set[str] = set()
-    for make in _CLASSES.values():
-        for options in ({}, {_FUSED: True}) if _FUSED in _parameters_of(make) else ({},):
+    for make in CLASSES.values():
+        for options in ({}, {FUSED: True}) if FUSED in parameters_of(make) else ({},):
             made = make([torch.nn.Parameter(torch.zeros(1))], lr=0.1, **options)
             found.update(vars(made))
     return frozenset(found - {"defaults"})
@@ -205,87 +191,3 @@ def _mark(value: Any, parameters: Sequence[Any]) -> object:
     if id(value) in places:
         return places[id(value)]
     return mark_of(value)
-
-
-def make_optimizer(optimizer: Optimizer, parameters: list[Any], *, fused: bool = True) -> Any:
-    """Makes the PyTorch optimizer of a job for some parameters.
-
-    Args:
-        optimizer: optimizer of the job.
-        parameters: parameters to update.
-        fused: whether PyTorch may update them by one kernel of its own, which reads and writes each number once. On
-            CPUs it is 2 to 7 times as quick as its default, which is several operations on each parameter.
-
-    Raises:
-        InputError: a user's optimizer cannot be imported or is none, or the options do not fit.
-    """
-    where = f"optimizer {optimizer.name}"
-    make = resolve(optimizer.name) if ":" in optimizer.name else _CLASSES[optimizer.name.lower()]
-    problems = [Problem(where, text) for text in _unfit(make, optimizer)]
-    if problems:
-        raise InputError(problems)
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in optimizer.options.items()}
-    one_kernel = {_FUSED: True} if fused and _can_be_fused(make, optimizer, parameters) else {}
-    options = {_RATE: optimizer.learning_rate, **_decay(make, optimizer), **one_kernel, **options}
-    try:
-        made = make(parameters, **options)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise InputError([Problem(where, f"cannot be made with {options}: {reason_of(error)}")]) from error
-    if not isinstance(made, torch.optim.Optimizer):
-        raise InputError([Problem(where, f"makes a {type(made).__name__}, not a torch.optim.Optimizer")])
-    if len({float(group[_RATE]) for group in made.param_groups}) > 1:
-        text = "makes groups of parameters with rates of their own, which hpcmtl would set to one rate"
-        raise InputError([Problem(where, f"{text}; write them under `groups` of the optimizer in the job file")])
-    if isinstance(made, torch.optim.LBFGS | torch.optim.SparseAdam):
-        several = isinstance(made, torch.optim.LBFGS)
-        text = "evaluates the loss several times a step" if several else "wants sparse gradients"
-        raise InputError([Problem(where, f"{text}, which hpcmtl does not give; use adam or sgd")])
-    return made
-
-
-def _can_be_fused(make: Any, optimizer: Optimizer, parameters: list[Any]) -> bool:
-    """Returns whether a class of PyTorch has one kernel for these parameters, and no option asks for another way."""
-    fits = all(each.is_floating_point() and each.device.type == "cpu" for each in parameters)
-    return (
-        ":" not in optimizer.name and _FUSED in _parameters_of(make) and fits and not _WAYS & optimizer.options.keys()
-    )
-
-
-def _decay(make: Any, optimizer: Optimizer) -> dict[str, float]:
-    """Returns the weight decay as an argument, also where it is 0: the default of some classes is not."""
-    return {_DECAY: optimizer.weight_decay} if _DECAY in _parameters_of(make) or _is_open_ended(make) else {}
-
-
-def _is_open_ended(make: Any) -> bool:
-    """Returns whether a class or function takes arguments of any name."""
-    return any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values())
-
-
-def _parameters_of(make: Any) -> dict[str, Any]:
-    """Returns the arguments that a class or function takes, with their defaults."""
-    found = inspect.signature(make).parameters.values()
-    return {each.name: each.default for each in found if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}}
-
-
-def _unfit(make: Any, optimizer: Optimizer) -> Iterator[str]:
-    """Yields options that the optimizer does not take, and those that are no numbers where the default is one."""
-    known = _parameters_of(make)
-    open_ended = _is_open_ended(make)
-    if optimizer.weight_decay and _DECAY not in known and not open_ended:
-        yield f"takes no weight_decay, and it is {optimizer.weight_decay}; write 0 or use another optimizer"
-    for name, value in optimizer.options.items():
-        if name in _GIVEN:
-            yield f"option {name} would have no effect: {_GIVEN[name]}"
-        elif name not in known:
-            if not open_ended:
-                yield f"has no option {name!r}{nearest(name, known.keys() - _GIVEN.keys())}"
-        elif _is_number(known[name]) and not _is_number(value):
-            yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
-        elif isinstance(known[name], bool) and is_truth_in_text(value):
-            yield f"option {name} is {value!r}, a text, which counts as true; write true or false, without quotes"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -78,6 +78,47 @@ def test_nothing_is_read_again_while_the_original_is_untouched(plain, tmp_path, 
     }
 
 
+def test_declared_missing_values_are_as_in_a_sealed_copy(tmp_path, monkeypatch):
+    """Summaries with and without the missing values are those of a sealed file, and no value is read for them again."""
+    arrays = plain_arrays()
+    arrays["z"][[5, 410], 1], arrays["y"][::7] = np.nan, -1
+    classes, missing = {"classes": ["a", "b", "c"]}, {"y": -1, "z": float("nan")}
+    plain = write_plain(tmp_path / "p.h5", arrays)
+    out = adopted(tmp_path / "out.h5", plain, missing=missing, columns={"y": {"kind": "array", **classes}})
+    split = split_by_hash(ROWS, FRACTIONS, 0)
+    copy = sealed_copy(tmp_path / "copy.h5", arrays, split, y={**classes, "missing": -1}, z={"missing": np.nan})
+    declared, reads = {"y": [-1.0], "z": ["nan"]}, []
+    known, _ = pass_over(copy, arrays, missing=declared)
+    found, problems = pass_over(out, arrays, missing=declared, after_block=reads.append)
+
+    assert (problems, reads) == ([], [])
+    for name, number in (("x", None), ("y", -1.0), ("z", "nan")):
+        mine, theirs = found[name].without(number), known[name].without(number)
+        assert (mine.extremes, mine.fraction, mine.rounded) == (theirs.extremes, theirs.fraction, theirs.rounded)
+        assert (mine.partly, mine.absent, mine.not_finite) == (theirs.partly, theirs.absent, theirs.not_finite)
+        assert (mine.merged, found[name].declared) == (theirs.merged, known[name].declared)
+    assert found["z"].not_finite == known["z"].not_finite == 5
+    pass_over(out, ["y"], missing={"y": [2.0]}, after_block=reads.append)
+    assert sum(reads) == arrays["y"].nbytes
+
+
+def test_undeclared_missing_values_are_refused_with_the_remedy(tmp_path):
+    """NaN and a label outside the classes name `--missing`; a number for an array that is not adopted is refused."""
+    arrays = {"x": np.ones((ROWS, 2), np.float32), "y": np.arange(ROWS) % 4 - 1}
+    arrays["x"][3] = np.nan
+    plain = write_plain(tmp_path / "p.h5", arrays)
+    columns = {"y": {"kind": "array", "classes": ["a", "b", "c"]}}
+
+    with pytest.raises(InputError) as refused:
+        adopted(tmp_path / "out.h5", plain, "x,y", columns=columns)
+    assert len(refused.value.problems) == 2
+    assert all("`--missing` of `hpcmtl data adopt`" in each.message for each in refused.value.problems)
+    with pytest.raises(InputError, match="--missing w: is not adopted"):
+        adopted(tmp_path / "out.h5", plain, "x", missing={"w": -1})
+    with pytest.raises(InputError, match="missing: found inf; write one number, or NaN"):
+        adopted(tmp_path / "out.h5", plain, "x", missing={"x": np.inf})
+
+
 @pytest.mark.parametrize(
     "options",
     [

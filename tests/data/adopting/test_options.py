@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcmtl.data.adopting.options import named_arrays, place_beside
+from hpcmtl.data.adopting.options import missing_values, named_arrays, place_beside
 from hpcmtl.data.adopting.plan import expanded
 from hpcmtl.errors import InputError
 
@@ -15,6 +15,14 @@ def test_names_of_arrays():
     for bad in ("", "=x", "x=", "a/x,b/x"):
         with pytest.raises(InputError, match="--inputs, --targets"):
             named_arrays([bad])
+
+
+def test_missing_values():
+    """A number or nan for each array; other texts, and two numbers for one array, are refused."""
+    assert missing_values(["y=-1, z=NaN", "w=9.5"]) == {"y": -1.0, "z": "nan", "w": 9.5}
+    for bad in ("", "y", "y=", "=3", "y=none", "y=1,y=2"):
+        with pytest.raises(InputError, match="--missing"):
+            missing_values([bad])
 
 
 def test_place_and_order_of_files(tmp_path, monkeypatch):

@@ -128,7 +128,7 @@ def test_several_labels_of_metrics_are_0_or_1(tmp_path, values, keys, said):
 @pytest.mark.parametrize(
     ("mask", "keys", "said"),
     [
-        (CLASSES % 2, {}, ""),
+        ((CLASSES + 1) % 2, {}, ""),
         (np.zeros(ROWS, int), {}, "tasks.net.mask: rows/m: the mask is 0 for all labels"),
         (CLASSES, {}, "sample 2 has 2 in the mask; write 1 for a known label and 0 for a missing one"),
         (CLASSES / 4, {}, "in the mask"),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import learner_suite as suite
 import numpy as np
+import own_memories
 import pytest
 from own_blocks import mx, nn
+from own_memories import PLACES
 
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
+from hpcmtl.errors import InputError
 from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.models import ConvNet, Mlp, UserModel
 from hpcmtl.results.events import TaskNoted
@@ -18,6 +23,7 @@ from hpcmtl.training.gluon.first_step import compilation_difference
 from hpcmtl.training.gluon.framework import GluonFramework
 from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.optimizer import Updater
+from hpcmtl.training.sessions.notes import Notes
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.step_input import StepInput
 
@@ -150,6 +156,51 @@ def test_counts_of_passes_are_taken_back():
     assert "PrivatelyCounting._calls" in found.attributes
     assert learner.block._calls == calls
     assert learner.block.seen.data().asscalar() == 0
+
+
+@pytest.mark.parametrize("added", [0, 1])
+def test_large_attributes(added, monkeypatch):
+    """A large array that no pass changes costs no copy, one that a pass changes is refused by name."""
+    monkeypatch.setattr("hpcmtl.training.gluon.attributes.COPIED", 1000)
+    with pytest.raises(InputError, match="changes Table.table, which no checkpoint") if added else nullcontext():
+        learner = suite.learner_of(GLUON, UserModel(name="own_faults:Table", numbers=1000, added=added))
+        assert learner.compare_step(BATCH, 0.1).attributes == ""
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "in_iterator"])
+def test_what_functions_of_an_optimizer_remember_is_named(place, monkeypatch):
+    """No checkpoint has it; after the comparison it is as a plain script begins with."""
+    monkeypatch.setattr("own_memories.COUNT", 0)
+    monkeypatch.setattr("own_memories.OfClass.count", 0)
+    optimizer = Optimizer(name="own_faults:RememberingSGD", learning_rate=0.1, options={"place": place})
+    found = suite.learner_of(GLUON, suite.LINEAR, optimizer=optimizer).compare_step(BATCH, 0.1)
+
+    assert found.update == ""
+    assert f"an update changes {PLACES[place]}: no checkpoint has this" in found.attributes
+    assert getattr(own_memories, place)()() == 1
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("most", [1e-3, 1e3])
+def test_gradients_that_a_function_clips(most, ranks):
+    """They are no multiples of a factor on the loss, and no sums over rows; below the bound they are both."""
+    learner = suite.learner_of(GLUON, UserModel(name="own_faults:Clipping", most=most))
+    found = learner.compare_step(dataclasses.replace(BATCH, ranks=ranks), 0.1)
+
+    assert found.multiples == (most > 1)
+    assert found.sums == (most > 1 or ranks == 1)
+    assert (found.compiled, found.update) == ("", "")
+
+
+def test_the_note_on_clipped_gradients():
+    """A task on one rank says that bounds are of the mean over the batch, and one on two that rows are apart."""
+    for ranks, said in ((1, ["no multiples"]), (2, ["no multiples", "no sums"])):
+        notes, told = Notes(), []
+        context = SimpleNamespace(group=SimpleNamespace(size=ranks, rank=0), task="a", record=told.append)
+        notes.comparison(context, StepComparison(multiples=False, sums=False))
+
+        assert sorted(notes.names) == said
+        assert "trainer divides gradients after it" in told[0].text
 
 
 COUPLED = ["centred", "centred_loss"]

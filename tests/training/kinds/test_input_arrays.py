@@ -9,9 +9,11 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.jobfile.load import parse_job
+from hpcmtl.jobfile.transforms import Flip, Mixup
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.preflight import examine
-from hpcmtl.training.kinds.input_arrays import input_path, rows_of_inputs, sample_shapes, transform_path
+from hpcmtl.training.kinds.input_arrays import check_mixed, input_path, rows_of_inputs, sample_shapes, transform_path
 
 pytest.importorskip("torch")
 
@@ -169,3 +171,15 @@ def test_what_is_known_of_inputs():
     assert rows_of_inputs(inputs, known) is known["y/b"]
     assert [input_path("input"), input_path("a")] == [("input",), ("input", "a")]
     assert [transform_path("input"), transform_path("a")] == [("transform",), ("transform", "a")]
+
+
+def test_all_inputs_are_mixed_alike():
+    """A sample is mixed as a whole: each input has the same `mixup`, or none has one."""
+    mixed, other = (Flip(), Mixup(alpha=0.3)), (Mixup(alpha=0.2),)
+    sound = [{}, {"image": (Flip(),)}, {"image": mixed, "table": (Mixup(alpha=0.3),)}]
+    text = "mixup mixes whole samples: write it with alpha 0.3 for each input, or for none"
+
+    assert [list(check_mixed(["image", "table"], each)) for each in sound] == [[], [], []]
+    assert list(check_mixed([INPUT], {INPUT: mixed})) == []
+    for bad in ({"image": mixed}, {"image": mixed, "table": other}):
+        assert list(check_mixed(["image", "table"], bad)) == [(("transform", "table"), text)]

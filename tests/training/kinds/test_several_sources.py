@@ -78,7 +78,7 @@ def train(**changes):
 def test_sound_tasks(refusals):
     """Joint and train tasks on several sources, and tasks that read one source of them, have no problem."""
     reads = {
-        "report": {"kind": "evaluate", "needs": {"task": "parameters"}, "source": "two"},
+        "report": {"kind": "evaluate", "metrics": ["accuracy"], "needs": {"task": "parameters"}, "source": "two"},
         "scores": {"kind": "predict", "needs": {"task": "parameters"}, "source": "one"},
         "own": {"kind": "predict", "needs": {"task": "parameters"}, "input": "right/x"},
     }

@@ -72,7 +72,7 @@ def test_a_head_takes_the_labels_of_its_target():
     }
     joint = {"kind": "joint", "needs": {"trunk": "parameters", "digit": "parameters"}, "input": "data/x", "epochs": 1}
     tasks = {"trunk": trunk, "digit": digit, "joint": {**joint, "trunk": {"from": "trunk"}, "heads": heads}}
-    tasks["judge"] = {"kind": "evaluate", "needs": {"joint": "parameters"}}
+    tasks["judge"] = {"kind": "evaluate", "needs": {"joint": "parameters"}, "metrics": ["accuracy"]}
     job = parse_job({"hpcmtl": 1, "job": "kinds", "data": {"data": "data.h5"}, "tasks": tasks})
     found = kind_of(job, "joint").objectives(job, "joint")
     read = [(path, reference) for path, reference in kind_of(job, "judge").references(job, "judge")]

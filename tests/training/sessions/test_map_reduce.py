@@ -54,6 +54,15 @@ def test_the_value_may_be_the_result(bench):
     assert load(made.artifact("own")).arrays["total"].shape == (1,)
 
 
+def test_functions_that_remember_blocks_are_told(bench):
+    """A rank has its own blocks alone, so that what `map` keeps between them depends on the number of ranks."""
+    told = []
+    for function in ("remembering", "sums"):
+        bench({"own": sums_task(map=f"own_reductions:{function}", **DESCRIBED)}).run("own", 2, record=told.append)
+
+    assert ["`map` or `reduce` changes own_reductions.SEEN" in each.text for each in told] == [True]
+
+
 @pytest.mark.parametrize("limit", [0, 1 << 20])
 def test_an_array_of_another_task_is_read_exactly(bench, limit):
     """float64 stays float64, from memory and from the file, and another task reads the result."""

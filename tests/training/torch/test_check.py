@@ -104,6 +104,21 @@ def test_sound_networks_pass(model, precision):
             "keeps 'all' in its `state`",
         ),
         (
+            needs(Mlp(outputs=3), optimizer=Optimizer(name="own_modules:Sharpness", learning_rate=0.1)),
+            "optimizer own_modules:Sharpness",
+            "asks for a closure, to compute the loss several times a step (as L-BFGS and SAM do); hpcmtl makes one",
+        ),
+        (
+            needs(Mlp(outputs=3), optimizer=Optimizer(name="own_modules:Asserting", learning_rate=0.1)),
+            "model optimizer own_modules:Asserting",
+            "an update of the parameters by `step()`, without a closure, fails: AssertionError: requires closure",
+        ),
+        (
+            needs(Mlp(outputs=3), optimizer=Optimizer(name="torch.optim:LBFGS", learning_rate=0.1)),
+            "optimizer torch.optim:LBFGS",
+            "use an optimizer with `step()` alone",
+        ),
+        (
             needs("normalised", loss="own_modules:misfit"),
             "loss",
             "own_modules:misfit: fails on outputs of shape (2, 3) and targets of shape (2,): RuntimeError: ",

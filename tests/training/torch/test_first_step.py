@@ -2,16 +2,22 @@
 
 import copy
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import own_memories
 import pytest
 import replica_suite
+from own_memories import PLACES
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile.arrays import ArraySpec
+from hpcmtl.jobfile.kinds import FrameworkNeeds
 from hpcmtl.jobfile.tasks import Optimizer
 from hpcmtl.networks.description import Leaf
+from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.models import UserModel
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.frameworks import open_framework
@@ -26,6 +32,8 @@ ADAM = Optimizer(name="adam", learning_rate=0.05)
 def _users_code(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "contracts"))
     monkeypatch.delitem(sys.modules, "own_modules", raising=False)
+    monkeypatch.setattr("own_memories.COUNT", 0)
+    monkeypatch.setattr("own_memories.OfClass.count", 0)
 
 
 def made(model, optimizer=SGD, loss="softmax_ce", **arguments):
@@ -80,6 +88,76 @@ def test_what_no_checkpoint_has_is_named_and_restored(model, loss, named):
     assert (found.update, found.coupled, found.sums) == ("", False, True)
     assert named in found.attributes
     assert float(getattr(owner, named.partition(".")[2])) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_weights_that_hooks_of_torch_compute_are_not_named():
+    """Weights of older spectral and weight norms and of pruning follow from parameters and buffers in each pass."""
+    found = compared(made("recomputed"))
+
+    assert (found.update, found.attributes) == ("", "")
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_large_attributes(changes, monkeypatch):
+    """A large array that no pass changes costs no copy, one that a pass changes is refused by name."""
+    monkeypatch.setattr("hpcmtl.training.in_place.COPIED", 1000)
+    with pytest.raises(InputError, match="changes Table.table, which no checkpoint") if changes else nullcontext():
+        assert compared(made("Table", numbers=1000, changes=changes)).attributes == ""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_functions_of_an_optimizer_remember_is_named(place):
+    """No checkpoint has it; after the comparison it is as a plain script begins with."""
+    learner = made("Masked", Optimizer(name="own_modules:RememberingSGD", learning_rate=0.1, options={"place": place}))
+    found = compared(learner)
+
+    assert found.update == ""
+    assert f"an update changes {PLACES[place]}: no checkpoint has this" in found.attributes
+    assert getattr(own_memories, place)()() == 1
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "in_iterator"])
+def test_what_hooks_of_a_network_remember_is_named(place):
+    """All passes of the comparison see the same count, and the first step the first one."""
+    learner = made("remembering", place=place)
+    found = compared(learner)
+
+    assert (found.update, found.sums) == ("", True)
+    assert f"a pass changes {PLACES[place]}: this is in no checkpoint" in found.attributes
+    if place in {"in_class", "in_global"}:
+        assert getattr(own_memories, place)()() == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "named"), [("counted_loss", "own_memories.COUNT"), ("CountedLoss", "CountedLoss.calls")]
+)
+def test_what_a_loss_remembers_is_named(loss, named):
+    """A loss that is a function or an object that is called is looked into as a module is."""
+    assert named in compared(made("Masked", loss=f"own_modules:{loss}")).attributes
+
+
+def test_an_update_without_effect_is_told():
+    """An optimizer that does nothing without a closure would leave a task that trains nothing."""
+    found = compared(made("Masked", Optimizer(name="own_modules:Idle", learning_rate=0.1)))
+
+    assert found.update == ""
+    assert found.attributes.startswith("its first update changes no parameter, though there are gradients")
+    assert compared(made("Masked", ADAM)).attributes == ""
+
+
+def test_trials_leave_the_counters_of_modules():
+    """The check of a task leaves what its functions remember as ranks have it that check nothing."""
+    needs = FrameworkNeeds(
+        network=Leaf(UserModel(name="own_modules:Masked")),
+        samples={INPUT: (1, 6, 6)},
+        objectives=(Objective("main", "", "own_modules:counted_loss", 1.0, ()),),
+        targets=(ArraySpec(samples=None, shape=(), kind="i"),),
+        optimizer=Optimizer(name="own_modules:GloballySlowing", learning_rate=0.1),
+    )
+    open_framework("torch").check(needs)
+
+    assert (own_memories.COUNT, own_memories.OfClass.count) == (0, 0)
 
 
 def test_a_row_counter_is_of_each_rank():

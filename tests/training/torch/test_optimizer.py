@@ -97,7 +97,10 @@ def test_steps_and_state(optimizer):
         (Optimizer(name="sgd", learning_rate=0.1, options={"momentum": [1]}), "takes a number"),
         (Optimizer(name="sgd", learning_rate=0.1, options={"nesterov": True}), "cannot be made with"),
         (Optimizer(name="rprop", learning_rate=0.1, weight_decay=0.1), "takes no weight_decay"),
-        (Optimizer(name="torch.optim:LBFGS", learning_rate=0.1), "evaluates the loss several times"),
+        (
+            Optimizer(name="torch.optim:LBFGS", learning_rate=0.1),
+            "asks for a closure, to compute the loss",
+        ),
         (Optimizer(name="torch.nn:Identity", learning_rate=0.1), "not a torch.optim.Optimizer"),
     ],
     ids=lambda each: each.name if isinstance(each, Optimizer) else None,
