@@ -21,7 +21,7 @@ from hpcmtl.data.contract import SPLIT, STORABLE, array_problems, attribute_prob
 from hpcmtl.data.given_arrays import given_array
 from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.ragged_dataset import RaggedDataset
-from hpcmtl.data.ragged_writer import RaggedWriter
+from hpcmtl.data.ragged_writer import write_sequences
 from hpcmtl.data.sequences import LENGTH, Sequences
 from hpcmtl.data.split import SPLIT_CODES, split_sizes
 from hpcmtl.data.stored_array import StoredArray, array_names, find_array
@@ -195,10 +195,8 @@ def _write_array(
 ) -> list[Problem]:
     """Writes one dataset and its attributes, and returns the problems of its values."""
     if isinstance(array, Sequences):
-        ragged = RaggedWriter(file, name, len(array), shape=array.shape[2:], dtype=array.dtype, attributes=attributes)
-        ragged.add(array)
-        ragged.close()
-        return [Problem(f"{path}: {name}", ragged.problem)] if ragged.problem else []
+        problem = write_sequences(file, name, array, attributes)
+        return [Problem(f"{path}: {name}", problem)] if problem else []
     array, dtype, own_attributes = stored_form(array)
     writer = ArrayWriter(file, name, array.shape, dtype, attributes)
     file[name].attrs.update(own_attributes)

@@ -123,3 +123,11 @@ class RaggedWriter:
         stored = self._group.create_dataset(OFFSETS, data=offsets, chunks=(rows,), fletcher32=True)
         stored.attrs["checksum"] = np.uint32(checksum_of(lengths))
         self._attrs["checksum"] = np.uint32(checksum_of(lengths, self._checksum))
+
+
+def write_sequences(file: h5py.File, name: str, rows: Sequences, attributes: Mapping[str, Any] | None) -> str | None:
+    """Writes a whole ragged dataset, and returns the first invalid value in words; None if all are valid."""
+    writer = RaggedWriter(file, name, len(rows), shape=rows.shape[2:], dtype=rows.dtype, attributes=attributes)
+    writer.add(rows)
+    writer.close()
+    return writer.problem
